@@ -1,0 +1,1 @@
+//! Floor 4: file, environment and flags become one checked configuration.

@@ -1,0 +1,5 @@
+//! joblight: live progress of batch jobs in every browser that watches, from one small process.
+
+pub mod base;
+pub mod config;
+pub mod wire;

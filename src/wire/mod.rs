@@ -1,0 +1,5 @@
+//! Floor 1: bytes to values and back, pure.
+
+pub mod http;
+pub mod input;
+pub mod websocket;
