@@ -1,0 +1,142 @@
+//! A room's log: the last lifecycle, item and room messages, numbered (contract section 5).
+
+use crate::base::id::MessageId;
+use crate::base::time::Time;
+use crate::wire::message::{Envelope, Place};
+use bytes::Bytes;
+use std::collections::VecDeque;
+
+/// One message of a log.
+#[derive(Debug, Clone)]
+pub struct LogEntry {
+    /// Its number, from 1.
+    pub offset: u64,
+    /// The message type.
+    pub kind: Box<str>,
+    /// The payload, as JSON.
+    pub payload: Bytes,
+    /// Milliseconds since 1970.
+    pub timestamp: u64,
+    /// The message's id.
+    pub id: MessageId,
+    /// When it was logged.
+    pub at: Time,
+}
+
+impl LogEntry {
+    /// The message as it was sent to `room`.
+    pub fn envelope<'a>(&'a self, room: &'a str) -> Envelope<'a> {
+        Envelope {
+            kind: &self.kind,
+            payload: std::str::from_utf8(&self.payload).unwrap_or("null"),
+            timestamp: self.timestamp,
+            id: Some(&self.id),
+            reply_to: None,
+            place: Some(Place { room, offset: self.offset }),
+        }
+    }
+}
+
+/// The newest entries of a room and the number of the last one.
+#[derive(Debug, Default)]
+pub struct RoomLog {
+    entries: VecDeque<LogEntry>,
+    last_offset: u64,
+}
+
+/// What a log still knows after some offset.
+#[derive(Debug)]
+pub struct Missed<'a> {
+    /// The entries, oldest first.
+    pub entries: Vec<&'a LogEntry>,
+    /// Whether nothing between the offset and the first entry was lost.
+    pub complete: bool,
+}
+
+impl RoomLog {
+    /// The number of the newest entry ever; 0 before the first.
+    pub fn last_offset(&self) -> u64 {
+        self.last_offset
+    }
+
+    /// Whether no entry is left.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Adds an entry under the next offset; the oldest make room beyond `limit` (0: none).
+    pub fn append(&mut self, limit: usize, entry: impl FnOnce(u64) -> LogEntry) {
+        self.last_offset += 1;
+        self.entries.push_back(entry(self.last_offset));
+        if limit > 0 {
+            while self.entries.len() > limit {
+                self.entries.pop_front();
+            }
+        }
+    }
+
+    /// Forgets what was logged before `horizon`; tells when the oldest that remains was logged.
+    pub fn expire(&mut self, horizon: Time) -> Option<Time> {
+        while self.entries.front().is_some_and(|entry| entry.at <= horizon) {
+            self.entries.pop_front();
+        }
+        if self.entries.is_empty() {
+            self.entries.shrink_to_fit();
+        }
+        self.entries.front().map(|entry| entry.at)
+    }
+
+    /// The entries after `offset`.
+    pub fn after(&self, offset: u64) -> Missed<'_> {
+        let first = self.last_offset + 1 - self.entries.len() as u64;
+        let skipped = (offset + 1).saturating_sub(first) as usize;
+        Missed { entries: self.entries.iter().skip(skipped).collect(), complete: offset + 1 >= first && offset <= self.last_offset }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::id::MessageIds;
+
+    fn log_of(count: u64, limit: usize) -> RoomLog {
+        let mut ids = MessageIds::new("m".into());
+        let mut log = RoomLog::default();
+        for second in 0..count {
+            log.append(limit, |offset| LogEntry {
+                offset,
+                kind: "room_broadcast".into(),
+                payload: Bytes::from_static(b"{}"),
+                timestamp: 0,
+                id: ids.next(),
+                at: Time::from_millis(second * 1000),
+            });
+        }
+        log
+    }
+
+    fn offsets(log: &RoomLog, after: u64) -> (Vec<u64>, bool) {
+        let missed = log.after(after);
+        (missed.entries.iter().map(|entry| entry.offset).collect(), missed.complete)
+    }
+
+    #[test]
+    fn the_ring_keeps_the_newest_and_knows_its_edge() {
+        let log = log_of(5, 3);
+        assert_eq!(offsets(&log, 2), (vec![3, 4, 5], true));
+        assert_eq!(offsets(&log, 1), (vec![3, 4, 5], false), "entry 2 is gone");
+        assert_eq!(offsets(&log, 5), (vec![], true));
+        assert_eq!(offsets(&log, 6), (vec![], false), "never existed");
+        assert_eq!(offsets(&log_of(0, 3), 0), (vec![], true));
+    }
+
+    #[test]
+    fn age_empties_the_ring_but_not_the_count() {
+        let mut log = log_of(5, 0);
+        assert_eq!(log.expire(Time::from_millis(2000)), Some(Time::from_millis(3000)));
+        assert_eq!(offsets(&log, 3), (vec![4, 5], true));
+        assert_eq!(log.expire(Time::from_millis(9000)), None);
+        assert_eq!(offsets(&log, 5), (vec![], true));
+        assert_eq!(log.last_offset(), 5);
+    }
+}

@@ -1,0 +1,50 @@
+//! Places in a room's log: `epoch:offset` (contract section 5).
+
+use std::fmt;
+use std::str::FromStr;
+
+/// An offset within an epoch. Offset 0 is the place before the first entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// Which log: a room that begins anew has another epoch.
+    pub epoch: u64,
+    /// The last entry at or before this place.
+    pub offset: u64,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{:x}:{}", self.epoch, self.offset)
+    }
+}
+
+/// A text that is no position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a position; expected `epoch:offset`, as an answer of this server gave it")]
+pub struct NotAPosition;
+
+impl FromStr for Position {
+    type Err = NotAPosition;
+
+    fn from_str(text: &str) -> Result<Self, NotAPosition> {
+        let (epoch, offset) = text.split_once(':').ok_or(NotAPosition)?;
+        let epoch = u64::from_str_radix(epoch, 16).map_err(|_| NotAPosition)?;
+        let offset = offset.parse().map_err(|_| NotAPosition)?;
+        Ok(Self { epoch, offset })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_and_back() {
+        let position = Position { epoch: 0xabc123, offset: 42 };
+        assert_eq!(position.to_string(), "abc123:42");
+        assert_eq!("abc123:42".parse(), Ok(position));
+        for wrong in ["", "abc", "x:y", "1:", ":1", "1:-1"] {
+            assert_eq!(wrong.parse::<Position>(), Err(NotAPosition), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,481 @@
+//! The state of one task, versioned field by field, so that what a viewer lacks is known without keeping it.
+//!
+//! Owns the fields of contract section 4 and how they are written as JSON. The rules by which events change them
+//! stand in [`super::rules`].
+
+use super::estimate::Estimator;
+use crate::base::time::{Span, Time};
+use crate::wire::message::envelope::push_string;
+use crate::wire::message::{Control, Status};
+use serde_json::value::RawValue;
+
+/// A field of the task payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum TaskField {
+    /// `status`
+    Status,
+    /// `progress`
+    Progress,
+    /// `current`
+    Current,
+    /// `total`
+    Total,
+    /// `stage`
+    Stage,
+    /// `estimatedTimeRemaining`
+    EstimatedTimeRemaining,
+    /// `message`
+    Message,
+    /// `result`
+    Result,
+    /// `error`
+    Error,
+    /// `attempt`
+    Attempt,
+    /// `rate`
+    Rate,
+    /// `etaSource`
+    EtaSource,
+    /// `stalled`
+    Stalled,
+    /// `startedAt`
+    StartedAt,
+    /// `updatedAt`
+    UpdatedAt,
+    /// `parentId`
+    ParentId,
+    /// `meta`
+    Meta,
+    /// `requested`
+    Requested,
+    /// Fields that the contract does not name.
+    Extra,
+}
+
+impl TaskField {
+    const COUNT: usize = 19;
+    const NAMED: [Self; Self::COUNT - 1] = [
+        Self::Status,
+        Self::Progress,
+        Self::Current,
+        Self::Total,
+        Self::Stage,
+        Self::EstimatedTimeRemaining,
+        Self::Message,
+        Self::Result,
+        Self::Error,
+        Self::Attempt,
+        Self::Rate,
+        Self::EtaSource,
+        Self::Stalled,
+        Self::StartedAt,
+        Self::UpdatedAt,
+        Self::ParentId,
+        Self::Meta,
+        Self::Requested,
+    ];
+
+    fn bit(self) -> u32 {
+        1 << self as u8
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::Progress => "progress",
+            Self::Current => "current",
+            Self::Total => "total",
+            Self::Stage => "stage",
+            Self::EstimatedTimeRemaining => "estimatedTimeRemaining",
+            Self::Message => "message",
+            Self::Result => "result",
+            Self::Error => "error",
+            Self::Attempt => "attempt",
+            Self::Rate => "rate",
+            Self::EtaSource => "etaSource",
+            Self::Stalled => "stalled",
+            Self::StartedAt => "startedAt",
+            Self::UpdatedAt => "updatedAt",
+            Self::ParentId => "parentId",
+            Self::Meta => "meta",
+            Self::Requested => "requested",
+            Self::Extra => "",
+        }
+    }
+}
+
+/// Fields whose change alone is held back by the threshold (contract section 4).
+const MOVEMENT: u32 = 1 << TaskField::Progress as u8
+    | 1 << TaskField::Current as u8
+    | 1 << TaskField::Rate as u8
+    | 1 << TaskField::EstimatedTimeRemaining as u8;
+/// Fields that ride along with other changes and never cause a message.
+const PASSENGERS: u32 = 1 << TaskField::UpdatedAt as u8 | 1 << TaskField::EtaSource as u8;
+
+/// Who says when the task will end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EtaSource {
+    /// The application.
+    App,
+    /// The observed rate.
+    Rate,
+}
+
+impl EtaSource {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::App => "app",
+            Self::Rate => "rate",
+        }
+    }
+}
+
+/// What viewers see of a task.
+#[derive(Debug, Default)]
+pub struct View {
+    /// `status`
+    pub status: Status,
+    /// `progress`, 0 to 100.
+    pub progress: f64,
+    /// `current`
+    pub current: Option<f64>,
+    /// `total`
+    pub total: Option<f64>,
+    /// `stage`
+    pub stage: Option<Box<str>>,
+    /// `estimatedTimeRemaining`, in milliseconds.
+    pub estimated_time_remaining: Option<f64>,
+    /// `message`
+    pub message: Option<Box<str>>,
+    /// `result`
+    pub result: Option<Box<RawValue>>,
+    /// `error`
+    pub error: Option<Box<RawValue>>,
+    /// `attempt`
+    pub attempt: Option<u32>,
+    /// `rate`
+    pub rate: Option<f64>,
+    /// `etaSource`
+    pub eta_source: Option<EtaSource>,
+    /// `stalled`
+    pub stalled: bool,
+    /// `startedAt`
+    pub started_at: Option<u64>,
+    /// `updatedAt`
+    pub updated_at: u64,
+    /// `parentId`
+    pub parent_id: Option<Box<str>>,
+    /// `meta`
+    pub meta: Option<Box<RawValue>>,
+    /// `requested`
+    pub requested: Option<Control>,
+    /// Fields that the contract does not name; a cleared one stays as `None`, so that a delta can say `null`.
+    pub extra: Vec<Extra>,
+}
+
+/// A field that the contract does not name.
+#[derive(Debug)]
+pub struct Extra {
+    /// Its name.
+    pub name: Box<str>,
+    /// Its value.
+    pub value: Option<Box<RawValue>>,
+    /// The version in which it last changed.
+    pub version: u32,
+}
+
+/// One task.
+#[derive(Debug)]
+pub struct Task {
+    /// Its id.
+    pub id: Box<str>,
+    /// What viewers see.
+    pub view: View,
+    /// The number that the newest state carries as `seq`.
+    pub seq: u64,
+    /// The producer's last `seq` of this attempt.
+    pub producer_seq: Option<u64>,
+    /// Whether `rate` is the application's own.
+    pub app_rate: bool,
+    /// Whether `task_started` went out in this attempt and the task has not been paused since.
+    pub announced: bool,
+    /// When a control request was made, in milliseconds since 1970.
+    pub requested_at: u64,
+    /// The speed of the task.
+    pub estimator: Estimator,
+    /// When the last event was accepted.
+    pub last_event: Time,
+    /// When progress last went out.
+    pub last_flush: Option<Time>,
+    /// When the oldest change that has not gone out was accepted.
+    pub pending_since: Option<Time>,
+    version: u32,
+    versions: [u32; TaskField::COUNT],
+    changed: u32,
+    flushed_progress: f64,
+}
+
+/// How much a task's pending changes matter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pending {
+    /// Nothing to send.
+    Nothing,
+    /// Movement below the threshold: it may wait ten intervals.
+    Small,
+    /// To be sent with the next interval.
+    Significant,
+}
+
+impl Task {
+    /// A task that has just become known.
+    pub fn new(id: Box<str>, now: Time) -> Self {
+        Self {
+            id,
+            view: View::default(),
+            seq: 0,
+            producer_seq: None,
+            app_rate: false,
+            announced: false,
+            requested_at: 0,
+            estimator: Estimator::default(),
+            last_event: now,
+            last_flush: None,
+            pending_since: None,
+            version: 1,
+            versions: [0; TaskField::COUNT],
+            changed: 0,
+            flushed_progress: 0.0,
+        }
+    }
+
+    /// The version of the state that was last sent.
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// Takes note that a field has changed since the last flush.
+    pub fn mark(&mut self, field: TaskField) {
+        self.changed |= field.bit();
+        self.versions[field as usize] = self.version + 1;
+    }
+
+    /// Sets or clears a field that the contract does not name.
+    pub fn set_extra(&mut self, name: Box<str>, value: Option<Box<RawValue>>) {
+        let version = self.version + 1;
+        match self.view.extra.iter_mut().find(|extra| extra.name == name) {
+            Some(extra) if same(&extra.value, &value) => return,
+            Some(extra) => (extra.value, extra.version) = (value, version),
+            None if value.is_none() => return,
+            None => self.view.extra.push(Extra { name, value, version }),
+        }
+        self.mark(TaskField::Extra);
+    }
+
+    /// How much the pending changes matter.
+    pub fn pending(&self, min_change_threshold: f64) -> Pending {
+        let causes = self.changed & !PASSENGERS;
+        if causes == 0 {
+            Pending::Nothing
+        } else if causes & !MOVEMENT != 0 || self.has_moved(min_change_threshold) {
+            Pending::Significant
+        } else {
+            Pending::Small
+        }
+    }
+
+    /// Makes the pending changes the state that has been sent.
+    pub fn commit(&mut self) {
+        if self.changed != 0 {
+            self.version += 1;
+            self.changed = 0;
+        }
+        self.flushed_progress = self.view.progress;
+        self.pending_since = None;
+    }
+
+    /// Sets `rate` and `estimatedTimeRemaining` from what has been observed, where the application has not.
+    pub fn refresh_estimate(&mut self, now: Time) {
+        if self.view.status != Status::Running {
+            return;
+        }
+        let rate = self.estimator.rate(now);
+        if !self.app_rate {
+            let rounded = rate.map(|rate| (rate * 1000.0).round() / 1000.0);
+            self.set_rate(rounded);
+        }
+        if self.view.eta_source != Some(EtaSource::App) {
+            let remaining_ms = rate.zip(self.remaining()).map(|(rate, left)| (left / rate * 1000.0).round());
+            self.set_estimate(remaining_ms, remaining_ms.map(|_| EtaSource::Rate));
+        }
+    }
+
+    /// Sets `rate`.
+    pub fn set_rate(&mut self, rate: Option<f64>) {
+        if self.view.rate != rate {
+            self.view.rate = rate;
+            self.mark(TaskField::Rate);
+        }
+    }
+
+    /// Sets `estimatedTimeRemaining` and who says so.
+    pub fn set_estimate(&mut self, remaining_ms: Option<f64>, source: Option<EtaSource>) {
+        if self.view.estimated_time_remaining != remaining_ms {
+            self.view.estimated_time_remaining = remaining_ms;
+            self.mark(TaskField::EstimatedTimeRemaining);
+        }
+        if self.view.eta_source != source {
+            self.view.eta_source = source;
+            self.mark(TaskField::EtaSource);
+        }
+    }
+
+    /// Units done as the estimator counts them: `current`, or percent where the application counts nothing.
+    pub fn steps(&self) -> f64 {
+        match (self.view.current, self.view.total) {
+            (Some(current), Some(_)) => current,
+            _ => self.view.progress,
+        }
+    }
+
+    fn remaining(&self) -> Option<f64> {
+        match (self.view.current, self.view.total) {
+            (Some(current), Some(total)) => Some((total - current).max(0.0)),
+            (Some(_), None) if self.view.progress == 0.0 => None,
+            _ => Some(100.0 - self.view.progress),
+        }
+    }
+
+    fn has_moved(&self, min_change_threshold: f64) -> bool {
+        (self.view.progress - self.flushed_progress).abs() >= min_change_threshold
+    }
+
+    /// When the terminal task may be forgotten, or `None` while it is alive.
+    pub fn forget_at(&self, ttl: Span) -> Option<Time> {
+        self.view.status.is_terminal().then(|| self.last_event + ttl)
+    }
+
+    /// The whole state as JSON; with `snapshot`, marked as one.
+    pub fn whole(&self, snapshot: bool) -> String {
+        let mut out = self.begin();
+        TaskField::NAMED.into_iter().filter(|field| self.shown(*field)).for_each(|field| self.push(&mut out, field));
+        for extra in &self.view.extra {
+            if let Some(value) = &extra.value {
+                push_member(&mut out, &extra.name, value.get());
+            }
+        }
+        if snapshot {
+            out.push_str(",\"snapshot\":true");
+        }
+        out.push('}');
+        out
+    }
+
+    /// What has changed after `seen`, as JSON.
+    pub fn delta(&self, seen: u32) -> String {
+        let mut out = self.begin();
+        TaskField::NAMED
+            .into_iter()
+            .filter(|field| self.versions[*field as usize] > seen)
+            .for_each(|field| self.push(&mut out, field));
+        for extra in self.view.extra.iter().filter(|extra| extra.version > seen) {
+            push_member(&mut out, &extra.name, extra.value.as_ref().map_or("null", |value| value.get()));
+        }
+        out.push('}');
+        out
+    }
+
+    fn begin(&self) -> String {
+        let mut out = String::with_capacity(256);
+        out.push_str("{\"taskId\":");
+        push_string(&mut out, &self.id);
+        out.push_str(",\"seq\":");
+        out.push_str(itoa::Buffer::new().format(self.seq));
+        out
+    }
+
+    /// Whether a whole state names the field: what seed 000's interface demands always, the others when they are set.
+    fn shown(&self, field: TaskField) -> bool {
+        let view = &self.view;
+        match field {
+            TaskField::Message => view.message.is_some(),
+            TaskField::Result => view.result.is_some(),
+            TaskField::Error => view.error.is_some(),
+            TaskField::Attempt => view.attempt.is_some(),
+            TaskField::Rate => view.rate.is_some(),
+            TaskField::EtaSource => view.eta_source.is_some(),
+            TaskField::Stalled => view.stalled,
+            TaskField::StartedAt => view.started_at.is_some(),
+            TaskField::ParentId => view.parent_id.is_some(),
+            TaskField::Meta => view.meta.is_some(),
+            TaskField::Requested => view.requested.is_some(),
+            _ => true,
+        }
+    }
+
+    fn push(&self, out: &mut String, field: TaskField) {
+        let view = &self.view;
+        out.push_str(",\"");
+        out.push_str(field.name());
+        out.push_str("\":");
+        match field {
+            TaskField::Status => push_string(out, view.status.as_str()),
+            TaskField::Progress => push_number(out, Some(view.progress)),
+            TaskField::Current => push_number(out, Some(view.current.unwrap_or(0.0))),
+            TaskField::Total => push_number(out, Some(view.total.unwrap_or(0.0))),
+            TaskField::Stage => push_string(out, view.stage.as_deref().unwrap_or("")),
+            TaskField::EstimatedTimeRemaining => push_number(out, view.estimated_time_remaining),
+            TaskField::Message => push_text(out, view.message.as_deref()),
+            TaskField::Result => push_raw(out, view.result.as_deref()),
+            TaskField::Error => push_raw(out, view.error.as_deref()),
+            TaskField::Attempt => push_number(out, view.attempt.map(f64::from)),
+            TaskField::Rate => push_number(out, view.rate),
+            TaskField::EtaSource => push_text(out, view.eta_source.map(EtaSource::as_str)),
+            TaskField::Stalled => out.push_str(if view.stalled { "true" } else { "false" }),
+            TaskField::StartedAt => push_number(out, view.started_at.map(|ms| ms as f64)),
+            TaskField::UpdatedAt => push_number(out, Some(view.updated_at as f64)),
+            TaskField::ParentId => push_text(out, view.parent_id.as_deref()),
+            TaskField::Meta => push_raw(out, view.meta.as_deref()),
+            TaskField::Requested => push_text(out, view.requested.map(Control::as_str)),
+            TaskField::Extra => {}
+        }
+    }
+}
+
+/// Whether two raw values are the same text.
+pub fn same(one: &Option<Box<RawValue>>, other: &Option<Box<RawValue>>) -> bool {
+    one.as_ref().map(|raw| raw.get()) == other.as_ref().map(|raw| raw.get())
+}
+
+fn push_member(out: &mut String, name: &str, value: &str) {
+    out.push(',');
+    push_string(out, name);
+    out.push(':');
+    out.push_str(value);
+}
+
+fn push_text(out: &mut String, text: Option<&str>) {
+    match text {
+        Some(text) => push_string(out, text),
+        None => out.push_str("null"),
+    }
+}
+
+fn push_raw(out: &mut String, raw: Option<&RawValue>) {
+    out.push_str(raw.map_or("null", RawValue::get));
+}
+
+/// Whole numbers without a fraction, as JavaScript writes them.
+fn push_number(out: &mut String, number: Option<f64>) {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    match number {
+        None => out.push_str("null"),
+        Some(number) if number.fract() == 0.0 && number.abs() < EXACT => {
+            out.push_str(itoa::Buffer::new().format(number as i64));
+        }
+        Some(number) => match serde_json::to_string(&number) {
+            Ok(text) => out.push_str(&text),
+            Err(_) => out.push_str("null"),
+        },
+    }
+}

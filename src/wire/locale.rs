@@ -1,0 +1,186 @@
+//! What joblight says to people, in the languages it speaks (contract section 2).
+//!
+//! Owns every sentence that reaches a viewer's error message or the log; machine words (codes, field names)
+//! never pass through here. The Chinese lines are those of the two documents joblight began from, to the letter.
+
+use std::fmt;
+
+/// A language of error messages and log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Locale {
+    /// English (`en`).
+    #[default]
+    English,
+    /// Simplified Chinese (`zh-CN`).
+    Chinese,
+}
+
+impl Locale {
+    /// The locale named by `tag` (`en`, `zh-CN`).
+    pub fn from_tag(tag: &str) -> Option<Self> {
+        match tag {
+            "en" => Some(Self::English),
+            "zh-CN" => Some(Self::Chinese),
+            _ => None,
+        }
+    }
+
+    /// Puts a phrase into this language.
+    pub fn say<'a>(self, phrase: Phrase<'a>) -> Said<'a> {
+        Said { locale: self, phrase }
+    }
+}
+
+/// Something to be said, free of any language.
+#[derive(Debug, Clone, Copy)]
+pub enum Phrase<'a> {
+    /// A message that is no JSON; the parser's reason.
+    InvalidJson(&'a str),
+    /// A message of a type that nobody here knows.
+    UnknownType(&'a str),
+    /// A message whose fields are wrong: what was wrong and what would be right.
+    InvalidMessage(&'a str),
+    /// Something this connection may not do.
+    NotAllowed(&'a str),
+    /// A token that does not prove an identity.
+    Unauthorized(&'a str),
+    /// Too many messages: the limit a minute, and seconds until the next may pass.
+    RateLimited { limit: u32, retry_after_s: u64 },
+    /// A configured limit was reached: which one.
+    LimitExceeded(&'a str),
+    /// Something that does not exist: what.
+    NotFound(&'a str),
+    /// The WebSocket listener is open on this port or path.
+    WebSocketStarted(&'a str),
+    /// The WebSocket listener is open at this address.
+    WebSocketListening(&'a str),
+    /// The HTTP listener is open at this address.
+    HttpStarted(&'a str),
+    /// The ingest socket is open at this path.
+    IngestStarted(&'a str),
+    /// `NODE_ENV` or `environment`.
+    Environment(&'a str),
+    /// The configured log level.
+    LogLevel(&'a str),
+    /// A client of the payload dialect arrived.
+    ClientConnected { client: &'a str, total: usize },
+    /// A client of the payload dialect left.
+    ClientDisconnected { client: &'a str, total: usize },
+    /// A client of the data dialect arrived.
+    DataClientConnected,
+    /// A client of the data dialect left.
+    DataClientDisconnected,
+    /// A client entered a room.
+    ClientJoined { client: &'a str, room: &'a str },
+    /// A client left a room.
+    ClientLeft { client: &'a str, room: &'a str },
+    /// A message went out to a room.
+    Broadcast(&'a str),
+    /// Shutting down: connections still to drain.
+    Draining(usize),
+    /// The end.
+    Stopped,
+}
+
+/// A phrase in a language, ready to be formatted.
+#[derive(Debug, Clone, Copy)]
+pub struct Said<'a> {
+    locale: Locale,
+    phrase: Phrase<'a>,
+}
+
+impl fmt::Display for Said<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.locale {
+            Locale::English => english(self.phrase, out),
+            Locale::Chinese => chinese(self.phrase, out),
+        }
+    }
+}
+
+fn english(phrase: Phrase<'_>, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+    use Phrase::*;
+    match phrase {
+        InvalidJson(reason) => write!(out, "invalid JSON: {reason}"),
+        UnknownType(kind) => write!(out, "unknown message type: {kind}"),
+        InvalidMessage(reason) => write!(out, "invalid message: {reason}"),
+        NotAllowed(what) => write!(out, "not allowed: {what}"),
+        Unauthorized(reason) => write!(out, "unauthorized: {reason}"),
+        RateLimited { limit, retry_after_s } => {
+            write!(out, "too many messages: {limit} a minute are allowed; wait {retry_after_s} s")
+        }
+        LimitExceeded(which) => write!(out, "limit exceeded: {which}"),
+        NotFound(what) => write!(out, "not found: {what}"),
+        WebSocketStarted(port) => write!(out, "WebSocket server started on port {port}"),
+        WebSocketListening(url) => write!(out, "WebSocket server listening: {url}"),
+        HttpStarted(url) => write!(out, "🚀 HTTP server started on {url}"),
+        IngestStarted(path) => write!(out, "Ingest socket open: {path}"),
+        Environment(name) => write!(out, "Environment: {name}"),
+        LogLevel(name) => write!(out, "Log level: {name}"),
+        ClientConnected { client, total } => write!(out, "client connected: {client} (connections: {total})"),
+        ClientDisconnected { client, total } => {
+            write!(out, "client disconnected: {client} (connections: {total})")
+        }
+        DataClientConnected => out.write_str("WebSocket client connected"),
+        DataClientDisconnected => out.write_str("WebSocket client disconnected"),
+        ClientJoined { client, room } => write!(out, "client {client} joined room {room}"),
+        ClientLeft { client, room } => write!(out, "client {client} left room {room}"),
+        Broadcast(room) => write!(out, "broadcast to room {room}"),
+        Draining(count) => write!(out, "shutting down: {count} connections to close"),
+        Stopped => out.write_str("stopped"),
+    }
+}
+
+fn chinese(phrase: Phrase<'_>, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+    use Phrase::*;
+    match phrase {
+        InvalidJson(reason) => write!(out, "无效的JSON: {reason}"),
+        UnknownType(kind) => write!(out, "未知消息类型: {kind}"),
+        InvalidMessage(reason) => write!(out, "无效的消息: {reason}"),
+        NotAllowed(what) => write!(out, "不允许: {what}"),
+        Unauthorized(reason) => write!(out, "未授权: {reason}"),
+        RateLimited { limit, retry_after_s } => {
+            write!(out, "消息过于频繁: 每分钟最多 {limit} 条; 请在 {retry_after_s} 秒后重试")
+        }
+        LimitExceeded(which) => write!(out, "超出限制: {which}"),
+        NotFound(what) => write!(out, "未找到: {what}"),
+        WebSocketStarted(port) => write!(out, "WebSocket服务器已在端口 {port} 启动"),
+        WebSocketListening(url) => write!(out, "WebSocket 服务器启动: {url}"),
+        HttpStarted(url) => write!(out, "🚀 HTTP server started on {url}"),
+        IngestStarted(path) => write!(out, "数据接收套接字已启动: {path}"),
+        Environment(name) => write!(out, "Environment: {name}"),
+        LogLevel(name) => write!(out, "Log level: {name}"),
+        ClientConnected { client, total } => write!(out, "客户端连接: {client} (总连接: {total})"),
+        ClientDisconnected { client, total } => write!(out, "客户端断开: {client} (总连接: {total})"),
+        DataClientConnected => out.write_str("WebSocket 客户端连接"),
+        DataClientDisconnected => out.write_str("WebSocket 客户端断开"),
+        ClientJoined { client, room } => write!(out, "客户端 {client} 加入房间 {room}"),
+        ClientLeft { client, room } => write!(out, "客户端 {client} 离开房间 {room}"),
+        Broadcast(room) => write!(out, "广播消息到房间 {room}"),
+        Draining(count) => write!(out, "正在关闭: 还有 {count} 个连接"),
+        Stopped => out.write_str("服务器已停止"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chinese_lines_are_the_seeds_lines() {
+        let say = |phrase| Locale::Chinese.say(phrase).to_string();
+        assert_eq!(say(Phrase::UnknownType("ping")), "未知消息类型: ping");
+        assert_eq!(say(Phrase::WebSocketStarted("3001")), "WebSocket服务器已在端口 3001 启动");
+        assert_eq!(say(Phrase::WebSocketListening("ws://localhost:3001")), "WebSocket 服务器启动: ws://localhost:3001");
+        assert_eq!(say(Phrase::HttpStarted("http://localhost:3000")), "🚀 HTTP server started on http://localhost:3000");
+        assert_eq!(say(Phrase::ClientConnected { client: "client_abc123", total: 1 }), "客户端连接: client_abc123 (总连接: 1)");
+        assert_eq!(say(Phrase::ClientDisconnected { client: "client_abc123", total: 0 }), "客户端断开: client_abc123 (总连接: 0)");
+        assert_eq!(
+            say(Phrase::ClientJoined { client: "client_abc123", room: "task:task-456" }),
+            "客户端 client_abc123 加入房间 task:task-456"
+        );
+        assert_eq!(say(Phrase::Broadcast("task:task-456")), "广播消息到房间 task:task-456");
+        assert_eq!(say(Phrase::DataClientConnected), "WebSocket 客户端连接");
+        assert_eq!(say(Phrase::DataClientDisconnected), "WebSocket 客户端断开");
+    }
+}

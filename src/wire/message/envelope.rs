@@ -1,0 +1,303 @@
+//! Outgoing messages: an envelope around a payload that is JSON already, in any variant (contract section 2).
+
+use super::variant::{Dialect, Encoding, Variant};
+use crate::base::id::MessageId;
+use std::fmt::Write;
+
+/// A message on its way out. The payload is JSON text, so that what an application sent is relayed to the letter.
+#[derive(Debug, Clone, Copy)]
+pub struct Envelope<'a> {
+    /// The message type.
+    pub kind: &'a str,
+    /// The payload, as JSON.
+    pub payload: &'a str,
+    /// Milliseconds since 1970.
+    pub timestamp: u64,
+    /// The message's own id; answers to one client have none.
+    pub id: Option<&'a MessageId>,
+    /// The `id` of the client message that this answers, as JSON.
+    pub reply_to: Option<&'a str>,
+    /// Where in a room's log the message stands.
+    pub place: Option<Place<'a>>,
+}
+
+/// A message's place in a room's log (contract section 5).
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// The room.
+    pub room: &'a str,
+    /// Its number in the room's log.
+    pub offset: u64,
+}
+
+impl Envelope<'_> {
+    /// The message's bytes in `variant`, without any frame around them.
+    pub fn encode(&self, variant: Variant) -> Vec<u8> {
+        let text = match variant.dialect {
+            Dialect::Payload => self.payload_json(),
+            Dialect::Data => self.data_json(),
+        };
+        in_encoding(text, variant.encoding)
+    }
+
+    fn payload_json(&self) -> String {
+        let mut out = String::with_capacity(self.payload.len() + 128);
+        out.push_str("{\"type\":");
+        push_string(&mut out, self.kind);
+        out.push_str(",\"payload\":");
+        out.push_str(self.payload);
+        push_number(&mut out, "timestamp", self.timestamp);
+        if let Some(id) = self.id {
+            let _ = write!(out, ",\"id\":\"{id}\"");
+        }
+        if let Some(reply_to) = self.reply_to {
+            out.push_str(",\"replyTo\":");
+            out.push_str(reply_to);
+        }
+        if let Some(place) = self.place {
+            out.push_str(",\"room\":");
+            push_string(&mut out, place.room);
+            push_number(&mut out, "offset", place.offset);
+        }
+        out.push('}');
+        out
+    }
+
+    fn data_json(&self) -> String {
+        let mut out = String::with_capacity(self.payload.len() + 48);
+        out.push_str("{\"type\":");
+        push_string(&mut out, self.kind);
+        out.push_str(",\"data\":");
+        out.push_str(self.payload);
+        out.push('}');
+        out
+    }
+}
+
+/// The machine word of an `error` message (contract section 4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorCode {
+    /// The message is no JSON, or no MessagePack.
+    InvalidJson,
+    /// Nobody knows the message's type.
+    UnknownType,
+    /// A field is missing or of the wrong type.
+    InvalidMessage,
+    /// The connection may not do that.
+    NotAllowed,
+    /// A token does not prove an identity.
+    Unauthorized,
+    /// Too many messages in a minute.
+    RateLimited,
+    /// A configured limit is reached.
+    LimitExceeded,
+    /// The message is larger than allowed.
+    MessageTooLarge,
+    /// No such thing.
+    NotFound,
+    /// The server's own fault.
+    Internal,
+}
+
+impl ErrorCode {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidJson => "invalid_json",
+            Self::UnknownType => "unknown_type",
+            Self::InvalidMessage => "invalid_message",
+            Self::NotAllowed => "not_allowed",
+            Self::Unauthorized => "unauthorized",
+            Self::RateLimited => "rate_limited",
+            Self::LimitExceeded => "limit_exceeded",
+            Self::MessageTooLarge => "message_too_large",
+            Self::NotFound => "not_found",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+/// An `error` message: `{code, message, replyTo?}` as payload, or `{type, message}` in the data dialect.
+#[derive(Debug, Clone, Copy)]
+pub struct ErrorMessage<'a> {
+    /// The machine word.
+    pub code: ErrorCode,
+    /// What a person should read.
+    pub message: &'a str,
+    /// The `id` of the client message at fault, as JSON.
+    pub reply_to: Option<&'a str>,
+    /// Milliseconds since 1970.
+    pub timestamp: u64,
+}
+
+impl ErrorMessage<'_> {
+    /// The message's bytes in `variant`.
+    pub fn encode(&self, variant: Variant) -> Vec<u8> {
+        let mut body = String::with_capacity(self.message.len() + 64);
+        match variant.dialect {
+            Dialect::Payload => {
+                body.push_str("{\"code\":\"");
+                body.push_str(self.code.as_str());
+                body.push_str("\",\"message\":");
+                push_string(&mut body, self.message);
+                self.push_reply_to(&mut body);
+                let envelope = Envelope {
+                    kind: "error",
+                    payload: &body,
+                    timestamp: self.timestamp,
+                    id: None,
+                    reply_to: self.reply_to,
+                    place: None,
+                };
+                envelope.encode(variant)
+            }
+            Dialect::Data => {
+                body.push_str("{\"type\":\"error\",\"message\":");
+                push_string(&mut body, self.message);
+                self.push_reply_to(&mut body);
+                in_encoding(body, variant.encoding)
+            }
+        }
+    }
+
+    /// Ends the object, naming the message at fault when it had a name.
+    fn push_reply_to(&self, out: &mut String) {
+        if let Some(reply_to) = self.reply_to {
+            out.push_str(",\"replyTo\":");
+            out.push_str(reply_to);
+        }
+        out.push('}');
+    }
+}
+
+/// Several encoded messages as one `batch` message (contract section 4).
+#[derive(Debug)]
+pub struct Batch;
+
+impl Batch {
+    /// One `batch` envelope around `messages`, each encoded already in `encoding`.
+    pub fn encode<'a>(encoding: Encoding, messages: impl ExactSizeIterator<Item = &'a [u8]>) -> Vec<u8> {
+        match encoding {
+            Encoding::Json => Self::json(messages),
+            Encoding::MessagePack => Self::message_pack(messages),
+        }
+    }
+
+    fn json<'a>(messages: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+        let mut out = b"{\"type\":\"batch\",\"payload\":{\"messages\":[".to_vec();
+        for (index, message) in messages.enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            out.extend_from_slice(message);
+        }
+        out.extend_from_slice(b"]}}");
+        out
+    }
+
+    fn message_pack<'a>(messages: impl ExactSizeIterator<Item = &'a [u8]>) -> Vec<u8> {
+        const INFALLIBLE: &str = "writing to a Vec cannot fail";
+        let mut out = Vec::new();
+        let count = u32::try_from(messages.len()).unwrap_or(u32::MAX);
+        rmp::encode::write_map_len(&mut out, 2).expect(INFALLIBLE);
+        rmp::encode::write_str(&mut out, "type").expect(INFALLIBLE);
+        rmp::encode::write_str(&mut out, "batch").expect(INFALLIBLE);
+        rmp::encode::write_str(&mut out, "payload").expect(INFALLIBLE);
+        rmp::encode::write_map_len(&mut out, 1).expect(INFALLIBLE);
+        rmp::encode::write_str(&mut out, "messages").expect(INFALLIBLE);
+        rmp::encode::write_array_len(&mut out, count).expect(INFALLIBLE);
+        messages.for_each(|message| out.extend_from_slice(message));
+        out
+    }
+}
+
+/// Appends `text` as a JSON string.
+pub fn push_string(out: &mut String, text: &str) {
+    let quoted = serde_json::to_string(text).expect("a str always serialises");
+    out.push_str(&quoted);
+}
+
+fn push_number(out: &mut String, name: &str, value: u64) {
+    let mut digits = itoa::Buffer::new();
+    out.push_str(",\"");
+    out.push_str(name);
+    out.push_str("\":");
+    out.push_str(digits.format(value));
+}
+
+fn in_encoding(json: String, encoding: Encoding) -> Vec<u8> {
+    match encoding {
+        Encoding::Json => json.into_bytes(),
+        Encoding::MessagePack => {
+            let value: serde_json::Value = serde_json::from_str(&json).unwrap_or(serde_json::Value::Null);
+            rmp_serde::to_vec_named(&value).unwrap_or_default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Envelope<'static> {
+        Envelope {
+            kind: "task_progress",
+            payload: "{\"taskId\":\"t\"}",
+            timestamp: 7,
+            id: None,
+            reply_to: Some("\"q1\""),
+            place: Some(Place { room: "task:t", offset: 3 }),
+        }
+    }
+
+    #[test]
+    fn the_payload_dialect_carries_the_whole_envelope() {
+        let text = String::from_utf8(sample().encode(Variant::default())).unwrap();
+        assert_eq!(
+            text,
+            r#"{"type":"task_progress","payload":{"taskId":"t"},"timestamp":7,"replyTo":"q1","room":"task:t","offset":3}"#
+        );
+    }
+
+    #[test]
+    fn the_data_dialect_carries_type_and_data_only() {
+        let variant = Variant { dialect: Dialect::Data, encoding: Encoding::Json };
+        let text = String::from_utf8(sample().encode(variant)).unwrap();
+        assert_eq!(text, r#"{"type":"task_progress","data":{"taskId":"t"}}"#);
+    }
+
+    #[test]
+    fn the_data_dialect_error_is_the_seeds_error() {
+        let variant = Variant { dialect: Dialect::Data, encoding: Encoding::Json };
+        let error =
+            ErrorMessage { code: ErrorCode::UnknownType, message: "未知消息类型: ping", reply_to: None, timestamp: 0 };
+        assert_eq!(
+            String::from_utf8(error.encode(variant)).unwrap(),
+            r#"{"type":"error","message":"未知消息类型: ping"}"#
+        );
+    }
+
+    #[test]
+    fn message_pack_says_the_same_as_json() {
+        let packed = Variant { dialect: Dialect::Payload, encoding: Encoding::MessagePack };
+        let from_pack: serde_json::Value = rmp_serde::from_slice(&sample().encode(packed)).unwrap();
+        let from_json: serde_json::Value = serde_json::from_slice(&sample().encode(Variant::default())).unwrap();
+        assert_eq!(from_pack, from_json);
+    }
+
+    #[test]
+    fn a_batch_holds_its_messages_in_order_in_both_encodings() {
+        for encoding in [Encoding::Json, Encoding::MessagePack] {
+            let variant = Variant { dialect: Dialect::Payload, encoding };
+            let first = sample().encode(variant);
+            let second = Envelope { kind: "task_completed", ..sample() }.encode(variant);
+            let batch = Batch::encode(encoding, [first.as_slice(), second.as_slice()].into_iter());
+            let value: serde_json::Value = match encoding {
+                Encoding::Json => serde_json::from_slice(&batch).unwrap(),
+                Encoding::MessagePack => rmp_serde::from_slice(&batch).unwrap(),
+            };
+            assert_eq!(value["type"], "batch");
+            assert_eq!(value["payload"]["messages"][1]["type"], "task_completed");
+        }
+    }
+}

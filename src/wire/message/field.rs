@@ -1,0 +1,43 @@
+//! A field of a merge patch (RFC 7396): left out, cleared with `null`, or set.
+
+use serde::{Deserialize, Deserializer};
+
+/// What a patch says of one field.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Field<T> {
+    /// Nothing: the field stays as it is.
+    #[default]
+    Absent,
+    /// `null`: the field goes.
+    Clear,
+    /// The field's new value.
+    Set(T),
+}
+
+impl<T> Field<T> {
+    /// The value, when one was set.
+    pub fn value(&self) -> Option<&T> {
+        match self {
+            Self::Set(value) => Some(value),
+            Self::Absent | Self::Clear => None,
+        }
+    }
+
+    /// What the field becomes, or `None` when the patch does not speak of it.
+    pub fn into_change(self) -> Option<Option<T>> {
+        match self {
+            Self::Absent => None,
+            Self::Clear => Some(None),
+            Self::Set(value) => Some(Some(value)),
+        }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Field<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(match Option::<T>::deserialize(deserializer)? {
+            None => Self::Clear,
+            Some(value) => Self::Set(value),
+        })
+    }
+}

@@ -1,0 +1,199 @@
+//! Messages as they come in: the type, the fields and the sender's id, with errors that name the field at fault.
+//!
+//! Fields may stand in `payload`, in `data` or flat beside `type` (contract section 2). Nothing is copied: the
+//! fields stay text until whoever knows the type reads them with [`Incoming::fields`].
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+/// A message whose envelope is understood.
+#[derive(Debug)]
+pub struct Incoming<'a> {
+    /// The message type.
+    pub kind: Cow<'a, str>,
+    /// The sender's name for this message, as JSON, to be sent back as `replyTo`.
+    pub id: Option<&'a str>,
+    /// The producer's number for this event, when it stands beside `type`.
+    pub seq: Option<u64>,
+    /// The room named beside `type`.
+    pub room: Option<Cow<'a, str>>,
+    /// The JSON that holds the fields: the payload, or the whole message when they are flat.
+    pub body: &'a str,
+    /// Whether the fields stand in a payload of their own.
+    pub nested: bool,
+}
+
+/// What is wrong with a message.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// The text is no JSON; the parser's reason.
+    #[error("{0}")]
+    Json(String),
+    /// It is JSON, but a field is missing or wrong.
+    #[error("{field}: {reason}")]
+    Field {
+        /// The path of the field, as `payload.taskIds[0]`.
+        field: String,
+        /// What is wrong and what would be right.
+        reason: String,
+    },
+}
+
+impl Malformed {
+    /// A complaint about one field.
+    pub fn field(field: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Field { field: field.into(), reason: reason.into() }
+    }
+
+    /// The same complaint about a field that stands deeper, under `prefix`.
+    pub fn under(self, prefix: &str) -> Self {
+        match self {
+            Self::Json(reason) => Self::Field { field: prefix.to_owned(), reason },
+            Self::Field { field, reason } => {
+                let dot = if field.starts_with('[') || field.is_empty() { "" } else { "." };
+                Self::Field { field: format!("{prefix}{dot}{field}"), reason }
+            }
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct RawMessage<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Option<&'a RawValue>,
+    #[serde(borrow)]
+    payload: Option<&'a RawValue>,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    room: Option<&'a RawValue>,
+    #[serde(borrow)]
+    seq: Option<&'a RawValue>,
+}
+
+impl<'a> Incoming<'a> {
+    /// Understands the envelope of one message.
+    pub fn parse(text: &'a str) -> Result<Self, Malformed> {
+        if !text.trim_start().starts_with('{') {
+            return match serde_json::from_str::<&RawValue>(text) {
+                Ok(_) => Err(Malformed::field("message", "expected a JSON object with a \"type\"")),
+                Err(error) => Err(Malformed::Json(error.to_string())),
+            };
+        }
+        let raw: RawMessage<'a> = parse(text)?;
+        let kind = raw.kind.ok_or_else(|| Malformed::field("type", "missing; expected the message type, a string"))?;
+        let kind = string_of(kind, "type")?;
+        let id = raw.id.map(RawValue::get).map(check_id).transpose()?;
+        let room = raw.room.filter(|room| room.get() != "null").map(|room| string_of(room, "room")).transpose()?;
+        let seq = raw.seq.map(|seq| parse(seq.get()).map_err(|fault| fault.under("seq"))).transpose()?;
+        let nested = raw.payload.or(raw.data).filter(|body| body.get() != "null");
+        let body = nested.map_or(text, RawValue::get);
+        Ok(Self { kind, id, seq, room, body, nested: nested.is_some() })
+    }
+
+    /// Reads the fields as `T`.
+    pub fn fields<T: Deserialize<'a>>(&self) -> Result<T, Malformed> {
+        parse(self.body).map_err(|fault| if self.nested { fault.under("payload") } else { fault })
+    }
+}
+
+/// Reads `text` as `T`; the error names the field at fault.
+pub fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Malformed> {
+    serde_json::from_str(text).map_err(|error| explain::<T>(text, &error))
+}
+
+/// Reads again, slowly, to learn which field was at fault.
+fn explain<'a, T: Deserialize<'a>>(text: &'a str, error: &serde_json::Error) -> Malformed {
+    if !error.is_data() {
+        return Malformed::Json(error.to_string());
+    }
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
+        Ok(_) => Malformed::Json(error.to_string()),
+        Err(located) => {
+            let path = located.path().to_string();
+            let field = if path == "." { String::new() } else { path };
+            Malformed::Field { field, reason: without_place(&located.inner().to_string()) }
+        }
+    }
+}
+
+/// serde's reason without the line and column, which mean nothing inside a message.
+fn without_place(reason: &str) -> String {
+    reason.split(" at line ").next().unwrap_or(reason).to_owned()
+}
+
+fn string_of<'a>(raw: &'a RawValue, field: &str) -> Result<Cow<'a, str>, Malformed> {
+    let text = raw.get();
+    match text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+        Some(plain) if !plain.contains('\\') => Ok(Cow::Borrowed(plain)),
+        Some(_) => parse::<String>(text).map(Cow::Owned),
+        None => Err(Malformed::field(field, format!("{} is not a string", shortened(text)))),
+    }
+}
+
+/// Ids come back in answers, so they must be short and simple.
+fn check_id(id: &str) -> Result<&str, Malformed> {
+    let simple = id.starts_with('"') || id.starts_with(|first: char| first == '-' || first.is_ascii_digit());
+    if simple && id.len() <= 256 {
+        return Ok(id);
+    }
+    Err(Malformed::field("id", "expected a string or a number of at most 256 bytes"))
+}
+
+fn shortened(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(40) {
+        None => Cow::Borrowed(text),
+        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Subscribe {
+        task_ids: Vec<String>,
+    }
+
+    #[test]
+    fn fields_may_be_nested_or_flat() {
+        for text in [
+            r#"{"type":"subscribe","taskIds":["a"],"id":"x"}"#,
+            r#"{"type":"subscribe","payload":{"taskIds":["a"]},"id":"x"}"#,
+            r#"{"type":"subscribe","data":{"taskIds":["a"]},"id":"x"}"#,
+        ] {
+            let message = Incoming::parse(text).unwrap();
+            assert_eq!(message.kind, "subscribe");
+            assert_eq!(message.id, Some("\"x\""));
+            assert_eq!(message.fields::<Subscribe>().unwrap().task_ids, ["a"]);
+        }
+    }
+
+    #[test]
+    fn errors_name_the_field_at_fault() {
+        let fault = |text: &str| {
+            Incoming::parse(text).and_then(|message| message.fields::<Subscribe>()).unwrap_err().to_string()
+        };
+        assert_eq!(
+            fault(r#"{"type":"subscribe","payload":{"taskIds":["a",5]}}"#),
+            "payload.taskIds[1]: invalid type: integer `5`, expected a string"
+        );
+        assert_eq!(fault(r#"{"type":5}"#), "type: 5 is not a string");
+        assert_eq!(fault(r#"{"a":1}"#), "type: missing; expected the message type, a string");
+        assert_eq!(fault(r#"{"type":"x","id":{}}"#), "id: expected a string or a number of at most 256 bytes");
+        assert_eq!(fault(r#"["ping"]"#), "message: expected a JSON object with a \"type\"");
+        assert!(matches!(Incoming::parse("{"), Err(Malformed::Json(_))));
+        assert!(matches!(Incoming::parse("hello"), Err(Malformed::Json(_))));
+    }
+
+    #[test]
+    fn escaped_types_are_read_as_meant() {
+        assert_eq!(Incoming::parse(r#"{"type":"\u0070ing"}"#).unwrap().kind, "ping");
+    }
+}

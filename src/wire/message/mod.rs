@@ -1,0 +1,19 @@
+//! The messages of the contract (sections 2 to 4), between text and values.
+//!
+//! Owns the two envelopes, their two encodings, what clients send and what producers report. It decides nothing:
+//! whether an event is late or a room may be joined is the hub's business.
+
+pub mod cloud_event;
+pub mod envelope;
+pub mod event;
+pub mod field;
+pub mod incoming;
+pub mod patch;
+pub mod variant;
+
+pub use envelope::{Batch, Envelope, ErrorCode, ErrorMessage, Place};
+pub use event::{Event, ItemKind, Report, TaskEvent};
+pub use field::Field;
+pub use incoming::{Incoming, Malformed};
+pub use patch::{Control, Status, TaskPatch};
+pub use variant::{Dialect, Encoding, Variant};

@@ -1,0 +1,58 @@
+//! The forms in which one and the same message may be sent.
+
+/// The envelope a connection speaks (contract section 2), chosen by the path it connected to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Dialect {
+    /// `{"type", "payload", "timestamp", "id"}`, on the configured path.
+    #[default]
+    Payload,
+    /// `{"type", "data"}`, on `/`.
+    Data,
+}
+
+/// How an envelope becomes bytes (contract section 4), chosen by subprotocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Encoding {
+    /// JSON in text frames.
+    #[default]
+    Json,
+    /// MessagePack in binary frames.
+    MessagePack,
+}
+
+impl Encoding {
+    /// The encoding that a negotiated subprotocol stands for.
+    pub fn from_subprotocol(name: Option<&str>) -> Self {
+        match name {
+            Some("joblight.msgpack") => Self::MessagePack,
+            _ => Self::Json,
+        }
+    }
+}
+
+/// A dialect in an encoding: a message is encoded at most once for each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Variant {
+    /// The envelope.
+    pub dialect: Dialect,
+    /// Its encoding.
+    pub encoding: Encoding,
+}
+
+impl Variant {
+    /// How many variants there are.
+    pub const COUNT: usize = 4;
+
+    /// A number below [`Variant::COUNT`], for tables.
+    pub fn index(self) -> usize {
+        let dialect = match self.dialect {
+            Dialect::Payload => 0,
+            Dialect::Data => 2,
+        };
+        let encoding = match self.encoding {
+            Encoding::Json => 0,
+            Encoding::MessagePack => 1,
+        };
+        dialect + encoding
+    }
+}
