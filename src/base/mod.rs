@@ -2,5 +2,9 @@
 
 /// The running mean of a latency.
 pub mod average;
+/// Message ids: a prefix and a number that only grows.
+pub mod id;
+/// The seeded generator behind every id, secret and jitter.
+pub mod random;
 /// Monotonic time, spans of it, and what the shell says the time is.
 pub mod time;
