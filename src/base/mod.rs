@@ -4,7 +4,10 @@
 pub mod average;
 /// Message ids: a prefix and a number that only grows.
 pub mod id;
+mod index;
 /// The seeded generator behind every id, secret and jitter.
 pub mod random;
 /// Monotonic time, spans of it, and what the shell says the time is.
 pub mod time;
+/// The one timer wheel: everything that is to happen later.
+pub mod wheel;
