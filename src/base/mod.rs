@@ -2,6 +2,8 @@
 
 /// The running mean of a latency.
 pub mod average;
+/// Outbound bytes of one connection, held in a pool that all connections share.
+pub mod chunk_queue;
 /// Message ids: a prefix and a number that only grows.
 pub mod id;
 mod index;
