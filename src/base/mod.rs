@@ -1,1 +1,19 @@
 //! Floor 0: no domain, no I/O. Time, ids, timer wheel, rate window, chunk queue, counters, seeded random.
+
+/// The running mean of a latency.
+pub mod average;
+/// Outbound bytes of one connection, held in a pool that all connections share.
+pub mod chunk_queue;
+/// Events per minute, for the metrics page.
+pub mod counter;
+/// Message ids: a prefix and a number that only grows.
+pub mod id;
+mod index;
+/// The seeded generator behind every id, secret and jitter.
+pub mod random;
+/// A sliding-window limit on how often something may happen.
+pub mod rate_window;
+/// Monotonic time, spans of it, and what the shell says the time is.
+pub mod time;
+/// The one timer wheel: everything that is to happen later.
+pub mod wheel;

@@ -1,1 +1,17 @@
-//! WebSocket (RFC 6455): handshake, frames and close codes.
+//! WebSocket (RFC 6455), the server's side: handshake, frames out, events in, close codes.
+//!
+//! Pure: bytes in, values out. It owns no stream and no buffer; an idle connection costs one null pointer, the
+//! [`Reader`]. What may follow what is tungstenite's business where it has types for it (handshake, frame headers)
+//! and this folder's where it has none (reassembly without a buffer, UTF-8 judged byte by byte).
+
+mod close;
+mod frame;
+mod handshake;
+mod mask;
+mod reader;
+mod utf8;
+
+pub use close::CloseCode;
+pub use frame::{EncodedFrame, MessageKind, PING, encode, encode_close, encode_pong};
+pub use handshake::{Accepted, HandshakeError, Request, accept, is_upgrade};
+pub use reader::{Event, Limits, Payload, Reader, Text, Violation};

@@ -1,0 +1,326 @@
+//! What a connection still has to send: a chain of shared chunks. All chains live in one `ChunkPool`, so an idle
+//! connection owns no heap and a push allocates nothing once the pool has grown to what the load needs. A `ChunkQueue`
+//! must be cleared before it is dropped, and always be used with the same pool. It never copies bytes and knows no
+//! frames: by convention a chunk is a whole frame, which is what makes `truncate_unstarted` safe.
+
+use super::index::Index;
+use bytes::{Buf, Bytes};
+use core::iter;
+use slab::Slab;
+
+/// An empty pool keeps room for this many chunks (40 KiB), so that light traffic does not allocate every turn.
+const CHUNKS_KEPT: usize = 1024;
+
+/// The nodes of every queue.
+#[derive(Debug, Default)]
+pub struct ChunkPool {
+    nodes: Slab<Node>,
+}
+
+#[derive(Debug)]
+struct Node {
+    chunk: Bytes,
+    next: Option<Index>,
+}
+
+/// The outbound bytes of one connection, oldest first. `Default` is empty.
+#[derive(Debug, Default)]
+pub struct ChunkQueue {
+    ends: Option<Ends>,
+    chunks: u32,
+    bytes: u64,
+    is_first_started: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Ends {
+    first: Index,
+    last: Index,
+}
+
+impl ChunkPool {
+    /// How many chunks all queues hold together.
+    pub fn len_chunks(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether every queue is empty.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    fn insert(&mut self, chunk: Bytes) -> Index {
+        Index::new(self.nodes.insert(Node { chunk, next: None }))
+    }
+
+    fn remove(&mut self, index: Index) -> Node {
+        let node = self.nodes.remove(index.position());
+        if self.nodes.is_empty() && self.nodes.capacity() > CHUNKS_KEPT {
+            self.nodes = Slab::new();
+        }
+        node
+    }
+
+    fn node(&self, index: Index) -> &Node {
+        &self.nodes[index.position()]
+    }
+
+    fn node_mut(&mut self, index: Index) -> &mut Node {
+        &mut self.nodes[index.position()]
+    }
+}
+
+impl ChunkQueue {
+    /// Appends a chunk; an empty one is ignored.
+    pub fn push(&mut self, pool: &mut ChunkPool, chunk: Bytes) {
+        if chunk.is_empty() {
+            return;
+        }
+        self.chunks += 1;
+        self.bytes += chunk.len() as u64;
+        let last = pool.insert(chunk);
+        if let Some(ends) = self.ends {
+            pool.node_mut(ends.last).next = Some(last);
+        }
+        let first = self.ends.map_or(last, |ends| ends.first);
+        self.ends = Some(Ends { first, last });
+    }
+
+    /// What is to be sent, chunk by chunk; the first one without what was sent of it already.
+    pub fn iter<'pool>(
+        &self,
+        pool: &'pool ChunkPool,
+    ) -> impl Iterator<Item = &'pool [u8]> + use<'pool> {
+        let first = self.ends.map(|ends| pool.node(ends.first));
+        iter::successors(first, |node| node.next.map(|next| pool.node(next)))
+            .map(|node| node.chunk.as_ref())
+    }
+
+    /// Takes note that this many bytes were sent, and frees the chunks that were sent whole; returns how many.
+    pub fn advance(&mut self, pool: &mut ChunkPool, sent_bytes: usize) -> u32 {
+        debug_assert!(
+            sent_bytes as u64 <= self.bytes,
+            "a socket cannot send more than it was given"
+        );
+        let chunks_before = self.chunks;
+        let mut left_bytes = sent_bytes;
+        while left_bytes > 0
+            && let Some(ends) = self.ends
+        {
+            let chunk = &mut pool.node_mut(ends.first).chunk;
+            if left_bytes < chunk.len() {
+                chunk.advance(left_bytes);
+                self.bytes -= left_bytes as u64;
+                self.is_first_started = true;
+                break;
+            }
+            left_bytes -= chunk.len();
+            self.remove_first(pool, ends);
+        }
+        chunks_before - self.chunks
+    }
+
+    /// Bytes still to be sent.
+    pub fn len_bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Chunks still to be sent, one begun included.
+    pub fn len_chunks(&self) -> u32 {
+        self.chunks
+    }
+
+    /// Whether there is nothing to send.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_none()
+    }
+
+    /// Drops everything.
+    pub fn clear(&mut self, pool: &mut ChunkPool) {
+        while let Some(ends) = self.ends {
+            self.remove_first(pool, ends);
+        }
+    }
+
+    /// Drops everything but the rest of a chunk that was begun: for a hurried close that must not cut a frame in two.
+    pub fn truncate_unstarted(&mut self, pool: &mut ChunkPool) {
+        if !self.is_first_started {
+            return self.clear(pool);
+        }
+        let Some(Ends { first, .. }) = self.ends else {
+            return;
+        };
+        let begun = pool.node_mut(first);
+        let mut next = begun.next.take();
+        self.bytes = begun.chunk.len() as u64;
+        self.chunks = 1;
+        self.ends = Some(Ends { first, last: first });
+        while let Some(index) = next {
+            next = pool.remove(index).next;
+        }
+    }
+
+    fn remove_first(&mut self, pool: &mut ChunkPool, ends: Ends) {
+        let node = pool.remove(ends.first);
+        self.ends = node.next.map(|first| Ends {
+            first,
+            last: ends.last,
+        });
+        self.chunks -= 1;
+        self.bytes -= node.chunk.len() as u64;
+        self.is_first_started = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn content(queue: &ChunkQueue, pool: &ChunkPool) -> Vec<u8> {
+        queue.iter(pool).collect::<Vec<_>>().concat()
+    }
+
+    fn filled(pool: &mut ChunkPool, chunks: &[&'static str]) -> ChunkQueue {
+        let mut queue = ChunkQueue::default();
+        chunks
+            .iter()
+            .for_each(|chunk| queue.push(pool, Bytes::from_static(chunk.as_bytes())));
+        queue
+    }
+
+    #[test]
+    fn is_small() {
+        assert_eq!(size_of::<ChunkQueue>(), 24);
+        assert_eq!(size_of::<Node>(), 40);
+    }
+
+    #[test]
+    fn a_partly_sent_chunk_starts_where_it_was_cut() {
+        let mut pool = ChunkPool::default();
+        let mut queue = filled(&mut pool, &["one", "", "two", "three"]);
+        assert_eq!(queue.len_chunks(), 3);
+        assert_eq!(queue.advance(&mut pool, 4), 1);
+        assert_eq!(
+            queue.iter(&pool).collect::<Vec<_>>(),
+            [&b"wo"[..], b"three"]
+        );
+        assert_eq!(queue.advance(&mut pool, 7), 2);
+        assert!(queue.is_empty() && pool.is_empty());
+    }
+
+    #[test]
+    fn truncation_keeps_the_chunk_that_was_begun_and_no_other() {
+        let mut pool = ChunkPool::default();
+        let mut begun = filled(&mut pool, &["one", "two", "three"]);
+        begun.advance(&mut pool, 4);
+        begun.truncate_unstarted(&mut pool);
+        begun.push(&mut pool, Bytes::from_static(b"bye"));
+        assert_eq!(content(&begun, &pool), b"wobye");
+
+        let mut between = filled(&mut pool, &["one", "two"]);
+        between.advance(&mut pool, 3);
+        between.truncate_unstarted(&mut pool);
+        assert!(between.is_empty());
+        assert_eq!(pool.len_chunks(), 2);
+    }
+
+    #[test]
+    fn an_empty_pool_gives_its_memory_back() {
+        let mut pool = ChunkPool::default();
+        let mut queue = ChunkQueue::default();
+        for _ in 0..=CHUNKS_KEPT {
+            queue.push(&mut pool, Bytes::from_static(b"chunk"));
+        }
+        queue.clear(&mut pool);
+        assert_eq!(pool.nodes.capacity(), 0);
+
+        queue.push(&mut pool, Bytes::from_static(b"chunk"));
+        queue.clear(&mut pool);
+        assert!(
+            pool.nodes.capacity() > 0,
+            "light traffic must not allocate every turn"
+        );
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Push(Vec<u8>),
+        Advance(usize),
+        Truncate,
+        Clear,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            8 => prop::collection::vec(any::<u8>(), 0..12).prop_map(Step::Push),
+            8 => (0usize..30).prop_map(Step::Advance),
+            1 => Just(Step::Truncate),
+            1 => Just(Step::Clear),
+        ]
+    }
+
+    /// The unsent part of every chunk, and whether the first was begun.
+    #[derive(Default)]
+    struct Model {
+        chunks: Vec<Vec<u8>>,
+        is_first_started: bool,
+    }
+
+    impl Model {
+        fn apply(&mut self, queue: &mut ChunkQueue, pool: &mut ChunkPool, step: Step) {
+            match step {
+                Step::Push(bytes) => {
+                    queue.push(pool, Bytes::copy_from_slice(&bytes));
+                    self.chunks.extend((!bytes.is_empty()).then_some(bytes));
+                }
+                Step::Advance(wanted_bytes) => {
+                    let sent_bytes = wanted_bytes.min(self.chunks.concat().len());
+                    assert_eq!(queue.advance(pool, sent_bytes), self.send(sent_bytes));
+                }
+                Step::Truncate => {
+                    queue.truncate_unstarted(pool);
+                    self.chunks.truncate(usize::from(self.is_first_started));
+                }
+                Step::Clear => {
+                    queue.clear(pool);
+                    *self = Self::default();
+                }
+            }
+        }
+
+        fn send(&mut self, sent_bytes: usize) -> u32 {
+            let mut completed = 0;
+            for _ in 0..sent_bytes {
+                self.chunks[0].remove(0);
+                self.is_first_started = true;
+                if self.chunks[0].is_empty() {
+                    self.chunks.remove(0);
+                    self.is_first_started = false;
+                    completed += 1;
+                }
+            }
+            completed
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_plain_vectors(steps in prop::collection::vec((0usize..3, step()), 0..200)) {
+            let mut pool = ChunkPool::default();
+            let mut queues: [(ChunkQueue, Model); 3] = Default::default();
+            for (which, step) in steps {
+                let (queue, model) = &mut queues[which];
+                model.apply(queue, &mut pool, step);
+                prop_assert_eq!(queue.iter(&pool).collect::<Vec<_>>(), model.chunks.clone());
+                prop_assert_eq!(queue.len_bytes(), model.chunks.concat().len() as u64);
+                prop_assert_eq!(queue.len_chunks() as usize, model.chunks.len());
+                prop_assert_eq!(queue.is_empty(), model.chunks.is_empty());
+                let held: usize = queues.iter().map(|(_, model)| model.chunks.len()).sum();
+                prop_assert_eq!(pool.len_chunks(), held);
+            }
+            queues.iter_mut().for_each(|(queue, _)| queue.clear(&mut pool));
+            prop_assert!(pool.is_empty());
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The only source of chance. One ChaCha20 stream, seeded from outside: by the operating system in production, by the
+//! simulator in tests, where the same seed replays the same run. Session secrets come from it, so it is cryptographic
+//! and its state is never printed.
+
+use core::fmt;
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+const TOKEN_ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
+
+/// Each character carries log2(36) = 5.17 bits: 26 of them are 134.
+const SECRET_CHARACTERS: usize = 26;
+
+/// A seeded cryptographic generator.
+pub struct Random {
+    stream: ChaCha20Rng,
+}
+
+impl Random {
+    /// A generator that this seed determines completely.
+    pub fn from_seed(seed: [u8; 32]) -> Self {
+        Self {
+            stream: ChaCha20Rng::from_seed(seed),
+        }
+    }
+
+    /// Any of the 2^64 numbers.
+    pub fn next_u64(&mut self) -> u64 {
+        self.stream.next_u64()
+    }
+
+    /// A number below `bound`, all equally likely; 0 if `bound` is 0.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        // Lemire's method: the high half of a product is the answer, unless the low half falls into the uneven rest.
+        let uneven_rest = if bound == 0 {
+            0
+        } else {
+            bound.wrapping_neg() % bound
+        };
+        loop {
+            let product = u128::from(self.next_u64()) * u128::from(bound);
+            if product as u64 >= uneven_rest {
+                return (product >> 64) as u64;
+            }
+        }
+    }
+
+    /// Overwrites all of `bytes`.
+    pub fn fill(&mut self, bytes: &mut [u8]) {
+        self.stream.fill_bytes(bytes);
+    }
+
+    /// A name of this many characters from `a-z0-9`, all equally likely.
+    pub fn token(&mut self, characters: usize) -> String {
+        let letters = TOKEN_ALPHABET.len() as u64;
+        (0..characters)
+            .map(|_| char::from(TOKEN_ALPHABET[self.below(letters) as usize]))
+            .collect()
+    }
+
+    /// A URL-safe string of more than 128 bits that nobody can guess.
+    pub fn secret(&mut self) -> String {
+        self.token(SECRET_CHARACTERS)
+    }
+}
+
+impl fmt::Debug for Random {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Random").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_seed_replays_and_another_does_not() {
+        let draw = |seed: u8| {
+            let mut random = Random::from_seed([seed; 32]);
+            let mut bytes = [0; 24];
+            random.fill(&mut bytes);
+            (random.next_u64(), bytes, random.secret())
+        };
+        assert_eq!(draw(1), draw(1));
+        assert_ne!(draw(1), draw(2));
+    }
+
+    #[test]
+    fn below_stays_below_and_reaches_everything() {
+        let mut random = Random::from_seed([7; 32]);
+        let mut hits = [0u32; 6];
+        for _ in 0..6_000 {
+            hits[random.below(6) as usize] += 1;
+        }
+        assert!(
+            hits.iter().all(|hit| (850..1_150).contains(hit)),
+            "{hits:?}"
+        );
+        assert_eq!(random.below(0), 0);
+        assert_eq!(random.below(1), 0);
+        assert!(random.below(u64::MAX) < u64::MAX);
+    }
+
+    #[test]
+    fn tokens_are_of_the_alphabet_and_secrets_do_not_repeat() {
+        let mut random = Random::from_seed([9; 32]);
+        let token = random.token(10_000);
+        assert_eq!(token.len(), 10_000);
+        assert!(
+            TOKEN_ALPHABET
+                .iter()
+                .all(|letter| token.as_bytes().contains(letter))
+        );
+        assert!(token.bytes().all(|letter| TOKEN_ALPHABET.contains(&letter)));
+        assert_ne!(random.secret(), random.secret());
+    }
+
+    #[test]
+    fn its_state_is_not_printed() {
+        assert_eq!(format!("{:?}", Random::from_seed([3; 32])), "Random { .. }");
+    }
+}

@@ -1,0 +1,183 @@
+//! Time as a plain number that is passed in. `Time` counts microseconds since the process (or the simulation) began,
+//! `Span` is a distance between two of them, `Now` is what the shell hands over with every input. Nothing here reads a
+//! clock, and no arithmetic wraps or panics: it saturates.
+
+use core::ops::{Add, AddAssign, Mul, Sub};
+
+const MICROS_PER_MILLI: u64 = 1_000;
+const MICROS_PER_SEC: u64 = 1_000_000;
+
+/// A moment: monotonic microseconds since the process or the simulation began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Time(u64);
+
+/// A length of time in microseconds; never negative.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span(u64);
+
+/// What the shell passes in with each input.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// Monotonic time: for every deadline and every measurement.
+    pub at: Time,
+    /// Wall clock in milliseconds since 1970: for what people read and for tokens that expire by the calendar.
+    pub wall_ms: u64,
+}
+
+impl Time {
+    /// The beginning of the process or the simulation.
+    pub const ZERO: Self = Self(0);
+
+    /// The moment this many milliseconds after the beginning.
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis.saturating_mul(MICROS_PER_MILLI))
+    }
+
+    /// The moment this many microseconds after the beginning.
+    pub const fn from_micros(micros: u64) -> Self {
+        Self(micros)
+    }
+
+    /// Whole milliseconds since the beginning, rounded down.
+    pub const fn as_millis(self) -> u64 {
+        self.0 / MICROS_PER_MILLI
+    }
+
+    /// Microseconds since the beginning.
+    pub const fn as_micros(self) -> u64 {
+        self.0
+    }
+
+    /// How long ago `earlier` was; zero if it is still to come.
+    pub const fn saturating_since(self, earlier: Self) -> Span {
+        Span(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Span> for Time {
+    type Output = Self;
+
+    fn add(self, span: Span) -> Self {
+        Self(self.0.saturating_add(span.0))
+    }
+}
+
+impl AddAssign<Span> for Time {
+    fn add_assign(&mut self, span: Span) {
+        *self = *self + span;
+    }
+}
+
+impl Span {
+    /// No time at all.
+    pub const ZERO: Self = Self(0);
+
+    /// A span of this many milliseconds.
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis.saturating_mul(MICROS_PER_MILLI))
+    }
+
+    /// A span of this many microseconds.
+    pub const fn from_micros(micros: u64) -> Self {
+        Self(micros)
+    }
+
+    /// A span of this many seconds.
+    pub const fn from_secs(secs: u64) -> Self {
+        Self(secs.saturating_mul(MICROS_PER_SEC))
+    }
+
+    /// Whole milliseconds, rounded down.
+    pub const fn as_millis(self) -> u64 {
+        self.0 / MICROS_PER_MILLI
+    }
+
+    /// Microseconds.
+    pub const fn as_micros(self) -> u64 {
+        self.0
+    }
+
+    /// Seconds with their fraction.
+    pub fn as_secs_f64(self) -> f64 {
+        self.0 as f64 / MICROS_PER_SEC as f64
+    }
+
+    /// Whether this is no time at all.
+    pub const fn is_zero(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl Add for Span {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+}
+
+/// Zero if `other` is the longer one.
+impl Sub for Span {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+}
+
+impl Mul<u32> for Span {
+    type Output = Self;
+
+    fn mul(self, factor: u32) -> Self {
+        Self(self.0.saturating_mul(u64::from(factor)))
+    }
+}
+
+impl From<Span> for core::time::Duration {
+    fn from(span: Span) -> Self {
+        Self::from_micros(span.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn converts_between_units() {
+        assert_eq!(Time::from_millis(3), Time::from_micros(3_000));
+        assert_eq!(Time::from_micros(3_999).as_millis(), 3);
+        assert_eq!(Span::from_secs(2).as_millis(), 2_000);
+        assert_eq!(Span::from_millis(1_500).as_secs_f64(), 1.5);
+        assert_eq!(
+            core::time::Duration::from(Span::from_millis(7)),
+            core::time::Duration::from_millis(7)
+        );
+        assert!(Span::ZERO.is_zero() && !Span::from_micros(1).is_zero());
+    }
+
+    #[test]
+    fn arithmetic_saturates() {
+        let end_of_time = Time::from_micros(u64::MAX);
+        assert_eq!(end_of_time + Span::from_secs(1), end_of_time);
+        assert_eq!(Time::from_millis(u64::MAX), end_of_time);
+        assert_eq!(Span::from_secs(u64::MAX) * 2, Span::from_micros(u64::MAX));
+        assert_eq!(Time::ZERO.saturating_since(end_of_time), Span::ZERO);
+        assert_eq!(Span::from_secs(1) - Span::from_secs(2), Span::ZERO);
+    }
+
+    #[test]
+    fn moves_forward_by_spans() {
+        let mut at = Time::from_millis(10);
+        at += Span::from_millis(5) + Span::from_micros(1);
+        assert_eq!(at.as_micros(), 15_001);
+        assert_eq!(
+            at.saturating_since(Time::from_millis(10)),
+            Span::from_micros(5_001)
+        );
+        assert_eq!(
+            Span::from_millis(4).min(Span::from_millis(3) * 2),
+            Span::from_millis(4)
+        );
+    }
+}

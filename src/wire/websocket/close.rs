@@ -1,0 +1,105 @@
+//! Close codes: why a connection ends, and whether the peer should come back (RFC 6455 section 7.4).
+//!
+//! Owns the numbers and the two questions asked of them. Sends nothing.
+
+use std::fmt;
+
+/// The status code of a close frame (RFC 6455 section 7.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CloseCode(pub u16);
+
+impl CloseCode {
+    /// The purpose is fulfilled; sent in answer to a peer that closes without a code (RFC 6455 section 7.4.1).
+    pub const NORMAL: Self = Self(1000);
+    /// The server is shutting down; sent to everyone while draining (RFC 6455 section 7.4.1).
+    pub const GOING_AWAY: Self = Self(1001);
+    /// The peer broke the framing rules; sent at the offending frame (RFC 6455 section 7.4.1).
+    pub const PROTOCOL_ERROR: Self = Self(1002);
+    /// The peer sent a kind of message that this endpoint cannot take (RFC 6455 section 7.4.1).
+    pub const UNSUPPORTED: Self = Self(1003);
+    /// A text message or close reason is not UTF-8; sent at the first bad byte (RFC 6455 sections 7.4.1 and 8.1).
+    pub const INVALID_PAYLOAD: Self = Self(1007);
+    /// A message exceeds the configured size; sent as soon as its header says so (RFC 6455 section 7.4.1).
+    pub const TOO_BIG: Self = Self(1009);
+    /// The server met a condition that it did not expect (RFC 6455 section 7.4.1).
+    pub const INTERNAL_ERROR: Self = Self(1011);
+    /// The server is full; sent right after the handshake (IANA registry, RFC 6455 section 11.7).
+    pub const TRY_AGAIN_LATER: Self = Self(1013);
+    /// No valid token, or it expired: a fresh one is needed (private use, RFC 6455 section 7.4.2).
+    pub const UNAUTHORIZED: Self = Self(4401);
+    /// The identity is known and may not be here (private use, RFC 6455 section 7.4.2).
+    pub const FORBIDDEN: Self = Self(4403);
+    /// The handshake or a heartbeat took too long (private use, RFC 6455 section 7.4.2).
+    pub const TIMED_OUT: Self = Self(4408);
+    /// The peer sent more than its rate limit allows (private use, RFC 6455 section 7.4.2).
+    pub const RATE_LIMITED: Self = Self(4429);
+    /// The peer reads too slowly and reached the hard limit of its backlog (private use, RFC 6455 section 7.4.2).
+    pub const TOO_SLOW: Self = Self(4430);
+
+    /// Whether a client should simply connect again. 4401 is no: it needs a new token first. What no rule names is no.
+    pub fn reconnect(self) -> bool {
+        matches!(self.0, 1001 | 1006 | 1011..=1013 | 4408 | 4429 | 4430)
+    }
+
+    /// Whether a close frame may carry this code (RFC 6455 sections 7.4.1 and 7.4.2).
+    ///
+    /// 1004 is undefined, 1005, 1006 and 1015 are for local use only, 1016 to 2999 are reserved.
+    pub fn is_allowed_on_wire(self) -> bool {
+        matches!(self.0, 1000..=1003 | 1007..=1014 | 3000..=4999)
+    }
+}
+
+impl fmt::Display for CloseCode {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reconnects_by_the_contract() {
+        for code in [1001, 1006, 1011, 1012, 1013, 4408, 4429, 4430] {
+            assert!(CloseCode(code).reconnect(), "{code}");
+        }
+        for code in [1000, 1002, 1003, 1007, 1008, 1009, 1014, 4401, 4403] {
+            assert!(!CloseCode(code).reconnect(), "{code}");
+        }
+    }
+
+    #[test]
+    fn codes_allowed_on_the_wire() {
+        for code in [
+            1000, 1001, 1002, 1003, 1007, 1008, 1013, 1014, 3000, 3999, 4000, 4999,
+        ] {
+            assert!(CloseCode(code).is_allowed_on_wire(), "{code}");
+        }
+        for code in [
+            0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535,
+        ] {
+            assert!(!CloseCode(code).is_allowed_on_wire(), "{code}");
+        }
+    }
+
+    #[test]
+    fn every_constant_may_be_sent() {
+        let constants = [
+            CloseCode::NORMAL,
+            CloseCode::GOING_AWAY,
+            CloseCode::PROTOCOL_ERROR,
+            CloseCode::UNSUPPORTED,
+            CloseCode::INVALID_PAYLOAD,
+            CloseCode::TOO_BIG,
+            CloseCode::INTERNAL_ERROR,
+            CloseCode::TRY_AGAIN_LATER,
+            CloseCode::UNAUTHORIZED,
+            CloseCode::FORBIDDEN,
+            CloseCode::TIMED_OUT,
+            CloseCode::RATE_LIMITED,
+            CloseCode::TOO_SLOW,
+        ];
+        assert!(constants.iter().all(|code| code.is_allowed_on_wire()));
+    }
+}

@@ -1,0 +1,163 @@
+//! Frames from the server to a client (RFC 6455 section 5.2), encoded once into shared bytes.
+//!
+//! Server frames are final and unmasked: messages are never fragmented. Owns nothing, sends nothing.
+
+use bytes::Bytes;
+use tungstenite::protocol::frame::FrameHeader;
+use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
+
+use super::close::CloseCode;
+
+/// An empty ping, the same for every connection (RFC 6455 section 5.5.2).
+pub const PING: &[u8] = &[0x89, 0x00];
+
+/// The most that a control frame may carry (RFC 6455 section 5.5).
+pub(super) const MAX_CONTROL_PAYLOAD: usize = 125;
+
+/// What a message holds: the opcode of its first frame (RFC 6455 section 5.6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MessageKind {
+    /// UTF-8 text (opcode 1).
+    Text,
+    /// Bytes that only the application understands (opcode 2).
+    Binary,
+}
+
+/// A message in one frame: header and payload in one allocation, shared by all that it is sent to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EncodedFrame {
+    bytes: Bytes,
+    header_len: u8,
+}
+
+impl EncodedFrame {
+    /// The frame as it goes on the wire (RFC 6455 section 5.2).
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// The frame as it goes on the wire, given away.
+    pub fn into_bytes(self) -> Bytes {
+        self.bytes
+    }
+
+    /// The payload without its header, sharing the same memory: what an event stream sends of the same message.
+    pub fn payload(&self) -> Bytes {
+        self.bytes.slice(usize::from(self.header_len)..)
+    }
+}
+
+/// Encodes one message as one unmasked frame (RFC 6455 sections 5.1 and 5.6).
+pub fn encode(kind: MessageKind, payload: &[u8]) -> EncodedFrame {
+    let data = match kind {
+        MessageKind::Text => Data::Text,
+        MessageKind::Binary => Data::Binary,
+    };
+    encode_opcode(OpCode::Data(data), &[payload])
+}
+
+/// Encodes a close frame (RFC 6455 section 5.5.1). A reason too long for a control frame is cut between characters.
+pub fn encode_close(code: CloseCode, reason: &str) -> Bytes {
+    debug_assert!(code.is_allowed_on_wire(), "{code} may not be sent");
+    let code = code.0.to_be_bytes();
+    let reason = cut_to(reason, MAX_CONTROL_PAYLOAD - code.len());
+    encode_opcode(OpCode::Control(Control::Close), &[&code, reason.as_bytes()]).into_bytes()
+}
+
+/// Encodes the answer to a ping, whose payload it repeats (RFC 6455 section 5.5.3).
+pub fn encode_pong(payload: &[u8]) -> Bytes {
+    debug_assert!(
+        payload.len() <= MAX_CONTROL_PAYLOAD,
+        "no ping carries {} bytes",
+        payload.len()
+    );
+    encode_opcode(OpCode::Control(Control::Pong), &[payload]).into_bytes()
+}
+
+fn encode_opcode(opcode: OpCode, parts: &[&[u8]]) -> EncodedFrame {
+    let payload_len: usize = parts.iter().map(|part| part.len()).sum();
+    let header = FrameHeader {
+        opcode,
+        ..FrameHeader::default()
+    };
+    let header_len = header.len(payload_len as u64);
+    let mut bytes = Vec::with_capacity(header_len + payload_len);
+    header
+        .format(payload_len as u64, &mut bytes)
+        .expect("a Vec accepts every write");
+    for part in parts {
+        bytes.extend_from_slice(part);
+    }
+    EncodedFrame {
+        bytes: bytes.into(),
+        header_len: header_len as u8,
+    }
+}
+
+/// The longest beginning of `text` that fits and ends between characters.
+fn cut_to(text: &str, max_len: usize) -> &str {
+    let mut end = text.len().min(max_len);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn header_takes_the_shortest_length_form() {
+        let cases: &[(usize, &[u8])] = &[
+            (0, &[0x82, 0]),
+            (125, &[0x82, 125]),
+            (126, &[0x82, 126, 0, 126]),
+            (65535, &[0x82, 126, 0xff, 0xff]),
+            (65536, &[0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0]),
+        ];
+        for (length, header) in cases {
+            let payload = vec![7; *length];
+            let frame = encode(MessageKind::Binary, &payload);
+            assert_eq!(&frame.bytes()[..header.len()], *header);
+            assert_eq!(frame.payload(), payload);
+            assert_eq!(frame.bytes().len(), header.len() + length);
+        }
+    }
+
+    #[test]
+    fn payload_shares_the_memory_of_the_frame() {
+        let frame = encode(MessageKind::Text, b"shared");
+        assert_eq!(frame.payload().as_ptr(), frame.bytes()[2..].as_ptr());
+        assert_eq!(frame.into_bytes(), &b"\x81\x06shared"[..]);
+    }
+
+    #[test]
+    fn control_frames() {
+        assert_eq!(
+            encode_opcode(OpCode::Control(Control::Ping), &[]).into_bytes(),
+            PING
+        );
+        assert_eq!(encode_pong(b"hi"), &b"\x8a\x02hi"[..]);
+        assert_eq!(
+            encode_close(CloseCode::GOING_AWAY, "bye"),
+            &b"\x88\x05\x03\xe9bye"[..]
+        );
+    }
+
+    #[test]
+    fn close_reason_is_cut_between_characters() {
+        let cases = [
+            ("a".repeat(123), 123),
+            ("a".repeat(124), 123),
+            ("é".repeat(62), 122),
+            ("端".repeat(60), 123),
+            (format!("a{}", "端".repeat(60)), 121),
+        ];
+        for (reason, kept) in cases {
+            let frame = encode_close(CloseCode::NORMAL, &reason);
+            assert_eq!(usize::from(frame[1]), kept + 2, "{reason}");
+            assert_eq!(&frame[4..], &reason.as_bytes()[..kept]);
+        }
+    }
+}

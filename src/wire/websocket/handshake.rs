@@ -1,0 +1,458 @@
+//! The opening handshake, the server's part (RFC 6455 section 4.2).
+//!
+//! Takes a parsed request, returns the bytes of the 101 response or the reason for a refusal. Owns nothing. Reads
+//! header lists itself (RFC 9110 section 5.6.1) and leaves the rest of the checks and the accept key to tungstenite.
+//! Paths, `Host`, `Origin` and tokens are the caller's.
+
+use tungstenite::Error;
+use tungstenite::error::ProtocolError;
+use tungstenite::handshake::server::{create_response, write_response};
+use tungstenite::http::header::{
+    CONNECTION, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use tungstenite::http::{self, Method, Version};
+
+/// What of an HTTP request the handshake looks at (RFC 6455 section 4.2.1).
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a, H> {
+    /// The method, as sent.
+    pub method: &'a str,
+    /// The minor version of HTTP/1.
+    pub version_minor: u8,
+    /// Every header line: name and value. It is gone through more than once.
+    pub headers: H,
+}
+
+/// A handshake that succeeded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    /// The subprotocol agreed on, if any (RFC 6455 section 4.2.2).
+    pub subprotocol: Option<&'static str>,
+    /// The whole 101 response; frames may follow it at once.
+    pub response: Vec<u8>,
+}
+
+/// Why a handshake was refused (RFC 6455 sections 4.2.1 and 4.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum HandshakeError {
+    /// The method is not GET.
+    #[error("a WebSocket handshake is a GET request")]
+    Method,
+    /// The request is older than HTTP/1.1.
+    #[error("a WebSocket handshake needs HTTP/1.1")]
+    HttpVersion,
+    /// The client speaks a version of the protocol other than 13.
+    #[error("unsupported Sec-WebSocket-Version: this server speaks 13")]
+    WebSocketVersion,
+    /// The named header is missing, repeated or malformed.
+    #[error("missing or invalid header: {0}")]
+    Header(&'static str),
+}
+
+impl HandshakeError {
+    /// The HTTP status of the refusal.
+    pub fn status(self) -> u16 {
+        match self {
+            Self::Method => 405,
+            Self::WebSocketVersion => 426,
+            Self::HttpVersion | Self::Header(_) => 400,
+        }
+    }
+
+    /// The headers that the refusal must carry (RFC 6455 section 4.4, RFC 9110 sections 15.5.6 and 15.5.22).
+    pub fn headers(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Method => &[("Allow", "GET")],
+            Self::WebSocketVersion => &[
+                ("Connection", "Upgrade"),
+                ("Upgrade", "websocket"),
+                ("Sec-WebSocket-Version", "13"),
+            ],
+            Self::HttpVersion | Self::Header(_) => &[],
+        }
+    }
+}
+
+/// Whether a request asks to become a WebSocket (RFC 6455 section 4.2.1, items 3 and 4).
+pub fn is_upgrade<'a>(headers: impl Iterator<Item = (&'a str, &'a [u8])> + Clone) -> bool {
+    lists(headers.clone(), &UPGRADE, b"websocket") && lists(headers, &CONNECTION, b"upgrade")
+}
+
+/// Answers an opening handshake (RFC 6455 section 4.2.2).
+///
+/// `supported` are the subprotocols the server speaks, ASCII names, the best first. If the client offers none of
+/// them the connection has none, and the client decides whether it can live with that.
+pub fn accept<'a, H>(
+    request: &Request<'a, H>,
+    supported: &[&'static str],
+) -> Result<Accepted, HandshakeError>
+where
+    H: Iterator<Item = (&'a str, &'a [u8])> + Clone,
+{
+    let relevant = relevant_request(request)?;
+    let mut response = create_response(&relevant).map_err(|error| refusal(error, &relevant))?;
+    let subprotocol = choose_subprotocol(request.headers.clone(), supported);
+    if let Some(name) = subprotocol {
+        response
+            .headers_mut()
+            .insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(name));
+    }
+    let mut bytes = Vec::with_capacity(RESPONSE_SIZE_HINT);
+    write_response(&mut bytes, &response)
+        .expect("a Vec accepts every write, and each value is ASCII");
+    Ok(Accepted {
+        subprotocol,
+        response: bytes,
+    })
+}
+
+/// Room for the status line, four headers and a subprotocol's name.
+const RESPONSE_SIZE_HINT: usize = 192;
+
+/// The request reduced to what tungstenite checks, its lists resolved: tungstenite reads one line of one form only.
+fn relevant_request<'a, H>(request: &Request<'a, H>) -> Result<http::Request<()>, HandshakeError>
+where
+    H: Iterator<Item = (&'a str, &'a [u8])> + Clone,
+{
+    let mut headers = HeaderMap::with_capacity(4);
+    if lists(request.headers.clone(), &CONNECTION, b"upgrade") {
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    }
+    if lists(request.headers.clone(), &UPGRADE, b"websocket") {
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    }
+    for name in [SEC_WEBSOCKET_VERSION, SEC_WEBSOCKET_KEY] {
+        let malformed = HandshakeError::Header(display_name(&name));
+        let mut lines = lines(request.headers.clone(), &name);
+        if let Some(line) = lines.next() {
+            headers.insert(
+                name.clone(),
+                HeaderValue::from_bytes(line).map_err(|_| malformed)?,
+            );
+        }
+        // Neither may appear twice (RFC 6455 sections 11.3.1 and 11.3.5).
+        if lines.next().is_some() {
+            return Err(malformed);
+        }
+    }
+    let mut relevant = http::Request::new(());
+    *relevant.headers_mut() = headers;
+    *relevant.method_mut() =
+        Method::from_bytes(request.method.as_bytes()).map_err(|_| HandshakeError::Method)?;
+    *relevant.version_mut() = if request.version_minor == 0 {
+        Version::HTTP_10
+    } else {
+        Version::HTTP_11
+    };
+    Ok(relevant)
+}
+
+fn refusal(error: Error, request: &http::Request<()>) -> HandshakeError {
+    let Error::Protocol(error) = error else {
+        unreachable!("the response is built from constants and a base64 text: {error}");
+    };
+    match error {
+        ProtocolError::WrongHttpMethod => HandshakeError::Method,
+        ProtocolError::WrongHttpVersion => HandshakeError::HttpVersion,
+        ProtocolError::MissingUpgradeWebSocketHeader => {
+            HandshakeError::Header(display_name(&UPGRADE))
+        }
+        ProtocolError::MissingSecWebSocketVersionHeader => {
+            if request.headers().contains_key(SEC_WEBSOCKET_VERSION) {
+                HandshakeError::WebSocketVersion
+            } else {
+                HandshakeError::Header(display_name(&SEC_WEBSOCKET_VERSION))
+            }
+        }
+        ProtocolError::MissingSecWebSocketKey | ProtocolError::InvalidSecWebSocketKey => {
+            HandshakeError::Header(display_name(&SEC_WEBSOCKET_KEY))
+        }
+        _ => HandshakeError::Header(display_name(&CONNECTION)),
+    }
+}
+
+/// The server's favourite among what the client offers (RFC 6455 section 4.2.2, item 5, subprotocol).
+fn choose_subprotocol<'a>(
+    headers: impl Iterator<Item = (&'a str, &'a [u8])> + Clone,
+    supported: &[&'static str],
+) -> Option<&'static str> {
+    let offered = lines(headers, &SEC_WEBSOCKET_PROTOCOL).flat_map(elements);
+    supported
+        .iter()
+        .copied()
+        .find(|name| offered.clone().any(|offer| offer == name.as_bytes()))
+}
+
+/// Whether a list header contains `token`, on whichever of its lines and in whatever case.
+fn lists<'a>(
+    headers: impl Iterator<Item = (&'a str, &'a [u8])> + Clone,
+    name: &HeaderName,
+    token: &[u8],
+) -> bool {
+    lines(headers, name)
+        .flat_map(elements)
+        .any(|element| element.eq_ignore_ascii_case(token))
+}
+
+/// The values of every line that bears `name`.
+fn lines<'a>(
+    headers: impl Iterator<Item = (&'a str, &'a [u8])> + Clone,
+    name: &HeaderName,
+) -> impl Iterator<Item = &'a [u8]> + Clone {
+    headers
+        .filter(move |(line_name, _)| line_name.eq_ignore_ascii_case(name.as_str()))
+        .map(|(_, value)| value.trim_ascii())
+}
+
+/// The elements of a comma-separated list (RFC 9110 section 5.6.1).
+fn elements(list: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
+    list.split(|&byte| byte == b',').map(<[u8]>::trim_ascii)
+}
+
+/// How people write the name.
+fn display_name(name: &HeaderName) -> &'static str {
+    match *name {
+        UPGRADE => "Upgrade",
+        SEC_WEBSOCKET_VERSION => "Sec-WebSocket-Version",
+        SEC_WEBSOCKET_KEY => "Sec-WebSocket-Key",
+        _ => "Connection",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Lines<'a> = Vec<(&'a str, &'a [u8])>;
+    type Changes<'a> = &'a [(&'a str, &'a str)];
+
+    const SUPPORTED: &[&str] = &["joblight.json", "joblight.msgpack"];
+
+    /// The request of RFC 6455 section 1.2, with some lines replaced (or removed, when the value is empty).
+    fn sample<'a>(changes: &[(&'a str, &'a str)]) -> Lines<'a> {
+        let mut lines: Lines<'a> = vec![
+            ("Host", b"server.example.com"),
+            ("Upgrade", b"websocket"),
+            ("Connection", b"Upgrade"),
+            ("Sec-WebSocket-Key", b"dGhlIHNhbXBsZSBub25jZQ=="),
+            ("Sec-WebSocket-Version", b"13"),
+        ];
+        lines.retain(|(name, _)| changes.iter().all(|(changed, _)| changed != name));
+        let added = changes.iter().filter(|(_, value)| !value.is_empty());
+        lines.extend(added.map(|(name, value)| (*name, value.as_bytes())));
+        lines
+    }
+
+    fn answer(
+        method: &str,
+        version_minor: u8,
+        lines: &Lines<'_>,
+    ) -> Result<Accepted, HandshakeError> {
+        accept(
+            &Request {
+                method,
+                version_minor,
+                headers: lines.iter().copied(),
+            },
+            SUPPORTED,
+        )
+    }
+
+    #[test]
+    fn accepts_the_sample_of_the_rfc() {
+        let accepted = answer("GET", 1, &sample(&[])).unwrap();
+        let mut headers = [httparse::EMPTY_HEADER; 8];
+        let mut response = httparse::Response::new(&mut headers);
+        let parsed = response.parse(&accepted.response).unwrap();
+        assert_eq!(parsed, httparse::Status::Complete(accepted.response.len()));
+        assert_eq!((response.code, response.version), (Some(101), Some(1)));
+        let mut headers: Vec<_> = response
+            .headers
+            .iter()
+            .map(|header| (header.name.to_ascii_lowercase(), header.value))
+            .collect();
+        headers.sort();
+        let expected: [(String, &[u8]); 3] = [
+            ("connection".into(), b"Upgrade"),
+            (
+                "sec-websocket-accept".into(),
+                b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
+            ),
+            ("upgrade".into(), b"websocket"),
+        ];
+        assert_eq!(headers, expected);
+    }
+
+    #[test]
+    fn accepts_lists_repeated_lines_and_any_case() {
+        let cases: &[Changes<'_>] = &[
+            &[("Connection", "keep-alive, Upgrade")],
+            &[("Connection", "keep-alive,\tUPGRADE")],
+            &[("Connection", "keep-alive"), ("connection", "upgrade")],
+            &[("Upgrade", "WebSocket")],
+            &[("Upgrade", "h2c, websocket")],
+            &[("Sec-WebSocket-Version", " 13 ")],
+            &[
+                ("Sec-WebSocket-Version", ""),
+                ("SEC-WEBSOCKET-VERSION", "13"),
+            ],
+        ];
+        for changes in cases {
+            let lines = sample(changes);
+            assert!(is_upgrade(lines.iter().copied()), "{changes:?}");
+            assert!(answer("GET", 1, &lines).is_ok(), "{changes:?}");
+        }
+    }
+
+    #[test]
+    fn refuses_with_the_reason() {
+        let header = HandshakeError::Header;
+        let cases: &[(&str, u8, Changes<'_>, HandshakeError)] = &[
+            ("POST", 1, &[], HandshakeError::Method),
+            ("G T", 1, &[], HandshakeError::Method),
+            ("GET", 0, &[], HandshakeError::HttpVersion),
+            ("GET", 1, &[("Connection", "")], header("Connection")),
+            (
+                "GET",
+                1,
+                &[("Connection", "keep-alive")],
+                header("Connection"),
+            ),
+            (
+                "GET",
+                1,
+                &[("Connection", "upgraded")],
+                header("Connection"),
+            ),
+            ("GET", 1, &[("Upgrade", "")], header("Upgrade")),
+            ("GET", 1, &[("Upgrade", "h2c")], header("Upgrade")),
+            (
+                "GET",
+                1,
+                &[("Sec-WebSocket-Version", "")],
+                header("Sec-WebSocket-Version"),
+            ),
+            (
+                "GET",
+                1,
+                &[("Sec-WebSocket-Version", "8")],
+                HandshakeError::WebSocketVersion,
+            ),
+            (
+                "GET",
+                1,
+                &[("Sec-WebSocket-Version", "13, 8")],
+                HandshakeError::WebSocketVersion,
+            ),
+            (
+                "GET",
+                1,
+                &[("sec-websocket-version", "13")],
+                header("Sec-WebSocket-Version"),
+            ),
+            (
+                "GET",
+                1,
+                &[("Sec-WebSocket-Key", "")],
+                header("Sec-WebSocket-Key"),
+            ),
+            (
+                "GET",
+                1,
+                &[("Sec-WebSocket-Key", "dG9vIHNob3J0")],
+                header("Sec-WebSocket-Key"),
+            ),
+            (
+                "GET",
+                1,
+                &[("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ!=")],
+                header("Sec-WebSocket-Key"),
+            ),
+            (
+                "GET",
+                1,
+                &[("Sec-WebSocket-Key", "\0")],
+                header("Sec-WebSocket-Key"),
+            ),
+            (
+                "GET",
+                1,
+                &[("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")],
+                header("Sec-WebSocket-Key"),
+            ),
+        ];
+        for (method, version_minor, changes, error) in cases {
+            let outcome = answer(method, *version_minor, &sample(changes));
+            assert_eq!(outcome, Err(*error), "{method} {version_minor} {changes:?}");
+        }
+    }
+
+    #[test]
+    fn refusals_carry_what_their_status_demands() {
+        let header = |error: HandshakeError, name| {
+            error
+                .headers()
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| *value)
+        };
+        assert_eq!(HandshakeError::Header("Upgrade").status(), 400);
+        assert_eq!(HandshakeError::HttpVersion.status(), 400);
+        assert_eq!(HandshakeError::Method.status(), 405);
+        assert_eq!(header(HandshakeError::Method, "Allow"), Some("GET"));
+        assert_eq!(HandshakeError::WebSocketVersion.status(), 426);
+        assert_eq!(
+            header(HandshakeError::WebSocketVersion, "Sec-WebSocket-Version"),
+            Some("13")
+        );
+        let message = HandshakeError::Header("Sec-WebSocket-Key").to_string();
+        assert!(message.contains("Sec-WebSocket-Key"), "{message}");
+    }
+
+    #[test]
+    fn chooses_the_subprotocol_by_the_servers_preference() {
+        let cases: &[(Changes<'_>, Option<&str>)] = &[
+            (&[], None),
+            (&[("Sec-WebSocket-Protocol", "chat")], None),
+            (
+                &[("Sec-WebSocket-Protocol", "joblight.msgpack")],
+                Some("joblight.msgpack"),
+            ),
+            (
+                &[("Sec-WebSocket-Protocol", "joblight.msgpack, joblight.json")],
+                Some("joblight.json"),
+            ),
+            (
+                &[
+                    ("Sec-WebSocket-Protocol", "chat"),
+                    ("sec-websocket-protocol", "joblight.msgpack"),
+                ],
+                Some("joblight.msgpack"),
+            ),
+            (&[("Sec-WebSocket-Protocol", "JOBLIGHT.JSON")], None),
+        ];
+        for (changes, expected) in cases {
+            let accepted = answer("GET", 1, &sample(changes)).unwrap();
+            assert_eq!(accepted.subprotocol, *expected, "{changes:?}");
+            let response = String::from_utf8(accepted.response).unwrap();
+            let line = expected.map(|name| format!("sec-websocket-protocol: {name}\r\n"));
+            assert_eq!(response.contains("sec-websocket-protocol"), line.is_some());
+            assert!(
+                line.is_none_or(|line| response.contains(&line)),
+                "{response}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_ordinary_request_is_no_upgrade() {
+        for changes in [
+            [("Upgrade", "")],
+            [("Connection", "keep-alive")],
+            [("Upgrade", "h2c")],
+        ] {
+            assert!(!is_upgrade(sample(&changes).iter().copied()), "{changes:?}");
+        }
+    }
+}

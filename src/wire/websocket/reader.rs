@@ -1,0 +1,457 @@
+//! Frames from a client, turned into events (RFC 6455 sections 5 to 8).
+//!
+//! Owns whatever of a frame or message has begun and not ended, and nothing in between: an idle reader is a null
+//! pointer. A whole message that lies in the input is unmasked there and lent out, not copied. Every rule is enforced
+//! at the first byte that breaks it, text included. Never writes, never answers; after a [`Violation`] or a
+//! [`Event::Close`] nothing that follows means anything (RFC 6455 sections 5.5.1 and 7.1.7), so stop polling.
+
+use std::borrow::Cow;
+use std::io::Cursor;
+
+use tungstenite::protocol::frame::FrameHeader;
+use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
+
+use super::close::CloseCode;
+use super::frame::MAX_CONTROL_PAYLOAD;
+use super::mask::Mask;
+use super::utf8::{InvalidUtf8, PartialText};
+use crate::wire::input::Input;
+
+/// Bytes of a message or control frame: lent from the input, or owned when they arrived in parts.
+pub type Payload<'a> = Cow<'a, [u8]>;
+
+/// Valid UTF-8 of a message: lent from the input, or owned when it arrived in parts.
+pub type Text<'a> = Cow<'a, str>;
+
+/// What a client said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// A whole text message (RFC 6455 section 5.6).
+    Text(Text<'a>),
+    /// A whole binary message (RFC 6455 section 5.6).
+    Binary(Payload<'a>),
+    /// A ping, to be answered by a pong with the same payload (RFC 6455 section 5.5.2).
+    Ping(Payload<'a>),
+    /// A pong, asked for or not (RFC 6455 section 5.5.3).
+    Pong(Payload<'a>),
+    /// The client closes (RFC 6455 section 5.5.1).
+    Close {
+        /// Why, if it says so; always a code allowed on the wire.
+        code: Option<CloseCode>,
+        /// The reason in words, often empty.
+        reason: String,
+    },
+}
+
+/// What a client may send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The most bytes that a message may have, over all its frames (RFC 6455 section 10.4). 0 means any number.
+    pub max_message_size: usize,
+}
+
+/// A broken rule: the connection is to be failed with this code (RFC 6455 section 7.1.7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{reason} ({code})")]
+pub struct Violation {
+    /// The code for the close frame.
+    pub code: CloseCode,
+    /// The reason for the close frame.
+    pub reason: &'static str,
+}
+
+/// Reads one client's frames. Holds nothing while no frame or message is under way.
+#[derive(Debug, Default)]
+pub struct Reader {
+    partial: Option<Box<Partial>>,
+}
+
+const _: () = assert!(size_of::<Reader>() == size_of::<usize>());
+
+impl Reader {
+    /// The next event of `input`; `None` once every byte of it is consumed (RFC 6455 section 6.2).
+    pub fn poll_event<'a>(
+        &mut self,
+        input: &mut Input<'a>,
+        limits: &Limits,
+    ) -> Result<Option<Event<'a>>, Violation> {
+        let outcome = self.next_event(input, limits);
+        if outcome.is_err()
+            || self
+                .partial
+                .as_ref()
+                .is_some_and(|partial| partial.is_empty())
+        {
+            self.partial = None;
+        }
+        outcome
+    }
+
+    /// Whether a data message has begun and not ended (RFC 6455 section 5.4).
+    pub fn is_mid_message(&self) -> bool {
+        self.partial
+            .as_ref()
+            .is_some_and(|partial| partial.message.is_some())
+    }
+
+    /// Whether the reader holds nothing, not even a part of a frame header.
+    pub fn is_idle(&self) -> bool {
+        self.partial.is_none()
+    }
+
+    fn next_event<'a>(
+        &mut self,
+        input: &mut Input<'a>,
+        limits: &Limits,
+    ) -> Result<Option<Event<'a>>, Violation> {
+        while let Some(frame) = self.next_frame(input, limits)? {
+            if let Some(event) = self.receive(frame, input)? {
+                return Ok(Some(event));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The frame whose payload comes next in `input`: the one under way, or one that begins here.
+    fn next_frame(
+        &mut self,
+        input: &mut Input<'_>,
+        limits: &Limits,
+    ) -> Result<Option<Frame>, Violation> {
+        if input.is_empty() {
+            return Ok(None);
+        }
+        if let Some(frame) = self
+            .partial
+            .as_mut()
+            .and_then(|partial| partial.frame.take())
+        {
+            return Ok(Some(frame));
+        }
+        let frame = self.read_header(input)?;
+        if let Some(Frame {
+            opcode: OpCode::Data(data),
+            remaining,
+            ..
+        }) = frame
+        {
+            self.admit_data(data, remaining, limits)?;
+        }
+        Ok(frame)
+    }
+
+    /// Parses a frame header out of the bytes kept from before and those of `input`, and keeps them if it is cut short.
+    fn read_header(&mut self, input: &mut Input<'_>) -> Result<Option<Frame>, Violation> {
+        let mut header = self
+            .partial
+            .as_mut()
+            .map_or_else(HeaderBytes::default, |partial| {
+                std::mem::take(&mut partial.header)
+            });
+        let kept = header.len;
+        header.extend(input.peek());
+        let frame = Frame::parse(header.as_slice())?;
+        match frame {
+            Some((_, header_len)) => input.take(header_len - kept),
+            None => input.take(header.len - kept),
+        };
+        if frame.is_none() {
+            self.partial().header = header;
+        }
+        Ok(frame.map(|(frame, _)| frame))
+    }
+
+    /// Checks a data frame against the message under way (RFC 6455 section 5.4) and the size limit.
+    fn admit_data(&self, data: Data, frame_len: u64, limits: &Limits) -> Result<(), Violation> {
+        let message = self
+            .partial
+            .as_ref()
+            .and_then(|partial| partial.message.as_ref());
+        match (data, message) {
+            (Data::Continue, None) => return Err(CONTINUES_NOTHING),
+            (Data::Text | Data::Binary, Some(_)) => return Err(INTERRUPTS_MESSAGE),
+            _ => {}
+        }
+        let message_len = message.map_or(0, Message::len) as u64;
+        let max_message_size = limits.max_message_size as u64;
+        if max_message_size > 0 && message_len.saturating_add(frame_len) > max_message_size {
+            return Err(MESSAGE_TOO_BIG);
+        }
+        Ok(())
+    }
+
+    /// Takes as much of the frame's payload as there is; an event, if that completes one.
+    fn receive<'a>(
+        &mut self,
+        mut frame: Frame,
+        input: &mut Input<'a>,
+    ) -> Result<Option<Event<'a>>, Violation> {
+        let payload = input.take(usize::try_from(frame.remaining).unwrap_or(usize::MAX));
+        frame.mask.apply(payload);
+        frame.remaining -= payload.len() as u64;
+        let event = match frame.opcode {
+            OpCode::Data(data) => self.receive_data(&frame, data, payload),
+            OpCode::Control(control) => self.receive_control(&frame, control, payload),
+        }?;
+        if frame.remaining > 0 {
+            self.partial().frame = Some(frame);
+        }
+        Ok(event)
+    }
+
+    fn receive_data<'a>(
+        &mut self,
+        frame: &Frame,
+        data: Data,
+        payload: &'a [u8],
+    ) -> Result<Option<Event<'a>>, Violation> {
+        let ends_message = frame.is_final && frame.remaining == 0;
+        if ends_message && !self.is_mid_message() {
+            return whole_message(data, payload).map(Some);
+        }
+        let mut message = self
+            .partial()
+            .message
+            .take()
+            .unwrap_or_else(|| Message::begin(data));
+        message.push(payload)?;
+        if ends_message {
+            return message.finish().map(Some);
+        }
+        self.partial().message = Some(message);
+        Ok(None)
+    }
+
+    fn receive_control<'a>(
+        &mut self,
+        frame: &Frame,
+        control: Control,
+        payload: &'a [u8],
+    ) -> Result<Option<Event<'a>>, Violation> {
+        let kept = self
+            .partial
+            .as_mut()
+            .map(|partial| std::mem::take(&mut partial.control));
+        let mut kept = kept.unwrap_or_default();
+        if frame.remaining == 0 && kept.is_empty() {
+            return control_event(control, Cow::Borrowed(payload)).map(Some);
+        }
+        kept.extend_from_slice(payload);
+        if frame.remaining == 0 {
+            return control_event(control, Cow::Owned(kept)).map(Some);
+        }
+        self.partial().control = kept;
+        Ok(None)
+    }
+
+    fn partial(&mut self) -> &mut Partial {
+        self.partial.get_or_insert_default()
+    }
+}
+
+/// What has begun and not ended.
+#[derive(Debug, Default)]
+struct Partial {
+    header: HeaderBytes,
+    frame: Option<Frame>,
+    message: Option<Message>,
+    /// The payload so far of the control frame under way: it may fall between the frames of a message.
+    control: Vec<u8>,
+}
+
+impl Partial {
+    fn is_empty(&self) -> bool {
+        self.header.len == 0 && self.frame.is_none() && self.message.is_none()
+    }
+}
+
+/// The beginning of a frame header.
+#[derive(Debug, Default)]
+struct HeaderBytes {
+    bytes: [u8; Self::MAX_LEN],
+    len: usize,
+}
+
+impl HeaderBytes {
+    /// Two bytes, a 64-bit length, a masking key (RFC 6455 section 5.2).
+    const MAX_LEN: usize = 14;
+
+    fn as_slice(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    /// Appends what fits.
+    fn extend(&mut self, bytes: &[u8]) {
+        let room = &mut self.bytes[self.len..];
+        let count = room.len().min(bytes.len());
+        room[..count].copy_from_slice(&bytes[..count]);
+        self.len += count;
+    }
+}
+
+/// A frame whose header was read and found valid.
+#[derive(Debug)]
+struct Frame {
+    opcode: OpCode,
+    is_final: bool,
+    mask: Mask,
+    /// How much of the payload is yet to come.
+    remaining: u64,
+}
+
+impl Frame {
+    /// The frame that begins with `bytes` and the length of its header; `None` if the header goes on after them.
+    fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, Violation> {
+        let mut cursor = Cursor::new(bytes);
+        // Reading from a slice cannot fail: the only error left is the opcode's.
+        let parsed = FrameHeader::parse(&mut cursor).map_err(|_| RESERVED_OPCODE)?;
+        let Some((header, length)) = parsed else {
+            return Ok(None);
+        };
+        let header_len = cursor.position() as usize;
+        if header.rsv1 || header.rsv2 || header.rsv3 {
+            return Err(RESERVED_BIT);
+        }
+        if length > i64::MAX as u64 || header.len(length) != header_len {
+            return Err(LENGTH_FORM);
+        }
+        if matches!(header.opcode, OpCode::Control(_)) {
+            check_control(&header, length)?;
+        }
+        let mask = Mask::new(header.mask.ok_or(UNMASKED)?);
+        let frame = Self {
+            opcode: header.opcode,
+            is_final: header.is_final,
+            mask,
+            remaining: length,
+        };
+        Ok(Some((frame, header_len)))
+    }
+}
+
+/// RFC 6455 section 5.5.
+fn check_control(header: &FrameHeader, length: u64) -> Result<(), Violation> {
+    if !header.is_final {
+        return Err(CONTROL_FRAGMENTED);
+    }
+    if length > MAX_CONTROL_PAYLOAD as u64 {
+        return Err(CONTROL_TOO_LONG);
+    }
+    Ok(())
+}
+
+/// A message of which more is to come.
+#[derive(Debug)]
+enum Message {
+    Text(PartialText),
+    Binary(Vec<u8>),
+}
+
+impl Message {
+    fn begin(data: Data) -> Self {
+        match data {
+            Data::Text => Self::Text(PartialText::default()),
+            _ => Self::Binary(Vec::new()),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Binary(bytes) => bytes.len(),
+        }
+    }
+
+    fn push(&mut self, part: &[u8]) -> Result<(), Violation> {
+        match self {
+            Self::Text(text) => text.push(part)?,
+            Self::Binary(bytes) => bytes.extend_from_slice(part),
+        }
+        Ok(())
+    }
+
+    fn finish<'a>(self) -> Result<Event<'a>, Violation> {
+        Ok(match self {
+            Self::Text(text) => Event::Text(Cow::Owned(text.finish()?)),
+            Self::Binary(bytes) => Event::Binary(Cow::Owned(bytes)),
+        })
+    }
+}
+
+fn whole_message(data: Data, payload: &[u8]) -> Result<Event<'_>, Violation> {
+    if data == Data::Text {
+        let text = simdutf8::basic::from_utf8(payload).map_err(|_| NOT_UTF8)?;
+        return Ok(Event::Text(Cow::Borrowed(text)));
+    }
+    Ok(Event::Binary(Cow::Borrowed(payload)))
+}
+
+fn control_event(control: Control, payload: Payload<'_>) -> Result<Event<'_>, Violation> {
+    match control {
+        Control::Ping => Ok(Event::Ping(payload)),
+        Control::Pong => Ok(Event::Pong(payload)),
+        Control::Close => close_event(&payload),
+        Control::Reserved(_) => Err(RESERVED_OPCODE),
+    }
+}
+
+/// RFC 6455 sections 5.5.1 and 7.4.
+fn close_event<'a>(payload: &[u8]) -> Result<Event<'a>, Violation> {
+    let Some((code, reason)) = payload.split_first_chunk() else {
+        let nothing = Event::Close {
+            code: None,
+            reason: String::new(),
+        };
+        return if payload.is_empty() {
+            Ok(nothing)
+        } else {
+            Err(CLOSE_CODE_CUT)
+        };
+    };
+    let code = CloseCode(u16::from_be_bytes(*code));
+    if !code.is_allowed_on_wire() {
+        return Err(CLOSE_CODE_INVALID);
+    }
+    let reason = std::str::from_utf8(reason)
+        .map_err(|_| NOT_UTF8)?
+        .to_owned();
+    Ok(Event::Close {
+        code: Some(code),
+        reason,
+    })
+}
+
+impl From<InvalidUtf8> for Violation {
+    fn from(_: InvalidUtf8) -> Self {
+        NOT_UTF8
+    }
+}
+
+const RESERVED_OPCODE: Violation = protocol_error("reserved opcode");
+const RESERVED_BIT: Violation = protocol_error("reserved bit set, no extension negotiated");
+const LENGTH_FORM: Violation = protocol_error("payload length not in its shortest form");
+const UNMASKED: Violation = protocol_error("client frame not masked");
+const CONTROL_FRAGMENTED: Violation = protocol_error("fragmented control frame");
+const CONTROL_TOO_LONG: Violation = protocol_error("control frame longer than 125 bytes");
+const CONTINUES_NOTHING: Violation = protocol_error("continuation without a message to continue");
+const INTERRUPTS_MESSAGE: Violation = protocol_error("new message inside a fragmented one");
+const CLOSE_CODE_CUT: Violation = protocol_error("close frame with half a code");
+const CLOSE_CODE_INVALID: Violation = protocol_error("close code not allowed on the wire");
+const NOT_UTF8: Violation = Violation {
+    code: CloseCode::INVALID_PAYLOAD,
+    reason: "text is not UTF-8",
+};
+const MESSAGE_TOO_BIG: Violation = Violation {
+    code: CloseCode::TOO_BIG,
+    reason: "message too big",
+};
+
+const fn protocol_error(reason: &'static str) -> Violation {
+    Violation {
+        code: CloseCode::PROTOCOL_ERROR,
+        reason,
+    }
+}
+
+#[cfg(test)]
+mod tests;
