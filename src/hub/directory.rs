@@ -203,9 +203,9 @@ impl Directory {
         &mut self.rooms[key.0 as usize]
     }
 
-    /// The room in that slot, if it is still the one of that epoch.
-    pub fn room_of_epoch(&self, key: RoomKey, epoch: u64) -> Option<&Room> {
-        self.rooms.get(key.0 as usize).filter(|room| room.epoch == epoch)
+    /// The room in that slot, to be changed, if it is still the one whose epoch ends in `life`.
+    pub fn living_room_mut(&mut self, key: RoomKey, life: u32) -> Option<&mut Room> {
+        self.rooms.get_mut(key.0 as usize).filter(|room| room.epoch as u32 == life)
     }
 
     /// Every room.
@@ -281,6 +281,12 @@ impl Directory {
             return Some(&client_rooms[member.slot as usize]);
         }
         client_rooms.iter().find(|membership| membership.room == room)
+    }
+
+    /// The client as a member of a room.
+    pub fn member(&self, client: ClientKey, room: RoomKey) -> Option<Member> {
+        let slot = self.client(client).rooms.iter().position(|membership| membership.room == room)?;
+        Some(Member { client, slot: slot as u32 })
     }
 
     /// What the member has seen of the room's task, to be changed.

@@ -64,14 +64,18 @@ impl RoomLog {
         self.entries.is_empty()
     }
 
-    /// Adds an entry under the next offset; the oldest make room beyond `limit` (0: none).
-    pub fn append(&mut self, limit: usize, entry: impl FnOnce(u64) -> LogEntry) {
+    /// Takes the next offset.
+    pub fn next_offset(&mut self) -> u64 {
         self.last_offset += 1;
-        self.entries.push_back(entry(self.last_offset));
-        if limit > 0 {
-            while self.entries.len() > limit {
-                self.entries.pop_front();
-            }
+        self.last_offset
+    }
+
+    /// Keeps the entry of the newest offset, and no more than `limit` of the newest ones.
+    pub fn keep(&mut self, limit: usize, entry: LogEntry) {
+        debug_assert_eq!(entry.offset, self.last_offset, "an entry is kept as soon as its offset is taken");
+        self.entries.push_back(entry);
+        while self.entries.len() > limit {
+            self.entries.pop_front();
         }
     }
 
@@ -103,14 +107,16 @@ mod tests {
         let mut ids = MessageIds::new("m".into());
         let mut log = RoomLog::default();
         for second in 0..count {
-            log.append(limit, |offset| LogEntry {
+            let offset = log.next_offset();
+            let entry = LogEntry {
                 offset,
                 kind: "room_broadcast".into(),
                 payload: Bytes::from_static(b"{}"),
                 timestamp: 0,
                 id: ids.next(),
                 at: Time::from_millis(second * 1000),
-            });
+            };
+            log.keep(limit, entry);
         }
         log
     }
@@ -132,7 +138,7 @@ mod tests {
 
     #[test]
     fn age_empties_the_ring_but_not_the_count() {
-        let mut log = log_of(5, 0);
+        let mut log = log_of(5, 9);
         assert_eq!(log.expire(Time::from_millis(2000)), Some(Time::from_millis(3000)));
         assert_eq!(offsets(&log, 3), (vec![4, 5], true));
         assert_eq!(log.expire(Time::from_millis(9000)), None);

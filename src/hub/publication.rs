@@ -2,7 +2,8 @@
 
 use crate::base::id::MessageId;
 use crate::wire::message::{Encoding, Envelope, Place, Variant};
-use crate::wire::websocket::EncodedFrame;
+use crate::wire::websocket::{EncodedFrame, MessageKind, encode};
+use std::borrow::Cow;
 use std::cell::OnceCell;
 
 /// Where delivered frames go: implemented by whoever owns the connections.
@@ -23,23 +24,17 @@ pub struct Link {
 /// One message and its encoded forms.
 #[derive(Debug)]
 pub struct Publication<'a> {
-    /// The message type.
-    pub kind: &'a str,
-    /// The payload, as JSON.
-    pub payload: &'a str,
-    /// Milliseconds since 1970.
-    pub timestamp: u64,
-    /// The message's id.
-    pub id: Option<&'a MessageId>,
-    /// Its place in a room's log.
-    pub place: Option<Place<'a>>,
+    kind: &'a str,
+    payload: Cow<'a, str>,
+    timestamp: u64,
+    id: MessageId,
+    place: Option<Place<'a>>,
     frames: [OnceCell<EncodedFrame>; Variant::COUNT],
 }
 
 impl<'a> Publication<'a> {
     /// A message not yet encoded.
-    pub fn new(envelope: Envelope<'a>) -> Self {
-        let Envelope { kind, payload, timestamp, id, place, .. } = envelope;
+    pub fn new(kind: &'a str, payload: Cow<'a, str>, timestamp: u64, id: MessageId, place: Option<Place<'a>>) -> Self {
         Self { kind, payload, timestamp, id, place, frames: Default::default() }
     }
 
@@ -51,9 +46,9 @@ impl<'a> Publication<'a> {
     fn envelope(&self) -> Envelope<'_> {
         Envelope {
             kind: self.kind,
-            payload: self.payload,
+            payload: &self.payload,
             timestamp: self.timestamp,
-            id: self.id,
+            id: Some(&self.id),
             reply_to: None,
             place: self.place,
         }
@@ -63,7 +58,7 @@ impl<'a> Publication<'a> {
 /// Puts an encoded message into the frame that its encoding calls for.
 pub fn frame_of(message: &[u8], encoding: Encoding) -> EncodedFrame {
     match encoding {
-        Encoding::Json => EncodedFrame::text(message),
-        Encoding::MessagePack => EncodedFrame::binary(message),
+        Encoding::Json => encode(MessageKind::Text, message),
+        Encoding::MessagePack => encode(MessageKind::Binary, message),
     }
 }

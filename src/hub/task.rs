@@ -208,12 +208,27 @@ pub struct Task {
     pub last_event: Time,
     /// When progress last went out.
     pub last_flush: Option<Time>,
+    /// Whether and when pending progress will go out.
+    pub flush: Flush,
+    /// Whether a timer looks after the task's silence.
+    pub stall_armed: bool,
     /// When the oldest change that has not gone out was accepted.
     pub pending_since: Option<Time>,
     version: u32,
     versions: [u32; TaskField::COUNT],
     changed: u32,
     flushed_progress: f64,
+}
+
+/// Whether and when pending progress will go out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flush {
+    /// Nothing is planned.
+    Idle,
+    /// At the end of this turn.
+    Marked,
+    /// When a timer of that time fires.
+    Armed(Time),
 }
 
 /// How much a task's pending changes matter.
@@ -241,6 +256,8 @@ impl Task {
             estimator: Estimator::default(),
             last_event: now,
             last_flush: None,
+            flush: Flush::Idle,
+            stall_armed: false,
             pending_since: None,
             version: 1,
             versions: [0; TaskField::COUNT],

@@ -1,0 +1,149 @@
+//! Publications on their way to those who read them, counted as they go.
+
+use super::directory::{ClientKey, Directory, RoomKey};
+use super::log::LogEntry;
+use super::publication::{Outlet, Publication};
+use crate::base::average::Average;
+use crate::base::id::{MessageId, MessageIds};
+use crate::base::time::{Now, Time};
+use crate::wire::message::Place;
+use bytes::Bytes;
+use std::borrow::Cow;
+
+/// What has been broadcast (seed 000's broadcaster statistics).
+#[derive(Debug, Default, Clone)]
+pub struct BroadcastCounts {
+    /// Publications that had at least one reader.
+    pub broadcasts: u64,
+    /// Messages handed to connections.
+    pub delivered: u64,
+    /// Messages that a connection refused.
+    pub failed: u64,
+    /// From an event's arrival to the end of the turn that wrote it.
+    pub latency: Average,
+    /// Milliseconds since 1970 of the last broadcast.
+    pub last_broadcast_at: u64,
+}
+
+/// Gives publications their id and brings them to their readers.
+#[derive(Debug)]
+pub struct Fanout {
+    ids: MessageIds,
+    counts: BroadcastCounts,
+    /// When the events arrived that this turn has published.
+    turn: Vec<Time>,
+    /// How many log entries each room keeps.
+    log_limit: usize,
+}
+
+/// The most arrivals of one turn that the average latency is taken from.
+const MAX_SAMPLES: usize = 4096;
+
+impl Fanout {
+    /// Nothing published yet. `prefix` begins every message id of this process.
+    pub fn new(prefix: String, log_limit: usize) -> Self {
+        Self { ids: MessageIds::new(prefix), counts: BroadcastCounts::default(), turn: Vec::new(), log_limit }
+    }
+
+    /// What has been broadcast.
+    pub fn counts(&self) -> &BroadcastCounts {
+        &self.counts
+    }
+
+    /// A fresh message id.
+    pub fn next_id(&mut self) -> MessageId {
+        self.ids.next()
+    }
+
+    /// Logs a message in a room and sends it to everybody there but `except`.
+    pub fn publish(
+        &mut self,
+        directory: &mut Directory,
+        now: Now,
+        message: RoomMessage<'_>,
+        out: &mut dyn Outlet,
+    ) -> usize {
+        let RoomMessage { room, kind, payload, except } = message;
+        let id = self.ids.next();
+        let payload = Bytes::from(payload);
+        let log = directory.room_mut(room).log.get_or_insert_default();
+        let offset = log.next_offset();
+        if self.log_limit > 0 {
+            let (kind, payload, id) = (kind.into(), payload.clone(), id.clone());
+            log.keep(self.log_limit, LogEntry { offset, kind, payload, timestamp: now.wall_ms, id, at: now.at });
+        }
+        let text = std::str::from_utf8(&payload).expect("the payload was a String");
+        let place = Some(Place { room: &directory.room(room).name, offset });
+        let publication = Publication::new(kind, Cow::Borrowed(text), now.wall_ms, id, place);
+        let members = directory.room(room).members().iter().map(|member| member.client);
+        let delivered = self.fan_out(directory, members.filter(|client| Some(*client) != except), &publication, out);
+        self.handle_broadcast(now, now.at, delivered);
+        delivered
+    }
+
+    /// Sends a message to every client.
+    pub fn broadcast(&mut self, directory: &Directory, now: Now, kind: &str, payload: &str, out: &mut dyn Outlet) -> usize {
+        let publication = Publication::new(kind, Cow::Borrowed(payload), now.wall_ms, self.ids.next(), None);
+        let delivered = self.fan_out(directory, directory.clients().map(|(key, _)| key), &publication, out);
+        self.handle_broadcast(now, now.at, delivered);
+        delivered
+    }
+
+    /// Sends a publication to one client; tells whether its connection took it.
+    pub fn deliver(
+        &mut self,
+        directory: &Directory,
+        client: ClientKey,
+        publication: &Publication<'_>,
+        out: &mut dyn Outlet,
+    ) -> bool {
+        let client = directory.client(client);
+        let delivered = out.deliver(client.link, publication.frame(client.variant));
+        match delivered {
+            true => self.counts.delivered += 1,
+            false => self.counts.failed += 1,
+        }
+        delivered
+    }
+
+    /// Takes note of a publication whose event arrived at `arrived`.
+    pub fn handle_broadcast(&mut self, now: Now, arrived: Time, delivered: usize) {
+        if delivered > 0 {
+            self.counts.broadcasts += 1;
+            self.counts.last_broadcast_at = now.wall_ms;
+            if self.turn.len() < MAX_SAMPLES {
+                self.turn.push(arrived);
+            }
+        }
+    }
+
+    /// Everything published in this turn has been written by `now`.
+    pub fn handle_turn_end(&mut self, now: Time) {
+        for arrived in self.turn.drain(..) {
+            self.counts.latency.record(now.saturating_since(arrived));
+        }
+    }
+
+    fn fan_out(
+        &mut self,
+        directory: &Directory,
+        clients: impl Iterator<Item = ClientKey>,
+        publication: &Publication<'_>,
+        out: &mut dyn Outlet,
+    ) -> usize {
+        clients.filter(|client| self.deliver(directory, *client, publication, out)).count()
+    }
+}
+
+/// A message for a room.
+#[derive(Debug)]
+pub struct RoomMessage<'a> {
+    /// The room.
+    pub room: RoomKey,
+    /// The message type.
+    pub kind: &'a str,
+    /// The payload, as JSON.
+    pub payload: String,
+    /// Who does not hear it: its sender.
+    pub except: Option<ClientKey>,
+}
