@@ -1,1 +1,76 @@
 //! Floor 4: file, environment and flags become one checked configuration.
+//!
+//! Four layers, each above the last: the `config.toml` inside the binary, the operator's file, the environment, the
+//! flags. They come in as values (nothing here reads a file or a variable), the key table says what each key may
+//! hold, and out comes either a [`Config`] that holds only possible values or every mistake at once, each with its place.
+
+mod checks;
+mod environment;
+mod file;
+mod keys;
+mod layers;
+mod manual;
+mod nearest;
+mod place;
+mod print;
+mod settings;
+mod value;
+
+pub use keys::{Key, keys};
+pub use manual::MANUAL;
+pub use place::{Mistake, Place, Warning};
+pub use print::print_resolved;
+pub use settings::{
+    BroadcasterConfig, Config, Endpoint, Environment, HttpConfig, IngestConfig, ListenPort, Locale,
+    LogConfig, LogLevel, Publish, RateLimitConfig, ReconnectConfig, ServerConfig, WebSocketConfig,
+    none_if_zero,
+};
+
+use layers::Layers;
+
+/// All that a configuration is made from, as plain values.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sources<'a> {
+    /// The operator's file: the name that mistakes call it by, and its text.
+    pub file: Option<(&'a str, &'a str)>,
+    /// Environment variables; those that are none of ours are passed over.
+    pub environment: &'a [(String, String)],
+    /// Key paths such as `websocket.port`, each with its value.
+    pub flags: &'a [(String, String)],
+}
+
+/// Lays the sources over the defaults and checks the result.
+pub fn load(sources: Sources<'_>) -> Result<(Config, Vec<Warning>), Vec<Mistake>> {
+    let mut layers = Layers::default();
+    file::lay_defaults(&mut layers);
+    if let Some((name, text)) = sources.file {
+        file::lay(name, text, &mut layers);
+    }
+    environment::lay(sources.environment, &mut layers);
+    lay_flags(sources.flags, &mut layers);
+    let config = layers.resolve();
+    checks::check(&config, &mut layers);
+    layers.verdict(config)
+}
+
+fn lay_flags(flags: &[(String, String)], layers: &mut Layers) {
+    for (path, text) in flags {
+        let place = Place::Flag { key: path.clone() };
+        match keys::find(path) {
+            Some(key) => layers.put(key, place, value::from_text(key, text)),
+            None => layers.mistake(place, file::unknown_key(path)),
+        }
+    }
+}
+
+impl Default for Config {
+    /// What `config.toml` says, with nothing laid over it.
+    fn default() -> Self {
+        let mut layers = Layers::default();
+        file::lay_defaults(&mut layers);
+        layers.resolve()
+    }
+}
+
+#[cfg(test)]
+mod tests;

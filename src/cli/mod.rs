@@ -1,0 +1,36 @@
+//! Floor 6: the command line. It reads the arguments, the environment and the file, and hands values to the rest.
+
+mod check;
+mod flags;
+mod serve;
+mod sources;
+mod telling;
+
+pub use serve::serve;
+
+use std::process::ExitCode;
+
+use flags::Invocation;
+
+/// The exit code for arguments that do not parse, as clap has it.
+const USAGE: u8 = 2;
+
+/// Runs the command that the process was started with.
+pub fn run() -> ExitCode {
+    match flags::parse(std::env::args_os()) {
+        Ok(Invocation::Check(options)) => check::check(&options),
+        Ok(Invocation::Serve { options, stdin }) => match sources::load(&options) {
+            Ok((config, warnings)) => serve(config, warnings, stdin),
+            Err(error) => telling::refuse(&error),
+        },
+        Err(message) => {
+            // Help and version come this way too; a reader that went away is no reason to panic.
+            let _ = message.print();
+            if message.use_stderr() {
+                ExitCode::from(USAGE)
+            } else {
+                ExitCode::SUCCESS
+            }
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What no single key can tell: switches that this version cannot turn on, and keys that must agree.
+
+use super::layers::Layers;
+use super::settings::{Config, Endpoint, ListenPort};
+
+/// Checks the resolved configuration and notes what is wrong with it.
+pub(super) fn check(config: &Config, layers: &mut Layers) {
+    refuse_what_is_to_come(config, layers);
+    check_authentication(config, layers);
+    check_websocket_path(config, layers);
+    check_ingest_socket(config, layers);
+    warn_of_two_hosts(config, layers);
+    warn_of_early_timeout(config, layers);
+}
+
+/// Settings that the contract names and a later version honours. That version deletes the line.
+const TO_COME: &[ToCome] = &[
+    ToCome {
+        path: "websocket.secure",
+        is_on: |config| config.websocket.secure,
+        what: "this version does not speak TLS; leave it false and put a TLS proxy in front",
+    },
+    ToCome {
+        path: "websocket.enable_compression",
+        is_on: |config| config.websocket.enable_compression,
+        what: "this version does not compress messages; leave it false",
+    },
+    ToCome {
+        path: "websocket.enable_authentication",
+        is_on: |config| config.websocket.enable_authentication,
+        what: "this version does not check tokens; leave it false, keep websocket.host on \"localhost\", \
+               and guard the API with http.api_key",
+    },
+];
+
+struct ToCome {
+    path: &'static str,
+    is_on: fn(&Config) -> bool,
+    what: &'static str,
+}
+
+fn refuse_what_is_to_come(config: &Config, layers: &mut Layers) {
+    for refusal in TO_COME.iter().filter(|refusal| (refusal.is_on)(config)) {
+        layers.mistake(
+            layers.place_of(refusal.path),
+            format!("true is not possible yet: {}", refusal.what),
+        );
+    }
+}
+
+fn check_authentication(config: &Config, layers: &mut Layers) {
+    if config.websocket.enable_authentication && config.websocket.auth_secret.is_empty() {
+        let place = layers.place_of("websocket.enable_authentication");
+        layers.mistake(
+            place,
+            "needs a secret; expected websocket.auth_secret to be set".to_owned(),
+        );
+    }
+}
+
+fn check_websocket_path(config: &Config, layers: &mut Layers) {
+    let path = config.websocket.path.as_str();
+    let taken_by = match path {
+        "/" => "the data dialect",
+        "/backend" if config.shares_listener() => {
+            "the application's own link on the shared listener"
+        }
+        _ => return,
+    };
+    let what = format!("{path:?} is taken by {taken_by}; expected another path, such as \"/ws\"");
+    layers.mistake(layers.place_of("websocket.path"), what);
+}
+
+fn check_ingest_socket(config: &Config, layers: &mut Layers) {
+    let listeners = [
+        ("websocket.port", config.websocket.endpoint()),
+        ("http.port", config.http.endpoint()),
+    ];
+    for (path, endpoint) in listeners {
+        if endpoint == Endpoint::UnixPath(config.ingest.socket.clone()) {
+            let place = layers.place_of_any(&["ingest.socket", path]);
+            layers.mistake(
+                place,
+                format!("ingest.socket and {path} name the same socket; expected two paths"),
+            );
+        }
+    }
+}
+
+fn warn_of_two_hosts(config: &Config, layers: &mut Layers) {
+    let (websocket, http) = (&config.websocket, &config.http);
+    let is_fixed_port = matches!(websocket.port, ListenPort::Number(port) if port != 0);
+    if is_fixed_port && websocket.port == http.port && websocket.host != http.host {
+        let place =
+            layers.place_of_any(&["websocket.port", "http.port", "websocket.host", "http.host"]);
+        let what = format!(
+            "websocket and http have one port but two hosts ({}, {}), so there will be two listeners; one needs one host",
+            websocket.host, http.host
+        );
+        layers.warn(place, what);
+    }
+}
+
+fn warn_of_early_timeout(config: &Config, layers: &mut Layers) {
+    let (heartbeat, timeout) = (
+        config.websocket.heartbeat_interval,
+        config.websocket.connection_timeout,
+    );
+    if heartbeat != 0 && timeout != 0 && timeout <= heartbeat {
+        let place = layers.place_of_any(&[
+            "websocket.connection_timeout",
+            "websocket.heartbeat_interval",
+        ]);
+        let what = format!(
+            "quiet clients are closed after {timeout} ms, before the ping that is due after {heartbeat} ms can show them alive"
+        );
+        layers.warn(place, what);
+    }
+}

@@ -1,0 +1,69 @@
+//! The environment layer: the seeds' variables, above them `JOBLIGHT_<SECTION>_<KEY>`.
+
+use super::keys::{Key, keys};
+use super::layers::Layers;
+use super::nearest::nearest;
+use super::place::Place;
+use super::value;
+
+const PREFIX: &str = "JOBLIGHT_";
+
+/// Variables with our prefix that mean something to our tests and nothing here.
+const PASSED_OVER: &[&str] = &["JOBLIGHT_TEST_ALL"];
+
+/// Lays the variables that are ours and warns of those that only look so.
+pub(super) fn lay(environment: &[(String, String)], layers: &mut Layers) {
+    let text_of = |name: &str| {
+        environment
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, text)| text.as_str())
+    };
+    for key in keys() {
+        let own = key.variable();
+        if let Some(text) = text_of(&own) {
+            layers.put(
+                key,
+                Place::Environment { variable: own },
+                value::from_text(key, text),
+            );
+        } else if let Some((variable, text)) = key
+            .seed_variable
+            .and_then(|name| Some((name, text_of(name)?)))
+        {
+            lay_seed(key, variable, text, layers);
+        }
+    }
+    warn_of_unknown(environment, layers);
+}
+
+fn lay_seed(key: &'static Key, variable: &str, text: &str, layers: &mut Layers) {
+    let place = Place::Environment {
+        variable: variable.to_owned(),
+    };
+    match value::from_text(key, text) {
+        // NODE_ENV belongs to every program on the machine, so a value that is strange to us stops nobody.
+        Err(what) if variable == "NODE_ENV" => layers.warn(place, format!("{what}; passed over")),
+        checked => layers.put(key, place, checked),
+    }
+}
+
+fn warn_of_unknown(environment: &[(String, String)], layers: &mut Layers) {
+    let known: Vec<String> = keys().iter().map(Key::variable).collect();
+    for (variable, _) in environment {
+        let is_known = known.contains(variable) || PASSED_OVER.contains(&variable.as_str());
+        if !variable.starts_with(PREFIX) || is_known {
+            continue;
+        }
+        let what = match nearest(variable, known.iter().map(String::as_str)) {
+            Some(meant) => format!("unknown variable; did you mean {meant}?"),
+            None => "unknown variable".to_owned(),
+        };
+        layers.warn(
+            Place::Environment {
+                variable: variable.clone(),
+            },
+            what,
+        );
+    }
+}

@@ -1,0 +1,313 @@
+//! The resolved configuration: plain typed fields named like their keys. Times are milliseconds, sizes are bytes.
+//!
+//! A value of these types that came out of [`load`](super::load) holds only possible values; one built by hand is the
+//! builder's own affair. Zero keeps the meaning that `config.toml` gives it, mostly "none": see [`none_if_zero`].
+
+use serde::{Deserialize, Serialize};
+
+/// Everything that can be set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Language of error messages and log lines.
+    pub locale: Locale,
+    /// What the process is for.
+    pub environment: Environment,
+    /// The WebSocket listener and its clients.
+    pub websocket: WebSocketConfig,
+    /// Tasks, and how their progress is told.
+    pub broadcaster: BroadcasterConfig,
+    /// The HTTP listener.
+    pub http: HttpConfig,
+    /// Further ways in for events.
+    pub ingest: IngestConfig,
+    /// The process.
+    pub server: ServerConfig,
+    /// Log lines.
+    pub log: LogConfig,
+}
+
+impl Config {
+    /// Whether one listener serves both HTTP and WebSocket: same port (not 0) on the same host, or same socket path.
+    pub fn shares_listener(&self) -> bool {
+        let endpoint = self.websocket.endpoint();
+        endpoint == self.http.endpoint() && !matches!(endpoint, Endpoint::Port { port: 0, .. })
+    }
+}
+
+/// `[websocket]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebSocketConfig {
+    /// Port or Unix socket path to listen on.
+    pub port: ListenPort,
+    /// URL path of the payload dialect; begins with `/` and is longer.
+    pub path: String,
+    /// Name or address to listen on.
+    pub host: String,
+    /// Milliseconds between pings; 0: none.
+    pub heartbeat_interval: u64,
+    /// Milliseconds of silence before a client counts as gone; 0: never.
+    pub connection_timeout: u64,
+    /// Clients at once; 0: no limit.
+    pub max_clients: usize,
+    /// Log entries kept per room; 0: none.
+    pub message_queue_size: usize,
+    /// Bytes of the longest message; 0: no limit.
+    pub max_message_size: usize,
+    /// Unsent bytes of one client before it is closed with 4430; 0: no limit.
+    pub max_outbox_size: usize,
+    /// Rooms at once; 0: no limit.
+    pub max_rooms: usize,
+    /// Rooms of one client; 0: no limit.
+    pub max_rooms_per_client: usize,
+    /// Who may send `room_broadcast`.
+    pub publish: Publish,
+    /// Origins that may connect; `*`: any.
+    pub allowed_origins: Vec<String>,
+    /// TLS; refused by this version.
+    pub secure: bool,
+    /// `permessage-deflate`; refused by this version.
+    pub enable_compression: bool,
+    /// Tokens; refused by this version.
+    pub enable_authentication: bool,
+    /// Secret of the tokens; empty: none.
+    pub auth_secret: String,
+    /// Rates per minute.
+    pub rate_limit: RateLimitConfig,
+    /// What clients are advised.
+    pub reconnect: ReconnectConfig,
+}
+
+impl WebSocketConfig {
+    /// Where the WebSocket listener is bound.
+    pub fn endpoint(&self) -> Endpoint {
+        self.port.endpoint(&self.host)
+    }
+}
+
+/// `[websocket.rate_limit]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RateLimitConfig {
+    /// Messages of one client; 0: no limit.
+    pub max_messages_per_minute: u32,
+    /// Connections of one address; 0: no limit.
+    pub max_connections_per_minute: u32,
+}
+
+/// `[websocket.reconnect]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReconnectConfig {
+    /// Attempts before giving up; 0: no limit.
+    pub max_attempts: u32,
+    /// Milliseconds before the first attempt.
+    pub delay: u64,
+    /// Whether the wait doubles.
+    pub exponential_backoff: bool,
+}
+
+/// `[broadcaster]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BroadcasterConfig {
+    /// Deltas instead of whole states.
+    pub enable_incremental_updates: bool,
+    /// Points, 0 to 100, that progress must move; 0: any movement.
+    pub min_change_threshold: f64,
+    /// Messages per batch; 0: no limit.
+    pub batch_size: usize,
+    /// Milliseconds between progress messages; 0: at once.
+    pub broadcast_interval: u64,
+    /// How many times the interval may stretch; at least 1.
+    pub max_slowdown: u32,
+    /// Milliseconds that finished tasks are remembered; 0: for ever.
+    pub task_ttl: u64,
+    /// Tasks at once; 0: no limit.
+    pub max_tasks: usize,
+    /// Milliseconds of silence before a task is stalled; 0: never.
+    pub stall_timeout: u64,
+    /// Milliseconds that event ids are remembered; 0: not at all.
+    pub deduplication_window: u64,
+    /// Event ids at once; 0: no limit.
+    pub max_deduplication_ids: usize,
+}
+
+/// `[http]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpConfig {
+    /// Port or Unix socket path to listen on.
+    pub port: ListenPort,
+    /// Name or address to listen on.
+    pub host: String,
+    /// Bearer key; empty: none.
+    pub api_key: String,
+    /// Origins that may call; `*`: any.
+    pub allowed_origins: Vec<String>,
+    /// Hosts that may be asked for; empty: any.
+    pub allowed_hosts: Vec<String>,
+    /// Bytes of the longest body; 0: no limit.
+    pub max_body_size: usize,
+    /// Bytes of the longest head; 0: no limit.
+    pub max_head_size: usize,
+}
+
+impl HttpConfig {
+    /// Where the HTTP listener is bound.
+    pub fn endpoint(&self) -> Endpoint {
+        self.port.endpoint(&self.host)
+    }
+}
+
+/// `[ingest]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IngestConfig {
+    /// Unix socket path for NDJSON; empty: none.
+    pub socket: String,
+}
+
+/// `[server]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerConfig {
+    /// Milliseconds that clients get to leave.
+    pub shutdown_timeout: u64,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogConfig {
+    /// Least serious lines written.
+    pub level: LogLevel,
+    /// File to add to; empty: standard error.
+    pub file: String,
+}
+
+/// `port`, as it is written: a number or the path of a Unix-domain socket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ListenPort {
+    /// A TCP port; 0: the system chooses.
+    Number(u16),
+    /// A Unix-domain socket.
+    UnixPath(String),
+}
+
+impl ListenPort {
+    fn endpoint(&self, host: &str) -> Endpoint {
+        match self {
+            Self::Number(port) => Endpoint::Port {
+                host: host.to_owned(),
+                port: *port,
+            },
+            Self::UnixPath(path) => Endpoint::UnixPath(path.clone()),
+        }
+    }
+}
+
+/// Where a listener is bound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// A TCP port on a name or address.
+    Port {
+        /// The name or address.
+        host: String,
+        /// The port; 0: the system chooses.
+        port: u16,
+    },
+    /// A Unix-domain socket.
+    UnixPath(String),
+}
+
+/// `None` for the zero that stands for "none" in limits and intervals.
+pub fn none_if_zero<N: Default + PartialEq>(number: N) -> Option<N> {
+    (number != N::default()).then_some(number)
+}
+
+/// An enum whose values are spelled in the configuration as given.
+macro_rules! choices {
+    ($(#[$about:meta])* $name:ident { $($(#[$meaning:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        pub enum $name { $($(#[$meaning])* #[serde(rename = $text)] $variant),+ }
+
+        impl $name {
+            /// Every spelling, in the order of the variants.
+            pub const NAMES: &'static [&'static str] = &[$($text),+];
+
+            /// The spelling of this value.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $text),+ }
+            }
+        }
+    };
+}
+
+choices! {
+    /// The language that people read.
+    Locale {
+        /// English.
+        English = "en",
+        /// Simplified Chinese, as in the seeds.
+        SimplifiedChinese = "zh-CN",
+    }
+}
+
+choices! {
+    /// What the process is for.
+    Environment {
+        /// A developer's machine.
+        Development = "development",
+        /// The real thing.
+        Production = "production",
+        /// Tests.
+        Test = "test",
+    }
+}
+
+choices! {
+    /// Which clients may send `room_broadcast`.
+    Publish {
+        /// None of them.
+        Nobody = "none",
+        /// The members of the room.
+        Members = "members",
+        /// All of them.
+        Anybody = "any",
+    }
+}
+
+choices! {
+    /// How serious a log line must be.
+    LogLevel {
+        /// Nothing is written.
+        Off = "off",
+        /// What failed.
+        Error = "error",
+        /// What is odd.
+        Warn = "warn",
+        /// What happened.
+        Info = "info",
+        /// What was said.
+        Debug = "debug",
+        /// Everything.
+        Trace = "trace",
+    }
+}
+
+impl From<LogLevel> for log::LevelFilter {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Off => Self::Off,
+            LogLevel::Error => Self::Error,
+            LogLevel::Warn => Self::Warn,
+            LogLevel::Info => Self::Info,
+            LogLevel::Debug => Self::Debug,
+            LogLevel::Trace => Self::Trace,
+        }
+    }
+}
