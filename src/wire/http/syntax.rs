@@ -55,10 +55,7 @@ pub(super) fn read_head(bytes: &[u8], limits: &Limits) -> Result<Option<Found>, 
 
 fn complete(raw: &[u8], request: &httparse::Request<'_, '_>) -> Result<Found, Reject> {
     // RFC 9112 section 2.2 lets a recipient take a lone line feed for a line's end; proxies differ on it.
-    if raw
-        .windows(2)
-        .any(|pair| pair[1] == b'\n' && pair[0] != b'\r')
-    {
+    if has_bare_line_feed(raw, request.headers) {
         return Err(bare_line_feed());
     }
     let head = Head::new(raw, request)?;
@@ -68,6 +65,16 @@ fn complete(raw: &[u8], request: &httparse::Request<'_, '_>) -> Result<Found, Re
         bytes: raw.len(),
         source,
     })
+}
+
+/// Every line but the request line begins with a name, except the blank one, so what ends a line stands before the
+/// names and at the end: no need to look at every byte.
+fn has_bare_line_feed(raw: &[u8], headers: &[httparse::Header<'_>]) -> bool {
+    let follows_line_end = |header: &httparse::Header<'_>| {
+        let start = header.name.as_ptr() as usize - raw.as_ptr() as usize;
+        raw[..start].ends_with(b"\r\n")
+    };
+    !raw.ends_with(b"\r\n\r\n") || !headers.iter().all(follows_line_end)
 }
 
 fn bare_line_feed() -> Reject {
