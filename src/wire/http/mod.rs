@@ -1,1 +1,28 @@
-//! HTTP/1.1 (RFC 9112): requests in, responses out.
+//! HTTP/1.1, the server's side of it (RFC 9110, RFC 9112): requests from bytes, answers to bytes.
+//!
+//! Pure and incremental: the owner hands in what a read delivered and pulls events until there are none. Routing,
+//! authentication and time-outs belong to the owner; this folder knows syntax, message framing, and which messages
+//! are refused because two readers of the same bytes could disagree on where they end.
+
+mod body;
+mod chunked;
+mod date;
+mod framing;
+mod lines;
+mod parser;
+mod problem;
+mod reject;
+mod request;
+mod response;
+mod syntax;
+
+#[cfg(test)]
+mod parser_tests;
+
+pub use date::{Date, DateCache};
+pub use lines::{Line, LineSplitter, TooLong};
+pub use parser::{Body, BodyMode, Event, Limits, Parser};
+pub use problem::Problem;
+pub use reject::Reject;
+pub use request::{Head, Method, Segments};
+pub use response::{CONTINUE, Framing, Response, reason};

@@ -1,0 +1,267 @@
+//! The chunked transfer coding (RFC 9112 section 7.1), decoded across any split of the bytes.
+//!
+//! It holds a phase and two counters, never bytes. Extensions and trailers are checked, bounded and dropped. Every
+//! line must end in CRLF, since a lone line feed in an extension is how requests are smuggled past proxies.
+
+use super::body::{Piece, take_counted};
+use super::reject::Reject;
+use super::syntax::is_token;
+use crate::wire::input::Input;
+
+/// A size with its extensions has no use for more.
+const MAX_SIZE_LINE_BYTES: usize = 256;
+
+/// Decodes one chunked body.
+#[derive(Debug, Default)]
+pub(super) struct Chunked {
+    phase: Phase,
+    /// While a size is read, that size; then what is left of the chunk.
+    remaining: u64,
+    /// The bytes of this size line, or of the whole trailer section.
+    line_bytes: usize,
+}
+
+/// What the next byte belongs to, in the order of a body.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    #[default]
+    SizeStart,
+    Size,
+    SizeSpace,
+    Extension,
+    SizeLineFeed,
+    Bytes,
+    BytesReturn,
+    BytesLineFeed,
+    TrailerStart,
+    TrailerName,
+    TrailerValue,
+    TrailerLineFeed,
+    LastLineFeed,
+    Done,
+}
+
+impl Chunked {
+    pub(super) fn poll_piece<'a>(
+        &mut self,
+        input: &mut Input<'a>,
+        max_trailer_bytes: usize,
+    ) -> Result<Piece<'a>, Reject> {
+        loop {
+            if self.phase == Phase::Done {
+                return Ok(Piece::End);
+            }
+            if input.is_empty() {
+                return Ok(Piece::Pending);
+            }
+            if self.phase == Phase::Bytes {
+                let bytes = take_counted(input, &mut self.remaining);
+                if self.remaining == 0 {
+                    self.phase = Phase::BytesReturn;
+                }
+                return Ok(Piece::Bytes(bytes));
+            }
+            self.step(input.take(1)[0])?;
+            self.check_line(max_trailer_bytes)?;
+        }
+    }
+
+    fn step(&mut self, byte: u8) -> Result<(), Reject> {
+        use Phase::*;
+        self.line_bytes += 1;
+        self.phase = match (self.phase, byte) {
+            (SizeStart | Size, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => self.add_digit(byte)?,
+            (Size | SizeSpace, b' ' | b'\t') => SizeSpace,
+            (Size | SizeSpace, b';') => Extension,
+            (Size | SizeSpace | Extension, b'\r') => SizeLineFeed,
+            (Extension, _) if is_text(byte) => Extension,
+            (SizeLineFeed, b'\n') => self.end_size_line(),
+            (BytesReturn, b'\r') => BytesLineFeed,
+            (BytesLineFeed, b'\n') => self.next_chunk(),
+            (TrailerStart, b'\r') => LastLineFeed,
+            (TrailerStart | TrailerName, _) if is_token(byte) => TrailerName,
+            (TrailerName, b':') => TrailerValue,
+            (TrailerValue, b'\r') => TrailerLineFeed,
+            (TrailerValue, _) if is_text(byte) => TrailerValue,
+            (TrailerLineFeed, b'\n') => TrailerStart,
+            (LastLineFeed, b'\n') => Done,
+            (phase, _) => return Err(Reject::new(400, phase.complaint()).at("body")),
+        };
+        Ok(())
+    }
+
+    fn add_digit(&mut self, byte: u8) -> Result<Phase, Reject> {
+        let digit = u64::from(char::from(byte).to_digit(16).unwrap_or_default());
+        let size = self.remaining.checked_mul(16).ok_or_else(|| {
+            Reject::new(400, "chunked body: a chunk size is too large").at("body")
+        })?;
+        self.remaining = size + digit;
+        Ok(Phase::Size)
+    }
+
+    fn end_size_line(&mut self) -> Phase {
+        self.line_bytes = 0;
+        if self.remaining == 0 {
+            Phase::TrailerStart
+        } else {
+            Phase::Bytes
+        }
+    }
+
+    fn next_chunk(&mut self) -> Phase {
+        self.line_bytes = 0;
+        Phase::SizeStart
+    }
+
+    fn check_line(&self, max_trailer_bytes: usize) -> Result<(), Reject> {
+        let is_trailer = self.phase >= Phase::TrailerStart;
+        if is_trailer && self.line_bytes > max_trailer_bytes {
+            return Err(Reject::new(
+                431,
+                format!("chunked body: trailers longer than {max_trailer_bytes} bytes"),
+            )
+            .at("body"));
+        }
+        if !is_trailer && self.line_bytes > MAX_SIZE_LINE_BYTES {
+            let detail =
+                format!("chunked body: a size line longer than {MAX_SIZE_LINE_BYTES} bytes");
+            return Err(Reject::new(400, detail).at("body"));
+        }
+        Ok(())
+    }
+}
+
+impl Phase {
+    fn complaint(self) -> &'static str {
+        match self {
+            Self::SizeStart | Self::Size | Self::SizeSpace => {
+                "chunked body: a chunk size is not a hexadecimal number"
+            }
+            Self::Extension => "chunked body: a chunk extension has a control character",
+            Self::Bytes | Self::BytesReturn | Self::BytesLineFeed => {
+                "chunked body: a chunk is longer than its size"
+            }
+            Self::TrailerStart | Self::TrailerName | Self::TrailerValue => {
+                "chunked body: a trailer is not a header field"
+            }
+            Self::SizeLineFeed | Self::TrailerLineFeed | Self::LastLineFeed | Self::Done => {
+                "chunked body: a carriage return without a line feed"
+            }
+        }
+    }
+}
+
+fn is_text(byte: u8) -> bool {
+    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAX_TRAILER_BYTES: usize = 64;
+
+    struct Decoded {
+        body: Vec<u8>,
+        is_complete: bool,
+        left: usize,
+    }
+
+    fn decode(text: &[u8], step: usize) -> Result<Decoded, Reject> {
+        let mut bytes = text.to_vec();
+        let mut chunked = Chunked::default();
+        let mut decoded = Decoded {
+            body: Vec::new(),
+            is_complete: false,
+            left: bytes.len(),
+        };
+        for part in bytes.chunks_mut(step) {
+            let mut input = Input::new(part);
+            while !decoded.is_complete {
+                let before = input.len();
+                match chunked.poll_piece(&mut input, MAX_TRAILER_BYTES)? {
+                    Piece::Bytes(piece) => decoded.body.extend_from_slice(piece),
+                    Piece::End => decoded.is_complete = true,
+                    Piece::Pending => {
+                        decoded.left -= before - input.len();
+                        break;
+                    }
+                }
+                decoded.left -= before - input.len();
+            }
+        }
+        Ok(decoded)
+    }
+
+    #[test]
+    fn good_bodies_at_every_step() {
+        let cases: [(&[u8], &[u8]); 6] = [
+            (b"0\r\n\r\n", b""),
+            (b"5\r\nhello\r\n0\r\n\r\n", b"hello"),
+            (
+                b"0003\r\nabc\r\n00A \t;x=\"y;z\"\r\n0123456789\r\n0;last\r\n\r\n",
+                b"abc0123456789",
+            ),
+            (b"1\r\n\n\r\n0\r\nTrailer: x\r\nOther:\r\n\r\n", b"\n"),
+            (b"2;ext\r\n\r\n\r\n0\r\n\r\n", b"\r\n"),
+            (b"1;\xe9\r\nz\r\n0\r\nA: \xe9\r\n\r\n", b"z"),
+        ];
+        for (text, body) in cases {
+            for step in 1..=text.len() {
+                let decoded = decode(text, step).unwrap();
+                assert!(
+                    decoded.is_complete && decoded.body == body && decoded.left == 0,
+                    "{text:?} by {step}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_past_the_end_is_taken() {
+        let decoded = decode(b"1\r\nx\r\n0\r\n\r\nGET / HTTP/1.1", 100).unwrap();
+        assert!(decoded.is_complete && decoded.left == b"GET / HTTP/1.1".len());
+    }
+
+    #[test]
+    fn bad_bodies_at_every_step() {
+        let long_extension = [b"1;".as_slice(), &[b'x'; 300]].concat();
+        let long_trailer = [b"0\r\nx:".as_slice(), &[b'x'; 100]].concat();
+        let cases: [(&[u8], u16); 18] = [
+            (b"\r\n", 400),
+            (b"x\r\n", 400),
+            (b"-1\r\n", 400),
+            (b"+1\r\n", 400),
+            (b" 1\r\n", 400),
+            (b"0x1\r\n", 400),
+            (b"1 1\r\n", 400),
+            (b"1\n", 400),
+            (b"1\rx", 400),
+            (b"1;a\nb\r\n", 400),
+            (b"10000000000000000\r\n", 400),
+            (b"1\r\nxy", 400),
+            (b"1\r\nx\n", 400),
+            (b"0\r\n folded: x\r\n", 400),
+            (b"0\r\nGET / HTTP/1.1\r\n", 400),
+            (b"0\r\nx: y\n", 400),
+            (&long_extension, 400),
+            (&long_trailer, 431),
+        ];
+        for (text, status) in cases {
+            for step in [1, 2, 3, text.len()] {
+                let reject = decode(text, step).err();
+                assert_eq!(
+                    reject.map(|reject| reject.status),
+                    Some(status),
+                    "{text:?} by {step}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_largest_size_is_counted_without_overflow() {
+        let decoded = decode(b"ffffffffffffffff\r\nabc", 1).unwrap();
+        assert!(!decoded.is_complete && decoded.body == b"abc");
+    }
+}

@@ -1,0 +1,125 @@
+//! Where a request ends, and which requests are refused because two readers could disagree on it.
+//!
+//! RFC 9112 section 6.3 gives the length of a body, section 11.2 the attacks that live on doubt about it. Between
+//! this server and a client there may be a proxy; whatever the two could read differently is an error here.
+
+use super::body::Source;
+use super::reject::{Reject, quote};
+use super::request::{Head, list_items};
+
+/// The body that follows `head`, or why the head cannot be trusted.
+pub(super) fn body_source(head: &Head) -> Result<Source, Reject> {
+    let found = Found::in_fields(head)?;
+    if found.hosts == 0 && head.version_minor() > 0 {
+        return Err(Reject::new(400, "header `host`: missing, and HTTP/1.1 needs it").at("host"));
+    }
+    if !found.has_transfer_encoding {
+        return Ok(Source::sized(found.content_length.unwrap_or(0)));
+    }
+    let refuse = |why: &'static str| Err(Reject::new(400, why).at("transfer-encoding"));
+    if found.content_length.is_some() {
+        return refuse(
+            "headers `transfer-encoding` and `content-length`: at most one of them may be given",
+        );
+    }
+    if head.version_minor() == 0 {
+        return refuse("header `transfer-encoding`: HTTP/1.0 has none");
+    }
+    check_codings(head)?;
+    Ok(Source::chunked())
+}
+
+#[derive(Default)]
+struct Found {
+    hosts: usize,
+    content_length: Option<u64>,
+    has_transfer_encoding: bool,
+}
+
+impl Found {
+    /// One pass over the fields that matter here.
+    fn in_fields(head: &Head) -> Result<Self, Reject> {
+        let mut found = Self::default();
+        for (name, value) in head.fields() {
+            // The lengths alone rule out nearly every field of a usual request.
+            match name.len() {
+                4 if name.eq_ignore_ascii_case("host") => found.add_host(value)?,
+                14 if name.eq_ignore_ascii_case("content-length") => {
+                    found.add_content_length(value)?
+                }
+                17 if name.eq_ignore_ascii_case("transfer-encoding") => {
+                    found.has_transfer_encoding = true
+                }
+                _ => {}
+            }
+        }
+        Ok(found)
+    }
+
+    /// RFC 9112 section 3.2: one `Host`, and one that can be a host.
+    fn add_host(&mut self, value: &str) -> Result<(), Reject> {
+        self.hosts += 1;
+        if self.hosts > 1 {
+            return Err(Reject::new(400, "header `host`: given more than once").at("host"));
+        }
+        if value.contains([' ', '\t', ',', '/', '\\', '?', '#', '@']) {
+            return Err(Reject::new(
+                400,
+                format!("header `host`: {} is not a host", quote(value)),
+            )
+            .at("host"));
+        }
+        Ok(())
+    }
+
+    /// RFC 9112 section 6.3, item 5: repeats are tolerated only when they agree.
+    fn add_content_length(&mut self, value: &str) -> Result<(), Reject> {
+        let refuse = |detail| Err(Reject::new(400, detail).at("content-length"));
+        for item in value.split(',') {
+            let item = item.trim_matches([' ', '\t']);
+            let Some(length) = decimal(item) else {
+                return refuse(format!(
+                    "header `content-length`: {} is not a number of bytes",
+                    quote(item)
+                ));
+            };
+            if self.content_length.is_some_and(|earlier| earlier != length) {
+                return refuse(
+                    "header `content-length`: given twice, and the two differ".to_owned(),
+                );
+            }
+            self.content_length = Some(length);
+        }
+        Ok(())
+    }
+}
+
+/// Digits only: `parse` alone would take a sign.
+fn decimal(text: &str) -> Option<u64> {
+    let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    if is_digits { text.parse().ok() } else { None }
+}
+
+/// RFC 9112 sections 6.1 and 7: `chunked`, once and last, is all that is understood.
+fn check_codings(head: &Head) -> Result<(), Reject> {
+    let mut is_chunked = false;
+    for coding in head.headers("transfer-encoding").flat_map(list_items) {
+        if is_chunked {
+            let detail = "header `transfer-encoding`: nothing may follow `chunked`";
+            return Err(Reject::new(400, detail).at("transfer-encoding"));
+        }
+        if !coding.eq_ignore_ascii_case("chunked") {
+            let detail = format!(
+                "header `transfer-encoding`: {} is not understood, only `chunked` is",
+                quote(coding)
+            );
+            return Err(Reject::new(501, detail).at("transfer-encoding"));
+        }
+        is_chunked = true;
+    }
+    if is_chunked {
+        Ok(())
+    } else {
+        Err(Reject::new(400, "header `transfer-encoding`: empty").at("transfer-encoding"))
+    }
+}

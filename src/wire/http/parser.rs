@@ -1,0 +1,377 @@
+//! Requests out of a byte stream, pulled one event at a time.
+//!
+//! The parser keeps what is partial and nothing else: between requests it is one word and a tag. It never takes a
+//! byte past the request it reports, so that an upgraded connection's first frame is still in the input. What
+//! counts as a request is decided in `syntax.rs` and `framing.rs`; how long a peer may dawdle, by the owner.
+
+use std::ops::Deref;
+
+use super::body::{Piece, Source};
+use super::reject::Reject;
+use super::request::Head;
+use super::syntax::{Found, MAX_HEAD_BYTES, read_head};
+use crate::wire::input::Input;
+
+/// What a body is given at first, however much its head announces.
+const FIRST_BODY_BYTES: usize = 16 * 1024;
+
+/// What one request head may take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Request line and header section together, and each trailer section; at most 65,535.
+    pub max_head_bytes: usize,
+    /// Header fields; at most 128.
+    pub max_headers: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_head_bytes: 16 * 1024,
+            max_headers: 64,
+        }
+    }
+}
+
+/// How the owner wants the body of a request whose head it has seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyMode {
+    /// In one piece, with the head: [`Event::Request`].
+    Collect {
+        /// A longer body is refused with 413.
+        max_bytes: usize,
+    },
+    /// In pieces as it arrives: [`Event::StreamStart`], [`Event::Chunk`], [`Event::StreamEnd`]. It has no limit
+    /// here: the owner counts.
+    Stream,
+}
+
+/// What a peer's bytes turned out to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// A request with its whole body, which may be empty.
+    Request {
+        /// Request line and header section.
+        head: Head,
+        /// The body, decoded from its transfer coding.
+        body: Body<'a>,
+    },
+    /// The client waits for [`CONTINUE`](super::CONTINUE) before it sends the body: write it now
+    /// (RFC 9110 section 10.1.1).
+    Continue,
+    /// The head of a request whose body is streamed. A body follows even when it is empty.
+    StreamStart(Head),
+    /// Some bytes of a streamed body, at least one.
+    Chunk(&'a [u8]),
+    /// A streamed body is complete.
+    StreamEnd,
+}
+
+/// A request's body.
+#[derive(Debug, Clone)]
+pub enum Body<'a> {
+    /// It lay in one piece in the input.
+    Borrowed(&'a [u8]),
+    /// It arrived in pieces.
+    Owned(Vec<u8>),
+}
+
+impl Deref for Body<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Borrowed(bytes) => bytes,
+            Self::Owned(bytes) => bytes,
+        }
+    }
+}
+
+/// How the bytes arrived is no difference.
+impl PartialEq for Body<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Body<'_> {}
+
+/// An incremental parser of the requests on one connection.
+#[derive(Debug, Default)]
+pub struct Parser {
+    state: State,
+}
+
+#[derive(Debug, Default)]
+enum State {
+    /// Between requests.
+    #[default]
+    Idle,
+    Head(Box<PartialHead>),
+    Collecting(Box<Collecting>),
+    Streaming(Box<Streaming>),
+    /// After a refusal: where the next request begins is no longer known, so nothing is read any more.
+    Broken,
+}
+
+#[derive(Debug)]
+struct PartialHead {
+    text: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Collecting {
+    head: Head,
+    body: Vec<u8>,
+    max_bytes: usize,
+    source: Source,
+    is_continue_due: bool,
+}
+
+#[derive(Debug)]
+struct Streaming {
+    source: Source,
+    is_continue_due: bool,
+}
+
+impl Parser {
+    /// A parser at the start of a connection.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether nothing is partial: the peer is between requests.
+    pub fn is_idle(&self) -> bool {
+        matches!(self.state, State::Idle)
+    }
+
+    /// Whether a head has begun and not ended, so that a time-out may be answered with 408.
+    pub fn has_partial_head(&self) -> bool {
+        matches!(self.state, State::Head(_))
+    }
+
+    /// The next event in `input`. `None` means that all of it has been taken and more is needed.
+    ///
+    /// `decide` is called once for each request, as soon as its head is complete. After a refusal the connection
+    /// must be closed; until then the parser discards whatever comes.
+    pub fn poll_event<'a>(
+        &mut self,
+        input: &mut Input<'a>,
+        limits: &Limits,
+        decide: impl FnOnce(&Head) -> BodyMode,
+    ) -> Result<Option<Event<'a>>, Reject> {
+        // Every path that goes well sets the state anew; a refusal leaves it broken.
+        let found = match std::mem::replace(&mut self.state, State::Broken) {
+            State::Idle => self.begin_head(input, limits)?,
+            State::Head(partial) => self.resume_head(partial, input, limits)?,
+            State::Collecting(collecting) => return self.collect(collecting, input, limits),
+            State::Streaming(streaming) => return self.stream(streaming, input, limits),
+            State::Broken => {
+                input.take_all();
+                return Ok(None);
+            }
+        };
+        let Some(found) = found else { return Ok(None) };
+        match decide(&found.head) {
+            BodyMode::Collect { max_bytes } => {
+                self.begin_collecting(found, max_bytes, input, limits)
+            }
+            BodyMode::Stream => Ok(Some(self.begin_streaming(found))),
+        }
+    }
+
+    /// Parses in place: most heads arrive whole.
+    fn begin_head(
+        &mut self,
+        input: &mut Input<'_>,
+        limits: &Limits,
+    ) -> Result<Option<Found>, Reject> {
+        // RFC 9112 section 2.2: empty lines before a request line are ignored.
+        while input.peek().starts_with(b"\r\n") {
+            input.take(2);
+        }
+        if input.is_empty() {
+            self.state = State::Idle;
+            return Ok(None);
+        }
+        let found = read_head(input.peek(), limits)?;
+        match &found {
+            Some(found) => drop(input.take(found.bytes)),
+            None => {
+                self.state = State::Head(Box::new(PartialHead {
+                    text: input.take_all().to_vec(),
+                }))
+            }
+        }
+        Ok(found)
+    }
+
+    fn resume_head(
+        &mut self,
+        mut partial: Box<PartialHead>,
+        input: &mut Input<'_>,
+        limits: &Limits,
+    ) -> Result<Option<Found>, Reject> {
+        while !input.is_empty() {
+            let has_new_line = partial.absorb(input, limits);
+            if partial.text == b"\r\n" {
+                return self.begin_head(input, limits);
+            }
+            // Parsing again only at line ends bounds the work that a slow sender can cause.
+            if !has_new_line && !partial.is_full(limits) {
+                continue;
+            }
+            if let Some(found) = read_head(&partial.text, limits)? {
+                return Ok(Some(found));
+            }
+        }
+        self.state = State::Head(partial);
+        Ok(None)
+    }
+
+    fn begin_collecting<'a>(
+        &mut self,
+        found: Found,
+        max_bytes: usize,
+        input: &mut Input<'a>,
+        limits: &Limits,
+    ) -> Result<Option<Event<'a>>, Reject> {
+        let Found { head, source, .. } = found;
+        let known_bytes = source
+            .known_bytes()
+            .map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+        match known_bytes {
+            Some(bytes) if bytes > max_bytes => {
+                return Err(too_large(max_bytes).at("content-length"));
+            }
+            Some(bytes) if bytes <= input.len() => {
+                self.state = State::Idle;
+                return Ok(Some(Event::Request {
+                    head,
+                    body: Body::Borrowed(input.take(bytes)),
+                }));
+            }
+            _ => {}
+        }
+        let body = Vec::with_capacity(known_bytes.unwrap_or(0).min(FIRST_BODY_BYTES));
+        let is_continue_due = head.expects_continue();
+        let collecting = Collecting {
+            head,
+            body,
+            max_bytes,
+            source,
+            is_continue_due,
+        };
+        self.collect(Box::new(collecting), input, limits)
+    }
+
+    fn collect<'a>(
+        &mut self,
+        mut collecting: Box<Collecting>,
+        input: &mut Input<'a>,
+        limits: &Limits,
+    ) -> Result<Option<Event<'a>>, Reject> {
+        if must_continue(&mut collecting.is_continue_due, input) {
+            self.state = State::Collecting(collecting);
+            return Ok(Some(Event::Continue));
+        }
+        loop {
+            match collecting.source.poll_piece(input, limits.max_head_bytes)? {
+                Piece::Bytes(bytes) => collecting.add(bytes)?,
+                Piece::End => break,
+                Piece::Pending => {
+                    self.state = State::Collecting(collecting);
+                    return Ok(None);
+                }
+            }
+        }
+        self.state = State::Idle;
+        let Collecting { head, body, .. } = *collecting;
+        Ok(Some(Event::Request {
+            head,
+            body: Body::Owned(body),
+        }))
+    }
+
+    fn begin_streaming<'a>(&mut self, found: Found) -> Event<'a> {
+        let Found { head, source, .. } = found;
+        let is_continue_due = head.expects_continue() && !source.is_empty();
+        self.state = State::Streaming(Box::new(Streaming {
+            source,
+            is_continue_due,
+        }));
+        Event::StreamStart(head)
+    }
+
+    fn stream<'a>(
+        &mut self,
+        mut streaming: Box<Streaming>,
+        input: &mut Input<'a>,
+        limits: &Limits,
+    ) -> Result<Option<Event<'a>>, Reject> {
+        let event = if must_continue(&mut streaming.is_continue_due, input) {
+            Some(Event::Continue)
+        } else {
+            match streaming.source.poll_piece(input, limits.max_head_bytes)? {
+                Piece::Bytes(bytes) => Some(Event::Chunk(bytes)),
+                Piece::Pending => None,
+                Piece::End => {
+                    self.state = State::Idle;
+                    return Ok(Some(Event::StreamEnd));
+                }
+            }
+        };
+        self.state = State::Streaming(streaming);
+        Ok(event)
+    }
+}
+
+impl PartialHead {
+    /// Takes input up to the end of the head, the end of the input or the limit. Whether a line ended.
+    fn absorb(&mut self, input: &mut Input<'_>, limits: &Limits) -> bool {
+        let mut has_new_line = false;
+        while !input.is_empty() && !self.is_full(limits) {
+            let room = max_head_bytes(limits) - self.text.len();
+            let window = &input.peek()[..input.len().min(room)];
+            let line_feed = window.iter().position(|byte| *byte == b'\n');
+            let count = line_feed.map_or(window.len(), |index| index + 1);
+            self.text.extend_from_slice(input.take(count));
+            has_new_line |= line_feed.is_some();
+            if line_feed.is_some() && self.ends_in_blank_line() {
+                break;
+            }
+        }
+        has_new_line
+    }
+
+    fn is_full(&self, limits: &Limits) -> bool {
+        self.text.len() >= max_head_bytes(limits)
+    }
+
+    fn ends_in_blank_line(&self) -> bool {
+        self.text == b"\r\n" || self.text.ends_with(b"\n\r\n") || self.text.ends_with(b"\n\n")
+    }
+}
+
+impl Collecting {
+    fn add(&mut self, bytes: &[u8]) -> Result<(), Reject> {
+        if bytes.len() > self.max_bytes - self.body.len() {
+            return Err(too_large(self.max_bytes).at("body"));
+        }
+        self.body.extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
+fn max_head_bytes(limits: &Limits) -> usize {
+    limits.max_head_bytes.min(MAX_HEAD_BYTES)
+}
+
+/// Whether the client still waits: one that has begun to send its body does not (RFC 9110 section 10.1.1).
+fn must_continue(is_due: &mut bool, input: &Input<'_>) -> bool {
+    std::mem::take(is_due) && input.is_empty()
+}
+
+fn too_large(max_bytes: usize) -> Reject {
+    Reject::new(413, format!("body: longer than {max_bytes} bytes"))
+}

@@ -1,0 +1,162 @@
+//! What a client is told when something went wrong (RFC 9457), for a person and for a program.
+//!
+//! One shape for every error of the HTTP side; it makes a [`Response`] and knows no cause.
+
+use serde::Serialize;
+
+use super::reject::Reject;
+use super::response::{Response, reason};
+
+/// An error answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The status to answer with.
+    pub status: u16,
+    /// One machine-readable word, such as `invalid_message`.
+    pub code: &'static str,
+    /// What is wrong and what would be right, for a person.
+    pub detail: String,
+    /// The part of the request at fault.
+    pub field: Option<String>,
+    /// When it is worth trying again (RFC 9110 section 10.2.3).
+    pub retry_after_s: Option<u64>,
+    /// The methods that would have worked (RFC 9110 section 10.2.1).
+    pub allow: Option<&'static str>,
+}
+
+/// The members of the document, RFC 9457 section 3.1 and two of our own.
+#[derive(Serialize)]
+struct Document<'p> {
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: &'p str,
+    code: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'p str>,
+}
+
+impl Problem {
+    /// A problem without a field at fault.
+    pub fn new(status: u16, code: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            detail: detail.into(),
+            field: None,
+            retry_after_s: None,
+            allow: None,
+        }
+    }
+
+    /// Names the part of the request at fault.
+    pub fn at(mut self, field: impl Into<String>) -> Self {
+        self.field = Some(field.into());
+        self
+    }
+
+    /// Says when it is worth trying again.
+    pub fn retry_after_s(mut self, seconds: u64) -> Self {
+        self.retry_after_s = Some(seconds);
+        self
+    }
+
+    /// Says which methods would have worked, as in `GET, HEAD`.
+    pub fn allow(mut self, methods: &'static str) -> Self {
+        self.allow = Some(methods);
+        self
+    }
+}
+
+impl From<Reject> for Problem {
+    fn from(reject: Reject) -> Self {
+        let problem = Self::new(reject.status, code(reject.status), reject.detail);
+        Self {
+            field: reject.field.map(str::to_owned),
+            ..problem
+        }
+    }
+}
+
+impl From<Problem> for Response {
+    fn from(problem: Problem) -> Self {
+        let document = Document {
+            r#type: "about:blank",
+            title: reason(problem.status),
+            status: problem.status,
+            detail: &problem.detail,
+            code: problem.code,
+            field: problem.field.as_deref(),
+        };
+        let text =
+            serde_json::to_vec(&document).expect("strings and a number always have a JSON form");
+        let mut response = Self::new(problem.status).body("application/problem+json", text);
+        if let Some(seconds) = problem.retry_after_s {
+            response = response.header("Retry-After", seconds.to_string());
+        }
+        if let Some(methods) = problem.allow {
+            response = response.header("Allow", methods);
+        }
+        response
+    }
+}
+
+/// The word for what the parser refuses.
+fn code(status: u16) -> &'static str {
+    match status {
+        408 => "request_timeout",
+        413 => "body_too_large",
+        414 => "target_too_long",
+        431 => "head_too_large",
+        501 => "not_implemented",
+        505 => "version_not_supported",
+        _ => "bad_request",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::date::Date;
+    use super::super::response::Framing;
+    use super::*;
+
+    fn text(problem: Problem) -> String {
+        let framing = Framing {
+            head_only: false,
+            keep_alive: true,
+            version_minor: 1,
+            date: Date::at(0),
+        };
+        String::from_utf8(Response::from(problem).encode(framing)).unwrap()
+    }
+
+    #[test]
+    fn all_members_and_headers() {
+        let problem = Problem::new(429, "too_many", "say \"please\"")
+            .at("payload.id")
+            .retry_after_s(7)
+            .allow("GET, HEAD");
+        let text = text(problem);
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 429 Too Many Requests\r\n"));
+        for field in [
+            "Content-Type: application/problem+json",
+            "Retry-After: 7",
+            "Allow: GET, HEAD",
+        ] {
+            assert!(head.lines().any(|line| line == field), "{head}");
+        }
+        let expected = r#"{"type":"about:blank","title":"Too Many Requests","status":429,"detail":"say \"please\"","code":"too_many","field":"payload.id"}"#;
+        assert_eq!(body, expected);
+    }
+
+    #[test]
+    fn a_refusal_becomes_a_problem() {
+        let problem = Problem::from(Reject::new(413, "body: too long").at("content-length"));
+        assert_eq!(
+            problem,
+            Problem::new(413, "body_too_large", "body: too long").at("content-length")
+        );
+        assert!(!text(Problem::from(Reject::new(400, "no"))).contains("field"));
+    }
+}

@@ -1,0 +1,493 @@
+//! The head of one request, owned: its text in one allocation, and where its parts lie in it.
+//!
+//! It answers questions about the head (target, fields, persistence) and judges nothing: what a head must look
+//! like is decided in `syntax.rs` and `framing.rs` before one of these reaches the owner.
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
+use smallvec::SmallVec;
+
+use super::reject::{Reject, quote};
+
+/// Places for header fields inside the head itself: enough for a browser's usual request.
+const INLINE_FIELDS: usize = 16;
+
+/// The decoded segments of a path.
+pub type Segments<'h> = SmallVec<[Cow<'h, str>; 8]>;
+
+/// A request method (RFC 9110 section 9, PATCH from RFC 5789).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// `GET`
+    Get,
+    /// `HEAD`
+    Head,
+    /// `POST`
+    Post,
+    /// `PUT`
+    Put,
+    /// `PATCH`
+    Patch,
+    /// `DELETE`
+    Delete,
+    /// `OPTIONS`
+    Options,
+    /// Any other token; [`Head::method_text`] has it.
+    Other,
+}
+
+/// A complete request line and header section (RFC 9112 sections 3 and 5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    text: Box<str>,
+    method: Method,
+    version_minor: u8,
+    method_span: Span,
+    authority: Option<Span>,
+    path: Span,
+    query: Option<Span>,
+    fields: SmallVec<[Field; INLINE_FIELDS]>,
+}
+
+/// Where a part lies in the text. Sixteen bits, because no head is longer (`syntax::MAX_HEAD_BYTES`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Span {
+    start: u16,
+    end: u16,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Field {
+    name: Span,
+    value: Span,
+}
+
+impl Head {
+    /// Owns what `request` found in `raw`.
+    pub(super) fn new(raw: &[u8], request: &httparse::Request<'_, '_>) -> Result<Self, Reject> {
+        let method_text = request.method.unwrap_or_default();
+        let method = Method::of(method_text);
+        let target = Target::of(request.path.unwrap_or_default(), method)?;
+        let span = |part: &[u8]| Span::of(part, raw);
+        let field = |header: &httparse::Header<'_>| Field {
+            name: span(header.name.as_bytes()),
+            value: span(header.value),
+        };
+        let fields: SmallVec<[Field; INLINE_FIELDS]> = request.headers.iter().map(field).collect();
+        Ok(Self {
+            text: printable(raw, &fields)?,
+            method,
+            version_minor: request.version.unwrap_or_default(),
+            method_span: span(method_text.as_bytes()),
+            authority: target.authority.map(|part| span(part.as_bytes())),
+            path: span(target.path.as_bytes()),
+            query: target.query.map(|part| span(part.as_bytes())),
+            fields,
+        })
+    }
+
+    /// The method.
+    pub fn method(&self) -> Method {
+        self.method
+    }
+
+    /// The method as it was sent; methods are case-sensitive (RFC 9110 section 9.1).
+    pub fn method_text(&self) -> &str {
+        self.part(self.method_span)
+    }
+
+    /// The minor version: 0 or 1.
+    pub fn version_minor(&self) -> u8 {
+        self.version_minor
+    }
+
+    /// The path as it was sent, without the query; `/` when an absolute-form target has none, `*` for the
+    /// asterisk-form (RFC 9112 section 3.2).
+    pub fn path(&self) -> &str {
+        match self.part(self.path) {
+            "" => "/",
+            path => path,
+        }
+    }
+
+    /// The path's segments, percent-decoded one by one, so that an encoded slash stays inside its segment
+    /// (RFC 3986 section 3.3). `/` has none; a trailing slash adds an empty one.
+    pub fn segments(&self) -> Result<Segments<'_>, Reject> {
+        match self.path().strip_prefix('/') {
+            None | Some("") => Ok(Segments::new()),
+            Some(path) => path.split('/').map(decoded_segment).collect(),
+        }
+    }
+
+    /// The first value of a query parameter, form-decoded: `+` is a space, and what is no escape stays as it is
+    /// (WHATWG URL section 5.1).
+    pub fn query(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.part(self.query?).split('&').find_map(|pair| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (form_decoded(key) == name).then(|| form_decoded(value))
+        })
+    }
+
+    /// The first field of that name; names ignore case. Bytes of a value that is not UTF-8 read as `?`.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers(name).next()
+    }
+
+    /// All fields of that name, in order.
+    pub fn headers<'h>(&'h self, name: &str) -> impl Iterator<Item = &'h str> {
+        self.fields()
+            .filter_map(move |(found, value)| found.eq_ignore_ascii_case(name).then_some(value))
+    }
+
+    /// All fields as name and value, in order.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.fields
+            .iter()
+            .map(|field| (self.part(field.name), self.part(field.value)))
+    }
+
+    /// Whether the comma-separated list of all fields of that name has the token, whatever its case
+    /// (RFC 9110 section 5.6.1).
+    pub fn has_token(&self, name: &str, token: &str) -> bool {
+        self.headers(name)
+            .flat_map(list_items)
+            .any(|item| item.eq_ignore_ascii_case(token))
+    }
+
+    /// Whom the client addressed: the authority of an absolute-form target, else the `Host` field
+    /// (RFC 9112 section 3.2.2).
+    pub fn host(&self) -> Option<&str> {
+        match self.authority {
+            Some(span) => Some(self.part(span)),
+            None => self.header("host"),
+        }
+    }
+
+    /// Whether the client wants the connection to persist (RFC 9112 section 9.3).
+    pub fn keep_alive(&self) -> bool {
+        !self.has_token("connection", "close")
+            && (self.version_minor > 0 || self.has_token("connection", "keep-alive"))
+    }
+
+    /// Whether the client may wait for `100 Continue` before it sends its body (RFC 9110 section 10.1.1).
+    pub fn expects_continue(&self) -> bool {
+        self.version_minor > 0 && self.has_token("expect", "100-continue")
+    }
+
+    /// The media type without its parameters, as it was sent (RFC 9110 section 8.3.1).
+    pub fn content_type(&self) -> Option<&str> {
+        self.header("content-type")?
+            .split(';')
+            .next()
+            .map(trim_whitespace)
+    }
+
+    /// Whether the body is declared to be of that media type, whatever its case and parameters.
+    pub fn content_type_is(&self, essence: &str) -> bool {
+        self.content_type()
+            .is_some_and(|found| found.eq_ignore_ascii_case(essence))
+    }
+
+    fn part(&self, span: Span) -> &str {
+        &self.text[usize::from(span.start)..usize::from(span.end)]
+    }
+}
+
+impl Method {
+    fn of(text: &str) -> Self {
+        match text {
+            "GET" => Self::Get,
+            "HEAD" => Self::Head,
+            "POST" => Self::Post,
+            "PUT" => Self::Put,
+            "PATCH" => Self::Patch,
+            "DELETE" => Self::Delete,
+            "OPTIONS" => Self::Options,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl Span {
+    /// Where `part`, a slice of `whole`, begins and ends in it.
+    fn of(part: &[u8], whole: &[u8]) -> Self {
+        let start = part.as_ptr() as usize - whole.as_ptr() as usize;
+        let narrow = |offset: usize| {
+            u16::try_from(offset).expect("the syntax check bounds a head to 65,535 bytes")
+        };
+        Self {
+            start: narrow(start),
+            end: narrow(start + part.len()),
+        }
+    }
+}
+
+/// A request target taken apart (RFC 9112 section 3.2).
+struct Target<'t> {
+    authority: Option<&'t str>,
+    path: &'t str,
+    query: Option<&'t str>,
+}
+
+impl<'t> Target<'t> {
+    fn of(text: &'t str, method: Method) -> Result<Self, Reject> {
+        let (authority, rest) = match text.split_once("://") {
+            _ if text.starts_with('/') => (None, text),
+            Some((scheme, rest)) if is_scheme(scheme) => {
+                let (authority, rest) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+                (Some(authority), rest)
+            }
+            _ if text == "*" && method == Method::Options => (None, text),
+            _ => {
+                let detail = format!(
+                    "request target: {} is neither a path nor an absolute address",
+                    quote(text)
+                );
+                return Err(Reject::new(400, detail).at("target"));
+            }
+        };
+        let (path, query) = match rest.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (rest, None),
+        };
+        Ok(Self {
+            authority,
+            path,
+            query,
+        })
+    }
+}
+
+fn is_scheme(text: &str) -> bool {
+    ["http", "https", "ws", "wss"]
+        .iter()
+        .any(|scheme| text.eq_ignore_ascii_case(scheme))
+}
+
+/// The head's text. Values may hold any byte from 0x80 on (RFC 9110 section 5.5, obs-text): where these are not
+/// UTF-8 they become `?`, which keeps every offset and cannot be taken for a delimiter.
+fn printable(raw: &[u8], fields: &[Field]) -> Result<Box<str>, Reject> {
+    let mut text = raw.to_vec();
+    if std::str::from_utf8(raw).is_err() {
+        for field in fields {
+            let value = &mut text[usize::from(field.value.start)..usize::from(field.value.end)];
+            if std::str::from_utf8(value).is_err() {
+                value
+                    .iter_mut()
+                    .filter(|byte| !byte.is_ascii())
+                    .for_each(|byte| *byte = b'?');
+            }
+        }
+    }
+    let text = String::from_utf8(text).map_err(|_| Reject::new(400, "request head: not UTF-8"))?;
+    Ok(text.into_boxed_str())
+}
+
+/// The items of a comma-separated field value, without the white space around them or empty ones.
+pub(super) fn list_items(value: &str) -> impl Iterator<Item = &str> {
+    value
+        .split(',')
+        .map(trim_whitespace)
+        .filter(|item| !item.is_empty())
+}
+
+fn trim_whitespace(text: &str) -> &str {
+    text.trim_matches([' ', '\t'])
+}
+
+fn decoded_segment(segment: &str) -> Result<Cow<'_, str>, Reject> {
+    if !segment.contains('%') {
+        return Ok(Cow::Borrowed(segment));
+    }
+    let refusal =
+        |what| Reject::new(400, format!("path: segment {} {what}", quote(segment))).at("path");
+    let is_escape =
+        |rest: &str| rest.len() >= 2 && rest.as_bytes()[..2].iter().all(u8::is_ascii_hexdigit);
+    if !segment.split('%').skip(1).all(is_escape) {
+        return Err(refusal("has a `%` that begins no escape"));
+    }
+    percent_decode_str(segment)
+        .decode_utf8()
+        .map_err(|_| refusal("does not decode to UTF-8"))
+}
+
+fn form_decoded(text: &str) -> Cow<'_, str> {
+    if !text.contains(['+', '%']) {
+        return Cow::Borrowed(text);
+    }
+    let spaced = text.replace('+', " ");
+    Cow::Owned(percent_decode_str(&spaced).decode_utf8_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parser::Limits;
+    use super::super::syntax::read_head;
+    use super::*;
+
+    fn head(text: &str) -> Head {
+        head_of_bytes(text.as_bytes())
+    }
+
+    fn head_of_bytes(bytes: &[u8]) -> Head {
+        read_head(bytes, &Limits::default()).unwrap().unwrap().head
+    }
+
+    fn with_fields(fields: &str) -> Head {
+        head(&format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n"))
+    }
+
+    fn with_target(target: &str) -> Head {
+        head(&format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"))
+    }
+
+    #[test]
+    fn methods() {
+        let known = [
+            Method::Get,
+            Method::Head,
+            Method::Post,
+            Method::Put,
+            Method::Patch,
+            Method::Delete,
+        ];
+        for (text, method) in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+            .iter()
+            .zip(known)
+        {
+            let head = head(&format!("{text} / HTTP/1.1\r\nHost: a\r\n\r\n"));
+            assert_eq!((head.method(), head.method_text()), (method, *text));
+        }
+        let other = head("get / HTTP/1.0\r\n\r\n");
+        assert_eq!(
+            (other.method(), other.method_text(), other.version_minor()),
+            (Method::Other, "get", 0)
+        );
+    }
+
+    #[test]
+    fn targets_in_every_form() {
+        let cases = [
+            ("/", "/", "a", None),
+            ("/a/b?q=1", "/a/b", "a", Some("1")),
+            ("http://other:80/x?q=2", "/x", "other:80", Some("2")),
+            ("HTTPS://other", "/", "other", None),
+            ("http://other?q=3", "/", "other", Some("3")),
+            ("/x?u=http://y/&q=4", "/x", "a", Some("4")),
+        ];
+        for (target, path, host, query) in cases {
+            let head = with_target(target);
+            assert_eq!(head.path(), path, "{target}");
+            assert_eq!(head.host(), Some(host), "{target}");
+            assert_eq!(head.query("q").as_deref(), query, "{target}");
+        }
+        let asterisk = head("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!((asterisk.method(), asterisk.path()), (Method::Options, "*"));
+        assert!(asterisk.segments().unwrap().is_empty());
+    }
+
+    #[test]
+    fn segments_are_decoded_one_by_one() {
+        let cases: [(&str, &[&str]); 6] = [
+            ("/", &[]),
+            ("/api/tasks", &["api", "tasks"]),
+            ("/api/", &["api", ""]),
+            ("//a", &["", "a"]),
+            ("/a%2Fb/c%20d/%C3%A9", &["a/b", "c d", "é"]),
+            ("/é?x", &["é"]),
+        ];
+        for (target, expected) in cases {
+            assert_eq!(
+                with_target(target).segments().unwrap().as_slice(),
+                expected,
+                "{target}"
+            );
+        }
+        for target in ["/%", "/a%4", "/%zz", "/%ff", "/ok/%C3", "/%+1", "/%é"] {
+            assert_eq!(
+                with_target(target).segments().unwrap_err().status,
+                400,
+                "{target}"
+            );
+        }
+    }
+
+    #[test]
+    fn query_parameters_are_form_decoded_and_the_first_wins() {
+        let head = with_target("/?a=1+2%263&b&a=x&%63=%zz&d=a=b&e=%FF");
+        let query = |name| head.query(name).map(Cow::into_owned);
+        assert_eq!(query("a").as_deref(), Some("1 2&3"));
+        assert_eq!(query("b").as_deref(), Some(""));
+        assert_eq!(query("c").as_deref(), Some("%zz"));
+        assert_eq!(query("d").as_deref(), Some("a=b"));
+        assert_eq!(query("e").as_deref(), Some("\u{fffd}"));
+        assert_eq!(query("f"), None);
+        assert_eq!(with_target("/").query(""), None);
+    }
+
+    #[test]
+    fn fields_ignore_case_and_lists_span_fields() {
+        let head = with_fields("Accept: x\r\naccept:  y, Z \t\r\nX-Empty:");
+        assert_eq!(head.header("ACCEPT"), Some("x"));
+        assert_eq!(head.headers("accept").collect::<Vec<_>>(), ["x", "y, Z"]);
+        assert_eq!(head.header("x-empty"), Some(""));
+        assert_eq!(head.header("accep"), None);
+        assert!(head.has_token("accept", "z") && head.has_token("Accept", "X"));
+        assert!(!head.has_token("accept", "y, z") && !head.has_token("x-empty", ""));
+    }
+
+    #[test]
+    fn more_fields_than_fit_inline_are_kept() {
+        let fields: Vec<String> = (0..40).map(|index| format!("X-{index}: {index}")).collect();
+        assert_eq!(with_fields(&fields.join("\r\n")).header("x-39"), Some("39"));
+    }
+
+    #[test]
+    fn persistence() {
+        let cases = [
+            ("1.1", "x: y", true),
+            ("1.1", "Connection: close", false),
+            ("1.1", "Connection: keep-alive, Close", false),
+            ("1.1", "Connection: Upgrade", true),
+            ("1.0", "x: y", false),
+            ("1.0", "Connection: Keep-Alive", true),
+            ("1.0", "Connection: keep-alive\r\nConnection: close", false),
+        ];
+        for (version, field, expected) in cases {
+            let head = head(&format!(
+                "GET / HTTP/{version}\r\nHost: a\r\n{field}\r\n\r\n"
+            ));
+            assert_eq!(head.keep_alive(), expected, "{version} {field}");
+        }
+    }
+
+    #[test]
+    fn expectations_and_media_types() {
+        assert!(with_fields("Expect: 100-Continue").expects_continue());
+        assert!(!head("GET / HTTP/1.0\r\nExpect: 100-continue\r\n\r\n").expects_continue());
+        let json = with_fields("Content-Type: Application/JSON ; charset=utf-8");
+        assert_eq!(json.content_type(), Some("Application/JSON"));
+        assert!(
+            json.content_type_is("application/json") && !json.content_type_is("application/jso")
+        );
+        assert!(!with_fields("x: y").content_type_is(""));
+    }
+
+    #[test]
+    fn values_that_are_not_utf8_keep_their_place() {
+        let head =
+            head_of_bytes(b"GET / HTTP/1.1\r\nHost: a\r\nX: \xffa\xe9\r\nY: \xc3\xa9\r\n\r\n");
+        assert_eq!(head.header("x"), Some("?a?"));
+        assert_eq!(head.header("y"), Some("é"));
+    }
+
+    #[test]
+    fn a_head_is_small() {
+        assert!(
+            std::mem::size_of::<Head>() <= 192,
+            "{}",
+            std::mem::size_of::<Head>()
+        );
+    }
+}

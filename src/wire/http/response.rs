@@ -1,0 +1,313 @@
+//! An answer and its bytes (RFC 9112 section 4): one buffer, one pass.
+//!
+//! It knows the head's syntax, the length rules and nothing of what is answered. No value can end a line early:
+//! control characters become spaces on the way out.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use super::date::Date;
+
+/// What a client that sent `Expect: 100-continue` waits for (RFC 9110 section 15.2.1).
+pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// Room for the status line and the fields that every answer has.
+const USUAL_HEAD_BYTES: usize = 192;
+
+/// An answer, not yet framed for a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    status: u16,
+    content_type: Option<&'static str>,
+    body: Bytes,
+    is_open_ended: bool,
+    headers: SmallVec<[(&'static str, Cow<'static, str>); 2]>,
+}
+
+/// What an answer takes from its request and the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Framing {
+    /// The request was `HEAD`: the same head, no body (RFC 9110 section 9.3.2).
+    pub head_only: bool,
+    /// Whether the connection stays open.
+    pub keep_alive: bool,
+    /// The request's minor version: HTTP/1.0 must be told that the connection stays.
+    pub version_minor: u8,
+    /// The moment; a [`DateCache`](super::DateCache) has it cheaply.
+    pub date: Date,
+}
+
+impl Response {
+    /// An answer without a body.
+    pub fn new(status: u16) -> Self {
+        debug_assert!((100..600).contains(&status), "{status} is not a status");
+        Self {
+            status,
+            content_type: None,
+            body: Bytes::new(),
+            is_open_ended: false,
+            headers: SmallVec::new(),
+        }
+    }
+
+    /// Sets the body to a JSON text.
+    pub fn json(self, text: impl Into<Bytes>) -> Self {
+        self.body("application/json", text)
+    }
+
+    /// Sets the body and its media type.
+    pub fn body(mut self, content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        self.content_type = Some(content_type);
+        self.body = body.into();
+        self
+    }
+
+    /// Makes the body go on until the connection closes, as an event stream's does: no `Content-Length`, and
+    /// `Connection: close` (RFC 9112 section 6.3, item 8). What the body holds already is its beginning.
+    pub fn open_ended(mut self) -> Self {
+        self.is_open_ended = true;
+        self
+    }
+
+    /// Adds a header field. Control characters in the value, line ends among them, are sent as spaces. `Date`,
+    /// `Content-Length`, `Content-Type` and the persistence tokens of `Connection` are the encoder's.
+    pub fn header(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// The status code.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The answer's bytes.
+    pub fn encode(&self, framing: Framing) -> Vec<u8> {
+        let fields: usize = self
+            .headers
+            .iter()
+            .map(|(name, value)| name.len() + value.len() + 4)
+            .sum();
+        let mut out = Vec::with_capacity(USUAL_HEAD_BYTES + fields + self.body.len());
+        self.encode_into(framing, &mut out);
+        out
+    }
+
+    /// Appends the answer's bytes to `out`.
+    pub fn encode_into(&self, framing: Framing, out: &mut Vec<u8>) {
+        self.put_status_line(out);
+        put_field(out, "Date", framing.date.as_bytes());
+        self.put_connection(framing, out);
+        for (name, value) in &self.headers {
+            put_checked_field(out, name, value);
+        }
+        if let Some(content_type) = self.content_type {
+            put_checked_field(out, "Content-Type", content_type);
+        }
+        if self.may_have_body() && !self.is_open_ended {
+            put_field(
+                out,
+                "Content-Length",
+                itoa::Buffer::new().format(self.body.len()).as_bytes(),
+            );
+        }
+        out.extend_from_slice(b"\r\n");
+        if self.may_have_body() && !framing.head_only {
+            out.extend_from_slice(&self.body);
+        }
+    }
+
+    fn put_status_line(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"HTTP/1.1 ");
+        out.extend_from_slice(itoa::Buffer::new().format(self.status).as_bytes());
+        out.push(b' ');
+        out.extend_from_slice(reason(self.status).as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// RFC 9112 section 9.3: what the version does not say by itself. An interim or upgrade answer says nothing.
+    fn put_connection(&self, framing: Framing, out: &mut Vec<u8>) {
+        if self.status < 200 {
+            return;
+        }
+        if !framing.keep_alive || self.is_open_ended {
+            put_field(out, "Connection", b"close");
+        } else if framing.version_minor == 0 {
+            put_field(out, "Connection", b"keep-alive");
+        }
+    }
+
+    /// RFC 9110 section 8.6: these have no `Content-Length` and no body.
+    fn may_have_body(&self) -> bool {
+        !matches!(self.status, 100..200 | 204 | 304)
+    }
+}
+
+/// The reason phrase of a status (RFC 9110 section 15, RFC 6585).
+pub fn reason(status: u16) -> &'static str {
+    match status {
+        100 => "Continue",
+        101 => "Switching Protocols",
+        200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        204 => "No Content",
+        206 => "Partial Content",
+        304 => "Not Modified",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        406 => "Not Acceptable",
+        408 => "Request Timeout",
+        409 => "Conflict",
+        411 => "Length Required",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        415 => "Unsupported Media Type",
+        421 => "Misdirected Request",
+        422 => "Unprocessable Content",
+        426 => "Upgrade Required",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        503 => "Service Unavailable",
+        505 => "HTTP Version Not Supported",
+        _ => "Other",
+    }
+}
+
+fn put_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn put_checked_field(out: &mut Vec<u8>, name: &str, value: &str) {
+    let is_control = |byte: &u8| byte.is_ascii_control() && *byte != b'\t';
+    if value.as_bytes().iter().any(is_control) {
+        let spaced: Vec<u8> = value
+            .bytes()
+            .map(|byte| if is_control(&byte) { b' ' } else { byte })
+            .collect();
+        put_field(out, name, &spaced);
+    } else {
+        put_field(out, name, value.as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn framing() -> Framing {
+        Framing {
+            head_only: false,
+            keep_alive: true,
+            version_minor: 1,
+            date: Date::at(784_111_777_000),
+        }
+    }
+
+    fn text(response: &Response, framing: Framing) -> String {
+        String::from_utf8(response.encode(framing)).unwrap()
+    }
+
+    #[test]
+    fn a_usual_answer_byte_for_byte() {
+        let response = Response::new(200).header("X-A", "b").json(b"{}".to_vec());
+        let expected = "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nX-A: b\r\n\
+                        Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
+        assert_eq!(text(&response, framing()), expected);
+        assert_eq!(response.status(), 200);
+        let head = text(
+            &response,
+            Framing {
+                head_only: true,
+                ..framing()
+            },
+        );
+        assert_eq!(head, expected.strip_suffix("{}").unwrap());
+    }
+
+    #[test]
+    fn length_and_persistence() {
+        let closing = Framing {
+            keep_alive: false,
+            ..framing()
+        };
+        let old = Framing {
+            version_minor: 0,
+            ..framing()
+        };
+        let old_closing = Framing {
+            version_minor: 0,
+            ..closing
+        };
+        let cases = [
+            (Response::new(200), framing(), Some("0"), None),
+            (Response::new(404), closing, Some("0"), Some("close")),
+            (Response::new(200), old, Some("0"), Some("keep-alive")),
+            (Response::new(200), old_closing, Some("0"), Some("close")),
+            (Response::new(204), framing(), None, None),
+            (Response::new(304), framing(), None, None),
+            (Response::new(101), closing, None, None),
+            (
+                Response::new(200).open_ended(),
+                framing(),
+                None,
+                Some("close"),
+            ),
+        ];
+        for (response, framing, length, connection) in cases {
+            let text = text(&response, framing);
+            let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name));
+            assert_eq!(field("Content-Length: "), length, "{text}");
+            assert_eq!(field("Connection: "), connection, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_status_that_is_used_has_a_phrase() {
+        let used = [
+            100, 101, 200, 201, 202, 204, 206, 304, 400, 401, 403, 404, 405, 406, 408, 409, 411,
+            413, 414, 415, 421, 422, 426, 429, 431, 500, 501, 503, 505,
+        ];
+        assert!(used.iter().all(|status| reason(*status) != "Other"));
+        assert!(CONTINUE.starts_with(format!("HTTP/1.1 100 {}\r\n\r\n", reason(100)).as_bytes()));
+    }
+
+    proptest! {
+        #[test]
+        fn a_client_reads_what_was_meant(
+            status in 200_u16..600,
+            value in any::<String>(),
+            body in proptest::collection::vec(any::<u8>(), 0..200),
+            keep_alive: bool,
+        ) {
+            let response = Response::new(status).header("X-Value", value.clone()).body("text/plain", body.clone());
+            let bytes = response.encode(Framing { keep_alive, ..framing() });
+            let mut room = [httparse::EMPTY_HEADER; 8];
+            let mut parsed = httparse::Response::new(&mut room);
+            let head_bytes = parsed.parse(&bytes).unwrap().unwrap();
+            let field = |name: &str| parsed.headers.iter().find(|header| header.name == name).map(|header| header.value);
+            let spaced = value.replace(|c: char| c.is_ascii_control() && c != '\t', " ");
+            prop_assert_eq!(parsed.code, Some(status));
+            prop_assert_eq!(field("X-Value").unwrap(), spaced.trim_matches([' ', '\t']).as_bytes());
+            if response.may_have_body() {
+                prop_assert_eq!(field("Content-Length").unwrap().to_vec(), body.len().to_string().into_bytes());
+                prop_assert_eq!(&bytes[head_bytes..], &body[..]);
+            } else {
+                prop_assert_eq!(bytes.len(), head_bytes);
+            }
+            prop_assert_eq!(parsed.headers.len(), 3 + usize::from(!keep_alive) + usize::from(response.may_have_body()));
+        }
+    }
+}
