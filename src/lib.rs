@@ -3,5 +3,8 @@
 pub mod base;
 pub mod cli;
 pub mod config;
+pub mod conn;
+pub mod engine;
+pub mod hub;
 pub mod shell;
 pub mod wire;

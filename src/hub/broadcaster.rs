@@ -95,7 +95,11 @@ impl Broadcaster {
     pub fn new(settings: BroadcasterSettings, seed: [u64; 2]) -> Self {
         Self {
             tasks: TaskCache::new(settings.max_tasks, seed),
-            repeats: Repeats::new(settings.deduplication_window, settings.max_deduplication_ids, seed),
+            repeats: Repeats::new(
+                settings.deduplication_window,
+                settings.max_deduplication_ids,
+                seed,
+            ),
             pace: Pace::new(settings.broadcast_interval, settings.max_slowdown),
             marked: Vec::new(),
             dropped: 0,
@@ -126,23 +130,36 @@ impl Broadcaster {
 
     /// Tasks whose progress waits to be sent.
     pub fn queue_len(&self) -> usize {
-        self.tasks.iter().filter(|(_, task)| task.flush != Flush::Idle).count()
+        self.tasks
+            .iter()
+            .filter(|(_, task)| task.flush != Flush::Idle)
+            .count()
     }
 
     /// Takes a task event.
-    pub fn handle_event(&mut self, stage: &mut Stage<'_>, id: &str, kind: TaskEvent, patch: TaskPatch) -> Outcome {
+    pub fn handle_event(
+        &mut self,
+        stage: &mut Stage<'_>,
+        id: &str,
+        kind: TaskEvent,
+        patch: TaskPatch,
+    ) -> Outcome {
         let key = match self.find_or_create(stage, id) {
             Ok(key) => key,
             Err(refused) => return Outcome::Refused(refused),
         };
-        let Some(task) = self.tasks.task(key) else { return Outcome::Refused(TooManyTasks) };
+        let Some(task) = self.tasks.task(key) else {
+            return Outcome::Refused(TooManyTasks);
+        };
         match rules::judge(task, kind, &patch) {
             Verdict::Dropped(_) => {
                 self.dropped += 1;
                 return Outcome::Dropped(key);
             }
             Verdict::Progress => {
-                self.change(key, |task| rules::apply(task, Verdict::Progress, patch, stage.now));
+                self.change(key, |task| {
+                    rules::apply(task, Verdict::Progress, patch, stage.now)
+                });
                 self.plan_flush(stage, key);
             }
             Verdict::Lifecycle(event) => self.turn(stage, key, event, patch),
@@ -152,14 +169,34 @@ impl Broadcaster {
     }
 
     /// Relays what a task brought forth; the event creates the task but does not move it.
-    pub fn handle_item(&mut self, stage: &mut Stage<'_>, id: &str, kind: &str, payload: String) -> Outcome {
+    pub fn handle_item(
+        &mut self,
+        stage: &mut Stage<'_>,
+        id: &str,
+        kind: &str,
+        payload: String,
+    ) -> Outcome {
         let key = match self.find_or_create(stage, id) {
             Ok(key) => key,
             Err(refused) => return Outcome::Refused(refused),
         };
-        let Some(room) = self.room_to_log(stage, id) else { return Outcome::Refused(TooManyTasks) };
-        stage.fanout.publish(stage.directory, stage.now, RoomMessage { room, kind, payload, except: None }, stage.out);
-        stage.timers.expire_log(stage.directory, room, stage.now.at, self.settings.task_ttl);
+        let Some(room) = self.room_to_log(stage, id) else {
+            return Outcome::Refused(TooManyTasks);
+        };
+        stage.fanout.publish(
+            stage.directory,
+            stage.now,
+            RoomMessage {
+                room,
+                kind,
+                payload,
+                except: None,
+            },
+            stage.out,
+        );
+        stage
+            .timers
+            .expire_log(stage.directory, room, stage.now.at, self.settings.task_ttl);
         self.change(key, |task| {
             if !task.view.status.is_terminal() {
                 task.last_event = stage.now.at;
@@ -183,9 +220,17 @@ impl Broadcaster {
     }
 
     /// Records what a viewer asks of the task's worker; viewers see it as `requested`.
-    pub fn handle_control(&mut self, stage: &mut Stage<'_>, id: &str, control: Control) -> Result<(), ControlRefused> {
+    pub fn handle_control(
+        &mut self,
+        stage: &mut Stage<'_>,
+        id: &str,
+        control: Control,
+    ) -> Result<(), ControlRefused> {
         let key = self.tasks.find(id).ok_or(ControlRefused::UnknownTask)?;
-        let task = self.tasks.task_mut(key).ok_or(ControlRefused::UnknownTask)?;
+        let task = self
+            .tasks
+            .task_mut(key)
+            .ok_or(ControlRefused::UnknownTask)?;
         if task.view.status.is_terminal() {
             return Err(ControlRefused::Ended(task.view.status));
         }
@@ -238,9 +283,13 @@ impl Broadcaster {
 
     /// Sends a client that has just joined a task's room the whole state, if there is a task.
     pub fn send_snapshot(&mut self, stage: &mut Stage<'_>, client: ClientKey, room: RoomKey) {
-        let Some(key) = self.task_of(stage.directory, room) else { return };
+        let Some(key) = self.task_of(stage.directory, room) else {
+            return;
+        };
         let alone = stage.directory.room(room).members().len() == 1;
-        let Some(task) = self.tasks.task_mut(key) else { return };
+        let Some(task) = self.tasks.task_mut(key) else {
+            return;
+        };
         task.refresh_estimate(stage.now.at);
         if alone {
             task.commit();
@@ -252,9 +301,18 @@ impl Broadcaster {
     pub fn catch_up(&mut self, stage: &mut Stage<'_>, client: ClientKey) {
         let rooms: SmallVec<[RoomKey; 8]> = stage.directory.client(client).rooms().collect();
         for room in rooms {
-            let Some(key) = self.task_of(stage.directory, room) else { continue };
-            let seen = stage.directory.membership(client, room).map_or(0, |membership| membership.seen);
-            if self.tasks.task(key).is_some_and(|task| seen < task.version()) {
+            let Some(key) = self.task_of(stage.directory, room) else {
+                continue;
+            };
+            let seen = stage
+                .directory
+                .membership(client, room)
+                .map_or(0, |membership| membership.seen);
+            if self
+                .tasks
+                .task(key)
+                .is_some_and(|task| seen < task.version())
+            {
                 self.send_newest(stage, client, room, key);
             }
         }
@@ -262,7 +320,8 @@ impl Broadcaster {
 
     /// The task that a room is about.
     pub fn task_of(&self, directory: &Directory, room: RoomKey) -> Option<TaskKey> {
-        self.tasks.find(directory.room(room).name.strip_prefix("task:")?)
+        self.tasks
+            .find(directory.room(room).name.strip_prefix("task:")?)
     }
 
     /// The room of a task, if there is one.
@@ -290,16 +349,27 @@ impl Broadcaster {
     /// The task turns: what is pending goes out first, then the message that says so, with the whole state.
     fn turn(&mut self, stage: &mut Stage<'_>, key: TaskKey, event: TaskEvent, patch: TaskPatch) {
         self.flush(stage, key);
-        let Some(task) = self.tasks.task_mut(key) else { return };
+        let Some(task) = self.tasks.task_mut(key) else {
+            return;
+        };
         rules::apply(task, Verdict::Lifecycle(event), patch, stage.now);
         task.refresh_estimate(stage.now.at);
         task.commit();
         let (payload, version, id) = (task.whole(false), task.version(), task.id.clone());
         let ended = task.view.status.is_terminal();
         if let Some(room) = self.room_to_log(stage, &id) {
-            let message = RoomMessage { room, kind: event.as_str(), payload, except: None };
-            stage.fanout.publish(stage.directory, stage.now, message, stage.out);
-            stage.timers.expire_log(stage.directory, room, stage.now.at, self.settings.task_ttl);
+            let message = RoomMessage {
+                room,
+                kind: event.as_str(),
+                payload,
+                except: None,
+            };
+            stage
+                .fanout
+                .publish(stage.directory, stage.now, message, stage.out);
+            stage
+                .timers
+                .expire_log(stage.directory, room, stage.now.at, self.settings.task_ttl);
             for place in 0..stage.directory.room(room).members().len() {
                 let member = stage.directory.room(room).members()[place];
                 let seen = stage.directory.seen_mut(member);
@@ -311,7 +381,9 @@ impl Broadcaster {
         if ended {
             self.tasks.handle_ended(key);
             if !self.settings.task_ttl.is_zero() {
-                stage.timers.push(stage.now.at + self.settings.task_ttl, Timer::Forget(key));
+                stage
+                    .timers
+                    .push(stage.now.at + self.settings.task_ttl, Timer::Forget(key));
             }
         }
     }
@@ -319,7 +391,9 @@ impl Broadcaster {
     fn plan_flush(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
         let interval = self.pace.interval(stage.now.at);
         let threshold = self.settings.min_change_threshold;
-        let Some(task) = self.tasks.task_mut(key) else { return };
+        let Some(task) = self.tasks.task_mut(key) else {
+            return;
+        };
         let held = match task.pending(threshold) {
             Pending::Nothing => return,
             Pending::Significant => interval,
@@ -341,7 +415,9 @@ impl Broadcaster {
     }
 
     fn handle_flush_due(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
-        let Some(task) = self.tasks.task_mut(key) else { return };
+        let Some(task) = self.tasks.task_mut(key) else {
+            return;
+        };
         if matches!(task.flush, Flush::Armed(at) if at <= stage.now.at) {
             task.flush = Flush::Idle;
             self.plan_flush(stage, key);
@@ -351,46 +427,67 @@ impl Broadcaster {
     /// Sends a task's pending progress to every watcher whose connection keeps up.
     fn flush(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
         let threshold = self.settings.min_change_threshold;
-        let Some(task) = self.tasks.task_mut(key) else { return };
+        let Some(task) = self.tasks.task_mut(key) else {
+            return;
+        };
         task.flush = Flush::Idle;
         if task.pending(threshold) == Pending::Nothing {
             return;
         }
         let id = std::mem::take(&mut task.id);
         let room = self.room_of(stage.directory, &id);
-        let Some(task) = self.tasks.task_mut(key) else { return };
+        let Some(task) = self.tasks.task_mut(key) else {
+            return;
+        };
         task.id = id;
-        let Some(room) = room.filter(|room| !stage.directory.room(*room).members().is_empty()) else { return };
+        let Some(room) = room.filter(|room| !stage.directory.room(*room).members().is_empty())
+        else {
+            return;
+        };
         task.refresh_estimate(stage.now.at);
         let arrived = task.pending_since.unwrap_or(stage.now.at);
         task.commit();
         task.last_flush = Some(stage.now.at);
-        let delivered = fan_out_progress(stage, room, task, self.settings.enable_incremental_updates);
+        let delivered =
+            fan_out_progress(stage, room, task, self.settings.enable_incremental_updates);
         stage.fanout.handle_broadcast(stage.now, arrived, delivered);
     }
 
     fn send_newest(&self, stage: &mut Stage<'_>, client: ClientKey, room: RoomKey, key: TaskKey) {
-        let Some(task) = self.tasks.task(key) else { return };
-        let Some(member) = stage.directory.member(client, room) else { return };
+        let Some(task) = self.tasks.task(key) else {
+            return;
+        };
+        let Some(member) = stage.directory.member(client, room) else {
+            return;
+        };
         let seen = *stage.directory.seen_mut(member);
         let publication = progress(stage, task, seen, self.settings.enable_incremental_updates);
-        if stage.fanout.deliver(stage.directory, client, &publication, stage.out) {
+        if stage
+            .fanout
+            .deliver(stage.directory, client, &publication, stage.out)
+        {
             *stage.directory.seen_mut(member) = task.version();
         }
     }
 
     fn watch_silence(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
         let timeout = self.settings.stall_timeout;
-        let Some(task) = self.tasks.task_mut(key) else { return };
+        let Some(task) = self.tasks.task_mut(key) else {
+            return;
+        };
         if !timeout.is_zero() && !task.stall_armed && task.view.status == Status::Running {
             task.stall_armed = true;
-            stage.timers.push(task.last_event + timeout, Timer::Stall(key));
+            stage
+                .timers
+                .push(task.last_event + timeout, Timer::Stall(key));
         }
     }
 
     fn handle_silence(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
         let timeout = self.settings.stall_timeout;
-        let Some(task) = self.tasks.task_mut(key) else { return };
+        let Some(task) = self.tasks.task_mut(key) else {
+            return;
+        };
         task.stall_armed = false;
         if task.view.status != Status::Running {
             return;
@@ -426,14 +523,22 @@ fn fan_out_progress(stage: &mut Stage<'_>, room: RoomKey, task: &Task, increment
             continue;
         }
         let seen = *stage.directory.seen_mut(member);
-        let index = match publications.iter().position(|(version, _)| *version == seen) {
+        let index = match publications
+            .iter()
+            .position(|(version, _)| *version == seen)
+        {
             Some(index) => index,
             None => {
                 publications.push((seen, progress(stage, task, seen, incremental)));
                 publications.len() - 1
             }
         };
-        if stage.fanout.deliver(stage.directory, member.client, &publications[index].1, stage.out) {
+        if stage.fanout.deliver(
+            stage.directory,
+            member.client,
+            &publications[index].1,
+            stage.out,
+        ) {
             *stage.directory.seen_mut(member) = task.version();
             delivered += 1;
         }
@@ -442,8 +547,23 @@ fn fan_out_progress(stage: &mut Stage<'_>, room: RoomKey, task: &Task, increment
 }
 
 /// What a viewer lacks who has seen version `seen`: everything, or what has changed.
-fn progress<'a>(stage: &mut Stage<'_>, task: &Task, seen: u32, incremental: bool) -> Publication<'a> {
-    let payload = if seen == 0 || !incremental { task.whole(seen == 0) } else { task.delta(seen) };
+fn progress<'a>(
+    stage: &mut Stage<'_>,
+    task: &Task,
+    seen: u32,
+    incremental: bool,
+) -> Publication<'a> {
+    let payload = if seen == 0 || !incremental {
+        task.whole(seen == 0)
+    } else {
+        task.delta(seen)
+    };
     let kind = TaskEvent::Progress.as_str();
-    Publication::new(kind, Cow::Owned(payload), stage.now.wall_ms, stage.fanout.next_id(), None)
+    Publication::new(
+        kind,
+        Cow::Owned(payload),
+        stage.now.wall_ms,
+        stage.fanout.next_id(),
+        None,
+    )
 }

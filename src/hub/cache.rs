@@ -56,7 +56,11 @@ impl TaskCache {
         match self.max_tasks {
             0 => usize::MAX,
             max => {
-                let ended = self.ended.iter().filter(|key| self.task(**key).is_some_and(has_ended)).count();
+                let ended = self
+                    .ended
+                    .iter()
+                    .filter(|key| self.task(**key).is_some_and(has_ended))
+                    .count();
                 max.saturating_sub(self.len()) + ended
             }
         }
@@ -64,17 +68,27 @@ impl TaskCache {
 
     /// The task of that id.
     pub fn find(&self, id: &str) -> Option<TaskKey> {
-        let slot = self.names.find(self.hasher.hash_one(id), |slot| &*self.tasks[*slot as usize].1.id == id)?;
-        Some(TaskKey { index: *slot, generation: self.tasks[*slot as usize].0 })
+        let slot = self.names.find(self.hasher.hash_one(id), |slot| {
+            &*self.tasks[*slot as usize].1.id == id
+        })?;
+        Some(TaskKey {
+            index: *slot,
+            generation: self.tasks[*slot as usize].0,
+        })
     }
 
     /// Makes a task. The caller has seen that there is none of that id and that there is room.
     pub fn create(&mut self, id: &str, now: Now) -> TaskKey {
         self.next_generation = self.next_generation.wrapping_add(1);
         let generation = self.next_generation;
-        let index = self.tasks.insert((generation, Task::new(id.into(), now.at))) as u32;
+        let index = self
+            .tasks
+            .insert((generation, Task::new(id.into(), now.at))) as u32;
         let (tasks, hasher) = (&self.tasks, &self.hasher);
-        self.names.insert_unique(hasher.hash_one(id), index, |slot| hasher.hash_one(&*tasks[*slot as usize].1.id));
+        self.names
+            .insert_unique(hasher.hash_one(id), index, |slot| {
+                hasher.hash_one(&*tasks[*slot as usize].1.id)
+            });
         TaskKey { index, generation }
     }
 
@@ -93,7 +107,10 @@ impl TaskCache {
 
     /// The task of that key.
     pub fn task(&self, key: TaskKey) -> Option<&Task> {
-        self.tasks.get(key.index as usize).filter(|(generation, _)| *generation == key.generation).map(|(_, task)| task)
+        self.tasks
+            .get(key.index as usize)
+            .filter(|(generation, _)| *generation == key.generation)
+            .map(|(_, task)| task)
     }
 
     /// The task of that key, to be changed.
@@ -111,7 +128,9 @@ impl TaskCache {
             if self.ended.len() > self.max_tasks.saturating_mul(2) {
                 let tasks = &self.tasks;
                 self.ended.retain(|key| {
-                    tasks.get(key.index as usize).is_some_and(|(generation, _)| *generation == key.generation)
+                    tasks
+                        .get(key.index as usize)
+                        .is_some_and(|(generation, _)| *generation == key.generation)
                 });
             }
         }

@@ -76,7 +76,10 @@ impl Room {
 
     /// The place of its newest entry.
     pub fn position(&self) -> Position {
-        Position { epoch: self.epoch, offset: self.log.as_ref().map_or(0, |log| log.last_offset()) }
+        Position {
+            epoch: self.epoch,
+            offset: self.log.as_ref().map_or(0, |log| log.last_offset()),
+        }
     }
 
     fn is_forgettable(&self) -> bool {
@@ -108,7 +111,9 @@ impl fmt::Display for ClientId {
 
 impl ClientId {
     fn parse(text: &str) -> Option<Self> {
-        u64::from_str_radix(text.strip_prefix("client_")?, 16).ok().map(Self)
+        u64::from_str_radix(text.strip_prefix("client_")?, 16)
+            .ok()
+            .map(Self)
     }
 
     fn slot(self) -> usize {
@@ -152,10 +157,23 @@ impl Directory {
     }
 
     /// Adds a client; `nonce` makes its name unguessable.
-    pub fn attach(&mut self, link: Link, variant: Variant, connected_at: u64, nonce: u64) -> ClientKey {
+    pub fn attach(
+        &mut self,
+        link: Link,
+        variant: Variant,
+        connected_at: u64,
+        nonce: u64,
+    ) -> ClientKey {
         let slot = self.clients.vacant_key();
         let id = ClientId((nonce << SLOT_BITS) | slot as u64);
-        self.clients.insert(Client { link, id, variant, backlogged: false, connected_at, rooms: SmallVec::new() });
+        self.clients.insert(Client {
+            link,
+            id,
+            variant,
+            backlogged: false,
+            connected_at,
+            rooms: SmallVec::new(),
+        });
         ClientKey(slot as u32)
     }
 
@@ -190,7 +208,9 @@ impl Directory {
 
     /// Every client.
     pub fn clients(&self) -> impl ExactSizeIterator<Item = (ClientKey, &Client)> {
-        self.clients.iter().map(|(slot, client)| (ClientKey(slot as u32), client))
+        self.clients
+            .iter()
+            .map(|(slot, client)| (ClientKey(slot as u32), client))
     }
 
     /// The room of that key.
@@ -205,12 +225,16 @@ impl Directory {
 
     /// The room in that slot, to be changed, if it is still the one whose epoch ends in `life`.
     pub fn living_room_mut(&mut self, key: RoomKey, life: u32) -> Option<&mut Room> {
-        self.rooms.get_mut(key.0 as usize).filter(|room| room.epoch as u32 == life)
+        self.rooms
+            .get_mut(key.0 as usize)
+            .filter(|room| room.epoch as u32 == life)
     }
 
     /// Every room.
     pub fn rooms(&self) -> impl ExactSizeIterator<Item = (RoomKey, &Room)> {
-        self.rooms.iter().map(|(slot, room)| (RoomKey(slot as u32), room))
+        self.rooms
+            .iter()
+            .map(|(slot, room)| (RoomKey(slot as u32), room))
     }
 
     /// How many memberships there are in all.
@@ -221,7 +245,9 @@ impl Directory {
     /// The room of that name.
     pub fn find(&self, name: &str) -> Option<RoomKey> {
         let hash = self.hasher.hash_one(name);
-        self.names.find(hash, |slot| &*self.rooms[*slot as usize].name == name).map(|slot| RoomKey(*slot))
+        self.names
+            .find(hash, |slot| &*self.rooms[*slot as usize].name == name)
+            .map(|slot| RoomKey(*slot))
     }
 
     /// The room of that name, made when there is none.
@@ -233,16 +259,29 @@ impl Directory {
             return Err(Full::Rooms);
         }
         self.next_epoch += 1;
-        let room =
-            Room { name: name.into(), epoch: self.next_epoch, log: None, expiry_armed: false, members: SmallVec::new() };
+        let room = Room {
+            name: name.into(),
+            epoch: self.next_epoch,
+            log: None,
+            expiry_armed: false,
+            members: SmallVec::new(),
+        };
         let slot = self.rooms.insert(room) as u32;
         let (rooms, hasher) = (&self.rooms, &self.hasher);
-        self.names.insert_unique(hasher.hash_one(name), slot, |slot| hasher.hash_one(&*rooms[*slot as usize].name));
+        self.names
+            .insert_unique(hasher.hash_one(name), slot, |slot| {
+                hasher.hash_one(&*rooms[*slot as usize].name)
+            });
         Ok(RoomKey(slot))
     }
 
     /// Puts a client into a room; `false` when it was there already. `max_memberships` bounds the client (0: no limit).
-    pub fn join(&mut self, client: ClientKey, name: &str, max_memberships: usize) -> Result<(RoomKey, bool), Full> {
+    pub fn join(
+        &mut self,
+        client: ClientKey,
+        name: &str,
+        max_memberships: usize,
+    ) -> Result<(RoomKey, bool), Full> {
         let existing = self.find(name);
         if let Some(room) = existing
             && self.membership(client, room).is_some()
@@ -257,15 +296,26 @@ impl Directory {
         let members = &mut self.rooms[room.0 as usize].members;
         let place = members.len() as u32;
         members.push(Member { client, slot });
-        self.client_mut(client).rooms.push(Membership { room, place, seen: 0 });
+        self.client_mut(client).rooms.push(Membership {
+            room,
+            place,
+            seen: 0,
+        });
         self.memberships += 1;
         Ok((room, true))
     }
 
     /// Takes a client out of a room; `false` when it was not in it.
     pub fn leave(&mut self, client: ClientKey, name: &str) -> bool {
-        let Some(room) = self.find(name) else { return false };
-        let Some(slot) = self.client(client).rooms.iter().position(|membership| membership.room == room) else {
+        let Some(room) = self.find(name) else {
+            return false;
+        };
+        let Some(slot) = self
+            .client(client)
+            .rooms
+            .iter()
+            .position(|membership| membership.room == room)
+        else {
             return false;
         };
         self.unlink(client, slot);
@@ -280,13 +330,22 @@ impl Directory {
             let member = members.iter().find(|member| member.client == client)?;
             return Some(&client_rooms[member.slot as usize]);
         }
-        client_rooms.iter().find(|membership| membership.room == room)
+        client_rooms
+            .iter()
+            .find(|membership| membership.room == room)
     }
 
     /// The client as a member of a room.
     pub fn member(&self, client: ClientKey, room: RoomKey) -> Option<Member> {
-        let slot = self.client(client).rooms.iter().position(|membership| membership.room == room)?;
-        Some(Member { client, slot: slot as u32 })
+        let slot = self
+            .client(client)
+            .rooms
+            .iter()
+            .position(|membership| membership.room == room)?;
+        Some(Member {
+            client,
+            slot: slot as u32,
+        })
     }
 
     /// What the member has seen of the room's task, to be changed.
@@ -331,13 +390,27 @@ impl Directory {
         for (key, client) in self.clients() {
             for (slot, membership) in client.rooms.iter().enumerate() {
                 let member = self.room(membership.room).members[membership.place as usize];
-                assert_eq!((member.client, member.slot as usize), (key, slot), "a membership without its other end");
+                assert_eq!(
+                    (member.client, member.slot as usize),
+                    (key, slot),
+                    "a membership without its other end"
+                );
                 memberships += 1;
             }
         }
         assert_eq!(memberships, self.memberships, "memberships are miscounted");
-        assert_eq!(memberships, self.rooms.iter().map(|(_, room)| room.members.len()).sum::<usize>());
-        assert_eq!(self.names.len(), self.rooms.len(), "a room without its name");
+        assert_eq!(
+            memberships,
+            self.rooms
+                .iter()
+                .map(|(_, room)| room.members.len())
+                .sum::<usize>()
+        );
+        assert_eq!(
+            self.names.len(),
+            self.rooms.len(),
+            "a room without its name"
+        );
     }
 }
 
@@ -348,7 +421,10 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     fn link(index: u32) -> Link {
-        Link { index, generation: 0 }
+        Link {
+            index,
+            generation: 0,
+        }
     }
 
     #[test]

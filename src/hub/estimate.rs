@@ -46,7 +46,9 @@ impl Estimator {
 
     /// Lets the clock go on; the pause leaves no trace in the rate.
     pub fn resume(&mut self, now: Time) {
-        let Some(paused_at) = self.paused_at.take() else { return };
+        let Some(paused_at) = self.paused_at.take() else {
+            return;
+        };
         let pause = now.saturating_since(paused_at);
         if let Some(observed) = &mut self.observed {
             observed.start += pause;
@@ -58,14 +60,24 @@ impl Estimator {
     pub fn rate(&self, now: Time) -> Option<f64> {
         let observed = self.observed.as_ref()?;
         let now = self.paused_at.unwrap_or(now);
-        let known = observed.advances >= MIN_ADVANCES && now.saturating_since(observed.start) >= MIN_OBSERVATION;
-        known.then(|| observed.rate(now)).filter(|rate| rate.is_finite() && *rate > 0.0)
+        let known = observed.advances >= MIN_ADVANCES
+            && now.saturating_since(observed.start) >= MIN_OBSERVATION;
+        known
+            .then(|| observed.rate(now))
+            .filter(|rate| rate.is_finite() && *rate > 0.0)
     }
 }
 
 impl Observed {
     fn new(steps: f64, now: Time) -> Self {
-        Self { start: now, last: now, steps, advances: 0, smoothed: 0.0, double_smoothed: 0.0 }
+        Self {
+            start: now,
+            last: now,
+            steps,
+            advances: 0,
+            smoothed: 0.0,
+            double_smoothed: 0.0,
+        }
     }
 
     fn advance(&mut self, steps: f64, now: Time) {
@@ -118,7 +130,11 @@ mod tests {
         assert!(estimator.rate(at(3)).is_some());
         let mut hasty = Estimator::default();
         (0..=9).for_each(|step| hasty.record(step as f64, Time::from_millis(step * 100)));
-        assert_eq!(hasty.rate(Time::from_millis(900)), None, "less than three seconds");
+        assert_eq!(
+            hasty.rate(Time::from_millis(900)),
+            None,
+            "less than three seconds"
+        );
     }
 
     #[test]

@@ -42,7 +42,12 @@ const MAX_SAMPLES: usize = 4096;
 impl Fanout {
     /// Nothing published yet. `prefix` begins every message id of this process.
     pub fn new(prefix: String, log_limit: usize) -> Self {
-        Self { ids: MessageIds::new(prefix), counts: BroadcastCounts::default(), turn: Vec::new(), log_limit }
+        Self {
+            ids: MessageIds::new(prefix),
+            counts: BroadcastCounts::default(),
+            turn: Vec::new(),
+            log_limit,
+        }
     }
 
     /// What has been broadcast.
@@ -63,28 +68,73 @@ impl Fanout {
         message: RoomMessage<'_>,
         out: &mut dyn Outlet,
     ) -> usize {
-        let RoomMessage { room, kind, payload, except } = message;
+        let RoomMessage {
+            room,
+            kind,
+            payload,
+            except,
+        } = message;
         let id = self.ids.next();
         let payload = Bytes::from(payload);
         let log = directory.room_mut(room).log.get_or_insert_default();
         let offset = log.next_offset();
         if self.log_limit > 0 {
             let (kind, payload, id) = (kind.into(), payload.clone(), id.clone());
-            log.keep(self.log_limit, LogEntry { offset, kind, payload, timestamp: now.wall_ms, id, at: now.at });
+            log.keep(
+                self.log_limit,
+                LogEntry {
+                    offset,
+                    kind,
+                    payload,
+                    timestamp: now.wall_ms,
+                    id,
+                    at: now.at,
+                },
+            );
         }
         let text = std::str::from_utf8(&payload).expect("the payload was a String");
-        let place = Some(Place { room: &directory.room(room).name, offset });
+        let place = Some(Place {
+            room: &directory.room(room).name,
+            offset,
+        });
         let publication = Publication::new(kind, Cow::Borrowed(text), now.wall_ms, id, place);
-        let members = directory.room(room).members().iter().map(|member| member.client);
-        let delivered = self.fan_out(directory, members.filter(|client| Some(*client) != except), &publication, out);
+        let members = directory
+            .room(room)
+            .members()
+            .iter()
+            .map(|member| member.client);
+        let delivered = self.fan_out(
+            directory,
+            members.filter(|client| Some(*client) != except),
+            &publication,
+            out,
+        );
         self.handle_broadcast(now, now.at, delivered);
         delivered
     }
 
     /// Sends a message to every client.
-    pub fn broadcast(&mut self, directory: &Directory, now: Now, kind: &str, payload: &str, out: &mut dyn Outlet) -> usize {
-        let publication = Publication::new(kind, Cow::Borrowed(payload), now.wall_ms, self.ids.next(), None);
-        let delivered = self.fan_out(directory, directory.clients().map(|(key, _)| key), &publication, out);
+    pub fn broadcast(
+        &mut self,
+        directory: &Directory,
+        now: Now,
+        kind: &str,
+        payload: &str,
+        out: &mut dyn Outlet,
+    ) -> usize {
+        let publication = Publication::new(
+            kind,
+            Cow::Borrowed(payload),
+            now.wall_ms,
+            self.ids.next(),
+            None,
+        );
+        let delivered = self.fan_out(
+            directory,
+            directory.clients().map(|(key, _)| key),
+            &publication,
+            out,
+        );
         self.handle_broadcast(now, now.at, delivered);
         delivered
     }
@@ -131,7 +181,9 @@ impl Fanout {
         publication: &Publication<'_>,
         out: &mut dyn Outlet,
     ) -> usize {
-        clients.filter(|client| self.deliver(directory, *client, publication, out)).count()
+        clients
+            .filter(|client| self.deliver(directory, *client, publication, out))
+            .count()
     }
 }
 

@@ -32,7 +32,10 @@ impl LogEntry {
             timestamp: self.timestamp,
             id: Some(&self.id),
             reply_to: None,
-            place: Some(Place { room, offset: self.offset }),
+            place: Some(Place {
+                room,
+                offset: self.offset,
+            }),
         }
     }
 }
@@ -72,7 +75,10 @@ impl RoomLog {
 
     /// Keeps the entry of the newest offset, and no more than `limit` of the newest ones.
     pub fn keep(&mut self, limit: usize, entry: LogEntry) {
-        debug_assert_eq!(entry.offset, self.last_offset, "an entry is kept as soon as its offset is taken");
+        debug_assert_eq!(
+            entry.offset, self.last_offset,
+            "an entry is kept as soon as its offset is taken"
+        );
         self.entries.push_back(entry);
         while self.entries.len() > limit {
             self.entries.pop_front();
@@ -81,7 +87,11 @@ impl RoomLog {
 
     /// Forgets what was logged before `horizon`; tells when the oldest that remains was logged.
     pub fn expire(&mut self, horizon: Time) -> Option<Time> {
-        while self.entries.front().is_some_and(|entry| entry.at <= horizon) {
+        while self
+            .entries
+            .front()
+            .is_some_and(|entry| entry.at <= horizon)
+        {
             self.entries.pop_front();
         }
         if self.entries.is_empty() {
@@ -94,7 +104,10 @@ impl RoomLog {
     pub fn after(&self, offset: u64) -> Missed<'_> {
         let first = self.last_offset + 1 - self.entries.len() as u64;
         let skipped = (offset + 1).saturating_sub(first) as usize;
-        Missed { entries: self.entries.iter().skip(skipped).collect(), complete: offset + 1 >= first && offset <= self.last_offset }
+        Missed {
+            entries: self.entries.iter().skip(skipped).collect(),
+            complete: offset + 1 >= first && offset <= self.last_offset,
+        }
     }
 }
 
@@ -123,7 +136,10 @@ mod tests {
 
     fn offsets(log: &RoomLog, after: u64) -> (Vec<u64>, bool) {
         let missed = log.after(after);
-        (missed.entries.iter().map(|entry| entry.offset).collect(), missed.complete)
+        (
+            missed.entries.iter().map(|entry| entry.offset).collect(),
+            missed.complete,
+        )
     }
 
     #[test]
@@ -139,7 +155,10 @@ mod tests {
     #[test]
     fn age_empties_the_ring_but_not_the_count() {
         let mut log = log_of(5, 9);
-        assert_eq!(log.expire(Time::from_millis(2000)), Some(Time::from_millis(3000)));
+        assert_eq!(
+            log.expire(Time::from_millis(2000)),
+            Some(Time::from_millis(3000))
+        );
         assert_eq!(offsets(&log, 3), (vec![4, 5], true));
         assert_eq!(log.expire(Time::from_millis(9000)), None);
         assert_eq!(offsets(&log, 5), (vec![], true));

@@ -27,6 +27,7 @@ pub use publication::{Link, Outlet, frame_of};
 pub use timer::Timer;
 
 use crate::base::time::{Now, Span, Time};
+use crate::wire::locale::{Locale, Phrase};
 use crate::wire::message::{Control, Event, Report, Variant};
 use broadcaster::Stage;
 use fanout::Fanout;
@@ -37,6 +38,8 @@ use timer::Timers;
 /// What the hub must know of the configuration (contract section 8).
 #[derive(Debug, Clone)]
 pub struct HubSettings {
+    /// The language of log lines.
+    pub locale: Locale,
     /// How tasks are broadcast.
     pub broadcaster: BroadcasterSettings,
     /// How many log entries each room keeps.
@@ -125,7 +128,9 @@ impl Hub {
 
     /// Puts a client into a room. What is due to it there comes with [`Hub::welcome`].
     pub fn join(&mut self, client: ClientKey, room: &str) -> Result<Joined, Full> {
-        let (room, fresh) = self.directory.join(client, room, self.settings.max_rooms_per_client)?;
+        let (room, fresh) =
+            self.directory
+                .join(client, room, self.settings.max_rooms_per_client)?;
         Ok(Joined { room, fresh })
     }
 
@@ -146,12 +151,35 @@ impl Hub {
 
     /// Sends a client that has just joined what is due (contract section 5.4): what it missed after `since`, when the
     /// log still holds it, and the state of the room's task.
-    pub fn welcome(&mut self, now: Now, client: ClientKey, room: RoomKey, since: Option<Position>, out: &mut dyn Outlet) {
+    pub fn welcome(
+        &mut self,
+        now: Now,
+        client: ClientKey,
+        room: RoomKey,
+        since: Option<Position>,
+        out: &mut dyn Outlet,
+    ) {
         if let Some(since) = since.filter(|since| self.can_recover(room, *since)) {
             self.replay(client, room, since.offset, out);
         }
-        let Self { directory, broadcaster, fanout, timers, .. } = self;
-        broadcaster.send_snapshot(&mut Stage { directory, fanout, timers, out, now }, client, room);
+        let Self {
+            directory,
+            broadcaster,
+            fanout,
+            timers,
+            ..
+        } = self;
+        broadcaster.send_snapshot(
+            &mut Stage {
+                directory,
+                fanout,
+                timers,
+                out,
+                now,
+            },
+            client,
+            room,
+        );
     }
 
     /// Takes what a producer reports.
@@ -175,10 +203,16 @@ impl Hub {
     /// Publishes a message to a room; tells how many it reached.
     pub fn publish(&mut self, now: Now, message: RoomMessage<'_>, out: &mut dyn Outlet) -> usize {
         let room = message.room;
-        ::log::debug!("{}", room_line(&self.directory, room));
+        ::log::debug!(
+            "{}",
+            self.settings
+                .locale
+                .say(Phrase::Broadcast(&self.directory.room(room).name))
+        );
         let delivered = self.fanout.publish(&mut self.directory, now, message, out);
         let ttl = self.settings.broadcaster.task_ttl;
-        self.timers.expire_log(&mut self.directory, room, now.at, ttl);
+        self.timers
+            .expire_log(&mut self.directory, room, now.at, ttl);
         delivered
     }
 
@@ -188,63 +222,165 @@ impl Hub {
     }
 
     /// Sends a message to every client; tells how many it reached.
-    pub fn broadcast(&mut self, now: Now, kind: &str, payload: &str, out: &mut dyn Outlet) -> usize {
-        self.fanout.broadcast(&self.directory, now, kind, payload, out)
+    pub fn broadcast(
+        &mut self,
+        now: Now,
+        kind: &str,
+        payload: &str,
+        out: &mut dyn Outlet,
+    ) -> usize {
+        self.fanout
+            .broadcast(&self.directory, now, kind, payload, out)
     }
 
     /// Sends a message to one client; tells whether its connection took it.
-    pub fn send(&mut self, now: Now, client: ClientKey, kind: &str, payload: &str, out: &mut dyn Outlet) -> bool {
-        let publication =
-            Publication::new(kind, Cow::Borrowed(payload), now.wall_ms, self.fanout.next_id(), None);
-        self.fanout.deliver(&self.directory, client, &publication, out)
+    pub fn send(
+        &mut self,
+        now: Now,
+        client: ClientKey,
+        kind: &str,
+        payload: &str,
+        out: &mut dyn Outlet,
+    ) -> bool {
+        let publication = Publication::new(
+            kind,
+            Cow::Borrowed(payload),
+            now.wall_ms,
+            self.fanout.next_id(),
+            None,
+        );
+        self.fanout
+            .deliver(&self.directory, client, &publication, out)
     }
 
     /// Records what a viewer asks of a task's worker.
-    pub fn control(&mut self, now: Now, task: &str, control: Control, out: &mut dyn Outlet) -> Result<(), ControlRefused> {
-        let Self { directory, broadcaster, fanout, timers, .. } = self;
-        broadcaster.handle_control(&mut Stage { directory, fanout, timers, out, now }, task, control)
+    pub fn control(
+        &mut self,
+        now: Now,
+        task: &str,
+        control: Control,
+        out: &mut dyn Outlet,
+    ) -> Result<(), ControlRefused> {
+        let Self {
+            directory,
+            broadcaster,
+            fanout,
+            timers,
+            ..
+        } = self;
+        broadcaster.handle_control(
+            &mut Stage {
+                directory,
+                fanout,
+                timers,
+                out,
+                now,
+            },
+            task,
+            control,
+        )
     }
 
     /// Forgets a task; `false` when there is none of that id.
     pub fn forget(&mut self, now: Now, task: &str, out: &mut dyn Outlet) -> bool {
-        let Some(key) = self.broadcaster.tasks().find(task) else { return false };
-        let Self { directory, broadcaster, fanout, timers, .. } = self;
-        broadcaster.forget(&mut Stage { directory, fanout, timers, out, now }, key).is_some()
+        let Some(key) = self.broadcaster.tasks().find(task) else {
+            return false;
+        };
+        let Self {
+            directory,
+            broadcaster,
+            fanout,
+            timers,
+            ..
+        } = self;
+        broadcaster
+            .forget(
+                &mut Stage {
+                    directory,
+                    fanout,
+                    timers,
+                    out,
+                    now,
+                },
+                key,
+            )
+            .is_some()
     }
 
     /// How many clients watch any of these tasks, each counted once.
     pub fn watchers(&mut self, tasks: &[TaskKey]) -> usize {
         let mut rooms = Vec::new();
         for key in tasks {
-            let Some(id) = self.broadcaster.tasks().task(*key).map(|task| task.id.clone()) else { continue };
+            let Some(id) = self
+                .broadcaster
+                .tasks()
+                .task(*key)
+                .map(|task| task.id.clone())
+            else {
+                continue;
+            };
             rooms.extend(self.broadcaster.room_of(&self.directory, &id));
         }
         if let [room] = rooms[..] {
             return self.directory.room(room).members().len();
         }
-        let members = rooms.into_iter().flat_map(|room| self.directory.room(room).members());
-        members.map(|member| member.client).collect::<std::collections::HashSet<_>>().len()
+        let members = rooms
+            .into_iter()
+            .flat_map(|room| self.directory.room(room).members());
+        members
+            .map(|member| member.client)
+            .collect::<std::collections::HashSet<_>>()
+            .len()
     }
 
     /// What a room's log holds after a position; from its beginning when there is none or it is of another life.
     pub fn history(&self, room: RoomKey, since: Option<Position>) -> Missed<'_> {
         let room = self.directory.room(room);
-        let offset = since.filter(|since| since.epoch == room.epoch).map(|since| since.offset);
+        let offset = since
+            .filter(|since| since.epoch == room.epoch)
+            .map(|since| since.offset);
         let lost = since.is_some() && offset.is_none();
         let mut missed = match &room.log {
             Some(log) => log.after(offset.unwrap_or(0)),
-            None => Missed { entries: Vec::new(), complete: offset.unwrap_or(0) == 0 },
+            None => Missed {
+                entries: Vec::new(),
+                complete: offset.unwrap_or(0) == 0,
+            },
         };
         missed.complete &= !lost;
         missed
     }
 
     /// A client's connection does or does not hold unsent bytes. When it has drained, it gets the newest states.
-    pub fn handle_backlog(&mut self, now: Now, client: ClientKey, backlogged: bool, out: &mut dyn Outlet) {
-        let was = std::mem::replace(&mut self.directory.client_mut(client).backlogged, backlogged);
+    pub fn handle_backlog(
+        &mut self,
+        now: Now,
+        client: ClientKey,
+        backlogged: bool,
+        out: &mut dyn Outlet,
+    ) {
+        let was = std::mem::replace(
+            &mut self.directory.client_mut(client).backlogged,
+            backlogged,
+        );
         if was && !backlogged {
-            let Self { directory, broadcaster, fanout, timers, .. } = self;
-            broadcaster.catch_up(&mut Stage { directory, fanout, timers, out, now }, client);
+            let Self {
+                directory,
+                broadcaster,
+                fanout,
+                timers,
+                ..
+            } = self;
+            broadcaster.catch_up(
+                &mut Stage {
+                    directory,
+                    fanout,
+                    timers,
+                    out,
+                    now,
+                },
+                client,
+            );
         }
     }
 
@@ -253,20 +389,49 @@ impl Hub {
         if let Timer::ExpireLog { room, life } = timer {
             return self.expire_log(now, room, life, timer);
         }
-        let Self { directory, broadcaster, fanout, timers, .. } = self;
-        broadcaster.handle_timer(&mut Stage { directory, fanout, timers, out, now }, timer);
+        let Self {
+            directory,
+            broadcaster,
+            fanout,
+            timers,
+            ..
+        } = self;
+        broadcaster.handle_timer(
+            &mut Stage {
+                directory,
+                fanout,
+                timers,
+                out,
+                now,
+            },
+            timer,
+        );
     }
 
     /// The turn's inputs are all in: what was marked goes out.
     pub fn settle(&mut self, now: Now, out: &mut dyn Outlet) {
-        let Self { directory, broadcaster, fanout, timers, .. } = self;
-        broadcaster.settle(&mut Stage { directory, fanout, timers, out, now });
+        let Self {
+            directory,
+            broadcaster,
+            fanout,
+            timers,
+            ..
+        } = self;
+        broadcaster.settle(&mut Stage {
+            directory,
+            fanout,
+            timers,
+            out,
+            now,
+        });
     }
 
     /// The turn is over: everything is written that the sockets took.
     pub fn handle_turn_end(&mut self, now: Now, took: Span, backlogged_share: f64) {
         self.fanout.handle_turn_end(now.at);
-        self.broadcaster.pace_mut().handle_turn(now.at, took, backlogged_share);
+        self.broadcaster
+            .pace_mut()
+            .handle_turn(now.at, took, backlogged_share);
     }
 
     /// The next reminder to be set.
@@ -275,20 +440,64 @@ impl Hub {
     }
 
     fn handle_event(&mut self, now: Now, event: Event, out: &mut dyn Outlet) -> Ingested {
-        let Self { directory, broadcaster, fanout, timers, .. } = self;
+        let Self {
+            directory,
+            broadcaster,
+            fanout,
+            timers,
+            ..
+        } = self;
         let outcome = match event {
-            Event::Task { task_id, kind, patch } => {
-                broadcaster.handle_event(&mut Stage { directory, fanout, timers, out, now }, &task_id, kind, *patch)
-            }
-            Event::Item { task_id, kind, payload } => {
+            Event::Task {
+                task_id,
+                kind,
+                patch,
+            } => broadcaster.handle_event(
+                &mut Stage {
+                    directory,
+                    fanout,
+                    timers,
+                    out,
+                    now,
+                },
+                &task_id,
+                kind,
+                *patch,
+            ),
+            Event::Item {
+                task_id,
+                kind,
+                payload,
+            } => {
                 let payload = String::from(Box::<str>::from(payload));
-                let stage = &mut Stage { directory, fanout, timers, out, now };
+                let stage = &mut Stage {
+                    directory,
+                    fanout,
+                    timers,
+                    out,
+                    now,
+                };
                 broadcaster.handle_item(stage, &task_id, kind.as_str(), payload)
             }
-            Event::Room { room, kind, payload } => {
-                let Ok(room) = directory.find_or_create(&room) else { return Ingested::Refused("websocket.max_rooms") };
+            Event::Room {
+                room,
+                kind,
+                payload,
+            } => {
+                let Ok(room) = directory.find_or_create(&room) else {
+                    return Ingested::Refused("websocket.max_rooms");
+                };
                 let payload = String::from(Box::<str>::from(payload));
-                self.publish(now, RoomMessage { room, kind: &kind, payload, except: None }, out);
+                self.publish(
+                    now,
+                    RoomMessage {
+                        room,
+                        kind: &kind,
+                        payload,
+                        except: None,
+                    },
+                    out,
+                );
                 return Ingested::Accepted(None);
             }
         };
@@ -310,7 +519,9 @@ impl Hub {
 
     fn expire_log(&mut self, now: Now, key: RoomKey, life: u32, timer: Timer) {
         let ttl = self.settings.broadcaster.task_ttl;
-        let Some(room) = self.directory.living_room_mut(key, life) else { return };
+        let Some(room) = self.directory.living_room_mut(key, life) else {
+            return;
+        };
         let horizon = Time::from_micros(now.at.as_micros().saturating_sub(ttl.as_micros()));
         match room.log.as_mut().and_then(|log| log.expire(horizon)) {
             Some(oldest) => self.timers.push(oldest + ttl, timer),
@@ -320,8 +531,4 @@ impl Hub {
             }
         }
     }
-}
-
-fn room_line(directory: &Directory, room: RoomKey) -> String {
-    directory.room(room).name.to_string()
 }

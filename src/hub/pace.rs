@@ -24,7 +24,12 @@ pub struct Pace {
 impl Pace {
     /// A pace of one message an `interval`, never more than `max_slowdown` times slower.
     pub fn new(interval: Span, max_slowdown: f64) -> Self {
-        Self { interval, max_slowdown: max_slowdown.max(1.0), slowdown: 1.0, at: Time::ZERO }
+        Self {
+            interval,
+            max_slowdown: max_slowdown.max(1.0),
+            slowdown: 1.0,
+            at: Time::ZERO,
+        }
     }
 
     /// How many times slower than configured progress goes out now.
@@ -63,8 +68,15 @@ mod tests {
             pace.handle_turn(Time::from_millis(turn * 100), long, 0.0);
         }
         let end = Time::from_millis(9_900);
-        assert!(pace.slowdown(end) > 2.0 && pace.slowdown(end) <= 4.0, "{}", pace.slowdown(end));
-        assert_eq!(pace.interval(end + Span::from_secs(20)), Span::from_millis(100));
+        assert!(
+            pace.slowdown(end) > 2.0 && pace.slowdown(end) <= 4.0,
+            "{}",
+            pace.slowdown(end)
+        );
+        assert_eq!(
+            pace.interval(end + Span::from_secs(20)),
+            Span::from_millis(100)
+        );
     }
 
     #[test]

@@ -40,7 +40,10 @@ mod tests {
 
     #[test]
     fn text_and_back() {
-        let position = Position { epoch: 0xabc123, offset: 42 };
+        let position = Position {
+            epoch: 0xabc123,
+            offset: 42,
+        };
         assert_eq!(position.to_string(), "abc123:42");
         assert_eq!("abc123:42".parse(), Ok(position));
         for wrong in ["", "abc", "x:y", "1:", ":1", "1:-1"] {

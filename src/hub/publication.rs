@@ -34,13 +34,27 @@ pub struct Publication<'a> {
 
 impl<'a> Publication<'a> {
     /// A message not yet encoded.
-    pub fn new(kind: &'a str, payload: Cow<'a, str>, timestamp: u64, id: MessageId, place: Option<Place<'a>>) -> Self {
-        Self { kind, payload, timestamp, id, place, frames: Default::default() }
+    pub fn new(
+        kind: &'a str,
+        payload: Cow<'a, str>,
+        timestamp: u64,
+        id: MessageId,
+        place: Option<Place<'a>>,
+    ) -> Self {
+        Self {
+            kind,
+            payload,
+            timestamp,
+            id,
+            place,
+            frames: Default::default(),
+        }
     }
 
     /// The message as a frame in `variant`, encoded when first asked for.
     pub fn frame(&self, variant: Variant) -> &EncodedFrame {
-        self.frames[variant.index()].get_or_init(|| frame_of(&self.envelope().encode(variant), variant.encoding))
+        self.frames[variant.index()]
+            .get_or_init(|| frame_of(&self.envelope().encode(variant), variant.encoding))
     }
 
     fn envelope(&self) -> Envelope<'_> {

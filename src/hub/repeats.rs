@@ -17,7 +17,13 @@ impl Repeats {
     /// A window of that length and number of ids (0: no limit of that kind).
     pub fn new(window: Span, max_ids: usize, seed: [u64; 2]) -> Self {
         let hasher = ahash::RandomState::with_seeds(seed[1], seed[0], !seed[1], !seed[0]);
-        Self { window, max_ids, known: HashSet::with_hasher(hasher.clone()), hasher, order: VecDeque::new() }
+        Self {
+            window,
+            max_ids,
+            known: HashSet::with_hasher(hasher.clone()),
+            hasher,
+            order: VecDeque::new(),
+        }
     }
 
     /// Whether an event of this id has been remembered for this task or room.

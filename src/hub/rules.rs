@@ -32,18 +32,29 @@ pub enum Drop {
 pub fn judge(task: &Task, kind: TaskEvent, patch: &TaskPatch) -> Verdict {
     let attempt = task.view.attempt.unwrap_or(1);
     let begins = patch.attempt.is_some_and(|named| named > attempt);
-    if patch.attempt.is_some_and(|named| task.seq > 0 && named < attempt) {
+    if patch
+        .attempt
+        .is_some_and(|named| task.seq > 0 && named < attempt)
+    {
         return Verdict::Dropped(Drop::OldAttempt);
     }
     if !begins {
-        if patch.seq.zip(task.producer_seq).is_some_and(|(new, last)| new <= last) {
+        if patch
+            .seq
+            .zip(task.producer_seq)
+            .is_some_and(|(new, last)| new <= last)
+        {
             return Verdict::Dropped(Drop::OldSeq);
         }
         if task.view.status.is_terminal() {
             return Verdict::Dropped(Drop::Terminal);
         }
     }
-    let status = if begins { Status::Pending } else { task.view.status };
+    let status = if begins {
+        Status::Pending
+    } else {
+        task.view.status
+    };
     match effective(kind, patch.status, status) {
         TaskEvent::Progress => Verdict::Progress,
         TaskEvent::Started if !begins && task.announced => Verdict::Dropped(Drop::Repeated),
@@ -58,7 +69,9 @@ fn effective(kind: TaskEvent, named: Option<Status>, status: Status) -> TaskEven
         (TaskEvent::Progress, Some(Status::Completed)) => TaskEvent::Completed,
         (TaskEvent::Progress, Some(Status::Failed)) => TaskEvent::Failed,
         (TaskEvent::Progress, Some(Status::Cancelled)) => TaskEvent::Cancelled,
-        (TaskEvent::Progress, Some(Status::Paused)) if status != Status::Paused => TaskEvent::Paused,
+        (TaskEvent::Progress, Some(Status::Paused)) if status != Status::Paused => {
+            TaskEvent::Paused
+        }
         _ => kind,
     }
 }
@@ -70,14 +83,20 @@ pub fn apply(task: &mut Task, verdict: Verdict, patch: TaskPatch, now: Now) {
     if begins {
         begin_attempt(task);
     }
-    set(task, TaskField::Attempt, patch.attempt.map(Some), |view| &mut view.attempt);
+    set(task, TaskField::Attempt, patch.attempt.map(Some), |view| {
+        &mut view.attempt
+    });
     task.seq = (task.seq + 1).max(patch.seq.unwrap_or(0));
     task.producer_seq = patch.seq.or(task.producer_seq);
     task.last_event = now.at;
     task.pending_since.get_or_insert(now.at);
     let status = next_status(task.view.status, verdict, patch.status);
     turn_to(task, status, now);
-    let context = Context { ordered: patch.seq.is_some(), begins, ended_well: status == Status::Completed };
+    let context = Context {
+        ordered: patch.seq.is_some(),
+        begins,
+        ended_well: status == Status::Completed,
+    };
     apply_fields(task, patch, context);
     if matches!(verdict, Verdict::Lifecycle(TaskEvent::Started)) {
         task.announced = true;
@@ -95,7 +114,9 @@ pub fn apply(task: &mut Task, verdict: Verdict, patch: TaskPatch, now: Now) {
 pub fn request(task: &mut Task, control: Control, now: Now) {
     task.requested_at = now.wall_ms;
     task.pending_since.get_or_insert(now.at);
-    set(task, TaskField::Requested, Some(Some(control)), |view| &mut view.requested);
+    set(task, TaskField::Requested, Some(Some(control)), |view| {
+        &mut view.requested
+    });
 }
 
 /// Sets the mark of a task that has not been heard of for long.
@@ -125,12 +146,22 @@ fn begin_attempt(task: &mut Task) {
     task.mark(TaskField::Status);
     task.view.progress = 0.0;
     task.mark(TaskField::Progress);
-    set(task, TaskField::Current, Some(None), |view| &mut view.current);
+    set(task, TaskField::Current, Some(None), |view| {
+        &mut view.current
+    });
     set(task, TaskField::Stage, Some(None), |view| &mut view.stage);
-    set(task, TaskField::StartedAt, Some(None), |view| &mut view.started_at);
-    set(task, TaskField::Message, Some(None), |view| &mut view.message);
-    set(task, TaskField::Requested, Some(None), |view| &mut view.requested);
-    set_raw(task, TaskField::Result, Field::Clear, |view| &mut view.result);
+    set(task, TaskField::StartedAt, Some(None), |view| {
+        &mut view.started_at
+    });
+    set(task, TaskField::Message, Some(None), |view| {
+        &mut view.message
+    });
+    set(task, TaskField::Requested, Some(None), |view| {
+        &mut view.requested
+    });
+    set_raw(task, TaskField::Result, Field::Clear, |view| {
+        &mut view.result
+    });
     set_raw(task, TaskField::Error, Field::Clear, |view| &mut view.error);
     task.set_rate(None);
     task.set_estimate(None, None);
@@ -156,14 +187,21 @@ fn turn_to(task: &mut Task, status: Status, now: Now) {
     if status == Status::Running {
         task.estimator.resume(now.at);
         if task.view.started_at.is_none() {
-            set(task, TaskField::StartedAt, Some(Some(now.wall_ms)), |view| &mut view.started_at);
+            set(
+                task,
+                TaskField::StartedAt,
+                Some(Some(now.wall_ms)),
+                |view| &mut view.started_at,
+            );
         }
     } else {
         task.estimator.pause(now.at);
         task.announced = false;
     }
     if answers(task.view.requested, status) {
-        set(task, TaskField::Requested, Some(None), |view| &mut view.requested);
+        set(task, TaskField::Requested, Some(None), |view| {
+            &mut view.requested
+        });
     }
     if task.view.status != status {
         task.view.status = status;
@@ -183,19 +221,49 @@ fn answers(requested: Option<Control>, status: Status) -> bool {
 }
 
 fn apply_fields(task: &mut Task, patch: TaskPatch, context: Context) {
-    let stage_changed = patch.stage.value().is_some_and(|stage| task.view.stage.as_ref() != Some(stage));
-    let total_changed = patch.total.value().is_some_and(|total| task.view.total != Some(*total));
+    let stage_changed = patch
+        .stage
+        .value()
+        .is_some_and(|stage| task.view.stage.as_ref() != Some(stage));
+    let total_changed = patch
+        .total
+        .value()
+        .is_some_and(|total| task.view.total != Some(*total));
     let may_go_back = context.ordered || context.begins || stage_changed || total_changed;
-    set(task, TaskField::Total, patch.total.into_change(), |view| &mut view.total);
-    set(task, TaskField::Stage, patch.stage.into_change(), |view| &mut view.stage);
-    let current = patch.current.into_change().filter(|new| may_go_back || *new >= task.view.current);
+    set(task, TaskField::Total, patch.total.into_change(), |view| {
+        &mut view.total
+    });
+    set(task, TaskField::Stage, patch.stage.into_change(), |view| {
+        &mut view.stage
+    });
+    let current = patch
+        .current
+        .into_change()
+        .filter(|new| may_go_back || *new >= task.view.current);
     set(task, TaskField::Current, current, |view| &mut view.current);
     raise_progress(task, patch.progress.value().copied(), context.ended_well);
     apply_estimate(task, patch.estimated_time_remaining, patch.rate);
-    set(task, TaskField::Message, patch.message.into_change(), |view| &mut view.message);
-    set(task, TaskField::StartedAt, patch.started_at.into_change(), |view| &mut view.started_at);
-    set(task, TaskField::ParentId, patch.parent_id.into_change(), |view| &mut view.parent_id);
-    set_raw(task, TaskField::Result, patch.result, |view| &mut view.result);
+    set(
+        task,
+        TaskField::Message,
+        patch.message.into_change(),
+        |view| &mut view.message,
+    );
+    set(
+        task,
+        TaskField::StartedAt,
+        patch.started_at.into_change(),
+        |view| &mut view.started_at,
+    );
+    set(
+        task,
+        TaskField::ParentId,
+        patch.parent_id.into_change(),
+        |view| &mut view.parent_id,
+    );
+    set_raw(task, TaskField::Result, patch.result, |view| {
+        &mut view.result
+    });
     set_raw(task, TaskField::Error, patch.error, |view| &mut view.error);
     set_raw(task, TaskField::Meta, patch.meta, |view| &mut view.meta);
     for (name, value) in patch.extra {
@@ -208,10 +276,16 @@ fn apply_fields(task: &mut Task, patch: TaskPatch, context: Context) {
 /// `progress` only rises within an attempt. Left out, it follows `current` of `total`, and says 100 only at the end.
 fn raise_progress(task: &mut Task, named: Option<f64>, ended_well: bool) {
     let counted = || match (task.view.current, task.view.total) {
-        (Some(current), Some(total)) if total > 0.0 => Some((100.0 * current / total).floor().min(99.0)),
+        (Some(current), Some(total)) if total > 0.0 => {
+            Some((100.0 * current / total).floor().min(99.0))
+        }
         _ => None,
     };
-    let progress = if ended_well { Some(100.0) } else { named.or_else(counted) };
+    let progress = if ended_well {
+        Some(100.0)
+    } else {
+        named.or_else(counted)
+    };
     if let Some(progress) = progress.filter(|progress| *progress > task.view.progress) {
         task.view.progress = progress;
         task.mark(TaskField::Progress);
@@ -233,7 +307,9 @@ fn apply_estimate(task: &mut Task, remaining_ms: Field<f64>, rate: Field<f64>) {
     match remaining_ms {
         Field::Set(remaining_ms) => task.set_estimate(Some(remaining_ms), Some(EtaSource::App)),
         Field::Clear => task.set_estimate(None, None),
-        Field::Absent if task.view.status == Status::Completed => task.set_estimate(Some(0.0), None),
+        Field::Absent if task.view.status == Status::Completed => {
+            task.set_estimate(Some(0.0), None)
+        }
         Field::Absent if task.view.status.is_terminal() => task.set_estimate(None, None),
         Field::Absent => {}
     }
@@ -277,7 +353,10 @@ mod tests {
     use proptest::prelude::*;
 
     fn now(seconds: u64) -> Now {
-        Now { at: Time::from_millis(seconds * 1000), wall_ms: 1_000_000 + seconds * 1000 }
+        Now {
+            at: Time::from_millis(seconds * 1000),
+            wall_ms: 1_000_000 + seconds * 1000,
+        }
     }
 
     fn feed(task: &mut Task, second: u64, kind: TaskEvent, patch: &str) -> Verdict {
@@ -296,46 +375,128 @@ mod tests {
     #[test]
     fn progress_alone_makes_a_task_run() {
         let mut task = task();
-        assert_eq!(feed(&mut task, 0, TaskEvent::Progress, r#"{"current":1,"total":3}"#), Verdict::Progress);
-        assert_eq!((task.view.status, task.view.progress), (Status::Running, 33.0));
-        assert_eq!(feed(&mut task, 1, TaskEvent::Started, "{}"), Verdict::Lifecycle(TaskEvent::Started));
-        assert_eq!(feed(&mut task, 2, TaskEvent::Started, "{}"), Verdict::Dropped(Drop::Repeated));
+        assert_eq!(
+            feed(
+                &mut task,
+                0,
+                TaskEvent::Progress,
+                r#"{"current":1,"total":3}"#
+            ),
+            Verdict::Progress
+        );
+        assert_eq!(
+            (task.view.status, task.view.progress),
+            (Status::Running, 33.0)
+        );
+        assert_eq!(
+            feed(&mut task, 1, TaskEvent::Started, "{}"),
+            Verdict::Lifecycle(TaskEvent::Started)
+        );
+        assert_eq!(
+            feed(&mut task, 2, TaskEvent::Started, "{}"),
+            Verdict::Dropped(Drop::Repeated)
+        );
     }
 
     #[test]
     fn the_bar_never_goes_back_and_ends_at_99_until_completed() {
         let mut task = task();
-        feed(&mut task, 0, TaskEvent::Progress, r#"{"current":50,"total":50,"stage":"a"}"#);
+        feed(
+            &mut task,
+            0,
+            TaskEvent::Progress,
+            r#"{"current":50,"total":50,"stage":"a"}"#,
+        );
         assert_eq!(task.view.progress, 99.0);
-        feed(&mut task, 1, TaskEvent::Progress, r#"{"current":40,"message":"still counts"}"#);
-        assert_eq!((task.view.current, task.view.message.as_deref()), (Some(50.0), Some("still counts")));
-        feed(&mut task, 2, TaskEvent::Progress, r#"{"current":1,"total":70,"stage":"b"}"#);
+        feed(
+            &mut task,
+            1,
+            TaskEvent::Progress,
+            r#"{"current":40,"message":"still counts"}"#,
+        );
+        assert_eq!(
+            (task.view.current, task.view.message.as_deref()),
+            (Some(50.0), Some("still counts"))
+        );
+        feed(
+            &mut task,
+            2,
+            TaskEvent::Progress,
+            r#"{"current":1,"total":70,"stage":"b"}"#,
+        );
         assert_eq!((task.view.current, task.view.progress), (Some(1.0), 99.0));
-        feed(&mut task, 3, TaskEvent::Completed, r#"{"result":{"files":50}}"#);
-        assert_eq!((task.view.status, task.view.progress), (Status::Completed, 100.0));
+        feed(
+            &mut task,
+            3,
+            TaskEvent::Completed,
+            r#"{"result":{"files":50}}"#,
+        );
+        assert_eq!(
+            (task.view.status, task.view.progress),
+            (Status::Completed, 100.0)
+        );
     }
 
     #[test]
     fn terminal_is_final_but_for_a_higher_attempt() {
         let mut task = task();
-        feed(&mut task, 0, TaskEvent::Failed, r#"{"progress":70,"error":"boom","seq":9}"#);
-        for kind in [TaskEvent::Progress, TaskEvent::Started, TaskEvent::Completed] {
-            assert_eq!(feed(&mut task, 1, kind, r#"{"seq":10}"#), Verdict::Dropped(Drop::Terminal));
+        feed(
+            &mut task,
+            0,
+            TaskEvent::Failed,
+            r#"{"progress":70,"error":"boom","seq":9}"#,
+        );
+        for kind in [
+            TaskEvent::Progress,
+            TaskEvent::Started,
+            TaskEvent::Completed,
+        ] {
+            assert_eq!(
+                feed(&mut task, 1, kind, r#"{"seq":10}"#),
+                Verdict::Dropped(Drop::Terminal)
+            );
         }
         let verdict = feed(&mut task, 2, TaskEvent::Started, r#"{"attempt":2,"seq":1}"#);
         assert_eq!(verdict, Verdict::Lifecycle(TaskEvent::Started));
-        assert_eq!((task.view.status, task.view.progress), (Status::Running, 0.0));
+        assert_eq!(
+            (task.view.status, task.view.progress),
+            (Status::Running, 0.0)
+        );
         assert!(task.view.error.is_none());
-        assert_eq!(feed(&mut task, 3, TaskEvent::Progress, r#"{"attempt":1}"#), Verdict::Dropped(Drop::OldAttempt));
+        assert_eq!(
+            feed(&mut task, 3, TaskEvent::Progress, r#"{"attempt":1}"#),
+            Verdict::Dropped(Drop::OldAttempt)
+        );
     }
 
     #[test]
     fn old_sequence_numbers_are_dropped() {
         let mut task = task();
-        feed(&mut task, 0, TaskEvent::Progress, r#"{"current":5,"total":10,"seq":5}"#);
-        assert_eq!(feed(&mut task, 1, TaskEvent::Progress, r#"{"current":9,"seq":5}"#), Verdict::Dropped(Drop::OldSeq));
-        feed(&mut task, 2, TaskEvent::Progress, r#"{"current":3,"seq":6}"#);
-        assert_eq!((task.view.current, task.view.progress, task.seq), (Some(3.0), 50.0, 6));
+        feed(
+            &mut task,
+            0,
+            TaskEvent::Progress,
+            r#"{"current":5,"total":10,"seq":5}"#,
+        );
+        assert_eq!(
+            feed(
+                &mut task,
+                1,
+                TaskEvent::Progress,
+                r#"{"current":9,"seq":5}"#
+            ),
+            Verdict::Dropped(Drop::OldSeq)
+        );
+        feed(
+            &mut task,
+            2,
+            TaskEvent::Progress,
+            r#"{"current":3,"seq":6}"#,
+        );
+        assert_eq!(
+            (task.view.current, task.view.progress, task.seq),
+            (Some(3.0), 50.0, 6)
+        );
     }
 
     #[test]
@@ -345,25 +506,46 @@ mod tests {
         request(&mut task, Control::Pause, now(1));
         feed(&mut task, 2, TaskEvent::Progress, r#"{"progress":5}"#);
         assert_eq!(task.view.requested, Some(Control::Pause));
-        assert_eq!(feed(&mut task, 3, TaskEvent::Paused, "{}"), Verdict::Lifecycle(TaskEvent::Paused));
+        assert_eq!(
+            feed(&mut task, 3, TaskEvent::Paused, "{}"),
+            Verdict::Lifecycle(TaskEvent::Paused)
+        );
         assert_eq!(task.view.requested, None);
-        assert_eq!(feed(&mut task, 4, TaskEvent::Started, "{}"), Verdict::Lifecycle(TaskEvent::Started));
+        assert_eq!(
+            feed(&mut task, 4, TaskEvent::Started, "{}"),
+            Verdict::Lifecycle(TaskEvent::Started)
+        );
     }
 
     #[test]
     fn a_status_in_progress_is_the_event_it_stands_for() {
         let mut task = task();
-        let verdict = feed(&mut task, 0, TaskEvent::Progress, r#"{"status":"completed"}"#);
+        let verdict = feed(
+            &mut task,
+            0,
+            TaskEvent::Progress,
+            r#"{"status":"completed"}"#,
+        );
         assert_eq!(verdict, Verdict::Lifecycle(TaskEvent::Completed));
     }
 
     #[test]
     fn a_delta_says_what_changed_and_null_what_went() {
         let mut task = task();
-        feed(&mut task, 0, TaskEvent::Progress, r#"{"progress":10,"message":"m","extra":[1]}"#);
+        feed(
+            &mut task,
+            0,
+            TaskEvent::Progress,
+            r#"{"progress":10,"message":"m","extra":[1]}"#,
+        );
         task.commit();
         let seen = task.version();
-        feed(&mut task, 1, TaskEvent::Progress, r#"{"progress":20,"message":null,"extra":null}"#);
+        feed(
+            &mut task,
+            1,
+            TaskEvent::Progress,
+            r#"{"progress":20,"message":null,"extra":null}"#,
+        );
         task.commit();
         let delta: serde_json::Value = serde_json::from_str(&task.delta(seen)).unwrap();
         let expected = serde_json::json!({"taskId":"t","seq":2,"progress":20,"message":null,"updatedAt":1_001_000,"extra":null});

@@ -284,7 +284,11 @@ impl Task {
             Some(extra) if same(&extra.value, &value) => return,
             Some(extra) => (extra.value, extra.version) = (value, version),
             None if value.is_none() => return,
-            None => self.view.extra.push(Extra { name, value, version }),
+            None => self.view.extra.push(Extra {
+                name,
+                value,
+                version,
+            }),
         }
         self.mark(TaskField::Extra);
     }
@@ -322,7 +326,9 @@ impl Task {
             self.set_rate(rounded);
         }
         if self.view.eta_source != Some(EtaSource::App) {
-            let remaining_ms = rate.zip(self.remaining()).map(|(rate, left)| (left / rate * 1000.0).round());
+            let remaining_ms = rate
+                .zip(self.remaining())
+                .map(|(rate, left)| (left / rate * 1000.0).round());
             self.set_estimate(remaining_ms, remaining_ms.map(|_| EtaSource::Rate));
         }
     }
@@ -369,13 +375,19 @@ impl Task {
 
     /// When the terminal task may be forgotten, or `None` while it is alive.
     pub fn forget_at(&self, ttl: Span) -> Option<Time> {
-        self.view.status.is_terminal().then(|| self.last_event + ttl)
+        self.view
+            .status
+            .is_terminal()
+            .then(|| self.last_event + ttl)
     }
 
     /// The whole state as JSON; with `snapshot`, marked as one.
     pub fn whole(&self, snapshot: bool) -> String {
         let mut out = self.begin();
-        TaskField::NAMED.into_iter().filter(|field| self.shown(*field)).for_each(|field| self.push(&mut out, field));
+        TaskField::NAMED
+            .into_iter()
+            .filter(|field| self.shown(*field))
+            .for_each(|field| self.push(&mut out, field));
         for extra in &self.view.extra {
             if let Some(value) = &extra.value {
                 push_member(&mut out, &extra.name, value.get());
@@ -396,7 +408,11 @@ impl Task {
             .filter(|field| self.versions[*field as usize] > seen)
             .for_each(|field| self.push(&mut out, field));
         for extra in self.view.extra.iter().filter(|extra| extra.version > seen) {
-            push_member(&mut out, &extra.name, extra.value.as_ref().map_or("null", |value| value.get()));
+            push_member(
+                &mut out,
+                &extra.name,
+                extra.value.as_ref().map_or("null", |value| value.get()),
+            );
         }
         out.push('}');
         out

@@ -27,7 +27,10 @@ impl Locale {
 
     /// Puts a phrase into this language.
     pub fn say<'a>(self, phrase: Phrase<'a>) -> Said<'a> {
-        Said { locale: self, phrase }
+        Said {
+            locale: self,
+            phrase,
+        }
     }
 }
 
@@ -45,7 +48,12 @@ pub enum Phrase<'a> {
     /// A token that does not prove an identity.
     Unauthorized(&'a str),
     /// Too many messages: the limit a minute, and seconds until the next may pass.
-    RateLimited { limit: u32, retry_after_s: u64 },
+    RateLimited {
+        /// The limit.
+        limit: u32,
+        /// The wait.
+        retry_after_s: u64,
+    },
     /// A configured limit was reached: which one.
     LimitExceeded(&'a str),
     /// Something that does not exist: what.
@@ -63,17 +71,37 @@ pub enum Phrase<'a> {
     /// The configured log level.
     LogLevel(&'a str),
     /// A client of the payload dialect arrived.
-    ClientConnected { client: &'a str, total: usize },
+    ClientConnected {
+        /// Its public name.
+        client: &'a str,
+        /// Clients now.
+        total: usize,
+    },
     /// A client of the payload dialect left.
-    ClientDisconnected { client: &'a str, total: usize },
+    ClientDisconnected {
+        /// Its public name.
+        client: &'a str,
+        /// Clients that remain.
+        total: usize,
+    },
     /// A client of the data dialect arrived.
     DataClientConnected,
     /// A client of the data dialect left.
     DataClientDisconnected,
     /// A client entered a room.
-    ClientJoined { client: &'a str, room: &'a str },
+    ClientJoined {
+        /// Its public name.
+        client: &'a str,
+        /// The room.
+        room: &'a str,
+    },
     /// A client left a room.
-    ClientLeft { client: &'a str, room: &'a str },
+    ClientLeft {
+        /// Its public name.
+        client: &'a str,
+        /// The room.
+        room: &'a str,
+    },
     /// A message went out to a room.
     Broadcast(&'a str),
     /// Shutting down: connections still to drain.
@@ -106,8 +134,14 @@ fn english(phrase: Phrase<'_>, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         InvalidMessage(reason) => write!(out, "invalid message: {reason}"),
         NotAllowed(what) => write!(out, "not allowed: {what}"),
         Unauthorized(reason) => write!(out, "unauthorized: {reason}"),
-        RateLimited { limit, retry_after_s } => {
-            write!(out, "too many messages: {limit} a minute are allowed; wait {retry_after_s} s")
+        RateLimited {
+            limit,
+            retry_after_s,
+        } => {
+            write!(
+                out,
+                "too many messages: {limit} a minute are allowed; wait {retry_after_s} s"
+            )
         }
         LimitExceeded(which) => write!(out, "limit exceeded: {which}"),
         NotFound(what) => write!(out, "not found: {what}"),
@@ -117,7 +151,9 @@ fn english(phrase: Phrase<'_>, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         IngestStarted(path) => write!(out, "Ingest socket open: {path}"),
         Environment(name) => write!(out, "Environment: {name}"),
         LogLevel(name) => write!(out, "Log level: {name}"),
-        ClientConnected { client, total } => write!(out, "client connected: {client} (connections: {total})"),
+        ClientConnected { client, total } => {
+            write!(out, "client connected: {client} (connections: {total})")
+        }
         ClientDisconnected { client, total } => {
             write!(out, "client disconnected: {client} (connections: {total})")
         }
@@ -139,8 +175,14 @@ fn chinese(phrase: Phrase<'_>, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         InvalidMessage(reason) => write!(out, "无效的消息: {reason}"),
         NotAllowed(what) => write!(out, "不允许: {what}"),
         Unauthorized(reason) => write!(out, "未授权: {reason}"),
-        RateLimited { limit, retry_after_s } => {
-            write!(out, "消息过于频繁: 每分钟最多 {limit} 条; 请在 {retry_after_s} 秒后重试")
+        RateLimited {
+            limit,
+            retry_after_s,
+        } => {
+            write!(
+                out,
+                "消息过于频繁: 每分钟最多 {limit} 条; 请在 {retry_after_s} 秒后重试"
+            )
         }
         LimitExceeded(which) => write!(out, "超出限制: {which}"),
         NotFound(what) => write!(out, "未找到: {what}"),
@@ -151,7 +193,9 @@ fn chinese(phrase: Phrase<'_>, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         Environment(name) => write!(out, "Environment: {name}"),
         LogLevel(name) => write!(out, "Log level: {name}"),
         ClientConnected { client, total } => write!(out, "客户端连接: {client} (总连接: {total})"),
-        ClientDisconnected { client, total } => write!(out, "客户端断开: {client} (总连接: {total})"),
+        ClientDisconnected { client, total } => {
+            write!(out, "客户端断开: {client} (总连接: {total})")
+        }
         DataClientConnected => out.write_str("WebSocket 客户端连接"),
         DataClientDisconnected => out.write_str("WebSocket 客户端断开"),
         ClientJoined { client, room } => write!(out, "客户端 {client} 加入房间 {room}"),
@@ -170,16 +214,43 @@ mod tests {
     fn chinese_lines_are_the_seeds_lines() {
         let say = |phrase| Locale::Chinese.say(phrase).to_string();
         assert_eq!(say(Phrase::UnknownType("ping")), "未知消息类型: ping");
-        assert_eq!(say(Phrase::WebSocketStarted("3001")), "WebSocket服务器已在端口 3001 启动");
-        assert_eq!(say(Phrase::WebSocketListening("ws://localhost:3001")), "WebSocket 服务器启动: ws://localhost:3001");
-        assert_eq!(say(Phrase::HttpStarted("http://localhost:3000")), "🚀 HTTP server started on http://localhost:3000");
-        assert_eq!(say(Phrase::ClientConnected { client: "client_abc123", total: 1 }), "客户端连接: client_abc123 (总连接: 1)");
-        assert_eq!(say(Phrase::ClientDisconnected { client: "client_abc123", total: 0 }), "客户端断开: client_abc123 (总连接: 0)");
         assert_eq!(
-            say(Phrase::ClientJoined { client: "client_abc123", room: "task:task-456" }),
+            say(Phrase::WebSocketStarted("3001")),
+            "WebSocket服务器已在端口 3001 启动"
+        );
+        assert_eq!(
+            say(Phrase::WebSocketListening("ws://localhost:3001")),
+            "WebSocket 服务器启动: ws://localhost:3001"
+        );
+        assert_eq!(
+            say(Phrase::HttpStarted("http://localhost:3000")),
+            "🚀 HTTP server started on http://localhost:3000"
+        );
+        assert_eq!(
+            say(Phrase::ClientConnected {
+                client: "client_abc123",
+                total: 1
+            }),
+            "客户端连接: client_abc123 (总连接: 1)"
+        );
+        assert_eq!(
+            say(Phrase::ClientDisconnected {
+                client: "client_abc123",
+                total: 0
+            }),
+            "客户端断开: client_abc123 (总连接: 0)"
+        );
+        assert_eq!(
+            say(Phrase::ClientJoined {
+                client: "client_abc123",
+                room: "task:task-456"
+            }),
             "客户端 client_abc123 加入房间 task:task-456"
         );
-        assert_eq!(say(Phrase::Broadcast("task:task-456")), "广播消息到房间 task:task-456");
+        assert_eq!(
+            say(Phrase::Broadcast("task:task-456")),
+            "广播消息到房间 task:task-456"
+        );
         assert_eq!(say(Phrase::DataClientConnected), "WebSocket 客户端连接");
         assert_eq!(say(Phrase::DataClientDisconnected), "WebSocket 客户端断开");
     }

@@ -2,4 +2,6 @@
 
 pub mod http;
 pub mod input;
+pub mod locale;
+pub mod message;
 pub mod websocket;

@@ -16,7 +16,7 @@ use crate::wire::input::Input;
 const FIRST_BODY_BYTES: usize = 16 * 1024;
 
 /// What one request head may take.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Request line and header section together, and each trailer section; at most 65,535.
     pub max_head_bytes: usize,

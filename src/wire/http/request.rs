@@ -141,7 +141,7 @@ impl Head {
     }
 
     /// All fields as name and value, in order.
-    pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
         self.fields
             .iter()
             .map(|field| (self.part(field.name), self.part(field.value)))

@@ -41,12 +41,19 @@ impl<'a> CloudEvent<'a> {
     /// What the event reports.
     pub fn report(&self) -> Result<Report, Malformed> {
         if self.specversion != "1.0" {
-            return Err(Malformed::field("specversion", format!("`{}` is not supported; expected `1.0`", self.specversion)));
+            return Err(Malformed::field(
+                "specversion",
+                format!("`{}` is not supported; expected `1.0`", self.specversion),
+            ));
         }
         let kind = self.kind.rsplit('.').next().unwrap_or(&self.kind);
         let body = self.body()?;
         let message = Incoming {
-            kind: Cow::Borrowed(if self.room.is_some() { &self.kind } else { kind }),
+            kind: Cow::Borrowed(if self.room.is_some() {
+                &self.kind
+            } else {
+                kind
+            }),
             id: None,
             seq: None,
             room: self.room.as_deref().map(Cow::Borrowed),
@@ -61,13 +68,18 @@ impl<'a> CloudEvent<'a> {
     /// The payload, with the subject as its `taskId` when it has none.
     fn body(&self) -> Result<Cow<'a, str>, Malformed> {
         let data = self.data.map_or("{}", RawValue::get);
-        let Some(subject) = &self.subject else { return Ok(Cow::Borrowed(data)) };
-        let mut fields: serde_json::Map<String, serde_json::Value> = parse(data).map_err(|fault| fault.under("data"))?;
+        let Some(subject) = &self.subject else {
+            return Ok(Cow::Borrowed(data));
+        };
+        let mut fields: serde_json::Map<String, serde_json::Value> =
+            parse(data).map_err(|fault| fault.under("data"))?;
         if fields.contains_key("taskId") {
             return Ok(Cow::Borrowed(data));
         }
         fields.insert("taskId".to_owned(), subject.clone().into());
-        serde_json::to_string(&fields).map(Cow::Owned).map_err(|error| Malformed::Json(error.to_string()))
+        serde_json::to_string(&fields)
+            .map(Cow::Owned)
+            .map_err(|error| Malformed::Json(error.to_string()))
     }
 }
 
@@ -81,13 +93,22 @@ mod tests {
         let text = r#"{"specversion":"1.0","type":"com.acme.task_progress","source":"/w","id":"9","subject":"t","data":{"progress":4}}"#;
         let report = CloudEvent::parse(text).unwrap().report().unwrap();
         assert_eq!(report.id.as_deref(), Some("/w 9"));
-        let Event::Task { task_id, kind, .. } = report.event else { panic!("no task event") };
+        let Event::Task { task_id, kind, .. } = report.event else {
+            panic!("no task event")
+        };
         assert_eq!((&*task_id, kind), ("t", TaskEvent::Progress));
     }
 
     #[test]
     fn a_wrong_version_is_named() {
         let text = r#"{"specversion":"0.3","type":"task_progress","source":"/w","id":"9","data":{"taskId":"t"}}"#;
-        assert!(CloudEvent::parse(text).unwrap().report().unwrap_err().to_string().starts_with("specversion"));
+        assert!(
+            CloudEvent::parse(text)
+                .unwrap()
+                .report()
+                .unwrap_err()
+                .to_string()
+                .starts_with("specversion")
+        );
     }
 }

@@ -176,7 +176,10 @@ pub struct Batch;
 
 impl Batch {
     /// One `batch` envelope around `messages`, each encoded already in `encoding`.
-    pub fn encode<'a>(encoding: Encoding, messages: impl ExactSizeIterator<Item = &'a [u8]>) -> Vec<u8> {
+    pub fn encode<'a>(
+        encoding: Encoding,
+        messages: impl ExactSizeIterator<Item = &'a [u8]>,
+    ) -> Vec<u8> {
         match encoding {
             Encoding::Json => Self::json(messages),
             Encoding::MessagePack => Self::message_pack(messages),
@@ -229,7 +232,8 @@ fn in_encoding(json: String, encoding: Encoding) -> Vec<u8> {
     match encoding {
         Encoding::Json => json.into_bytes(),
         Encoding::MessagePack => {
-            let value: serde_json::Value = serde_json::from_str(&json).unwrap_or(serde_json::Value::Null);
+            let value: serde_json::Value =
+                serde_json::from_str(&json).unwrap_or(serde_json::Value::Null);
             rmp_serde::to_vec_named(&value).unwrap_or_default()
         }
     }
@@ -246,7 +250,10 @@ mod tests {
             timestamp: 7,
             id: None,
             reply_to: Some("\"q1\""),
-            place: Some(Place { room: "task:t", offset: 3 }),
+            place: Some(Place {
+                room: "task:t",
+                offset: 3,
+            }),
         }
     }
 
@@ -261,16 +268,26 @@ mod tests {
 
     #[test]
     fn the_data_dialect_carries_type_and_data_only() {
-        let variant = Variant { dialect: Dialect::Data, encoding: Encoding::Json };
+        let variant = Variant {
+            dialect: Dialect::Data,
+            encoding: Encoding::Json,
+        };
         let text = String::from_utf8(sample().encode(variant)).unwrap();
         assert_eq!(text, r#"{"type":"task_progress","data":{"taskId":"t"}}"#);
     }
 
     #[test]
     fn the_data_dialect_error_is_the_seeds_error() {
-        let variant = Variant { dialect: Dialect::Data, encoding: Encoding::Json };
-        let error =
-            ErrorMessage { code: ErrorCode::UnknownType, message: "未知消息类型: ping", reply_to: None, timestamp: 0 };
+        let variant = Variant {
+            dialect: Dialect::Data,
+            encoding: Encoding::Json,
+        };
+        let error = ErrorMessage {
+            code: ErrorCode::UnknownType,
+            message: "未知消息类型: ping",
+            reply_to: None,
+            timestamp: 0,
+        };
         assert_eq!(
             String::from_utf8(error.encode(variant)).unwrap(),
             r#"{"type":"error","message":"未知消息类型: ping"}"#
@@ -279,18 +296,29 @@ mod tests {
 
     #[test]
     fn message_pack_says_the_same_as_json() {
-        let packed = Variant { dialect: Dialect::Payload, encoding: Encoding::MessagePack };
+        let packed = Variant {
+            dialect: Dialect::Payload,
+            encoding: Encoding::MessagePack,
+        };
         let from_pack: serde_json::Value = rmp_serde::from_slice(&sample().encode(packed)).unwrap();
-        let from_json: serde_json::Value = serde_json::from_slice(&sample().encode(Variant::default())).unwrap();
+        let from_json: serde_json::Value =
+            serde_json::from_slice(&sample().encode(Variant::default())).unwrap();
         assert_eq!(from_pack, from_json);
     }
 
     #[test]
     fn a_batch_holds_its_messages_in_order_in_both_encodings() {
         for encoding in [Encoding::Json, Encoding::MessagePack] {
-            let variant = Variant { dialect: Dialect::Payload, encoding };
+            let variant = Variant {
+                dialect: Dialect::Payload,
+                encoding,
+            };
             let first = sample().encode(variant);
-            let second = Envelope { kind: "task_completed", ..sample() }.encode(variant);
+            let second = Envelope {
+                kind: "task_completed",
+                ..sample()
+            }
+            .encode(variant);
             let batch = Batch::encode(encoding, [first.as_slice(), second.as_slice()].into_iter());
             let value: serde_json::Value = match encoding {
                 Encoding::Json => serde_json::from_slice(&batch).unwrap(),

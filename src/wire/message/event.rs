@@ -67,7 +67,14 @@ pub enum TaskEvent {
 }
 
 impl TaskEvent {
-    const ALL: [Self; 6] = [Self::Started, Self::Progress, Self::Completed, Self::Failed, Self::Paused, Self::Cancelled];
+    const ALL: [Self; 6] = [
+        Self::Started,
+        Self::Progress,
+        Self::Completed,
+        Self::Failed,
+        Self::Paused,
+        Self::Cancelled,
+    ];
 
     /// The message type.
     pub fn as_str(self) -> &'static str {
@@ -83,7 +90,9 @@ impl TaskEvent {
 
     /// The event that the last part of `POST /api/tasks/{id}/…` names.
     pub fn from_verb(verb: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|event| event.as_str().strip_prefix("task_") == Some(verb))
+        Self::ALL
+            .into_iter()
+            .find(|event| event.as_str().strip_prefix("task_") == Some(verb))
     }
 
     fn from_type(kind: &str) -> Option<Self> {
@@ -110,7 +119,9 @@ impl ItemKind {
     }
 
     fn from_type(kind: &str) -> Option<Self> {
-        [Self::Generated, Self::Failed].into_iter().find(|item| item.as_str() == kind)
+        [Self::Generated, Self::Failed]
+            .into_iter()
+            .find(|item| item.as_str() == kind)
     }
 }
 
@@ -147,16 +158,33 @@ impl Report {
     pub fn for_task(task_id: &str, kind: TaskEvent, body: &str) -> Result<Self, Malformed> {
         let body = if body.trim().is_empty() { "{}" } else { body };
         let mut patch: TaskPatch = parse(body)?;
-        if patch.task_id.as_deref().is_some_and(|named| named != task_id) {
-            return Err(Malformed::field("taskId", format!("differs from the task in the path, `{task_id}`")));
+        if patch
+            .task_id
+            .as_deref()
+            .is_some_and(|named| named != task_id)
+        {
+            return Err(Malformed::field(
+                "taskId",
+                format!("differs from the task in the path, `{task_id}`"),
+            ));
         }
         let id = patch.id.take();
-        Ok(Self { event: Event::Task { task_id: check_name("taskId", task_id)?, kind, patch: Box::new(patch) }, id })
+        Ok(Self {
+            event: Event::Task {
+                task_id: check_name("taskId", task_id)?,
+                kind,
+                patch: Box::new(patch),
+            },
+            id,
+        })
     }
 
     /// Reads a message whose envelope is understood already.
     pub fn from_message(message: &Incoming<'_>) -> Result<Self, Malformed> {
-        let id = message.id.map(|id| parse::<EventId>(id).map(|id| id.0)).transpose();
+        let id = message
+            .id
+            .map(|id| parse::<EventId>(id).map(|id| id.0))
+            .transpose();
         let id = id.map_err(|fault| fault.under("id"))?;
         let event = if let Some(kind) = TaskEvent::from_type(&message.kind) {
             task_event(kind, message)?
@@ -171,47 +199,93 @@ impl Report {
 
 fn task_event(kind: TaskEvent, message: &Incoming<'_>) -> Result<Event, Malformed> {
     let mut patch: TaskPatch = message.fields()?;
-    let prefix = if message.nested { "payload.taskId" } else { "taskId" };
-    let task_id = patch.task_id.take().ok_or_else(|| Malformed::field(prefix, "missing; expected the task's id, a string"))?;
+    let prefix = if message.nested {
+        "payload.taskId"
+    } else {
+        "taskId"
+    };
+    let task_id = patch
+        .task_id
+        .take()
+        .ok_or_else(|| Malformed::field(prefix, "missing; expected the task's id, a string"))?;
     if patch.seq.is_none() {
         patch.seq = message.seq;
     }
     if !message.nested {
-        patch.extra.retain(|(name, _)| &**name != "room" && &**name != "data" && &**name != "payload");
+        patch
+            .extra
+            .retain(|(name, _)| &**name != "room" && &**name != "data" && &**name != "payload");
     }
     // Beside `type` an `id` names the event; inside a payload it is the application's own.
     if let Some(own) = patch.id.take().filter(|_| message.nested) {
-        let raw = serde_json::value::to_raw_value(&*own).map_err(|error| Malformed::Json(error.to_string()))?;
-        patch.extra.push(("id".into(), super::field::Field::Set(raw)));
+        let raw = serde_json::value::to_raw_value(&*own)
+            .map_err(|error| Malformed::Json(error.to_string()))?;
+        patch
+            .extra
+            .push(("id".into(), super::field::Field::Set(raw)));
     }
-    Ok(Event::Task { task_id: check_name(prefix, &task_id)?, kind, patch: Box::new(patch) })
+    Ok(Event::Task {
+        task_id: check_name(prefix, &task_id)?,
+        kind,
+        patch: Box::new(patch),
+    })
 }
 
 fn item_event(kind: ItemKind, message: &Incoming<'_>) -> Result<Event, Malformed> {
     let fields: ItemFields = message.fields()?;
-    let prefix = if message.nested { "payload.taskId" } else { "taskId" };
-    let task_id = fields.task_id.ok_or_else(|| Malformed::field(prefix, "missing; expected the task's id, a string"))?;
+    let prefix = if message.nested {
+        "payload.taskId"
+    } else {
+        "taskId"
+    };
+    let task_id = fields
+        .task_id
+        .ok_or_else(|| Malformed::field(prefix, "missing; expected the task's id, a string"))?;
     let payload = raw(message.body)?;
-    Ok(Event::Item { task_id: check_name(prefix, &task_id)?, kind, payload })
+    Ok(Event::Item {
+        task_id: check_name(prefix, &task_id)?,
+        kind,
+        payload,
+    })
 }
 
 fn room_event(message: &Incoming<'_>) -> Result<Event, Malformed> {
     let Some(room) = message.room.as_deref() else {
         let reason = match &*message.kind {
             "room_broadcast" => "missing; expected the room's name, a string".to_owned(),
-            kind => format!("unknown type `{kind}` without a room; expected a task_ or document_ type, or a `room`"),
+            kind => format!(
+                "unknown type `{kind}` without a room; expected a task_ or document_ type, or a `room`"
+            ),
         };
-        return Err(Malformed::field(if message.kind == "room_broadcast" { "room" } else { "type" }, reason));
+        return Err(Malformed::field(
+            if message.kind == "room_broadcast" {
+                "room"
+            } else {
+                "type"
+            },
+            reason,
+        ));
     };
     check_application_type(&message.kind)?;
-    let payload = if message.nested { raw(message.body)? } else { raw("{}")? };
-    Ok(Event::Room { room: check_name("room", room)?, kind: message.kind.as_ref().into(), payload })
+    let payload = if message.nested {
+        raw(message.body)?
+    } else {
+        raw("{}")?
+    };
+    Ok(Event::Room {
+        room: check_name("room", room)?,
+        kind: message.kind.as_ref().into(),
+        payload,
+    })
 }
 
 /// Refuses types that belong to the server, and types without a name.
 pub fn check_application_type(kind: &str) -> Result<(), Malformed> {
     if is_reserved(kind) {
-        return Err(Malformed::field("type", format!("`{kind}` is reserved for the server; choose another name")));
+        return Err(Malformed::field(
+            "type",
+            format!("`{kind}` is reserved for the server; choose another name"),
+        ));
     }
     check_name("type", kind).map(drop)
 }
@@ -245,7 +319,14 @@ mod tests {
         ] {
             let report = Report::parse(text).unwrap();
             assert_eq!(report.id.as_deref(), Some("e1"));
-            let Event::Task { task_id, kind, patch } = report.event else { panic!("no task event") };
+            let Event::Task {
+                task_id,
+                kind,
+                patch,
+            } = report.event
+            else {
+                panic!("no task event")
+            };
             assert_eq!((&*task_id, kind), ("t", TaskEvent::Progress));
             assert_eq!(patch.progress.value(), Some(&5.0));
             assert!(patch.extra.is_empty(), "{:?}", patch.extra);
@@ -254,16 +335,26 @@ mod tests {
 
     #[test]
     fn an_items_own_id_is_not_the_events() {
-        let report = Report::parse(r#"{"type":"document_generated","payload":{"taskId":"t","id":"doc-1"}}"#).unwrap();
+        let report =
+            Report::parse(r#"{"type":"document_generated","payload":{"taskId":"t","id":"doc-1"}}"#)
+                .unwrap();
         assert_eq!(report.id, None);
-        let Event::Item { payload, .. } = report.event else { panic!("no item") };
+        let Event::Item { payload, .. } = report.event else {
+            panic!("no item")
+        };
         assert_eq!(payload.get(), r#"{"taskId":"t","id":"doc-1"}"#);
     }
 
     #[test]
     fn the_path_names_the_task() {
         let report = Report::for_task("t", TaskEvent::Completed, "").unwrap();
-        assert!(matches!(report.event, Event::Task { kind: TaskEvent::Completed, .. }));
+        assert!(matches!(
+            report.event,
+            Event::Task {
+                kind: TaskEvent::Completed,
+                ..
+            }
+        ));
         let report = Report::for_task("t", TaskEvent::Progress, r#"{"id":7,"seq":3}"#).unwrap();
         assert_eq!(report.id.as_deref(), Some("7"));
         assert!(Report::for_task("t", TaskEvent::Progress, r#"{"taskId":"u"}"#).is_err());
@@ -272,7 +363,10 @@ mod tests {
 
     #[test]
     fn refusals_say_what_would_be_right() {
-        assert!(fault(r#"{"type":"task_progress","payload":{}}"#).starts_with("payload.taskId: missing"));
+        assert!(
+            fault(r#"{"type":"task_progress","payload":{}}"#)
+                .starts_with("payload.taskId: missing")
+        );
         assert!(fault(r#"{"type":"connected","room":"a","payload":{}}"#).contains("reserved"));
         assert!(fault(r#"{"type":"video.done"}"#).contains("without a room"));
         assert!(fault(r#"{"type":"room_broadcast","payload":{}}"#).starts_with("room: missing"));

@@ -43,16 +43,29 @@ pub enum Malformed {
 impl Malformed {
     /// A complaint about one field.
     pub fn field(field: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self::Field { field: field.into(), reason: reason.into() }
+        Self::Field {
+            field: field.into(),
+            reason: reason.into(),
+        }
     }
 
     /// The same complaint about a field that stands deeper, under `prefix`.
     pub fn under(self, prefix: &str) -> Self {
         match self {
-            Self::Json(reason) => Self::Field { field: prefix.to_owned(), reason },
+            Self::Json(reason) => Self::Field {
+                field: prefix.to_owned(),
+                reason,
+            },
             Self::Field { field, reason } => {
-                let dot = if field.starts_with('[') || field.is_empty() { "" } else { "." };
-                Self::Field { field: format!("{prefix}{dot}{field}"), reason }
+                let dot = if field.starts_with('[') || field.is_empty() {
+                    ""
+                } else {
+                    "."
+                };
+                Self::Field {
+                    field: format!("{prefix}{dot}{field}"),
+                    reason,
+                }
             }
         }
     }
@@ -79,24 +92,49 @@ impl<'a> Incoming<'a> {
     pub fn parse(text: &'a str) -> Result<Self, Malformed> {
         if !text.trim_start().starts_with('{') {
             return match serde_json::from_str::<&RawValue>(text) {
-                Ok(_) => Err(Malformed::field("message", "expected a JSON object with a \"type\"")),
+                Ok(_) => Err(Malformed::field(
+                    "message",
+                    "expected a JSON object with a \"type\"",
+                )),
                 Err(error) => Err(Malformed::Json(error.to_string())),
             };
         }
         let raw: RawMessage<'a> = parse(text)?;
-        let kind = raw.kind.ok_or_else(|| Malformed::field("type", "missing; expected the message type, a string"))?;
+        let kind = raw.kind.ok_or_else(|| {
+            Malformed::field("type", "missing; expected the message type, a string")
+        })?;
         let kind = string_of(kind, "type")?;
         let id = raw.id.map(RawValue::get).map(check_id).transpose()?;
-        let room = raw.room.filter(|room| room.get() != "null").map(|room| string_of(room, "room")).transpose()?;
-        let seq = raw.seq.map(|seq| parse(seq.get()).map_err(|fault| fault.under("seq"))).transpose()?;
+        let room = raw
+            .room
+            .filter(|room| room.get() != "null")
+            .map(|room| string_of(room, "room"))
+            .transpose()?;
+        let seq = raw
+            .seq
+            .map(|seq| parse(seq.get()).map_err(|fault| fault.under("seq")))
+            .transpose()?;
         let nested = raw.payload.or(raw.data).filter(|body| body.get() != "null");
         let body = nested.map_or(text, RawValue::get);
-        Ok(Self { kind, id, seq, room, body, nested: nested.is_some() })
+        Ok(Self {
+            kind,
+            id,
+            seq,
+            room,
+            body,
+            nested: nested.is_some(),
+        })
     }
 
     /// Reads the fields as `T`.
     pub fn fields<T: Deserialize<'a>>(&self) -> Result<T, Malformed> {
-        parse(self.body).map_err(|fault| if self.nested { fault.under("payload") } else { fault })
+        parse(self.body).map_err(|fault| {
+            if self.nested {
+                fault.under("payload")
+            } else {
+                fault
+            }
+        })
     }
 }
 
@@ -116,32 +154,49 @@ fn explain<'a, T: Deserialize<'a>>(text: &'a str, error: &serde_json::Error) -> 
         Err(located) => {
             let path = located.path().to_string();
             let field = if path == "." { String::new() } else { path };
-            Malformed::Field { field, reason: without_place(&located.inner().to_string()) }
+            Malformed::Field {
+                field,
+                reason: without_place(&located.inner().to_string()),
+            }
         }
     }
 }
 
 /// serde's reason without the line and column, which mean nothing inside a message.
 fn without_place(reason: &str) -> String {
-    reason.split(" at line ").next().unwrap_or(reason).to_owned()
+    reason
+        .split(" at line ")
+        .next()
+        .unwrap_or(reason)
+        .to_owned()
 }
 
 fn string_of<'a>(raw: &'a RawValue, field: &str) -> Result<Cow<'a, str>, Malformed> {
     let text = raw.get();
-    match text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+    match text
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'))
+    {
         Some(plain) if !plain.contains('\\') => Ok(Cow::Borrowed(plain)),
         Some(_) => parse::<String>(text).map(Cow::Owned),
-        None => Err(Malformed::field(field, format!("{} is not a string", shortened(text)))),
+        None => Err(Malformed::field(
+            field,
+            format!("{} is not a string", shortened(text)),
+        )),
     }
 }
 
 /// Ids come back in answers, so they must be short and simple.
 fn check_id(id: &str) -> Result<&str, Malformed> {
-    let simple = id.starts_with('"') || id.starts_with(|first: char| first == '-' || first.is_ascii_digit());
+    let simple =
+        id.starts_with('"') || id.starts_with(|first: char| first == '-' || first.is_ascii_digit());
     if simple && id.len() <= 256 {
         return Ok(id);
     }
-    Err(Malformed::field("id", "expected a string or a number of at most 256 bytes"))
+    Err(Malformed::field(
+        "id",
+        "expected a string or a number of at most 256 bytes",
+    ))
 }
 
 fn shortened(text: &str) -> Cow<'_, str> {
@@ -178,22 +233,37 @@ mod tests {
     #[test]
     fn errors_name_the_field_at_fault() {
         let fault = |text: &str| {
-            Incoming::parse(text).and_then(|message| message.fields::<Subscribe>()).unwrap_err().to_string()
+            Incoming::parse(text)
+                .and_then(|message| message.fields::<Subscribe>())
+                .unwrap_err()
+                .to_string()
         };
         assert_eq!(
             fault(r#"{"type":"subscribe","payload":{"taskIds":["a",5]}}"#),
             "payload.taskIds[1]: invalid type: integer `5`, expected a string"
         );
         assert_eq!(fault(r#"{"type":5}"#), "type: 5 is not a string");
-        assert_eq!(fault(r#"{"a":1}"#), "type: missing; expected the message type, a string");
-        assert_eq!(fault(r#"{"type":"x","id":{}}"#), "id: expected a string or a number of at most 256 bytes");
-        assert_eq!(fault(r#"["ping"]"#), "message: expected a JSON object with a \"type\"");
+        assert_eq!(
+            fault(r#"{"a":1}"#),
+            "type: missing; expected the message type, a string"
+        );
+        assert_eq!(
+            fault(r#"{"type":"x","id":{}}"#),
+            "id: expected a string or a number of at most 256 bytes"
+        );
+        assert_eq!(
+            fault(r#"["ping"]"#),
+            "message: expected a JSON object with a \"type\""
+        );
         assert!(matches!(Incoming::parse("{"), Err(Malformed::Json(_))));
         assert!(matches!(Incoming::parse("hello"), Err(Malformed::Json(_))));
     }
 
     #[test]
     fn escaped_types_are_read_as_meant() {
-        assert_eq!(Incoming::parse(r#"{"type":"\u0070ing"}"#).unwrap().kind, "ping");
+        assert_eq!(
+            Incoming::parse(r#"{"type":"\u0070ing"}"#).unwrap().kind,
+            "ping"
+        );
     }
 }

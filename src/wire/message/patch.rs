@@ -42,9 +42,16 @@ impl Status {
 
     /// The status that a word stands for.
     pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Pending, Self::Running, Self::Paused, Self::Completed, Self::Failed, Self::Cancelled]
-            .into_iter()
-            .find(|status| status.as_str() == word)
+        [
+            Self::Pending,
+            Self::Running,
+            Self::Paused,
+            Self::Completed,
+            Self::Failed,
+            Self::Cancelled,
+        ]
+        .into_iter()
+        .find(|status| status.as_str() == word)
     }
 
     /// Whether the task has ended (contract section 5.3).
@@ -118,7 +125,11 @@ pub struct TaskPatch {
 }
 
 impl TaskPatch {
-    fn take_field<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
+    fn take_field<'de, A: MapAccess<'de>>(
+        &mut self,
+        key: &str,
+        map: &mut A,
+    ) -> Result<(), A::Error> {
         match key {
             "taskId" => self.task_id = Some(map.next_value()?),
             "id" => self.id = map.next_value::<Option<EventId>>()?.map(|id| id.0),
@@ -137,7 +148,8 @@ impl TaskPatch {
             "startedAt" => self.started_at = map.next_value()?,
             "parentId" => self.parent_id = map.next_value()?,
             "meta" => self.meta = map.next_value()?,
-            "updatedAt" | "etaSource" | "stalled" | "requested" | "snapshot" | "type" | "timestamp" => {
+            "updatedAt" | "etaSource" | "stalled" | "requested" | "snapshot" | "type"
+            | "timestamp" => {
                 map.next_value::<de::IgnoredAny>()?;
             }
             unnamed => self.extra.push((unnamed.into(), map.next_value()?)),
@@ -241,7 +253,11 @@ struct Percent(f64);
 impl TryFrom<f64> for Percent {
     type Error = String;
     fn try_from(value: f64) -> Result<Self, String> {
-        if (0.0..=100.0).contains(&value) { Ok(Self(value)) } else { Err(format!("{value} is out of range; expected 0 to 100")) }
+        if (0.0..=100.0).contains(&value) {
+            Ok(Self(value))
+        } else {
+            Err(format!("{value} is out of range; expected 0 to 100"))
+        }
     }
 }
 
@@ -252,7 +268,11 @@ struct Amount(f64);
 impl TryFrom<f64> for Amount {
     type Error = String;
     fn try_from(value: f64) -> Result<Self, String> {
-        if value >= 0.0 { Ok(Self(value)) } else { Err(format!("{value} is negative; expected 0 or more")) }
+        if value >= 0.0 {
+            Ok(Self(value))
+        } else {
+            Err(format!("{value} is negative; expected 0 or more"))
+        }
     }
 }
 
@@ -281,9 +301,21 @@ mod tests {
     #[test]
     fn wrong_values_name_their_field() {
         let fault = |text| parse::<TaskPatch>(text).unwrap_err().to_string();
-        assert_eq!(fault(r#"{"progress":101}"#), "progress: 101 is out of range; expected 0 to 100");
-        assert_eq!(fault(r#"{"current":-1}"#), "current: -1 is negative; expected 0 or more");
-        assert_eq!(fault(r#"{"stage":5}"#), "stage: invalid type: integer `5`, expected a string");
-        assert!(fault(r#"{"status":"done"}"#).starts_with("status: unknown variant `done`, expected one of"));
+        assert_eq!(
+            fault(r#"{"progress":101}"#),
+            "progress: 101 is out of range; expected 0 to 100"
+        );
+        assert_eq!(
+            fault(r#"{"current":-1}"#),
+            "current: -1 is negative; expected 0 or more"
+        );
+        assert_eq!(
+            fault(r#"{"stage":5}"#),
+            "stage: invalid type: integer `5`, expected a string"
+        );
+        assert!(
+            fault(r#"{"status":"done"}"#)
+                .starts_with("status: unknown variant `done`, expected one of")
+        );
     }
 }

@@ -1,0 +1,183 @@
+//! What a peer is owed: shared chunks in order, and for batching clients the messages that wait to become one.
+
+use crate::base::chunk_queue::{ChunkPool, ChunkQueue};
+use crate::wire::message::{Batch, Encoding};
+use crate::wire::websocket::{EncodedFrame, MessageKind, encode};
+use bytes::Bytes;
+
+/// Unsent bytes and how they are put together.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    queue: ChunkQueue,
+    batch: Option<Box<Held>>,
+}
+
+/// The messages of this turn for a client that asked for batches.
+#[derive(Debug)]
+struct Held {
+    encoding: Encoding,
+    messages: Vec<EncodedFrame>,
+    bytes: usize,
+}
+
+/// The outbox is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refused;
+
+impl Outbox {
+    /// From now on several messages become one `batch` (contract section 4).
+    pub fn enable_batches(&mut self, encoding: Encoding) {
+        self.batch.get_or_insert_with(|| {
+            Box::new(Held {
+                encoding,
+                messages: Vec::new(),
+                bytes: 0,
+            })
+        });
+    }
+
+    /// Queues a message, unless more than `max_bytes` (0: no limit) would then be unsent.
+    pub fn push_message(
+        &mut self,
+        pool: &mut ChunkPool,
+        frame: &EncodedFrame,
+        max_bytes: usize,
+    ) -> Result<(), Refused> {
+        let size = frame.bytes().len();
+        if max_bytes > 0 && self.len_bytes() + size > max_bytes {
+            return Err(Refused);
+        }
+        match &mut self.batch {
+            Some(held) => {
+                held.bytes += size;
+                held.messages.push(frame.clone());
+            }
+            None => self.queue.push(pool, frame.bytes().clone()),
+        }
+        Ok(())
+    }
+
+    /// Queues bytes behind all messages.
+    pub fn push(&mut self, pool: &mut ChunkPool, bytes: Bytes) {
+        self.seal(pool, usize::MAX);
+        self.queue.push(pool, bytes);
+    }
+
+    /// Ends the batch: its messages become frames of at most `batch_size` messages (0: no limit).
+    pub fn seal(&mut self, pool: &mut ChunkPool, batch_size: usize) {
+        let Some(held) = &mut self.batch else { return };
+        let size = if batch_size == 0 {
+            usize::MAX
+        } else {
+            batch_size
+        };
+        for messages in held.messages.chunks(size) {
+            self.queue.push(pool, in_one_frame(held.encoding, messages));
+        }
+        held.messages = Vec::new();
+        held.bytes = 0;
+    }
+
+    /// How many bytes are unsent.
+    pub fn len_bytes(&self) -> usize {
+        self.queue.len_bytes() as usize + self.batch.as_ref().map_or(0, |held| held.bytes)
+    }
+
+    /// How many chunks are unsent.
+    pub fn len_chunks(&self) -> usize {
+        self.queue.len_chunks() as usize + self.batch.as_ref().map_or(0, |held| held.messages.len())
+    }
+
+    /// Whether everything is sent.
+    pub fn is_empty(&self) -> bool {
+        self.len_chunks() == 0
+    }
+
+    /// The unsent bytes, in order.
+    pub fn iter<'pool>(
+        &self,
+        pool: &'pool ChunkPool,
+    ) -> impl Iterator<Item = &'pool [u8]> + use<'pool> {
+        self.queue.iter(pool)
+    }
+
+    /// Takes note that the first `sent_bytes` have been sent.
+    pub fn handle_sent(&mut self, pool: &mut ChunkPool, sent_bytes: usize) {
+        self.queue.advance(pool, sent_bytes);
+    }
+
+    /// Drops every frame that has not begun to be sent.
+    pub fn drop_unstarted(&mut self, pool: &mut ChunkPool) {
+        self.batch = None;
+        self.queue.truncate_unstarted(pool);
+    }
+
+    /// Drops everything.
+    pub fn clear(&mut self, pool: &mut ChunkPool) {
+        self.batch = None;
+        self.queue.clear(pool);
+    }
+}
+
+fn in_one_frame(encoding: Encoding, messages: &[EncodedFrame]) -> Bytes {
+    if let [single] = messages {
+        return single.bytes().clone();
+    }
+    let bodies: Vec<Bytes> = messages.iter().map(EncodedFrame::payload).collect();
+    let batch = Batch::encode(encoding, bodies.iter().map(|body| &body[..]));
+    let kind = match encoding {
+        Encoding::Json => MessageKind::Text,
+        Encoding::MessagePack => MessageKind::Binary,
+    };
+    encode(kind, &batch).into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(text: &str) -> EncodedFrame {
+        encode(MessageKind::Text, text.as_bytes())
+    }
+
+    fn sent(outbox: &Outbox, pool: &ChunkPool) -> Vec<String> {
+        outbox
+            .iter(pool)
+            .map(|chunk| String::from_utf8_lossy(&chunk[2..]).into_owned())
+            .collect()
+    }
+
+    #[test]
+    fn batches_hold_as_many_as_allowed_and_singles_stay_bare() {
+        let mut pool = ChunkPool::default();
+        let mut outbox = Outbox::default();
+        outbox.enable_batches(Encoding::Json);
+        for text in ["1", "2", "3"] {
+            outbox.push_message(&mut pool, &message(text), 0).unwrap();
+        }
+        outbox.seal(&mut pool, 2);
+        assert_eq!(
+            sent(&outbox, &pool),
+            [r#"{"type":"batch","payload":{"messages":[1,2]}}"#, "3"]
+        );
+    }
+
+    #[test]
+    fn a_full_outbox_refuses() {
+        let mut pool = ChunkPool::default();
+        let mut outbox = Outbox::default();
+        assert_eq!(
+            outbox.push_message(&mut pool, &message("12345678"), 15),
+            Ok(())
+        );
+        assert_eq!(
+            outbox.push_message(&mut pool, &message("12345678"), 15),
+            Err(Refused)
+        );
+        outbox.handle_sent(&mut pool, 10);
+        assert_eq!(
+            outbox.push_message(&mut pool, &message("12345678"), 15),
+            Ok(())
+        );
+    }
+}

@@ -1,0 +1,142 @@
+//! The protocols a peer may speak, and the events in what it sends.
+
+use crate::wire::http::{self, Body, BodyMode, Head, LineSplitter, Method, Reject};
+use crate::wire::input::Input;
+use crate::wire::websocket::{self, CloseCode, Payload, Reader, Text, Violation};
+
+/// The protocol of a connection at this moment.
+#[derive(Debug)]
+pub enum Phase {
+    /// HTTP/1.1 requests, one after the other.
+    Http(http::Parser),
+    /// WebSocket frames.
+    WebSocket(Reader),
+    /// Newline-delimited JSON from a local producer.
+    Lines(LineSplitter),
+}
+
+/// What bounds a peer's input.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Of request heads.
+    pub http: http::Limits,
+    /// Of a request body, in bytes (0: none).
+    pub max_body_bytes: usize,
+    /// Of WebSocket messages.
+    pub websocket: websocket::Limits,
+}
+
+/// Something a peer did.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A whole request.
+    Request {
+        /// Its head.
+        head: Head,
+        /// Its body.
+        body: Body<'a>,
+    },
+    /// The peer waits for leave to send a body.
+    Continue,
+    /// A request whose body is handled as it comes.
+    StreamStart(Head),
+    /// A part of that body, or of a producer's lines.
+    Chunk(&'a [u8]),
+    /// That body has ended.
+    StreamEnd,
+    /// A text message.
+    Text(Text<'a>),
+    /// A binary message.
+    Binary(Payload<'a>),
+    /// A ping, to be answered.
+    Ping(Payload<'a>),
+    /// An answer to a ping.
+    Pong,
+    /// The peer says goodbye.
+    Close(Option<CloseCode>),
+}
+
+/// What a peer did wrong: its connection ends.
+#[derive(Debug, Clone)]
+pub enum Fault {
+    /// A request that cannot be understood.
+    Http(Reject),
+    /// A frame that breaks RFC 6455, or a limit.
+    WebSocket(Violation),
+}
+
+/// A body without a limit of its own still has one: what an index can count.
+const UNLIMITED: usize = usize::MAX;
+
+impl Phase {
+    /// The next event in `input`; `None` when all of it has been taken.
+    pub fn poll_event<'a>(
+        &mut self,
+        input: &mut Input<'a>,
+        limits: &Limits,
+    ) -> Result<Option<Event<'a>>, Fault> {
+        match self {
+            Self::Http(parser) => {
+                let event = parser.poll_event(input, &limits.http, |head| {
+                    body_mode(head, limits.max_body_bytes)
+                });
+                event
+                    .map(|event| event.map(Event::from))
+                    .map_err(Fault::Http)
+            }
+            Self::WebSocket(reader) => {
+                let event = reader.poll_event(input, &limits.websocket);
+                event
+                    .map(|event| event.map(Event::from))
+                    .map_err(Fault::WebSocket)
+            }
+            Self::Lines(_) if input.is_empty() => Ok(None),
+            Self::Lines(_) => Ok(Some(Event::Chunk(input.take_all()))),
+        }
+    }
+}
+
+/// Whether a media type means newline-delimited JSON.
+pub fn is_line_delimited(head: &Head) -> bool {
+    [
+        "application/x-ndjson",
+        "application/ndjson",
+        "application/jsonl",
+    ]
+    .iter()
+    .any(|name| head.content_type_is(name))
+}
+
+/// Lines are events as soon as they are complete, so their body is never gathered.
+fn body_mode(head: &Head, max_bytes: usize) -> BodyMode {
+    if head.method() == Method::Post && is_line_delimited(head) {
+        return BodyMode::Stream;
+    }
+    BodyMode::Collect {
+        max_bytes: if max_bytes == 0 { UNLIMITED } else { max_bytes },
+    }
+}
+
+impl<'a> From<http::Event<'a>> for Event<'a> {
+    fn from(event: http::Event<'a>) -> Self {
+        match event {
+            http::Event::Request { head, body } => Self::Request { head, body },
+            http::Event::Continue => Self::Continue,
+            http::Event::StreamStart(head) => Self::StreamStart(head),
+            http::Event::Chunk(chunk) => Self::Chunk(chunk),
+            http::Event::StreamEnd => Self::StreamEnd,
+        }
+    }
+}
+
+impl<'a> From<websocket::Event<'a>> for Event<'a> {
+    fn from(event: websocket::Event<'a>) -> Self {
+        match event {
+            websocket::Event::Text(text) => Self::Text(text),
+            websocket::Event::Binary(payload) => Self::Binary(payload),
+            websocket::Event::Ping(payload) => Self::Ping(payload),
+            websocket::Event::Pong(_) => Self::Pong,
+            websocket::Event::Close { code, .. } => Self::Close(code),
+        }
+    }
+}

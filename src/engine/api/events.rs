@@ -1,0 +1,154 @@
+//! Calls by which producers report (contract section 7): all or nothing for each request, unless it is lines.
+
+use super::answers::{expect_json, json_text, malformed};
+use super::tasks;
+use crate::base::time::Now;
+use crate::engine::ingest::{self, Tally};
+use crate::engine::state::State;
+use crate::wire::http::{Head, Problem, Response};
+use crate::wire::message::cloud_event::CloudEvent;
+use crate::wire::message::incoming::parse;
+use crate::wire::message::{Event, Malformed, Report, TaskEvent};
+use serde_json::value::RawValue;
+use std::collections::HashSet;
+
+/// `POST /api/events`
+pub fn post(state: &mut State, now: Now, head: &Head, body: &[u8]) -> Result<Response, Problem> {
+    let body = ingest::text(body).map_err(malformed)?;
+    let reports = read(head, body)?;
+    take_all(state, now, reports)
+}
+
+/// `POST /api/tasks/{id}/{event}`
+pub fn post_task_event(
+    state: &mut State,
+    now: Now,
+    head: &Head,
+    task: &str,
+    verb: TaskEvent,
+    body: &[u8],
+) -> Result<Response, Problem> {
+    if !body.is_empty() {
+        expect_json(head)?;
+    }
+    let body = ingest::text(body).map_err(malformed)?;
+    let report = Report::for_task(task, verb, body).map_err(malformed)?;
+    take_all(state, now, vec![report])
+}
+
+/// The answer to lines: what became of each, and 400 only when none was an event.
+pub fn answer_lines(state: &mut State, tally: Tally) -> Response {
+    if tally.is_all_wrong() {
+        let first = tally.first_error().unwrap_or_default();
+        let detail = format!("none of {} lines is an event; {first}", tally.rejected());
+        return Problem::new(400, "invalid_message", detail)
+            .at("body")
+            .into();
+    }
+    json_text(200, tally.answer(state))
+}
+
+fn read(head: &Head, body: &str) -> Result<Vec<Report>, Problem> {
+    if head.content_type_is("application/cloudevents-batch+json") {
+        return read_array(body, |text| CloudEvent::parse(text)?.report()).map_err(malformed);
+    }
+    if head.content_type_is("application/cloudevents+json") {
+        let report = CloudEvent::parse(body).and_then(|event| event.report());
+        return report.map(|report| vec![report]).map_err(malformed);
+    }
+    expect_json(head)?;
+    if head.header("ce-specversion").is_some() {
+        return read_binary_cloud_event(head, body)
+            .map(|report| vec![report])
+            .map_err(malformed);
+    }
+    match body.trim_start().starts_with('[') {
+        true => read_array(body, Report::parse).map_err(malformed),
+        false => Report::parse(body)
+            .map(|report| vec![report])
+            .map_err(malformed),
+    }
+}
+
+fn read_array(
+    body: &str,
+    read: impl Fn(&str) -> Result<Report, Malformed>,
+) -> Result<Vec<Report>, Malformed> {
+    let items: Vec<&RawValue> = parse(body)?;
+    let numbered = items.iter().enumerate();
+    numbered
+        .map(|(index, item)| read(item.get()).map_err(|fault| fault.under(&format!("[{index}]"))))
+        .collect()
+}
+
+/// CloudEvents' binary HTTP mode: the attributes are headers, the body is the data.
+fn read_binary_cloud_event(head: &Head, body: &str) -> Result<Report, Malformed> {
+    let attribute = |name: &'static str| {
+        let value = head.header(name).map(str::to_owned);
+        value.ok_or_else(|| Malformed::field(name, "missing; a CloudEvent needs it"))
+    };
+    let data: Option<&RawValue> = if body.trim().is_empty() {
+        None
+    } else {
+        Some(parse(body)?)
+    };
+    let event = CloudEvent {
+        specversion: attribute("ce-specversion")?,
+        kind: attribute("ce-type")?,
+        source: attribute("ce-source")?,
+        id: attribute("ce-id")?,
+        subject: head.header("ce-subject").map(str::to_owned),
+        room: head.header("ce-room").map(str::to_owned),
+        data,
+    };
+    event.report()
+}
+
+/// Takes all events, or none when the limits would refuse one.
+fn take_all(state: &mut State, now: Now, reports: Vec<Report>) -> Result<Response, Problem> {
+    check_room_for(state, &reports)?;
+    let mut tally = Tally::default();
+    for (index, report) in reports.into_iter().enumerate() {
+        ingest::take(state, now, &mut tally, index as u64, Ok(report));
+    }
+    if tally.rejected() > 0 {
+        let first = tally.first_error().unwrap_or_default();
+        return Err(Problem::new(503, "limit_exceeded", first).retry_after_s(60));
+    }
+    Ok(json_text(200, tally.answer(state)))
+}
+
+fn check_room_for(state: &State, reports: &[Report]) -> Result<(), Problem> {
+    let (tasks, directory) = (state.hub.broadcaster().tasks(), state.hub.directory());
+    let mut new_tasks = HashSet::new();
+    let mut new_rooms = HashSet::new();
+    for report in reports {
+        match &report.event {
+            Event::Task { task_id, .. } | Event::Item { task_id, .. } => {
+                if tasks.find(task_id).is_none() {
+                    new_tasks.insert(&**task_id);
+                }
+            }
+            Event::Room { room, .. } => {
+                if directory.find(room).is_none() {
+                    new_rooms.insert(&**room);
+                }
+            }
+        }
+    }
+    if new_tasks.len() > tasks.vacancies() {
+        return Err(tasks::too_many(new_tasks.len()));
+    }
+    let max_rooms = state.settings.hub.max_rooms;
+    if max_rooms > 0
+        && directory.rooms().len() + new_rooms.len() > max_rooms
+        && !new_rooms.is_empty()
+    {
+        let detail = format!(
+            "{} more rooms would be over websocket.max_rooms; nothing was taken",
+            new_rooms.len()
+        );
+        return Err(Problem::new(503, "limit_exceeded", detail).retry_after_s(60));
+    }
+    Ok(())
+}

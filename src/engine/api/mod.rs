@@ -1,0 +1,199 @@
+//! The HTTP API (contract section 7): which call is meant, who may make it, and what it answers.
+
+pub mod answers;
+pub mod clients;
+pub mod events;
+pub mod rooms;
+pub mod route;
+pub mod tasks;
+
+use super::settings::HttpSettings;
+use super::state::{Life, State};
+use crate::base::time::Now;
+use crate::hub::Link;
+use crate::wire::http::{Head, Method, Problem, Response};
+use answers::json;
+use route::Route;
+
+/// Answers a request.
+pub fn answer(state: &mut State, now: Now, link: Link, head: &Head, body: &[u8]) -> Response {
+    let answered = match head.method() {
+        Method::Options => preflight(head),
+        _ => serve(state, now, link, head, body),
+    };
+    answered.unwrap_or_else(Response::from)
+}
+
+/// Checks a request whose body is handled as it comes: only events are.
+pub fn admit_stream(state: &State, head: &Head) -> Result<(), Problem> {
+    let segments = head.segments()?;
+    let route = Route::resolve(&segments).ok_or_else(|| unknown_path(head))?;
+    check_method(&route, head)?;
+    check_key(state, &route, head)?;
+    if route == Route::Events {
+        return Ok(());
+    }
+    Err(Problem::new(
+        415,
+        "unsupported_media_type",
+        "newline-delimited JSON is for /api/events; expected application/json",
+    )
+    .at("content-type"))
+}
+
+/// Adds what browsers must be told before scripts may read an answer (WHATWG Fetch, CORS).
+pub fn with_cors(settings: &HttpSettings, head: &Head, answer: Response) -> Response {
+    let Some(origin) = head.header("origin") else {
+        return answer;
+    };
+    if settings
+        .allowed_origins
+        .iter()
+        .any(|allowed| allowed == "*")
+    {
+        return answer.header("Access-Control-Allow-Origin", "*");
+    }
+    let answer = answer.header("Vary", "Origin");
+    match allows_origin(&settings.allowed_origins, origin) {
+        true => answer.header("Access-Control-Allow-Origin", origin.to_owned()),
+        false => answer,
+    }
+}
+
+/// Whether a web origin is among the allowed ones.
+pub fn allows_origin(allowed: &[String], origin: &str) -> bool {
+    allowed
+        .iter()
+        .any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(origin))
+}
+
+fn serve(
+    state: &mut State,
+    now: Now,
+    link: Link,
+    head: &Head,
+    body: &[u8],
+) -> Result<Response, Problem> {
+    let segments = head.segments()?;
+    let route = Route::resolve(&segments).ok_or_else(|| unknown_path(head))?;
+    check_method(&route, head)?;
+    check_key(state, &route, head)?;
+    match route {
+        Route::Health => Ok(health(state, now)),
+        Route::WebSocketStats => Ok(json(200, &state.websocket_stats(now))),
+        Route::BroadcasterStats => Ok(json(200, &state.broadcaster_stats(now))),
+        Route::Events => events::post(state, now, head, body),
+        Route::TaskEvent { task, verb } => {
+            events::post_task_event(state, now, head, task, verb, body)
+        }
+        Route::Tasks => tasks::list(state, head),
+        Route::Task(id) if head.method() == Method::Delete => tasks::delete(state, now, id),
+        Route::Task(id) => tasks::show(state, id),
+        Route::Rooms => Ok(rooms::list(state)),
+        Route::RoomClients(room) => Ok(rooms::clients(state, room)),
+        Route::RoomHistory(room) => rooms::history(state, head, room),
+        Route::RoomBroadcast(room) => rooms::broadcast(state, now, head, room, body),
+        Route::Broadcast => rooms::broadcast_to_all(state, now, head, body),
+        Route::Clients => Ok(clients::list(state)),
+        Route::Client(id) if head.method() == Method::Delete => {
+            clients::disconnect(state, now, head, id)
+        }
+        Route::Client(id) => clients::show(state, id),
+        Route::ClientSend(id) => clients::send(state, now, head, id, body),
+        Route::ClientRoom { client, room } if head.method() == Method::Delete => {
+            clients::leave(state, client, room)
+        }
+        Route::ClientRoom { client, room } => clients::join(state, now, client, room),
+    }
+    .inspect(|_| {
+        debug_assert!(
+            state.peers.peer(link).is_some(),
+            "an answer has somebody who asked"
+        )
+    })
+}
+
+fn health(state: &State, now: Now) -> Response {
+    let status = if state.life == Life::Serving {
+        200
+    } else {
+        503
+    };
+    json(status, &state.health(now))
+}
+
+fn unknown_path(head: &Head) -> Problem {
+    Problem::new(
+        404,
+        "not_found",
+        format!("there is nothing at `{}`", head.path()),
+    )
+    .at("path")
+}
+
+fn check_method(route: &Route<'_>, head: &Head) -> Result<(), Problem> {
+    let allow = route.methods();
+    if allow.split(", ").any(|method| method == head.method_text()) {
+        return Ok(());
+    }
+    let detail = format!(
+        "{} is not possible at `{}`; expected {allow}",
+        head.method_text(),
+        head.path()
+    );
+    Err(Problem::new(405, "method_not_allowed", detail).allow(allow))
+}
+
+/// With `http.api_key`, all but the health check needs it.
+fn check_key(state: &State, route: &Route<'_>, head: &Head) -> Result<(), Problem> {
+    let key = &state.settings.http.api_key;
+    if key.is_empty() || *route == Route::Health {
+        return Ok(());
+    }
+    let given = head
+        .header("authorization")
+        .and_then(|value| value.split_once(' '));
+    let token = given
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, token)| token.trim());
+    if token.is_some_and(|token| same_secret(token, key)) {
+        return Ok(());
+    }
+    Err(Problem::new(
+        401,
+        "unauthorized",
+        "expected `Authorization: Bearer <http.api_key>`",
+    )
+    .at("authorization"))
+}
+
+/// Compares in a time that does not depend on where the texts differ.
+fn same_secret(one: &str, other: &str) -> bool {
+    let difference = one
+        .bytes()
+        .zip(other.bytes())
+        .fold(0, |sum, (a, b)| sum | (a ^ b));
+    one.len() == other.len() && std::hint::black_box(difference) == 0
+}
+
+fn preflight(head: &Head) -> Result<Response, Problem> {
+    let allow = if head.path() == "*" {
+        "GET, HEAD, POST, PUT, DELETE, OPTIONS"
+    } else {
+        Route::resolve(&head.segments()?)
+            .ok_or_else(|| unknown_path(head))?
+            .methods()
+    };
+    let answer = Response::new(204).header("Allow", allow);
+    if head.header("access-control-request-method").is_none() {
+        return Ok(answer);
+    }
+    let headers = head
+        .header("access-control-request-headers")
+        .unwrap_or("Authorization, Content-Type")
+        .to_owned();
+    Ok(answer
+        .header("Access-Control-Allow-Methods", allow)
+        .header("Access-Control-Allow-Headers", headers)
+        .header("Access-Control-Max-Age", "86400"))
+}

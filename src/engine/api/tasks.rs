@@ -1,0 +1,84 @@
+//! Calls about tasks: list, state, forget (contract section 7).
+
+use super::answers::{invalid, json_text, parse_limit};
+use crate::base::time::Now;
+use crate::engine::state::State;
+use crate::wire::http::{Head, Problem, Response};
+use crate::wire::message::Status;
+
+/// How many tasks a page has when the caller does not say.
+const DEFAULT_LIMIT: usize = 100;
+/// The most tasks on a page.
+const MAX_LIMIT: usize = 1000;
+
+/// `GET /api/tasks?status=&limit=&cursor=`: `{tasks, cursor}`, where a `cursor` other than `null` asks for the next page.
+pub fn list(state: &State, head: &Head) -> Result<Response, Problem> {
+    let status = head
+        .query("status")
+        .map(|word| parse_status(&word))
+        .transpose()?;
+    let limit = parse_limit(head)?
+        .unwrap_or(DEFAULT_LIMIT)
+        .clamp(1, MAX_LIMIT);
+    let cursor = match head.query("cursor") {
+        Some(text) => text
+            .parse()
+            .map_err(|_| invalid("cursor", "expected the `cursor` of the page before"))?,
+        None => 0,
+    };
+    let tasks = state
+        .hub
+        .broadcaster()
+        .tasks()
+        .iter()
+        .skip_while(|(slot, _)| *slot < cursor);
+    let mut matching =
+        tasks.filter(|(_, task)| status.is_none_or(|status| task.view.status == status));
+    let mut out = String::from("{\"tasks\":[");
+    for (index, (_, task)) in matching.by_ref().take(limit).enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        out.push_str(&task.whole(false));
+    }
+    match matching.next() {
+        Some((slot, _)) => out.push_str(&format!("],\"cursor\":\"{slot}\"}}")),
+        None => out.push_str("],\"cursor\":null}"),
+    }
+    Ok(json_text(200, out))
+}
+
+/// `GET /api/tasks/{id}`
+pub fn show(state: &State, id: &str) -> Result<Response, Problem> {
+    let cache = state.hub.broadcaster().tasks();
+    let task = cache
+        .find(id)
+        .and_then(|key| cache.task(key))
+        .ok_or_else(|| unknown(id))?;
+    Ok(json_text(200, task.whole(false)))
+}
+
+/// `DELETE /api/tasks/{id}`
+pub fn delete(state: &mut State, now: Now, id: &str) -> Result<Response, Problem> {
+    match state.hub.forget(now, id, &mut state.peers) {
+        true => Ok(Response::new(204)),
+        false => Err(unknown(id)),
+    }
+}
+
+/// There is no room for so many more tasks.
+pub fn too_many(new: usize) -> Problem {
+    let detail = format!(
+        "{new} more tasks would be over broadcaster.max_tasks, and too few have ended; nothing was taken"
+    );
+    Problem::new(503, "limit_exceeded", detail).retry_after_s(60)
+}
+
+fn parse_status(word: &str) -> Result<Status, Problem> {
+    let expected = "expected pending, running, paused, completed, failed or cancelled";
+    Status::from_word(word).ok_or_else(|| invalid("status", expected))
+}
+
+fn unknown(id: &str) -> Problem {
+    Problem::new(404, "not_found", format!("there is no task `{id}`")).at("id")
+}

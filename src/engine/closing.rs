@@ -1,0 +1,322 @@
+//! How connections end: goodbyes, time-outs and the server's own end (contract section 9).
+
+use super::state::{Life, Output, State};
+use super::timer::Timer;
+use crate::base::time::{Now, Span};
+use crate::conn::{Ending, Phase};
+use crate::hub::{ClientKey, Link};
+use crate::wire::http::{Framing, Response};
+use crate::wire::locale::Phrase;
+use crate::wire::message::envelope::push_string;
+use crate::wire::message::{Dialect, Envelope};
+use crate::wire::websocket::{self, CloseCode};
+use std::fmt::Write;
+
+/// How long a peer may take to answer our last words.
+const LINGER: Span = Span::from_secs(5);
+/// Over how many milliseconds reconnecting clients are spread, for each thousand of them.
+const SPREAD_MS: u64 = 1000;
+
+/// Says goodbye to a client: `disconnected`, then a close frame, then the end.
+pub fn disconnect(state: &mut State, now: Now, client: ClientKey, code: CloseCode, reason: &str) {
+    let link = state.hub.directory().client(client).link;
+    let delay_ms = if code == CloseCode::GOING_AWAY {
+        spread(state)
+    } else {
+        0
+    };
+    let notice = disconnected(state, now, client, code, reason, delay_ms);
+    state.send_encoded(client, &notice);
+    close(state, now, link, code, reason);
+}
+
+/// Ends a WebSocket connection with a close frame behind what it is still owed.
+pub fn close(state: &mut State, now: Now, link: Link, code: CloseCode, reason: &str) {
+    if state.is_websocket(link) {
+        state
+            .peers
+            .push(link, websocket::encode_close(code, reason));
+    }
+    end(state, now, link, Ending::Lingering);
+}
+
+/// Ends a connection that is too far behind to hear a goodbye in order: what has not begun to be sent is dropped.
+pub fn drop_slow(state: &mut State, now: Now, link: Link) {
+    state.peers.drop_unstarted(link);
+    if let Some(client) = state.client_of(link) {
+        log::warn!(
+            "{}: too slow, closed with {}",
+            state.hub.directory().client(client).id,
+            CloseCode::TOO_SLOW
+        );
+        disconnect(state, now, client, CloseCode::TOO_SLOW, "too slow");
+    }
+}
+
+/// Begins the end of a connection; the peer has a while to take what it is owed.
+pub fn end(state: &mut State, now: Now, link: Link, ending: Ending) {
+    leave_hub(state, link);
+    let grace = if state.life == Life::Draining {
+        state.settings.shutdown_timeout
+    } else {
+        LINGER
+    };
+    if let Some(peer) = state.peers.peer_mut(link) {
+        peer.connection.end(ending);
+        peer.stream = None;
+        state.look_at(link, now.at + grace);
+        state.peers.mark(link);
+    }
+}
+
+/// The socket is gone, or must go now.
+pub fn remove(state: &mut State, link: Link) {
+    leave_hub(state, link);
+    if state.peers.remove(link, &mut state.wheel).is_some() {
+        state.outputs.push_back(Output::Close(link));
+    }
+    finish_if_drained(state);
+}
+
+/// What is due for a connection once its turn's bytes are written: half-close, close, or nothing.
+pub fn handle_drained(state: &mut State, link: Link) {
+    let Some(peer) = state.peers.peer_mut(link) else {
+        return;
+    };
+    match peer.connection.ending() {
+        Ending::Open | Ending::HalfClosed => {}
+        Ending::Lingering => {
+            peer.connection.end(Ending::HalfClosed);
+            state.outputs.push_back(Output::HalfClose(link));
+        }
+        Ending::Final => remove(state, link),
+    }
+}
+
+/// A connection's time has come: is it alive?
+pub fn handle_timer(state: &mut State, now: Now, link: Link) {
+    let Some(peer) = state.peers.peer_mut(link) else {
+        return;
+    };
+    peer.timer = None;
+    if !peer.connection.is_open() {
+        return remove(state, link);
+    }
+    match &peer.connection.phase {
+        Phase::WebSocket(_) => check_heartbeat(state, now, link),
+        Phase::Http(_) => check_request(state, now, link),
+        Phase::Lines(_) => {}
+    }
+}
+
+/// Sets the first look at a connection that has just been accepted.
+pub fn watch_handshake(state: &mut State, now: Now, link: Link) {
+    let timeout = state.settings.websocket.connection_timeout;
+    if !timeout.is_zero() {
+        state.look_at(link, now.at + timeout);
+    }
+}
+
+/// Sets the first look at a connection that has just become a WebSocket.
+pub fn watch_heartbeat(state: &mut State, now: Now, link: Link) {
+    let settings = &state.settings.websocket;
+    let (heartbeat, timeout) = (settings.heartbeat_interval, settings.connection_timeout);
+    let Some(peer) = state.peers.peer_mut(link) else {
+        return;
+    };
+    (peer.alive, peer.pinged) = (false, false);
+    match (heartbeat.is_zero(), timeout.is_zero()) {
+        (false, _) => state.look_at(link, now.at + heartbeat),
+        (true, false) => state.look_at(link, now.at + timeout),
+        (true, true) => {
+            if let Some(timer) = peer.timer.take() {
+                state.wheel.cancel(timer);
+            }
+        }
+    }
+}
+
+/// Begins the server's end (contract section 9, 1001). A second call ends it at once.
+pub fn shut_down(state: &mut State, now: Now) {
+    match state.life {
+        Life::Serving => begin_drain(state, now),
+        Life::Draining => stop(state),
+        Life::Stopped => {}
+    }
+}
+
+/// Ends what has not drained.
+pub fn stop(state: &mut State) {
+    for link in state.peers.links() {
+        leave_hub(state, link);
+        state.peers.remove(link, &mut state.wheel);
+        state.outputs.push_back(Output::Close(link));
+    }
+    finish_if_drained(state);
+}
+
+fn begin_drain(state: &mut State, now: Now) {
+    state.life = Life::Draining;
+    state.outputs.push_back(Output::StopListening);
+    log::info!(
+        "{}",
+        state
+            .settings
+            .locale
+            .say(Phrase::Draining(state.peers.len()))
+    );
+    state.wheel.schedule(
+        now.at + state.settings.shutdown_timeout,
+        Timer::ShutdownDeadline,
+    );
+    for link in state.peers.links() {
+        match state.client_of(link) {
+            Some(client) => disconnect(state, now, client, CloseCode::GOING_AWAY, "shutting down"),
+            None => end_if_idle(state, now, link),
+        }
+    }
+    finish_if_drained(state);
+}
+
+/// A request that is under way is answered first; its answer says `Connection: close`.
+fn end_if_idle(state: &mut State, now: Now, link: Link) {
+    let Some(peer) = state.peers.peer(link) else {
+        return;
+    };
+    let idle = match &peer.connection.phase {
+        Phase::Http(parser) => parser.is_idle() && !peer.connection.has_stash(),
+        Phase::WebSocket(_) | Phase::Lines(_) => true,
+    };
+    if idle && peer.connection.is_open() {
+        end(state, now, link, Ending::Lingering);
+    }
+}
+
+fn finish_if_drained(state: &mut State) {
+    if state.life == Life::Draining && state.peers.is_empty() {
+        state.life = Life::Stopped;
+        log::info!("{}", state.settings.locale.say(Phrase::Stopped));
+        state.outputs.push_back(Output::Stopped);
+    }
+}
+
+fn leave_hub(state: &mut State, link: Link) {
+    let Some(client) = state
+        .peers
+        .peer_mut(link)
+        .and_then(|peer| peer.client.take())
+    else {
+        return;
+    };
+    let (id, dialect) = (
+        state.hub.directory().client(client).id,
+        state.dialect(client),
+    );
+    state.hub.detach(client);
+    let phrase_id = id.to_string();
+    let phrase = match dialect {
+        Dialect::Payload => Phrase::ClientDisconnected {
+            client: &phrase_id,
+            total: state.clients(),
+        },
+        Dialect::Data => Phrase::DataClientDisconnected,
+    };
+    log::info!("{}", state.settings.locale.say(phrase));
+}
+
+/// Seed 001's rule: a ping each interval, and whoever gave no sign of life by the next one is gone.
+fn check_heartbeat(state: &mut State, now: Now, link: Link) {
+    let settings = &state.settings.websocket;
+    let (heartbeat, timeout) = (settings.heartbeat_interval, settings.connection_timeout);
+    let Some(peer) = state.peers.peer_mut(link) else {
+        return;
+    };
+    let heard = std::mem::take(&mut peer.alive);
+    let pinged = std::mem::take(&mut peer.pinged);
+    let answer_time = if timeout.is_zero() {
+        heartbeat
+    } else {
+        heartbeat.min(timeout)
+    };
+    if pinged && !heard || (heartbeat.is_zero() && !heard) {
+        state.peers.drop_unstarted(link);
+        close(state, now, link, CloseCode::TIMED_OUT, "no sign of life");
+        // A peer that is gone will not answer a goodbye either.
+        if let Some(peer) = state.peers.peer_mut(link) {
+            peer.connection.end(Ending::Final);
+        }
+        return state.look_at(link, now.at + Span::from_secs(1));
+    }
+    if heartbeat.is_zero() {
+        return state.look_at(link, now.at + timeout);
+    }
+    if pinged && answer_time < heartbeat {
+        return state.look_at(link, now.at + (heartbeat - answer_time));
+    }
+    peer.pinged = true;
+    state
+        .peers
+        .push(link, bytes::Bytes::from_static(websocket::PING));
+    state.look_at(link, now.at + answer_time);
+}
+
+fn check_request(state: &mut State, now: Now, link: Link) {
+    let Some(peer) = state.peers.peer_mut(link) else {
+        return;
+    };
+    if std::mem::take(&mut peer.alive) {
+        return watch_handshake(state, now, link);
+    }
+    let Phase::Http(parser) = &peer.connection.phase else {
+        return;
+    };
+    if parser.is_idle() {
+        return end(state, now, link, Ending::Final);
+    }
+    let problem = crate::wire::http::Problem::new(
+        408,
+        "request_timeout",
+        "the request did not arrive in time",
+    );
+    let framing = Framing {
+        head_only: false,
+        keep_alive: false,
+        version_minor: 1,
+        date: state.dates.at(now.wall_ms),
+    };
+    let answer = Response::from(problem).encode(framing);
+    state.peers.push(link, answer);
+    end(state, now, link, Ending::Lingering);
+}
+
+fn disconnected(
+    state: &State,
+    now: Now,
+    client: ClientKey,
+    code: CloseCode,
+    reason: &str,
+    delay_ms: u64,
+) -> Vec<u8> {
+    let mut payload = format!("{{\"code\":{code},\"reason\":");
+    push_string(&mut payload, reason);
+    let _ = write!(
+        payload,
+        ",\"reconnect\":{},\"delayMs\":{delay_ms}}}",
+        code.reconnect()
+    );
+    let envelope = Envelope {
+        kind: "disconnected",
+        payload: &payload,
+        timestamp: now.wall_ms,
+        id: None,
+        reply_to: None,
+        place: None,
+    };
+    envelope.encode(state.variant(client))
+}
+
+/// A random share of the time over which all clients come back, so that they do not come at once.
+fn spread(state: &mut State) -> u64 {
+    let span_ms = SPREAD_MS.max(SPREAD_MS * state.clients() as u64 / 1000);
+    state.random.below(span_ms)
+}

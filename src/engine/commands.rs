@@ -1,0 +1,228 @@
+//! What an operator or an embedding program may do with clients, rooms and tasks: the interface of seed 000.
+
+use super::closing;
+use super::state::State;
+use crate::base::time::Now;
+use crate::hub::{ClientKey, Full, Ingested, RoomMessage};
+use crate::wire::message::Report;
+use crate::wire::message::event::{check_application_type, check_name};
+use crate::wire::websocket::CloseCode;
+
+/// A connected client, as statistics show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientInfo {
+    /// Its public name.
+    pub client_id: String,
+    /// Milliseconds since 1970 when it connected.
+    pub connected_at: u64,
+    /// Where it connected from; `None` on a Unix socket.
+    pub address: Option<String>,
+    /// The rooms it is in.
+    pub rooms: Vec<String>,
+    /// `payload` or `data`.
+    pub dialect: &'static str,
+    /// Messages received from it.
+    pub messages_received: u32,
+    /// Messages queued for it.
+    pub messages_sent: u32,
+    /// Bytes that it has not taken yet.
+    pub unsent_bytes: usize,
+}
+
+/// Why a command was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// No such client.
+    #[error("there is no client `{0}`")]
+    UnknownClient(String),
+    /// No such task.
+    #[error("there is no task `{0}`")]
+    UnknownTask(String),
+    /// A name or a payload is wrong: what, and what would be right.
+    #[error("{field}: {reason}")]
+    Invalid {
+        /// The argument at fault.
+        field: String,
+        /// What is wrong and what would be right.
+        reason: String,
+    },
+    /// A configured limit forbids it.
+    #[error("limit exceeded: {0}")]
+    LimitExceeded(&'static str),
+    /// The server has stopped.
+    #[error("the server has stopped")]
+    Stopped,
+}
+
+impl From<crate::wire::message::Malformed> for CommandError {
+    fn from(malformed: crate::wire::message::Malformed) -> Self {
+        use crate::wire::message::Malformed::{Field, Json};
+        match malformed {
+            Json(reason) => Self::Invalid {
+                field: "payload".into(),
+                reason,
+            },
+            Field { field, reason } => Self::Invalid { field, reason },
+        }
+    }
+}
+
+impl From<Full> for CommandError {
+    fn from(full: Full) -> Self {
+        match full {
+            Full::Rooms => Self::LimitExceeded("websocket.max_rooms"),
+            Full::Memberships => Self::LimitExceeded("websocket.max_rooms_per_client"),
+        }
+    }
+}
+
+impl State {
+    /// The client of that public name.
+    pub fn find_client(&self, id: &str) -> Result<ClientKey, CommandError> {
+        let found = self.hub.directory().client_by_id(id);
+        found.ok_or_else(|| CommandError::UnknownClient(id.to_owned()))
+    }
+
+    /// What is known of a client.
+    pub fn client_info(&self, key: ClientKey) -> ClientInfo {
+        let directory = self.hub.directory();
+        let client = directory.client(key);
+        let peer = self.peers.peer(client.link);
+        ClientInfo {
+            client_id: client.id.to_string(),
+            connected_at: client.connected_at,
+            address: peer
+                .and_then(|peer| peer.address)
+                .map(|address| address.to_string()),
+            rooms: client
+                .rooms()
+                .map(|room| directory.room(room).name.to_string())
+                .collect(),
+            dialect: match client.variant.dialect {
+                crate::wire::message::Dialect::Payload => "payload",
+                crate::wire::message::Dialect::Data => "data",
+            },
+            messages_received: peer.map_or(0, |peer| peer.received),
+            messages_sent: peer.map_or(0, |peer| peer.sent),
+            unsent_bytes: peer.map_or(0, |peer| peer.connection.outbox.len_bytes()),
+        }
+    }
+
+    /// Every client.
+    pub fn client_infos(&self) -> Vec<ClientInfo> {
+        self.hub
+            .directory()
+            .clients()
+            .map(|(key, _)| self.client_info(key))
+            .collect()
+    }
+
+    /// Ends a client's connection with a close code (1000, 1001, 1008, 1011 to 1014 or 3000 to 4999) and a reason.
+    pub fn disconnect_client(
+        &mut self,
+        now: Now,
+        id: &str,
+        code: u16,
+        reason: &str,
+    ) -> Result<(), CommandError> {
+        let client = self.find_client(id)?;
+        let code = CloseCode(code);
+        if !code.is_allowed_on_wire() {
+            let reason = format!(
+                "{code} may not be sent; expected 1000 to 1003, 1007 to 1014, or 3000 to 4999"
+            );
+            return Err(CommandError::Invalid {
+                field: "code".into(),
+                reason,
+            });
+        }
+        closing::disconnect(self, now, client, code, reason);
+        Ok(())
+    }
+
+    /// Puts a client into a room.
+    pub fn subscribe(&mut self, now: Now, id: &str, room: &str) -> Result<(), CommandError> {
+        let room = check_name("room", room)?;
+        let client = self.find_client(id)?;
+        let joined = self.hub.join(client, &room)?;
+        if joined.fresh {
+            self.hub
+                .welcome(now, client, joined.room, None, &mut self.peers);
+        }
+        Ok(())
+    }
+
+    /// Takes a client out of a room; `false` when it was not in it.
+    pub fn unsubscribe(&mut self, id: &str, room: &str) -> Result<bool, CommandError> {
+        let client = self.find_client(id)?;
+        Ok(self.hub.leave(client, room))
+    }
+
+    /// The clients in a room.
+    pub fn room_clients(&self, room: &str) -> Vec<String> {
+        let directory = self.hub.directory();
+        let Some(room) = directory.find(room) else {
+            return Vec::new();
+        };
+        let members = directory.room(room).members().iter();
+        members
+            .map(|member| directory.client(member.client).id.to_string())
+            .collect()
+    }
+
+    /// Sends one client a message; `false` when its connection did not take it.
+    pub fn send(
+        &mut self,
+        now: Now,
+        id: &str,
+        kind: &str,
+        payload: &str,
+    ) -> Result<bool, CommandError> {
+        check_application_type(kind)?;
+        let client = self.find_client(id)?;
+        Ok(self.hub.send(now, client, kind, payload, &mut self.peers))
+    }
+
+    /// Sends a room a message, which its log keeps; tells how many it reached.
+    pub fn send_to_room(
+        &mut self,
+        now: Now,
+        room: &str,
+        kind: &str,
+        payload: String,
+    ) -> Result<usize, CommandError> {
+        check_application_type(kind)?;
+        let room = check_name("room", room)?;
+        let room = self.hub.find_or_create_room(&room)?;
+        Ok(self.hub.publish(
+            now,
+            RoomMessage {
+                room,
+                kind,
+                payload,
+                except: None,
+            },
+            &mut self.peers,
+        ))
+    }
+
+    /// Sends every client a message; tells how many it reached.
+    pub fn broadcast_to_all(
+        &mut self,
+        now: Now,
+        kind: &str,
+        payload: &str,
+    ) -> Result<usize, CommandError> {
+        check_application_type(kind)?;
+        Ok(self.hub.broadcast(now, kind, payload, &mut self.peers))
+    }
+
+    /// Takes an event; `false` when it was late, repeated or out of order.
+    pub fn report(&mut self, now: Now, report: Report) -> Result<bool, CommandError> {
+        match self.hub.ingest(now, report, &mut self.peers) {
+            Ingested::Accepted(_) => Ok(true),
+            Ingested::Dropped(_) => Ok(false),
+            Ingested::Refused(limit) => Err(CommandError::LimitExceeded(limit)),
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! The HTTP phase of a connection: requests in, answers out, in order (contract section 7).
+
+use super::api;
+use super::closing;
+use super::ingest::{self, IngestStream};
+use super::state::{Life, State};
+use super::upgrade;
+use crate::base::time::Now;
+use crate::conn::Ending;
+use crate::hub::Link;
+use crate::wire::http::{Framing, Head, Method, Problem, Reject, Response};
+use crate::wire::websocket;
+
+/// A peer that has this much unsent must read before it is served further.
+pub const MAX_UNSENT_ANSWERS: usize = 256 * 1024;
+
+/// Whether the connection may be served now, or its input must wait until it has read its answers.
+pub fn is_ready(state: &State, link: Link) -> bool {
+    state
+        .peers
+        .peer(link)
+        .is_none_or(|peer| peer.connection.outbox.len_bytes() < MAX_UNSENT_ANSWERS)
+}
+
+/// A whole request has come in.
+pub fn handle_request(state: &mut State, now: Now, link: Link, head: &Head, body: &[u8]) {
+    mark_progress(state, link);
+    if websocket::is_upgrade(head.fields().map(|(name, value)| (name, value.as_bytes()))) {
+        return upgrade::handle_upgrade(state, now, link, head);
+    }
+    let answer = match admit(state, link, head) {
+        Ok(()) => api::answer(state, now, link, head, body),
+        Err(problem) => problem.into(),
+    };
+    respond(state, now, link, head, answer);
+}
+
+/// A request whose body is handled line by line has begun.
+pub fn handle_stream_start(state: &mut State, now: Now, link: Link, head: &Head) {
+    mark_progress(state, link);
+    let admitted = admit(state, link, head).and_then(|()| api::admit_stream(state, head));
+    match admitted {
+        Ok(()) => {
+            if let Some(peer) = state.peers.peer_mut(link) {
+                let keep_alive = head.keep_alive();
+                peer.stream = Some(Box::new(IngestStream {
+                    keep_alive,
+                    ..Default::default()
+                }));
+            }
+        }
+        Err(problem) => refuse(state, now, link, problem),
+    }
+}
+
+/// A part of such a body, or of a local producer's lines.
+pub fn handle_chunk(state: &mut State, now: Now, link: Link, chunk: &[u8]) {
+    mark_progress(state, link);
+    let Some(peer) = state.peers.peer_mut(link) else {
+        return;
+    };
+    let mut stream = peer.stream.take().unwrap_or_default();
+    ingest::take_lines(state, now, &mut stream, chunk);
+    if let Some(peer) = state.peers.peer_mut(link) {
+        peer.stream = Some(stream);
+    }
+}
+
+/// Such a body has ended: the answer says what became of its lines.
+pub fn handle_stream_end(state: &mut State, now: Now, link: Link) {
+    let Some(mut stream) = state
+        .peers
+        .peer_mut(link)
+        .and_then(|peer| peer.stream.take())
+    else {
+        return;
+    };
+    ingest::finish_lines(state, now, &mut stream);
+    let keep_alive = stream.keep_alive && state.life == Life::Serving;
+    let answer = api::events::answer_lines(state, stream.tally);
+    let framing = Framing {
+        head_only: false,
+        keep_alive,
+        version_minor: 1,
+        date: state.dates.at(now.wall_ms),
+    };
+    state.peers.push(link, answer.encode(framing));
+    if !keep_alive {
+        closing::end(state, now, link, Ending::Lingering);
+    }
+}
+
+/// A request that cannot be understood: the connection ends with an answer that says why.
+pub fn handle_reject(state: &mut State, now: Now, link: Link, reject: Reject) {
+    refuse(state, now, link, reject.into());
+}
+
+/// A request that cannot be served, whose body has not been read: the connection ends with the answer.
+pub fn refuse(state: &mut State, now: Now, link: Link, problem: Problem) {
+    let framing = Framing {
+        head_only: false,
+        keep_alive: false,
+        version_minor: 1,
+        date: state.dates.at(now.wall_ms),
+    };
+    state
+        .peers
+        .push(link, Response::from(problem).encode(framing));
+    closing::end(state, now, link, Ending::Lingering);
+}
+
+/// Answers a request; the connection goes on unless one side wants it closed.
+pub fn respond(state: &mut State, now: Now, link: Link, head: &Head, answer: Response) {
+    let keep_alive = head.keep_alive() && state.life == Life::Serving;
+    let framing = Framing {
+        head_only: head.method() == Method::Head,
+        keep_alive,
+        version_minor: head.version_minor(),
+        date: state.dates.at(now.wall_ms),
+    };
+    let answer = api::with_cors(&state.settings.http, head, answer);
+    state.peers.push(link, answer.encode(framing));
+    if !keep_alive {
+        closing::end(state, now, link, Ending::Lingering);
+    }
+}
+
+fn mark_progress(state: &mut State, link: Link) {
+    if let Some(peer) = state.peers.peer_mut(link) {
+        peer.alive = true;
+    }
+}
+
+/// Checks what holds for every request: the listener, and the host it is meant for.
+fn admit(state: &State, link: Link, head: &Head) -> Result<(), Problem> {
+    let allowed = &state.settings.http.allowed_hosts;
+    let host = head.host().unwrap_or("");
+    let name = host
+        .rsplit_once(':')
+        .filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()))
+        .map_or(host, |(name, _)| name);
+    if !allowed.is_empty()
+        && !allowed
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(host) || known.eq_ignore_ascii_case(name))
+    {
+        return Err(Problem::new(
+            421,
+            "unknown_host",
+            format!("this server does not serve the host `{host}`"),
+        )
+        .at("host"));
+    }
+    let serves_http = state
+        .peers
+        .peer(link)
+        .is_some_and(|peer| peer.services.http);
+    if !serves_http {
+        return Err(not_an_upgrade(state, head));
+    }
+    Ok(())
+}
+
+/// Plain HTTP on the WebSocket listener.
+fn not_an_upgrade(state: &State, head: &Head) -> Problem {
+    let path = head.path();
+    if path == "/" || path == state.settings.websocket.path {
+        return Problem::new(
+            426,
+            "upgrade_required",
+            format!("`{path}` is a WebSocket; connect with `Upgrade: websocket`"),
+        );
+    }
+    Problem::new(
+        404,
+        "not_found",
+        format!("no `{path}` on the WebSocket listener; the HTTP API has a listener of its own"),
+    )
+    .at("path")
+}

@@ -1,0 +1,215 @@
+//! Events from producers: a whole request, lines as they come, or a local producer's stream (contract section 7).
+
+use super::state::State;
+use crate::base::time::Now;
+use crate::hub::{Ingested, TaskKey};
+use crate::wire::http::LineSplitter;
+use crate::wire::message::envelope::push_string;
+use crate::wire::message::{Malformed, Report};
+use std::fmt::Write;
+
+/// The most errors that an answer lists.
+const MAX_LISTED_ERRORS: usize = 10;
+/// The most tasks whose control requests and watchers an answer can name.
+const MAX_TASKS: usize = 10_000;
+
+/// What became of the events of one request.
+#[derive(Debug, Default)]
+pub struct Tally {
+    accepted: u64,
+    dropped: u64,
+    rejected: u64,
+    errors: Vec<LineError>,
+    tasks: Vec<TaskKey>,
+}
+
+/// A line that is no event.
+#[derive(Debug)]
+struct LineError {
+    line: u64,
+    reason: String,
+}
+
+/// A body, or a producer, whose events count as they come.
+#[derive(Debug, Default)]
+pub struct IngestStream {
+    /// Cuts it into lines.
+    pub splitter: LineSplitter,
+    /// What became of them.
+    pub tally: Tally,
+    /// Whether the request that carries it is a HEAD or wants the connection closed.
+    pub keep_alive: bool,
+}
+
+impl Tally {
+    /// Counts what became of one event.
+    pub fn count(&mut self, line: u64, ingested: Ingested) {
+        match ingested {
+            Ingested::Accepted(task) => {
+                self.accepted += 1;
+                self.name(task);
+            }
+            Ingested::Dropped(task) => {
+                self.dropped += 1;
+                self.name(task);
+            }
+            Ingested::Refused(limit) => self.reject(line, format!("limit exceeded: {limit}")),
+        }
+    }
+
+    /// Counts a line that is no event.
+    pub fn reject(&mut self, line: u64, reason: String) {
+        self.rejected += 1;
+        if self.errors.len() < MAX_LISTED_ERRORS {
+            self.errors.push(LineError { line, reason });
+        }
+    }
+
+    /// Whether nothing but errors came in.
+    pub fn is_all_wrong(&self) -> bool {
+        self.accepted + self.dropped == 0 && self.rejected > 0
+    }
+
+    /// How many lines were no events.
+    pub fn rejected(&self) -> u64 {
+        self.rejected
+    }
+
+    /// The first thing that was wrong.
+    pub fn first_error(&self) -> Option<String> {
+        self.errors
+            .first()
+            .map(|error| format!("line {}: {}", error.line, error.reason))
+    }
+
+    /// The answer of contract section 7.
+    pub fn answer(mut self, state: &mut State) -> String {
+        self.forget_repeats();
+        let mut out = format!(
+            "{{\"accepted\":{},\"dropped\":{},\"control\":[",
+            self.accepted, self.dropped
+        );
+        push_controls(&mut out, state, &self.tasks);
+        let _ = write!(out, "],\"watchers\":{}", state.hub.watchers(&self.tasks));
+        if self.rejected > 0 {
+            self.push_errors(&mut out);
+        }
+        out.push('}');
+        out
+    }
+
+    fn push_errors(&self, out: &mut String) {
+        let _ = write!(out, ",\"rejected\":{},\"errors\":[", self.rejected);
+        for (index, error) in self.errors.iter().enumerate() {
+            let _ = write!(
+                out,
+                "{}{{\"line\":{},\"message\":",
+                if index > 0 { "," } else { "" },
+                error.line
+            );
+            push_string(out, &error.reason);
+            out.push('}');
+        }
+        out.push(']');
+    }
+
+    fn name(&mut self, task: Option<TaskKey>) {
+        let Some(task) = task.filter(|task| self.tasks.last() != Some(task)) else {
+            return;
+        };
+        self.tasks.push(task);
+        if self.tasks.len() > 2 * MAX_TASKS {
+            self.forget_repeats();
+            self.tasks.truncate(MAX_TASKS);
+        }
+    }
+
+    fn forget_repeats(&mut self) {
+        self.tasks.sort_unstable();
+        self.tasks.dedup();
+    }
+}
+
+/// Takes one event and counts what became of it.
+pub fn take(
+    state: &mut State,
+    now: Now,
+    tally: &mut Tally,
+    line: u64,
+    report: Result<Report, Malformed>,
+) {
+    match report {
+        Ok(report) => tally.count(line, state.hub.ingest(now, report, &mut state.peers)),
+        Err(malformed) => tally.reject(line, malformed.to_string()),
+    }
+}
+
+/// Takes the lines of one chunk.
+pub fn take_lines(state: &mut State, now: Now, stream: &mut IngestStream, mut chunk: &[u8]) {
+    let max_line_bytes = match state.settings.http.max_body_size {
+        0 => usize::MAX,
+        max => max,
+    };
+    loop {
+        match stream.splitter.poll_line(&mut chunk, max_line_bytes) {
+            Ok(Some(line)) => take(
+                state,
+                now,
+                &mut stream.tally,
+                line.number,
+                read_line(&line.bytes),
+            ),
+            Ok(None) => return,
+            Err(too_long) => {
+                let reason = format!(
+                    "longer than the {max_line_bytes} bytes that http.max_body_size allows"
+                );
+                stream.tally.reject(too_long.line_number, reason);
+            }
+        }
+    }
+}
+
+/// Takes a last line that has no newline.
+pub fn finish_lines(state: &mut State, now: Now, stream: &mut IngestStream) {
+    if let Some(line) = stream.splitter.finish() {
+        take(
+            state,
+            now,
+            &mut stream.tally,
+            line.number,
+            read_line(&line.bytes),
+        );
+    }
+}
+
+fn read_line(bytes: &[u8]) -> Result<Report, Malformed> {
+    Report::parse(text(bytes)?)
+}
+
+/// The text that a body must be.
+pub fn text(bytes: &[u8]) -> Result<&str, Malformed> {
+    simdutf8::basic::from_utf8(bytes).map_err(|_| Malformed::Json("the text is not UTF-8".into()))
+}
+
+fn push_controls(out: &mut String, state: &State, tasks: &[TaskKey]) {
+    let cache = state.hub.broadcaster().tasks();
+    let mut first = true;
+    for task in tasks.iter().filter_map(|key| cache.task(*key)) {
+        let Some(action) = task.view.requested else {
+            continue;
+        };
+        out.push_str(if std::mem::take(&mut first) {
+            "{\"taskId\":"
+        } else {
+            ",{\"taskId\":"
+        });
+        push_string(out, &task.id);
+        let _ = write!(
+            out,
+            ",\"action\":\"{}\",\"requestedAt\":{}}}",
+            action.as_str(),
+            task.requested_at
+        );
+    }
+}

@@ -1,0 +1,521 @@
+//! What clients of the payload dialect may say, and the answers (contract section 3).
+
+use super::settings::Publish;
+use super::state::State;
+use crate::base::time::Now;
+use crate::hub::{ClientKey, ControlRefused, Full, Position, RoomKey, RoomMessage};
+use crate::wire::locale::Phrase;
+use crate::wire::message::envelope::push_string;
+use crate::wire::message::event::check_name;
+use crate::wire::message::{Control, Dialect, Envelope, ErrorCode, Incoming, Malformed};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::collections::HashMap;
+use std::fmt::Write;
+
+/// Understands one message and does what it asks.
+pub fn handle(state: &mut State, now: Now, client: ClientKey, text: &str) {
+    let message = match Incoming::parse(text) {
+        Ok(message) => message,
+        Err(Malformed::Json(reason)) => {
+            return state.send_error(
+                now,
+                client,
+                ErrorCode::InvalidJson,
+                Phrase::InvalidJson(&reason),
+                None,
+            );
+        }
+        Err(malformed) => {
+            let reason = malformed.to_string();
+            return state.send_error(
+                now,
+                client,
+                ErrorCode::InvalidMessage,
+                Phrase::InvalidMessage(&reason),
+                None,
+            );
+        }
+    };
+    if let Err(refusal) = dispatch(state, now, client, &message) {
+        refuse(state, now, client, &message, &refusal);
+    }
+}
+
+/// Why a message was not obeyed.
+enum Refusal {
+    UnknownType,
+    Malformed(Malformed),
+    NotAllowed(String),
+    NotFound(String),
+    Unauthorized(&'static str),
+    Full(Full),
+}
+
+impl From<Malformed> for Refusal {
+    fn from(malformed: Malformed) -> Self {
+        Self::Malformed(malformed)
+    }
+}
+
+impl From<Full> for Refusal {
+    fn from(full: Full) -> Self {
+        Self::Full(full)
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Rooms {
+    task_ids: Option<Vec<String>>,
+    rooms: Option<Vec<String>>,
+    since: Option<HashMap<String, String>>,
+    batch: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct OneRoom {
+    room: String,
+}
+
+#[derive(Deserialize)]
+struct Broadcast<'a> {
+    room: String,
+    #[serde(borrow)]
+    message: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct History {
+    room: String,
+    since: Option<String>,
+    limit: Option<usize>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TaskControl {
+    task_id: String,
+    action: Control,
+}
+
+#[derive(Deserialize)]
+struct Auth {
+    #[serde(rename = "token")]
+    _token: String,
+}
+
+/// A room that a client may not enter.
+struct Denied {
+    room: String,
+    code: ErrorCode,
+}
+
+fn dispatch(
+    state: &mut State,
+    now: Now,
+    client: ClientKey,
+    message: &Incoming<'_>,
+) -> Result<(), Refusal> {
+    if state.dialect(client) == Dialect::Data {
+        return Err(Refusal::UnknownType);
+    }
+    match &*message.kind {
+        "subscribe" => subscribe(state, now, client, message, message.fields()?),
+        "unsubscribe" => unsubscribe(state, now, client, message, message.fields()?),
+        "join_room" => {
+            let OneRoom { room } = message.fields()?;
+            subscribe(
+                state,
+                now,
+                client,
+                message,
+                Rooms {
+                    rooms: Some(vec![room]),
+                    ..Rooms::default()
+                },
+            )
+        }
+        "leave_room" => {
+            let OneRoom { room } = message.fields()?;
+            unsubscribe(
+                state,
+                now,
+                client,
+                message,
+                Rooms {
+                    rooms: Some(vec![room]),
+                    ..Rooms::default()
+                },
+            )
+        }
+        "room_broadcast" => broadcast(state, now, client, &message.fields()?),
+        "history" => history(state, now, client, message, &message.fields()?),
+        "task_control" => control(state, now, client, &message.fields()?),
+        "auth" => {
+            message.fields::<Auth>()?;
+            Err(Refusal::Unauthorized(
+                "this server does not authenticate clients",
+            ))
+        }
+        "ping" => {
+            answer(
+                state,
+                now,
+                client,
+                message,
+                "pong",
+                if message.nested { message.body } else { "{}" },
+            );
+            Ok(())
+        }
+        _ => Err(Refusal::UnknownType),
+    }
+}
+
+fn subscribe(
+    state: &mut State,
+    now: Now,
+    client: ClientKey,
+    message: &Incoming<'_>,
+    wish: Rooms,
+) -> Result<(), Refusal> {
+    if wish.batch == Some(true) {
+        let (link, encoding) = (
+            state.hub.directory().client(client).link,
+            state.variant(client).encoding,
+        );
+        if let Some(peer) = state.peers.peer_mut(link) {
+            peer.connection.outbox.enable_batches(encoding);
+        }
+    }
+    let since = positions(wish.since.as_ref())?;
+    let mut denied = Vec::new();
+    let mut joined = Vec::new();
+    for room in named_rooms(&wish) {
+        match enter(state, client, &room) {
+            Ok(Some(key)) => joined.push((key, since.get(&room).copied())),
+            Ok(None) => {}
+            Err(code) => denied.push(Denied { room, code }),
+        }
+    }
+    let payload = acknowledgement(state, client, &denied, &joined);
+    answer(state, now, client, message, "subscription_ack", &payload);
+    for (room, since) in joined {
+        state
+            .hub
+            .welcome(now, client, room, since, &mut state.peers);
+    }
+    Ok(())
+}
+
+fn unsubscribe(
+    state: &mut State,
+    now: Now,
+    client: ClientKey,
+    message: &Incoming<'_>,
+    wish: Rooms,
+) -> Result<(), Refusal> {
+    for room in named_rooms(&wish) {
+        if state.hub.leave(client, &room) {
+            let id = state.hub.directory().client(client).id.to_string();
+            log::debug!(
+                "{}",
+                state.settings.locale.say(Phrase::ClientLeft {
+                    client: &id,
+                    room: &room
+                })
+            );
+        }
+    }
+    let payload = acknowledgement(state, client, &[], &[]);
+    answer(state, now, client, message, "subscription_ack", &payload);
+    Ok(())
+}
+
+/// Enters a room; `None` when the client was in it already.
+fn enter(state: &mut State, client: ClientKey, room: &str) -> Result<Option<RoomKey>, ErrorCode> {
+    check_name("rooms", room).map_err(|_| ErrorCode::InvalidMessage)?;
+    let joined = state
+        .hub
+        .join(client, room)
+        .map_err(|_| ErrorCode::LimitExceeded)?;
+    if !joined.fresh {
+        return Ok(None);
+    }
+    if log::log_enabled!(log::Level::Debug) {
+        let id = state.hub.directory().client(client).id.to_string();
+        log::debug!(
+            "{}",
+            state
+                .settings
+                .locale
+                .say(Phrase::ClientJoined { client: &id, room })
+        );
+    }
+    Ok(Some(joined.room))
+}
+
+fn broadcast(
+    state: &mut State,
+    now: Now,
+    client: ClientKey,
+    wish: &Broadcast<'_>,
+) -> Result<(), Refusal> {
+    let room = check_name("room", &wish.room)?;
+    let directory = state.hub.directory();
+    let is_member = || {
+        directory
+            .find(&room)
+            .is_some_and(|room| directory.membership(client, room).is_some())
+    };
+    let allowed = match state.settings.websocket.publish {
+        Publish::Nobody => false,
+        Publish::Members => is_member(),
+        Publish::Anybody => true,
+    };
+    if !allowed {
+        return Err(Refusal::NotAllowed(format!(
+            "publishing to the room `{room}` (websocket.publish)"
+        )));
+    }
+    let mut payload = String::with_capacity(wish.message.get().len() + 64);
+    let _ = write!(
+        payload,
+        "{{\"message\":{},\"from\":\"{}\"}}",
+        wish.message.get(),
+        directory.client(client).id
+    );
+    let room = state.hub.find_or_create_room(&room)?;
+    let message = RoomMessage {
+        room,
+        kind: "room_broadcast",
+        payload,
+        except: Some(client),
+    };
+    state.hub.publish(now, message, &mut state.peers);
+    Ok(())
+}
+
+fn history(
+    state: &mut State,
+    now: Now,
+    client: ClientKey,
+    message: &Incoming<'_>,
+    wish: &History,
+) -> Result<(), Refusal> {
+    let since = wish
+        .since
+        .as_deref()
+        .map(|since| parse_position("since", since))
+        .transpose()?;
+    let room = state.hub.directory().find(&wish.room);
+    let room = room.ok_or_else(|| Refusal::NotFound(format!("the room `{}`", wish.room)))?;
+    let payload = history_page(state, room, since, wish.limit);
+    answer(state, now, client, message, "history", &payload);
+    Ok(())
+}
+
+fn control(
+    state: &mut State,
+    now: Now,
+    _client: ClientKey,
+    wish: &TaskControl,
+) -> Result<(), Refusal> {
+    state
+        .hub
+        .control(now, &wish.task_id, wish.action, &mut state.peers)
+        .map_err(|refused| match refused {
+            ControlRefused::UnknownTask => {
+                Refusal::NotFound(format!("the task `{}`", wish.task_id))
+            }
+            ControlRefused::Ended(status) => Refusal::NotAllowed(format!(
+                "`{}` on a task that is {}",
+                wish.action.as_str(),
+                status.as_str()
+            )),
+        })
+}
+
+/// A page of a room's log as JSON: `{room, messages, position, complete}`, at most `limit` messages, the oldest first.
+pub fn history_page(
+    state: &State,
+    key: RoomKey,
+    since: Option<Position>,
+    limit: Option<usize>,
+) -> String {
+    let room = state.hub.directory().room(key);
+    let missed = state.hub.history(key, since);
+    let shown = limit.unwrap_or(usize::MAX).min(missed.entries.len());
+    let offset = match missed.entries[..shown].last() {
+        Some(last) => last.offset,
+        None => since
+            .filter(|since| since.epoch == room.epoch)
+            .map_or(room.position().offset, |since| since.offset),
+    };
+    let mut out = String::from("{\"room\":");
+    push_string(&mut out, &room.name);
+    out.push_str(",\"messages\":[");
+    for (index, entry) in missed.entries[..shown].iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        let message = entry.envelope(&room.name).encode(Default::default());
+        out.push_str(&String::from_utf8_lossy(&message));
+    }
+    let position = Position {
+        epoch: room.epoch,
+        offset,
+    };
+    let _ = write!(
+        out,
+        "],\"position\":\"{position}\",\"complete\":{}}}",
+        missed.complete
+    );
+    out
+}
+
+/// Reads a position that a client was given before.
+pub fn parse_position(field: &str, text: &str) -> Result<Position, Malformed> {
+    text.parse()
+        .map_err(|error: crate::hub::position::NotAPosition| {
+            Malformed::field(field, error.to_string())
+        })
+}
+
+fn positions(
+    since: Option<&HashMap<String, String>>,
+) -> Result<HashMap<String, Position>, Malformed> {
+    let Some(since) = since else {
+        return Ok(HashMap::new());
+    };
+    since
+        .iter()
+        .map(|(room, position)| {
+            Ok((
+                room.clone(),
+                parse_position(&format!("since.{room}"), position)?,
+            ))
+        })
+        .collect()
+}
+
+/// `taskIds` are short for rooms.
+fn named_rooms(wish: &Rooms) -> Vec<String> {
+    let tasks = wish
+        .task_ids
+        .iter()
+        .flatten()
+        .map(|task| format!("task:{task}"));
+    tasks.chain(wish.rooms.iter().flatten().cloned()).collect()
+}
+
+/// The payload of `subscription_ack`: all that the client is now in, and what became of its wishes.
+fn acknowledgement(
+    state: &State,
+    client: ClientKey,
+    denied: &[Denied],
+    joined: &[(RoomKey, Option<Position>)],
+) -> String {
+    let directory = state.hub.directory();
+    let rooms: Vec<_> = directory
+        .client(client)
+        .rooms()
+        .map(|room| directory.room(room))
+        .collect();
+    let tasks = rooms
+        .iter()
+        .filter_map(|room| room.name.strip_prefix("task:"));
+    let mut out = String::from("{\"taskIds\":[");
+    push_list(&mut out, tasks, |out, task| push_string(out, task));
+    out.push_str("],\"rooms\":[");
+    push_list(&mut out, rooms.iter(), |out, room| {
+        push_string(out, &room.name)
+    });
+    out.push_str("],\"denied\":[");
+    push_list(&mut out, denied.iter(), |out, denied| {
+        out.push_str("{\"room\":");
+        push_string(out, &denied.room);
+        let _ = write!(out, ",\"code\":\"{}\"}}", denied.code.as_str());
+    });
+    out.push_str("],\"positions\":{");
+    push_list(&mut out, rooms.iter(), |out, room| {
+        push_string(out, &room.name);
+        let _ = write!(out, ":\"{}\"", room.position());
+    });
+    out.push_str("},\"recovered\":{");
+    let asked = joined
+        .iter()
+        .filter_map(|(room, since)| since.map(|since| (*room, since)));
+    push_list(&mut out, asked, |out, (room, since)| {
+        push_string(out, &directory.room(room).name);
+        let _ = write!(out, ":{}", state.hub.can_recover(room, since));
+    });
+    out.push_str("}}");
+    out
+}
+
+fn push_list<T>(
+    out: &mut String,
+    items: impl Iterator<Item = T>,
+    mut push: impl FnMut(&mut String, T),
+) {
+    for (index, item) in items.enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        push(out, item);
+    }
+}
+
+fn answer(
+    state: &mut State,
+    now: Now,
+    client: ClientKey,
+    message: &Incoming<'_>,
+    kind: &str,
+    payload: &str,
+) {
+    let variant = state.variant(client);
+    let envelope = Envelope {
+        kind,
+        payload,
+        timestamp: now.wall_ms,
+        id: None,
+        reply_to: message.id,
+        place: None,
+    };
+    state.send_encoded(client, &envelope.encode(variant));
+}
+
+fn refuse(
+    state: &mut State,
+    now: Now,
+    client: ClientKey,
+    message: &Incoming<'_>,
+    refusal: &Refusal,
+) {
+    let text;
+    let (code, phrase) = match refusal {
+        Refusal::UnknownType => (ErrorCode::UnknownType, Phrase::UnknownType(&message.kind)),
+        Refusal::Malformed(Malformed::Json(reason)) => {
+            (ErrorCode::InvalidJson, Phrase::InvalidJson(reason))
+        }
+        Refusal::Malformed(malformed) => {
+            text = malformed.to_string();
+            (ErrorCode::InvalidMessage, Phrase::InvalidMessage(&text))
+        }
+        Refusal::NotAllowed(what) => (ErrorCode::NotAllowed, Phrase::NotAllowed(what)),
+        Refusal::NotFound(what) => (ErrorCode::NotFound, Phrase::NotFound(what)),
+        Refusal::Unauthorized(reason) => (ErrorCode::Unauthorized, Phrase::Unauthorized(reason)),
+        Refusal::Full(Full::Rooms) => (
+            ErrorCode::LimitExceeded,
+            Phrase::LimitExceeded("websocket.max_rooms"),
+        ),
+        Refusal::Full(Full::Memberships) => (
+            ErrorCode::LimitExceeded,
+            Phrase::LimitExceeded("websocket.max_rooms_per_client"),
+        ),
+    };
+    state.send_error(now, client, code, phrase, message.id);
+}

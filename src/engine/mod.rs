@@ -1,0 +1,325 @@
+//! Floor 3: the whole server without its sockets. Connections, hub, timers and policy; still pure.
+//!
+//! Bytes, connects, closes and time come in; what is to be written, closed or stopped goes out. The caller gives one
+//! input at a time, says that the turn's inputs are in with [`Engine::settle`], and drains [`Engine::poll_output`]. A
+//! test can do all of that without a socket, and a year in a second.
+
+pub mod addresses;
+pub mod api;
+pub mod closing;
+pub mod commands;
+pub mod http;
+pub mod ingest;
+pub mod messages;
+pub mod peers;
+pub mod settings;
+pub mod socket;
+pub mod state;
+pub mod statistics;
+pub mod timer;
+pub mod upgrade;
+
+pub use crate::hub::Link;
+pub use peers::Services;
+pub use settings::{HttpSettings, Publish, Reconnect, Settings, WebSocketSettings};
+pub use state::{MemoryProbe, MemoryUse, Output};
+
+use crate::base::time::{Now, Time};
+use crate::conn::{Event, Fault};
+use crate::wire::input::Input as Cursor;
+use addresses::MINUTE;
+use core::net::IpAddr;
+use state::State;
+use timer::Timer;
+
+/// Something that happened to a connection.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// Its peer sent these bytes. They are unmasked in place.
+    Received(&'a mut [u8]),
+    /// Its socket took this many bytes of what was unsent; `blocked`: it would take no more.
+    Sent {
+        /// The bytes taken.
+        bytes: usize,
+        /// Whether the socket would block.
+        blocked: bool,
+    },
+    /// Its peer has closed, or the socket has failed.
+    Closed,
+}
+
+/// The server, to be fed.
+pub struct Engine {
+    state: State,
+    turn_began: Time,
+}
+
+impl Engine {
+    /// A server that has just begun. The same seed and the same inputs give the same outputs.
+    pub fn new(settings: Settings, now: Now, seed: [u8; 32], memory: MemoryProbe) -> Self {
+        Self {
+            state: State::new(settings, now, seed, memory),
+            turn_began: now.at,
+        }
+    }
+
+    /// Clients, rooms, tasks and statistics, and the commands on them.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The same, for commands.
+    pub fn state_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+
+    /// A peer has connected to a listener; the link names its connection from now on.
+    pub fn accept(&mut self, now: Now, services: Services, address: Option<IpAddr>) -> Link {
+        let link = self.state.peers.insert(services, address);
+        if !services.ingest {
+            closing::watch_handshake(&mut self.state, now, link);
+        }
+        link
+    }
+
+    /// Something has happened to a connection. What is stale is ignored.
+    pub fn handle_input(&mut self, now: Now, link: Link, input: Input<'_>) {
+        match input {
+            Input::Received(bytes) => self.handle_bytes(now, link, bytes),
+            Input::Sent { bytes, blocked } => self.handle_sent(now, link, bytes, blocked),
+            Input::Closed => self.handle_closed(now, link),
+        }
+    }
+
+    /// A turn begins, and time has passed: everything that is due happens.
+    pub fn handle_time(&mut self, now: Now) {
+        self.turn_began = now.at;
+        self.state.wheel.advance(now.at);
+        while let Some(expired) = self.state.wheel.pop_expired() {
+            self.handle_timer(now, expired.payload);
+        }
+        self.arm_timers();
+    }
+
+    /// Begins the end of the server; a second call ends it at once.
+    pub fn shut_down(&mut self, now: Now) {
+        closing::shut_down(&mut self.state, now);
+    }
+
+    /// The turn's inputs are in: what was marked goes to the outboxes.
+    pub fn settle(&mut self, now: Now) {
+        let state = &mut self.state;
+        state.hub.settle(now, &mut state.peers);
+        while let Some(link) = state.peers.poll_overflowed() {
+            if state
+                .peers
+                .peer(link)
+                .is_some_and(|peer| peer.connection.is_open())
+            {
+                closing::drop_slow(state, now, link);
+            }
+        }
+        let sent = state.peers.take_sent();
+        if sent > 0 {
+            state.traffic.sent.record(now.at, sent);
+        }
+        self.arm_timers();
+    }
+
+    /// The next thing to be done outside.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        if let Some(output) = self.state.outputs.pop_front() {
+            return Some(output);
+        }
+        while let Some(link) = self.state.peers.poll_dirty(self.state.settings.batch_size) {
+            let Some(peer) = self.state.peers.peer(link) else {
+                continue;
+            };
+            if !peer.connection.outbox.is_empty() {
+                return Some(Output::Write(link));
+            }
+            closing::handle_drained(&mut self.state, link);
+            if let Some(output) = self.state.outputs.pop_front() {
+                return Some(output);
+            }
+        }
+        self.state.outputs.pop_front()
+    }
+
+    /// When [`Engine::handle_time`] must be called at the latest; `None`: only input can change anything.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        self.state.wheel.next_deadline()
+    }
+
+    /// The turn is over: everything was written that the sockets would take.
+    pub fn handle_turn_end(&mut self, now: Now) {
+        let state = &mut self.state;
+        let clients = state.clients().max(1);
+        let backlogged_share = state.peers.backlogged() as f64 / clients as f64;
+        state.hub.handle_turn_end(
+            now,
+            now.at.saturating_since(self.turn_began),
+            backlogged_share,
+        );
+        debug_assert!(
+            state.peers.backlogged() <= state.peers.len(),
+            "no more backlogged peers than peers"
+        );
+    }
+
+    /// The unsent bytes of a connection, in order.
+    pub fn unsent(&self, link: Link) -> impl Iterator<Item = &[u8]> {
+        self.state.peers.unsent(link)
+    }
+
+    /// Whether input of this connection may be read now. When not, [`Output::Read`] says when again.
+    pub fn is_reading(&self, link: Link) -> bool {
+        self.state
+            .peers
+            .peer(link)
+            .is_some_and(|peer| !peer.connection.has_stash())
+    }
+
+    fn handle_bytes(&mut self, now: Now, link: Link, bytes: &mut [u8]) {
+        if self.state.is_websocket(link)
+            && let Some(peer) = self.state.peers.peer_mut(link)
+        {
+            peer.alive = true;
+        }
+        let limits = self.state.limits();
+        let mut input = Cursor::new(bytes);
+        while let Some(peer) = self.state.peers.peer_mut(link) {
+            let answers_http = matches!(peer.connection.phase, crate::conn::Phase::Http(_));
+            if answers_http && !http::is_ready(&self.state, link) {
+                self.stash(link, input.take_all());
+                return;
+            }
+            let Some(peer) = self.state.peers.peer_mut(link) else {
+                return;
+            };
+            match peer.connection.poll_event(&mut input, &limits) {
+                Ok(Some(event)) => self.handle_event(now, link, event),
+                Ok(None) => return,
+                Err(fault) => self.handle_fault(now, link, fault),
+            }
+        }
+    }
+
+    fn stash(&mut self, link: Link, rest: &[u8]) {
+        if let Some(peer) = self.state.peers.peer_mut(link) {
+            peer.connection.stash(rest);
+        }
+    }
+
+    fn handle_event(&mut self, now: Now, link: Link, event: Event<'_>) {
+        let state = &mut self.state;
+        match event {
+            Event::Request { head, body } => http::handle_request(state, now, link, &head, &body),
+            Event::Continue => state
+                .peers
+                .push(link, bytes::Bytes::from_static(crate::wire::http::CONTINUE)),
+            Event::StreamStart(head) => http::handle_stream_start(state, now, link, &head),
+            Event::Chunk(chunk) => http::handle_chunk(state, now, link, chunk),
+            Event::StreamEnd => http::handle_stream_end(state, now, link),
+            Event::Text(text) => socket::handle_text(state, now, link, &text),
+            Event::Binary(payload) => socket::handle_binary(state, now, link, &payload),
+            Event::Ping(payload) => socket::handle_ping(state, now, link, &payload),
+            Event::Pong => {}
+            Event::Close(code) => socket::handle_close(state, now, link, code),
+        }
+    }
+
+    fn handle_fault(&mut self, now: Now, link: Link, fault: Fault) {
+        match fault {
+            Fault::Http(reject) => http::handle_reject(&mut self.state, now, link, reject),
+            Fault::WebSocket(violation) => {
+                socket::handle_violation(&mut self.state, now, link, &violation)
+            }
+        }
+    }
+
+    fn handle_sent(&mut self, now: Now, link: Link, bytes: usize, blocked: bool) {
+        let state = &mut self.state;
+        state.peers.handle_sent(link, bytes);
+        let Some(peer) = state.peers.peer(link) else {
+            return;
+        };
+        let drained = peer.connection.outbox.is_empty();
+        let client = peer.client;
+        let is_news = state.peers.set_backlogged(link, blocked && !drained);
+        if let (true, Some(client)) = (is_news, client) {
+            state
+                .hub
+                .handle_backlog(now, client, blocked && !drained, &mut state.peers);
+        }
+        if drained {
+            closing::handle_drained(state, link);
+            self.resume_reading(now, link);
+        }
+    }
+
+    fn resume_reading(&mut self, now: Now, link: Link) {
+        let stash = self
+            .state
+            .peers
+            .peer_mut(link)
+            .and_then(|peer| peer.connection.take_stash());
+        if let Some(mut stash) = stash {
+            self.handle_bytes(now, link, &mut stash);
+            if self.is_reading(link) {
+                self.state.outputs.push_back(Output::Read(link));
+            }
+        }
+    }
+
+    fn handle_closed(&mut self, now: Now, link: Link) {
+        if self
+            .state
+            .peers
+            .peer(link)
+            .is_some_and(|peer| peer.services.ingest)
+        {
+            self.finish_producer(now, link);
+        }
+        closing::remove(&mut self.state, link);
+    }
+
+    /// A local producer has gone: its last line counts, and what was wrong is said once.
+    fn finish_producer(&mut self, now: Now, link: Link) {
+        let Some(mut stream) = self
+            .state
+            .peers
+            .peer_mut(link)
+            .and_then(|peer| peer.stream.take())
+        else {
+            return;
+        };
+        ingest::finish_lines(&mut self.state, now, &mut stream);
+        if let Some(first) = stream.tally.first_error() {
+            log::warn!(
+                "ingest: {} lines were no events; {first}",
+                stream.tally.rejected()
+            );
+        }
+    }
+
+    fn handle_timer(&mut self, now: Now, timer: Timer) {
+        let state = &mut self.state;
+        match timer {
+            Timer::Connection(link) => closing::handle_timer(state, now, link),
+            Timer::Hub(timer) => state.hub.handle_timer(now, timer, &mut state.peers),
+            Timer::Addresses => {
+                if state.addresses.forget_stale(now.at) {
+                    state.wheel.schedule(now.at + MINUTE, Timer::Addresses);
+                }
+            }
+            Timer::ShutdownDeadline => closing::stop(state),
+        }
+    }
+
+    fn arm_timers(&mut self) {
+        while let Some((at, timer)) = self.state.hub.poll_timer() {
+            self.state.wheel.schedule(at, Timer::Hub(timer));
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! All connections, what each of them is to the server, and which have something to write.
+
+use super::ingest::IngestStream;
+use super::timer::Timer;
+use crate::base::chunk_queue::ChunkPool;
+use crate::base::rate_window::RateWindow;
+use crate::base::time::Time;
+use crate::base::wheel::{TimerId, Wheel};
+use crate::conn::{Connection, Phase};
+use crate::hub::{ClientKey, Link, Outlet};
+use crate::wire::http;
+use crate::wire::http::LineSplitter;
+use crate::wire::websocket::EncodedFrame;
+use core::net::IpAddr;
+use slab::Slab;
+use std::collections::VecDeque;
+
+/// What a listener serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Services {
+    /// WebSocket upgrades.
+    pub websocket: bool,
+    /// The HTTP API.
+    pub http: bool,
+    /// Newline-delimited events, nothing else.
+    pub ingest: bool,
+}
+
+impl Services {
+    /// Of the WebSocket listener.
+    pub const WEBSOCKET: Self = Self {
+        websocket: true,
+        http: false,
+        ingest: false,
+    };
+    /// Of the HTTP listener.
+    pub const HTTP: Self = Self {
+        websocket: false,
+        http: true,
+        ingest: false,
+    };
+    /// Of a listener that serves both.
+    pub const BOTH: Self = Self {
+        websocket: true,
+        http: true,
+        ingest: false,
+    };
+    /// Of the ingest socket and of standard input.
+    pub const INGEST: Self = Self {
+        websocket: false,
+        http: false,
+        ingest: true,
+    };
+}
+
+/// One connection and its standing.
+#[derive(Debug)]
+pub struct Peer {
+    /// Its bytes.
+    pub connection: Connection,
+    /// Where it came from; `None` on a Unix socket.
+    pub address: Option<IpAddr>,
+    /// What its listener serves.
+    pub services: Services,
+    /// The hub's name for it, once it is a WebSocket client.
+    pub client: Option<ClientKey>,
+    /// A streamed request or a producer's lines.
+    pub stream: Option<Box<IngestStream>>,
+    /// When it will be looked at again.
+    pub timer: Option<TimerId>,
+    /// Whether anything was heard of it since it was last looked at.
+    pub alive: bool,
+    /// Whether a ping waits for an answer.
+    pub pinged: bool,
+    /// Whether it holds unsent bytes that its socket would not take.
+    pub backlogged: bool,
+    /// How often it sends.
+    pub messages: RateWindow,
+    /// Messages received from it.
+    pub received: u32,
+    /// Messages queued for it.
+    pub sent: u32,
+    generation: u32,
+    dirty: bool,
+}
+
+/// All connections.
+#[derive(Debug)]
+pub struct Peers {
+    slots: Slab<Peer>,
+    pool: ChunkPool,
+    dirty: VecDeque<Link>,
+    overflowed: Vec<Link>,
+    next_generation: u32,
+    max_outbox_size: usize,
+    backlogged: usize,
+    sent: u64,
+}
+
+impl Peers {
+    /// No connection yet; each may have at most `max_outbox_size` unsent bytes (0: no limit).
+    pub fn new(max_outbox_size: usize) -> Self {
+        Self {
+            slots: Slab::new(),
+            pool: ChunkPool::default(),
+            dirty: VecDeque::new(),
+            overflowed: Vec::new(),
+            next_generation: 0,
+            max_outbox_size,
+            backlogged: 0,
+            sent: 0,
+        }
+    }
+
+    /// Adds a connection.
+    pub fn insert(&mut self, services: Services, address: Option<IpAddr>) -> Link {
+        self.next_generation = self.next_generation.wrapping_add(1);
+        let phase = match services.ingest {
+            true => Phase::Lines(LineSplitter::new()),
+            false => Phase::Http(http::Parser::new()),
+        };
+        let index = self.slots.insert(Peer {
+            connection: Connection::new(phase),
+            address,
+            services,
+            client: None,
+            stream: None,
+            timer: None,
+            alive: true,
+            pinged: false,
+            backlogged: false,
+            messages: RateWindow::default(),
+            received: 0,
+            sent: 0,
+            generation: self.next_generation,
+            dirty: false,
+        });
+        Link {
+            index: index as u32,
+            generation: self.next_generation,
+        }
+    }
+
+    /// Removes a connection, its timer and its share of the pool.
+    pub fn remove(&mut self, link: Link, wheel: &mut Wheel<Timer>) -> Option<Peer> {
+        self.peer(link)?;
+        let mut peer = self.slots.remove(link.index as usize);
+        peer.connection.clear(&mut self.pool);
+        self.backlogged -= usize::from(peer.backlogged);
+        if let Some(timer) = peer.timer.take() {
+            wheel.cancel(timer);
+        }
+        if self.slots.is_empty() {
+            self.slots.shrink_to_fit();
+        }
+        Some(peer)
+    }
+
+    /// The connection of that name.
+    pub fn peer(&self, link: Link) -> Option<&Peer> {
+        self.slots
+            .get(link.index as usize)
+            .filter(|peer| peer.generation == link.generation)
+    }
+
+    /// The connection of that name, to be changed.
+    pub fn peer_mut(&mut self, link: Link) -> Option<&mut Peer> {
+        self.slots
+            .get_mut(link.index as usize)
+            .filter(|peer| peer.generation == link.generation)
+    }
+
+    /// The names of all connections.
+    pub fn links(&self) -> Vec<Link> {
+        self.slots
+            .iter()
+            .map(|(index, peer)| Link {
+                index: index as u32,
+                generation: peer.generation,
+            })
+            .collect()
+    }
+
+    /// How many connections there are.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// How many have unsent bytes that their sockets would not take.
+    pub fn backlogged(&self) -> usize {
+        self.backlogged
+    }
+
+    /// How many messages have been queued since the last call.
+    pub fn take_sent(&mut self) -> u64 {
+        std::mem::take(&mut self.sent)
+    }
+
+    /// Queues bytes for a connection that must not be refused.
+    pub fn push(&mut self, link: Link, bytes: impl Into<bytes::Bytes>) {
+        let pool = &mut self.pool;
+        let Some(peer) = self
+            .slots
+            .get_mut(link.index as usize)
+            .filter(|peer| peer.generation == link.generation)
+        else {
+            return;
+        };
+        peer.connection.push(pool, bytes.into());
+        self.mark(link);
+    }
+
+    /// Sets when a connection will be looked at again.
+    pub fn look_at(&mut self, link: Link, at: Time, wheel: &mut Wheel<Timer>) {
+        let Some(peer) = self.peer_mut(link) else {
+            return;
+        };
+        let rescheduled = peer.timer.is_some_and(|timer| wheel.reschedule(timer, at));
+        if !rescheduled {
+            peer.timer = Some(wheel.schedule(at, Timer::Connection(link)));
+        }
+    }
+
+    /// Marks a connection to be looked after when the turn ends: it has bytes to write, or an end to be told.
+    pub fn mark(&mut self, link: Link) {
+        if let Some(peer) = self.peer_mut(link)
+            && !std::mem::replace(&mut peer.dirty, true)
+        {
+            self.dirty.push_back(link);
+        }
+    }
+
+    /// The next connection that was marked. A batch for it ends here.
+    pub fn poll_dirty(&mut self, batch_size: usize) -> Option<Link> {
+        while let Some(link) = self.dirty.pop_front() {
+            let pool = &mut self.pool;
+            let peer = self
+                .slots
+                .get_mut(link.index as usize)
+                .filter(|peer| peer.generation == link.generation);
+            if let Some(peer) = peer {
+                peer.dirty = false;
+                peer.connection.outbox.seal(pool, batch_size);
+                return Some(link);
+            }
+        }
+        if self.dirty.capacity() > 1024 {
+            self.dirty = VecDeque::new();
+        }
+        None
+    }
+
+    /// The next connection that is too far behind to be sent any more.
+    pub fn poll_overflowed(&mut self) -> Option<Link> {
+        self.overflowed.pop()
+    }
+
+    /// The unsent bytes of a connection.
+    pub fn unsent(&self, link: Link) -> impl Iterator<Item = &[u8]> {
+        let peer = self.peer(link);
+        peer.into_iter()
+            .flat_map(|peer| peer.connection.outbox.iter(&self.pool))
+    }
+
+    /// Takes note of what a socket took.
+    pub fn handle_sent(&mut self, link: Link, sent_bytes: usize) {
+        let pool = &mut self.pool;
+        let peer = self
+            .slots
+            .get_mut(link.index as usize)
+            .filter(|peer| peer.generation == link.generation);
+        if let Some(peer) = peer {
+            peer.connection.outbox.handle_sent(pool, sent_bytes);
+        }
+    }
+
+    /// Takes note that a socket does or does not keep up; tells whether that is news.
+    pub fn set_backlogged(&mut self, link: Link, backlogged: bool) -> bool {
+        let Some(peer) = self.peer_mut(link) else {
+            return false;
+        };
+        let was = std::mem::replace(&mut peer.backlogged, backlogged);
+        self.backlogged = self.backlogged + usize::from(backlogged) - usize::from(was);
+        was != backlogged
+    }
+
+    /// Drops what a connection is owed, but for a frame that is half sent.
+    pub fn drop_unstarted(&mut self, link: Link) {
+        let pool = &mut self.pool;
+        let peer = self
+            .slots
+            .get_mut(link.index as usize)
+            .filter(|peer| peer.generation == link.generation);
+        if let Some(peer) = peer {
+            peer.connection.outbox.drop_unstarted(pool);
+        }
+    }
+}
+
+impl Outlet for Peers {
+    fn deliver(&mut self, link: Link, frame: &EncodedFrame) -> bool {
+        let (pool, max_bytes) = (&mut self.pool, self.max_outbox_size);
+        let peer = self
+            .slots
+            .get_mut(link.index as usize)
+            .filter(|peer| peer.generation == link.generation);
+        let Some(peer) = peer.filter(|peer| peer.connection.is_open()) else {
+            return false;
+        };
+        if peer
+            .connection
+            .outbox
+            .push_message(pool, frame, max_bytes)
+            .is_err()
+        {
+            self.overflowed.push(link);
+            return false;
+        }
+        peer.sent = peer.sent.wrapping_add(1);
+        self.sent += 1;
+        self.mark(link);
+        true
+    }
+}

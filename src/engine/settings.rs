@@ -1,0 +1,86 @@
+//! What the engine must know of the configuration. Everywhere 0 means none (contract section 8).
+
+use crate::base::time::Span;
+use crate::hub::HubSettings;
+use crate::wire::locale::Locale;
+
+/// The engine's part of the configuration.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The language of error messages and log lines.
+    pub locale: Locale,
+    /// Of WebSocket connections.
+    pub websocket: WebSocketSettings,
+    /// Of the HTTP API.
+    pub http: HttpSettings,
+    /// Of rooms and tasks.
+    pub hub: HubSettings,
+    /// The most messages in a `batch`.
+    pub batch_size: usize,
+    /// How long connections may drain at the end.
+    pub shutdown_timeout: Span,
+}
+
+/// `[websocket]`
+#[derive(Debug, Clone)]
+pub struct WebSocketSettings {
+    /// The path of the payload dialect.
+    pub path: String,
+    /// The time between two pings.
+    pub heartbeat_interval: Span,
+    /// The time a handshake may take, and the silence that a socket is allowed.
+    pub connection_timeout: Span,
+    /// The most clients.
+    pub max_clients: usize,
+    /// The largest message, in bytes.
+    pub max_message_size: usize,
+    /// The most unsent bytes of one client.
+    pub max_outbox_size: usize,
+    /// Who may publish to a room.
+    pub publish: Publish,
+    /// Which web origins may connect; `*` is any.
+    pub allowed_origins: Vec<String>,
+    /// Messages a minute from one connection.
+    pub max_messages_per_minute: u32,
+    /// Connections a minute from one address.
+    pub max_connections_per_minute: u32,
+    /// What clients are told about reconnecting.
+    pub reconnect: Reconnect,
+}
+
+/// `websocket.publish`: who may send a `room_broadcast`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Publish {
+    /// Nobody.
+    Nobody,
+    /// The members of the room.
+    Members,
+    /// Everybody.
+    Anybody,
+}
+
+/// `[websocket.reconnect]`
+#[derive(Debug, Clone, Copy)]
+pub struct Reconnect {
+    /// How often a client should try.
+    pub max_attempts: u32,
+    /// How long it should wait before the first attempt, in milliseconds.
+    pub delay_ms: u64,
+    /// Whether it should double the wait each time.
+    pub exponential_backoff: bool,
+}
+
+/// `[http]`
+#[derive(Debug, Clone)]
+pub struct HttpSettings {
+    /// The key that the API demands; empty: none.
+    pub api_key: String,
+    /// Which web origins may call; `*` is any.
+    pub allowed_origins: Vec<String>,
+    /// Which hosts requests may name; empty: any.
+    pub allowed_hosts: Vec<String>,
+    /// The largest body, in bytes.
+    pub max_body_size: usize,
+    /// The largest head, in bytes.
+    pub max_head_size: usize,
+}

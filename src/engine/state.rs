@@ -1,0 +1,202 @@
+//! What the engine is made of. The files beside this one are what it does; each works on the parts it needs.
+
+use super::addresses::Addresses;
+use super::peers::Peers;
+use super::settings::Settings;
+use super::timer::Timer;
+use crate::base::counter::MinuteCounter;
+use crate::base::random::Random;
+use crate::base::time::{Now, Time};
+use crate::base::wheel::Wheel;
+use crate::conn::{Limits, Phase};
+use crate::hub::{ClientKey, Hub, HubSeed, Link};
+use crate::wire::http::{self, DateCache};
+use crate::wire::locale::Phrase;
+use crate::wire::message::{Dialect, ErrorCode, ErrorMessage, Variant};
+use crate::wire::websocket;
+use std::collections::VecDeque;
+
+/// What the process uses of the machine's memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MemoryUse {
+    /// Resident bytes of this process.
+    pub used: u64,
+    /// Bytes of memory that the machine, or the limit on this process, has.
+    pub total: u64,
+}
+
+/// Asked when somebody wants to know; the only answer that the engine cannot be given beforehand.
+pub type MemoryProbe = Box<dyn Fn() -> MemoryUse + Send>;
+
+/// Something the shell must do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// Write what is unsent to this socket.
+    Write(Link),
+    /// Read from this socket again: it may hold bytes that were left there.
+    Read(Link),
+    /// Send a FIN on this socket, and go on reading.
+    HalfClose(Link),
+    /// Close this socket.
+    Close(Link),
+    /// Close every listener.
+    StopListening,
+    /// The end: nothing is left to be done.
+    Stopped,
+}
+
+/// How far the shutdown is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    /// Serving.
+    Serving,
+    /// Connections drain.
+    Draining,
+    /// Over.
+    Stopped,
+}
+
+/// What has come in.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    /// Messages received.
+    pub received: MinuteCounter,
+    /// Messages sent.
+    pub sent: MinuteCounter,
+    /// WebSocket connections ever.
+    pub connections: u64,
+}
+
+/// The whole server, without its sockets.
+pub struct State {
+    /// The configuration.
+    pub settings: Settings,
+    /// Rooms and tasks.
+    pub hub: Hub,
+    /// Connections.
+    pub peers: Peers,
+    /// What happens later.
+    pub wheel: Wheel<Timer>,
+    /// Rate windows of addresses.
+    pub addresses: Addresses,
+    /// Secrets and spreads.
+    pub random: Random,
+    /// Message counts.
+    pub traffic: Traffic,
+    /// The formatted date of this second.
+    pub dates: DateCache,
+    /// What the shell must do, in order.
+    pub outputs: VecDeque<Output>,
+    /// When the server began.
+    pub started: Now,
+    /// How far the shutdown is.
+    pub life: Life,
+    /// What the process uses.
+    pub memory: MemoryProbe,
+}
+
+impl State {
+    /// A server that has just begun. All its randomness comes from `seed`.
+    pub fn new(settings: Settings, now: Now, seed: [u8; 32], memory: MemoryProbe) -> Self {
+        let mut random = Random::from_seed(seed);
+        let hash = [random.next_u64(), random.next_u64()];
+        let message_prefix = format!("msg_{}_", random.token(6));
+        Self {
+            hub: Hub::new(
+                settings.hub.clone(),
+                HubSeed {
+                    hash,
+                    message_prefix,
+                },
+            ),
+            peers: Peers::new(settings.websocket.max_outbox_size),
+            wheel: Wheel::new(),
+            addresses: Addresses::new(hash),
+            random,
+            traffic: Traffic::default(),
+            dates: DateCache::new(),
+            outputs: VecDeque::new(),
+            started: now,
+            life: Life::Serving,
+            memory,
+            settings,
+        }
+    }
+
+    /// What bounds the input of every peer.
+    pub fn limits(&self) -> Limits {
+        let Settings {
+            http, websocket, ..
+        } = &self.settings;
+        Limits {
+            http: http::Limits {
+                max_head_bytes: http.max_head_size,
+                ..Default::default()
+            },
+            max_body_bytes: http.max_body_size,
+            websocket: websocket::Limits {
+                max_message_size: websocket.max_message_size,
+            },
+        }
+    }
+
+    /// How many WebSocket clients there are.
+    pub fn clients(&self) -> usize {
+        self.hub.directory().clients().len()
+    }
+
+    /// The form in which a client reads messages.
+    pub fn variant(&self, client: ClientKey) -> Variant {
+        self.hub.directory().client(client).variant
+    }
+
+    /// The language and form in which a client is told of errors, as an `error` message.
+    pub fn send_error(
+        &mut self,
+        now: Now,
+        client: ClientKey,
+        code: ErrorCode,
+        phrase: Phrase<'_>,
+        reply_to: Option<&str>,
+    ) {
+        let text = self.settings.locale.say(phrase).to_string();
+        let variant = self.variant(client);
+        let error = ErrorMessage {
+            code,
+            message: &text,
+            reply_to,
+            timestamp: now.wall_ms,
+        };
+        self.send_encoded(client, &error.encode(variant));
+    }
+
+    /// Sends a client a message that is encoded in its variant already.
+    pub fn send_encoded(&mut self, client: ClientKey, message: &[u8]) {
+        use crate::hub::Outlet;
+        let client = self.hub.directory().client(client);
+        let frame = crate::hub::frame_of(message, client.variant.encoding);
+        self.peers.deliver(client.link, &frame);
+    }
+
+    /// Sets when a connection will be looked at again.
+    pub fn look_at(&mut self, link: Link, at: Time) {
+        self.peers.look_at(link, at, &mut self.wheel);
+    }
+
+    /// The client behind a connection.
+    pub fn client_of(&self, link: Link) -> Option<ClientKey> {
+        self.peers.peer(link).and_then(|peer| peer.client)
+    }
+
+    /// The dialect in which a connection was greeted.
+    pub fn dialect(&self, client: ClientKey) -> Dialect {
+        self.variant(client).dialect
+    }
+
+    /// Whether a connection speaks WebSocket.
+    pub fn is_websocket(&self, link: Link) -> bool {
+        self.peers
+            .peer(link)
+            .is_some_and(|peer| matches!(peer.connection.phase, Phase::WebSocket(_)))
+    }
+}

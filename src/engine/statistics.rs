@@ -1,0 +1,221 @@
+//! The statistics documents of seed 000, every field live.
+
+use super::state::{Life, State};
+use crate::base::time::Now;
+use serde::Serialize;
+
+/// `GET /health`
+#[derive(Debug, Clone, Serialize)]
+pub struct Health {
+    /// `healthy`, or `draining` once the server is shutting down.
+    pub status: &'static str,
+    /// Milliseconds since 1970.
+    pub timestamp: u64,
+    /// Seconds since the start.
+    pub uptime: f64,
+    /// Of clients.
+    pub websocket: HealthWebSocket,
+    /// Of broadcasts.
+    pub broadcaster: HealthBroadcaster,
+}
+
+/// `websocket` of [`Health`].
+#[derive(Debug, Clone, Serialize)]
+pub struct HealthWebSocket {
+    /// Clients connected.
+    pub connections: usize,
+    /// Messages received and sent since the start.
+    pub messages: u64,
+}
+
+/// `broadcaster` of [`Health`].
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HealthBroadcaster {
+    /// Tasks whose progress waits to be sent.
+    pub queue_size: usize,
+    /// Broadcasts since the start.
+    pub total_broadcasts: u64,
+}
+
+/// `GET /api/websocket/stats`
+#[derive(Debug, Clone, Serialize)]
+pub struct WebSocketStats {
+    /// Of the process.
+    pub server: ServerStats,
+    /// Of connections.
+    pub connections: ConnectionStats,
+    /// Of messages.
+    pub messages: MessageStats,
+    /// Of rooms.
+    pub rooms: RoomStats,
+    /// Of memory.
+    pub memory: MemoryStats,
+}
+
+/// `server` of [`WebSocketStats`].
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerStats {
+    /// Milliseconds since the start.
+    pub uptime: u64,
+    /// The start, in milliseconds since 1970.
+    pub start_time: u64,
+    /// The version of joblight.
+    pub version: &'static str,
+}
+
+/// `connections` of [`WebSocketStats`].
+#[derive(Debug, Clone, Serialize)]
+pub struct ConnectionStats {
+    /// Clients since the start.
+    pub total: u64,
+    /// Clients now.
+    pub active: usize,
+    /// Clients now that have proved an identity.
+    pub authenticated: usize,
+    /// Clients now whose sockets do not keep up.
+    pub backlogged: usize,
+}
+
+/// `messages` of [`WebSocketStats`].
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MessageStats {
+    /// Messages sent since the start.
+    pub total_sent: u64,
+    /// Messages received since the start.
+    pub total_received: u64,
+    /// Messages sent in the last minute.
+    pub sent_per_minute: u64,
+    /// Messages received in the last minute.
+    pub received_per_minute: u64,
+}
+
+/// `rooms` of [`WebSocketStats`].
+#[derive(Debug, Clone, Serialize)]
+pub struct RoomStats {
+    /// Rooms that exist.
+    pub total: usize,
+    /// Memberships in all rooms.
+    pub clients: usize,
+}
+
+/// `memory` of [`WebSocketStats`].
+#[derive(Debug, Clone, Serialize)]
+pub struct MemoryStats {
+    /// Resident bytes of the process.
+    pub used: u64,
+    /// Bytes of memory there are.
+    pub total: u64,
+    /// The one in percent of the other.
+    pub percentage: f64,
+}
+
+/// `GET /api/broadcaster/stats`
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BroadcasterStats {
+    /// Publications that had a reader.
+    pub total_broadcasts: u64,
+    /// Messages meant for readers.
+    pub total_messages: u64,
+    /// Messages that connections took.
+    pub successful_sends: u64,
+    /// Messages that connections refused.
+    pub failed_sends: u64,
+    /// Milliseconds from an event's arrival to the end of the turn that wrote it, on average.
+    pub average_latency: f64,
+    /// Tasks whose progress waits to be sent.
+    pub queue_size: usize,
+    /// Tasks that are known.
+    pub cache_size: usize,
+    /// The last broadcast, in milliseconds since 1970; 0 before the first.
+    pub last_update: u64,
+    /// Events that were late, repeated or out of order.
+    pub dropped_events: u64,
+    /// The broadcast interval in force, in milliseconds.
+    pub broadcast_interval: f64,
+    /// How many times longer that is than configured.
+    pub slowdown: f64,
+}
+
+impl State {
+    /// How the server is.
+    pub fn health(&self, now: Now) -> Health {
+        Health {
+            status: if self.life == Life::Serving {
+                "healthy"
+            } else {
+                "draining"
+            },
+            timestamp: now.wall_ms,
+            uptime: now.at.saturating_since(self.started.at).as_millis() as f64 / 1000.0,
+            websocket: HealthWebSocket {
+                connections: self.clients(),
+                messages: self.traffic.received.total() + self.traffic.sent.total(),
+            },
+            broadcaster: HealthBroadcaster {
+                queue_size: self.hub.broadcaster().queue_len(),
+                total_broadcasts: self.hub.counts().broadcasts,
+            },
+        }
+    }
+
+    /// What the WebSocket server has done.
+    pub fn websocket_stats(&self, now: Now) -> WebSocketStats {
+        let directory = self.hub.directory();
+        let memory = (self.memory)();
+        let percentage = if memory.total == 0 {
+            0.0
+        } else {
+            memory.used as f64 * 100.0 / memory.total as f64
+        };
+        WebSocketStats {
+            server: ServerStats {
+                uptime: now.at.saturating_since(self.started.at).as_millis(),
+                start_time: self.started.wall_ms,
+                version: env!("CARGO_PKG_VERSION"),
+            },
+            connections: ConnectionStats {
+                total: self.traffic.connections,
+                active: self.clients(),
+                authenticated: 0,
+                backlogged: self.peers.backlogged(),
+            },
+            messages: MessageStats {
+                total_sent: self.traffic.sent.total(),
+                total_received: self.traffic.received.total(),
+                sent_per_minute: self.traffic.sent.per_minute(now.at),
+                received_per_minute: self.traffic.received.per_minute(now.at),
+            },
+            rooms: RoomStats {
+                total: directory.rooms().len(),
+                clients: directory.memberships(),
+            },
+            memory: MemoryStats {
+                used: memory.used,
+                total: memory.total,
+                percentage: (percentage * 100.0).round() / 100.0,
+            },
+        }
+    }
+
+    /// What the broadcaster has done.
+    pub fn broadcaster_stats(&self, now: Now) -> BroadcasterStats {
+        let (counts, broadcaster) = (self.hub.counts(), self.hub.broadcaster());
+        BroadcasterStats {
+            total_broadcasts: counts.broadcasts,
+            total_messages: counts.delivered + counts.failed,
+            successful_sends: counts.delivered,
+            failed_sends: counts.failed,
+            average_latency: (counts.latency.mean_ms() * 1000.0).round() / 1000.0,
+            queue_size: broadcaster.queue_len(),
+            cache_size: broadcaster.tasks().len(),
+            last_update: counts.last_broadcast_at,
+            dropped_events: broadcaster.dropped(),
+            broadcast_interval: broadcaster.pace().interval(now.at).as_micros() as f64 / 1000.0,
+            slowdown: (broadcaster.pace().slowdown(now.at) * 100.0).round() / 100.0,
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! Everything that can happen later, on one screen.
+
+use crate::hub;
+use crate::hub::Link;
+
+/// An entry of the wheel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timer {
+    /// When to look at a connection again: is its handshake done, is it alive, has it drained?
+    Connection(Link),
+    /// When to see to what the hub asked to be reminded of.
+    Hub(hub::Timer),
+    /// When to forget addresses that have not connected for a while.
+    Addresses,
+    /// When to end what has not drained.
+    ShutdownDeadline,
+}

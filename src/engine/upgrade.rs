@@ -1,0 +1,187 @@
+//! From an HTTP request to a WebSocket client: checks, handshake, greeting (contract sections 1, 2 and 4).
+
+use super::addresses::MINUTE;
+use super::api;
+use super::closing;
+use super::http;
+use super::settings::Settings;
+use super::state::{Life, State};
+use super::timer::Timer;
+use crate::base::rate_window::Verdict;
+use crate::base::time::Now;
+use crate::conn::Phase;
+use crate::hub::{ClientKey, Link};
+use crate::wire::http::{Head, Problem, Response};
+use crate::wire::locale::Phrase;
+use crate::wire::message::{Dialect, Encoding, Envelope, Variant};
+use crate::wire::websocket::{self, CloseCode, HandshakeError, Reader};
+
+/// The subprotocols of contract section 4, the preferred one first.
+const SUBPROTOCOLS: [&str; 2] = ["joblight.json", "joblight.msgpack"];
+/// The room that every data-dialect connection is in from the start.
+pub const ALL: &str = "all";
+
+/// A request asks to become a WebSocket.
+pub fn handle_upgrade(state: &mut State, now: Now, link: Link, head: &Head) {
+    match admit(state, now, link, head) {
+        Ok((dialect, accepted)) => {
+            let encoding = Encoding::from_subprotocol(accepted.subprotocol);
+            state.peers.push(link, accepted.response);
+            let batch = dialect == Dialect::Payload
+                && head.query("batch").is_some_and(|value| value != "0");
+            become_client(state, now, link, Variant { dialect, encoding }, batch);
+        }
+        Err(refusal) => http::respond(state, now, link, head, refusal),
+    }
+}
+
+/// Everything that may stand against an upgrade, the cheapest check first.
+fn admit(
+    state: &mut State,
+    now: Now,
+    link: Link,
+    head: &Head,
+) -> Result<(Dialect, websocket::Accepted), Response> {
+    let dialect = dialect_of(&state.settings, head.path());
+    let peer = state.peers.peer(link);
+    let (serves, address) = peer.map_or((false, None), |peer| {
+        (peer.services.websocket, peer.address)
+    });
+    let Some(dialect) = dialect.filter(|_| serves) else {
+        let detail = format!("no WebSocket at `{}`", head.path());
+        return Err(Problem::new(404, "not_found", detail).at("path").into());
+    };
+    if state.life != Life::Serving {
+        return Err(Problem::new(503, "draining", "the server is shutting down")
+            .retry_after_s(1)
+            .into());
+    }
+    if let Some(origin) = head.header("origin")
+        && !api::allows_origin(&state.settings.websocket.allowed_origins, origin)
+    {
+        let detail = format!("the origin `{origin}` is not among websocket.allowed_origins");
+        return Err(Problem::new(403, "not_allowed", detail).at("origin").into());
+    }
+    let limit = state.settings.websocket.max_connections_per_minute;
+    if let (Some(address), true) = (address, limit > 0) {
+        if state.addresses.is_empty() {
+            state.wheel.schedule(now.at + MINUTE, Timer::Addresses);
+        }
+        if let Verdict::Over { retry_after } = state.addresses.record(now.at, address, limit) {
+            let seconds = retry_after.as_millis().div_ceil(1000);
+            let detail = format!("more than {limit} connections a minute from this address");
+            return Err(Problem::new(429, "rate_limited", detail)
+                .retry_after_s(seconds)
+                .into());
+        }
+    }
+    let request = websocket::Request {
+        method: head.method_text(),
+        version_minor: head.version_minor(),
+        headers: head.fields().map(|(name, value)| (name, value.as_bytes())),
+    };
+    let accepted = websocket::accept(&request, &SUBPROTOCOLS).map_err(refusal)?;
+    Ok((dialect, accepted))
+}
+
+fn dialect_of(settings: &Settings, path: &str) -> Option<Dialect> {
+    match path {
+        "/" => Some(Dialect::Data),
+        path if path == settings.websocket.path => Some(Dialect::Payload),
+        _ => None,
+    }
+}
+
+fn refusal(error: HandshakeError) -> Response {
+    let code = if error.status() == 426 {
+        "upgrade_required"
+    } else {
+        "bad_request"
+    };
+    let mut problem = Problem::new(error.status(), code, error.to_string());
+    if let HandshakeError::Header(name) = error {
+        problem = problem.at(name);
+    }
+    error
+        .headers()
+        .iter()
+        .fold(Response::from(problem), |response, (name, value)| {
+            response.header(name, *value)
+        })
+}
+
+/// The handshake is done: the hub learns of the client, and the client of the server.
+fn become_client(state: &mut State, now: Now, link: Link, variant: Variant, batch: bool) {
+    let full = state.settings.websocket.max_clients > 0
+        && state.clients() >= state.settings.websocket.max_clients;
+    let nonce = state.random.next_u64() >> 24;
+    let client = state.hub.attach(now, link, variant, nonce);
+    state.traffic.connections += 1;
+    if let Some(peer) = state.peers.peer_mut(link) {
+        peer.connection.phase = Phase::WebSocket(Reader::default());
+        peer.client = Some(client);
+        if batch {
+            peer.connection.outbox.enable_batches(variant.encoding);
+        }
+    }
+    log_arrival(state, client, variant.dialect);
+    if full {
+        return closing::disconnect(state, now, client, CloseCode::TRY_AGAIN_LATER, "full");
+    }
+    closing::watch_heartbeat(state, now, link);
+    match variant.dialect {
+        Dialect::Payload => greet(state, now, client),
+        Dialect::Data => {
+            if state.hub.join(client, ALL).is_err() {
+                closing::disconnect(
+                    state,
+                    now,
+                    client,
+                    CloseCode::TRY_AGAIN_LATER,
+                    "no room left",
+                );
+            }
+        }
+    }
+}
+
+fn log_arrival(state: &State, client: ClientKey, dialect: Dialect) {
+    if log::log_enabled!(log::Level::Info) {
+        let id = state.hub.directory().client(client).id.to_string();
+        let phrase = match dialect {
+            Dialect::Payload => Phrase::ClientConnected {
+                client: &id,
+                total: state.clients(),
+            },
+            Dialect::Data => Phrase::DataClientConnected,
+        };
+        log::info!("{}", state.settings.locale.say(phrase));
+    }
+}
+
+/// `connected` is the first message on every connection of the payload dialect.
+fn greet(state: &mut State, now: Now, client: ClientKey) {
+    let settings = &state.settings.websocket;
+    let payload = format!(
+        "{{\"clientId\":\"{}\",\"session\":\"{}\",\"resumed\":false,\"version\":\"{}\",\"heartbeatInterval\":{},\
+         \"connectionTimeout\":{},\"reconnect\":{{\"maxAttempts\":{},\"delay\":{},\"exponentialBackoff\":{}}}}}",
+        state.hub.directory().client(client).id,
+        state.random.secret(),
+        env!("CARGO_PKG_VERSION"),
+        settings.heartbeat_interval.as_millis(),
+        settings.connection_timeout.as_millis(),
+        settings.reconnect.max_attempts,
+        settings.reconnect.delay_ms,
+        settings.reconnect.exponential_backoff,
+    );
+    let variant = state.variant(client);
+    let envelope = Envelope {
+        kind: "connected",
+        payload: &payload,
+        timestamp: now.wall_ms,
+        id: None,
+        reply_to: None,
+        place: None,
+    };
+    state.send_encoded(client, &envelope.encode(variant));
+}
