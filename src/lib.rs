@@ -8,3 +8,8 @@ pub mod engine;
 pub mod hub;
 pub mod shell;
 pub mod wire;
+
+pub use config::{Config, ListenPort};
+pub use engine::commands::{ClientInfo, CommandError};
+pub use shell::handle::Handle;
+pub use shell::server::{Addresses, Server, ServerError};

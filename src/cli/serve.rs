@@ -1,10 +1,27 @@
 //! `joblight serve`: runs the server until it is told to stop.
 
+use super::telling::tell;
+use crate::config::{Config, Warning};
+use crate::shell::logging::LogOutput;
+use crate::shell::server::{Foreground, run};
 use std::process::ExitCode;
 
-use crate::config::{Config, Warning};
-
 /// Serves as `config` says, and with `stdin` takes events from standard input too.
-pub fn serve(_config: Config, _warnings: Vec<Warning>, _stdin: bool) -> ExitCode {
-    ExitCode::SUCCESS
+pub fn serve(config: Config, warnings: Vec<Warning>, stdin: bool) -> ExitCode {
+    let log = match LogOutput::start(&config.log) {
+        Ok(log) => log,
+        Err(error) => {
+            tell(&error);
+            return ExitCode::FAILURE;
+        }
+    };
+    warnings.iter().for_each(|warning| log::warn!("{warning}"));
+    match run(&config, Foreground { log, stdin }) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            log::logger().flush();
+            tell(&error);
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -23,6 +23,6 @@ pub(super) fn tell_warnings(warnings: &[Warning]) {
 }
 
 /// A line on standard error, if anyone still reads it.
-fn tell(line: &dyn Display) {
+pub(super) fn tell(line: &dyn Display) {
     let _ = writeln!(io::stderr(), "{line}");
 }

@@ -5,6 +5,7 @@
 //! hold, and out comes either a [`Config`] that holds only possible values or every mistake at once, each with its place.
 
 mod checks;
+mod engine;
 mod environment;
 mod file;
 mod keys;

@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn a_network_is_limited_and_forgotten() {
         let mut addresses = Addresses::new([1, 2]);
-        let at = |seconds| Time::from_millis(seconds * 1000);
+        let at = |seconds: u64| Time::from_millis(seconds * 1000);
         let one: IpAddr = "2001:db8::1".parse().unwrap();
         let other: IpAddr = "2001:db8::2".parse().unwrap();
         assert_eq!(addresses.record(at(0), one, 1), Verdict::Within);

@@ -64,7 +64,7 @@ mod tests {
     #[test]
     fn repeats_are_known_within_the_window_and_per_task() {
         let mut repeats = Repeats::new(Span::from_secs(10), 2, [1, 2]);
-        let at = |seconds| Time::from_millis(seconds * 1000);
+        let at = |seconds: u64| Time::from_millis(seconds * 1000);
         repeats.remember(at(0), "a", "1");
         assert!(repeats.contains(at(9), "a", "1"));
         assert!(!repeats.contains(at(9), "b", "1"));

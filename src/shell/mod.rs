@@ -1,3 +1,10 @@
-//! Floor 5: the only code that asks the system for anything.
+//! Floor 5: the only syscalls. The loop, its sockets, listeners, signals, clock and log; it decides nothing.
 
+pub mod clock;
+pub mod event_loop;
+pub mod handle;
+pub mod listener;
 pub mod logging;
+pub mod memory;
+pub mod server;
+pub mod socket;

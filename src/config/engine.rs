@@ -1,0 +1,86 @@
+//! The configuration in the words of the floors below: what the engine is to be started with.
+
+use super::settings::{Config, Locale as Language, Publish as MayPublish};
+use crate::base::time::Span;
+use crate::engine::{HttpSettings, Publish, Reconnect, Settings, WebSocketSettings};
+use crate::hub::{BroadcasterSettings, HubSettings};
+use crate::wire::locale::Locale;
+
+impl Config {
+    /// The engine's part of the configuration.
+    pub fn engine_settings(&self) -> Settings {
+        Settings {
+            locale: self.language(),
+            websocket: self.websocket_settings(),
+            http: self.http_settings(),
+            hub: self.hub_settings(),
+            batch_size: self.broadcaster.batch_size,
+            shutdown_timeout: Span::from_millis(self.server.shutdown_timeout),
+        }
+    }
+
+    /// The language of log lines and error messages.
+    pub fn language(&self) -> Locale {
+        match self.locale {
+            Language::English => Locale::English,
+            Language::SimplifiedChinese => Locale::Chinese,
+        }
+    }
+
+    fn websocket_settings(&self) -> WebSocketSettings {
+        let config = &self.websocket;
+        WebSocketSettings {
+            path: config.path.clone(),
+            heartbeat_interval: Span::from_millis(config.heartbeat_interval),
+            connection_timeout: Span::from_millis(config.connection_timeout),
+            max_clients: config.max_clients,
+            max_message_size: config.max_message_size,
+            max_outbox_size: config.max_outbox_size,
+            publish: match config.publish {
+                MayPublish::Nobody => Publish::Nobody,
+                MayPublish::Members => Publish::Members,
+                MayPublish::Anybody => Publish::Anybody,
+            },
+            allowed_origins: config.allowed_origins.clone(),
+            max_messages_per_minute: config.rate_limit.max_messages_per_minute,
+            max_connections_per_minute: config.rate_limit.max_connections_per_minute,
+            reconnect: Reconnect {
+                max_attempts: config.reconnect.max_attempts,
+                delay_ms: config.reconnect.delay,
+                exponential_backoff: config.reconnect.exponential_backoff,
+            },
+        }
+    }
+
+    fn http_settings(&self) -> HttpSettings {
+        let config = &self.http;
+        HttpSettings {
+            api_key: config.api_key.clone(),
+            allowed_origins: config.allowed_origins.clone(),
+            allowed_hosts: config.allowed_hosts.clone(),
+            max_body_size: config.max_body_size,
+            max_head_size: config.max_head_size,
+        }
+    }
+
+    fn hub_settings(&self) -> HubSettings {
+        let config = &self.broadcaster;
+        HubSettings {
+            locale: self.language(),
+            broadcaster: BroadcasterSettings {
+                enable_incremental_updates: config.enable_incremental_updates,
+                min_change_threshold: config.min_change_threshold,
+                broadcast_interval: Span::from_millis(config.broadcast_interval),
+                max_slowdown: f64::from(config.max_slowdown),
+                task_ttl: Span::from_millis(config.task_ttl),
+                max_tasks: config.max_tasks,
+                stall_timeout: Span::from_millis(config.stall_timeout),
+                deduplication_window: Span::from_millis(config.deduplication_window),
+                max_deduplication_ids: config.max_deduplication_ids,
+            },
+            message_queue_size: self.websocket.message_queue_size,
+            max_rooms: self.websocket.max_rooms,
+            max_rooms_per_client: self.websocket.max_rooms_per_client,
+        }
+    }
+}

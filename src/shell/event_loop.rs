@@ -1,0 +1,355 @@
+//! The loop: wait, read, decide, write. mio is edge-triggered, so a socket whose reading was cut short stays on the
+//! ready list, and one that would not take all waits for its writable event.
+
+use super::clock::Clock;
+use super::handle::Call;
+use super::listener::Listener;
+use super::logging::LogOutput;
+use super::socket::Socket;
+use crate::engine::{Engine, Input, Link, Output, Services};
+use mio::{Events, Poll, Token};
+use signal_hook_mio::v1_0::Signals;
+use std::collections::VecDeque;
+use std::io;
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+/// Readiness taken from the kernel in one turn.
+const EVENTS: usize = 1024;
+/// The scratch buffer that every read goes through.
+const SCRATCH_BYTES: usize = 64 * 1024;
+/// What one socket may bring in one turn.
+const MAX_READ_BYTES: usize = 4 * SCRATCH_BYTES;
+/// Connections that one listener may bring in one turn.
+const MAX_ACCEPTS: usize = 256;
+/// Outputs carried out in one turn, so that a huge room does not keep others waiting.
+const MAX_OUTPUTS: usize = 1024;
+/// How long accepting rests when the process has no descriptor left.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// The token that wakes the loop for calls.
+pub const WAKER: Token = Token(0);
+/// The token of signals.
+pub const SIGNALS: Token = Token(1);
+const FIRST_LISTENER: usize = 2;
+const FIRST_SOCKET: usize = 64;
+
+/// Everything that the loop owns.
+pub struct EventLoop {
+    pub(super) poll: Poll,
+    pub(super) clock: Clock,
+    pub(super) engine: Engine,
+    pub(super) listeners: Vec<Listener>,
+    pub(super) calls: Receiver<Call>,
+    pub(super) signals: Option<Signals>,
+    pub(super) log: Option<LogOutput>,
+    sockets: Vec<Option<(Link, Socket)>>,
+    scratch: Vec<u8>,
+    ready: VecDeque<Link>,
+    accepting: Vec<usize>,
+    exhausted: bool,
+    busy: bool,
+}
+
+impl EventLoop {
+    /// A loop over an engine; listeners are added with [`EventLoop::listen`].
+    pub fn new(poll: Poll, clock: Clock, engine: Engine, calls: Receiver<Call>) -> Self {
+        Self {
+            poll,
+            clock,
+            engine,
+            listeners: Vec::new(),
+            calls,
+            signals: None,
+            log: None,
+            sockets: Vec::new(),
+            scratch: vec![0; SCRATCH_BYTES],
+            ready: VecDeque::new(),
+            accepting: Vec::new(),
+            exhausted: false,
+            busy: false,
+        }
+    }
+
+    /// Adds listeners.
+    pub fn listen(&mut self, listeners: Vec<Listener>) -> io::Result<()> {
+        for mut listener in listeners {
+            let token = Token(FIRST_LISTENER + self.listeners.len());
+            debug_assert!(
+                token.0 < FIRST_SOCKET,
+                "listeners and sockets share the tokens"
+            );
+            listener.register(self.poll.registry(), token)?;
+            self.listeners.push(listener);
+        }
+        Ok(())
+    }
+
+    /// Adds a connected socket, as if a listener had brought it.
+    pub fn adopt(&mut self, socket: Socket, services: Services) {
+        let now = self.clock.now();
+        let link = self.engine.accept(now, services, None);
+        self.insert(link, socket);
+    }
+
+    /// Turns until the engine has stopped.
+    pub fn run(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(EVENTS);
+        while self.turn(&mut events)? {}
+        Ok(())
+    }
+
+    /// One turn: wait, read, decide, write. `false` once the engine has stopped.
+    fn turn(&mut self, events: &mut Events) -> io::Result<bool> {
+        self.wait(events)?;
+        self.engine.handle_time(self.clock.now());
+        for event in events.iter() {
+            self.handle_event(event);
+        }
+        self.accept_all();
+        self.read_ready();
+        self.engine.settle(self.clock.now());
+        let goes_on = self.carry_out();
+        self.engine.handle_turn_end(self.clock.now());
+        if let Some(log) = &self.log {
+            log.flush();
+        }
+        Ok(goes_on)
+    }
+
+    /// Sleeps until something is ready or due; not at all when the last turn left work.
+    fn wait(&mut self, events: &mut Events) -> io::Result<()> {
+        let now = self.clock.now().at;
+        let mut timeout = self
+            .engine
+            .poll_timeout()
+            .map(|at| Duration::from(at.saturating_since(now)));
+        if self.exhausted && !self.accepting.is_empty() {
+            timeout = Some(timeout.map_or(ACCEPT_REST, |timeout| timeout.min(ACCEPT_REST)));
+        } else if !self.accepting.is_empty() {
+            timeout = Some(Duration::ZERO);
+        }
+        if self.busy || !self.ready.is_empty() {
+            timeout = Some(Duration::ZERO);
+        }
+        match self.poll.poll(events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                events.clear();
+                Ok(())
+            }
+            done => done,
+        }
+    }
+
+    fn handle_event(&mut self, event: &mio::event::Event) {
+        match event.token() {
+            WAKER => self.take_calls(),
+            SIGNALS => self.take_signals(),
+            Token(token) if token < FIRST_SOCKET => self.accepting.push(token - FIRST_LISTENER),
+            Token(token) => self.handle_readiness(token - FIRST_SOCKET, event),
+        }
+    }
+
+    fn take_calls(&mut self) {
+        while let Ok(call) = self.calls.try_recv() {
+            call(&mut self.engine, self.clock.now());
+        }
+    }
+
+    fn take_signals(&mut self) {
+        let count = self
+            .signals
+            .as_mut()
+            .map_or(0, |signals| signals.pending().count());
+        (0..count).for_each(|_| self.engine.shut_down(self.clock.now()));
+    }
+
+    fn handle_readiness(&mut self, index: usize, event: &mio::event::Event) {
+        let Some((link, _)) = self.sockets.get(index).and_then(Option::as_ref) else {
+            return;
+        };
+        let link = *link;
+        if event.is_writable() {
+            self.write(link);
+        }
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            self.ready.push_back(link);
+        }
+    }
+
+    /// Accepts from every listener that announced connections, or was cut short before.
+    fn accept_all(&mut self) {
+        for index in std::mem::take(&mut self.accepting) {
+            if self.listeners.get(index).is_some()
+                && self.accept_some(index)
+                && !self.accepting.contains(&index)
+            {
+                self.accepting.push(index);
+            }
+        }
+    }
+
+    /// Accepts one turn's measure; `true` when more may be waiting, for an emptied listener announces itself again.
+    fn accept_some(&mut self, index: usize) -> bool {
+        let services = self.listeners[index].services;
+        for _ in 0..MAX_ACCEPTS {
+            match self.listeners[index].accept() {
+                Ok((socket, address)) => {
+                    self.exhausted = false;
+                    let link = self.engine.accept(self.clock.now(), services, address);
+                    self.insert(link, socket);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                Err(error) if is_exhaustion(&error) => {
+                    self.handle_exhaustion(&error);
+                    return true;
+                }
+                // The peer gave up before it was accepted.
+                Err(_) => {}
+            }
+        }
+        true
+    }
+
+    fn handle_exhaustion(&mut self, error: &io::Error) {
+        if !std::mem::replace(&mut self.exhausted, true) {
+            log::warn!(
+                "cannot accept connections: {error}; raise the limit of open files (ulimit -n)"
+            );
+        }
+    }
+
+    fn insert(&mut self, link: Link, mut socket: Socket) {
+        let index = link.index as usize;
+        if self.sockets.len() <= index {
+            self.sockets.resize_with(index + 1, || None);
+        }
+        if let Err(error) = socket.register(self.poll.registry(), Token(FIRST_SOCKET + index)) {
+            log::error!("cannot watch a connection: {error}");
+            return self
+                .engine
+                .handle_input(self.clock.now(), link, Input::Closed);
+        }
+        self.sockets[index] = Some((link, socket));
+        // Bytes often come with the connection itself, before the socket was watched.
+        self.ready.push_back(link);
+    }
+
+    fn read_ready(&mut self) {
+        for _ in 0..self.ready.len() {
+            let Some(link) = self.ready.pop_front() else {
+                return;
+            };
+            if self.read(link) {
+                self.ready.push_back(link);
+            }
+        }
+    }
+
+    /// Reads one socket; `true` when it may hold more.
+    fn read(&mut self, link: Link) -> bool {
+        let mut total = 0;
+        while total < MAX_READ_BYTES {
+            if !self.engine.is_reading(link) {
+                return false;
+            }
+            let slot = self
+                .sockets
+                .get_mut(link.index as usize)
+                .and_then(Option::as_mut);
+            let Some((_, socket)) = slot.filter(|slot| slot.0 == link) else {
+                return false;
+            };
+            match socket.read(&mut self.scratch) {
+                Ok(0) => {
+                    self.engine
+                        .handle_input(self.clock.now(), link, Input::Closed);
+                    return false;
+                }
+                Ok(count) => {
+                    total += count;
+                    self.engine.handle_input(
+                        self.clock.now(),
+                        link,
+                        Input::Received(&mut self.scratch[..count]),
+                    );
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                Err(_) => {
+                    self.engine
+                        .handle_input(self.clock.now(), link, Input::Closed);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Carries out what the engine asks for, within one turn's measure. `false` once it has stopped.
+    fn carry_out(&mut self) -> bool {
+        for _ in 0..MAX_OUTPUTS {
+            match self.engine.poll_output() {
+                None => {
+                    self.busy = false;
+                    return true;
+                }
+                Some(Output::Write(link)) => self.write(link),
+                Some(Output::Read(link)) => self.ready.push_back(link),
+                Some(Output::HalfClose(link)) => {
+                    if let Some((_, socket)) = self.slot(link) {
+                        socket.half_close();
+                    }
+                }
+                Some(Output::Close(link)) => self.close(link),
+                Some(Output::StopListening) => self.listeners.clear(),
+                Some(Output::Stopped) => return false,
+            }
+        }
+        self.busy = true;
+        true
+    }
+
+    fn write(&mut self, link: Link) {
+        let slot = self
+            .sockets
+            .get_mut(link.index as usize)
+            .and_then(Option::as_mut);
+        let Some((_, socket)) = slot.filter(|slot| slot.0 == link) else {
+            return;
+        };
+        let input = match socket.write(self.engine.unsent(link)) {
+            Ok(written) => Input::Sent {
+                bytes: written.bytes,
+                blocked: written.blocked,
+            },
+            Err(_) => Input::Closed,
+        };
+        self.engine.handle_input(self.clock.now(), link, input);
+    }
+
+    fn close(&mut self, link: Link) {
+        if self.slot(link).is_some() {
+            self.sockets[link.index as usize] = None;
+            self.exhausted = false;
+        }
+    }
+
+    fn slot(&mut self, link: Link) -> Option<&mut (Link, Socket)> {
+        self.sockets
+            .get_mut(link.index as usize)
+            .and_then(Option::as_mut)
+            .filter(|slot| slot.0 == link)
+    }
+}
+
+/// Whether the process or the machine has run out of something that comes back.
+fn is_exhaustion(error: &io::Error) -> bool {
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    const ENOBUFS: i32 = 105;
+    const ENOMEM: i32 = 12;
+    matches!(
+        error.raw_os_error(),
+        Some(ENFILE | EMFILE | ENOBUFS | ENOMEM)
+    )
+}

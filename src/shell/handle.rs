@@ -1,0 +1,245 @@
+//! The server from other threads: seed 000's interface in Rust.
+//!
+//! A [`Handle`] may be cloned and sent anywhere. Each call is carried out on the server's own thread, between two of its
+//! inputs, and waits for the answer.
+
+use crate::base::time::Now;
+use crate::engine::Engine;
+use crate::engine::commands::{ClientInfo, CommandError};
+use crate::engine::state::State;
+use crate::engine::statistics::{BroadcasterStats, Health, WebSocketStats};
+use crate::wire::message::{Report, TaskEvent};
+use mio::Waker;
+use serde::Serialize;
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+
+/// Something to be done on the server's thread.
+pub type Call = Box<dyn FnOnce(&mut Engine, Now) + Send>;
+
+/// A way to the running server. See the crate's documentation for an example.
+#[derive(Clone)]
+pub struct Handle {
+    calls: Sender<Call>,
+    waker: Arc<Waker>,
+}
+
+impl Handle {
+    pub(super) fn new(calls: Sender<Call>, waker: Arc<Waker>) -> Self {
+        Self { calls, waker }
+    }
+
+    /// Begins the shutdown: viewers are told to come back, and connections drain for `server.shutdown_timeout`. A second
+    /// call ends it at once.
+    pub fn stop(&self) -> Result<(), CommandError> {
+        self.engine(|engine, now| engine.shut_down(now))
+    }
+
+    /// What is known of a client.
+    pub fn client(&self, client_id: &str) -> Result<ClientInfo, CommandError> {
+        let id = client_id.to_owned();
+        self.ask(move |state, _| state.find_client(&id).map(|key| state.client_info(key)))?
+    }
+
+    /// Every client.
+    pub fn clients(&self) -> Result<Vec<ClientInfo>, CommandError> {
+        self.ask(|state, _| state.client_infos())
+    }
+
+    /// Ends a client's connection. `code` is a close code that may be sent (RFC 6455 section 7.4), as 1000 or 4000.
+    pub fn disconnect_client(
+        &self,
+        client_id: &str,
+        code: u16,
+        reason: &str,
+    ) -> Result<(), CommandError> {
+        let (id, reason) = (client_id.to_owned(), reason.to_owned());
+        self.ask(move |state, now| state.disconnect_client(now, &id, code, &reason))?
+    }
+
+    /// Puts a client into a room; it gets what is due there.
+    pub fn subscribe(&self, client_id: &str, room: &str) -> Result<(), CommandError> {
+        let (id, room) = (client_id.to_owned(), room.to_owned());
+        self.ask(move |state, now| state.subscribe(now, &id, &room))?
+    }
+
+    /// Takes a client out of a room; `false` when it was not in it.
+    pub fn unsubscribe(&self, client_id: &str, room: &str) -> Result<bool, CommandError> {
+        let (id, room) = (client_id.to_owned(), room.to_owned());
+        self.ask(move |state, _| state.unsubscribe(&id, &room))?
+    }
+
+    /// The clients in a room.
+    pub fn room_clients(&self, room: &str) -> Result<Vec<String>, CommandError> {
+        let room = room.to_owned();
+        self.ask(move |state, _| state.room_clients(&room))
+    }
+
+    /// Sends one client a message of the application's own type; `false` when its connection did not take it.
+    pub fn send(
+        &self,
+        client_id: &str,
+        kind: &str,
+        payload: &impl Serialize,
+    ) -> Result<bool, CommandError> {
+        let (id, kind, payload) = (client_id.to_owned(), kind.to_owned(), to_json(payload)?);
+        self.ask(move |state, now| state.send(now, &id, &kind, &payload))?
+    }
+
+    /// Sends a room a message, which the room's log keeps; tells how many clients it reached. Seed 000's `sendToRoom`, and
+    /// its `broadcast(room, …)`.
+    pub fn send_to_room(
+        &self,
+        room: &str,
+        kind: &str,
+        payload: &impl Serialize,
+    ) -> Result<usize, CommandError> {
+        let (room, kind, payload) = (room.to_owned(), kind.to_owned(), to_json(payload)?);
+        self.ask(move |state, now| state.send_to_room(now, &room, &kind, payload))?
+    }
+
+    /// Sends every client a message; tells how many it reached. Seed 001's `broadcast(message)`.
+    pub fn broadcast_to_all(
+        &self,
+        kind: &str,
+        payload: &impl Serialize,
+    ) -> Result<usize, CommandError> {
+        let (kind, payload) = (kind.to_owned(), to_json(payload)?);
+        self.ask(move |state, now| state.broadcast_to_all(now, &kind, &payload))?
+    }
+
+    /// A task has started; `task` holds fields of the task payload (contract section 4). This and the following calls
+    /// answer `false` when the event was late, repeated or out of order.
+    pub fn on_task_started(
+        &self,
+        task_id: &str,
+        task: &impl Serialize,
+    ) -> Result<bool, CommandError> {
+        self.on_task(task_id, TaskEvent::Started, task)
+    }
+
+    /// A task has moved.
+    pub fn on_task_progress(
+        &self,
+        task_id: &str,
+        task: &impl Serialize,
+    ) -> Result<bool, CommandError> {
+        self.on_task(task_id, TaskEvent::Progress, task)
+    }
+
+    /// A task has ended well.
+    pub fn on_task_completed(
+        &self,
+        task_id: &str,
+        task: &impl Serialize,
+    ) -> Result<bool, CommandError> {
+        self.on_task(task_id, TaskEvent::Completed, task)
+    }
+
+    /// A task has ended badly.
+    pub fn on_task_failed(
+        &self,
+        task_id: &str,
+        task: &impl Serialize,
+    ) -> Result<bool, CommandError> {
+        self.on_task(task_id, TaskEvent::Failed, task)
+    }
+
+    /// A task is held.
+    pub fn on_task_paused(
+        &self,
+        task_id: &str,
+        task: &impl Serialize,
+    ) -> Result<bool, CommandError> {
+        self.on_task(task_id, TaskEvent::Paused, task)
+    }
+
+    /// A task has ended on request.
+    pub fn on_task_cancelled(
+        &self,
+        task_id: &str,
+        task: &impl Serialize,
+    ) -> Result<bool, CommandError> {
+        self.on_task(task_id, TaskEvent::Cancelled, task)
+    }
+
+    /// Any event, as `POST /api/events` takes it: `{"type": …, "payload": {…}}`.
+    pub fn report(&self, message: &impl Serialize) -> Result<bool, CommandError> {
+        let report = Report::parse(&to_json(message)?)?;
+        self.ask(move |state, now| state.report(now, report))?
+    }
+
+    /// Several tasks have moved: the fields of each beside its id. Tells how many events counted. All are checked before the
+    /// first counts.
+    pub fn broadcast_batch_progress<T: Serialize>(
+        &self,
+        tasks: &[(&str, T)],
+    ) -> Result<usize, CommandError> {
+        let read = |(id, task): &(&str, T)| {
+            Ok(Report::for_task(id, TaskEvent::Progress, &to_json(task)?)?)
+        };
+        let reports = tasks
+            .iter()
+            .map(read)
+            .collect::<Result<Vec<Report>, CommandError>>()?;
+        self.ask(move |state, now| {
+            let accepted = reports
+                .into_iter()
+                .map(|report| state.report(now, report).map(usize::from));
+            accepted.sum()
+        })?
+    }
+
+    /// How the server is.
+    pub fn health(&self) -> Result<Health, CommandError> {
+        self.ask(|state, now| state.health(now))
+    }
+
+    /// What the WebSocket server has done.
+    pub fn stats(&self) -> Result<WebSocketStats, CommandError> {
+        self.ask(|state, now| state.websocket_stats(now))
+    }
+
+    /// What the broadcaster has done.
+    pub fn broadcaster_stats(&self) -> Result<BroadcasterStats, CommandError> {
+        self.ask(|state, now| state.broadcaster_stats(now))
+    }
+
+    fn on_task(
+        &self,
+        task_id: &str,
+        event: TaskEvent,
+        task: &impl Serialize,
+    ) -> Result<bool, CommandError> {
+        let report = Report::for_task(task_id, event, &to_json(task)?)?;
+        self.ask(move |state, now| state.report(now, report))?
+    }
+
+    fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut State, Now) -> T + Send + 'static,
+    ) -> Result<T, CommandError> {
+        self.engine(move |engine, now| question(engine.state_mut(), now))
+    }
+
+    fn engine<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut Engine, Now) -> T + Send + 'static,
+    ) -> Result<T, CommandError> {
+        let (answers, answer) = channel();
+        let call: Call = Box::new(move |engine, now| {
+            // Whoever asked may have gone.
+            let _ = answers.send(question(engine, now));
+        });
+        self.calls.send(call).map_err(|_| CommandError::Stopped)?;
+        self.waker.wake().map_err(|_| CommandError::Stopped)?;
+        answer.recv().map_err(|_| CommandError::Stopped)
+    }
+}
+
+fn to_json(value: &impl Serialize) -> Result<String, CommandError> {
+    serde_json::to_string(value).map_err(|error| CommandError::Invalid {
+        field: "payload".into(),
+        reason: error.to_string(),
+    })
+}

@@ -1,0 +1,251 @@
+//! Listening sockets: where the configuration says, or one clear line about why not.
+
+use crate::config::Endpoint;
+use crate::engine::Services;
+use mio::event::Source;
+use mio::net::{TcpListener, UnixListener};
+use mio::{Interest, Registry, Token};
+use socket2::{Domain, Protocol, Socket as RawSocket, Type};
+use std::fs;
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+
+use super::socket::Socket;
+
+/// Connections that the kernel keeps waiting for us.
+const BACKLOG: i32 = 4096;
+
+/// Why the server cannot begin to listen.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// The host name means no address.
+    #[error(
+        "{key}: cannot resolve the host `{host}`: {source}; expected a name or address of this machine"
+    )]
+    Resolve {
+        /// The configuration key at fault.
+        key: &'static str,
+        /// The name.
+        host: String,
+        /// What the resolver says.
+        source: io::Error,
+    },
+    /// The address cannot be listened on.
+    #[error("{key}: cannot listen on {address}: {}", explain(source))]
+    Bind {
+        /// The configuration key at fault.
+        key: &'static str,
+        /// The address or path.
+        address: String,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+fn explain(error: &io::Error) -> String {
+    let advice = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; another process listens there: stop it or choose another port"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "; choose a port above 1023 or a directory that may be written"
+        }
+        io::ErrorKind::NotFound => "; its directory does not exist",
+        io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
+        _ => "",
+    };
+    format!("{error}{advice}")
+}
+
+/// A listening socket and what it serves.
+#[derive(Debug)]
+pub struct Listener {
+    /// What its connections may ask for.
+    pub services: Services,
+    socket: ListeningSocket,
+}
+
+#[derive(Debug)]
+enum ListeningSocket {
+    Tcp(TcpListener),
+    Unix {
+        listener: UnixListener,
+        path: PathBuf,
+    },
+}
+
+impl Listener {
+    /// Listens at an endpoint; a name that means several addresses gives a listener for each.
+    pub fn bind(
+        key: &'static str,
+        endpoint: &Endpoint,
+        services: Services,
+    ) -> Result<Vec<Self>, ListenError> {
+        match endpoint {
+            Endpoint::UnixPath(path) => Ok(vec![Self::bind_unix(key, Path::new(path), services)?]),
+            Endpoint::Port { host, port } => Self::bind_tcp(key, host, *port, services),
+        }
+    }
+
+    fn bind_tcp(
+        key: &'static str,
+        host: &str,
+        port: u16,
+        services: Services,
+    ) -> Result<Vec<Self>, ListenError> {
+        let addresses = resolve(host, port);
+        let addresses = addresses.map_err(|source| ListenError::Resolve {
+            key,
+            host: host.to_owned(),
+            source,
+        })?;
+        let mut listeners: Vec<Self> = Vec::new();
+        for mut address in addresses {
+            // The system chose a port for the first address: the others get the same.
+            if let Some(first) = listeners.first().and_then(Self::address) {
+                address.set_port(first.port());
+            }
+            match listen(address) {
+                Ok(socket) => listeners.push(Self {
+                    services,
+                    socket: ListeningSocket::Tcp(socket),
+                }),
+                Err(error) if !listeners.is_empty() && is_absent(&error) => {}
+                Err(source) => {
+                    return Err(ListenError::Bind {
+                        key,
+                        address: address.to_string(),
+                        source,
+                    });
+                }
+            }
+        }
+        Ok(listeners)
+    }
+
+    fn bind_unix(key: &'static str, path: &Path, services: Services) -> Result<Self, ListenError> {
+        let failed = |source| ListenError::Bind {
+            key,
+            address: path.display().to_string(),
+            source,
+        };
+        remove_stale(path).map_err(failed)?;
+        let listener = UnixListener::bind(path).map_err(failed)?;
+        Ok(Self {
+            services,
+            socket: ListeningSocket::Unix {
+                listener,
+                path: path.to_owned(),
+            },
+        })
+    }
+
+    /// The address, unless it is a path.
+    pub fn address(&self) -> Option<SocketAddr> {
+        match &self.socket {
+            ListeningSocket::Tcp(listener) => listener.local_addr().ok(),
+            ListeningSocket::Unix { .. } => None,
+        }
+    }
+
+    /// The path, unless it is an address.
+    pub fn path(&self) -> Option<&Path> {
+        match &self.socket {
+            ListeningSocket::Tcp(_) => None,
+            ListeningSocket::Unix { path, .. } => Some(path),
+        }
+    }
+
+    /// Has the poll tell of connections under this token.
+    pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        match &mut self.socket {
+            ListeningSocket::Tcp(listener) => {
+                listener.register(registry, token, Interest::READABLE)
+            }
+            ListeningSocket::Unix { listener, .. } => {
+                listener.register(registry, token, Interest::READABLE)
+            }
+        }
+    }
+
+    /// The next connection and where it comes from.
+    pub fn accept(&self) -> io::Result<(Socket, Option<IpAddr>)> {
+        match &self.socket {
+            ListeningSocket::Tcp(listener) => {
+                let (stream, address) = listener.accept()?;
+                Ok((Socket::Tcp(stream), Some(address.ip())))
+            }
+            ListeningSocket::Unix { listener, .. } => {
+                Ok((Socket::Unix(listener.accept()?.0), None))
+            }
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let ListeningSocket::Unix { path, .. } = &self.socket {
+            // It may have been replaced or removed by somebody else, who then knows better.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// `localhost` is the loopback of both families, IPv4 first; other names are what the system says.
+fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    if host.eq_ignore_ascii_case("localhost") {
+        return Ok(vec![
+            ([127, 0, 0, 1], port).into(),
+            (std::net::Ipv6Addr::LOCALHOST, port).into(),
+        ]);
+    }
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let addresses: Vec<SocketAddr> = (bare, port).to_socket_addrs()?.collect();
+    match addresses.is_empty() {
+        true => Err(io::Error::from(io::ErrorKind::AddrNotAvailable)),
+        false => Ok(addresses),
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = RawSocket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    // Accepted sockets inherit it, which saves a system call for each.
+    socket.set_tcp_nodelay(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(TcpListener::from_std(socket.into()))
+}
+
+/// Whether an address family is simply not there.
+fn is_absent(error: &io::Error) -> bool {
+    const EAFNOSUPPORT: i32 = 97;
+    error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(EAFNOSUPPORT)
+}
+
+/// A socket that a killed process left behind is in the way; one that answers is not ours to remove.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    let Ok(found) = fs::symlink_metadata(path) else {
+        return Ok(());
+    };
+    if !found.file_type().is_socket() {
+        return Err(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            "a file that is no socket is in the way",
+        ));
+    }
+    match std::os::unix::net::UnixStream::connect(path) {
+        Ok(_) => Err(io::Error::from(io::ErrorKind::AddrInUse)),
+        Err(_) => fs::remove_file(path),
+    }
+}

@@ -1,0 +1,295 @@
+//! The running server: listeners as configured, an engine, and the loop on this thread or one of its own.
+
+use super::clock::Clock;
+use super::event_loop::{EventLoop, SIGNALS, WAKER};
+use super::handle::Handle;
+use super::listener::{ListenError, Listener};
+use super::logging::LogOutput;
+use super::memory::memory_use;
+use super::socket::Socket;
+use crate::config::{Config, Endpoint};
+use crate::engine::{Engine, Services};
+use crate::wire::locale::Phrase;
+use mio::{Poll, Waker};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook_mio::v1_0::Signals;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::thread::{self, JoinHandle};
+
+/// Why the server did not start, or stopped on its own.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The system refused something that every server needs.
+    #[error("cannot {what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The server's thread panicked, which is a bug.
+    #[error("the server's thread panicked")]
+    Panicked,
+}
+
+/// Names what was tried when the system refuses it.
+fn failed(what: &'static str) -> impl FnOnce(io::Error) -> ServerError {
+    move |source| ServerError::System { what, source }
+}
+
+/// A server on a thread of its own. It runs until [`Server::stop`], or until a [`Handle`] says so.
+///
+/// ```
+/// use joblight::{Config, Server};
+/// use serde_json::json;
+///
+/// let mut config = Config::default();
+/// config.http.port = joblight::ListenPort::Number(0); // the system chooses
+/// config.websocket.port = joblight::ListenPort::Number(0);
+/// let server = Server::start(&config)?;
+///
+/// // A batch scheduler reports with one call an event, from any thread.
+/// let handle = server.handle();
+/// handle.on_task_started("task-123", &json!({"total": 2, "stage": "rendering"}))?;
+/// handle.on_task_progress("task-123", &json!({"current": 1}))?;
+/// handle.on_task_completed("task-123", &json!({"result": {"files": 2}}))?;
+/// assert_eq!(handle.broadcaster_stats()?.cache_size, 1);
+///
+/// server.stop()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Server {
+    handle: Handle,
+    addresses: Addresses,
+    thread: JoinHandle<io::Result<()>>,
+}
+
+/// Where a server listens; `None` for a Unix socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Addresses {
+    /// Of the WebSocket listener.
+    pub websocket: Option<SocketAddr>,
+    /// Of the HTTP listener.
+    pub http: Option<SocketAddr>,
+}
+
+impl Server {
+    /// Starts to serve. Signals and the log stay the embedding program's own affair.
+    pub fn start(config: &Config) -> Result<Self, ServerError> {
+        let prepared = Prepared::new(config)?;
+        let (handle, addresses, event_loop) =
+            (prepared.handle, prepared.addresses, prepared.event_loop);
+        let thread = thread::Builder::new()
+            .name("joblight".into())
+            .spawn(move || event_loop.run());
+        Ok(Self {
+            handle,
+            addresses,
+            thread: thread.map_err(failed("start a thread"))?,
+        })
+    }
+
+    /// A way to the server for other threads.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Shuts down, waits for connections to drain (at most `server.shutdown_timeout`), and returns.
+    pub fn stop(self) -> Result<(), ServerError> {
+        // It may have stopped by itself, which is as well.
+        let _ = self.handle.stop();
+        self.join()
+    }
+
+    /// Waits for the server to end.
+    pub fn join(self) -> Result<(), ServerError> {
+        self.thread
+            .join()
+            .map_err(|_| ServerError::Panicked)?
+            .map_err(failed("wait for events"))
+    }
+}
+
+/// What the command line adds to a server.
+#[derive(Debug)]
+pub struct Foreground {
+    /// The log to be flushed when a turn ends.
+    pub log: LogOutput,
+    /// Whether events come from standard input as well.
+    pub stdin: bool,
+}
+
+/// Serves on this thread until SIGTERM or SIGINT.
+pub fn run(config: &Config, foreground: Foreground) -> Result<(), ServerError> {
+    let mut event_loop = Prepared::new(config)?.event_loop;
+    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(failed("handle signals"))?;
+    let registry = event_loop.poll.registry();
+    registry
+        .register(&mut signals, SIGNALS, mio::Interest::READABLE)
+        .map_err(failed("watch signals"))?;
+    event_loop.signals = Some(signals);
+    if foreground.stdin {
+        adopt_stdin(&mut event_loop)?;
+    }
+    foreground.log.flush();
+    event_loop.log = Some(foreground.log);
+    event_loop.run().map_err(failed("wait for events"))
+}
+
+/// A server whose sockets are open, about to turn.
+struct Prepared {
+    handle: Handle,
+    addresses: Addresses,
+    event_loop: EventLoop,
+}
+
+impl Prepared {
+    fn new(config: &Config) -> Result<Self, ServerError> {
+        raise_descriptor_limit();
+        let listeners = open_listeners(config)?;
+        let poll = Poll::new().map_err(failed("watch sockets"))?;
+        let waker = Waker::new(poll.registry(), WAKER).map_err(failed("make a waker"))?;
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed)
+            .map_err(io::Error::other)
+            .map_err(failed("ask for randomness"))?;
+        let clock = Clock::start();
+        let engine = Engine::new(
+            config.engine_settings(),
+            clock.now(),
+            seed,
+            Box::new(memory_use),
+        );
+        let (sender, calls) = channel();
+        let mut event_loop = EventLoop::new(poll, clock, engine, calls);
+        let first = |wanted: fn(&Services) -> bool| {
+            listeners.iter().find(|listener| wanted(&listener.services))
+        };
+        let addresses = Addresses {
+            websocket: first(|services| services.websocket).and_then(Listener::address),
+            http: first(|services| services.http).and_then(Listener::address),
+        };
+        announce(config, &listeners);
+        event_loop
+            .listen(listeners)
+            .map_err(failed("watch a listener"))?;
+        Ok(Self {
+            handle: Handle::new(sender, Arc::new(waker)),
+            addresses,
+            event_loop,
+        })
+    }
+}
+
+fn open_listeners(config: &Config) -> Result<Vec<Listener>, ServerError> {
+    let mut listeners = Vec::new();
+    if config.shares_listener() {
+        listeners.extend(Listener::bind(
+            "websocket.port",
+            &config.websocket.endpoint(),
+            Services::BOTH,
+        )?);
+    } else {
+        listeners.extend(Listener::bind(
+            "websocket.port",
+            &config.websocket.endpoint(),
+            Services::WEBSOCKET,
+        )?);
+        listeners.extend(Listener::bind(
+            "http.port",
+            &config.http.endpoint(),
+            Services::HTTP,
+        )?);
+    }
+    if !config.ingest.socket.is_empty() {
+        let endpoint = Endpoint::UnixPath(config.ingest.socket.clone());
+        listeners.extend(Listener::bind(
+            "ingest.socket",
+            &endpoint,
+            Services::INGEST,
+        )?);
+    }
+    Ok(listeners)
+}
+
+/// The seeds' lines about the start, in their order.
+fn announce(config: &Config, listeners: &[Listener]) {
+    let locale = config.language();
+    let say = |phrase: Phrase<'_>| log::info!("{}", locale.say(phrase));
+    let mut told = (false, false, false);
+    for listener in listeners {
+        let services = listener.services;
+        let port = match (listener.address(), listener.path()) {
+            (Some(address), _) => address.port().to_string(),
+            (None, path) => path
+                .map(|path| path.display().to_string())
+                .unwrap_or_default(),
+        };
+        let place = |host: &str| {
+            if listener.path().is_some() {
+                port.clone()
+            } else {
+                format!("{host}:{port}")
+            }
+        };
+        if services.websocket && !std::mem::replace(&mut told.0, true) {
+            say(Phrase::WebSocketStarted(&port));
+            say(Phrase::WebSocketListening(&format!(
+                "ws://{}",
+                place(&config.websocket.host)
+            )));
+        }
+        if services.http && !std::mem::replace(&mut told.1, true) {
+            say(Phrase::HttpStarted(&format!(
+                "http://{}",
+                place(&config.http.host)
+            )));
+        }
+        if services.ingest && !std::mem::replace(&mut told.2, true) {
+            say(Phrase::IngestStarted(&port));
+        }
+    }
+    say(Phrase::Environment(config.environment.name()));
+    say(Phrase::LogLevel(config.log.level.name()));
+}
+
+/// A thread copies standard input into a socket, so that the loop reads it like any producer's and never blocks.
+fn adopt_stdin(event_loop: &mut EventLoop) -> Result<(), ServerError> {
+    let (mut writer, reader) = UnixStream::pair().map_err(failed("make a socket pair"))?;
+    reader
+        .set_nonblocking(true)
+        .map_err(failed("make a socket pair"))?;
+    let copy = move || {
+        if let Err(error) = io::copy(&mut io::stdin().lock(), &mut writer) {
+            log::warn!("standard input: {error}");
+        }
+    };
+    thread::Builder::new()
+        .name("stdin".into())
+        .spawn(copy)
+        .map_err(failed("start a thread"))?;
+    event_loop.adopt(
+        Socket::Unix(mio::net::UnixStream::from_std(reader)),
+        Services::INGEST,
+    );
+    Ok(())
+}
+
+/// A connection is a descriptor; the usual limit of 1024 is none of our choosing.
+fn raise_descriptor_limit() {
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        log::warn!("cannot raise the limit of open files: {error}");
+    }
+}

@@ -1,0 +1,104 @@
+//! One peer's socket: reads into what it is given, writes many chunks with one call.
+
+use mio::event::Source;
+use mio::net::{TcpStream, UnixStream};
+use mio::{Interest, Registry, Token};
+use smallvec::SmallVec;
+use std::io::{self, IoSlice, Read, Write};
+use std::net::Shutdown;
+
+/// A connected socket.
+#[derive(Debug)]
+pub enum Socket {
+    /// TCP.
+    Tcp(TcpStream),
+    /// A Unix-domain socket.
+    Unix(UnixStream),
+}
+
+/// How far a write came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    /// Bytes that the socket took.
+    pub bytes: usize,
+    /// Whether it would take no more.
+    pub blocked: bool,
+}
+
+/// Chunks in one vectored write; the kernel takes no more (`IOV_MAX` is 1024, and longer lists gain nothing).
+const MAX_SLICES: usize = 64;
+
+impl Socket {
+    /// Has the poll tell of readiness under this token, once for each change.
+    pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        match self {
+            Self::Tcp(stream) => stream.register(registry, token, interest),
+            Self::Unix(stream) => stream.register(registry, token, interest),
+        }
+    }
+
+    /// Reads what is there.
+    pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        retry(|| match self {
+            Self::Tcp(stream) => stream.read(buffer),
+            Self::Unix(stream) => stream.read(buffer),
+        })
+    }
+
+    /// Writes chunks until all are taken or the socket would block.
+    pub fn write<'a>(&mut self, chunks: impl Iterator<Item = &'a [u8]>) -> io::Result<Written> {
+        let mut bytes = 0;
+        let mut chunks = chunks.peekable();
+        while chunks.peek().is_some() {
+            let slices: SmallVec<[IoSlice<'_>; MAX_SLICES]> =
+                chunks.by_ref().take(MAX_SLICES).map(IoSlice::new).collect();
+            let offered: usize = slices.iter().map(|slice| slice.len()).sum();
+            match retry(|| self.write_vectored(&slices)) {
+                Ok(taken) if taken == offered => bytes += taken,
+                Ok(taken) => {
+                    return Ok(Written {
+                        bytes: bytes + taken,
+                        blocked: true,
+                    });
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(Written {
+                        bytes,
+                        blocked: true,
+                    });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Written {
+            bytes,
+            blocked: false,
+        })
+    }
+
+    /// Says that nothing more will be written.
+    pub fn half_close(&self) {
+        // A socket that is gone already needs no goodbye.
+        let _ = match self {
+            Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Self::Unix(stream) => stream.shutdown(Shutdown::Write),
+        };
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write_vectored(slices),
+            Self::Unix(stream) => stream.write_vectored(slices),
+        }
+    }
+}
+
+fn retry(mut operation: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match operation() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
