@@ -37,7 +37,7 @@ pub struct Connection {
     pub outbox: Outbox,
     ending: Ending,
     /// Input that waits until the outbox has drained.
-    stash: Option<Box<Vec<u8>>>,
+    stash: Option<Box<[u8]>>,
 }
 
 impl Connection {
@@ -85,13 +85,14 @@ impl Connection {
     /// Keeps input for later.
     pub fn stash(&mut self, rest: &[u8]) {
         if !rest.is_empty() {
-            self.stash.get_or_insert_default().extend_from_slice(rest);
+            let kept = self.stash.take().unwrap_or_default();
+            self.stash = Some([&kept, rest].concat().into());
         }
     }
 
     /// Input that was kept, to be handled now.
-    pub fn take_stash(&mut self) -> Option<Vec<u8>> {
-        self.stash.take().map(|stash| *stash)
+    pub fn take_stash(&mut self) -> Option<Box<[u8]>> {
+        self.stash.take()
     }
 
     /// Whether input is being kept.

@@ -238,7 +238,7 @@ fn check_heartbeat(state: &mut State, now: Now, link: Link) {
     } else {
         heartbeat.min(timeout)
     };
-    if pinged && !heard || (heartbeat.is_zero() && !heard) {
+    if !heard && (pinged || heartbeat.is_zero()) {
         state.peers.drop_unstarted(link);
         close(state, now, link, CloseCode::TIMED_OUT, "no sign of life");
         // A peer that is gone will not answer a goodbye either.

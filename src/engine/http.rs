@@ -131,34 +131,37 @@ fn mark_progress(state: &mut State, link: Link) {
     }
 }
 
-/// Checks what holds for every request: the listener, and the host it is meant for.
-fn admit(state: &State, link: Link, head: &Head) -> Result<(), Problem> {
+/// Checks that a request is meant for a host that is served here, which a page that rebinds its name is not.
+pub fn check_host(state: &State, head: &Head) -> Result<(), Problem> {
     let allowed = &state.settings.http.allowed_hosts;
     let host = head.host().unwrap_or("");
+    let is_port = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     let name = host
         .rsplit_once(':')
-        .filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()))
+        .filter(|(_, port)| is_port(port))
         .map_or(host, |(name, _)| name);
-    if !allowed.is_empty()
-        && !allowed
-            .iter()
-            .any(|known| known.eq_ignore_ascii_case(host) || known.eq_ignore_ascii_case(name))
-    {
-        return Err(Problem::new(
-            421,
-            "unknown_host",
-            format!("this server does not serve the host `{host}`"),
-        )
-        .at("host"));
+    let is_served =
+        |known: &String| known.eq_ignore_ascii_case(host) || known.eq_ignore_ascii_case(name);
+    if allowed.is_empty() || allowed.iter().any(is_served) {
+        return Ok(());
     }
-    let serves_http = state
+    let detail = format!(
+        "this server does not serve the host `{host}`; http.allowed_hosts names those it does"
+    );
+    Err(Problem::new(421, "unknown_host", detail).at("host"))
+}
+
+/// Checks what holds for every request of the API: the host, and the listener it came to.
+fn admit(state: &State, link: Link, head: &Head) -> Result<(), Problem> {
+    check_host(state, head)?;
+    match state
         .peers
         .peer(link)
-        .is_some_and(|peer| peer.services.http);
-    if !serves_http {
-        return Err(not_an_upgrade(state, head));
+        .is_some_and(|peer| peer.services.http)
+    {
+        true => Ok(()),
+        false => Err(not_an_upgrade(state, head)),
     }
-    Ok(())
 }
 
 /// Plain HTTP on the WebSocket listener.

@@ -427,7 +427,7 @@ fn acknowledgement(
         .iter()
         .filter_map(|room| room.name.strip_prefix("task:"));
     let mut out = String::from("{\"taskIds\":[");
-    push_list(&mut out, tasks, |out, task| push_string(out, task));
+    push_list(&mut out, tasks, push_string);
     out.push_str("],\"rooms\":[");
     push_list(&mut out, rooms.iter(), |out, room| {
         push_string(out, &room.name)

@@ -23,65 +23,74 @@ pub const ALL: &str = "all";
 
 /// A request asks to become a WebSocket.
 pub fn handle_upgrade(state: &mut State, now: Now, link: Link, head: &Head) {
-    match admit(state, now, link, head) {
-        Ok((dialect, accepted)) => {
-            let encoding = Encoding::from_subprotocol(accepted.subprotocol);
-            state.peers.push(link, accepted.response);
-            let batch = dialect == Dialect::Payload
-                && head.query("batch").is_some_and(|value| value != "0");
-            become_client(state, now, link, Variant { dialect, encoding }, batch);
-        }
-        Err(refusal) => http::respond(state, now, link, head, refusal),
-    }
+    let refusal = match admit(state, now, link, head) {
+        Ok(dialect) => match shake_hands(head) {
+            Ok(accepted) => return become_websocket(state, now, link, head, dialect, accepted),
+            Err(error) => refusal(error),
+        },
+        Err(problem) => problem.into(),
+    };
+    http::respond(state, now, link, head, refusal);
 }
 
 /// Everything that may stand against an upgrade, the cheapest check first.
-fn admit(
-    state: &mut State,
-    now: Now,
-    link: Link,
-    head: &Head,
-) -> Result<(Dialect, websocket::Accepted), Response> {
+fn admit(state: &mut State, now: Now, link: Link, head: &Head) -> Result<Dialect, Problem> {
+    http::check_host(state, head)?;
     let dialect = dialect_of(&state.settings, head.path());
-    let peer = state.peers.peer(link);
-    let (serves, address) = peer.map_or((false, None), |peer| {
-        (peer.services.websocket, peer.address)
-    });
+    let serves = state
+        .peers
+        .peer(link)
+        .is_some_and(|peer| peer.services.websocket);
     let Some(dialect) = dialect.filter(|_| serves) else {
         let detail = format!("no WebSocket at `{}`", head.path());
-        return Err(Problem::new(404, "not_found", detail).at("path").into());
+        return Err(Problem::new(404, "not_found", detail).at("path"));
     };
     if state.life != Life::Serving {
-        return Err(Problem::new(503, "draining", "the server is shutting down")
-            .retry_after_s(1)
-            .into());
+        return Err(Problem::new(503, "draining", "the server is shutting down").retry_after_s(1));
     }
-    if let Some(origin) = head.header("origin")
-        && !api::allows_origin(&state.settings.websocket.allowed_origins, origin)
-    {
-        let detail = format!("the origin `{origin}` is not among websocket.allowed_origins");
-        return Err(Problem::new(403, "not_allowed", detail).at("origin").into());
+    check_origin(state, head)?;
+    check_rate(state, now, link)?;
+    Ok(dialect)
+}
+
+/// Scripts of foreign pages send their origin along (RFC 6455 section 10.2).
+fn check_origin(state: &State, head: &Head) -> Result<(), Problem> {
+    let Some(origin) = head.header("origin") else {
+        return Ok(());
+    };
+    if api::allows_origin(&state.settings.websocket.allowed_origins, origin) {
+        return Ok(());
     }
+    let detail = format!("the origin `{origin}` is not among websocket.allowed_origins");
+    Err(Problem::new(403, "not_allowed", detail).at("origin"))
+}
+
+fn check_rate(state: &mut State, now: Now, link: Link) -> Result<(), Problem> {
     let limit = state.settings.websocket.max_connections_per_minute;
-    if let (Some(address), true) = (address, limit > 0) {
-        if state.addresses.is_empty() {
-            state.wheel.schedule(now.at + MINUTE, Timer::Addresses);
-        }
-        if let Verdict::Over { retry_after } = state.addresses.record(now.at, address, limit) {
+    let address = state.peers.peer(link).and_then(|peer| peer.address);
+    let Some(address) = address.filter(|_| limit > 0) else {
+        return Ok(());
+    };
+    if state.addresses.is_empty() {
+        state.wheel.schedule(now.at + MINUTE, Timer::Addresses);
+    }
+    match state.addresses.record(now.at, address, limit) {
+        Verdict::Within => Ok(()),
+        Verdict::Over { retry_after } => {
             let seconds = retry_after.as_millis().div_ceil(1000);
             let detail = format!("more than {limit} connections a minute from this address");
-            return Err(Problem::new(429, "rate_limited", detail)
-                .retry_after_s(seconds)
-                .into());
+            Err(Problem::new(429, "rate_limited", detail).retry_after_s(seconds))
         }
     }
+}
+
+fn shake_hands(head: &Head) -> Result<websocket::Accepted, HandshakeError> {
     let request = websocket::Request {
         method: head.method_text(),
         version_minor: head.version_minor(),
         headers: head.fields().map(|(name, value)| (name, value.as_bytes())),
     };
-    let accepted = websocket::accept(&request, &SUBPROTOCOLS).map_err(refusal)?;
-    Ok((dialect, accepted))
+    websocket::accept(&request, &SUBPROTOCOLS)
 }
 
 fn dialect_of(settings: &Settings, path: &str) -> Option<Dialect> {
@@ -108,6 +117,21 @@ fn refusal(error: HandshakeError) -> Response {
         .fold(Response::from(problem), |response, (name, value)| {
             response.header(name, *value)
         })
+}
+
+fn become_websocket(
+    state: &mut State,
+    now: Now,
+    link: Link,
+    head: &Head,
+    dialect: Dialect,
+    accepted: websocket::Accepted,
+) {
+    let encoding = Encoding::from_subprotocol(accepted.subprotocol);
+    let batch =
+        dialect == Dialect::Payload && head.query("batch").is_some_and(|value| value != "0");
+    state.peers.push(link, accepted.response);
+    become_client(state, now, link, Variant { dialect, encoding }, batch);
 }
 
 /// The handshake is done: the hub learns of the client, and the client of the server.

@@ -555,9 +555,15 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_comes_progress_never_falls_within_an_attempt(
-            events in prop::collection::vec((0usize..6, 0u32..100, 0u32..20, prop::option::of(1u32..4), prop::option::of(0u64..50)), 1..80)
+            events in prop::collection::vec(
+                (0usize..6, 0u32..100, 0u32..20, prop::option::of(1u32..4), prop::option::of(0u64..50)),
+                1..80,
+            )
         ) {
-            let kinds = [TaskEvent::Started, TaskEvent::Progress, TaskEvent::Progress, TaskEvent::Paused, TaskEvent::Completed, TaskEvent::Failed];
+            let kinds = [
+                TaskEvent::Started, TaskEvent::Progress, TaskEvent::Progress,
+                TaskEvent::Paused, TaskEvent::Completed, TaskEvent::Failed,
+            ];
             let mut task = task();
             for (second, (kind, progress, current, attempt, seq)) in events.into_iter().enumerate() {
                 let before = (task.view.attempt.unwrap_or(1), task.view.progress, task.view.status);

@@ -146,7 +146,10 @@ mod tests {
         ] {
             assert!(head.lines().any(|line| line == field), "{head}");
         }
-        let expected = r#"{"type":"about:blank","title":"Too Many Requests","status":429,"detail":"say \"please\"","code":"too_many","field":"payload.id"}"#;
+        let expected = concat!(
+            r#"{"type":"about:blank","title":"Too Many Requests","status":429,"#,
+            r#""detail":"say \"please\"","code":"too_many","field":"payload.id"}"#
+        );
         assert_eq!(body, expected);
     }
 
