@@ -25,7 +25,7 @@ pub use settings::{HttpSettings, Publish, Reconnect, Settings, WebSocketSettings
 pub use state::{MemoryProbe, MemoryUse, Output};
 
 use crate::base::time::{Now, Time};
-use crate::conn::{Event, Fault};
+use crate::conn::{Ending, Event, Fault};
 use crate::wire::input::Input as Cursor;
 use addresses::MINUTE;
 use core::net::IpAddr;
@@ -44,8 +44,10 @@ pub enum Input<'a> {
         /// Whether the socket would block.
         blocked: bool,
     },
-    /// Its peer has closed, or the socket has failed.
-    Closed,
+    /// Its peer will send no more.
+    Ended,
+    /// Its socket has failed, or is gone.
+    Failed,
 }
 
 /// The server, to be fed.
@@ -87,7 +89,8 @@ impl Engine {
         match input {
             Input::Received(bytes) => self.handle_bytes(now, link, bytes),
             Input::Sent { bytes, blocked } => self.handle_sent(now, link, bytes, blocked),
-            Input::Closed => self.handle_closed(now, link),
+            Input::Ended => self.handle_ended(now, link),
+            Input::Failed => closing::remove(&mut self.state, link),
         }
     }
 
@@ -135,6 +138,9 @@ impl Engine {
             let Some(peer) = self.state.peers.peer(link) else {
                 continue;
             };
+            if peer.blocked {
+                continue;
+            }
             if !peer.connection.outbox.is_empty() {
                 return Some(Output::Write(link));
             }
@@ -241,16 +247,19 @@ impl Engine {
     fn handle_sent(&mut self, now: Now, link: Link, bytes: usize, blocked: bool) {
         let state = &mut self.state;
         state.peers.handle_sent(link, bytes);
-        let Some(peer) = state.peers.peer(link) else {
+        let Some(peer) = state.peers.peer_mut(link) else {
             return;
         };
         let drained = peer.connection.outbox.is_empty();
-        let client = peer.client;
-        let is_news = state.peers.set_backlogged(link, blocked && !drained);
-        if let (true, Some(client)) = (is_news, client) {
+        let (client, was_backlogged) = (peer.client, peer.backlogged);
+        peer.blocked = blocked;
+        let backlogged = !drained && (blocked || was_backlogged);
+        if state.peers.set_backlogged(link, backlogged)
+            && let Some(client) = client
+        {
             state
                 .hub
-                .handle_backlog(now, client, blocked && !drained, &mut state.peers);
+                .handle_backlog(now, client, backlogged, &mut state.peers);
         }
         if drained {
             closing::handle_drained(state, link);
@@ -272,16 +281,27 @@ impl Engine {
         }
     }
 
-    fn handle_closed(&mut self, now: Now, link: Link) {
-        if self
-            .state
-            .peers
-            .peer(link)
-            .is_some_and(|peer| peer.services.ingest)
-        {
+    /// A peer that sends no more may still read what it asked for.
+    fn handle_ended(&mut self, now: Now, link: Link) {
+        let Some(peer) = self.state.peers.peer(link) else {
+            return;
+        };
+        let (owed, open) = (
+            !peer.connection.outbox.is_empty(),
+            peer.connection.is_open(),
+        );
+        if peer.services.ingest {
             self.finish_producer(now, link);
         }
-        closing::remove(&mut self.state, link);
+        match (owed, open) {
+            (false, _) => closing::remove(&mut self.state, link),
+            (true, true) => closing::end(&mut self.state, now, link, Ending::Final),
+            (true, false) => {
+                if let Some(peer) = self.state.peers.peer_mut(link) {
+                    peer.connection.end(Ending::Final);
+                }
+            }
+        }
     }
 
     /// A local producer has gone: its last line counts, and what was wrong is said once.

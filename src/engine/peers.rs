@@ -7,7 +7,7 @@ use crate::base::rate_window::RateWindow;
 use crate::base::time::Time;
 use crate::base::wheel::{TimerId, Wheel};
 use crate::conn::{Connection, Phase};
-use crate::hub::{ClientKey, Link, Outlet};
+use crate::hub::{ClientKey, Lane, Link, Outlet};
 use crate::wire::http;
 use crate::wire::http::LineSplitter;
 use crate::wire::websocket::EncodedFrame;
@@ -53,6 +53,9 @@ impl Services {
     };
 }
 
+/// Progress is not queued behind more unsent bytes than this: its newest state follows when they are gone.
+const MAX_UNSENT_STATE: usize = 128 * 1024;
+
 /// One connection and its standing.
 #[derive(Debug)]
 pub struct Peer {
@@ -72,8 +75,10 @@ pub struct Peer {
     pub alive: bool,
     /// Whether a ping waits for an answer.
     pub pinged: bool,
-    /// Whether it holds unsent bytes that its socket would not take.
+    /// Whether it holds unsent bytes that keep progress from it until it has drained.
     pub backlogged: bool,
+    /// Whether its socket would take no more; it will say when it does.
+    pub blocked: bool,
     /// How often it sends.
     pub messages: RateWindow,
     /// Messages received from it.
@@ -129,6 +134,7 @@ impl Peers {
             alive: true,
             pinged: false,
             backlogged: false,
+            blocked: false,
             messages: RateWindow::default(),
             received: 0,
             sent: 0,
@@ -165,9 +171,7 @@ impl Peers {
 
     /// The connection of that name, to be changed.
     pub fn peer_mut(&mut self, link: Link) -> Option<&mut Peer> {
-        self.slots
-            .get_mut(link.index as usize)
-            .filter(|peer| peer.generation == link.generation)
+        living(&mut self.slots, link)
     }
 
     /// The names of all connections.
@@ -204,11 +208,7 @@ impl Peers {
     /// Queues bytes for a connection that must not be refused.
     pub fn push(&mut self, link: Link, bytes: impl Into<bytes::Bytes>) {
         let pool = &mut self.pool;
-        let Some(peer) = self
-            .slots
-            .get_mut(link.index as usize)
-            .filter(|peer| peer.generation == link.generation)
-        else {
+        let Some(peer) = living(&mut self.slots, link) else {
             return;
         };
         peer.connection.push(pool, bytes.into());
@@ -239,10 +239,7 @@ impl Peers {
     pub fn poll_dirty(&mut self, batch_size: usize) -> Option<Link> {
         while let Some(link) = self.dirty.pop_front() {
             let pool = &mut self.pool;
-            let peer = self
-                .slots
-                .get_mut(link.index as usize)
-                .filter(|peer| peer.generation == link.generation);
+            let peer = living(&mut self.slots, link);
             if let Some(peer) = peer {
                 peer.dirty = false;
                 peer.connection.outbox.seal(pool, batch_size);
@@ -270,10 +267,7 @@ impl Peers {
     /// Takes note of what a socket took.
     pub fn handle_sent(&mut self, link: Link, sent_bytes: usize) {
         let pool = &mut self.pool;
-        let peer = self
-            .slots
-            .get_mut(link.index as usize)
-            .filter(|peer| peer.generation == link.generation);
+        let peer = living(&mut self.slots, link);
         if let Some(peer) = peer {
             peer.connection.outbox.handle_sent(pool, sent_bytes);
         }
@@ -292,10 +286,7 @@ impl Peers {
     /// Drops what a connection is owed, but for a frame that is half sent.
     pub fn drop_unstarted(&mut self, link: Link) {
         let pool = &mut self.pool;
-        let peer = self
-            .slots
-            .get_mut(link.index as usize)
-            .filter(|peer| peer.generation == link.generation);
+        let peer = living(&mut self.slots, link);
         if let Some(peer) = peer {
             peer.connection.outbox.drop_unstarted(pool);
         }
@@ -303,15 +294,16 @@ impl Peers {
 }
 
 impl Outlet for Peers {
-    fn deliver(&mut self, link: Link, frame: &EncodedFrame) -> bool {
+    fn deliver(&mut self, link: Link, frame: &EncodedFrame, lane: Lane) -> bool {
         let (pool, max_bytes) = (&mut self.pool, self.max_outbox_size);
-        let peer = self
-            .slots
-            .get_mut(link.index as usize)
-            .filter(|peer| peer.generation == link.generation);
-        let Some(peer) = peer.filter(|peer| peer.connection.is_open()) else {
+        let Some(peer) = living(&mut self.slots, link).filter(|peer| peer.connection.is_open())
+        else {
             return false;
         };
+        if lane == Lane::State && peer.connection.outbox.len_bytes() > MAX_UNSENT_STATE {
+            self.set_backlogged(link, true);
+            return false;
+        }
         if peer
             .connection
             .outbox
@@ -326,4 +318,11 @@ impl Outlet for Peers {
         self.mark(link);
         true
     }
+}
+
+/// The connection of that name among `slots`.
+fn living(slots: &mut Slab<Peer>, link: Link) -> Option<&mut Peer> {
+    slots
+        .get_mut(link.index as usize)
+        .filter(|peer| peer.generation == link.generation)
 }

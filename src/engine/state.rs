@@ -175,7 +175,8 @@ impl State {
         use crate::hub::Outlet;
         let client = self.hub.directory().client(client);
         let frame = crate::hub::frame_of(message, client.variant.encoding);
-        self.peers.deliver(client.link, &frame);
+        self.peers
+            .deliver(client.link, &frame, crate::hub::Lane::Log);
     }
 
     /// Sets when a connection will be looked at again.

@@ -6,17 +6,16 @@
 
 use super::cache::{TaskCache, TaskKey, TooManyTasks};
 use super::directory::{ClientKey, Directory, RoomKey};
-use super::fanout::{Fanout, RoomMessage};
+use super::fanout::RoomMessage;
 use super::pace::Pace;
-use super::publication::{Outlet, Publication};
+use super::progress::{self, Stage};
 use super::repeats::Repeats;
 use super::rules::{self, Verdict};
 use super::task::{Flush, Pending, Task};
-use super::timer::{Timer, Timers};
+use super::timer::Timer;
 use crate::base::time::{Now, Span, Time};
 use crate::wire::message::{Control, Status, TaskEvent, TaskPatch};
 use smallvec::SmallVec;
-use std::borrow::Cow;
 
 /// How tasks are broadcast (contract section 8, `[broadcaster]`).
 #[derive(Debug, Clone)]
@@ -43,20 +42,6 @@ pub struct BroadcasterSettings {
 
 /// Movement below the threshold waits this many intervals at most (contract section 4).
 const MAX_HELD_INTERVALS: u32 = 10;
-
-/// What everything here works on besides its own state.
-pub struct Stage<'a> {
-    /// Who listens.
-    pub directory: &'a mut Directory,
-    /// How it reaches them.
-    pub fanout: &'a mut Fanout,
-    /// What is to be done later.
-    pub timers: &'a mut Timers,
-    /// Where frames go.
-    pub out: &'a mut dyn Outlet,
-    /// The time.
-    pub now: Now,
-}
 
 /// Task states and when they go out.
 #[derive(Debug)]
@@ -294,26 +279,38 @@ impl Broadcaster {
         if alone {
             task.commit();
         }
-        self.send_newest(stage, client, room, key);
+        let Some(task) = self.tasks.task(key) else {
+            return;
+        };
+        progress::send_newest(
+            stage,
+            task,
+            client,
+            room,
+            self.settings.enable_incremental_updates,
+        );
     }
 
-    /// Sends a client whose connection has drained the newest state of every task that has moved meanwhile.
+    /// Sends a client whose connection has drained the newest state of every task that has moved meanwhile. Whoever is
+    /// behind again after some of them begins with the others the next time.
     pub fn catch_up(&mut self, stage: &mut Stage<'_>, client: ClientKey) {
         let rooms: SmallVec<[RoomKey; 8]> = stage.directory.client(client).rooms().collect();
-        for room in rooms {
-            let Some(key) = self.task_of(stage.directory, room) else {
-                continue;
-            };
-            let seen = stage
-                .directory
-                .membership(client, room)
-                .map_or(0, |membership| membership.seen);
-            if self
-                .tasks
-                .task(key)
-                .is_some_and(|task| seen < task.version())
-            {
-                self.send_newest(stage, client, room, key);
+        let begin = stage.directory.client(client).caught_up as usize % rooms.len().max(1);
+        for (step, room) in rooms[begin..].iter().chain(&rooms[..begin]).enumerate() {
+            let task = self
+                .task_of(stage.directory, *room)
+                .and_then(|key| self.tasks.task(key));
+            let Some(task) = task else { continue };
+            let sent = progress::send_newest(
+                stage,
+                task,
+                client,
+                *room,
+                self.settings.enable_incremental_updates,
+            );
+            if !sent {
+                stage.directory.client_mut(client).caught_up = (begin + step) as u32;
+                return;
             }
         }
     }
@@ -449,25 +446,8 @@ impl Broadcaster {
         task.commit();
         task.last_flush = Some(stage.now.at);
         let delivered =
-            fan_out_progress(stage, room, task, self.settings.enable_incremental_updates);
+            progress::fan_out(stage, room, task, self.settings.enable_incremental_updates);
         stage.fanout.handle_broadcast(stage.now, arrived, delivered);
-    }
-
-    fn send_newest(&self, stage: &mut Stage<'_>, client: ClientKey, room: RoomKey, key: TaskKey) {
-        let Some(task) = self.tasks.task(key) else {
-            return;
-        };
-        let Some(member) = stage.directory.member(client, room) else {
-            return;
-        };
-        let seen = *stage.directory.seen_mut(member);
-        let publication = progress(stage, task, seen, self.settings.enable_incremental_updates);
-        if stage
-            .fanout
-            .deliver(stage.directory, client, &publication, stage.out)
-        {
-            *stage.directory.seen_mut(member) = task.version();
-        }
     }
 
     fn watch_silence(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
@@ -511,59 +491,4 @@ impl Broadcaster {
         self.room_name.push_str("task:");
         self.room_name.push_str(id);
     }
-}
-
-/// Sends each member what it lacks; those who have seen the same share the same bytes.
-fn fan_out_progress(stage: &mut Stage<'_>, room: RoomKey, task: &Task, incremental: bool) -> usize {
-    let mut publications: SmallVec<[(u32, Publication<'_>); 2]> = SmallVec::new();
-    let mut delivered = 0;
-    for place in 0..stage.directory.room(room).members().len() {
-        let member = stage.directory.room(room).members()[place];
-        if stage.directory.client(member.client).backlogged {
-            continue;
-        }
-        let seen = *stage.directory.seen_mut(member);
-        let index = match publications
-            .iter()
-            .position(|(version, _)| *version == seen)
-        {
-            Some(index) => index,
-            None => {
-                publications.push((seen, progress(stage, task, seen, incremental)));
-                publications.len() - 1
-            }
-        };
-        if stage.fanout.deliver(
-            stage.directory,
-            member.client,
-            &publications[index].1,
-            stage.out,
-        ) {
-            *stage.directory.seen_mut(member) = task.version();
-            delivered += 1;
-        }
-    }
-    delivered
-}
-
-/// What a viewer lacks who has seen version `seen`: everything, or what has changed.
-fn progress<'a>(
-    stage: &mut Stage<'_>,
-    task: &Task,
-    seen: u32,
-    incremental: bool,
-) -> Publication<'a> {
-    let payload = if seen == 0 || !incremental {
-        task.whole(seen == 0)
-    } else {
-        task.delta(seen)
-    };
-    let kind = TaskEvent::Progress.as_str();
-    Publication::new(
-        kind,
-        Cow::Owned(payload),
-        stage.now.wall_ms,
-        stage.fanout.next_id(),
-        None,
-    )
 }

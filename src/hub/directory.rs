@@ -22,6 +22,8 @@ pub struct Client {
     pub variant: Variant,
     /// Whether its connection holds unsent bytes: progress is then marked, not sent.
     pub backlogged: bool,
+    /// Where among its rooms catching up stopped the last time.
+    pub caught_up: u32,
     /// Milliseconds since 1970 when it connected.
     pub connected_at: u64,
     rooms: SmallVec<[Membership; 1]>,
@@ -171,6 +173,7 @@ impl Directory {
             id,
             variant,
             backlogged: false,
+            caught_up: 0,
             connected_at,
             rooms: SmallVec::new(),
         });

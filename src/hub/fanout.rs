@@ -2,7 +2,7 @@
 
 use super::directory::{ClientKey, Directory, RoomKey};
 use super::log::LogEntry;
-use super::publication::{Outlet, Publication};
+use super::publication::{Lane, Outlet, Publication};
 use crate::base::average::Average;
 use crate::base::id::{MessageId, MessageIds};
 use crate::base::time::{Now, Time};
@@ -145,13 +145,16 @@ impl Fanout {
         directory: &Directory,
         client: ClientKey,
         publication: &Publication<'_>,
+        lane: Lane,
         out: &mut dyn Outlet,
     ) -> bool {
         let client = directory.client(client);
-        let delivered = out.deliver(client.link, publication.frame(client.variant));
-        match delivered {
-            true => self.counts.delivered += 1,
-            false => self.counts.failed += 1,
+        let delivered = out.deliver(client.link, publication.frame(client.variant), lane);
+        match (delivered, lane) {
+            (true, _) => self.counts.delivered += 1,
+            (false, Lane::Log) => self.counts.failed += 1,
+            // Nothing is lost: the newest state follows when the reader has drained.
+            (false, Lane::State) => {}
         }
         delivered
     }
@@ -182,7 +185,7 @@ impl Fanout {
         out: &mut dyn Outlet,
     ) -> usize {
         clients
-            .filter(|client| self.deliver(directory, *client, publication, out))
+            .filter(|client| self.deliver(directory, *client, publication, Lane::Log, out))
             .count()
     }
 }

@@ -11,6 +11,7 @@ pub mod fanout;
 pub mod log;
 pub mod pace;
 pub mod position;
+pub mod progress;
 pub mod publication;
 pub mod repeats;
 pub mod rules;
@@ -23,14 +24,14 @@ pub use directory::{Client, ClientKey, Directory, Full, Room, RoomKey};
 pub use fanout::{BroadcastCounts, RoomMessage};
 pub use log::Missed;
 pub use position::Position;
-pub use publication::{Link, Outlet, frame_of};
+pub use publication::{Lane, Link, Outlet, frame_of};
 pub use timer::Timer;
 
 use crate::base::time::{Now, Span, Time};
 use crate::wire::locale::{Locale, Phrase};
 use crate::wire::message::{Control, Event, Report, Variant};
-use broadcaster::Stage;
 use fanout::Fanout;
+use progress::Stage;
 use publication::Publication;
 use std::borrow::Cow;
 use timer::Timers;
@@ -250,7 +251,7 @@ impl Hub {
             None,
         );
         self.fanout
-            .deliver(&self.directory, client, &publication, out)
+            .deliver(&self.directory, client, &publication, Lane::Log, out)
     }
 
     /// Records what a viewer asks of a task's worker.
@@ -513,7 +514,11 @@ impl Hub {
         let Some(log) = &room.log else { return };
         for entry in log.after(offset).entries {
             let message = entry.envelope(&room.name).encode(reader.variant);
-            out.deliver(reader.link, &frame_of(&message, reader.variant.encoding));
+            out.deliver(
+                reader.link,
+                &frame_of(&message, reader.variant.encoding),
+                Lane::Log,
+            );
         }
     }
 

@@ -9,7 +9,16 @@ use std::cell::OnceCell;
 /// Where delivered frames go: implemented by whoever owns the connections.
 pub trait Outlet {
     /// Queues a frame for one connection. `false`: it did not take it, because it is closing or too far behind.
-    fn deliver(&mut self, link: Link, frame: &EncodedFrame) -> bool;
+    fn deliver(&mut self, link: Link, frame: &EncodedFrame, lane: Lane) -> bool;
+}
+
+/// What becomes of a message when its reader is behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// Every message counts: it is queued up to the hard limit.
+    Log,
+    /// Only the newest counts: it is refused early, and the hub sends the newest state when the reader has drained.
+    State,
 }
 
 /// The owner's name for a connection; opaque to the hub.

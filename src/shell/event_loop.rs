@@ -228,7 +228,7 @@ impl EventLoop {
             log::error!("cannot watch a connection: {error}");
             return self
                 .engine
-                .handle_input(self.clock.now(), link, Input::Closed);
+                .handle_input(self.clock.now(), link, Input::Failed);
         }
         self.sockets[index] = Some((link, socket));
         // Bytes often come with the connection itself, before the socket was watched.
@@ -263,7 +263,7 @@ impl EventLoop {
             match socket.read(&mut self.scratch) {
                 Ok(0) => {
                     self.engine
-                        .handle_input(self.clock.now(), link, Input::Closed);
+                        .handle_input(self.clock.now(), link, Input::Ended);
                     return false;
                 }
                 Ok(count) => {
@@ -277,7 +277,7 @@ impl EventLoop {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 Err(_) => {
                     self.engine
-                        .handle_input(self.clock.now(), link, Input::Closed);
+                        .handle_input(self.clock.now(), link, Input::Failed);
                     return false;
                 }
             }
@@ -322,7 +322,7 @@ impl EventLoop {
                 bytes: written.bytes,
                 blocked: written.blocked,
             },
-            Err(_) => Input::Closed,
+            Err(_) => Input::Failed,
         };
         self.engine.handle_input(self.clock.now(), link, input);
     }

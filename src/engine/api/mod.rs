@@ -78,6 +78,9 @@ fn serve(
     let route = Route::resolve(&segments).ok_or_else(|| unknown_path(head))?;
     check_method(&route, head)?;
     check_key(state, &route, head)?;
+    if route.needs_body() {
+        check_length(head)?;
+    }
     match route {
         Route::Health => Ok(health(state, now)),
         Route::WebSocketStats => Ok(json(200, &state.websocket_stats(now))),
@@ -142,6 +145,19 @@ fn check_method(route: &Route<'_>, head: &Head) -> Result<(), Problem> {
         head.path()
     );
     Err(Problem::new(405, "method_not_allowed", detail).allow(allow))
+}
+
+/// A body whose end nobody knows cannot be read (RFC 9110 section 15.5.12).
+fn check_length(head: &Head) -> Result<(), Problem> {
+    if head.header("content-length").is_some() || head.header("transfer-encoding").is_some() {
+        return Ok(());
+    }
+    Err(Problem::new(
+        411,
+        "length_required",
+        "expected a body, with `Content-Length` or chunked",
+    )
+    .at("content-length"))
 }
 
 /// With `http.api_key`, all but the health check needs it.

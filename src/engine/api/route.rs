@@ -78,6 +78,14 @@ impl<'a> Route<'a> {
         })
     }
 
+    /// Whether the call makes no sense without a body.
+    pub fn needs_body(self) -> bool {
+        matches!(
+            self,
+            Self::Events | Self::RoomBroadcast(_) | Self::Broadcast | Self::ClientSend(_)
+        )
+    }
+
     /// The methods it allows, as an `Allow` header lists them (RFC 9110 section 10.2.1).
     pub fn methods(self) -> &'static str {
         match self {

@@ -1,0 +1,97 @@
+//! A task's progress on its way to those who watch: each gets what it lacks, and who lacks the same shares the bytes.
+
+use super::directory::{ClientKey, Directory, Member, RoomKey};
+use super::fanout::Fanout;
+use super::publication::{Lane, Outlet, Publication};
+use super::task::Task;
+use super::timer::Timers;
+use crate::base::time::Now;
+use crate::wire::message::TaskEvent;
+use smallvec::SmallVec;
+use std::borrow::Cow;
+
+/// What everything here works on besides its own state.
+pub struct Stage<'a> {
+    /// Who listens.
+    pub directory: &'a mut Directory,
+    /// How it reaches them.
+    pub fanout: &'a mut Fanout,
+    /// What is to be done later.
+    pub timers: &'a mut Timers,
+    /// Where frames go.
+    pub out: &'a mut dyn Outlet,
+    /// The time.
+    pub now: Now,
+}
+
+/// Sends a task's state to every watcher whose connection keeps up; tells how many took it.
+pub fn fan_out(stage: &mut Stage<'_>, room: RoomKey, task: &Task, incremental: bool) -> usize {
+    let mut publications: SmallVec<[(u32, Publication<'_>); 2]> = SmallVec::new();
+    let mut delivered = 0;
+    for place in 0..stage.directory.room(room).members().len() {
+        let member = stage.directory.room(room).members()[place];
+        if stage.directory.client(member.client).backlogged {
+            continue;
+        }
+        let seen = *stage.directory.seen_mut(member);
+        let known = publications
+            .iter()
+            .position(|(version, _)| *version == seen);
+        let index = known.unwrap_or_else(|| {
+            publications.push((seen, publication(stage, task, seen, incremental)));
+            publications.len() - 1
+        });
+        delivered += usize::from(send(stage, task, member, &publications[index].1));
+    }
+    delivered
+}
+
+/// Sends one client a task's newest state, unless it has seen it; `false` when its connection is too far behind.
+pub fn send_newest(
+    stage: &mut Stage<'_>,
+    task: &Task,
+    client: ClientKey,
+    room: RoomKey,
+    incremental: bool,
+) -> bool {
+    let Some(member) = stage.directory.member(client, room) else {
+        return true;
+    };
+    let seen = *stage.directory.seen_mut(member);
+    if seen == task.version() {
+        return true;
+    }
+    let publication = publication(stage, task, seen, incremental);
+    send(stage, task, member, &publication)
+}
+
+fn send(stage: &mut Stage<'_>, task: &Task, member: Member, publication: &Publication<'_>) -> bool {
+    let sent = stage.fanout.deliver(
+        stage.directory,
+        member.client,
+        publication,
+        Lane::State,
+        stage.out,
+    );
+    match sent {
+        true => *stage.directory.seen_mut(member) = task.version(),
+        false => stage.directory.client_mut(member.client).backlogged = true,
+    }
+    sent
+}
+
+/// What a viewer lacks who has seen version `seen`: everything, or what has changed.
+fn publication<'a>(
+    stage: &mut Stage<'_>,
+    task: &Task,
+    seen: u32,
+    incremental: bool,
+) -> Publication<'a> {
+    let payload = if seen == 0 || !incremental {
+        task.whole(seen == 0)
+    } else {
+        task.delta(seen)
+    };
+    let (kind, id) = (TaskEvent::Progress.as_str(), stage.fanout.next_id());
+    Publication::new(kind, Cow::Owned(payload), stage.now.wall_ms, id, None)
+}
