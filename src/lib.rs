@@ -1,4 +1,35 @@
 //! joblight: live progress of batch jobs in every browser that watches, from one small process.
+//!
+//! An application posts what its jobs do; joblight keeps each task's state, conflates its progress, and sends every
+//! viewer what it lacks. As a process it is `joblight serve`; inside a program it is [`Server`], and [`Handle`] for
+//! the program's other threads.
+//!
+//! # The house
+//!
+//! A file uses only its own folder and lower floors; `tests/tidy` enforces it.
+//!
+//! | floor | folder | holds |
+//! | --- | --- | --- |
+//! | 0 | [`base`] | no domain, no I/O: time, timer wheel, rate window, chunk queue, counters, seeded random |
+//! | 1 | [`wire`] | bytes to values and back, pure: HTTP, WebSocket, envelopes, locale |
+//! | 2 | [`hub`] | the product: rooms, logs, tasks, deltas, pacing. Knows no socket |
+//! | 2 | [`conn`] | one peer: protocol phase and outbox. Knows no room |
+//! | 3 | [`engine`] | connections, hub, timers and policy: inputs in, outputs out. Still pure |
+//! | 4 | [`config`] | file, environment and flags become one checked [`Config`] |
+//! | 5 | [`shell`] | the only syscalls: loop, sockets, listeners, signals, clock, log |
+//! | 6 | [`cli`] | `serve`, `check` |
+//!
+//! # The loop
+//!
+//! `poll -> read every ready peer into one scratch buffer -> handle_input -> settle -> drain outputs, one vectored
+//! write for each peer -> sleep until poll_timeout`. Everything that decides is below the shell and takes time,
+//! randomness and bytes as arguments, so that the whole server runs inside a test, in virtual time.
+//!
+//! # Vocabulary
+//!
+//! *peer*: the remote end. *connection*: its transport. *client*: a peer that speaks WebSocket. *subscriber*: a client in a room.
+//! *publication*: one message for a room. *position*: `epoch:offset` in a room's log. *turn*: one pass of the loop.
+//! *lane*: conflated state, or ordered log.
 
 pub mod base;
 pub mod cli;
@@ -11,5 +42,6 @@ pub mod wire;
 
 pub use config::{Config, ListenPort};
 pub use engine::commands::{ClientInfo, CommandError};
+pub use engine::statistics::{BroadcasterStats, Health, WebSocketStats};
 pub use shell::handle::Handle;
 pub use shell::server::{Addresses, Server, ServerError};
