@@ -51,6 +51,7 @@ pub struct Broadcaster {
     repeats: Repeats,
     pace: Pace,
     marked: Vec<TaskKey>,
+    planned: usize,
     dropped: u64,
     room_name: String,
 }
@@ -87,6 +88,7 @@ impl Broadcaster {
             ),
             pace: Pace::new(settings.broadcast_interval, settings.max_slowdown),
             marked: Vec::new(),
+            planned: 0,
             dropped: 0,
             room_name: String::new(),
             settings,
@@ -115,10 +117,7 @@ impl Broadcaster {
 
     /// Tasks whose progress waits to be sent.
     pub fn queue_len(&self) -> usize {
-        self.tasks
-            .iter()
-            .filter(|(_, task)| task.flush != Flush::Idle)
-            .count()
+        self.planned
     }
 
     /// Takes a task event.
@@ -226,7 +225,8 @@ impl Broadcaster {
 
     /// Forgets a task and its room's log. Whoever still watches will get a snapshot of a task that comes anew.
     pub fn forget(&mut self, stage: &mut Stage<'_>, key: TaskKey) -> Option<Task> {
-        let task = self.tasks.remove(key)?;
+        let mut task = self.tasks.remove(key)?;
+        set_flush(&mut self.planned, &mut task, Flush::Idle);
         if let Some(room) = self.room_of(stage.directory, &task.id) {
             for place in 0..stage.directory.room(room).members().len() {
                 let member = stage.directory.room(room).members()[place];
@@ -245,14 +245,7 @@ impl Broadcaster {
         match timer {
             Timer::Flush(key) => self.handle_flush_due(stage, key),
             Timer::Stall(key) => self.handle_silence(stage, key),
-            Timer::Forget(key) => {
-                let ttl = self.settings.task_ttl;
-                match self.tasks.task(key).and_then(|task| task.forget_at(ttl)) {
-                    Some(at) if at <= stage.now.at => drop(self.forget(stage, key)),
-                    Some(at) => stage.timers.push(at, timer),
-                    None => {}
-                }
-            }
+            Timer::Forget(key) => self.handle_forget_due(stage, key),
             Timer::ExpireLog { .. } => {}
         }
     }
@@ -377,11 +370,35 @@ impl Broadcaster {
         }
         if ended {
             self.tasks.handle_ended(key);
-            if !self.settings.task_ttl.is_zero() {
-                stage
-                    .timers
-                    .push(stage.now.at + self.settings.task_ttl, Timer::Forget(key));
-            }
+            self.watch_end(stage, key);
+        }
+    }
+
+    /// Sees to it that an ended task is forgotten when its time has come.
+    fn watch_end(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
+        let ttl = self.settings.task_ttl;
+        let Some(task) = self.tasks.task_mut(key) else {
+            return;
+        };
+        if ttl.is_zero() || task.forget_armed {
+            return;
+        }
+        if let Some(at) = task.forget_at(ttl) {
+            task.forget_armed = true;
+            stage.timers.push(at, Timer::Forget(key));
+        }
+    }
+
+    fn handle_forget_due(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
+        let ttl = self.settings.task_ttl;
+        let Some(task) = self.tasks.task_mut(key) else {
+            return;
+        };
+        task.forget_armed = false;
+        if task.forget_at(ttl).is_some_and(|at| at <= stage.now.at) {
+            self.forget(stage, key);
+        } else {
+            self.watch_end(stage, key);
         }
     }
 
@@ -401,11 +418,11 @@ impl Broadcaster {
             Flush::Marked => {}
             Flush::Armed(at) if at <= due && at > stage.now.at => {}
             _ if due <= stage.now.at => {
-                task.flush = Flush::Marked;
+                set_flush(&mut self.planned, task, Flush::Marked);
                 self.marked.push(key);
             }
             _ => {
-                task.flush = Flush::Armed(due);
+                set_flush(&mut self.planned, task, Flush::Armed(due));
                 stage.timers.push(due, Timer::Flush(key));
             }
         }
@@ -416,7 +433,7 @@ impl Broadcaster {
             return;
         };
         if matches!(task.flush, Flush::Armed(at) if at <= stage.now.at) {
-            task.flush = Flush::Idle;
+            set_flush(&mut self.planned, task, Flush::Idle);
             self.plan_flush(stage, key);
         }
     }
@@ -427,7 +444,7 @@ impl Broadcaster {
         let Some(task) = self.tasks.task_mut(key) else {
             return;
         };
-        task.flush = Flush::Idle;
+        set_flush(&mut self.planned, task, Flush::Idle);
         if task.pending(threshold) == Pending::Nothing {
             return;
         }
@@ -491,4 +508,10 @@ impl Broadcaster {
         self.room_name.push_str("task:");
         self.room_name.push_str(id);
     }
+}
+
+/// Changes when a task's progress will go out, and counts the tasks that wait.
+fn set_flush(planned: &mut usize, task: &mut Task, flush: Flush) {
+    let was = std::mem::replace(&mut task.flush, flush);
+    *planned = *planned + usize::from(flush != Flush::Idle) - usize::from(was != Flush::Idle);
 }

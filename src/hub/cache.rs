@@ -51,19 +51,17 @@ impl TaskCache {
         self.tasks.is_empty()
     }
 
-    /// How many more tasks there may be, counting those that would make room.
-    pub fn vacancies(&self) -> usize {
-        match self.max_tasks {
-            0 => usize::MAX,
-            max => {
-                let ended = self
-                    .ended
-                    .iter()
-                    .filter(|key| self.task(**key).is_some_and(has_ended))
-                    .count();
-                max.saturating_sub(self.len()) + ended
-            }
+    /// Whether so many more tasks could be made, counting the ended ones that would make room.
+    pub fn has_room_for(&self, count: usize) -> bool {
+        let over = (self.tasks.len() + count).saturating_sub(self.max_tasks);
+        if self.max_tasks == 0 || over == 0 {
+            return true;
         }
+        let ended = self
+            .ended
+            .iter()
+            .filter(|key| self.task(**key).is_some_and(has_ended));
+        ended.take(over).count() == over
     }
 
     /// The task of that id.

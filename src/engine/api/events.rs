@@ -136,7 +136,7 @@ fn check_room_for(state: &State, reports: &[Report]) -> Result<(), Problem> {
             }
         }
     }
-    if new_tasks.len() > tasks.vacancies() {
+    if !tasks.has_room_for(new_tasks.len()) {
         return Err(tasks::too_many(new_tasks.len()));
     }
     let max_rooms = state.settings.hub.max_rooms;

@@ -168,7 +168,8 @@ impl Report {
                 format!("differs from the task in the path, `{task_id}`"),
             ));
         }
-        let id = patch.id.take();
+        // An application that posts its own task object names the task, not the event.
+        let id = patch.id.take().filter(|id| **id != *task_id);
         Ok(Self {
             event: Event::Task {
                 task_id: check_name("taskId", task_id)?,
@@ -357,6 +358,8 @@ mod tests {
         ));
         let report = Report::for_task("t", TaskEvent::Progress, r#"{"id":7,"seq":3}"#).unwrap();
         assert_eq!(report.id.as_deref(), Some("7"));
+        let report = Report::for_task("t", TaskEvent::Progress, r#"{"id":"t"}"#).unwrap();
+        assert_eq!(report.id, None, "the task's own id names no event");
         assert!(Report::for_task("t", TaskEvent::Progress, r#"{"taskId":"u"}"#).is_err());
         assert!(Report::for_task("", TaskEvent::Progress, "").is_err());
     }
