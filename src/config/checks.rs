@@ -8,6 +8,7 @@ pub(super) fn check(config: &Config, layers: &mut Layers) {
     refuse_what_is_to_come(config, layers);
     check_authentication(config, layers);
     check_websocket_path(config, layers);
+    check_echo_path(config, layers);
     check_ingest_socket(config, layers);
     warn_of_two_hosts(config, layers);
     warn_of_early_timeout(config, layers);
@@ -69,6 +70,14 @@ fn check_websocket_path(config: &Config, layers: &mut Layers) {
     };
     let what = format!("{path:?} is taken by {taken_by}; expected another path, such as \"/ws\"");
     layers.mistake(layers.place_of("websocket.path"), what);
+}
+
+fn check_echo_path(config: &Config, layers: &mut Layers) {
+    let path = config.websocket.echo_path.as_str();
+    if path == config.websocket.path {
+        let what = format!("{path:?} is websocket.path already; expected another path");
+        layers.mistake(layers.place_of("websocket.echo_path"), what);
+    }
 }
 
 fn check_ingest_socket(config: &Config, layers: &mut Layers) {

@@ -31,6 +31,7 @@ impl Config {
         let config = &self.websocket;
         WebSocketSettings {
             path: config.path.clone(),
+            echo_path: config.echo_path.clone(),
             heartbeat_interval: Span::from_millis(config.heartbeat_interval),
             connection_timeout: Span::from_millis(config.connection_timeout),
             max_clients: config.max_clients,

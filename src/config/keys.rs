@@ -32,6 +32,8 @@ pub(super) enum Kind {
     Secret,
     Host,
     UrlPath,
+    /// The same, or nothing.
+    MaybeUrlPath,
     /// Path of a Unix-domain socket; empty for none.
     SocketPath,
     /// A port number, or the path of a Unix-domain socket.
@@ -56,6 +58,7 @@ const KEYS: &[Key] = &[
     Key::new("environment", Kind::Choice(Environment::NAMES)).seed("NODE_ENV"),
     Key::new("websocket.port", Kind::Port).seed("WEBSOCKET_PORT"),
     Key::new("websocket.path", Kind::UrlPath).seed("WEBSOCKET_PATH"),
+    Key::new("websocket.echo_path", Kind::MaybeUrlPath),
     Key::new("websocket.host", Kind::Host).seed("WEBSOCKET_HOST"),
     Key::new("websocket.heartbeat_interval", MILLISECONDS),
     Key::new("websocket.connection_timeout", MILLISECONDS),
@@ -191,7 +194,7 @@ impl Key {
             Kind::Choice(_) => "NAME",
             Kind::Text | Kind::Secret => "TEXT",
             Kind::Host => "HOST",
-            Kind::UrlPath | Kind::SocketPath => "PATH",
+            Kind::UrlPath | Kind::MaybeUrlPath | Kind::SocketPath => "PATH",
             Kind::Port => "PORT",
             Kind::Origins | Kind::Hosts => "A,B",
         }

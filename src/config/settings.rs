@@ -43,6 +43,8 @@ pub struct WebSocketConfig {
     pub port: ListenPort,
     /// URL path of the payload dialect; begins with `/` and is longer.
     pub path: String,
+    /// URL path of the echo endpoint; empty: none.
+    pub echo_path: String,
     /// Name or address to listen on.
     pub host: String,
     /// Milliseconds between pings; 0: none.

@@ -322,6 +322,7 @@ fn possible_text(key: &Key, seed: u64) -> String {
         Kind::Secret => String::new(),
         Kind::Host => pick(&["localhost", "0.0.0.0", "::1"]),
         Kind::UrlPath => pick(&["/ws", "/a/b", "/%E4"]),
+        Kind::MaybeUrlPath => pick(&["", "/", "/echo"]),
         Kind::SocketPath => pick(&["", "/run/in.sock"]),
         Kind::Port => pick(&["0", "1", "65535", "./out.sock"]),
         Kind::Origins => pick(&["", "*", "https://a.example,null"]),

@@ -101,15 +101,16 @@ fn is_possible_text(kind: &Kind, text: &str) -> bool {
         Kind::Text => !text.contains('\0'),
         Kind::Secret => true,
         Kind::Host => is_host(text),
-        Kind::UrlPath => {
-            text.starts_with('/')
-                && text
-                    .bytes()
-                    .all(|byte| byte.is_ascii_graphic() && byte != b'?' && byte != b'#')
-        }
+        Kind::UrlPath => is_url_path(text),
+        Kind::MaybeUrlPath => text.is_empty() || is_url_path(text),
         Kind::SocketPath => text.is_empty() || is_socket_path(text),
         _ => false,
     }
+}
+
+fn is_url_path(text: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_graphic() && byte != b'?' && byte != b'#';
+    text.starts_with('/') && text.bytes().all(is_allowed)
 }
 
 fn is_socket_path(text: &str) -> bool {
@@ -150,6 +151,7 @@ fn expected(kind: &Kind) -> String {
         Kind::Text | Kind::Secret => "a string".to_owned(),
         Kind::Host => "a host name or an address".to_owned(),
         Kind::UrlPath => "a URL path that begins with \"/\", such as \"/ws\"".to_owned(),
+        Kind::MaybeUrlPath => "a URL path that begins with \"/\", or \"\" for none".to_owned(),
         Kind::SocketPath => format!(
             "a Unix socket path with a \"/\" and at most {MAX_SOCKET_PATH_LENGTH} bytes, or \"\" for none"
         ),

@@ -26,6 +26,8 @@ pub struct Settings {
 pub struct WebSocketSettings {
     /// The path of the payload dialect.
     pub path: String,
+    /// The path on which every message is sent back; empty: none.
+    pub echo_path: String,
     /// The time between two pings.
     pub heartbeat_interval: Span,
     /// The time a handshake may take, and the silence that a socket is allowed.

@@ -7,10 +7,10 @@ use super::state::State;
 use crate::base::rate_window::Verdict;
 use crate::base::time::Now;
 use crate::conn::Ending;
-use crate::hub::{ClientKey, Link};
+use crate::hub::{ClientKey, Lane, Link, Outlet};
 use crate::wire::locale::Phrase;
 use crate::wire::message::{Encoding, ErrorCode};
-use crate::wire::websocket::{self, CloseCode, Violation};
+use crate::wire::websocket::{self, CloseCode, MessageKind, Violation};
 
 /// Messages over the limit that are answered with an error before the connection is closed: a tenth of the limit,
 /// but never fewer than this.
@@ -18,17 +18,23 @@ const MIN_WARNINGS: u32 = 3;
 
 /// A text message.
 pub fn handle_text(state: &mut State, now: Now, link: Link, text: &str) {
-    let Some(client) = admit_message(state, now, link) else {
-        return;
-    };
-    messages::handle(state, now, client, text);
+    match admit_message(state, now, link) {
+        Some(Sender::Client(client)) => messages::handle(state, now, client, text),
+        Some(Sender::Echo) => echo(state, link, MessageKind::Text, text.as_bytes()),
+        None => {}
+    }
 }
 
 /// A binary message: MessagePack, where that was agreed on.
 pub fn handle_binary(state: &mut State, now: Now, link: Link, payload: &[u8]) {
-    let Some(client) = admit_message(state, now, link) else {
-        return;
-    };
+    match admit_message(state, now, link) {
+        Some(Sender::Client(client)) => handle_message_pack(state, now, client, payload),
+        Some(Sender::Echo) => echo(state, link, MessageKind::Binary, payload),
+        None => {}
+    }
+}
+
+fn handle_message_pack(state: &mut State, now: Now, client: ClientKey, payload: &[u8]) {
     if state.variant(client).encoding != Encoding::MessagePack {
         let reason = "binary message; expected JSON in a text message, or the subprotocol `joblight.msgpack`";
         return state.send_error(
@@ -51,6 +57,12 @@ pub fn handle_binary(state: &mut State, now: Now, link: Link, payload: &[u8]) {
             None,
         ),
     }
+}
+
+fn echo(state: &mut State, link: Link, kind: MessageKind, payload: &[u8]) {
+    state
+        .peers
+        .deliver(link, &websocket::encode(kind, payload), Lane::Log);
 }
 
 /// A ping, answered with its own payload (RFC 6455 section 5.5.3).
@@ -80,33 +92,51 @@ pub fn handle_violation(state: &mut State, now: Now, link: Link, violation: &Vio
     closing::close(state, now, link, violation.code, violation.reason);
 }
 
+/// Who has sent a message.
+enum Sender {
+    /// A client of the hub.
+    Client(ClientKey),
+    /// A peer of the echo endpoint.
+    Echo,
+}
+
 /// Counts a message against its connection's limit.
-fn admit_message(state: &mut State, now: Now, link: Link) -> Option<ClientKey> {
+fn admit_message(state: &mut State, now: Now, link: Link) -> Option<Sender> {
     let limit = state.settings.websocket.max_messages_per_minute;
     state.traffic.received.record(now.at, 1);
     let peer = state.peers.peer_mut(link)?;
-    let client = peer.client?;
+    let sender = peer.client.map_or(Sender::Echo, Sender::Client);
     peer.received = peer.received.wrapping_add(1);
     let verdict = peer.messages.record(now.at, MINUTE, limit);
     let excess = peer.messages.excess();
     let Verdict::Over { retry_after } = verdict else {
-        return Some(client);
+        return Some(sender);
     };
-    if excess > MIN_WARNINGS.max(limit / 10) {
-        closing::disconnect(
+    let goes_on = excess > MIN_WARNINGS.max(limit / 10);
+    match sender {
+        Sender::Client(client) if goes_on => {
+            closing::disconnect(
+                state,
+                now,
+                client,
+                CloseCode::RATE_LIMITED,
+                "too many messages",
+            );
+        }
+        Sender::Client(client) => {
+            let phrase = Phrase::RateLimited {
+                limit,
+                retry_after_s: retry_after.as_millis().div_ceil(1000),
+            };
+            state.send_error(now, client, ErrorCode::RateLimited, phrase, None);
+        }
+        Sender::Echo => closing::close(
             state,
             now,
-            client,
+            link,
             CloseCode::RATE_LIMITED,
             "too many messages",
-        );
-    } else {
-        let retry_after_s = retry_after.as_millis().div_ceil(1000);
-        let phrase = Phrase::RateLimited {
-            limit,
-            retry_after_s,
-        };
-        state.send_error(now, client, ErrorCode::RateLimited, phrase, None);
+        ),
     }
     None
 }

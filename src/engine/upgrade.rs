@@ -24,8 +24,8 @@ pub const ALL: &str = "all";
 /// A request asks to become a WebSocket.
 pub fn handle_upgrade(state: &mut State, now: Now, link: Link, head: &Head) {
     let refusal = match admit(state, now, link, head) {
-        Ok(dialect) => match shake_hands(head) {
-            Ok(accepted) => return become_websocket(state, now, link, head, dialect, accepted),
+        Ok(purpose) => match shake_hands(head) {
+            Ok(accepted) => return become_websocket(state, now, link, head, purpose, accepted),
             Err(error) => refusal(error),
         },
         Err(problem) => problem.into(),
@@ -34,14 +34,14 @@ pub fn handle_upgrade(state: &mut State, now: Now, link: Link, head: &Head) {
 }
 
 /// Everything that may stand against an upgrade, the cheapest check first.
-fn admit(state: &mut State, now: Now, link: Link, head: &Head) -> Result<Dialect, Problem> {
+fn admit(state: &mut State, now: Now, link: Link, head: &Head) -> Result<Purpose, Problem> {
     http::check_host(state, head)?;
-    let dialect = dialect_of(&state.settings, head.path());
+    let purpose = purpose_of(&state.settings, head.path());
     let serves = state
         .peers
         .peer(link)
         .is_some_and(|peer| peer.services.websocket);
-    let Some(dialect) = dialect.filter(|_| serves) else {
+    let Some(purpose) = purpose.filter(|_| serves) else {
         let detail = format!("no WebSocket at `{}`", head.path());
         return Err(Problem::new(404, "not_found", detail).at("path"));
     };
@@ -50,7 +50,7 @@ fn admit(state: &mut State, now: Now, link: Link, head: &Head) -> Result<Dialect
     }
     check_origin(state, head)?;
     check_rate(state, now, link)?;
-    Ok(dialect)
+    Ok(purpose)
 }
 
 /// Scripts of foreign pages send their origin along (RFC 6455 section 10.2).
@@ -93,10 +93,20 @@ fn shake_hands(head: &Head) -> Result<websocket::Accepted, HandshakeError> {
     websocket::accept(&request, &SUBPROTOCOLS)
 }
 
-fn dialect_of(settings: &Settings, path: &str) -> Option<Dialect> {
+/// What a WebSocket is for, by its path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// A client of the hub.
+    Client(Dialect),
+    /// Its own messages, sent back.
+    Echo,
+}
+
+fn purpose_of(settings: &Settings, path: &str) -> Option<Purpose> {
     match path {
-        "/" => Some(Dialect::Data),
-        path if path == settings.websocket.path => Some(Dialect::Payload),
+        path if path == settings.websocket.echo_path => Some(Purpose::Echo),
+        "/" => Some(Purpose::Client(Dialect::Data)),
+        path if path == settings.websocket.path => Some(Purpose::Client(Dialect::Payload)),
         _ => None,
     }
 }
@@ -124,35 +134,42 @@ fn become_websocket(
     now: Now,
     link: Link,
     head: &Head,
-    dialect: Dialect,
+    purpose: Purpose,
     accepted: websocket::Accepted,
 ) {
     let encoding = Encoding::from_subprotocol(accepted.subprotocol);
-    let batch =
-        dialect == Dialect::Payload && head.query("batch").is_some_and(|value| value != "0");
     state.peers.push(link, accepted.response);
-    become_client(state, now, link, Variant { dialect, encoding }, batch);
+    state.traffic.connections += 1;
+    if let Some(peer) = state.peers.peer_mut(link) {
+        peer.connection.phase = Phase::WebSocket(Reader::default());
+    }
+    closing::watch_heartbeat(state, now, link);
+    if let Purpose::Client(dialect) = purpose {
+        let wants_batches = head.query("batch").is_some_and(|value| value != "0");
+        if let Some(peer) = state
+            .peers
+            .peer_mut(link)
+            .filter(|_| wants_batches && dialect == Dialect::Payload)
+        {
+            peer.connection.outbox.enable_batches(encoding);
+        }
+        become_client(state, now, link, Variant { dialect, encoding });
+    }
 }
 
-/// The handshake is done: the hub learns of the client, and the client of the server.
-fn become_client(state: &mut State, now: Now, link: Link, variant: Variant, batch: bool) {
+/// The hub learns of the client, and the client of the server.
+fn become_client(state: &mut State, now: Now, link: Link, variant: Variant) {
     let full = state.settings.websocket.max_clients > 0
         && state.clients() >= state.settings.websocket.max_clients;
     let nonce = state.random.next_u64() >> 24;
     let client = state.hub.attach(now, link, variant, nonce);
-    state.traffic.connections += 1;
     if let Some(peer) = state.peers.peer_mut(link) {
-        peer.connection.phase = Phase::WebSocket(Reader::default());
         peer.client = Some(client);
-        if batch {
-            peer.connection.outbox.enable_batches(variant.encoding);
-        }
     }
     log_arrival(state, client, variant.dialect);
     if full {
         return closing::disconnect(state, now, client, CloseCode::TRY_AGAIN_LATER, "full");
     }
-    closing::watch_heartbeat(state, now, link);
     match variant.dialect {
         Dialect::Payload => greet(state, now, client),
         Dialect::Data => {
