@@ -53,6 +53,9 @@ impl Services {
     };
 }
 
+/// Marks of a huge room are given back when they are done with.
+const MAX_IDLE_MARKS: usize = 1024;
+
 /// Progress is not queued behind more unsent bytes than this: its newest state follows when they are gone.
 const MAX_UNSENT_STATE: usize = 128 * 1024;
 
@@ -87,6 +90,7 @@ pub struct Peer {
     pub sent: u32,
     generation: u32,
     dirty: bool,
+    urgent: bool,
 }
 
 /// All connections.
@@ -95,6 +99,7 @@ pub struct Peers {
     slots: Slab<Peer>,
     pool: ChunkPool,
     dirty: VecDeque<Link>,
+    urgent: VecDeque<Link>,
     overflowed: Vec<Link>,
     next_generation: u32,
     max_outbox_size: usize,
@@ -109,6 +114,7 @@ impl Peers {
             slots: Slab::new(),
             pool: ChunkPool::default(),
             dirty: VecDeque::new(),
+            urgent: VecDeque::new(),
             overflowed: Vec::new(),
             next_generation: 0,
             max_outbox_size,
@@ -140,6 +146,7 @@ impl Peers {
             sent: 0,
             generation: self.next_generation,
             dirty: false,
+            urgent: false,
         });
         Link {
             index: index as u32,
@@ -212,7 +219,14 @@ impl Peers {
             return;
         };
         peer.connection.push(pool, bytes.into());
-        self.mark(link);
+        self.hasten(link);
+    }
+
+    /// Queues a message that a connection waits for.
+    pub fn answer(&mut self, link: Link, frame: &EncodedFrame) {
+        if self.deliver(link, frame, Lane::Log) {
+            self.hasten(link);
+        }
     }
 
     /// Sets when a connection will be looked at again.
@@ -235,18 +249,28 @@ impl Peers {
         }
     }
 
+    /// Marks a connection that waits for an answer: it goes before the crowd that hears a publication.
+    pub fn hasten(&mut self, link: Link) {
+        if let Some(peer) = self.peer_mut(link)
+            && !std::mem::replace(&mut peer.urgent, true)
+        {
+            peer.dirty = true;
+            self.urgent.push_back(link);
+        }
+    }
+
     /// The next connection that was marked. A batch for it ends here.
     pub fn poll_dirty(&mut self, batch_size: usize) -> Option<Link> {
-        while let Some(link) = self.dirty.pop_front() {
+        while let Some(link) = self.urgent.pop_front().or_else(|| self.dirty.pop_front()) {
             let pool = &mut self.pool;
-            let peer = living(&mut self.slots, link);
-            if let Some(peer) = peer {
-                peer.dirty = false;
+            // Whoever was hastened stands in the other queue as well.
+            if let Some(peer) = living(&mut self.slots, link).filter(|peer| peer.dirty) {
+                (peer.dirty, peer.urgent) = (false, false);
                 peer.connection.outbox.seal(pool, batch_size);
                 return Some(link);
             }
         }
-        if self.dirty.capacity() > 1024 {
+        if self.dirty.capacity() > MAX_IDLE_MARKS {
             self.dirty = VecDeque::new();
         }
         None

@@ -7,7 +7,7 @@ use super::state::State;
 use crate::base::rate_window::Verdict;
 use crate::base::time::Now;
 use crate::conn::Ending;
-use crate::hub::{ClientKey, Lane, Link, Outlet};
+use crate::hub::{ClientKey, Link};
 use crate::wire::locale::Phrase;
 use crate::wire::message::{Encoding, ErrorCode};
 use crate::wire::websocket::{self, CloseCode, MessageKind, Violation};
@@ -60,9 +60,7 @@ fn handle_message_pack(state: &mut State, now: Now, client: ClientKey, payload: 
 }
 
 fn echo(state: &mut State, link: Link, kind: MessageKind, payload: &[u8]) {
-    state
-        .peers
-        .deliver(link, &websocket::encode(kind, payload), Lane::Log);
+    state.peers.answer(link, &websocket::encode(kind, payload));
 }
 
 /// A ping, answered with its own payload (RFC 6455 section 5.5.3).

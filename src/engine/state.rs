@@ -172,11 +172,9 @@ impl State {
 
     /// Sends a client a message that is encoded in its variant already.
     pub fn send_encoded(&mut self, client: ClientKey, message: &[u8]) {
-        use crate::hub::Outlet;
         let client = self.hub.directory().client(client);
         let frame = crate::hub::frame_of(message, client.variant.encoding);
-        self.peers
-            .deliver(client.link, &frame, crate::hub::Lane::Log);
+        self.peers.answer(client.link, &frame);
     }
 
     /// Sets when a connection will be looked at again.

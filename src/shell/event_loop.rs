@@ -6,6 +6,7 @@ use super::handle::Call;
 use super::listener::Listener;
 use super::logging::LogOutput;
 use super::socket::Socket;
+use crate::base::time::Now;
 use crate::engine::{Engine, Input, Link, Output, Services};
 use mio::{Events, Poll, Token};
 use signal_hook_mio::v1_0::Signals;
@@ -45,10 +46,18 @@ pub struct EventLoop {
     pub(super) log: Option<LogOutput>,
     sockets: Vec<Option<(Link, Socket)>>,
     scratch: Vec<u8>,
-    ready: VecDeque<Link>,
+    ready: VecDeque<Ready>,
     accepting: Vec<usize>,
     exhausted: bool,
     busy: bool,
+}
+
+/// A socket to be read.
+#[derive(Debug, Clone, Copy)]
+struct Ready {
+    link: Link,
+    /// Whether its end is known to be near: it must be read until that comes, for it will not be announced again.
+    to_the_end: bool,
 }
 
 impl EventLoop {
@@ -170,10 +179,11 @@ impl EventLoop {
         };
         let link = *link;
         if event.is_writable() {
-            self.write(link);
+            self.write(link, self.clock.now());
         }
-        if event.is_readable() || event.is_read_closed() || event.is_error() {
-            self.ready.push_back(link);
+        let to_the_end = event.is_read_closed() || event.is_error();
+        if event.is_readable() || to_the_end {
+            self.ready.push_back(Ready { link, to_the_end });
         }
     }
 
@@ -192,11 +202,12 @@ impl EventLoop {
     /// Accepts one turn's measure; `true` when more may be waiting, for an emptied listener announces itself again.
     fn accept_some(&mut self, index: usize) -> bool {
         let services = self.listeners[index].services;
+        let now = self.clock.now();
         for _ in 0..MAX_ACCEPTS {
             match self.listeners[index].accept() {
                 Ok((socket, address)) => {
                     self.exhausted = false;
-                    let link = self.engine.accept(self.clock.now(), services, address);
+                    let link = self.engine.accept(now, services, address);
                     self.insert(link, socket);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
@@ -231,28 +242,25 @@ impl EventLoop {
                 .handle_input(self.clock.now(), link, Input::Failed);
         }
         self.sockets[index] = Some((link, socket));
-        // Bytes often come with the connection itself, before the socket was watched.
-        self.ready.push_back(link);
     }
 
     fn read_ready(&mut self) {
+        let now = self.clock.now();
         for _ in 0..self.ready.len() {
-            let Some(link) = self.ready.pop_front() else {
+            let Some(ready) = self.ready.pop_front() else {
                 return;
             };
-            if self.read(link) {
-                self.ready.push_back(link);
+            if self.read(ready, now) {
+                self.ready.push_back(ready);
             }
         }
     }
 
-    /// Reads one socket; `true` when it may hold more.
-    fn read(&mut self, link: Link) -> bool {
+    /// Reads one socket; `true` when it may hold more. What comes after a short read announces itself.
+    fn read(&mut self, ready: Ready, now: Now) -> bool {
+        let link = ready.link;
         let mut total = 0;
-        while total < MAX_READ_BYTES {
-            if !self.engine.is_reading(link) {
-                return false;
-            }
+        while total < MAX_READ_BYTES && self.engine.is_reading(link) {
             let slot = self
                 .sockets
                 .get_mut(link.index as usize)
@@ -260,41 +268,39 @@ impl EventLoop {
             let Some((_, socket)) = slot.filter(|slot| slot.0 == link) else {
                 return false;
             };
-            match socket.read(&mut self.scratch) {
-                Ok(0) => {
-                    self.engine
-                        .handle_input(self.clock.now(), link, Input::Ended);
-                    return false;
-                }
-                Ok(count) => {
-                    total += count;
-                    self.engine.handle_input(
-                        self.clock.now(),
-                        link,
-                        Input::Received(&mut self.scratch[..count]),
-                    );
-                }
+            let input = match socket.read(&mut self.scratch) {
+                Ok(0) => Input::Ended,
+                Ok(count) => Input::Received(&mut self.scratch[..count]),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-                Err(_) => {
-                    self.engine
-                        .handle_input(self.clock.now(), link, Input::Failed);
-                    return false;
-                }
+                Err(_) => Input::Failed,
+            };
+            let count = match &input {
+                Input::Received(bytes) => bytes.len(),
+                _ => 0,
+            };
+            self.engine.handle_input(now, link, input);
+            total += count;
+            if count == 0 || (count < SCRATCH_BYTES && !ready.to_the_end) {
+                return false;
             }
         }
-        true
+        self.engine.is_reading(link)
     }
 
     /// Carries out what the engine asks for, within one turn's measure. `false` once it has stopped.
     fn carry_out(&mut self) -> bool {
+        let now = self.clock.now();
         for _ in 0..MAX_OUTPUTS {
             match self.engine.poll_output() {
                 None => {
                     self.busy = false;
                     return true;
                 }
-                Some(Output::Write(link)) => self.write(link),
-                Some(Output::Read(link)) => self.ready.push_back(link),
+                Some(Output::Write(link)) => self.write(link, now),
+                Some(Output::Read(link)) => self.ready.push_back(Ready {
+                    link,
+                    to_the_end: true,
+                }),
                 Some(Output::HalfClose(link)) => {
                     if let Some((_, socket)) = self.slot(link) {
                         socket.half_close();
@@ -309,7 +315,7 @@ impl EventLoop {
         true
     }
 
-    fn write(&mut self, link: Link) {
+    fn write(&mut self, link: Link, now: Now) {
         let slot = self
             .sockets
             .get_mut(link.index as usize)
@@ -324,7 +330,7 @@ impl EventLoop {
             },
             Err(_) => Input::Failed,
         };
-        self.engine.handle_input(self.clock.now(), link, input);
+        self.engine.handle_input(now, link, input);
     }
 
     fn close(&mut self, link: Link) {
