@@ -25,7 +25,7 @@ pub use settings::{HttpSettings, Publish, Reconnect, Settings, WebSocketSettings
 pub use state::{MemoryProbe, MemoryUse, Output};
 
 use crate::base::time::{Now, Time};
-use crate::conn::{Event, Fault};
+use crate::conn::{Ending, Event, Fault};
 use crate::wire::input::Input as Cursor;
 use addresses::MINUTE;
 use core::net::IpAddr;
@@ -44,7 +44,9 @@ pub enum Input<'a> {
         /// Whether the socket would block.
         blocked: bool,
     },
-    /// Its peer has closed, or the socket has failed.
+    /// Its peer sends no more, but may still read.
+    Ended,
+    /// Its socket has failed.
     Closed,
 }
 
@@ -87,6 +89,7 @@ impl Engine {
         match input {
             Input::Received(bytes) => self.handle_bytes(now, link, bytes),
             Input::Sent { bytes, blocked } => self.handle_sent(now, link, bytes, blocked),
+            Input::Ended => self.handle_ended(now, link),
             Input::Closed => self.handle_closed(now, link),
         }
     }
@@ -269,6 +272,15 @@ impl Engine {
             if self.is_reading(link) {
                 self.state.outputs.push_back(Output::Read(link));
             }
+        }
+    }
+
+    /// A peer that is owed nothing has gone; another may have closed its half only (RFC 9112 section 9.6).
+    fn handle_ended(&mut self, now: Now, link: Link) {
+        let peer = self.state.peers.peer(link);
+        match peer.is_some_and(|peer| !peer.connection.outbox.is_empty()) {
+            true => closing::end(&mut self.state, now, link, Ending::Final),
+            false => self.handle_closed(now, link),
         }
     }
 

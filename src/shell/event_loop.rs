@@ -263,7 +263,7 @@ impl EventLoop {
             match socket.read(&mut self.scratch) {
                 Ok(0) => {
                     self.engine
-                        .handle_input(self.clock.now(), link, Input::Closed);
+                        .handle_input(self.clock.now(), link, Input::Ended);
                     return false;
                 }
                 Ok(count) => {
