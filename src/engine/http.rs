@@ -11,17 +11,6 @@ use crate::hub::Link;
 use crate::wire::http::{Framing, Head, Method, Problem, Reject, Response};
 use crate::wire::websocket;
 
-/// A peer that has this much unsent must read before it is served further.
-pub const MAX_UNSENT_ANSWERS: usize = 256 * 1024;
-
-/// Whether the connection may be served now, or its input must wait until it has read its answers.
-pub fn is_ready(state: &State, link: Link) -> bool {
-    state
-        .peers
-        .peer(link)
-        .is_none_or(|peer| peer.connection.outbox.len_bytes() < MAX_UNSENT_ANSWERS)
-}
-
 /// A whole request has come in.
 pub fn handle_request(state: &mut State, now: Now, link: Link, head: &Head, body: &[u8]) {
     mark_progress(state, link);

@@ -6,7 +6,7 @@ use crate::base::chunk_queue::ChunkPool;
 use crate::base::rate_window::RateWindow;
 use crate::base::time::Time;
 use crate::base::wheel::{TimerId, Wheel};
-use crate::conn::{Connection, Phase};
+use crate::conn::{Connection, Phase, Refused};
 use crate::hub::{ClientKey, Link, Outlet};
 use crate::wire::http;
 use crate::wire::http::LineSplitter;
@@ -300,30 +300,45 @@ impl Peers {
             peer.connection.outbox.drop_unstarted(pool);
         }
     }
-}
 
-impl Outlet for Peers {
-    fn deliver(&mut self, link: Link, frame: &EncodedFrame) -> bool {
-        let (pool, max_bytes) = (&mut self.pool, self.max_outbox_size);
+    /// Queues a message for a connection, if it has room. `None`: it is gone, or about to be.
+    fn offer(&mut self, link: Link, frame: &EncodedFrame) -> Option<Result<(), Refused>> {
+        let pool = &mut self.pool;
         let peer = self
             .slots
             .get_mut(link.index as usize)
             .filter(|peer| peer.generation == link.generation);
-        let Some(peer) = peer.filter(|peer| peer.connection.is_open()) else {
-            return false;
+        let peer = peer.filter(|peer| peer.connection.is_open())?;
+        // Much in one turn makes nobody slow: that is who has left something unread before.
+        let max_bytes = if peer.backlogged {
+            self.max_outbox_size
+        } else {
+            0
         };
-        if peer
-            .connection
-            .outbox
-            .push_message(pool, frame, max_bytes)
-            .is_err()
-        {
-            self.overflowed.push(link);
-            return false;
+        let offered = peer.connection.outbox.push_message(pool, frame, max_bytes);
+        if offered.is_ok() {
+            peer.sent = peer.sent.wrapping_add(1);
+            self.sent += 1;
+            self.mark(link);
         }
-        peer.sent = peer.sent.wrapping_add(1);
-        self.sent += 1;
-        self.mark(link);
-        true
+        Some(offered)
+    }
+}
+
+impl Outlet for Peers {
+    fn deliver(&mut self, link: Link, frame: &EncodedFrame) -> bool {
+        let offered = self.offer(link, frame);
+        if offered == Some(Err(Refused)) {
+            self.overflowed.push(link);
+        }
+        offered == Some(Ok(()))
+    }
+
+    fn deliver_state(&mut self, link: Link, frame: &EncodedFrame) -> bool {
+        let offered = self.offer(link, frame);
+        if offered == Some(Err(Refused)) {
+            self.set_backlogged(link, true);
+        }
+        offered == Some(Ok(()))
     }
 }

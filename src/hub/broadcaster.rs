@@ -308,12 +308,12 @@ impl Broadcaster {
                 .directory
                 .membership(client, room)
                 .map_or(0, |membership| membership.seen);
-            if self
+            let has_moved = self
                 .tasks
                 .task(key)
-                .is_some_and(|task| seen < task.version())
-            {
-                self.send_newest(stage, client, room, key);
+                .is_some_and(|task| seen < task.version());
+            if has_moved && !self.send_newest(stage, client, room, key) {
+                return;
             }
         }
     }
@@ -453,21 +453,30 @@ impl Broadcaster {
         stage.fanout.handle_broadcast(stage.now, arrived, delivered);
     }
 
-    fn send_newest(&self, stage: &mut Stage<'_>, client: ClientKey, room: RoomKey, key: TaskKey) {
+    /// `false` when the client's connection had no room for it.
+    fn send_newest(
+        &self,
+        stage: &mut Stage<'_>,
+        client: ClientKey,
+        room: RoomKey,
+        key: TaskKey,
+    ) -> bool {
         let Some(task) = self.tasks.task(key) else {
-            return;
+            return true;
         };
         let Some(member) = stage.directory.member(client, room) else {
-            return;
+            return true;
         };
         let seen = *stage.directory.seen_mut(member);
         let publication = progress(stage, task, seen, self.settings.enable_incremental_updates);
-        if stage
-            .fanout
-            .deliver(stage.directory, client, &publication, stage.out)
-        {
+        let delivered =
+            stage
+                .fanout
+                .deliver_state(stage.directory, client, &publication, stage.out);
+        if delivered {
             *stage.directory.seen_mut(member) = task.version();
         }
+        delivered
     }
 
     fn watch_silence(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
@@ -533,7 +542,7 @@ fn fan_out_progress(stage: &mut Stage<'_>, room: RoomKey, task: &Task, increment
                 publications.len() - 1
             }
         };
-        if stage.fanout.deliver(
+        if stage.fanout.deliver_state(
             stage.directory,
             member.client,
             &publications[index].1,

@@ -156,6 +156,21 @@ impl Fanout {
         delivered
     }
 
+    /// Sends a state to one client; one whose connection has no room for it is backlogged from now on.
+    pub fn deliver_state(
+        &mut self,
+        directory: &mut Directory,
+        client: ClientKey,
+        publication: &Publication<'_>,
+        out: &mut dyn Outlet,
+    ) -> bool {
+        let client = directory.client_mut(client);
+        let delivered = out.deliver_state(client.link, publication.frame(client.variant));
+        self.counts.delivered += u64::from(delivered);
+        client.backlogged |= !delivered;
+        delivered
+    }
+
     /// Takes note of a publication whose event arrived at `arrived`.
     pub fn handle_broadcast(&mut self, now: Now, arrived: Time, delivered: usize) {
         if delivered > 0 {

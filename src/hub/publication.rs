@@ -10,6 +10,10 @@ use std::cell::OnceCell;
 pub trait Outlet {
     /// Queues a frame for one connection. `false`: it did not take it, because it is closing or too far behind.
     fn deliver(&mut self, link: Link, frame: &EncodedFrame) -> bool;
+
+    /// The same for a state, of which only the newest matters: a connection that has no room for it is not too far
+    /// behind, but backlogged, and is told anew once it has drained.
+    fn deliver_state(&mut self, link: Link, frame: &EncodedFrame) -> bool;
 }
 
 /// The owner's name for a connection; opaque to the hub.
