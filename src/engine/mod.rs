@@ -214,7 +214,7 @@ impl Engine {
             Event::Continue => state
                 .peers
                 .push(link, bytes::Bytes::from_static(crate::wire::http::CONTINUE)),
-            Event::StreamStart(head) => http::handle_stream_start(state, now, link, &head),
+            Event::StreamStart(head) => http::handle_stream_start(state, now, link, head),
             Event::Chunk(chunk) => http::handle_chunk(state, now, link, chunk),
             Event::StreamEnd => http::handle_stream_end(state, now, link),
             Event::Text(text) => socket::handle_text(state, now, link, &text),
