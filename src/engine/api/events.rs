@@ -11,6 +11,7 @@ use crate::wire::message::incoming::parse;
 use crate::wire::message::{Event, Malformed, Report, TaskEvent};
 use percent_encoding::percent_decode_str;
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 /// `POST /api/events`
@@ -134,11 +135,15 @@ fn check_room_for(state: &State, reports: &[Report]) -> Result<(), Problem> {
                     new_tasks.insert(&**task_id);
                 }
             }
-            Event::Room { room, .. } => {
-                if directory.find(room).is_none() {
-                    new_rooms.insert(&**room);
-                }
-            }
+            Event::Room { .. } => {}
+        }
+        let room = match &report.event {
+            Event::Task { .. } => continue,
+            Event::Item { task_id, .. } => Cow::Owned(format!("task:{task_id}")),
+            Event::Room { room, .. } => Cow::Borrowed(&**room),
+        };
+        if directory.find(&room).is_none() {
+            new_rooms.insert(room);
         }
     }
     if new_tasks.len() > tasks.vacancies() {
