@@ -3,6 +3,7 @@
 use super::api;
 use super::closing;
 use super::ingest::{self, IngestStream};
+use super::peers::Services;
 use super::state::{Life, State};
 use super::upgrade;
 use crate::base::time::Now;
@@ -10,17 +11,6 @@ use crate::conn::Ending;
 use crate::hub::Link;
 use crate::wire::http::{Framing, Head, Method, Problem, Reject, Response};
 use crate::wire::websocket;
-
-/// A peer that has this much unsent must read before it is served further.
-pub const MAX_UNSENT_ANSWERS: usize = 256 * 1024;
-
-/// Whether the connection may be served now, or its input must wait until it has read its answers.
-pub fn is_ready(state: &State, link: Link) -> bool {
-    state
-        .peers
-        .peer(link)
-        .is_none_or(|peer| peer.connection.outbox.len_bytes() < MAX_UNSENT_ANSWERS)
-}
 
 /// A whole request has come in.
 pub fn handle_request(state: &mut State, now: Now, link: Link, head: &Head, body: &[u8]) {
@@ -36,20 +26,18 @@ pub fn handle_request(state: &mut State, now: Now, link: Link, head: &Head, body
 }
 
 /// A request whose body is handled line by line has begun.
-pub fn handle_stream_start(state: &mut State, now: Now, link: Link, head: &Head) {
+pub fn handle_stream_start(state: &mut State, now: Now, link: Link, head: Head) {
     mark_progress(state, link);
-    let admitted = admit(state, link, head).and_then(|()| api::admit_stream(state, head));
-    match admitted {
-        Ok(()) => {
-            if let Some(peer) = state.peers.peer_mut(link) {
-                let keep_alive = head.keep_alive();
-                peer.stream = Some(Box::new(IngestStream {
-                    keep_alive,
-                    ..Default::default()
-                }));
-            }
-        }
-        Err(problem) => refuse(state, now, link, problem),
+    let admitted = admit(state, link, &head).and_then(|()| api::admit_stream(state, &head));
+    if let Err(problem) = admitted {
+        let answer = api::with_cors(&state.settings.http, &head, problem.into());
+        return refuse(state, now, link, &answer);
+    }
+    if let Some(peer) = state.peers.peer_mut(link) {
+        peer.stream = Some(Box::new(IngestStream {
+            head: Some(head),
+            ..Default::default()
+        }));
     }
 }
 
@@ -76,36 +64,26 @@ pub fn handle_stream_end(state: &mut State, now: Now, link: Link) {
         return;
     };
     ingest::finish_lines(state, now, &mut stream);
-    let keep_alive = stream.keep_alive && state.life == Life::Serving;
     let answer = api::events::answer_lines(state, stream.tally);
-    let framing = Framing {
-        head_only: false,
-        keep_alive,
-        version_minor: 1,
-        date: state.dates.at(now.wall_ms),
-    };
-    state.peers.push(link, answer.encode(framing));
-    if !keep_alive {
-        closing::end(state, now, link, Ending::Lingering);
+    if let Some(head) = stream.head {
+        respond(state, now, link, &head, answer);
     }
 }
 
 /// A request that cannot be understood: the connection ends with an answer that says why.
 pub fn handle_reject(state: &mut State, now: Now, link: Link, reject: Reject) {
-    refuse(state, now, link, reject.into());
+    refuse(state, now, link, &Problem::from(reject).into());
 }
 
 /// A request that cannot be served, whose body has not been read: the connection ends with the answer.
-pub fn refuse(state: &mut State, now: Now, link: Link, problem: Problem) {
+pub fn refuse(state: &mut State, now: Now, link: Link, answer: &Response) {
     let framing = Framing {
         head_only: false,
         keep_alive: false,
         version_minor: 1,
         date: state.dates.at(now.wall_ms),
     };
-    state
-        .peers
-        .push(link, Response::from(problem).encode(framing));
+    state.peers.push(link, answer.encode(framing));
     closing::end(state, now, link, Ending::Lingering);
 }
 
@@ -154,13 +132,13 @@ pub fn check_host(state: &State, head: &Head) -> Result<(), Problem> {
 /// Checks what holds for every request of the API: the host, and the listener it came to.
 fn admit(state: &State, link: Link, head: &Head) -> Result<(), Problem> {
     check_host(state, head)?;
-    match state
-        .peers
-        .peer(link)
-        .is_some_and(|peer| peer.services.http)
-    {
-        true => Ok(()),
-        false => Err(not_an_upgrade(state, head)),
+    let services = state.peers.peer(link).map(|peer| peer.services);
+    let is_for_upgrades = |services: Services| {
+        !services.http || services.websocket && head.path() == state.settings.websocket.path
+    };
+    match services.is_some_and(is_for_upgrades) {
+        true => Err(not_an_upgrade(state, head)),
+        false => Ok(()),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::state::State;
 use crate::base::time::Now;
 use crate::hub::{Ingested, TaskKey};
-use crate::wire::http::LineSplitter;
+use crate::wire::http::{Head, LineSplitter};
 use crate::wire::message::envelope::push_string;
 use crate::wire::message::{Malformed, Report};
 use std::fmt::Write;
@@ -37,8 +37,8 @@ pub struct IngestStream {
     pub splitter: LineSplitter,
     /// What became of them.
     pub tally: Tally,
-    /// Whether the request that carries it is a HEAD or wants the connection closed.
-    pub keep_alive: bool,
+    /// The head of the request that carries it; `None` for a local producer.
+    pub head: Option<Head>,
 }
 
 impl Tally {

@@ -32,6 +32,10 @@ use core::net::IpAddr;
 use state::State;
 use timer::Timer;
 
+/// A peer that has this much unsent, or whose socket is full, must read before it is served further: so what it asks
+/// for stays bounded.
+pub const MAX_UNSENT_ANSWERS: usize = 256 * 1024;
+
 /// Something that happened to a connection.
 #[derive(Debug)]
 pub enum Input<'a> {
@@ -195,25 +199,14 @@ impl Engine {
         let limits = self.state.limits();
         let mut input = Cursor::new(bytes);
         while let Some(peer) = self.state.peers.peer_mut(link) {
-            let answers_http = matches!(peer.connection.phase, crate::conn::Phase::Http(_));
-            if answers_http && !http::is_ready(&self.state, link) {
-                self.stash(link, input.take_all());
-                return;
+            if peer.backlogged || peer.connection.outbox.len_bytes() >= MAX_UNSENT_ANSWERS {
+                return peer.connection.stash(input.take_all());
             }
-            let Some(peer) = self.state.peers.peer_mut(link) else {
-                return;
-            };
             match peer.connection.poll_event(&mut input, &limits) {
                 Ok(Some(event)) => self.handle_event(now, link, event),
                 Ok(None) => return,
                 Err(fault) => self.handle_fault(now, link, fault),
             }
-        }
-    }
-
-    fn stash(&mut self, link: Link, rest: &[u8]) {
-        if let Some(peer) = self.state.peers.peer_mut(link) {
-            peer.connection.stash(rest);
         }
     }
 
@@ -224,12 +217,12 @@ impl Engine {
             Event::Continue => state
                 .peers
                 .push(link, bytes::Bytes::from_static(crate::wire::http::CONTINUE)),
-            Event::StreamStart(head) => http::handle_stream_start(state, now, link, &head),
+            Event::StreamStart(head) => http::handle_stream_start(state, now, link, head),
             Event::Chunk(chunk) => http::handle_chunk(state, now, link, chunk),
             Event::StreamEnd => http::handle_stream_end(state, now, link),
             Event::Text(text) => socket::handle_text(state, now, link, &text),
             Event::Binary(payload) => socket::handle_binary(state, now, link, &payload),
-            Event::Ping(payload) => socket::handle_ping(state, now, link, &payload),
+            Event::Ping(payload) => socket::handle_ping(state, link, &payload),
             Event::Pong => {}
             Event::Close(code) => socket::handle_close(state, now, link, code),
         }
@@ -250,20 +243,22 @@ impl Engine {
         let Some(peer) = state.peers.peer_mut(link) else {
             return;
         };
-        let drained = peer.connection.outbox.is_empty();
-        let (client, was_backlogged) = (peer.client, peer.backlogged);
+        // A socket that was full takes more only when its peer has read: a sign of life.
+        peer.alive |= peer.blocked && bytes > 0;
         peer.blocked = blocked;
-        let backlogged = !drained && (blocked || was_backlogged);
-        if state.peers.set_backlogged(link, backlogged)
-            && let Some(client) = client
-        {
+        let drained = peer.connection.outbox.is_empty();
+        let backlogged = !drained && (blocked || peer.backlogged);
+        let is_news = state.peers.set_backlogged(link, backlogged);
+        if drained {
+            closing::handle_drained(state, link);
+            // What it asks comes first: the states that it missed could keep it waiting again.
+            self.resume_reading(now, link);
+        }
+        let state = &mut self.state;
+        if let (true, Some(client)) = (is_news, state.client_of(link)) {
             state
                 .hub
                 .handle_backlog(now, client, backlogged, &mut state.peers);
-        }
-        if drained {
-            closing::handle_drained(state, link);
-            self.resume_reading(now, link);
         }
     }
 

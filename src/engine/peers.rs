@@ -56,6 +56,9 @@ impl Services {
 /// Marks of a huge room are given back when they are done with.
 const MAX_IDLE_MARKS: usize = 1024;
 
+/// Bytes that may wait for a socket that has refused none yet; what a publication queues is shared by its readers.
+const MAX_UNTRIED: usize = 16 * 1024 * 1024;
+
 /// Progress is not queued behind more unsent bytes than this: its newest state follows when they are gone.
 const MAX_UNSENT_STATE: usize = 128 * 1024;
 
@@ -319,7 +322,7 @@ impl Peers {
 
 impl Outlet for Peers {
     fn deliver(&mut self, link: Link, frame: &EncodedFrame, lane: Lane) -> bool {
-        let (pool, max_bytes) = (&mut self.pool, self.max_outbox_size);
+        let pool = &mut self.pool;
         let Some(peer) = living(&mut self.slots, link).filter(|peer| peer.connection.is_open())
         else {
             return false;
@@ -328,6 +331,11 @@ impl Outlet for Peers {
             self.set_backlogged(link, true);
             return false;
         }
+        // Much at once makes nobody slow: that is who has left something unread before.
+        let max_bytes = match self.max_outbox_size {
+            max if max == 0 || peer.backlogged => max,
+            max => max.max(MAX_UNTRIED),
+        };
         if peer
             .connection
             .outbox

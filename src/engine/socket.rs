@@ -64,15 +64,7 @@ fn echo(state: &mut State, link: Link, kind: MessageKind, payload: &[u8]) {
 }
 
 /// A ping, answered with its own payload (RFC 6455 section 5.5.3).
-pub fn handle_ping(state: &mut State, now: Now, link: Link, payload: &[u8]) {
-    let max = state.settings.websocket.max_outbox_size;
-    let unsent = state
-        .peers
-        .peer(link)
-        .map_or(0, |peer| peer.connection.outbox.len_bytes());
-    if max > 0 && unsent > max {
-        return closing::drop_slow(state, now, link);
-    }
+pub fn handle_ping(state: &mut State, link: Link, payload: &[u8]) {
     state.peers.push(link, websocket::encode_pong(payload));
 }
 

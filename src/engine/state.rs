@@ -128,9 +128,13 @@ impl State {
         let Settings {
             http, websocket, ..
         } = &self.settings;
+        let max_head_bytes = match http.max_head_size {
+            0 => usize::MAX,
+            max => max,
+        };
         Limits {
             http: http::Limits {
-                max_head_bytes: http.max_head_size,
+                max_head_bytes,
                 ..Default::default()
             },
             max_body_bytes: http.max_body_size,

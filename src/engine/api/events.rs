@@ -9,7 +9,9 @@ use crate::wire::http::{Head, Problem, Response};
 use crate::wire::message::cloud_event::CloudEvent;
 use crate::wire::message::incoming::parse;
 use crate::wire::message::{Event, Malformed, Report, TaskEvent};
+use percent_encoding::percent_decode_str;
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 /// `POST /api/events`
@@ -83,9 +85,13 @@ fn read_array(
 
 /// CloudEvents' binary HTTP mode: the attributes are headers, the body is the data.
 fn read_binary_cloud_event(head: &Head, body: &str) -> Result<Report, Malformed> {
+    // What a header cannot hold comes percent-encoded (HTTP Protocol Binding for CloudEvents, section 3.1.3.2).
+    let optional = |name: &'static str| {
+        let value = percent_decode_str(head.header(name)?);
+        Some(value.decode_utf8_lossy().into_owned())
+    };
     let attribute = |name: &'static str| {
-        let value = head.header(name).map(str::to_owned);
-        value.ok_or_else(|| Malformed::field(name, "missing; a CloudEvent needs it"))
+        optional(name).ok_or_else(|| Malformed::field(name, "missing; a CloudEvent needs it"))
     };
     let data: Option<&RawValue> = if body.trim().is_empty() {
         None
@@ -97,8 +103,8 @@ fn read_binary_cloud_event(head: &Head, body: &str) -> Result<Report, Malformed>
         kind: attribute("ce-type")?,
         source: attribute("ce-source")?,
         id: attribute("ce-id")?,
-        subject: head.header("ce-subject").map(str::to_owned),
-        room: head.header("ce-room").map(str::to_owned),
+        subject: optional("ce-subject"),
+        room: optional("ce-room"),
         data,
     };
     event.report()
@@ -129,11 +135,15 @@ fn check_room_for(state: &State, reports: &[Report]) -> Result<(), Problem> {
                     new_tasks.insert(&**task_id);
                 }
             }
-            Event::Room { room, .. } => {
-                if directory.find(room).is_none() {
-                    new_rooms.insert(&**room);
-                }
-            }
+            Event::Room { .. } => {}
+        }
+        let room = match &report.event {
+            Event::Task { .. } => continue,
+            Event::Item { task_id, .. } => Cow::Owned(format!("task:{task_id}")),
+            Event::Room { room, .. } => Cow::Borrowed(&**room),
+        };
+        if directory.find(&room).is_none() {
+            new_rooms.insert(room);
         }
     }
     if !tasks.has_room_for(new_tasks.len()) {

@@ -97,7 +97,14 @@ impl From<Problem> for Response {
         if let Some(methods) = problem.allow {
             response = response.header("Allow", methods);
         }
-        response
+        // RFC 9110 sections 15.5.2 and 15.5.22 demand these.
+        match problem.status {
+            401 => response.header("WWW-Authenticate", "Bearer"),
+            426 => response
+                .header("Connection", "Upgrade")
+                .header("Upgrade", "websocket"),
+            _ => response,
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! when the payload does not, and `source` with `id` tells repeats apart (CloudEvents 1.0 section "id").
 
 use super::event::Report;
-use super::incoming::{Incoming, Malformed, parse};
+use super::incoming::{Incoming, Malformed, parse, parse_object};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -35,7 +35,7 @@ pub struct CloudEvent<'a> {
 impl<'a> CloudEvent<'a> {
     /// Reads a structured-mode event.
     pub fn parse(text: &'a str) -> Result<Self, Malformed> {
-        parse(text)
+        parse_object(text)
     }
 
     /// What the event reports.

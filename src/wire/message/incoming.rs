@@ -128,7 +128,7 @@ impl<'a> Incoming<'a> {
 
     /// Reads the fields as `T`.
     pub fn fields<T: Deserialize<'a>>(&self) -> Result<T, Malformed> {
-        parse(self.body).map_err(|fault| {
+        parse_object(self.body).map_err(|fault| {
             if self.nested {
                 fault.under("payload")
             } else {
@@ -141,6 +141,15 @@ impl<'a> Incoming<'a> {
 /// Reads `text` as `T`; the error names the field at fault.
 pub fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Malformed> {
     serde_json::from_str(text).map_err(|error| explain::<T>(text, &error))
+}
+
+/// Reads `text`, an object, as `T`. An array would do for serde: it takes the items for the fields, in order.
+pub fn parse_object<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Malformed> {
+    if text.trim_start().starts_with('{') {
+        return parse(text);
+    }
+    parse::<&RawValue>(text)?;
+    Err(Malformed::field("", "expected a JSON object"))
 }
 
 /// Reads again, slowly, to learn which field was at fault.

@@ -60,15 +60,12 @@ impl HandshakeError {
         }
     }
 
-    /// The headers that the refusal must carry (RFC 6455 section 4.4, RFC 9110 sections 15.5.6 and 15.5.22).
+    /// The headers that the refusal must carry besides those of its status (RFC 6455 section 4.4, RFC 9110 section
+    /// 15.5.6).
     pub fn headers(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Method => &[("Allow", "GET")],
-            Self::WebSocketVersion => &[
-                ("Connection", "Upgrade"),
-                ("Upgrade", "websocket"),
-                ("Sec-WebSocket-Version", "13"),
-            ],
+            Self::WebSocketVersion => &[("Sec-WebSocket-Version", "13")],
             Self::HttpVersion | Self::Header(_) => &[],
         }
     }

@@ -1,0 +1,13 @@
+//! The HTTP side of the contract over real sockets: framing, statuses, every call, listeners and statistics.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod calls;
+mod curl;
+mod events;
+mod framing;
+mod limits;
+mod listeners;
+mod statistics;
+mod statuses;

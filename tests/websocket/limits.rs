@@ -1,0 +1,269 @@
+//! Limits: full houses, talkers, and readers who do not read.
+
+use crate::raw::upgrade;
+use crate::support::{Running, Viewer};
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use tungstenite::Message;
+
+/// A viewer whose kernel takes little, so that a backlog begins early.
+fn narrow_viewer(address: SocketAddr) -> Viewer {
+    use socket2::{Domain, Socket, Type};
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(16 * 1024).unwrap();
+    socket.connect(&address.into()).unwrap();
+    let stream: std::net::TcpStream = socket.into();
+    stream
+        .set_read_timeout(Some(crate::support::LIMIT))
+        .unwrap();
+    let (socket, _) = tungstenite::client(format!("ws://{address}/ws"), stream).unwrap();
+    let mut viewer = Viewer {
+        socket,
+        greeting: Value::Null,
+    };
+    viewer.greeting = viewer.expect("connected");
+    viewer
+}
+
+#[test]
+fn a_full_house_sends_newcomers_away_for_now() {
+    let server = Running::start(|config| config.websocket.max_clients = 1);
+    let inside = server.viewer();
+    let mut outside = Viewer::connect(server.websocket, "/ws");
+    let notice = outside.expect("disconnected")["payload"].clone();
+    assert_eq!(
+        (&notice["code"], &notice["reconnect"]),
+        (&json!(1013), &json!(true))
+    );
+    assert_eq!(outside.close_code(), Some(1013));
+    let mut outside = Viewer::connect(server.websocket, "/");
+    assert_eq!(outside.expect("disconnected")["data"]["code"], 1013);
+    assert_eq!(outside.close_code(), Some(1013));
+    let path = format!("/api/clients/{}", inside.id());
+    assert_eq!(server.call("DELETE", &path, &Value::Null).0, 204);
+    server.viewer();
+}
+
+#[test]
+fn talkers_are_warned_and_then_closed() {
+    let server = Running::start(|config| config.websocket.rate_limit.max_messages_per_minute = 2);
+    let (mut talker, mut quiet) = (server.viewer(), server.viewer());
+    (0..12).for_each(|id| talker.send(&json!({"type": "ping", "id": id})));
+    talker.expect("pong");
+    talker.expect("pong");
+    let warnings = talker.until("disconnected");
+    let (notice, warnings) = warnings.split_last().unwrap();
+    assert!(!warnings.is_empty());
+    for warning in warnings {
+        assert_eq!(warning["payload"]["code"], "rate_limited", "{warning}");
+    }
+    assert_eq!(notice["payload"]["code"], 4429);
+    assert_eq!(notice["payload"]["reconnect"], true);
+    assert_eq!(talker.close_code(), Some(4429));
+    quiet.send(&json!({"type": "ping"}));
+    quiet.expect("pong");
+}
+
+#[test]
+fn one_address_connects_only_so_often() {
+    let server =
+        Running::start(|config| config.websocket.rate_limit.max_connections_per_minute = 2);
+    let _viewers = (server.viewer(), server.viewer());
+    let (_, answer) = upgrade(server.websocket, "/ws", &[]);
+    assert_eq!(
+        (answer.status, &answer.json()["code"]),
+        (429, &json!("rate_limited"))
+    );
+    let seconds: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=120).contains(&seconds), "{seconds}");
+    server.document("/health");
+}
+
+#[test]
+fn a_reader_too_far_behind_is_closed_and_the_others_go_on() {
+    let server = Running::start(|config| config.websocket.max_outbox_size = 256 * 1024);
+    let mut slow = narrow_viewer(server.websocket);
+    let mut quick = server.viewer();
+    for viewer in [&mut slow, &mut quick] {
+        viewer.send(&json!({"type": "join_room", "room": "r"}));
+        viewer.expect("subscription_ack");
+    }
+    let text = "x".repeat(64 * 1024);
+    let mut sent = 0;
+    while server.document("/api/clients")["clients"]
+        .as_array()
+        .unwrap()
+        .len()
+        == 2
+    {
+        server.post(
+            "/api/rooms/r/broadcast",
+            json!({"payload": {"n": sent, "text": text}}),
+        );
+        assert_eq!(quick.expect("room_broadcast")["payload"]["n"], sent);
+        sent += 1;
+        assert!(sent < 1000, "64 MB are more than any backlog");
+    }
+    let messages = slow.until("disconnected");
+    let (notice, received) = messages.split_last().unwrap();
+    for (n, message) in received.iter().enumerate() {
+        assert_eq!(message["payload"]["n"], n, "what came came in order");
+    }
+    assert!(received.len() < sent);
+    assert_eq!(notice["payload"]["code"], 4430);
+    assert_eq!(notice["payload"]["reconnect"], true);
+    assert_eq!(slow.close_code(), Some(4430));
+    server.post("/api/rooms/r/broadcast", json!({"payload": "last"}));
+    assert_eq!(quick.expect("room_broadcast")["payload"], "last");
+}
+
+#[test]
+fn a_viewer_that_stops_reading_is_never_closed_for_progress() {
+    let server = Running::start(|config| {
+        config.broadcaster.broadcast_interval = 0;
+        config.broadcaster.min_change_threshold = 0.0;
+        config.websocket.max_outbox_size = 256 * 1024;
+    });
+    let mut viewer = narrow_viewer(server.websocket);
+    viewer.subscribe(&["t"]);
+    let handle = server.handle();
+    let text = |n: u64| format!("{n} {}", "x".repeat(8 * 1024));
+    let updates = 3000;
+    for n in 1..=updates {
+        let task = json!({"current": n, "total": 10 * updates, "message": text(n)});
+        assert_eq!(handle.on_task_progress("t", &task), Ok(true));
+    }
+    assert_eq!(handle.stats().unwrap().connections.backlogged, 1);
+    let (mut last, mut count) = (0, 0);
+    while last < updates {
+        let message = viewer.expect("task_progress");
+        let payload = &message["payload"];
+        assert_eq!(payload["snapshot"] == true, count == 0, "{payload}");
+        let current = payload["current"].as_u64().expect("it moved");
+        assert!(current > last, "never back");
+        assert_eq!(payload["message"], text(current), "a state is whole");
+        (last, count) = (current, count + 1);
+    }
+    assert!(count < updates, "what it did not read was not queued");
+    handle.on_task_completed("t", &json!({})).unwrap();
+    assert_eq!(viewer.expect("task_completed")["payload"]["progress"], 100);
+}
+
+#[test]
+fn lifecycle_messages_reach_even_a_reader_who_stopped() {
+    let server = Running::start(|config| config.broadcaster.broadcast_interval = 0);
+    let mut viewer = narrow_viewer(server.websocket);
+    viewer.subscribe(&["t"]);
+    let handle = server.handle();
+    handle
+        .on_task_started("t", &json!({"total": 1000}))
+        .unwrap();
+    for n in 1..=500 {
+        let task = json!({"current": n, "message": "x".repeat(16 * 1024)});
+        handle.on_task_progress("t", &task).unwrap();
+    }
+    let item = json!({"type": "document_generated", "payload": {"taskId": "t", "n": 1}});
+    handle.report(&item).unwrap();
+    handle
+        .on_task_failed("t", &json!({"error": "boom", "message": null}))
+        .unwrap();
+    let messages = viewer.until("task_failed");
+    let kinds = messages
+        .iter()
+        .filter(|message| message["type"] != "task_progress");
+    let kinds: Vec<&str> = kinds
+        .filter_map(|message| message["type"].as_str())
+        .collect();
+    assert_eq!(kinds, ["task_started", "document_generated", "task_failed"]);
+    assert_eq!(messages.last().unwrap()["payload"]["error"], "boom");
+}
+
+#[test]
+fn many_large_states_at_once_close_nobody() {
+    let server = Running::start(|config| {
+        config.websocket.max_outbox_size = 64 * 1024;
+        config.broadcaster.broadcast_interval = 0;
+    });
+    let tasks: Vec<String> = (0..50).map(|n| format!("t{n}")).collect();
+    let report = |n: u64| -> Value {
+        let event = |task: &String| {
+            let payload = json!({"taskId": task, "current": n, "meta": {"text": "x".repeat(8 * 1024)}, "message": n.to_string()});
+            json!({"type": "task_progress", "payload": payload})
+        };
+        tasks.iter().map(event).collect()
+    };
+    server.post("/api/events", report(1));
+    let mut viewer = server.viewer();
+    viewer.send(&json!({"type": "subscribe", "taskIds": tasks}));
+    viewer.expect("subscription_ack");
+    for n in 1..=2 {
+        let mut seen: Vec<Value> = Vec::new();
+        while seen.len() < tasks.len() {
+            let message = viewer.expect("task_progress");
+            assert_eq!(message["payload"]["message"], n.to_string());
+            seen.push(message["payload"]["taskId"].clone());
+        }
+        seen.sort_by_key(Value::to_string);
+        seen.dedup();
+        assert_eq!(seen.len(), tasks.len());
+        if n == 1 {
+            server.post("/api/events", report(2));
+        }
+    }
+}
+
+#[test]
+fn much_at_once_is_no_slowness() {
+    let server = Running::start(|config| config.websocket.max_outbox_size = 64 * 1024);
+    let mut viewer = server.viewer();
+    viewer.subscribe(&["t"]);
+    let text = "x".repeat(10 * 1024);
+    let item = |n: u64| json!({"type": "document_generated", "payload": {"taskId": "t", "n": n, "text": text}});
+    server.post("/api/events", (0..90).map(item).collect());
+    for n in 0..90 {
+        assert_eq!(viewer.expect("document_generated")["payload"]["n"], n);
+    }
+    let mut late = server.viewer();
+    let history = server.document("/api/rooms/task%3At/history?limit=1");
+    let since = json!({"task:t": history["position"]});
+    late.send(&json!({"type": "subscribe", "taskIds": ["t"], "since": since}));
+    let ack = late.expect("subscription_ack");
+    assert_eq!(ack["payload"]["recovered"], json!({"task:t": true}));
+    for n in 1..90 {
+        assert_eq!(late.expect("document_generated")["payload"]["n"], n);
+    }
+    late.send(&json!({"type": "history", "room": "task:t"}));
+    let messages = late.until("history").pop().unwrap()["payload"]["messages"].clone();
+    assert_eq!(messages.as_array().unwrap().len(), 90);
+}
+
+/// Four hundred answers of a megabyte each: made at once, they would take 400 MB.
+#[test]
+fn a_client_that_asks_and_does_not_read_waits_and_costs_little() {
+    let server = Running::start(|_| {});
+    let text = "x".repeat(64 * 1024);
+    for _ in 0..16 {
+        server.post("/api/rooms/r/broadcast", json!({"payload": text}));
+    }
+    let used = || {
+        server.document("/api/websocket/stats")["memory"]["used"]
+            .as_u64()
+            .unwrap()
+    };
+    let before = used();
+    let mut viewer = server.viewer();
+    for id in 0..400 {
+        let request = json!({"type": "history", "id": id, "room": "r"}).to_string();
+        viewer.socket.write(Message::text(request)).unwrap();
+    }
+    viewer.socket.flush().unwrap();
+    assert_eq!(viewer.expect("history")["replyTo"], 0);
+    let after = used();
+    assert!(
+        after < before + 200_000_000,
+        "{before} bytes became {after}"
+    );
+    for id in 1..400 {
+        assert_eq!(viewer.expect("history")["replyTo"], id);
+    }
+}

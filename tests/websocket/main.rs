@@ -1,0 +1,12 @@
+//! The WebSocket side of the contract over real sockets: handshakes, frames, messages, rooms and limits.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod frames;
+mod handshake;
+mod limits;
+mod malformed;
+mod messages;
+mod raw;
+mod rooms;
