@@ -147,6 +147,16 @@ fn bodies_whose_end_is_in_doubt() {
 }
 
 #[test]
+fn a_body_of_no_known_length_is_asked_for_one() {
+    let server = Running::start(|_| {});
+    for path in ["/api/events", "/api/broadcast", "/api/rooms/r/broadcast"] {
+        let request =
+            format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        assert_eq!(refused(&server, &request, 411)["field"], "content-length");
+    }
+}
+
+#[test]
 fn bodies_that_are_too_long() {
     let server = Running::start(|config| config.http.max_body_size = 100);
     let head = "POST /api/events HTTP/1.1\r\nHost: a\r\n";

@@ -31,13 +31,27 @@ pub struct Place<'a> {
 }
 
 impl Envelope<'_> {
-    /// The message's bytes in `variant`, without any frame around them.
+    /// The message's bytes in `variant`, without any frame around them. A payload that JSON can say and MessagePack
+    /// cannot (half a surrogate pair, a number beyond a double) is sent there as the JSON text that it is.
     pub fn encode(&self, variant: Variant) -> Vec<u8> {
-        let text = match variant.dialect {
+        let json = self.json(variant.dialect);
+        match variant.encoding {
+            Encoding::Json => json.into_bytes(),
+            Encoding::MessagePack => message_pack(&json).unwrap_or_else(|| {
+                let mut quoted = String::new();
+                push_string(&mut quoted, self.payload);
+                let payload = &quoted;
+                message_pack(&Envelope { payload, ..*self }.json(variant.dialect))
+                    .unwrap_or_default()
+            }),
+        }
+    }
+
+    fn json(&self, dialect: Dialect) -> String {
+        match dialect {
             Dialect::Payload => self.payload_json(),
             Dialect::Data => self.data_json(),
-        };
-        in_encoding(text, variant.encoding)
+        }
     }
 
     fn payload_json(&self) -> String {
@@ -155,7 +169,10 @@ impl ErrorMessage<'_> {
                 body.push_str("{\"type\":\"error\",\"message\":");
                 push_string(&mut body, self.message);
                 self.push_reply_to(&mut body);
-                in_encoding(body, variant.encoding)
+                match variant.encoding {
+                    Encoding::Json => body.into_bytes(),
+                    Encoding::MessagePack => message_pack(&body).unwrap_or_default(),
+                }
             }
         }
     }
@@ -228,15 +245,10 @@ fn push_number(out: &mut String, name: &str, value: u64) {
     out.push_str(digits.format(value));
 }
 
-fn in_encoding(json: String, encoding: Encoding) -> Vec<u8> {
-    match encoding {
-        Encoding::Json => json.into_bytes(),
-        Encoding::MessagePack => {
-            let value: serde_json::Value =
-                serde_json::from_str(&json).unwrap_or(serde_json::Value::Null);
-            rmp_serde::to_vec_named(&value).unwrap_or_default()
-        }
-    }
+/// The same value as MessagePack, if there is one.
+fn message_pack(json: &str) -> Option<Vec<u8>> {
+    let value: serde_json::Value = serde_json::from_str(json).ok()?;
+    rmp_serde::to_vec_named(&value).ok()
 }
 
 #[cfg(test)]
@@ -304,6 +316,24 @@ mod tests {
         let from_json: serde_json::Value =
             serde_json::from_slice(&sample().encode(Variant::default())).unwrap();
         assert_eq!(from_pack, from_json);
+    }
+
+    #[test]
+    fn what_message_pack_cannot_say_goes_as_json_text() {
+        let packed = Variant {
+            dialect: Dialect::Payload,
+            encoding: Encoding::MessagePack,
+        };
+        for payload in [r#"{"half":"\ud800"}"#, r#"{"huge":1e999}"#] {
+            let bytes = Envelope {
+                payload,
+                ..sample()
+            }
+            .encode(packed);
+            let value: serde_json::Value = rmp_serde::from_slice(&bytes).unwrap();
+            assert_eq!(value["payload"], payload);
+            assert_eq!(value["offset"], 3);
+        }
     }
 
     #[test]
