@@ -4,3 +4,5 @@
 mod support;
 
 mod lines;
+mod producers;
+mod shutdown;
