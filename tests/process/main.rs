@@ -5,4 +5,6 @@ mod support;
 
 mod lines;
 mod producers;
+mod refusals;
 mod shutdown;
+mod sockets;
