@@ -33,6 +33,7 @@
 
 pub mod base;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod conn;
 pub mod engine;

@@ -5,13 +5,28 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
+use super::emit::{EmitOptions, KEY_VARIABLE, parse_field};
+use super::watch::WatchOptions;
 use crate::config::{Key, keys};
+use serde_json::Value;
+
+/// The events of a task (contract section 7).
+const EVENTS: [&str; 6] = [
+    "started",
+    "progress",
+    "completed",
+    "failed",
+    "paused",
+    "cancelled",
+];
 
 /// What the process was started to do.
 #[derive(Debug, PartialEq)]
 pub(super) enum Invocation {
     Serve { options: Options, stdin: bool },
     Check(Options),
+    Watch(WatchOptions),
+    Emit(EmitOptions),
 }
 
 /// What `serve` and `check` are told of the configuration.
@@ -28,6 +43,8 @@ pub(super) fn parse(
     let matches = command().try_get_matches_from(with_command(arguments))?;
     match matches.subcommand() {
         Some(("check", below)) => Ok(Invocation::Check(options(below))),
+        Some(("watch", below)) => Ok(Invocation::Watch(watch_options(below))),
+        Some(("emit", below)) => Ok(Invocation::Emit(emit_options(below))),
         Some((_, below)) => Ok(Invocation::Serve {
             options: options(below),
             stdin: below.get_flag("stdin"),
@@ -65,6 +82,35 @@ fn options(matches: &ArgMatches) -> Options {
     }
 }
 
+fn watch_options(matches: &ArgMatches) -> WatchOptions {
+    WatchOptions {
+        url: text(matches, "url"),
+        json: matches.get_flag("json"),
+        tasks: matches
+            .get_many("task")
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect(),
+    }
+}
+
+fn emit_options(matches: &ArgMatches) -> EmitOptions {
+    let fields = matches.get_many::<(String, Value)>("field");
+    EmitOptions {
+        url: text(matches, "url"),
+        key: matches.get_one("key").cloned(),
+        event: text(matches, "event"),
+        task: text(matches, "task"),
+        fields: fields.into_iter().flatten().cloned().collect(),
+    }
+}
+
+fn text(matches: &ArgMatches, name: &str) -> String {
+    let text = matches.get_one::<String>(name).cloned();
+    text.expect("clap has checked that it is there, or has a default")
+}
+
 fn command() -> Command {
     let stdin = Arg::new("stdin")
         .long("stdin")
@@ -85,6 +131,70 @@ fn command() -> Command {
         .subcommand(configured(
             Command::new("check").about("Print the configuration that serve would run with, or all that is wrong with it"),
         ))
+        .subcommand(watch_command())
+        .subcommand(emit_command())
+}
+
+fn watch_command() -> Command {
+    let json = Arg::new("json")
+        .long("json")
+        .action(ArgAction::SetTrue)
+        .help("Print the tasks' messages as the server sends them, one JSON object a line");
+    let tasks = Arg::new("task")
+        .value_name("TASK")
+        .required(true)
+        .num_args(1..)
+        .help("Tasks to watch, by their ids; they need not exist yet");
+    Command::new("watch")
+        .about("Show tasks until they have ended, one line for each message")
+        .after_help(
+            "Exit code: 0 when all tasks have completed, 1 as soon as one has failed or was cancelled,\n\
+             2 when they cannot be watched to their end. A connection that is lost later is made again.",
+        )
+        .arg(
+            url_flag("ws://127.0.0.1:3001/ws")
+                .help("The server's WebSocket listener; a Unix socket is ws+unix:/path/to.sock:/ws"),
+        )
+        .arg(json)
+        .arg(tasks)
+}
+
+fn emit_command() -> Command {
+    let key = Arg::new("key").long("key").value_name("KEY").help(format!(
+        "The server's http.api_key [default: the variable {KEY_VARIABLE}, which no process list shows]"
+    ));
+    let event = Arg::new("event")
+        .value_name("EVENT")
+        .required(true)
+        .value_parser(EVENTS)
+        .help("What has happened to the task");
+    let task = Arg::new("task")
+        .value_name("TASK")
+        .required(true)
+        .help("The task, by its id");
+    let fields = Arg::new("field")
+        .value_name("FIELD=VALUE")
+        .num_args(0..)
+        .value_parser(parse_field)
+        .help("Fields of the event, such as current=3 total=10 stage=rendering; a value that is JSON means that");
+    Command::new("emit")
+        .about("Report one event of a task, and print the server's answer")
+        .after_help("Exit code: 0 when the server has taken the event, 1 when it refuses it, 2 when it cannot be reached.")
+        .arg(
+            url_flag("http://127.0.0.1:3000")
+                .help("The server's HTTP listener; a Unix socket is http+unix:/path/to.sock"),
+        )
+        .arg(key)
+        .arg(event)
+        .arg(task)
+        .arg(fields)
+}
+
+fn url_flag(default: &'static str) -> Arg {
+    Arg::new("url")
+        .long("url")
+        .value_name("URL")
+        .default_value(default)
 }
 
 fn configured(command: Command) -> Command {
@@ -170,8 +280,40 @@ mod tests {
     }
 
     #[test]
+    fn watch_takes_tasks() {
+        let expected = WatchOptions {
+            url: "ws://127.0.0.1:3001/ws".into(),
+            json: true,
+            tasks: vec!["a".into(), "b".into()],
+        };
+        assert_eq!(
+            parsed("watch a --json b").unwrap(),
+            Invocation::Watch(expected)
+        );
+    }
+
+    #[test]
+    fn emit_takes_an_event_and_its_fields() {
+        let expected = EmitOptions {
+            url: "http://h:1".into(),
+            key: Some("k".into()),
+            event: "progress".into(),
+            task: "t".into(),
+            fields: vec![("current".into(), 3.into()), ("stage".into(), "a".into())],
+        };
+        assert_eq!(
+            parsed("emit --url http://h:1 --key k progress t current=3 stage=a").unwrap(),
+            Invocation::Emit(expected)
+        );
+    }
+
+    #[test]
     fn strangers_are_refused() {
         for line in [
+            "watch",
+            "emit progress",
+            "emit finished t",
+            "emit progress t 50",
             "srve",
             "--websocket-port 1",
             "check --stdin",
@@ -185,7 +327,9 @@ mod tests {
     #[test]
     fn help_names_the_commands_and_every_key() {
         let help = parsed("--help").unwrap_err().to_string();
-        assert!(help.contains("serve") && help.contains("check"));
+        for command in ["serve", "check", "watch", "emit"] {
+            assert!(help.contains(command), "{command} in {help}");
+        }
         let help = parsed("serve --help").unwrap_err().to_string();
         assert!(keys().iter().all(|key| help.contains(&format!(
             "--{} <{}>",

@@ -1,10 +1,13 @@
 //! Floor 6: the command line. It reads the arguments, the environment and the file, and hands values to the rest.
 
 mod check;
+mod emit;
 mod flags;
+mod progress_line;
 mod serve;
 mod sources;
 mod telling;
+mod watch;
 
 pub use serve::serve;
 
@@ -19,6 +22,8 @@ const USAGE: u8 = 2;
 pub fn run() -> ExitCode {
     match flags::parse(std::env::args_os()) {
         Ok(Invocation::Check(options)) => check::check(&options),
+        Ok(Invocation::Watch(options)) => watch::watch(&options),
+        Ok(Invocation::Emit(options)) => emit::emit(options),
         Ok(Invocation::Serve { options, stdin }) => match sources::load(&options) {
             Ok((config, warnings)) => serve(config, warnings, stdin),
             Err(error) => telling::refuse(&error),

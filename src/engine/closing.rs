@@ -1,5 +1,7 @@
 //! How connections end: goodbyes, time-outs and the server's own end (contract section 9).
 
+use super::ingest;
+use super::peers::Peer;
 use super::state::{Life, Output, State};
 use super::timer::Timer;
 use crate::base::time::{Now, Span};
@@ -172,24 +174,41 @@ fn begin_drain(state: &mut State, now: Now) {
     for link in state.peers.links() {
         match state.client_of(link) {
             Some(client) => disconnect(state, now, client, CloseCode::GOING_AWAY, "shutting down"),
-            None => end_if_idle(state, now, link),
+            None => end_producer(state, link),
         }
     }
     finish_if_drained(state);
 }
 
-/// A request that is under way is answered first; its answer says `Connection: close`.
-fn end_if_idle(state: &mut State, now: Now, link: Link) {
-    let Some(peer) = state.peers.peer(link) else {
+/// A local producer waits for no last words, and may never end by itself. What it has sent in whole lines counts.
+fn end_producer(state: &mut State, link: Link) {
+    let Some(peer) = state.peers.peer_mut(link) else {
         return;
     };
-    let idle = match &peer.connection.phase {
-        Phase::Http(parser) => parser.is_idle() && !peer.connection.has_stash(),
-        Phase::WebSocket(_) | Phase::Lines(_) => true,
-    };
-    if idle && peer.connection.is_open() {
-        end(state, now, link, Ending::Lingering);
+    if matches!(peer.connection.phase, Phase::Lines(_)) {
+        if let Some(stream) = peer.stream.take() {
+            ingest::warn_of_errors(&stream.tally);
+        }
+        remove(state, link);
     }
+}
+
+/// While others drain, every request is answered, with `Connection: close`, so that a health check on a kept-alive
+/// connection learns of it. Connections that only wait for their next request go when nothing else is left.
+pub fn end_idle(state: &mut State) {
+    if state.life == Life::Draining && state.peers.iter().all(is_idle) {
+        state
+            .peers
+            .links()
+            .into_iter()
+            .for_each(|link| remove(state, link));
+    }
+}
+
+fn is_idle(peer: &Peer) -> bool {
+    let connection = &peer.connection;
+    let is_between_requests = matches!(&connection.phase, Phase::Http(parser) if parser.is_idle() && !connection.has_stash());
+    is_between_requests && connection.is_open() && connection.outbox.is_empty()
 }
 
 fn finish_if_drained(state: &mut State) {

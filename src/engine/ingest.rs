@@ -183,6 +183,13 @@ pub fn finish_lines(state: &mut State, now: Now, stream: &mut IngestStream) {
     }
 }
 
+/// Says once what was wrong with a local producer's lines: it gets no answer of its own.
+pub fn warn_of_errors(tally: &Tally) {
+    if let Some(first) = tally.first_error() {
+        log::warn!("ingest: {} lines were no events; {first}", tally.rejected());
+    }
+}
+
 fn read_line(bytes: &[u8]) -> Result<Report, Malformed> {
     Report::parse(text(bytes)?)
 }

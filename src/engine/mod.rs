@@ -153,6 +153,7 @@ impl Engine {
                 return Some(output);
             }
         }
+        closing::end_idle(&mut self.state);
         self.state.outputs.pop_front()
     }
 
@@ -310,12 +311,7 @@ impl Engine {
             return;
         };
         ingest::finish_lines(&mut self.state, now, &mut stream);
-        if let Some(first) = stream.tally.first_error() {
-            log::warn!(
-                "ingest: {} lines were no events; {first}",
-                stream.tally.rejected()
-            );
-        }
+        ingest::warn_of_errors(&stream.tally);
     }
 
     fn handle_timer(&mut self, now: Now, timer: Timer) {

@@ -195,6 +195,11 @@ impl Peers {
             .collect()
     }
 
+    /// All connections.
+    pub fn iter(&self) -> impl Iterator<Item = &Peer> {
+        self.slots.iter().map(|(_, peer)| peer)
+    }
+
     /// How many connections there are.
     pub fn len(&self) -> usize {
         self.slots.len()

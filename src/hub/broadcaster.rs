@@ -462,6 +462,7 @@ impl Broadcaster {
         let arrived = task.pending_since.unwrap_or(stage.now.at);
         task.commit();
         task.last_flush = Some(stage.now.at);
+        stage.fanout.tell(stage.directory, room);
         let delivered =
             progress::fan_out(stage, room, task, self.settings.enable_incremental_updates);
         stage.fanout.handle_broadcast(stage.now, arrived, delivered);

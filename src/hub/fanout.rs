@@ -6,6 +6,7 @@ use super::publication::{Lane, Outlet, Publication};
 use crate::base::average::Average;
 use crate::base::id::{MessageId, MessageIds};
 use crate::base::time::{Now, Time};
+use crate::wire::locale::{Locale, Phrase};
 use crate::wire::message::Place;
 use bytes::Bytes;
 use std::borrow::Cow;
@@ -34,6 +35,8 @@ pub struct Fanout {
     turn: Vec<Time>,
     /// How many log entries each room keeps.
     log_limit: usize,
+    /// The language of log lines.
+    locale: Locale,
 }
 
 /// The most arrivals of one turn that the average latency is taken from.
@@ -41,18 +44,25 @@ const MAX_SAMPLES: usize = 4096;
 
 impl Fanout {
     /// Nothing published yet. `prefix` begins every message id of this process.
-    pub fn new(prefix: String, log_limit: usize) -> Self {
+    pub fn new(prefix: String, log_limit: usize, locale: Locale) -> Self {
         Self {
             ids: MessageIds::new(prefix),
             counts: BroadcastCounts::default(),
             turn: Vec::new(),
             log_limit,
+            locale,
         }
     }
 
     /// What has been broadcast.
     pub fn counts(&self) -> &BroadcastCounts {
         &self.counts
+    }
+
+    /// Writes seed 000's line about a broadcast to a room.
+    pub fn tell(&self, directory: &Directory, room: RoomKey) {
+        let room = &directory.room(room).name;
+        ::log::debug!("{}", self.locale.say(Phrase::Broadcast(room)));
     }
 
     /// A fresh message id.
@@ -74,6 +84,7 @@ impl Fanout {
             payload,
             except,
         } = message;
+        self.tell(directory, room);
         let id = self.ids.next();
         let payload = Bytes::from(payload);
         let log = directory.room_mut(room).log.get_or_insert_default();

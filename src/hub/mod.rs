@@ -28,7 +28,7 @@ pub use publication::{Lane, Link, Outlet, frame_of};
 pub use timer::Timer;
 
 use crate::base::time::{Now, Span, Time};
-use crate::wire::locale::{Locale, Phrase};
+use crate::wire::locale::Locale;
 use crate::wire::message::{Control, Event, Report, Variant};
 use fanout::Fanout;
 use progress::Stage;
@@ -96,7 +96,11 @@ impl Hub {
         Self {
             directory: Directory::new(settings.max_rooms, seed.hash),
             broadcaster: Broadcaster::new(settings.broadcaster.clone(), seed.hash),
-            fanout: Fanout::new(seed.message_prefix, settings.message_queue_size),
+            fanout: Fanout::new(
+                seed.message_prefix,
+                settings.message_queue_size,
+                settings.locale,
+            ),
             timers: Timers::default(),
             settings,
         }
@@ -204,12 +208,6 @@ impl Hub {
     /// Publishes a message to a room; tells how many it reached.
     pub fn publish(&mut self, now: Now, message: RoomMessage<'_>, out: &mut dyn Outlet) -> usize {
         let room = message.room;
-        ::log::debug!(
-            "{}",
-            self.settings
-                .locale
-                .say(Phrase::Broadcast(&self.directory.room(room).name))
-        );
         let delivered = self.fanout.publish(&mut self.directory, now, message, out);
         let ttl = self.settings.broadcaster.task_ttl;
         self.timers

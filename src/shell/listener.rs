@@ -9,13 +9,15 @@ use socket2::{Domain, Protocol, Socket as RawSocket, Type};
 use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::socket::Socket;
 
 /// Connections that the kernel keeps waiting for us.
 const BACKLOG: i32 = 4096;
+/// Ports that the system may propose for the first address until one is free for all.
+const PORT_ATTEMPTS: usize = 16;
 
 /// Why the server cannot begin to listen.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +28,7 @@ pub enum ListenError {
     )]
     Resolve {
         /// The configuration key at fault.
-        key: &'static str,
+        key: String,
         /// The name.
         host: String,
         /// What the resolver says.
@@ -36,7 +38,7 @@ pub enum ListenError {
     #[error("{key}: cannot listen on {address}: {}", explain(source))]
     Bind {
         /// The configuration key at fault.
-        key: &'static str,
+        key: String,
         /// The address or path.
         address: String,
         /// What the system says.
@@ -73,7 +75,18 @@ enum ListeningSocket {
     Unix {
         listener: UnixListener,
         path: PathBuf,
+        /// The file that binding made.
+        file: Option<FileIdentity>,
     },
+}
+
+/// Device and inode: what a path names, whatever has become of the path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct FileIdentity(u64, u64);
+
+fn file_identity(path: &Path) -> Option<FileIdentity> {
+    let found = fs::symlink_metadata(path).ok()?;
+    Some(FileIdentity(found.dev(), found.ino()))
 }
 
 impl Listener {
@@ -97,37 +110,28 @@ impl Listener {
     ) -> Result<Vec<Self>, ListenError> {
         let addresses = resolve(host, port);
         let addresses = addresses.map_err(|source| ListenError::Resolve {
-            key,
+            key: host_key(key),
             host: host.to_owned(),
             source,
         })?;
-        let mut listeners: Vec<Self> = Vec::new();
-        for mut address in addresses {
-            // The system chose a port for the first address: the others get the same.
-            if let Some(first) = listeners.first().and_then(Self::address) {
-                address.set_port(first.port());
-            }
-            match listen(address) {
-                Ok(socket) => listeners.push(Self {
-                    services,
-                    socket: ListeningSocket::Tcp(socket),
-                }),
-                Err(error) if !listeners.is_empty() && is_absent(&error) => {}
-                Err(source) => {
-                    return Err(ListenError::Bind {
-                        key,
-                        address: address.to_string(),
-                        source,
-                    });
-                }
-            }
-        }
-        Ok(listeners)
+        let sockets = listen_all(&addresses).map_err(|(address, source)| ListenError::Bind {
+            key: match source.kind() {
+                io::ErrorKind::AddrNotAvailable => host_key(key),
+                _ => key.to_owned(),
+            },
+            address: address.to_string(),
+            source,
+        })?;
+        let listener = |socket| Self {
+            services,
+            socket: ListeningSocket::Tcp(socket),
+        };
+        Ok(sockets.into_iter().map(listener).collect())
     }
 
     fn bind_unix(key: &'static str, path: &Path, services: Services) -> Result<Self, ListenError> {
         let failed = |source| ListenError::Bind {
-            key,
+            key: key.to_owned(),
             address: path.display().to_string(),
             source,
         };
@@ -138,6 +142,7 @@ impl Listener {
             socket: ListeningSocket::Unix {
                 listener,
                 path: path.to_owned(),
+                file: file_identity(path),
             },
         })
     }
@@ -186,8 +191,11 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if let ListeningSocket::Unix { path, .. } = &self.socket {
-            // It may have been replaced or removed by somebody else, who then knows better.
+        if let ListeningSocket::Unix { path, file, .. } = &self.socket
+            // Whoever removed or replaced it knows better.
+            && file.is_some()
+            && file_identity(path) == *file
+        {
             let _ = fs::remove_file(path);
         }
     }
@@ -207,6 +215,41 @@ fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         true => Err(io::Error::from(io::ErrorKind::AddrNotAvailable)),
         false => Ok(addresses),
     }
+}
+
+/// The key beside the port, which is at fault when the machine has no such address.
+fn host_key(key: &str) -> String {
+    key.replace(".port", ".host")
+}
+
+/// Listens at every address. When the system may choose the port, it must be free for all of them.
+fn listen_all(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, (SocketAddr, io::Error)> {
+    let is_chosen = addresses.iter().all(|address| address.port() == 0);
+    let mut attempts = if is_chosen { PORT_ATTEMPTS } else { 1 };
+    loop {
+        attempts -= 1;
+        match listen_once(addresses) {
+            Err((_, error)) if error.kind() == io::ErrorKind::AddrInUse && attempts > 0 => {}
+            done => return done,
+        }
+    }
+}
+
+fn listen_once(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, (SocketAddr, io::Error)> {
+    let mut sockets: Vec<TcpListener> = Vec::new();
+    for mut address in addresses.iter().copied() {
+        // The system chose a port for the first address: the others get the same.
+        if let Some(first) = sockets.first() {
+            let chosen = first.local_addr().map_err(|error| (address, error))?;
+            address.set_port(chosen.port());
+        }
+        match listen(address) {
+            Ok(socket) => sockets.push(socket),
+            Err(error) if !sockets.is_empty() && is_absent(&error) => {}
+            Err(error) => return Err((address, error)),
+        }
+    }
+    Ok(sockets)
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
@@ -246,6 +289,7 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     }
     match std::os::unix::net::UnixStream::connect(path) {
         Ok(_) => Err(io::Error::from(io::ErrorKind::AddrInUse)),
-        Err(_) => fs::remove_file(path),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+        Err(error) => Err(error),
     }
 }

@@ -95,6 +95,7 @@ impl TurnLogger {
             .set_time_offset(zone)
             .set_thread_level(LevelFilter::Off)
             .set_location_level(LevelFilter::Off)
+            .set_target_level(LevelFilter::Off)
             .build();
         Self {
             lines: WriteLogger::new(

@@ -272,8 +272,11 @@ fn adopt_stdin(event_loop: &mut EventLoop) -> Result<(), ServerError> {
         .set_nonblocking(true)
         .map_err(failed("make a socket pair"))?;
     let copy = move || {
-        if let Err(error) = io::copy(&mut io::stdin().lock(), &mut writer) {
-            log::warn!("standard input: {error}");
+        match io::copy(&mut io::stdin().lock(), &mut writer) {
+            // The server has stopped to listen: it is shutting down.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            Err(error) => log::warn!("standard input: {error}"),
+            Ok(_) => {}
         }
     };
     thread::Builder::new()

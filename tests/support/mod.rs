@@ -3,6 +3,8 @@
 //! Nothing here sleeps: every wait is a blocking read with a limit that only a failing test reaches.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod process;
+
 use joblight::{Config, ListenPort, Server};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};

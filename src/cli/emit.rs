@@ -1,0 +1,104 @@
+//! `joblight emit`: reports one event of a task, as a worker's script would.
+
+use super::telling::tell;
+use super::watch::TROUBLE;
+use crate::client::http;
+use crate::client::url::{Purpose, ServerUrl};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Map, Value};
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// What `emit` is told.
+#[derive(Debug, PartialEq)]
+pub(super) struct EmitOptions {
+    pub(super) url: String,
+    pub(super) key: Option<String>,
+    pub(super) event: String,
+    pub(super) task: String,
+    pub(super) fields: Vec<(String, Value)>,
+}
+
+/// The variable that brings the key where a flag would show it to everybody on the machine.
+pub(super) const KEY_VARIABLE: &str = "JOBLIGHT_HTTP_API_KEY";
+/// What a path keeps as it is (RFC 3986 section 2.3), but for the dots, which would mean a folder.
+const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'~');
+/// How long the server may take to connect, to take the event and to answer.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Reports the event and prints the server's answer.
+pub(super) fn emit(options: EmitOptions) -> ExitCode {
+    let url = match ServerUrl::parse(&options.url, Purpose::Http) {
+        Ok(url) => url,
+        Err(error) => {
+            tell(&error);
+            return ExitCode::from(TROUBLE);
+        }
+    };
+    let task = utf8_percent_encode(&options.task, IN_PATH);
+    let path = format!("/api/tasks/{task}/{}", options.event);
+    let fields: Map<String, Value> = options.fields.into_iter().collect();
+    let json = Value::Object(fields).to_string();
+    let key = options.key.or_else(|| std::env::var(KEY_VARIABLE).ok());
+    let key = key.as_deref().filter(|key| !key.is_empty());
+    match http::post(&url, &path, key, &json, TIMEOUT) {
+        Ok(answer) if answer.is_success() => {
+            let text = String::from_utf8_lossy(&answer.body);
+            // The event counts, whether or not anybody reads the answer.
+            let _ = writeln!(io::stdout(), "{}", text.trim_end());
+            ExitCode::SUCCESS
+        }
+        Ok(answer) => {
+            tell(&format_args!("HTTP {}: {}", answer.status, answer.detail()));
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            tell(&format_args!("cannot report to {}: {error}", options.url));
+            ExitCode::from(TROUBLE)
+        }
+    }
+}
+
+/// Reads `field=value`; a value that is JSON means that, any other text means itself.
+pub(super) fn parse_field(text: &str) -> Result<(String, Value), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => {
+            let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
+            Ok((name.to_owned(), value))
+        }
+        _ => Err("expected FIELD=VALUE, such as progress=50".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn values_are_json_where_they_can_be() {
+        for (text, name, value) in [
+            ("progress=50", "progress", json!(50)),
+            ("stage=rendering", "stage", json!("rendering")),
+            ("stage=\"50\"", "stage", json!("50")),
+            ("message=", "message", json!("")),
+            ("message=a=b", "message", json!("a=b")),
+            ("eta=null", "eta", json!(null)),
+            ("result={\"files\":2}", "result", json!({"files": 2})),
+            ("total=1e999", "total", json!("1e999")),
+        ] {
+            assert_eq!(parse_field(text).unwrap(), (name.to_owned(), value));
+        }
+        for text in ["", "=", "=5", "progress"] {
+            assert!(parse_field(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_task_stays_one_part_of_the_path() {
+        let encoded = |task| utf8_percent_encode(task, IN_PATH).to_string();
+        assert_eq!(encoded("task-1_a~"), "task-1_a~");
+        assert_eq!(encoded("../a b?c#d%"), "%2E%2E%2Fa%20b%3Fc%23d%25");
+    }
+}

@@ -1,0 +1,148 @@
+//! `joblight watch`: shows tasks until they have ended, for a person or a script.
+
+use super::progress_line::{item_line, printable, task_line};
+use super::telling::tell;
+use crate::client::{Client, ClientError, Event, Message, TaskStates};
+use serde_json::Value;
+use std::collections::HashSet;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+use time::UtcOffset;
+
+/// What `watch` is told.
+#[derive(Debug, PartialEq)]
+pub(super) struct WatchOptions {
+    pub(super) url: String,
+    pub(super) json: bool,
+    pub(super) tasks: Vec<String>,
+}
+
+/// The exit code when the tasks could not be watched to their end.
+pub(super) const TROUBLE: u8 = 2;
+/// How long to wait for one event; then for the next.
+const PATIENCE: Duration = Duration::from_secs(3600);
+
+/// Watches until every task has completed, or one has not.
+pub(super) fn watch(options: &WatchOptions) -> ExitCode {
+    match follow(options) {
+        Ok(code) => code,
+        Err(error) => {
+            tell(&error);
+            ExitCode::from(TROUBLE)
+        }
+    }
+}
+
+fn follow(options: &WatchOptions) -> Result<ExitCode, ClientError> {
+    // The zone is asked for while there is one thread only.
+    let zone = UtcOffset::current_local_offset().unwrap_or(UtcOffset::UTC);
+    let mut client = Client::connect(&options.url)?;
+    client.subscribe_tasks(&options.tasks);
+    let mut watch = Watch {
+        zone,
+        json: options.json,
+        open: options.tasks.iter().cloned().collect(),
+        states: TaskStates::default(),
+    };
+    loop {
+        let step = match client.next(PATIENCE)? {
+            Some(Event::Message(message)) => watch.take(&message),
+            Some(Event::Lost {
+                reason,
+                attempt,
+                delay,
+            }) => {
+                let seconds = delay.as_secs_f64();
+                let reason = printable(&reason);
+                tell(&format_args!(
+                    "{reason}; attempt {attempt} in {seconds:.1} s"
+                ));
+                Step::GoOn
+            }
+            None => Step::GoOn,
+        };
+        if let Step::End(code) = step {
+            client.close();
+            return Ok(code);
+        }
+    }
+}
+
+enum Step {
+    GoOn,
+    End(ExitCode),
+}
+
+struct Watch {
+    zone: UtcOffset,
+    json: bool,
+    /// Tasks that have not ended.
+    open: HashSet<String>,
+    states: TaskStates,
+}
+
+impl Watch {
+    fn take(&mut self, message: &Message) -> Step {
+        match message.kind() {
+            "connected" | "disconnected" | "pong" => Step::GoOn,
+            "subscription_ack" => check_rooms(&message.value),
+            "error" => {
+                let reason = message.value["payload"]["message"].as_str();
+                tell(&printable(reason.unwrap_or(&message.text)));
+                Step::GoOn
+            }
+            _ => self.show(message),
+        }
+    }
+
+    /// Prints a message of the watched rooms, and looks whether it was the last that counts.
+    fn show(&mut self, message: &Message) -> Step {
+        let state = self.states.apply(&message.value);
+        let line = match state {
+            _ if self.json => message.text.clone(),
+            Some(state) => task_line(&message.value, state, self.zone),
+            None => item_line(&message.value, self.zone),
+        };
+        let ended = state.and_then(|state| {
+            let task = state.get("taskId")?.as_str()?.to_owned();
+            Some((task, state.get("status")?.as_str()?.to_owned()))
+        });
+        if writeln!(io::stdout(), "{line}").is_err() {
+            // Nobody reads any more, and nobody will know how it ended.
+            return Step::End(ExitCode::from(TROUBLE));
+        }
+        match ended {
+            Some((task, status)) if self.open.contains(&task) => self.note(&task, &status),
+            _ => Step::GoOn,
+        }
+    }
+
+    fn note(&mut self, task: &str, status: &str) -> Step {
+        match status {
+            "failed" | "cancelled" => Step::End(ExitCode::FAILURE),
+            "completed" => {
+                self.open.remove(task);
+                if self.open.is_empty() {
+                    Step::End(ExitCode::SUCCESS)
+                } else {
+                    Step::GoOn
+                }
+            }
+            _ => Step::GoOn,
+        }
+    }
+}
+
+/// A room that may not be entered will never tell how its task ended.
+fn check_rooms(message: &Value) -> Step {
+    let denied = message["payload"]["denied"].as_array();
+    match denied.and_then(|denied| denied.first()) {
+        Some(denied) => {
+            let of = |name: &str| printable(denied[name].as_str().unwrap_or_default());
+            tell(&format_args!("cannot watch {}: {}", of("room"), of("code")));
+            Step::End(ExitCode::from(TROUBLE))
+        }
+        None => Step::GoOn,
+    }
+}

@@ -1,0 +1,17 @@
+//! Floor 5: a small blocking client, for the command line and for tests. It knows the contract from the outside only.
+//!
+//! [`Client`] watches rooms over a WebSocket and comes back by the contract's rules when its connection is lost;
+//! [`http::post`] reports. What decides ([`reconnect::Reconnect`], [`task_states::TaskStates`]) touches no socket.
+
+pub mod connection;
+pub mod http;
+pub mod reconnect;
+pub mod stream;
+pub mod task_states;
+pub mod url;
+pub mod viewer;
+
+pub use connection::ConnectError;
+pub use task_states::TaskStates;
+pub use url::{ServerUrl, UrlError};
+pub use viewer::{Client, ClientError, Event, Message};

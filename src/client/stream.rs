@@ -1,0 +1,89 @@
+//! A connected socket of either kind, with time limits.
+
+use super::url::Place;
+use std::io::{self, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+/// A connected socket.
+#[derive(Debug)]
+pub enum Stream {
+    /// TCP.
+    Tcp(TcpStream),
+    /// A Unix-domain socket.
+    Unix(UnixStream),
+}
+
+/// The system takes no read limit of zero.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+impl Stream {
+    /// Connects to the first address that answers, each within `timeout`, which then also limits reads and writes.
+    pub fn connect(place: &Place, timeout: Duration) -> io::Result<Self> {
+        let stream = match place {
+            Place::Unix(path) => Self::Unix(UnixStream::connect(path)?),
+            Place::Tcp { host, port } => {
+                let stream = connect_to_any(host, *port, timeout)?;
+                stream.set_nodelay(true)?;
+                Self::Tcp(stream)
+            }
+        };
+        stream.limit_reads(timeout)?;
+        stream.limit_writes(timeout)?;
+        Ok(stream)
+    }
+
+    /// How long a read may take.
+    pub fn limit_reads(&self, timeout: Duration) -> io::Result<()> {
+        let timeout = Some(timeout.max(SHORTEST));
+        match self {
+            Self::Tcp(stream) => stream.set_read_timeout(timeout),
+            Self::Unix(stream) => stream.set_read_timeout(timeout),
+        }
+    }
+
+    fn limit_writes(&self, timeout: Duration) -> io::Result<()> {
+        let timeout = Some(timeout.max(SHORTEST));
+        match self {
+            Self::Tcp(stream) => stream.set_write_timeout(timeout),
+            Self::Unix(stream) => stream.set_write_timeout(timeout),
+        }
+    }
+}
+
+fn connect_to_any(host: &str, port: u16, timeout: Duration) -> io::Result<TcpStream> {
+    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for address in (host, port).to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, timeout.max(SHORTEST)) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.read(buffer),
+            Self::Unix(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write(bytes),
+            Self::Unix(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.flush(),
+            Self::Unix(stream) => stream.flush(),
+        }
+    }
+}

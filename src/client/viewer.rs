@@ -1,0 +1,345 @@
+//! A viewer that stays: it watches rooms, and when its connection is lost it comes back and asks for what it missed.
+
+use super::connection::{ConnectError, Connection, Received};
+use super::reconnect::{Advice, Loss, Reconnect, Verdict};
+use super::url::{Purpose, ServerUrl, UrlError};
+use crate::base::time::Span;
+use crate::wire::websocket::CloseCode;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a connection, a handshake or a greeting may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest wait: as good as for ever.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Why a client does not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The URL means no server.
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    /// The first connection was not made.
+    #[error("cannot connect to {url}: {source}")]
+    Connect {
+        /// Where.
+        url: String,
+        /// Why not.
+        source: ConnectError,
+    },
+    /// Whoever answers does not greet as the contract has it.
+    #[error("no greeting from {url}; its path may be that of another dialect")]
+    NoGreeting {
+        /// Where.
+        url: String,
+    },
+    /// The system gives no randomness.
+    #[error("cannot ask for randomness: {0}")]
+    Randomness(getrandom::Error),
+    /// The server wants a token, or a fresh one.
+    #[error("{0}; a new token is needed")]
+    Unauthorized(String),
+    /// The connection ended for good: coming back would end the same way.
+    #[error("{0}")]
+    Ended(String),
+    /// The advised number of attempts to come back is used up.
+    #[error("{0}; gave up")]
+    GaveUp(String),
+}
+
+/// Something that happened to a client.
+#[derive(Debug)]
+pub enum Event {
+    /// A message came in.
+    Message(Message),
+    /// The connection is lost; the client comes back by itself while it is asked for events.
+    Lost {
+        /// How it was lost.
+        reason: String,
+        /// Which attempt to come back this will be, from 1.
+        attempt: u32,
+        /// When.
+        delay: Duration,
+    },
+}
+
+/// A message.
+#[derive(Debug, Clone)]
+pub struct Message {
+    /// As it came.
+    pub text: String,
+    /// As it is understood.
+    pub value: Value,
+}
+
+impl Message {
+    fn parse(text: String) -> Self {
+        let value = serde_json::from_str(&text).unwrap_or_default();
+        Self { text, value }
+    }
+
+    /// Its type.
+    pub fn kind(&self) -> &str {
+        self.value["type"].as_str().unwrap_or_default()
+    }
+}
+
+/// A viewer of rooms.
+#[derive(Debug)]
+pub struct Client {
+    url: ServerUrl,
+    connection: Option<Connection>,
+    reconnect: Reconnect,
+    retry_at: Instant,
+    session: Option<String>,
+    /// Every room that was asked for, and the last position known there.
+    rooms: BTreeMap<String, Option<Position>>,
+    last_heard: Instant,
+    max_silence: Option<Duration>,
+}
+
+/// A place in a room's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Position {
+    epoch: String,
+    offset: u64,
+}
+
+impl Client {
+    /// Connects to the payload dialect and waits for the greeting. A first connection that fails is not tried again.
+    pub fn connect(url: &str) -> Result<Self, ClientError> {
+        let parsed = ServerUrl::parse(url, Purpose::WebSocket)?;
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(ClientError::Randomness)?;
+        let connection = Connection::open(&parsed, &parsed.target, TIMEOUT);
+        let connection = connection.map_err(|source| ClientError::Connect {
+            url: url.to_owned(),
+            source,
+        })?;
+        let mut client = Self {
+            url: parsed,
+            connection: Some(connection),
+            reconnect: Reconnect::new(seed),
+            retry_at: Instant::now(),
+            session: None,
+            rooms: BTreeMap::new(),
+            last_heard: Instant::now(),
+            max_silence: None,
+        };
+        match client.next(TIMEOUT)? {
+            Some(Event::Message(message)) if message.kind() == "connected" => Ok(client),
+            Some(Event::Message(message)) if message.kind() == "disconnected" => {
+                Err(ClientError::Ended(farewell(&message)))
+            }
+            Some(Event::Lost { reason, .. }) => Err(ClientError::Ended(reason)),
+            _ => Err(ClientError::NoGreeting {
+                url: url.to_owned(),
+            }),
+        }
+    }
+
+    /// Watches rooms, from now on and after every return. `subscription_ack` comes as the next message or later.
+    pub fn subscribe(&mut self, rooms: &[String]) {
+        for room in rooms {
+            self.rooms.entry(room.clone()).or_default();
+        }
+        self.send(&json!({"type": "subscribe", "payload": {"rooms": rooms}}));
+    }
+
+    /// Watches tasks: the room `task:<id>` of each.
+    pub fn subscribe_tasks(&mut self, task_ids: &[String]) {
+        let rooms: Vec<String> = task_ids.iter().map(|id| format!("task:{id}")).collect();
+        self.subscribe(&rooms);
+    }
+
+    /// Sends a message; one that is sent while the connection is lost is lost as well.
+    pub fn send(&mut self, message: &Value) {
+        if let Some(connection) = &mut self.connection {
+            connection.send(message.to_string());
+        }
+    }
+
+    /// The next event, waited for no longer than `timeout`; `None` when nothing has happened by then.
+    pub fn next(&mut self, timeout: Duration) -> Result<Option<Event>, ClientError> {
+        let deadline = later(Instant::now(), timeout);
+        loop {
+            let now = Instant::now();
+            if self.connection.is_none() {
+                if self.retry_at > deadline {
+                    thread::sleep(deadline.saturating_duration_since(now));
+                    return Ok(None);
+                }
+                thread::sleep(self.retry_at.saturating_duration_since(now));
+                if let Some(event) = self.come_back()? {
+                    return Ok(Some(event));
+                }
+            }
+            match self.receive(deadline) {
+                Received::Text(text) => {
+                    let message = Message::parse(text);
+                    self.observe(&message.value);
+                    return Ok(Some(Event::Message(message)));
+                }
+                Received::Lost(loss, reason) => return self.handle_loss(loss, reason).map(Some),
+                Received::Sign | Received::Nothing if Instant::now() < deadline => {}
+                Received::Sign | Received::Nothing => return Ok(None),
+            }
+        }
+    }
+
+    /// Says goodbye.
+    pub fn close(self) {
+        if let Some(connection) = self.connection {
+            connection.close();
+        }
+    }
+
+    fn receive(&mut self, deadline: Instant) -> Received {
+        let silent_at = self
+            .max_silence
+            .map(|silence| later(self.last_heard, silence));
+        let until = silent_at.map_or(deadline, |silent_at| silent_at.min(deadline));
+        let Some(connection) = &mut self.connection else {
+            return Received::Nothing;
+        };
+        let received = connection.receive(until.saturating_duration_since(Instant::now()));
+        match received {
+            Received::Nothing if silent_at.is_some_and(|at| at <= Instant::now()) => {
+                Received::Lost(Loss::Broken, "no sign of life from the server".to_owned())
+            }
+            Received::Nothing | Received::Lost(..) => received,
+            Received::Text(_) | Received::Sign => {
+                self.last_heard = Instant::now();
+                received
+            }
+        }
+    }
+
+    fn come_back(&mut self) -> Result<Option<Event>, ClientError> {
+        let target = match &self.session {
+            Some(session) => self.url.target_with(&format!("session={session}")),
+            None => self.url.target.clone(),
+        };
+        match Connection::open(&self.url, &target, TIMEOUT) {
+            Ok(connection) => {
+                self.connection = Some(connection);
+                self.last_heard = Instant::now();
+                Ok(None)
+            }
+            Err(error) => {
+                let event = self.handle_loss(error.loss(), error.to_string());
+                event.map(Some)
+            }
+        }
+    }
+
+    fn handle_loss(&mut self, loss: Loss, reason: String) -> Result<Event, ClientError> {
+        self.connection = None;
+        match self.reconnect.handle_loss(loss) {
+            Verdict::Retry { attempt, delay } => {
+                let delay = Duration::from(delay);
+                self.retry_at = later(Instant::now(), delay);
+                Ok(Event::Lost {
+                    reason,
+                    attempt,
+                    delay,
+                })
+            }
+            Verdict::RenewToken => Err(ClientError::Unauthorized(reason)),
+            Verdict::StayAway => Err(ClientError::Ended(reason)),
+            Verdict::GiveUp => Err(ClientError::GaveUp(reason)),
+        }
+    }
+
+    /// Takes note of what a message says about the connection itself.
+    fn observe(&mut self, message: &Value) {
+        let payload = &message["payload"];
+        match message["type"].as_str() {
+            Some("connected") => self.handle_connected(payload),
+            Some("disconnected") => {
+                let code = payload["code"]
+                    .as_u64()
+                    .and_then(|code| u16::try_from(code).ok());
+                let delay = Span::from_millis(payload["delayMs"].as_u64().unwrap_or(0));
+                self.reconnect
+                    .handle_disconnected(CloseCode(code.unwrap_or(1005)), delay);
+            }
+            Some("subscription_ack") => self.handle_acknowledgement(payload),
+            _ => self.handle_place(message),
+        }
+    }
+
+    fn handle_connected(&mut self, payload: &Value) {
+        let millis = |value: &Value| value.as_u64().unwrap_or(0);
+        let advised = &payload["reconnect"];
+        self.reconnect.handle_connected(Advice {
+            max_attempts: u32::try_from(millis(&advised["maxAttempts"])).unwrap_or(u32::MAX),
+            delay: Span::from_millis(millis(&advised["delay"])),
+            exponential_backoff: advised["exponentialBackoff"] == true,
+        });
+        let heartbeat = millis(&payload["heartbeatInterval"]);
+        let patience = millis(&payload["connectionTimeout"]).max(heartbeat);
+        self.max_silence =
+            (heartbeat > 0).then(|| Duration::from_millis(heartbeat.saturating_add(patience)));
+        self.session = payload["session"].as_str().map(str::to_owned);
+        if payload["resumed"] != true && !self.rooms.is_empty() {
+            self.subscribe_again();
+        }
+    }
+
+    /// Asks a server that does not remember us for all our rooms, and for what was missed there.
+    fn subscribe_again(&mut self) {
+        let rooms: Vec<&String> = self.rooms.keys().collect();
+        let known = self.rooms.iter().filter_map(|(room, position)| {
+            let Position { epoch, offset } = position.as_ref()?;
+            Some((room.clone(), Value::from(format!("{epoch}:{offset}"))))
+        });
+        let since: serde_json::Map<String, Value> = known.collect();
+        let message = json!({"type": "subscribe", "payload": {"rooms": rooms, "since": since}});
+        self.send(&message);
+    }
+
+    /// Positions count from the acknowledgement on, except where the entries before them are still to come.
+    fn handle_acknowledgement(&mut self, payload: &Value) {
+        for (room, known) in &mut self.rooms {
+            let is_replayed = payload["recovered"][room.as_str()] == true;
+            let position = payload["positions"][room.as_str()]
+                .as_str()
+                .and_then(parse_position);
+            if position.is_some() && (known.is_none() || !is_replayed) {
+                *known = position;
+            }
+        }
+    }
+
+    fn handle_place(&mut self, message: &Value) {
+        let room = message["room"]
+            .as_str()
+            .and_then(|room| self.rooms.get_mut(room));
+        if let (Some(Some(position)), Some(offset)) = (room, message["offset"].as_u64()) {
+            position.offset = offset;
+        }
+    }
+}
+
+/// A moment that the clock can name, however long a server lets us wait.
+fn later(from: Instant, span: Duration) -> Instant {
+    from.checked_add(span.min(LONGEST)).unwrap_or(from)
+}
+
+fn parse_position(text: &str) -> Option<Position> {
+    let (epoch, offset) = text.rsplit_once(':')?;
+    Some(Position {
+        epoch: epoch.to_owned(),
+        offset: offset.parse().ok()?,
+    })
+}
+
+fn farewell(message: &Message) -> String {
+    let payload = &message.value["payload"];
+    let reason = payload["reason"].as_str().unwrap_or_default();
+    format!("the server closed with {}: {reason}", payload["code"])
+}

@@ -1,0 +1,10 @@
+//! The binary from the outside, as an operator meets it: start, log lines, sockets, producers, signals, and the end.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod lines;
+mod producers;
+mod refusals;
+mod shutdown;
+mod sockets;
