@@ -8,10 +8,12 @@ mod close;
 mod frame;
 mod handshake;
 mod mask;
+mod negotiate;
 mod reader;
 mod utf8;
 
 pub use close::CloseCode;
 pub use frame::{EncodedFrame, MessageKind, PING, encode, encode_close, encode_pong};
 pub use handshake::{Accepted, HandshakeError, Request, accept, is_upgrade};
+pub use negotiate::{Compression, Window};
 pub use reader::{Event, Limits, Payload, Reader, Text, Violation};
