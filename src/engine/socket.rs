@@ -10,7 +10,7 @@ use crate::conn::Ending;
 use crate::hub::{ClientKey, Link};
 use crate::wire::locale::Phrase;
 use crate::wire::message::{Encoding, ErrorCode};
-use crate::wire::websocket::{self, CloseCode, Violation};
+use crate::wire::websocket::{self, CloseCode, MessageKind, Violation};
 
 /// Messages over the limit that are answered with an error before the connection is closed: a tenth of the limit,
 /// but never fewer than this.
@@ -50,6 +50,28 @@ pub fn handle_binary(state: &mut State, now: Now, link: Link, payload: &[u8]) {
             Phrase::InvalidJson(&reason),
             None,
         ),
+    }
+}
+
+/// A compressed message: what it says counts as if it had come plain (RFC 7692 section 6.2).
+pub fn handle_compressed(
+    state: &mut State,
+    now: Now,
+    link: Link,
+    kind: MessageKind,
+    payload: &[u8],
+) {
+    let max_message_size = state.settings.websocket.max_message_size;
+    let message = match state.inflater.inflate(payload, max_message_size) {
+        Ok(message) => message,
+        Err(violation) => return handle_violation(state, now, link, &violation),
+    };
+    match kind {
+        MessageKind::Binary => handle_binary(state, now, link, &message),
+        MessageKind::Text => match simdutf8::basic::from_utf8(&message) {
+            Ok(text) => handle_text(state, now, link, text),
+            Err(_) => handle_violation(state, now, link, &Violation::NOT_UTF8),
+        },
     }
 }
 
