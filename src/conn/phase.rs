@@ -2,7 +2,7 @@
 
 use crate::wire::http::{self, Body, BodyMode, Head, LineSplitter, Method, Reject};
 use crate::wire::input::Input;
-use crate::wire::websocket::{self, CloseCode, Payload, Reader, Text, Violation};
+use crate::wire::websocket::{self, CloseCode, MessageKind, Payload, Reader, Text, Violation};
 
 /// The protocol of a connection at this moment.
 #[derive(Debug)]
@@ -48,6 +48,13 @@ pub enum Event<'a> {
     Text(Text<'a>),
     /// A binary message.
     Binary(Payload<'a>),
+    /// A message that is yet to be inflated.
+    Compressed {
+        /// What it holds then.
+        kind: MessageKind,
+        /// Its payload, as sent.
+        payload: Payload<'a>,
+    },
     /// A ping, to be answered.
     Ping(Payload<'a>),
     /// An answer to a ping.
@@ -134,6 +141,7 @@ impl<'a> From<websocket::Event<'a>> for Event<'a> {
         match event {
             websocket::Event::Text(text) => Self::Text(text),
             websocket::Event::Binary(payload) => Self::Binary(payload),
+            websocket::Event::Compressed { kind, payload } => Self::Compressed { kind, payload },
             websocket::Event::Ping(payload) => Self::Ping(payload),
             websocket::Event::Pong(_) => Self::Pong,
             websocket::Event::Close { code, .. } => Self::Close(code),

@@ -336,6 +336,7 @@ fn disconnected(
 
 /// A random share of the time over which all clients come back, so that they do not come at once.
 fn spread(state: &mut State) -> u64 {
-    let span_ms = SPREAD_MS.max(SPREAD_MS * state.clients() as u64 / 1000);
+    // Clients leave the hub as they are told, connections only later.
+    let span_ms = SPREAD_MS.max(SPREAD_MS * state.peers.len() as u64 / 1000);
     state.random.below(span_ms)
 }

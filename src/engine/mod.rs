@@ -223,6 +223,9 @@ impl Engine {
             Event::StreamEnd => http::handle_stream_end(state, now, link),
             Event::Text(text) => socket::handle_text(state, now, link, &text),
             Event::Binary(payload) => socket::handle_binary(state, now, link, &payload),
+            Event::Compressed { kind, payload } => {
+                socket::handle_compressed(state, now, link, kind, &payload)
+            }
             Event::Ping(payload) => socket::handle_ping(state, link, &payload),
             Event::Pong => {}
             Event::Close(code) => socket::handle_close(state, now, link, code),

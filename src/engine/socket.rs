@@ -63,6 +63,28 @@ fn echo(state: &mut State, link: Link, kind: MessageKind, payload: &[u8]) {
     state.peers.answer(link, &websocket::encode(kind, payload));
 }
 
+/// A compressed message: what it says counts as if it had come plain (RFC 7692 section 6.2).
+pub fn handle_compressed(
+    state: &mut State,
+    now: Now,
+    link: Link,
+    kind: MessageKind,
+    payload: &[u8],
+) {
+    let max_message_size = state.settings.websocket.max_message_size;
+    let message = match state.inflater.inflate(payload, max_message_size) {
+        Ok(message) => message,
+        Err(violation) => return handle_violation(state, now, link, &violation),
+    };
+    match kind {
+        MessageKind::Binary => handle_binary(state, now, link, &message),
+        MessageKind::Text => match simdutf8::basic::from_utf8(&message) {
+            Ok(text) => handle_text(state, now, link, text),
+            Err(_) => handle_violation(state, now, link, &Violation::NOT_UTF8),
+        },
+    }
+}
+
 /// A ping, answered with its own payload (RFC 6455 section 5.5.3).
 pub fn handle_ping(state: &mut State, link: Link, payload: &[u8]) {
     state.peers.push(link, websocket::encode_pong(payload));

@@ -13,7 +13,7 @@ use crate::hub::{ClientKey, Hub, HubSeed, Link};
 use crate::wire::http::{self, DateCache};
 use crate::wire::locale::Phrase;
 use crate::wire::message::{Dialect, ErrorCode, ErrorMessage, Variant};
-use crate::wire::websocket;
+use crate::wire::websocket::{self, Inflater};
 use std::collections::VecDeque;
 
 /// What the process uses of the machine's memory.
@@ -83,6 +83,8 @@ pub struct State {
     pub random: Random,
     /// Message counts.
     pub traffic: Traffic,
+    /// Inflates every compressed message.
+    pub inflater: Inflater,
     /// The formatted date of this second.
     pub dates: DateCache,
     /// What the shell must do, in order.
@@ -114,6 +116,7 @@ impl State {
             addresses: Addresses::new(hash),
             random,
             traffic: Traffic::default(),
+            inflater: Inflater::default(),
             dates: DateCache::new(),
             outputs: VecDeque::new(),
             started: now,
@@ -140,6 +143,7 @@ impl State {
             max_body_bytes: http.max_body_size,
             websocket: websocket::Limits {
                 max_message_size: websocket.max_message_size,
+                compression: false,
             },
         }
     }

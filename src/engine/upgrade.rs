@@ -90,7 +90,7 @@ fn shake_hands(head: &Head) -> Result<websocket::Accepted, HandshakeError> {
         version_minor: head.version_minor(),
         headers: head.fields().map(|(name, value)| (name, value.as_bytes())),
     };
-    websocket::accept(&request, &SUBPROTOCOLS)
+    websocket::accept(&request, &SUBPROTOCOLS, false)
 }
 
 /// What a WebSocket is for, by its path.

@@ -23,6 +23,15 @@ pub enum MessageKind {
     Binary,
 }
 
+impl MessageKind {
+    fn opcode(self) -> OpCode {
+        OpCode::Data(match self {
+            Self::Text => Data::Text,
+            Self::Binary => Data::Binary,
+        })
+    }
+}
+
 /// A message in one frame: header and payload in one allocation, shared by all that it is sent to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EncodedFrame {
@@ -41,7 +50,8 @@ impl EncodedFrame {
         self.bytes
     }
 
-    /// The payload without its header, sharing the same memory: what an event stream sends of the same message.
+    /// The payload without its header, sharing the same memory: what an event stream sends of the same
+    /// message. Compressed if the frame is.
     pub fn payload(&self) -> Bytes {
         self.bytes.slice(usize::from(self.header_len)..)
     }
@@ -49,11 +59,17 @@ impl EncodedFrame {
 
 /// Encodes one message as one unmasked frame (RFC 6455 sections 5.1 and 5.6).
 pub fn encode(kind: MessageKind, payload: &[u8]) -> EncodedFrame {
-    let data = match kind {
-        MessageKind::Text => Data::Text,
-        MessageKind::Binary => Data::Binary,
+    encode_opcode(kind.opcode(), &[payload])
+}
+
+/// Encodes one message whose payload is compressed already: the same frame with RSV1 set (RFC 7692 section 6.1).
+pub fn encode_compressed(kind: MessageKind, compressed: &[u8]) -> EncodedFrame {
+    let header = FrameHeader {
+        opcode: kind.opcode(),
+        rsv1: true,
+        ..FrameHeader::default()
     };
-    encode_opcode(OpCode::Data(data), &[payload])
+    encode_frame(&header, &[compressed])
 }
 
 /// Encodes a close frame (RFC 6455 section 5.5.1). A reason too long for a control frame is cut between characters.
@@ -75,11 +91,15 @@ pub fn encode_pong(payload: &[u8]) -> Bytes {
 }
 
 fn encode_opcode(opcode: OpCode, parts: &[&[u8]]) -> EncodedFrame {
-    let payload_len: usize = parts.iter().map(|part| part.len()).sum();
     let header = FrameHeader {
         opcode,
         ..FrameHeader::default()
     };
+    encode_frame(&header, parts)
+}
+
+fn encode_frame(header: &FrameHeader, parts: &[&[u8]]) -> EncodedFrame {
+    let payload_len: usize = parts.iter().map(|part| part.len()).sum();
     let header_len = header.len(payload_len as u64);
     let mut bytes = Vec::with_capacity(header_len + payload_len);
     header
@@ -130,6 +150,15 @@ mod tests {
         let frame = encode(MessageKind::Text, b"shared");
         assert_eq!(frame.payload().as_ptr(), frame.bytes()[2..].as_ptr());
         assert_eq!(frame.into_bytes(), &b"\x81\x06shared"[..]);
+    }
+
+    #[test]
+    fn a_compressed_frame_has_its_first_reserved_bit_set() {
+        let text = encode_compressed(MessageKind::Text, b"\xf2\x48");
+        assert_eq!(text.bytes(), &b"\xc1\x02\xf2\x48"[..]);
+        assert_eq!(text.payload(), &b"\xf2\x48"[..]);
+        let binary = encode_compressed(MessageKind::Binary, &[0; 126]);
+        assert_eq!(binary.bytes()[..4], [0xc2, 126, 0, 126]);
     }
 
     #[test]

@@ -8,10 +8,12 @@ use tungstenite::Error;
 use tungstenite::error::ProtocolError;
 use tungstenite::handshake::server::{create_response, write_response};
 use tungstenite::http::header::{
-    CONNECTION, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
-    SEC_WEBSOCKET_VERSION, UPGRADE,
+    CONNECTION, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use tungstenite::http::{self, Method, Version};
+
+use super::negotiate::{self, Compression, Offer};
 
 /// What of an HTTP request the handshake looks at (RFC 6455 section 4.2.1).
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +31,8 @@ pub struct Request<'a, H> {
 pub struct Accepted {
     /// The subprotocol agreed on, if any (RFC 6455 section 4.2.2).
     pub subprotocol: Option<&'static str>,
+    /// Whether and how messages may be compressed (RFC 7692 section 5.1).
+    pub compression: Compression,
     /// The whole 101 response; frames may follow it at once.
     pub response: Vec<u8>,
 }
@@ -79,10 +83,12 @@ pub fn is_upgrade<'a>(headers: impl Iterator<Item = (&'a str, &'a [u8])> + Clone
 /// Answers an opening handshake (RFC 6455 section 4.2.2).
 ///
 /// `supported` are the subprotocols the server speaks, ASCII names, the best first. If the client offers none of
-/// them the connection has none, and the client decides whether it can live with that.
+/// them the connection has none, and the client decides whether it can live with that. Without `allow_compression`
+/// every offer of an extension is passed over (RFC 6455 section 9.1).
 pub fn accept<'a, H>(
     request: &Request<'a, H>,
     supported: &[&'static str],
+    allow_compression: bool,
 ) -> Result<Accepted, HandshakeError>
 where
     H: Iterator<Item = (&'a str, &'a [u8])> + Clone,
@@ -95,17 +101,26 @@ where
             .headers_mut()
             .insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(name));
     }
+    let offer = allow_compression
+        .then(|| negotiate::choose(lines(request.headers.clone(), &SEC_WEBSOCKET_EXTENSIONS)))
+        .flatten();
+    if let Some(offer) = offer {
+        response
+            .headers_mut()
+            .insert(SEC_WEBSOCKET_EXTENSIONS, offer.answer());
+    }
     let mut bytes = Vec::with_capacity(RESPONSE_SIZE_HINT);
     write_response(&mut bytes, &response)
         .expect("a Vec accepts every write, and each value is ASCII");
     Ok(Accepted {
         subprotocol,
+        compression: offer.map_or(Compression::Off, Offer::compression),
         response: bytes,
     })
 }
 
-/// Room for the status line, four headers and a subprotocol's name.
-const RESPONSE_SIZE_HINT: usize = 192;
+/// Room for the status line, five headers, a subprotocol's name and an extension's parameters.
+const RESPONSE_SIZE_HINT: usize = 320;
 
 /// The request reduced to what tungstenite checks, its lists resolved: tungstenite reads one line of one form only.
 fn relevant_request<'a, H>(request: &Request<'a, H>) -> Result<http::Request<()>, HandshakeError>
@@ -219,6 +234,7 @@ fn display_name(name: &HeaderName) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use super::super::negotiate::Window;
     use super::*;
 
     type Lines<'a> = Vec<(&'a str, &'a [u8])>;
@@ -246,14 +262,12 @@ mod tests {
         version_minor: u8,
         lines: &Lines<'_>,
     ) -> Result<Accepted, HandshakeError> {
-        accept(
-            &Request {
-                method,
-                version_minor,
-                headers: lines.iter().copied(),
-            },
-            SUPPORTED,
-        )
+        let request = Request {
+            method,
+            version_minor,
+            headers: lines.iter().copied(),
+        };
+        accept(&request, SUPPORTED, false)
     }
 
     #[test]
@@ -417,6 +431,34 @@ mod tests {
                 line.is_none_or(|line| response.contains(&line)),
                 "{response}"
             );
+        }
+    }
+
+    #[test]
+    fn answers_an_offer_of_compression_where_that_is_allowed() {
+        let lines = sample(&[
+            ("Sec-WebSocket-Extensions", "mux"),
+            (
+                "sec-websocket-extensions",
+                "permessage-deflate; server_max_window_bits=10",
+            ),
+        ]);
+        let request = Request {
+            method: "GET",
+            version_minor: 1,
+            headers: lines.iter().copied(),
+        };
+        for (is_allowed, compression) in [
+            (true, Compression::Both(Window::Bits9)),
+            (false, Compression::Off),
+        ] {
+            let accepted = accept(&request, SUPPORTED, is_allowed).unwrap();
+            assert_eq!(accepted.compression, compression);
+            let response = String::from_utf8(accepted.response).unwrap();
+            let line = "sec-websocket-extensions: permessage-deflate; server_no_context_takeover; \
+                        client_no_context_takeover; server_max_window_bits=10\r\n";
+            assert_eq!(response.contains(line), is_allowed, "{response}");
+            assert_eq!(response.contains("extensions"), is_allowed, "{response}");
         }
     }
 

@@ -12,9 +12,10 @@ use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use super::close::CloseCode;
-use super::frame::MAX_CONTROL_PAYLOAD;
+use super::frame::{MAX_CONTROL_PAYLOAD, MessageKind};
 use super::mask::Mask;
 use super::utf8::{InvalidUtf8, PartialText};
+use super::violation::Violation;
 use crate::wire::input::Input;
 
 /// Bytes of a message or control frame: lent from the input, or owned when they arrived in parts.
@@ -30,6 +31,14 @@ pub enum Event<'a> {
     Text(Text<'a>),
     /// A whole binary message (RFC 6455 section 5.6).
     Binary(Payload<'a>),
+    /// A whole message that is still compressed: of text, only the inflater can tell whether it is text (RFC 7692
+    /// section 6.2).
+    Compressed {
+        /// What it holds once inflated.
+        kind: MessageKind,
+        /// Its payload, as sent.
+        payload: Payload<'a>,
+    },
     /// A ping, to be answered by a pong with the same payload (RFC 6455 section 5.5.2).
     Ping(Payload<'a>),
     /// A pong, asked for or not (RFC 6455 section 5.5.3).
@@ -47,17 +56,10 @@ pub enum Event<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// The most bytes that a message may have, over all its frames (RFC 6455 section 10.4). 0 means any number.
+    /// Compressed bytes count as they are; what they inflate to is the inflater's to bound.
     pub max_message_size: usize,
-}
-
-/// A broken rule: the connection is to be failed with this code (RFC 6455 section 7.1.7).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{reason} ({code})")]
-pub struct Violation {
-    /// The code for the close frame.
-    pub code: CloseCode,
-    /// The reason for the close frame.
-    pub reason: &'static str,
+    /// Whether messages may be compressed: what the handshake agreed on (RFC 7692 section 6).
+    pub compression: bool,
 }
 
 /// Reads one client's frames. Holds nothing while no frame or message is under way.
@@ -128,7 +130,7 @@ impl Reader {
         {
             return Ok(Some(frame));
         }
-        let frame = self.read_header(input)?;
+        let frame = self.read_header(input, limits)?;
         if let Some(Frame {
             opcode: OpCode::Data(data),
             remaining,
@@ -141,7 +143,11 @@ impl Reader {
     }
 
     /// Parses a frame header out of the bytes kept from before and those of `input`, and keeps them if it is cut short.
-    fn read_header(&mut self, input: &mut Input<'_>) -> Result<Option<Frame>, Violation> {
+    fn read_header(
+        &mut self,
+        input: &mut Input<'_>,
+        limits: &Limits,
+    ) -> Result<Option<Frame>, Violation> {
         let mut header = self
             .partial
             .as_mut()
@@ -150,7 +156,7 @@ impl Reader {
             });
         let kept = header.len;
         header.extend(input.peek());
-        let frame = Frame::parse(header.as_slice())?;
+        let frame = Frame::parse(header.as_slice(), limits)?;
         match frame {
             Some((_, header_len)) => input.take(header_len - kept),
             None => input.take(header.len - kept),
@@ -175,7 +181,7 @@ impl Reader {
         let message_len = message.map_or(0, Message::len) as u64;
         let max_message_size = limits.max_message_size as u64;
         if max_message_size > 0 && message_len.saturating_add(frame_len) > max_message_size {
-            return Err(MESSAGE_TOO_BIG);
+            return Err(Violation::MESSAGE_TOO_BIG);
         }
         Ok(())
     }
@@ -207,13 +213,13 @@ impl Reader {
     ) -> Result<Option<Event<'a>>, Violation> {
         let ends_message = frame.is_final && frame.remaining == 0;
         if ends_message && !self.is_mid_message() {
-            return whole_message(data, payload).map(Some);
+            return whole_message(frame, data, payload).map(Some);
         }
         let mut message = self
             .partial()
             .message
             .take()
-            .unwrap_or_else(|| Message::begin(data));
+            .unwrap_or_else(|| Message::begin(frame, data));
         message.push(payload)?;
         if ends_message {
             return message.finish().map(Some);
@@ -294,6 +300,8 @@ impl HeaderBytes {
 struct Frame {
     opcode: OpCode,
     is_final: bool,
+    /// Whether this is the first frame of a compressed message.
+    is_compressed: bool,
     mask: Mask,
     /// How much of the payload is yet to come.
     remaining: u64,
@@ -301,7 +309,7 @@ struct Frame {
 
 impl Frame {
     /// The frame that begins with `bytes` and the length of its header; `None` if the header goes on after them.
-    fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, Violation> {
+    fn parse(bytes: &[u8], limits: &Limits) -> Result<Option<(Self, usize)>, Violation> {
         let mut cursor = Cursor::new(bytes);
         // Reading from a slice cannot fail: the only error left is the opcode's.
         let parsed = FrameHeader::parse(&mut cursor).map_err(|_| RESERVED_OPCODE)?;
@@ -309,7 +317,8 @@ impl Frame {
             return Ok(None);
         };
         let header_len = cursor.position() as usize;
-        if header.rsv1 || header.rsv2 || header.rsv3 {
+        let may_be_compressed = limits.compression && begins_message(header.opcode);
+        if header.rsv2 || header.rsv3 || (header.rsv1 && !may_be_compressed) {
             return Err(RESERVED_BIT);
         }
         if length > i64::MAX as u64 || header.len(length) != header_len {
@@ -322,11 +331,17 @@ impl Frame {
         let frame = Self {
             opcode: header.opcode,
             is_final: header.is_final,
+            is_compressed: header.rsv1,
             mask,
             remaining: length,
         };
         Ok(Some((frame, header_len)))
     }
+}
+
+/// Only such a frame may say that the message is compressed (RFC 7692 section 6).
+fn begins_message(opcode: OpCode) -> bool {
+    matches!(opcode, OpCode::Data(Data::Text | Data::Binary))
 }
 
 /// RFC 6455 section 5.5.
@@ -345,10 +360,14 @@ fn check_control(header: &FrameHeader, length: u64) -> Result<(), Violation> {
 enum Message {
     Text(PartialText),
     Binary(Vec<u8>),
+    Compressed(MessageKind, Vec<u8>),
 }
 
 impl Message {
-    fn begin(data: Data) -> Self {
+    fn begin(frame: &Frame, data: Data) -> Self {
+        if frame.is_compressed {
+            return Self::Compressed(kind_of(data), Vec::new());
+        }
         match data {
             Data::Text => Self::Text(PartialText::default()),
             _ => Self::Binary(Vec::new()),
@@ -358,14 +377,14 @@ impl Message {
     fn len(&self) -> usize {
         match self {
             Self::Text(text) => text.len(),
-            Self::Binary(bytes) => bytes.len(),
+            Self::Binary(bytes) | Self::Compressed(_, bytes) => bytes.len(),
         }
     }
 
     fn push(&mut self, part: &[u8]) -> Result<(), Violation> {
         match self {
             Self::Text(text) => text.push(part)?,
-            Self::Binary(bytes) => bytes.extend_from_slice(part),
+            Self::Binary(bytes) | Self::Compressed(_, bytes) => bytes.extend_from_slice(part),
         }
         Ok(())
     }
@@ -374,13 +393,30 @@ impl Message {
         Ok(match self {
             Self::Text(text) => Event::Text(Cow::Owned(text.finish()?)),
             Self::Binary(bytes) => Event::Binary(Cow::Owned(bytes)),
+            Self::Compressed(kind, bytes) => Event::Compressed {
+                kind,
+                payload: Cow::Owned(bytes),
+            },
         })
     }
 }
 
-fn whole_message(data: Data, payload: &[u8]) -> Result<Event<'_>, Violation> {
+fn kind_of(data: Data) -> MessageKind {
+    match data {
+        Data::Text => MessageKind::Text,
+        _ => MessageKind::Binary,
+    }
+}
+
+fn whole_message<'a>(frame: &Frame, data: Data, payload: &'a [u8]) -> Result<Event<'a>, Violation> {
+    if frame.is_compressed {
+        return Ok(Event::Compressed {
+            kind: kind_of(data),
+            payload: Cow::Borrowed(payload),
+        });
+    }
     if data == Data::Text {
-        let text = simdutf8::basic::from_utf8(payload).map_err(|_| NOT_UTF8)?;
+        let text = simdutf8::basic::from_utf8(payload).map_err(|_| Violation::NOT_UTF8)?;
         return Ok(Event::Text(Cow::Borrowed(text)));
     }
     Ok(Event::Binary(Cow::Borrowed(payload)))
@@ -413,7 +449,7 @@ fn close_event<'a>(payload: &[u8]) -> Result<Event<'a>, Violation> {
         return Err(CLOSE_CODE_INVALID);
     }
     let reason = std::str::from_utf8(reason)
-        .map_err(|_| NOT_UTF8)?
+        .map_err(|_| Violation::NOT_UTF8)?
         .to_owned();
     Ok(Event::Close {
         code: Some(code),
@@ -423,35 +459,25 @@ fn close_event<'a>(payload: &[u8]) -> Result<Event<'a>, Violation> {
 
 impl From<InvalidUtf8> for Violation {
     fn from(_: InvalidUtf8) -> Self {
-        NOT_UTF8
+        Violation::NOT_UTF8
     }
 }
 
-const RESERVED_OPCODE: Violation = protocol_error("reserved opcode");
-const RESERVED_BIT: Violation = protocol_error("reserved bit set, no extension negotiated");
-const LENGTH_FORM: Violation = protocol_error("payload length not in its shortest form");
-const UNMASKED: Violation = protocol_error("client frame not masked");
-const CONTROL_FRAGMENTED: Violation = protocol_error("fragmented control frame");
-const CONTROL_TOO_LONG: Violation = protocol_error("control frame longer than 125 bytes");
-const CONTINUES_NOTHING: Violation = protocol_error("continuation without a message to continue");
-const INTERRUPTS_MESSAGE: Violation = protocol_error("new message inside a fragmented one");
-const CLOSE_CODE_CUT: Violation = protocol_error("close frame with half a code");
-const CLOSE_CODE_INVALID: Violation = protocol_error("close code not allowed on the wire");
-const NOT_UTF8: Violation = Violation {
-    code: CloseCode::INVALID_PAYLOAD,
-    reason: "text is not UTF-8",
-};
-const MESSAGE_TOO_BIG: Violation = Violation {
-    code: CloseCode::TOO_BIG,
-    reason: "message too big",
-};
-
-const fn protocol_error(reason: &'static str) -> Violation {
-    Violation {
-        code: CloseCode::PROTOCOL_ERROR,
-        reason,
-    }
-}
+const RESERVED_OPCODE: Violation = Violation::protocol_error("reserved opcode");
+const RESERVED_BIT: Violation =
+    Violation::protocol_error("reserved bit set where no extension allows it");
+const LENGTH_FORM: Violation = Violation::protocol_error("payload length not in its shortest form");
+const UNMASKED: Violation = Violation::protocol_error("client frame not masked");
+const CONTROL_FRAGMENTED: Violation = Violation::protocol_error("fragmented control frame");
+const CONTROL_TOO_LONG: Violation =
+    Violation::protocol_error("control frame longer than 125 bytes");
+const CONTINUES_NOTHING: Violation =
+    Violation::protocol_error("continuation without a message to continue");
+const INTERRUPTS_MESSAGE: Violation =
+    Violation::protocol_error("new message inside a fragmented one");
+const CLOSE_CODE_CUT: Violation = Violation::protocol_error("close frame with half a code");
+const CLOSE_CODE_INVALID: Violation =
+    Violation::protocol_error("close code not allowed on the wire");
 
 #[cfg(test)]
 mod tests;

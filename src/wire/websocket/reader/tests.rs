@@ -12,6 +12,12 @@ use super::*;
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 const NO_LIMIT: Limits = Limits {
     max_message_size: 0,
+    compression: false,
+};
+
+const COMPRESSED: Limits = Limits {
+    compression: true,
+    ..NO_LIMIT
 };
 
 /// A masked frame with a length in its shortest form.
@@ -64,9 +70,20 @@ fn owned(event: Event<'_>) -> Event<'static> {
     match event {
         Event::Text(text) => Event::Text(Cow::Owned(text.into_owned())),
         Event::Binary(payload) => Event::Binary(Cow::Owned(payload.into_owned())),
+        Event::Compressed { kind, payload } => Event::Compressed {
+            kind,
+            payload: Cow::Owned(payload.into_owned()),
+        },
         Event::Ping(payload) => Event::Ping(Cow::Owned(payload.into_owned())),
         Event::Pong(payload) => Event::Pong(Cow::Owned(payload.into_owned())),
         Event::Close { code, reason } => Event::Close { code, reason },
+    }
+}
+
+fn compressed(kind: MessageKind, payload: &[u8]) -> Event<'static> {
+    Event::Compressed {
+        kind,
+        payload: Cow::Owned(payload.to_owned()),
     }
 }
 
@@ -230,9 +247,81 @@ fn bad_text_fails_inside_an_unfinished_frame() {
 }
 
 #[test]
+fn compressed_messages_come_out_as_they_were_sent() {
+    let mut bytes = frame(0xc1, b"\xff\xfe");
+    let mut input = Input::new(&mut bytes);
+    let event = Reader::default().poll_event(&mut input, &COMPRESSED);
+    let Ok(Some(Event::Compressed {
+        kind: MessageKind::Text,
+        payload: Cow::Borrowed(b"\xff\xfe"),
+    })) = event
+    else {
+        panic!("a whole message is lent, and not judged as text: {event:?}");
+    };
+    let stream = [
+        frame(0x41, b"\xf2\x48"),
+        frame(0x89, b"p"),
+        frame(0x00, b""),
+        frame(0x80, b"\xcd\xff"),
+        frame(0x82, b"plain"),
+        frame(0xc2, b""),
+    ]
+    .concat();
+    let events = vec![
+        Event::Ping(Cow::Borrowed(b"p")),
+        compressed(MessageKind::Text, b"\xf2\x48\xcd\xff"),
+        Event::Binary(Cow::Borrowed(b"plain")),
+        compressed(MessageKind::Binary, b""),
+    ];
+    assert_eq!(read_with(COMPRESSED, &[&stream]), (events.clone(), None));
+    let bytewise: Vec<&[u8]> = stream.chunks(1).collect();
+    assert_eq!(read_with(COMPRESSED, &bytewise), (events, None));
+}
+
+/// RFC 7692 section 6: the bit is for the first frame of a data message, where compression was agreed on.
+#[test]
+fn the_compressed_bit_is_refused_elsewhere() {
+    let cases = [
+        ("continuation", [frame(0x01, b"a"), frame(0xc0, b"b")]),
+        (
+            "compressed continuation",
+            [frame(0x41, b"a"), frame(0xc0, b"b")],
+        ),
+        ("not yet final", [frame(0x42, b"a"), frame(0x40, b"b")]),
+        ("ping", [frame(0xc9, b""), Vec::new()]),
+        ("pong", [frame(0xca, b""), Vec::new()]),
+        ("close", [frame(0xc8, b"\x03\xe8"), Vec::new()]),
+        ("rsv2 too", [frame(0xe1, b""), Vec::new()]),
+        ("rsv3 too", [frame(0xd1, b""), Vec::new()]),
+        ("reserved opcode", [frame(0xc3, b""), Vec::new()]),
+    ];
+    for (name, frames) in cases {
+        let outcome = read_with(COMPRESSED, &[&frames.concat()]);
+        assert_eq!(outcome, (vec![], Some(1002)), "{name}");
+    }
+    for first_byte in [0xc1, 0xc2, 0x41] {
+        assert_eq!(violation(&frame(first_byte, b"\x00")), Some(1002));
+    }
+}
+
+#[test]
+fn compressed_bytes_count_against_the_size() {
+    let limits = Limits {
+        max_message_size: 4,
+        ..COMPRESSED
+    };
+    let outcome = |stream: &[u8]| read_with(limits, &[stream]).1;
+    assert_eq!(outcome(&frame(0xc1, &[0; 4])), None);
+    assert_eq!(outcome(&frame(0xc1, &[0; 5])[..6]), Some(1009));
+    let fragments = [frame(0x41, &[0; 3]), frame(0x80, &[0; 2])].concat();
+    assert_eq!(outcome(&fragments), Some(1009));
+}
+
+#[test]
 fn size_is_judged_by_the_header() {
     let limits = Limits {
         max_message_size: 10,
+        ..NO_LIMIT
     };
     let outcome = |stream: &[u8]| read_with(limits, &[stream]).1;
     assert_eq!(outcome(&frame(0x82, &[0; 10])), None);
@@ -358,7 +447,13 @@ fn whole_message_event() -> impl Strategy<Value = (Data, Vec<u8>, Event<'static>
 /// A message cut into frames anywhere, control frames in between.
 fn message() -> impl Strategy<Value = Vec<Step>> {
     let cuts = prop::collection::vec((any::<Index>(), prop::option::of(control())), 0..4);
-    (whole_message_event(), cuts).prop_map(|((data, payload, event), cuts)| {
+    let parts = (whole_message_event(), any::<bool>(), cuts);
+    parts.prop_map(|((data, payload, event), is_compressed, cuts)| {
+        let event = if is_compressed {
+            compressed(kind_of(data), &payload)
+        } else {
+            event
+        };
         let (positions, controls): (Vec<Index>, Vec<_>) = cuts.into_iter().unzip();
         let mut ends: Vec<usize> = positions
             .iter()
@@ -379,6 +474,7 @@ fn message() -> impl Strategy<Value = Vec<Step>> {
             frame,
             event: Some(event),
         });
+        steps[0].frame.header_mut().rsv1 = is_compressed;
         steps
     })
 }
@@ -415,6 +511,7 @@ proptest! {
         let steps = messages.concat();
         let stream = written_by_client(&steps);
         let meant: Vec<_> = steps.into_iter().filter_map(|step| step.event).collect();
+        let read = |chunks: &[&[u8]]| read_with(COMPRESSED, chunks);
         prop_assert_eq!(read(&[&stream]), (meant.clone(), None));
         prop_assert_eq!(read(&split(&stream, &cuts)), (meant.clone(), None));
         if stream.len() < 2000 {
@@ -430,7 +527,10 @@ proptest! {
     ) {
         let framed: Vec<u8> = streams.iter().flat_map(|(first, payload)| frame(*first, payload)).collect();
         for stream in [noise.clone(), [framed, noise].concat()] {
-            prop_assert_eq!(read(&[&stream]), read(&split(&stream, &cuts)));
+            for limits in [NO_LIMIT, COMPRESSED] {
+                let whole = read_with(limits, &[&stream]);
+                prop_assert_eq!(whole, read_with(limits, &split(&stream, &cuts)));
+            }
         }
     }
 }

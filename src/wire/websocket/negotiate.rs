@@ -1,0 +1,312 @@
+//! Which extension a connection uses: permessage-deflate or none (RFC 6455 section 9.1, RFC 7692 sections 5 and 7.1).
+//!
+//! Reads offers, decides, says what the answer is. Owns nothing, compresses nothing.
+
+use tungstenite::http::HeaderValue;
+
+/// How far back a compressed message to a client may refer (RFC 7692 section 7.1.2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Window {
+    /// 512 bytes: for clients that demand less than the most.
+    Bits9,
+    /// 32 KiB, the most that DEFLATE can use.
+    Bits15,
+}
+
+/// What a connection agreed on about compression (RFC 7692 section 5.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Compression {
+    /// Nothing: every message is plain, both ways.
+    #[default]
+    Off,
+    /// The client may compress; it is sent plain messages, as its window of 256 bytes is one that no zlib writes for.
+    ReceiveOnly,
+    /// The client may compress, and may be sent messages compressed with this window.
+    Both(Window),
+}
+
+impl Compression {
+    /// Whether the client may send compressed messages: what the limits on its messages are to say.
+    pub fn is_on(self) -> bool {
+        self != Self::Off
+    }
+
+    /// The window with which messages to the client are compressed; `None`: they are not.
+    pub fn window(self) -> Option<Window> {
+        match self {
+            Self::Both(window) => Some(window),
+            Self::Off | Self::ReceiveOnly => None,
+        }
+    }
+}
+
+/// A permessage-deflate offer that this server takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Offer {
+    /// The most that the client can look back, if it says so.
+    server_max_window_bits: Option<u8>,
+}
+
+impl Offer {
+    /// What is agreed on once the offer is answered.
+    pub(super) fn compression(self) -> Compression {
+        match self.server_max_window_bits {
+            None | Some(15) => Compression::Both(Window::Bits15),
+            Some(8) => Compression::ReceiveOnly,
+            Some(_) => Compression::Both(Window::Bits9),
+        }
+    }
+
+    /// The value of `Sec-WebSocket-Extensions` in the response. No message ever refers to another: that is what lets
+    /// one compressor and one inflater serve every connection.
+    pub(super) fn answer(self) -> HeaderValue {
+        const ANSWER: &str =
+            "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+        let Some(bits) = self.server_max_window_bits else {
+            return HeaderValue::from_static(ANSWER);
+        };
+        HeaderValue::try_from(format!("{ANSWER}; server_max_window_bits={bits}"))
+            .expect("a constant and a number are visible ASCII")
+    }
+}
+
+/// The first acceptable offer on the lines of `Sec-WebSocket-Extensions`, which the client sorts by preference
+/// (RFC 7692 section 5). Other extensions, and offers that break a rule, are passed over (section 7.1).
+pub(super) fn choose<'a>(mut lines: impl Iterator<Item = &'a [u8]>) -> Option<Offer> {
+    lines.find_map(|line| split_unquoted(line, b',').find_map(parse_offer))
+}
+
+/// The parameters that an offer may have (RFC 7692 section 7.1).
+const PARAMETERS: [&[u8]; 4] = [
+    b"server_no_context_takeover",
+    b"client_no_context_takeover",
+    b"server_max_window_bits",
+    b"client_max_window_bits",
+];
+
+/// One element of the header; `None` if it is another extension, or an offer to be declined (RFC 7692 section 7.1).
+fn parse_offer(element: &[u8]) -> Option<Offer> {
+    let mut parts = split_unquoted(element, b';');
+    if parts.next()? != b"permessage-deflate" {
+        return None;
+    }
+    let mut offer = Offer::default();
+    let mut seen = [false; PARAMETERS.len()];
+    for part in parts {
+        let (name, value) = parse_parameter(part)?;
+        let index = PARAMETERS.iter().position(|known| *known == name)?;
+        if std::mem::replace(&mut seen[index], true) {
+            return None;
+        }
+        match (name, value) {
+            (b"server_max_window_bits", Some(value)) => {
+                offer.server_max_window_bits = Some(parse_window_bits(&value)?);
+            }
+            (b"client_max_window_bits", Some(value)) => {
+                parse_window_bits(&value)?;
+            }
+            (b"server_max_window_bits", None) | (_, Some(_)) => return None,
+            (_, None) => {}
+        }
+    }
+    Some(offer)
+}
+
+/// A name, and its value without quotes (RFC 6455 section 9.1); `None` if the value is neither token nor quoted.
+fn parse_parameter(part: &[u8]) -> Option<(&[u8], Option<Vec<u8>>)> {
+    let mut halves = part.splitn(2, |&byte| byte == b'=');
+    let name = halves.next()?.trim_ascii();
+    let Some(value) = halves.next() else {
+        return Some((name, None));
+    };
+    let value = value.trim_ascii();
+    let Some(quoted) = value.strip_prefix(b"\"") else {
+        return Some((name, Some(value.to_vec())));
+    };
+    Some((name, Some(unquote(quoted)?)))
+}
+
+/// What stands before the closing quote, which must be the end (RFC 9110 section 5.6.4).
+fn unquote(quoted: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = quoted.iter();
+    let mut value = Vec::new();
+    loop {
+        match bytes.next()? {
+            b'"' if bytes.as_slice().is_empty() => return Some(value),
+            b'"' => return None,
+            b'\\' => value.push(*bytes.next()?),
+            byte => value.push(*byte),
+        }
+    }
+}
+
+/// 8 to 15, without leading zeros (RFC 7692 section 7.1.2).
+fn parse_window_bits(value: &[u8]) -> Option<u8> {
+    match *value {
+        [digit @ b'8'..=b'9'] => Some(digit - b'0'),
+        [b'1', digit @ b'0'..=b'5'] => Some(10 + digit - b'0'),
+        _ => None,
+    }
+}
+
+/// The parts between separators that are not inside a quoted string, trimmed.
+fn split_unquoted(list: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    list.split(move |&byte| {
+        if std::mem::take(&mut is_escaped) {
+            return false;
+        }
+        match byte {
+            b'"' => is_quoted = !is_quoted,
+            b'\\' => is_escaped = is_quoted,
+            _ => {}
+        }
+        byte == separator && !is_quoted
+    })
+    .map(<[u8]>::trim_ascii)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOTH: Compression = Compression::Both(Window::Bits15);
+    const NARROW: Compression = Compression::Both(Window::Bits9);
+
+    fn negotiated(lines: &[&str]) -> Compression {
+        let offer = choose(lines.iter().map(|line| line.as_bytes()));
+        offer.map_or(Compression::Off, Offer::compression)
+    }
+
+    #[test]
+    fn takes_what_browsers_and_libraries_offer() {
+        let cases = [
+            ("permessage-deflate", BOTH),
+            ("permessage-deflate; client_max_window_bits", BOTH),
+            ("permessage-deflate;client_max_window_bits=12", BOTH),
+            (
+                "permessage-deflate; client_no_context_takeover; server_no_context_takeover",
+                BOTH,
+            ),
+            ("permessage-deflate; server_max_window_bits=15", BOTH),
+            ("permessage-deflate; server_max_window_bits=14", NARROW),
+            ("permessage-deflate ; server_max_window_bits = 9", NARROW),
+            (
+                "permessage-deflate; server_max_window_bits=8",
+                Compression::ReceiveOnly,
+            ),
+            ("permessage-deflate; server_max_window_bits=\"10\"", NARROW),
+            (
+                "permessage-deflate; server_max_window_bits=\"1\\0\"",
+                NARROW,
+            ),
+        ];
+        for (offer, compression) in cases {
+            assert_eq!(negotiated(&[offer]), compression, "{offer}");
+        }
+    }
+
+    /// RFC 7692 section 7.1: each of these must be declined.
+    #[test]
+    fn declines_offers_that_break_a_rule() {
+        let parameters = [
+            "server_no_context_takeover=1",
+            "client_no_context_takeover=true",
+            "server_no_context_takeover; server_no_context_takeover",
+            "client_max_window_bits; client_max_window_bits=10",
+            "server_max_window_bits=10; server_max_window_bits=10",
+            "server_max_window_bits",
+            "server_max_window_bits=",
+            "server_max_window_bits=\"\"",
+            "server_max_window_bits=7",
+            "server_max_window_bits=16",
+            "server_max_window_bits=09",
+            "server_max_window_bits=+9",
+            "server_max_window_bits=100",
+            "server_max_window_bits=ten",
+            "server_max_window_bits=\"10",
+            "server_max_window_bits=\"10\"1",
+            "server_max_window_bits=10=10",
+            "client_max_window_bits=7",
+            "client_max_window_bits=16",
+            "client_max_window_bits=",
+            "mystery",
+            "mystery=1",
+            "Server_No_Context_Takeover",
+            "",
+        ];
+        for parameters in parameters {
+            let offer = format!("permessage-deflate; {parameters}");
+            assert_eq!(negotiated(&[&offer]), Compression::Off, "{offer}");
+        }
+    }
+
+    #[test]
+    fn the_first_acceptable_offer_wins() {
+        let cases: &[(&[&str], Compression)] = &[
+            (&[], Compression::Off),
+            (&["", " , ,"], Compression::Off),
+            (
+                &["x-webkit-deflate-frame, permessage-bzip2"],
+                Compression::Off,
+            ),
+            (&["permessage-deflate-2"], Compression::Off),
+            (&["mux, permessage-deflate"], BOTH),
+            (&["mux; max=\"a,permessage-deflate,b\""], Compression::Off),
+            (
+                &["mux; name=\"a\\\",b\"; x, permessage-deflate; server_max_window_bits=11"],
+                NARROW,
+            ),
+            (
+                &["permessage-deflate; server_max_window_bits=10, permessage-deflate"],
+                NARROW,
+            ),
+            (
+                &["permessage-deflate; mystery, permessage-deflate; server_max_window_bits=8"],
+                Compression::ReceiveOnly,
+            ),
+            (
+                &["mux", "permessage-deflate; mystery", "permessage-deflate"],
+                BOTH,
+            ),
+            (
+                &["permessage-deflate; server_max_window_bits=\"10, permessage-deflate"],
+                Compression::Off,
+            ),
+        ];
+        for (lines, compression) in cases {
+            assert_eq!(negotiated(lines), *compression, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn the_answer_repeats_the_window_and_nothing_else() {
+        let always = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+        let answer = |offer: &str| choose([offer.as_bytes()].into_iter()).unwrap().answer();
+        for offer in [
+            "permessage-deflate",
+            "permessage-deflate; client_max_window_bits=9",
+        ] {
+            assert_eq!(answer(offer), always, "{offer}");
+        }
+        for bits in 8..=15 {
+            let offer = format!("permessage-deflate; server_max_window_bits={bits}");
+            let expected = format!("{always}; server_max_window_bits={bits}");
+            assert_eq!(answer(&offer), expected.as_str());
+        }
+    }
+
+    #[test]
+    fn says_what_is_sent_and_taken() {
+        let cases = [
+            (Compression::Off, false, None),
+            (Compression::ReceiveOnly, true, None),
+            (NARROW, true, Some(Window::Bits9)),
+            (BOTH, true, Some(Window::Bits15)),
+        ];
+        for (compression, is_on, window) in cases {
+            assert_eq!((compression.is_on(), compression.window()), (is_on, window));
+        }
+        assert_eq!(size_of::<Compression>(), 1);
+    }
+}
