@@ -201,6 +201,11 @@ impl Peers {
         std::mem::take(&mut self.sent)
     }
 
+    /// How many chunks wait to be sent, of all connections together.
+    pub fn unsent_chunks(&self) -> usize {
+        self.pool.len_chunks()
+    }
+
     /// Queues bytes for a connection that must not be refused.
     pub fn push(&mut self, link: Link, bytes: impl Into<bytes::Bytes>) {
         let pool = &mut self.pool;
