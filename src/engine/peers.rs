@@ -126,7 +126,7 @@ impl Peers {
             client: None,
             stream: None,
             timer: None,
-            alive: true,
+            alive: false,
             pinged: false,
             backlogged: false,
             messages: RateWindow::default(),

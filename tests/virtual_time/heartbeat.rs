@@ -108,6 +108,34 @@ fn with_neither_nothing_ever_wakes() {
 }
 
 #[test]
+fn a_handshake_that_does_not_come_is_answered_408() {
+    let mut world = World::new(|config| config.websocket.connection_timeout = 5_000);
+    let half = world.connect(Services::BOTH, [127, 0, 0, 1]);
+    let mute = world.connect(Services::BOTH, [127, 0, 0, 1]);
+    world.say(half, b"GET /ws HTTP/1.1\r\nHost: loc");
+    for _ in 0..4 {
+        world.run_for(1_000);
+        world.say(half, b"a");
+    }
+    world.run_for(999);
+    assert_eq!(world.heard(half), []);
+    assert!(!world.is_closed(mute));
+    world.run_for(1);
+    let heard = world.heard(half);
+    assert!(
+        matches!(heard[..], [(5_000, Heard::Answer(408, _))]),
+        "{heard:?}"
+    );
+    assert!(world.is_closed(half));
+    assert!(
+        world.is_closed(mute),
+        "whoever asked for nothing gets no answer"
+    );
+    assert_eq!(world.heard(mute), []);
+    world.assert_empty();
+}
+
+#[test]
 fn a_quiet_keep_alive_connection_is_closed_without_a_word() {
     let mut world = World::new(|config| config.websocket.connection_timeout = 5_000);
     let peer = world.connect(Services::BOTH, [127, 0, 0, 1]);
