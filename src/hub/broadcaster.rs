@@ -440,11 +440,11 @@ impl Broadcaster {
             return;
         };
         task.id = id;
+        task.refresh_estimate(stage.now.at);
         let Some(room) = room.filter(|room| !stage.directory.room(*room).members().is_empty())
         else {
             return;
         };
-        task.refresh_estimate(stage.now.at);
         let arrived = task.pending_since.unwrap_or(stage.now.at);
         task.commit();
         task.last_flush = Some(stage.now.at);

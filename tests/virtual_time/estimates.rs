@@ -70,6 +70,15 @@ fn a_steady_task_is_foretold() {
 }
 
 #[test]
+fn whoever_only_asks_is_told_as_well() {
+    let mut world = World::new(|_| {});
+    steady(&mut world, 0, 50);
+    let state = world.document("/api/tasks/t");
+    close_to(&state["rate"], 10.0);
+    close_to(&state["estimatedTimeRemaining"], 50_000.0);
+}
+
+#[test]
 fn a_pause_freezes_the_estimate_and_leaves_no_trace() {
     let mut world = World::new(|_| {});
     let viewer = world.watcher("t");
