@@ -35,7 +35,7 @@ pub struct BroadcasterSettings {
     pub max_tasks: usize,
     /// How long a running task may be silent before it counts as stalled (zero: for ever).
     pub stall_timeout: Span,
-    /// How long an event's id is remembered (zero: without limit of time).
+    /// How long an event's id is remembered (zero: not at all).
     pub deduplication_window: Span,
     /// How many ids are remembered (0: without limit of number).
     pub max_deduplication_ids: usize,

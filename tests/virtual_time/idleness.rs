@@ -109,3 +109,12 @@ fn a_repeated_event_is_dropped_within_the_window_only() {
     world.run_for(1);
     assert_eq!(world.post("/api/events", event.clone())["accepted"], 1);
 }
+
+#[test]
+fn a_window_of_nothing_drops_nothing() {
+    let event = json!({"type": "document_generated", "id": "e1", "payload": {"taskId": "t"}});
+    let mut world = World::new(|config| config.broadcaster.deduplication_window = 0);
+    for _ in 0..2 {
+        assert_eq!(world.post("/api/events", event.clone())["accepted"], 1);
+    }
+}
