@@ -204,6 +204,7 @@ impl Broadcaster {
             }
         });
         self.plan_flush(stage, key);
+        self.watch_silence(stage, key);
         Outcome::Accepted(key)
     }
 

@@ -36,6 +36,24 @@ fn a_silent_task_is_marked_and_its_next_word_unmarks_it() {
 }
 
 #[test]
+fn an_item_is_a_sign_of_life_and_silence_after_it_is_noticed() {
+    let mut world = World::new(|_| {});
+    let viewer = world.watcher("t");
+    let item = json!({"type": "document_generated", "payload": {"taskId": "t", "documentId": "d"}});
+    world.report("t", "progress", json!({"progress": 5}));
+    world.run_for(61_000);
+    world.messages(viewer);
+    world.post("/api/events", item);
+    let messages = world.messages(viewer);
+    assert_eq!(messages[0]["type"], "document_generated");
+    assert_eq!(messages[1]["payload"]["stalled"], false);
+    world.run_for(60_000);
+    let messages = world.messages(viewer);
+    assert_eq!(messages.len(), 1, "silent for a minute again: {messages:?}");
+    assert_eq!(messages[0]["payload"]["stalled"], true);
+}
+
+#[test]
 fn a_paused_or_ended_task_does_not_stall() {
     let mut world = World::new(|_| {});
     for verb in ["paused", "completed"] {
