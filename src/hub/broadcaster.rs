@@ -261,14 +261,7 @@ impl Broadcaster {
         match timer {
             Timer::Flush(key) => self.handle_flush_due(stage, key),
             Timer::Stall(key) => self.handle_silence(stage, key),
-            Timer::Forget(key) => {
-                let ttl = self.settings.task_ttl;
-                match self.tasks.task(key).and_then(|task| task.forget_at(ttl)) {
-                    Some(at) if at <= stage.now.at => drop(self.forget(stage, key)),
-                    Some(at) => stage.timers.push(at, timer),
-                    None => {}
-                }
-            }
+            Timer::Forget(key) => self.handle_age(stage, key),
             Timer::ExpireLog { .. } => {}
         }
     }
@@ -381,11 +374,30 @@ impl Broadcaster {
         }
         if ended {
             self.tasks.handle_ended(key);
-            if !self.settings.task_ttl.is_zero() {
-                stage
-                    .timers
-                    .push(stage.now.at + self.settings.task_ttl, Timer::Forget(key));
-            }
+            self.watch_age(stage, key);
+        }
+    }
+
+    /// Sees to it that an ended task is forgotten in time.
+    fn watch_age(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
+        let ttl = self.settings.task_ttl;
+        let Some(task) = self.tasks.task_mut(key).filter(|_| !ttl.is_zero()) else {
+            return;
+        };
+        if !std::mem::replace(&mut task.forget_armed, true) {
+            stage.timers.push(stage.now.at + ttl, Timer::Forget(key));
+        }
+    }
+
+    fn handle_age(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
+        let ttl = self.settings.task_ttl;
+        let Some(task) = self.tasks.task_mut(key) else {
+            return;
+        };
+        match task.forget_at(ttl) {
+            Some(at) if at <= stage.now.at => drop(self.forget(stage, key)),
+            Some(at) => stage.timers.push(at, Timer::Forget(key)),
+            None => task.forget_armed = false,
         }
     }
 

@@ -212,6 +212,8 @@ pub struct Task {
     pub flush: Flush,
     /// Whether a timer looks after the task's silence.
     pub stall_armed: bool,
+    /// Whether a timer is set to forget the task.
+    pub forget_armed: bool,
     /// When the oldest change that has not gone out was accepted.
     pub pending_since: Option<Time>,
     version: u32,
@@ -258,6 +260,7 @@ impl Task {
             last_flush: None,
             flush: Flush::Idle,
             stall_armed: false,
+            forget_armed: false,
             pending_since: None,
             version: 1,
             versions: [0; TaskField::COUNT],

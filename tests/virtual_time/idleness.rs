@@ -118,6 +118,22 @@ fn a_task_that_is_tried_again_is_not_forgotten_meanwhile() {
 }
 
 #[test]
+fn retries_leave_no_timers_behind() {
+    let mut world = World::new(|config| {
+        config.broadcaster.stall_timeout = 0;
+        config.broadcaster.task_ttl = 10_000;
+    });
+    for attempt in 1..200 {
+        world.report("t", "failed", json!({"attempt": attempt}));
+        world.run_for(1_000);
+    }
+    let timers = world.engine.state().wheel.len();
+    assert!(timers < 20, "{timers} timers for one task");
+    world.run_for(20_000);
+    world.assert_empty();
+}
+
+#[test]
 fn a_repeated_event_is_dropped_within_the_window_only() {
     let event = json!({"type": "document_generated", "id": "e1", "payload": {"taskId": "t"}});
     let mut world = World::new(|config| config.broadcaster.deduplication_window = 60_000);
