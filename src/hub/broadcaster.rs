@@ -291,7 +291,8 @@ impl Broadcaster {
         self.send_newest(stage, client, room, key);
     }
 
-    /// Sends a client whose connection has drained the newest state of every task that has moved meanwhile.
+    /// Sends a client whose connection has drained the newest state of every task that has moved meanwhile. The message
+    /// that ended a task was its newest state, and was sent when it came.
     pub fn catch_up(&mut self, stage: &mut Stage<'_>, client: ClientKey) {
         let rooms: SmallVec<[RoomKey; 8]> = stage.directory.client(client).rooms().collect();
         for room in rooms {
@@ -305,7 +306,7 @@ impl Broadcaster {
             if self
                 .tasks
                 .task(key)
-                .is_some_and(|task| seen < task.version())
+                .is_some_and(|task| seen < task.version() && !task.view.status.is_terminal())
             {
                 self.send_newest(stage, client, room, key);
             }

@@ -1,7 +1,7 @@
 //! What load does: slow turns and slow readers stretch the interval; a slow reader costs one mark a task, not a queue.
 
 use super::world::{PeerId, World};
-use serde_json::json;
+use serde_json::{Value, json};
 
 fn slowdown(world: &mut World) -> f64 {
     let statistics = world.document("/api/broadcaster/stats");
@@ -108,4 +108,22 @@ fn a_slow_reader_gets_the_newest_state_and_its_backlog_does_not_grow() {
     assert!(late.len() <= 3, "{late:?}");
     assert_eq!(late.last().expect("the newest")["payload"]["current"], 999);
     assert!(world.messages(quick).len() > 100, "the quick one goes on");
+}
+
+#[test]
+fn a_reader_that_was_behind_when_the_task_ended_hears_nothing_after_the_end() {
+    let mut world = World::new(|_| {});
+    let viewer = world.watcher("t");
+    world.stall(viewer, 1);
+    world.report("t", "started", json!({"total": 3}));
+    world.report("t", "progress", json!({"current": 2}));
+    world.report("t", "completed", json!({"result": 1}));
+    world.read(viewer, None);
+    world.run_for(20_000);
+    let kinds: Vec<Value> = world
+        .messages(viewer)
+        .into_iter()
+        .map(|message| message["type"].clone())
+        .collect();
+    assert_eq!(kinds, ["task_started", "task_completed"]);
 }
