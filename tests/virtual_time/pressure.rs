@@ -127,3 +127,26 @@ fn a_reader_that_was_behind_when_the_task_ended_hears_nothing_after_the_end() {
         .collect();
     assert_eq!(kinds, ["task_started", "task_completed"]);
 }
+
+#[test]
+fn work_done_while_answers_are_read_is_not_left_lying() {
+    let mut world = World::new(|_| {});
+    let viewer = world.watcher("t");
+    for task in 0..1_000 {
+        world.report(
+            &format!("other{task}"),
+            "progress",
+            json!({"meta": "x".repeat(300)}),
+        );
+    }
+    let producer = world.connect(joblight::engine::Services::HTTP, [127, 0, 0, 1]);
+    let list = super::world::request("GET", "/api/tasks?limit=1000", &Value::Null);
+    let event = super::world::request("POST", "/api/tasks/t/progress", &json!({"progress": 50}));
+    let pipelined = [list.as_str(), &event, &list, &list].concat();
+    let one_answer = world.document("/api/tasks?limit=1000").to_string().len();
+    world.stall(producer, one_answer * 3 / 2);
+    world.say(producer, pipelined.as_bytes());
+    assert!(world.unsent_bytes(producer) > 0, "it waits for its reader");
+    let messages = world.messages(viewer);
+    assert_eq!(messages.len(), 1, "the event was served, so it is seen");
+}
