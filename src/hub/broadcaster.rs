@@ -284,8 +284,9 @@ impl Broadcaster {
         let Some(task) = self.tasks.task_mut(key) else {
             return;
         };
-        task.refresh_estimate(stage.now.at);
+        // Others who watch keep the estimate that they were sent, and whoever joins them is sent the same.
         if alone {
+            task.refresh_estimate(stage.now.at);
             task.commit();
         }
         self.send_newest(stage, client, room, key);

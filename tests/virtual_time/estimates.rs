@@ -146,3 +146,19 @@ fn a_new_attempt_is_estimated_anew() {
     assert!(payload.get("rate").is_none() && payload.get("error").is_none());
     assert_eq!(payload["estimatedTimeRemaining"], Value::Null);
 }
+
+#[test]
+fn whoever_joins_is_told_what_the_others_were_told() {
+    let mut world = World::new(|_| {});
+    let first = world.watcher("t");
+    steady(&mut world, 0, 20);
+    world.run_for(20_000);
+    world.messages(first);
+    let before = world.document("/api/tasks/t");
+    let second = world.viewer();
+    world.send(second, &json!({"type": "subscribe", "taskIds": ["t"]}));
+    let snapshot = &world.messages(second)[1]["payload"];
+    assert_eq!(snapshot["rate"], before["rate"]);
+    assert_eq!(world.document("/api/tasks/t"), before);
+    assert_eq!(world.messages(first), [Value::Null; 0]);
+}
