@@ -7,7 +7,7 @@ use joblight::base::time::{Now, Time};
 use joblight::engine::{Engine, Input, Link, MemoryUse, Output, Services};
 use serde_json::Value;
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Milliseconds since 1970 when a world begins.
 const EPOCH_MS: u64 = 1_700_000_000_000;
@@ -93,6 +93,11 @@ impl World {
     /// The moment of a message's `timestamp`, in virtual milliseconds.
     pub(crate) fn moment(message: &Value) -> u64 {
         message["timestamp"].as_u64().expect("a timestamp") - EPOCH_MS
+    }
+
+    /// A number for all that the engine has ever put out.
+    pub(crate) fn transcript(&self) -> u64 {
+        self.transcript.finish()
     }
 
     /// Lets time pass, calling the engine whenever it wants to be called and at no other moment.
