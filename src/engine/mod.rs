@@ -274,9 +274,8 @@ impl Engine {
             .and_then(|peer| peer.connection.take_stash());
         if let Some(mut stash) = stash {
             self.handle_bytes(now, link, &mut stash);
-            if self.is_reading(link) {
-                self.state.outputs.push_back(Output::Read(link));
-            }
+            // Also when the rest is stashed again: what was handled is still to be settled, in a turn of its own.
+            self.state.outputs.push_back(Output::Read(link));
         }
     }
 

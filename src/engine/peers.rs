@@ -140,7 +140,7 @@ impl Peers {
             client: None,
             stream: None,
             timer: None,
-            alive: true,
+            alive: false,
             pinged: false,
             backlogged: false,
             blocked: false,
@@ -218,6 +218,11 @@ impl Peers {
     /// How many messages have been queued since the last call.
     pub fn take_sent(&mut self) -> u64 {
         std::mem::take(&mut self.sent)
+    }
+
+    /// How many chunks wait to be sent, of all connections together.
+    pub fn unsent_chunks(&self) -> usize {
+        self.pool.len_chunks()
     }
 
     /// Queues bytes for a connection that must not be refused.

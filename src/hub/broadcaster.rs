@@ -34,7 +34,7 @@ pub struct BroadcasterSettings {
     pub max_tasks: usize,
     /// How long a running task may be silent before it counts as stalled (zero: for ever).
     pub stall_timeout: Span,
-    /// How long an event's id is remembered (zero: without limit of time).
+    /// How long an event's id is remembered (zero: not at all).
     pub deduplication_window: Span,
     /// How many ids are remembered (0: without limit of number).
     pub max_deduplication_ids: usize,
@@ -188,6 +188,7 @@ impl Broadcaster {
             }
         });
         self.plan_flush(stage, key);
+        self.watch_silence(stage, key);
         Outcome::Accepted(key)
     }
 
@@ -230,7 +231,7 @@ impl Broadcaster {
         if let Some(room) = self.room_of(stage.directory, &task.id) {
             for place in 0..stage.directory.room(room).members().len() {
                 let member = stage.directory.room(room).members()[place];
-                *stage.directory.seen_mut(member) = 0;
+                stage.directory.membership_mut(member).forget();
             }
             if let Some(log) = &mut stage.directory.room_mut(room).log {
                 log.expire(Time::from_micros(u64::MAX));
@@ -268,8 +269,9 @@ impl Broadcaster {
         let Some(task) = self.tasks.task_mut(key) else {
             return;
         };
-        task.refresh_estimate(stage.now.at);
+        // Others who watch keep the estimate that they were sent, and whoever joins them is sent the same.
         if alone {
+            task.refresh_estimate(stage.now.at);
             task.commit();
         }
         let Some(task) = self.tasks.task(key) else {
@@ -362,10 +364,7 @@ impl Broadcaster {
                 .expire_log(stage.directory, room, stage.now.at, self.settings.task_ttl);
             for place in 0..stage.directory.room(room).members().len() {
                 let member = stage.directory.room(room).members()[place];
-                let seen = stage.directory.seen_mut(member);
-                if *seen != 0 {
-                    *seen = version;
-                }
+                stage.directory.membership_mut(member).seen = version;
             }
         }
         if ended {
@@ -454,11 +453,11 @@ impl Broadcaster {
             return;
         };
         task.id = id;
+        task.refresh_estimate(stage.now.at);
         let Some(room) = room.filter(|room| !stage.directory.room(*room).members().is_empty())
         else {
             return;
         };
-        task.refresh_estimate(stage.now.at);
         let arrived = task.pending_since.unwrap_or(stage.now.at);
         task.commit();
         task.last_flush = Some(stage.now.at);

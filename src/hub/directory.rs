@@ -45,6 +45,15 @@ pub struct Membership {
     place: u32,
     /// The version of the room's task that the client has seen; 0: none yet.
     pub seen: u32,
+    /// Whether the client has been sent a snapshot, which deltas may follow.
+    pub introduced: bool,
+}
+
+impl Membership {
+    /// The task is gone: another of its name begins anew.
+    pub fn forget(&mut self) {
+        (self.seen, self.introduced) = (0, false);
+    }
 }
 
 /// The other end of a [`Membership`].
@@ -303,6 +312,7 @@ impl Directory {
             room,
             place,
             seen: 0,
+            introduced: false,
         });
         self.memberships += 1;
         Ok((room, true))
@@ -351,9 +361,9 @@ impl Directory {
         })
     }
 
-    /// What the member has seen of the room's task, to be changed.
-    pub fn seen_mut(&mut self, member: Member) -> &mut u32 {
-        &mut self.client_mut(member.client).rooms[member.slot as usize].seen
+    /// The membership of a member, to be changed.
+    pub fn membership_mut(&mut self, member: Member) -> &mut Membership {
+        &mut self.client_mut(member.client).rooms[member.slot as usize]
     }
 
     /// Removes a room that nobody is in and whose log is empty.

@@ -1,6 +1,6 @@
 //! A task's progress on its way to those who watch: each gets what it lacks, and who lacks the same shares the bytes.
 
-use super::directory::{ClientKey, Directory, Member, RoomKey};
+use super::directory::{ClientKey, Directory, Member, Membership, RoomKey};
 use super::fanout::Fanout;
 use super::publication::{Lane, Outlet, Publication};
 use super::task::Task;
@@ -26,19 +26,17 @@ pub struct Stage<'a> {
 
 /// Sends a task's state to every watcher whose connection keeps up; tells how many took it.
 pub fn fan_out(stage: &mut Stage<'_>, room: RoomKey, task: &Task, incremental: bool) -> usize {
-    let mut publications: SmallVec<[(u32, Publication<'_>); 2]> = SmallVec::new();
+    let mut publications: SmallVec<[(Form, Publication<'_>); 2]> = SmallVec::new();
     let mut delivered = 0;
     for place in 0..stage.directory.room(room).members().len() {
         let member = stage.directory.room(room).members()[place];
         if stage.directory.client(member.client).backlogged {
             continue;
         }
-        let seen = *stage.directory.seen_mut(member);
-        let known = publications
-            .iter()
-            .position(|(version, _)| *version == seen);
+        let form = Form::of(stage.directory.membership_mut(member), incremental);
+        let known = publications.iter().position(|(known, _)| *known == form);
         let index = known.unwrap_or_else(|| {
-            publications.push((seen, publication(stage, task, seen, incremental)));
+            publications.push((form, publication(stage, task, form)));
             publications.len() - 1
         });
         delivered += usize::from(send(stage, task, member, &publications[index].1));
@@ -57,12 +55,33 @@ pub fn send_newest(
     let Some(member) = stage.directory.member(client, room) else {
         return true;
     };
-    let seen = *stage.directory.seen_mut(member);
-    if seen == task.version() {
+    let membership = stage.directory.membership_mut(member);
+    if membership.seen == task.version() {
         return true;
     }
-    let publication = publication(stage, task, seen, incremental);
+    let form = Form::of(membership, incremental);
+    let publication = publication(stage, task, form);
     send(stage, task, member, &publication)
+}
+
+/// How a viewer is told of a task: those who need the same form share its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// The whole state.
+    Snapshot,
+    /// What has changed after a version.
+    Delta { after: u32 },
+}
+
+impl Form {
+    fn of(membership: &Membership, incremental: bool) -> Self {
+        match membership.introduced && incremental {
+            true => Self::Delta {
+                after: membership.seen,
+            },
+            false => Self::Snapshot,
+        }
+    }
 }
 
 fn send(stage: &mut Stage<'_>, task: &Task, member: Member, publication: &Publication<'_>) -> bool {
@@ -74,23 +93,19 @@ fn send(stage: &mut Stage<'_>, task: &Task, member: Member, publication: &Public
         stage.out,
     );
     match sent {
-        true => *stage.directory.seen_mut(member) = task.version(),
+        true => {
+            let membership = stage.directory.membership_mut(member);
+            (membership.seen, membership.introduced) = (task.version(), true);
+        }
         false => stage.directory.client_mut(member.client).backlogged = true,
     }
     sent
 }
 
-/// What a viewer lacks who has seen version `seen`: everything, or what has changed.
-fn publication<'a>(
-    stage: &mut Stage<'_>,
-    task: &Task,
-    seen: u32,
-    incremental: bool,
-) -> Publication<'a> {
-    let payload = if seen == 0 || !incremental {
-        task.whole(seen == 0)
-    } else {
-        task.delta(seen)
+fn publication<'a>(stage: &mut Stage<'_>, task: &Task, form: Form) -> Publication<'a> {
+    let payload = match form {
+        Form::Snapshot => task.whole(true),
+        Form::Delta { after } => task.delta(after),
     };
     let (kind, id) = (TaskEvent::Progress.as_str(), stage.fanout.next_id());
     Publication::new(kind, Cow::Owned(payload), stage.now.wall_ms, id, None)

@@ -14,7 +14,7 @@ pub struct Repeats {
 }
 
 impl Repeats {
-    /// A window of that length and number of ids (0: no limit of that kind).
+    /// A window of that length (zero: nothing is remembered) and number of ids (0: no limit).
     pub fn new(window: Span, max_ids: usize, seed: [u64; 2]) -> Self {
         let hasher = ahash::RandomState::with_seeds(seed[1], seed[0], !seed[1], !seed[0]);
         Self {
@@ -34,6 +34,9 @@ impl Repeats {
 
     /// Remembers an event of this id.
     pub fn remember(&mut self, now: Time, scope: &str, id: &str) {
+        if self.window.is_zero() {
+            return;
+        }
         let hash = self.hasher.hash_one((scope, id));
         if self.known.insert(hash) {
             self.order.push_back((now, hash));
@@ -42,7 +45,7 @@ impl Repeats {
 
     fn expire(&mut self, now: Time) {
         while let Some((at, hash)) = self.order.front().copied() {
-            let old = !self.window.is_zero() && now.saturating_since(at) >= self.window;
+            let old = now.saturating_since(at) >= self.window;
             let many = self.max_ids > 0 && self.order.len() > self.max_ids;
             if !old && !many {
                 break;

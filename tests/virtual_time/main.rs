@@ -1,0 +1,16 @@
+//! The whole engine in virtual time, without a socket: a year in a second, and every run the same.
+//!
+//! `world` is what the shell is in production; everything else is themes. A random walk that fails prints its seed,
+//! and `SIM_SEED=<seed> cargo test --test virtual_time walk` repeats that walk alone.
+
+mod endings;
+mod estimates;
+mod frames;
+mod heartbeat;
+mod idleness;
+mod model;
+mod pacing;
+mod pressure;
+mod viewer_model;
+mod walk;
+mod world;

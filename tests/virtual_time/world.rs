@@ -1,0 +1,419 @@
+//! What the shell is in production: it hands the engine time and bytes and carries out what comes back. Here time is a
+//! number, a socket is a queue, and how much a peer reads is up to the test.
+
+use super::frames::{self, Decoder, Heard};
+use joblight::Config;
+use joblight::base::time::{Now, Time};
+use joblight::engine::{Engine, Input, Link, MemoryUse, Output, Services};
+use serde_json::Value;
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+/// Milliseconds since 1970 when a world begins.
+const EPOCH_MS: u64 = 1_700_000_000_000;
+/// An engine that wants to be called more often than this at one moment will never rest.
+const MAX_TURNS_AT_ONCE: usize = 100;
+
+/// Names a connection for good.
+pub(crate) type PeerId = usize;
+
+/// Something heard, and the virtual millisecond.
+pub(crate) type Said = (u64, Heard);
+
+/// The engine and all its peers.
+pub(crate) struct World {
+    /// The server under test.
+    pub(crate) engine: Engine,
+    micros: u64,
+    peers: Vec<Peer>,
+    links: HashMap<Link, PeerId>,
+    rereads: Vec<PeerId>,
+    transcript: DefaultHasher,
+    /// The engine asked for its listeners to be closed.
+    pub(crate) listens: bool,
+    /// The engine said that nothing is left to be done.
+    pub(crate) stopped: bool,
+}
+
+/// The far end of one connection.
+struct Peer {
+    link: Link,
+    decoder: Decoder,
+    heard: Vec<Said>,
+    /// Bytes that its socket still takes; `None`: any number.
+    window: Option<usize>,
+    /// Bytes that it has sent and the server has not read.
+    unread: Vec<u8>,
+    pings: usize,
+    answers_pings: bool,
+    leaves: bool,
+    half_closed: bool,
+    closed: bool,
+}
+
+impl World {
+    /// A server with the default configuration, without rate limits, changed by `change`.
+    pub(crate) fn new(change: impl FnOnce(&mut Config)) -> Self {
+        Self::with_seed(1, change)
+    }
+
+    /// The same, with chance of one's own.
+    pub(crate) fn with_seed(seed: u64, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::default();
+        config.websocket.rate_limit.max_connections_per_minute = 0;
+        config.websocket.rate_limit.max_messages_per_minute = 0;
+        change(&mut config);
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&seed.to_le_bytes());
+        let memory = || MemoryUse {
+            used: 1,
+            total: 100,
+        };
+        let start = Now {
+            at: Time::ZERO,
+            wall_ms: EPOCH_MS,
+        };
+        Self {
+            engine: Engine::new(config.engine_settings(), start, bytes, Box::new(memory)),
+            micros: 0,
+            peers: Vec::new(),
+            links: HashMap::new(),
+            rereads: Vec::new(),
+            transcript: DefaultHasher::new(),
+            listens: true,
+            stopped: false,
+        }
+    }
+
+    /// Virtual milliseconds since the beginning.
+    pub(crate) fn millis(&self) -> u64 {
+        self.micros / 1000
+    }
+
+    /// The moment of a message's `timestamp`, in virtual milliseconds.
+    pub(crate) fn moment(message: &Value) -> u64 {
+        message["timestamp"].as_u64().expect("a timestamp") - EPOCH_MS
+    }
+
+    /// A number for all that the engine has ever put out.
+    pub(crate) fn transcript(&self) -> u64 {
+        self.transcript.finish()
+    }
+
+    /// Lets time pass, calling the engine whenever it wants to be called and at no other moment.
+    pub(crate) fn run_for(&mut self, millis: u64) {
+        let end = self.micros + millis * 1000;
+        let mut turns = 0;
+        while let Some(at) = self.engine.poll_timeout().map(Time::as_micros)
+            && at <= end
+        {
+            turns = if at > self.micros { 0 } else { turns + 1 };
+            assert!(turns < MAX_TURNS_AT_ONCE, "the engine spins at {at}");
+            self.micros = self.micros.max(at);
+            self.turn(|_| {});
+        }
+        self.micros = end;
+    }
+
+    /// One turn of the loop, with these inputs.
+    pub(crate) fn turn(&mut self, inputs: impl FnOnce(&mut Self)) {
+        self.long_turn(0, inputs);
+        for peer in 0..self.peers.len() {
+            let due = std::mem::take(&mut self.peers[peer].pings);
+            if due > 0 && self.peers[peer].answers_pings && !self.peers[peer].closed {
+                self.say(peer, &frames::masked(frames::PONG, b""));
+            }
+        }
+        for peer in std::mem::take(&mut self.rereads) {
+            self.say(peer, &[]);
+        }
+    }
+
+    /// A turn that takes a while: time passes between its inputs and its end.
+    pub(crate) fn long_turn(&mut self, millis: u64, inputs: impl FnOnce(&mut Self)) {
+        self.engine.handle_time(self.now());
+        inputs(self);
+        self.micros += millis * 1000;
+        self.engine.settle(self.now());
+        self.carry_out();
+        self.engine.handle_turn_end(self.now());
+    }
+
+    /// A peer connects.
+    pub(crate) fn connect(&mut self, services: Services, address: [u8; 4]) -> PeerId {
+        let now = self.now();
+        let peer = self.peers.len();
+        let mut link = None;
+        self.turn(|world| link = Some(world.engine.accept(now, services, Some(address.into()))));
+        let link = link.expect("the turn accepted");
+        self.links.insert(link, peer);
+        self.peers.push(Peer {
+            link,
+            decoder: Decoder::default(),
+            heard: Vec::new(),
+            window: None,
+            unread: Vec::new(),
+            pings: 0,
+            answers_pings: true,
+            leaves: true,
+            half_closed: false,
+            closed: false,
+        });
+        peer
+    }
+
+    /// A client of the payload dialect, greeted.
+    pub(crate) fn viewer(&mut self) -> PeerId {
+        let viewer = self.upgrade("/ws", "");
+        let greeting = self.messages(viewer);
+        assert_eq!(greeting.len(), 1);
+        assert_eq!(greeting[0]["type"], "connected");
+        viewer
+    }
+
+    /// A viewer in the room of a task, with nothing heard yet.
+    pub(crate) fn watcher(&mut self, task: &str) -> PeerId {
+        let viewer = self.viewer();
+        self.send(
+            viewer,
+            &serde_json::json!({"type": "subscribe", "taskIds": [task]}),
+        );
+        assert_eq!(self.messages(viewer)[0]["type"], "subscription_ack");
+        viewer
+    }
+
+    /// A WebSocket connection on `path`, with further header lines.
+    pub(crate) fn upgrade(&mut self, path: &str, headers: &str) -> PeerId {
+        let peer = self.connect(Services::BOTH, [127, 0, 0, 1]);
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n"
+        );
+        self.say(peer, request.as_bytes());
+        peer
+    }
+
+    /// A client sends a message.
+    pub(crate) fn send(&mut self, peer: PeerId, message: &Value) {
+        self.say(
+            peer,
+            &frames::masked(frames::TEXT, message.to_string().as_bytes()),
+        );
+    }
+
+    /// A peer sends bytes.
+    pub(crate) fn say(&mut self, peer: PeerId, bytes: &[u8]) {
+        self.turn(|world| world.feed(peer, bytes));
+    }
+
+    /// Hands bytes of a peer to the engine, if it reads them now, within a turn.
+    pub(crate) fn feed(&mut self, peer: PeerId, bytes: &[u8]) {
+        let now = self.now();
+        let far = &mut self.peers[peer];
+        far.unread.extend_from_slice(bytes);
+        if !far.closed && self.engine.is_reading(far.link) {
+            let mut unread = std::mem::take(&mut far.unread);
+            self.engine
+                .handle_input(now, far.link, Input::Received(&mut unread));
+        }
+    }
+
+    /// A request to the API from a connection of its own.
+    pub(crate) fn call(&mut self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        let peer = self.connect(Services::HTTP, [127, 0, 0, 1]);
+        self.say(peer, request(method, path, body).as_bytes());
+        let heard = self.heard(peer);
+        self.leave(peer);
+        match &heard[..] {
+            [(_, Heard::Answer(status, body))] => (*status, body.clone()),
+            other => panic!("{method} {path}: {other:?}"),
+        }
+    }
+
+    /// A request that must be answered 2xx.
+    pub(crate) fn post(&mut self, path: &str, body: Value) -> Value {
+        let (status, answer) = self.call("POST", path, &body);
+        assert!(
+            (200..300).contains(&status),
+            "POST {path} {body}: {status} {answer}"
+        );
+        answer
+    }
+
+    /// A task event.
+    pub(crate) fn report(&mut self, task: &str, verb: &str, body: Value) -> Value {
+        self.post(&format!("/api/tasks/{task}/{verb}"), body)
+    }
+
+    /// A document that must be there.
+    pub(crate) fn document(&mut self, path: &str) -> Value {
+        let (status, answer) = self.call("GET", path, &Value::Null);
+        assert_eq!(status, 200, "GET {path}: {answer}");
+        answer
+    }
+
+    /// What a peer has heard since it was last asked.
+    pub(crate) fn heard(&mut self, peer: PeerId) -> Vec<Said> {
+        std::mem::take(&mut self.peers[peer].heard)
+    }
+
+    /// The messages among it.
+    pub(crate) fn messages(&mut self, peer: PeerId) -> Vec<Value> {
+        let heard = self.heard(peer).into_iter();
+        heard
+            .filter_map(|(_, heard)| match heard {
+                Heard::Message(message) => Some(message),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// A peer's socket takes so many bytes more, and then none.
+    pub(crate) fn stall(&mut self, peer: PeerId, bytes: usize) {
+        self.peers[peer].window = Some(bytes);
+    }
+
+    /// A peer reads `bytes` more, or (`None`) all from now on.
+    pub(crate) fn read(&mut self, peer: PeerId, bytes: Option<usize>) {
+        self.peers[peer].window = bytes;
+        self.turn(|world| world.write(peer));
+    }
+
+    /// Whether the server leaves a peer's requests for later, because it does not read the answers.
+    pub(crate) fn is_held_back(&self, peer: PeerId) -> bool {
+        let peers = &self.engine.state().peers;
+        peers
+            .peer(self.peers[peer].link)
+            .is_some_and(|peer| peer.backlogged)
+    }
+
+    /// Whether a peer answers pings; at first every peer does.
+    pub(crate) fn set_answers_pings(&mut self, peer: PeerId, answers: bool) {
+        self.peers[peer].answers_pings = answers;
+    }
+
+    /// Whether a peer goes when the server says goodbye; at first every peer does.
+    pub(crate) fn set_leaves(&mut self, peer: PeerId, leaves: bool) {
+        self.peers[peer].leaves = leaves;
+    }
+
+    /// A peer's socket closes.
+    pub(crate) fn leave(&mut self, peer: PeerId) {
+        let now = self.now();
+        let link = self.peers[peer].link;
+        self.turn(|world| world.engine.handle_input(now, link, Input::Failed));
+        assert!(self.peers[peer].closed, "a closed socket is let go");
+    }
+
+    /// Whether a connection is over.
+    pub(crate) fn is_closed(&self, peer: PeerId) -> bool {
+        self.peers[peer].closed
+    }
+
+    /// Bytes that the server holds for a peer.
+    pub(crate) fn unsent_bytes(&self, peer: PeerId) -> usize {
+        self.engine
+            .unsent(self.peers[peer].link)
+            .map(<[u8]>::len)
+            .sum()
+    }
+
+    /// Whether the server has sent its FIN.
+    pub(crate) fn is_half_closed(&self, peer: PeerId) -> bool {
+        self.peers[peer].half_closed
+    }
+
+    /// SIGTERM.
+    pub(crate) fn shut_down(&mut self) {
+        let now = self.now();
+        self.turn(|world| world.engine.shut_down(now));
+    }
+
+    /// Fails unless nothing is left of any connection, room, task or timer.
+    pub(crate) fn assert_empty(&self) {
+        let state = self.engine.state();
+        assert_eq!(state.peers.len(), 0, "connections");
+        assert_eq!(state.peers.backlogged(), 0, "backlogged connections");
+        assert_eq!(state.peers.unsent_chunks(), 0, "unsent chunks");
+        assert_eq!(state.hub.directory().rooms().len(), 0, "rooms");
+        assert_eq!(state.hub.broadcaster().tasks().len(), 0, "tasks");
+        assert_eq!(state.hub.broadcaster().queue_len(), 0, "pending progress");
+        assert_eq!(state.wheel.len(), 0, "timers");
+        assert_eq!(
+            self.engine.poll_timeout(),
+            None,
+            "an empty server wakes for nothing"
+        );
+    }
+
+    fn now(&self) -> Now {
+        Now {
+            at: Time::from_micros(self.micros),
+            wall_ms: EPOCH_MS + self.millis(),
+        }
+    }
+
+    fn carry_out(&mut self) {
+        while let Some(output) = self.engine.poll_output() {
+            (self.micros, format!("{output:?}")).hash(&mut self.transcript);
+            match output {
+                Output::Write(link) => {
+                    if let Some(peer) = self.links.get(&link) {
+                        self.write(*peer);
+                    }
+                }
+                Output::Read(link) => self.rereads.extend(self.links.get(&link)),
+                Output::HalfClose(link) => self.handle_half_close(self.links[&link]),
+                Output::Close(link) => {
+                    let peer = self.links[&link];
+                    assert!(!self.peers[peer].closed, "a socket is closed once");
+                    self.peers[peer].closed = true;
+                }
+                Output::StopListening => self.listens = false,
+                Output::Stopped => self.stopped = true,
+            }
+        }
+    }
+
+    fn handle_half_close(&mut self, peer: PeerId) {
+        self.peers[peer].half_closed = true;
+        if self.peers[peer].leaves {
+            let now = self.now();
+            self.engine
+                .handle_input(now, self.peers[peer].link, Input::Ended);
+        }
+    }
+
+    /// Writes what is unsent, as far as the peer's window reaches.
+    fn write(&mut self, peer: PeerId) {
+        let (now, at) = (self.now(), self.millis());
+        let far = &mut self.peers[peer];
+        if far.closed {
+            return;
+        }
+        let unsent = self.engine.unsent(far.link).collect::<Vec<_>>().concat();
+        let bytes = unsent.len().min(far.window.unwrap_or(usize::MAX));
+        let blocked = bytes < unsent.len();
+        unsent[..bytes].hash(&mut self.transcript);
+        far.window = far.window.map(|window| window - bytes);
+        far.decoder.push(&unsent[..bytes]);
+        let heard = far.decoder.poll();
+        far.pings += heard.iter().filter(|heard| **heard == Heard::Ping).count();
+        far.heard.extend(heard.into_iter().map(|heard| (at, heard)));
+        self.engine
+            .handle_input(now, far.link, Input::Sent { bytes, blocked });
+    }
+}
+
+/// An HTTP request with a JSON body.
+pub(crate) fn request(method: &str, path: &str, body: &Value) -> String {
+    let body = if body.is_null() {
+        String::new()
+    } else {
+        body.to_string()
+    };
+    format!(
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
