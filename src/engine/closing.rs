@@ -258,8 +258,12 @@ fn check_heartbeat(state: &mut State, now: Now, link: Link) {
         heartbeat.min(timeout)
     };
     if !heard && (pinged || heartbeat.is_zero()) {
+        let client = peer.client;
         state.peers.drop_unstarted(link);
-        close(state, now, link, CloseCode::TIMED_OUT, "no sign of life");
+        match client {
+            Some(client) => disconnect(state, now, client, CloseCode::TIMED_OUT, "no sign of life"),
+            None => close(state, now, link, CloseCode::TIMED_OUT, "no sign of life"),
+        }
         // A peer that is gone will not answer a goodbye either.
         if let Some(peer) = state.peers.peer_mut(link) {
             peer.connection.end(Ending::Final);

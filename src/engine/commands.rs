@@ -146,6 +146,7 @@ impl State {
         let client = self.find_client(id)?;
         let joined = self.hub.join(client, &room)?;
         if joined.fresh {
+            self.tell_of_room(client, &room, true);
             self.hub
                 .welcome(now, client, joined.room, None, &mut self.peers);
         }
@@ -155,7 +156,11 @@ impl State {
     /// Takes a client out of a room; `false` when it was not in it.
     pub fn unsubscribe(&mut self, id: &str, room: &str) -> Result<bool, CommandError> {
         let client = self.find_client(id)?;
-        Ok(self.hub.leave(client, room))
+        let left = self.hub.leave(client, room);
+        if left {
+            self.tell_of_room(client, room, false);
+        }
+        Ok(left)
     }
 
     /// The clients in a room.

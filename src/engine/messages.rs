@@ -218,14 +218,7 @@ fn unsubscribe(
 ) -> Result<(), Refusal> {
     for room in named_rooms(&wish) {
         if state.hub.leave(client, &room) {
-            let id = state.hub.directory().client(client).id.to_string();
-            log::debug!(
-                "{}",
-                state.settings.locale.say(Phrase::ClientLeft {
-                    client: &id,
-                    room: &room
-                })
-            );
+            state.tell_of_room(client, &room, false);
         }
     }
     let payload = acknowledgement(state, client, &[], &[]);
@@ -243,16 +236,7 @@ fn enter(state: &mut State, client: ClientKey, room: &str) -> Result<Option<Room
     if !joined.fresh {
         return Ok(None);
     }
-    if log::log_enabled!(log::Level::Debug) {
-        let id = state.hub.directory().client(client).id.to_string();
-        log::debug!(
-            "{}",
-            state
-                .settings
-                .locale
-                .say(Phrase::ClientJoined { client: &id, room })
-        );
-    }
+    state.tell_of_room(client, room, true);
     Ok(Some(joined.room))
 }
 

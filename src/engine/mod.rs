@@ -36,6 +36,9 @@ use timer::Timer;
 /// for stays bounded.
 pub const MAX_UNSENT_ANSWERS: usize = 256 * 1024;
 
+/// Fewer clients than this are no crowd whose backlog says something of the server.
+const MIN_CROWD: usize = 8;
+
 /// Something that happened to a connection.
 #[derive(Debug)]
 pub enum Input<'a> {
@@ -117,20 +120,23 @@ impl Engine {
     pub fn settle(&mut self, now: Now) {
         let state = &mut self.state;
         state.hub.settle(now, &mut state.peers);
-        while let Some(link) = state.peers.poll_overflowed() {
-            if state
-                .peers
-                .peer(link)
-                .is_some_and(|peer| peer.connection.is_open())
-            {
-                closing::drop_slow(state, now, link);
-            }
-        }
+        self.drop_slow(now);
+        let state = &mut self.state;
         let sent = state.peers.take_sent();
         if sent > 0 {
             state.traffic.sent.record(now.at, sent);
         }
         self.arm_timers();
+    }
+
+    /// Ends whoever is too far behind to be sent any more.
+    fn drop_slow(&mut self, now: Now) {
+        while let Some(link) = self.state.peers.poll_overflowed() {
+            let peer = self.state.peers.peer(link);
+            if peer.is_some_and(|peer| peer.connection.is_open()) {
+                closing::drop_slow(&mut self.state, now, link);
+            }
+        }
     }
 
     /// The next thing to be done outside.
@@ -165,7 +171,8 @@ impl Engine {
     /// The turn is over: everything was written that the sockets would take.
     pub fn handle_turn_end(&mut self, now: Now) {
         let state = &mut self.state;
-        let clients = state.clients().max(1);
+        // One slow reader among a handful is no pressure on the server.
+        let clients = state.clients().max(MIN_CROWD);
         let backlogged_share = state.peers.backlogged() as f64 / clients as f64;
         state.hub.handle_turn_end(
             now,
@@ -264,6 +271,7 @@ impl Engine {
                 .hub
                 .handle_backlog(now, client, backlogged, &mut state.peers);
         }
+        self.drop_slow(now);
     }
 
     fn resume_reading(&mut self, now: Now, link: Link) {

@@ -178,6 +178,19 @@ impl State {
         self.send_encoded(client, &error.encode(variant));
     }
 
+    /// Writes seed 000's line about a client that has entered a room, or left it.
+    pub fn tell_of_room(&self, client: ClientKey, room: &str, entered: bool) {
+        if log::log_enabled!(log::Level::Debug) {
+            let id = self.hub.directory().client(client).id.to_string();
+            let client = &id;
+            let phrase = match entered {
+                true => Phrase::ClientJoined { client, room },
+                false => Phrase::ClientLeft { client, room },
+            };
+            log::debug!("{}", self.settings.locale.say(phrase));
+        }
+    }
+
     /// Sends a client a message that is encoded in its variant already.
     pub fn send_encoded(&mut self, client: ClientKey, message: &[u8]) {
         let client = self.hub.directory().client(client);

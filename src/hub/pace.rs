@@ -34,14 +34,19 @@ impl Pace {
 
     /// How many times slower than configured progress goes out now.
     pub fn slowdown(&self, now: Time) -> f64 {
-        let calm_s = now.saturating_since(self.at).as_secs_f64();
-        let left = (self.slowdown - 1.0) * 0.5_f64.powf(calm_s / HALF_LIFE_S);
+        // Calm begins when a whole stretched interval has passed without a reason to stretch it again.
+        let calm = now.saturating_since(self.at) - self.stretched(self.slowdown);
+        let left = (self.slowdown - 1.0) * 0.5_f64.powf(calm.as_secs_f64() / HALF_LIFE_S);
         if left < 0.01 { 1.0 } else { 1.0 + left }
     }
 
     /// The interval in force.
     pub fn interval(&self, now: Time) -> Span {
-        Span::from_micros((self.interval.as_micros() as f64 * self.slowdown(now)) as u64)
+        self.stretched(self.slowdown(now))
+    }
+
+    fn stretched(&self, slowdown: f64) -> Span {
+        Span::from_micros((self.interval.as_micros() as f64 * slowdown) as u64)
     }
 
     /// Learns how long a turn took and which share of the readers has unsent bytes.

@@ -113,6 +113,9 @@ const MOVEMENT: u32 = 1 << TaskField::Progress as u8
 /// Fields that ride along with other changes and never cause a message.
 const PASSENGERS: u32 = 1 << TaskField::UpdatedAt as u8 | 1 << TaskField::EtaSource as u8;
 
+/// Who says that a task will take longer than a year does not know.
+const MAX_ESTIMATE_MS: f64 = 365.0 * 24.0 * 3600.0 * 1000.0;
+
 /// Who says when the task will end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EtaSource {
@@ -323,15 +326,20 @@ impl Task {
         if self.view.status != Status::Running {
             return;
         }
-        let rate = self.estimator.rate(now);
+        let observed = self.estimator.rate(now);
         if !self.app_rate {
-            let rounded = rate.map(|rate| (rate * 1000.0).round() / 1000.0);
-            self.set_rate(rounded);
+            let rounded = observed.map(|rate| (rate * 1000.0).round() / 1000.0);
+            self.set_rate(rounded.filter(|rate| *rate > 0.0));
         }
         if self.view.eta_source != Some(EtaSource::App) {
-            let remaining_ms = rate
-                .zip(self.remaining())
-                .map(|(rate, left)| (left / rate * 1000.0).round());
+            let rate = if self.app_rate {
+                self.view.rate
+            } else {
+                observed
+            };
+            let rate = rate.filter(|rate| *rate > 0.0).zip(self.remaining());
+            let remaining_ms = rate.map(|(rate, left)| (left / rate * 1000.0).round());
+            let remaining_ms = remaining_ms.filter(|remaining_ms| *remaining_ms <= MAX_ESTIMATE_MS);
             self.set_estimate(remaining_ms, remaining_ms.map(|_| EtaSource::Rate));
         }
     }

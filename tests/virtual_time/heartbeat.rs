@@ -50,7 +50,7 @@ fn any_frame_is_a_sign_of_life() {
     world.run_for(44_999);
     assert_eq!(pings(&mut world, viewer), [30_000, 60_000]);
     world.run_for(1);
-    assert_eq!(world.heard(viewer), [(90_000, Heard::Close(4408))]);
+    assert_timed_out(&mut world, viewer, 90_000);
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn a_shorter_time_out_ends_it_before_the_next_ping() {
     world.run_for(34_999);
     assert_eq!(pings(&mut world, dead), [30_000]);
     world.run_for(1);
-    assert_eq!(world.heard(dead), [(35_000, Heard::Close(4408))]);
+    assert_timed_out(&mut world, dead, 35_000);
     world.run_for(60_000);
     assert_eq!(pings(&mut world, alive), [30_000, 60_000, 90_000]);
     assert!(!world.is_closed(alive));
@@ -89,7 +89,7 @@ fn without_pings_the_time_out_alone_counts() {
         world.send(talkative, &json!({"type": "ping"}));
     }
     world.run_for(5);
-    assert_eq!(world.heard(silent), [(5_000, Heard::Close(4408))]);
+    assert_timed_out(&mut world, silent, 5_000);
     assert!(!world.is_closed(talkative));
     assert_eq!(pings(&mut world, talkative), [0; 0]);
 }
@@ -151,4 +151,18 @@ fn a_quiet_keep_alive_connection_is_closed_without_a_word() {
     assert!(world.is_closed(peer));
     assert_eq!(world.heard(peer), []);
     world.assert_empty();
+}
+
+/// The server has said why, and closed.
+fn assert_timed_out(world: &mut World, viewer: PeerId, at: u64) {
+    let heard = world.heard(viewer);
+    let [(told_at, Heard::Message(told)), last] = &heard[..] else {
+        panic!("no goodbye: {heard:?}");
+    };
+    assert_eq!(
+        (told["type"].as_str(), *told_at),
+        (Some("disconnected"), at)
+    );
+    assert_eq!(told["payload"]["code"], 4408);
+    assert_eq!(*last, (at, Heard::Close(4408)));
 }
