@@ -112,7 +112,7 @@ fn every_mistake_is_told_at_once() {
     let directory = Directory::new("mistakes");
     directory.write(
         "config.toml",
-        "[websocket]\nport = \"abc\"\npth = \"/x\"\nenable_compression = true\n",
+        "[websocket]\nport = \"abc\"\npth = \"/x\"\nsecure = true\n",
     );
     let outcome = joblight(
         &directory.0,
@@ -127,8 +127,8 @@ fn every_mistake_is_told_at_once() {
             "config.toml:3: websocket.pth: unknown key; did you mean websocket.path?",
             "environment JOBLIGHT_HTTP_PORT: \"x\" is not a port; expected 0 to 65535 or a Unix socket path",
             "--log.level: \"loud\" is not a possible value; expected one of off, error, warn, info, debug, trace",
-            "config.toml:4: websocket.enable_compression: true is not possible yet: this version does not compress \
-             messages; leave it false",
+            "config.toml:4: websocket.secure: true is not possible yet: this version does not speak TLS; leave it false \
+             and put a TLS proxy in front",
         ]
     );
     let served = joblight(&directory.0, &["--http.port", "0"], &[]);

@@ -22,11 +22,6 @@ const TO_COME: &[ToCome] = &[
         what: "this version does not speak TLS; leave it false and put a TLS proxy in front",
     },
     ToCome {
-        path: "websocket.enable_compression",
-        is_on: |config| config.websocket.enable_compression,
-        what: "this version does not compress messages; leave it false",
-    },
-    ToCome {
         path: "websocket.enable_authentication",
         is_on: |config| config.websocket.enable_authentication,
         what: "this version does not check tokens; leave it false, keep websocket.host on \"localhost\", \

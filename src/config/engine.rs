@@ -37,6 +37,7 @@ impl Config {
             max_clients: config.max_clients,
             max_message_size: config.max_message_size,
             max_outbox_size: config.max_outbox_size,
+            enable_compression: config.enable_compression,
             publish: match config.publish {
                 MayPublish::Nobody => Publish::Nobody,
                 MayPublish::Members => Publish::Members,
@@ -79,6 +80,7 @@ impl Config {
                 deduplication_window: Span::from_millis(config.deduplication_window),
                 max_deduplication_ids: config.max_deduplication_ids,
             },
+            compression_threshold: self.websocket.compression_threshold,
             message_queue_size: self.websocket.message_queue_size,
             max_rooms: self.websocket.max_rooms,
             max_rooms_per_client: self.websocket.max_rooms_per_client,

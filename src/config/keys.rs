@@ -72,6 +72,7 @@ const KEYS: &[Key] = &[
     Key::new("websocket.allowed_origins", Kind::Origins),
     Key::new("websocket.secure", Kind::Switch).seed("WEBSOCKET_SECURE"),
     Key::new("websocket.enable_compression", Kind::Switch),
+    Key::new("websocket.compression_threshold", BYTES),
     Key::new("websocket.enable_authentication", Kind::Switch).seed("WEBSOCKET_AUTH_ENABLED"),
     Key::new("websocket.auth_secret", Kind::Secret).seed("WEBSOCKET_AUTH_SECRET"),
     Key::new("websocket.rate_limit.max_messages_per_minute", COUNT),

@@ -69,8 +69,10 @@ pub struct WebSocketConfig {
     pub allowed_origins: Vec<String>,
     /// TLS; refused by this version.
     pub secure: bool,
-    /// `permessage-deflate`; refused by this version.
+    /// `permessage-deflate` (RFC 7692).
     pub enable_compression: bool,
+    /// Bytes below which a message is not compressed.
+    pub compression_threshold: usize,
     /// Tokens; refused by this version.
     pub enable_authentication: bool,
     /// Secret of the tokens; empty: none.

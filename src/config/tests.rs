@@ -331,7 +331,7 @@ fn possible_text(key: &Key, seed: u64) -> String {
 }
 
 fn is_to_come(key: &Key) -> bool {
-    ["secure", "enable_compression", "enable_authentication"]
+    ["secure", "enable_authentication"]
         .iter()
         .any(|name| key.path().ends_with(name))
 }

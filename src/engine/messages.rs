@@ -2,6 +2,7 @@
 
 use super::settings::Publish;
 use super::state::State;
+use super::upgrade;
 use crate::base::time::Now;
 use crate::hub::{ClientKey, ControlRefused, Full, Position, RoomKey, RoomMessage};
 use crate::wire::locale::Phrase;
@@ -181,13 +182,7 @@ fn subscribe(
     wish: Rooms,
 ) -> Result<(), Refusal> {
     if wish.batch == Some(true) {
-        let (link, encoding) = (
-            state.hub.directory().client(client).link,
-            state.variant(client).encoding,
-        );
-        if let Some(peer) = state.peers.peer_mut(link) {
-            peer.connection.outbox.enable_batches(encoding);
-        }
+        upgrade::enable_batches(state, state.hub.directory().client(client).link);
     }
     let since = positions(wish.since.as_ref())?;
     let mut denied = Vec::new();

@@ -204,12 +204,13 @@ impl Engine {
         {
             peer.alive = true;
         }
-        let limits = self.state.limits();
+        let mut limits = self.state.limits();
         let mut input = Cursor::new(bytes);
         while let Some(peer) = self.state.peers.peer_mut(link) {
             if peer.backlogged || peer.connection.outbox.len_bytes() >= MAX_UNSENT_ANSWERS {
                 return peer.connection.stash(input.take_all());
             }
+            limits.websocket.compression = peer.compression.is_on();
             match peer.connection.poll_event(&mut input, &limits) {
                 Ok(Some(event)) => self.handle_event(now, link, event),
                 Ok(None) => return,

@@ -10,7 +10,7 @@ use crate::conn::{Connection, Phase};
 use crate::hub::{ClientKey, Lane, Link, Outlet};
 use crate::wire::http;
 use crate::wire::http::LineSplitter;
-use crate::wire::websocket::EncodedFrame;
+use crate::wire::websocket::{Compression, EncodedFrame};
 use core::net::IpAddr;
 use slab::Slab;
 use std::collections::VecDeque;
@@ -73,6 +73,8 @@ pub struct Peer {
     pub services: Services,
     /// The hub's name for it, once it is a WebSocket client.
     pub client: Option<ClientKey>,
+    /// Whether and how its messages are compressed.
+    pub compression: Compression,
     /// A streamed request or a producer's lines.
     pub stream: Option<Box<IngestStream>>,
     /// When it will be looked at again.
@@ -138,6 +140,7 @@ impl Peers {
             address,
             services,
             client: None,
+            compression: Compression::Off,
             stream: None,
             timer: None,
             alive: false,

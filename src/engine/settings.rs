@@ -38,6 +38,8 @@ pub struct WebSocketSettings {
     pub max_message_size: usize,
     /// The most unsent bytes of one client.
     pub max_outbox_size: usize,
+    /// Whether `permessage-deflate` is agreed to.
+    pub enable_compression: bool,
     /// Who may publish to a room.
     pub publish: Publish,
     /// Which web origins may connect; `*` is any.

@@ -9,7 +9,7 @@ use crate::base::time::Now;
 use crate::conn::Ending;
 use crate::hub::{ClientKey, Link};
 use crate::wire::locale::Phrase;
-use crate::wire::message::{Encoding, ErrorCode};
+use crate::wire::message::{Encoding, ErrorCode, Variant};
 use crate::wire::websocket::{self, CloseCode, MessageKind, Violation};
 
 /// Messages over the limit that are answered with an error before the connection is closed: a tenth of the limit,
@@ -18,19 +18,29 @@ const MIN_WARNINGS: u32 = 3;
 
 /// A text message.
 pub fn handle_text(state: &mut State, now: Now, link: Link, text: &str) {
-    match admit_message(state, now, link) {
-        Some(Sender::Client(client)) => messages::handle(state, now, client, text),
-        Some(Sender::Echo) => echo(state, link, MessageKind::Text, text.as_bytes()),
-        None => {}
+    if let Some(sender) = admit_message(state, now, link) {
+        take_text(state, now, link, sender, text);
     }
 }
 
 /// A binary message: MessagePack, where that was agreed on.
 pub fn handle_binary(state: &mut State, now: Now, link: Link, payload: &[u8]) {
-    match admit_message(state, now, link) {
-        Some(Sender::Client(client)) => handle_message_pack(state, now, client, payload),
-        Some(Sender::Echo) => echo(state, link, MessageKind::Binary, payload),
-        None => {}
+    if let Some(sender) = admit_message(state, now, link) {
+        take_binary(state, now, link, sender, payload);
+    }
+}
+
+fn take_text(state: &mut State, now: Now, link: Link, sender: Sender, text: &str) {
+    match sender {
+        Sender::Client(client) => messages::handle(state, now, client, text),
+        Sender::Echo => echo(state, link, MessageKind::Text, text.as_bytes()),
+    }
+}
+
+fn take_binary(state: &mut State, now: Now, link: Link, sender: Sender, payload: &[u8]) {
+    match sender {
+        Sender::Client(client) => handle_message_pack(state, now, client, payload),
+        Sender::Echo => echo(state, link, MessageKind::Binary, payload),
     }
 }
 
@@ -60,7 +70,21 @@ fn handle_message_pack(state: &mut State, now: Now, client: ClientKey, payload: 
 }
 
 fn echo(state: &mut State, link: Link, kind: MessageKind, payload: &[u8]) {
-    state.peers.answer(link, &websocket::encode(kind, payload));
+    let window = state
+        .peers
+        .peer(link)
+        .and_then(|peer| peer.compression.window());
+    let encoding = match kind {
+        MessageKind::Text => Encoding::Json,
+        MessageKind::Binary => Encoding::MessagePack,
+    };
+    let variant = Variant {
+        encoding,
+        window,
+        ..Variant::default()
+    };
+    let frame = state.hub.framer().frame(payload, variant);
+    state.peers.answer(link, &frame);
 }
 
 /// A compressed message: what it says counts as if it had come plain (RFC 7692 section 6.2).
@@ -71,15 +95,18 @@ pub fn handle_compressed(
     kind: MessageKind,
     payload: &[u8],
 ) {
+    let Some(sender) = admit_message(state, now, link) else {
+        return;
+    };
     let max_message_size = state.settings.websocket.max_message_size;
     let message = match state.inflater.inflate(payload, max_message_size) {
         Ok(message) => message,
         Err(violation) => return handle_violation(state, now, link, &violation),
     };
     match kind {
-        MessageKind::Binary => handle_binary(state, now, link, &message),
+        MessageKind::Binary => take_binary(state, now, link, sender, &message),
         MessageKind::Text => match simdutf8::basic::from_utf8(&message) {
-            Ok(text) => handle_text(state, now, link, text),
+            Ok(text) => take_text(state, now, link, sender, text),
             Err(_) => handle_violation(state, now, link, &Violation::NOT_UTF8),
         },
     }

@@ -126,7 +126,7 @@ impl State {
         }
     }
 
-    /// What bounds the input of every peer.
+    /// What bounds the input of every peer; whether compressed messages may come is each peer's own.
     pub fn limits(&self) -> Limits {
         let Settings {
             http, websocket, ..
@@ -194,8 +194,9 @@ impl State {
     /// Sends a client a message that is encoded in its variant already.
     pub fn send_encoded(&mut self, client: ClientKey, message: &[u8]) {
         let client = self.hub.directory().client(client);
-        let frame = crate::hub::frame_of(message, client.variant.encoding);
-        self.peers.answer(client.link, &frame);
+        let (link, variant) = (client.link, client.variant);
+        let frame = self.hub.framer().frame(message, variant);
+        self.peers.answer(link, &frame);
     }
 
     /// Sets when a connection will be looked at again.

@@ -24,7 +24,7 @@ pub const ALL: &str = "all";
 /// A request asks to become a WebSocket.
 pub fn handle_upgrade(state: &mut State, now: Now, link: Link, head: &Head) {
     let refusal = match admit(state, now, link, head) {
-        Ok(purpose) => match shake_hands(head) {
+        Ok(purpose) => match shake_hands(head, state.settings.websocket.enable_compression) {
             Ok(accepted) => return become_websocket(state, now, link, head, purpose, accepted),
             Err(error) => refusal(error),
         },
@@ -84,13 +84,16 @@ fn check_rate(state: &mut State, now: Now, link: Link) -> Result<(), Problem> {
     }
 }
 
-fn shake_hands(head: &Head) -> Result<websocket::Accepted, HandshakeError> {
+fn shake_hands(
+    head: &Head,
+    allow_compression: bool,
+) -> Result<websocket::Accepted, HandshakeError> {
     let request = websocket::Request {
         method: head.method_text(),
         version_minor: head.version_minor(),
         headers: head.fields().map(|(name, value)| (name, value.as_bytes())),
     };
-    websocket::accept(&request, &SUBPROTOCOLS, false)
+    websocket::accept(&request, &SUBPROTOCOLS, allow_compression)
 }
 
 /// What a WebSocket is for, by its path.
@@ -138,22 +141,47 @@ fn become_websocket(
     accepted: websocket::Accepted,
 ) {
     let encoding = Encoding::from_subprotocol(accepted.subprotocol);
+    let compression = accepted.compression;
     state.peers.push(link, accepted.response);
     state.traffic.connections += 1;
     if let Some(peer) = state.peers.peer_mut(link) {
         peer.connection.phase = Phase::WebSocket(Reader::default());
+        peer.compression = compression;
     }
     closing::watch_heartbeat(state, now, link);
     if let Purpose::Client(dialect) = purpose {
-        let wants_batches = head.query("batch").is_some_and(|value| value != "0");
-        if let Some(peer) = state
-            .peers
-            .peer_mut(link)
-            .filter(|_| wants_batches && dialect == Dialect::Payload)
-        {
-            peer.connection.outbox.enable_batches(encoding);
+        let window = compression.window();
+        become_client(
+            state,
+            now,
+            link,
+            Variant {
+                dialect,
+                encoding,
+                window,
+            },
+        );
+        if head.query("batch").is_some_and(|value| value != "0") {
+            enable_batches(state, link);
         }
-        become_client(state, now, link, Variant { dialect, encoding });
+    }
+}
+
+/// From now on the messages of a turn come as one to this client of the payload dialect (contract section 4).
+pub fn enable_batches(state: &mut State, link: Link) {
+    let Some(client) = state.client_of(link) else {
+        return;
+    };
+    let Variant {
+        dialect, encoding, ..
+    } = state.variant(client);
+    if let Some(peer) = state
+        .peers
+        .peer_mut(link)
+        .filter(|_| dialect == Dialect::Payload)
+    {
+        peer.connection.outbox.enable_batches(encoding);
+        state.hub.handle_batches(client);
     }
 }
 

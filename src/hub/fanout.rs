@@ -2,7 +2,7 @@
 
 use super::directory::{ClientKey, Directory, RoomKey};
 use super::log::LogEntry;
-use super::publication::{Lane, Outlet, Publication};
+use super::publication::{Framer, Lane, Outlet, Publication};
 use crate::base::average::Average;
 use crate::base::id::{MessageId, MessageIds};
 use crate::base::time::{Now, Time};
@@ -37,6 +37,7 @@ pub struct Fanout {
     log_limit: usize,
     /// The language of log lines.
     locale: Locale,
+    framer: Framer,
 }
 
 /// The most arrivals of one turn that the average latency is taken from.
@@ -44,13 +45,19 @@ const MAX_SAMPLES: usize = 4096;
 
 impl Fanout {
     /// Nothing published yet. `prefix` begins every message id of this process.
-    pub fn new(prefix: String, log_limit: usize, locale: Locale) -> Self {
+    pub fn new(
+        prefix: String,
+        log_limit: usize,
+        locale: Locale,
+        compression_threshold: usize,
+    ) -> Self {
         Self {
             ids: MessageIds::new(prefix),
             counts: BroadcastCounts::default(),
             turn: Vec::new(),
             log_limit,
             locale,
+            framer: Framer::new(compression_threshold),
         }
     }
 
@@ -63,6 +70,11 @@ impl Fanout {
     pub fn tell(&self, directory: &Directory, room: RoomKey) {
         let room = &directory.room(room).name;
         ::log::debug!("{}", self.locale.say(Phrase::Broadcast(room)));
+    }
+
+    /// Puts messages into frames.
+    pub fn framer(&mut self) -> &mut Framer {
+        &mut self.framer
     }
 
     /// A fresh message id.
@@ -160,7 +172,11 @@ impl Fanout {
         out: &mut dyn Outlet,
     ) -> bool {
         let client = directory.client(client);
-        let delivered = out.deliver(client.link, publication.frame(client.variant), lane);
+        let delivered = out.deliver(
+            client.link,
+            publication.frame(client.variant, &mut self.framer),
+            lane,
+        );
         match (delivered, lane) {
             (true, _) => self.counts.delivered += 1,
             (false, Lane::Log) => self.counts.failed += 1,

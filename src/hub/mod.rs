@@ -24,7 +24,7 @@ pub use directory::{Client, ClientKey, Directory, Full, Room, RoomKey};
 pub use fanout::{BroadcastCounts, RoomMessage};
 pub use log::Missed;
 pub use position::Position;
-pub use publication::{Lane, Link, Outlet, frame_of};
+pub use publication::{Framer, Lane, Link, Outlet};
 pub use timer::Timer;
 
 use crate::base::time::{Now, Span, Time};
@@ -43,6 +43,8 @@ pub struct HubSettings {
     pub locale: Locale,
     /// How tasks are broadcast.
     pub broadcaster: BroadcasterSettings,
+    /// Messages of fewer bytes are not compressed.
+    pub compression_threshold: usize,
     /// How many log entries each room keeps.
     pub message_queue_size: usize,
     /// How many rooms there may be (0: no limit).
@@ -100,6 +102,7 @@ impl Hub {
                 seed.message_prefix,
                 settings.message_queue_size,
                 settings.locale,
+                settings.compression_threshold,
             ),
             timers: Timers::default(),
             settings,
@@ -350,6 +353,17 @@ impl Hub {
         missed
     }
 
+    /// Puts encoded messages into frames.
+    pub fn framer(&mut self) -> &mut Framer {
+        self.fanout.framer()
+    }
+
+    /// From now on a client is sent several messages as one, which is put together for it alone: its messages are shared
+    /// in their plain form.
+    pub fn handle_batches(&mut self, client: ClientKey) {
+        self.directory.client_mut(client).variant.window = None;
+    }
+
     /// A client's connection does or does not hold unsent bytes. When it has drained, it gets the newest states.
     pub fn handle_backlog(
         &mut self,
@@ -512,11 +526,8 @@ impl Hub {
         let Some(log) = &room.log else { return };
         for entry in log.after(offset).entries {
             let message = entry.envelope(&room.name).encode(reader.variant);
-            out.deliver(
-                reader.link,
-                &frame_of(&message, reader.variant.encoding),
-                Lane::Log,
-            );
+            let frame = self.fanout.framer().frame(&message, reader.variant);
+            out.deliver(reader.link, &frame, Lane::Log);
         }
     }
 

@@ -2,7 +2,9 @@
 
 use crate::base::id::MessageId;
 use crate::wire::message::{Encoding, Envelope, Place, Variant};
-use crate::wire::websocket::{EncodedFrame, MessageKind, encode};
+use crate::wire::websocket::{
+    Deflater, EncodedFrame, MessageKind, Window, encode, encode_compressed,
+};
 use std::borrow::Cow;
 use std::cell::OnceCell;
 
@@ -60,10 +62,15 @@ impl<'a> Publication<'a> {
         }
     }
 
-    /// The message as a frame in `variant`, encoded when first asked for.
-    pub fn frame(&self, variant: Variant) -> &EncodedFrame {
-        self.frames[variant.index()]
-            .get_or_init(|| frame_of(&self.envelope().encode(variant), variant.encoding))
+    /// The message as a frame in `variant`, encoded and compressed when first asked for.
+    pub fn frame(&self, variant: Variant, framer: &mut Framer) -> &EncodedFrame {
+        let plain = self.frames[variant.plain().index()]
+            .get_or_init(|| framer.plain(&self.envelope().encode(variant), variant.encoding));
+        match variant.window {
+            None => plain,
+            Some(window) => self.frames[variant.index()]
+                .get_or_init(|| framer.compressed(plain, variant.encoding, window)),
+        }
     }
 
     fn envelope(&self) -> Envelope<'_> {
@@ -78,10 +85,56 @@ impl<'a> Publication<'a> {
     }
 }
 
-/// Puts an encoded message into the frame that its encoding calls for.
-pub fn frame_of(message: &[u8], encoding: Encoding) -> EncodedFrame {
+/// Puts encoded messages into frames, and compresses those that gain by it. There is one for all connections.
+#[derive(Debug)]
+pub struct Framer {
+    deflater: Deflater,
+    threshold: usize,
+}
+
+impl Framer {
+    /// Messages of fewer than `threshold` bytes stay as they are.
+    pub fn new(threshold: usize) -> Self {
+        Self {
+            deflater: Deflater::default(),
+            threshold,
+        }
+    }
+
+    /// A frame in `variant` around a message that is encoded so already.
+    pub fn frame(&mut self, message: &[u8], variant: Variant) -> EncodedFrame {
+        let plain = self.plain(message, variant.encoding);
+        match variant.window {
+            None => plain,
+            Some(window) => self.compressed(&plain, variant.encoding, window),
+        }
+    }
+
+    fn plain(&self, message: &[u8], encoding: Encoding) -> EncodedFrame {
+        encode(kind_of(encoding), message)
+    }
+
+    fn compressed(
+        &mut self,
+        plain: &EncodedFrame,
+        encoding: Encoding,
+        window: Window,
+    ) -> EncodedFrame {
+        let payload = plain.payload();
+        if payload.len() < self.threshold {
+            return plain.clone();
+        }
+        let compressed = self.deflater.compress(window, &payload);
+        match compressed.len() < payload.len() {
+            true => encode_compressed(kind_of(encoding), compressed),
+            false => plain.clone(),
+        }
+    }
+}
+
+fn kind_of(encoding: Encoding) -> MessageKind {
     match encoding {
-        Encoding::Json => encode(MessageKind::Text, message),
-        Encoding::MessagePack => encode(MessageKind::Binary, message),
+        Encoding::Json => MessageKind::Text,
+        Encoding::MessagePack => MessageKind::Binary,
     }
 }

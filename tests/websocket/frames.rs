@@ -139,5 +139,6 @@ fn a_silent_client_is_pinged_and_then_given_up() {
     raw.send(&frame(FIN | PONG, b""));
     // The answer bought a further ping; silence then ends it.
     assert_eq!(raw.read_frame(), Some((FIN | PING, vec![])));
+    assert_eq!(raw.message()["type"], "disconnected");
     assert_eq!(raw.close_code(), Some(4408));
 }

@@ -283,6 +283,7 @@ mod tests {
         let variant = Variant {
             dialect: Dialect::Data,
             encoding: Encoding::Json,
+            window: None,
         };
         let text = String::from_utf8(sample().encode(variant)).unwrap();
         assert_eq!(text, r#"{"type":"task_progress","data":{"taskId":"t"}}"#);
@@ -293,6 +294,7 @@ mod tests {
         let variant = Variant {
             dialect: Dialect::Data,
             encoding: Encoding::Json,
+            window: None,
         };
         let error = ErrorMessage {
             code: ErrorCode::UnknownType,
@@ -311,6 +313,7 @@ mod tests {
         let packed = Variant {
             dialect: Dialect::Payload,
             encoding: Encoding::MessagePack,
+            window: None,
         };
         let from_pack: serde_json::Value = rmp_serde::from_slice(&sample().encode(packed)).unwrap();
         let from_json: serde_json::Value =
@@ -323,6 +326,7 @@ mod tests {
         let packed = Variant {
             dialect: Dialect::Payload,
             encoding: Encoding::MessagePack,
+            window: None,
         };
         for payload in [r#"{"half":"\ud800"}"#, r#"{"huge":1e999}"#] {
             let bytes = Envelope {
@@ -342,6 +346,7 @@ mod tests {
             let variant = Variant {
                 dialect: Dialect::Payload,
                 encoding,
+                window: None,
             };
             let first = sample().encode(variant);
             let second = Envelope {

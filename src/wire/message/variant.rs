@@ -1,5 +1,7 @@
 //! The forms in which one and the same message may be sent.
 
+use crate::wire::websocket::Window;
+
 /// The envelope a connection speaks (contract section 2), chosen by the path it connected to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Dialect {
@@ -30,18 +32,20 @@ impl Encoding {
     }
 }
 
-/// A dialect in an encoding: a message is encoded at most once for each.
+/// A dialect in an encoding, compressed or not: a message is encoded at most once for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Variant {
     /// The envelope.
     pub dialect: Dialect,
     /// Its encoding.
     pub encoding: Encoding,
+    /// The window it is compressed with, if it is (RFC 7692).
+    pub window: Option<Window>,
 }
 
 impl Variant {
     /// How many variants there are.
-    pub const COUNT: usize = 4;
+    pub const COUNT: usize = 12;
 
     /// A number below [`Variant::COUNT`], for tables.
     pub fn index(self) -> usize {
@@ -53,6 +57,19 @@ impl Variant {
             Encoding::Json => 0,
             Encoding::MessagePack => 1,
         };
-        dialect + encoding
+        let window = match self.window {
+            None => 0,
+            Some(Window::Bits9) => 4,
+            Some(Window::Bits15) => 8,
+        };
+        dialect + encoding + window
+    }
+
+    /// The same without compression.
+    pub fn plain(self) -> Self {
+        Self {
+            window: None,
+            ..self
+        }
     }
 }
