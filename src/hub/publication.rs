@@ -85,7 +85,7 @@ impl<'a> Publication<'a> {
     }
 }
 
-/// Puts encoded messages into frames, and compresses those that gain by it. There is one for all connections.
+/// Puts encoded messages into frames, and compresses those that are long enough. There is one for all connections.
 #[derive(Debug)]
 pub struct Framer {
     deflater: Deflater,
@@ -124,11 +124,7 @@ impl Framer {
         if payload.len() < self.threshold {
             return plain.clone();
         }
-        let compressed = self.deflater.compress(window, &payload);
-        match compressed.len() < payload.len() {
-            true => encode_compressed(kind_of(encoding), compressed),
-            false => plain.clone(),
-        }
+        encode_compressed(kind_of(encoding), self.deflater.compress(window, &payload))
     }
 }
 
