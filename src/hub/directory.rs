@@ -98,6 +98,9 @@ impl Room {
     }
 }
 
+/// What an idle client costs here, and what a room of its own adds.
+const _: () = assert!(size_of::<Client>() <= 56 && size_of::<Room>() <= 64);
+
 /// Names a client while it is attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ClientKey(u32);
