@@ -6,7 +6,7 @@ use super::handle::Call;
 use super::listener::Listener;
 use super::logging::LogOutput;
 use super::socket::Socket;
-use crate::base::time::Now;
+use crate::base::time::{Now, Span, Time};
 use crate::engine::{Engine, Input, Link, Output, Services};
 use mio::{Events, Poll, Token};
 use signal_hook_mio::v1_0::Signals;
@@ -27,6 +27,8 @@ const MAX_ACCEPTS: usize = 256;
 const MAX_OUTPUTS: usize = 1024;
 /// How long accepting rests when the process has no descriptor left.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
+/// How long a warning about that is not repeated.
+const WARNING_REST: Span = Span::from_secs(60);
 
 /// The token that wakes the loop for calls.
 pub const WAKER: Token = Token(0);
@@ -49,6 +51,7 @@ pub struct EventLoop {
     ready: VecDeque<Ready>,
     accepting: Vec<usize>,
     exhausted: bool,
+    warned_at: Option<Time>,
     busy: bool,
 }
 
@@ -76,6 +79,7 @@ impl EventLoop {
             ready: VecDeque::new(),
             accepting: Vec::new(),
             exhausted: false,
+            warned_at: None,
             busy: false,
         }
     }
@@ -212,7 +216,7 @@ impl EventLoop {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 Err(error) if is_exhaustion(&error) => {
-                    self.handle_exhaustion(&error);
+                    self.handle_exhaustion(&error, now);
                     return true;
                 }
                 // The peer gave up before it was accepted.
@@ -222,8 +226,13 @@ impl EventLoop {
         true
     }
 
-    fn handle_exhaustion(&mut self, error: &io::Error) {
-        if !std::mem::replace(&mut self.exhausted, true) {
+    fn handle_exhaustion(&mut self, error: &io::Error, now: Now) {
+        self.exhausted = true;
+        let is_news = self
+            .warned_at
+            .is_none_or(|at| now.at.saturating_since(at) >= WARNING_REST);
+        if is_news {
+            self.warned_at = Some(now.at);
             log::warn!(
                 "cannot accept connections: {error}; raise the limit of open files (ulimit -n)"
             );
