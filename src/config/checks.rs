@@ -110,13 +110,14 @@ fn warn_of_early_timeout(config: &Config, layers: &mut Layers) {
         config.websocket.heartbeat_interval,
         config.websocket.connection_timeout,
     );
-    if heartbeat != 0 && timeout != 0 && timeout <= heartbeat {
+    if heartbeat != 0 && timeout != 0 && timeout < heartbeat {
         let place = layers.place_of_any(&[
             "websocket.connection_timeout",
             "websocket.heartbeat_interval",
         ]);
         let what = format!(
-            "quiet clients are closed after {timeout} ms, before the ping that is due after {heartbeat} ms can show them alive"
+            "a client that is gone is closed after {} ms, not {timeout}: what shows it is the ping that is due after {heartbeat} ms",
+            heartbeat + timeout
         );
         layers.warn(place, what);
     }

@@ -16,6 +16,8 @@ pub struct Outbox {
 #[derive(Debug)]
 struct Held {
     encoding: Encoding,
+    /// The most messages in one batch (0: no limit).
+    max_messages: usize,
     messages: Vec<EncodedFrame>,
     bytes: usize,
 }
@@ -25,11 +27,12 @@ struct Held {
 pub struct Refused;
 
 impl Outbox {
-    /// From now on several messages become one `batch` (contract section 4).
-    pub fn enable_batches(&mut self, encoding: Encoding) {
+    /// From now on several messages, at most `max_messages` (0: no limit), become one `batch` (contract section 4).
+    pub fn enable_batches(&mut self, encoding: Encoding, max_messages: usize) {
         self.batch.get_or_insert_with(|| {
             Box::new(Held {
                 encoding,
+                max_messages,
                 messages: Vec::new(),
                 bytes: 0,
             })
@@ -59,17 +62,16 @@ impl Outbox {
 
     /// Queues bytes behind all messages.
     pub fn push(&mut self, pool: &mut ChunkPool, bytes: Bytes) {
-        self.seal(pool, usize::MAX);
+        self.seal(pool);
         self.queue.push(pool, bytes);
     }
 
-    /// Ends the batch: its messages become frames of at most `batch_size` messages (0: no limit).
-    pub fn seal(&mut self, pool: &mut ChunkPool, batch_size: usize) {
+    /// Ends the batch: its messages become frames.
+    pub fn seal(&mut self, pool: &mut ChunkPool) {
         let Some(held) = &mut self.batch else { return };
-        let size = if batch_size == 0 {
-            usize::MAX
-        } else {
-            batch_size
+        let size = match held.max_messages {
+            0 => usize::MAX,
+            max => max,
         };
         for messages in held.messages.chunks(size) {
             self.queue.push(pool, in_one_frame(held.encoding, messages));
@@ -151,15 +153,30 @@ mod tests {
     fn batches_hold_as_many_as_allowed_and_singles_stay_bare() {
         let mut pool = ChunkPool::default();
         let mut outbox = Outbox::default();
-        outbox.enable_batches(Encoding::Json);
+        outbox.enable_batches(Encoding::Json, 2);
         for text in ["1", "2", "3"] {
             outbox.push_message(&mut pool, &message(text), 0).unwrap();
         }
-        outbox.seal(&mut pool, 2);
-        assert_eq!(
-            sent(&outbox, &pool),
-            [r#"{"type":"batch","payload":{"messages":[1,2]}}"#, "3"]
-        );
+        outbox.seal(&mut pool);
+        let batches = [r#"{"type":"batch","payload":{"messages":[1,2]}}"#, "3"];
+        assert_eq!(sent(&outbox, &pool), batches);
+    }
+
+    #[test]
+    fn bytes_that_follow_a_batch_do_not_make_it_larger() {
+        let mut pool = ChunkPool::default();
+        let mut outbox = Outbox::default();
+        outbox.enable_batches(Encoding::Json, 2);
+        for text in ["1", "2", "3"] {
+            outbox.push_message(&mut pool, &message(text), 0).unwrap();
+        }
+        outbox.push(&mut pool, Bytes::from_static(b"--last words"));
+        let batches = [
+            r#"{"type":"batch","payload":{"messages":[1,2]}}"#,
+            "3",
+            "last words",
+        ];
+        assert_eq!(sent(&outbox, &pool), batches);
     }
 
     #[test]

@@ -102,7 +102,12 @@ pub fn handle_timer(state: &mut State, now: Now, link: Link) {
     };
     peer.timer = None;
     if !peer.connection.is_open() {
-        return remove(state, link);
+        // Whoever reads a long answer slowly still reads it.
+        let is_reading = std::mem::take(&mut peer.alive) && !peer.connection.outbox.is_empty();
+        return match is_reading && matches!(peer.connection.phase, Phase::Http(_)) {
+            true => state.look_at(link, now.at + LINGER),
+            false => remove(state, link),
+        };
     }
     match &peer.connection.phase {
         Phase::WebSocket(_) => check_heartbeat(state, now, link),

@@ -8,6 +8,7 @@ use crate::hub::{ClientKey, ControlRefused, Full, Position, RoomKey, RoomMessage
 use crate::wire::locale::Phrase;
 use crate::wire::message::envelope::push_string;
 use crate::wire::message::event::check_name;
+use crate::wire::message::incoming::shortened;
 use crate::wire::message::{Control, Dialect, Envelope, ErrorCode, Incoming, Malformed};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -476,7 +477,16 @@ fn refuse(
 ) {
     let text;
     let (code, phrase) = match refusal {
-        Refusal::UnknownType => (ErrorCode::UnknownType, Phrase::UnknownType(&message.kind)),
+        Refusal::UnknownType => {
+            let kind = shortened(&message.kind);
+            return state.send_error(
+                now,
+                client,
+                ErrorCode::UnknownType,
+                Phrase::UnknownType(&kind),
+                message.id,
+            );
+        }
         Refusal::Malformed(Malformed::Json(reason)) => {
             (ErrorCode::InvalidJson, Phrase::InvalidJson(reason))
         }

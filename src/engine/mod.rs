@@ -144,7 +144,7 @@ impl Engine {
         if let Some(output) = self.state.outputs.pop_front() {
             return Some(output);
         }
-        while let Some(link) = self.state.peers.poll_dirty(self.state.settings.batch_size) {
+        while let Some(link) = self.state.peers.poll_dirty() {
             let Some(peer) = self.state.peers.peer(link) else {
                 continue;
             };

@@ -279,13 +279,13 @@ impl Peers {
     }
 
     /// The next connection that was marked. A batch for it ends here.
-    pub fn poll_dirty(&mut self, batch_size: usize) -> Option<Link> {
+    pub fn poll_dirty(&mut self) -> Option<Link> {
         while let Some(link) = self.urgent.pop_front().or_else(|| self.dirty.pop_front()) {
             let pool = &mut self.pool;
             // Whoever was hastened stands in the other queue as well.
             if let Some(peer) = living(&mut self.slots, link).filter(|peer| peer.dirty) {
                 (peer.dirty, peer.urgent) = (false, false);
-                peer.connection.outbox.seal(pool, batch_size);
+                peer.connection.outbox.seal(pool);
                 return Some(link);
             }
         }

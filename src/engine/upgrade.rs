@@ -175,12 +175,13 @@ pub fn enable_batches(state: &mut State, link: Link) {
     let Variant {
         dialect, encoding, ..
     } = state.variant(client);
+    let batch_size = state.settings.batch_size;
     if let Some(peer) = state
         .peers
         .peer_mut(link)
         .filter(|_| dialect == Dialect::Payload)
     {
-        peer.connection.outbox.enable_batches(encoding);
+        peer.connection.outbox.enable_batches(encoding, batch_size);
         state.hub.handle_batches(client);
     }
 }

@@ -17,13 +17,21 @@ pub struct TaskKey {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooManyTasks;
 
+/// One end of a task: it counts unless the task has begun anew, or ended again, since.
+#[derive(Debug, Clone, Copy)]
+struct Ending {
+    key: TaskKey,
+    number: u32,
+}
+
 /// The known tasks.
 #[derive(Debug)]
 pub struct TaskCache {
     tasks: Slab<(u32, Task)>,
     names: HashTable<u32>,
     hasher: ahash::RandomState,
-    ended: VecDeque<TaskKey>,
+    ended: VecDeque<Ending>,
+    next_ending: u32,
     next_generation: u32,
     max_tasks: usize,
 }
@@ -36,6 +44,7 @@ impl TaskCache {
             names: HashTable::new(),
             hasher: ahash::RandomState::with_seeds(seed[0], seed[1], !seed[1], !seed[0]),
             ended: VecDeque::new(),
+            next_ending: 0,
             next_generation: 0,
             max_tasks,
         }
@@ -57,10 +66,7 @@ impl TaskCache {
         if self.max_tasks == 0 || over == 0 {
             return true;
         }
-        let ended = self
-            .ended
-            .iter()
-            .filter(|key| self.task(**key).is_some_and(has_ended));
+        let ended = self.ended.iter().filter(|ending| self.counts(**ending));
         ended.take(over).count() == over
     }
 
@@ -95,12 +101,17 @@ impl TaskCache {
         if self.max_tasks == 0 || self.tasks.len() < self.max_tasks {
             return Ok(None);
         }
-        while let Some(key) = self.ended.pop_front() {
-            if self.task(key).is_some_and(has_ended) {
-                return Ok(Some(key));
+        while let Some(ending) = self.ended.pop_front() {
+            if self.counts(ending) {
+                return Ok(Some(ending.key));
             }
         }
         Err(TooManyTasks)
+    }
+
+    fn counts(&self, ending: Ending) -> bool {
+        let is_last = |task: &Task| task.ending == ending.number && task.view.status.is_terminal();
+        self.task(ending.key).is_some_and(is_last)
     }
 
     /// The task of that key.
@@ -121,16 +132,19 @@ impl TaskCache {
 
     /// Takes note that a task has ended, so that it may make room.
     pub fn handle_ended(&mut self, key: TaskKey) {
-        if self.max_tasks > 0 {
-            self.ended.push_back(key);
-            if self.ended.len() > self.max_tasks.saturating_mul(2) {
-                let tasks = &self.tasks;
-                self.ended.retain(|key| {
-                    tasks
-                        .get(key.index as usize)
-                        .is_some_and(|(generation, _)| *generation == key.generation)
-                });
-            }
+        if self.max_tasks == 0 {
+            return;
+        }
+        self.next_ending = self.next_ending.wrapping_add(1);
+        let number = self.next_ending;
+        if let Some(task) = self.task_mut(key) {
+            task.ending = number;
+        }
+        self.ended.push_back(Ending { key, number });
+        if self.ended.len() > self.max_tasks.saturating_mul(2) {
+            let mut ended = std::mem::take(&mut self.ended);
+            ended.retain(|ending| self.counts(*ending));
+            self.ended = ended;
         }
     }
 
@@ -155,6 +169,32 @@ impl TaskCache {
     }
 }
 
-fn has_ended(task: &Task) -> bool {
-    task.view.status.is_terminal()
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::message::Status;
+
+    fn end(cache: &mut TaskCache, key: TaskKey) {
+        cache.task_mut(key).unwrap().view.status = Status::Completed;
+        cache.handle_ended(key);
+    }
+
+    #[test]
+    fn a_task_that_ends_again_makes_room_once_and_last() {
+        let mut cache = TaskCache::new(2, [1, 2]);
+        let (first, second) = (
+            cache.create("a", Now::default()),
+            cache.create("b", Now::default()),
+        );
+        (0..100).for_each(|_| end(&mut cache, first));
+        assert!(
+            cache.ended.len() <= 4,
+            "{} ends are kept",
+            cache.ended.len()
+        );
+        assert!(cache.has_room_for(1) && !cache.has_room_for(2));
+        end(&mut cache, second);
+        end(&mut cache, first);
+        assert_eq!(cache.room_for_one(), Ok(Some(second)));
+    }
 }

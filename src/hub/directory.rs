@@ -326,36 +326,30 @@ impl Directory {
         let Some(room) = self.find(name) else {
             return false;
         };
-        let Some(slot) = self
-            .client(client)
-            .rooms
-            .iter()
-            .position(|membership| membership.room == room)
-        else {
+        let Some(member) = self.member(client, room) else {
             return false;
         };
-        self.unlink(client, slot);
+        self.unlink(client, member.slot as usize);
         self.forget_if_idle(room);
         true
     }
 
     /// The client's membership in a room.
     pub fn membership(&self, client: ClientKey, room: RoomKey) -> Option<&Membership> {
-        let (client_rooms, members) = (&self.client(client).rooms, &self.room(room).members);
-        if members.len() < client_rooms.len() {
-            let member = members.iter().find(|member| member.client == client)?;
-            return Some(&client_rooms[member.slot as usize]);
-        }
-        client_rooms
-            .iter()
-            .find(|membership| membership.room == room)
+        let member = self.member(client, room)?;
+        Some(&self.client(client).rooms[member.slot as usize])
     }
 
-    /// The client as a member of a room.
+    /// The client as a member of a room, looked for in the shorter of the two lists.
     pub fn member(&self, client: ClientKey, room: RoomKey) -> Option<Member> {
-        let slot = self
-            .client(client)
-            .rooms
+        let (client_rooms, members) = (&self.client(client).rooms, &self.room(room).members);
+        if members.len() < client_rooms.len() {
+            return members
+                .iter()
+                .find(|member| member.client == client)
+                .copied();
+        }
+        let slot = client_rooms
             .iter()
             .position(|membership| membership.room == room)?;
         Some(Member {

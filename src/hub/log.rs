@@ -103,10 +103,12 @@ impl RoomLog {
     /// The entries after `offset`.
     pub fn after(&self, offset: u64) -> Missed<'_> {
         let first = self.last_offset + 1 - self.entries.len() as u64;
-        let skipped = (offset + 1).saturating_sub(first) as usize;
+        // Clients name offsets, and may name the greatest that there is.
+        let next = offset.saturating_add(1);
+        let skipped = next.saturating_sub(first) as usize;
         Missed {
             entries: self.entries.iter().skip(skipped).collect(),
-            complete: offset + 1 >= first && offset <= self.last_offset,
+            complete: next >= first && offset <= self.last_offset,
         }
     }
 }
@@ -149,6 +151,7 @@ mod tests {
         assert_eq!(offsets(&log, 1), (vec![3, 4, 5], false), "entry 2 is gone");
         assert_eq!(offsets(&log, 5), (vec![], true));
         assert_eq!(offsets(&log, 6), (vec![], false), "never existed");
+        assert_eq!(offsets(&log, u64::MAX), (vec![], false), "nor did the last");
         assert_eq!(offsets(&log_of(0, 3), 0), (vec![], true));
     }
 

@@ -217,6 +217,8 @@ pub struct Task {
     pub stall_armed: bool,
     /// Whether a timer will forget the task when it has ended long enough ago.
     pub forget_armed: bool,
+    /// Which of all tasks' ends its last one was.
+    pub ending: u32,
     /// When the oldest change that has not gone out was accepted.
     pub pending_since: Option<Time>,
     version: u32,
@@ -264,6 +266,7 @@ impl Task {
             flush: Flush::Idle,
             stall_armed: false,
             forget_armed: false,
+            ending: 0,
             pending_since: None,
             version: 1,
             versions: [0; TaskField::COUNT],

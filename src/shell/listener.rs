@@ -16,6 +16,9 @@ use super::socket::Socket;
 
 /// Connections that the kernel keeps waiting for us.
 const BACKLOG: i32 = 4096;
+/// Bytes that the kernel takes for a peer beyond those on their way.
+#[cfg(target_os = "linux")]
+const MAX_UNSENT_IN_KERNEL: u32 = 128 * 1024;
 /// Ports that the system may propose for the first address until one is free for all.
 const PORT_ATTEMPTS: usize = 16;
 
@@ -264,6 +267,9 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     // Accepted sockets inherit it, which saves a system call for each.
     socket.set_tcp_nodelay(true)?;
+    // A slow reader is to be known before megabytes of old states stand in the kernel.
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_notsent_lowat(MAX_UNSENT_IN_KERNEL)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;

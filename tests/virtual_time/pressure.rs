@@ -1,6 +1,7 @@
 //! What load does: slow turns and slow readers stretch the interval; a slow reader costs one mark a task, not a queue.
 
 use super::world::{PeerId, World};
+use joblight::engine::Services;
 use serde_json::{Value, json};
 
 fn slowdown(world: &mut World) -> f64 {
@@ -149,4 +150,24 @@ fn work_done_while_answers_are_read_is_not_left_lying() {
     assert!(world.unsent_bytes(producer) > 0, "it waits for its reader");
     let messages = world.messages(viewer);
     assert_eq!(messages.len(), 1, "the event was served, so it is seen");
+}
+
+#[test]
+fn an_answer_may_be_read_slowly_but_not_left_unread() {
+    let mut world = World::new(|_| {});
+    for _ in 0..8 {
+        let message = json!({"payload": "x".repeat(100_000)});
+        world.post("/api/rooms/r/broadcast", message);
+    }
+    let reader = world.connect(Services::HTTP, [127, 0, 0, 1]);
+    world.stall(reader, 0);
+    let request = b"GET /api/rooms/r/history HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    world.say(reader, request);
+    for _ in 0..20 {
+        world.run_for(2_000);
+        world.read(reader, Some(10_000));
+    }
+    assert!(!world.is_closed(reader), "it reads on");
+    world.run_for(10_000);
+    assert!(world.is_closed(reader), "it has stopped reading");
 }

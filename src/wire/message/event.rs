@@ -1,6 +1,6 @@
 //! What a producer reports (contract section 7): one event about a task, an item of a task, or a room.
 
-use super::incoming::{Incoming, Malformed, parse};
+use super::incoming::{Incoming, Malformed, parse, shortened};
 use super::patch::{EventId, TaskPatch};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -255,7 +255,8 @@ fn room_event(message: &Incoming<'_>) -> Result<Event, Malformed> {
         let reason = match &*message.kind {
             "room_broadcast" => "missing; expected the room's name, a string".to_owned(),
             kind => format!(
-                "unknown type `{kind}` without a room; expected a task_ or document_ type, or a `room`"
+                "unknown type `{}` without a room; expected a task_ or document_ type, or a `room`",
+                shortened(kind)
             ),
         };
         return Err(Malformed::field(

@@ -152,6 +152,11 @@ pub fn parse_object<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Malforme
     Err(Malformed::field("", "expected a JSON object"))
 }
 
+/// Characters that a reason may spend on what came.
+const MAX_QUOTE: usize = 80;
+/// Characters that a reason may spend on what was expected.
+const MAX_EXPECTATION: usize = 120;
+
 /// Reads again, slowly, to learn which field was at fault.
 fn explain<'a, T: Deserialize<'a>>(text: &'a str, error: &serde_json::Error) -> Malformed {
     if !error.is_data() {
@@ -171,13 +176,17 @@ fn explain<'a, T: Deserialize<'a>>(text: &'a str, error: &serde_json::Error) -> 
     }
 }
 
-/// serde's reason without the line and column, which mean nothing inside a message.
+/// serde's reason without the line and column, which mean nothing inside a message. It quotes what it did not like,
+/// however long that is; what was expected stands at the end.
 fn without_place(reason: &str) -> String {
-    reason
-        .split(" at line ")
-        .next()
-        .unwrap_or(reason)
-        .to_owned()
+    let reason = reason.split(" at line ").next().unwrap_or(reason);
+    let from_end = reason.char_indices().nth_back(MAX_EXPECTATION);
+    match (reason.char_indices().nth(MAX_QUOTE), from_end) {
+        (Some((head, _)), Some((tail, _))) if head < tail => {
+            format!("{}…{}", &reason[..head], &reason[tail..])
+        }
+        _ => reason.to_owned(),
+    }
 }
 
 fn string_of<'a>(raw: &'a RawValue, field: &str) -> Result<Cow<'a, str>, Malformed> {
@@ -208,7 +217,8 @@ fn check_id(id: &str) -> Result<&str, Malformed> {
     ))
 }
 
-fn shortened(text: &str) -> Cow<'_, str> {
+/// The beginning of a text that a peer chose.
+pub fn shortened(text: &str) -> Cow<'_, str> {
     match text.char_indices().nth(40) {
         None => Cow::Borrowed(text),
         Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
@@ -237,6 +247,21 @@ mod tests {
             assert_eq!(message.id, Some("\"x\""));
             assert_eq!(message.fields::<Subscribe>().unwrap().task_ids, ["a"]);
         }
+    }
+
+    #[test]
+    fn errors_do_not_send_back_all_that_came() {
+        #[derive(Debug, Deserialize)]
+        struct Progress {
+            #[serde(rename = "progress")]
+            _progress: f64,
+        }
+        let long = "x".repeat(100_000);
+        let fault = parse::<Progress>(&format!("{{\"progress\":\"{long}\"}}")).unwrap_err();
+        let fault = fault.to_string();
+        assert!(fault.len() < 300, "{} bytes", fault.len());
+        assert!(fault.starts_with("progress: invalid type: string \"xxx"));
+        assert!(fault.ends_with("expected f64"), "{fault}");
     }
 
     #[test]
