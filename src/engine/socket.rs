@@ -63,7 +63,7 @@ fn handle_message_pack(state: &mut State, now: Now, client: ClientKey, payload: 
             now,
             client,
             ErrorCode::InvalidJson,
-            Phrase::InvalidJson(&reason),
+            Phrase::InvalidMessagePack(&reason),
             None,
         ),
     }

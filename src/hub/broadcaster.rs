@@ -63,8 +63,8 @@ pub enum Outcome {
     Accepted(TaskKey),
     /// It was late, repeated or out of order.
     Dropped(TaskKey),
-    /// There is no room for another task.
-    Refused(TooManyTasks),
+    /// The limit of that key forbids it.
+    Refused(&'static str),
 }
 
 /// Why a control request was refused.
@@ -128,12 +128,11 @@ impl Broadcaster {
         kind: TaskEvent,
         patch: TaskPatch,
     ) -> Outcome {
-        let key = match self.find_or_create(stage, id) {
-            Ok(key) => key,
-            Err(refused) => return Outcome::Refused(refused),
+        let Ok(key) = self.find_or_create(stage, id) else {
+            return Outcome::Refused("broadcaster.max_tasks");
         };
         let Some(task) = self.tasks.task(key) else {
-            return Outcome::Refused(TooManyTasks);
+            return Outcome::Refused("broadcaster.max_tasks");
         };
         match rules::judge(task, kind, &patch) {
             Verdict::Dropped(_) => {
@@ -160,12 +159,12 @@ impl Broadcaster {
         kind: &str,
         payload: String,
     ) -> Outcome {
-        let key = match self.find_or_create(stage, id) {
-            Ok(key) => key,
-            Err(refused) => return Outcome::Refused(refused),
-        };
         let Some(room) = self.room_to_log(stage, id) else {
-            return Outcome::Refused(TooManyTasks);
+            return Outcome::Refused("websocket.max_rooms");
+        };
+        let Ok(key) = self.find_or_create(stage, id) else {
+            stage.directory.forget_if_idle(room);
+            return Outcome::Refused("broadcaster.max_tasks");
         };
         stage.fanout.publish(
             stage.directory,

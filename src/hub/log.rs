@@ -40,10 +40,14 @@ impl LogEntry {
     }
 }
 
+/// Payload bytes that one room's log may hold; its newest entry stays however large it is.
+pub const MAX_LOG_BYTES: usize = 4 * 1024 * 1024;
+
 /// The newest entries of a room and the number of the last one.
 #[derive(Debug, Default)]
 pub struct RoomLog {
     entries: VecDeque<LogEntry>,
+    bytes: usize,
     last_offset: u64,
 }
 
@@ -73,15 +77,22 @@ impl RoomLog {
         self.last_offset
     }
 
-    /// Keeps the entry of the newest offset, and no more than `limit` of the newest ones.
+    /// Keeps the entry of the newest offset, and of the older ones no more than `limit` and [`MAX_LOG_BYTES`] allow.
     pub fn keep(&mut self, limit: usize, entry: LogEntry) {
         debug_assert_eq!(
             entry.offset, self.last_offset,
             "an entry is kept as soon as its offset is taken"
         );
+        self.bytes += entry.payload.len();
         self.entries.push_back(entry);
-        while self.entries.len() > limit {
-            self.entries.pop_front();
+        while self.entries.len() > limit || (self.bytes > MAX_LOG_BYTES && self.entries.len() > 1) {
+            self.drop_oldest();
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some(oldest) = self.entries.pop_front() {
+            self.bytes -= oldest.payload.len();
         }
     }
 
@@ -92,7 +103,7 @@ impl RoomLog {
             .front()
             .is_some_and(|entry| entry.at <= horizon)
         {
-            self.entries.pop_front();
+            self.drop_oldest();
         }
         if self.entries.is_empty() {
             self.entries.shrink_to_fit();
@@ -153,6 +164,24 @@ mod tests {
         assert_eq!(offsets(&log, 6), (vec![], false), "never existed");
         assert_eq!(offsets(&log, u64::MAX), (vec![], false), "nor did the last");
         assert_eq!(offsets(&log_of(0, 3), 0), (vec![], true));
+    }
+
+    #[test]
+    fn large_entries_make_room_for_each_other() {
+        let mut ids = MessageIds::new("m".into());
+        let mut log = RoomLog::default();
+        for _ in 0..10 {
+            let entry = LogEntry {
+                offset: log.next_offset(),
+                kind: "room_broadcast".into(),
+                payload: vec![b' '; MAX_LOG_BYTES / 2].into(),
+                timestamp: 0,
+                id: ids.next(),
+                at: Time::ZERO,
+            };
+            log.keep(100, entry);
+        }
+        assert_eq!(offsets(&log, 8), (vec![9, 10], true));
     }
 
     #[test]

@@ -517,7 +517,7 @@ impl Hub {
         match outcome {
             Outcome::Accepted(key) => Ingested::Accepted(Some(key)),
             Outcome::Dropped(key) => Ingested::Dropped(Some(key)),
-            Outcome::Refused(TooManyTasks) => Ingested::Refused("broadcaster.max_tasks"),
+            Outcome::Refused(limit) => Ingested::Refused(limit),
         }
     }
 

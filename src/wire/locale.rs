@@ -39,6 +39,8 @@ impl Locale {
 pub enum Phrase<'a> {
     /// A message that is no JSON; the parser's reason.
     InvalidJson(&'a str),
+    /// A message that is no MessagePack; the parser's reason.
+    InvalidMessagePack(&'a str),
     /// A message of a type that nobody here knows.
     UnknownType(&'a str),
     /// A message whose fields are wrong: what was wrong and what would be right.
@@ -130,6 +132,7 @@ fn english(phrase: Phrase<'_>, out: &mut fmt::Formatter<'_>) -> fmt::Result {
     use Phrase::*;
     match phrase {
         InvalidJson(reason) => write!(out, "invalid JSON: {reason}"),
+        InvalidMessagePack(reason) => write!(out, "invalid MessagePack: {reason}"),
         UnknownType(kind) => write!(out, "unknown message type: {kind}"),
         InvalidMessage(reason) => write!(out, "invalid message: {reason}"),
         NotAllowed(what) => write!(out, "not allowed: {what}"),
@@ -171,6 +174,7 @@ fn chinese(phrase: Phrase<'_>, out: &mut fmt::Formatter<'_>) -> fmt::Result {
     use Phrase::*;
     match phrase {
         InvalidJson(reason) => write!(out, "无效的JSON: {reason}"),
+        InvalidMessagePack(reason) => write!(out, "无效的MessagePack: {reason}"),
         UnknownType(kind) => write!(out, "未知消息类型: {kind}"),
         InvalidMessage(reason) => write!(out, "无效的消息: {reason}"),
         NotAllowed(what) => write!(out, "不允许: {what}"),
