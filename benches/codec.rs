@@ -13,7 +13,10 @@ use std::time::Duration;
 use support::{TEXT, masked};
 
 /// One progress message's payload.
-const PROGRESS: &str = r#"{"taskId":"import-2024-07","status":"running","progress":42.5,"processed":4250,"total":10000,"message":"page 4250","rate":118.2,"etaMs":48646}"#;
+const PROGRESS: &str = concat!(
+    r#"{"taskId":"import-2024-07","status":"running","progress":42.5,"processed":4250,"total":10000,"#,
+    r#""message":"page 4250","rate":118.2,"etaMs":48646}"#
+);
 
 /// JSON as a server sends it, of about `len` bytes: the same keys again and again, with other numbers.
 fn json(len: usize) -> String {

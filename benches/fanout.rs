@@ -20,7 +20,10 @@ const COUNTS: [usize; 4] = [1_000, 10_000, 100_000, 1_000_000];
 const SMALL_COUNTS: [usize; 1] = [1_000];
 const TASK: &str = "import";
 const ROOM: &str = "task:import";
-const NOTE: &str = r#"{"itemId":"page-4250","title":"Quarterly report, page 4250","url":"https://example.com/r/4250","bytes":18234,"took":118}"#;
+const NOTE: &str = concat!(
+    r#"{"itemId":"page-4250","title":"Quarterly report, page 4250","#,
+    r#""url":"https://example.com/r/4250","bytes":18234,"took":118}"#
+);
 
 /// A room that only grows.
 struct Crowd {

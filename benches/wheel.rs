@@ -46,7 +46,7 @@ fn advance(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(count / 30));
         group.bench_function(format!("{count}_armed"), |bencher| {
             bencher.iter(|| {
-                now = now + Span::from_secs(1);
+                now += Span::from_secs(1);
                 while let Some(at) = wheel.next_deadline()
                     && at <= now
                 {

@@ -6,7 +6,7 @@ mod heap;
 #[path = "../benches/support/mod.rs"]
 mod support;
 
-use heap::{Heap, heap};
+use heap::heap;
 use support::Rig;
 
 #[global_allocator]
@@ -15,9 +15,11 @@ static ALLOCATOR: heap::Counting = heap::Counting;
 const TASK: &str = "import";
 const ROOM: &str = "task:import";
 
-/// What a connection may hold: its slots among peers and clients, its membership and its timer, where the tables have
-/// grown to twice what they hold.
-const MAX_IDLE_BYTES: i64 = 1200;
+/// What a connection may hold: its slots among peers and clients, its membership and its timer. Measured: 286 bytes,
+/// with every table as good as full.
+const MAX_IDLE_BYTES: i64 = 320;
+/// How often tables may grow meanwhile: a few of them, each three times over.
+const MAX_GROWTHS: usize = 32;
 
 /// A room of so many readers, to which enough was said that every buffer has its size.
 fn warmed_up(readers: usize) -> Rig {
@@ -52,29 +54,26 @@ fn a_publication_allocates_no_more_for_a_thousand_readers_than_for_ten() {
     let few = publish(&mut warmed_up(10));
     let many = publish(&mut warmed_up(1000));
     assert_eq!(few, many);
+    println!("{few} allocations for each publication");
     assert!(few < 20, "{few} allocations for one publication");
 }
 
 #[test]
 fn an_idle_connection_holds_its_places_in_the_tables_and_nothing_else() {
     let mut rig = warmed_up(1000);
-    rig.engine.state_mut().peers.poll_dirty(0);
-    let Heap { bytes: before, .. } = heap();
-    // A power of two more than any table has room for, so that all of them have grown once or more.
+    let before = heap().bytes;
     let connections = 7_000;
-    let allocations = heap().allocations;
     let mut growths = 0;
     for _ in 0..connections {
         let bytes = heap().bytes;
         rig.viewer(&[TASK]);
-        growths += u64::from(heap().bytes > bytes);
+        growths += usize::from(heap().bytes > bytes);
     }
     let each = (heap().bytes - before) / connections;
     println!("{each} bytes for each idle connection");
     assert!(each <= MAX_IDLE_BYTES, "{each} bytes");
     assert!(
-        growths < 32,
-        "{growths} connections kept memory after they had been greeted"
+        growths < MAX_GROWTHS,
+        "{growths} connections of {connections} hold memory of their own"
     );
-    assert!(heap().allocations > allocations, "connecting was counted");
 }
