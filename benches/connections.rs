@@ -131,17 +131,21 @@ fn connecting(criterion: &mut Criterion) {
         address: server.address,
         clients: Vec::new(),
     };
-    println!("connect, upgrade, subscribe:");
+    let empty_bytes = server.resident_bytes();
+    println!(
+        "an empty server occupies {:.1} MB; connect, upgrade, subscribe:",
+        empty_bytes as f64 / 1e6
+    );
     for count in counts() {
         // The last batch is left to the benchmark.
         let (target, cpu, began) = (count - BATCH, server.cpu(), Instant::now());
         let added = target - crowd.clients.len();
         crowd.grow_to(target);
         println!(
-            "  to {count:>6}: {:.1} us each on the wall, {:.1} us of server CPU each, {:.0} server bytes each (RSS)",
+            "  to {count:>6}: {:.1} us each on the wall, {:.1} us of server CPU each, {:.0} resident server bytes each",
             micros_each(began.elapsed(), added),
             micros_each(server.cpu() - cpu, added),
-            server.resident_bytes() as f64 / target as f64,
+            server.resident_bytes().saturating_sub(empty_bytes) as f64 / target as f64,
         );
         let mut group = criterion.benchmark_group("connections/one_more");
         group.sampling_mode(SamplingMode::Flat);
