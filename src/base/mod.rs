@@ -13,6 +13,8 @@ mod index;
 pub mod random;
 /// A sliding-window limit on how often something may happen.
 pub mod rate_window;
+/// When a table that empties often should give its memory back.
+pub mod shrink;
 /// Monotonic time, spans of it, and what the shell says the time is.
 pub mod time;
 /// The one timer wheel: everything that is to happen later.

@@ -4,6 +4,7 @@ use super::ingest::IngestStream;
 use super::timer::Timer;
 use crate::base::chunk_queue::ChunkPool;
 use crate::base::rate_window::RateWindow;
+use crate::base::shrink::LateShrink;
 use crate::base::time::Time;
 use crate::base::wheel::{TimerId, Wheel};
 use crate::conn::{Connection, Phase};
@@ -108,6 +109,7 @@ pub struct Peers {
     pool: ChunkPool,
     dirty: VecDeque<Link>,
     urgent: VecDeque<Link>,
+    shrink: LateShrink,
     overflowed: Vec<Link>,
     next_generation: u32,
     max_outbox_size: usize,
@@ -123,6 +125,7 @@ impl Peers {
             pool: ChunkPool::default(),
             dirty: VecDeque::new(),
             urgent: VecDeque::new(),
+            shrink: LateShrink::default(),
             overflowed: Vec::new(),
             next_generation: 0,
             max_outbox_size,
@@ -280,6 +283,7 @@ impl Peers {
 
     /// The next connection that was marked. A batch for it ends here.
     pub fn poll_dirty(&mut self) -> Option<Link> {
+        self.shrink.record(self.dirty.len());
         while let Some(link) = self.urgent.pop_front().or_else(|| self.dirty.pop_front()) {
             let pool = &mut self.pool;
             // Whoever was hastened stands in the other queue as well.
@@ -289,7 +293,7 @@ impl Peers {
                 return Some(link);
             }
         }
-        if self.dirty.capacity() > MAX_IDLE_MARKS {
+        if self.shrink.is_due(self.dirty.capacity(), MAX_IDLE_MARKS) {
             self.dirty = VecDeque::new();
         }
         None
