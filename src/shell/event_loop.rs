@@ -24,7 +24,7 @@ const MAX_READ_BYTES: usize = 4 * SCRATCH_BYTES;
 /// Connections that one listener may bring in one turn.
 const MAX_ACCEPTS: usize = 256;
 /// Outputs carried out in one turn, so that a huge room does not keep others waiting.
-const MAX_OUTPUTS: usize = 1024;
+const MAX_OUTPUTS: usize = 256;
 /// How long accepting rests when the process has no descriptor left.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 /// How long a warning about that is not repeated.
