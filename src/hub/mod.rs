@@ -170,24 +170,8 @@ impl Hub {
         if let Some(since) = since.filter(|since| self.can_recover(room, *since)) {
             self.replay(client, room, since.offset, out);
         }
-        let Self {
-            directory,
-            broadcaster,
-            fanout,
-            timers,
-            ..
-        } = self;
-        broadcaster.send_snapshot(
-            &mut Stage {
-                directory,
-                fanout,
-                timers,
-                out,
-                now,
-            },
-            client,
-            room,
-        );
+        let (broadcaster, mut stage) = self.on_stage(now, out);
+        broadcaster.send_snapshot(&mut stage, client, room);
     }
 
     /// Takes what a producer reports.
@@ -263,24 +247,8 @@ impl Hub {
         control: Control,
         out: &mut dyn Outlet,
     ) -> Result<(), ControlRefused> {
-        let Self {
-            directory,
-            broadcaster,
-            fanout,
-            timers,
-            ..
-        } = self;
-        broadcaster.handle_control(
-            &mut Stage {
-                directory,
-                fanout,
-                timers,
-                out,
-                now,
-            },
-            task,
-            control,
-        )
+        let (broadcaster, mut stage) = self.on_stage(now, out);
+        broadcaster.handle_control(&mut stage, task, control)
     }
 
     /// Forgets a task; `false` when there is none of that id.
@@ -288,25 +256,8 @@ impl Hub {
         let Some(key) = self.broadcaster.tasks().find(task) else {
             return false;
         };
-        let Self {
-            directory,
-            broadcaster,
-            fanout,
-            timers,
-            ..
-        } = self;
-        broadcaster
-            .forget(
-                &mut Stage {
-                    directory,
-                    fanout,
-                    timers,
-                    out,
-                    now,
-                },
-                key,
-            )
-            .is_some()
+        let (broadcaster, mut stage) = self.on_stage(now, out);
+        broadcaster.forget(&mut stage, key).is_some()
     }
 
     /// How many clients watch any of these tasks, each counted once.
@@ -377,23 +328,8 @@ impl Hub {
             backlogged,
         );
         if was && !backlogged {
-            let Self {
-                directory,
-                broadcaster,
-                fanout,
-                timers,
-                ..
-            } = self;
-            broadcaster.catch_up(
-                &mut Stage {
-                    directory,
-                    fanout,
-                    timers,
-                    out,
-                    now,
-                },
-                client,
-            );
+            let (broadcaster, mut stage) = self.on_stage(now, out);
+            broadcaster.catch_up(&mut stage, client);
         }
     }
 
@@ -402,41 +338,14 @@ impl Hub {
         if let Timer::ExpireLog { room, life } = timer {
             return self.expire_log(now, room, life, timer);
         }
-        let Self {
-            directory,
-            broadcaster,
-            fanout,
-            timers,
-            ..
-        } = self;
-        broadcaster.handle_timer(
-            &mut Stage {
-                directory,
-                fanout,
-                timers,
-                out,
-                now,
-            },
-            timer,
-        );
+        let (broadcaster, mut stage) = self.on_stage(now, out);
+        broadcaster.handle_timer(&mut stage, timer);
     }
 
     /// The turn's inputs are all in: what was marked goes out.
     pub fn settle(&mut self, now: Now, out: &mut dyn Outlet) {
-        let Self {
-            directory,
-            broadcaster,
-            fanout,
-            timers,
-            ..
-        } = self;
-        broadcaster.settle(&mut Stage {
-            directory,
-            fanout,
-            timers,
-            out,
-            now,
-        });
+        let (broadcaster, mut stage) = self.on_stage(now, out);
+        broadcaster.settle(&mut stage);
     }
 
     /// The turn is over: everything is written that the sockets took.
@@ -452,7 +361,12 @@ impl Hub {
         self.timers.pop()
     }
 
-    fn handle_event(&mut self, now: Now, event: Event, out: &mut dyn Outlet) -> Ingested {
+    /// The broadcaster, and everything else that it works on.
+    fn on_stage<'a>(
+        &'a mut self,
+        now: Now,
+        out: &'a mut dyn Outlet,
+    ) -> (&'a mut Broadcaster, Stage<'a>) {
         let Self {
             directory,
             broadcaster,
@@ -460,44 +374,43 @@ impl Hub {
             timers,
             ..
         } = self;
+        (
+            broadcaster,
+            Stage {
+                directory,
+                fanout,
+                timers,
+                out,
+                now,
+            },
+        )
+    }
+
+    fn handle_event(&mut self, now: Now, event: Event, out: &mut dyn Outlet) -> Ingested {
         let outcome = match event {
             Event::Task {
                 task_id,
                 kind,
                 patch,
-            } => broadcaster.handle_event(
-                &mut Stage {
-                    directory,
-                    fanout,
-                    timers,
-                    out,
-                    now,
-                },
-                &task_id,
-                kind,
-                *patch,
-            ),
+            } => {
+                let (broadcaster, mut stage) = self.on_stage(now, out);
+                broadcaster.handle_event(&mut stage, &task_id, kind, *patch)
+            }
             Event::Item {
                 task_id,
                 kind,
                 payload,
             } => {
                 let payload = String::from(Box::<str>::from(payload));
-                let stage = &mut Stage {
-                    directory,
-                    fanout,
-                    timers,
-                    out,
-                    now,
-                };
-                broadcaster.handle_item(stage, &task_id, kind.as_str(), payload)
+                let (broadcaster, mut stage) = self.on_stage(now, out);
+                broadcaster.handle_item(&mut stage, &task_id, kind.as_str(), payload)
             }
             Event::Room {
                 room,
                 kind,
                 payload,
             } => {
-                let Ok(room) = directory.find_or_create(&room) else {
+                let Ok(room) = self.directory.find_or_create(&room) else {
                     return Ingested::Refused("websocket.max_rooms");
                 };
                 let payload = String::from(Box::<str>::from(payload));
