@@ -35,9 +35,6 @@ pub enum CommandError {
     /// No such client.
     #[error("there is no client `{0}`")]
     UnknownClient(String),
-    /// No such task.
-    #[error("there is no task `{0}`")]
-    UnknownTask(String),
     /// A name or a payload is wrong: what, and what would be right.
     #[error("{field}: {reason}")]
     Invalid {

@@ -80,6 +80,15 @@ struct OneRoom {
     room: String,
 }
 
+impl From<OneRoom> for Rooms {
+    fn from(OneRoom { room }: OneRoom) -> Self {
+        Self {
+            rooms: Some(vec![room]),
+            ..Self::default()
+        }
+    }
+}
+
 #[derive(Deserialize)]
 struct Broadcast<'a> {
     room: String,
@@ -125,32 +134,20 @@ fn dispatch(
     match &*message.kind {
         "subscribe" => subscribe(state, now, client, message, message.fields()?),
         "unsubscribe" => unsubscribe(state, now, client, message, message.fields()?),
-        "join_room" => {
-            let OneRoom { room } = message.fields()?;
-            subscribe(
-                state,
-                now,
-                client,
-                message,
-                Rooms {
-                    rooms: Some(vec![room]),
-                    ..Rooms::default()
-                },
-            )
-        }
-        "leave_room" => {
-            let OneRoom { room } = message.fields()?;
-            unsubscribe(
-                state,
-                now,
-                client,
-                message,
-                Rooms {
-                    rooms: Some(vec![room]),
-                    ..Rooms::default()
-                },
-            )
-        }
+        "join_room" => subscribe(
+            state,
+            now,
+            client,
+            message,
+            message.fields::<OneRoom>()?.into(),
+        ),
+        "leave_room" => unsubscribe(
+            state,
+            now,
+            client,
+            message,
+            message.fields::<OneRoom>()?.into(),
+        ),
         "room_broadcast" => broadcast(state, now, client, &message.fields()?),
         "history" => history(state, now, client, message, &message.fields()?),
         "task_control" => control(state, now, client, &message.fields()?),

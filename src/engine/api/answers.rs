@@ -25,9 +25,7 @@ pub fn list_of(name: &str, value: &impl Serialize) -> Response {
 pub fn command_problem(error: CommandError) -> Problem {
     let detail = error.to_string();
     match error {
-        CommandError::UnknownClient(_) | CommandError::UnknownTask(_) => {
-            Problem::new(404, "not_found", detail).at("id")
-        }
+        CommandError::UnknownClient(_) => Problem::new(404, "not_found", detail).at("id"),
         CommandError::Invalid { field, .. } => {
             Problem::new(400, "invalid_message", detail).at(field)
         }
