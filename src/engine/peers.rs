@@ -57,6 +57,12 @@ impl Services {
 /// Marks of a huge room are given back when they are done with.
 const MAX_IDLE_MARKS: usize = 1024;
 
+/// More readers than this are a crowd: others do not wait until all of it is written.
+const MIN_CROWD: usize = 64;
+
+/// Of so many connections written, one is of a crowd, if there is one.
+const CROWD_TURN: u8 = 4;
+
 /// Bytes that may wait for a socket that has refused none yet; what a publication queues is shared by its readers.
 const MAX_UNTRIED: usize = 16 * 1024 * 1024;
 
@@ -109,6 +115,10 @@ pub struct Peers {
     pool: ChunkPool,
     dirty: VecDeque<Link>,
     urgent: VecDeque<Link>,
+    /// Whether what is delivered now is for a crowd.
+    is_crowd: bool,
+    /// How many were written since the last of a crowd.
+    favours: u8,
     shrink: LateShrink,
     overflowed: Vec<Link>,
     next_generation: u32,
@@ -125,6 +135,8 @@ impl Peers {
             pool: ChunkPool::default(),
             dirty: VecDeque::new(),
             urgent: VecDeque::new(),
+            is_crowd: false,
+            favours: 0,
             shrink: LateShrink::default(),
             overflowed: Vec::new(),
             next_generation: 0,
@@ -246,9 +258,8 @@ impl Peers {
 
     /// Queues a message that a connection waits for.
     pub fn answer(&mut self, link: Link, frame: &EncodedFrame) {
-        if self.deliver(link, frame, Lane::Log) {
-            self.hasten(link);
-        }
+        self.expect_readers(1);
+        self.deliver(link, frame, Lane::Log);
     }
 
     /// Sets when a connection will be looked at again.
@@ -283,8 +294,8 @@ impl Peers {
 
     /// The next connection that was marked. A batch for it ends here.
     pub fn poll_dirty(&mut self) -> Option<Link> {
-        self.shrink.record(self.dirty.len());
-        while let Some(link) = self.urgent.pop_front().or_else(|| self.dirty.pop_front()) {
+        self.shrink.record(self.dirty.len().max(self.urgent.len()));
+        while let Some(link) = self.next_marked() {
             let pool = &mut self.pool;
             // Whoever was hastened stands in the other queue as well.
             if let Some(peer) = living(&mut self.slots, link).filter(|peer| peer.dirty) {
@@ -293,10 +304,23 @@ impl Peers {
                 return Some(link);
             }
         }
-        if self.shrink.is_due(self.dirty.capacity(), MAX_IDLE_MARKS) {
-            self.dirty = VecDeque::new();
+        let capacity = self.dirty.capacity().max(self.urgent.capacity());
+        if self.shrink.is_due(capacity, MAX_IDLE_MARKS) {
+            (self.dirty, self.urgent) = (VecDeque::new(), VecDeque::new());
         }
         None
+    }
+
+    /// Answers and small rooms go first, but a crowd waits for no more than a few of them at a time.
+    fn next_marked(&mut self) -> Option<Link> {
+        self.favours += 1;
+        if self.favours < CROWD_TURN
+            && let Some(link) = self.urgent.pop_front()
+        {
+            return Some(link);
+        }
+        self.favours = 0;
+        self.dirty.pop_front().or_else(|| self.urgent.pop_front())
     }
 
     /// The next connection that is too far behind to be sent any more.
@@ -341,6 +365,10 @@ impl Peers {
 }
 
 impl Outlet for Peers {
+    fn expect_readers(&mut self, readers: usize) {
+        self.is_crowd = readers > MIN_CROWD;
+    }
+
     fn deliver(&mut self, link: Link, frame: &EncodedFrame, lane: Lane) -> bool {
         let pool = &mut self.pool;
         let Some(peer) = living(&mut self.slots, link).filter(|peer| peer.connection.is_open())
@@ -367,7 +395,10 @@ impl Outlet for Peers {
         }
         peer.sent = peer.sent.wrapping_add(1);
         self.sent += 1;
-        self.mark(link);
+        match self.is_crowd {
+            true => self.mark(link),
+            false => self.hasten(link),
+        }
         true
     }
 }
@@ -377,4 +408,36 @@ fn living(slots: &mut Slab<Peer>, link: Link) -> Option<&mut Peer> {
     slots
         .get_mut(link.index as usize)
         .filter(|peer| peer.generation == link.generation)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::websocket::{MessageKind, encode};
+
+    fn publish(peers: &mut Peers, readers: &[Link]) {
+        let frame = encode(MessageKind::Text, b"news");
+        peers.expect_readers(readers.len());
+        for reader in readers {
+            assert!(peers.deliver(*reader, &frame, Lane::Log));
+        }
+    }
+
+    #[test]
+    fn a_crowd_keeps_nobody_waiting_and_is_kept_waiting_by_nobody() {
+        let mut peers = Peers::new(0);
+        let links: Vec<Link> = (0..MIN_CROWD + 9)
+            .map(|_| peers.insert(Services::WEBSOCKET, None))
+            .collect();
+        let (crowd, few) = links.split_at(MIN_CROWD + 1);
+        publish(&mut peers, crowd);
+        publish(&mut peers, few);
+        let written: Vec<Link> = std::iter::from_fn(|| peers.poll_dirty()).collect();
+        assert_eq!(written.len(), links.len());
+        let among_first = |count: usize, of: &[Link]| {
+            let first = &written[..count];
+            first.iter().filter(|link| of.contains(link)).count()
+        };
+        assert_eq!((among_first(11, few), among_first(11, crowd)), (8, 3));
+    }
 }

@@ -121,14 +121,12 @@ impl Fanout {
             offset,
         });
         let publication = Publication::new(kind, Cow::Borrowed(text), now.wall_ms, id, place);
-        let members = directory
-            .room(room)
-            .members()
-            .iter()
-            .map(|member| member.client);
+        let members = directory.room(room).members();
+        out.expect_readers(members.len());
+        let clients = members.iter().map(|member| member.client);
         let delivered = self.fan_out(
             directory,
-            members.filter(|client| Some(*client) != except),
+            clients.filter(|client| Some(*client) != except),
             &publication,
             out,
         );
@@ -152,12 +150,9 @@ impl Fanout {
             self.ids.next(),
             None,
         );
-        let delivered = self.fan_out(
-            directory,
-            directory.clients().map(|(key, _)| key),
-            &publication,
-            out,
-        );
+        let clients = directory.clients();
+        out.expect_readers(clients.len());
+        let delivered = self.fan_out(directory, clients.map(|(key, _)| key), &publication, out);
         self.handle_broadcast(now, now.at, delivered);
         delivered
     }

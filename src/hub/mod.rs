@@ -235,6 +235,7 @@ impl Hub {
             self.fanout.next_id(),
             None,
         );
+        out.expect_readers(1);
         self.fanout
             .deliver(&self.directory, client, &publication, Lane::Log, out)
     }
@@ -437,6 +438,7 @@ impl Hub {
     fn replay(&mut self, client: ClientKey, room: RoomKey, offset: u64, out: &mut dyn Outlet) {
         let (room, reader) = (self.directory.room(room), self.directory.client(client));
         let Some(log) = &room.log else { return };
+        out.expect_readers(1);
         for entry in log.after(offset).entries {
             let message = entry.envelope(&room.name).encode(reader.variant);
             let frame = self.fanout.framer().frame(&message, reader.variant);

@@ -28,7 +28,9 @@ pub struct Stage<'a> {
 pub fn fan_out(stage: &mut Stage<'_>, room: RoomKey, task: &Task, incremental: bool) -> usize {
     let mut publications: SmallVec<[(Form, Publication<'_>); 2]> = SmallVec::new();
     let mut delivered = 0;
-    for place in 0..stage.directory.room(room).members().len() {
+    let readers = stage.directory.room(room).members().len();
+    stage.out.expect_readers(readers);
+    for place in 0..readers {
         let member = stage.directory.room(room).members()[place];
         if stage.directory.client(member.client).backlogged {
             continue;
@@ -61,6 +63,7 @@ pub fn send_newest(
     }
     let form = Form::of(membership, incremental);
     let publication = publication(stage, task, form);
+    stage.out.expect_readers(1);
     send(stage, task, member, &publication)
 }
 

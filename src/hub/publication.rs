@@ -10,6 +10,9 @@ use std::cell::OnceCell;
 
 /// Where delivered frames go: implemented by whoever owns the connections.
 pub trait Outlet {
+    /// So many hear what is delivered next: whoever serves a crowd serves others in between.
+    fn expect_readers(&mut self, readers: usize);
+
     /// Queues a frame for one connection. `false`: it did not take it, because it is closing or too far behind.
     fn deliver(&mut self, link: Link, frame: &EncodedFrame, lane: Lane) -> bool;
 }

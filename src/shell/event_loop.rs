@@ -115,14 +115,16 @@ impl EventLoop {
     /// One turn: wait, read, decide, write. `false` once the engine has stopped.
     fn turn(&mut self, events: &mut Events) -> io::Result<bool> {
         self.wait(events)?;
-        self.engine.handle_time(self.clock.now());
+        let began = self.clock.now();
+        self.engine.handle_time(began);
         for event in events.iter() {
-            self.handle_event(event);
+            self.handle_event(event, began);
         }
-        self.accept_all();
-        self.read_ready();
-        self.engine.settle(self.clock.now());
-        let goes_on = self.carry_out();
+        self.accept_all(began);
+        self.read_ready(began);
+        let read = self.clock.now();
+        self.engine.settle(read);
+        let goes_on = self.carry_out(read);
         self.engine.handle_turn_end(self.clock.now());
         if let Some(log) = &self.log {
             log.flush();
@@ -154,36 +156,36 @@ impl EventLoop {
         }
     }
 
-    fn handle_event(&mut self, event: &mio::event::Event) {
+    fn handle_event(&mut self, event: &mio::event::Event, now: Now) {
         match event.token() {
-            WAKER => self.take_calls(),
-            SIGNALS => self.take_signals(),
+            WAKER => self.take_calls(now),
+            SIGNALS => self.take_signals(now),
             Token(token) if token < FIRST_SOCKET => self.accepting.push(token - FIRST_LISTENER),
-            Token(token) => self.handle_readiness(token - FIRST_SOCKET, event),
+            Token(token) => self.handle_readiness(token - FIRST_SOCKET, event, now),
         }
     }
 
-    fn take_calls(&mut self) {
+    fn take_calls(&mut self, now: Now) {
         while let Ok(call) = self.calls.try_recv() {
-            call(&mut self.engine, self.clock.now());
+            call(&mut self.engine, now);
         }
     }
 
-    fn take_signals(&mut self) {
+    fn take_signals(&mut self, now: Now) {
         let count = self
             .signals
             .as_mut()
             .map_or(0, |signals| signals.pending().count());
-        (0..count).for_each(|_| self.engine.shut_down(self.clock.now()));
+        (0..count).for_each(|_| self.engine.shut_down(now));
     }
 
-    fn handle_readiness(&mut self, index: usize, event: &mio::event::Event) {
+    fn handle_readiness(&mut self, index: usize, event: &mio::event::Event, now: Now) {
         let Some((link, _)) = self.sockets.get(index).and_then(Option::as_ref) else {
             return;
         };
         let link = *link;
         if event.is_writable() {
-            self.write(link, self.clock.now());
+            self.write(link, now);
         }
         let to_the_end = event.is_read_closed() || event.is_error();
         if event.is_readable() || to_the_end {
@@ -192,10 +194,10 @@ impl EventLoop {
     }
 
     /// Accepts from every listener that announced connections, or was cut short before.
-    fn accept_all(&mut self) {
+    fn accept_all(&mut self, now: Now) {
         for index in std::mem::take(&mut self.accepting) {
             if self.listeners.get(index).is_some()
-                && self.accept_some(index)
+                && self.accept_some(index, now)
                 && !self.accepting.contains(&index)
             {
                 self.accepting.push(index);
@@ -204,9 +206,8 @@ impl EventLoop {
     }
 
     /// Accepts one turn's measure; `true` when more may be waiting, for an emptied listener announces itself again.
-    fn accept_some(&mut self, index: usize) -> bool {
+    fn accept_some(&mut self, index: usize, now: Now) -> bool {
         let services = self.listeners[index].services;
-        let now = self.clock.now();
         for _ in 0..MAX_ACCEPTS {
             match self.listeners[index].accept() {
                 Ok((socket, address)) => {
@@ -253,8 +254,7 @@ impl EventLoop {
         self.sockets[index] = Some((link, socket));
     }
 
-    fn read_ready(&mut self) {
-        let now = self.clock.now();
+    fn read_ready(&mut self, now: Now) {
         for _ in 0..self.ready.len() {
             let Some(ready) = self.ready.pop_front() else {
                 return;
@@ -297,8 +297,7 @@ impl EventLoop {
     }
 
     /// Carries out what the engine asks for, within one turn's measure. `false` once it has stopped.
-    fn carry_out(&mut self) -> bool {
-        let now = self.clock.now();
+    fn carry_out(&mut self, now: Now) -> bool {
         for _ in 0..MAX_OUTPUTS {
             match self.engine.poll_output() {
                 None => {

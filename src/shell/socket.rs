@@ -48,19 +48,19 @@ impl Socket {
     }
 
     /// Writes chunks until all are taken or the socket would block.
-    pub fn write<'a>(&mut self, mut chunks: impl Iterator<Item = &'a [u8]>) -> io::Result<Written> {
+    pub fn write<'a>(&mut self, chunks: impl Iterator<Item = &'a [u8]>) -> io::Result<Written> {
+        let mut chunks = chunks.peekable();
         let mut bytes = 0;
-        loop {
-            let slices: SmallVec<[IoSlice<'_>; MAX_SLICES]> =
-                chunks.by_ref().take(MAX_SLICES).map(IoSlice::new).collect();
-            if slices.is_empty() {
-                return Ok(Written {
-                    bytes,
-                    blocked: false,
-                });
-            }
-            let offered: usize = slices.iter().map(|slice| slice.len()).sum();
-            let taken = match retry(|| self.send(&slices)) {
+        while let Some(first) = chunks.next() {
+            // Most peers are owed one chunk, and a list of them is a kilobyte to be moved.
+            let (offered, taken) = match chunks.peek() {
+                None => (first.len(), self.send(first)),
+                Some(_) => {
+                    let rest = chunks.by_ref().take(MAX_SLICES - 1);
+                    self.send_vectored(std::iter::once(first).chain(rest))
+                }
+            };
+            let taken = match taken {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
                 result => result?,
             };
@@ -72,6 +72,10 @@ impl Socket {
                 });
             }
         }
+        Ok(Written {
+            bytes,
+            blocked: false,
+        })
     }
 
     /// Says that nothing more will be written.
@@ -83,14 +87,25 @@ impl Socket {
         };
     }
 
-    /// One chunk by `send`, several by `sendmsg`: both cost less than `writev`, which takes the way of files.
-    fn send(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        match (self, slices) {
-            (Self::Tcp(stream), [chunk]) => stream.write(chunk),
-            (Self::Unix(stream), [chunk]) => stream.write(chunk),
-            (Self::Tcp(stream), slices) => SockRef::from(&*stream).send_vectored(slices),
-            (Self::Unix(stream), slices) => SockRef::from(&*stream).send_vectored(slices),
-        }
+    fn send(&mut self, chunk: &[u8]) -> io::Result<usize> {
+        retry(|| match self {
+            Self::Tcp(stream) => stream.write(chunk),
+            Self::Unix(stream) => stream.write(chunk),
+        })
+    }
+
+    /// Several chunks by `sendmsg`, which costs less than `writev`: that takes the way of files. Tells how much was offered.
+    fn send_vectored<'a>(
+        &self,
+        chunks: impl Iterator<Item = &'a [u8]>,
+    ) -> (usize, io::Result<usize>) {
+        let slices: SmallVec<[IoSlice<'_>; MAX_SLICES]> = chunks.map(IoSlice::new).collect();
+        let offered = slices.iter().map(|slice| slice.len()).sum();
+        let taken = retry(|| match self {
+            Self::Tcp(stream) => SockRef::from(stream).send_vectored(&slices),
+            Self::Unix(stream) => SockRef::from(stream).send_vectored(&slices),
+        });
+        (offered, taken)
     }
 }
 
