@@ -420,6 +420,7 @@ impl Broadcaster {
                 self.marked.push(key);
             }
             _ => {
+                let due = self.pace.next_beat(due);
                 set_flush(&mut self.planned, task, Flush::Armed(due));
                 stage.timers.push(due, Timer::Flush(key));
             }

@@ -9,6 +9,8 @@ use crate::base::time::{Span, Time};
 const TURN_SHARE: u64 = 2;
 /// One push at most in an interval; each stretches by this factor.
 const STRETCH: f64 = 1.5;
+/// Progress goes out on so many beats in an interval.
+const BEATS: u64 = 4;
 /// Calm halves what is left of the stretch in this many seconds.
 const HALF_LIFE_S: f64 = 1.0;
 
@@ -43,6 +45,15 @@ impl Pace {
     /// The interval in force.
     pub fn interval(&self, now: Time) -> Span {
         self.stretched(self.slowdown(now))
+    }
+
+    /// The next beat at or after `due`: tasks that go out on the same beats share turns, and writes to whoever watches many.
+    pub fn next_beat(&self, due: Time) -> Time {
+        let beat = self.interval.as_micros() / BEATS;
+        match beat {
+            0 => due,
+            _ => Time::from_micros(due.as_micros().next_multiple_of(beat)),
+        }
     }
 
     fn stretched(&self, slowdown: f64) -> Span {
