@@ -8,6 +8,7 @@ pub mod cache;
 pub mod directory;
 pub mod estimate;
 pub mod fanout;
+pub mod journal;
 pub mod log;
 pub mod pace;
 pub mod position;

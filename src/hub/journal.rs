@@ -1,0 +1,89 @@
+//! What must outlive the process: changes as records, gathered until a store takes them (contract section 5.6).
+//!
+//! Knows no store: a batch goes out, and the word that it is kept, or is not, comes back. Values are JSON, so that a
+//! store is a few tables that anybody can read.
+
+use crate::base::id::MessageId;
+use bytes::Bytes;
+
+/// What a record is about; each is a table of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Table {
+    /// Single facts.
+    Meta,
+    /// Rooms that have a log, by name.
+    Room,
+    /// Tasks, by id.
+    Task,
+    /// Sessions, by id.
+    Session,
+    /// Workspaces, by id.
+    Workspace,
+}
+
+/// One change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Record {
+    /// A row is so from now on.
+    Put {
+        /// Its table.
+        table: Table,
+        /// Its key.
+        key: Box<str>,
+        /// What it holds, as JSON.
+        value: String,
+    },
+    /// A row is gone. With a room go its entries.
+    Delete {
+        /// Its table.
+        table: Table,
+        /// Its key.
+        key: Box<str>,
+    },
+    /// A room's log has grown.
+    Append(StoredEntry),
+    /// A room's log holds nothing at or before an offset any more.
+    Trim {
+        /// The room.
+        room: Box<str>,
+        /// The last offset that is gone.
+        through: u64,
+    },
+}
+
+/// An entry of a room's log, as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredEntry {
+    /// The room.
+    pub room: Box<str>,
+    /// Its number in the room.
+    pub offset: u64,
+    /// Its number among the entries of all rooms.
+    pub serial: u64,
+    /// The message type.
+    pub kind: Box<str>,
+    /// The payload, as JSON.
+    pub payload: Bytes,
+    /// Milliseconds since 1970.
+    pub timestamp: u64,
+    /// The message's id.
+    pub id: MessageId,
+}
+
+/// Records that are kept together or not at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// Rises by one with each batch.
+    pub seq: u64,
+    /// The changes, in order: a later one about the same thing counts.
+    pub records: Vec<Record>,
+}
+
+/// What a store held when it was opened.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Restored {
+    /// Rows in the order of their tables and keys.
+    pub rows: Vec<(Table, Box<str>, String)>,
+    /// Entries, by room and offset.
+    pub entries: Vec<StoredEntry>,
+}
