@@ -9,6 +9,8 @@ pub mod counter;
 /// Message ids: a prefix and a number that only grows.
 pub mod id;
 mod index;
+/// Patterns of names, with `*`.
+pub mod pattern;
 /// The seeded generator behind every id, secret and jitter.
 pub mod random;
 /// A sliding-window limit on how often something may happen.

@@ -58,9 +58,7 @@ fn check_websocket_path(config: &Config, layers: &mut Layers) {
     let path = config.websocket.path.as_str();
     let taken_by = match path {
         "/" => "the data dialect",
-        "/backend" if config.shares_listener() => {
-            "the application's own link on the shared listener"
-        }
+        "/backend" => "the application's own link",
         _ => return,
     };
     let what = format!("{path:?} is taken by {taken_by}; expected another path, such as \"/ws\"");
@@ -69,10 +67,13 @@ fn check_websocket_path(config: &Config, layers: &mut Layers) {
 
 fn check_echo_path(config: &Config, layers: &mut Layers) {
     let path = config.websocket.echo_path.as_str();
-    if path == config.websocket.path {
-        let what = format!("{path:?} is websocket.path already; expected another path");
-        layers.mistake(layers.place_of("websocket.echo_path"), what);
-    }
+    let taken_by = match path {
+        "/backend" => "taken by the application's own link",
+        path if path == config.websocket.path => "websocket.path already",
+        _ => return,
+    };
+    let what = format!("{path:?} is {taken_by}; expected another path");
+    layers.mistake(layers.place_of("websocket.echo_path"), what);
 }
 
 fn check_ingest_socket(config: &Config, layers: &mut Layers) {

@@ -1,8 +1,11 @@
 //! The configuration in the words of the floors below: what the engine is to be started with.
 
 use super::settings::{Config, Locale as Language, Publish as MayPublish};
+use crate::base::pattern::Pattern;
 use crate::base::time::Span;
-use crate::engine::{HttpSettings, Publish, Reconnect, Settings, WebSocketSettings};
+use crate::engine::{
+    HttpSettings, Publish, Reconnect, RoutesSettings, Settings, WebSocketSettings,
+};
 use crate::hub::{BroadcasterSettings, HubSettings};
 use crate::wire::locale::Locale;
 
@@ -14,6 +17,7 @@ impl Config {
             websocket: self.websocket_settings(),
             http: self.http_settings(),
             hub: self.hub_settings(),
+            routes: self.routes_settings(),
             batch_size: self.broadcaster.batch_size,
             shutdown_timeout: Span::from_millis(self.server.shutdown_timeout),
         }
@@ -62,6 +66,15 @@ impl Config {
             allowed_hosts: config.allowed_hosts.clone(),
             max_body_size: config.max_body_size,
             max_head_size: config.max_head_size,
+        }
+    }
+
+    fn routes_settings(&self) -> RoutesSettings {
+        let config = &self.routes;
+        RoutesSettings {
+            types: config.types.iter().map(|text| Pattern::new(text)).collect(),
+            timeout: Span::from_millis(config.timeout),
+            max_pending: config.max_pending,
         }
     }
 

@@ -40,6 +40,8 @@ pub(super) enum Kind {
     Port,
     Origins,
     Hosts,
+    /// Patterns of message types.
+    Patterns,
 }
 
 const YEAR_MS: u64 = 365 * 24 * 60 * 60 * 1000;
@@ -110,6 +112,9 @@ const KEYS: &[Key] = &[
     Key::new("http.max_body_size", BYTES),
     Key::new("http.max_head_size", BYTES),
     Key::new("ingest.socket", Kind::SocketPath),
+    Key::new("routes.types", Kind::Patterns),
+    Key::new("routes.timeout", MILLISECONDS),
+    Key::new("routes.max_pending", COUNT),
     Key::new("server.shutdown_timeout", MILLISECONDS),
     Key::new("log.level", Kind::Choice(LogLevel::NAMES)),
     Key::new("log.file", Kind::Text),
@@ -197,7 +202,7 @@ impl Key {
             Kind::Host => "HOST",
             Kind::UrlPath | Kind::MaybeUrlPath | Kind::SocketPath => "PATH",
             Kind::Port => "PORT",
-            Kind::Origins | Kind::Hosts => "A,B",
+            Kind::Origins | Kind::Hosts | Kind::Patterns => "A,B",
         }
     }
 }

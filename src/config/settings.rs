@@ -21,6 +21,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// Further ways in for events.
     pub ingest: IngestConfig,
+    /// The application's own messages.
+    pub routes: RoutesConfig,
     /// The process.
     pub server: ServerConfig,
     /// Log lines.
@@ -171,6 +173,18 @@ impl HttpConfig {
 pub struct IngestConfig {
     /// Unix socket path for NDJSON; empty: none.
     pub socket: String,
+}
+
+/// `[routes]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoutesConfig {
+    /// Patterns of the message types that go to the application; `*` is any run of characters.
+    pub types: Vec<String>,
+    /// Milliseconds that an answer may take; 0: any time.
+    pub timeout: u64,
+    /// Messages that wait for an answer at once; 0: no limit.
+    pub max_pending: usize,
 }
 
 /// `[server]`

@@ -258,11 +258,10 @@ fn flags_are_checked_by_name() {
 #[test]
 fn keys_must_agree() {
     assert!(mistakes_of("websocket.path = \"/\"")[0].contains("taken by the data dialect"));
-    assert!(
-        mistakes_of("websocket.path = \"/backend\"\nhttp.port = 3001")[0]
-            .contains("shared listener")
-    );
-    assert!(load_file("websocket.path = \"/backend\"").is_ok());
+    for key in ["path", "echo_path"] {
+        let mistake = &mistakes_of(&format!("websocket.{key} = \"/backend\""))[0];
+        assert!(mistake.contains("taken by the application's own link"));
+    }
     assert!(
         mistakes_of("ingest.socket = \"./a\"\nhttp.port = \"./a\"")[0]
             .starts_with("config.toml:1: ingest.socket")
@@ -327,6 +326,7 @@ fn possible_text(key: &Key, seed: u64) -> String {
         Kind::Port => pick(&["0", "1", "65535", "./out.sock"]),
         Kind::Origins => pick(&["", "*", "https://a.example,null"]),
         Kind::Hosts => pick(&["", "a.example,b.example:80"]),
+        Kind::Patterns => pick(&["", "chat.*,order.create"]),
     }
 }
 

@@ -4,6 +4,7 @@ use toml::Value;
 use toml::de::{DeInteger, DeValue};
 
 use super::keys::{Key, Kind};
+use crate::base::pattern::MAX_PATTERN_BYTES;
 
 /// A Unix-domain socket's path must fit `sockaddr_un` with its closing zero; 104 is the least of the systems in use.
 const MAX_SOCKET_PATH_LENGTH: usize = 103;
@@ -33,7 +34,9 @@ pub(super) fn from_text(key: &Key, text: &str) -> Result<Value, String> {
         Kind::Switch => switch(text).map(Value::Boolean),
         Kind::Whole { .. } => text.parse().ok().map(Value::Integer),
         Kind::Fraction { .. } => text.parse().ok().map(Value::Float),
-        Kind::Origins | Kind::Hosts => Some(Value::Array(items(text).map(Value::from).collect())),
+        Kind::Origins | Kind::Hosts | Kind::Patterns => {
+            Some(Value::Array(items(text).map(Value::from).collect()))
+        }
         _ => Some(Value::from(text)),
     };
     value
@@ -82,6 +85,10 @@ fn fit(kind: &Kind, value: Value) -> Option<Value> {
         (Kind::Hosts, Value::Array(items)) => items
             .iter()
             .all(|item| item.as_str().is_some_and(is_host))
+            .then_some(Value::Array(items)),
+        (Kind::Patterns, Value::Array(items)) => items
+            .iter()
+            .all(|item| item.as_str().is_some_and(is_pattern))
             .then_some(Value::Array(items)),
         (_, Value::String(text)) => is_possible_text(kind, &text).then_some(Value::String(text)),
         _ => None,
@@ -132,6 +139,10 @@ fn is_origin(text: &str) -> bool {
     text == "*" || text == "null" || text.split_once("://").is_some_and(has_host)
 }
 
+fn is_pattern(text: &str) -> bool {
+    !text.is_empty() && text.len() <= MAX_PATTERN_BYTES && !text.chars().any(char::is_control)
+}
+
 fn complaint(kind: &Kind, found: &str) -> String {
     let found = if *kind == Kind::Secret { "this" } else { found };
     let noun = if *kind == Kind::Port {
@@ -159,6 +170,9 @@ fn expected(kind: &Kind) -> String {
         Kind::Origins => {
             "a list of origins such as \"https://example.com\" (no \"/\" at the end), or \"*\""
                 .to_owned()
+        }
+        Kind::Patterns => {
+            format!("a list of message types of 1 to {MAX_PATTERN_BYTES} bytes, such as \"chat.*\"")
         }
         Kind::Hosts => "a list of host names, without \"https://\"".to_owned(),
     }
@@ -253,6 +267,8 @@ mod tests {
         assert_eq!(text("http.allowed_hosts", ""), list(&[]));
         assert!(toml("http.allowed_origins", "[\"example.com\"]").is_err());
         assert!(toml("http.allowed_origins", "[\"https://example.com/\"]").is_err());
+        assert_eq!(text("routes.types", "chat.*,a"), list(&["chat.*", "a"]));
+        assert!(toml("routes.types", "[\"\"]").is_err());
         assert!(toml("http.allowed_origins", "[1]").is_err());
         assert!(toml("http.allowed_origins", "\"*\"").is_err());
     }

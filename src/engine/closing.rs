@@ -1,5 +1,6 @@
 //! How connections end: goodbyes, time-outs and the server's own end (contract section 9).
 
+use super::backend;
 use super::ingest;
 use super::peers::Peer;
 use super::state::{Life, Output, State};
@@ -51,7 +52,14 @@ pub fn drop_slow(state: &mut State, now: Now, link: Link) {
             state.hub.directory().client(client).id,
             CloseCode::TOO_SLOW
         );
-        disconnect(state, now, client, CloseCode::TOO_SLOW, "too slow");
+        return disconnect(state, now, client, CloseCode::TOO_SLOW, "too slow");
+    }
+    if state.peers.peer(link).is_some_and(|peer| peer.is_backend) {
+        log::warn!(
+            "backend: too slow, closed with {}; websocket.max_outbox_size bounds what it leaves unread",
+            CloseCode::TOO_SLOW
+        );
+        close(state, now, link, CloseCode::TOO_SLOW, "too slow");
     }
 }
 
@@ -179,6 +187,9 @@ fn begin_drain(state: &mut State, now: Now) {
     for link in state.peers.links() {
         match state.client_of(link) {
             Some(client) => disconnect(state, now, client, CloseCode::GOING_AWAY, "shutting down"),
+            None if state.is_websocket(link) => {
+                close(state, now, link, CloseCode::GOING_AWAY, "shutting down");
+            }
             None => end_producer(state, link),
         }
     }
@@ -225,6 +236,7 @@ fn finish_if_drained(state: &mut State) {
 }
 
 fn leave_hub(state: &mut State, link: Link) {
+    backend::leave(state, link);
     let Some(client) = state
         .peers
         .peer_mut(link)
@@ -237,6 +249,7 @@ fn leave_hub(state: &mut State, link: Link) {
         state.dialect(client),
     );
     state.hub.detach(client);
+    state.routes.forsake(id);
     let phrase_id = id.to_string();
     let phrase = match dialect {
         Dialect::Payload => Phrase::ClientDisconnected {

@@ -1,6 +1,7 @@
 //! The HTTP phase of a connection: requests in, answers out, in order (contract section 7).
 
 use super::api;
+use super::backend;
 use super::closing;
 use super::ingest::{self, IngestStream};
 use super::peers::Services;
@@ -134,7 +135,10 @@ fn admit(state: &State, link: Link, head: &Head) -> Result<(), Problem> {
     check_host(state, head)?;
     let services = state.peers.peer(link).map(|peer| peer.services);
     let is_for_upgrades = |services: Services| {
-        !services.http || services.websocket && head.path() == state.settings.websocket.path
+        let path = head.path();
+        !services.http
+            || path == backend::PATH
+            || services.websocket && path == state.settings.websocket.path
     };
     match services.is_some_and(is_for_upgrades) {
         true => Err(not_an_upgrade(state, head)),
@@ -142,10 +146,10 @@ fn admit(state: &State, link: Link, head: &Head) -> Result<(), Problem> {
     }
 }
 
-/// Plain HTTP on the WebSocket listener.
+/// Plain HTTP where only WebSockets are.
 fn not_an_upgrade(state: &State, head: &Head) -> Problem {
     let path = head.path();
-    if path == "/" || path == state.settings.websocket.path {
+    if path == "/" || path == backend::PATH || path == state.settings.websocket.path {
         return Problem::new(
             426,
             "upgrade_required",

@@ -1,5 +1,6 @@
 //! What clients of the payload dialect may say, and the answers (contract section 3).
 
+use super::backend;
 use super::settings::Publish;
 use super::state::State;
 use super::upgrade;
@@ -39,8 +40,12 @@ pub fn handle(state: &mut State, now: Now, client: ClientKey, text: &str) {
             );
         }
     };
-    if let Err(refusal) = dispatch(state, now, client, &message) {
-        refuse(state, now, client, &message, &refusal);
+    match dispatch(state, now, client, &message) {
+        Ok(()) => {}
+        Err(Refusal::UnknownType) if backend::takes(state, &message.kind) => {
+            backend::forward(state, now, client, &message);
+        }
+        Err(refusal) => refuse(state, now, client, &message, &refusal),
     }
 }
 

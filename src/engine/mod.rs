@@ -6,12 +6,15 @@
 
 pub mod addresses;
 pub mod api;
+pub mod backend;
 pub mod closing;
 pub mod commands;
 pub mod http;
 pub mod ingest;
 pub mod messages;
 pub mod peers;
+pub mod replies;
+pub mod routes;
 pub mod settings;
 pub mod socket;
 pub mod state;
@@ -21,7 +24,7 @@ pub mod upgrade;
 
 pub use crate::hub::Link;
 pub use peers::Services;
-pub use settings::{HttpSettings, Publish, Reconnect, Settings, WebSocketSettings};
+pub use settings::{HttpSettings, Publish, Reconnect, RoutesSettings, Settings, WebSocketSettings};
 pub use state::{MemoryProbe, MemoryUse, Output};
 
 use crate::base::time::{Now, Time};
@@ -129,9 +132,13 @@ impl Engine {
         self.arm_timers();
     }
 
-    /// Ends whoever is too far behind to be sent any more.
+    /// Ends whoever is too far behind to be sent any more, and tells those who waited for the application behind it.
     fn drop_slow(&mut self, now: Now) {
-        while let Some(link) = self.state.peers.poll_overflowed() {
+        loop {
+            backend::tell_of_lost(&mut self.state, now);
+            let Some(link) = self.state.peers.poll_overflowed() else {
+                return;
+            };
             let peer = self.state.peers.peer(link);
             if peer.is_some_and(|peer| peer.connection.is_open()) {
                 closing::drop_slow(&mut self.state, now, link);
@@ -330,6 +337,7 @@ impl Engine {
         match timer {
             Timer::Connection(link) => closing::handle_timer(state, now, link),
             Timer::Hub(timer) => state.hub.handle_timer(now, timer, &mut state.peers),
+            Timer::Answers => backend::handle_timer(state, now),
             Timer::Addresses => {
                 if state.addresses.forget_stale(now.at) {
                     state.wheel.schedule(now.at + MINUTE, Timer::Addresses);

@@ -80,6 +80,8 @@ pub struct Peer {
     pub services: Services,
     /// The hub's name for it, once it is a WebSocket client.
     pub client: Option<ClientKey>,
+    /// Whether it is a link of the application.
+    pub is_backend: bool,
     /// Whether and how its messages are compressed.
     pub compression: Compression,
     /// A streamed request or a producer's lines.
@@ -158,6 +160,7 @@ impl Peers {
             address,
             services,
             client: None,
+            is_backend: false,
             compression: Compression::Off,
             stream: None,
             timer: None,

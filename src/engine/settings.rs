@@ -1,5 +1,6 @@
 //! What the engine must know of the configuration. Everywhere 0 means none (contract section 8).
 
+use crate::base::pattern::Pattern;
 use crate::base::time::Span;
 use crate::hub::HubSettings;
 use crate::wire::locale::Locale;
@@ -15,6 +16,8 @@ pub struct Settings {
     pub http: HttpSettings,
     /// Of rooms and tasks.
     pub hub: HubSettings,
+    /// Of the application's own messages.
+    pub routes: RoutesSettings,
     /// The most messages in a `batch`.
     pub batch_size: usize,
     /// How long connections may drain at the end.
@@ -87,4 +90,22 @@ pub struct HttpSettings {
     pub max_body_size: usize,
     /// The largest head, in bytes.
     pub max_head_size: usize,
+}
+
+/// `[routes]`
+#[derive(Debug, Clone)]
+pub struct RoutesSettings {
+    /// Which message types go to the application.
+    pub types: Vec<Pattern>,
+    /// How long it may take to answer one.
+    pub timeout: Span,
+    /// The most messages that wait for its answer.
+    pub max_pending: usize,
+}
+
+impl RoutesSettings {
+    /// Whether messages of this type go to the application.
+    pub fn takes(&self, kind: &str) -> bool {
+        self.types.iter().any(|pattern| pattern.matches(kind))
+    }
 }

@@ -3,6 +3,7 @@
 use super::addresses::MINUTE;
 use super::closing;
 use super::messages;
+use super::replies;
 use super::state::State;
 use crate::base::rate_window::Verdict;
 use crate::base::time::Now;
@@ -33,6 +34,7 @@ pub fn handle_binary(state: &mut State, now: Now, link: Link, payload: &[u8]) {
 fn take_text(state: &mut State, now: Now, link: Link, sender: Sender, text: &str) {
     match sender {
         Sender::Client(client) => messages::handle(state, now, client, text),
+        Sender::Backend => replies::handle(state, now, link, text),
         Sender::Echo => echo(state, link, MessageKind::Text, text.as_bytes()),
     }
 }
@@ -40,6 +42,7 @@ fn take_text(state: &mut State, now: Now, link: Link, sender: Sender, text: &str
 fn take_binary(state: &mut State, now: Now, link: Link, sender: Sender, payload: &[u8]) {
     match sender {
         Sender::Client(client) => handle_message_pack(state, now, client, payload),
+        Sender::Backend => replies::handle_binary(state, link),
         Sender::Echo => echo(state, link, MessageKind::Binary, payload),
     }
 }
@@ -135,6 +138,8 @@ pub fn handle_violation(state: &mut State, now: Now, link: Link, violation: &Vio
 enum Sender {
     /// A client of the hub.
     Client(ClientKey),
+    /// The application.
+    Backend,
     /// A peer of the echo endpoint.
     Echo,
 }
@@ -144,8 +149,11 @@ fn admit_message(state: &mut State, now: Now, link: Link) -> Option<Sender> {
     let limit = state.settings.websocket.max_messages_per_minute;
     state.traffic.received.record(now.at, 1);
     let peer = state.peers.peer_mut(link)?;
-    let sender = peer.client.map_or(Sender::Echo, Sender::Client);
     peer.received = peer.received.wrapping_add(1);
+    if peer.is_backend {
+        return Some(Sender::Backend);
+    }
+    let sender = peer.client.map_or(Sender::Echo, Sender::Client);
     let verdict = peer.messages.record(now.at, MINUTE, limit);
     let excess = peer.messages.excess();
     let Verdict::Over { retry_after } = verdict else {
@@ -169,7 +177,7 @@ fn admit_message(state: &mut State, now: Now, link: Link) -> Option<Sender> {
             };
             state.send_error(now, client, ErrorCode::RateLimited, phrase, None);
         }
-        Sender::Echo => closing::close(
+        Sender::Backend | Sender::Echo => closing::close(
             state,
             now,
             link,

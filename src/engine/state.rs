@@ -2,6 +2,7 @@
 
 use super::addresses::Addresses;
 use super::peers::Peers;
+use super::routes::Routes;
 use super::settings::Settings;
 use super::timer::Timer;
 use crate::base::counter::MinuteCounter;
@@ -75,6 +76,8 @@ pub struct State {
     pub hub: Hub,
     /// Connections.
     pub peers: Peers,
+    /// The application's links, and what waits for them.
+    pub routes: Routes,
     /// What happens later.
     pub wheel: Wheel<Timer>,
     /// Rate windows of addresses.
@@ -102,6 +105,7 @@ impl State {
     pub fn new(settings: Settings, now: Now, seed: [u8; 32], memory: MemoryProbe) -> Self {
         let mut random = Random::from_seed(seed);
         let hash = [random.next_u64(), random.next_u64()];
+        let routes = Routes::new(settings.routes.max_pending, &random.token(6));
         let message_prefix = format!("msg_{}_", random.token(6));
         Self {
             hub: Hub::new(
@@ -112,6 +116,7 @@ impl State {
                 },
             ),
             peers: Peers::new(settings.websocket.max_outbox_size),
+            routes,
             wheel: Wheel::new(),
             addresses: Addresses::new(hash),
             random,
@@ -168,10 +173,22 @@ impl State {
         reply_to: Option<&str>,
     ) {
         let text = self.settings.locale.say(phrase).to_string();
+        self.send_error_text(now, client, code.as_str(), &text, reply_to);
+    }
+
+    /// Sends a client an `error` message with a code and a text of somebody's own.
+    pub fn send_error_text(
+        &mut self,
+        now: Now,
+        client: ClientKey,
+        code: &str,
+        message: &str,
+        reply_to: Option<&str>,
+    ) {
         let variant = self.variant(client);
         let error = ErrorMessage {
             code,
-            message: &text,
+            message,
             reply_to,
             timestamp: now.wall_ms,
         };

@@ -10,6 +10,8 @@ pub enum Timer {
     Connection(Link),
     /// When to see to what the hub asked to be reminded of.
     Hub(hub::Timer),
+    /// When to tell clients that the application has not answered them in time.
+    Answers,
     /// When to forget addresses that have not connected for a while.
     Addresses,
     /// When to end what has not drained.

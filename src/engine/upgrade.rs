@@ -2,9 +2,10 @@
 
 use super::addresses::MINUTE;
 use super::api;
+use super::backend;
 use super::closing;
 use super::http;
-use super::settings::Settings;
+use super::settings::{Settings, WebSocketSettings};
 use super::state::{Life, State};
 use super::timer::Timer;
 use crate::base::rate_window::Verdict;
@@ -24,7 +25,7 @@ pub const ALL: &str = "all";
 /// A request asks to become a WebSocket.
 pub fn handle_upgrade(state: &mut State, now: Now, link: Link, head: &Head) {
     let refusal = match admit(state, now, link, head) {
-        Ok(purpose) => match shake_hands(head, state.settings.websocket.enable_compression) {
+        Ok(purpose) => match shake_hands(head, purpose, &state.settings.websocket) {
             Ok(accepted) => return become_websocket(state, now, link, head, purpose, accepted),
             Err(error) => refusal(error),
         },
@@ -37,10 +38,9 @@ pub fn handle_upgrade(state: &mut State, now: Now, link: Link, head: &Head) {
 fn admit(state: &mut State, now: Now, link: Link, head: &Head) -> Result<Purpose, Problem> {
     http::check_host(state, head)?;
     let purpose = purpose_of(&state.settings, head.path());
-    let serves = state
-        .peers
-        .peer(link)
-        .is_some_and(|peer| peer.services.websocket);
+    let serves = state.peers.peer(link).is_some_and(|peer| {
+        peer.services.websocket || purpose == Some(Purpose::Backend) && peer.services.http
+    });
     let Some(purpose) = purpose.filter(|_| serves) else {
         let detail = format!("no WebSocket at `{}`", head.path());
         return Err(Problem::new(404, "not_found", detail).at("path"));
@@ -49,7 +49,10 @@ fn admit(state: &mut State, now: Now, link: Link, head: &Head) -> Result<Purpose
         return Err(Problem::new(503, "draining", "the server is shutting down").retry_after_s(1));
     }
     check_origin(state, head)?;
-    check_rate(state, now, link)?;
+    match purpose {
+        Purpose::Backend => api::authorize(&state.settings.http, head)?,
+        Purpose::Client(_) | Purpose::Echo => check_rate(state, now, link)?,
+    }
     Ok(purpose)
 }
 
@@ -86,14 +89,19 @@ fn check_rate(state: &mut State, now: Now, link: Link) -> Result<(), Problem> {
 
 fn shake_hands(
     head: &Head,
-    allow_compression: bool,
+    purpose: Purpose,
+    settings: &WebSocketSettings,
 ) -> Result<websocket::Accepted, HandshakeError> {
     let request = websocket::Request {
         method: head.method_text(),
         version_minor: head.version_minor(),
         headers: head.fields().map(|(name, value)| (name, value.as_bytes())),
     };
-    websocket::accept(&request, &SUBPROTOCOLS, allow_compression)
+    let subprotocols = match purpose {
+        Purpose::Backend => &SUBPROTOCOLS[..1],
+        Purpose::Client(_) | Purpose::Echo => &SUBPROTOCOLS[..],
+    };
+    websocket::accept(&request, subprotocols, settings.enable_compression)
 }
 
 /// What a WebSocket is for, by its path.
@@ -101,12 +109,15 @@ fn shake_hands(
 enum Purpose {
     /// A client of the hub.
     Client(Dialect),
+    /// The application's own link.
+    Backend,
     /// Its own messages, sent back.
     Echo,
 }
 
 fn purpose_of(settings: &Settings, path: &str) -> Option<Purpose> {
     match path {
+        backend::PATH => Some(Purpose::Backend),
         path if path == settings.websocket.echo_path => Some(Purpose::Echo),
         "/" => Some(Purpose::Client(Dialect::Data)),
         path if path == settings.websocket.path => Some(Purpose::Client(Dialect::Payload)),
@@ -143,27 +154,27 @@ fn become_websocket(
     let encoding = Encoding::from_subprotocol(accepted.subprotocol);
     let compression = accepted.compression;
     state.peers.push(link, accepted.response);
-    state.traffic.connections += 1;
+    state.traffic.connections += u64::from(purpose != Purpose::Backend);
     if let Some(peer) = state.peers.peer_mut(link) {
         peer.connection.phase = Phase::WebSocket(Reader::default());
         peer.compression = compression;
     }
     closing::watch_heartbeat(state, now, link);
-    if let Purpose::Client(dialect) = purpose {
-        let window = compression.window();
-        become_client(
-            state,
-            now,
-            link,
-            Variant {
+    match purpose {
+        Purpose::Client(dialect) => {
+            let window = compression.window();
+            let variant = Variant {
                 dialect,
                 encoding,
                 window,
-            },
-        );
-        if head.query("batch").is_some_and(|value| value != "0") {
-            enable_batches(state, link);
+            };
+            become_client(state, now, link, variant);
+            if head.query("batch").is_some_and(|value| value != "0") {
+                enable_batches(state, link);
+            }
         }
+        Purpose::Backend => backend::connect(state, link),
+        Purpose::Echo => {}
     }
 }
 

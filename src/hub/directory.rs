@@ -111,7 +111,7 @@ pub struct RoomKey(u32);
 
 /// A client's public name: `client_` and letters that cannot be guessed. It carries the client's slot, so that
 /// looking it up needs no table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ClientId(u64);
 
 /// The slot takes the low bits of a [`ClientId`].
@@ -216,7 +216,11 @@ impl Directory {
 
     /// The client of that public name.
     pub fn client_by_id(&self, id: &str) -> Option<ClientKey> {
-        let id = ClientId::parse(id)?;
+        self.living_client(ClientId::parse(id)?)
+    }
+
+    /// The client of that id, if it is still here: another in its slot has another id.
+    pub fn living_client(&self, id: ClientId) -> Option<ClientKey> {
         let client = self.clients.get(id.slot())?;
         (client.id == id).then_some(ClientKey(id.slot() as u32))
     }

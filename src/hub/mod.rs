@@ -21,7 +21,7 @@ pub mod timer;
 
 pub use broadcaster::{Broadcaster, BroadcasterSettings, ControlRefused, Outcome};
 pub use cache::{TaskCache, TaskKey, TooManyTasks};
-pub use directory::{Client, ClientKey, Directory, Full, Room, RoomKey};
+pub use directory::{Client, ClientId, ClientKey, Directory, Full, Room, RoomKey};
 pub use fanout::{BroadcastCounts, RoomMessage};
 pub use log::Missed;
 pub use position::Position;

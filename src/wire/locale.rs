@@ -60,6 +60,26 @@ pub enum Phrase<'a> {
     LimitExceeded(&'a str),
     /// Something that does not exist: what.
     NotFound(&'a str),
+    /// A message for the application while none is connected: its type.
+    NoApplication(&'a str),
+    /// A message that the application did not answer in time: its type.
+    NoAnswer(&'a str),
+    /// A message whose application went away before it answered: its type.
+    ApplicationGone(&'a str),
+    /// The application's link was opened.
+    BackendConnected {
+        /// Where it came from.
+        address: &'a str,
+        /// Links now.
+        total: usize,
+    },
+    /// The application's link is gone.
+    BackendDisconnected {
+        /// Where it came from.
+        address: &'a str,
+        /// Links that remain.
+        total: usize,
+    },
     /// The WebSocket listener is open on this port or path.
     WebSocketStarted(&'a str),
     /// The WebSocket listener is open at this address.
@@ -148,6 +168,17 @@ fn english(phrase: Phrase<'_>, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         }
         LimitExceeded(which) => write!(out, "limit exceeded: {which}"),
         NotFound(what) => write!(out, "not found: {what}"),
+        NoApplication(kind) => write!(out, "no application is connected that takes {kind}"),
+        NoAnswer(kind) => write!(out, "the application did not answer {kind} in time"),
+        ApplicationGone(kind) => {
+            write!(out, "the application went away before it answered {kind}")
+        }
+        BackendConnected { address, total } => {
+            write!(out, "backend connected: {address} (backends: {total})")
+        }
+        BackendDisconnected { address, total } => {
+            write!(out, "backend disconnected: {address} (backends: {total})")
+        }
         WebSocketStarted(port) => write!(out, "WebSocket server started on port {port}"),
         WebSocketListening(url) => write!(out, "WebSocket server listening: {url}"),
         HttpStarted(url) => write!(out, "🚀 HTTP server started on {url}"),
@@ -190,6 +221,15 @@ fn chinese(phrase: Phrase<'_>, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         }
         LimitExceeded(which) => write!(out, "超出限制: {which}"),
         NotFound(what) => write!(out, "未找到: {what}"),
+        NoApplication(kind) => write!(out, "没有已连接的应用程序处理该消息: {kind}"),
+        NoAnswer(kind) => write!(out, "应用程序未及时答复: {kind}"),
+        ApplicationGone(kind) => write!(out, "应用程序在答复前已断开: {kind}"),
+        BackendConnected { address, total } => {
+            write!(out, "应用后端连接: {address} (总连接: {total})")
+        }
+        BackendDisconnected { address, total } => {
+            write!(out, "应用后端断开: {address} (总连接: {total})")
+        }
         WebSocketStarted(port) => write!(out, "WebSocket服务器已在端口 {port} 启动"),
         WebSocketListening(url) => write!(out, "WebSocket 服务器启动: {url}"),
         HttpStarted(url) => write!(out, "🚀 HTTP server started on {url}"),

@@ -338,6 +338,7 @@ impl World {
         assert_eq!(state.hub.directory().rooms().len(), 0, "rooms");
         assert_eq!(state.hub.broadcaster().tasks().len(), 0, "tasks");
         assert_eq!(state.hub.broadcaster().queue_len(), 0, "pending progress");
+        assert_eq!(state.routes.pending(), 0, "messages for the application");
         assert_eq!(state.wheel.len(), 0, "timers");
         assert_eq!(
             self.engine.poll_timeout(),

@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod backend;
 mod frames;
 mod handshake;
 mod limits;

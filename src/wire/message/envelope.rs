@@ -134,8 +134,8 @@ impl ErrorCode {
 /// An `error` message: `{code, message, replyTo?}` as payload, or `{type, message}` in the data dialect.
 #[derive(Debug, Clone, Copy)]
 pub struct ErrorMessage<'a> {
-    /// The machine word.
-    pub code: ErrorCode,
+    /// The machine word: an [`ErrorCode`]'s, or one that the application chose.
+    pub code: &'a str,
     /// What a person should read.
     pub message: &'a str,
     /// The `id` of the client message at fault, as JSON.
@@ -150,9 +150,9 @@ impl ErrorMessage<'_> {
         let mut body = String::with_capacity(self.message.len() + 64);
         match variant.dialect {
             Dialect::Payload => {
-                body.push_str("{\"code\":\"");
-                body.push_str(self.code.as_str());
-                body.push_str("\",\"message\":");
+                body.push_str("{\"code\":");
+                push_string(&mut body, self.code);
+                body.push_str(",\"message\":");
                 push_string(&mut body, self.message);
                 self.push_reply_to(&mut body);
                 let envelope = Envelope {
@@ -297,7 +297,7 @@ mod tests {
             window: None,
         };
         let error = ErrorMessage {
-            code: ErrorCode::UnknownType,
+            code: ErrorCode::UnknownType.as_str(),
             message: "未知消息类型: ping",
             reply_to: None,
             timestamp: 0,

@@ -1,0 +1,192 @@
+//! Which messages wait for the application's answer, and which of its links are there. Sends nothing.
+//!
+//! Requests are numbered as they come and all may take equally long, so that the first in the table is the first to
+//! be due: one timer does for all of them.
+
+use crate::base::time::Time;
+use crate::base::wheel::TimerId;
+use crate::hub::{ClientId, Link};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A client's message that waits for the application's answer.
+#[derive(Debug)]
+pub struct Request {
+    /// Who sent it. Whoever has its slot later has another id.
+    pub sender: ClientId,
+    /// The link that it went to.
+    pub link: Link,
+    /// Its type.
+    pub kind: Box<str>,
+    /// The sender's name for it, as JSON.
+    pub id: Option<Box<str>>,
+    /// When it will have waited too long; `None`: never.
+    pub deadline: Option<Time>,
+}
+
+/// A waiting message stays small, whatever its sender sent.
+const _: () = assert!(size_of::<Request>() <= 72);
+
+/// The application's links, and what waits for them.
+#[derive(Debug)]
+pub struct Routes {
+    links: Vec<Link>,
+    next_link: usize,
+    /// Links that have gone since somebody looked.
+    gone: Vec<Link>,
+    requests: BTreeMap<u64, Request>,
+    /// The requests whose senders are here, by sender.
+    awaited: BTreeSet<(ClientId, u64)>,
+    /// The requests whose senders have left.
+    forsaken: BTreeSet<u64>,
+    next_number: u64,
+    prefix: String,
+    max_pending: usize,
+    /// The timer for the first request.
+    pub timer: Option<TimerId>,
+}
+
+impl Routes {
+    /// No link yet. At most `max_pending` requests wait (0: no limit); `nonce` tells the ids of one life of the server
+    /// from those of another, whose answers may come late.
+    pub fn new(max_pending: usize, nonce: &str) -> Self {
+        Self {
+            links: Vec::new(),
+            next_link: 0,
+            gone: Vec::new(),
+            requests: BTreeMap::new(),
+            awaited: BTreeSet::new(),
+            forsaken: BTreeSet::new(),
+            next_number: 1,
+            prefix: format!("req_{nonce}_"),
+            max_pending,
+            timer: None,
+        }
+    }
+
+    /// How many links there are.
+    pub fn links(&self) -> usize {
+        self.links.len()
+    }
+
+    /// How many requests wait.
+    pub fn pending(&self) -> usize {
+        self.requests.len()
+    }
+
+    /// Adds a link.
+    pub fn insert_link(&mut self, link: Link) {
+        self.links.push(link);
+    }
+
+    /// A link is gone: what waits for it is to be had from [`Routes::take_lost`].
+    pub fn remove_link(&mut self, link: Link) {
+        self.links.retain(|known| *known != link);
+        self.gone.push(link);
+    }
+
+    /// The link whose turn it is.
+    pub fn choose_link(&mut self) -> Option<Link> {
+        let turn = self.next_link.checked_rem(self.links.len())?;
+        self.next_link = turn + 1;
+        Some(self.links[turn])
+    }
+
+    /// Whether one more request may wait. A message whose sender has left makes way for one whose sender is here.
+    pub fn has_room(&mut self) -> bool {
+        if self.max_pending > 0
+            && self.requests.len() >= self.max_pending
+            && let Some(number) = self.forsaken.first().copied()
+        {
+            self.remove(number);
+        }
+        self.max_pending == 0 || self.requests.len() < self.max_pending
+    }
+
+    /// Adds a request; its number.
+    pub fn insert(&mut self, request: Request) -> u64 {
+        let number = self.next_number;
+        self.next_number += 1;
+        self.awaited.insert((request.sender, number));
+        self.requests.insert(number, request);
+        self.check_invariants();
+        number
+    }
+
+    /// The public name of a request.
+    pub fn name(&self, number: u64) -> String {
+        format!("{}{number}", self.prefix)
+    }
+
+    /// The waiting request of that name.
+    pub fn find(&self, name: &str) -> Option<u64> {
+        let number = name.strip_prefix(&self.prefix)?.parse().ok()?;
+        let is_it = self.requests.contains_key(&number) && self.name(number) == name;
+        is_it.then_some(number)
+    }
+
+    /// A waiting request.
+    pub fn request(&self, number: u64) -> Option<&Request> {
+        self.requests.get(&number)
+    }
+
+    /// Takes a request away: it has its answer, or will have none.
+    pub fn remove(&mut self, number: u64) -> Option<Request> {
+        let request = self.requests.remove(&number)?;
+        if !self.awaited.remove(&(request.sender, number)) {
+            self.forsaken.remove(&number);
+        }
+        self.check_invariants();
+        Some(request)
+    }
+
+    /// A client has left. What it sent may still be answered to others.
+    pub fn forsake(&mut self, sender: ClientId) {
+        while let Some(entry) = self.awaited.range((sender, 0)..=(sender, u64::MAX)).next() {
+            let entry = *entry;
+            self.awaited.remove(&entry);
+            self.forsaken.insert(entry.1);
+        }
+        self.check_invariants();
+    }
+
+    /// When the first request will have waited too long.
+    pub fn first_deadline(&self) -> Option<Time> {
+        self.requests
+            .first_key_value()
+            .and_then(|(_, request)| request.deadline)
+    }
+
+    /// Takes away a request that has waited too long.
+    pub fn take_due(&mut self, now: Time) -> Option<Request> {
+        let (number, request) = self.requests.first_key_value()?;
+        let is_due = request.deadline.is_some_and(|deadline| deadline <= now);
+        let number = *number;
+        is_due.then(|| self.remove(number)).flatten()
+    }
+
+    /// Takes away the requests whose link is gone.
+    pub fn take_lost(&mut self) -> Vec<Request> {
+        let gone = std::mem::take(&mut self.gone);
+        if gone.is_empty() {
+            return Vec::new();
+        }
+        let is_lost = |(_, request): &(&u64, &Request)| gone.contains(&request.link);
+        let lost: Vec<u64> = self
+            .requests
+            .iter()
+            .filter(is_lost)
+            .map(|(number, _)| *number)
+            .collect();
+        lost.into_iter()
+            .filter_map(|number| self.remove(number))
+            .collect()
+    }
+
+    fn check_invariants(&self) {
+        debug_assert_eq!(
+            self.awaited.len() + self.forsaken.len(),
+            self.requests.len(),
+            "a sender is here, or it has left"
+        );
+    }
+}
