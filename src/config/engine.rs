@@ -3,7 +3,7 @@
 use super::settings::{Config, Locale as Language, Publish as MayPublish};
 use crate::base::time::Span;
 use crate::engine::{HttpSettings, Publish, Reconnect, Settings, WebSocketSettings};
-use crate::hub::{BroadcasterSettings, HubSettings};
+use crate::hub::{BroadcasterSettings, HubSettings, WorkspaceSettings};
 use crate::wire::locale::Locale;
 
 impl Config {
@@ -84,6 +84,11 @@ impl Config {
             message_queue_size: self.websocket.message_queue_size,
             max_rooms: self.websocket.max_rooms,
             max_rooms_per_client: self.websocket.max_rooms_per_client,
+            workspaces: WorkspaceSettings {
+                max_workspaces: self.workspaces.max_workspaces,
+                max_size: self.workspaces.max_size,
+                max_total_size: self.workspaces.max_total_size,
+            },
         }
     }
 }

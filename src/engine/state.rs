@@ -174,6 +174,7 @@ impl State {
             message: &text,
             reply_to,
             timestamp: now.wall_ms,
+            is_of_workspaces: matches!(phrase, Phrase::WorkspaceFault(_)),
         };
         self.send_encoded(client, &error.encode(variant));
     }

@@ -3,6 +3,10 @@
 //! Owns every sentence that reaches a viewer's error message or the log; machine words (codes, field names)
 //! never pass through here. The Chinese lines are those of the two documents joblight began from, to the letter.
 
+mod workspaces;
+
+pub use workspaces::{WorkspaceFault, WorkspaceField};
+
 use std::fmt;
 
 /// A language of error messages and log lines.
@@ -60,6 +64,8 @@ pub enum Phrase<'a> {
     LimitExceeded(&'a str),
     /// Something that does not exist: what.
     NotFound(&'a str),
+    /// A message about workspaces that changes nothing: why.
+    WorkspaceFault(&'a WorkspaceFault),
     /// The WebSocket listener is open on this port or path.
     WebSocketStarted(&'a str),
     /// The WebSocket listener is open at this address.
@@ -148,6 +154,7 @@ fn english(phrase: Phrase<'_>, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         }
         LimitExceeded(which) => write!(out, "limit exceeded: {which}"),
         NotFound(what) => write!(out, "not found: {what}"),
+        WorkspaceFault(fault) => workspaces::english(fault, out),
         WebSocketStarted(port) => write!(out, "WebSocket server started on port {port}"),
         WebSocketListening(url) => write!(out, "WebSocket server listening: {url}"),
         HttpStarted(url) => write!(out, "🚀 HTTP server started on {url}"),
@@ -190,6 +197,7 @@ fn chinese(phrase: Phrase<'_>, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         }
         LimitExceeded(which) => write!(out, "超出限制: {which}"),
         NotFound(what) => write!(out, "未找到: {what}"),
+        WorkspaceFault(fault) => workspaces::chinese(fault, out),
         WebSocketStarted(port) => write!(out, "WebSocket服务器已在端口 {port} 启动"),
         WebSocketListening(url) => write!(out, "WebSocket 服务器启动: {url}"),
         HttpStarted(url) => write!(out, "🚀 HTTP server started on {url}"),

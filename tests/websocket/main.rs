@@ -10,3 +10,4 @@ mod malformed;
 mod messages;
 mod raw;
 mod rooms;
+mod workspaces;
