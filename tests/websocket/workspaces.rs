@@ -118,6 +118,73 @@ fn flat_fields_do_and_messages_may_have_names() {
     assert!(list(&mut viewer).is_empty());
 }
 
+/// What is asked for with which fields, and how it is refused, where there are workspaces `a` and `b`.
+const BAD_INPUT: &[(&str, &str, &str, &str)] = &[
+    ("create", "{}", "invalid_message", "name: missing"),
+    ("create", r#"{"name":""}"#, "invalid_message", "not blank"),
+    ("create", r#"{"name":[]}"#, "invalid_message", "name: []"),
+    (
+        "create",
+        r#"{"name":"a","id":"a"}"#,
+        "invalid_message",
+        "`a` exists already",
+    ),
+    (
+        "create",
+        r#"{"name":"a","id":{}}"#,
+        "invalid_message",
+        "id: {}",
+    ),
+    ("create", "[]", "invalid_message", "data: expected"),
+    ("create", "5", "invalid_message", "data: expected"),
+    (
+        "update",
+        r#"{"name":"x"}"#,
+        "invalid_message",
+        "id: missing",
+    ),
+    (
+        "update",
+        r#"{"id":"a","name":null}"#,
+        "invalid_message",
+        "name: null",
+    ),
+    ("update", r#"{"id":"c"}"#, "not_found", "`c`"),
+    ("delete", "{}", "invalid_message", "id: missing"),
+    ("delete", r#"{"id":"c"}"#, "not_found", "`c`"),
+    ("reorder", "{}", "invalid_message", "ids: missing"),
+    (
+        "reorder",
+        r#"{"ids":{"a":0}}"#,
+        "invalid_message",
+        "ids: {\"a\":0}",
+    ),
+    (
+        "reorder",
+        r#"{"ids":["a",1]}"#,
+        "invalid_message",
+        "ids: [\"a\",1]",
+    ),
+    (
+        "reorder",
+        r#"{"ids":["a"]}"#,
+        "invalid_message",
+        "`b` is left out",
+    ),
+    (
+        "reorder",
+        r#"{"ids":["a","a"]}"#,
+        "invalid_message",
+        "`a` stands there twice",
+    ),
+    (
+        "reorder",
+        r#"{"ids":["a","b","c"]}"#,
+        "invalid_message",
+        "no workspace `c`",
+    ),
+];
+
 #[test]
 fn bad_input_is_named_and_changes_nothing() {
     let server = Running::start(|_| {});
@@ -125,71 +192,7 @@ fn bad_input_is_named_and_changes_nothing() {
     create(&mut viewer, "a");
     create(&mut viewer, "b");
     let before = list(&mut viewer);
-    for (kind, fields, code, part) in [
-        ("create", "{}", "invalid_message", "name: missing"),
-        ("create", r#"{"name":""}"#, "invalid_message", "not blank"),
-        ("create", r#"{"name":[]}"#, "invalid_message", "name: []"),
-        (
-            "create",
-            r#"{"name":"a","id":"a"}"#,
-            "invalid_message",
-            "`a` exists already",
-        ),
-        (
-            "create",
-            r#"{"name":"a","id":{}}"#,
-            "invalid_message",
-            "id: {}",
-        ),
-        ("create", "[]", "invalid_message", "data: expected"),
-        ("create", "5", "invalid_message", "data: expected"),
-        (
-            "update",
-            r#"{"name":"x"}"#,
-            "invalid_message",
-            "id: missing",
-        ),
-        (
-            "update",
-            r#"{"id":"a","name":null}"#,
-            "invalid_message",
-            "name: null",
-        ),
-        ("update", r#"{"id":"c"}"#, "not_found", "`c`"),
-        ("delete", "{}", "invalid_message", "id: missing"),
-        ("delete", r#"{"id":"c"}"#, "not_found", "`c`"),
-        ("reorder", "{}", "invalid_message", "ids: missing"),
-        (
-            "reorder",
-            r#"{"ids":{"a":0}}"#,
-            "invalid_message",
-            "ids: {\"a\":0}",
-        ),
-        (
-            "reorder",
-            r#"{"ids":["a",1]}"#,
-            "invalid_message",
-            "ids: [\"a\",1]",
-        ),
-        (
-            "reorder",
-            r#"{"ids":["a"]}"#,
-            "invalid_message",
-            "`b` is left out",
-        ),
-        (
-            "reorder",
-            r#"{"ids":["a","a"]}"#,
-            "invalid_message",
-            "`a` stands there twice",
-        ),
-        (
-            "reorder",
-            r#"{"ids":["a","b","c"]}"#,
-            "invalid_message",
-            "no workspace `c`",
-        ),
-    ] {
+    for (kind, fields, code, part) in BAD_INPUT {
         let message = format!(r#"{{"type":"workspace.{kind}","data":{fields}}}"#);
         refused(&mut viewer, &message, code, part);
     }

@@ -80,7 +80,10 @@ fn a_workspace_keeps_the_fields_it_was_given_in_their_order() {
     let mut desk = Desk::new(NO_LIMITS);
     let wish = r#"{"zoom":1.50,"id":"w","name":"A \"b\"","none":null,"order":7,"createdAt":1,"layout":{"b":1,"a":[]}}"#;
     let change = desk.ask("create", wish).unwrap();
-    let document = r#"{"id":"w","name":"A \"b\"","order":0,"createdAt":1000,"updatedAt":1000,"zoom":1.50,"none":null,"layout":{"b":1,"a":[]}}"#;
+    let document = concat!(
+        r#"{"id":"w","name":"A \"b\"","order":0,"createdAt":1000,"updatedAt":1000,"#,
+        r#""zoom":1.50,"none":null,"layout":{"b":1,"a":[]}}"#
+    );
     assert_eq!(
         (change.kind, &*change.payload),
         ("workspace.created", document)
