@@ -6,7 +6,7 @@ use crate::base::time::Span;
 use crate::engine::{
     HttpSettings, Publish, Reconnect, RoutesSettings, Settings, WebSocketSettings,
 };
-use crate::hub::{BroadcasterSettings, HubSettings};
+use crate::hub::{BroadcasterSettings, HubSettings, WorkspaceSettings};
 use crate::wire::locale::Locale;
 
 impl Config {
@@ -97,6 +97,11 @@ impl Config {
             message_queue_size: self.websocket.message_queue_size,
             max_rooms: self.websocket.max_rooms,
             max_rooms_per_client: self.websocket.max_rooms_per_client,
+            workspaces: WorkspaceSettings {
+                max_workspaces: self.workspaces.max_workspaces,
+                max_size: self.workspaces.max_size,
+                max_total_size: self.workspaces.max_total_size,
+            },
         }
     }
 }

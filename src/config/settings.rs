@@ -17,6 +17,8 @@ pub struct Config {
     pub websocket: WebSocketConfig,
     /// Tasks, and how their progress is told.
     pub broadcaster: BroadcasterConfig,
+    /// Workspaces of the data dialect.
+    pub workspaces: WorkspacesConfig,
     /// The HTTP listener.
     pub http: HttpConfig,
     /// Further ways in for events.
@@ -138,6 +140,18 @@ pub struct BroadcasterConfig {
     pub deduplication_window: u64,
     /// Event ids at once; 0: no limit.
     pub max_deduplication_ids: usize,
+}
+
+/// `[workspaces]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkspacesConfig {
+    /// Workspaces at once; 0: no limit.
+    pub max_workspaces: usize,
+    /// Bytes of one workspace; 0: no limit.
+    pub max_size: usize,
+    /// Bytes of all workspaces together; 0: no limit.
+    pub max_total_size: usize,
 }
 
 /// `[http]`

@@ -3,7 +3,7 @@
 use super::closing;
 use super::state::State;
 use crate::base::time::Now;
-use crate::hub::{ClientKey, Full, Ingested, RoomMessage};
+use crate::hub::{Broadcast, ClientKey, Full, Ingested, RoomMessage};
 use crate::wire::message::Report;
 use crate::wire::message::event::{check_application_type, check_name};
 use crate::wire::websocket::CloseCode;
@@ -216,7 +216,12 @@ impl State {
         payload: &str,
     ) -> Result<usize, CommandError> {
         check_application_type(kind)?;
-        Ok(self.hub.broadcast(now, kind, payload, &mut self.peers))
+        let message = Broadcast {
+            kind,
+            payload,
+            dialect: None,
+        };
+        Ok(self.hub.broadcast(now, message, &mut self.peers))
     }
 
     /// Takes an event; `false` when it was late, repeated or out of order.

@@ -4,6 +4,7 @@ use super::backend;
 use super::settings::Publish;
 use super::state::State;
 use super::upgrade;
+use super::workspaces;
 use crate::base::time::Now;
 use crate::hub::{ClientKey, ControlRefused, Full, Position, RoomKey, RoomMessage};
 use crate::wire::locale::Phrase;
@@ -134,7 +135,8 @@ fn dispatch(
     message: &Incoming<'_>,
 ) -> Result<(), Refusal> {
     if state.dialect(client) == Dialect::Data {
-        return Err(Refusal::UnknownType);
+        let is_known = workspaces::handle(state, now, client, message);
+        return is_known.then_some(()).ok_or(Refusal::UnknownType);
     }
     match &*message.kind {
         "subscribe" => subscribe(state, now, client, message, message.fields()?),

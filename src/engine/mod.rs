@@ -21,6 +21,7 @@ pub mod state;
 pub mod statistics;
 pub mod timer;
 pub mod upgrade;
+pub mod workspaces;
 
 pub use crate::hub::Link;
 pub use peers::Services;

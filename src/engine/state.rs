@@ -191,6 +191,7 @@ impl State {
             message,
             reply_to,
             timestamp: now.wall_ms,
+            is_of_workspaces: matches!(phrase, Phrase::WorkspaceFault(_)),
         };
         self.send_encoded(client, &error.encode(variant));
     }

@@ -7,7 +7,7 @@ use crate::base::average::Average;
 use crate::base::id::{MessageId, MessageIds};
 use crate::base::time::{Now, Time};
 use crate::wire::locale::{Locale, Phrase};
-use crate::wire::message::Place;
+use crate::wire::message::{Dialect, Place};
 use bytes::Bytes;
 use std::borrow::Cow;
 
@@ -134,15 +134,19 @@ impl Fanout {
         delivered
     }
 
-    /// Sends a message to every client.
+    /// Sends a message to every client, or to those of one dialect.
     pub fn broadcast(
         &mut self,
         directory: &Directory,
         now: Now,
-        kind: &str,
-        payload: &str,
+        message: Broadcast<'_>,
         out: &mut dyn Outlet,
     ) -> usize {
+        let Broadcast {
+            kind,
+            payload,
+            dialect,
+        } = message;
         let publication = Publication::new(
             kind,
             Cow::Borrowed(payload),
@@ -150,9 +154,12 @@ impl Fanout {
             self.ids.next(),
             None,
         );
-        let clients = directory.clients();
-        out.expect_readers(clients.len());
-        let delivered = self.fan_out(directory, clients.map(|(key, _)| key), &publication, out);
+        out.expect_readers(directory.clients().len());
+        let clients = directory
+            .clients()
+            .filter(|(_, client)| dialect.is_none_or(|dialect| client.variant.dialect == dialect));
+        let clients = clients.map(|(key, _)| key);
+        let delivered = self.fan_out(directory, clients, &publication, out);
         self.handle_broadcast(now, now.at, delivered);
         delivered
     }
@@ -210,6 +217,17 @@ impl Fanout {
             .filter(|client| self.deliver(directory, *client, publication, Lane::Log, out))
             .count()
     }
+}
+
+/// A message for clients wherever they are.
+#[derive(Debug, Clone, Copy)]
+pub struct Broadcast<'a> {
+    /// The message type.
+    pub kind: &'a str,
+    /// The payload, as JSON.
+    pub payload: &'a str,
+    /// The only dialect whose clients hear it; `None`: all do.
+    pub dialect: Option<Dialect>,
 }
 
 /// A message for a room.

@@ -18,15 +18,17 @@ pub mod repeats;
 pub mod rules;
 pub mod task;
 pub mod timer;
+pub mod workspaces;
 
 pub use broadcaster::{Broadcaster, BroadcasterSettings, ControlRefused, Outcome};
 pub use cache::{TaskCache, TaskKey, TooManyTasks};
 pub use directory::{Client, ClientId, ClientKey, Directory, Full, Room, RoomKey};
-pub use fanout::{BroadcastCounts, RoomMessage};
+pub use fanout::{Broadcast, BroadcastCounts, RoomMessage};
 pub use log::Missed;
 pub use position::Position;
 pub use publication::{Framer, Lane, Link, Outlet};
 pub use timer::Timer;
+pub use workspaces::{WorkspaceSettings, Workspaces};
 
 use crate::base::time::{Now, Span, Time};
 use crate::wire::locale::Locale;
@@ -52,6 +54,8 @@ pub struct HubSettings {
     pub max_rooms: usize,
     /// How many rooms a client may be in (0: no limit).
     pub max_rooms_per_client: usize,
+    /// How many workspaces there may be, and how large.
+    pub workspaces: WorkspaceSettings,
 }
 
 /// Randomness from outside: hash keys and the beginnings of ids.
@@ -70,6 +74,7 @@ pub struct Hub {
     broadcaster: Broadcaster,
     fanout: Fanout,
     timers: Timers,
+    workspaces: Workspaces,
     settings: HubSettings,
 }
 
@@ -106,6 +111,7 @@ impl Hub {
                 settings.compression_threshold,
             ),
             timers: Timers::default(),
+            workspaces: Workspaces::new(settings.workspaces, seed.hash),
             settings,
         }
     }
@@ -118,6 +124,16 @@ impl Hub {
     /// Task states and their pace.
     pub fn broadcaster(&self) -> &Broadcaster {
         &self.broadcaster
+    }
+
+    /// Workspaces and their order.
+    pub fn workspaces(&self) -> &Workspaces {
+        &self.workspaces
+    }
+
+    /// The same, to be changed. Clients learn of a change by [`Hub::broadcast`].
+    pub fn workspaces_mut(&mut self) -> &mut Workspaces {
+        &mut self.workspaces
     }
 
     /// What has been broadcast.
@@ -208,16 +224,9 @@ impl Hub {
         self.directory.find_or_create(name)
     }
 
-    /// Sends a message to every client; tells how many it reached.
-    pub fn broadcast(
-        &mut self,
-        now: Now,
-        kind: &str,
-        payload: &str,
-        out: &mut dyn Outlet,
-    ) -> usize {
-        self.fanout
-            .broadcast(&self.directory, now, kind, payload, out)
+    /// Sends a message to every client, or to those of one dialect; tells how many it reached.
+    pub fn broadcast(&mut self, now: Now, message: Broadcast<'_>, out: &mut dyn Outlet) -> usize {
+        self.fanout.broadcast(&self.directory, now, message, out)
     }
 
     /// Sends a message to one client; tells whether its connection took it.

@@ -3,6 +3,10 @@
 //! Owns every sentence that reaches a viewer's error message or the log; machine words (codes, field names)
 //! never pass through here. The Chinese lines are those of the two documents joblight began from, to the letter.
 
+mod workspaces;
+
+pub use workspaces::{WorkspaceFault, WorkspaceField};
+
 use std::fmt;
 
 /// A language of error messages and log lines.
@@ -80,6 +84,8 @@ pub enum Phrase<'a> {
         /// Links that remain.
         total: usize,
     },
+    /// A message about workspaces that changes nothing: why.
+    WorkspaceFault(&'a WorkspaceFault),
     /// The WebSocket listener is open on this port or path.
     WebSocketStarted(&'a str),
     /// The WebSocket listener is open at this address.
@@ -179,6 +185,7 @@ fn english(phrase: Phrase<'_>, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         BackendDisconnected { address, total } => {
             write!(out, "backend disconnected: {address} (backends: {total})")
         }
+        WorkspaceFault(fault) => workspaces::english(fault, out),
         WebSocketStarted(port) => write!(out, "WebSocket server started on port {port}"),
         WebSocketListening(url) => write!(out, "WebSocket server listening: {url}"),
         HttpStarted(url) => write!(out, "🚀 HTTP server started on {url}"),
@@ -230,6 +237,7 @@ fn chinese(phrase: Phrase<'_>, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         BackendDisconnected { address, total } => {
             write!(out, "应用后端断开: {address} (总连接: {total})")
         }
+        WorkspaceFault(fault) => workspaces::chinese(fault, out),
         WebSocketStarted(port) => write!(out, "WebSocket服务器已在端口 {port} 启动"),
         WebSocketListening(url) => write!(out, "WebSocket 服务器启动: {url}"),
         HttpStarted(url) => write!(out, "🚀 HTTP server started on {url}"),

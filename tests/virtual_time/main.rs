@@ -14,4 +14,5 @@ mod pacing;
 mod pressure;
 mod viewer_model;
 mod walk;
+mod workspaces;
 mod world;

@@ -8,7 +8,11 @@ use tungstenite::client::ClientRequestBuilder;
 use tungstenite::{Message, WebSocket};
 
 /// A handshake by tungstenite that asks for a subprotocol.
-fn with_subprotocol(address: SocketAddr, path: &str, name: &str) -> WebSocket<TcpStream> {
+pub(crate) fn with_subprotocol(
+    address: SocketAddr,
+    path: &str,
+    name: &str,
+) -> WebSocket<TcpStream> {
     let uri = format!("ws://{address}{path}").parse().unwrap();
     let request = ClientRequestBuilder::new(uri).with_sub_protocol(name);
     let stream = TcpStream::connect(address).unwrap();

@@ -11,3 +11,4 @@ mod malformed;
 mod messages;
 mod raw;
 mod rooms;
+mod workspaces;

@@ -131,7 +131,8 @@ impl ErrorCode {
     }
 }
 
-/// An `error` message: `{code, message, replyTo?}` as payload, or `{type, message}` in the data dialect.
+/// An `error` message: `{code, message, replyTo?}` as payload, or `{type, message}` in the data dialect, where errors of
+/// workspaces have a `code` too (contract section 6).
 #[derive(Debug, Clone, Copy)]
 pub struct ErrorMessage<'a> {
     /// The machine word: an [`ErrorCode`]'s, or one that the application chose.
@@ -142,6 +143,8 @@ pub struct ErrorMessage<'a> {
     pub reply_to: Option<&'a str>,
     /// Milliseconds since 1970.
     pub timestamp: u64,
+    /// Whether it answers a message about workspaces.
+    pub is_of_workspaces: bool,
 }
 
 impl ErrorMessage<'_> {
@@ -168,6 +171,11 @@ impl ErrorMessage<'_> {
             Dialect::Data => {
                 body.push_str("{\"type\":\"error\",\"message\":");
                 push_string(&mut body, self.message);
+                if self.is_of_workspaces {
+                    body.push_str(",\"code\":\"");
+                    body.push_str(self.code.as_str());
+                    body.push('"');
+                }
                 self.push_reply_to(&mut body);
                 match variant.encoding {
                     Encoding::Json => body.into_bytes(),
@@ -301,6 +309,7 @@ mod tests {
             message: "未知消息类型: ping",
             reply_to: None,
             timestamp: 0,
+            is_of_workspaces: false,
         };
         assert_eq!(
             String::from_utf8(error.encode(variant)).unwrap(),

@@ -8,6 +8,7 @@ pub mod envelope;
 pub mod event;
 pub mod field;
 pub mod incoming;
+pub mod merge;
 pub mod patch;
 pub mod variant;
 
@@ -15,5 +16,6 @@ pub use envelope::{Batch, Envelope, ErrorCode, ErrorMessage, Place};
 pub use event::{Event, ItemKind, Report, TaskEvent};
 pub use field::Field;
 pub use incoming::{Incoming, Malformed};
+pub use merge::Members;
 pub use patch::{Control, Status, TaskPatch};
 pub use variant::{Dialect, Encoding, Variant};

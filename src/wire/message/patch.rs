@@ -183,7 +183,7 @@ impl<'de> Visitor<'de> for PatchVisitor {
 }
 
 /// An object key, borrowed wherever it holds no escapes.
-struct Key<'a>(std::borrow::Cow<'a, str>);
+pub(super) struct Key<'a>(pub(super) std::borrow::Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Key<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -1,0 +1,110 @@
+//! Messages about workspaces (contract section 6): from a client of the data dialect to a change, and from a change to
+//! every client of that dialect.
+
+use super::state::State;
+use crate::base::time::Now;
+use crate::hub::workspaces::Change;
+use crate::hub::{Broadcast, ClientKey};
+use crate::wire::locale::{Phrase, WorkspaceFault as Fault};
+use crate::wire::message::{Dialect, Envelope, ErrorCode, Incoming, Malformed, Members};
+
+/// What a client may want.
+#[derive(Clone, Copy)]
+enum Command {
+    Create,
+    Update,
+    Delete,
+    Reorder,
+    List,
+}
+
+/// Does what a message asks; `false` when it is not about workspaces.
+pub fn handle(state: &mut State, now: Now, client: ClientKey, message: &Incoming<'_>) -> bool {
+    let command = match &*message.kind {
+        "workspace.create" => Command::Create,
+        "workspace.update" => Command::Update,
+        "workspace.delete" => Command::Delete,
+        "workspace.reorder" => Command::Reorder,
+        "workspace.list" => Command::List,
+        _ => return false,
+    };
+    match carry_out(state, now, command, message) {
+        Ok(Some(change)) => publish(state, now, &change),
+        Ok(None) => list(state, now, client),
+        Err(fault) => refuse(state, now, client, message, &fault),
+    }
+    true
+}
+
+/// The change that a message makes; `None` when it only asks.
+fn carry_out(
+    state: &mut State,
+    now: Now,
+    command: Command,
+    message: &Incoming<'_>,
+) -> Result<Option<Change>, Fault> {
+    let State { hub, random, .. } = state;
+    let workspaces = hub.workspaces_mut();
+    match command {
+        Command::Create => workspaces.create(now, wish_of(message)?, random),
+        Command::Update => workspaces.update(now, wish_of(message)?),
+        Command::Delete => workspaces.delete(&wish_of(message)?),
+        Command::Reorder => workspaces.reorder(&wish_of(message)?),
+        Command::List => return Ok(None),
+    }
+    .map(Some)
+}
+
+/// Tells every client of the data dialect of a change, the one that made it included.
+fn publish(state: &mut State, now: Now, change: &Change) {
+    let message = Broadcast {
+        kind: change.kind,
+        payload: &change.payload,
+        dialect: Some(Dialect::Data),
+    };
+    state.hub.broadcast(now, message, &mut state.peers);
+}
+
+fn list(state: &mut State, now: Now, client: ClientKey) {
+    let payload = state.hub.workspaces().list();
+    let envelope = Envelope {
+        kind: "workspace.list",
+        payload: &payload,
+        timestamp: now.wall_ms,
+        id: None,
+        reply_to: None,
+        place: None,
+    };
+    let variant = state.variant(client);
+    state.send_encoded(client, &envelope.encode(variant));
+}
+
+/// The fields of a message. When they are flat, the envelope's own stand among them.
+fn wish_of<'a>(message: &Incoming<'a>) -> Result<Members<'a>, Fault> {
+    let wish = Members::parse(message.body).map_err(|malformed| match malformed {
+        Malformed::Field { field, .. } if field.is_empty() => Fault::NoObject,
+        malformed => Fault::Unreadable(malformed.to_string()),
+    })?;
+    match message.nested {
+        true => Ok(wish),
+        false => Ok(wish.without(&["type", "data", "payload"])),
+    }
+}
+
+fn refuse(state: &mut State, now: Now, client: ClientKey, message: &Incoming<'_>, fault: &Fault) {
+    // Beside flat fields an `id` names the workspace, not the message.
+    let reply_to = message.id.filter(|_| message.nested);
+    let phrase = Phrase::WorkspaceFault(fault);
+    state.send_error(now, client, code_of(fault), phrase, reply_to);
+}
+
+fn code_of(fault: &Fault) -> ErrorCode {
+    match fault {
+        Fault::Unknown(_) => ErrorCode::NotFound,
+        Fault::TooMany { .. }
+        | Fault::TooLarge { .. }
+        | Fault::TooLargeTogether { .. }
+        | Fault::TooDeep { .. } => ErrorCode::LimitExceeded,
+        _ => ErrorCode::InvalidMessage,
+    }
+}
