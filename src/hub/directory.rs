@@ -2,6 +2,7 @@
 //!
 //! Owns the membership graph and each room's log; sends nothing and knows no message.
 
+use super::client::{Client, ClientId, ClientKey, Member, Membership};
 use super::log::RoomLog;
 use super::position::Position;
 use super::publication::Link;
@@ -9,61 +10,7 @@ use crate::wire::message::Variant;
 use hashbrown::HashTable;
 use slab::Slab;
 use smallvec::SmallVec;
-use std::fmt;
-
-/// A connected client.
-#[derive(Debug)]
-pub struct Client {
-    /// Its connection.
-    pub link: Link,
-    /// Its public name.
-    pub id: ClientId,
-    /// The form in which it reads messages.
-    pub variant: Variant,
-    /// Whether its connection holds unsent bytes: progress is then marked, not sent.
-    pub backlogged: bool,
-    /// Where among its rooms catching up stopped the last time.
-    pub caught_up: u32,
-    /// Milliseconds since 1970 when it connected.
-    pub connected_at: u64,
-    rooms: SmallVec<[Membership; 1]>,
-}
-
-impl Client {
-    /// The rooms it is in.
-    pub fn rooms(&self) -> impl ExactSizeIterator<Item = RoomKey> + '_ {
-        self.rooms.iter().map(|membership| membership.room)
-    }
-}
-
-/// A client in a room.
-#[derive(Debug, Clone, Copy)]
-pub struct Membership {
-    /// The room.
-    pub room: RoomKey,
-    /// Where the client stands in the room's list.
-    place: u32,
-    /// The version of the room's task that the client has seen; 0: none yet.
-    pub seen: u32,
-    /// Whether the client has been sent a snapshot, which deltas may follow.
-    pub introduced: bool,
-}
-
-impl Membership {
-    /// The task is gone: another of its name begins anew.
-    pub fn forget(&mut self) {
-        (self.seen, self.introduced) = (0, false);
-    }
-}
-
-/// The other end of a [`Membership`].
-#[derive(Debug, Clone, Copy)]
-pub struct Member {
-    /// The client.
-    pub client: ClientKey,
-    /// Which of the client's memberships this is.
-    pub slot: u32,
-}
+use std::collections::HashMap;
 
 /// A room: whoever is in it hears what is published to it.
 #[derive(Debug)]
@@ -76,6 +23,7 @@ pub struct Room {
     pub log: Option<Box<RoomLog>>,
     /// Whether a timer is set to age the log.
     pub expiry_armed: bool,
+    away: u32,
     members: SmallVec<[Member; 2]>,
 }
 
@@ -83,6 +31,11 @@ impl Room {
     /// Who is in it.
     pub fn members(&self) -> &[Member] {
         &self.members
+    }
+
+    /// How many of them are connected.
+    pub fn watchers(&self) -> usize {
+        self.members.len() - self.away as usize
     }
 
     /// The place of its newest entry.
@@ -98,42 +51,12 @@ impl Room {
     }
 }
 
-/// What an idle client costs here, and what a room of its own adds.
-const _: () = assert!(size_of::<Client>() <= 56 && size_of::<Room>() <= 64);
-
-/// Names a client while it is attached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ClientKey(u32);
+/// What a room of its own adds to an idle client.
+const _: () = assert!(size_of::<Room>() <= 64);
 
 /// Names a room while it exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RoomKey(u32);
-
-/// A client's public name: `client_` and letters that cannot be guessed. It carries the client's slot, so that
-/// looking it up needs no table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ClientId(u64);
-
-/// The slot takes the low bits of a [`ClientId`].
-const SLOT_BITS: u32 = 24;
-
-impl fmt::Display for ClientId {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "client_{:x}", self.0)
-    }
-}
-
-impl ClientId {
-    fn parse(text: &str) -> Option<Self> {
-        u64::from_str_radix(text.strip_prefix("client_")?, 16)
-            .ok()
-            .map(Self)
-    }
-
-    fn slot(self) -> usize {
-        (self.0 & ((1 << SLOT_BITS) - 1)) as usize
-    }
-}
 
 /// Why a room cannot be joined or made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,6 +77,10 @@ pub struct Directory {
     next_epoch: u64,
     max_rooms: usize,
     memberships: usize,
+    away: usize,
+    away_memberships: usize,
+    /// Clients whose name does not carry their slot: they come from an earlier life of the server.
+    aliases: HashMap<ClientId, ClientKey>,
 }
 
 impl Directory {
@@ -167,38 +94,135 @@ impl Directory {
             next_epoch: seed[1] >> 16,
             max_rooms,
             memberships: 0,
+            away: 0,
+            away_memberships: 0,
+            aliases: HashMap::new(),
         }
     }
 
-    /// Adds a client; `nonce` makes its name unguessable.
+    /// Adds a client; `nonce` makes its name unguessable. Nothing up to `serial` is owed to it.
     pub fn attach(
         &mut self,
         link: Link,
         variant: Variant,
         connected_at: u64,
         nonce: u64,
+        serial: u64,
     ) -> ClientKey {
-        let slot = self.clients.vacant_key();
-        let id = ClientId((nonce << SLOT_BITS) | slot as u64);
-        self.clients.insert(Client {
+        let id = ClientId::new(self.clients.vacant_key(), nonce);
+        self.insert(Client {
             link,
             id,
             variant,
             backlogged: false,
+            is_lagging: false,
+            is_away: false,
+            is_unsaved: false,
             caught_up: 0,
             connected_at,
+            received: serial,
+            queued: serial,
+            mailbox: None,
+            rooms: SmallVec::new(),
+        })
+    }
+
+    /// Brings back a client of an earlier life of the server; its connection is gone.
+    pub fn restore(&mut self, id: ClientId, connected_at: u64, received: u64) -> ClientKey {
+        let key = self.insert(Client {
+            link: Link {
+                index: u32::MAX,
+                generation: 0,
+            },
+            id,
+            variant: Variant::default(),
+            backlogged: true,
+            is_lagging: true,
+            is_away: true,
+            is_unsaved: false,
+            caught_up: 0,
+            connected_at,
+            received,
+            queued: received,
+            mailbox: None,
             rooms: SmallVec::new(),
         });
-        ClientKey(slot as u32)
+        if id.slot() != key.0 as usize {
+            self.aliases.insert(id, key);
+        }
+        self.away += 1;
+        key
+    }
+
+    fn insert(&mut self, client: Client) -> ClientKey {
+        ClientKey(self.clients.insert(client) as u32)
+    }
+
+    /// A client's connection is gone, and the client may come back: it stays in its rooms. What it has not surely
+    /// received is owed to it from now on.
+    pub fn leave_behind(&mut self, key: ClientKey) {
+        if !self.client(key).is_away {
+            self.owe_unconfirmed(key);
+            self.set_away(key, true);
+        }
+    }
+
+    /// A client has come back on another connection; it is still lagging.
+    pub fn take_back(&mut self, key: ClientKey, link: Link, variant: Variant) {
+        match self.client(key).is_away {
+            true => self.set_away(key, false),
+            false => self.owe_unconfirmed(key),
+        }
+        let client = self.client_mut(key);
+        (client.link, client.variant) = (link, variant);
+        (client.backlogged, client.is_lagging) = (false, true);
+        for membership in &mut client.rooms {
+            membership.forget();
+        }
+    }
+
+    fn owe_unconfirmed(&mut self, key: ClientKey) {
+        let client = &mut self.clients[key.0 as usize];
+        client.queued = client.received;
+        if let Some(mailbox) = &mut client.mailbox {
+            mailbox.sent = client.received;
+        }
+        (client.backlogged, client.is_lagging) = (true, true);
+    }
+
+    fn set_away(&mut self, key: ClientKey, is_away: bool) {
+        let client = &mut self.clients[key.0 as usize];
+        client.is_away = is_away;
+        for membership in &client.rooms {
+            let room = &mut self.rooms[membership.room.0 as usize];
+            room.away = room.away + u32::from(is_away) - u32::from(!is_away);
+        }
+        let rooms = client.rooms.len();
+        match is_away {
+            true => (self.away, self.away_memberships) = (self.away + 1, self.away_memberships + rooms),
+            false => (self.away, self.away_memberships) = (self.away - 1, self.away_memberships - rooms),
+        }
+    }
+
+    /// A client's connection takes no more: what comes after a serial stays in the logs from now on.
+    pub fn fall_behind(&mut self, key: ClientKey, serial: u64) {
+        let client = &mut self.clients[key.0 as usize];
+        if !std::mem::replace(&mut client.is_lagging, true) {
+            (client.backlogged, client.queued) = (true, serial);
+        }
     }
 
     /// Removes a client from all its rooms and from here.
     pub fn detach(&mut self, key: ClientKey) {
+        if self.client(key).is_away {
+            self.set_away(key, false);
+        }
         while let Some(membership) = self.clients[key.0 as usize].rooms.last().copied() {
             self.unlink(key, self.clients[key.0 as usize].rooms.len() - 1);
             self.forget_if_idle(membership.room);
         }
-        self.clients.remove(key.0 as usize);
+        let client = self.clients.remove(key.0 as usize);
+        self.aliases.remove(&client.id);
         if self.clients.is_empty() {
             self.clients.shrink_to_fit();
         }
@@ -221,15 +245,32 @@ impl Directory {
 
     /// The client of that id, if it is still here: another in its slot has another id.
     pub fn living_client(&self, id: ClientId) -> Option<ClientKey> {
-        let client = self.clients.get(id.slot())?;
-        (client.id == id).then_some(ClientKey(id.slot() as u32))
+        let own = self.clients.get(id.slot());
+        match own.is_some_and(|client| client.id == id) {
+            true => Some(ClientKey(id.slot() as u32)),
+            false => self.aliases.get(&id).copied(),
+        }
     }
 
-    /// Every client.
-    pub fn clients(&self) -> impl ExactSizeIterator<Item = (ClientKey, &Client)> {
-        self.clients
-            .iter()
-            .map(|(slot, client)| (ClientKey(slot as u32), client))
+    /// Every connected client.
+    pub fn clients(&self) -> impl Iterator<Item = (ClientKey, &Client)> {
+        self.all_clients().filter(|(_, client)| !client.is_away)
+    }
+
+    /// Every client, those that are away included.
+    pub fn all_clients(&self) -> impl Iterator<Item = (ClientKey, &Client)> {
+        let clients = self.clients.iter();
+        clients.map(|(slot, client)| (ClientKey(slot as u32), client))
+    }
+
+    /// How many clients are connected.
+    pub fn connected(&self) -> usize {
+        self.clients.len() - self.away
+    }
+
+    /// How many clients are away and may come back.
+    pub fn away(&self) -> usize {
+        self.away
     }
 
     /// The room of that key.
@@ -256,9 +297,9 @@ impl Directory {
             .map(|(slot, room)| (RoomKey(slot as u32), room))
     }
 
-    /// How many memberships there are in all.
+    /// How many memberships connected clients have in all.
     pub fn memberships(&self) -> usize {
-        self.memberships
+        self.memberships - self.away_memberships
     }
 
     /// The room of that name.
@@ -277,12 +318,12 @@ impl Directory {
         if self.max_rooms > 0 && self.rooms.len() >= self.max_rooms {
             return Err(Full::Rooms);
         }
-        self.next_epoch += 1;
         let room = Room {
             name: name.into(),
-            epoch: self.next_epoch,
+            epoch: self.fresh_epoch(),
             log: None,
             expiry_armed: false,
+            away: 0,
             members: SmallVec::new(),
         };
         let slot = self.rooms.insert(room) as u32;
@@ -292,6 +333,12 @@ impl Directory {
                 hasher.hash_one(&*rooms[*slot as usize].name)
             });
         Ok(RoomKey(slot))
+    }
+
+    /// An epoch that no room has had.
+    pub fn fresh_epoch(&mut self) -> u64 {
+        self.next_epoch += 1;
+        self.next_epoch
     }
 
     /// Puts a client into a room; `false` when it was there already. `max_memberships` bounds the client (0: no limit).
@@ -312,16 +359,22 @@ impl Directory {
         }
         let room = self.find_or_create(name)?;
         let slot = self.client(client).rooms.len() as u32;
-        let members = &mut self.rooms[room.0 as usize].members;
-        let place = members.len() as u32;
-        members.push(Member { client, slot });
-        self.client_mut(client).rooms.push(Membership {
+        let entered = &mut self.rooms[room.0 as usize];
+        let place = entered.members.len() as u32;
+        let from = entered.log.as_ref().map_or(0, |log| log.last_offset());
+        entered.members.push(Member { client, slot });
+        let joined = &mut self.clients[client.0 as usize];
+        joined.rooms.push(Membership {
             room,
             place,
             seen: 0,
             introduced: false,
+            from,
         });
         self.memberships += 1;
+        if joined.is_away {
+            (entered.away, self.away_memberships) = (entered.away + 1, self.away_memberships + 1);
+        }
         Ok((room, true))
     }
 
@@ -386,7 +439,12 @@ impl Directory {
 
     /// Cuts one membership at both ends and mends the two lists that closed up behind it.
     fn unlink(&mut self, client: ClientKey, slot: usize) {
-        let Membership { room, place, .. } = self.client_mut(client).rooms.swap_remove(slot);
+        let left = &mut self.clients[client.0 as usize];
+        let Membership { room, place, .. } = left.rooms.swap_remove(slot);
+        if left.is_away {
+            self.rooms[room.0 as usize].away -= 1;
+            self.away_memberships -= 1;
+        }
         if let Some(moved) = self.client(client).rooms.get(slot).copied() {
             self.rooms[moved.room.0 as usize].members[moved.place as usize].slot = slot as u32;
         }
@@ -401,7 +459,7 @@ impl Directory {
     /// Whether every link has its other end; for tests and debug builds.
     pub fn check_invariants(&self) {
         let mut memberships = 0;
-        for (key, client) in self.clients() {
+        for (key, client) in self.all_clients() {
             for (slot, membership) in client.rooms.iter().enumerate() {
                 let member = self.room(membership.room).members[membership.place as usize];
                 assert_eq!(
@@ -413,6 +471,10 @@ impl Directory {
             }
         }
         assert_eq!(memberships, self.memberships, "memberships are miscounted");
+        let away = self.all_clients().filter(|(_, client)| client.is_away);
+        assert_eq!(away.clone().count(), self.away, "clients are miscounted");
+        let rooms = away.map(|(_, client)| client.rooms.len()).sum::<usize>();
+        assert_eq!(rooms, self.away_memberships, "memberships are miscounted");
         assert_eq!(
             memberships,
             self.rooms
@@ -444,7 +506,7 @@ mod tests {
     #[test]
     fn a_client_is_found_by_its_public_name_while_it_is_here() {
         let mut directory = Directory::new(0, [1, 2]);
-        let key = directory.attach(link(0), Variant::default(), 0, 0x123456);
+        let key = directory.attach(link(0), Variant::default(), 0, 0x123456, 0);
         let id = directory.client(key).id.to_string();
         assert_eq!(directory.client_by_id(&id), Some(key));
         directory.detach(key);
@@ -455,7 +517,7 @@ mod tests {
     #[test]
     fn limits_hold() {
         let mut directory = Directory::new(2, [1, 2]);
-        let key = directory.attach(link(0), Variant::default(), 0, 1);
+        let key = directory.attach(link(0), Variant::default(), 0, 1, 0);
         assert!(directory.join(key, "a", 2).is_ok());
         assert!(directory.join(key, "b", 2).is_ok());
         assert_eq!(directory.join(key, "c", 2), Err(Full::Memberships));
@@ -473,7 +535,7 @@ mod tests {
                 let name = format!("room{room}");
                 match (action, keys.get(&client).copied()) {
                     (0, None) => {
-                        keys.insert(client, directory.attach(link(client as u32), Variant::default(), 0, 9));
+                        keys.insert(client, directory.attach(link(client as u32), Variant::default(), 0, 9, 0));
                     }
                     (1, Some(key)) => {
                         let fresh = directory.join(key, &name, 0).unwrap().1;

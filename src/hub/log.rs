@@ -1,5 +1,6 @@
 //! A room's log: the last lifecycle, item and room messages, numbered (contract section 5).
 
+use super::position::Position;
 use crate::base::id::MessageId;
 use crate::base::time::Time;
 use crate::wire::message::{Envelope, Place};
@@ -11,6 +12,8 @@ use std::collections::VecDeque;
 pub struct LogEntry {
     /// Its number, from 1.
     pub offset: u64,
+    /// Its number among the entries of all rooms.
+    pub serial: u64,
     /// The message type.
     pub kind: Box<str>,
     /// The payload, as JSON.
@@ -49,7 +52,18 @@ pub struct RoomLog {
     entries: VecDeque<LogEntry>,
     bytes: usize,
     last_offset: u64,
+    /// The serial of the newest entry that is gone; 0: none is.
+    lost_serial: u64,
+    /// Where earlier epochs of this log ended: their positions still mean something here.
+    lineage: Vec<Position>,
+    /// Whether a store keeps it as well.
+    is_stored: bool,
+    /// Entries that are gone from here and not yet from the store.
+    dropped: Vec<u64>,
 }
+
+/// So many earlier epochs of a log are remembered.
+const MAX_LINEAGE: usize = 16;
 
 /// What a log still knows after some offset.
 #[derive(Debug)]
@@ -93,7 +107,46 @@ impl RoomLog {
     fn drop_oldest(&mut self) {
         if let Some(oldest) = self.entries.pop_front() {
             self.bytes -= oldest.payload.len();
+            self.lost_serial = oldest.serial;
+            if self.is_stored {
+                self.dropped.push(oldest.serial);
+            }
         }
+    }
+
+    /// From now on a store keeps it as well.
+    pub fn set_stored(&mut self) {
+        self.is_stored = true;
+    }
+
+    /// Entries that are gone since the last call, once there are `enough` of them.
+    pub fn take_dropped(&mut self, enough: usize) -> Vec<u64> {
+        match self.dropped.len() >= enough.max(1) {
+            true => std::mem::take(&mut self.dropped),
+            false => Vec::new(),
+        }
+    }
+
+    /// Begins to be read again after a restart: what was logged up to now belongs to the epoch that ends here.
+    pub fn end_epoch(&mut self, epoch: u64) {
+        self.lineage.push(Position {
+            epoch,
+            offset: self.last_offset,
+        });
+        let surplus = self.lineage.len().saturating_sub(MAX_LINEAGE);
+        self.lineage.drain(..surplus);
+    }
+
+    /// Where a position of this log, or of an earlier epoch of it, lies in it.
+    pub fn resolve(&self, position: Position, epoch: u64) -> Option<u64> {
+        if position.epoch == epoch {
+            return (position.offset <= self.last_offset).then_some(position.offset);
+        }
+        let ended = self
+            .lineage
+            .iter()
+            .find(|ended| ended.epoch == position.epoch)?;
+        (position.offset <= ended.offset).then_some(position.offset)
     }
 
     /// Forgets what was logged before `horizon`; tells when the oldest that remains was logged.
@@ -120,6 +173,24 @@ impl RoomLog {
         Missed {
             entries: self.entries.iter().skip(skipped).collect(),
             complete: next >= first && offset <= self.last_offset,
+        }
+    }
+
+    /// The entry of that offset, if it is still there.
+    pub fn entry(&self, offset: u64) -> Option<&LogEntry> {
+        let first = self.last_offset + 1 - self.entries.len() as u64;
+        self.entries.get(offset.checked_sub(first)? as usize)
+    }
+
+    /// The last offset whose entry, and every entry before it, has a serial up to `serial`; as far as the log reaches back.
+    pub fn offset_at(&self, serial: u64) -> u64 {
+        let first = self.last_offset + 1 - self.entries.len() as u64;
+        let count = self
+            .entries
+            .partition_point(|entry| entry.serial <= serial) as u64;
+        match count == 0 && self.lost_serial > serial {
+            true => 0,
+            false => first - 1 + count,
         }
     }
 }
@@ -172,6 +243,7 @@ mod tests {
         let mut log = RoomLog::default();
         for _ in 0..10 {
             let entry = LogEntry {
+                serial: log.last_offset() + 1,
                 offset: log.next_offset(),
                 kind: "room_broadcast".into(),
                 payload: vec![b' '; MAX_LOG_BYTES / 2].into(),

@@ -1,0 +1,134 @@
+//! A client as the hub knows it: who it is, what it is in, and how far behind it is.
+//!
+//! A client outlives its connection for a while (contract section 5.5): it stays in its rooms, and what it misses there
+//! is read from the rooms' logs when it comes back. A reader that is behind is the same thing with a connection.
+
+use super::directory::RoomKey;
+use super::mailbox::Mailbox;
+use super::publication::Link;
+use crate::wire::message::Variant;
+use smallvec::SmallVec;
+use std::fmt;
+
+/// A client.
+#[derive(Debug)]
+pub struct Client {
+    /// Its connection, or its last one.
+    pub link: Link,
+    /// Its public name.
+    pub id: ClientId,
+    /// The form in which it reads messages.
+    pub variant: Variant,
+    /// Whether its connection holds unsent bytes, or is gone: progress is then marked, not sent.
+    pub backlogged: bool,
+    /// Whether messages of logs are left in the logs, because its connection takes no more, or is gone.
+    pub is_lagging: bool,
+    /// Whether its connection is gone.
+    pub is_away: bool,
+    /// Whether the store has yet to learn how it stands.
+    pub is_unsaved: bool,
+    /// Where among its rooms catching up stopped the last time.
+    pub caught_up: u32,
+    /// Milliseconds since 1970 when it connected.
+    pub connected_at: u64,
+    /// Every message up to this serial has surely reached it, or was not for it.
+    pub received: u64,
+    /// While it is lagging: every message up to this serial was queued for its connection.
+    pub queued: u64,
+    /// Messages for it alone that may not have reached it.
+    pub mailbox: Option<Box<Mailbox>>,
+    pub(super) rooms: SmallVec<[Membership; 1]>,
+}
+
+impl Client {
+    /// The rooms it is in.
+    pub fn rooms(&self) -> impl ExactSizeIterator<Item = RoomKey> + '_ {
+        self.rooms.iter().map(|membership| membership.room)
+    }
+
+    /// Its memberships.
+    pub fn memberships(&self) -> &[Membership] {
+        &self.rooms
+    }
+}
+
+/// A client in a room.
+#[derive(Debug, Clone, Copy)]
+pub struct Membership {
+    /// The room.
+    pub room: RoomKey,
+    /// Where the client stands in the room's list.
+    pub(super) place: u32,
+    /// The version of the room's task that the client has seen; 0: none yet.
+    pub seen: u32,
+    /// Whether the client has been sent a snapshot, which deltas may follow.
+    pub introduced: bool,
+    /// Nothing up to this offset of the room's log was ever for the client.
+    pub from: u64,
+}
+
+impl Membership {
+    /// The client knows nothing of the room's task: that is gone, or what was said of it may not have arrived.
+    pub fn forget(&mut self) {
+        (self.seen, self.introduced) = (0, false);
+    }
+}
+
+/// The other end of a [`Membership`].
+#[derive(Debug, Clone, Copy)]
+pub struct Member {
+    /// The client.
+    pub client: ClientKey,
+    /// Which of the client's memberships this is.
+    pub slot: u32,
+}
+
+/// What an idle client costs here.
+const _: () = assert!(size_of::<Client>() <= 96);
+
+/// Names a client while it is attached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ClientKey(pub(super) u32);
+
+/// A client's public name: `client_` and letters that cannot be guessed. It carries the client's slot, so that
+/// looking it up needs no table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientId(u64);
+
+/// The slot takes the low bits of a [`ClientId`].
+const SLOT_BITS: u32 = 24;
+
+impl fmt::Display for ClientId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "client_{:x}", self.0)
+    }
+}
+
+impl ClientId {
+    /// A name for the client of that slot; `nonce` makes it unguessable.
+    pub fn new(slot: usize, nonce: u64) -> Self {
+        Self((nonce << SLOT_BITS) | slot as u64)
+    }
+
+    /// Reads what was printed.
+    pub fn parse(text: &str) -> Option<Self> {
+        u64::from_str_radix(text.strip_prefix("client_")?, 16)
+            .ok()
+            .map(Self)
+    }
+
+    /// Its slot, unless it comes from an earlier life of the server.
+    pub fn slot(self) -> usize {
+        (self.0 & ((1 << SLOT_BITS) - 1)) as usize
+    }
+
+    /// The name as a number.
+    pub fn number(self) -> u64 {
+        self.0
+    }
+
+    /// The name of that number.
+    pub fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+}

@@ -1,0 +1,112 @@
+//! Messages that must not be lost, on their way to one reader that is behind or has come back: read from the logs of its
+//! rooms and its mailbox, in the order in which they were said (contract sections 5.1, 5.2 and 5.5).
+
+use super::client::{ClientKey, Membership};
+use super::directory::{Directory, Room, RoomKey};
+use super::log::Missed;
+use super::progress::Stage;
+use super::publication::Lane;
+
+/// A room, and whether its log still holds everything that a client lacks of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recovery {
+    /// The room.
+    pub room: RoomKey,
+    /// Whether nothing is missing.
+    pub recovered: bool,
+}
+
+/// Which of a lagging client's rooms can be made up for.
+pub fn survey(directory: &Directory, client: ClientKey) -> Vec<Recovery> {
+    let reader = directory.client(client);
+    let memberships = reader.memberships().iter();
+    memberships
+        .map(|membership| Recovery {
+            room: membership.room,
+            recovered: lacking(directory.room(membership.room), membership, reader.queued)
+                .is_none_or(|missed| missed.complete),
+        })
+        .collect()
+}
+
+/// Gives up what a client lacks of the rooms that cannot be made up for: it is told, and goes on from now.
+pub fn give_up(directory: &mut Directory, client: ClientKey, lost: impl Iterator<Item = RoomKey>) {
+    for room in lost {
+        let offset = directory.room(room).position().offset;
+        if let Some(member) = directory.member(client, room) {
+            let membership = directory.membership_mut(member);
+            membership.from = offset;
+            membership.forget();
+        }
+    }
+}
+
+/// Sends a lagging client what it lacks, oldest first. `true`: it lacks nothing any more. `false`: its connection took no
+/// more of it, and the rest follows when it has drained again.
+pub fn replay(stage: &mut Stage<'_>, client: ClientKey) -> bool {
+    stage.out.expect_readers(1);
+    for message in overdue(stage.directory, client) {
+        if !send(stage, client, &message) {
+            return false;
+        }
+        stage.directory.client_mut(client).queued = message.serial;
+        if let (None, Some(mailbox)) = (message.room, &mut stage.directory.client_mut(client).mailbox) {
+            mailbox.sent = message.serial;
+        }
+    }
+    let reader = stage.directory.client_mut(client);
+    reader.is_lagging = false;
+    true
+}
+
+/// A message that a client lacks, by its place: logs are not copied before it is sent.
+struct Overdue {
+    serial: u64,
+    /// Its room and offset; `None`: it is in the mailbox.
+    room: Option<(RoomKey, u64)>,
+}
+
+fn overdue(directory: &Directory, client: ClientKey) -> Vec<Overdue> {
+    let reader = directory.client(client);
+    let mut messages = Vec::new();
+    for membership in reader.memberships() {
+        let missed = lacking(directory.room(membership.room), membership, reader.queued);
+        let entries = missed.into_iter().flat_map(|missed| missed.entries);
+        messages.extend(entries.map(|entry| Overdue {
+            serial: entry.serial,
+            room: Some((membership.room, entry.offset)),
+        }));
+    }
+    let mailbox = reader.mailbox.iter();
+    let letters = mailbox.flat_map(|mailbox| mailbox.letters().filter(|letter| letter.serial > mailbox.sent));
+    messages.extend(letters.map(|letter| Overdue {
+        serial: letter.serial,
+        room: None,
+    }));
+    messages.sort_unstable_by_key(|message| message.serial);
+    messages
+}
+
+fn lacking<'a>(room: &'a Room, membership: &Membership, queued: u64) -> Option<Missed<'a>> {
+    let log = room.log.as_ref()?;
+    Some(log.after(membership.from.max(log.offset_at(queued))))
+}
+
+fn send(stage: &mut Stage<'_>, client: ClientKey, message: &Overdue) -> bool {
+    let reader = stage.directory.client(client);
+    let encoded = match message.room {
+        Some((room, offset)) => {
+            let room = stage.directory.room(room);
+            let entry = room.log.as_ref().and_then(|log| log.entry(offset));
+            entry.map(|entry| entry.envelope(&room.name).encode(reader.variant))
+        }
+        None => {
+            let mut letters = reader.mailbox.iter().flat_map(|mailbox| mailbox.letters());
+            let letter = letters.find(|letter| letter.serial == message.serial);
+            letter.map(|letter| letter.envelope().encode(reader.variant))
+        }
+    };
+    let Some(encoded) = encoded else { return true };
+    let frame = stage.fanout.framer().frame(&encoded, reader.variant);
+    stage.out.deliver(reader.link, &frame, Lane::Log)
+}
