@@ -4,7 +4,7 @@
 //! those stand in `config.toml`.
 
 use super::manual;
-use super::settings::{Environment, Locale, LogLevel, Publish};
+use super::settings::{Environment, Locale, LogLevel, Publish, Synchronous};
 
 /// One key of the configuration.
 #[derive(Debug)]
@@ -110,6 +110,8 @@ const KEYS: &[Key] = &[
     Key::new("http.max_body_size", BYTES),
     Key::new("http.max_head_size", BYTES),
     Key::new("ingest.socket", Kind::SocketPath),
+    Key::new("storage.path", Kind::Text),
+    Key::new("storage.synchronous", Kind::Choice(Synchronous::NAMES)),
     Key::new("server.shutdown_timeout", MILLISECONDS),
     Key::new("log.level", Kind::Choice(LogLevel::NAMES)),
     Key::new("log.file", Kind::Text),

@@ -21,6 +21,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// Further ways in for events.
     pub ingest: IngestConfig,
+    /// What outlives the process.
+    pub storage: StorageConfig,
     /// The process.
     pub server: ServerConfig,
     /// Log lines.
@@ -173,6 +175,16 @@ pub struct IngestConfig {
     pub socket: String,
 }
 
+/// `[storage]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StorageConfig {
+    /// The file, relative to the working directory; empty: memory only.
+    pub path: String,
+    /// How far a commit reaches before it counts.
+    pub synchronous: Synchronous,
+}
+
 /// `[server]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -282,6 +294,16 @@ choices! {
         Members = "members",
         /// All of them.
         Anybody = "any",
+    }
+}
+
+choices! {
+    /// How far a commit reaches before it counts.
+    Synchronous {
+        /// The system has it: it survives the end of this process.
+        Normal = "normal",
+        /// The disk has it: it survives the end of the machine.
+        Full = "full",
     }
 }
 
