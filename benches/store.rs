@@ -95,12 +95,14 @@ impl Source {
     }
 }
 
+/// A kind of record: its name, and how one is made.
+type Kind = (&'static str, fn(&mut Source) -> Record);
+
 fn commit(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("store/commit");
     for synchronous in [Synchronous::Normal, Synchronous::Full] {
         for size in [1, LARGE_BATCH] {
-            let kinds: [(&str, fn(&mut Source) -> Record); 2] =
-                [("entries", Source::entry), ("tasks", Source::task)];
+            let kinds: [Kind; 2] = [("entries", Source::entry), ("tasks", Source::task)];
             for (name, record) in kinds {
                 let name = format!("{}/{size}_{name}", synchronous.name());
                 let directory = Directory::new("commit");
