@@ -16,6 +16,8 @@ const LARGE_BATCH: u64 = 1_000;
 const LOADED_ENTRIES: u64 = 100_000;
 /// Entries are replaced after so many, so that the file stays as large as a server's.
 const KEPT_ENTRIES: u64 = 100_000;
+/// Over so many rooms, busy ones and all.
+const BUSY_ROOMS: u64 = 10;
 const ROOMS: u64 = 1_000;
 
 /// A directory that is gone when its bench is.
@@ -59,16 +61,24 @@ impl Source {
     }
 
     fn entry(&mut self) -> Record {
+        self.entry_of(BUSY_ROOMS)
+    }
+
+    fn scattered_entry(&mut self) -> Record {
+        self.entry_of(ROOMS)
+    }
+
+    fn entry_of(&mut self, rooms: u64) -> Record {
         self.number += 1;
         let number = self.number % KEPT_ENTRIES;
         Record::Append(StoredEntry {
-            room: format!("task:report-{}", number % ROOMS).into(),
-            offset: number / ROOMS,
+            room: format!("task:report-{}", number % rooms).into(),
+            offset: number / rooms,
             serial: self.number,
             kind: "task_item_completed".into(),
             payload: format!(
                 r#"{{"taskId":"report-{}","item":"page-{number}","current":{number},"result":{{"file":"page-{number}.pdf"}}}}"#,
-                number % ROOMS
+                number % rooms
             )
             .into(),
             timestamp: 1_700_000_000_000 + self.number,
@@ -102,7 +112,11 @@ fn commit(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("store/commit");
     for synchronous in [Synchronous::Normal, Synchronous::Full] {
         for size in [1, LARGE_BATCH] {
-            let kinds: [Kind; 2] = [("entries", Source::entry), ("tasks", Source::task)];
+            let kinds: [Kind; 3] = [
+                ("entries", Source::entry),
+                ("scattered_entries", Source::scattered_entry),
+                ("tasks", Source::task),
+            ];
             for (name, record) in kinds {
                 let name = format!("{}/{size}_{name}", synchronous.name());
                 let directory = Directory::new("commit");
@@ -125,7 +139,7 @@ fn commit(criterion: &mut Criterion) {
 fn load(criterion: &mut Criterion) {
     let directory = Directory::new("load");
     let mut store = directory.open(Synchronous::Normal);
-    let entries = Source::new().batch(LOADED_ENTRIES, Source::entry);
+    let entries = Source::new().batch(LOADED_ENTRIES, Source::scattered_entry);
     store.apply(&entries).expect("it is kept");
     store.close().expect("a clean end");
     let mut group = criterion.benchmark_group("store/load");

@@ -15,8 +15,13 @@ use std::time::Duration;
 
 /// How long an opening waits for another that is just being refused, or for a predecessor that is just closing.
 const LOCK_PATIENCE: Duration = Duration::from_millis(500);
-/// Bytes that the write-ahead log keeps on disk once its content is in the file.
-const MAX_IDLE_LOG_BYTES: i64 = 16 << 20;
+/// Pages in the write-ahead log after which its content goes into the file. Entries of a thousand rooms touch a thousand
+/// pages; many commits should touch one before it is written.
+const CHECKPOINT_PAGES: i64 = 4096;
+/// Bytes that the log keeps on disk after that.
+const MAX_IDLE_LOG_BYTES: i64 = CHECKPOINT_PAGES * 4096;
+/// Kilobytes of pages kept in memory, once that many were touched; less, and a large transaction writes pages twice.
+const MAX_CACHE_KILOBYTES: i64 = 16 * 1024;
 /// Statements kept prepared; there are not as many.
 const STATEMENTS: usize = 32;
 /// Free pages that a file may keep: they are soon written again.
@@ -194,6 +199,8 @@ fn configure(connection: &Connection, synchronous: Synchronous) -> rusqlite::Res
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", synchronous.name())?;
     connection.pragma_update(None, "journal_size_limit", MAX_IDLE_LOG_BYTES)?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    connection.pragma_update(None, "cache_size", -MAX_CACHE_KILOBYTES)?;
     connection.pragma_update(None, "cell_size_check", true)
 }
 
