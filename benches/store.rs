@@ -1,5 +1,5 @@
-//! What durability costs: to commit entries and task states, alone and a thousand at a time, and to load 100,000 entries
-//! at the start.
+//! What durability costs: to commit entries and task states, alone and a thousand at a time, to keep as many entries as
+//! before, and to load 100,000 at the start.
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use joblight::base::id::MessageIds;
@@ -14,11 +14,12 @@ use std::time::Duration;
 const LARGE_BATCH: u64 = 1_000;
 /// What a server that was busy for a while finds when it starts.
 const LOADED_ENTRIES: u64 = 100_000;
-/// Entries are replaced after so many, so that the file stays as large as a server's.
+/// Entries that a server keeps, beyond which each drops the oldest.
 const KEPT_ENTRIES: u64 = 100_000;
-/// Over so many rooms, busy ones and all.
-const BUSY_ROOMS: u64 = 10;
+/// Rooms that take turns.
 const ROOMS: u64 = 1_000;
+/// Tasks that take turns.
+const TASKS: u64 = 100_000;
 
 /// A directory that is gone when its bench is.
 struct Directory(PathBuf);
@@ -61,34 +62,25 @@ impl Source {
     }
 
     fn entry(&mut self) -> Record {
-        self.entry_of(BUSY_ROOMS)
-    }
-
-    fn scattered_entry(&mut self) -> Record {
-        self.entry_of(ROOMS)
-    }
-
-    fn entry_of(&mut self, rooms: u64) -> Record {
         self.number += 1;
-        let number = self.number % KEPT_ENTRIES;
+        let (number, room) = (self.number, self.number % ROOMS);
         Record::Append(StoredEntry {
-            room: format!("task:report-{}", number % rooms).into(),
-            offset: number / rooms,
-            serial: self.number,
+            room: format!("task:report-{room}").into(),
+            offset: number / ROOMS,
+            serial: number,
             kind: "task_item_completed".into(),
             payload: format!(
-                r#"{{"taskId":"report-{}","item":"page-{number}","current":{number},"result":{{"file":"page-{number}.pdf"}}}}"#,
-                number % rooms
+                r#"{{"taskId":"report-{room}","item":"page-{number}","current":{number},"result":{{"file":"page-{number}.pdf"}}}}"#
             )
             .into(),
-            timestamp: 1_700_000_000_000 + self.number,
+            timestamp: 1_700_000_000_000 + number,
             id: self.ids.next(),
         })
     }
 
     fn task(&mut self) -> Record {
         self.number += 1;
-        let number = self.number % KEPT_ENTRIES;
+        let number = self.number % TASKS;
         Record::Put {
             table: Table::Task,
             key: format!("report-{number}").into(),
@@ -98,34 +90,52 @@ impl Source {
         }
     }
 
-    fn batch(&mut self, size: u64, record: fn(&mut Self) -> Record) -> Vec<Batch> {
-        let seq = self.number;
-        let records = (0..size).map(|_| record(self)).collect();
-        vec![Batch { seq, records }]
+    fn entries(&mut self, size: u64) -> Vec<Record> {
+        (0..size).map(|_| self.entry()).collect()
+    }
+
+    /// As many entries that come as go.
+    fn turnover(&mut self, size: u64) -> Vec<Record> {
+        let mut records = self.entries(size);
+        let last = self.number - KEPT_ENTRIES;
+        let serials = (last - size + 1..=last).collect();
+        records.push(Record::Drop { serials });
+        records
+    }
+
+    fn tasks(&mut self, size: u64) -> Vec<Record> {
+        (0..size).map(|_| self.task()).collect()
     }
 }
 
-/// A kind of record: its name, and how one is made.
-type Kind = (&'static str, fn(&mut Source) -> Record);
+/// One batch of these.
+fn batch(records: Vec<Record>) -> [Batch; 1] {
+    [Batch { seq: 1, records }]
+}
+
+/// A kind of batch: its name, how many entries are there before, and how the records are made.
+type Kind = (&'static str, u64, fn(&mut Source, u64) -> Vec<Record>);
 
 fn commit(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("store/commit");
     for synchronous in [Synchronous::Normal, Synchronous::Full] {
         for size in [1, LARGE_BATCH] {
             let kinds: [Kind; 3] = [
-                ("entries", Source::entry),
-                ("scattered_entries", Source::scattered_entry),
-                ("tasks", Source::task),
+                ("entries", 0, Source::entries),
+                ("entries_come_and_go", KEPT_ENTRIES, Source::turnover),
+                ("tasks", 0, Source::tasks),
             ];
-            for (name, record) in kinds {
+            for (name, before, records) in kinds {
                 let name = format!("{}/{size}_{name}", synchronous.name());
                 let directory = Directory::new("commit");
                 let mut store = directory.open(synchronous);
                 let mut source = Source::new();
+                let before = batch(source.entries(before));
+                store.apply(&before).expect("it is kept");
                 group.throughput(Throughput::Elements(size));
                 group.bench_function(name, |bencher| {
                     bencher.iter_batched(
-                        || source.batch(size, record),
+                        || batch(records(&mut source, size)),
                         |batches| store.apply(&batches).expect("it is kept"),
                         BatchSize::PerIteration,
                     );
@@ -139,7 +149,7 @@ fn commit(criterion: &mut Criterion) {
 fn load(criterion: &mut Criterion) {
     let directory = Directory::new("load");
     let mut store = directory.open(Synchronous::Normal);
-    let entries = Source::new().batch(LOADED_ENTRIES, Source::scattered_entry);
+    let entries = batch(Source::new().entries(LOADED_ENTRIES));
     store.apply(&entries).expect("it is kept");
     store.close().expect("a clean end");
     let mut group = criterion.benchmark_group("store/load");

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 /// How long an opening waits for another that is just being refused, or for a predecessor that is just closing.
 const LOCK_PATIENCE: Duration = Duration::from_millis(500);
-/// Pages in the write-ahead log after which its content goes into the file. Entries of a thousand rooms touch a thousand
-/// pages; many commits should touch one before it is written.
+/// Pages in the write-ahead log after which its content goes into the file. Rows that change, such as tasks, lie all over
+/// it; many commits should touch a page before it is written.
 const CHECKPOINT_PAGES: i64 = 4096;
 /// Bytes that the log keeps on disk after that.
 const MAX_IDLE_LOG_BYTES: i64 = CHECKPOINT_PAGES * 4096;
@@ -85,7 +85,7 @@ impl Store {
     /// Keeps all of these batches, or nothing of them.
     pub fn apply(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
         let deletes =
-            |record: &Record| matches!(record, Record::Delete { .. } | Record::Trim { .. });
+            |record: &Record| matches!(record, Record::Delete { .. } | Record::Drop { .. });
         self.has_deleted |= batches
             .iter()
             .any(|batch| batch.records.iter().any(deletes));
@@ -132,15 +132,15 @@ impl Store {
     fn load_entries(&self, restored: &mut Restored) -> rusqlite::Result<()> {
         let mut ids = MessageIdReader::default();
         let mut statement = self.connection.prepare(
-            "SELECT room, offset, serial, kind, payload, timestamp, message_id FROM entries ORDER BY room, offset",
+            "SELECT serial, room, offset, kind, payload, timestamp, message_id FROM entries ORDER BY serial",
         )?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let id = text(row, 6)?;
             restored.entries.push(StoredEntry {
-                room: text(row, 0)?.into(),
-                offset: count(row, 1)?,
-                serial: count(row, 2)?,
+                serial: count(row, 0)?,
+                room: text(row, 1)?.into(),
+                offset: count(row, 2)?,
                 kind: text(row, 3)?.into(),
                 payload: Bytes::copy_from_slice(text(row, 4)?.as_bytes()),
                 timestamp: count(row, 5)?,
@@ -161,7 +161,7 @@ impl Store {
         transaction.commit()
     }
 
-    /// Pages that trimmed logs leave are soon written again, so it takes many, and a good part of the file.
+    /// Pages that dropped entries leave are soon written again, so it takes many, and a good part of the file.
     fn give_back(&self) -> rusqlite::Result<bool> {
         let number = |sql| {
             self.connection
@@ -213,31 +213,31 @@ fn write_record(connection: &Connection, record: &Record) -> rusqlite::Result<()
     };
     match record {
         Record::Put { table, key, value } => execute(put(*table), params![key, value]),
-        Record::Delete { table, key } => {
-            execute(delete(*table), params![key])?;
-            match table {
-                Table::Room => execute("DELETE FROM entries WHERE room = ?1", params![key]),
-                _ => Ok(()),
-            }
-        }
+        Record::Delete { table, key } => execute(delete(*table), params![key]),
         Record::Append(entry) => execute(
-            "INSERT OR REPLACE INTO entries (room, offset, serial, kind, payload, timestamp, message_id) \
+            "INSERT OR REPLACE INTO entries (serial, room, offset, kind, payload, timestamp, message_id) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             params![
+                integer(entry.serial)?,
                 entry.room,
                 integer(entry.offset)?,
-                integer(entry.serial)?,
                 entry.kind,
                 ToSqlOutput::Borrowed(ValueRef::Text(&entry.payload)),
                 integer(entry.timestamp)?,
                 entry.id.to_string(),
             ],
         ),
-        Record::Trim { room, through } => execute(
-            "DELETE FROM entries WHERE room = ?1 AND offset <= ?2",
-            params![room, i64::try_from(*through).unwrap_or(i64::MAX)],
-        ),
+        Record::Drop { serials } => drop_entries(connection, serials),
     }
+}
+
+fn drop_entries(connection: &Connection, serials: &[u64]) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached("DELETE FROM entries WHERE serial = ?1")?;
+    // What does not fit was never kept.
+    for serial in serials.iter().filter_map(|serial| integer(*serial).ok()) {
+        statement.execute([serial])?;
+    }
+    Ok(())
 }
 
 fn table_name(table: Table) -> &'static str {
@@ -270,7 +270,7 @@ fn delete(table: Table) -> &'static str {
     }
 }
 
-/// SQLite's integers have a sign; neither offsets nor times come near it.
+/// SQLite's integers have a sign; neither serials nor offsets nor times come near it.
 fn integer(number: u64) -> rusqlite::Result<i64> {
     i64::try_from(number).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }

@@ -13,6 +13,8 @@ const LADDER: [&str; 1] = [FIRST];
 /// The latest version.
 pub(super) const VERSION: i64 = LADDER.len() as i64;
 
+/// Entries lie in the order in which they come, whatever their rooms: new ones fill pages at the end, old ones leave whole
+/// pages at the beginning. By room they would touch a page each.
 const FIRST: &str = "
     CREATE TABLE meta (key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE rooms (key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;
@@ -20,15 +22,14 @@ const FIRST: &str = "
     CREATE TABLE sessions (key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE workspaces (key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE entries (
+        serial INTEGER PRIMARY KEY,
         room TEXT NOT NULL,
         offset INTEGER NOT NULL,
-        serial INTEGER NOT NULL,
         kind TEXT NOT NULL,
         payload TEXT NOT NULL,
         timestamp INTEGER NOT NULL,
-        message_id TEXT NOT NULL,
-        PRIMARY KEY (room, offset)
-    ) WITHOUT ROWID;
+        message_id TEXT NOT NULL
+    );
 ";
 
 /// Claims the file for this process and brings it to the latest version, or refuses it and leaves it as it is.
