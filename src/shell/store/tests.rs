@@ -1,5 +1,6 @@
 //! What goes in comes out: records of every kind, against a model, through as many openings as one likes.
 
+mod processes;
 mod refusals;
 mod threads;
 
