@@ -16,7 +16,7 @@
 //! | 2 | [`conn`] | one peer: protocol phase and outbox. Knows no room |
 //! | 3 | [`engine`] | connections, hub, timers and policy: inputs in, outputs out. Still pure |
 //! | 4 | [`config`] | file, environment and flags become one checked [`Config`] |
-//! | 5 | [`shell`] | the only syscalls: loop, sockets, listeners, signals, clock, log |
+//! | 5 | [`shell`] | the only syscalls: loop, sockets, listeners, signals, clock, log, store |
 //! | 5 | [`client`] | a small blocking client, for the command line |
 //! | 6 | [`cli`] | `serve`, `check`, `watch`, `emit` |
 //!

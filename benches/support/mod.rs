@@ -28,6 +28,7 @@ impl Rig {
     /// A server with the default configuration without limits, changed by `change`.
     pub fn new(change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
+        config.storage.path = String::new();
         config.websocket.max_clients = 0;
         config.websocket.rate_limit.max_connections_per_minute = 0;
         config.websocket.rate_limit.max_messages_per_minute = 0;

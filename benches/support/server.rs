@@ -20,12 +20,14 @@ pub(crate) struct Server {
 impl Server {
     /// Starts it with these further flags and waits until it listens.
     pub(crate) fn start(flags: &[&str]) -> Self {
-        const UNLIMITED: [&str; 11] = [
+        const UNLIMITED: [&str; 13] = [
             "serve",
             "--http.port",
             "0",
             "--websocket.port",
             "0",
+            "--storage.path",
+            "",
             "--websocket.max_clients",
             "0",
             "--websocket.rate_limit.max_connections_per_minute",

@@ -4,7 +4,7 @@
 //! those stand in `config.toml`.
 
 use super::manual;
-use super::settings::{Environment, Locale, LogLevel, Publish};
+use super::settings::{Environment, Locale, LogLevel, Publish, Synchronous};
 
 /// One key of the configuration.
 #[derive(Debug)]
@@ -118,6 +118,8 @@ const KEYS: &[Key] = &[
     Key::new("routes.types", Kind::Patterns),
     Key::new("routes.timeout", MILLISECONDS),
     Key::new("routes.max_pending", COUNT),
+    Key::new("storage.path", Kind::Text),
+    Key::new("storage.synchronous", Kind::Choice(Synchronous::NAMES)),
     Key::new("server.shutdown_timeout", MILLISECONDS),
     Key::new("log.level", Kind::Choice(LogLevel::NAMES)),
     Key::new("log.file", Kind::Text),

@@ -23,8 +23,8 @@ pub use place::{Mistake, Place, Warning};
 pub use print::print_resolved;
 pub use settings::{
     BroadcasterConfig, Config, Endpoint, Environment, HttpConfig, IngestConfig, ListenPort, Locale,
-    LogConfig, LogLevel, Publish, RateLimitConfig, ReconnectConfig, ServerConfig, WebSocketConfig,
-    none_if_zero,
+    LogConfig, LogLevel, Publish, RateLimitConfig, ReconnectConfig, ServerConfig, StorageConfig,
+    Synchronous, WebSocketConfig, none_if_zero,
 };
 
 use layers::Layers;

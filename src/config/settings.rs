@@ -25,6 +25,8 @@ pub struct Config {
     pub ingest: IngestConfig,
     /// The application's own messages.
     pub routes: RoutesConfig,
+    /// What outlives the process.
+    pub storage: StorageConfig,
     /// The process.
     pub server: ServerConfig,
     /// Log lines.
@@ -201,6 +203,16 @@ pub struct RoutesConfig {
     pub max_pending: usize,
 }
 
+/// `[storage]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StorageConfig {
+    /// The file, relative to the working directory; empty: memory only.
+    pub path: String,
+    /// How far a commit reaches before it counts.
+    pub synchronous: Synchronous,
+}
+
 /// `[server]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -310,6 +322,16 @@ choices! {
         Members = "members",
         /// All of them.
         Anybody = "any",
+    }
+}
+
+choices! {
+    /// How far a commit reaches before it counts.
+    Synchronous {
+        /// The system has it: it survives the end of this process.
+        Normal = "normal",
+        /// The disk has it: it survives the end of the machine.
+        Full = "full",
     }
 }
 

@@ -55,6 +55,13 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!(config.websocket.max_clients, 1000);
     assert_eq!(config.broadcaster.min_change_threshold, 1.0);
     assert_eq!(config.log.level, LogLevel::Info);
+    assert_eq!(
+        (
+            config.storage.path.as_str(),
+            config.storage.synchronous.name()
+        ),
+        ("joblight.db", "normal")
+    );
     assert_eq!(load(Sources::default()), Ok((config, vec![])));
 }
 

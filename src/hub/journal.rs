@@ -33,7 +33,7 @@ pub enum Record {
         /// What it holds, as JSON.
         value: String,
     },
-    /// A row is gone. With a room go its entries.
+    /// A row is gone. A room's entries are not: they have a record of their own.
     Delete {
         /// Its table.
         table: Table,
@@ -42,12 +42,10 @@ pub enum Record {
     },
     /// A room's log has grown.
     Append(StoredEntry),
-    /// A room's log holds nothing at or before an offset any more.
-    Trim {
-        /// The room.
-        room: Box<str>,
-        /// The last offset that is gone.
-        through: u64,
+    /// Entries that are no longer kept, by their serial.
+    Drop {
+        /// Their serials, of any rooms and in any order. One that is not kept anyway does no harm.
+        serials: Vec<u64>,
     },
 }
 
@@ -58,7 +56,7 @@ pub struct StoredEntry {
     pub room: Box<str>,
     /// Its number in the room.
     pub offset: u64,
-    /// Its number among the entries of all rooms.
+    /// Its number among the entries of all rooms. Within a room it rises with the offset.
     pub serial: u64,
     /// The message type.
     pub kind: Box<str>,
@@ -84,6 +82,6 @@ pub struct Batch {
 pub struct Restored {
     /// Rows in the order of their tables and keys.
     pub rows: Vec<(Table, Box<str>, String)>,
-    /// Entries, by room and offset.
+    /// Entries in the order of their serials, so that every room's offsets rise.
     pub entries: Vec<StoredEntry>,
 }

@@ -1,4 +1,4 @@
-//! Floor 5: the only syscalls. The loop, its sockets, listeners, signals, clock and log; it decides nothing.
+//! Floor 5: the only syscalls. The loop, its sockets, listeners, signals, clock, log and store; it decides nothing.
 
 pub mod clock;
 pub mod event_loop;
@@ -8,3 +8,4 @@ pub mod logging;
 pub mod memory;
 pub mod server;
 pub mod socket;
+pub mod store;

@@ -53,6 +53,7 @@ fn failed(what: &'static str) -> impl FnOnce(io::Error) -> ServerError {
 /// let mut config = Config::default();
 /// config.http.port = joblight::ListenPort::Number(0); // the system chooses
 /// config.websocket.port = joblight::ListenPort::Number(0);
+/// config.storage.path = String::new(); // memory only
 /// let server = Server::start(&config)?;
 ///
 /// // A batch scheduler reports with one call an event, from any thread.

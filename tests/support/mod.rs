@@ -16,11 +16,12 @@ use tungstenite::{Message, WebSocket};
 /// What only a failing test waits for.
 pub const LIMIT: Duration = Duration::from_secs(20);
 
-/// The embedded defaults on ports of the system's choice, without rate limits.
+/// The embedded defaults on ports of the system's choice, without rate limits, in memory only.
 pub fn config() -> Config {
     let mut config = Config::default();
     config.http.port = ListenPort::Number(0);
     config.websocket.port = ListenPort::Number(0);
+    config.storage.path = String::new();
     config.websocket.rate_limit.max_connections_per_minute = 0;
     config.websocket.rate_limit.max_messages_per_minute = 0;
     config

@@ -59,13 +59,14 @@ pub struct Outcome {
     pub stderr: String,
 }
 
-/// The binary with nothing of this process's environment.
+/// The binary with nothing of this process's environment, and in memory only unless a flag names a file.
 pub fn command(directory: &Directory, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_joblight"));
     command
         .args(arguments)
         .current_dir(directory.root())
         .env_clear()
+        .env("JOBLIGHT_STORAGE_PATH", "")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());

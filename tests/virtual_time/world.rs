@@ -60,6 +60,7 @@ impl World {
     /// The same, with chance of one's own.
     pub(crate) fn with_seed(seed: u64, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
+        config.storage.path = String::new();
         config.websocket.rate_limit.max_connections_per_minute = 0;
         config.websocket.rate_limit.max_messages_per_minute = 0;
         change(&mut config);

@@ -1,0 +1,288 @@
+//! The open file: what it held, batches into it, and space back from it.
+
+use super::error::StoreError;
+use super::schema;
+use crate::base::id::MessageIdReader;
+use crate::config::Synchronous;
+use crate::hub::journal::{Batch, Record, Restored, StoredEntry, Table};
+use bytes::Bytes;
+use rusqlite::config::DbConfig;
+use rusqlite::types::{ToSqlOutput, Type, ValueRef};
+use rusqlite::{Connection, OpenFlags, Row, ToSql, params};
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+/// How long an opening waits for another that is just being refused, or for a predecessor that is just closing.
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+/// Pages in the write-ahead log after which its content goes into the file. Rows that change, such as tasks, lie all over
+/// it; many commits should touch a page before it is written.
+const CHECKPOINT_PAGES: i64 = 4096;
+/// Bytes that the log keeps on disk after that.
+const MAX_IDLE_LOG_BYTES: i64 = CHECKPOINT_PAGES * 4096;
+/// Kilobytes of pages kept in memory, once that many were touched; less, and a large transaction writes pages twice.
+const MAX_CACHE_KILOBYTES: i64 = 16 * 1024;
+/// Statements kept prepared; there are not as many.
+const STATEMENTS: usize = 32;
+/// Free pages that a file may keep: they are soon written again.
+const SPARE_PAGES: i64 = 1024;
+/// Free pages given back at a time, so that a batch that comes meanwhile waits a millisecond or two.
+const SHRINK_PAGES: u32 = 256;
+
+const TABLES: [Table; 5] = [
+    Table::Meta,
+    Table::Room,
+    Table::Task,
+    Table::Session,
+    Table::Workspace,
+];
+
+/// A store, open and claimed for this process.
+#[derive(Debug)]
+pub struct Store {
+    pub(super) connection: Connection,
+    path: String,
+    /// Whether something was deleted since free pages were last counted.
+    has_deleted: bool,
+}
+
+impl Store {
+    /// Opens the file, or makes it. `path` is what errors call it by; relative ones begin at the working directory.
+    pub fn open(path: &str, synchronous: Synchronous) -> Result<Self, StoreError> {
+        let failed = |error| StoreError::new(path, &error);
+        // Behind a directory nothing is a name that SQLite gives a meaning of its own, as it does to ":memory:" and "file:".
+        let file = Path::new(".").join(path);
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut connection = Connection::open_with_flags(&file, flags).map_err(failed)?;
+        claim(&connection, &file).map_err(failed)?;
+        schema::prepare(&mut connection, path)?;
+        configure(&connection, synchronous).map_err(failed)?;
+        Ok(Self {
+            connection,
+            path: path.to_owned(),
+            has_deleted: false,
+        })
+    }
+
+    /// The path that it was opened by.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// All that is kept.
+    pub fn load(&self) -> Result<Restored, StoreError> {
+        let mut restored = Restored::default();
+        TABLES
+            .iter()
+            .try_for_each(|table| self.load_rows(*table, &mut restored))
+            .and_then(|()| self.load_entries(&mut restored))
+            .map_err(|error| StoreError::new(&self.path, &error))?;
+        Ok(restored)
+    }
+
+    /// Keeps all of these batches, or nothing of them.
+    pub fn apply(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
+        let deletes =
+            |record: &Record| matches!(record, Record::Delete { .. } | Record::Drop { .. });
+        self.has_deleted |= batches
+            .iter()
+            .any(|batch| batch.records.iter().any(deletes));
+        self.write(batches)
+            .map_err(|error| StoreError::new(&self.path, &error))
+    }
+
+    /// Gives some free space back to the file system. `true`: there is more.
+    pub fn shrink(&mut self) -> Result<bool, StoreError> {
+        if !self.has_deleted {
+            return Ok(false);
+        }
+        self.has_deleted = self
+            .give_back()
+            .map_err(|error| StoreError::new(&self.path, &error))?;
+        Ok(self.has_deleted)
+    }
+
+    /// Writes what is in the log into the file, and closes both.
+    pub fn close(self) -> Result<(), StoreError> {
+        let path = self.path;
+        let ended = self
+            .connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        let closed = self.connection.close().map_err(|(_, error)| error);
+        ended
+            .and(closed)
+            .map_err(|error| StoreError::new(&path, &error))
+    }
+
+    fn load_rows(&self, table: Table, restored: &mut Restored) -> rusqlite::Result<()> {
+        let name = table_name(table);
+        let sql = format!("SELECT key, value FROM {name} ORDER BY key");
+        let mut statement = self.connection.prepare(&sql)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            restored
+                .rows
+                .push((table, text(row, 0)?.into(), text(row, 1)?.to_owned()));
+        }
+        Ok(())
+    }
+
+    fn load_entries(&self, restored: &mut Restored) -> rusqlite::Result<()> {
+        let mut ids = MessageIdReader::default();
+        let mut statement = self.connection.prepare(
+            "SELECT serial, room, offset, kind, payload, timestamp, message_id FROM entries ORDER BY serial",
+        )?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let id = text(row, 6)?;
+            restored.entries.push(StoredEntry {
+                serial: count(row, 0)?,
+                room: text(row, 1)?.into(),
+                offset: count(row, 2)?,
+                kind: text(row, 3)?.into(),
+                payload: Bytes::copy_from_slice(text(row, 4)?.as_bytes()),
+                timestamp: count(row, 5)?,
+                id: ids.read(id).ok_or_else(|| {
+                    let what = format!("{id:?} is no message id");
+                    rusqlite::Error::FromSqlConversionFailure(6, Type::Text, what.into())
+                })?,
+            });
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, batches: &[Batch]) -> rusqlite::Result<()> {
+        let transaction = self.connection.transaction()?;
+        for record in batches.iter().flat_map(|batch| &batch.records) {
+            write_record(&transaction, record)?;
+        }
+        transaction.commit()
+    }
+
+    /// Pages that dropped entries leave are soon written again, so it takes many, and a good part of the file.
+    fn give_back(&self) -> rusqlite::Result<bool> {
+        let number = |sql| {
+            self.connection
+                .query_row(sql, [], |row| row.get::<_, i64>(0))
+        };
+        let free = number("PRAGMA freelist_count")?;
+        if free <= SPARE_PAGES || free <= number("PRAGMA page_count")? / 4 {
+            return Ok(false);
+        }
+        let sql = format!("PRAGMA incremental_vacuum({SHRINK_PAGES})");
+        let mut statement = self.connection.prepare(&sql)?;
+        let mut rows = statement.query([])?;
+        // Each step gives back one page.
+        while rows.next()?.is_some() {}
+        Ok(number("PRAGMA freelist_count")? < free)
+    }
+}
+
+/// What must be said before anything is read. Nothing here changes a file that is not empty.
+fn claim(connection: &Connection, file: &Path) -> rusqlite::Result<()> {
+    connection.busy_timeout(LOCK_PATIENCE)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    let is_new = fs::metadata(file).map_or(true, |found| found.len() == 0);
+    if is_new {
+        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    }
+    Ok(())
+}
+
+/// The rest, once the file is known to be ours.
+fn configure(connection: &Connection, synchronous: Synchronous) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", synchronous.name())?;
+    connection.pragma_update(None, "journal_size_limit", MAX_IDLE_LOG_BYTES)?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    connection.pragma_update(None, "cache_size", -MAX_CACHE_KILOBYTES)?;
+    connection.pragma_update(None, "cell_size_check", true)
+}
+
+fn write_record(connection: &Connection, record: &Record) -> rusqlite::Result<()> {
+    let execute = |sql: &str, values: &[&dyn ToSql]| {
+        connection
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.execute(values))
+            .map(drop)
+    };
+    match record {
+        Record::Put { table, key, value } => execute(put(*table), params![key, value]),
+        Record::Delete { table, key } => execute(delete(*table), params![key]),
+        Record::Append(entry) => execute(
+            "INSERT OR REPLACE INTO entries (serial, room, offset, kind, payload, timestamp, message_id) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            params![
+                integer(entry.serial)?,
+                entry.room,
+                integer(entry.offset)?,
+                entry.kind,
+                ToSqlOutput::Borrowed(ValueRef::Text(&entry.payload)),
+                integer(entry.timestamp)?,
+                entry.id.to_string(),
+            ],
+        ),
+        Record::Drop { serials } => drop_entries(connection, serials),
+    }
+}
+
+fn drop_entries(connection: &Connection, serials: &[u64]) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached("DELETE FROM entries WHERE serial = ?1")?;
+    // What does not fit was never kept.
+    for serial in serials.iter().filter_map(|serial| integer(*serial).ok()) {
+        statement.execute([serial])?;
+    }
+    Ok(())
+}
+
+fn table_name(table: Table) -> &'static str {
+    match table {
+        Table::Meta => "meta",
+        Table::Room => "rooms",
+        Table::Task => "tasks",
+        Table::Session => "sessions",
+        Table::Workspace => "workspaces",
+    }
+}
+
+fn put(table: Table) -> &'static str {
+    match table {
+        Table::Meta => "INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)",
+        Table::Room => "INSERT OR REPLACE INTO rooms (key, value) VALUES (?1, ?2)",
+        Table::Task => "INSERT OR REPLACE INTO tasks (key, value) VALUES (?1, ?2)",
+        Table::Session => "INSERT OR REPLACE INTO sessions (key, value) VALUES (?1, ?2)",
+        Table::Workspace => "INSERT OR REPLACE INTO workspaces (key, value) VALUES (?1, ?2)",
+    }
+}
+
+fn delete(table: Table) -> &'static str {
+    match table {
+        Table::Meta => "DELETE FROM meta WHERE key = ?1",
+        Table::Room => "DELETE FROM rooms WHERE key = ?1",
+        Table::Task => "DELETE FROM tasks WHERE key = ?1",
+        Table::Session => "DELETE FROM sessions WHERE key = ?1",
+        Table::Workspace => "DELETE FROM workspaces WHERE key = ?1",
+    }
+}
+
+/// SQLite's integers have a sign; neither serials nor offsets nor times come near it.
+fn integer(number: u64) -> rusqlite::Result<i64> {
+    i64::try_from(number).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+}
+
+fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    let number: i64 = row.get(column)?;
+    u64::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))
+}
+
+fn text<'row>(row: &'row Row<'_>, column: usize) -> rusqlite::Result<&'row str> {
+    let value = row.get_ref(column)?;
+    value.as_str().map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(column, value.data_type(), Box::new(error))
+    })
+}

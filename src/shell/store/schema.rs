@@ -1,0 +1,78 @@
+//! The file's layout and its versions: what a new file is made as, how an old one is brought up, which are refused.
+
+use super::error::StoreError;
+use rusqlite::Connection;
+
+/// `JOBL`, by which `file` and others tell a joblight file from any other SQLite file.
+pub(super) const APPLICATION_ID: i64 = 0x4a4f_424c;
+
+/// The steps from each version to the next; a file's `user_version` is how many it has behind it. Never change one that
+/// was released: add another.
+const LADDER: [&str; 1] = [FIRST];
+
+/// The latest version.
+pub(super) const VERSION: i64 = LADDER.len() as i64;
+
+/// Entries lie in the order in which they come, whatever their rooms: new ones fill pages at the end, old ones leave whole
+/// pages at the beginning. By room they would touch a page each.
+const FIRST: &str = "
+    CREATE TABLE meta (key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE rooms (key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE tasks (key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE sessions (key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE workspaces (key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE entries (
+        serial INTEGER PRIMARY KEY,
+        room TEXT NOT NULL,
+        offset INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        payload TEXT NOT NULL,
+        timestamp INTEGER NOT NULL,
+        message_id TEXT NOT NULL
+    );
+";
+
+/// Claims the file for this process and brings it to the latest version, or refuses it and leaves it as it is.
+pub(super) fn prepare(connection: &mut Connection, path: &str) -> Result<(), StoreError> {
+    let failed = |error| StoreError::new(path, &error);
+    // Locked at once and as a whole: of two that start together, one wins and the other hears that it is in use.
+    let transaction = connection
+        .transaction_with_behavior(rusqlite::TransactionBehavior::Exclusive)
+        .map_err(failed)?;
+    let version = inspect(&transaction, path)?;
+    for step in &LADDER[version..] {
+        transaction.execute_batch(step).map_err(failed)?;
+    }
+    if version < LADDER.len() {
+        transaction
+            .pragma_update(None, "application_id", APPLICATION_ID)
+            .and_then(|()| transaction.pragma_update(None, "user_version", VERSION))
+            .map_err(failed)?;
+    }
+    transaction.commit().map_err(failed)
+}
+
+/// How many steps the file has behind it.
+fn inspect(connection: &Connection, path: &str) -> Result<usize, StoreError> {
+    let number = |sql| {
+        connection
+            .query_row(sql, [], |row| row.get::<_, i64>(0))
+            .map_err(|error| StoreError::new(path, &error))
+    };
+    let path = path.to_owned();
+    if number("SELECT count(*) FROM sqlite_schema")? == 0 {
+        return Ok(0);
+    }
+    if number("PRAGMA application_id")? != APPLICATION_ID {
+        return Err(StoreError::Foreign { path });
+    }
+    let found = number("PRAGMA user_version")?;
+    if found > VERSION {
+        let known = VERSION;
+        return Err(StoreError::Newer { path, found, known });
+    }
+    usize::try_from(found).map_err(|_| StoreError::Damaged {
+        path,
+        reason: format!("schema version {found}"),
+    })
+}

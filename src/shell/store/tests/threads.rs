@@ -1,0 +1,148 @@
+//! The store at work: groups, their outcomes in order, failures it lives through, and its end.
+
+use super::super::error::StoreError;
+use super::super::thread::{Outcome, StoreThread};
+use super::refusals::limit_pages;
+use super::{Directory, append, batch, put};
+use crate::hub::journal::{Batch, Table};
+use std::fs;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+/// What only a failing test waits for.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// A store's thread whose reports arrive here.
+struct Working {
+    thread: StoreThread,
+    reports: Receiver<Vec<Outcome>>,
+}
+
+impl Working {
+    fn start(directory: &Directory) -> Self {
+        let (sender, reports) = channel();
+        let report = move |outcomes| drop(sender.send(outcomes));
+        let thread = StoreThread::start(directory.open(), report).unwrap();
+        Self { thread, reports }
+    }
+
+    /// The same, but no report returns before the test says so: meanwhile batches gather.
+    fn gated(directory: &Directory) -> (Self, Sender<()>) {
+        let (sender, reports) = channel();
+        let (gate, passes) = channel();
+        let report = move |outcomes| {
+            drop(sender.send(outcomes));
+            let _ = passes.recv();
+        };
+        let thread = StoreThread::start(directory.open(), report).unwrap();
+        (Self { thread, reports }, gate)
+    }
+
+    fn report(&self) -> Vec<Outcome> {
+        self.reports.recv_timeout(LIMIT).expect("a report")
+    }
+}
+
+fn one(seq: u64) -> Batch {
+    batch(seq, vec![append("room", seq)])
+}
+
+fn kept(seqs: impl IntoIterator<Item = u64>) -> Vec<Outcome> {
+    seqs.into_iter()
+        .map(|seq| Outcome {
+            seq,
+            result: Ok(()),
+        })
+        .collect()
+}
+
+#[test]
+fn what_waits_is_kept_in_one_go_and_told_in_order() {
+    let directory = Directory::new();
+    let (working, gate) = Working::gated(&directory);
+    working.thread.send(one(1)).unwrap();
+    assert_eq!(working.report(), kept([1]));
+    (2..=500).for_each(|seq| working.thread.send(one(seq)).unwrap());
+    gate.send(()).unwrap();
+    assert_eq!(working.report(), kept(2..=500));
+    drop(gate);
+    working.thread.join().unwrap();
+    assert_eq!(directory.open().load().unwrap().entries.len(), 500);
+}
+
+#[test]
+fn a_group_has_a_limit() {
+    let directory = Directory::new();
+    let (working, gate) = Working::gated(&directory);
+    let thousand = |seq: u64| {
+        let tasks = (0..1000).map(|number| put(Table::Task, &number.to_string(), "{}"));
+        batch(seq, tasks.collect())
+    };
+    working.thread.send(one(0)).unwrap();
+    assert_eq!(working.report(), kept([0]));
+    (1..=20).for_each(|seq| working.thread.send(thousand(seq)).unwrap());
+    drop(gate);
+    assert_eq!(working.report(), kept(1..=17));
+    assert_eq!(working.report(), kept(18..=20));
+    working.thread.join().unwrap();
+}
+
+#[test]
+fn it_ends_when_all_is_done_and_leaves_one_file() {
+    let directory = Directory::new();
+    let working = Working::start(&directory);
+    (1..=50).for_each(|seq| working.thread.send(one(seq)).unwrap());
+    working.thread.join().unwrap();
+    let outcomes: Vec<Outcome> = working.reports.iter().flatten().collect();
+    assert_eq!(outcomes, kept(1..=50));
+    assert_eq!(fs::read_dir(&directory.0).unwrap().count(), 1);
+    assert_eq!(directory.open().load().unwrap().entries.len(), 50);
+}
+
+#[test]
+fn after_a_failure_the_next_batch_is_tried() {
+    let directory = Directory::new();
+    let store = directory.open();
+    limit_pages(&store, 20);
+    let (sender, reports) = channel();
+    let thread = StoreThread::start(store, move |outcomes| drop(sender.send(outcomes))).unwrap();
+    let working = Working { thread, reports };
+    let path = directory.path("joblight.db");
+    let huge = put(Table::Task, "huge", &"x".repeat(1 << 20));
+    working
+        .thread
+        .send(batch(1, vec![append("room", 1), huge]))
+        .unwrap();
+    let full = Outcome {
+        seq: 1,
+        result: Err(StoreError::Full { path }),
+    };
+    assert_eq!(working.report(), [full]);
+    working.thread.send(one(2)).unwrap();
+    assert_eq!(working.report(), kept([2]));
+    working.thread.join().unwrap();
+    let restored = directory.open().load().unwrap();
+    assert_eq!(restored.rows, []);
+    assert_eq!(restored.entries, [super::entry("room", 2)]);
+}
+
+#[test]
+fn a_panic_is_told_to_who_sends_and_to_who_waits() {
+    let directory = Directory::new();
+    let store = directory.open();
+    let path = store.path().to_owned();
+    let thread = StoreThread::start(store, |_| panic!("as this test wants it")).unwrap();
+    thread.send(one(1)).unwrap();
+    // The channel closes when the thread has unwound.
+    while thread.send(one(2)).is_ok() {
+        std::thread::yield_now();
+    }
+    assert_eq!(
+        thread.send(one(3)),
+        Err(StoreError::Stopped { path: path.clone() })
+    );
+    assert_eq!(thread.join(), Err(StoreError::Stopped { path }));
+    // What was committed before it stays.
+    let entries = directory.open().load().unwrap().entries;
+    assert_eq!(entries[0], super::entry("room", 1));
+}
