@@ -6,7 +6,7 @@ use crate::base::time::Span;
 use crate::engine::{
     HttpSettings, Publish, Reconnect, RoutesSettings, Settings, WebSocketSettings,
 };
-use crate::hub::{BroadcasterSettings, HubSettings, WorkspaceSettings};
+use crate::hub::{BroadcasterSettings, HubSettings, SessionSettings, WorkspaceSettings};
 use crate::wire::locale::Locale;
 
 impl Config {
@@ -41,6 +41,8 @@ impl Config {
             max_clients: config.max_clients,
             max_message_size: config.max_message_size,
             max_outbox_size: config.max_outbox_size,
+            max_outbox_messages: config.max_outbox_messages,
+            max_backlog_age: Span::from_millis(config.max_backlog_age),
             enable_compression: config.enable_compression,
             publish: match config.publish {
                 MayPublish::Nobody => Publish::Nobody,
@@ -95,6 +97,10 @@ impl Config {
             },
             compression_threshold: self.websocket.compression_threshold,
             message_queue_size: self.websocket.message_queue_size,
+            sessions: SessionSettings {
+                ttl: Span::from_millis(self.websocket.session_ttl),
+                max_away: self.websocket.max_sessions,
+            },
             max_rooms: self.websocket.max_rooms,
             max_rooms_per_client: self.websocket.max_rooms_per_client,
             workspaces: WorkspaceSettings {

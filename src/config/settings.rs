@@ -65,6 +65,14 @@ pub struct WebSocketConfig {
     pub max_message_size: usize,
     /// Unsent bytes of one client before it is closed with 4430; 0: no limit.
     pub max_outbox_size: usize,
+    /// Unsent messages beyond which they stay in the logs; 0: no limit.
+    pub max_outbox_messages: usize,
+    /// Milliseconds after which a client that reads nothing of what waits for it is closed; 0: never.
+    pub max_backlog_age: u64,
+    /// Milliseconds that a client may be away and come back; 0: there are no sessions.
+    pub session_ttl: u64,
+    /// Clients that may be away at once; 0: no limit.
+    pub max_sessions: usize,
     /// Rooms at once; 0: no limit.
     pub max_rooms: usize,
     /// Rooms of one client; 0: no limit.

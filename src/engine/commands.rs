@@ -153,7 +153,7 @@ impl State {
     /// Takes a client out of a room; `false` when it was not in it.
     pub fn unsubscribe(&mut self, id: &str, room: &str) -> Result<bool, CommandError> {
         let client = self.find_client(id)?;
-        let left = self.hub.leave(client, room);
+        let left = self.hub.leave_room(client, room);
         if left {
             self.tell_of_room(client, room, false);
         }

@@ -217,7 +217,7 @@ fn unsubscribe(
     wish: Rooms,
 ) -> Result<(), Refusal> {
     for room in named_rooms(&wish) {
-        if state.hub.leave(client, &room) {
+        if state.hub.leave_room(client, &room) {
             state.tell_of_room(client, &room, false);
         }
     }

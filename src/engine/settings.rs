@@ -39,8 +39,12 @@ pub struct WebSocketSettings {
     pub max_clients: usize,
     /// The largest message, in bytes.
     pub max_message_size: usize,
-    /// The most unsent bytes of one client.
+    /// Unsent bytes of one client beyond which messages stay in the logs.
     pub max_outbox_size: usize,
+    /// Unsent messages of one client beyond which they do.
+    pub max_outbox_messages: usize,
+    /// How long a client may read nothing of what waits for it.
+    pub max_backlog_age: Span,
     /// Whether `permessage-deflate` is agreed to.
     pub enable_compression: bool,
     /// Who may publish to a room.

@@ -155,7 +155,7 @@ impl State {
 
     /// How many WebSocket clients there are.
     pub fn clients(&self) -> usize {
-        self.hub.directory().clients().len()
+        self.hub.directory().connected()
     }
 
     /// The form in which a client reads messages.
@@ -173,10 +173,17 @@ impl State {
         reply_to: Option<&str>,
     ) {
         let text = self.settings.locale.say(phrase).to_string();
-        self.send_error_text(now, client, code.as_str(), &text, reply_to);
+        let error = ErrorMessage {
+            code: code.as_str(),
+            message: &text,
+            reply_to,
+            timestamp: now.wall_ms,
+            is_of_workspaces: matches!(phrase, Phrase::WorkspaceFault(_)),
+        };
+        self.send_encoded(client, &error.encode(self.variant(client)));
     }
 
-    /// Sends a client an `error` message with a code and a text of somebody's own.
+    /// Sends a client an `error` message with a code and a text of the application's own.
     pub fn send_error_text(
         &mut self,
         now: Now,
@@ -185,15 +192,14 @@ impl State {
         message: &str,
         reply_to: Option<&str>,
     ) {
-        let variant = self.variant(client);
         let error = ErrorMessage {
             code,
             message,
             reply_to,
             timestamp: now.wall_ms,
-            is_of_workspaces: matches!(phrase, Phrase::WorkspaceFault(_)),
+            is_of_workspaces: false,
         };
-        self.send_encoded(client, &error.encode(variant));
+        self.send_encoded(client, &error.encode(self.variant(client)));
     }
 
     /// Writes seed 000's line about a client that has entered a room, or left it.

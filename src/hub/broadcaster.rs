@@ -5,7 +5,9 @@
 //! goes out at the end of a turn or with its timer, and always before a lifecycle message of the same task.
 
 use super::cache::{TaskCache, TaskKey, TooManyTasks};
-use super::directory::{ClientKey, Directory, RoomKey};
+use super::client::ClientKey;
+use super::directory::{Directory, RoomKey};
+use super::journal::{Journal, Table};
 use super::fanout::RoomMessage;
 use super::pace::Pace;
 use super::progress::{self, Stage};
@@ -148,6 +150,7 @@ impl Broadcaster {
             Verdict::Lifecycle(event) => self.turn(stage, key, event, patch),
         }
         self.watch_silence(stage, key);
+        self.keep(stage, key);
         Outcome::Accepted(key)
     }
 
@@ -188,6 +191,7 @@ impl Broadcaster {
         });
         self.plan_flush(stage, key);
         self.watch_silence(stage, key);
+        self.keep(stage, key);
         Outcome::Accepted(key)
     }
 
@@ -220,6 +224,7 @@ impl Broadcaster {
         }
         rules::request(task, control, stage.now);
         self.plan_flush(stage, key);
+        self.keep(stage, key);
         Ok(())
     }
 
@@ -227,6 +232,7 @@ impl Broadcaster {
     pub fn forget(&mut self, stage: &mut Stage<'_>, key: TaskKey) -> Option<Task> {
         let mut task = self.tasks.remove(key)?;
         set_flush(&mut self.planned, &mut task, Flush::Idle);
+        stage.fanout.journal.delete(Table::Task, &task.id);
         if let Some(room) = self.room_of(stage.directory, &task.id) {
             for place in 0..stage.directory.room(room).members().len() {
                 let member = stage.directory.room(room).members()[place];
@@ -235,6 +241,7 @@ impl Broadcaster {
             if let Some(log) = &mut stage.directory.room_mut(room).log {
                 log.expire(Time::from_micros(u64::MAX));
             }
+            stage.fanout.keep_expiry(stage.directory, room);
             stage.directory.forget_if_idle(room);
         }
         Some(task)
@@ -246,7 +253,7 @@ impl Broadcaster {
             Timer::Flush(key) => self.handle_flush_due(stage, key),
             Timer::Stall(key) => self.handle_silence(stage, key),
             Timer::Forget(key) => self.handle_forget_due(stage, key),
-            Timer::ExpireLog { .. } => {}
+            Timer::ExpireLog { .. } | Timer::Sessions => {}
         }
     }
 
@@ -319,6 +326,54 @@ impl Broadcaster {
     pub fn room_of(&mut self, directory: &Directory, id: &str) -> Option<RoomKey> {
         self.name_room(id);
         directory.find(&self.room_name)
+    }
+
+    /// Sees to it that the next batch for the store holds the task.
+    fn keep(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
+        let journal = &mut stage.fanout.journal;
+        if let Some(task) = self.tasks.task_mut(key).filter(|_| journal.is_on())
+            && !std::mem::replace(&mut task.is_unsaved, true)
+        {
+            journal.tasks.push(key);
+        }
+    }
+
+    /// Sees to it that the next batch for the store holds every task.
+    pub fn mark_all(&mut self, journal: &mut Journal) {
+        for key in self.tasks.keys() {
+            if let Some(task) = self.tasks.task_mut(key)
+                && !std::mem::replace(&mut task.is_unsaved, true)
+            {
+                journal.tasks.push(key);
+            }
+        }
+    }
+
+    /// Takes back a task that a store has kept.
+    pub fn restore(
+        &mut self,
+        stage: &mut Stage<'_>,
+        id: &str,
+        row: &str,
+    ) -> Result<(), serde_json::Error> {
+        let task = Task::restored(id, row, stage.now)?;
+        let ended = task.view.status.is_terminal();
+        let key = self.tasks.insert(task);
+        match ended {
+            true => {
+                self.tasks.handle_ended(key);
+                self.watch_end(stage, key);
+            }
+            false => self.watch_silence(stage, key),
+        }
+        Ok(())
+    }
+
+    /// The row of a task that the store has yet to learn of.
+    pub fn save(&mut self, key: TaskKey) -> Option<(&str, String)> {
+        let task = self.tasks.task_mut(key)?;
+        task.is_unsaved = false;
+        Some((&task.id, task.saved()))
     }
 
     fn find_or_create(&mut self, stage: &mut Stage<'_>, id: &str) -> Result<TaskKey, TooManyTasks> {

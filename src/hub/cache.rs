@@ -83,17 +83,31 @@ impl TaskCache {
 
     /// Makes a task. The caller has seen that there is none of that id and that there is room.
     pub fn create(&mut self, id: &str, now: Now) -> TaskKey {
+        self.insert(Task::new(id.into(), now.at))
+    }
+
+    /// Adds a task. The caller has seen that there is none of that id.
+    pub fn insert(&mut self, task: Task) -> TaskKey {
         self.next_generation = self.next_generation.wrapping_add(1);
         let generation = self.next_generation;
-        let index = self
-            .tasks
-            .insert((generation, Task::new(id.into(), now.at))) as u32;
+        let hash = self.hasher.hash_one(&*task.id);
+        let index = self.tasks.insert((generation, task)) as u32;
         let (tasks, hasher) = (&self.tasks, &self.hasher);
-        self.names
-            .insert_unique(hasher.hash_one(id), index, |slot| {
-                hasher.hash_one(&*tasks[*slot as usize].1.id)
-            });
+        self.names.insert_unique(hash, index, |slot| {
+            hasher.hash_one(&*tasks[*slot as usize].1.id)
+        });
         TaskKey { index, generation }
+    }
+
+    /// The keys of all tasks.
+    pub fn keys(&self) -> Vec<TaskKey> {
+        let tasks = self.tasks.iter();
+        tasks
+            .map(|(index, (generation, _))| TaskKey {
+                index: index as u32,
+                generation: *generation,
+            })
+            .collect()
     }
 
     /// Whether a task could be made now; else the ended task that should make room for it.

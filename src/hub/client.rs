@@ -25,6 +25,8 @@ pub struct Client {
     pub is_lagging: bool,
     /// Whether its connection is gone.
     pub is_away: bool,
+    /// Whether it may come back after its connection is gone.
+    pub has_session: bool,
     /// Whether the store has yet to learn how it stands.
     pub is_unsaved: bool,
     /// Where among its rooms catching up stopped the last time.

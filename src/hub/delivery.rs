@@ -46,17 +46,37 @@ pub fn give_up(directory: &mut Directory, client: ClientKey, lost: impl Iterator
 pub fn replay(stage: &mut Stage<'_>, client: ClientKey) -> bool {
     stage.out.expect_readers(1);
     for message in overdue(stage.directory, client) {
-        if !send(stage, client, &message) {
+        let is_taken = send(stage, client, &message);
+        let reader = stage.directory.client_mut(client);
+        if !is_taken {
+            reader.backlogged = true;
             return false;
         }
-        stage.directory.client_mut(client).queued = message.serial;
-        if let (None, Some(mailbox)) = (message.room, &mut stage.directory.client_mut(client).mailbox) {
+        reader.queued = message.serial;
+        if let (None, Some(mailbox)) = (message.room, &mut reader.mailbox) {
             mailbox.sent = message.serial;
         }
     }
     let reader = stage.directory.client_mut(client);
     reader.is_lagging = false;
     true
+}
+
+/// Sends a client that has just joined a room what the log holds after an offset; what its connection does not take follows
+/// when it has drained.
+pub fn replay_room(stage: &mut Stage<'_>, client: ClientKey, room: RoomKey, offset: u64) {
+    stage.out.expect_readers(1);
+    let log = stage.directory.room(room).log.as_ref();
+    let entries = log.map_or_else(Vec::new, |log| log.after(offset).entries);
+    let due: Vec<Overdue> = entries.iter().map(|entry| Overdue {
+        serial: entry.serial,
+        room: Some((room, entry.offset)),
+    }).collect();
+    for message in due {
+        if !send(stage, client, &message) {
+            return stage.directory.fall_behind(client, message.serial - 1);
+        }
+    }
 }
 
 /// A message that a client lacks, by its place: logs are not copied before it is sent.
@@ -108,5 +128,7 @@ fn send(stage: &mut Stage<'_>, client: ClientKey, message: &Overdue) -> bool {
     };
     let Some(encoded) = encoded else { return true };
     let frame = stage.fanout.framer().frame(&encoded, reader.variant);
-    stage.out.deliver(reader.link, &frame, Lane::Log)
+    let is_taken = stage.out.deliver(reader.link, &frame, Lane::Log);
+    stage.fanout.count(is_taken);
+    is_taken
 }

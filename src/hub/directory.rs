@@ -46,6 +46,14 @@ impl Room {
         }
     }
 
+    /// Where a position lies in its log, if it is one of its own.
+    pub fn resolve(&self, position: Position) -> Option<u64> {
+        match &self.log {
+            Some(log) => log.resolve(position, self.epoch),
+            None => (position == self.position()).then_some(0),
+        }
+    }
+
     fn is_forgettable(&self) -> bool {
         self.members.is_empty() && self.log.as_ref().is_none_or(|log| log.is_empty())
     }
@@ -81,6 +89,8 @@ pub struct Directory {
     away_memberships: usize,
     /// Clients whose name does not carry their slot: they come from an earlier life of the server.
     aliases: HashMap<ClientId, ClientKey>,
+    /// Rooms that are gone from here and not yet from the store.
+    forgotten: Vec<Box<str>>,
 }
 
 impl Directory {
@@ -97,6 +107,7 @@ impl Directory {
             away: 0,
             away_memberships: 0,
             aliases: HashMap::new(),
+            forgotten: Vec::new(),
         }
     }
 
@@ -117,6 +128,7 @@ impl Directory {
             backlogged: false,
             is_lagging: false,
             is_away: false,
+            has_session: false,
             is_unsaved: false,
             caught_up: 0,
             connected_at,
@@ -139,6 +151,7 @@ impl Directory {
             backlogged: true,
             is_lagging: true,
             is_away: true,
+            has_session: true,
             is_unsaved: false,
             caught_up: 0,
             connected_at,
@@ -290,6 +303,13 @@ impl Directory {
             .filter(|room| room.epoch as u32 == life)
     }
 
+    /// Rooms with a stored log that have gone since the last call, and have not come anew.
+    pub fn take_forgotten(&mut self) -> Vec<Box<str>> {
+        let mut names = std::mem::take(&mut self.forgotten);
+        names.retain(|name| self.find(name).is_none_or(|room| self.room(room).log.is_none()));
+        names
+    }
+
     /// Every room.
     pub fn rooms(&self) -> impl ExactSizeIterator<Item = (RoomKey, &Room)> {
         self.rooms
@@ -318,9 +338,22 @@ impl Directory {
         if self.max_rooms > 0 && self.rooms.len() >= self.max_rooms {
             return Err(Full::Rooms);
         }
+        let epoch = self.fresh_epoch();
+        Ok(self.create(name, epoch))
+    }
+
+    /// Brings back a room of an earlier life of the server.
+    pub fn restore_room(&mut self, name: &str, epoch: u64) -> RoomKey {
+        match self.find(name) {
+            Some(key) => key,
+            None => self.create(name, epoch),
+        }
+    }
+
+    fn create(&mut self, name: &str, epoch: u64) -> RoomKey {
         let room = Room {
             name: name.into(),
-            epoch: self.fresh_epoch(),
+            epoch,
             log: None,
             expiry_armed: false,
             away: 0,
@@ -332,7 +365,7 @@ impl Directory {
             .insert_unique(hasher.hash_one(name), slot, |slot| {
                 hasher.hash_one(&*rooms[*slot as usize].name)
             });
-        Ok(RoomKey(slot))
+        RoomKey(slot)
     }
 
     /// An epoch that no room has had.
@@ -430,7 +463,10 @@ impl Directory {
         if let Ok(entry) = self.names.find_entry(hash, |slot| *slot == key.0) {
             entry.remove();
         }
-        self.rooms.remove(key.0 as usize);
+        let room = self.rooms.remove(key.0 as usize);
+        if room.log.is_some_and(|log| log.is_stored()) {
+            self.forgotten.push(room.name);
+        }
         if self.rooms.is_empty() {
             self.rooms.shrink_to_fit();
             self.names = HashTable::new();
@@ -471,10 +507,13 @@ impl Directory {
             }
         }
         assert_eq!(memberships, self.memberships, "memberships are miscounted");
-        let away = self.all_clients().filter(|(_, client)| client.is_away);
-        assert_eq!(away.clone().count(), self.away, "clients are miscounted");
-        let rooms = away.map(|(_, client)| client.rooms.len()).sum::<usize>();
-        assert_eq!(rooms, self.away_memberships, "memberships are miscounted");
+        let clients = self.all_clients().filter(|(_, client)| client.is_away);
+        let away: Vec<usize> = clients.map(|(_, client)| client.rooms.len()).collect();
+        assert_eq!(
+            (away.len(), away.iter().sum::<usize>()),
+            (self.away, self.away_memberships),
+            "clients that are away are miscounted"
+        );
         assert_eq!(
             memberships,
             self.rooms

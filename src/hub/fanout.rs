@@ -1,7 +1,10 @@
 //! Publications on their way to those who read them, counted as they go.
 
-use super::directory::{ClientKey, Directory, RoomKey};
+use super::client::ClientKey;
+use super::directory::{Directory, RoomKey};
+use super::journal::{Journal, Record, Table};
 use super::log::LogEntry;
+use super::saved;
 use super::publication::{Framer, Lane, Outlet, Publication};
 use crate::base::average::Average;
 use crate::base::id::{MessageId, MessageIds};
@@ -9,6 +12,7 @@ use crate::base::time::{Now, Time};
 use crate::wire::locale::{Locale, Phrase};
 use crate::wire::message::{Dialect, Place};
 use bytes::Bytes;
+use smallvec::SmallVec;
 use std::borrow::Cow;
 
 /// What has been broadcast (seed 000's broadcaster statistics).
@@ -38,7 +42,13 @@ pub struct Fanout {
     /// The language of log lines.
     locale: Locale,
     framer: Framer,
+    serial: u64,
+    /// What is to be kept of all that.
+    pub journal: Journal,
 }
+
+/// Entries that are gone from a room's log are dropped from the store so many at once.
+const DROPPED_AT_ONCE: usize = 32;
 
 /// The most arrivals of one turn that the average latency is taken from.
 const MAX_SAMPLES: usize = 4096;
@@ -58,6 +68,8 @@ impl Fanout {
             log_limit,
             locale,
             framer: Framer::new(compression_threshold),
+            serial: 0,
+            journal: Journal::default(),
         }
     }
 
@@ -97,41 +109,98 @@ impl Fanout {
             except,
         } = message;
         self.tell(directory, room);
-        let id = self.ids.next();
-        let payload = Bytes::from(payload);
-        let log = directory.room_mut(room).log.get_or_insert_default();
-        let offset = log.next_offset();
-        if self.log_limit > 0 {
-            let (kind, payload, id) = (kind.into(), payload.clone(), id.clone());
-            log.keep(
-                self.log_limit,
-                LogEntry {
-                    offset,
-                    kind,
-                    payload,
-                    timestamp: now.wall_ms,
-                    id,
-                    at: now.at,
-                },
-            );
-        }
-        let text = std::str::from_utf8(&payload).expect("the payload was a String");
-        let place = Some(Place {
-            room: &directory.room(room).name,
-            offset,
-        });
+        let entry = self.log(directory, now, room, kind, payload);
+        let text = std::str::from_utf8(&entry.payload).expect("the payload was a String");
+        let (id, offset) = (entry.id.clone(), entry.offset);
+        let name = &directory.room(room).name;
+        let place = Some(Place { room: name, offset });
         let publication = Publication::new(kind, Cow::Borrowed(text), now.wall_ms, id, place);
+        let mut refused: SmallVec<[ClientKey; 8]> = SmallVec::new();
+        let mut delivered = 0;
         let members = directory.room(room).members();
         out.expect_readers(members.len());
-        let clients = members.iter().map(|member| member.client);
-        let delivered = self.fan_out(
-            directory,
-            clients.filter(|client| Some(*client) != except),
-            &publication,
-            out,
-        );
+        for member in members {
+            let client = member.client;
+            if directory.client(client).is_lagging || Some(client) == except {
+                continue;
+            }
+            match self.deliver(directory, client, &publication, Lane::Log, out) {
+                true => delivered += 1,
+                false => refused.push(client),
+            }
+        }
+        for client in refused {
+            directory.fall_behind(client, entry.serial - 1);
+        }
         self.handle_broadcast(now, now.at, delivered);
         delivered
+    }
+
+    /// Adds a message to a room's log.
+    fn log(
+        &mut self,
+        directory: &mut Directory,
+        now: Now,
+        room: RoomKey,
+        kind: &str,
+        payload: String,
+    ) -> LogEntry {
+        let (id, serial) = (self.ids.next(), self.next_serial());
+        let logged = directory.room_mut(room);
+        let is_new = logged.log.is_none();
+        let log = logged.log.get_or_insert_default();
+        let entry = LogEntry {
+            offset: log.next_offset(),
+            serial,
+            kind: kind.into(),
+            payload: Bytes::from(payload),
+            timestamp: now.wall_ms,
+            id,
+            at: now.at,
+        };
+        log.keep(self.log_limit, entry.clone());
+        if self.journal.is_on() {
+            let log = logged.log.get_or_insert_default();
+            if is_new {
+                log.set_stored();
+                let row = saved::room(logged);
+                self.journal.put(Table::Room, &logged.name, row);
+            }
+            self.journal.push(Record::Append(entry.stored(&logged.name)));
+            let log = logged.log.get_or_insert_default();
+            self.journal.drop_entries(log.take_dropped(DROPPED_AT_ONCE));
+        }
+        entry
+    }
+
+    /// Entries of a room's log have gone with their time: the store learns of it.
+    pub fn keep_expiry(&mut self, directory: &mut Directory, room: RoomKey) {
+        let room = directory.room_mut(room);
+        let Some(log) = room.log.as_mut().filter(|_| self.journal.is_on()) else {
+            return;
+        };
+        let serials = log.take_dropped(1);
+        if !serials.is_empty() {
+            self.journal.drop_entries(serials);
+            let row = saved::room(room);
+            self.journal.put(Table::Room, &room.name, row);
+        }
+    }
+
+    /// A fresh number for a message that must not be lost.
+    pub fn next_serial(&mut self) -> u64 {
+        self.serial += 1;
+        self.serial
+    }
+
+    /// The number of the newest such message.
+    pub fn serial(&self) -> u64 {
+        self.serial
+    }
+
+    /// Goes on after the serials of an earlier life.
+    pub fn skip_serials(&mut self, serial: u64) {
+        self.serial = self.serial.max(serial);
     }
 
     /// Sends a message to every client, or to those of one dialect.
@@ -154,7 +223,7 @@ impl Fanout {
             self.ids.next(),
             None,
         );
-        out.expect_readers(directory.clients().len());
+        out.expect_readers(directory.connected());
         let clients = directory
             .clients()
             .filter(|(_, client)| dialect.is_none_or(|dialect| client.variant.dialect == dialect));
@@ -179,13 +248,14 @@ impl Fanout {
             publication.frame(client.variant, &mut self.framer),
             lane,
         );
-        match (delivered, lane) {
-            (true, _) => self.counts.delivered += 1,
-            (false, Lane::Log) => self.counts.failed += 1,
-            // Nothing is lost: the newest state follows when the reader has drained.
-            (false, Lane::State) => {}
-        }
+        self.count(delivered);
         delivered
+    }
+
+    /// Counts a message that a connection has or has not taken. What is refused is not lost: it follows when the reader
+    /// has drained.
+    pub fn count(&mut self, delivered: bool) {
+        self.counts.delivered += u64::from(delivered);
     }
 
     /// Takes note of a publication whose event arrived at `arrived`.

@@ -3,6 +3,8 @@
 //! Knows no store: a batch goes out, and the word that it is kept, or is not, comes back. Values are JSON, so that a
 //! store is a few tables that anybody can read.
 
+use super::cache::TaskKey;
+use super::client::{Client, ClientId};
 use crate::base::id::MessageId;
 use bytes::Bytes;
 
@@ -75,6 +77,72 @@ pub struct Batch {
     pub seq: u64,
     /// The changes, in order: a later one about the same thing counts.
     pub records: Vec<Record>,
+}
+
+/// Changes on their way to the store.
+#[derive(Debug, Default)]
+pub struct Journal {
+    is_on: bool,
+    records: Vec<Record>,
+    /// Tasks whose row is to be written with the next batch.
+    pub tasks: Vec<TaskKey>,
+    /// Clients whose session is.
+    pub clients: Vec<ClientId>,
+}
+
+impl Journal {
+    /// Whether anything is to be kept at all.
+    pub fn is_on(&self) -> bool {
+        self.is_on
+    }
+
+    /// From now on changes are kept.
+    pub fn turn_on(&mut self) {
+        self.is_on = true;
+    }
+
+    /// Whether nothing waits for the store.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.tasks.is_empty() && self.clients.is_empty()
+    }
+
+    /// A change is to be kept.
+    pub fn push(&mut self, record: Record) {
+        if self.is_on {
+            self.records.push(record);
+        }
+    }
+
+    /// A row is to be kept.
+    pub fn put(&mut self, table: Table, key: &str, value: String) {
+        let key = key.into();
+        self.push(Record::Put { table, key, value });
+    }
+
+    /// A row is not to be kept any more.
+    pub fn delete(&mut self, table: Table, key: &str) {
+        let key = key.into();
+        self.push(Record::Delete { table, key });
+    }
+
+    /// Entries are not to be kept any more.
+    pub fn drop_entries(&mut self, serials: Vec<u64>) {
+        if !serials.is_empty() {
+            self.push(Record::Drop { serials });
+        }
+    }
+
+    /// How a client stands is to be kept.
+    pub fn mark_client(&mut self, client: &mut Client) {
+        if self.is_on && !std::mem::replace(&mut client.is_unsaved, true) {
+            self.clients.push(client.id);
+        }
+    }
+
+    /// What has gathered.
+    pub fn take_records(&mut self) -> Vec<Record> {
+        std::mem::take(&mut self.records)
+    }
 }
 
 /// What a store held when it was opened.

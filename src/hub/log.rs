@@ -1,5 +1,6 @@
 //! A room's log: the last lifecycle, item and room messages, numbered (contract section 5).
 
+use super::journal::StoredEntry;
 use super::position::Position;
 use crate::base::id::MessageId;
 use crate::base::time::Time;
@@ -27,6 +28,19 @@ pub struct LogEntry {
 }
 
 impl LogEntry {
+    /// The entry as a store keeps it.
+    pub fn stored(&self, room: &str) -> StoredEntry {
+        StoredEntry {
+            room: room.into(),
+            offset: self.offset,
+            serial: self.serial,
+            kind: self.kind.clone(),
+            payload: self.payload.clone(),
+            timestamp: self.timestamp,
+            id: self.id.clone(),
+        }
+    }
+
     /// The message as it was sent to `room`.
     pub fn envelope<'a>(&'a self, room: &'a str) -> Envelope<'a> {
         Envelope {
@@ -112,6 +126,39 @@ impl RoomLog {
                 self.dropped.push(oldest.serial);
             }
         }
+    }
+
+    /// The serial of the newest entry that is gone; 0: none is.
+    pub fn lost_serial(&self) -> u64 {
+        self.lost_serial
+    }
+
+    /// Takes over what a store knows of a log, before its entries.
+    pub fn restore(&mut self, last_offset: u64, lost_serial: u64, lineage: Vec<Position>) {
+        (self.last_offset, self.lost_serial) = (last_offset, lost_serial);
+        (self.lineage, self.is_stored) = (lineage, true);
+    }
+
+    /// Takes over an entry that a store has kept. Those that come are the newest; a gap before one loses what was before.
+    pub fn restore_entry(&mut self, limit: usize, entry: LogEntry) {
+        let is_next = self.entries.back().is_none_or(|last| last.offset + 1 == entry.offset);
+        if !is_next {
+            while !self.entries.is_empty() {
+                self.drop_oldest();
+            }
+        }
+        self.last_offset = entry.offset;
+        self.keep(limit, entry);
+    }
+
+    /// Where earlier epochs of this log ended.
+    pub fn lineage(&self) -> &[Position] {
+        &self.lineage
+    }
+
+    /// Whether a store keeps it as well.
+    pub fn is_stored(&self) -> bool {
+        self.is_stored
     }
 
     /// From now on a store keeps it as well.

@@ -5,38 +5,50 @@
 
 pub mod broadcaster;
 pub mod cache;
+pub mod client;
+pub mod delivery;
 pub mod directory;
 pub mod estimate;
 pub mod fanout;
 pub mod journal;
 pub mod log;
+pub mod mailbox;
 pub mod pace;
 pub mod position;
 pub mod progress;
 pub mod publication;
 pub mod repeats;
+pub mod restore;
 pub mod rules;
+pub mod saved;
+pub mod sessions;
 pub mod task;
+pub mod task_row;
 pub mod timer;
 pub mod workspaces;
 
 pub use broadcaster::{Broadcaster, BroadcasterSettings, ControlRefused, Outcome};
 pub use cache::{TaskCache, TaskKey, TooManyTasks};
-pub use directory::{Client, ClientId, ClientKey, Directory, Full, Room, RoomKey};
+pub use client::{Client, ClientId, ClientKey};
+pub use delivery::Recovery;
+pub use directory::{Directory, Full, Room, RoomKey};
+pub use journal::{Batch, Record, Restored};
 pub use fanout::{Broadcast, BroadcastCounts, RoomMessage};
 pub use log::Missed;
 pub use position::Position;
 pub use publication::{Framer, Lane, Link, Outlet};
+pub use sessions::SessionSettings;
 pub use timer::Timer;
 pub use workspaces::{WorkspaceSettings, Workspaces};
 
 use crate::base::time::{Now, Span, Time};
 use crate::wire::locale::Locale;
-use crate::wire::message::{Control, Event, Report, Variant};
+use crate::wire::message::{Control, Dialect, Event, Report, Variant};
 use fanout::Fanout;
+use journal::Table;
+use mailbox::Letter;
+use sessions::Sessions;
 use progress::Stage;
-use publication::Publication;
-use std::borrow::Cow;
 use timer::Timers;
 
 /// What the hub must know of the configuration (contract section 8).
@@ -50,6 +62,8 @@ pub struct HubSettings {
     pub compression_threshold: usize,
     /// How many log entries each room keeps.
     pub message_queue_size: usize,
+    /// How clients that have left may come back.
+    pub sessions: SessionSettings,
     /// How many rooms there may be (0: no limit).
     pub max_rooms: usize,
     /// How many rooms a client may be in (0: no limit).
@@ -74,6 +88,7 @@ pub struct Hub {
     broadcaster: Broadcaster,
     fanout: Fanout,
     timers: Timers,
+    sessions: Sessions,
     workspaces: Workspaces,
     settings: HubSettings,
 }
@@ -111,6 +126,7 @@ impl Hub {
                 settings.compression_threshold,
             ),
             timers: Timers::default(),
+            sessions: Sessions::new(settings.sessions),
             workspaces: Workspaces::new(settings.workspaces, seed.hash),
             settings,
         }
@@ -143,12 +159,150 @@ impl Hub {
 
     /// A client has connected.
     pub fn attach(&mut self, now: Now, link: Link, variant: Variant, nonce: u64) -> ClientKey {
-        self.directory.attach(link, variant, now.wall_ms, nonce)
+        let serial = self.fanout.serial();
+        let key = self
+            .directory
+            .attach(link, variant, now.wall_ms, nonce, serial);
+        let has_session = self.sessions.are_on() && variant.dialect == Dialect::Payload;
+        self.directory.client_mut(key).has_session = has_session;
+        self.save_session(key);
+        key
     }
 
-    /// A client has gone.
+    /// A client has gone for good.
     pub fn detach(&mut self, client: ClientKey) {
+        let gone = self.directory.client(client);
+        if gone.has_session {
+            let key = saved::session_key(gone.id);
+            self.fanout.journal.delete(Table::Session, &key);
+        }
         self.directory.detach(client);
+    }
+
+    /// A client's connection has gone, and the client may come back.
+    pub fn leave(&mut self, now: Now, client: ClientKey) {
+        if !self.directory.client(client).has_session {
+            return self.detach(client);
+        }
+        self.directory.leave_behind(client);
+        self.sessions.record(now.at, self.directory.client(client));
+        self.save_session(client);
+        self.expire_sessions(now);
+    }
+
+    /// A client has come back on another connection: it is in its rooms again. What it missed there comes with
+    /// [`Hub::make_up`], once it has been told what [`Hub::survey`] says.
+    pub fn resume(&mut self, now: Now, client: ClientKey, link: Link, variant: Variant) {
+        self.directory.take_back(client, link, variant);
+        self.directory.client_mut(client).connected_at = now.wall_ms;
+        self.save_session(client);
+    }
+
+    /// Which rooms of a lagging client can be made up for.
+    pub fn survey(&self, client: ClientKey) -> Vec<Recovery> {
+        delivery::survey(&self.directory, client)
+    }
+
+    /// Gives up what a lagging client lacks of the rooms that cannot be made up for, and sends what it lacks of the
+    /// others, oldest first; then the newest states. `false`: its connection took no more, and the rest follows later.
+    pub fn make_up(
+        &mut self,
+        now: Now,
+        client: ClientKey,
+        survey: &[Recovery],
+        out: &mut dyn Outlet,
+    ) -> bool {
+        let lost = survey.iter().filter(|room| !room.recovered);
+        delivery::give_up(&mut self.directory, client, lost.map(|lost| lost.room));
+        let (broadcaster, mut stage) = self.on_stage(now, out);
+        if !delivery::replay(&mut stage, client) {
+            return false;
+        }
+        broadcaster.catch_up(&mut stage, client);
+        true
+    }
+
+    /// Everything up to a serial has surely reached a client.
+    pub fn confirm(&mut self, client: ClientKey, serial: u64) {
+        let serial = serial.min(self.fanout.serial());
+        let reader = self.directory.client_mut(client);
+        if serial <= reader.received {
+            return;
+        }
+        reader.received = serial;
+        if let Some(mailbox) = &mut reader.mailbox {
+            mailbox.confirm(serial);
+            if mailbox.is_empty() {
+                reader.mailbox = None;
+            }
+        }
+        self.save_session(client);
+    }
+
+    /// The number of the newest message that must not be lost.
+    pub fn serial(&self) -> u64 {
+        self.fanout.serial()
+    }
+
+    fn save_session(&mut self, client: ClientKey) {
+        let client = self.directory.client_mut(client);
+        if client.has_session {
+            self.fanout.journal.mark_client(client);
+        }
+    }
+
+    fn expire_sessions(&mut self, now: Now) {
+        while let Some(client) = self.sessions.poll_expired(now.at, &self.directory) {
+            self.detach(client);
+        }
+        if let Some(at) = self.sessions.arm() {
+            self.timers.push(at, Timer::Sessions);
+        }
+    }
+
+    /// Whether anything waits for the store.
+    pub fn has_records(&self) -> bool {
+        !self.fanout.journal.is_empty()
+    }
+
+    /// A store has missed some of what it was told: all that there is goes to it again.
+    pub fn mark_everything(&mut self) {
+        restore::mark_everything(&mut self.directory, &mut self.broadcaster, &mut self.fanout);
+    }
+
+    /// Takes back what a store has kept, before anything happens.
+    pub fn restore(&mut self, now: Now, restored: &Restored, out: &mut dyn Outlet) {
+        let limit = self.settings.message_queue_size;
+        let (broadcaster, mut stage) = self.on_stage(now, out);
+        restore::restore(&mut stage, broadcaster, limit, restored);
+        self.workspaces.restore(&restored.rows);
+        self.age(now);
+    }
+
+    /// Everybody who was here is away, and every log grows old.
+    fn age(&mut self, now: Now) {
+        let away: Vec<ClientKey> = self.directory.all_clients().map(|(key, _)| key).collect();
+        for client in away {
+            self.sessions.record(now.at, self.directory.client(client));
+        }
+        self.expire_sessions(now);
+        let ttl = self.settings.broadcaster.task_ttl;
+        let rooms: Vec<RoomKey> = self.directory.rooms().map(|(key, _)| key).collect();
+        for room in rooms {
+            self.timers
+                .expire_log(&mut self.directory, room, now.at, Span::ZERO.max(ttl));
+            self.directory.forget_if_idle(room);
+        }
+    }
+
+    /// From now on everything that must outlive the process goes to a store.
+    pub fn turn_on_journal(&mut self) {
+        self.fanout.journal.turn_on();
+    }
+
+    /// What the store has yet to learn.
+    pub fn take_records(&mut self) -> Vec<Record> {
+        restore::take_records(&mut self.directory, &mut self.broadcaster, &mut self.fanout)
     }
 
     /// Puts a client into a room. What is due to it there comes with [`Hub::welcome`].
@@ -156,22 +310,19 @@ impl Hub {
         let (room, fresh) =
             self.directory
                 .join(client, room, self.settings.max_rooms_per_client)?;
+        self.save_session(client);
         Ok(Joined { room, fresh })
     }
 
     /// Takes a client out of a room; `false` when it was not in it.
-    pub fn leave(&mut self, client: ClientKey, room: &str) -> bool {
+    pub fn leave_room(&mut self, client: ClientKey, room: &str) -> bool {
+        self.save_session(client);
         self.directory.leave(client, room)
     }
 
     /// Whether the log of a room still holds everything after `since`.
     pub fn can_recover(&self, room: RoomKey, since: Position) -> bool {
-        let room = self.directory.room(room);
-        let complete = |offset| match &room.log {
-            Some(log) => log.after(offset).complete,
-            None => offset == 0,
-        };
-        room.epoch == since.epoch && complete(since.offset)
+        self.history(room, Some(since)).complete
     }
 
     /// Sends a client that has just joined what is due (contract section 5.4): what it missed after `since`, when the
@@ -185,7 +336,7 @@ impl Hub {
         out: &mut dyn Outlet,
     ) {
         if let Some(since) = since.filter(|since| self.can_recover(room, *since)) {
-            self.replay(client, room, since.offset, out);
+            self.replay(now, client, room, since, out);
         }
         let (broadcaster, mut stage) = self.on_stage(now, out);
         broadcaster.send_snapshot(&mut stage, client, room);
@@ -229,7 +380,8 @@ impl Hub {
         self.fanout.broadcast(&self.directory, now, message, out)
     }
 
-    /// Sends a message to one client; tells whether its connection took it.
+    /// Sends a message to one client; tells whether its connection took it. While it does not, and until the message has
+    /// surely arrived, it waits in the client's mailbox.
     pub fn send(
         &mut self,
         now: Now,
@@ -238,16 +390,43 @@ impl Hub {
         payload: &str,
         out: &mut dyn Outlet,
     ) -> bool {
-        let publication = Publication::new(
-            kind,
-            Cow::Borrowed(payload),
-            now.wall_ms,
-            self.fanout.next_id(),
-            None,
-        );
+        let letter = Letter {
+            serial: self.fanout.next_serial(),
+            kind: kind.into(),
+            payload: payload.into(),
+            timestamp: now.wall_ms,
+            id: self.fanout.next_id(),
+        };
+        let is_taken = !self.directory.client(client).is_lagging && self.deliver(client, &letter, out);
+        if !is_taken {
+            self.directory.fall_behind(client, letter.serial - 1);
+        }
+        self.post(client, letter, is_taken);
+        is_taken
+    }
+
+    fn deliver(&mut self, client: ClientKey, letter: &Letter, out: &mut dyn Outlet) -> bool {
+        let variant = self.directory.client(client).variant;
+        let link = self.directory.client(client).link;
+        let frame = self.fanout.framer().frame(&letter.envelope().encode(variant), variant);
         out.expect_readers(1);
-        self.fanout
-            .deliver(&self.directory, client, &publication, Lane::Log, out)
+        let is_taken = out.deliver(link, &frame, Lane::Log);
+        self.fanout.count(is_taken);
+        is_taken
+    }
+
+    /// Keeps a message for one client until it has surely arrived.
+    fn post(&mut self, client: ClientKey, letter: Letter, is_taken: bool) {
+        let (limit, serial) = (self.settings.message_queue_size, letter.serial);
+        let reader = self.directory.client_mut(client);
+        if reader.has_session || !is_taken {
+            let mailbox = reader.mailbox.get_or_insert_default();
+            if is_taken {
+                mailbox.sent = serial;
+            }
+            mailbox.keep(limit, letter);
+            self.save_session(client);
+        }
     }
 
     /// Records what a viewer asks of a task's worker.
@@ -286,13 +465,14 @@ impl Hub {
             rooms.extend(self.broadcaster.room_of(&self.directory, &id));
         }
         if let [room] = rooms[..] {
-            return self.directory.room(room).members().len();
+            return self.directory.room(room).watchers();
         }
         let members = rooms
             .into_iter()
             .flat_map(|room| self.directory.room(room).members());
         members
             .map(|member| member.client)
+            .filter(|client| !self.directory.client(*client).is_away)
             .collect::<std::collections::HashSet<_>>()
             .len()
     }
@@ -300,18 +480,15 @@ impl Hub {
     /// What a room's log holds after a position; from its beginning when there is none or it is of another life.
     pub fn history(&self, room: RoomKey, since: Option<Position>) -> Missed<'_> {
         let room = self.directory.room(room);
-        let offset = since
-            .filter(|since| since.epoch == room.epoch)
-            .map(|since| since.offset);
-        let lost = since.is_some() && offset.is_none();
+        let offset = since.map_or(Some(0), |since| room.resolve(since));
         let mut missed = match &room.log {
             Some(log) => log.after(offset.unwrap_or(0)),
             None => Missed {
                 entries: Vec::new(),
-                complete: offset.unwrap_or(0) == 0,
+                complete: true,
             },
         };
-        missed.complete &= !lost;
+        missed.complete &= offset.is_some();
         missed
     }
 
@@ -346,8 +523,13 @@ impl Hub {
 
     /// A reminder's time has come.
     pub fn handle_timer(&mut self, now: Now, timer: Timer, out: &mut dyn Outlet) {
-        if let Timer::ExpireLog { room, life } = timer {
-            return self.expire_log(now, room, life, timer);
+        match timer {
+            Timer::ExpireLog { room, life } => return self.expire_log(now, room, life, timer),
+            Timer::Sessions => {
+                self.sessions.disarm();
+                return self.expire_sessions(now);
+            }
+            _ => {}
         }
         let (broadcaster, mut stage) = self.on_stage(now, out);
         broadcaster.handle_timer(&mut stage, timer);
@@ -445,15 +627,31 @@ impl Hub {
         }
     }
 
-    fn replay(&mut self, client: ClientKey, room: RoomKey, offset: u64, out: &mut dyn Outlet) {
-        let (room, reader) = (self.directory.room(room), self.directory.client(client));
-        let Some(log) = &room.log else { return };
-        out.expect_readers(1);
-        for entry in log.after(offset).entries {
-            let message = entry.envelope(&room.name).encode(reader.variant);
-            let frame = self.fanout.framer().frame(&message, reader.variant);
-            out.deliver(reader.link, &frame, Lane::Log);
+    /// Sends a client that has just joined what a log holds after a position.
+    fn replay(
+        &mut self,
+        now: Now,
+        client: ClientKey,
+        room: RoomKey,
+        since: Position,
+        out: &mut dyn Outlet,
+    ) {
+        let Some(offset) = self.directory.room(room).resolve(since) else {
+            return;
+        };
+        if let Some(member) = self.directory.member(client, room) {
+            self.directory.membership_mut(member).from = offset;
         }
+        let log = self.directory.room(room).log.as_ref();
+        let missed = log.map(|log| log.after(offset));
+        let Some(first) = missed.and_then(|missed| missed.entries.first().map(|entry| entry.serial)) else {
+            return;
+        };
+        // These are older than what it has received of other rooms, and may not arrive.
+        let reader = self.directory.client_mut(client);
+        reader.received = reader.received.min(first - 1);
+        let (_, mut stage) = self.on_stage(now, out);
+        delivery::replay_room(&mut stage, client, room, offset);
     }
 
     fn expire_log(&mut self, now: Now, key: RoomKey, life: u32, timer: Timer) {
@@ -462,12 +660,12 @@ impl Hub {
             return;
         };
         let horizon = Time::from_micros(now.at.as_micros().saturating_sub(ttl.as_micros()));
-        match room.log.as_mut().and_then(|log| log.expire(horizon)) {
+        let oldest = room.log.as_mut().and_then(|log| log.expire(horizon));
+        room.expiry_armed = oldest.is_some();
+        self.fanout.keep_expiry(&mut self.directory, key);
+        match oldest {
             Some(oldest) => self.timers.push(oldest + ttl, timer),
-            None => {
-                room.expiry_armed = false;
-                self.directory.forget_if_idle(key);
-            }
+            None => self.directory.forget_if_idle(key),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A task's progress on its way to those who watch: each gets what it lacks, and who lacks the same shares the bytes.
 
-use super::directory::{ClientKey, Directory, Member, Membership, RoomKey};
+use super::client::{ClientKey, Member, Membership};
+use super::directory::{Directory, RoomKey};
 use super::fanout::Fanout;
 use super::publication::{Lane, Outlet, Publication};
 use super::task::Task;

@@ -126,7 +126,15 @@ pub enum EtaSource {
 }
 
 impl EtaSource {
-    fn as_str(self) -> &'static str {
+    /// The source that a word stands for.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::App, Self::Rate]
+            .into_iter()
+            .find(|source| source.as_str() == word)
+    }
+
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::App => "app",
             Self::Rate => "rate",
@@ -213,6 +221,8 @@ pub struct Task {
     pub last_flush: Option<Time>,
     /// Whether and when pending progress will go out.
     pub flush: Flush,
+    /// Whether the store has yet to learn of it.
+    pub is_unsaved: bool,
     /// Whether a timer looks after the task's silence.
     pub stall_armed: bool,
     /// Whether a timer will forget the task when it has ended long enough ago.
@@ -264,6 +274,7 @@ impl Task {
             last_event: now,
             last_flush: None,
             flush: Flush::Idle,
+            is_unsaved: false,
             stall_armed: false,
             forget_armed: false,
             ending: 0,

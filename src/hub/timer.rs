@@ -13,6 +13,8 @@ pub enum Timer {
     Stall(TaskKey),
     /// When to forget a task that has ended.
     Forget(TaskKey),
+    /// When to see who has been away too long.
+    Sessions,
     /// When to age a room's log.
     ExpireLog {
         /// The room.

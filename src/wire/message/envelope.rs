@@ -173,7 +173,7 @@ impl ErrorMessage<'_> {
                 push_string(&mut body, self.message);
                 if self.is_of_workspaces {
                     body.push_str(",\"code\":\"");
-                    body.push_str(self.code.as_str());
+                    body.push_str(self.code);
                     body.push('"');
                 }
                 self.push_reply_to(&mut body);

@@ -23,6 +23,11 @@ impl<T> Field<T> {
         }
     }
 
+    /// The value, when one was set.
+    pub fn into_value(self) -> Option<T> {
+        self.into_change().flatten()
+    }
+
     /// What the field becomes, or `None` when the patch does not speak of it.
     pub fn into_change(self) -> Option<Option<T>> {
         match self {

@@ -73,6 +73,13 @@ pub enum Control {
 }
 
 impl Control {
+    /// The request that a word stands for.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Cancel, Self::Pause, Self::Resume]
+            .into_iter()
+            .find(|control| control.as_str() == word)
+    }
+
     /// The word on the wire.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,0 +1,183 @@
+//! The hub and its store: what is written with the next batch, and how everything comes back after a restart (contract
+//! section 5.6).
+
+use super::broadcaster::Broadcaster;
+use super::directory::Directory;
+use super::fanout::Fanout;
+use super::journal::{Record, Restored, StoredEntry, Table};
+use super::log::LogEntry;
+use super::mailbox::Mailbox;
+use super::position::Position;
+use super::progress::Stage;
+use super::saved::{self, RoomRow, SessionRow};
+use crate::base::id::MessageIdReader;
+use crate::base::time::{Now, Time};
+
+/// What the store has yet to learn, the newest state of each thing once.
+pub fn take_records(
+    directory: &mut Directory,
+    broadcaster: &mut Broadcaster,
+    fanout: &mut Fanout,
+) -> Vec<Record> {
+    let journal = &mut fanout.journal;
+    for key in std::mem::take(&mut journal.tasks) {
+        if let Some((id, row)) = broadcaster.save(key) {
+            journal.put(Table::Task, id, row);
+        }
+    }
+    for id in std::mem::take(&mut journal.clients) {
+        if let Some(key) = directory.living_client(id) {
+            directory.client_mut(key).is_unsaved = false;
+            let row = saved::session(directory, directory.client(key));
+            journal.put(Table::Session, &saved::session_key(id), row);
+        }
+    }
+    for room in directory.take_forgotten() {
+        journal.delete(Table::Room, &room);
+    }
+    journal.take_records()
+}
+
+/// Everything that a store can be told of what is there, for one that has missed some of it.
+pub fn mark_everything(
+    directory: &mut Directory,
+    broadcaster: &mut Broadcaster,
+    fanout: &mut Fanout,
+) {
+    let journal = &mut fanout.journal;
+    // The changes that were to be told are part of it; what is gone must still be told.
+    let records = journal.take_records();
+    let is_gone = |record: &Record| matches!(record, Record::Delete { .. } | Record::Drop { .. });
+    records.into_iter().filter(is_gone).for_each(|record| journal.push(record));
+    for (_, room) in directory.rooms() {
+        let Some(log) = &room.log else { continue };
+        journal.put(Table::Room, &room.name, saved::room(room));
+        for entry in log.after(0).entries {
+            journal.push(Record::Append(entry.stored(&room.name)));
+        }
+    }
+    broadcaster.mark_all(journal);
+    let clients: Vec<_> = directory.all_clients().map(|(key, _)| key).collect();
+    for key in clients {
+        let client = directory.client_mut(key);
+        if client.has_session {
+            journal.mark_client(client);
+        }
+    }
+}
+
+/// Takes back what a store has kept. Every room that had a log begins a new epoch, which goes on from the old one: what was
+/// said and not kept may have been heard, so its offsets must not be used again under the old name.
+pub fn restore(stage: &mut Stage<'_>, broadcaster: &mut Broadcaster, limit: usize, restored: &Restored) {
+    let of = |wanted: Table| {
+        let rows = restored.rows.iter().filter(move |(table, ..)| *table == wanted);
+        rows.map(|(_, key, value)| (&**key, value.as_str()))
+    };
+    for (name, row) in of(Table::Room) {
+        restore_room(stage, name, row);
+    }
+    for entry in &restored.entries {
+        restore_entry(stage, limit, entry);
+    }
+    begin_epochs(stage);
+    for (id, row) in of(Table::Task) {
+        if let Err(fault) = broadcaster.restore(stage, id, row) {
+            unreadable("task", id, &fault);
+        }
+    }
+    let mut ids = MessageIdReader::default();
+    for (key, row) in of(Table::Session) {
+        restore_session(stage, &mut ids, key, row);
+    }
+}
+
+fn unreadable(what: &str, key: &str, fault: &serde_json::Error) {
+    ::log::warn!("{what} `{key}` in the store is unreadable and left out: {fault}");
+}
+
+fn restore_room(stage: &mut Stage<'_>, name: &str, row: &str) {
+    let row: RoomRow = match serde_json::from_str(row) {
+        Ok(row) => row,
+        Err(fault) => return unreadable("room", name, &fault),
+    };
+    let Ok(position) = row.position.parse::<Position>() else {
+        return ::log::warn!("room `{name}` in the store has no position and is left out");
+    };
+    let key = stage.directory.restore_room(name, position.epoch);
+    let lineage = row.lineage.iter().filter_map(|text| text.parse().ok());
+    let log = stage.directory.room_mut(key).log.get_or_insert_default();
+    log.restore(position.offset, row.lost_serial, lineage.collect());
+    stage.fanout.skip_serials(row.lost_serial);
+}
+
+fn restore_entry(stage: &mut Stage<'_>, limit: usize, stored: &StoredEntry) {
+    stage.fanout.skip_serials(stored.serial);
+    let room = stage.directory.find(&stored.room);
+    let log = room.and_then(|room| stage.directory.room_mut(room).log.as_mut());
+    let Some(log) = log else {
+        // Its room is gone, or unreadable.
+        return stage.fanout.journal.drop_entries(vec![stored.serial]);
+    };
+    let entry = LogEntry {
+        offset: stored.offset,
+        serial: stored.serial,
+        kind: stored.kind.clone(),
+        payload: stored.payload.clone(),
+        timestamp: stored.timestamp,
+        id: stored.id.clone(),
+        at: time_of(stage.now, stored.timestamp),
+    };
+    log.restore_entry(limit, entry);
+}
+
+fn begin_epochs(stage: &mut Stage<'_>) {
+    let rooms: Vec<_> = stage.directory.rooms().map(|(key, _)| key).collect();
+    for key in rooms {
+        let epoch = stage.directory.fresh_epoch();
+        let room = stage.directory.room_mut(key);
+        let ended = std::mem::replace(&mut room.epoch, epoch);
+        if let Some(log) = &mut room.log {
+            log.end_epoch(ended);
+        }
+        let row = saved::room(room);
+        stage.fanout.journal.put(Table::Room, &room.name, row);
+    }
+}
+
+fn restore_session(stage: &mut Stage<'_>, ids: &mut MessageIdReader, key: &str, row: &str) {
+    let row: SessionRow = match serde_json::from_str(row) {
+        Ok(row) => row,
+        Err(fault) => return unreadable("session", key, &fault),
+    };
+    let Some(id) = saved::session_client(key) else {
+        return ::log::warn!("session `{key}` in the store has no client and is left out");
+    };
+    stage.fanout.skip_serials(row.received);
+    let client = stage.directory.restore(id, row.connected_at, row.received);
+    for (name, position) in row.rooms {
+        let Ok((room, _)) = stage.directory.join(client, &name, 0) else {
+            continue;
+        };
+        let position = position.parse::<Position>().ok();
+        let offset = position.and_then(|position| stage.directory.room(room).resolve(position));
+        if let Some(member) = stage.directory.member(client, room) {
+            // Beyond every log: it is told that something may be missing.
+            stage.directory.membership_mut(member).from = offset.unwrap_or(u64::MAX);
+        }
+    }
+    let letters = row.mail.into_iter().filter_map(|letter| letter.letter(ids));
+    let mut mailbox = Mailbox::default();
+    for letter in letters {
+        stage.fanout.skip_serials(letter.serial);
+        mailbox.keep(usize::MAX, letter);
+    }
+    mailbox.sent = row.received;
+    let reader = stage.directory.client_mut(client);
+    reader.mailbox = (!mailbox.is_empty()).then(|| Box::new(mailbox));
+}
+
+/// When something happened that bears a date.
+fn time_of(now: Now, wall_ms: u64) -> Time {
+    let age_us = now.wall_ms.saturating_sub(wall_ms).saturating_mul(1000);
+    Time::from_micros(now.at.as_micros().saturating_sub(age_us))
+}
