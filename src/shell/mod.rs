@@ -6,5 +6,6 @@ pub mod handle;
 pub mod listener;
 pub mod logging;
 pub mod memory;
+pub mod moderation;
 pub mod server;
 pub mod socket;
