@@ -333,7 +333,7 @@ impl EventLoop {
                 Some(Output::Stopped) => return false,
             }
         }
-        self.moderation.handle_writes(now.at, writes);
+        self.moderation.handle_writes(writes);
         true
     }
 
