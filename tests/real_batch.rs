@@ -9,6 +9,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use support::optional::{node_modules, skip};
 use support::{Running, Viewer};
 
 const TASK: &str = "pack-repository";
@@ -182,12 +183,6 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn skip(reason: &str) {
-    println!("SKIPPED: {reason}");
-    let all = std::env::var_os("JOBLIGHT_TEST_ALL").is_some_and(|value| value == "1");
-    assert!(!all, "JOBLIGHT_TEST_ALL=1, and yet {reason}");
-}
-
 fn missing_programs() -> Vec<&'static str> {
     let runs = |program: &&&str| {
         let mut command = Command::new(program);
@@ -196,16 +191,6 @@ fn missing_programs() -> Vec<&'static str> {
     };
     let needed = ["bash", "curl", "gzip", "sha256sum"];
     needed.iter().filter(runs).copied().collect()
-}
-
-fn node_modules() -> Option<PathBuf> {
-    let named = std::env::var_os("NODE_PATH").map(PathBuf::from);
-    let candidates = named
-        .into_iter()
-        .chain([root().join("target/node/node_modules")]);
-    candidates
-        .into_iter()
-        .find(|modules| modules.join("ws/package.json").exists())
 }
 
 /// The source files of this repository, relative to its root.

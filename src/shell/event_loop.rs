@@ -5,6 +5,7 @@ use super::clock::Clock;
 use super::handle::Call;
 use super::listener::Listener;
 use super::logging::LogOutput;
+use super::moderation::Moderation;
 use super::socket::Socket;
 use crate::base::time::{Now, Span, Time};
 use crate::engine::{Engine, Input, Link, Output, Services};
@@ -13,6 +14,7 @@ use signal_hook_mio::v1_0::Signals;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::mpsc::Receiver;
+use std::thread;
 use std::time::Duration;
 
 /// Readiness taken from the kernel in one turn.
@@ -53,6 +55,7 @@ pub struct EventLoop {
     exhausted: bool,
     warned_at: Option<Time>,
     busy: bool,
+    moderation: Moderation,
 }
 
 /// A socket to be read.
@@ -81,6 +84,7 @@ impl EventLoop {
             exhausted: false,
             warned_at: None,
             busy: false,
+            moderation: Moderation::default(),
         }
     }
 
@@ -116,6 +120,7 @@ impl EventLoop {
     fn turn(&mut self, events: &mut Events) -> io::Result<bool> {
         self.wait(events)?;
         let began = self.clock.now();
+        self.moderation.handle_turn(began.at);
         self.engine.handle_time(began);
         for event in events.iter() {
             self.handle_event(event, began);
@@ -134,6 +139,10 @@ impl EventLoop {
 
     /// Sleeps until something is ready or due; not at all when the last turn left work.
     fn wait(&mut self, events: &mut Events) -> io::Result<()> {
+        let has_work = self.busy || !self.ready.is_empty() || !self.accepting.is_empty();
+        if !has_work && let Some(rest) = self.moderation.rest(self.clock.now().at) {
+            thread::sleep(rest);
+        }
         let now = self.clock.now().at;
         let mut timeout = self
             .engine
@@ -298,13 +307,18 @@ impl EventLoop {
 
     /// Carries out what the engine asks for, within one turn's measure. `false` once it has stopped.
     fn carry_out(&mut self, now: Now) -> bool {
+        let mut writes = 0;
+        self.busy = true;
         for _ in 0..MAX_OUTPUTS {
             match self.engine.poll_output() {
                 None => {
                     self.busy = false;
-                    return true;
+                    break;
                 }
-                Some(Output::Write(link)) => self.write(link, now),
+                Some(Output::Write(link)) => {
+                    writes += 1;
+                    self.write(link, now);
+                }
                 Some(Output::Read(link)) => self.ready.push_back(Ready {
                     link,
                     to_the_end: true,
@@ -319,7 +333,7 @@ impl EventLoop {
                 Some(Output::Stopped) => return false,
             }
         }
-        self.busy = true;
+        self.moderation.handle_writes(writes);
         true
     }
 

@@ -6,6 +6,7 @@ pub mod handle;
 pub mod listener;
 pub mod logging;
 pub mod memory;
+pub mod moderation;
 pub mod server;
 pub mod socket;
 pub mod store;

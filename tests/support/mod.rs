@@ -3,6 +3,7 @@
 //! Nothing here sleeps: every wait is a blocking read with a limit that only a failing test reaches.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod optional;
 pub mod process;
 
 use joblight::{Config, ListenPort, Server};

@@ -1,0 +1,77 @@
+//! How soon one turn may follow another. While many are being written to and turns are many, what comes in between two
+//! turns a little apart is handled together: fewer wake-ups, fewer system calls, larger writes. A quiet server, and one
+//! whose work comes in large pieces, turns at once.
+
+use crate::base::time::{Span, Time};
+use std::time::Duration;
+
+/// The least time between the beginnings of two turns while the server is busy: far less than anybody notices. Measured
+/// at 30,000 events a second for 5,000 viewers, it saves a fifth of the CPU time.
+const TURN: Span = Span::from_micros(400);
+/// What a window has shown holds for the next.
+const WINDOW: Span = Span::from_millis(100);
+/// The server is busy after a window of so many turns. When they keep apart, there are 250 in it.
+const BUSY_TURNS: u32 = 200;
+/// And of so many writes.
+const BUSY_WRITES: u32 = 500;
+
+/// When the last turn began, and whether the server is busy.
+#[derive(Debug, Default)]
+pub struct Moderation {
+    turn_began: Time,
+    window_began: Time,
+    turns: u32,
+    writes: u32,
+    is_busy: bool,
+}
+
+impl Moderation {
+    /// How long to rest before the next turn.
+    pub fn rest(&self, now: Time) -> Option<Duration> {
+        let since = now.saturating_since(self.turn_began);
+        (self.is_busy && since < TURN).then(|| Duration::from(TURN - since))
+    }
+
+    /// A turn begins.
+    pub fn handle_turn(&mut self, now: Time) {
+        if now.saturating_since(self.window_began) >= WINDOW {
+            self.is_busy = self.turns >= BUSY_TURNS && self.writes >= BUSY_WRITES;
+            (self.window_began, self.turns, self.writes) = (now, 0, 0);
+        }
+        self.turn_began = now;
+        self.turns += 1;
+    }
+
+    /// A turn has written to so many peers.
+    pub fn handle_writes(&mut self, writes: u32) {
+        self.writes += writes;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Turns for one window and the first of the next; tells how long the server rests then.
+    fn after_window(moderation: &mut Moderation, turns: u32, writes: u32) -> Option<Duration> {
+        let began = moderation.window_began + WINDOW;
+        for turn in 0..turns {
+            moderation.handle_turn(began + Span::from_micros(u64::from(turn)));
+        }
+        moderation.handle_writes(writes);
+        moderation.handle_turn(began + WINDOW);
+        moderation.rest(began + WINDOW)
+    }
+
+    #[test]
+    fn only_many_turns_with_many_writes_keep_apart() {
+        let mut moderation = Moderation::default();
+        let rest = Some(Duration::from(TURN));
+        assert_eq!(after_window(&mut moderation, BUSY_TURNS, 10), None);
+        assert_eq!(after_window(&mut moderation, 50, BUSY_WRITES), None);
+        assert_eq!(after_window(&mut moderation, BUSY_TURNS, BUSY_WRITES), rest);
+        let began = moderation.turn_began;
+        assert_eq!(moderation.rest(began + TURN), None, "the turn was long");
+        assert_eq!(after_window(&mut moderation, 50, 10), None, "it is over");
+    }
+}

@@ -1,0 +1,20 @@
+//! Programs that are not ours and that a machine may lack. A test says so, or fails where `JOBLIGHT_TEST_ALL=1`.
+
+use std::path::{Path, PathBuf};
+
+/// Says that something was left out; fails where everything must be there.
+pub fn skip(reason: &str) {
+    println!("SKIPPED: {reason}");
+    let all = std::env::var_os("JOBLIGHT_TEST_ALL").is_some_and(|value| value == "1");
+    assert!(!all, "JOBLIGHT_TEST_ALL=1, and yet {reason}");
+}
+
+/// Where Node finds `ws`, if it does.
+pub fn node_modules() -> Option<PathBuf> {
+    let named = std::env::var_os("NODE_PATH").map(PathBuf::from);
+    let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/node/node_modules");
+    named
+        .into_iter()
+        .chain([installed])
+        .find(|modules| modules.join("ws/package.json").exists())
+}
