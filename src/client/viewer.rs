@@ -180,8 +180,9 @@ impl Client {
             match self.receive(deadline) {
                 Received::Text(text) => {
                     let message = Message::parse(text);
-                    self.observe(&message.value);
-                    return Ok(Some(Event::Message(message)));
+                    if self.observe(&message.value) {
+                        return Ok(Some(Event::Message(message)));
+                    }
                 }
                 Received::Lost(loss, reason) => return self.handle_loss(loss, reason).map(Some),
                 Received::Sign | Received::Nothing if Instant::now() < deadline => {}
@@ -254,8 +255,8 @@ impl Client {
         }
     }
 
-    /// Takes note of what a message says about the connection itself.
-    fn observe(&mut self, message: &Value) {
+    /// Takes note of what a message says about the connection itself; tells whether it is news.
+    fn observe(&mut self, message: &Value) -> bool {
         let payload = &message["payload"];
         match message["type"].as_str() {
             Some("connected") => self.handle_connected(payload),
@@ -268,8 +269,9 @@ impl Client {
                     .handle_disconnected(CloseCode(code.unwrap_or(1005)), delay);
             }
             Some("subscription_ack") => self.handle_acknowledgement(payload),
-            _ => self.handle_place(message),
+            _ => return self.handle_place(message),
         }
+        true
     }
 
     fn handle_connected(&mut self, payload: &Value) {
@@ -309,19 +311,26 @@ impl Client {
             let position = payload["positions"][room.as_str()]
                 .as_str()
                 .and_then(parse_position);
-            if position.is_some() && (known.is_none() || !is_replayed) {
-                *known = position;
+            match (known.as_mut(), position) {
+                // What was missed goes on from there, in the epoch of today.
+                (Some(known), Some(position)) if is_replayed => known.epoch = position.epoch,
+                (_, Some(position)) => *known = Some(position),
+                (_, None) => {}
             }
         }
     }
 
-    fn handle_place(&mut self, message: &Value) {
+    /// Whether a message is news. What the server does not know to have arrived comes again after a reconnect.
+    fn handle_place(&mut self, message: &Value) -> bool {
         let room = message["room"]
             .as_str()
             .and_then(|room| self.rooms.get_mut(room));
         if let (Some(Some(position)), Some(offset)) = (room, message["offset"].as_u64()) {
-            position.offset = offset;
+            let is_news = offset > position.offset;
+            position.offset = position.offset.max(offset);
+            return is_news;
         }
+        true
     }
 }
 

@@ -39,15 +39,18 @@ impl Outbox {
         });
     }
 
-    /// Queues a message, unless more than `max_bytes` (0: no limit) would then be unsent.
+    /// Queues a message, unless more than `max_bytes` or `max_messages` (0: no limit) would then be unsent.
     pub fn push_message(
         &mut self,
         pool: &mut ChunkPool,
         frame: &EncodedFrame,
         max_bytes: usize,
+        max_messages: usize,
     ) -> Result<(), Refused> {
         let size = frame.bytes().len();
-        if max_bytes > 0 && self.len_bytes() + size > max_bytes {
+        if max_bytes > 0 && self.len_bytes() + size > max_bytes
+            || max_messages > 0 && self.len_chunks() >= max_messages
+        {
             return Err(Refused);
         }
         match &mut self.batch {
@@ -155,7 +158,9 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.enable_batches(Encoding::Json, 2);
         for text in ["1", "2", "3"] {
-            outbox.push_message(&mut pool, &message(text), 0).unwrap();
+            outbox
+                .push_message(&mut pool, &message(text), 0, 0)
+                .unwrap();
         }
         outbox.seal(&mut pool);
         let batches = [r#"{"type":"batch","payload":{"messages":[1,2]}}"#, "3"];
@@ -168,7 +173,9 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.enable_batches(Encoding::Json, 2);
         for text in ["1", "2", "3"] {
-            outbox.push_message(&mut pool, &message(text), 0).unwrap();
+            outbox
+                .push_message(&mut pool, &message(text), 0, 0)
+                .unwrap();
         }
         outbox.push(&mut pool, Bytes::from_static(b"--last words"));
         let batches = [
@@ -184,16 +191,16 @@ mod tests {
         let mut pool = ChunkPool::default();
         let mut outbox = Outbox::default();
         assert_eq!(
-            outbox.push_message(&mut pool, &message("12345678"), 15),
+            outbox.push_message(&mut pool, &message("12345678"), 15, 0),
             Ok(())
         );
         assert_eq!(
-            outbox.push_message(&mut pool, &message("12345678"), 15),
+            outbox.push_message(&mut pool, &message("12345678"), 15, 0),
             Err(Refused)
         );
         outbox.handle_sent(&mut pool, 10);
         assert_eq!(
-            outbox.push_message(&mut pool, &message("12345678"), 15),
+            outbox.push_message(&mut pool, &message("12345678"), 15, 0),
             Ok(())
         );
     }

@@ -58,7 +58,7 @@ pub enum Event<'a> {
     /// A ping, to be answered.
     Ping(Payload<'a>),
     /// An answer to a ping.
-    Pong,
+    Pong(Payload<'a>),
     /// The peer says goodbye.
     Close(Option<CloseCode>),
 }
@@ -143,7 +143,7 @@ impl<'a> From<websocket::Event<'a>> for Event<'a> {
             websocket::Event::Binary(payload) => Self::Binary(payload),
             websocket::Event::Compressed { kind, payload } => Self::Compressed { kind, payload },
             websocket::Event::Ping(payload) => Self::Ping(payload),
-            websocket::Event::Pong(_) => Self::Pong,
+            websocket::Event::Pong(payload) => Self::Pong(payload),
             websocket::Event::Close { code, .. } => Self::Close(code),
         }
     }

@@ -7,7 +7,7 @@ use super::routes::Request;
 use super::state::State;
 use super::timer::Timer;
 use crate::base::time::Now;
-use crate::hub::{ClientKey, Link};
+use crate::hub::{ClientKey, Lane, Link, Outlet};
 use crate::wire::locale::Phrase;
 use crate::wire::message::envelope::push_string;
 use crate::wire::message::event::check_application_type;
@@ -126,7 +126,8 @@ pub fn send(state: &mut State, link: Link, text: &str) {
         ..Variant::default()
     };
     let frame = state.hub.framer().frame(text.as_bytes(), variant);
-    state.peers.answer(link, &frame);
+    state.peers.expect_readers(1);
+    state.peers.deliver(link, &frame, Lane::Log);
 }
 
 /// The first of those who wait has waited too long, or had its answer meanwhile.

@@ -28,6 +28,9 @@ pub fn disconnect(state: &mut State, now: Now, client: ClientKey, code: CloseCod
     } else {
         0
     };
+    if !code.reconnect() {
+        state.hub.end_session(client);
+    }
     let notice = disconnected(state, now, client, code, reason, delay_ms);
     state.send_encoded(client, &notice);
     close(state, now, link, code, reason);
@@ -118,6 +121,7 @@ pub fn handle_timer(state: &mut State, now: Now, link: Link) {
         };
     }
     match &peer.connection.phase {
+        Phase::WebSocket(_) if peer.backlogged => check_backlog(state, now, link),
         Phase::WebSocket(_) => check_heartbeat(state, now, link),
         Phase::Http(_) => check_request(state, now, link),
         Phase::Lines(_) => {}
@@ -148,6 +152,38 @@ pub fn watch_heartbeat(state: &mut State, now: Now, link: Link) {
                 state.wheel.cancel(timer);
             }
         }
+    }
+}
+
+/// Sets when to look whether a connection that has unsent bytes takes any of them. Until they are gone it is sent no
+/// pings: it would not read them before the rest.
+pub fn watch_backlog(state: &mut State, now: Now, link: Link) {
+    let max_age = state.settings.websocket.max_backlog_age;
+    let Some(peer) = state.peers.peer_mut(link) else {
+        return;
+    };
+    if !peer.connection.is_open() || !matches!(peer.connection.phase, Phase::WebSocket(_)) {
+        return;
+    }
+    peer.alive = false;
+    match max_age.is_zero() {
+        false => state.look_at(link, now.at + max_age),
+        true => {
+            if let Some(timer) = peer.timer.take() {
+                state.wheel.cancel(timer);
+            }
+        }
+    }
+}
+
+/// Who takes what waits for it, however slowly, is behind but alive.
+fn check_backlog(state: &mut State, now: Now, link: Link) {
+    let Some(peer) = state.peers.peer_mut(link) else {
+        return;
+    };
+    match std::mem::take(&mut peer.alive) {
+        true => watch_backlog(state, now, link),
+        false => drop_slow(state, now, link),
     }
 }
 
@@ -248,7 +284,7 @@ fn leave_hub(state: &mut State, link: Link) {
         state.hub.directory().client(client).id,
         state.dialect(client),
     );
-    state.hub.detach(client);
+    state.hub.leave(state.now, client);
     state.routes.forsake(id);
     let phrase_id = id.to_string();
     let phrase = match dialect {

@@ -74,8 +74,17 @@ impl From<Full> for CommandError {
 }
 
 impl State {
-    /// The client of that public name.
+    /// The connected client of that public name.
     pub fn find_client(&self, id: &str) -> Result<ClientKey, CommandError> {
+        let found = self.find_session(id)?;
+        match self.hub.directory().client(found).is_away {
+            true => Err(CommandError::UnknownClient(id.to_owned())),
+            false => Ok(found),
+        }
+    }
+
+    /// The client of that public name, which may be away.
+    pub fn find_session(&self, id: &str) -> Result<ClientKey, CommandError> {
         let found = self.hub.directory().client_by_id(id);
         found.ok_or_else(|| CommandError::UnknownClient(id.to_owned()))
     }
@@ -168,11 +177,13 @@ impl State {
         };
         let members = directory.room(room).members().iter();
         members
-            .map(|member| directory.client(member.client).id.to_string())
+            .map(|member| directory.client(member.client))
+            .filter(|client| !client.is_away)
+            .map(|client| client.id.to_string())
             .collect()
     }
 
-    /// Sends one client a message; `false` when its connection did not take it.
+    /// Sends one client a message; `false` when its connection did not take it: it waits for a client that is away.
     pub fn send(
         &mut self,
         now: Now,
@@ -181,7 +192,7 @@ impl State {
         payload: &str,
     ) -> Result<bool, CommandError> {
         check_application_type(kind)?;
-        let client = self.find_client(id)?;
+        let client = self.find_session(id)?;
         Ok(self.hub.send(now, client, kind, payload, &mut self.peers))
     }
 

@@ -6,7 +6,7 @@ use super::state::State;
 use super::upgrade;
 use super::workspaces;
 use crate::base::time::Now;
-use crate::hub::{ClientKey, ControlRefused, Full, Position, RoomKey, RoomMessage};
+use crate::hub::{ClientKey, ControlRefused, Full, Position, Recovery, RoomKey, RoomMessage};
 use crate::wire::locale::Phrase;
 use crate::wire::message::envelope::push_string;
 use crate::wire::message::event::check_name;
@@ -199,7 +199,16 @@ fn subscribe(
             Err(code) => denied.push(Denied { room, code }),
         }
     }
-    let payload = acknowledgement(state, client, &denied, &joined);
+    let asked = joined
+        .iter()
+        .filter_map(|(room, since)| since.map(|since| (*room, since)));
+    let recoveries: Vec<Recovery> = asked
+        .map(|(room, since)| Recovery {
+            room,
+            recovered: state.hub.can_recover(room, since),
+        })
+        .collect();
+    let payload = acknowledgement(state, client, &denied, &recoveries);
     answer(state, now, client, message, "subscription_ack", &payload);
     for (room, since) in joined {
         state
@@ -224,6 +233,25 @@ fn unsubscribe(
     let payload = acknowledgement(state, client, &[], &[]);
     answer(state, now, client, message, "subscription_ack", &payload);
     Ok(())
+}
+
+/// Tells a client which of its rooms could be made up for, unasked: it has come back, or has been too slow.
+pub fn acknowledge_recovery(
+    state: &mut State,
+    now: Now,
+    client: ClientKey,
+    recoveries: &[Recovery],
+) {
+    let payload = acknowledgement(state, client, &[], recoveries);
+    let envelope = Envelope {
+        kind: "subscription_ack",
+        payload: &payload,
+        timestamp: now.wall_ms,
+        id: None,
+        reply_to: None,
+        place: None,
+    };
+    state.send_encoded(client, &envelope.encode(state.variant(client)));
 }
 
 /// Enters a room; `None` when the client was in it already.
@@ -399,7 +427,7 @@ fn acknowledgement(
     state: &State,
     client: ClientKey,
     denied: &[Denied],
-    joined: &[(RoomKey, Option<Position>)],
+    recoveries: &[Recovery],
 ) -> String {
     let directory = state.hub.directory();
     let rooms: Vec<_> = directory
@@ -428,12 +456,9 @@ fn acknowledgement(
         let _ = write!(out, ":\"{}\"", room.position());
     });
     out.push_str("},\"recovered\":{");
-    let asked = joined
-        .iter()
-        .filter_map(|(room, since)| since.map(|since| (*room, since)));
-    push_list(&mut out, asked, |out, (room, since)| {
-        push_string(out, &directory.room(room).name);
-        let _ = write!(out, ":{}", state.hub.can_recover(room, since));
+    push_list(&mut out, recoveries.iter(), |out, recovery| {
+        push_string(out, &directory.room(recovery.room).name);
+        let _ = write!(out, ":{}", recovery.recovered);
     });
     out.push_str("}}");
     out

@@ -15,6 +15,7 @@ pub mod messages;
 pub mod peers;
 pub mod replies;
 pub mod routes;
+pub mod sessions;
 pub mod settings;
 pub mod socket;
 pub mod state;
@@ -88,6 +89,7 @@ impl Engine {
 
     /// A peer has connected to a listener; the link names its connection from now on.
     pub fn accept(&mut self, now: Now, services: Services, address: Option<IpAddr>) -> Link {
+        self.state.now = now;
         let link = self.state.peers.insert(services, address);
         if !services.ingest {
             closing::watch_handshake(&mut self.state, now, link);
@@ -97,6 +99,7 @@ impl Engine {
 
     /// Something has happened to a connection. What is stale is ignored.
     pub fn handle_input(&mut self, now: Now, link: Link, input: Input<'_>) {
+        self.state.now = now;
         match input {
             Input::Received(bytes) => self.handle_bytes(now, link, bytes),
             Input::Sent { bytes, blocked } => self.handle_sent(now, link, bytes, blocked),
@@ -108,6 +111,7 @@ impl Engine {
     /// A turn begins, and time has passed: everything that is due happens.
     pub fn handle_time(&mut self, now: Now) {
         self.turn_began = now.at;
+        self.state.now = now;
         self.state.wheel.advance(now.at);
         while let Some(expired) = self.state.wheel.pop_expired() {
             self.handle_timer(now, expired.payload);
@@ -117,13 +121,16 @@ impl Engine {
 
     /// Begins the end of the server; a second call ends it at once.
     pub fn shut_down(&mut self, now: Now) {
+        self.state.now = now;
         closing::shut_down(&mut self.state, now);
     }
 
     /// The turn's inputs are in: what was marked goes to the outboxes.
     pub fn settle(&mut self, now: Now) {
         let state = &mut self.state;
+        state.now = now;
         state.hub.settle(now, &mut state.peers);
+        sessions::ask(state, now);
         self.drop_slow(now);
         let state = &mut self.state;
         let sent = state.peers.take_sent();
@@ -243,7 +250,7 @@ impl Engine {
                 socket::handle_compressed(state, now, link, kind, &payload)
             }
             Event::Ping(payload) => socket::handle_ping(state, link, &payload),
-            Event::Pong => {}
+            Event::Pong(payload) => sessions::handle_pong(state, link, &payload),
             Event::Close(code) => socket::handle_close(state, now, link, code),
         }
     }
@@ -269,6 +276,13 @@ impl Engine {
         let drained = peer.connection.outbox.is_empty();
         let backlogged = !drained && (blocked || peer.backlogged);
         let is_news = state.peers.set_backlogged(link, backlogged);
+        match (is_news, backlogged) {
+            (true, true) => closing::watch_backlog(state, now, link),
+            (true, false) if state.is_open_websocket(link) => {
+                closing::watch_heartbeat(state, now, link)
+            }
+            _ => {}
+        }
         if drained {
             closing::handle_drained(state, link);
             // What it asks comes first: the states that it missed could keep it waiting again.
@@ -279,6 +293,9 @@ impl Engine {
             state
                 .hub
                 .handle_backlog(now, client, backlogged, &mut state.peers);
+            if !backlogged && state.hub.directory().client(client).is_lagging {
+                sessions::make_up(state, now, client, false);
+            }
         }
         self.drop_slow(now);
     }
@@ -339,6 +356,7 @@ impl Engine {
             Timer::Connection(link) => closing::handle_timer(state, now, link),
             Timer::Hub(timer) => state.hub.handle_timer(now, timer, &mut state.peers),
             Timer::Answers => backend::handle_timer(state, now),
+            Timer::Probes => state.probes.is_armed = false,
             Timer::Addresses => {
                 if state.addresses.forget_stale(now.at) {
                     state.wheel.schedule(now.at + MINUTE, Timer::Addresses);

@@ -69,6 +69,28 @@ const MAX_UNTRIED: usize = 16 * 1024 * 1024;
 /// Progress is not queued behind more unsent bytes than this: its newest state follows when they are gone.
 const MAX_UNSENT_STATE: usize = 128 * 1024;
 
+/// What may wait for a connection that has left something unread; 0: no limit.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OutboxLimits {
+    /// Bytes.
+    pub max_bytes: usize,
+    /// Messages.
+    pub max_messages: usize,
+}
+
+impl OutboxLimits {
+    fn untried(self) -> Self {
+        let max_bytes = match self.max_bytes {
+            0 => 0,
+            max_bytes => max_bytes.max(MAX_UNTRIED),
+        };
+        Self {
+            max_bytes,
+            max_messages: 0,
+        }
+    }
+}
+
 /// One connection and its standing.
 #[derive(Debug)]
 pub struct Peer {
@@ -90,6 +112,12 @@ pub struct Peer {
     pub timer: Option<TimerId>,
     /// Whether anything was heard of it since it was last looked at.
     pub alive: bool,
+    /// Whether it asks for confirmations: its client may come back.
+    pub has_session: bool,
+    /// Whether it was sent messages that no confirmation has been asked for.
+    unconfirmed: bool,
+    /// Whether a confirmation has been asked for and not been given.
+    asked: bool,
     /// Whether a ping waits for an answer.
     pub pinged: bool,
     /// Whether it holds unsent bytes that keep progress from it until it has drained.
@@ -108,7 +136,7 @@ pub struct Peer {
 }
 
 /// What an idle connection costs here; the crate's documentation has the whole account.
-const _: () = assert!(size_of::<Peer>() <= 176);
+const _: () = assert!(size_of::<Peer>() <= 184);
 
 /// All connections.
 #[derive(Debug)]
@@ -123,15 +151,16 @@ pub struct Peers {
     favours: u8,
     shrink: LateShrink,
     overflowed: Vec<Link>,
+    unconfirmed: VecDeque<Link>,
     next_generation: u32,
-    max_outbox_size: usize,
+    limits: OutboxLimits,
     backlogged: usize,
     sent: u64,
 }
 
 impl Peers {
-    /// No connection yet; each may have at most `max_outbox_size` unsent bytes (0: no limit).
-    pub fn new(max_outbox_size: usize) -> Self {
+    /// No connection yet.
+    pub fn new(limits: OutboxLimits) -> Self {
         Self {
             slots: Slab::new(),
             pool: ChunkPool::default(),
@@ -141,8 +170,9 @@ impl Peers {
             favours: 0,
             shrink: LateShrink::default(),
             overflowed: Vec::new(),
+            unconfirmed: VecDeque::new(),
             next_generation: 0,
-            max_outbox_size,
+            limits,
             backlogged: 0,
             sent: 0,
         }
@@ -165,6 +195,9 @@ impl Peers {
             stream: None,
             timer: None,
             alive: false,
+            has_session: false,
+            unconfirmed: false,
+            asked: false,
             pinged: false,
             backlogged: false,
             blocked: false,
@@ -259,10 +292,50 @@ impl Peers {
         self.hasten(link);
     }
 
-    /// Queues a message that a connection waits for.
+    /// Queues a message that a connection waits for. It may not be refused: who leaves answers unread is not heard.
     pub fn answer(&mut self, link: Link, frame: &EncodedFrame) {
-        self.expect_readers(1);
-        self.deliver(link, frame, Lane::Log);
+        let pool = &mut self.pool;
+        let peer = living(&mut self.slots, link).filter(|peer| peer.connection.is_open());
+        if let Some(peer) = peer
+            && peer
+                .connection
+                .outbox
+                .push_message(pool, frame, 0, 0)
+                .is_ok()
+        {
+            peer.sent = peer.sent.wrapping_add(1);
+            self.sent += 1;
+            self.hasten(link);
+        }
+    }
+
+    /// The next connection that was sent messages which may not have arrived; it is being asked now.
+    pub fn poll_unconfirmed(&mut self) -> Option<Link> {
+        while let Some(link) = self.unconfirmed.pop_front() {
+            if let Some(peer) =
+                living(&mut self.slots, link).filter(|peer| peer.connection.is_open())
+            {
+                (peer.unconfirmed, peer.asked) = (false, true);
+                return Some(link);
+            }
+        }
+        self.unconfirmed.shrink_to(MAX_IDLE_MARKS);
+        None
+    }
+
+    /// Whether connections wait to be asked.
+    pub fn has_unconfirmed(&self) -> bool {
+        !self.unconfirmed.is_empty()
+    }
+
+    /// A connection has confirmed what it was asked for; if more was sent since, it is asked again.
+    pub fn handle_confirmed(&mut self, link: Link) {
+        if let Some(peer) = living(&mut self.slots, link) {
+            peer.asked = false;
+            if peer.unconfirmed {
+                self.unconfirmed.push_back(link);
+            }
+        }
     }
 
     /// Sets when a connection will be looked at again.
@@ -383,18 +456,30 @@ impl Outlet for Peers {
             return false;
         }
         // Much at once makes nobody slow: that is who has left something unread before.
-        let max_bytes = match self.max_outbox_size {
-            max if max == 0 || peer.backlogged => max,
-            max => max.max(MAX_UNTRIED),
+        let OutboxLimits {
+            max_bytes,
+            max_messages,
+        } = match peer.backlogged {
+            true => self.limits,
+            false => self.limits.untried(),
         };
-        if peer
-            .connection
-            .outbox
-            .push_message(pool, frame, max_bytes)
+        let outbox = &mut peer.connection.outbox;
+        if outbox
+            .push_message(pool, frame, max_bytes, max_messages)
             .is_err()
         {
-            self.overflowed.push(link);
+            if peer.client.is_none() {
+                self.overflowed.push(link);
+            }
+            self.set_backlogged(link, true);
             return false;
+        }
+        if lane == Lane::Log
+            && peer.has_session
+            && !std::mem::replace(&mut peer.unconfirmed, true)
+            && !peer.asked
+        {
+            self.unconfirmed.push_back(link);
         }
         peer.sent = peer.sent.wrapping_add(1);
         self.sent += 1;
@@ -428,7 +513,7 @@ mod tests {
 
     #[test]
     fn a_crowd_keeps_nobody_waiting_and_is_kept_waiting_by_nobody() {
-        let mut peers = Peers::new(0);
+        let mut peers = Peers::new(OutboxLimits::default());
         let links: Vec<Link> = (0..MIN_CROWD + 9)
             .map(|_| peers.insert(Services::WEBSOCKET, None))
             .collect();

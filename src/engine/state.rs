@@ -1,8 +1,9 @@
 //! What the engine is made of. The files beside this one are what it does; each works on the parts it needs.
 
 use super::addresses::Addresses;
-use super::peers::Peers;
+use super::peers::{OutboxLimits, Peers};
 use super::routes::Routes;
+use super::sessions::{Probes, SessionKey};
 use super::settings::Settings;
 use super::timer::Timer;
 use crate::base::counter::MinuteCounter;
@@ -82,6 +83,12 @@ pub struct State {
     pub wheel: Wheel<Timer>,
     /// Rate windows of addresses.
     pub addresses: Addresses,
+    /// What makes the secrets of sessions.
+    pub session_key: SessionKey,
+    /// Questions whether messages have arrived.
+    pub probes: Probes,
+    /// The time of the present input.
+    pub now: Now,
     /// Secrets and spreads.
     pub random: Random,
     /// Message counts.
@@ -106,6 +113,7 @@ impl State {
         let mut random = Random::from_seed(seed);
         let hash = [random.next_u64(), random.next_u64()];
         let routes = Routes::new(settings.routes.max_pending, &random.token(6));
+        let session_key = SessionKey::new([random.next_u64(), random.next_u64()]);
         let message_prefix = format!("msg_{}_", random.token(6));
         Self {
             hub: Hub::new(
@@ -115,10 +123,16 @@ impl State {
                     message_prefix,
                 },
             ),
-            peers: Peers::new(settings.websocket.max_outbox_size),
+            peers: Peers::new(OutboxLimits {
+                max_bytes: settings.websocket.max_outbox_size,
+                max_messages: settings.websocket.max_outbox_messages,
+            }),
             routes,
             wheel: Wheel::new(),
             addresses: Addresses::new(hash),
+            session_key,
+            probes: Probes::default(),
+            now,
             random,
             traffic: Traffic::default(),
             inflater: Inflater::default(),
@@ -236,6 +250,12 @@ impl State {
     /// The dialect in which a connection was greeted.
     pub fn dialect(&self, client: ClientKey) -> Dialect {
         self.variant(client).dialect
+    }
+
+    /// Whether a connection speaks WebSocket and is not ending.
+    pub fn is_open_websocket(&self, link: Link) -> bool {
+        let peer = self.peers.peer(link);
+        peer.is_some_and(|peer| peer.connection.is_open()) && self.is_websocket(link)
     }
 
     /// Whether a connection speaks WebSocket.

@@ -5,6 +5,7 @@ use super::api;
 use super::backend;
 use super::closing;
 use super::http;
+use super::sessions;
 use super::settings::{Settings, WebSocketSettings};
 use super::state::{Life, State};
 use super::timer::Timer;
@@ -168,9 +169,13 @@ fn become_websocket(
                 encoding,
                 window,
             };
-            become_client(state, now, link, variant);
+            let resumed =
+                become_client(state, now, link, variant, head.query("session").as_deref());
             if head.query("batch").is_some_and(|value| value != "0") {
                 enable_batches(state, link);
+            }
+            if let Some(client) = resumed {
+                sessions::make_up(state, now, client, true);
             }
         }
         Purpose::Backend => backend::connect(state, link),
@@ -197,21 +202,37 @@ pub fn enable_batches(state: &mut State, link: Link) {
     }
 }
 
-/// The hub learns of the client, and the client of the server.
-fn become_client(state: &mut State, now: Now, link: Link, variant: Variant) {
+/// The hub learns of the client, and the client of the server. Tells who it is if it has come back.
+fn become_client(
+    state: &mut State,
+    now: Now,
+    link: Link,
+    variant: Variant,
+    secret: Option<&str>,
+) -> Option<ClientKey> {
     let full = state.settings.websocket.max_clients > 0
         && state.clients() >= state.settings.websocket.max_clients;
-    let nonce = state.random.next_u64() >> 24;
-    let client = state.hub.attach(now, link, variant, nonce);
+    let secret = secret.filter(|_| !full);
+    let resumed = secret.and_then(|secret| sessions::resume(state, now, link, variant, secret));
+    let client = match resumed {
+        Some(client) => client,
+        None => {
+            let nonce = state.random.next_u64() >> 24;
+            state.hub.attach(now, link, variant, nonce)
+        }
+    };
+    let has_session = state.hub.directory().client(client).has_session;
     if let Some(peer) = state.peers.peer_mut(link) {
-        peer.client = Some(client);
+        (peer.client, peer.has_session) = (Some(client), has_session);
     }
     log_arrival(state, client, variant.dialect);
     if full {
-        return closing::disconnect(state, now, client, CloseCode::TRY_AGAIN_LATER, "full");
+        state.hub.end_session(client);
+        closing::disconnect(state, now, client, CloseCode::TRY_AGAIN_LATER, "full");
+        return None;
     }
     match variant.dialect {
-        Dialect::Payload => greet(state, now, client),
+        Dialect::Payload => greet(state, now, client, resumed.is_some()),
         Dialect::Data => {
             if state.hub.join(client, ALL).is_err() {
                 closing::disconnect(
@@ -224,6 +245,7 @@ fn become_client(state: &mut State, now: Now, link: Link, variant: Variant) {
             }
         }
     }
+    resumed
 }
 
 fn log_arrival(state: &State, client: ClientKey, dialect: Dialect) {
@@ -241,13 +263,14 @@ fn log_arrival(state: &State, client: ClientKey, dialect: Dialect) {
 }
 
 /// `connected` is the first message on every connection of the payload dialect.
-fn greet(state: &mut State, now: Now, client: ClientKey) {
+fn greet(state: &mut State, now: Now, client: ClientKey, resumed: bool) {
     let settings = &state.settings.websocket;
+    let id = state.hub.directory().client(client).id;
     let payload = format!(
-        "{{\"clientId\":\"{}\",\"session\":\"{}\",\"resumed\":false,\"version\":\"{}\",\"heartbeatInterval\":{},\
+        "{{\"clientId\":\"{}\",\"session\":\"{}\",\"resumed\":{resumed},\"version\":\"{}\",\"heartbeatInterval\":{},\
          \"connectionTimeout\":{},\"reconnect\":{{\"maxAttempts\":{},\"delay\":{},\"exponentialBackoff\":{}}}}}",
-        state.hub.directory().client(client).id,
-        state.random.secret(),
+        id,
+        state.session_key.secret(id),
         env!("CARGO_PKG_VERSION"),
         settings.heartbeat_interval.as_millis(),
         settings.connection_timeout.as_millis(),

@@ -7,8 +7,8 @@
 use super::cache::{TaskCache, TaskKey, TooManyTasks};
 use super::client::ClientKey;
 use super::directory::{Directory, RoomKey};
-use super::journal::{Journal, Table};
 use super::fanout::RoomMessage;
+use super::journal::{Journal, Table};
 use super::pace::Pace;
 use super::progress::{self, Stage};
 use super::repeats::Repeats;

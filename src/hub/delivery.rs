@@ -2,10 +2,11 @@
 //! rooms and its mailbox, in the order in which they were said (contract sections 5.1, 5.2 and 5.5).
 
 use super::client::{ClientKey, Membership};
-use super::directory::{Directory, Room, RoomKey};
+use super::directory::{Directory, RoomKey};
 use super::log::Missed;
 use super::progress::Stage;
 use super::publication::Lane;
+use super::room::Room;
 
 /// A room, and whether its log still holds everything that a client lacks of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,10 +69,13 @@ pub fn replay_room(stage: &mut Stage<'_>, client: ClientKey, room: RoomKey, offs
     stage.out.expect_readers(1);
     let log = stage.directory.room(room).log.as_ref();
     let entries = log.map_or_else(Vec::new, |log| log.after(offset).entries);
-    let due: Vec<Overdue> = entries.iter().map(|entry| Overdue {
-        serial: entry.serial,
-        room: Some((room, entry.offset)),
-    }).collect();
+    let due: Vec<Overdue> = entries
+        .iter()
+        .map(|entry| Overdue {
+            serial: entry.serial,
+            room: Some((room, entry.offset)),
+        })
+        .collect();
     for message in due {
         if !send(stage, client, &message) {
             return stage.directory.fall_behind(client, message.serial - 1);
@@ -98,7 +102,11 @@ fn overdue(directory: &Directory, client: ClientKey) -> Vec<Overdue> {
         }));
     }
     let mailbox = reader.mailbox.iter();
-    let letters = mailbox.flat_map(|mailbox| mailbox.letters().filter(|letter| letter.serial > mailbox.sent));
+    let letters = mailbox.flat_map(|mailbox| {
+        mailbox
+            .letters()
+            .filter(|letter| letter.serial > mailbox.sent)
+    });
     messages.extend(letters.map(|letter| Overdue {
         serial: letter.serial,
         room: None,

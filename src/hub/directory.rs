@@ -3,64 +3,13 @@
 //! Owns the membership graph and each room's log; sends nothing and knows no message.
 
 use super::client::{Client, ClientId, ClientKey, Member, Membership};
-use super::log::RoomLog;
-use super::position::Position;
 use super::publication::Link;
+use super::room::Room;
 use crate::wire::message::Variant;
 use hashbrown::HashTable;
 use slab::Slab;
 use smallvec::SmallVec;
 use std::collections::HashMap;
-
-/// A room: whoever is in it hears what is published to it.
-#[derive(Debug)]
-pub struct Room {
-    /// Its name.
-    pub name: Box<str>,
-    /// The life of this room: a room made anew under the same name has another.
-    pub epoch: u64,
-    /// Its log, once something was logged.
-    pub log: Option<Box<RoomLog>>,
-    /// Whether a timer is set to age the log.
-    pub expiry_armed: bool,
-    away: u32,
-    members: SmallVec<[Member; 2]>,
-}
-
-impl Room {
-    /// Who is in it.
-    pub fn members(&self) -> &[Member] {
-        &self.members
-    }
-
-    /// How many of them are connected.
-    pub fn watchers(&self) -> usize {
-        self.members.len() - self.away as usize
-    }
-
-    /// The place of its newest entry.
-    pub fn position(&self) -> Position {
-        Position {
-            epoch: self.epoch,
-            offset: self.log.as_ref().map_or(0, |log| log.last_offset()),
-        }
-    }
-
-    /// Where a position lies in its log, if it is one of its own.
-    pub fn resolve(&self, position: Position) -> Option<u64> {
-        match &self.log {
-            Some(log) => log.resolve(position, self.epoch),
-            None => (position == self.position()).then_some(0),
-        }
-    }
-
-    fn is_forgettable(&self) -> bool {
-        self.members.is_empty() && self.log.as_ref().is_none_or(|log| log.is_empty())
-    }
-}
-
-/// What a room of its own adds to an idle client.
-const _: () = assert!(size_of::<Room>() <= 64);
 
 /// Names a room while it exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -212,8 +161,12 @@ impl Directory {
         }
         let rooms = client.rooms.len();
         match is_away {
-            true => (self.away, self.away_memberships) = (self.away + 1, self.away_memberships + rooms),
-            false => (self.away, self.away_memberships) = (self.away - 1, self.away_memberships - rooms),
+            true => {
+                (self.away, self.away_memberships) = (self.away + 1, self.away_memberships + rooms)
+            }
+            false => {
+                (self.away, self.away_memberships) = (self.away - 1, self.away_memberships - rooms)
+            }
         }
     }
 
@@ -306,7 +259,10 @@ impl Directory {
     /// Rooms with a stored log that have gone since the last call, and have not come anew.
     pub fn take_forgotten(&mut self) -> Vec<Box<str>> {
         let mut names = std::mem::take(&mut self.forgotten);
-        names.retain(|name| self.find(name).is_none_or(|room| self.room(room).log.is_none()));
+        names.retain(|name| {
+            self.find(name)
+                .is_none_or(|room| self.room(room).log.is_none())
+        });
         names
     }
 

@@ -4,8 +4,8 @@ use super::client::ClientKey;
 use super::directory::{Directory, RoomKey};
 use super::journal::{Journal, Record, Table};
 use super::log::LogEntry;
-use super::saved;
 use super::publication::{Framer, Lane, Outlet, Publication};
+use super::saved;
 use crate::base::average::Average;
 use crate::base::id::{MessageId, MessageIds};
 use crate::base::time::{Now, Time};
@@ -166,7 +166,8 @@ impl Fanout {
                 let row = saved::room(logged);
                 self.journal.put(Table::Room, &logged.name, row);
             }
-            self.journal.push(Record::Append(entry.stored(&logged.name)));
+            self.journal
+                .push(Record::Append(entry.stored(&logged.name)));
             let log = logged.log.get_or_insert_default();
             self.journal.drop_entries(log.take_dropped(DROPPED_AT_ONCE));
         }

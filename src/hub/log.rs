@@ -141,7 +141,10 @@ impl RoomLog {
 
     /// Takes over an entry that a store has kept. Those that come are the newest; a gap before one loses what was before.
     pub fn restore_entry(&mut self, limit: usize, entry: LogEntry) {
-        let is_next = self.entries.back().is_none_or(|last| last.offset + 1 == entry.offset);
+        let is_next = self
+            .entries
+            .back()
+            .is_none_or(|last| last.offset + 1 == entry.offset);
         if !is_next {
             while !self.entries.is_empty() {
                 self.drop_oldest();
@@ -232,9 +235,7 @@ impl RoomLog {
     /// The last offset whose entry, and every entry before it, has a serial up to `serial`; as far as the log reaches back.
     pub fn offset_at(&self, serial: u64) -> u64 {
         let first = self.last_offset + 1 - self.entries.len() as u64;
-        let count = self
-            .entries
-            .partition_point(|entry| entry.serial <= serial) as u64;
+        let count = self.entries.partition_point(|entry| entry.serial <= serial) as u64;
         match count == 0 && self.lost_serial > serial {
             true => 0,
             false => first - 1 + count,
@@ -253,6 +254,7 @@ mod tests {
         for second in 0..count {
             let offset = log.next_offset();
             let entry = LogEntry {
+                serial: 10 * offset,
                 offset,
                 kind: "room_broadcast".into(),
                 payload: Bytes::from_static(b"{}"),

@@ -53,7 +53,10 @@ impl Mailbox {
         self.bytes += letter.payload.len();
         self.letters.push_back(letter);
         while self.letters.len() > limit || self.bytes > MAX_MAIL_BYTES {
-            if self.drop_oldest().is_some_and(|letter| letter.serial > self.sent) {
+            if self
+                .drop_oldest()
+                .is_some_and(|letter| letter.serial > self.sent)
+            {
                 self.lost += 1;
             }
         }
@@ -61,7 +64,11 @@ impl Mailbox {
 
     /// Everything up to a serial has reached the client.
     pub fn confirm(&mut self, serial: u64) {
-        while self.letters.front().is_some_and(|letter| letter.serial <= serial) {
+        while self
+            .letters
+            .front()
+            .is_some_and(|letter| letter.serial <= serial)
+        {
             self.drop_oldest();
         }
     }

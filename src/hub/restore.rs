@@ -48,7 +48,10 @@ pub fn mark_everything(
     // The changes that were to be told are part of it; what is gone must still be told.
     let records = journal.take_records();
     let is_gone = |record: &Record| matches!(record, Record::Delete { .. } | Record::Drop { .. });
-    records.into_iter().filter(is_gone).for_each(|record| journal.push(record));
+    records
+        .into_iter()
+        .filter(is_gone)
+        .for_each(|record| journal.push(record));
     for (_, room) in directory.rooms() {
         let Some(log) = &room.log else { continue };
         journal.put(Table::Room, &room.name, saved::room(room));
@@ -68,9 +71,17 @@ pub fn mark_everything(
 
 /// Takes back what a store has kept. Every room that had a log begins a new epoch, which goes on from the old one: what was
 /// said and not kept may have been heard, so its offsets must not be used again under the old name.
-pub fn restore(stage: &mut Stage<'_>, broadcaster: &mut Broadcaster, limit: usize, restored: &Restored) {
+pub fn restore(
+    stage: &mut Stage<'_>,
+    broadcaster: &mut Broadcaster,
+    limit: usize,
+    restored: &Restored,
+) {
     let of = |wanted: Table| {
-        let rows = restored.rows.iter().filter(move |(table, ..)| *table == wanted);
+        let rows = restored
+            .rows
+            .iter()
+            .filter(move |(table, ..)| *table == wanted);
         rows.map(|(_, key, value)| (&**key, value.as_str()))
     };
     for (name, row) in of(Table::Room) {

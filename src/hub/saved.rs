@@ -1,9 +1,10 @@
 //! Rows of the store, written and read: rooms and sessions as JSON. Tasks write their own.
 
 use super::client::{Client, ClientId};
-use super::directory::{Directory, Room};
+use super::directory::Directory;
 use super::mailbox::Letter;
 use super::position::Position;
+use super::room::Room;
 use crate::base::id::MessageIdReader;
 use serde::{Deserialize, Serialize};
 

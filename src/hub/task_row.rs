@@ -49,7 +49,10 @@ impl Task {
         let patch: TaskPatch = serde_json::from_str(row.state.get())?;
         // Ages go on from before the restart.
         let age_ms = now.wall_ms.saturating_sub(row.updated_at);
-        let last_event = now.at.as_micros().saturating_sub(age_ms.saturating_mul(1000));
+        let last_event = now
+            .at
+            .as_micros()
+            .saturating_sub(age_ms.saturating_mul(1000));
         let mut task = Self::new(id.into(), Time::from_micros(last_event));
         (task.seq, task.producer_seq) = (row.seq, row.producer_seq);
         (task.app_rate, task.announced) = (row.app_rate, row.announced);
@@ -112,7 +115,12 @@ mod tests {
         let patch = r#"{"seq":7,"total":9.5,"current":2,"stage":"an \"st\"age","meta":{"a":[1]},"own":true,"parentId":"p",
             "attempt":3,"message":"m","rate":2}"#;
         let patch: TaskPatch = serde_json::from_str(patch).expect("a patch");
-        rules::apply(&mut task, Verdict::Lifecycle(TaskEvent::Started), patch, now(5));
+        rules::apply(
+            &mut task,
+            Verdict::Lifecycle(TaskEvent::Started),
+            patch,
+            now(5),
+        );
         rules::request(&mut task, Control::Pause, now(6));
         task.commit();
         let back = Task::restored("t", &task.saved(), now(9)).expect("a row");

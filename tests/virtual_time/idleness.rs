@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 #[test]
 fn a_server_that_nobody_uses_never_wakes() {
-    let world = World::new(|_| {});
+    let mut world = World::new(|_| {});
     world.assert_empty();
 }
 

@@ -10,6 +10,8 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Milliseconds since 1970 when a world begins.
+/// How long clients may be away by default.
+const SESSION_TTL_MS: u64 = 300_000;
 const EPOCH_MS: u64 = 1_700_000_000_000;
 /// An engine that wants to be called more often than this at one moment will never rest.
 const MAX_TURNS_AT_ONCE: usize = 100;
@@ -331,7 +333,16 @@ impl World {
     }
 
     /// Fails unless nothing is left of any connection, room, task or timer.
-    pub(crate) fn assert_empty(&self) {
+    pub(crate) fn assert_empty(&mut self) {
+        while let Some(away) =
+            Some(self.engine.state().hub.directory().away()).filter(|away| *away > 0)
+        {
+            self.run_for(SESSION_TTL_MS);
+            assert!(
+                self.engine.state().hub.directory().away() < away,
+                "sessions"
+            );
+        }
         let state = self.engine.state();
         assert_eq!(state.peers.len(), 0, "connections");
         assert_eq!(state.peers.backlogged(), 0, "backlogged connections");

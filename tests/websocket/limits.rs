@@ -79,37 +79,66 @@ fn one_address_connects_only_so_often() {
     server.document("/health");
 }
 
-#[test]
-fn a_reader_too_far_behind_is_closed_and_the_others_go_on() {
-    let server = Running::start(|config| config.websocket.max_outbox_size = 256 * 1024);
-    let mut slow = narrow_viewer(server.websocket);
-    let mut quick = server.viewer();
-    for viewer in [&mut slow, &mut quick] {
+/// A viewer that reads nothing and one that does, in a room to which `count` messages of 64 KB are said.
+fn slow_and_quick(server: &Running, count: u64) -> (Viewer, Viewer) {
+    let mut viewers = (narrow_viewer(server.websocket), server.viewer());
+    for viewer in [&mut viewers.0, &mut viewers.1] {
         viewer.send(&json!({"type": "join_room", "room": "r"}));
         viewer.expect("subscription_ack");
     }
     let text = "x".repeat(64 * 1024);
-    let mut sent = 0;
-    while server.document("/api/clients")["clients"]
-        .as_array()
-        .unwrap()
-        .len()
-        == 2
-    {
-        server.post(
-            "/api/rooms/r/broadcast",
-            json!({"payload": {"n": sent, "text": text}}),
-        );
-        assert_eq!(quick.expect("room_broadcast")["payload"]["n"], sent);
-        sent += 1;
-        assert!(sent < 1000, "64 MB are more than any backlog");
+    for n in 0..count {
+        let payload = json!({"payload": {"n": n, "text": text}});
+        server.post("/api/rooms/r/broadcast", payload);
+        assert_eq!(viewers.1.expect("room_broadcast")["payload"]["n"], n);
     }
-    let messages = slow.until("disconnected");
-    let (notice, received) = messages.split_last().unwrap();
+    viewers
+}
+
+#[test]
+fn a_reader_far_behind_gets_everything_from_the_log() {
+    let server = Running::start(|config| config.websocket.max_outbox_size = 256 * 1024);
+    let (mut slow, _quick) = slow_and_quick(&server, 60);
+    for n in 0..60 {
+        assert_eq!(slow.expect("room_broadcast")["payload"]["n"], n);
+    }
+    server.post("/api/rooms/r/broadcast", json!({"payload": "last"}));
+    assert_eq!(slow.expect("room_broadcast")["payload"], "last");
+}
+
+#[test]
+fn a_reader_behind_the_log_is_told_and_goes_on() {
+    let server = Running::start(|config| {
+        config.websocket.max_outbox_size = 256 * 1024;
+        config.websocket.message_queue_size = 5;
+    });
+    let (mut slow, _quick) = slow_and_quick(&server, 100);
+    let received = slow.until("subscription_ack");
+    let (told, received) = received.split_last().unwrap();
     for (n, message) in received.iter().enumerate() {
         assert_eq!(message["payload"]["n"], n, "what came came in order");
     }
-    assert!(received.len() < sent);
+    assert!(received.len() < 95, "{}", received.len());
+    assert_eq!(told["payload"]["recovered"], json!({"r": false}));
+    let position = told["payload"]["positions"]["r"].as_str().unwrap();
+    assert!(position.ends_with(":100"), "{position}");
+    server.post("/api/rooms/r/broadcast", json!({"payload": "last"}));
+    assert_eq!(slow.expect("room_broadcast")["payload"], "last");
+}
+
+#[test]
+fn a_reader_that_takes_nothing_for_too_long_is_closed_and_the_others_go_on() {
+    let server = Running::start(|config| config.websocket.max_backlog_age = 200);
+    let (mut slow, mut quick) = slow_and_quick(&server, 60);
+    let clients = || {
+        server.document("/api/clients")["clients"]
+            .as_array()
+            .unwrap()
+            .len()
+    };
+    while clients() == 2 {}
+    let messages = slow.until("disconnected");
+    let notice = messages.last().unwrap();
     assert_eq!(notice["payload"]["code"], 4430);
     assert_eq!(notice["payload"]["reconnect"], true);
     assert_eq!(slow.close_code(), Some(4430));

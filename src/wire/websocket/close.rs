@@ -19,6 +19,8 @@ impl CloseCode {
     pub const UNSUPPORTED: Self = Self(1003);
     /// A text message or close reason is not UTF-8; sent at the first bad byte (RFC 6455 sections 7.4.1 and 8.1).
     pub const INVALID_PAYLOAD: Self = Self(1007);
+    /// What the peer does is not wanted here; sent to a connection that a newer one replaces (RFC 6455 section 7.4.1).
+    pub const POLICY: Self = Self(1008);
     /// A message exceeds the configured size; sent as soon as its header says so (RFC 6455 section 7.4.1).
     pub const TOO_BIG: Self = Self(1009);
     /// The server met a condition that it did not expect (RFC 6455 section 7.4.1).

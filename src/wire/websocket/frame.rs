@@ -81,6 +81,16 @@ pub fn encode_close(code: CloseCode, reason: &str) -> Bytes {
 }
 
 /// Encodes the answer to a ping, whose payload it repeats (RFC 6455 section 5.5.3).
+pub fn encode_ping(payload: &[u8]) -> Bytes {
+    debug_assert!(
+        payload.len() <= MAX_CONTROL_PAYLOAD,
+        "no ping carries {} bytes",
+        payload.len()
+    );
+    encode_opcode(OpCode::Control(Control::Ping), &[payload]).into_bytes()
+}
+
+/// The answer to a ping, with its payload (RFC 6455 section 5.5.3).
 pub fn encode_pong(payload: &[u8]) -> Bytes {
     debug_assert!(
         payload.len() <= MAX_CONTROL_PAYLOAD,

@@ -18,7 +18,8 @@ mod violation;
 pub use close::CloseCode;
 pub use deflate::{Deflater, Inflater};
 pub use frame::{
-    EncodedFrame, MessageKind, PING, encode, encode_close, encode_compressed, encode_pong,
+    EncodedFrame, MessageKind, PING, encode, encode_close, encode_compressed, encode_ping,
+    encode_pong,
 };
 pub use handshake::{Accepted, HandshakeError, Request, accept, is_upgrade};
 pub use negotiate::{Compression, Window};

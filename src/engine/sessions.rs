@@ -1,0 +1,184 @@
+//! Sessions (contract section 5.5): how a client proves that it is the one who was here, how it comes back, and what of
+//! its messages has surely arrived.
+//!
+//! Nothing but the client knows what has reached it: not the socket, and not a proxy between. So a ping follows messages
+//! that must not be lost, and the pong that echoes it confirms them all; what is not confirmed is sent again when the
+//! client comes back. Pings of a crowd are spread over time.
+
+use super::closing;
+use super::messages;
+use super::state::State;
+use super::timer::Timer;
+use crate::base::time::{Now, Span, Time};
+use crate::hub::{ClientId, ClientKey, Link};
+use crate::wire::message::{Dialect, Variant};
+use crate::wire::websocket::{self, CloseCode};
+use siphasher::sip128::{Hasher128, SipHasher24};
+use std::hash::Hasher;
+
+/// Confirmations asked for in a second; who is not asked now is asked soon.
+const PROBES_PER_SECOND: u64 = 256;
+/// What a ping begins with that asks for a confirmation; the serial follows.
+const PROBE: &[u8; 8] = b"joblight";
+/// When to ask on, when there are more than may be asked now.
+const PAUSE: Span = Span::from_millis(50);
+
+/// Makes and checks the secrets that resume sessions: nothing is kept of them.
+#[derive(Debug, Clone, Copy)]
+pub struct SessionKey([u64; 2]);
+
+impl SessionKey {
+    /// A key from randomness.
+    pub fn new(key: [u64; 2]) -> Self {
+        Self(key)
+    }
+
+    /// The key as text, for the store.
+    pub fn to_text(self) -> String {
+        format!("\"{:016x}{:016x}\"", self.0[0], self.0[1])
+    }
+
+    /// Reads what [`SessionKey::to_text`] wrote.
+    pub fn from_text(text: &str) -> Option<Self> {
+        let digits = text.trim_matches('"');
+        let (one, other) = digits.split_at_checked(16)?;
+        let number = |digits| u64::from_str_radix(digits, 16).ok();
+        Some(Self([number(one)?, number(other)?]))
+    }
+
+    /// The secret of a client's session: its name, and a mark that only this key makes.
+    pub fn secret(self, client: ClientId) -> String {
+        format!("{:016x}{:032x}", client.number(), self.mark(client))
+    }
+
+    /// The client whose secret this is.
+    pub fn client(self, secret: &str) -> Option<ClientId> {
+        let (name, mark) = secret.split_at_checked(16)?;
+        let client = ClientId::from_number(u64::from_str_radix(name, 16).ok()?);
+        let mark = u128::from_str_radix(mark, 16).ok()?;
+        (std::hint::black_box(mark ^ self.mark(client)) == 0).then_some(client)
+    }
+
+    fn mark(self, client: ClientId) -> u128 {
+        let mut hasher = SipHasher24::new_with_keys(self.0[0], self.0[1]);
+        hasher.write_u64(client.number());
+        hasher.finish128().as_u128()
+    }
+}
+
+/// The client that a secret brings back on a connection, if its session is still there. Whoever holds its connection
+/// loses it.
+pub fn resume(
+    state: &mut State,
+    now: Now,
+    link: Link,
+    variant: Variant,
+    secret: &str,
+) -> Option<ClientKey> {
+    let id = state.session_key.client(secret)?;
+    let client = state.hub.directory().living_client(id)?;
+    let found = state.hub.directory().client(client);
+    if variant.dialect != Dialect::Payload || !found.has_session {
+        return None;
+    }
+    if !found.is_away {
+        let old = found.link;
+        log::info!("{id} has come back before its old connection was gone, which ends here");
+        if let Some(peer) = state.peers.peer_mut(old) {
+            peer.client = None;
+        }
+        state.peers.set_backlogged(old, false);
+        state.peers.drop_unstarted(old);
+        closing::close(
+            state,
+            now,
+            old,
+            CloseCode::POLICY,
+            "replaced by a newer connection",
+        );
+    }
+    state.hub.resume(now, client, link, variant);
+    Some(client)
+}
+
+/// Sends a lagging client what it lacks. It is told first when something is lost, and, having come back, in any case.
+pub fn make_up(state: &mut State, now: Now, client: ClientKey, has_come_back: bool) {
+    let survey = state.hub.survey(client);
+    let is_lossy = survey.iter().any(|room| !room.recovered);
+    if has_come_back || is_lossy {
+        messages::acknowledge_recovery(state, now, client, &survey);
+    }
+    state.hub.make_up(now, client, &survey, &mut state.peers);
+}
+
+/// Asks connections that were sent messages in this turn, or before, whether these have arrived.
+pub fn ask(state: &mut State, now: Now) {
+    state.probes.refill(now.at);
+    while state.probes.tokens > 0 {
+        let Some(link) = state.peers.poll_unconfirmed() else {
+            return;
+        };
+        let Some(client) = state.client_of(link) else {
+            continue;
+        };
+        state.probes.tokens -= 1;
+        let serial = state.hub.queued_serial(client);
+        let payload = [&PROBE[..], &serial.to_be_bytes()].concat();
+        state.peers.push(link, websocket::encode_ping(&payload));
+    }
+    if state.peers.has_unconfirmed() && !std::mem::replace(&mut state.probes.is_armed, true) {
+        state.wheel.schedule(now.at + PAUSE, Timer::Probes);
+    }
+}
+
+/// A pong has come: if it answers a question of ours, everything before it has arrived.
+pub fn handle_pong(state: &mut State, link: Link, payload: &[u8]) {
+    let serial = payload
+        .strip_prefix(PROBE)
+        .and_then(|serial| serial.try_into().ok());
+    let (Some(serial), Some(client)) = (serial, state.client_of(link)) else {
+        return;
+    };
+    state.hub.confirm(client, u64::from_be_bytes(serial));
+    state.peers.handle_confirmed(link);
+}
+
+/// How many questions may be asked now.
+#[derive(Debug, Default)]
+pub struct Probes {
+    tokens: u64,
+    refilled: Time,
+    /// Whether a timer will go on.
+    pub is_armed: bool,
+}
+
+impl Probes {
+    fn refill(&mut self, now: Time) {
+        let micros = now.saturating_since(self.refilled).as_micros();
+        let earned = micros.saturating_mul(PROBES_PER_SECOND) / 1_000_000;
+        if earned > 0 || self.refilled == Time::ZERO {
+            self.tokens = (self.tokens + earned).min(PROBES_PER_SECOND);
+            self.refilled = now;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_names_its_client_and_no_other_will_do() {
+        let key = SessionKey::new([1, 2]);
+        let client = ClientId::from_number(0xabc);
+        let secret = key.secret(client);
+        assert_eq!(key.client(&secret), Some(client));
+        assert_eq!(SessionKey::new([1, 3]).client(&secret), None);
+        let forged = secret.replacen('c', "d", 1);
+        assert_eq!(key.client(&forged), None);
+        assert_eq!(key.client(""), None);
+        assert_eq!(key.client("gggggggggggggggggg"), None);
+        let back = SessionKey::from_text(&key.to_text()).expect("a key");
+        assert_eq!(back.secret(client), secret);
+    }
+}

@@ -1,0 +1,403 @@
+//! Everything that is known of clients, rooms, tasks and workspaces, and what may be done with it.
+
+use super::broadcaster::{Broadcaster, BroadcasterSettings, ControlRefused, Outcome};
+use super::cache::TaskKey;
+use super::client::ClientKey;
+use super::directory::{Directory, Full, RoomKey};
+use super::fanout::{Broadcast, BroadcastCounts, Fanout, RoomMessage};
+use super::journal::{Record, Restored};
+use super::log::Missed;
+use super::position::Position;
+use super::progress::Stage;
+use super::publication::{Framer, Outlet};
+use super::restore;
+use super::sessions::{SessionSettings, Sessions};
+use super::timer::{Timer, Timers};
+use super::workspaces::{WorkspaceSettings, Workspaces};
+use crate::base::time::{Now, Span, Time};
+use crate::wire::locale::Locale;
+use crate::wire::message::{Control, Event, Report};
+
+/// What the hub must know of the configuration (contract section 8).
+#[derive(Debug, Clone)]
+pub struct HubSettings {
+    /// The language of log lines.
+    pub locale: Locale,
+    /// How tasks are broadcast.
+    pub broadcaster: BroadcasterSettings,
+    /// Messages of fewer bytes are not compressed.
+    pub compression_threshold: usize,
+    /// How many log entries each room keeps.
+    pub message_queue_size: usize,
+    /// How clients that have left may come back.
+    pub sessions: SessionSettings,
+    /// How many rooms there may be (0: no limit).
+    pub max_rooms: usize,
+    /// How many rooms a client may be in (0: no limit).
+    pub max_rooms_per_client: usize,
+    /// How many workspaces there may be, and how large.
+    pub workspaces: WorkspaceSettings,
+}
+
+/// Randomness from outside: hash keys and the beginnings of ids.
+#[derive(Debug, Clone)]
+pub struct HubSeed {
+    /// Keys of the hash tables, so that nobody can aim at their collisions.
+    pub hash: [u64; 2],
+    /// What every message id of this process begins with.
+    pub message_prefix: String,
+}
+
+/// Everything that is known of clients, rooms and tasks.
+#[derive(Debug)]
+pub struct Hub {
+    pub(super) directory: Directory,
+    pub(super) broadcaster: Broadcaster,
+    pub(super) fanout: Fanout,
+    pub(super) timers: Timers,
+    pub(super) sessions: Sessions,
+    pub(super) workspaces: Workspaces,
+    pub(super) settings: HubSettings,
+}
+
+/// What became of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ingested {
+    /// It counted, for this task if it was about one.
+    Accepted(Option<TaskKey>),
+    /// It was late, repeated or out of order.
+    Dropped(Option<TaskKey>),
+    /// A configured limit forbids it.
+    Refused(&'static str),
+}
+
+/// A client's entry into a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Joined {
+    /// The room.
+    pub room: RoomKey,
+    /// Whether the client was not in it before.
+    pub fresh: bool,
+}
+
+impl Hub {
+    /// A hub where nobody is and nothing has happened.
+    pub fn new(settings: HubSettings, seed: HubSeed) -> Self {
+        Self {
+            directory: Directory::new(settings.max_rooms, seed.hash),
+            broadcaster: Broadcaster::new(settings.broadcaster.clone(), seed.hash),
+            fanout: Fanout::new(
+                seed.message_prefix,
+                settings.message_queue_size,
+                settings.locale,
+                settings.compression_threshold,
+            ),
+            timers: Timers::default(),
+            sessions: Sessions::new(settings.sessions),
+            workspaces: Workspaces::new(settings.workspaces, seed.hash),
+            settings,
+        }
+    }
+
+    /// Clients and rooms.
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// Task states and their pace.
+    pub fn broadcaster(&self) -> &Broadcaster {
+        &self.broadcaster
+    }
+
+    /// Workspaces and their order.
+    pub fn workspaces(&self) -> &Workspaces {
+        &self.workspaces
+    }
+
+    /// The same, to be changed. Clients learn of a change by [`Hub::broadcast`].
+    pub fn workspaces_mut(&mut self) -> &mut Workspaces {
+        &mut self.workspaces
+    }
+
+    /// What has been broadcast.
+    pub fn counts(&self) -> &BroadcastCounts {
+        self.fanout.counts()
+    }
+
+    /// Whether anything waits for the store.
+    pub fn has_records(&self) -> bool {
+        !self.fanout.journal.is_empty()
+    }
+
+    /// A store has missed some of what it was told: all that there is goes to it again.
+    pub fn mark_everything(&mut self) {
+        restore::mark_everything(&mut self.directory, &mut self.broadcaster, &mut self.fanout);
+    }
+
+    /// Takes back what a store has kept, before anything happens.
+    pub fn restore(&mut self, now: Now, restored: &Restored, out: &mut dyn Outlet) {
+        let limit = self.settings.message_queue_size;
+        let (broadcaster, mut stage) = self.on_stage(now, out);
+        restore::restore(&mut stage, broadcaster, limit, restored);
+        self.workspaces.restore(&restored.rows);
+        self.age(now);
+    }
+
+    /// Everybody who was here is away, and every log grows old.
+    fn age(&mut self, now: Now) {
+        let away: Vec<ClientKey> = self.directory.all_clients().map(|(key, _)| key).collect();
+        for client in away {
+            self.sessions.record(now.at, self.directory.client(client));
+        }
+        self.expire_sessions(now);
+        let ttl = self.settings.broadcaster.task_ttl;
+        let rooms: Vec<RoomKey> = self.directory.rooms().map(|(key, _)| key).collect();
+        for room in rooms {
+            self.timers
+                .expire_log(&mut self.directory, room, now.at, Span::ZERO.max(ttl));
+            self.directory.forget_if_idle(room);
+        }
+    }
+
+    /// From now on everything that must outlive the process goes to a store.
+    pub fn turn_on_journal(&mut self) {
+        self.fanout.journal.turn_on();
+    }
+
+    /// What the store has yet to learn.
+    pub fn take_records(&mut self) -> Vec<Record> {
+        restore::take_records(&mut self.directory, &mut self.broadcaster, &mut self.fanout)
+    }
+
+    /// Whether the log of a room still holds everything after `since`.
+    pub fn can_recover(&self, room: RoomKey, since: Position) -> bool {
+        self.history(room, Some(since)).complete
+    }
+
+    /// Takes what a producer reports.
+    pub fn ingest(&mut self, now: Now, report: Report, out: &mut dyn Outlet) -> Ingested {
+        let scope: Box<str> = match &report.event {
+            Event::Task { task_id, .. } | Event::Item { task_id, .. } => task_id.clone(),
+            Event::Room { room, .. } => room.clone(),
+        };
+        if let Some(id) = &report.id
+            && self.broadcaster.is_repeat(now, &scope, id)
+        {
+            return Ingested::Dropped(self.broadcaster.tasks().find(&scope));
+        }
+        let ingested = self.handle_event(now, report.event, out);
+        if let (Some(id), Ingested::Accepted(_)) = (&report.id, ingested) {
+            self.broadcaster.remember(now, &scope, id);
+        }
+        ingested
+    }
+
+    /// Publishes a message to a room; tells how many it reached.
+    pub fn publish(&mut self, now: Now, message: RoomMessage<'_>, out: &mut dyn Outlet) -> usize {
+        let room = message.room;
+        let delivered = self.fanout.publish(&mut self.directory, now, message, out);
+        let ttl = self.settings.broadcaster.task_ttl;
+        self.timers
+            .expire_log(&mut self.directory, room, now.at, ttl);
+        delivered
+    }
+
+    /// The room of that name, made when there is none.
+    pub fn find_or_create_room(&mut self, name: &str) -> Result<RoomKey, Full> {
+        self.directory.find_or_create(name)
+    }
+
+    /// Sends a message to every client, or to those of one dialect; tells how many it reached.
+    pub fn broadcast(&mut self, now: Now, message: Broadcast<'_>, out: &mut dyn Outlet) -> usize {
+        self.fanout.broadcast(&self.directory, now, message, out)
+    }
+
+    /// Records what a viewer asks of a task's worker.
+    pub fn control(
+        &mut self,
+        now: Now,
+        task: &str,
+        control: Control,
+        out: &mut dyn Outlet,
+    ) -> Result<(), ControlRefused> {
+        let (broadcaster, mut stage) = self.on_stage(now, out);
+        broadcaster.handle_control(&mut stage, task, control)
+    }
+
+    /// Forgets a task; `false` when there is none of that id.
+    pub fn forget(&mut self, now: Now, task: &str, out: &mut dyn Outlet) -> bool {
+        let Some(key) = self.broadcaster.tasks().find(task) else {
+            return false;
+        };
+        let (broadcaster, mut stage) = self.on_stage(now, out);
+        broadcaster.forget(&mut stage, key).is_some()
+    }
+
+    /// How many clients watch any of these tasks, each counted once.
+    pub fn watchers(&mut self, tasks: &[TaskKey]) -> usize {
+        let mut rooms = Vec::new();
+        for key in tasks {
+            let Some(id) = self
+                .broadcaster
+                .tasks()
+                .task(*key)
+                .map(|task| task.id.clone())
+            else {
+                continue;
+            };
+            rooms.extend(self.broadcaster.room_of(&self.directory, &id));
+        }
+        if let [room] = rooms[..] {
+            return self.directory.room(room).watchers();
+        }
+        let members = rooms
+            .into_iter()
+            .flat_map(|room| self.directory.room(room).members());
+        members
+            .map(|member| member.client)
+            .filter(|client| !self.directory.client(*client).is_away)
+            .collect::<std::collections::HashSet<_>>()
+            .len()
+    }
+
+    /// What a room's log holds after a position; from its beginning when there is none or it is of another life.
+    pub fn history(&self, room: RoomKey, since: Option<Position>) -> Missed<'_> {
+        let room = self.directory.room(room);
+        let offset = since.map_or(Some(0), |since| room.resolve(since));
+        let mut missed = match &room.log {
+            Some(log) => log.after(offset.unwrap_or(0)),
+            None => Missed {
+                entries: Vec::new(),
+                complete: true,
+            },
+        };
+        missed.complete &= offset.is_some();
+        missed
+    }
+
+    /// Puts encoded messages into frames.
+    pub fn framer(&mut self) -> &mut Framer {
+        self.fanout.framer()
+    }
+
+    /// A reminder's time has come.
+    pub fn handle_timer(&mut self, now: Now, timer: Timer, out: &mut dyn Outlet) {
+        match timer {
+            Timer::ExpireLog { room, life } => return self.expire_log(now, room, life, timer),
+            Timer::Sessions => {
+                self.sessions.disarm();
+                return self.expire_sessions(now);
+            }
+            _ => {}
+        }
+        let (broadcaster, mut stage) = self.on_stage(now, out);
+        broadcaster.handle_timer(&mut stage, timer);
+    }
+
+    /// The turn's inputs are all in: what was marked goes out.
+    pub fn settle(&mut self, now: Now, out: &mut dyn Outlet) {
+        let (broadcaster, mut stage) = self.on_stage(now, out);
+        broadcaster.settle(&mut stage);
+    }
+
+    /// The turn is over: everything is written that the sockets took.
+    pub fn handle_turn_end(&mut self, now: Now, took: Span, backlogged_share: f64) {
+        self.fanout.handle_turn_end(now.at);
+        self.broadcaster
+            .pace_mut()
+            .handle_turn(now.at, took, backlogged_share);
+    }
+
+    /// The next reminder to be set.
+    pub fn poll_timer(&mut self) -> Option<(Time, Timer)> {
+        self.timers.pop()
+    }
+
+    /// The broadcaster, and everything else that it works on.
+    pub(super) fn on_stage<'a>(
+        &'a mut self,
+        now: Now,
+        out: &'a mut dyn Outlet,
+    ) -> (&'a mut Broadcaster, Stage<'a>) {
+        let Self {
+            directory,
+            broadcaster,
+            fanout,
+            timers,
+            ..
+        } = self;
+        (
+            broadcaster,
+            Stage {
+                directory,
+                fanout,
+                timers,
+                out,
+                now,
+            },
+        )
+    }
+
+    fn handle_event(&mut self, now: Now, event: Event, out: &mut dyn Outlet) -> Ingested {
+        let outcome = match event {
+            Event::Task {
+                task_id,
+                kind,
+                patch,
+            } => {
+                let (broadcaster, mut stage) = self.on_stage(now, out);
+                broadcaster.handle_event(&mut stage, &task_id, kind, *patch)
+            }
+            Event::Item {
+                task_id,
+                kind,
+                payload,
+            } => {
+                let payload = String::from(Box::<str>::from(payload));
+                let (broadcaster, mut stage) = self.on_stage(now, out);
+                broadcaster.handle_item(&mut stage, &task_id, kind.as_str(), payload)
+            }
+            Event::Room {
+                room,
+                kind,
+                payload,
+            } => {
+                let Ok(room) = self.directory.find_or_create(&room) else {
+                    return Ingested::Refused("websocket.max_rooms");
+                };
+                let payload = String::from(Box::<str>::from(payload));
+                self.publish(
+                    now,
+                    RoomMessage {
+                        room,
+                        kind: &kind,
+                        payload,
+                        except: None,
+                    },
+                    out,
+                );
+                return Ingested::Accepted(None);
+            }
+        };
+        match outcome {
+            Outcome::Accepted(key) => Ingested::Accepted(Some(key)),
+            Outcome::Dropped(key) => Ingested::Dropped(Some(key)),
+            Outcome::Refused(limit) => Ingested::Refused(limit),
+        }
+    }
+
+    fn expire_log(&mut self, now: Now, key: RoomKey, life: u32, timer: Timer) {
+        let ttl = self.settings.broadcaster.task_ttl;
+        let Some(room) = self.directory.living_room_mut(key, life) else {
+            return;
+        };
+        let horizon = Time::from_micros(now.at.as_micros().saturating_sub(ttl.as_micros()));
+        let oldest = room.log.as_mut().and_then(|log| log.expire(horizon));
+        room.expiry_armed = oldest.is_some();
+        self.fanout.keep_expiry(&mut self.directory, key);
+        match oldest {
+            Some(oldest) => self.timers.push(oldest + ttl, timer),
+            None => self.directory.forget_if_idle(key),
+        }
+    }
+}

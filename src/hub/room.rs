@@ -1,0 +1,57 @@
+//! A room: its members and its log.
+
+use super::client::Member;
+use super::log::RoomLog;
+use super::position::Position;
+use smallvec::SmallVec;
+
+/// A room: whoever is in it hears what is published to it.
+#[derive(Debug)]
+pub struct Room {
+    /// Its name.
+    pub name: Box<str>,
+    /// The life of this room: a room made anew under the same name has another.
+    pub epoch: u64,
+    /// Its log, once something was logged.
+    pub log: Option<Box<RoomLog>>,
+    /// Whether a timer is set to age the log.
+    pub expiry_armed: bool,
+    pub(super) away: u32,
+    pub(super) members: SmallVec<[Member; 2]>,
+}
+
+impl Room {
+    /// Who is in it.
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// How many of them are connected.
+    pub fn watchers(&self) -> usize {
+        self.members.len() - self.away as usize
+    }
+
+    /// The place of its newest entry.
+    pub fn position(&self) -> Position {
+        Position {
+            epoch: self.epoch,
+            offset: self.log.as_ref().map_or(0, |log| log.last_offset()),
+        }
+    }
+
+    /// Where a position lies in its log, if it is one of its own.
+    pub fn resolve(&self, position: Position) -> Option<u64> {
+        match &self.log {
+            Some(log) => log.resolve(position, self.epoch),
+            None => (position == self.position()).then_some(0),
+        }
+    }
+
+    /// Whether nobody is in it and nothing is logged.
+    pub fn is_forgettable(&self) -> bool {
+        self.members.is_empty() && self.log.as_ref().is_none_or(|log| log.is_empty())
+    }
+}
+
+/// What a room of its own adds to an idle client.
+const _: () = assert!(size_of::<Room>() <= 64);

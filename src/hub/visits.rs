@@ -1,0 +1,270 @@
+//! Clients that come, join, lag behind, leave and come back, and what is sent to one of them alone.
+
+use super::client::ClientKey;
+use super::delivery::{self, Recovery};
+use super::directory::{Full, RoomKey};
+use super::facade::{Hub, Joined};
+use super::journal::Table;
+use super::mailbox::Letter;
+use super::position::Position;
+use super::publication::{Lane, Link, Outlet};
+use super::saved;
+use super::timer::Timer;
+use crate::base::time::Now;
+use crate::wire::message::{Dialect, Variant};
+
+impl Hub {
+    /// A client has connected.
+    pub fn attach(&mut self, now: Now, link: Link, variant: Variant, nonce: u64) -> ClientKey {
+        let serial = self.fanout.serial();
+        let key = self
+            .directory
+            .attach(link, variant, now.wall_ms, nonce, serial);
+        let has_session = self.sessions.are_on() && variant.dialect == Dialect::Payload;
+        self.directory.client_mut(key).has_session = has_session;
+        self.save_session(key);
+        key
+    }
+
+    /// A client has gone for good.
+    pub fn detach(&mut self, client: ClientKey) {
+        let gone = self.directory.client(client);
+        if gone.has_session {
+            let key = saved::session_key(gone.id);
+            self.fanout.journal.delete(Table::Session, &key);
+        }
+        self.directory.detach(client);
+    }
+
+    /// A client's connection has gone, and the client may come back.
+    pub fn leave(&mut self, now: Now, client: ClientKey) {
+        if !self.directory.client(client).has_session {
+            return self.detach(client);
+        }
+        self.directory.leave_behind(client);
+        self.sessions.record(now.at, self.directory.client(client));
+        self.save_session(client);
+        self.expire_sessions(now);
+    }
+
+    /// A client has come back on another connection: it is in its rooms again. What it missed there comes with
+    /// [`Hub::make_up`], once it has been told what [`Hub::survey`] says.
+    pub fn resume(&mut self, now: Now, client: ClientKey, link: Link, variant: Variant) {
+        self.directory.take_back(client, link, variant);
+        self.directory.client_mut(client).connected_at = now.wall_ms;
+        self.save_session(client);
+    }
+
+    /// Which rooms of a lagging client can be made up for.
+    pub fn survey(&self, client: ClientKey) -> Vec<Recovery> {
+        delivery::survey(&self.directory, client)
+    }
+
+    /// Gives up what a lagging client lacks of the rooms that cannot be made up for, and sends what it lacks of the
+    /// others, oldest first; then the newest states. What its connection does not take follows later.
+    pub fn make_up(
+        &mut self,
+        now: Now,
+        client: ClientKey,
+        survey: &[Recovery],
+        out: &mut dyn Outlet,
+    ) {
+        let lost = survey.iter().filter(|room| !room.recovered);
+        delivery::give_up(&mut self.directory, client, lost.map(|lost| lost.room));
+        let (broadcaster, mut stage) = self.on_stage(now, out);
+        if delivery::replay(&mut stage, client) {
+            broadcaster.catch_up(&mut stage, client);
+        }
+    }
+
+    /// Every message up to this serial was queued for a client's connection, or was not for it.
+    pub fn queued_serial(&self, client: ClientKey) -> u64 {
+        let reader = self.directory.client(client);
+        match reader.is_lagging {
+            true => reader.queued,
+            false => self.fanout.serial(),
+        }
+    }
+
+    /// A client will not come back: nothing is kept for it.
+    pub fn end_session(&mut self, client: ClientKey) {
+        let client = self.directory.client_mut(client);
+        if std::mem::take(&mut client.has_session) {
+            let key = saved::session_key(client.id);
+            self.fanout.journal.delete(Table::Session, &key);
+        }
+    }
+
+    /// Everything up to a serial has surely reached a client.
+    pub fn confirm(&mut self, client: ClientKey, serial: u64) {
+        let serial = serial.min(self.fanout.serial());
+        let reader = self.directory.client_mut(client);
+        if serial <= reader.received {
+            return;
+        }
+        reader.received = serial;
+        if let Some(mailbox) = &mut reader.mailbox {
+            mailbox.confirm(serial);
+            if mailbox.is_empty() {
+                reader.mailbox = None;
+            }
+        }
+        self.save_session(client);
+    }
+
+    fn save_session(&mut self, client: ClientKey) {
+        let client = self.directory.client_mut(client);
+        if client.has_session {
+            self.fanout.journal.mark_client(client);
+        }
+    }
+
+    pub(super) fn expire_sessions(&mut self, now: Now) {
+        while let Some(client) = self.sessions.poll_expired(now.at, &self.directory) {
+            self.detach(client);
+        }
+        if let Some(at) = self.sessions.arm() {
+            self.timers.push(at, Timer::Sessions);
+        }
+    }
+
+    /// Puts a client into a room. What is due to it there comes with [`Hub::welcome`].
+    pub fn join(&mut self, client: ClientKey, room: &str) -> Result<Joined, Full> {
+        let (room, fresh) =
+            self.directory
+                .join(client, room, self.settings.max_rooms_per_client)?;
+        self.save_session(client);
+        Ok(Joined { room, fresh })
+    }
+
+    /// Takes a client out of a room; `false` when it was not in it.
+    pub fn leave_room(&mut self, client: ClientKey, room: &str) -> bool {
+        self.save_session(client);
+        self.directory.leave(client, room)
+    }
+
+    /// Sends a message to one client; tells whether its connection took it. While it does not, and until the message has
+    /// surely arrived, it waits in the client's mailbox.
+    pub fn send(
+        &mut self,
+        now: Now,
+        client: ClientKey,
+        kind: &str,
+        payload: &str,
+        out: &mut dyn Outlet,
+    ) -> bool {
+        let letter = Letter {
+            serial: self.fanout.next_serial(),
+            kind: kind.into(),
+            payload: payload.into(),
+            timestamp: now.wall_ms,
+            id: self.fanout.next_id(),
+        };
+        let is_taken =
+            !self.directory.client(client).is_lagging && self.deliver(client, &letter, out);
+        if !is_taken {
+            self.directory.fall_behind(client, letter.serial - 1);
+        }
+        self.post(client, letter, is_taken);
+        is_taken
+    }
+
+    fn deliver(&mut self, client: ClientKey, letter: &Letter, out: &mut dyn Outlet) -> bool {
+        let variant = self.directory.client(client).variant;
+        let link = self.directory.client(client).link;
+        let frame = self
+            .fanout
+            .framer()
+            .frame(&letter.envelope().encode(variant), variant);
+        out.expect_readers(1);
+        let is_taken = out.deliver(link, &frame, Lane::Log);
+        self.fanout.count(is_taken);
+        is_taken
+    }
+
+    /// Keeps a message for one client until it has surely arrived.
+    fn post(&mut self, client: ClientKey, letter: Letter, is_taken: bool) {
+        let (limit, serial) = (self.settings.message_queue_size, letter.serial);
+        let reader = self.directory.client_mut(client);
+        if reader.has_session || !is_taken {
+            let mailbox = reader.mailbox.get_or_insert_default();
+            if is_taken {
+                mailbox.sent = serial;
+            }
+            mailbox.keep(limit, letter);
+            self.save_session(client);
+        }
+    }
+
+    /// From now on a client is sent several messages as one, which is put together for it alone: its messages are shared
+    /// in their plain form.
+    pub fn handle_batches(&mut self, client: ClientKey) {
+        self.directory.client_mut(client).variant.window = None;
+    }
+
+    /// A client's connection does or does not hold unsent bytes. When it has drained, it gets the newest states; if it is
+    /// lagging, these come with [`Hub::make_up`].
+    pub fn handle_backlog(
+        &mut self,
+        now: Now,
+        client: ClientKey,
+        backlogged: bool,
+        out: &mut dyn Outlet,
+    ) {
+        let reader = self.directory.client_mut(client);
+        let was = std::mem::replace(&mut reader.backlogged, backlogged);
+        if was && !backlogged && !reader.is_lagging {
+            let (broadcaster, mut stage) = self.on_stage(now, out);
+            broadcaster.catch_up(&mut stage, client);
+        }
+    }
+
+    /// Sends a client that has just joined what is due (contract section 5.4): what it missed after `since`, when the
+    /// log still holds it, and the state of the room's task.
+    pub fn welcome(
+        &mut self,
+        now: Now,
+        client: ClientKey,
+        room: RoomKey,
+        since: Option<Position>,
+        out: &mut dyn Outlet,
+    ) {
+        if let Some(since) = since.filter(|since| self.can_recover(room, *since)) {
+            self.replay(now, client, room, since, out);
+        }
+        let (broadcaster, mut stage) = self.on_stage(now, out);
+        broadcaster.send_snapshot(&mut stage, client, room);
+    }
+
+    /// Sends a client that has just joined what a log holds after a position.
+    fn replay(
+        &mut self,
+        now: Now,
+        client: ClientKey,
+        room: RoomKey,
+        since: Position,
+        out: &mut dyn Outlet,
+    ) {
+        let Some(offset) = self.directory.room(room).resolve(since) else {
+            return;
+        };
+        if let Some(member) = self.directory.member(client, room) {
+            self.directory.membership_mut(member).from = offset;
+        }
+        let log = self.directory.room(room).log.as_ref();
+        let missed = log.map(|log| log.after(offset));
+        let Some(first) =
+            missed.and_then(|missed| missed.entries.first().map(|entry| entry.serial))
+        else {
+            return;
+        };
+        // These are older than what it has received of other rooms, and may not arrive.
+        let reader = self.directory.client_mut(client);
+        reader.received = reader.received.min(first - 1);
+        reader.queued = reader.queued.min(first - 1);
+        if !reader.is_lagging {
+            let (_, mut stage) = self.on_stage(now, out);
+            delivery::replay_room(&mut stage, client, room, offset);
+        }
+    }
+}
