@@ -3,6 +3,7 @@
 use super::api;
 use super::backend;
 use super::closing;
+use super::durability;
 use super::ingest::{self, IngestStream};
 use super::peers::Services;
 use super::state::{Life, State};
@@ -31,7 +32,8 @@ pub fn handle_stream_start(state: &mut State, now: Now, link: Link, head: Head) 
     mark_progress(state, link);
     let admitted = admit(state, link, &head).and_then(|()| api::admit_stream(state, &head));
     if let Err(problem) = admitted {
-        let answer = api::with_cors(&state.settings.http, &head, problem.into());
+        let origin = head.header("origin");
+        let answer = api::with_cors(&state.settings.http, origin, problem.into());
         return refuse(state, now, link, &answer);
     }
     if let Some(peer) = state.peers.peer_mut(link) {
@@ -88,19 +90,57 @@ pub fn refuse(state: &mut State, now: Now, link: Link, answer: &Response) {
     closing::end(state, now, link, Ending::Lingering);
 }
 
-/// Answers a request; the connection goes on unless one side wants it closed.
+/// What an answer must know of its request.
+#[derive(Debug)]
+pub struct Reply {
+    head_only: bool,
+    keep_alive: bool,
+    version_minor: u8,
+    origin: Option<Box<str>>,
+}
+
+impl Reply {
+    fn to(head: &Head) -> Self {
+        Self {
+            head_only: head.method() == Method::Head,
+            keep_alive: head.keep_alive(),
+            version_minor: head.version_minor(),
+            origin: head.header("origin").map(Into::into),
+        }
+    }
+}
+
+/// Answers a request, at once or when what it changed is kept.
 pub fn respond(state: &mut State, now: Now, link: Link, head: &Head, answer: Response) {
-    let keep_alive = head.keep_alive() && state.life == Life::Serving;
+    durability::respond(state, now, link, Reply::to(head), answer);
+}
+
+/// Sends an answer; the connection goes on unless one side wants it closed.
+pub fn finish(state: &mut State, now: Now, link: Link, reply: Reply, answer: Response) {
+    let keep_alive = reply.keep_alive && state.life == Life::Serving;
     let framing = Framing {
-        head_only: head.method() == Method::Head,
+        head_only: reply.head_only,
         keep_alive,
-        version_minor: head.version_minor(),
+        version_minor: reply.version_minor,
         date: state.dates.at(now.wall_ms),
     };
-    let answer = api::with_cors(&state.settings.http, head, answer);
+    let answer = api::with_cors(&state.settings.http, reply.origin.as_deref(), answer);
     state.peers.push(link, answer.encode(framing));
     if !keep_alive {
         closing::end(state, now, link, Ending::Lingering);
+    }
+}
+
+/// Sends an answer that was held back. What the peer has asked meanwhile is answered when this one is written.
+pub fn release(state: &mut State, now: Now, link: Link, reply: Reply, answer: Response) {
+    let Some(peer) = state.peers.peer_mut(link) else {
+        return;
+    };
+    peer.is_held = false;
+    let has_ended = peer.has_ended;
+    finish(state, now, link, reply, answer);
+    if has_ended {
+        closing::end(state, now, link, Ending::Final);
     }
 }
 

@@ -9,6 +9,7 @@ pub mod api;
 pub mod backend;
 pub mod closing;
 pub mod commands;
+pub mod durability;
 pub mod http;
 pub mod ingest;
 pub mod messages;
@@ -24,7 +25,7 @@ pub mod timer;
 pub mod upgrade;
 pub mod workspaces;
 
-pub use crate::hub::Link;
+pub use crate::hub::{Batch, Link, Restored};
 pub use peers::Services;
 pub use settings::{HttpSettings, Publish, Reconnect, RoutesSettings, Settings, WebSocketSettings};
 pub use state::{MemoryProbe, MemoryUse, Output};
@@ -154,6 +155,39 @@ impl Engine {
         }
     }
 
+    /// Takes back what a store has kept, before anything happens; from now on changes go to it.
+    pub fn restore(&mut self, now: Now, restored: &Restored) {
+        let state = &mut self.state;
+        state.now = now;
+        durability::turn_on(state);
+        state.restore_session_key(restored);
+        state.hub.restore(now, restored, &mut state.peers);
+        self.arm_timers();
+    }
+
+    /// Goes on without a store that could not be used; everybody who is promised durability is told.
+    pub fn give_up_store(&mut self, reason: String) {
+        durability::give_up(&mut self.state, reason);
+    }
+
+    /// Records for the store, which are to be kept together. The next come when [`Engine::handle_stored`] was told of
+    /// these.
+    pub fn poll_batch(&mut self, now: Now) -> Option<Batch> {
+        durability::poll_batch(&mut self.state, now)
+    }
+
+    /// What has not gone to the store, when the server has stopped.
+    pub fn last_batch(&mut self) -> Option<Batch> {
+        durability::last_batch(&mut self.state)
+    }
+
+    /// The store has kept a batch, or has not: why.
+    pub fn handle_stored(&mut self, now: Now, seq: u64, result: Result<(), String>) {
+        self.state.now = now;
+        durability::handle_stored(&mut self.state, now, seq, result);
+        self.arm_timers();
+    }
+
     /// The next thing to be done outside.
     pub fn poll_output(&mut self) -> Option<Output> {
         if let Some(output) = self.state.outputs.pop_front() {
@@ -222,7 +256,8 @@ impl Engine {
         let mut limits = self.state.limits();
         let mut input = Cursor::new(bytes);
         while let Some(peer) = self.state.peers.peer_mut(link) {
-            if peer.backlogged || peer.connection.outbox.len_bytes() >= MAX_UNSENT_ANSWERS {
+            let is_full = peer.connection.outbox.len_bytes() >= MAX_UNSENT_ANSWERS;
+            if peer.backlogged || peer.is_held || is_full {
                 return peer.connection.stash(input.take_all());
             }
             limits.websocket.compression = peer.compression.is_on();
@@ -318,6 +353,12 @@ impl Engine {
         let Some(peer) = self.state.peers.peer(link) else {
             return;
         };
+        if peer.is_held {
+            if let Some(peer) = self.state.peers.peer_mut(link) {
+                peer.has_ended = true;
+            }
+            return;
+        }
         let (owed, open) = (
             !peer.connection.outbox.is_empty(),
             peer.connection.is_open(),
@@ -356,6 +397,7 @@ impl Engine {
             Timer::Connection(link) => closing::handle_timer(state, now, link),
             Timer::Hub(timer) => state.hub.handle_timer(now, timer, &mut state.peers),
             Timer::Answers => backend::handle_timer(state, now),
+            Timer::Store => durability::handle_timer(state),
             Timer::Probes => state.probes.is_armed = false,
             Timer::Addresses => {
                 if state.addresses.forget_stale(now.at) {

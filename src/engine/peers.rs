@@ -122,6 +122,10 @@ pub struct Peer {
     pub pinged: bool,
     /// Whether it holds unsent bytes that keep progress from it until it has drained.
     pub backlogged: bool,
+    /// Whether an answer is held back until what it is about is kept: nothing of the peer's is read before.
+    pub is_held: bool,
+    /// Whether its peer has said that it sends no more, while an answer was held back.
+    pub has_ended: bool,
     /// Whether its socket would take no more; it will say when it does.
     pub blocked: bool,
     /// How often it sends.
@@ -200,6 +204,8 @@ impl Peers {
             asked: false,
             pinged: false,
             backlogged: false,
+            is_held: false,
+            has_ended: false,
             blocked: false,
             messages: RateWindow::default(),
             received: 0,

@@ -1,6 +1,7 @@
 //! What the engine is made of. The files beside this one are what it does; each works on the parts it needs.
 
 use super::addresses::Addresses;
+use super::durability::Durability;
 use super::peers::{OutboxLimits, Peers};
 use super::routes::Routes;
 use super::sessions::{Probes, SessionKey};
@@ -11,12 +12,16 @@ use crate::base::random::Random;
 use crate::base::time::{Now, Time};
 use crate::base::wheel::Wheel;
 use crate::conn::{Limits, Phase};
+use crate::hub::journal::{Restored, Table};
 use crate::hub::{ClientKey, Hub, HubSeed, Link};
 use crate::wire::http::{self, DateCache};
 use crate::wire::locale::Phrase;
 use crate::wire::message::{Dialect, ErrorCode, ErrorMessage, Variant};
 use crate::wire::websocket::{self, Inflater};
 use std::collections::VecDeque;
+
+/// Where the store keeps what makes the secrets of sessions.
+const SESSION_KEY: &str = "session_key";
 
 /// What the process uses of the machine's memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -87,6 +92,8 @@ pub struct State {
     pub session_key: SessionKey,
     /// Questions whether messages have arrived.
     pub probes: Probes,
+    /// What waits for the store.
+    pub durability: Durability,
     /// The time of the present input.
     pub now: Now,
     /// Secrets and spreads.
@@ -132,6 +139,7 @@ impl State {
             addresses: Addresses::new(hash),
             session_key,
             probes: Probes::default(),
+            durability: Durability::default(),
             now,
             random,
             traffic: Traffic::default(),
@@ -143,6 +151,21 @@ impl State {
             memory,
             settings,
         }
+    }
+
+    /// Goes on with the secrets of an earlier life, or has the store keep those of this one.
+    pub fn restore_session_key(&mut self, restored: &Restored) {
+        let rows = restored.rows.iter();
+        let found = rows
+            .filter(|(table, key, _)| *table == Table::Meta && &**key == SESSION_KEY)
+            .find_map(|(.., value)| SessionKey::from_text(value));
+        self.session_key = found.unwrap_or(self.session_key);
+        self.keep_session_key();
+    }
+
+    /// Has the store keep what makes the secrets of sessions.
+    pub fn keep_session_key(&mut self) {
+        self.hub.keep_meta(SESSION_KEY, self.session_key.to_text());
     }
 
     /// What bounds the input of every peer; whether compressed messages may come is each peer's own.

@@ -1,5 +1,6 @@
 //! The statistics documents of seed 000, every field live.
 
+use super::durability::Condition;
 use super::state::{Life, State};
 use crate::base::time::Now;
 use serde::Serialize;
@@ -7,7 +8,7 @@ use serde::Serialize;
 /// `GET /health`
 #[derive(Debug, Clone, Serialize)]
 pub struct Health {
-    /// `healthy`, or `draining` once the server is shutting down.
+    /// `healthy`; `degraded` while the store does not work; `draining` once the server is shutting down.
     pub status: &'static str,
     /// Milliseconds since 1970.
     pub timestamp: u64,
@@ -17,6 +18,31 @@ pub struct Health {
     pub websocket: HealthWebSocket,
     /// Of broadcasts.
     pub broadcaster: HealthBroadcaster,
+    /// Of the store.
+    pub storage: HealthStorage,
+}
+
+/// `storage` of [`Health`].
+#[derive(Debug, Clone, Serialize)]
+pub struct HealthStorage {
+    /// `off` without `storage.path`, `ok`, or `failing`.
+    pub status: &'static str,
+    /// What is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl HealthStorage {
+    fn of(condition: &Condition) -> Self {
+        let (status, reason) = match condition {
+            Condition::Absent => ("off", None),
+            Condition::Good => ("ok", None),
+            Condition::Failing(reason) | Condition::Broken(reason) => {
+                ("failing", Some(reason.clone()))
+            }
+        };
+        Self { status, reason }
+    }
 }
 
 /// `websocket` of [`Health`].
@@ -144,10 +170,10 @@ impl State {
     /// How the server is.
     pub fn health(&self, now: Now) -> Health {
         Health {
-            status: if self.life == Life::Serving {
-                "healthy"
-            } else {
-                "draining"
+            status: match (self.life, self.durability.fault()) {
+                (Life::Serving, None) => "healthy",
+                (Life::Serving, Some(_)) => "degraded",
+                _ => "draining",
             },
             timestamp: now.wall_ms,
             uptime: now.at.saturating_since(self.started.at).as_millis() as f64 / 1000.0,
@@ -159,6 +185,7 @@ impl State {
                 queue_size: self.hub.broadcaster().queue_len(),
                 total_broadcasts: self.hub.counts().broadcasts,
             },
+            storage: HealthStorage::of(self.durability.condition()),
         }
     }
 

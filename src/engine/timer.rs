@@ -12,6 +12,8 @@ pub enum Timer {
     Hub(hub::Timer),
     /// When to tell clients that the application has not answered them in time.
     Answers,
+    /// When to hand over what has gathered for the store, or to try it again.
+    Store,
     /// When to ask on whether messages have arrived.
     Probes,
     /// When to forget addresses that have not connected for a while.

@@ -1,10 +1,11 @@
 //! Messages about workspaces (contract section 6): from a client of the data dialect to a change, and from a change to
 //! every client of that dialect.
 
+use super::durability;
 use super::state::State;
 use crate::base::time::Now;
 use crate::hub::workspaces::Change;
-use crate::hub::{Broadcast, ClientKey};
+use crate::hub::{Broadcast, ClientId, ClientKey};
 use crate::wire::locale::{Phrase, WorkspaceFault as Fault};
 use crate::wire::message::{Dialect, Envelope, ErrorCode, Incoming, Malformed, Members};
 
@@ -29,8 +30,14 @@ pub fn handle(state: &mut State, now: Now, client: ClientKey, message: &Incoming
         _ => return false,
     };
     match carry_out(state, now, command, message) {
-        Ok(Some(change)) => publish(state, now, &change),
-        Ok(None) => list(state, now, client),
+        Ok(Some(change)) => {
+            let sender = state.hub.directory().client(client).id;
+            durability::publish(state, now, sender, change);
+        }
+        Ok(None) => {
+            let client = state.hub.directory().client(client).id;
+            durability::list(state, now, client);
+        }
         Err(fault) => refuse(state, now, client, message, &fault),
     }
     true
@@ -56,7 +63,7 @@ fn carry_out(
 }
 
 /// Tells every client of the data dialect of a change, the one that made it included.
-fn publish(state: &mut State, now: Now, change: &Change) {
+pub fn publish(state: &mut State, now: Now, change: &Change) {
     let message = Broadcast {
         kind: change.kind,
         payload: &change.payload,
@@ -65,7 +72,19 @@ fn publish(state: &mut State, now: Now, change: &Change) {
     state.hub.broadcast(now, message, &mut state.peers);
 }
 
-fn list(state: &mut State, now: Now, client: ClientKey) {
+/// Tells whoever made a change that it was made and will not outlive the process.
+pub fn tell_not_kept(state: &mut State, now: Now, sender: ClientId, reason: &str) {
+    if let Some(client) = state.hub.directory().living_client(sender) {
+        let phrase = Phrase::NotKept(reason);
+        state.send_error(now, client, ErrorCode::Internal, phrase, None);
+    }
+}
+
+/// Sends a client all workspaces in order.
+pub fn list(state: &mut State, now: Now, client: ClientId) {
+    let Some(client) = state.hub.directory().living_client(client) else {
+        return;
+    };
     let payload = state.hub.workspaces().list();
     let envelope = Envelope {
         kind: "workspace.list",

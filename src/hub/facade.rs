@@ -5,7 +5,7 @@ use super::cache::TaskKey;
 use super::client::ClientKey;
 use super::directory::{Directory, Full, RoomKey};
 use super::fanout::{Broadcast, BroadcastCounts, Fanout, RoomMessage};
-use super::journal::{Record, Restored};
+use super::journal::{Record, Restored, Table};
 use super::log::Missed;
 use super::position::Position;
 use super::progress::Stage;
@@ -131,6 +131,7 @@ impl Hub {
 
     /// A store has missed some of what it was told: all that there is goes to it again.
     pub fn mark_everything(&mut self) {
+        self.keep(self.workspaces.records());
         restore::mark_everything(&mut self.directory, &mut self.broadcaster, &mut self.fanout);
     }
 
@@ -157,6 +158,24 @@ impl Hub {
                 .expire_log(&mut self.directory, room, now.at, Span::ZERO.max(ttl));
             self.directory.forget_if_idle(room);
         }
+    }
+
+    /// Changes are not to be kept: there is nobody to take them.
+    pub fn turn_off_journal(&mut self) {
+        self.take_records();
+        self.fanout.journal.turn_off();
+    }
+
+    /// Records of somebody else's are to be kept.
+    pub fn keep(&mut self, records: Vec<Record>) {
+        records
+            .into_iter()
+            .for_each(|record| self.fanout.journal.push(record));
+    }
+
+    /// A single fact is to be kept.
+    pub fn keep_meta(&mut self, key: &str, value: String) {
+        self.fanout.journal.put(Table::Meta, key, value);
     }
 
     /// From now on everything that must outlive the process goes to a store.

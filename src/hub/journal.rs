@@ -44,6 +44,8 @@ pub enum Record {
     },
     /// A room's log has grown.
     Append(StoredEntry),
+    /// Everything that was kept before is gone.
+    Clear,
     /// Entries that are no longer kept, by their serial.
     Drop {
         /// Their serials, of any rooms and in any order. One that is not kept anyway does no harm.
@@ -99,6 +101,11 @@ impl Journal {
     /// From now on changes are kept.
     pub fn turn_on(&mut self) {
         self.is_on = true;
+    }
+
+    /// From now on they are not.
+    pub fn turn_off(&mut self) {
+        self.is_on = false;
     }
 
     /// Whether nothing waits for the store.

@@ -76,6 +76,9 @@ pub struct RoomLog {
     dropped: Vec<u64>,
 }
 
+/// While the store cannot be told, so many are remembered: then it is told everything anew.
+const MAX_DROPPED: usize = 65_536;
+
 /// So many earlier epochs of a log are remembered.
 const MAX_LINEAGE: usize = 16;
 
@@ -122,7 +125,7 @@ impl RoomLog {
         if let Some(oldest) = self.entries.pop_front() {
             self.bytes -= oldest.payload.len();
             self.lost_serial = oldest.serial;
-            if self.is_stored {
+            if self.is_stored && self.dropped.len() < MAX_DROPPED {
                 self.dropped.push(oldest.serial);
             }
         }

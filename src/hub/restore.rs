@@ -38,21 +38,21 @@ pub fn take_records(
     journal.take_records()
 }
 
-/// Everything that a store can be told of what is there, for one that has missed some of it.
+/// Everything that there is goes to a store that was emptied, because it has missed some of it.
 pub fn mark_everything(
     directory: &mut Directory,
     broadcaster: &mut Broadcaster,
     fanout: &mut Fanout,
 ) {
     let journal = &mut fanout.journal;
-    // The changes that were to be told are part of it; what is gone must still be told.
-    let records = journal.take_records();
-    let is_gone = |record: &Record| matches!(record, Record::Delete { .. } | Record::Drop { .. });
-    records
-        .into_iter()
-        .filter(is_gone)
-        .for_each(|record| journal.push(record));
-    for (_, room) in directory.rooms() {
+    directory.take_forgotten();
+    let rooms: Vec<_> = directory.rooms().map(|(key, _)| key).collect();
+    for key in rooms {
+        let room = directory.room_mut(key);
+        if let Some(log) = &mut room.log {
+            log.set_stored();
+            log.take_dropped(1);
+        }
         let Some(log) = &room.log else { continue };
         journal.put(Table::Room, &room.name, saved::room(room));
         for entry in log.after(0).entries {

@@ -141,6 +141,30 @@ impl Workspaces {
         Some(self.slots[self.find(id)? as usize].document())
     }
 
+    /// Every workspace and their order, for a store that has neither.
+    pub fn records(&self) -> Vec<Record> {
+        let documents = self.order.iter().map(|slot| {
+            let workspace = &self.slots[*slot as usize];
+            Record::Put {
+                table: Table::Workspace,
+                key: workspace.id.clone(),
+                value: workspace.document(),
+            }
+        });
+        documents
+            .chain([order_record(self.ids_in_order())])
+            .collect()
+    }
+
+    fn ids_in_order(&self) -> String {
+        let ids: Vec<&str> = self
+            .order
+            .iter()
+            .map(|slot| &*self.slots[*slot as usize].id)
+            .collect();
+        serde_json::to_string(&ids).expect("ids are text")
+    }
+
     /// `{workspaces: […]}`: every document, in order.
     pub fn list(&self) -> String {
         let mut out = String::with_capacity(self.total_size + 2 * self.len() + 32);

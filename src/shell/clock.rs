@@ -1,7 +1,11 @@
-//! The only clock that is read: monotonic time since the start, and the wall clock beside it.
+//! The only clock that is read: monotonic time, and the wall clock beside it.
 
 use crate::base::time::{Now, Time};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Where monotonic time begins: late enough for what happened before the start, which a store brings back, to have its
+/// place in it.
+const HEAD_START: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// Reads the time.
 #[derive(Debug, Clone, Copy)]
@@ -10,7 +14,7 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// A clock that begins at zero now.
+    /// A clock that begins now.
     pub fn start() -> Self {
         Self {
             began: Instant::now(),
@@ -23,7 +27,7 @@ impl Clock {
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         Now {
-            at: Time::from_micros(self.began.elapsed().as_micros() as u64),
+            at: Time::from_micros((HEAD_START + self.began.elapsed()).as_micros() as u64),
             wall_ms: wall.as_millis() as u64,
         }
     }

@@ -7,6 +7,7 @@ use super::listener::Listener;
 use super::logging::LogOutput;
 use super::moderation::Moderation;
 use super::socket::Socket;
+use super::store::StoreThread;
 use crate::base::time::{Now, Span, Time};
 use crate::engine::{Engine, Input, Link, Output, Services};
 use mio::{Events, Poll, Token};
@@ -48,6 +49,7 @@ pub struct EventLoop {
     pub(super) calls: Receiver<Call>,
     pub(super) signals: Option<Signals>,
     pub(super) log: Option<LogOutput>,
+    pub(super) store: Option<StoreThread>,
     sockets: Vec<Option<(Link, Socket)>>,
     scratch: Vec<u8>,
     ready: VecDeque<Ready>,
@@ -77,6 +79,7 @@ impl EventLoop {
             calls,
             signals: None,
             log: None,
+            store: None,
             sockets: Vec::new(),
             scratch: vec![0; SCRATCH_BYTES],
             ready: VecDeque::new(),
@@ -113,7 +116,38 @@ impl EventLoop {
     pub fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS);
         while self.turn(&mut events)? {}
+        self.finish_store();
         Ok(())
+    }
+
+    /// Gives the store what is due.
+    fn hand_over(&mut self, now: Now) {
+        let Some(batch) = self.engine.poll_batch(now) else {
+            return;
+        };
+        let seq = batch.seq;
+        let sent = match &self.store {
+            Some(store) => store.send(batch).map_err(|error| error.to_string()),
+            None => Err("there is no store".to_owned()),
+        };
+        if sent.is_err() {
+            self.engine.handle_stored(now, seq, sent);
+        }
+    }
+
+    /// What is left goes to the store, and the file is closed.
+    fn finish_store(&mut self) {
+        let Some(store) = self.store.take() else {
+            return;
+        };
+        let sent = self.engine.last_batch().map(|batch| store.send(batch));
+        let closed = sent.unwrap_or(Ok(())).and_then(|()| store.join());
+        if let Err(error) = closed {
+            log::error!("{error}");
+        }
+        if let Some(log) = &self.log {
+            log.flush();
+        }
     }
 
     /// One turn: wait, read, decide, write. `false` once the engine has stopped.
@@ -129,6 +163,7 @@ impl EventLoop {
         self.read_ready(began);
         let read = self.clock.now();
         self.engine.settle(read);
+        self.hand_over(read);
         let goes_on = self.carry_out(read);
         self.engine.handle_turn_end(self.clock.now());
         if let Some(log) = &self.log {

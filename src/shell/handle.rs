@@ -3,6 +3,7 @@
 //! A [`Handle`] may be cloned and sent anywhere. Each call is carried out on the server's own thread, between two of its
 //! inputs, and waits for the answer.
 
+use super::store::Outcome;
 use crate::base::time::Now;
 use crate::engine::Engine;
 use crate::engine::commands::{ClientInfo, CommandError};
@@ -188,6 +189,20 @@ impl Handle {
                 .map(|report| state.report(now, report).map(usize::from));
             accepted.sum()
         })?
+    }
+
+    /// What became of batches; said by the store's own thread.
+    pub(super) fn report_stored(&self, outcomes: Vec<Outcome>) {
+        let call: Call = Box::new(move |engine, now| {
+            for outcome in outcomes {
+                let result = outcome.result.map_err(|error| error.to_string());
+                engine.handle_stored(now, outcome.seq, result);
+            }
+        });
+        // Once the server has stopped nobody waits for it.
+        if self.calls.send(call).is_ok() {
+            let _ = self.waker.wake();
+        }
     }
 
     /// How the server is.

@@ -7,7 +7,9 @@ use super::listener::{ListenError, Listener};
 use super::logging::LogOutput;
 use super::memory::memory_use;
 use super::socket::Socket;
-use crate::config::{Config, Endpoint};
+use super::store::{Outcome, Store, StoreThread};
+use crate::base::time::Now;
+use crate::config::{Config, Endpoint, StorageConfig};
 use crate::engine::{Engine, Services};
 use crate::wire::locale::Phrase;
 use mio::{Poll, Waker};
@@ -167,14 +169,17 @@ impl Prepared {
             .map_err(io::Error::other)
             .map_err(failed("ask for randomness"))?;
         let clock = Clock::start();
-        let engine = Engine::new(
+        let mut engine = Engine::new(
             config.engine_settings(),
             clock.now(),
             seed,
             Box::new(memory_use),
         );
         let (sender, calls) = channel();
+        let handle = Handle::new(sender, Arc::new(waker));
+        let store = open_store(config, &mut engine, clock.now(), &handle);
         let mut event_loop = EventLoop::new(poll, clock, engine, calls);
+        event_loop.store = store;
         let first = |wanted: fn(&Services) -> bool| {
             listeners.iter().find(|listener| wanted(&listener.services))
         };
@@ -187,11 +192,34 @@ impl Prepared {
             .listen(listeners)
             .map_err(failed("watch a listener"))?;
         Ok(Self {
-            handle: Handle::new(sender, Arc::new(waker)),
+            handle,
             addresses,
             event_loop,
         })
     }
+}
+
+/// Opens the store, if there is to be one, and has the engine take back what it holds. Without it the server goes on.
+fn open_store(
+    config: &Config,
+    engine: &mut Engine,
+    now: Now,
+    handle: &Handle,
+) -> Option<StoreThread> {
+    let StorageConfig { path, synchronous } = &config.storage;
+    if path.is_empty() {
+        return None;
+    }
+    let opened = Store::open(path, *synchronous).and_then(|store| {
+        engine.restore(now, &store.load()?);
+        Ok(store)
+    });
+    let handle = handle.clone();
+    let report = move |outcomes: Vec<Outcome>| handle.report_stored(outcomes);
+    let started = opened
+        .map_err(|error| error.to_string())
+        .and_then(|store| StoreThread::start(store, report).map_err(|error| error.to_string()));
+    started.map_err(|reason| engine.give_up_store(reason)).ok()
 }
 
 fn open_listeners(config: &Config) -> Result<Vec<Listener>, ServerError> {

@@ -84,6 +84,8 @@ pub enum Phrase<'a> {
         /// Links that remain.
         total: usize,
     },
+    /// A change that the store did not keep: why.
+    NotKept(&'a str),
     /// A message about workspaces that changes nothing: why.
     WorkspaceFault(&'a WorkspaceFault),
     /// The WebSocket listener is open on this port or path.
@@ -185,6 +187,7 @@ fn english(phrase: Phrase<'_>, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         BackendDisconnected { address, total } => {
             write!(out, "backend disconnected: {address} (backends: {total})")
         }
+        NotKept(reason) => write!(out, "done, but not kept: {reason}"),
         WorkspaceFault(fault) => workspaces::english(fault, out),
         WebSocketStarted(port) => write!(out, "WebSocket server started on port {port}"),
         WebSocketListening(url) => write!(out, "WebSocket server listening: {url}"),
@@ -237,6 +240,7 @@ fn chinese(phrase: Phrase<'_>, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         BackendDisconnected { address, total } => {
             write!(out, "应用后端断开: {address} (总连接: {total})")
         }
+        NotKept(reason) => write!(out, "已执行但未能保存: {reason}"),
         WorkspaceFault(fault) => workspaces::chinese(fault, out),
         WebSocketStarted(port) => write!(out, "WebSocket服务器已在端口 {port} 启动"),
         WebSocketListening(url) => write!(out, "WebSocket 服务器启动: {url}"),

@@ -47,6 +47,7 @@ pub fn answer_lines(state: &mut State, tally: Tally) -> Response {
             .at("body")
             .into();
     }
+    state.durability.promise();
     json_text(200, tally.answer(state))
 }
 
@@ -121,6 +122,7 @@ fn take_all(state: &mut State, now: Now, reports: Vec<Report>) -> Result<Respons
         let first = tally.first_error().unwrap_or_default();
         return Err(Problem::new(503, "limit_exceeded", first).retry_after_s(60));
     }
+    state.durability.promise();
     Ok(json_text(200, tally.answer(state)))
 }
 

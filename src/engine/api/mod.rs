@@ -42,8 +42,8 @@ pub fn admit_stream(state: &State, head: &Head) -> Result<(), Problem> {
 }
 
 /// Adds what browsers must be told before scripts may read an answer (WHATWG Fetch, CORS).
-pub fn with_cors(settings: &HttpSettings, head: &Head, answer: Response) -> Response {
-    let Some(origin) = head.header("origin") else {
+pub fn with_cors(settings: &HttpSettings, origin: Option<&str>, answer: Response) -> Response {
+    let Some(origin) = origin else {
         return answer;
     };
     if settings

@@ -60,7 +60,7 @@ pub fn list(state: &State) -> Response {
         .rooms()
         .map(|(_, room)| RoomInfo {
             room: &room.name,
-            clients: room.members().len(),
+            clients: room.watchers(),
             position: room.position().to_string(),
         })
         .collect();
@@ -102,6 +102,7 @@ pub fn broadcast(
     let delivered = state
         .send_to_room(now, room, message.kind(), payload)
         .map_err(command_problem)?;
+    state.durability.promise();
     let found = state.hub.directory().find(room);
     let position = found.map(|key| state.hub.directory().room(key).position().to_string());
     Ok(json(

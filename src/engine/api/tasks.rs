@@ -61,7 +61,10 @@ pub fn show(state: &State, id: &str) -> Result<Response, Problem> {
 /// `DELETE /api/tasks/{id}`
 pub fn delete(state: &mut State, now: Now, id: &str) -> Result<Response, Problem> {
     match state.hub.forget(now, id, &mut state.peers) {
-        true => Ok(Response::new(204)),
+        true => {
+            state.durability.promise();
+            Ok(Response::new(204))
+        }
         false => Err(unknown(id)),
     }
 }

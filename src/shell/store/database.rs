@@ -84,8 +84,12 @@ impl Store {
 
     /// Keeps all of these batches, or nothing of them.
     pub fn apply(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
-        let deletes =
-            |record: &Record| matches!(record, Record::Delete { .. } | Record::Drop { .. });
+        let deletes = |record: &Record| {
+            matches!(
+                record,
+                Record::Delete { .. } | Record::Drop { .. } | Record::Clear
+            )
+        };
         self.has_deleted |= batches
             .iter()
             .any(|batch| batch.records.iter().any(deletes));
@@ -228,8 +232,13 @@ fn write_record(connection: &Connection, record: &Record) -> rusqlite::Result<()
             ],
         ),
         Record::Drop { serials } => drop_entries(connection, serials),
+        Record::Clear => connection.execute_batch(CLEAR),
     }
 }
+
+/// Empties every table.
+const CLEAR: &str = "DELETE FROM meta; DELETE FROM rooms; DELETE FROM tasks; DELETE FROM sessions; \
+                     DELETE FROM workspaces; DELETE FROM entries;";
 
 fn drop_entries(connection: &Connection, serials: &[u64]) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached("DELETE FROM entries WHERE serial = ?1")?;

@@ -257,6 +257,7 @@ fn any_record() -> impl Strategy<Value = Record> {
             })
         }),
         prop::collection::vec(SERIALS, 0..8).prop_map(|serials| Record::Drop { serials }),
+        Just(Record::Clear),
     ]
 }
 
@@ -286,6 +287,7 @@ impl Model {
                 self.entries.insert(entry.serial, entry);
             }
             Record::Drop { serials } => self.entries.retain(|serial, _| !serials.contains(serial)),
+            Record::Clear => *self = Self::default(),
         }
     }
 

@@ -1,0 +1,275 @@
+//! What must outlive the process, on its way to the store and back (contract section 5.6).
+//!
+//! One batch is under way at a time; what changes meanwhile gathers in the next, each thing once. An answer that promises
+//! durability, and the news of a workspace, wait for the batch that holds what they are about. A store that fails stops
+//! nothing but these: what cannot be kept is said to be so, and everything is written anew when it works again.
+
+use super::http::{self, Reply};
+use super::state::State;
+use super::timer::Timer;
+use super::workspaces;
+use crate::base::time::{Now, Span};
+use crate::hub::workspaces::Change;
+use crate::hub::{Batch, ClientId, Link, Record};
+use crate::wire::http::{Problem, Response};
+use std::collections::VecDeque;
+
+/// How long changes may gather that nobody waits for.
+const GATHER: Span = Span::from_millis(50);
+/// How long to wait before a store that failed is tried again.
+const RETRY: Span = Span::from_secs(1);
+
+/// How the store is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Condition {
+    /// There is none: nothing outlives the process, and nobody is promised that it does.
+    #[default]
+    Absent,
+    /// It works.
+    Good,
+    /// It failed, and is tried again.
+    Failing(String),
+    /// It could not be opened.
+    Broken(String),
+}
+
+/// What waits for the store.
+#[derive(Debug)]
+enum Waiting {
+    /// An answer to a request.
+    Answer {
+        link: Link,
+        reply: Reply,
+        answer: Response,
+    },
+    /// The news of a change to workspaces, and who made it.
+    Change { sender: ClientId, change: Change },
+    /// A list of workspaces, for a client that would not know a change that is not out yet.
+    List { client: ClientId },
+}
+
+/// The engine's side of the store.
+#[derive(Debug, Default)]
+pub struct Durability {
+    condition: Condition,
+    last_seq: u64,
+    under_way: Option<u64>,
+    waiting: VecDeque<(u64, Waiting)>,
+    is_due: bool,
+    is_armed: bool,
+    /// Whether the request that is being carried out was promised that it will be kept.
+    is_promised: bool,
+}
+
+impl Durability {
+    /// How the store is.
+    pub fn condition(&self) -> &Condition {
+        &self.condition
+    }
+
+    /// What is wrong with the store.
+    pub fn fault(&self) -> Option<&str> {
+        match &self.condition {
+            Condition::Absent | Condition::Good => None,
+            Condition::Failing(reason) | Condition::Broken(reason) => Some(reason),
+        }
+    }
+
+    /// The request that is being carried out is to be answered when what it changes is kept.
+    pub fn promise(&mut self) {
+        self.is_promised = true;
+    }
+
+    /// Whether news of workspaces are under way.
+    fn has_changes(&self) -> bool {
+        let mut waiting = self.waiting.iter();
+        waiting.any(|(_, waiting)| matches!(waiting, Waiting::Change { .. }))
+    }
+}
+
+/// There is a store, and it works: from now on everything goes to it. What it held was taken back before.
+pub fn turn_on(state: &mut State) {
+    state.durability.condition = Condition::Good;
+    state.hub.turn_on_journal();
+}
+
+/// There is a store, and it cannot be used.
+pub fn give_up(state: &mut State, reason: String) {
+    log::error!("{reason}; live delivery goes on, but nothing is kept");
+    state.durability.condition = Condition::Broken(reason);
+}
+
+/// Answers a request, when what it changed is kept if that was promised.
+pub fn respond(state: &mut State, now: Now, link: Link, reply: Reply, answer: Response) {
+    let is_promised = std::mem::take(&mut state.durability.is_promised);
+    if !is_promised || answer.status() >= 300 {
+        return http::finish(state, now, link, reply, answer);
+    }
+    if let Some(reason) = state.durability.fault() {
+        let problem = not_kept(reason);
+        return http::finish(state, now, link, reply, problem);
+    }
+    match seq_to_wait_for(state) {
+        None => http::finish(state, now, link, reply, answer),
+        Some(seq) => {
+            if let Some(peer) = state.peers.peer_mut(link) {
+                peer.is_held = true;
+            }
+            let waiting = Waiting::Answer {
+                link,
+                reply,
+                answer,
+            };
+            state.durability.waiting.push_back((seq, waiting));
+        }
+    }
+}
+
+/// Tells of a change to workspaces, when it is kept.
+pub fn publish(state: &mut State, now: Now, sender: ClientId, mut change: Change) {
+    let records = std::mem::take(&mut change.records);
+    state.hub.keep(records);
+    if let Some(reason) = state.durability.fault().map(str::to_owned) {
+        workspaces::publish(state, now, &change);
+        return workspaces::tell_not_kept(state, now, sender, &reason);
+    }
+    match seq_to_wait_for(state) {
+        None => workspaces::publish(state, now, &change),
+        Some(seq) => state
+            .durability
+            .waiting
+            .push_back((seq, Waiting::Change { sender, change })),
+    }
+}
+
+/// Sends a list of workspaces, behind the news that it holds already.
+pub fn list(state: &mut State, now: Now, client: ClientId) {
+    match state.durability.waiting.back() {
+        Some((seq, _)) if state.durability.has_changes() => {
+            let seq = *seq;
+            state
+                .durability
+                .waiting
+                .push_back((seq, Waiting::List { client }));
+        }
+        _ => workspaces::list(state, now, client),
+    }
+}
+
+/// The batch that will hold what has changed up to now; `None`: all of it is kept.
+fn seq_to_wait_for(state: &State) -> Option<u64> {
+    let durability = &state.durability;
+    match state.hub.has_records() {
+        true => Some(durability.last_seq + 1),
+        false => durability.under_way,
+    }
+}
+
+/// The next batch for the store, if one is due.
+pub fn poll_batch(state: &mut State, now: Now) -> Option<Batch> {
+    if state.durability.under_way.is_some() || state.durability.condition == Condition::Absent {
+        return None;
+    }
+    if state.durability.fault().is_some() && !state.durability.is_due {
+        return None;
+    }
+    if !state.durability.is_due && state.durability.waiting.is_empty() {
+        if state.hub.has_records() && !std::mem::replace(&mut state.durability.is_armed, true) {
+            state.wheel.schedule(now.at + GATHER, Timer::Store);
+        }
+        return None;
+    }
+    state.durability.is_due = false;
+    last_batch(state)
+}
+
+/// What has gathered, whatever is under way: the server ends.
+pub fn last_batch(state: &mut State) -> Option<Batch> {
+    let records = match &state.durability.condition {
+        Condition::Absent | Condition::Broken(_) => return None,
+        Condition::Good => state.hub.take_records(),
+        Condition::Failing(_) => everything(state),
+    };
+    if records.is_empty() {
+        return None;
+    }
+    state.durability.last_seq += 1;
+    let seq = state.durability.last_seq;
+    state.durability.under_way = Some(seq);
+    Some(Batch { seq, records })
+}
+
+fn everything(state: &mut State) -> Vec<Record> {
+    state.hub.turn_on_journal();
+    state.hub.keep(vec![Record::Clear]);
+    state.keep_session_key();
+    state.hub.mark_everything();
+    state.hub.take_records()
+}
+
+/// The store has kept a batch, or has not.
+pub fn handle_stored(state: &mut State, now: Now, seq: u64, result: Result<(), String>) {
+    if state.durability.under_way == Some(seq) {
+        state.durability.under_way = None;
+    }
+    match result {
+        Ok(()) => {
+            if let Condition::Failing(_) = state.durability.condition {
+                log::warn!("the store works again; everything was written anew");
+                state.durability.condition = Condition::Good;
+            }
+            release(state, now, seq, None);
+        }
+        Err(reason) => {
+            if state.durability.fault().is_none() {
+                log::error!(
+                    "{reason}; live delivery goes on, but what comes in now is not kept; trying again"
+                );
+            }
+            state.durability.condition = Condition::Failing(reason.clone());
+            state.hub.turn_off_journal();
+            state.wheel.schedule(now.at + RETRY, Timer::Store);
+            state.durability.is_armed = true;
+            release(state, now, u64::MAX, Some(&reason));
+        }
+    }
+}
+
+/// Changes have gathered long enough, or the store has rested.
+pub fn handle_timer(state: &mut State) {
+    state.durability.is_armed = false;
+    state.durability.is_due = true;
+}
+
+/// Lets go what waited for a batch, or for an earlier one.
+fn release(state: &mut State, now: Now, seq: u64, fault: Option<&str>) {
+    while let Some((due, _)) = state.durability.waiting.front()
+        && *due <= seq
+        && let Some((_, waiting)) = state.durability.waiting.pop_front()
+    {
+        match waiting {
+            Waiting::Answer {
+                link,
+                reply,
+                answer,
+            } => {
+                let answer = fault.map_or(answer, |reason| not_kept(reason));
+                http::release(state, now, link, reply, answer);
+            }
+            Waiting::Change { sender, change } => {
+                workspaces::publish(state, now, &change);
+                if let Some(reason) = fault {
+                    workspaces::tell_not_kept(state, now, sender, reason);
+                }
+            }
+            Waiting::List { client } => workspaces::list(state, now, client),
+        }
+    }
+}
+
+fn not_kept(reason: &str) -> Response {
+    let detail = format!("taken and delivered, but not kept: {reason}");
+    Problem::new(503, "storage_unavailable", detail)
+        .retry_after_s(1)
+        .into()
+}
