@@ -19,6 +19,9 @@ const GATHER: Span = Span::from_millis(50);
 /// How long to wait before a store that failed is tried again.
 const RETRY: Span = Span::from_secs(1);
 
+/// Bytes that may gather while a batch is under way; beyond that the store counts as failing.
+const MAX_GATHERED: usize = 64 * 1024 * 1024;
+
 /// How the store is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Condition {
@@ -54,6 +57,8 @@ pub struct Durability {
     condition: Condition,
     last_seq: u64,
     under_way: Option<u64>,
+    /// The batch that writes everything anew.
+    rewriting: Option<u64>,
     waiting: VecDeque<(u64, Waiting)>,
     is_due: bool,
     is_armed: bool,
@@ -167,7 +172,17 @@ fn seq_to_wait_for(state: &State) -> Option<u64> {
 
 /// The next batch for the store, if one is due.
 pub fn poll_batch(state: &mut State, now: Now) -> Option<Batch> {
-    if state.durability.under_way.is_some() || state.durability.condition == Condition::Absent {
+    if state.durability.condition == Condition::Absent {
+        return None;
+    }
+    if state.durability.under_way.is_some() {
+        if state.hub.gathered_bytes() > MAX_GATHERED {
+            fail(
+                state,
+                now,
+                "the store takes too long over a batch".to_owned(),
+            );
+        }
         return None;
     }
     if state.durability.fault().is_some() && !state.durability.is_due {
@@ -196,6 +211,9 @@ pub fn last_batch(state: &mut State) -> Option<Batch> {
     state.durability.last_seq += 1;
     let seq = state.durability.last_seq;
     state.durability.under_way = Some(seq);
+    if let Condition::Failing(_) = state.durability.condition {
+        state.durability.rewriting = Some(seq);
+    }
     Some(Batch { seq, records })
 }
 
@@ -213,26 +231,29 @@ pub fn handle_stored(state: &mut State, now: Now, seq: u64, result: Result<(), S
         state.durability.under_way = None;
     }
     match result {
-        Ok(()) => {
-            if let Condition::Failing(_) = state.durability.condition {
-                log::warn!("the store works again; everything was written anew");
-                state.durability.condition = Condition::Good;
-            }
-            release(state, now, seq, None);
+        Ok(()) if state.durability.rewriting == Some(seq) => {
+            log::warn!("the store works again; everything was written anew");
+            (state.durability.rewriting, state.durability.condition) = (None, Condition::Good);
         }
-        Err(reason) => {
-            if state.durability.fault().is_none() {
-                log::error!(
-                    "{reason}; live delivery goes on, but what comes in now is not kept; trying again"
-                );
-            }
-            state.durability.condition = Condition::Failing(reason.clone());
-            state.hub.turn_off_journal();
-            state.wheel.schedule(now.at + RETRY, Timer::Store);
-            state.durability.is_armed = true;
-            release(state, now, u64::MAX, Some(&reason));
-        }
+        Ok(()) => release(state, now, seq, None),
+        Err(reason) => fail(state, now, reason),
     }
+}
+
+/// What has changed since the last batch that was kept is not kept. Everything is to be written anew.
+fn fail(state: &mut State, now: Now, reason: String) {
+    if state.durability.fault().is_none() {
+        log::error!(
+            "{reason}; live delivery goes on, but what comes in now is not kept; trying again"
+        );
+    }
+    state.hub.turn_off_journal();
+    if !std::mem::replace(&mut state.durability.is_armed, true) {
+        state.wheel.schedule(now.at + RETRY, Timer::Store);
+    }
+    release(state, now, u64::MAX, Some(&reason));
+    state.durability.rewriting = None;
+    state.durability.condition = Condition::Failing(reason);
 }
 
 /// Changes have gathered long enough, or the store has rested.

@@ -160,6 +160,11 @@ impl Hub {
         }
     }
 
+    /// How much has gathered for the store, in bytes.
+    pub fn gathered_bytes(&self) -> usize {
+        self.fanout.journal.bytes()
+    }
+
     /// Changes are not to be kept: there is nobody to take them.
     pub fn turn_off_journal(&mut self) {
         self.take_records();

@@ -53,6 +53,20 @@ pub enum Record {
     },
 }
 
+impl Record {
+    /// About how many bytes it takes.
+    fn size(&self) -> usize {
+        size_of::<Self>()
+            + match self {
+                Self::Put { key, value, .. } => key.len() + value.len(),
+                Self::Delete { key, .. } => key.len(),
+                Self::Append(entry) => entry.room.len() + entry.kind.len() + entry.payload.len(),
+                Self::Drop { serials } => serials.len() * size_of::<u64>(),
+                Self::Clear => 0,
+            }
+    }
+}
+
 /// An entry of a room's log, as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredEntry {
@@ -86,6 +100,7 @@ pub struct Batch {
 pub struct Journal {
     is_on: bool,
     records: Vec<Record>,
+    bytes: usize,
     /// Tasks whose row is to be written with the next batch.
     pub tasks: Vec<TaskKey>,
     /// Clients whose session is.
@@ -108,6 +123,11 @@ impl Journal {
         self.is_on = false;
     }
 
+    /// How much has gathered, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Whether nothing waits for the store.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty() && self.tasks.is_empty() && self.clients.is_empty()
@@ -116,6 +136,7 @@ impl Journal {
     /// A change is to be kept.
     pub fn push(&mut self, record: Record) {
         if self.is_on {
+            self.bytes += record.size();
             self.records.push(record);
         }
     }
@@ -148,6 +169,7 @@ impl Journal {
 
     /// What has gathered.
     pub fn take_records(&mut self) -> Vec<Record> {
+        self.bytes = 0;
         std::mem::take(&mut self.records)
     }
 }
