@@ -60,7 +60,7 @@ pub fn list(state: &State) -> Response {
         .rooms()
         .map(|(_, room)| RoomInfo {
             room: &room.name,
-            clients: room.members().len(),
+            clients: room.watchers(),
             position: room.position().to_string(),
         })
         .collect();
