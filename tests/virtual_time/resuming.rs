@@ -24,7 +24,11 @@ fn a_log_that_no_longer_reaches_back_is_admitted_and_the_others_are_made_up_for(
     assert_eq!(missed[..2], ["b 0", "task_started"]);
     assert_eq!(missed[2..], ["task_progress", "task_progress"]);
     let states = &again.first[again.first.len() - 2..];
-    assert!(states.iter().all(|state| state["payload"]["snapshot"] == true));
+    assert!(
+        states
+            .iter()
+            .all(|state| state["payload"]["snapshot"] == true)
+    );
     publish(&mut world, "a", 5);
     assert_eq!(again.heard(&mut world), ["a 5"]);
     settle(&mut world);
@@ -96,7 +100,10 @@ fn coming_back_again_before_anything_arrived_loses_nothing() {
     let half = visit.again_reading(&mut world, 700);
     publish(&mut world, "a", 5);
     let again = visit.again(&mut world);
-    assert_eq!(again.missed(), ["a 1", "letter 2", "b 3", "letter 4", "a 5"]);
+    assert_eq!(
+        again.missed(),
+        ["a 1", "letter 2", "b 3", "letter 4", "a 5"]
+    );
     world.run_for(60_000);
     assert!(world.is_closed(deaf) && world.is_closed(half));
     assert!(!world.is_closed(again.peer));
@@ -145,7 +152,10 @@ fn what_one_room_is_asked_for_again_does_not_repeat_the_others() {
     world.send(visit.peer, &wish);
     world.leave(visit.peer);
     let again = visit.again(&mut world);
-    assert_eq!(again.recovered(), json!({"a": true, "b": true, "old": true}));
+    assert_eq!(
+        again.recovered(),
+        json!({"a": true, "b": true, "old": true})
+    );
     assert_eq!(again.missed(), ["old 1"]);
 }
 

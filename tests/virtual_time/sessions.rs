@@ -45,7 +45,10 @@ fn whoever_comes_back_hears_what_was_missed_in_order_and_nothing_twice() {
     ];
     assert_eq!(again.missed(), missed);
     let state = &again.first.last().expect("the state")["payload"];
-    assert_eq!((&state["snapshot"], &state["current"]), (&json!(true), &json!(3)));
+    assert_eq!(
+        (&state["snapshot"], &state["current"]),
+        (&json!(true), &json!(3))
+    );
     publish(&mut world, "b", 8);
     assert_eq!(again.heard(&mut world), ["b 8"]);
     settle(&mut world);
@@ -128,7 +131,16 @@ fn no_other_secret_will_do() {
     let mixed = format!("{}{}", &visit.secret[..16], &other.secret[16..]);
     let cut = &visit.secret[..40];
     let longer = format!("{}0", visit.secret);
-    let wrong = ["", "x", "%F0%9F%92%A9%F0%9F%92%A9%F0%9F%92%A9%F0%9F%92%A9a", "+", &mixed, cut, &longer, &"f".repeat(48)];
+    let wrong = [
+        "",
+        "x",
+        "%F0%9F%92%A9%F0%9F%92%A9%F0%9F%92%A9%F0%9F%92%A9a",
+        "+",
+        &mixed,
+        cut,
+        &longer,
+        &"f".repeat(48),
+    ];
     for secret in wrong {
         let stranger = Visit::on(&mut world, &format!("/ws?session={secret}"), "");
         assert!(!stranger.resumed && stranger.first.is_empty(), "{secret}");
@@ -160,7 +172,10 @@ fn the_newer_connection_takes_over() {
     assert_eq!(again.heard(&mut world), ["a 30"]);
     world.read(visit.peer, None);
     let old = world.heard(visit.peer);
-    assert_eq!(old.last().map(|(_, heard)| heard), Some(&Heard::Close(1008)));
+    assert_eq!(
+        old.last().map(|(_, heard)| heard),
+        Some(&Heard::Close(1008))
+    );
     world.run_for(10_000);
     assert!(world.is_closed(visit.peer));
     let statistics = world.document("/api/websocket/stats");
@@ -245,7 +260,13 @@ fn those_that_left_first_make_room() {
 
 #[test]
 fn a_goodbye_for_good_ends_the_session_and_others_do_not() {
-    for (code, resumes) in [(1000, false), (4403, false), (1012, true), (1001, true), (4430, true)] {
+    for (code, resumes) in [
+        (1000, false),
+        (4403, false),
+        (1012, true),
+        (1001, true),
+        (4430, true),
+    ] {
         let mut world = World::new(|_| {});
         let visit = Visit::new(&mut world, &["a"]);
         let path = format!("/api/clients/{}?code={code}", visit.id);
@@ -260,7 +281,10 @@ fn a_goodbye_for_good_ends_the_session_and_others_do_not() {
 #[test]
 fn clients_that_are_away_are_not_counted() {
     let mut world = World::new(|_| {});
-    let (here, gone) = (Visit::new(&mut world, &["task:t"]), Visit::new(&mut world, &["task:t", "a"]));
+    let (here, gone) = (
+        Visit::new(&mut world, &["task:t"]),
+        Visit::new(&mut world, &["task:t", "a"]),
+    );
     world.leave(gone.peer);
     let answer = world.report("t", "started", json!({}));
     assert_eq!(answer["watchers"], 1);
@@ -269,7 +293,12 @@ fn clients_that_are_away_are_not_counted() {
     let clients = world.document("/api/clients")["clients"].clone();
     assert_eq!(clients.as_array().map(Vec::len), Some(1));
     assert_eq!(clients[0]["clientId"], here.id);
-    assert_eq!(world.call("GET", &format!("/api/clients/{}", gone.id), &Value::Null).0, 404);
+    assert_eq!(
+        world
+            .call("GET", &format!("/api/clients/{}", gone.id), &Value::Null)
+            .0,
+        404
+    );
     let members = world.document("/api/rooms/task:t/clients");
     assert_eq!(members["clients"], json!([here.id]));
     let rooms = world.document("/api/rooms")["rooms"].clone();
@@ -296,8 +325,17 @@ fn batches_and_message_pack_come_back_as_well() {
     let path = format!("/ws?batch=1&session={}", visit.secret);
     let header = "Sec-WebSocket-Protocol: joblight.msgpack\r\n";
     let peer = world.upgrade(&path, header);
-    let heard: Vec<Heard> = world.heard(peer).into_iter().map(|(_, heard)| heard).collect();
-    assert!(heard.iter().any(|heard| matches!(heard, Heard::Batch(2..=4))), "{heard:?}");
+    let heard: Vec<Heard> = world
+        .heard(peer)
+        .into_iter()
+        .map(|(_, heard)| heard)
+        .collect();
+    assert!(
+        heard
+            .iter()
+            .any(|heard| matches!(heard, Heard::Batch(2..=4))),
+        "{heard:?}"
+    );
     let messages: Vec<Value> = heard
         .into_iter()
         .filter_map(|heard| match heard {
@@ -305,7 +343,16 @@ fn batches_and_message_pack_come_back_as_well() {
             _ => None,
         })
         .collect();
-    let expected = ["connected", "subscription_ack", "a 0", "a 1", "a 2", "a 3", "a 4", "a 5"];
+    let expected = [
+        "connected",
+        "subscription_ack",
+        "a 0",
+        "a 1",
+        "a 2",
+        "a 3",
+        "a 4",
+        "a 5",
+    ];
     assert_eq!(brief(&messages), expected);
     settle(&mut world);
     world.leave(peer);
@@ -316,7 +363,10 @@ fn batches_and_message_pack_come_back_as_well() {
 #[test]
 fn nobody_hears_himself_when_he_comes_back() {
     let mut world = World::new(|config| config.websocket.publish = Publish::Members);
-    let (visit, other) = (Visit::new(&mut world, &["a"]), Visit::new(&mut world, &["a"]));
+    let (visit, other) = (
+        Visit::new(&mut world, &["a"]),
+        Visit::new(&mut world, &["a"]),
+    );
     for speaker in [&visit, &other] {
         let message = json!({"type": "room_broadcast", "room": "a", "message": 1});
         world.send(speaker.peer, &message);
@@ -324,6 +374,9 @@ fn nobody_hears_himself_when_he_comes_back() {
     world.messages(visit.peer);
     world.leave(visit.peer);
     let again = visit.again(&mut world);
-    let from: Vec<&Value> = again.first[1..].iter().map(|message| &message["payload"]["from"]).collect();
+    let from: Vec<&Value> = again.first[1..]
+        .iter()
+        .map(|message| &message["payload"]["from"])
+        .collect();
     assert_eq!(from, [&json!(other.id)]);
 }

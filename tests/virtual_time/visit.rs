@@ -4,6 +4,7 @@ use super::world::{PeerId, World};
 use serde_json::{Value, json};
 
 /// One connection of a client.
+#[derive(Debug)]
 pub(crate) struct Visit {
     pub(crate) peer: PeerId,
     pub(crate) id: String,
@@ -98,7 +99,11 @@ pub(crate) fn publish(world: &mut World, room: &str, payload: impl Into<Value>) 
 /// Messages in short: `room payload`, `letter payload`, or the type.
 pub(crate) fn brief(messages: &[Value]) -> Vec<String> {
     let one = |message: &Value| match message["type"].as_str().expect("a type") {
-        "room_broadcast" => format!("{} {}", message["room"].as_str().expect("a room"), message["payload"]),
+        "room_broadcast" => format!(
+            "{} {}",
+            message["room"].as_str().expect("a room"),
+            message["payload"]
+        ),
         "letter" => format!("letter {}", message["payload"]),
         kind => kind.to_owned(),
     };
