@@ -1,6 +1,7 @@
 //! What clients of the payload dialect may say, and the answers (contract section 3).
 
 use super::backend;
+use super::sessions;
 use super::settings::Publish;
 use super::state::State;
 use super::upgrade;
@@ -190,6 +191,9 @@ fn subscribe(
         upgrade::enable_batches(state, state.hub.directory().client(client).link);
     }
     let since = positions(wish.since.as_ref())?;
+    if !since.is_empty() && state.hub.directory().client(client).is_lagging {
+        sessions::make_up(state, now, client, false);
+    }
     let mut denied = Vec::new();
     let mut joined = Vec::new();
     for room in named_rooms(&wish) {
@@ -214,6 +218,9 @@ fn subscribe(
         state
             .hub
             .welcome(now, client, room, since, &mut state.peers);
+    }
+    if !since.is_empty() {
+        sessions::doubt(state, client);
     }
     Ok(())
 }

@@ -307,11 +307,13 @@ impl Engine {
         };
         // A socket that was full takes more only when its peer has read: a sign of life.
         peer.alive |= peer.blocked && bytes > 0;
+        // A burst may have made it wait before its socket was tried.
+        let is_stuck = blocked && !std::mem::replace(&mut peer.blocked, blocked);
         peer.blocked = blocked;
         let drained = peer.connection.outbox.is_empty();
         let backlogged = !drained && (blocked || peer.backlogged);
         let is_news = state.peers.set_backlogged(link, backlogged);
-        match (is_news, backlogged) {
+        match (is_news || backlogged && is_stuck, backlogged) {
             (true, true) => closing::watch_backlog(state, now, link),
             (true, false) if state.is_open_websocket(link) => {
                 closing::watch_heartbeat(state, now, link)

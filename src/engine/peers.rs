@@ -118,6 +118,8 @@ pub struct Peer {
     unconfirmed: bool,
     /// Whether a confirmation has been asked for and not been given.
     asked: bool,
+    /// Whether that confirmation will come too early.
+    is_outdated: bool,
     /// Whether a ping waits for an answer.
     pub pinged: bool,
     /// Whether it holds unsent bytes that keep progress from it until it has drained.
@@ -202,6 +204,7 @@ impl Peers {
             has_session: false,
             unconfirmed: false,
             asked: false,
+            is_outdated: false,
             pinged: false,
             backlogged: false,
             is_held: false,
@@ -335,12 +338,33 @@ impl Peers {
     }
 
     /// A connection has confirmed what it was asked for; if more was sent since, it is asked again.
-    pub fn handle_confirmed(&mut self, link: Link) {
-        if let Some(peer) = living(&mut self.slots, link) {
-            peer.asked = false;
-            if peer.unconfirmed {
-                self.unconfirmed.push_back(link);
-            }
+    pub fn handle_confirmed(&mut self, link: Link) -> bool {
+        let Some(peer) = living(&mut self.slots, link).filter(|peer| peer.asked) else {
+            return false;
+        };
+        peer.asked = false;
+        if peer.unconfirmed {
+            self.unconfirmed.push_back(link);
+        }
+        !std::mem::take(&mut peer.is_outdated)
+    }
+
+    /// A connection has answered something else: if a confirmation was asked for, that may have been left out.
+    pub fn handle_unconfirmed(&mut self, link: Link) {
+        if let Some(peer) = living(&mut self.slots, link).filter(|peer| peer.asked) {
+            (peer.asked, peer.is_outdated, peer.unconfirmed) = (false, false, true);
+            self.unconfirmed.push_back(link);
+        }
+    }
+
+    /// A confirmation that a connection was asked for before says too little: it will be asked again.
+    pub fn ask_anew(&mut self, link: Link) {
+        let Some(peer) = living(&mut self.slots, link).filter(|peer| peer.has_session) else {
+            return;
+        };
+        peer.is_outdated |= peer.asked;
+        if !std::mem::replace(&mut peer.unconfirmed, true) && !peer.asked {
+            self.unconfirmed.push_back(link);
         }
     }
 
@@ -474,13 +498,13 @@ impl Outlet for Peers {
             .push_message(pool, frame, max_bytes, max_messages)
             .is_err()
         {
-            if peer.client.is_none() {
+            if peer.client.is_none() || lane == Lane::Once {
                 self.overflowed.push(link);
             }
             self.set_backlogged(link, true);
             return false;
         }
-        if lane == Lane::Log
+        if lane != Lane::State
             && peer.has_session
             && !std::mem::replace(&mut peer.unconfirmed, true)
             && !peer.asked

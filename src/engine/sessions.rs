@@ -66,6 +66,15 @@ impl SessionKey {
     }
 }
 
+/// Whether the client of a secret is connected, so that it takes nobody's place when it comes back.
+pub fn is_here(state: &State, secret: &str) -> bool {
+    let directory = state.hub.directory();
+    let client = state.session_key.client(secret);
+    let client = client.and_then(|client| directory.living_client(client));
+    let client = client.map(|client| directory.client(client));
+    client.is_some_and(|client| client.has_session && !client.is_away)
+}
+
 /// The client that a secret brings back on a connection, if its session is still there. Whoever holds its connection
 /// loses it.
 pub fn resume(
@@ -108,7 +117,16 @@ pub fn make_up(state: &mut State, now: Now, client: ClientKey, has_come_back: bo
     if has_come_back || is_lossy {
         messages::acknowledge_recovery(state, now, client, &survey);
     }
+    if is_lossy {
+        doubt(state, client);
+    }
     state.hub.make_up(now, client, &survey, &mut state.peers);
+}
+
+/// A client is told of a loss, or is sent older messages: an answer to what it was asked before says nothing of that.
+pub fn doubt(state: &mut State, client: ClientKey) {
+    let link = state.hub.directory().client(client).link;
+    state.peers.ask_anew(link);
 }
 
 /// Asks connections that were sent messages in this turn, or before, whether these have arrived.
@@ -133,14 +151,20 @@ pub fn ask(state: &mut State, now: Now) {
 
 /// A pong has come: if it answers a question of ours, everything before it has arrived.
 pub fn handle_pong(state: &mut State, link: Link, payload: &[u8]) {
+    let Some(client) = state.client_of(link) else {
+        return;
+    };
     let serial = payload
         .strip_prefix(PROBE)
         .and_then(|serial| serial.try_into().ok());
-    let (Some(serial), Some(client)) = (serial, state.client_of(link)) else {
-        return;
-    };
-    state.hub.confirm(client, u64::from_be_bytes(serial));
-    state.peers.handle_confirmed(link);
+    match serial {
+        Some(serial) if state.peers.handle_confirmed(link) => {
+            state.hub.confirm(client, u64::from_be_bytes(serial));
+        }
+        Some(_) => {}
+        // Of several pings only the newest must be answered (RFC 6455 section 5.5.3).
+        None => state.peers.handle_unconfirmed(link),
+    }
 }
 
 /// How many questions may be asked now.

@@ -210,8 +210,10 @@ fn become_client(
     variant: Variant,
     secret: Option<&str>,
 ) -> Option<ClientKey> {
+    let is_here = secret.is_some_and(|secret| sessions::is_here(state, secret));
     let full = state.settings.websocket.max_clients > 0
-        && state.clients() >= state.settings.websocket.max_clients;
+        && state.clients() >= state.settings.websocket.max_clients
+        && !(is_here && variant.dialect == Dialect::Payload);
     let secret = secret.filter(|_| !full);
     let resumed = secret.and_then(|secret| sessions::resume(state, now, link, variant, secret));
     let client = match resumed {

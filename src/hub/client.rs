@@ -65,14 +65,26 @@ pub struct Membership {
     pub seen: u32,
     /// Whether the client has been sent a snapshot, which deltas may follow.
     pub introduced: bool,
+    /// Whether the client was told that it has missed something, and has not confirmed that.
+    pub(super) told_of_loss: bool,
     /// Nothing up to this offset of the room's log was ever for the client.
     pub from: u64,
 }
+
+/// Where a client stands that must be told that it has missed something: beyond every log.
+pub(super) const LOST: u64 = u64::MAX;
 
 impl Membership {
     /// The client knows nothing of the room's task: that is gone, or what was said of it may not have arrived.
     pub fn forget(&mut self) {
         (self.seen, self.introduced) = (0, false);
+    }
+
+    /// What was said since the client last confirmed anything may not have arrived, and that it has missed something neither.
+    pub(super) fn doubt(&mut self) {
+        if std::mem::take(&mut self.told_of_loss) {
+            self.from = LOST;
+        }
     }
 }
 

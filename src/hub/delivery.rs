@@ -37,6 +37,7 @@ pub fn give_up(directory: &mut Directory, client: ClientKey, lost: impl Iterator
         if let Some(member) = directory.member(client, room) {
             let membership = directory.membership_mut(member);
             membership.from = offset;
+            membership.told_of_loss = true;
             membership.forget();
         }
     }
@@ -69,8 +70,10 @@ pub fn replay_room(stage: &mut Stage<'_>, client: ClientKey, room: RoomKey, offs
     stage.out.expect_readers(1);
     let log = stage.directory.room(room).log.as_ref();
     let entries = log.map_or_else(Vec::new, |log| log.after(offset).entries);
+    let reader = stage.directory.client(client).id;
     let due: Vec<Overdue> = entries
         .iter()
+        .filter(|entry| entry.sender != Some(reader))
         .map(|entry| Overdue {
             serial: entry.serial,
             room: Some((room, entry.offset)),
@@ -96,6 +99,7 @@ fn overdue(directory: &Directory, client: ClientKey) -> Vec<Overdue> {
     for membership in reader.memberships() {
         let missed = lacking(directory.room(membership.room), membership, reader.queued);
         let entries = missed.into_iter().flat_map(|missed| missed.entries);
+        let entries = entries.filter(|entry| entry.sender != Some(reader.id));
         messages.extend(entries.map(|entry| Overdue {
             serial: entry.serial,
             room: Some((membership.room, entry.offset)),

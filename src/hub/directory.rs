@@ -143,9 +143,23 @@ impl Directory {
         }
     }
 
+    /// A client is sent anew what a room's log holds after a serial: of all that is younger, only what it has of other
+    /// rooms is known to have arrived.
+    pub fn doubt_after(&mut self, key: ClientKey, room: RoomKey, serial: u64) {
+        let client = &mut self.clients[key.0 as usize];
+        for membership in client.rooms.iter_mut().filter(|other| other.room != room) {
+            let log = self.rooms[membership.room.0 as usize].log.as_ref();
+            let received = log.map_or(0, |log| log.offset_at(client.received));
+            membership.from = membership.from.max(received);
+        }
+        client.received = client.received.min(serial);
+        client.queued = client.queued.min(serial);
+    }
+
     fn owe_unconfirmed(&mut self, key: ClientKey) {
         let client = &mut self.clients[key.0 as usize];
         client.queued = client.received;
+        client.rooms.iter_mut().for_each(Membership::doubt);
         if let Some(mailbox) = &mut client.mailbox {
             mailbox.sent = client.received;
         }
@@ -358,6 +372,7 @@ impl Directory {
             place,
             seen: 0,
             introduced: false,
+            told_of_loss: false,
             from,
         });
         self.memberships += 1;

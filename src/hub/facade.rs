@@ -233,7 +233,11 @@ impl Hub {
 
     /// Sends a message to every client, or to those of one dialect; tells how many it reached.
     pub fn broadcast(&mut self, now: Now, message: Broadcast<'_>, out: &mut dyn Outlet) -> usize {
-        self.fanout.broadcast(&self.directory, now, message, out)
+        let spread = self.fanout.broadcast(&self.directory, now, message, out);
+        for client in spread.refused {
+            self.keep_for(now, client, message);
+        }
+        spread.delivered
     }
 
     /// Records what a viewer asks of a task's worker.

@@ -1,6 +1,6 @@
 //! Publications on their way to those who read them, counted as they go.
 
-use super::client::ClientKey;
+use super::client::{ClientId, ClientKey};
 use super::directory::{Directory, RoomKey};
 use super::journal::{Journal, Record, Table};
 use super::log::LogEntry;
@@ -109,7 +109,9 @@ impl Fanout {
             except,
         } = message;
         self.tell(directory, room);
-        let entry = self.log(directory, now, room, kind, payload);
+        let sender = except.map(|sender| directory.client(sender).id);
+        let message = (kind, payload, sender);
+        let entry = self.log(directory, now, room, message);
         let text = std::str::from_utf8(&entry.payload).expect("the payload was a String");
         let (id, offset) = (entry.id.clone(), entry.offset);
         let name = &directory.room(room).name;
@@ -142,8 +144,7 @@ impl Fanout {
         directory: &mut Directory,
         now: Now,
         room: RoomKey,
-        kind: &str,
-        payload: String,
+        (kind, payload, sender): (&str, String, Option<ClientId>),
     ) -> LogEntry {
         let (id, serial) = (self.ids.next(), self.next_serial());
         let logged = directory.room_mut(room);
@@ -156,6 +157,7 @@ impl Fanout {
             payload: Bytes::from(payload),
             timestamp: now.wall_ms,
             id,
+            sender,
             at: now.at,
         };
         log.keep(self.log_limit, entry.clone());
@@ -211,7 +213,7 @@ impl Fanout {
         now: Now,
         message: Broadcast<'_>,
         out: &mut dyn Outlet,
-    ) -> usize {
+    ) -> Spread {
         let Broadcast {
             kind,
             payload,
@@ -229,9 +231,9 @@ impl Fanout {
             .clients()
             .filter(|(_, client)| dialect.is_none_or(|dialect| client.variant.dialect == dialect));
         let clients = clients.map(|(key, _)| key);
-        let delivered = self.fan_out(directory, clients, &publication, out);
-        self.handle_broadcast(now, now.at, delivered);
-        delivered
+        let spread = self.fan_out(directory, clients, &publication, out);
+        self.handle_broadcast(now, now.at, spread.delivered);
+        spread
     }
 
     /// Sends a publication to one client; tells whether its connection took it.
@@ -283,11 +285,29 @@ impl Fanout {
         clients: impl Iterator<Item = ClientKey>,
         publication: &Publication<'_>,
         out: &mut dyn Outlet,
-    ) -> usize {
-        clients
-            .filter(|client| self.deliver(directory, *client, publication, Lane::Log, out))
-            .count()
+    ) -> Spread {
+        let mut spread = Spread::default();
+        for client in clients {
+            let lane = match directory.client(client).variant.dialect {
+                Dialect::Payload => Lane::Log,
+                Dialect::Data => Lane::Once,
+            };
+            match self.deliver(directory, client, publication, lane, out) {
+                true => spread.delivered += 1,
+                false => spread.refused.push(client),
+            }
+        }
+        spread
     }
+}
+
+/// What became of a message for all.
+#[derive(Debug, Default)]
+pub struct Spread {
+    /// How many connections took it.
+    pub delivered: usize,
+    /// Whose connections did not.
+    pub refused: Vec<ClientKey>,
 }
 
 /// A message for clients wherever they are.

@@ -1,5 +1,6 @@
 //! A room's log: the last lifecycle, item and room messages, numbered (contract section 5).
 
+use super::client::ClientId;
 use super::journal::StoredEntry;
 use super::position::Position;
 use crate::base::id::MessageId;
@@ -23,6 +24,8 @@ pub struct LogEntry {
     pub timestamp: u64,
     /// The message's id.
     pub id: MessageId,
+    /// Who said it and does not hear it, if that is known.
+    pub sender: Option<ClientId>,
     /// When it was logged.
     pub at: Time,
 }
@@ -263,6 +266,7 @@ mod tests {
                 payload: Bytes::from_static(b"{}"),
                 timestamp: 0,
                 id: ids.next(),
+                sender: None,
                 at: Time::from_millis(second * 1000),
             };
             log.keep(limit, entry);
@@ -301,6 +305,7 @@ mod tests {
                 payload: vec![b' '; MAX_LOG_BYTES / 2].into(),
                 timestamp: 0,
                 id: ids.next(),
+                sender: None,
                 at: Time::ZERO,
             };
             log.keep(100, entry);

@@ -40,8 +40,6 @@ pub struct Mailbox {
     bytes: usize,
     /// The newest that its present connection took.
     pub sent: u64,
-    /// How many were dropped for want of room since the client last came back.
-    pub lost: u64,
 }
 
 /// Payload bytes that may wait for one client.
@@ -53,12 +51,7 @@ impl Mailbox {
         self.bytes += letter.payload.len();
         self.letters.push_back(letter);
         while self.letters.len() > limit || self.bytes > MAX_MAIL_BYTES {
-            if self
-                .drop_oldest()
-                .is_some_and(|letter| letter.serial > self.sent)
-            {
-                self.lost += 1;
-            }
+            self.drop_oldest();
         }
     }
 
@@ -73,9 +66,9 @@ impl Mailbox {
         }
     }
 
-    /// Whether nothing waits and nothing is to be told.
+    /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.letters.is_empty() && self.lost == 0
+        self.letters.is_empty()
     }
 
     /// What waits, oldest first.
@@ -83,9 +76,9 @@ impl Mailbox {
         self.letters.iter()
     }
 
-    fn drop_oldest(&mut self) -> Option<Letter> {
-        let letter = self.letters.pop_front()?;
-        self.bytes -= letter.payload.len();
-        Some(letter)
+    fn drop_oldest(&mut self) {
+        if let Some(letter) = self.letters.pop_front() {
+            self.bytes -= letter.payload.len();
+        }
     }
 }

@@ -20,8 +20,10 @@ pub trait Outlet {
 /// What becomes of a message when its reader is behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lane {
-    /// Every message counts: it is queued up to the hard limit.
+    /// Every message counts: it is queued up to a limit, and the hub sends the rest when the reader has drained.
     Log,
+    /// Every message counts and is kept nowhere: whoever cannot take it is too slow.
+    Once,
     /// Only the newest counts: it is refused early, and the hub sends the newest state when the reader has drained.
     State,
 }

@@ -2,6 +2,7 @@
 //! section 5.6).
 
 use super::broadcaster::Broadcaster;
+use super::client::LOST;
 use super::directory::Directory;
 use super::fanout::Fanout;
 use super::journal::{Record, Restored, StoredEntry, Table};
@@ -136,6 +137,7 @@ fn restore_entry(stage: &mut Stage<'_>, limit: usize, stored: &StoredEntry) {
         payload: stored.payload.clone(),
         timestamp: stored.timestamp,
         id: stored.id.clone(),
+        sender: None,
         at: time_of(stage.now, stored.timestamp),
     };
     log.restore_entry(limit, entry);
@@ -173,7 +175,7 @@ fn restore_session(stage: &mut Stage<'_>, ids: &mut MessageIdReader, key: &str, 
         let offset = position.and_then(|position| stage.directory.room(room).resolve(position));
         if let Some(member) = stage.directory.member(client, room) {
             // Beyond every log: it is told that something may be missing.
-            stage.directory.membership_mut(member).from = offset.unwrap_or(u64::MAX);
+            stage.directory.membership_mut(member).from = offset.unwrap_or(LOST);
         }
     }
     let letters = row.mail.into_iter().filter_map(|letter| letter.letter(ids));

@@ -1,6 +1,6 @@
 //! Rows of the store, written and read: rooms and sessions as JSON. Tasks write their own.
 
-use super::client::{Client, ClientId};
+use super::client::{Client, ClientId, LOST};
 use super::directory::Directory;
 use super::mailbox::Letter;
 use super::position::Position;
@@ -86,7 +86,10 @@ pub fn session(directory: &Directory, client: &Client) -> String {
         let room = directory.room(membership.room);
         let log = room.log.as_ref();
         let received = log.map_or(0, |log| log.offset_at(client.received));
-        let offset = membership.from.max(received);
+        let offset = match membership.told_of_loss {
+            true => LOST,
+            false => membership.from.max(received),
+        };
         let position = Position {
             epoch: room.epoch,
             offset,

@@ -4,6 +4,7 @@ use super::client::ClientKey;
 use super::delivery::{self, Recovery};
 use super::directory::{Full, RoomKey};
 use super::facade::{Hub, Joined};
+use super::fanout::Broadcast;
 use super::journal::Table;
 use super::mailbox::Letter;
 use super::position::Position;
@@ -103,6 +104,9 @@ impl Hub {
             return;
         }
         reader.received = serial;
+        for membership in &mut reader.rooms {
+            membership.told_of_loss = false;
+        }
         if let Some(mailbox) = &mut reader.mailbox {
             mailbox.confirm(serial);
             if mailbox.is_empty() {
@@ -153,13 +157,7 @@ impl Hub {
         payload: &str,
         out: &mut dyn Outlet,
     ) -> bool {
-        let letter = Letter {
-            serial: self.fanout.next_serial(),
-            kind: kind.into(),
-            payload: payload.into(),
-            timestamp: now.wall_ms,
-            id: self.fanout.next_id(),
-        };
+        let letter = self.letter(now, kind, payload);
         let is_taken =
             !self.directory.client(client).is_lagging && self.deliver(client, &letter, out);
         if !is_taken {
@@ -167,6 +165,25 @@ impl Hub {
         }
         self.post(client, letter, is_taken);
         is_taken
+    }
+
+    /// A message for all has not been taken by a client's connection: it follows. What has no mailbox is told by its end.
+    pub(super) fn keep_for(&mut self, now: Now, client: ClientKey, message: Broadcast<'_>) {
+        if self.directory.client(client).variant.dialect == Dialect::Payload {
+            let letter = self.letter(now, message.kind, message.payload);
+            self.directory.fall_behind(client, letter.serial - 1);
+            self.post(client, letter, false);
+        }
+    }
+
+    fn letter(&mut self, now: Now, kind: &str, payload: &str) -> Letter {
+        Letter {
+            serial: self.fanout.next_serial(),
+            kind: kind.into(),
+            payload: payload.into(),
+            timestamp: now.wall_ms,
+            id: self.fanout.next_id(),
+        }
     }
 
     fn deliver(&mut self, client: ClientKey, letter: &Letter, out: &mut dyn Outlet) -> bool {
@@ -232,8 +249,11 @@ impl Hub {
         if let Some(since) = since.filter(|since| self.can_recover(room, *since)) {
             self.replay(now, client, room, since, out);
         }
-        let (broadcaster, mut stage) = self.on_stage(now, out);
-        broadcaster.send_snapshot(&mut stage, client, room);
+        // A state after what it lacks comes with that.
+        if !self.directory.client(client).is_lagging {
+            let (broadcaster, mut stage) = self.on_stage(now, out);
+            broadcaster.send_snapshot(&mut stage, client, room);
+        }
     }
 
     /// Sends a client that has just joined what a log holds after a position.
@@ -259,10 +279,8 @@ impl Hub {
             return;
         };
         // These are older than what it has received of other rooms, and may not arrive.
-        let reader = self.directory.client_mut(client);
-        reader.received = reader.received.min(first - 1);
-        reader.queued = reader.queued.min(first - 1);
-        if !reader.is_lagging {
+        self.directory.doubt_after(client, room, first - 1);
+        if !self.directory.client(client).is_lagging {
             let (_, mut stage) = self.on_stage(now, out);
             delivery::replay_room(&mut stage, client, room, offset);
         }

@@ -54,12 +54,19 @@ pub(crate) fn masked(opcode: u8, payload: &[u8]) -> Vec<u8> {
 pub(crate) struct Decoder {
     bytes: Vec<u8>,
     upgraded: bool,
+    /// What pings carried that nobody has answered.
+    pings: Vec<Vec<u8>>,
 }
 
 impl Decoder {
     /// Takes bytes as they come.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
+    }
+
+    /// What the pings carried that have come since the last call.
+    pub(crate) fn take_pings(&mut self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.pings)
     }
 
     /// The next thing that is complete.
@@ -119,7 +126,10 @@ impl Decoder {
             1 => unpack(serde_json::from_slice(&payload).expect("JSON")),
             2 => unpack(rmp_serde::from_slice(&payload).expect("MessagePack")),
             8 => vec![Heard::Close(u16::from_be_bytes([payload[0], payload[1]]))],
-            9 => vec![Heard::Ping],
+            9 => {
+                self.pings.push(payload);
+                vec![Heard::Ping]
+            }
             10 => vec![Heard::Pong],
             opcode => panic!("no server sends opcode {opcode}"),
         })

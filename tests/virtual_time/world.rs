@@ -9,9 +9,9 @@ use serde_json::Value;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// Milliseconds since 1970 when a world begins.
 /// How long clients may be away by default.
 const SESSION_TTL_MS: u64 = 300_000;
+/// Milliseconds since 1970 when a world begins.
 const EPOCH_MS: u64 = 1_700_000_000_000;
 /// An engine that wants to be called more often than this at one moment will never rest.
 const MAX_TURNS_AT_ONCE: usize = 100;
@@ -46,7 +46,7 @@ struct Peer {
     window: Option<usize>,
     /// Bytes that it has sent and the server has not read.
     unread: Vec<u8>,
-    pings: usize,
+    pings: Vec<Vec<u8>>,
     answers_pings: bool,
     leaves: bool,
     half_closed: bool,
@@ -122,9 +122,14 @@ impl World {
     pub(crate) fn turn(&mut self, inputs: impl FnOnce(&mut Self)) {
         self.long_turn(0, inputs);
         for peer in 0..self.peers.len() {
-            let due = std::mem::take(&mut self.peers[peer].pings);
-            if due > 0 && self.peers[peer].answers_pings && !self.peers[peer].closed {
-                self.say(peer, &frames::masked(frames::PONG, b""));
+            if self.peers[peer].answers_pings && !self.peers[peer].closed {
+                let pings = self.pings(peer).into_iter();
+                let pongs: Vec<Vec<u8>> = pings
+                    .map(|ping| frames::masked(frames::PONG, &ping))
+                    .collect();
+                if !pongs.is_empty() {
+                    self.say(peer, &pongs.concat());
+                }
             }
         }
         for peer in std::mem::take(&mut self.rereads) {
@@ -156,7 +161,7 @@ impl World {
             heard: Vec::new(),
             window: None,
             unread: Vec::new(),
-            pings: 0,
+            pings: Vec::new(),
             answers_pings: true,
             leaves: true,
             half_closed: false,
@@ -188,12 +193,17 @@ impl World {
     /// A WebSocket connection on `path`, with further header lines.
     pub(crate) fn upgrade(&mut self, path: &str, headers: &str) -> PeerId {
         let peer = self.connect(Services::BOTH, [127, 0, 0, 1]);
+        self.ask_upgrade(peer, path, headers);
+        peer
+    }
+
+    /// A connection asks to become a WebSocket.
+    pub(crate) fn ask_upgrade(&mut self, peer: PeerId, path: &str, headers: &str) {
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n"
         );
         self.say(peer, request.as_bytes());
-        peer
     }
 
     /// A client sends a message.
@@ -288,6 +298,16 @@ impl World {
         peers
             .peer(self.peers[peer].link)
             .is_some_and(|peer| peer.backlogged)
+    }
+
+    /// What the pings carried that a peer has not answered; nobody answers them any more.
+    pub(crate) fn pings(&mut self, peer: PeerId) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.peers[peer].pings)
+    }
+
+    /// A peer answers a ping.
+    pub(crate) fn pong(&mut self, peer: PeerId, payload: &[u8]) {
+        self.say(peer, &frames::masked(frames::PONG, payload));
     }
 
     /// Whether a peer answers pings; at first every peer does.
@@ -411,7 +431,7 @@ impl World {
         far.window = far.window.map(|window| window - bytes);
         far.decoder.push(&unsent[..bytes]);
         let heard = far.decoder.poll();
-        far.pings += heard.iter().filter(|heard| **heard == Heard::Ping).count();
+        far.pings.extend(far.decoder.take_pings());
         far.heard.extend(heard.into_iter().map(|heard| (at, heard)));
         self.engine
             .handle_input(now, far.link, Input::Sent { bytes, blocked });

@@ -11,4 +11,5 @@ mod malformed;
 mod messages;
 mod raw;
 mod rooms;
+mod sessions;
 mod workspaces;
