@@ -8,7 +8,7 @@ use super::visit::Visit;
 use super::world::World;
 use serde_json::{Value, json};
 
-const SEEDS: u64 = 150;
+const SEEDS: u64 = 500;
 const STEPS: usize = 250;
 const ROOMS: [&str; 5] = ["a", "b", "c", "task:t", "task:u"];
 const CLIENTS: usize = 4;
@@ -194,7 +194,8 @@ impl Walk {
     fn part(&mut self, client: usize) {
         if !self.clients[client].is_away {
             let path = format!("/api/clients/{}?code=1012", self.clients[client].visit.id);
-            assert_eq!(self.world.call("DELETE", &path, &Value::Null).0, 204);
+            let (status, _) = self.world.call("DELETE", &path, &Value::Null);
+            assert!([204, 404].contains(&status), "404: it was too slow");
             self.listen();
             self.clients[client].is_away = true;
         }
@@ -239,7 +240,7 @@ impl Walk {
             for (_, heard) in self.world.heard(client.visit.peer) {
                 match heard {
                     Heard::Message(message) => client.hear(&self.shadow, &message),
-                    Heard::Close(code) => assert_eq!(code, 4430, "closed for nothing"),
+                    Heard::Close(code) => assert!([1012, 4430].contains(&code), "{code}"),
                     Heard::Answer(..) => panic!("refused: {heard:?}"),
                     Heard::Ping | Heard::Pong | Heard::Batch(_) => {}
                 }
