@@ -4,6 +4,7 @@
 //! and `SIM_SEED=<seed> cargo test --test virtual_time walk` repeats that walk alone.
 
 mod backend;
+mod durability;
 mod endings;
 mod estimates;
 mod frames;

@@ -206,6 +206,12 @@ impl World {
         self.say(peer, request.as_bytes());
     }
 
+    /// A peer says that it will send no more, and goes on reading.
+    pub(crate) fn end(&mut self, peer: PeerId) {
+        let (now, link) = (self.now(), self.peers[peer].link);
+        self.turn(|world| world.engine.handle_input(now, link, Input::Ended));
+    }
+
     /// A client sends a message.
     pub(crate) fn send(&mut self, peer: PeerId, message: &Value) {
         self.say(
@@ -379,7 +385,7 @@ impl World {
         );
     }
 
-    fn now(&self) -> Now {
+    pub(crate) fn now(&self) -> Now {
         Now {
             at: Time::from_micros(self.micros),
             wall_ms: EPOCH_MS + self.millis(),

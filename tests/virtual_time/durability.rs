@@ -1,0 +1,186 @@
+//! What is promised to be kept is answered when it is, and what is not is said to be not; the store is the test itself.
+
+use super::frames::Heard;
+use super::world::{PeerId, World, request};
+use joblight::engine::{Batch, Restored, Services};
+use joblight::hub::Record;
+use serde_json::{Value, json};
+
+fn durable() -> World {
+    let mut world = World::new(|_| {});
+    let now = world.now();
+    world.engine.restore(now, &Restored::default());
+    world
+}
+
+fn batch(world: &mut World) -> Option<Batch> {
+    let now = world.now();
+    world.engine.poll_batch(now)
+}
+
+fn stored(world: &mut World, seq: u64, result: Result<(), &str>) {
+    let now = world.now();
+    let result = result.map_err(str::to_owned);
+    world.turn(|world| world.engine.handle_stored(now, seq, result));
+}
+
+/// A connection that posts events and waits for no answer.
+fn producer(world: &mut World) -> PeerId {
+    world.connect(Services::HTTP, [127, 0, 0, 1])
+}
+
+fn post(world: &mut World, producer: PeerId, task: &str) {
+    let path = format!("/api/tasks/{task}/completed");
+    let text = request("POST", &path, &json!({"result": 1}));
+    world.say(producer, text.as_bytes());
+}
+
+/// The status and the body of every answer that has come.
+fn answers(world: &mut World, producer: PeerId) -> Vec<(u16, Value)> {
+    let heard = world.heard(producer).into_iter();
+    heard
+        .filter_map(|(_, heard)| match heard {
+            Heard::Answer(status, body) => Some((status, body)),
+            _ => None,
+        })
+        .collect()
+}
+
+fn health(world: &mut World) -> Value {
+    let health = world.document("/health");
+    json!([health["status"], health["storage"]["status"]])
+}
+
+#[test]
+fn an_answer_waits_until_what_it_is_about_is_kept() {
+    let mut world = durable();
+    let (one, other) = (producer(&mut world), producer(&mut world));
+    post(&mut world, one, "a");
+    let first = batch(&mut world).expect("somebody waits");
+    assert_eq!(answers(&mut world, one), []);
+    post(&mut world, other, "b");
+    assert!(batch(&mut world).is_none(), "one is under way");
+    stored(&mut world, first.seq, Ok(()));
+    assert_eq!(answers(&mut world, one)[0].0, 200);
+    assert_eq!(answers(&mut world, other), [], "it is about the next");
+    let second = batch(&mut world).expect("the other waits");
+    stored(&mut world, second.seq, Ok(()));
+    assert_eq!(answers(&mut world, other)[0].0, 200);
+    assert!(batch(&mut world).is_none());
+}
+
+#[test]
+fn what_a_connection_asks_meanwhile_waits_its_turn() {
+    let mut world = durable();
+    let producer = producer(&mut world);
+    let two = request("POST", "/api/tasks/a/started", &json!({}))
+        + &request("GET", "/api/tasks/a", &Value::Null);
+    world.say(producer, two.as_bytes());
+    world.say(producer, request("GET", "/health", &Value::Null).as_bytes());
+    assert_eq!(answers(&mut world, producer), []);
+    let batch = batch(&mut world).expect("somebody waits");
+    stored(&mut world, batch.seq, Ok(()));
+    let answers = answers(&mut world, producer);
+    assert_eq!(answers.len(), 3);
+    assert_eq!(answers[0].1["accepted"], 1);
+    assert_eq!(answers[1].1["taskId"], "a");
+    assert_eq!(answers[2].1["status"], "healthy");
+}
+
+#[test]
+fn a_store_that_fails_is_told_everything_anew_when_it_works_again() {
+    let mut world = durable();
+    let viewer = world.watcher("b");
+    let producer = producer(&mut world);
+    post(&mut world, producer, "a");
+    let lost = batch(&mut world).expect("somebody waits");
+    stored(&mut world, lost.seq, Err("joblight.db: no space left"));
+    let (status, problem) = answers(&mut world, producer).remove(0);
+    assert_eq!(
+        (status, &problem["code"]),
+        (503, &json!("storage_unavailable"))
+    );
+    let detail = problem["detail"].as_str().expect("a detail");
+    assert!(
+        detail.ends_with("not kept: joblight.db: no space left"),
+        "{detail}"
+    );
+    assert_eq!(health(&mut world), json!(["degraded", "failing"]));
+    post(&mut world, producer, "b");
+    assert_eq!(answers(&mut world, producer)[0].0, 503);
+    let heard = world.messages(viewer);
+    assert_eq!(heard.last().expect("live")["type"], "task_completed");
+    assert!(batch(&mut world).is_none(), "it rests");
+    world.run_for(1000);
+    let all = batch(&mut world).expect("it is tried again");
+    assert_eq!(all.records[0], Record::Clear);
+    let text = format!("{:?}", all.records);
+    for kept in ["task:a", "task:b", "session_key"] {
+        assert!(text.contains(kept), "{kept} is missing");
+    }
+    stored(&mut world, all.seq, Ok(()));
+    assert_eq!(health(&mut world), json!(["healthy", "ok"]));
+    post(&mut world, producer, "c");
+    let next = batch(&mut world).expect("somebody waits");
+    assert!(!next.records.contains(&Record::Clear));
+    stored(&mut world, next.seq, Ok(()));
+    assert_eq!(answers(&mut world, producer)[0].0, 200);
+}
+
+#[test]
+fn the_news_of_a_workspace_waits_and_a_list_behind_it() {
+    let mut world = durable();
+    let (maker, reader) = (world.upgrade("/", ""), world.upgrade("/", ""));
+    let create = json!({"type": "workspace.create", "data": {"name": "W"}});
+    world.send(maker, &create);
+    world.send(reader, &json!({"type": "workspace.list"}));
+    assert_eq!(world.messages(reader), [Value::Null; 0]);
+    let first = batch(&mut world).expect("somebody waits");
+    stored(&mut world, first.seq, Ok(()));
+    let heard = world.messages(reader);
+    assert_eq!(heard[0]["type"], "workspace.created");
+    assert_eq!(heard[1]["type"], "workspace.list");
+    assert_eq!(world.messages(maker)[0], heard[0]);
+    world.send(maker, &create);
+    let second = batch(&mut world).expect("somebody waits");
+    stored(&mut world, second.seq, Err("full"));
+    let heard = world.messages(maker);
+    assert_eq!(
+        heard[0]["type"], "workspace.created",
+        "live delivery goes on"
+    );
+    assert_eq!(heard[1]["message"], "done, but not kept: full");
+}
+
+#[test]
+fn a_store_that_cannot_be_opened_promises_nothing() {
+    let mut world = World::new(|_| {});
+    world.engine.give_up_store("joblight.db: in use".to_owned());
+    let producer = producer(&mut world);
+    post(&mut world, producer, "a");
+    assert_eq!(answers(&mut world, producer)[0].0, 503);
+    assert_eq!(health(&mut world), json!(["degraded", "failing"]));
+    world.run_for(10_000);
+    assert!(batch(&mut world).is_none());
+}
+
+#[test]
+fn a_producer_that_ends_its_side_still_gets_its_answer() {
+    let mut world = durable();
+    let producer = producer(&mut world);
+    post(&mut world, producer, "a");
+    let batch = batch(&mut world).expect("somebody waits");
+    world.end(producer);
+    stored(&mut world, batch.seq, Ok(()));
+    assert_eq!(answers(&mut world, producer)[0].0, 200);
+    assert!(world.is_closed(producer));
+}
+
+#[test]
+fn nothing_that_nobody_waits_for_is_written_at_once() {
+    let mut world = durable();
+    world.viewer();
+    assert!(batch(&mut world).is_none());
+    world.run_for(50);
+    assert!(batch(&mut world).is_some(), "its session");
+}
