@@ -253,7 +253,7 @@ fn release(state: &mut State, now: Now, seq: u64, fault: Option<&str>) {
                 reply,
                 answer,
             } => {
-                let answer = fault.map_or(answer, |reason| not_kept(reason));
+                let answer = fault.map_or(answer, not_kept);
                 http::release(state, now, link, reply, answer);
             }
             Waiting::Change { sender, change } => {

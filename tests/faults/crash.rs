@@ -82,7 +82,8 @@ impl Worker {
     }
 
     fn report(&mut self, attempt: u64, step: u64, dice: &mut Dice) -> io::Result<()> {
-        let progress = json!({"type": "task_progress", "payload": {"taskId": self.task, "progress": step}});
+        let progress =
+            json!({"type": "task_progress", "payload": {"taskId": self.task, "progress": step}});
         let now = (attempt, 1, step);
         match dice.below(5) {
             0 => {
@@ -116,14 +117,22 @@ impl Worker {
         let body = json!({"payload": {"marker": marker}});
         self.tick();
         let path = format!("/api/rooms/{room}/broadcast");
-        let (status, answer) = self.http.post(&path, "application/json", &body.to_string())?;
+        let (status, answer) = self
+            .http
+            .post(&path, "application/json", &body.to_string())?;
         assert_eq!(status, 200, "{answer}");
         self.done.said.push((room.to_owned(), marker));
         self.tick();
         Ok(())
     }
 
-    fn say(&mut self, path: &str, body: &Value, markers: Vec<String>, now: Place) -> io::Result<()> {
+    fn say(
+        &mut self,
+        path: &str,
+        body: &Value,
+        markers: Vec<String>,
+        now: Place,
+    ) -> io::Result<()> {
         self.send(path, "application/json", &body.to_string(), markers, now)
     }
 

@@ -135,7 +135,9 @@ impl Reader {
         previous: &mut HashMap<String, u64>,
         contents: &mut Contents,
     ) {
-        let heard = self.rooms.get_mut(message["room"].as_str().expect("a room"));
+        let heard = self
+            .rooms
+            .get_mut(message["room"].as_str().expect("a room"));
         let heard = heard.expect("a room that was joined");
         let (room, offset) = contents.check(&heard.epoch, message);
         match previous.insert(room, offset) {

@@ -108,7 +108,10 @@ fn two_thousand_stalled_viewers_cost_little_and_lose_no_end() {
         "{before} kB have become {after} kB"
     );
     let (_, health) = producer.get("/health").unwrap();
-    assert_eq!(health["websocket"]["connections"], VIEWERS, "nobody is closed");
+    assert_eq!(
+        health["websocket"]["connections"], VIEWERS,
+        "nobody is closed"
+    );
     for (number, viewer) in viewers.iter_mut().enumerate() {
         let own = format!("own-{number}");
         let messages = viewer.until("task_completed");

@@ -23,7 +23,10 @@ pub(crate) fn create(viewer: &mut Viewer, id: &str) {
 pub(crate) fn list(viewer: &mut Viewer) -> Vec<String> {
     viewer.send(&json!({"type": "workspace.list"}));
     let list = viewer.expect("workspace.list");
-    let workspaces = list["data"]["workspaces"].as_array().expect("a list").iter();
+    let workspaces = list["data"]["workspaces"]
+        .as_array()
+        .expect("a list")
+        .iter();
     workspaces
         .map(|workspace| workspace["id"].as_str().expect("an id").to_owned())
         .collect()
@@ -62,7 +65,10 @@ fn write_until_refused(http: &mut Producer) -> (Vec<u64>, Value) {
         match status {
             200 => kept.push(number),
             _ => {
-                assert_eq!((status, &answer["code"]), (503, &json!("storage_unavailable")));
+                assert_eq!(
+                    (status, &answer["code"]),
+                    (503, &json!("storage_unavailable"))
+                );
                 return (kept, answer);
             }
         }
@@ -101,14 +107,19 @@ fn a_full_disk_stops_promises_only_and_everything_is_kept_when_there_is_room() {
     let reason = health["storage"]["reason"].as_str().expect("a reason");
     assert!(reason.contains("kept.db"), "{reason}");
     let (status, answer) = take(&mut http, "/api/tasks/t/started", json!({"total": 3}));
-    assert_eq!((status, &answer["code"]), (503, &json!("storage_unavailable")));
+    assert_eq!(
+        (status, &answer["code"]),
+        (503, &json!("storage_unavailable"))
+    );
     let heard = viewer.until("task_started");
     assert_eq!(heard.len(), kept.len() + 2, "the refused are delivered too");
     create(&mut author, "meanwhile");
     author.expect("error");
     bound_files(&process, INFINITY);
     process.line("the store works again; everything was written anew");
-    wait_for(process.http(), "/health", |health| health["status"] == "healthy");
+    wait_for(process.http(), "/health", |health| {
+        health["status"] == "healthy"
+    });
     let (status, answer) = take(&mut http, "/api/tasks/t/progress", json!({"current": 2}));
     assert_eq!(status, 200, "{answer}");
     create(&mut author, "after");
@@ -174,7 +185,13 @@ fn a_clean_end_loses_nothing_and_viewers_go_on_at_the_next_process() {
     process.post("/api/rooms/r/broadcast", &json!({"payload": {"number": 0}}));
     process.signal("TERM");
     let goodbye = viewer.until("disconnected").pop().unwrap();
-    assert_eq!((&goodbye["payload"]["code"], &goodbye["payload"]["reconnect"]), (&json!(1001), &json!(true)));
+    assert_eq!(
+        (
+            &goodbye["payload"]["code"],
+            &goodbye["payload"]["reconnect"]
+        ),
+        (&json!(1001), &json!(true))
+    );
     assert_eq!(viewer.close_code(), Some(1001));
     drop(viewer);
     assert_eq!(process.end().code(), Some(0), "{:#?}", process.seen);
@@ -185,11 +202,18 @@ fn a_clean_end_loses_nothing_and_viewers_go_on_at_the_next_process() {
     let mut viewer = Viewer::connect(process.websocket(), &path);
     assert_eq!(viewer.expect("connected")["payload"]["resumed"], true);
     let ack = viewer.expect("subscription_ack");
-    assert_eq!(ack["payload"]["recovered"], json!({"r": true, "task:t": true}));
+    assert_eq!(
+        ack["payload"]["recovered"],
+        json!({"r": true, "task:t": true})
+    );
     let missed = viewer.until("task_completed");
     let said = missed.iter().filter(|message| message["room"] == "r");
     let said: Vec<_> = said.map(|message| &message["payload"]["number"]).collect();
-    assert!(said.ends_with(&[&json!(1)]) && said.len() <= 2, "{missed:#?}");
+    assert!(
+        said.ends_with(&[&json!(1)]) && said.len() <= 2,
+        "{missed:#?}"
+    );
     assert_eq!(numbers(&process), [0, 1]);
+    drop(viewer);
     process.stop();
 }

@@ -31,10 +31,18 @@ fn goes_on_without(directory: &Directory, path: &str, reason: &str) -> Process {
     ] {
         let (status, answer) = http.post("/api/events", kind, &body).unwrap();
         let code = answer["code"].as_str();
-        assert_eq!((status, code), (503, Some("storage_unavailable")), "{answer}");
+        assert_eq!(
+            (status, code),
+            (503, Some("storage_unavailable")),
+            "{answer}"
+        );
     }
     viewer.expect("task_started");
-    let (status, answer) = take(&mut http, "/api/rooms/task:t/broadcast", json!({"payload": 1}));
+    let (status, answer) = take(
+        &mut http,
+        "/api/rooms/task:t/broadcast",
+        json!({"payload": 1}),
+    );
     assert_eq!(
         (status, &answer["code"]),
         (503, &json!("storage_unavailable"))
@@ -43,7 +51,10 @@ fn goes_on_without(directory: &Directory, path: &str, reason: &str) -> Process {
     let mut author = Viewer::connect(process.websocket(), "/");
     create(&mut author, "films");
     let error = author.expect("error");
-    assert!(error["message"].as_str().unwrap().contains(reason), "{error}");
+    assert!(
+        error["message"].as_str().unwrap().contains(reason),
+        "{error}"
+    );
     assert_eq!(list(&mut author), ["films"]);
     process
 }
@@ -73,7 +84,10 @@ fn a_file_that_is_no_database_is_left_as_it_is() {
     let text = "these are somebody's notes, and no database\n".repeat(500);
     directory.write("kept.db", &text);
     goes_on_without(&directory, "kept.db", "damaged, or no database").stop();
-    assert_eq!(std::fs::read_to_string(directory.path("kept.db")).unwrap(), text);
+    assert_eq!(
+        std::fs::read_to_string(directory.path("kept.db")).unwrap(),
+        text
+    );
 }
 
 #[test]
@@ -106,6 +120,9 @@ fn a_file_that_another_process_has() {
     first.stop();
     let third = Process::serve(&directory, &["--storage.path", "kept.db"]);
     let mut http = Producer::connect(third.http()).unwrap();
-    assert_eq!(http.get("/api/tasks/mine").unwrap().1["status"], "completed");
+    assert_eq!(
+        http.get("/api/tasks/mine").unwrap().1["status"],
+        "completed"
+    );
     assert_eq!(http.get("/api/tasks/t").unwrap().0, 404);
 }
