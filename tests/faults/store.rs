@@ -33,11 +33,14 @@ pub(crate) fn list(viewer: &mut Viewer) -> Vec<String> {
 }
 
 /// A server that is told when a file has grown too long, as it is told when a disk is full, and not killed.
-fn serve_bounded(directory: &Directory) -> Process {
+fn serve_bounded(directory: &Directory, limit: &str) -> Process {
     let server = command(directory, &[]);
     let mut shell = Command::new("sh");
     shell
-        .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""])
+        .arg("-c")
+        .arg(format!(
+            "trap '' XFSZ; ulimit -S -f {limit}; exec \"$0\" \"$@\""
+        ))
         .arg(server.get_program())
         .args(["--http.port", "0", "--websocket.port", "0"])
         .args(["--storage.path", "kept.db"])
@@ -89,7 +92,7 @@ fn numbers(process: &Process) -> Vec<u64> {
 #[test]
 fn a_full_disk_stops_promises_only_and_everything_is_kept_when_there_is_room() {
     let directory = Directory::new();
-    let mut process = serve_bounded(&directory);
+    let mut process = serve_bounded(&directory, "unlimited");
     let mut http = Producer::connect(process.http()).unwrap();
     let mut viewer = Viewer::connect(process.websocket(), "/ws");
     let secret = viewer.expect("connected")["payload"]["session"].clone();
@@ -146,12 +149,53 @@ fn check_all_is_there(directory: &Directory, count: u64, path: &str) {
 }
 
 #[test]
+fn a_crash_while_the_disk_is_full_loses_nothing_that_was_acknowledged() {
+    let directory = Directory::new();
+    let mut process = serve_bounded(&directory, "unlimited");
+    let mut http = Producer::connect(process.http()).unwrap();
+    bound_files(&process, 128 * 1024);
+    let (kept, _) = write_until_refused(&mut http);
+    process.line("trying again");
+    process.kill();
+    let process = Process::serve(&directory, &["--storage.path", "kept.db"]);
+    assert!(numbers(&process).starts_with(&kept), "{kept:?}");
+}
+
+#[test]
+fn a_disk_that_is_full_at_the_start_may_have_room_later() {
+    let directory = Directory::new();
+    let first = Process::serve(&directory, &["--storage.path", "kept.db"]);
+    let number = |number: u64| json!({"payload": {"number": number}});
+    first.post("/api/rooms/r/broadcast", &number(0));
+    first.stop();
+    let mut process = serve_bounded(&directory, "1");
+    let told = process.seen.iter().any(|line| line.contains("[ERROR]"));
+    assert!(told, "{:#?}", process.seen);
+    let mut http = Producer::connect(process.http()).unwrap();
+    assert_eq!(http.get("/health").unwrap().1["status"], "degraded");
+    assert_eq!(numbers(&process), [0]);
+    let (status, answer) = take(&mut http, "/api/rooms/r/broadcast", number(1));
+    assert_eq!(
+        (status, &answer["code"]),
+        (503, &json!("storage_unavailable"))
+    );
+    bound_files(&process, INFINITY);
+    process.line("the store works again; everything was written anew");
+    process.post("/api/rooms/r/broadcast", &number(2));
+    process.kill();
+    let process = Process::serve(&directory, &["--storage.path", "kept.db"]);
+    assert_eq!(numbers(&process), [0, 1, 2]);
+}
+
+#[test]
 fn workspaces_come_back_in_their_order_after_a_crash() {
     let directory = Directory::new();
     let flags = ["--storage.path", "kept.db"];
     let mut process = Process::serve(&directory, &flags);
     let mut author = Viewer::connect(process.websocket(), "/");
-    ["a", "b", "c", "d"].map(|id| create(&mut author, id));
+    ["a", "b", "c", "d"]
+        .iter()
+        .for_each(|id| create(&mut author, id));
     author.send(&json!({"type": "workspace.reorder", "data": {"ids": ["d", "b", "a", "c"]}}));
     author.expect("workspace.reordered");
     author.send(&json!({"type": "workspace.delete", "data": {"id": "b"}}));
