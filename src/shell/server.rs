@@ -210,8 +210,14 @@ fn open_store(
     if path.is_empty() {
         return None;
     }
-    let opened = Store::open(path, *synchronous).and_then(|store| {
+    let opened = Store::open(path, *synchronous).and_then(|mut store| {
         engine.restore(now, &store.load()?);
+        // The epochs that begin now are kept before anybody learns of one: a crash that follows at once must know them.
+        if let Some(batch) = engine.last_batch() {
+            let seq = batch.seq;
+            let kept = store.apply(&[batch]).map_err(|error| error.to_string());
+            engine.handle_stored(now, seq, kept);
+        }
         Ok(store)
     });
     let handle = handle.clone();
