@@ -148,7 +148,8 @@ impl Hub {
     fn age(&mut self, now: Now) {
         let away: Vec<ClientKey> = self.directory.all_clients().map(|(key, _)| key).collect();
         for client in away {
-            self.sessions.record(now.at, self.directory.client(client));
+            self.sessions
+                .record(now.at, self.directory.client(client), &self.directory);
         }
         self.expire_sessions(now);
         let ttl = self.settings.broadcaster.task_ttl;

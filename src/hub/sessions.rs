@@ -6,6 +6,9 @@ use super::publication::Link;
 use crate::base::time::{Span, Time};
 use std::collections::VecDeque;
 
+/// So many departures are listed before those that count no more are looked for.
+const MIN_LISTED: usize = 64;
+
 /// How sessions are kept.
 #[derive(Debug, Clone, Copy)]
 pub struct SessionSettings {
@@ -47,7 +50,12 @@ impl Sessions {
     }
 
     /// A client has left; it is away already.
-    pub fn record(&mut self, now: Time, client: &Client) {
+    pub fn record(&mut self, now: Time, client: &Client, directory: &Directory) {
+        // Those who came back are still listed; who comes and goes all the time must not fill the list.
+        if self.departures.len() >= MIN_LISTED.max(2 * directory.away()) {
+            self.departures
+                .retain(|departure| away(directory, *departure).is_some());
+        }
         self.departures.push_back(Departure {
             at: now,
             client: client.id,

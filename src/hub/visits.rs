@@ -43,7 +43,8 @@ impl Hub {
             return self.detach(client);
         }
         self.directory.leave_behind(client);
-        self.sessions.record(now.at, self.directory.client(client));
+        self.sessions
+            .record(now.at, self.directory.client(client), &self.directory);
         self.save_session(client);
         self.expire_sessions(now);
     }

@@ -13,7 +13,7 @@ use crate::config::{Config, Endpoint, StorageConfig};
 use crate::engine::{Engine, Services};
 use crate::wire::locale::Phrase;
 use mio::{Poll, Waker};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook_mio::v1_0::Signals;
 use std::io;
 use std::net::SocketAddr;
@@ -136,6 +136,8 @@ pub struct Foreground {
 
 /// Serves on this thread until SIGTERM or SIGINT.
 pub fn run(config: &Config, foreground: Foreground) -> Result<(), ServerError> {
+    // A file that may grow no further is an error like a full disk, not the end of the process.
+    signal_hook::flag::register(SIGXFSZ, Arc::default()).map_err(failed("handle signals"))?;
     let mut event_loop = Prepared::new(config)?.event_loop;
     let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(failed("handle signals"))?;
     let registry = event_loop.poll.registry();

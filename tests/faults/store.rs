@@ -38,9 +38,7 @@ fn serve_bounded(directory: &Directory, limit: &str) -> Process {
     let mut shell = Command::new("sh");
     shell
         .arg("-c")
-        .arg(format!(
-            "trap '' XFSZ; ulimit -S -f {limit}; exec \"$0\" \"$@\""
-        ))
+        .arg(format!("ulimit -S -f {limit}; exec \"$0\" \"$@\""))
         .arg(server.get_program())
         .args(["--http.port", "0", "--websocket.port", "0"])
         .args(["--storage.path", "kept.db"])
