@@ -156,6 +156,10 @@ impl RoomLog {
                 self.drop_oldest();
             }
         }
+        if self.entries.is_empty() && entry.offset > 1 {
+            // Which serials its predecessors had is not kept; they may have been up to this.
+            self.lost_serial = self.lost_serial.max(entry.serial - 1);
+        }
         self.last_offset = entry.offset;
         self.keep(limit, entry);
     }

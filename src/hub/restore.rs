@@ -172,7 +172,12 @@ fn restore_session(stage: &mut Stage<'_>, ids: &mut MessageIdReader, key: &str, 
             continue;
         };
         let position = position.parse::<Position>().ok();
-        let offset = position.and_then(|position| stage.directory.room(room).resolve(position));
+        let found = stage.directory.room(room);
+        let offset = match found.log {
+            Some(_) => position.and_then(|position| found.resolve(position)),
+            // It had no log while the client was in it: whatever comes is new.
+            None => Some(0),
+        };
         if let Some(member) = stage.directory.member(client, room) {
             // Beyond every log: it is told that something may be missing.
             stage.directory.membership_mut(member).from = offset.unwrap_or(LOST);

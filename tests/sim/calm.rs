@@ -1,0 +1,207 @@
+//! When the faults have stopped: everybody is current, the numbers are right, and at last nothing is left.
+
+use super::fold::essence;
+use super::plan::TASK_TTL_MS;
+use super::run::Run;
+use super::world::Far;
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// Fields that a restart must bring back as they were.
+const LASTING: [&str; 9] = [
+    "status", "progress", "current", "total", "stage", "message", "attempt", "meta", "mark",
+];
+
+impl Run {
+    /// The faults stop; everything converges, a restart in peace changes nothing.
+    pub(crate) fn calm_down(&mut self) {
+        self.step = usize::MAX;
+        self.settle_down();
+        self.check_everything();
+        if self.world.plan.stores {
+            self.check_restart();
+            self.settle_down();
+            self.check_everything();
+        }
+    }
+
+    fn settle_down(&mut self) {
+        self.world.store_fails = false;
+        self.world.store_ms = 5;
+        for conn in std::mem::take(&mut self.stalled) {
+            self.world.resume(conn);
+        }
+        self.world.reveal_vanished();
+        for round in 0..40 {
+            self.world.run_for(if round < 20 { 500 } else { 12_000 });
+            self.listen();
+            self.reconcile();
+        }
+    }
+
+    fn check_everything(&mut self) {
+        assert!(self.requests.is_empty(), "unanswered: {:?}", self.requests);
+        self.check_viewers();
+        self.check_tasks();
+        self.check_statistics();
+        self.world.engine.state().hub.directory().check_invariants();
+        if self.world.plan.stores {
+            assert!(!self.world.store.is_busy(), "the store is not done");
+            assert!(
+                !self.world.engine.state().hub.has_records(),
+                "something is not kept"
+            );
+        }
+    }
+
+    fn check_viewers(&self) {
+        for (index, viewer) in self.viewers.iter().enumerate() {
+            assert!(
+                viewer.is_greeted && !viewer.is_asking(),
+                "viewer {index} is not back"
+            );
+            let rooms: BTreeSet<&String> = viewer.watches.keys().collect();
+            assert_eq!(
+                rooms,
+                viewer.wanted.iter().collect(),
+                "rooms of viewer {index}"
+            );
+            for (room, watch) in &viewer.watches {
+                let last = self.truth.last(room);
+                let known = watch.offset.unwrap_or(last);
+                assert_eq!(known, last, "viewer {index} lacks entries of {room}");
+            }
+            viewer.mail.check_complete(self.world.plan.log_limit);
+        }
+    }
+
+    fn check_tasks(&mut self) {
+        for task in self.tasks.names() {
+            let state = self.document(&format!("/api/tasks/{task}"));
+            let state = state.unwrap_or_else(|| panic!("{task} is gone"));
+            let cache = self.world.engine.state().hub.broadcaster().tasks();
+            self.tasks.check(cache, &task);
+            // A task that only items have named has not moved, so nothing was said of it.
+            if state["status"] == "pending" {
+                continue;
+            }
+            let truth = essence(state.as_object().expect("an object"));
+            let room = format!("task:{task}");
+            for (index, viewer) in self.viewers.iter().enumerate() {
+                let Some(watch) = viewer.watches.get(&room) else {
+                    continue;
+                };
+                let seen = watch.fold.state().map(essence);
+                assert_eq!(
+                    seen.as_ref(),
+                    Some(&truth),
+                    "{task} as viewer {index} knows it"
+                );
+            }
+        }
+    }
+
+    fn check_statistics(&mut self) {
+        let viewers = self.viewers.len();
+        let health = self.document("/health").expect("health");
+        assert_eq!(health["status"], "healthy", "{health}");
+        let websocket = self.document("/api/websocket/stats").expect("statistics");
+        let broadcaster = self.document("/api/broadcaster/stats").expect("statistics");
+        let memberships: usize = self.viewers.iter().map(|viewer| viewer.watches.len()).sum();
+        assert_eq!(websocket["connections"]["active"], viewers, "{websocket}");
+        assert_eq!(
+            websocket["connections"]["total"], self.upgrades,
+            "{websocket}"
+        );
+        assert_eq!(websocket["connections"]["backlogged"], 0, "{websocket}");
+        assert!(
+            websocket["rooms"]["clients"].as_u64() >= Some(memberships as u64),
+            "{websocket}"
+        );
+        assert_eq!(broadcaster["queueSize"], 0, "{broadcaster}");
+        assert_eq!(
+            broadcaster["cacheSize"],
+            self.tasks.count(),
+            "{broadcaster}"
+        );
+        assert_eq!(
+            broadcaster["droppedEvents"], self.tasks.dropped,
+            "{broadcaster}"
+        );
+        if !self.has_lost {
+            let sum = |count: fn(&super::viewer::Viewer) -> u64| {
+                self.viewers.iter().map(count).sum::<u64>()
+            };
+            let heard = sum(|viewer| viewer.messages_heard);
+            let said = sum(|viewer| viewer.messages_said);
+            assert_eq!(websocket["messages"]["totalSent"], heard, "{websocket}");
+            assert_eq!(websocket["messages"]["totalReceived"], said, "{websocket}");
+            assert_eq!(websocket["rooms"]["clients"], memberships, "{websocket}");
+        }
+    }
+
+    /// Everything is kept: after a restart everything is as it was, and everybody comes back to it.
+    fn check_restart(&mut self) {
+        let before: Vec<Value> = self.lasting();
+        for room in &self.world.plan.rooms {
+            let last = self.truth.last(room);
+            self.truth.acknowledge(room, last);
+        }
+        self.crash();
+        self.upgrades = 0;
+        assert_eq!(self.lasting(), before, "tasks after a restart in peace");
+    }
+
+    fn lasting(&mut self) -> Vec<Value> {
+        let tasks = self.tasks.names();
+        let state = |task: &String| {
+            let mut state = self
+                .document(&format!("/api/tasks/{task}"))
+                .expect("a task");
+            let state = state.as_object_mut().expect("an object");
+            state.retain(|name, _| LASTING.contains(&name.as_str()));
+            Value::Object(std::mem::take(state))
+        };
+        tasks.iter().map(state).collect()
+    }
+
+    /// All have left, all tasks have ended, and their time is over: nothing is left.
+    pub(crate) fn end(&mut self) {
+        for index in 0..self.viewers.len() {
+            if let Some(conn) = self.viewers[index].conn {
+                self.world.cut(conn, Far::Gone, true);
+                self.lose(index);
+            }
+        }
+        for task in self.tasks.names() {
+            let body = serde_json::json!({"attempt": self.tasks.attempt(&task) + 1, "mark": 0});
+            self.request("POST", &format!("/api/tasks/{task}/completed"), &body);
+        }
+        self.world.run_for(1_000);
+        self.world.heard.clear();
+        for conn in 0..self.world.conns.len() {
+            if self.world.conns[conn].is_open {
+                self.world.cut(conn, Far::Gone, false);
+            }
+        }
+        self.world.run_for(2 * TASK_TTL_MS);
+        self.assert_empty();
+    }
+
+    fn assert_empty(&self) {
+        let state = self.world.engine.state();
+        assert_eq!(state.peers.len(), 0, "connections");
+        assert_eq!(state.peers.backlogged(), 0, "backlogged connections");
+        assert_eq!(state.peers.unsent_chunks(), 0, "unsent chunks");
+        assert_eq!(state.hub.directory().away(), 0, "sessions");
+        assert_eq!(state.hub.directory().rooms().len(), 0, "rooms");
+        assert_eq!(state.hub.broadcaster().tasks().len(), 0, "tasks");
+        assert_eq!(state.hub.broadcaster().queue_len(), 0, "pending progress");
+        assert_eq!(state.wheel.len(), 0, "timers");
+        let timeout = self.world.engine.poll_timeout();
+        assert_eq!(timeout, None, "an empty server wakes for nothing");
+        if self.world.plan.stores {
+            self.world.store.assert_empty();
+        }
+    }
+}

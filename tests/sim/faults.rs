@@ -1,0 +1,87 @@
+//! What fails: readers that stop reading, connections that break in every way, a store that is slow or full, and the process
+//! itself.
+
+use super::run::Run;
+use super::world::Far;
+
+impl Run {
+    /// A reader stops reading.
+    pub(crate) fn stall(&mut self) {
+        let index = self.any_viewer();
+        if let Some(conn) = self.viewers[index].conn {
+            self.world.stall(conn);
+            self.stalled.push(conn);
+        }
+    }
+
+    /// One that has stopped goes on.
+    pub(crate) fn resume(&mut self) {
+        if !self.stalled.is_empty() {
+            let place = self.dice.below(self.stalled.len() as u64) as usize;
+            let conn = self.stalled.swap_remove(place);
+            self.world.resume(conn);
+        }
+    }
+
+    /// A connection breaks.
+    pub(crate) fn cut(&mut self) {
+        if !self.world.plan.breaks {
+            return;
+        }
+        let index = self.any_viewer();
+        if let Some(conn) = self.viewers[index].conn {
+            let far = self.dice.pick(&[Far::Gone, Far::Gone, Far::Vanished]);
+            let politely = self.dice.one_in(2);
+            self.world.cut(conn, far, politely);
+            self.lose(index);
+        }
+    }
+
+    /// The store begins to fail, or works again; it is slow, or not.
+    pub(crate) fn spoil_store(&mut self) {
+        let plan = &self.world.plan;
+        if plan.fails {
+            self.world.store_fails = self.dice.one_in(3);
+        }
+        self.world.store_ms = self
+            .dice
+            .pick(&[0, plan.store_ms, plan.store_ms, plan.store_ms * 5]);
+    }
+
+    /// The process is killed and started again.
+    pub(crate) fn crash(&mut self) {
+        self.world.crash();
+        // What was on its way is heard before anything else happens.
+        self.listen_to_rest();
+        self.requests.clear();
+        self.idle.clear();
+        self.stalled.clear();
+        let hub = &self.world.engine.state().hub;
+        self.truth.survive(hub.directory());
+        self.tasks.survive(hub.broadcaster().tasks());
+        for index in 0..self.viewers.len() {
+            if self.viewers[index].conn.is_some() {
+                self.lose(index);
+            }
+            self.viewers[index].outlive();
+        }
+        hub_is_sound(self);
+    }
+
+    /// A viewer has lost its connection and will try again.
+    pub(crate) fn lose(&mut self, index: usize) {
+        let pause = self.dice.pick(&[0, 50, 1_000, 8_000, 30_000]);
+        let now = self.world.millis();
+        let viewer = &mut self.viewers[index];
+        if let Some(conn) = viewer.conn {
+            self.by_conn.remove(&conn);
+        }
+        viewer.must_resume = viewer.session.is_some();
+        viewer.lose(now, now + pause);
+        self.has_lost = true;
+    }
+}
+
+fn hub_is_sound(run: &Run) {
+    run.world.engine.state().hub.directory().check_invariants();
+}

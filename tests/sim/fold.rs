@@ -1,0 +1,99 @@
+//! What the messages about one task add up to for one viewer, and what they may never do.
+
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// A task as a viewer knows it.
+#[derive(Debug, Default)]
+pub(crate) struct Fold {
+    state: Option<Map<String, Value>>,
+    has_snapshot: bool,
+    has_ended: bool,
+}
+
+impl Fold {
+    /// The state, if anything is known.
+    pub(crate) fn state(&self) -> Option<&Map<String, Value>> {
+        self.state.as_ref()
+    }
+
+    /// The viewer is on another connection, or was told that something is lost: a snapshot comes first.
+    pub(crate) fn begin_anew(&mut self) {
+        self.has_snapshot = false;
+    }
+
+    /// A lifecycle message carries the whole state.
+    pub(crate) fn turn(&mut self, kind: &str, message: &Value) {
+        let state = message["payload"].as_object().expect("an object").clone();
+        self.check_rise(&state, message);
+        self.has_ended = is_end(kind);
+        self.state = Some(state);
+    }
+
+    /// A progress message carries the whole state, or what has changed.
+    pub(crate) fn progress(&mut self, message: &Value, incremental: bool) {
+        let payload = message["payload"].as_object().expect("an object");
+        let is_snapshot = payload.get("snapshot") == Some(&Value::Bool(true));
+        let may_be_delta = self.has_snapshot && incremental;
+        assert_eq!(
+            is_snapshot, !may_be_delta,
+            "the first has the whole, the others have not: {message}"
+        );
+        let mut state = match &self.state {
+            Some(state) if !is_snapshot => state.clone(),
+            _ => Map::new(),
+        };
+        state.extend(payload.clone());
+        state.retain(|name, value| !value.is_null() && name != "snapshot");
+        let is_known = self
+            .state
+            .as_ref()
+            .is_some_and(|known| essence(known) == essence(&state));
+        let begins = self
+            .state
+            .as_ref()
+            .is_some_and(|known| attempt(&state) > attempt(known));
+        assert!(
+            !self.has_ended || begins || (is_snapshot && is_known),
+            "progress after the end: {message}"
+        );
+        self.check_rise(&state, message);
+        let status = state["status"].as_str().expect("a status");
+        self.has_ended = is_end(&format!("task_{status}"));
+        self.has_snapshot = true;
+        self.state = Some(state);
+    }
+
+    /// Within an attempt progress never falls.
+    fn check_rise(&self, state: &Map<String, Value>, message: &Value) {
+        let Some(before) = &self.state else { return };
+        let (old, new) = (attempt(before), attempt(state));
+        let progress = |state: &Map<String, Value>| state["progress"].as_f64();
+        assert!(
+            new > old || new == old && progress(state) >= progress(before),
+            "from {before:?} back to {message}"
+        );
+    }
+}
+
+/// Whether a message type ends a task.
+pub(crate) fn is_end(kind: &str) -> bool {
+    ["task_completed", "task_failed", "task_cancelled"].contains(&kind)
+}
+
+fn attempt(state: &Map<String, Value>) -> u64 {
+    state.get("attempt").and_then(Value::as_u64).unwrap_or(1)
+}
+
+/// A state without what no message is sent for: the counters of the last event, and marks that are not set.
+pub(crate) fn essence(state: &Map<String, Value>) -> BTreeMap<&str, &Value> {
+    state
+        .iter()
+        .filter(|(name, value)| {
+            let is_passenger = ["seq", "updatedAt", "etaSource"].contains(&name.as_str());
+            let is_unset = value.is_null() || *name == "stalled" && **value == false;
+            !is_passenger && !is_unset
+        })
+        .map(|(name, value)| (name.as_str(), value))
+        .collect()
+}

@@ -1,0 +1,312 @@
+//! What producers report, as they like: repeated, late, out of order, several at once. Their answers are compared with what
+//! the shadow expects.
+
+use super::run::Run;
+use super::tasks::{Event, Standing, Verdict, standing};
+use super::world::ConnId;
+use joblight::engine::Services;
+use serde_json::{Value, json};
+
+/// A request that has not been answered.
+#[derive(Debug)]
+pub(crate) struct Request {
+    life: u32,
+    /// How long each room's log was once it was carried out.
+    rooms: Vec<(String, u64)>,
+    task: Option<(String, Standing)>,
+    /// Whether it promised that what it says is kept.
+    is_promised: bool,
+    /// What `accepted` must be.
+    accepted: Option<u64>,
+}
+
+impl Run {
+    /// A task event.
+    pub(crate) fn report(&mut self) {
+        if !self.past.is_empty() && self.dice.one_in(12) {
+            let again = self.dice.pick(&self.past);
+            return self.post(again);
+        }
+        let task = self.any_task();
+        let kinds = [
+            "task_started",
+            "task_paused",
+            "task_completed",
+            "task_failed",
+            "task_cancelled",
+        ];
+        let kind = match self.dice.below(12) {
+            0..8 => "task_progress",
+            _ => self.dice.pick(&kinds),
+        };
+        let mut payload = json!({});
+        if kind == "task_progress" && self.dice.one_in(30) {
+            payload["status"] = json!(self.dice.pick(&["completed", "failed", "cancelled"]));
+        }
+        if kind != "task_progress" || payload.get("status").is_some() {
+            payload["mark"] = json!(self.next_mark());
+        }
+        self.fill(&task, &mut payload);
+        let id = self.dice.one_in(6).then(|| format!("e{}", self.step));
+        let kind = kind.to_owned();
+        self.post(Event {
+            task,
+            kind,
+            payload,
+            id,
+        });
+    }
+
+    /// What a task brought forth; the payload may be large.
+    pub(crate) fn item(&mut self) {
+        let payload = json!({"mark": self.next_mark(), "text": self.text()});
+        let kind = self
+            .dice
+            .pick(&["document_generated", "document_failed"])
+            .to_owned();
+        let task = self.any_task();
+        self.post(Event {
+            task,
+            kind,
+            payload,
+            id: None,
+        });
+    }
+
+    /// Several events of several tasks, all or none.
+    pub(crate) fn bundle(&mut self) {
+        let count = self.dice.between(2, 5);
+        let events: Vec<Event> = (0..count)
+            .map(|_| Event {
+                task: self.any_task(),
+                kind: "document_generated".to_owned(),
+                payload: json!({"mark": self.next_mark()}),
+                id: None,
+            })
+            .collect();
+        let body: Vec<Value> = events.iter().map(Event::message).collect();
+        let conn = self.request("POST", "/api/events", &json!(body));
+        let mut rooms = Vec::new();
+        for event in &events {
+            self.tasks.apply(event, true);
+            let room = format!("task:{}", event.task);
+            let said = events.iter().filter(|other| other.task == event.task);
+            let said: Vec<u64> = said
+                .filter_map(|event| event.payload["mark"].as_u64())
+                .collect();
+            let marks = self.observe(&room, &said);
+            assert!(
+                marks.is_empty() || marks == said,
+                "{room} has {marks:?} instead of {said:?}"
+            );
+            rooms.push((room.clone(), self.truth.last(&room)));
+        }
+        self.expect(conn, rooms, None, Some(count));
+    }
+
+    /// A message to a room.
+    pub(crate) fn broadcast(&mut self) {
+        let mark = self.next_mark();
+        let rooms = self.world.plan.rooms.clone();
+        let room = match self.dice.one_in(3) {
+            true => self.dice.pick(&rooms),
+            false => "lobby".to_owned(),
+        };
+        let body = json!({"payload": {"mark": mark, "text": self.text()}});
+        let conn = self.request("POST", &format!("/api/rooms/{room}/broadcast"), &body);
+        assert_eq!(
+            self.observe(&room, &[mark]),
+            [mark],
+            "a broadcast to {room}"
+        );
+        let rooms = vec![(room.clone(), self.truth.last(&room))];
+        self.expect(conn, rooms, None, None);
+    }
+
+    /// A message to one viewer, wherever it is.
+    pub(crate) fn send_note(&mut self) {
+        let index = self.any_viewer();
+        let Some(id) = self.viewers[index].client_id.clone() else {
+            return;
+        };
+        let known = self.world.engine.state().hub.directory().client_by_id(&id);
+        if known.is_none() {
+            return;
+        }
+        let mark = self.next_mark();
+        self.viewers[index].mail.post(mark);
+        let body = json!({"type": "note", "payload": {"mark": mark}});
+        let conn = self.request("POST", &format!("/api/clients/{id}/send"), &body);
+        self.expect(conn, Vec::new(), None, None);
+        if let Some(request) = self.requests.get_mut(&conn) {
+            request.is_promised = false;
+        }
+    }
+
+    /// Sends one event and sees what became of it.
+    fn post(&mut self, event: Event) {
+        let verdict = self.tasks.judge(&event);
+        let before = self.world.engine.state().hub.broadcaster().dropped();
+        let conn = self.request("POST", "/api/events", &event.message());
+        let after = self.world.engine.state().hub.broadcaster().dropped();
+        let is_accepted = after == before;
+        let expected = verdict == Verdict::Accepted;
+        assert!(
+            verdict == Verdict::Either || is_accepted == expected,
+            "accepted: {is_accepted}; {verdict:?}: {event:?}"
+        );
+        self.tasks.apply(&event, is_accepted);
+        let room = format!("task:{}", event.task);
+        let mark = event.payload["mark"].as_u64();
+        let said: Vec<u64> = mark
+            .filter(|_| is_accepted && event.is_entry())
+            .into_iter()
+            .collect();
+        assert_eq!(
+            self.observe(&room, &said),
+            said,
+            "entries of {room} for {event:?}"
+        );
+        let cache = self.world.engine.state().hub.broadcaster().tasks();
+        self.tasks.check(cache, &event.task);
+        let standing = standing(cache, &event.task).filter(|_| is_accepted);
+        let task = standing.map(|standing| (event.task.clone(), standing));
+        let rooms = vec![(room.clone(), self.truth.last(&room))];
+        self.expect(conn, rooms, task, Some(u64::from(is_accepted)));
+        if self.past.len() < 50 {
+            self.past.push(event);
+        } else {
+            let place = self.dice.below(50) as usize;
+            self.past[place] = event;
+        }
+    }
+
+    /// Fields as producers send them: some rise, some do not, some are cleared.
+    fn fill(&mut self, task: &str, payload: &mut Value) {
+        let (dice, step) = (&mut self.dice, self.step as u64);
+        if dice.one_in(2) {
+            payload["current"] = json!(dice.below(step + 2));
+        }
+        if dice.one_in(5) {
+            payload["total"] = json!(dice.pick(&[100, 400, 1_000]));
+        }
+        if dice.one_in(4) {
+            payload["progress"] = json!(dice.below(10_000) as f64 / 100.0);
+        }
+        for (name, values) in [
+            ("stage", [json!("copy"), json!("pack"), Value::Null]),
+            ("message", [json!("one"), json!("two"), Value::Null]),
+            ("meta", [json!({"a": [1, null]}), json!({}), Value::Null]),
+            ("colour", [json!("red"), json!(false), Value::Null]),
+            (
+                "estimatedTimeRemaining",
+                [json!(5), json!(60_000), Value::Null],
+            ),
+            ("rate", [json!(0.5), json!(3), Value::Null]),
+        ] {
+            if dice.one_in(12) {
+                payload[name] = dice.pick(&values);
+            }
+        }
+        if dice.one_in(10) {
+            payload["seq"] = json!(dice.below(step + 10));
+        }
+        if dice.one_in(8) {
+            payload["attempt"] = json!((self.tasks.attempt(task) + dice.below(3)).max(2) - 1);
+        }
+    }
+
+    fn text(&mut self) -> String {
+        let length = self.dice.pick(&[0, 0, 40, 700]);
+        "x".repeat(length)
+    }
+
+    fn any_task(&mut self) -> String {
+        let tasks = self.world.plan.rooms.len() - 1;
+        format!("t{}", self.dice.below(tasks as u64))
+    }
+
+    fn observe(&mut self, room: &str, said: &[u64]) -> Vec<u64> {
+        let directory = self.world.engine.state().hub.directory();
+        self.truth.observe(directory, room, said)
+    }
+
+    /// A request to the API, on a connection where none is under way.
+    pub(crate) fn request(&mut self, method: &str, path: &str, body: &Value) -> ConnId {
+        let world = &mut self.world;
+        self.idle.retain(|id| world.conns[*id].is_open);
+        let idle = self.idle.pop();
+        let conn = idle.unwrap_or_else(|| world.connect(Services::HTTP, true));
+        let body = if body.is_null() {
+            String::new()
+        } else {
+            body.to_string()
+        };
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        world.say(conn, (head + &body).into_bytes());
+        conn
+    }
+
+    fn expect(
+        &mut self,
+        conn: ConnId,
+        rooms: Vec<(String, u64)>,
+        task: Option<(String, Standing)>,
+        accepted: Option<u64>,
+    ) {
+        let request = Request {
+            life: self.world.life,
+            rooms,
+            task,
+            is_promised: true,
+            accepted,
+        };
+        self.requests.insert(conn, request);
+    }
+
+    /// A request is answered.
+    pub(crate) fn handle_answer(
+        &mut self,
+        conn: ConnId,
+        request: Request,
+        status: u16,
+        answer: &Value,
+    ) {
+        assert_eq!(request.life, self.world.life, "an answer from the dead");
+        self.idle.push(conn);
+        if status == 503 {
+            assert!(self.world.plan.fails && request.is_promised, "{answer}");
+            assert_eq!(answer["code"], "storage_unavailable", "{answer}");
+            return;
+        }
+        assert!((200..300).contains(&status), "{status}: {answer}");
+        if let Some(accepted) = request.accepted {
+            assert_eq!(answer["accepted"], accepted, "{answer}");
+        }
+        if !self.world.plan.stores || !request.is_promised {
+            return;
+        }
+        for (room, offset) in request.rooms {
+            self.truth.acknowledge(&room, offset);
+        }
+        if let Some((task, standing)) = request.task {
+            self.tasks.acknowledge(&task, standing);
+        }
+    }
+
+    /// A document that must be there at once.
+    pub(crate) fn document(&mut self, path: &str) -> Option<Value> {
+        let conn = self.request("GET", path, &Value::Null);
+        let place = self.world.heard.iter().position(|(id, _)| *id == conn);
+        let heard = place.and_then(|place| self.world.heard.remove(place));
+        self.idle.push(conn);
+        match heard {
+            Some((_, super::frames::Heard::Answer(200, document))) => Some(document),
+            Some((_, super::frames::Heard::Answer(404, _))) => None,
+            other => panic!("GET {path}: {other:?}"),
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! One run: random steps, each followed by what everybody hears of it, and in the end calm.
+
+use super::dice::Dice;
+use super::frames::{self, Heard};
+use super::plan::{Plan, SESSION_TTL_MS};
+use super::producers::Request;
+use super::tasks::{Event, Tasks};
+use super::truth::Truth;
+use super::viewer::{Rules, Viewer};
+use super::world::{ConnId, Far, World};
+use joblight::engine::Services;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+
+/// The world and its shadow.
+pub(crate) struct Run {
+    pub(crate) world: World,
+    pub(crate) truth: Truth,
+    pub(crate) tasks: Tasks,
+    pub(crate) dice: Dice,
+    pub(crate) viewers: Vec<Viewer>,
+    pub(crate) by_conn: HashMap<ConnId, usize>,
+    pub(crate) requests: HashMap<ConnId, Request>,
+    pub(crate) idle: Vec<ConnId>,
+    pub(crate) stalled: Vec<ConnId>,
+    pub(crate) past: Vec<Event>,
+    pub(crate) step: usize,
+    /// A connection has been lost, and with it whatever was on its way.
+    pub(crate) has_lost: bool,
+    /// Upgrades in this life of the server.
+    pub(crate) upgrades: u64,
+    /// Whether everything that viewers say and hear is printed.
+    is_told: bool,
+    steps: usize,
+    last_mark: u64,
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let (seed, steps) = (self.world.plan.seed, self.steps);
+            eprintln!(
+                "failed at step {} of {steps}, {} ms; replay with\n  SIM_SEED={seed} SIM_STEPS={steps} cargo test --test sim whatever",
+                self.step,
+                self.world.millis(),
+            );
+        }
+    }
+}
+
+impl Run {
+    /// Plays a seed to its end.
+    pub(crate) fn play(seed: u64, steps: usize) {
+        let mut run = Self::new(seed, steps);
+        run.storm();
+        run.calm_down();
+        run.end();
+    }
+
+    /// What the engine puts out in the storm of a seed.
+    pub(crate) fn transcript(seed: u64, steps: usize) -> u64 {
+        let mut run = Self::new(seed, steps);
+        run.storm();
+        run.world.transcript()
+    }
+
+    fn new(seed: u64, steps: usize) -> Self {
+        let mut dice = Dice::new(seed);
+        let plan = Plan::new(seed, &mut dice);
+        let viewers = (0..plan.viewers).map(|_| Viewer::default()).collect();
+        Self {
+            truth: Truth::new(plan.log_limit),
+            tasks: Tasks::default(),
+            dice,
+            viewers,
+            by_conn: HashMap::new(),
+            requests: HashMap::new(),
+            idle: Vec::new(),
+            stalled: Vec::new(),
+            past: Vec::new(),
+            step: 0,
+            has_lost: false,
+            upgrades: 0,
+            is_told: std::env::var_os("SIM_TRACE").is_some(),
+            steps,
+            last_mark: 0,
+            world: World::new(plan),
+        }
+    }
+
+    fn storm(&mut self) {
+        for step in 0..self.steps {
+            self.step = step;
+            self.take_step();
+            let pause = self.dice.below(40);
+            self.world.run_for(pause);
+            self.listen();
+            self.reconcile();
+            if step % 64 == 0 {
+                self.world.engine.state().hub.directory().check_invariants();
+                self.check_limits();
+            }
+        }
+    }
+
+    fn take_step(&mut self) {
+        match self.dice.below(1_000) {
+            0..90 => self.enter(),
+            90..120 => self.leave(),
+            120..150 => self.stall(),
+            150..190 => self.resume(),
+            190..215 => self.cut(),
+            215..600 => self.report(),
+            600..680 => self.item(),
+            680..700 => self.bundle(),
+            700..740 => self.broadcast(),
+            740..770 => self.send_note(),
+            770..790 => self.control(),
+            790..800 => self.spoil_store(),
+            800..802 if self.world.plan.crashes => self.crash_now(),
+            802..810 => self.greet(),
+            _ => {
+                let millis = self.dice.pick(&[1, 1, 20, 100, 500, 3_000]);
+                self.world.run_for(millis);
+            }
+        }
+        if self.dice.one_in(400) {
+            self.world.run_for(70_000);
+        }
+    }
+
+    fn crash_now(&mut self) {
+        self.crash();
+        self.upgrades = 0;
+        for viewer in &mut self.viewers {
+            viewer.must_resume = false;
+        }
+    }
+
+    pub(crate) fn next_mark(&mut self) -> u64 {
+        self.last_mark += 1;
+        self.last_mark
+    }
+
+    pub(crate) fn any_viewer(&mut self) -> usize {
+        self.dice.below(self.viewers.len() as u64) as usize
+    }
+
+    fn enter(&mut self) {
+        let index = self.any_viewer();
+        let all = self.world.plan.rooms.clone();
+        let viewer = &mut self.viewers[index];
+        let mut rooms = vec![self.dice.pick(&all), self.dice.pick(&all)];
+        rooms.dedup();
+        rooms.retain(|room| !viewer.watches.contains_key(room));
+        if viewer.is_asking() || !viewer.is_greeted || rooms.is_empty() {
+            return;
+        }
+        let message = viewer.enter(&rooms, !self.dice.one_in(3));
+        self.send(index, &message);
+    }
+
+    fn leave(&mut self) {
+        let index = self.any_viewer();
+        let viewer = &mut self.viewers[index];
+        let rooms: Vec<String> = viewer.watches.keys().cloned().collect();
+        if viewer.is_asking() || !viewer.is_greeted || rooms.is_empty() {
+            return;
+        }
+        let message = viewer.leave(&self.dice.pick(&rooms));
+        self.send(index, &message);
+    }
+
+    fn control(&mut self) {
+        let (index, task) = (self.any_viewer(), self.dice.below(3));
+        let action = self.dice.pick(&["cancel", "pause", "resume"]);
+        let message =
+            json!({"type": "task_control", "taskId": format!("t{task}"), "action": action});
+        self.send(index, &message);
+    }
+
+    fn greet(&mut self) {
+        let index = self.any_viewer();
+        self.send(index, &json!({"type": "ping", "payload": {"n": 1}}));
+    }
+
+    fn send(&mut self, index: usize, message: &Value) {
+        let viewer = &mut self.viewers[index];
+        if let Some(conn) = viewer.conn.filter(|_| viewer.is_greeted) {
+            if self.is_told {
+                eprintln!(
+                    "{} ms: viewer {index} on {conn} says {message}",
+                    self.world.millis()
+                );
+            }
+            viewer.messages_said += 1;
+            let frame = frames::masked(frames::TEXT, message.to_string().as_bytes());
+            self.world.say(conn, frame);
+        }
+    }
+
+    /// Everybody hears what has reached them.
+    pub(crate) fn listen(&mut self) {
+        let rules = Rules {
+            incremental: self.world.plan.incremental,
+            log_limit: self.world.plan.log_limit as u64,
+        };
+        while let Some((conn, heard)) = self.world.heard.pop_front() {
+            if let Some(request) = self.requests.remove(&conn) {
+                let Heard::Answer(status, answer) = heard else {
+                    panic!("a producer hears {heard:?}");
+                };
+                self.handle_answer(conn, request, status, &answer);
+                continue;
+            }
+            let Some(index) = self.by_conn.get(&conn).copied() else {
+                continue;
+            };
+            let viewer = &mut self.viewers[index];
+            if self.is_told {
+                eprintln!(
+                    "{} ms: viewer {index} on {conn} hears {heard:?}",
+                    self.world.millis()
+                );
+            }
+            match heard {
+                Heard::Message(message) => viewer.hear(&self.truth, rules, &message),
+                Heard::Close(code) => {
+                    // 1008: an upgrade that it had given up has arrived after all, and has its session.
+                    assert!(
+                        [1008, 4408, 4430].contains(&code),
+                        "viewer {index} closed with {code}"
+                    );
+                    self.world.cut(conn, Far::Gone, true);
+                    self.lose(index);
+                }
+                Heard::Upgraded | Heard::Ping(_) => {}
+                Heard::Answer(..) => panic!("refused: {heard:?}"),
+            }
+        }
+    }
+
+    /// What viewers hear of a life that is over; its producers hear nothing.
+    pub(crate) fn listen_to_rest(&mut self) {
+        self.world.heard.retain(|(conn, heard)| {
+            self.by_conn.contains_key(conn) && matches!(heard, Heard::Message(_))
+        });
+        self.requests.clear();
+        self.listen();
+    }
+
+    /// Viewers see to it that they are connected, and in the rooms that they want to be in.
+    pub(crate) fn reconcile(&mut self) {
+        let now = self.world.millis();
+        for index in 0..self.viewers.len() {
+            let viewer = &mut self.viewers[index];
+            let Some(conn) = viewer.conn else {
+                if viewer.retry_at <= now {
+                    self.come_back(index);
+                }
+                continue;
+            };
+            if self.world.is_over(conn) {
+                self.world.cut(conn, Far::Gone, true);
+                self.lose(index);
+                continue;
+            }
+            if !viewer.is_greeted || viewer.is_asking() {
+                continue;
+            }
+            let is_missing = |room: &&String| !viewer.watches.contains_key(*room);
+            let missing: Vec<String> = viewer.wanted.iter().filter(is_missing).cloned().collect();
+            let mut surplus = viewer.watches.keys();
+            let surplus = surplus.find(|room| !viewer.wanted.contains(*room)).cloned();
+            if !missing.is_empty() {
+                let message = viewer.enter(&missing, true);
+                self.send(index, &message);
+            } else if let Some(room) = surplus {
+                let message = viewer.leave(&room);
+                self.send(index, &message);
+            }
+        }
+    }
+
+    fn come_back(&mut self, index: usize) {
+        let forgets = self.dice.one_in(8) && self.viewers[index].session.is_some();
+        let conn = self.world.connect(Services::BOTH, false);
+        self.upgrades += 1;
+        self.by_conn.insert(conn, index);
+        let (now, life) = (self.world.millis(), self.world.life);
+        let viewer = &mut self.viewers[index];
+        if forgets {
+            viewer.session = None;
+        }
+        viewer.resumes = viewer.session.is_some();
+        viewer.must_resume &= viewer.resumes && now - viewer.lost_at < SESSION_TTL_MS / 2;
+        (viewer.conn, viewer.life) = (Some(conn), life);
+        let batch = if index % 3 == 1 { "batch=1&" } else { "" };
+        let session = viewer
+            .session
+            .clone()
+            .map(|session| format!("session={session}"));
+        let request = format!(
+            "GET /ws?{batch}{} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+            session.unwrap_or_default()
+        );
+        self.world.say(conn, request.into_bytes());
+    }
+
+    /// Everything that waits stays within what is configured.
+    fn check_limits(&self) {
+        let (state, plan) = (self.world.engine.state(), &self.world.plan);
+        for (_, room) in state.hub.directory().rooms() {
+            let Some(log) = &room.log else { continue };
+            let kept = log.after(0).entries.len();
+            assert!(kept <= plan.log_limit, "{kept} entries of {}", room.name);
+        }
+        for (_, client) in state.hub.directory().all_clients() {
+            let waiting = client
+                .mailbox
+                .as_ref()
+                .map_or(0, |mailbox| mailbox.letters().count());
+            assert!(
+                waiting <= plan.log_limit,
+                "{waiting} letters for {}",
+                client.id
+            );
+        }
+        assert!(state.hub.broadcaster().queue_len() <= self.tasks.count());
+    }
+}

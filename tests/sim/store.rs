@@ -1,0 +1,95 @@
+//! A store of a few maps: it takes one batch at a time, slowly or not at all, and what it has kept outlives the engine.
+
+use joblight::engine::{Batch, Restored};
+use joblight::hub::journal::{Record, StoredEntry, Table};
+use std::collections::BTreeMap;
+
+/// What is kept, and the batch that is under way.
+#[derive(Debug, Default)]
+pub(crate) struct Store {
+    rows: BTreeMap<(Table, Box<str>), String>,
+    entries: BTreeMap<u64, StoredEntry>,
+    under_way: Option<Batch>,
+    /// Which batch the engine must write next.
+    next_seq: u64,
+}
+
+impl Store {
+    /// Takes a batch. The engine may not have two under way.
+    pub(crate) fn begin(&mut self, batch: Batch) {
+        assert!(self.under_way.is_none(), "one batch at a time");
+        assert!(batch.seq > self.next_seq, "sequence numbers rise");
+        self.next_seq = batch.seq;
+        self.under_way = Some(batch);
+    }
+
+    /// The batch under way is kept, or fails and is not; its number.
+    pub(crate) fn finish(&mut self, keep: bool) -> u64 {
+        let batch = self.under_way.take().expect("a batch under way");
+        if keep {
+            batch
+                .records
+                .into_iter()
+                .for_each(|record| self.apply(record));
+        }
+        batch.seq
+    }
+
+    /// The process is gone, and whatever was under way is kept, or not.
+    pub(crate) fn crash(&mut self, keep: bool) {
+        if self.under_way.is_some() {
+            self.finish(keep);
+        }
+        self.next_seq = 0;
+    }
+
+    /// Whether a batch is under way.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.under_way.is_some()
+    }
+
+    /// Everything that is kept.
+    pub(crate) fn restored(&self) -> Restored {
+        let rows = self.rows.iter();
+        Restored {
+            rows: rows
+                .map(|((table, key), value)| (*table, key.clone(), value.clone()))
+                .collect(),
+            entries: self.entries.values().cloned().collect(),
+        }
+    }
+
+    /// Fails if anything but single facts is kept.
+    pub(crate) fn assert_empty(&self) {
+        let rows = self
+            .rows
+            .iter()
+            .filter(|((table, _), _)| *table != Table::Meta);
+        assert_eq!(rows.collect::<Vec<_>>(), [], "rows are left in the store");
+        let left: Vec<_> = self.entries.values().collect();
+        assert!(left.is_empty(), "entries are left in the store: {left:?}");
+    }
+
+    fn apply(&mut self, record: Record) {
+        match record {
+            Record::Put { table, key, value } => {
+                self.rows.insert((table, key), value);
+            }
+            Record::Delete { table, key } => {
+                self.rows.remove(&(table, key));
+            }
+            Record::Append(entry) => {
+                self.entries.insert(entry.serial, entry);
+            }
+            Record::Drop { serials } => {
+                serials.iter().for_each(|serial| {
+                    self.entries.remove(serial);
+                });
+            }
+            Record::Clear => {
+                self.rows.clear();
+                self.entries.clear();
+            }
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! The shadow of the tasks: which events count (contract sections 4 and 5.3), and what was acknowledged.
+
+use super::fold::is_end;
+use joblight::hub::TaskCache;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// An event on its way to the server.
+#[derive(Debug, Clone)]
+pub(crate) struct Event {
+    pub(crate) task: String,
+    pub(crate) kind: String,
+    pub(crate) payload: Value,
+    pub(crate) id: Option<String>,
+}
+
+/// What must become of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Accepted,
+    Dropped,
+    /// The shadow knows too little.
+    Either,
+}
+
+/// How far a task is: attempt, whether that has ended, progress.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Default)]
+pub(crate) struct Standing(u64, bool, f64);
+
+#[derive(Debug, Default)]
+struct Task {
+    attempt: u64,
+    seq: Option<u64>,
+    has_ended: bool,
+    /// It comes from an earlier life: its last `seq` may be another.
+    is_unsure: bool,
+    acknowledged: Standing,
+}
+
+/// All tasks.
+#[derive(Debug, Default)]
+pub(crate) struct Tasks {
+    tasks: BTreeMap<String, Task>,
+    ids: BTreeSet<(String, String)>,
+    /// Ids of an earlier life.
+    old_ids: BTreeSet<(String, String)>,
+    /// Events that were dropped in this life.
+    pub(crate) dropped: u64,
+}
+
+impl Event {
+    /// As `POST /api/events` takes it.
+    pub(crate) fn message(&self) -> Value {
+        let mut message = json!({"type": self.kind, "payload": self.payload});
+        message["payload"]["taskId"] = json!(self.task);
+        if let Some(id) = &self.id {
+            message["id"] = json!(id);
+        }
+        message
+    }
+
+    /// The message type that viewers see when it counts: a report of an end is that end.
+    fn effect(&self) -> String {
+        match (self.kind.as_str(), self.payload["status"].as_str()) {
+            ("task_progress", Some(status)) => format!("task_{status}"),
+            (kind, _) => kind.to_owned(),
+        }
+    }
+
+    /// Whether it becomes an entry of the room's log.
+    pub(crate) fn is_entry(&self) -> bool {
+        self.effect() != "task_progress"
+    }
+
+    fn is_item(&self) -> bool {
+        self.kind.starts_with("document_")
+    }
+}
+
+impl Tasks {
+    /// What must become of an event.
+    pub(crate) fn judge(&self, event: &Event) -> Verdict {
+        let name = event.id.as_ref().map(|id| (event.task.clone(), id.clone()));
+        if name.as_ref().is_some_and(|name| self.ids.contains(name)) {
+            return Verdict::Dropped;
+        }
+        if name
+            .as_ref()
+            .is_some_and(|name| self.old_ids.contains(name))
+        {
+            return Verdict::Either;
+        }
+        let task = self.tasks.get(&event.task);
+        let Some(task) = task.filter(|_| !event.is_item()) else {
+            return Verdict::Accepted;
+        };
+        let attempt = event.payload["attempt"].as_u64().unwrap_or(task.attempt);
+        if attempt < task.attempt || attempt == task.attempt && task.has_ended {
+            return Verdict::Dropped;
+        }
+        let seq = event.payload["seq"].as_u64();
+        if attempt == task.attempt && seq.is_some() && task.is_unsure {
+            return Verdict::Either;
+        }
+        if attempt == task.attempt && seq.zip(task.seq).is_some_and(|(new, last)| new <= last) {
+            return Verdict::Dropped;
+        }
+        match event.effect().as_str() {
+            "task_started" | "task_paused" => Verdict::Either,
+            _ => Verdict::Accepted,
+        }
+    }
+
+    /// The event has counted, or has not.
+    pub(crate) fn apply(&mut self, event: &Event, is_accepted: bool) {
+        if !is_accepted {
+            self.dropped += 1;
+            return;
+        }
+        let name = event.id.as_ref().map(|id| (event.task.clone(), id.clone()));
+        self.ids.extend(name);
+        let new = || Task {
+            attempt: 1,
+            ..Task::default()
+        };
+        let task = self.tasks.entry(event.task.clone()).or_insert_with(new);
+        if event.is_item() {
+            return;
+        }
+        let attempt = event.payload["attempt"].as_u64().unwrap_or(task.attempt);
+        if attempt > task.attempt {
+            (task.attempt, task.seq, task.has_ended) = (attempt, None, false);
+            task.is_unsure = false;
+        }
+        let seq = event.payload["seq"].as_u64();
+        task.is_unsure &= seq.is_none();
+        task.seq = seq.or(task.seq);
+        task.has_ended |= is_end(&event.effect());
+    }
+
+    /// How many tasks there are.
+    pub(crate) fn count(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// Their names.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.tasks.keys().cloned().collect()
+    }
+
+    /// The attempt that a task is in.
+    pub(crate) fn attempt(&self, task: &str) -> u64 {
+        self.tasks.get(task).map_or(1, |task| task.attempt)
+    }
+
+    /// What the server says of a task: the shadow must agree with it.
+    pub(crate) fn check(&self, cache: &TaskCache, name: &str) {
+        let Some(task) = self.tasks.get(name) else {
+            return;
+        };
+        let standing = standing(cache, name).expect("a known task");
+        assert_eq!(
+            (standing.0, standing.1),
+            (task.attempt, task.has_ended),
+            "attempt and end of {name}"
+        );
+    }
+
+    /// An answer has said that an event is kept, after which a task stood so.
+    pub(crate) fn acknowledge(&mut self, name: &str, standing: Standing) {
+        if let Some(task) = self.tasks.get_mut(name)
+            && standing > task.acknowledged
+        {
+            task.acknowledged = standing;
+        }
+    }
+
+    /// The process has begun another life: is what was acknowledged still there?
+    pub(crate) fn survive(&mut self, cache: &TaskCache) {
+        let ids = std::mem::take(&mut self.ids);
+        self.old_ids.extend(ids);
+        self.dropped = 0;
+        self.tasks.retain(|name, task| {
+            let Some(now) = standing(cache, name) else {
+                assert_eq!(task.acknowledged, Standing::default(), "{name} is lost");
+                return false;
+            };
+            let before = task.acknowledged;
+            assert!(
+                now >= before,
+                "{name} comes back as {now:?}, acknowledged as {before:?}"
+            );
+            (task.attempt, task.has_ended, task.is_unsure) = (now.0, now.1, true);
+            true
+        });
+    }
+}
+
+/// How far the server says a task is.
+pub(crate) fn standing(cache: &TaskCache, name: &str) -> Option<Standing> {
+    let view = &cache.task(cache.find(name)?)?.view;
+    let attempt = view.attempt.map_or(1, u64::from);
+    Some(Standing(attempt, view.status.is_terminal(), view.progress))
+}

@@ -1,0 +1,220 @@
+//! The shadow of the rooms' logs: what was said at which position, what was acknowledged, and what a crash may take.
+
+use joblight::hub::{Directory, Room};
+use std::collections::BTreeMap;
+
+/// A place in a room's log, as viewers are told of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) epoch: String,
+    pub(crate) offset: u64,
+}
+
+impl Place {
+    /// Reads `epoch:offset`.
+    pub(crate) fn parse(text: &str) -> Self {
+        let (epoch, offset) = text.split_once(':').expect("epoch:offset");
+        Self {
+            epoch: epoch.to_owned(),
+            offset: offset.parse().expect("an offset"),
+        }
+    }
+
+    pub(crate) fn text(&self) -> String {
+        format!("{}:{}", self.epoch, self.offset)
+    }
+}
+
+/// One epoch of a log.
+#[derive(Debug)]
+struct Epoch {
+    name: String,
+    /// Up to this offset it is the epoch before; 0: it began anew.
+    base: u64,
+    /// The marks of the entries after that.
+    marks: Vec<u64>,
+    /// The store knows of it: something in it was acknowledged.
+    is_kept: bool,
+}
+
+impl Epoch {
+    fn last(&self) -> u64 {
+        self.base + self.marks.len() as u64
+    }
+}
+
+/// The log of one room.
+#[derive(Debug, Default)]
+struct Log {
+    epochs: Vec<Epoch>,
+    /// Up to this offset of the present epoch everything was acknowledged.
+    acknowledged: u64,
+}
+
+/// All rooms.
+#[derive(Debug, Default)]
+pub(crate) struct Truth {
+    logs: BTreeMap<String, Log>,
+    log_limit: u64,
+}
+
+impl Log {
+    fn index(&self, epoch: &str) -> Option<usize> {
+        self.epochs.iter().rposition(|known| known.name == epoch)
+    }
+
+    /// The mark at an offset of the epoch of that index.
+    fn mark(&self, mut index: usize, offset: u64) -> Option<u64> {
+        while offset <= self.epochs[index].base {
+            index = index.checked_sub(1)?;
+        }
+        let epoch = &self.epochs[index];
+        epoch.marks.get((offset - epoch.base - 1) as usize).copied()
+    }
+
+    /// Whether an epoch of that name begins, and from where; it must not have been there before.
+    fn begin(&mut self, name: String, base: u64) {
+        assert!(self.index(&name).is_none(), "the epoch {name} comes back");
+        self.epochs.push(Epoch {
+            name,
+            base,
+            marks: Vec::new(),
+            is_kept: false,
+        });
+        self.acknowledged = self.acknowledged.min(base);
+    }
+
+    /// Takes in what is new in the log since the last look: if there is something, it is what was said.
+    fn observe(&mut self, room: &Room, said: &[u64]) -> Vec<u64> {
+        let place = Place::parse(&room.position().to_string());
+        if self
+            .epochs
+            .last()
+            .is_none_or(|last| last.name != place.epoch)
+        {
+            let last = self.epochs.last().map_or(0, Epoch::last);
+            assert_eq!(last, 0, "{} began anew with {} entries", room.name, last);
+            self.begin(place.epoch, 0);
+        }
+        let epoch = self.epochs.last_mut().expect("there is one now");
+        let offsets = epoch.last() + 1..=place.offset;
+        // A short log has lost the first of many already.
+        let new: Vec<u64> = offsets
+            .enumerate()
+            .map(|(index, offset)| mark_at(room, offset).unwrap_or(said[index]))
+            .collect();
+        epoch.marks.extend(&new);
+        assert_eq!(epoch.last(), place.offset, "offsets of {}", room.name);
+        new
+    }
+
+    /// The process has begun another life, and this is left of the log.
+    fn survive(&mut self, room: &Room, log_limit: u64) {
+        let place = Place::parse(&room.position().to_string());
+        let Some(index) = self.epochs.len().checked_sub(1) else {
+            return assert_eq!(place.offset, 0, "{}: nothing was ever said", room.name);
+        };
+        let last = self.epochs[index].last();
+        assert!(
+            (self.acknowledged..=last).contains(&place.offset),
+            "{} comes back with {} of {last} entries, {} were acknowledged",
+            room.name,
+            place.offset,
+            self.acknowledged
+        );
+        let oldest = place.offset.saturating_sub(log_limit) + 1;
+        for offset in oldest..=place.offset {
+            assert_eq!(
+                mark_at(room, offset),
+                self.mark(index, offset),
+                "entry {offset} of {} after a restart",
+                room.name
+            );
+        }
+        if self.epochs[index].name == place.epoch {
+            return assert_eq!(place.offset, last, "{} reuses offsets", room.name);
+        }
+        self.begin(place.epoch, place.offset);
+    }
+}
+
+impl Truth {
+    pub(crate) fn new(log_limit: usize) -> Self {
+        Self {
+            logs: BTreeMap::new(),
+            log_limit: log_limit as u64,
+        }
+    }
+
+    /// Takes in what has been said in a room since the last look: the marks; at most what was `said`.
+    pub(crate) fn observe(&mut self, directory: &Directory, room: &str, said: &[u64]) -> Vec<u64> {
+        let Some(key) = directory.find(room) else {
+            return Vec::new();
+        };
+        let log = self.logs.entry(room.to_owned()).or_default();
+        log.observe(directory.room(key), said)
+    }
+
+    /// Everything that was said in a room up to that offset is acknowledged, if it is still the same life.
+    pub(crate) fn acknowledge(&mut self, room: &str, offset: u64) {
+        if let Some(log) = self.logs.get_mut(room) {
+            log.acknowledged = log.acknowledged.max(offset);
+            if let Some(epoch) = log.epochs.last_mut() {
+                epoch.is_kept = true;
+            }
+        }
+    }
+
+    /// How many entries a room has had.
+    pub(crate) fn last(&self, room: &str) -> u64 {
+        let last = self.logs.get(room).and_then(|log| log.epochs.last());
+        last.map_or(0, Epoch::last)
+    }
+
+    /// The process has begun another life.
+    pub(crate) fn survive(&mut self, directory: &Directory) {
+        for (name, log) in &mut self.logs {
+            match directory.find(name) {
+                Some(key) => log.survive(directory.room(key), self.log_limit),
+                None => {
+                    assert_eq!(
+                        log.acknowledged, 0,
+                        "{name} is lost with what was acknowledged"
+                    );
+                    *log = Log::default();
+                }
+            }
+        }
+    }
+
+    /// What was said at a place.
+    pub(crate) fn mark(&self, room: &str, place: &Place) -> Option<u64> {
+        let log = self.logs.get(room)?;
+        log.mark(log.index(&place.epoch)?, place.offset)
+    }
+
+    /// Whether the server cannot have forgotten that a place was in a log.
+    pub(crate) fn is_kept(&self, room: &str, place: &Place, later: &str) -> bool {
+        let log = self.logs.get(room);
+        let epoch = log.and_then(|log| Some(&log.epochs[log.index(&place.epoch)?]));
+        place.epoch == later || epoch.is_some_and(|epoch| epoch.is_kept)
+    }
+
+    /// Up to which offset what is known at a place is still so in a later epoch; `None`: it has nothing to do with it.
+    pub(crate) fn common(&self, room: &str, place: &Place, later: &str) -> Option<u64> {
+        if place.epoch == later {
+            return Some(place.offset);
+        }
+        let log = self.logs.get(room)?;
+        let (from, to) = (log.index(&place.epoch)?, log.index(later)?);
+        let bases = log.epochs.get(from + 1..=to)?.iter();
+        bases.map(|epoch| epoch.base).chain([place.offset]).min()
+    }
+}
+
+/// The mark of an entry of a log.
+fn mark_at(room: &Room, offset: u64) -> Option<u64> {
+    let entry = room.log.as_ref()?.entry(offset)?;
+    let payload: serde_json::Value = serde_json::from_slice(&entry.payload).expect("JSON");
+    Some(payload["mark"].as_u64().expect("entries are marked"))
+}

@@ -1,0 +1,323 @@
+//! The shadow of one viewer: which rooms it is in, where it is in each, and what each message may say.
+
+use super::fold::Fold;
+use super::mail::Mail;
+use super::truth::{Place, Truth};
+use super::world::ConnId;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A room that it is in, as far as it has heard.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    pub(crate) epoch: String,
+    /// The last entry that it knows; `None`: it was told of none since it does not know when it came in.
+    pub(crate) offset: Option<u64>,
+    /// The last entry that it heard on this connection.
+    heard: Option<u64>,
+    pub(crate) fold: Fold,
+}
+
+impl Watch {
+    fn at(place: &Place, offset: Option<u64>) -> Self {
+        Self {
+            epoch: place.epoch.clone(),
+            offset,
+            heard: None,
+            fold: Fold::default(),
+        }
+    }
+
+    fn place(&self) -> Option<Place> {
+        Some(Place {
+            epoch: self.epoch.clone(),
+            offset: self.offset?,
+        })
+    }
+}
+
+/// A request that has not been answered.
+#[derive(Debug)]
+struct Asked {
+    since: BTreeMap<String, Place>,
+}
+
+/// One viewer.
+#[derive(Debug, Default)]
+pub(crate) struct Viewer {
+    pub(crate) conn: Option<ConnId>,
+    /// When it tries again.
+    pub(crate) retry_at: u64,
+    /// When its connection was lost.
+    pub(crate) lost_at: u64,
+    /// In which life of the server it last was greeted.
+    pub(crate) life: u32,
+    pub(crate) client_id: Option<String>,
+    pub(crate) session: Option<String>,
+    /// Whether it wants its session back with this connection.
+    pub(crate) resumes: bool,
+    pub(crate) is_greeted: bool,
+    /// Whether everything that it lacked must be there when it comes back.
+    pub(crate) must_resume: bool,
+    /// The rooms that it means to be in.
+    pub(crate) wanted: BTreeSet<String>,
+    pub(crate) watches: BTreeMap<String, Watch>,
+    /// Where it was in rooms that it is not in.
+    pub(crate) left: BTreeMap<String, Place>,
+    pub(crate) mail: Mail,
+    asked: BTreeMap<String, Asked>,
+    requests: u64,
+    /// Text messages that it has heard in this life.
+    pub(crate) messages_heard: u64,
+    pub(crate) messages_said: u64,
+}
+
+/// What the configuration promises viewers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules {
+    pub(crate) incremental: bool,
+    pub(crate) log_limit: u64,
+}
+
+impl Viewer {
+    /// Its connection is gone.
+    pub(crate) fn lose(&mut self, now_ms: u64, retry_at: u64) {
+        self.conn = None;
+        self.asked.clear();
+        self.is_greeted = false;
+        (self.lost_at, self.retry_at) = (now_ms, retry_at);
+    }
+
+    /// Another life of the server has begun: what was not kept may be gone.
+    pub(crate) fn outlive(&mut self) {
+        self.mail.excuse();
+        self.watches
+            .values_mut()
+            .for_each(|watch| watch.fold = Fold::default());
+    }
+
+    /// Asks to be in rooms, going on from where it left them.
+    pub(crate) fn enter(&mut self, rooms: &[String], resumes: bool) -> Value {
+        let known = rooms.iter().filter(|_| resumes);
+        let since: BTreeMap<String, Place> = known
+            .filter_map(|room| Some((room.clone(), self.left.get(room)?.clone())))
+            .collect();
+        self.wanted.extend(rooms.iter().cloned());
+        let text: BTreeMap<&String, String> = since
+            .iter()
+            .map(|(room, place)| (room, place.text()))
+            .collect();
+        let message = json!({"type": "subscribe", "rooms": rooms, "since": text});
+        self.ask(message, since)
+    }
+
+    /// Asks to be out of a room.
+    pub(crate) fn leave(&mut self, room: &str) -> Value {
+        self.wanted.remove(room);
+        self.ask(json!({"type": "leave_room", "room": room}), BTreeMap::new())
+    }
+
+    fn ask(&mut self, mut message: Value, since: BTreeMap<String, Place>) -> Value {
+        self.requests += 1;
+        let id = format!("r{}", self.requests);
+        message["id"] = json!(id);
+        self.asked.insert(id, Asked { since });
+        message
+    }
+
+    /// Whether it waits for an answer.
+    pub(crate) fn is_asking(&self) -> bool {
+        !self.asked.is_empty()
+    }
+
+    /// It hears a message.
+    pub(crate) fn hear(&mut self, truth: &Truth, rules: Rules, message: &Value) {
+        self.messages_heard += 1;
+        match message["type"].as_str().expect("a type") {
+            "connected" => self.handle_greeting(&message["payload"]),
+            "subscription_ack" => self.handle_ack(truth, rules, message),
+            "task_progress" => self.handle_progress(rules, message),
+            "note" => self.mail.hear(self.conn.expect("connected"), message),
+            "disconnected" | "pong" | "error" => {}
+            kind => self.handle_entry(truth, kind, message),
+        }
+    }
+
+    fn handle_greeting(&mut self, payload: &Value) {
+        let text = |name: &str| payload[name].as_str().map(str::to_owned);
+        let resumed = payload["resumed"] == true;
+        assert!(!resumed || self.resumes, "resumed what it did not ask for");
+        assert!(resumed || !self.must_resume, "its session is lost");
+        self.is_greeted = true;
+        if resumed {
+            assert_eq!(self.client_id, text("clientId"), "another name");
+        } else {
+            self.mail.excuse();
+            for (room, watch) in std::mem::take(&mut self.watches) {
+                self.left.extend(watch.place().map(|place| (room, place)));
+            }
+        }
+        (self.client_id, self.session) = (text("clientId"), text("session"));
+        for watch in self.watches.values_mut() {
+            watch.heard = None;
+            watch.fold.begin_anew();
+        }
+    }
+
+    fn handle_ack(&mut self, truth: &Truth, rules: Rules, message: &Value) {
+        let payload = &message["payload"];
+        assert_eq!(payload["denied"], json!([]));
+        let asked = message["replyTo"].as_str().map(|id| {
+            let asked = self.asked.remove(id);
+            asked.unwrap_or_else(|| panic!("answered twice: {message}"))
+        });
+        // A reader that is behind and goes on in one room hears again what the others had queued since then.
+        if asked.as_ref().is_some_and(|asked| !asked.since.is_empty()) {
+            self.mail.may_repeat();
+            self.watches
+                .values_mut()
+                .for_each(|watch| watch.heard = None);
+        }
+        let positions = payload["positions"].as_object().expect("an object");
+        for (room, watch) in std::mem::take(&mut self.watches) {
+            match positions.contains_key(&room) {
+                true => drop(self.watches.insert(room, watch)),
+                false => self.left.extend(watch.place().map(|place| (room, place))),
+            }
+        }
+        for (room, position) in positions {
+            let place = Place::parse(position.as_str().expect("text"));
+            let recovered = payload["recovered"].get(room).map(|flag| *flag == true);
+            let since = asked.as_ref().and_then(|asked| asked.since.get(room));
+            let watch = match self.watches.remove(room) {
+                Some(watch) => self.go_on(truth, rules, room, watch, &place, recovered),
+                None => self.come_in(
+                    truth,
+                    rules,
+                    room,
+                    since,
+                    &place,
+                    recovered,
+                    asked.is_some(),
+                ),
+            };
+            self.watches.insert(room.clone(), watch);
+        }
+    }
+
+    /// It was in the room before.
+    fn go_on(
+        &self,
+        truth: &Truth,
+        rules: Rules,
+        room: &str,
+        mut watch: Watch,
+        place: &Place,
+        recovered: Option<bool>,
+    ) -> Watch {
+        match recovered {
+            None => assert_eq!(watch.epoch, place.epoch, "{room}: another epoch, untold"),
+            Some(true) => {
+                let known = watch.place();
+                let common = known.and_then(|known| truth.common(room, &known, &place.epoch));
+                watch.offset = common.filter(|_| watch.offset.is_some());
+                watch.epoch = place.epoch.clone();
+            }
+            Some(false) => {
+                assert!(
+                    place.offset > rules.log_limit,
+                    "{room}: all {} entries are there",
+                    place.offset
+                );
+                (watch.epoch, watch.offset) = (place.epoch.clone(), Some(place.offset));
+                (watch.heard, watch.fold) = (None, Fold::default());
+            }
+        }
+        watch
+    }
+
+    /// It comes into the room, or has come in without knowing it.
+    #[allow(clippy::too_many_arguments)]
+    fn come_in(
+        &self,
+        truth: &Truth,
+        rules: Rules,
+        room: &str,
+        since: Option<&Place>,
+        place: &Place,
+        recovered: Option<bool>,
+        has_asked: bool,
+    ) -> Watch {
+        let Some(since) = since else {
+            // An answer that was lost with a connection said where it came in.
+            let is_new = has_asked && recovered.is_none();
+            return Watch::at(place, is_new.then_some(place.offset));
+        };
+        let common = truth.common(room, since, &place.epoch);
+        let is_there = common == Some(since.offset) && since.offset > 0;
+        match recovered {
+            Some(true) => {
+                let is_empty = since.offset == 0 && since.epoch == place.epoch;
+                assert!(
+                    is_there || is_empty,
+                    "{room}: nothing after {} can be known",
+                    since.text()
+                );
+                Watch::at(place, Some(since.offset))
+            }
+            Some(false) => {
+                let missed = place.offset.saturating_sub(since.offset);
+                let is_kept = is_there && truth.is_kept(room, since, &place.epoch);
+                assert!(
+                    !is_kept || missed > rules.log_limit,
+                    "{room}: lost after {}",
+                    since.text()
+                );
+                Watch::at(place, Some(place.offset))
+            }
+            // It was in the room already, without knowing it.
+            None => Watch::at(place, None),
+        }
+    }
+
+    fn handle_entry(&mut self, truth: &Truth, kind: &str, message: &Value) {
+        let room = message["room"]
+            .as_str()
+            .unwrap_or_else(|| panic!("unknown: {message}"));
+        let watch = self.watches.get_mut(room);
+        let watch = watch.unwrap_or_else(|| panic!("it is not in the room: {message}"));
+        let offset = message["offset"].as_u64().expect("an offset");
+        let place = Place {
+            epoch: watch.epoch.clone(),
+            offset,
+        };
+        let mark = message["payload"]["mark"].as_u64();
+        let said = truth.mark(room, &place);
+        assert_eq!(mark, said, "what was said at {}: {message}", place.text());
+        if let Some(heard) = watch.heard {
+            assert_eq!(
+                offset,
+                heard + 1,
+                "a gap, or twice, or out of order: {message}"
+            );
+        }
+        watch.heard = Some(offset);
+        if let Some(known) = watch.offset {
+            assert!(offset <= known + 1, "a gap after {known}: {message}");
+            if offset <= known {
+                return;
+            }
+        }
+        watch.offset = Some(offset);
+        if kind.starts_with("task_") {
+            watch.fold.turn(kind, message);
+        }
+    }
+
+    fn handle_progress(&mut self, rules: Rules, message: &Value) {
+        let task = message["payload"]["taskId"].as_str().expect("a task");
+        let watch = self.watches.get_mut(&format!("task:{task}"));
+        let watch = watch.unwrap_or_else(|| panic!("it is not in the room: {message}"));
+        watch.fold.progress(message, rules.incremental);
+    }
+}

@@ -1,0 +1,567 @@
+//! What the shell is in production: it hands the engine time and bytes and carries out what comes back. Here time is a
+//! number, and between the engine and its peers lies a bus of bytes with delay, cut, half-open and stall.
+
+use super::dice::Dice;
+use super::frames::{self, Decoder, Heard};
+use super::plan::Plan;
+use super::store::Store;
+use joblight::base::time::{Now, Time};
+use joblight::engine::{Engine, Input, Link, MemoryUse, Output, Services};
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap, HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+/// Milliseconds since 1970 when a world begins.
+const EPOCH_MS: u64 = 1_700_000_000_000;
+/// An engine that wants to be called more often than this at one moment will never rest.
+const MAX_TURNS_AT_ONCE: usize = 1_000;
+/// What a backlogged connection may be owed beyond its limits: a goodbye, a ping.
+const LAST_WORDS: usize = 1_024;
+
+/// Names a connection for good.
+pub(crate) type ConnId = usize;
+
+/// Something that happens on the bus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    /// Bytes reach the server.
+    ToServer(ConnId),
+    /// Bytes reach the peer.
+    ToPeer(ConnId),
+    /// The server learns that the peer sends no more.
+    Ended(ConnId),
+    /// The server learns that the connection is gone.
+    Failed(ConnId),
+    /// The store is done, in that life.
+    Stored(u32),
+}
+
+/// How the far end of a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Far {
+    /// It is there.
+    Here,
+    /// It has gone and its machine says so.
+    Gone,
+    /// It has gone and nobody says so.
+    Vanished,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Conn {
+    link: Link,
+    pub(crate) far: Far,
+    /// The server still has it.
+    pub(crate) is_open: bool,
+    /// Its bytes take no time: a producer's.
+    is_instant: bool,
+    /// Since when its peer has not been reading.
+    pub(crate) stalled_at: Option<u64>,
+    decoder: Decoder,
+    to_server: VecDeque<(u64, Vec<u8>)>,
+    to_peer: VecDeque<(u64, Vec<u8>)>,
+    /// Bytes written and not read by the peer.
+    buffered: usize,
+    /// Bytes that have arrived while the server does not read.
+    unread: Vec<u8>,
+    is_blocked: bool,
+    /// When the server's socket last took something, or first refused.
+    taken_at: u64,
+    /// The server has decided to end it.
+    is_ending: bool,
+    /// When the server last heard of its peer.
+    fed_at: u64,
+    /// What it was owed when the last turn ended in which it was blocked.
+    owed: Option<(usize, usize)>,
+}
+
+/// The engine, its peers, the bus and the store.
+pub(crate) struct World {
+    pub(crate) engine: Engine,
+    pub(crate) plan: Plan,
+    pub(crate) store: Store,
+    /// How the store is: whether it fails, and how long it takes at most.
+    pub(crate) store_fails: bool,
+    pub(crate) store_ms: u64,
+    pub(crate) life: u32,
+    pub(crate) micros: u64,
+    pub(crate) conns: Vec<Conn>,
+    /// What was heard, in order.
+    pub(crate) heard: VecDeque<(ConnId, Heard)>,
+    pub(crate) dice: Dice,
+    began: u64,
+    links: HashMap<Link, ConnId>,
+    due: BinaryHeap<Reverse<(u64, u64, Due)>>,
+    order: u64,
+    blocked: BTreeSet<ConnId>,
+    transcript: DefaultHasher,
+}
+
+impl World {
+    /// A server that has just begun.
+    pub(crate) fn new(plan: Plan) -> Self {
+        let now = Now {
+            at: Time::ZERO,
+            wall_ms: EPOCH_MS,
+        };
+        let mut world = Self {
+            engine: engine(&plan, now, 0),
+            store: Store::default(),
+            store_fails: false,
+            store_ms: plan.store_ms,
+            life: 0,
+            micros: 0,
+            conns: Vec::new(),
+            heard: VecDeque::new(),
+            dice: Dice::new(plan.seed ^ 0x5eed),
+            began: 0,
+            links: HashMap::new(),
+            due: BinaryHeap::new(),
+            order: 0,
+            blocked: BTreeSet::new(),
+            transcript: DefaultHasher::new(),
+            plan,
+        };
+        if world.plan.stores {
+            world.engine.restore(now, &world.store.restored());
+        }
+        world
+    }
+
+    /// Virtual milliseconds since the beginning.
+    pub(crate) fn millis(&self) -> u64 {
+        self.micros / 1000
+    }
+
+    /// A number for all that the engine has put out.
+    pub(crate) fn transcript(&self) -> u64 {
+        self.transcript.finish()
+    }
+
+    /// Kills the process and begins another life; connections are gone. By chance what was under way to the store is kept,
+    /// and peers hear what was on its way to them.
+    pub(crate) fn crash(&mut self) {
+        for id in 0..self.conns.len() {
+            if self.conns[id].is_open {
+                self.hear_rest(id);
+            }
+        }
+        let keep = self.dice.one_in(2);
+        self.store.crash(keep);
+        self.links.clear();
+        self.blocked.clear();
+        self.micros += self.dice.pick(&[1_000, 1_000_000, 20_000_000]);
+        (self.life, self.began) = (self.life + 1, self.micros);
+        let now = self.now();
+        self.engine = engine(&self.plan, now, self.life);
+        self.engine.restore(now, &self.store.restored());
+        self.turn(|_| {});
+    }
+
+    fn hear_rest(&mut self, id: ConnId) {
+        let may_hear = self.dice.one_in(2);
+        let conn = &mut self.conns[id];
+        conn.is_open = false;
+        conn.to_server.clear();
+        let rest: Vec<u8> = conn
+            .to_peer
+            .drain(..)
+            .flat_map(|(_, bytes)| bytes)
+            .collect();
+        if may_hear && conn.far == Far::Here && !rest.is_empty() {
+            let heard = &mut self.heard;
+            conn.decoder
+                .push(&rest, |message| heard.push_back((id, message)));
+        }
+        conn.far = Far::Gone;
+    }
+
+    /// Lets time pass, calling the engine whenever it wants to be called, or something arrives, and at no other moment.
+    pub(crate) fn run_for(&mut self, millis: u64) {
+        let end = self.micros + millis * 1000;
+        let mut turns = 0;
+        loop {
+            let timeout = self.engine.poll_timeout();
+            let timeout = timeout.map(|at| self.began + at.as_micros());
+            let arrival = self.due.peek().map(|Reverse((at, ..))| *at);
+            let next = timeout.into_iter().chain(arrival).min();
+            let Some(at) = next.filter(|at| *at <= end) else {
+                break;
+            };
+            turns = if at > self.micros { 0 } else { turns + 1 };
+            assert!(turns < MAX_TURNS_AT_ONCE, "the engine spins at {at}");
+            self.micros = self.micros.max(at);
+            self.turn(|_| {});
+        }
+        self.micros = end;
+    }
+
+    /// One turn of the loop, with these inputs.
+    pub(crate) fn turn(&mut self, inputs: impl FnOnce(&mut Self)) {
+        self.engine.handle_time(self.now());
+        while let Some(Reverse((at, _, due))) = self.due.peek().copied()
+            && at <= self.micros
+        {
+            self.due.pop();
+            self.happen(due);
+        }
+        inputs(self);
+        self.engine.settle(self.now());
+        self.hand_over();
+        self.carry_out();
+        self.engine.handle_turn_end(self.now());
+        self.check_backlogs();
+    }
+
+    /// A peer connects. An instant one hears and is heard at once.
+    pub(crate) fn connect(&mut self, services: Services, is_instant: bool) -> ConnId {
+        let (now, id) = (self.now(), self.conns.len());
+        let mut link = None;
+        self.turn(|world| {
+            link = Some(
+                world
+                    .engine
+                    .accept(now, services, Some([10, 0, 0, 1].into())),
+            );
+        });
+        let link = link.expect("the turn accepted");
+        self.links.insert(link, id);
+        self.conns.push(Conn {
+            link,
+            far: Far::Here,
+            is_open: true,
+            is_instant,
+            stalled_at: None,
+            decoder: Decoder::default(),
+            to_server: VecDeque::new(),
+            to_peer: VecDeque::new(),
+            buffered: 0,
+            unread: Vec::new(),
+            is_blocked: false,
+            taken_at: self.micros,
+            fed_at: self.micros,
+            is_ending: false,
+            owed: None,
+        });
+        id
+    }
+
+    /// A peer sends bytes; they take their time, and never overtake each other.
+    pub(crate) fn say(&mut self, id: ConnId, bytes: Vec<u8>) {
+        if self.conns[id].far != Far::Here {
+            return;
+        }
+        if self.conns[id].is_instant {
+            return self.turn(|world| world.feed(id, &bytes));
+        }
+        let delay = self.delay();
+        let queue = &mut self.conns[id].to_server;
+        let at = queue
+            .back()
+            .map_or(0, |(at, _)| *at)
+            .max(self.micros + delay);
+        queue.push_back((at, bytes));
+        self.plan_due(at, Due::ToServer(id));
+    }
+
+    /// The peer stops reading.
+    pub(crate) fn stall(&mut self, id: ConnId) {
+        self.conns[id].stalled_at.get_or_insert(self.micros);
+    }
+
+    /// It reads again.
+    pub(crate) fn resume(&mut self, id: ConnId) {
+        if self.conns[id].stalled_at.take().is_some() {
+            self.plan_due(self.micros, Due::ToPeer(id));
+        }
+    }
+
+    /// The peer is gone. What was on its way to it is lost; the server learns of it as `far` says.
+    pub(crate) fn cut(&mut self, id: ConnId, far: Far, politely: bool) {
+        let at = self.micros + self.delay();
+        let conn = &mut self.conns[id];
+        if conn.far != Far::Here {
+            return;
+        }
+        conn.far = far;
+        conn.to_peer.clear();
+        let at = conn.to_server.back().map_or(at, |(last, _)| at.max(*last));
+        if far == Far::Gone {
+            conn.buffered = 0;
+            let due = if politely {
+                Due::Ended(id)
+            } else {
+                Due::Failed(id)
+            };
+            self.plan_due(at, due);
+        }
+    }
+
+    /// What is gone without a word is found out.
+    pub(crate) fn reveal_vanished(&mut self) {
+        for id in 0..self.conns.len() {
+            if self.conns[id].far == Far::Vanished && self.conns[id].is_open {
+                self.plan_due(self.micros, Due::Failed(id));
+            }
+        }
+    }
+
+    /// Whether a peer will hear nothing more on a connection.
+    pub(crate) fn is_over(&self, id: ConnId) -> bool {
+        let conn = &self.conns[id];
+        !conn.is_open && (conn.to_peer.is_empty() || conn.stalled_at.is_some())
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        Now {
+            at: Time::from_micros(self.micros - self.began),
+            wall_ms: EPOCH_MS + self.millis(),
+        }
+    }
+
+    fn delay(&mut self) -> u64 {
+        let most = self.plan.delay_ms * 1000;
+        self.dice.between(most / 4, most)
+    }
+
+    fn plan_due(&mut self, at: u64, due: Due) {
+        self.order += 1;
+        self.due.push(Reverse((at, self.order, due)));
+    }
+
+    fn happen(&mut self, due: Due) {
+        let now = self.now();
+        match due {
+            Due::ToServer(id) => {
+                let due = self.conns[id].to_server.pop_front();
+                self.feed(id, &due.map_or_else(Vec::new, |(_, bytes)| bytes));
+            }
+            Due::ToPeer(id) => self.reach(id),
+            Due::Ended(id) if self.conns[id].is_open => {
+                self.engine
+                    .handle_input(now, self.conns[id].link, Input::Ended);
+            }
+            Due::Failed(id) if self.conns[id].is_open => {
+                self.engine
+                    .handle_input(now, self.conns[id].link, Input::Failed);
+            }
+            Due::Ended(_) | Due::Failed(_) => {}
+            Due::Stored(life) if life == self.life => {
+                let fails = self.store_fails;
+                let seq = self.store.finish(!fails);
+                let result = if fails {
+                    Err("no space left".to_owned())
+                } else {
+                    Ok(())
+                };
+                self.engine.handle_stored(now, seq, result);
+            }
+            Due::Stored(_) => {}
+        }
+    }
+
+    fn feed(&mut self, id: ConnId, bytes: &[u8]) {
+        let now = self.now();
+        let conn = &mut self.conns[id];
+        if !bytes.is_empty() {
+            conn.fed_at = self.micros;
+        }
+        conn.unread.extend_from_slice(bytes);
+        if conn.is_open && !conn.unread.is_empty() && self.engine.is_reading(conn.link) {
+            let mut unread = std::mem::take(&mut conn.unread);
+            self.engine
+                .handle_input(now, conn.link, Input::Received(&mut unread));
+        }
+    }
+
+    /// The peer reads what has arrived; a socket that was full takes more.
+    fn reach(&mut self, id: ConnId) {
+        let now = self.micros;
+        let mut pongs = Vec::new();
+        let conn = &mut self.conns[id];
+        if conn.stalled_at.is_some() || conn.far != Far::Here {
+            return;
+        }
+        while conn.to_peer.front().is_some_and(|(at, _)| *at <= now)
+            && let Some((_, bytes)) = conn.to_peer.pop_front()
+        {
+            conn.buffered -= bytes.len();
+            conn.decoder.push(&bytes, |heard| match heard {
+                Heard::Ping(payload) => pongs.push(frames::masked(frames::PONG, &payload)),
+                heard => self.heard.push_back((id, heard)),
+            });
+        }
+        pongs.into_iter().for_each(|pong| self.say(id, pong));
+        if self.conns[id].is_blocked && self.conns[id].is_open {
+            self.write(id);
+        }
+    }
+
+    fn hand_over(&mut self) {
+        if self.store.is_busy() {
+            return;
+        }
+        if let Some(batch) = self.engine.poll_batch(self.now()) {
+            self.store.begin(batch);
+            let delay = self.dice.between(0, self.store_ms * 1000);
+            self.plan_due(self.micros + delay, Due::Stored(self.life));
+        }
+    }
+
+    fn carry_out(&mut self) {
+        while let Some(output) = self.engine.poll_output() {
+            (self.micros, format!("{output:?}")).hash(&mut self.transcript);
+            match output {
+                Output::Write(link) => {
+                    if let Some(id) = self.links.get(&link) {
+                        self.write(*id);
+                    }
+                }
+                Output::Read(link) => {
+                    if let Some(id) = self.links.get(&link).copied() {
+                        self.plan_due(self.micros, Due::ToServer(id));
+                        let at = self.micros;
+                        self.conns[id].to_server.push_front((at, Vec::new()));
+                    }
+                }
+                Output::HalfClose(link) => self.handle_half_close(self.links[&link]),
+                Output::Close(link) => {
+                    if let Some(id) = self.links.remove(&link) {
+                        self.handle_close(id);
+                    }
+                }
+                Output::StopListening | Output::Stopped => panic!("nobody asked for it"),
+            }
+        }
+    }
+
+    fn handle_half_close(&mut self, id: ConnId) {
+        self.check_closing(id);
+        let conn = &self.conns[id];
+        if conn.far == Far::Here && conn.stalled_at.is_none() {
+            let at = conn.to_peer.back().map_or(self.micros, |(at, _)| *at);
+            self.plan_due(at.max(self.micros), Due::Ended(id));
+        }
+    }
+
+    fn handle_close(&mut self, id: ConnId) {
+        self.check_closing(id);
+        assert!(self.conns[id].is_open, "a socket is closed once");
+        self.conns[id].is_open = false;
+        self.blocked.remove(&id);
+    }
+
+    /// Whoever reads, or has not been waited for long enough, is not closed.
+    fn check_closing(&mut self, id: ConnId) {
+        if std::mem::replace(&mut self.conns[id].is_ending, true) {
+            return;
+        }
+        let (conn, plan) = (&self.conns[id], &self.plan);
+        if conn.stalled_at.is_none() || conn.far != Far::Here {
+            return;
+        }
+        let backlog_age = (self.micros - conn.taken_at) / 1000;
+        let is_old = conn.is_blocked && backlog_age >= plan.max_backlog_ms;
+        let is_silent = plan.heartbeat_ms > 0
+            && self.micros - conn.fed_at >= plan.heartbeat_ms * 1000
+            && !conn.is_blocked;
+        assert!(
+            is_old || is_silent,
+            "connection {id} was closed {backlog_age} ms after it took something"
+        );
+    }
+
+    /// Writes what is unsent, as far as there is room between the socket and its reader.
+    fn write(&mut self, id: ConnId) {
+        let (now, delay) = (self.now(), self.delay());
+        if !self.conns[id].is_open {
+            return;
+        }
+        self.look_for_ending(id);
+        let conn = &mut self.conns[id];
+        let mut unsent = self.engine.unsent(conn.link).collect::<Vec<_>>().concat();
+        let owed = unsent.len();
+        let room = match conn.far {
+            Far::Gone => usize::MAX,
+            _ if conn.is_instant => usize::MAX,
+            _ => self.plan.buffer_bytes - conn.buffered,
+        };
+        unsent.truncate(room);
+        let bytes = unsent.len();
+        unsent.hash(&mut self.transcript);
+        let was_blocked = std::mem::replace(&mut conn.is_blocked, bytes < owed);
+        if bytes > 0 || !was_blocked {
+            (conn.taken_at, conn.owed) = (self.micros, None);
+        }
+        match conn.is_blocked {
+            true => self.blocked.insert(id),
+            false => self.blocked.remove(&id),
+        };
+        let blocked = conn.is_blocked;
+        if conn.is_instant {
+            let heard = &mut self.heard;
+            conn.decoder
+                .push(&unsent, |message| heard.push_back((id, message)));
+        } else if conn.far != Far::Gone && bytes > 0 {
+            conn.buffered += bytes;
+            let last = conn.to_peer.back().map_or(0, |(at, _)| *at);
+            let at = last.max(self.micros + delay);
+            conn.to_peer.push_back((at, unsent));
+            self.plan_due(at, Due::ToPeer(id));
+        }
+        let link = self.conns[id].link;
+        self.engine
+            .handle_input(now, link, Input::Sent { bytes, blocked });
+    }
+
+    /// Takes note when the server decides to end a connection.
+    fn look_for_ending(&mut self, id: ConnId) {
+        let peer = self.engine.state().peers.peer(self.conns[id].link);
+        if peer.is_some_and(|peer| !peer.connection.is_open()) {
+            self.check_closing(id);
+        }
+    }
+
+    /// Whoever takes nothing is owed no more than the limits allow.
+    fn check_backlogs(&mut self) {
+        let (max_bytes, max_messages) = (self.plan.max_outbox_bytes, self.plan.max_outbox_messages);
+        for id in self.blocked.iter().copied().collect::<Vec<_>>() {
+            self.look_for_ending(id);
+            let conn = &mut self.conns[id];
+            let Some(peer) = self.engine.state().peers.peer(conn.link) else {
+                continue;
+            };
+            let outbox = &peer.connection.outbox;
+            let (bytes, messages) = (outbox.len_bytes(), outbox.len_chunks());
+            if let Some((bytes_before, messages_before)) = conn.owed {
+                let most = max_bytes.max(bytes_before) + LAST_WORDS;
+                assert!(
+                    max_bytes == 0 || bytes <= most,
+                    "{bytes} bytes for connection {id}"
+                );
+                let most = max_messages.max(messages_before) + 3;
+                assert!(
+                    max_messages == 0 || messages <= most,
+                    "{messages} messages for connection {id}"
+                );
+            }
+            let (before, count) = conn.owed.unwrap_or((bytes, messages));
+            conn.owed = Some((
+                before.max(max_bytes.min(bytes)),
+                count.max(max_messages.min(messages)),
+            ));
+        }
+    }
+}
+
+fn engine(plan: &Plan, now: Now, life: u32) -> Engine {
+    let mut seed = [0; 32];
+    seed[..8].copy_from_slice(&plan.seed.to_le_bytes());
+    seed[8..12].copy_from_slice(&life.to_le_bytes());
+    let memory = || MemoryUse {
+        used: 1,
+        total: 100,
+    };
+    Engine::new(plan.config().engine_settings(), now, seed, Box::new(memory))
+}
