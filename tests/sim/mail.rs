@@ -41,13 +41,6 @@ impl Mail {
         }
     }
 
-    /// What was heard may be heard again on the same connection.
-    pub(crate) fn may_repeat(&mut self) {
-        for letter in &mut self.letters {
-            letter.heard_on = None;
-        }
-    }
-
     /// A message is heard.
     pub(crate) fn hear(&mut self, connection: usize, message: &Value) {
         let mark = message["payload"]["mark"].as_u64().expect("marked");

@@ -171,13 +171,6 @@ impl Viewer {
             let asked = self.asked.remove(id);
             asked.unwrap_or_else(|| panic!("answered twice: {message}"))
         });
-        // A reader that is behind and goes on in one room hears again what the others had queued since then.
-        if asked.as_ref().is_some_and(|asked| !asked.since.is_empty()) {
-            self.mail.may_repeat();
-            self.watches
-                .values_mut()
-                .for_each(|watch| watch.heard = None);
-        }
         let positions = payload["positions"].as_object().expect("an object");
         for (room, watch) in std::mem::take(&mut self.watches) {
             match positions.contains_key(&room) {
