@@ -14,7 +14,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// How long an opening waits for another that is just being refused, or for a predecessor that is just closing.
-const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 /// Pages in the write-ahead log after which its content goes into the file. Rows that change, such as tasks, lie all over
 /// it; many commits should touch a page before it is written.
 const CHECKPOINT_PAGES: i64 = 4096;
