@@ -167,6 +167,7 @@ fn restore_session(stage: &mut Stage<'_>, ids: &mut MessageIdReader, key: &str, 
     };
     stage.fanout.skip_serials(row.received);
     let client = stage.directory.restore(id, row.connected_at, row.received);
+    let mut is_outdated = false;
     for (name, position) in row.rooms {
         let Ok((room, _)) = stage.directory.join(client, &name, 0) else {
             continue;
@@ -175,8 +176,11 @@ fn restore_session(stage: &mut Stage<'_>, ids: &mut MessageIdReader, key: &str, 
         let found = stage.directory.room(room);
         let offset = match found.log {
             Some(_) => position.and_then(|position| found.resolve(position)),
-            // It had no log while the client was in it: whatever comes is new.
-            None => Some(0),
+            // It had no log while the client was in it: whatever comes is new, and comes in an epoch that the row must name.
+            None => {
+                is_outdated = true;
+                Some(0)
+            }
         };
         if let Some(member) = stage.directory.member(client, room) {
             // Beyond every log: it is told that something may be missing.
@@ -192,6 +196,9 @@ fn restore_session(stage: &mut Stage<'_>, ids: &mut MessageIdReader, key: &str, 
     mailbox.sent = row.received;
     let reader = stage.directory.client_mut(client);
     reader.mailbox = (!mailbox.is_empty()).then(|| Box::new(mailbox));
+    if is_outdated {
+        stage.fanout.journal.mark_client(reader);
+    }
 }
 
 /// When something happened that bears a date.
