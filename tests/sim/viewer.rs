@@ -250,7 +250,7 @@ impl Viewer {
         let is_there = common == Some(since.offset) && since.offset > 0;
         match recovered {
             Some(true) => {
-                let is_empty = since.offset == 0 && since.epoch == place.epoch;
+                let is_empty = since.offset == 0 && common == Some(0);
                 assert!(
                     is_there || is_empty,
                     "{room}: nothing after {} can be known",
