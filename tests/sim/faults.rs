@@ -76,7 +76,8 @@ impl Run {
         if let Some(conn) = viewer.conn {
             self.by_conn.remove(&conn);
         }
-        viewer.must_resume = viewer.session.is_some();
+        // A session that a crash has taken does not come back because an attempt to resume it is cut as well.
+        viewer.must_resume = viewer.session.is_some() && (viewer.is_greeted || viewer.must_resume);
         viewer.lose(now, now + pause);
         self.has_lost = true;
     }

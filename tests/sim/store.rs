@@ -2,7 +2,7 @@
 
 use joblight::engine::{Batch, Restored};
 use joblight::hub::journal::{Record, StoredEntry, Table};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What is kept, and the batch that is under way.
 #[derive(Debug, Default)]
@@ -57,6 +57,17 @@ impl Store {
                 .collect(),
             entries: self.entries.values().cloned().collect(),
         }
+    }
+
+    /// The keys of a table.
+    pub(crate) fn keys(&self, wanted: Table) -> BTreeSet<String> {
+        let keys = self.rows.keys().filter(|(table, _)| *table == wanted);
+        keys.map(|(_, key)| key.to_string()).collect()
+    }
+
+    /// Whether the entry of that serial is kept.
+    pub(crate) fn has_entry(&self, serial: u64) -> bool {
+        self.entries.contains_key(&serial)
     }
 
     /// Fails if anything but single facts is kept.

@@ -6,7 +6,10 @@ use super::frames::{self, Decoder, Heard};
 use super::plan::Plan;
 use super::store::Store;
 use joblight::base::time::{Now, Time};
+use joblight::engine::durability::Condition;
 use joblight::engine::{Engine, Input, Link, MemoryUse, Output, Services};
+use joblight::hub::journal::Table;
+use joblight::hub::saved;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -212,6 +215,7 @@ impl World {
         self.carry_out();
         self.engine.handle_turn_end(self.now());
         self.check_backlogs();
+        self.check_kept();
     }
 
     /// A peer connects. An instant one hears and is heard at once.
@@ -520,6 +524,32 @@ impl World {
         let peer = self.engine.state().peers.peer(self.conns[id].link);
         if peer.is_some_and(|peer| !peer.connection.is_open()) {
             self.check_closing(id);
+        }
+    }
+
+    /// A store that works and that nothing is on its way to holds what the engine holds.
+    fn check_kept(&self) {
+        let state = self.engine.state();
+        let is_good = *state.durability.condition() == Condition::Good;
+        if !is_good || self.store.is_busy() || state.hub.has_records() {
+            return;
+        }
+        let clients = state.hub.directory().all_clients();
+        let clients = clients.filter(|(_, client)| client.has_session);
+        let clients = clients.map(|(_, client)| saved::session_key(client.id));
+        assert_eq!(self.store.keys(Table::Session), clients.collect());
+        let cache = state.hub.broadcaster().tasks();
+        let tasks = cache.keys().into_iter().filter_map(|key| cache.task(key));
+        let tasks = tasks.map(|task| task.id.to_string());
+        assert_eq!(self.store.keys(Table::Task), tasks.collect());
+        for (_, room) in state.hub.directory().rooms() {
+            for entry in room.log.iter().flat_map(|log| log.after(0).entries) {
+                assert!(
+                    self.store.has_entry(entry.serial),
+                    "{} is not kept",
+                    entry.id
+                );
+            }
         }
     }
 
