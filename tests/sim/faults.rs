@@ -68,8 +68,9 @@ impl Run {
         hub_is_sound(self);
     }
 
-    /// A viewer has lost its connection and will try again.
+    /// A viewer has lost its connection and will try again. What has reached it, it has heard: it may have confirmed it.
     pub(crate) fn lose(&mut self, index: usize) {
+        self.listen();
         let pause = self.dice.pick(&[0, 50, 1_000, 8_000, 30_000]);
         let now = self.world.millis();
         let viewer = &mut self.viewers[index];
