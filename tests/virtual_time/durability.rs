@@ -4,7 +4,9 @@ use super::frames::Heard;
 use super::world::{PeerId, World, request};
 use joblight::engine::{Batch, Restored, Services};
 use joblight::hub::Record;
+use joblight::hub::journal::Table;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 fn durable() -> World {
     let mut world = World::new(|_| {});
@@ -183,4 +185,32 @@ fn nothing_that_nobody_waits_for_is_written_at_once() {
     assert!(batch(&mut world).is_none());
     world.run_for(50);
     assert!(batch(&mut world).is_some(), "its session");
+}
+
+#[test]
+fn the_row_of_a_session_that_has_ended_is_not_written_again() {
+    let mut world = World::new(|config| config.websocket.max_clients = 1);
+    let now = world.now();
+    world.engine.restore(now, &Restored::default());
+    world.viewer();
+    world.upgrade("/ws", "");
+    assert!(batch(&mut world).is_none(), "nobody waits");
+    world.run_for(50);
+    let batch = batch(&mut world).expect("sessions");
+    let mut kept = BTreeSet::new();
+    for record in batch.records {
+        match record {
+            Record::Put {
+                table: Table::Session,
+                key,
+                ..
+            } => drop(kept.insert(key)),
+            Record::Delete {
+                table: Table::Session,
+                key,
+            } => drop(kept.remove(&key)),
+            _ => {}
+        }
+    }
+    assert_eq!(kept.len(), 1, "the second was refused");
 }
