@@ -75,6 +75,7 @@ impl Source {
             .into(),
             timestamp: 1_700_000_000_000 + number,
             id: self.ids.next(),
+            sender: None,
         })
     }
 

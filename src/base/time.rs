@@ -24,6 +24,14 @@ pub struct Now {
     pub wall_ms: u64,
 }
 
+impl Now {
+    /// When something happened that bears a date; what lies in the future counts as of now.
+    pub fn time_of(self, wall_ms: u64) -> Time {
+        let age_us = self.wall_ms.saturating_sub(wall_ms).saturating_mul(1000);
+        Time::from_micros(self.at.as_micros().saturating_sub(age_us))
+    }
+}
+
 impl Time {
     /// The beginning of the process or the simulation.
     pub const ZERO: Self = Self(0);

@@ -8,7 +8,7 @@ use super::cache::{TaskCache, TaskKey, TooManyTasks};
 use super::client::ClientKey;
 use super::directory::{Directory, RoomKey};
 use super::fanout::RoomMessage;
-use super::journal::{Journal, Table};
+use super::journal::{Journal, Restored, Table};
 use super::pace::Pace;
 use super::progress::{self, Stage};
 use super::repeats::Repeats;
@@ -196,15 +196,15 @@ impl Broadcaster {
     }
 
     /// Whether an event of this id was accepted before; counts it when so.
-    pub fn is_repeat(&mut self, now: Now, scope: &str, id: &str) -> bool {
-        let repeat = self.repeats.contains(now.at, scope, id);
+    pub fn is_repeat(&mut self, now: Now, scope: &str, id: &str, journal: &mut Journal) -> bool {
+        let repeat = self.repeats.contains(now, scope, id, journal);
         self.dropped += u64::from(repeat);
         repeat
     }
 
     /// Remembers the id of an accepted event.
-    pub fn remember(&mut self, now: Now, scope: &str, id: &str) {
-        self.repeats.remember(now.at, scope, id);
+    pub fn remember(&mut self, now: Now, scope: &str, id: &str, journal: &mut Journal) {
+        self.repeats.remember(now, scope, id, journal);
     }
 
     /// Records what a viewer asks of the task's worker; viewers see it as `requested`.
@@ -347,6 +347,17 @@ impl Broadcaster {
                 journal.tasks.push(key);
             }
         }
+    }
+
+    /// Sees to it that the next batch for the store holds every remembered id.
+    pub fn keep_ids(&self, journal: &mut Journal) {
+        self.repeats.keep_all(journal);
+    }
+
+    /// Takes back the ids that a store has kept.
+    pub fn restore_ids(&mut self, stage: &mut Stage<'_>, restored: &Restored) {
+        self.repeats
+            .restore(stage.now, restored, &mut stage.fanout.journal);
     }
 
     /// Takes back a task that a store has kept.

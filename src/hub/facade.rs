@@ -206,13 +206,16 @@ impl Hub {
             Event::Room { room, .. } => room.clone(),
         };
         if let Some(id) = &report.id
-            && self.broadcaster.is_repeat(now, &scope, id)
+            && self
+                .broadcaster
+                .is_repeat(now, &scope, id, &mut self.fanout.journal)
         {
             return Ingested::Dropped(self.broadcaster.tasks().find(&scope));
         }
         let ingested = self.handle_event(now, report.event, out);
         if let (Some(id), Ingested::Accepted(_)) = (&report.id, ingested) {
-            self.broadcaster.remember(now, &scope, id);
+            self.broadcaster
+                .remember(now, &scope, id, &mut self.fanout.journal);
         }
         ingested
     }

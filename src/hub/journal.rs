@@ -44,6 +44,13 @@ pub enum Record {
     },
     /// A room's log has grown.
     Append(StoredEntry),
+    /// The id of an event has been seen.
+    Remember(StoredId),
+    /// Ids up to this serial are not remembered any more.
+    Forget {
+        /// The greatest serial of them.
+        serial: u64,
+    },
     /// Everything that was kept before is gone.
     Clear,
     /// Entries that are no longer kept, by their serial.
@@ -62,7 +69,7 @@ impl Record {
                 Self::Delete { key, .. } => key.len(),
                 Self::Append(entry) => entry.room.len() + entry.kind.len() + entry.payload.len(),
                 Self::Drop { serials } => serials.len() * size_of::<u64>(),
-                Self::Clear => 0,
+                Self::Remember(_) | Self::Forget { .. } | Self::Clear => 0,
             }
     }
 }
@@ -84,6 +91,19 @@ pub struct StoredEntry {
     pub timestamp: u64,
     /// The message's id.
     pub id: MessageId,
+    /// Who said it and does not hear it, if that is known.
+    pub sender: Option<ClientId>,
+}
+
+/// The id of an event, as it is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredId {
+    /// Its number among the ids.
+    pub serial: u64,
+    /// What stands for the task or room and the id.
+    pub hash: u64,
+    /// Milliseconds since 1970 when it was seen.
+    pub timestamp: u64,
 }
 
 /// Records that are kept together or not at all.
@@ -181,4 +201,6 @@ pub struct Restored {
     pub rows: Vec<(Table, Box<str>, String)>,
     /// Entries in the order of their serials, so that every room's offsets rise.
     pub entries: Vec<StoredEntry>,
+    /// Ids of events in the order in which they were seen.
+    pub ids: Vec<StoredId>,
 }

@@ -41,6 +41,7 @@ impl LogEntry {
             payload: self.payload.clone(),
             timestamp: self.timestamp,
             id: self.id.clone(),
+            sender: self.sender,
         }
     }
 

@@ -1,16 +1,32 @@
 //! Events that came before: their ids are remembered for a while (contract section 7), bounded by age and number.
 
-use crate::base::time::{Span, Time};
+use super::journal::{Journal, Record, Restored, StoredId, Table};
+use crate::base::time::{Now, Span, Time};
+use siphasher::sip::SipHasher13;
 use std::collections::{HashSet, VecDeque};
+use std::hash::Hasher;
+
+/// The fact by which a store keeps the key of the hashes.
+const KEY: &str = "event_id_key";
 
 /// The window in which a repeated id is recognised.
 #[derive(Debug)]
 pub struct Repeats {
     window: Span,
     max_ids: usize,
-    hasher: ahash::RandomState,
-    order: VecDeque<(Time, u64)>,
+    /// Makes the hashes, for as long as they are kept.
+    key: [u64; 2],
+    order: VecDeque<Seen>,
+    /// The serial of the next id.
+    next_serial: u64,
     known: HashSet<u64, ahash::RandomState>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    at: Time,
+    wall_ms: u64,
+    hash: u64,
 }
 
 impl Repeats {
@@ -20,38 +36,99 @@ impl Repeats {
         Self {
             window,
             max_ids,
-            known: HashSet::with_hasher(hasher.clone()),
-            hasher,
+            key: [!seed[0], seed[1]],
             order: VecDeque::new(),
+            next_serial: 1,
+            known: HashSet::with_hasher(hasher),
         }
     }
 
     /// Whether an event of this id has been remembered for this task or room.
-    pub fn contains(&mut self, now: Time, scope: &str, id: &str) -> bool {
-        self.expire(now);
-        self.known.contains(&self.hasher.hash_one((scope, id)))
+    pub fn contains(&mut self, now: Now, scope: &str, id: &str, journal: &mut Journal) -> bool {
+        self.expire(now.at, journal);
+        self.known.contains(&self.hash(scope, id))
     }
 
     /// Remembers an event of this id.
-    pub fn remember(&mut self, now: Time, scope: &str, id: &str) {
+    pub fn remember(&mut self, now: Now, scope: &str, id: &str, journal: &mut Journal) {
         if self.window.is_zero() {
             return;
         }
-        let hash = self.hasher.hash_one((scope, id));
+        let hash = self.hash(scope, id);
         if self.known.insert(hash) {
-            self.order.push_back((now, hash));
+            let seen = Seen {
+                at: now.at,
+                wall_ms: now.wall_ms,
+                hash,
+            };
+            journal.push(Record::Remember(seen.stored(self.next_serial)));
+            self.order.push_back(seen);
+            self.next_serial += 1;
         }
     }
 
-    fn expire(&mut self, now: Time) {
-        while let Some((at, hash)) = self.order.front().copied() {
-            let old = now.saturating_since(at) >= self.window;
+    /// Goes on with what a store has kept, or has it keep the key of this life.
+    pub fn restore(&mut self, now: Now, restored: &Restored, journal: &mut Journal) {
+        let rows = restored.rows.iter();
+        let key = rows
+            .filter(|(table, key, _)| *table == Table::Meta && &**key == KEY)
+            .find_map(|(.., value)| serde_json::from_str(value).ok());
+        let Some(key) = key else {
+            return self.keep_key(journal);
+        };
+        self.key = key;
+        for id in &restored.ids {
+            self.known.insert(id.hash);
+            self.order.push_back(Seen {
+                at: now.time_of(id.timestamp),
+                wall_ms: id.timestamp,
+                hash: id.hash,
+            });
+            // Serials of ids that are remembered have no gaps.
+            self.next_serial = id.serial + 1;
+        }
+        self.expire(now.at, journal);
+    }
+
+    /// Everything goes to a store that was emptied.
+    pub fn keep_all(&self, journal: &mut Journal) {
+        self.keep_key(journal);
+        for (serial, seen) in (self.first_serial()..).zip(&self.order) {
+            journal.push(Record::Remember(seen.stored(serial)));
+        }
+    }
+
+    fn keep_key(&self, journal: &mut Journal) {
+        let [one, other] = self.key;
+        journal.put(Table::Meta, KEY, format!("[{one},{other}]"));
+    }
+
+    fn hash(&self, scope: &str, id: &str) -> u64 {
+        let mut hasher = SipHasher13::new_with_keys(self.key[0], self.key[1]);
+        hasher.write_usize(scope.len());
+        hasher.write(scope.as_bytes());
+        hasher.write(id.as_bytes());
+        hasher.finish()
+    }
+
+    fn first_serial(&self) -> u64 {
+        self.next_serial - self.order.len() as u64
+    }
+
+    fn expire(&mut self, now: Time, journal: &mut Journal) {
+        let before = self.order.len();
+        while let Some(oldest) = self.order.front().copied() {
+            let old = now.saturating_since(oldest.at) >= self.window;
             let many = self.max_ids > 0 && self.order.len() > self.max_ids;
             if !old && !many {
                 break;
             }
             self.order.pop_front();
-            self.known.remove(&hash);
+            self.known.remove(&oldest.hash);
+        }
+        if self.order.len() < before {
+            let serial = self.first_serial() - 1;
+            journal.push(Record::Forget { serial });
         }
         if self.order.is_empty() && self.order.capacity() > 0 {
             self.order = VecDeque::new();
@@ -60,22 +137,77 @@ impl Repeats {
     }
 }
 
+impl Seen {
+    fn stored(self, serial: u64) -> StoredId {
+        StoredId {
+            serial,
+            hash: self.hash,
+            timestamp: self.wall_ms,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn at(seconds: u64) -> Now {
+        Now {
+            at: Time::from_millis(seconds * 1000),
+            wall_ms: 1_700_000_000_000 + seconds * 1000,
+        }
+    }
+
     #[test]
     fn repeats_are_known_within_the_window_and_per_task() {
+        let journal = &mut Journal::default();
         let mut repeats = Repeats::new(Span::from_secs(10), 2, [1, 2]);
-        let at = |seconds: u64| Time::from_millis(seconds * 1000);
-        repeats.remember(at(0), "a", "1");
-        assert!(repeats.contains(at(9), "a", "1"));
-        assert!(!repeats.contains(at(9), "b", "1"));
-        assert!(!repeats.contains(at(10), "a", "1"));
+        repeats.remember(at(0), "a", "1", journal);
+        assert!(repeats.contains(at(9), "a", "1", journal));
+        assert!(!repeats.contains(at(9), "b", "1", journal));
+        assert!(!repeats.contains(at(9), "", "a1", journal), "another scope");
+        assert!(!repeats.contains(at(10), "a", "1", journal));
         for id in ["1", "2", "3"] {
-            repeats.remember(at(11), "a", id);
+            repeats.remember(at(11), "a", id, journal);
         }
-        assert!(!repeats.contains(at(11), "a", "1"), "two are kept");
-        assert!(repeats.contains(at(11), "a", "3"));
+        assert!(!repeats.contains(at(11), "a", "1", journal), "two are kept");
+        assert!(repeats.contains(at(11), "a", "3", journal));
+    }
+
+    #[test]
+    fn another_life_knows_what_is_left_of_the_window() {
+        let mut journal = Journal::default();
+        journal.turn_on();
+        let mut repeats = Repeats::new(Span::from_secs(10), 2, [1, 2]);
+        repeats.restore(at(0), &Restored::default(), &mut journal);
+        for (second, id) in [(0, "1"), (1, "2"), (6, "3")] {
+            repeats.remember(at(second), "a", id, &mut journal);
+        }
+        assert!(
+            !repeats.contains(at(6), "a", "1", &mut journal),
+            "two are kept"
+        );
+        let mut restored = Restored::default();
+        for record in journal.take_records() {
+            match record {
+                Record::Put { table, key, value } => restored.rows.push((table, key, value)),
+                Record::Remember(id) => restored.ids.push(id),
+                Record::Forget { serial } => restored.ids.retain(|id| id.serial > serial),
+                _ => unreachable!(),
+            }
+        }
+        assert_eq!(restored.ids.len(), 2);
+        let mut repeats = Repeats::new(Span::from_secs(10), 2, [3, 4]);
+        let later = Now {
+            at: Time::from_millis(1_000_000),
+            ..at(12)
+        };
+        repeats.restore(later, &restored, &mut journal);
+        assert!(
+            !repeats.contains(later, "a", "2", &mut journal),
+            "its time is over"
+        );
+        assert!(repeats.contains(later, "a", "3", &mut journal));
+        assert_eq!(journal.take_records(), [Record::Forget { serial: 2 }]);
     }
 }

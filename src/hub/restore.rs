@@ -12,7 +12,6 @@ use super::position::Position;
 use super::progress::Stage;
 use super::saved::{self, RoomRow, SessionRow};
 use crate::base::id::MessageIdReader;
-use crate::base::time::{Now, Time};
 
 /// What the store has yet to learn, the newest state of each thing once.
 pub fn take_records(
@@ -60,6 +59,7 @@ pub fn mark_everything(
             journal.push(Record::Append(entry.stored(&room.name)));
         }
     }
+    broadcaster.keep_ids(journal);
     broadcaster.mark_all(journal);
     let clients: Vec<_> = directory.all_clients().map(|(key, _)| key).collect();
     for key in clients {
@@ -92,6 +92,7 @@ pub fn restore(
         restore_entry(stage, limit, entry);
     }
     begin_epochs(stage);
+    broadcaster.restore_ids(stage, restored);
     for (id, row) in of(Table::Task) {
         if let Err(fault) = broadcaster.restore(stage, id, row) {
             unreadable("task", id, &fault);
@@ -137,8 +138,8 @@ fn restore_entry(stage: &mut Stage<'_>, limit: usize, stored: &StoredEntry) {
         payload: stored.payload.clone(),
         timestamp: stored.timestamp,
         id: stored.id.clone(),
-        sender: None,
-        at: time_of(stage.now, stored.timestamp),
+        sender: stored.sender,
+        at: stage.now.time_of(stored.timestamp),
     };
     log.restore_entry(limit, entry);
 }
@@ -199,10 +200,4 @@ fn restore_session(stage: &mut Stage<'_>, ids: &mut MessageIdReader, key: &str, 
     if is_outdated {
         stage.fanout.journal.mark_client(reader);
     }
-}
-
-/// When something happened that bears a date.
-fn time_of(now: Now, wall_ms: u64) -> Time {
-    let age_us = now.wall_ms.saturating_sub(wall_ms).saturating_mul(1000);
-    Time::from_micros(now.at.as_micros().saturating_sub(age_us))
 }

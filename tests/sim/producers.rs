@@ -2,7 +2,7 @@
 //! the shadow expects.
 
 use super::run::Run;
-use super::tasks::{Event, Standing, Verdict, standing};
+use super::tasks::{Event, EventName, Standing, Verdict, standing};
 use super::world::ConnId;
 use joblight::engine::Services;
 use serde_json::{Value, json};
@@ -14,6 +14,8 @@ pub(crate) struct Request {
     /// How long each room's log was once it was carried out.
     rooms: Vec<(String, u64)>,
     task: Option<(String, Standing)>,
+    /// The event that has counted, if it has an id.
+    event: Option<EventName>,
     /// Whether it promised that what it says is kept.
     is_promised: bool,
     /// What `accepted` must be.
@@ -173,6 +175,9 @@ impl Run {
         let task = standing.map(|standing| (event.task.clone(), standing));
         let rooms = vec![(room.clone(), self.truth.last(&room))];
         self.expect(conn, rooms, task, Some(u64::from(is_accepted)));
+        if let Some(request) = self.requests.get_mut(&conn) {
+            request.event = event.name().filter(|_| is_accepted);
+        }
         if self.past.len() < 50 {
             self.past.push(event);
         } else {
@@ -261,6 +266,7 @@ impl Run {
             life: self.world.life,
             rooms,
             task,
+            event: None,
             is_promised: true,
             accepted,
         };
@@ -294,6 +300,9 @@ impl Run {
         }
         if let Some((task, standing)) = request.task {
             self.tasks.acknowledge(&task, standing);
+        }
+        if let Some(event) = request.event {
+            self.tasks.acknowledge_event(event);
         }
     }
 

@@ -1,7 +1,7 @@
 //! A store of a few maps: it takes one batch at a time, slowly or not at all, and what it has kept outlives the engine.
 
 use joblight::engine::{Batch, Restored};
-use joblight::hub::journal::{Record, StoredEntry, Table};
+use joblight::hub::journal::{Record, StoredEntry, StoredId, Table};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is kept, and the batch that is under way.
@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) struct Store {
     rows: BTreeMap<(Table, Box<str>), String>,
     entries: BTreeMap<u64, StoredEntry>,
+    ids: BTreeMap<u64, StoredId>,
     under_way: Option<Batch>,
     /// Which batch the engine must write next.
     next_seq: u64,
@@ -56,6 +57,7 @@ impl Store {
                 .map(|((table, key), value)| (*table, key.clone(), value.clone()))
                 .collect(),
             entries: self.entries.values().cloned().collect(),
+            ids: self.ids.values().copied().collect(),
         }
     }
 
@@ -97,7 +99,12 @@ impl Store {
                     self.entries.remove(serial);
                 });
             }
+            Record::Remember(id) => {
+                self.ids.insert(id.serial, id);
+            }
+            Record::Forget { serial } => self.ids = self.ids.split_off(&(serial + 1)),
             Record::Clear => {
+                self.ids.clear();
                 self.rows.clear();
                 self.entries.clear();
             }

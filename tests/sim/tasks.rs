@@ -14,6 +14,9 @@ pub(crate) struct Event {
     pub(crate) id: Option<String>,
 }
 
+/// What tells a repeat: the task and the event's id.
+pub(crate) type EventName = (String, String);
+
 /// What must become of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -41,9 +44,12 @@ struct Task {
 #[derive(Debug, Default)]
 pub(crate) struct Tasks {
     tasks: BTreeMap<String, Task>,
-    ids: BTreeSet<(String, String)>,
-    /// Ids of an earlier life.
-    old_ids: BTreeSet<(String, String)>,
+    /// Events with an id that have counted, and must be known.
+    ids: BTreeSet<EventName>,
+    /// Those that were said to be kept.
+    kept_ids: BTreeSet<EventName>,
+    /// Those of an earlier life that may be known.
+    old_ids: BTreeSet<EventName>,
     /// Events that were dropped in this life.
     pub(crate) dropped: u64,
 }
@@ -67,6 +73,12 @@ impl Event {
         }
     }
 
+    /// What its repeats are told by, if it has an id.
+    pub(crate) fn name(&self) -> Option<EventName> {
+        let id = self.id.clone()?;
+        Some((self.task.clone(), id))
+    }
+
     /// Whether it becomes an entry of the room's log.
     pub(crate) fn is_entry(&self) -> bool {
         self.effect() != "task_progress"
@@ -80,7 +92,7 @@ impl Event {
 impl Tasks {
     /// What must become of an event.
     pub(crate) fn judge(&self, event: &Event) -> Verdict {
-        let name = event.id.as_ref().map(|id| (event.task.clone(), id.clone()));
+        let name = event.name();
         if name.as_ref().is_some_and(|name| self.ids.contains(name)) {
             return Verdict::Dropped;
         }
@@ -117,8 +129,7 @@ impl Tasks {
             self.dropped += 1;
             return;
         }
-        let name = event.id.as_ref().map(|id| (event.task.clone(), id.clone()));
-        self.ids.extend(name);
+        self.ids.extend(event.name());
         let new = || Task {
             attempt: 1,
             ..Task::default()
@@ -175,9 +186,14 @@ impl Tasks {
         }
     }
 
+    /// An answer has said that an event is kept.
+    pub(crate) fn acknowledge_event(&mut self, name: EventName) {
+        self.kept_ids.insert(name);
+    }
+
     /// The process has begun another life: is what was acknowledged still there?
     pub(crate) fn survive(&mut self, cache: &TaskCache) {
-        let ids = std::mem::take(&mut self.ids);
+        let ids = std::mem::replace(&mut self.ids, self.kept_ids.clone());
         self.old_ids.extend(ids);
         self.dropped = 0;
         self.tasks.retain(|name, task| {

@@ -1,7 +1,10 @@
 //! What is promised to be kept is answered when it is, and what is not is said to be not; the store is the test itself.
 
 use super::frames::Heard;
+use super::visit::Visit;
 use super::world::{PeerId, World, request};
+use joblight::Config;
+use joblight::config::Publish;
 use joblight::engine::{Batch, Restored, Services};
 use joblight::hub::Record;
 use joblight::hub::journal::Table;
@@ -213,4 +216,67 @@ fn the_row_of_a_session_that_has_ended_is_not_written_again() {
         }
     }
     assert_eq!(kept.len(), 1, "the second was refused");
+}
+
+/// The server after a crash that has kept these.
+fn restarted(kept: Batch, change: impl FnOnce(&mut Config)) -> World {
+    let mut restored = Restored::default();
+    for record in kept.records {
+        match record {
+            Record::Put { table, key, value } => restored.rows.push((table, key, value)),
+            Record::Append(entry) => restored.entries.push(entry),
+            Record::Remember(id) => restored.ids.push(id),
+            other => panic!("nothing was taken back: {other:?}"),
+        }
+    }
+    let mut world = World::with_seed(1, change);
+    let now = world.now();
+    world.engine.restore(now, &restored);
+    world
+}
+
+#[test]
+fn an_event_that_was_kept_is_a_repeat_after_a_restart() {
+    let mut world = durable();
+    let one = producer(&mut world);
+    let payload = json!({"taskId": "a", "documentId": 7});
+    let item = json!({"type": "document_generated", "id": "e1", "payload": payload});
+    let text = request("POST", "/api/events", &item);
+    world.say(one, text.as_bytes());
+    let kept = batch(&mut world).expect("somebody waits");
+    let mut world = restarted(kept, |_| {});
+    let again = producer(&mut world);
+    world.say(again, text.as_bytes());
+    let anew = batch(&mut world).expect("epochs");
+    stored(&mut world, anew.seq, Ok(()));
+    let answers = answers(&mut world, again);
+    assert_eq!((answers[0].0, &answers[0].1["dropped"]), (200, &json!(1)));
+}
+
+#[test]
+fn what_a_client_said_itself_does_not_come_back_to_it_after_a_restart() {
+    let open = |config: &mut Config| config.websocket.publish = Publish::Members;
+    let mut world = World::new(open);
+    let now = world.now();
+    world.engine.restore(now, &Restored::default());
+    let (one, other) = (
+        Visit::new(&mut world, &["lobby"]),
+        Visit::new(&mut world, &["lobby"]),
+    );
+    for visit in [&one, &other] {
+        world.set_answers_pings(visit.peer, false);
+        let text = json!({"type": "room_broadcast", "room": "lobby", "message": visit.id});
+        world.send(visit.peer, &text);
+    }
+    assert!(batch(&mut world).is_none(), "nobody waits");
+    world.run_for(50);
+    let kept = batch(&mut world).expect("sessions and entries");
+    let mut world = restarted(kept, open);
+    for (visit, heard) in [(&one, &other), (&other, &one)] {
+        let again = visit.again(&mut world);
+        assert_eq!(again.recovered(), json!({"lobby": true}));
+        let missed = again.missed();
+        assert_eq!(missed.len(), 1, "{missed:?}");
+        assert!(missed[0].contains(&heard.id), "{missed:?}");
+    }
 }

@@ -4,7 +4,8 @@ use super::error::StoreError;
 use super::schema;
 use crate::base::id::MessageIdReader;
 use crate::config::Synchronous;
-use crate::hub::journal::{Batch, Record, Restored, StoredEntry, Table};
+use crate::hub::ClientId;
+use crate::hub::journal::{Batch, Record, Restored, StoredEntry, StoredId, Table};
 use bytes::Bytes;
 use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, Type, ValueRef};
@@ -78,6 +79,7 @@ impl Store {
             .iter()
             .try_for_each(|table| self.load_rows(*table, &mut restored))
             .and_then(|()| self.load_entries(&mut restored))
+            .and_then(|()| self.load_ids(&mut restored))
             .map_err(|error| StoreError::new(&self.path, &error))?;
         Ok(restored)
     }
@@ -87,7 +89,7 @@ impl Store {
         let deletes = |record: &Record| {
             matches!(
                 record,
-                Record::Delete { .. } | Record::Drop { .. } | Record::Clear
+                Record::Delete { .. } | Record::Drop { .. } | Record::Forget { .. } | Record::Clear
             )
         };
         self.has_deleted |= batches
@@ -136,7 +138,7 @@ impl Store {
     fn load_entries(&self, restored: &mut Restored) -> rusqlite::Result<()> {
         let mut ids = MessageIdReader::default();
         let mut statement = self.connection.prepare(
-            "SELECT serial, room, offset, kind, payload, timestamp, message_id FROM entries ORDER BY serial",
+            "SELECT serial, room, offset, kind, payload, timestamp, message_id, sender FROM entries ORDER BY serial",
         )?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
@@ -152,6 +154,21 @@ impl Store {
                     let what = format!("{id:?} is no message id");
                     rusqlite::Error::FromSqlConversionFailure(6, Type::Text, what.into())
                 })?,
+                sender: row.get_ref(7)?.as_str_or_null()?.and_then(ClientId::parse),
+            });
+        }
+        Ok(())
+    }
+
+    fn load_ids(&self, restored: &mut Restored) -> rusqlite::Result<()> {
+        let sql = "SELECT serial, hash, timestamp FROM event_ids ORDER BY serial";
+        let mut statement = self.connection.prepare(sql)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            restored.ids.push(StoredId {
+                serial: count(row, 0)?,
+                hash: row.get::<_, i64>(1)?.cast_unsigned(),
+                timestamp: count(row, 2)?,
             });
         }
         Ok(())
@@ -219,8 +236,8 @@ fn write_record(connection: &Connection, record: &Record) -> rusqlite::Result<()
         Record::Put { table, key, value } => execute(put(*table), params![key, value]),
         Record::Delete { table, key } => execute(delete(*table), params![key]),
         Record::Append(entry) => execute(
-            "INSERT OR REPLACE INTO entries (serial, room, offset, kind, payload, timestamp, message_id) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT OR REPLACE INTO entries (serial, room, offset, kind, payload, timestamp, message_id, sender) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             params![
                 integer(entry.serial)?,
                 entry.room,
@@ -229,16 +246,29 @@ fn write_record(connection: &Connection, record: &Record) -> rusqlite::Result<()
                 ToSqlOutput::Borrowed(ValueRef::Text(&entry.payload)),
                 integer(entry.timestamp)?,
                 entry.id.to_string(),
+                entry.sender.map(|sender| sender.to_string()),
             ],
         ),
         Record::Drop { serials } => drop_entries(connection, serials),
+        Record::Remember(id) => execute(
+            "INSERT OR REPLACE INTO event_ids (serial, hash, timestamp) VALUES (?1, ?2, ?3)",
+            params![
+                integer(id.serial)?,
+                id.hash.cast_signed(),
+                integer(id.timestamp)?
+            ],
+        ),
+        Record::Forget { serial } => execute(
+            "DELETE FROM event_ids WHERE serial <= ?1",
+            params![integer(*serial)?],
+        ),
         Record::Clear => connection.execute_batch(CLEAR),
     }
 }
 
 /// Empties every table.
 const CLEAR: &str = "DELETE FROM meta; DELETE FROM rooms; DELETE FROM tasks; DELETE FROM sessions; \
-                     DELETE FROM workspaces; DELETE FROM entries;";
+                     DELETE FROM workspaces; DELETE FROM entries; DELETE FROM event_ids;";
 
 fn drop_entries(connection: &Connection, serials: &[u64]) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached("DELETE FROM entries WHERE serial = ?1")?;

@@ -8,7 +8,7 @@ pub(super) const APPLICATION_ID: i64 = 0x4a4f_424c;
 
 /// The steps from each version to the next; a file's `user_version` is how many it has behind it. Never change one that
 /// was released: add another.
-const LADDER: [&str; 1] = [FIRST];
+pub(super) const LADDER: [&str; 2] = [FIRST, SECOND];
 
 /// The latest version.
 pub(super) const VERSION: i64 = LADDER.len() as i64;
@@ -29,6 +29,16 @@ const FIRST: &str = "
         payload TEXT NOT NULL,
         timestamp INTEGER NOT NULL,
         message_id TEXT NOT NULL
+    );
+";
+
+/// Who said something does not hear it after a restart either, and events that were seen are known again.
+const SECOND: &str = "
+    ALTER TABLE entries ADD COLUMN sender TEXT;
+    CREATE TABLE event_ids (
+        serial INTEGER PRIMARY KEY,
+        hash INTEGER NOT NULL,
+        timestamp INTEGER NOT NULL
     );
 ";
 

@@ -5,9 +5,11 @@ mod refusals;
 mod threads;
 
 use super::database::Store;
+use super::schema::{APPLICATION_ID, LADDER};
 use crate::base::id::{MessageId, MessageIdReader};
 use crate::config::Synchronous;
-use crate::hub::journal::{Batch, Record, Restored, StoredEntry, Table};
+use crate::hub::ClientId;
+use crate::hub::journal::{Batch, Record, Restored, StoredEntry, StoredId, Table};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::fs;
@@ -57,6 +59,7 @@ fn entry(room: &str, serial: u64) -> StoredEntry {
         payload: format!(r#"{{"text":"日志 {serial}"}}"#).into(),
         timestamp: 1_700_000_000_000 + serial,
         id: id(&format!("msg_ab12cd_{serial}")),
+        sender: (serial % 2 == 1).then(|| ClientId::from_number(serial << 32)),
     }
 }
 
@@ -77,6 +80,14 @@ fn delete(table: Table, key: &str) -> Record {
         table,
         key: key.into(),
     }
+}
+
+fn remember(serial: u64) -> Record {
+    Record::Remember(StoredId {
+        serial,
+        hash: serial.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+        timestamp: 1_700_000_000_000 + serial,
+    })
 }
 
 fn drop_entries(serials: &[u64]) -> Record {
@@ -143,6 +154,7 @@ fn every_kind_of_record_is_kept_and_the_later_one_counts() {
             .flat_map(|table| [row(*table, "a", "2"), row(*table, "b", "3")])
             .collect(),
         entries: vec![entry("b", 1), replaced, entry("a", 30)],
+        ids: Vec::new(),
     };
     assert_eq!(store.load().as_ref(), Ok(&expected));
     store.close().unwrap();
@@ -167,6 +179,7 @@ fn what_is_deleted_or_dropped_is_gone_and_nothing_else() {
     let expected = Restored {
         rows: vec![row(Table::Room, "b", "{}"), row(Table::Task, "a", "{}")],
         entries: vec![entry("b", 2), entry("a", 3)],
+        ids: Vec::new(),
     };
     assert_eq!(store.load().as_ref(), Ok(&expected));
     let third = vec![
@@ -205,6 +218,33 @@ fn anybody_can_read_the_tables() {
     );
     let expected = ["日志 1", "text", "msg_ab12cd_1"].map(str::to_owned);
     assert_eq!(read, Ok(expected.into()));
+}
+
+#[test]
+fn a_file_of_the_first_version_is_brought_up() {
+    let directory = Directory::new();
+    let old = rusqlite::Connection::open(directory.path("joblight.db")).unwrap();
+    let first = format!(
+        "{}; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 1;
+        INSERT INTO tasks VALUES ('a', '{{}}');
+        INSERT INTO entries VALUES (2, 'b', 0, 'room_message', '{{}}', 5, 'msg_ab12cd_2');",
+        LADDER[0]
+    );
+    old.execute_batch(&first).unwrap();
+    old.close().unwrap();
+    for _ in 0..2 {
+        let restored = directory.open().load().unwrap();
+        assert_eq!(restored.rows, [row(Table::Task, "a", "{}")]);
+        assert_eq!(restored.entries.len(), 1);
+        assert_eq!(restored.entries[0].sender, None);
+        assert_eq!(restored.entries[0].id, id("msg_ab12cd_2"));
+    }
+    let mut store = directory.open();
+    store
+        .apply(&[batch(1, vec![append("b", 3), remember(4)])])
+        .unwrap();
+    assert_eq!(store.load().unwrap().entries[1], entry("b", 3));
+    assert_eq!(store.load().unwrap().ids.len(), 1);
 }
 
 #[test]
@@ -257,6 +297,8 @@ fn any_record() -> impl Strategy<Value = Record> {
             })
         }),
         prop::collection::vec(SERIALS, 0..8).prop_map(|serials| Record::Drop { serials }),
+        SERIALS.prop_map(remember),
+        SERIALS.prop_map(|serial| Record::Forget { serial }),
         Just(Record::Clear),
     ]
 }
@@ -269,11 +311,12 @@ fn any_step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The store as two maps.
+/// The store as three maps.
 #[derive(Default)]
 struct Model {
     rows: BTreeMap<(Table, Box<str>), String>,
     entries: BTreeMap<u64, StoredEntry>,
+    ids: BTreeMap<u64, StoredId>,
 }
 
 impl Model {
@@ -287,6 +330,8 @@ impl Model {
                 self.entries.insert(entry.serial, entry);
             }
             Record::Drop { serials } => self.entries.retain(|serial, _| !serials.contains(serial)),
+            Record::Remember(id) => drop(self.ids.insert(id.serial, id)),
+            Record::Forget { serial } => self.ids = self.ids.split_off(&(serial + 1)),
             Record::Clear => *self = Self::default(),
         }
     }
@@ -298,6 +343,7 @@ impl Model {
                 .map(|((table, key), value)| (*table, key.clone(), value.clone()))
                 .collect(),
             entries: self.entries.values().cloned().collect(),
+            ids: self.ids.values().copied().collect(),
         }
     }
 }

@@ -157,11 +157,9 @@ fn a_later_schema_is_refused_with_both_versions() {
     let before = fs::read(&path).unwrap();
     let known = VERSION;
     let error = refusal(&path);
-    assert!(
-        error
-            .to_string()
-            .contains("schema version 2, and this joblight knows versions up to 1")
-    );
+    assert!(error.to_string().contains(&format!(
+        "schema version {found}, and this joblight knows versions up to {known}"
+    )));
     assert_eq!(
         error,
         StoreError::Newer {
@@ -180,7 +178,7 @@ fn a_new_file_says_whose_it_is() {
     let file = Connection::open(directory.path("joblight.db")).unwrap();
     let number = |sql| file.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
     assert_eq!(number("PRAGMA application_id"), APPLICATION_ID);
-    assert_eq!(number("PRAGMA user_version"), 1);
+    assert_eq!(number("PRAGMA user_version"), VERSION);
     const INCREMENTAL: i64 = 2;
     assert_eq!(number("PRAGMA auto_vacuum"), INCREMENTAL);
     let mode: String = file
