@@ -32,8 +32,8 @@
 //!
 //! | part | bytes |
 //! | --- | --- |
-//! | [`engine::peers::Peer`]: protocol phase, outbox, rate window, standing | 184 |
-//! | [`hub::Client`]: link, name, variant, one membership | 96 |
+//! | [`engine::peers::Peer`]: protocol phase, outbox, rate window, standing | 168 |
+//! | [`hub::Client`]: link, name, variant, one membership | 80 |
 //! | [`hub::Room`] of its own, name, place in the index: what 15,000 rooms for 15,000 viewers cost each | 64 and about 40 |
 //! | the shell's slot: link and socket | 32 |
 //! | its entry in the wheel | 40 |

@@ -5,10 +5,11 @@ use core::num::NonZeroU32;
 
 /// A position below 2^32 - 1, stored one higher so that "none" costs no space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Index(NonZeroU32);
+pub struct Index(NonZeroU32);
 
 impl Index {
-    pub(super) fn new(position: usize) -> Self {
+    /// The node at this position.
+    pub fn new(position: usize) -> Self {
         let stored = u32::try_from(position)
             .ok()
             .and_then(|position| position.checked_add(1));
@@ -19,7 +20,8 @@ impl Index {
         )
     }
 
-    pub(super) fn position(self) -> usize {
+    /// Where the node is.
+    pub fn position(self) -> usize {
         self.0.get() as usize - 1
     }
 }

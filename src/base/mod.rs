@@ -8,7 +8,8 @@ pub mod chunk_queue;
 pub mod counter;
 /// Message ids: a prefix and a number that only grows.
 pub mod id;
-mod index;
+/// The place of a node in four bytes, with room for none.
+pub mod index;
 /// Patterns of names, with `*`.
 pub mod pattern;
 /// The seeded generator behind every id, secret and jitter.

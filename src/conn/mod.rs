@@ -37,7 +37,13 @@ pub struct Connection {
     pub outbox: Outbox,
     ending: Ending,
     /// Input that waits until the outbox has drained.
-    stash: Option<Box<[u8]>>,
+    stash: Option<Box<Stash>>,
+}
+
+/// Behind one pointer: hardly any connection has it.
+#[derive(Debug, Default)]
+struct Stash {
+    bytes: Vec<u8>,
 }
 
 impl Connection {
@@ -85,14 +91,14 @@ impl Connection {
     /// Keeps input for later.
     pub fn stash(&mut self, rest: &[u8]) {
         if !rest.is_empty() {
-            let kept = self.stash.take().unwrap_or_default();
-            self.stash = Some([&kept, rest].concat().into());
+            let stash = self.stash.get_or_insert_default();
+            stash.bytes.extend_from_slice(rest);
         }
     }
 
     /// Input that was kept, to be handled now.
-    pub fn take_stash(&mut self) -> Option<Box<[u8]>> {
-        self.stash.take()
+    pub fn take_stash(&mut self) -> Option<Vec<u8>> {
+        self.stash.take().map(|stash| stash.bytes)
     }
 
     /// Whether input is being kept.

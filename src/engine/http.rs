@@ -176,9 +176,9 @@ fn admit(state: &State, link: Link, head: &Head) -> Result<(), Problem> {
     let services = state.peers.peer(link).map(|peer| peer.services);
     let is_for_upgrades = |services: Services| {
         let path = head.path();
-        !services.http
+        !services.http()
             || path == backend::PATH
-            || services.websocket && path == state.settings.websocket.path
+            || services.websocket() && path == state.settings.websocket.path
     };
     match services.is_some_and(is_for_upgrades) {
         true => Err(not_an_upgrade(state, head)),

@@ -92,7 +92,7 @@ impl Engine {
     pub fn accept(&mut self, now: Now, services: Services, address: Option<IpAddr>) -> Link {
         self.state.now = now;
         let link = self.state.peers.insert(services, address);
-        if !services.ingest {
+        if !services.ingest() {
             closing::watch_handshake(&mut self.state, now, link);
         }
         link
@@ -365,7 +365,7 @@ impl Engine {
             !peer.connection.outbox.is_empty(),
             peer.connection.is_open(),
         );
-        if peer.services.ingest {
+        if peer.services.ingest() {
             self.finish_producer(now, link);
         }
         match (owed, open) {

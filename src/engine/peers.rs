@@ -18,40 +18,32 @@ use std::collections::VecDeque;
 
 /// What a listener serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Services {
-    /// WebSocket upgrades.
-    pub websocket: bool,
-    /// The HTTP API.
-    pub http: bool,
-    /// Newline-delimited events, nothing else.
-    pub ingest: bool,
-}
+pub struct Services(u8);
 
 impl Services {
     /// Of the WebSocket listener.
-    pub const WEBSOCKET: Self = Self {
-        websocket: true,
-        http: false,
-        ingest: false,
-    };
+    pub const WEBSOCKET: Self = Self(1);
     /// Of the HTTP listener.
-    pub const HTTP: Self = Self {
-        websocket: false,
-        http: true,
-        ingest: false,
-    };
+    pub const HTTP: Self = Self(2);
     /// Of a listener that serves both.
-    pub const BOTH: Self = Self {
-        websocket: true,
-        http: true,
-        ingest: false,
-    };
+    pub const BOTH: Self = Self(1 | 2);
     /// Of the ingest socket and of standard input.
-    pub const INGEST: Self = Self {
-        websocket: false,
-        http: false,
-        ingest: true,
-    };
+    pub const INGEST: Self = Self(4);
+
+    /// WebSocket upgrades.
+    pub fn websocket(self) -> bool {
+        self.0 & Self::WEBSOCKET.0 != 0
+    }
+
+    /// The HTTP API.
+    pub fn http(self) -> bool {
+        self.0 & Self::HTTP.0 != 0
+    }
+
+    /// Newline-delimited events, nothing else.
+    pub fn ingest(self) -> bool {
+        self.0 & Self::INGEST.0 != 0
+    }
 }
 
 /// Marks of a huge room are given back when they are done with.
@@ -142,7 +134,7 @@ pub struct Peer {
 }
 
 /// What an idle connection costs here; the crate's documentation has the whole account.
-const _: () = assert!(size_of::<Peer>() <= 184);
+const _: () = assert!(size_of::<Peer>() <= 168);
 
 /// All connections.
 #[derive(Debug)]
@@ -187,7 +179,7 @@ impl Peers {
     /// Adds a connection.
     pub fn insert(&mut self, services: Services, address: Option<IpAddr>) -> Link {
         self.next_generation = self.next_generation.wrapping_add(1);
-        let phase = match services.ingest {
+        let phase = match services.ingest() {
             true => Phase::Lines(LineSplitter::new()),
             false => Phase::Http(http::Parser::new()),
         };

@@ -40,7 +40,7 @@ fn admit(state: &mut State, now: Now, link: Link, head: &Head) -> Result<Purpose
     http::check_host(state, head)?;
     let purpose = purpose_of(&state.settings, head.path());
     let serves = state.peers.peer(link).is_some_and(|peer| {
-        peer.services.websocket || purpose == Some(Purpose::Backend) && peer.services.http
+        peer.services.websocket() || purpose == Some(Purpose::Backend) && peer.services.http()
     });
     let Some(purpose) = purpose.filter(|_| serves) else {
         let detail = format!("no WebSocket at `{}`", head.path());

@@ -296,7 +296,7 @@ impl Broadcaster {
     /// behind again after some of them begins with the others the next time.
     pub fn catch_up(&mut self, stage: &mut Stage<'_>, client: ClientKey) {
         let rooms: SmallVec<[RoomKey; 8]> = stage.directory.client(client).rooms().collect();
-        let begin = stage.directory.client(client).caught_up as usize % rooms.len().max(1);
+        let begin = stage.directory.client(client).caught_up() % rooms.len().max(1);
         for (step, room) in rooms[begin..].iter().chain(&rooms[..begin]).enumerate() {
             let task = self
                 .task_of(stage.directory, *room)
@@ -310,10 +310,13 @@ impl Broadcaster {
                 self.settings.enable_incremental_updates,
             );
             if !sent {
-                stage.directory.client_mut(client).caught_up = (begin + step) as u32;
-                return;
+                let reader = stage.directory.client_mut(client);
+                return reader.set_caught_up((begin + step) % rooms.len());
             }
         }
+        let reader = stage.directory.client_mut(client);
+        reader.set_caught_up(0);
+        reader.trim();
     }
 
     /// The task that a room is about.

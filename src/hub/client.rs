@@ -6,6 +6,7 @@
 use super::directory::RoomKey;
 use super::mailbox::Mailbox;
 use super::publication::Link;
+use crate::base::index::Index;
 use crate::wire::message::Variant;
 use smallvec::SmallVec;
 use std::fmt;
@@ -29,20 +30,109 @@ pub struct Client {
     pub has_session: bool,
     /// Whether the store has yet to learn how it stands.
     pub is_unsaved: bool,
-    /// Where among its rooms catching up stopped the last time.
-    pub caught_up: u32,
     /// Milliseconds since 1970 when it connected.
     pub connected_at: u64,
     /// Every message up to this serial has surely reached it, or was not for it.
     pub received: u64,
-    /// While it is lagging: every message up to this serial was queued for its connection.
-    pub queued: u64,
-    /// Messages for it alone that may not have reached it.
-    pub mailbox: Option<Box<Mailbox>>,
+    behind: Option<Box<Behind>>,
     pub(super) rooms: SmallVec<[Membership; 1]>,
 }
 
+/// What only a client needs that is behind, or was written to.
+#[derive(Debug)]
+struct Behind {
+    queued: u64,
+    caught_up: u32,
+    mailbox: Mailbox,
+}
+
 impl Client {
+    /// A client that is in no room and has everything up to a serial.
+    pub(super) fn new(
+        link: Link,
+        id: ClientId,
+        variant: Variant,
+        connected_at: u64,
+        received: u64,
+    ) -> Self {
+        Self {
+            link,
+            id,
+            variant,
+            backlogged: false,
+            is_lagging: false,
+            is_away: false,
+            has_session: false,
+            is_unsaved: false,
+            connected_at,
+            received,
+            behind: None,
+            rooms: SmallVec::new(),
+        }
+    }
+
+    /// While it is lagging: every message up to this serial was queued for its connection.
+    pub fn queued(&self) -> u64 {
+        self.behind
+            .as_ref()
+            .map_or(self.received, |behind| behind.queued)
+    }
+
+    /// Every message up to a serial was queued, and no more is to be.
+    pub(super) fn set_queued(&mut self, serial: u64) {
+        if self.queued() != serial {
+            self.behind_mut().queued = serial;
+        }
+    }
+
+    /// Where among its rooms catching up stopped the last time.
+    pub fn caught_up(&self) -> usize {
+        self.behind
+            .as_ref()
+            .map_or(0, |behind| behind.caught_up as usize)
+    }
+
+    /// Catching up has stopped there; 0: it has not stopped.
+    pub(super) fn set_caught_up(&mut self, place: usize) {
+        if self.caught_up() != place {
+            self.behind_mut().caught_up = place as u32;
+        }
+    }
+
+    /// Messages for it alone that may not have reached it, if there are any.
+    pub fn mailbox(&self) -> Option<&Mailbox> {
+        let mailbox = self.behind.as_ref().map(|behind| &behind.mailbox);
+        mailbox.filter(|mailbox| !mailbox.is_empty())
+    }
+
+    pub(super) fn mailbox_mut(&mut self) -> Option<&mut Mailbox> {
+        let mailbox = self.behind.as_mut().map(|behind| &mut behind.mailbox);
+        mailbox.filter(|mailbox| !mailbox.is_empty())
+    }
+
+    /// The mailbox, to put something into it.
+    pub(super) fn open_mailbox(&mut self) -> &mut Mailbox {
+        &mut self.behind_mut().mailbox
+    }
+
+    /// Gives back what is not needed now.
+    pub(super) fn trim(&mut self) {
+        if !self.is_lagging && self.caught_up() == 0 && self.mailbox().is_none() {
+            self.behind = None;
+        }
+    }
+
+    fn behind_mut(&mut self) -> &mut Behind {
+        let queued = self.received;
+        self.behind.get_or_insert_with(|| {
+            Box::new(Behind {
+                queued,
+                caught_up: 0,
+                mailbox: Mailbox::default(),
+            })
+        })
+    }
+
     /// The rooms it is in.
     pub fn rooms(&self) -> impl ExactSizeIterator<Item = RoomKey> + '_ {
         self.rooms.iter().map(|membership| membership.room)
@@ -98,11 +188,21 @@ pub struct Member {
 }
 
 /// What an idle client costs here.
-const _: () = assert!(size_of::<Client>() <= 96);
+const _: () = assert!(size_of::<Client>() <= 80);
 
 /// Names a client while it is attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ClientKey(pub(super) u32);
+pub struct ClientKey(Index);
+
+impl ClientKey {
+    pub(super) fn new(slot: usize) -> Self {
+        Self(Index::new(slot))
+    }
+
+    pub(super) fn slot(self) -> usize {
+        self.0.position()
+    }
+}
 
 /// A client's public name: `client_` and letters that cannot be guessed. It carries the client's slot, so that
 /// looking it up needs no table.

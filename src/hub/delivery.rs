@@ -24,7 +24,7 @@ pub fn survey(directory: &Directory, client: ClientKey) -> Vec<Recovery> {
     memberships
         .map(|membership| Recovery {
             room: membership.room,
-            recovered: lacking(directory.room(membership.room), membership, reader.queued)
+            recovered: lacking(directory.room(membership.room), membership, reader.queued())
                 .is_none_or(|missed| missed.complete),
         })
         .collect()
@@ -54,13 +54,14 @@ pub fn replay(stage: &mut Stage<'_>, client: ClientKey) -> bool {
             reader.backlogged = true;
             return false;
         }
-        reader.queued = message.serial;
-        if let (None, Some(mailbox)) = (message.room, &mut reader.mailbox) {
+        reader.set_queued(message.serial);
+        if let (None, Some(mailbox)) = (message.room, reader.mailbox_mut()) {
             mailbox.sent = message.serial;
         }
     }
     let reader = stage.directory.client_mut(client);
     reader.is_lagging = false;
+    reader.trim();
     true
 }
 
@@ -97,7 +98,7 @@ fn overdue(directory: &Directory, client: ClientKey) -> Vec<Overdue> {
     let reader = directory.client(client);
     let mut messages = Vec::new();
     for membership in reader.memberships() {
-        let missed = lacking(directory.room(membership.room), membership, reader.queued);
+        let missed = lacking(directory.room(membership.room), membership, reader.queued());
         let entries = missed.into_iter().flat_map(|missed| missed.entries);
         let entries = entries.filter(|entry| entry.sender != Some(reader.id));
         messages.extend(entries.map(|entry| Overdue {
@@ -105,7 +106,7 @@ fn overdue(directory: &Directory, client: ClientKey) -> Vec<Overdue> {
             room: Some((membership.room, entry.offset)),
         }));
     }
-    let mailbox = reader.mailbox.iter();
+    let mailbox = reader.mailbox().into_iter();
     let letters = mailbox.flat_map(|mailbox| {
         mailbox
             .letters()
@@ -133,7 +134,10 @@ fn send(stage: &mut Stage<'_>, client: ClientKey, message: &Overdue) -> bool {
             entry.map(|entry| entry.envelope(&room.name).encode(reader.variant))
         }
         None => {
-            let mut letters = reader.mailbox.iter().flat_map(|mailbox| mailbox.letters());
+            let mut letters = reader
+                .mailbox()
+                .into_iter()
+                .flat_map(|mailbox| mailbox.letters());
             let letter = letters.find(|letter| letter.serial == message.serial);
             letter.map(|letter| letter.envelope().encode(reader.variant))
         }

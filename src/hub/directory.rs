@@ -70,46 +70,21 @@ impl Directory {
         serial: u64,
     ) -> ClientKey {
         let id = ClientId::new(self.clients.vacant_key(), nonce);
-        self.insert(Client {
-            link,
-            id,
-            variant,
-            backlogged: false,
-            is_lagging: false,
-            is_away: false,
-            has_session: false,
-            is_unsaved: false,
-            caught_up: 0,
-            connected_at,
-            received: serial,
-            queued: serial,
-            mailbox: None,
-            rooms: SmallVec::new(),
-        })
+        self.insert(Client::new(link, id, variant, connected_at, serial))
     }
 
     /// Brings back a client of an earlier life of the server; its connection is gone.
     pub fn restore(&mut self, id: ClientId, connected_at: u64, received: u64) -> ClientKey {
-        let key = self.insert(Client {
-            link: Link {
-                index: u32::MAX,
-                generation: 0,
-            },
-            id,
-            variant: Variant::default(),
-            backlogged: true,
-            is_lagging: true,
-            is_away: true,
-            has_session: true,
-            is_unsaved: false,
-            caught_up: 0,
-            connected_at,
-            received,
-            queued: received,
-            mailbox: None,
-            rooms: SmallVec::new(),
-        });
-        if id.slot() != key.0 as usize {
+        let link = Link {
+            index: u32::MAX,
+            generation: 0,
+        };
+        let variant = Variant::default();
+        let mut client = Client::new(link, id, variant, connected_at, received);
+        (client.backlogged, client.is_lagging) = (true, true);
+        (client.is_away, client.has_session) = (true, true);
+        let key = self.insert(client);
+        if id.slot() != key.slot() {
             self.aliases.insert(id, key);
         }
         self.away += 1;
@@ -117,7 +92,7 @@ impl Directory {
     }
 
     fn insert(&mut self, client: Client) -> ClientKey {
-        ClientKey(self.clients.insert(client) as u32)
+        ClientKey::new(self.clients.insert(client))
     }
 
     /// A client's connection is gone, and the client may come back: it stays in its rooms. What it has not surely
@@ -146,28 +121,29 @@ impl Directory {
     /// A client is sent anew what a room's log holds after a serial: of all that is younger, only what it has of other
     /// rooms is known to have arrived.
     pub fn doubt_after(&mut self, key: ClientKey, room: RoomKey, serial: u64) {
-        let client = &mut self.clients[key.0 as usize];
+        let client = &mut self.clients[key.slot()];
         for membership in client.rooms.iter_mut().filter(|other| other.room != room) {
             let log = self.rooms[membership.room.0 as usize].log.as_ref();
             let received = log.map_or(0, |log| log.offset_at(client.received));
             membership.from = membership.from.max(received);
         }
         client.received = client.received.min(serial);
-        client.queued = client.queued.min(serial);
+        client.set_queued(client.queued().min(serial));
     }
 
     fn owe_unconfirmed(&mut self, key: ClientKey) {
-        let client = &mut self.clients[key.0 as usize];
-        client.queued = client.received;
+        let client = &mut self.clients[key.slot()];
+        let received = client.received;
+        client.set_queued(received);
         client.rooms.iter_mut().for_each(Membership::doubt);
-        if let Some(mailbox) = &mut client.mailbox {
-            mailbox.sent = client.received;
+        if let Some(mailbox) = client.mailbox_mut() {
+            mailbox.sent = received;
         }
         (client.backlogged, client.is_lagging) = (true, true);
     }
 
     fn set_away(&mut self, key: ClientKey, is_away: bool) {
-        let client = &mut self.clients[key.0 as usize];
+        let client = &mut self.clients[key.slot()];
         client.is_away = is_away;
         for membership in &client.rooms {
             let room = &mut self.rooms[membership.room.0 as usize];
@@ -186,9 +162,10 @@ impl Directory {
 
     /// A client's connection takes no more: what comes after a serial stays in the logs from now on.
     pub fn fall_behind(&mut self, key: ClientKey, serial: u64) {
-        let client = &mut self.clients[key.0 as usize];
+        let client = &mut self.clients[key.slot()];
         if !std::mem::replace(&mut client.is_lagging, true) {
-            (client.backlogged, client.queued) = (true, serial);
+            client.backlogged = true;
+            client.set_queued(serial);
         }
     }
 
@@ -197,11 +174,11 @@ impl Directory {
         if self.client(key).is_away {
             self.set_away(key, false);
         }
-        while let Some(membership) = self.clients[key.0 as usize].rooms.last().copied() {
-            self.unlink(key, self.clients[key.0 as usize].rooms.len() - 1);
+        while let Some(membership) = self.clients[key.slot()].rooms.last().copied() {
+            self.unlink(key, self.clients[key.slot()].rooms.len() - 1);
             self.forget_if_idle(membership.room);
         }
-        let client = self.clients.remove(key.0 as usize);
+        let client = self.clients.remove(key.slot());
         self.aliases.remove(&client.id);
         if self.clients.is_empty() {
             self.clients.shrink_to_fit();
@@ -210,12 +187,12 @@ impl Directory {
 
     /// The client of that key.
     pub fn client(&self, key: ClientKey) -> &Client {
-        &self.clients[key.0 as usize]
+        &self.clients[key.slot()]
     }
 
     /// The client of that key, to be changed.
     pub fn client_mut(&mut self, key: ClientKey) -> &mut Client {
-        &mut self.clients[key.0 as usize]
+        &mut self.clients[key.slot()]
     }
 
     /// The client of that public name.
@@ -227,7 +204,7 @@ impl Directory {
     pub fn living_client(&self, id: ClientId) -> Option<ClientKey> {
         let own = self.clients.get(id.slot());
         match own.is_some_and(|client| client.id == id) {
-            true => Some(ClientKey(id.slot() as u32)),
+            true => Some(ClientKey::new(id.slot())),
             false => self.aliases.get(&id).copied(),
         }
     }
@@ -240,7 +217,7 @@ impl Directory {
     /// Every client, those that are away included.
     pub fn all_clients(&self) -> impl Iterator<Item = (ClientKey, &Client)> {
         let clients = self.clients.iter();
-        clients.map(|(slot, client)| (ClientKey(slot as u32), client))
+        clients.map(|(slot, client)| (ClientKey::new(slot), client))
     }
 
     /// How many clients are connected.
@@ -366,7 +343,7 @@ impl Directory {
         let place = entered.members.len() as u32;
         let from = entered.log.as_ref().map_or(0, |log| log.last_offset());
         entered.members.push(Member { client, slot });
-        let joined = &mut self.clients[client.0 as usize];
+        let joined = &mut self.clients[client.slot()];
         joined.rooms.push(Membership {
             room,
             place,
@@ -446,7 +423,7 @@ impl Directory {
 
     /// Cuts one membership at both ends and mends the two lists that closed up behind it.
     fn unlink(&mut self, client: ClientKey, slot: usize) {
-        let left = &mut self.clients[client.0 as usize];
+        let left = &mut self.clients[client.slot()];
         let Membership { room, place, .. } = left.rooms.swap_remove(slot);
         if left.is_away {
             self.rooms[room.0 as usize].away -= 1;
@@ -458,7 +435,7 @@ impl Directory {
         let members = &mut self.rooms[room.0 as usize].members;
         members.swap_remove(place as usize);
         if let Some(moved) = members.get(place as usize).copied() {
-            self.clients[moved.client.0 as usize].rooms[moved.slot as usize].place = place;
+            self.clients[moved.client.slot()].rooms[moved.slot as usize].place = place;
         }
         self.memberships -= 1;
     }

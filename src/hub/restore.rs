@@ -194,9 +194,11 @@ fn restore_session(stage: &mut Stage<'_>, ids: &mut MessageIdReader, key: &str, 
         stage.fanout.skip_serials(letter.serial);
         mailbox.keep(usize::MAX, letter);
     }
-    mailbox.sent = row.received;
     let reader = stage.directory.client_mut(client);
-    reader.mailbox = (!mailbox.is_empty()).then(|| Box::new(mailbox));
+    if !mailbox.is_empty() {
+        mailbox.sent = row.received;
+        *reader.open_mailbox() = mailbox;
+    }
     if is_outdated {
         stage.fanout.journal.mark_client(reader);
     }

@@ -96,7 +96,10 @@ pub fn session(directory: &Directory, client: &Client) -> String {
         };
         (room.name.to_string(), position.to_string())
     };
-    let letters = client.mailbox.iter().flat_map(|mailbox| mailbox.letters());
+    let letters = client
+        .mailbox()
+        .into_iter()
+        .flat_map(|mailbox| mailbox.letters());
     text(&SessionRow {
         connected_at: client.connected_at,
         received: client.received,

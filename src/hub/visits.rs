@@ -83,7 +83,7 @@ impl Hub {
     pub fn queued_serial(&self, client: ClientKey) -> u64 {
         let reader = self.directory.client(client);
         match reader.is_lagging {
-            true => reader.queued,
+            true => reader.queued(),
             false => self.fanout.serial(),
         }
     }
@@ -108,11 +108,9 @@ impl Hub {
         for membership in &mut reader.rooms {
             membership.told_of_loss = false;
         }
-        if let Some(mailbox) = &mut reader.mailbox {
+        if let Some(mailbox) = reader.mailbox_mut() {
             mailbox.confirm(serial);
-            if mailbox.is_empty() {
-                reader.mailbox = None;
-            }
+            reader.trim();
         }
         self.save_session(client);
     }
@@ -205,7 +203,7 @@ impl Hub {
         let (limit, serial) = (self.settings.message_queue_size, letter.serial);
         let reader = self.directory.client_mut(client);
         if reader.has_session || !is_taken {
-            let mailbox = reader.mailbox.get_or_insert_default();
+            let mailbox = reader.open_mailbox();
             if is_taken {
                 mailbox.sent = serial;
             }

@@ -186,8 +186,8 @@ impl Prepared {
             listeners.iter().find(|listener| wanted(&listener.services))
         };
         let addresses = Addresses {
-            websocket: first(|services| services.websocket).and_then(Listener::address),
-            http: first(|services| services.http).and_then(Listener::address),
+            websocket: first(|services| services.websocket()).and_then(Listener::address),
+            http: first(|services| services.http()).and_then(Listener::address),
         };
         announce(config, &listeners);
         event_loop
@@ -281,20 +281,20 @@ fn announce(config: &Config, listeners: &[Listener]) {
                 format!("{host}:{port}")
             }
         };
-        if services.websocket && !std::mem::replace(&mut told.0, true) {
+        if services.websocket() && !std::mem::replace(&mut told.0, true) {
             say(Phrase::WebSocketStarted(&port));
             say(Phrase::WebSocketListening(&format!(
                 "ws://{}",
                 place(&config.websocket.host)
             )));
         }
-        if services.http && !std::mem::replace(&mut told.1, true) {
+        if services.http() && !std::mem::replace(&mut told.1, true) {
             say(Phrase::HttpStarted(&format!(
                 "http://{}",
                 place(&config.http.host)
             )));
         }
-        if services.ingest && !std::mem::replace(&mut told.2, true) {
+        if services.ingest() && !std::mem::replace(&mut told.2, true) {
             say(Phrase::IngestStarted(&port));
         }
     }

@@ -318,8 +318,7 @@ impl Run {
         }
         for (_, client) in state.hub.directory().all_clients() {
             let waiting = client
-                .mailbox
-                .as_ref()
+                .mailbox()
                 .map_or(0, |mailbox| mailbox.letters().count());
             assert!(
                 waiting <= plan.log_limit,
