@@ -1,6 +1,6 @@
 //! Publications on their way to those who read them, counted as they go.
 
-use super::client::{ClientId, ClientKey};
+use super::client::ClientKey;
 use super::directory::{Directory, RoomKey};
 use super::journal::{Journal, Record, Table};
 use super::log::LogEntry;
@@ -109,14 +109,15 @@ impl Fanout {
             except,
         } = message;
         self.tell(directory, room);
-        let sender = except.map(|sender| directory.client(sender).id);
-        let message = (kind, payload, sender);
-        let entry = self.log(directory, now, room, message);
+        let entry = self.next_entry(directory, now, room, kind, payload, except);
         let text = std::str::from_utf8(&entry.payload).expect("the payload was a String");
-        let (id, offset) = (entry.id.clone(), entry.offset);
         let name = &directory.room(room).name;
-        let place = Some(Place { room: name, offset });
-        let publication = Publication::new(kind, Cow::Borrowed(text), now.wall_ms, id, place);
+        let place = Place {
+            room: name,
+            offset: entry.offset,
+        };
+        let (payload, id) = (Cow::Borrowed(text), entry.id.clone());
+        let publication = Publication::new(kind, payload, now.wall_ms, id, Some(place));
         let mut refused: SmallVec<[ClientKey; 8]> = SmallVec::new();
         let mut delivered = 0;
         let members = directory.room(room).members();
@@ -134,46 +135,53 @@ impl Fanout {
         for client in refused {
             directory.fall_behind(client, entry.serial - 1);
         }
+        self.log(directory, room, entry);
         self.handle_broadcast(now, now.at, delivered);
         delivered
     }
 
-    /// Adds a message to a room's log.
-    fn log(
+    fn next_entry(
         &mut self,
         directory: &mut Directory,
         now: Now,
         room: RoomKey,
-        (kind, payload, sender): (&str, String, Option<ClientId>),
+        kind: &str,
+        payload: String,
+        sender: Option<ClientKey>,
     ) -> LogEntry {
-        let (id, serial) = (self.ids.next(), self.next_serial());
-        let logged = directory.room_mut(room);
-        let is_new = logged.log.is_none();
-        let log = logged.log.get_or_insert_default();
-        let entry = LogEntry {
-            offset: log.next_offset(),
-            serial,
+        let sender = sender.map(|sender| directory.client(sender).id);
+        let room = directory.room_mut(room);
+        let is_new = room.log.is_none();
+        let log = room.log.get_or_insert_default();
+        let offset = log.next_offset();
+        if is_new && self.journal.is_on() {
+            log.set_stored();
+            let row = saved::room(room);
+            self.journal.put(Table::Room, &room.name, row);
+        }
+        LogEntry {
+            offset,
+            serial: self.next_serial(),
             kind: kind.into(),
             payload: Bytes::from(payload),
             timestamp: now.wall_ms,
-            id,
+            id: self.ids.next(),
             sender,
             at: now.at,
-        };
-        log.keep(self.log_limit, entry.clone());
+        }
+    }
+
+    /// Adds a message that has been sent to a room's log.
+    fn log(&mut self, directory: &mut Directory, room: RoomKey, entry: LogEntry) {
+        let room = directory.room_mut(room);
+        let log = room.log.get_or_insert_default();
         if self.journal.is_on() {
-            let log = logged.log.get_or_insert_default();
-            if is_new {
-                log.set_stored();
-                let row = saved::room(logged);
-                self.journal.put(Table::Room, &logged.name, row);
-            }
-            self.journal
-                .push(Record::Append(entry.stored(&logged.name)));
-            let log = logged.log.get_or_insert_default();
+            self.journal.push(Record::Append(entry.stored(&room.name)));
+        }
+        log.keep(self.log_limit, entry);
+        if self.journal.is_on() {
             self.journal.drop_entries(log.take_dropped(DROPPED_AT_ONCE));
         }
-        entry
     }
 
     /// Entries of a room's log have gone with their time: the store learns of it.
