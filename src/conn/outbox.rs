@@ -39,7 +39,8 @@ impl Outbox {
         });
     }
 
-    /// Queues a message, unless more than `max_bytes` or `max_messages` (0: no limit) would then be unsent.
+    /// Queues a message, unless more than `max_bytes` or `max_messages` (0: no limit) would then be unsent. One that is
+    /// larger than that is taken when nothing else is unsent: it would never fit.
     pub fn push_message(
         &mut self,
         pool: &mut ChunkPool,
@@ -48,7 +49,8 @@ impl Outbox {
         max_messages: usize,
     ) -> Result<(), Refused> {
         let size = frame.bytes().len();
-        if max_bytes > 0 && self.len_bytes() + size > max_bytes
+        let unsent = self.len_bytes();
+        if max_bytes > 0 && unsent > 0 && unsent + size > max_bytes
             || max_messages > 0 && self.len_chunks() >= max_messages
         {
             return Err(Refused);

@@ -458,9 +458,17 @@ fn acknowledgement(
         let _ = write!(out, ",\"code\":\"{}\"}}", denied.code.as_str());
     });
     out.push_str("],\"positions\":{");
-    push_list(&mut out, rooms.iter(), |out, room| {
+    let is_made_up = |room| recoveries.iter().any(|made_up| made_up.room == room);
+    let memberships = directory.client(client).memberships().iter();
+    push_list(&mut out, memberships, |out, membership| {
+        let room = directory.room(membership.room);
+        // What is made up for follows this; what is left in a log comes some time later.
+        let position = match is_made_up(membership.room) {
+            true => room.position(),
+            false => state.hub.queued_position(client, membership),
+        };
         push_string(out, &room.name);
-        let _ = write!(out, ":\"{}\"", room.position());
+        let _ = write!(out, ":\"{position}\"");
     });
     out.push_str("},\"recovered\":{");
     push_list(&mut out, recoveries.iter(), |out, recovery| {

@@ -110,8 +110,8 @@ pub struct Peer {
     unconfirmed: bool,
     /// Whether a confirmation has been asked for and not been given.
     asked: bool,
-    /// Whether that confirmation will come too early.
-    is_outdated: bool,
+    /// Which questions count: an answer to one of another round says too much.
+    round: u8,
     /// Whether a ping waits for an answer.
     pub pinged: bool,
     /// Whether it holds unsent bytes that keep progress from it until it has drained.
@@ -196,7 +196,7 @@ impl Peers {
             has_session: false,
             unconfirmed: false,
             asked: false,
-            is_outdated: false,
+            round: 0,
             pinged: false,
             backlogged: false,
             is_held: false,
@@ -310,14 +310,14 @@ impl Peers {
         }
     }
 
-    /// The next connection that was sent messages which may not have arrived; it is being asked now.
-    pub fn poll_unconfirmed(&mut self) -> Option<Link> {
+    /// The next connection that was sent messages which may not have arrived, and the round in which it is being asked now.
+    pub fn poll_unconfirmed(&mut self) -> Option<(Link, u8)> {
         while let Some(link) = self.unconfirmed.pop_front() {
             if let Some(peer) =
                 living(&mut self.slots, link).filter(|peer| peer.connection.is_open())
             {
                 (peer.unconfirmed, peer.asked) = (false, true);
-                return Some(link);
+                return Some((link, peer.round));
             }
         }
         self.unconfirmed.shrink_to(MAX_IDLE_MARKS);
@@ -329,22 +329,26 @@ impl Peers {
         !self.unconfirmed.is_empty()
     }
 
-    /// A connection has confirmed what it was asked for; if more was sent since, it is asked again.
-    pub fn handle_confirmed(&mut self, link: Link) -> bool {
-        let Some(peer) = living(&mut self.slots, link).filter(|peer| peer.asked) else {
+    /// A connection has confirmed what it was asked for in a round; tells whether that counts. If more was sent since, it is
+    /// asked again.
+    pub fn handle_confirmed(&mut self, link: Link, round: u8) -> bool {
+        let Some(peer) = living(&mut self.slots, link) else {
             return false;
         };
-        peer.asked = false;
-        if peer.unconfirmed {
+        if peer.round != round {
+            self.handle_unconfirmed(link);
+            return false;
+        }
+        if std::mem::take(&mut peer.asked) && peer.unconfirmed {
             self.unconfirmed.push_back(link);
         }
-        !std::mem::take(&mut peer.is_outdated)
+        true
     }
 
     /// A connection has answered something else: if a confirmation was asked for, that may have been left out.
     pub fn handle_unconfirmed(&mut self, link: Link) {
         if let Some(peer) = living(&mut self.slots, link).filter(|peer| peer.asked) {
-            (peer.asked, peer.is_outdated, peer.unconfirmed) = (false, false, true);
+            (peer.asked, peer.unconfirmed) = (false, true);
             self.unconfirmed.push_back(link);
         }
     }
@@ -354,7 +358,7 @@ impl Peers {
         let Some(peer) = living(&mut self.slots, link).filter(|peer| peer.has_session) else {
             return;
         };
-        peer.is_outdated |= peer.asked;
+        peer.round = peer.round.wrapping_add(1);
         if !std::mem::replace(&mut peer.unconfirmed, true) && !peer.asked {
             self.unconfirmed.push_back(link);
         }
@@ -481,7 +485,7 @@ impl Outlet for Peers {
         let OutboxLimits {
             max_bytes,
             max_messages,
-        } = match peer.backlogged {
+        } = match peer.backlogged || lane == Lane::Replay {
             true => self.limits,
             false => self.limits.untried(),
         };

@@ -18,10 +18,11 @@ use std::hash::Hasher;
 
 /// Confirmations asked for in a second; who is not asked now is asked soon.
 const PROBES_PER_SECOND: u64 = 256;
-/// What a ping begins with that asks for a confirmation; the serial follows.
+/// What a ping begins with that asks for a confirmation; the round and the serial follow.
 const PROBE: &[u8; 8] = b"joblight";
-/// When to ask on, when there are more than may be asked now.
-const PAUSE: Span = Span::from_millis(50);
+/// When more may be asked, if as many were asked as may be: then several at once, whose answers come together too. Each
+/// that comes alone would wake the server.
+const PAUSE: Span = Span::from_millis(100);
 
 /// Makes and checks the secrets that resume sessions: nothing is kept of them.
 #[derive(Debug, Clone, Copy)]
@@ -97,7 +98,10 @@ pub fn resume(
             peer.client = None;
         }
         state.peers.set_backlogged(old, false);
-        state.peers.drop_unstarted(old);
+        // Whoever reads is told first that the upgrade has succeeded.
+        if state.peers.peer(old).is_some_and(|peer| peer.blocked) {
+            state.peers.drop_unstarted(old);
+        }
         closing::close(
             state,
             now,
@@ -133,7 +137,7 @@ pub fn doubt(state: &mut State, client: ClientKey) {
 pub fn ask(state: &mut State, now: Now) {
     state.probes.refill(now.at);
     while state.probes.tokens > 0 {
-        let Some(link) = state.peers.poll_unconfirmed() else {
+        let Some((link, round)) = state.peers.poll_unconfirmed() else {
             return;
         };
         let Some(client) = state.client_of(link) else {
@@ -141,7 +145,7 @@ pub fn ask(state: &mut State, now: Now) {
         };
         state.probes.tokens -= 1;
         let serial = state.hub.queued_serial(client);
-        let payload = [&PROBE[..], &serial.to_be_bytes()].concat();
+        let payload = [&PROBE[..], &[round], &serial.to_be_bytes()].concat();
         state.peers.push(link, websocket::encode_ping(&payload));
     }
     if state.peers.has_unconfirmed() && !std::mem::replace(&mut state.probes.is_armed, true) {
@@ -154,11 +158,10 @@ pub fn handle_pong(state: &mut State, link: Link, payload: &[u8]) {
     let Some(client) = state.client_of(link) else {
         return;
     };
-    let serial = payload
-        .strip_prefix(PROBE)
-        .and_then(|serial| serial.try_into().ok());
-    match serial {
-        Some(serial) if state.peers.handle_confirmed(link) => {
+    let answer = payload.strip_prefix(PROBE).and_then(<[u8]>::split_first);
+    let answer = answer.and_then(|(round, serial)| Some((*round, serial.try_into().ok()?)));
+    match answer {
+        Some((round, serial)) if state.peers.handle_confirmed(link, round) => {
             state.hub.confirm(client, u64::from_be_bytes(serial));
         }
         Some(_) => {}
@@ -178,9 +181,9 @@ pub struct Probes {
 
 impl Probes {
     fn refill(&mut self, now: Time) {
-        let micros = now.saturating_since(self.refilled).as_micros();
-        let earned = micros.saturating_mul(PROBES_PER_SECOND) / 1_000_000;
-        if earned > 0 || self.refilled == Time::ZERO {
+        let rested = now.saturating_since(self.refilled);
+        let earned = rested.as_micros().saturating_mul(PROBES_PER_SECOND) / 1_000_000;
+        if rested >= PAUSE || self.refilled == Time::ZERO {
             self.tokens = (self.tokens + earned).min(PROBES_PER_SECOND);
             self.refilled = now;
         }

@@ -43,6 +43,8 @@ pub struct Client {
 struct Behind {
     queued: u64,
     caught_up: u32,
+    /// Rooms of which it asked for older messages than it has of the others, and what its connection has of each.
+    older: Vec<(RoomKey, u64)>,
     mailbox: Mailbox,
 }
 
@@ -85,6 +87,29 @@ impl Client {
         }
     }
 
+    /// Rooms of which less was queued than [`Client::queued`] says, with the offset up to which all was.
+    pub fn older(&self) -> &[(RoomKey, u64)] {
+        self.behind.as_ref().map_or(&[], |behind| &behind.older)
+    }
+
+    /// Of a room only what comes up to an offset was queued, whatever [`Client::queued`] says.
+    pub(super) fn set_older(&mut self, room: RoomKey, offset: u64) {
+        let older = &mut self.behind_mut().older;
+        match older.iter_mut().find(|(known, _)| *known == room) {
+            Some((_, known)) => *known = offset,
+            None => older.push((room, offset)),
+        }
+    }
+
+    /// A room, or each of them, is no exception any more.
+    pub(super) fn forget_older(&mut self, room: Option<RoomKey>) {
+        if let Some(behind) = &mut self.behind {
+            behind
+                .older
+                .retain(|(known, _)| room.is_some_and(|room| room != *known));
+        }
+    }
+
     /// Where among its rooms catching up stopped the last time.
     pub fn caught_up(&self) -> usize {
         self.behind
@@ -115,6 +140,13 @@ impl Client {
         &mut self.behind_mut().mailbox
     }
 
+    /// Nothing waits for it any more.
+    pub(super) fn close_mailbox(&mut self) {
+        if let Some(behind) = &mut self.behind {
+            behind.mailbox = Mailbox::default();
+        }
+    }
+
     /// Gives back what is not needed now.
     pub(super) fn trim(&mut self) {
         if !self.is_lagging && self.caught_up() == 0 && self.mailbox().is_none() {
@@ -128,6 +160,7 @@ impl Client {
             Box::new(Behind {
                 queued,
                 caught_up: 0,
+                older: Vec::new(),
                 mailbox: Mailbox::default(),
             })
         })

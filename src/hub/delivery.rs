@@ -1,12 +1,11 @@
 //! Messages that must not be lost, on their way to one reader that is behind or has come back: read from the logs of its
 //! rooms and its mailbox, in the order in which they were said (contract sections 5.1, 5.2 and 5.5).
 
-use super::client::{ClientKey, Membership};
+use super::client::{Client, ClientKey, Membership};
 use super::directory::{Directory, RoomKey};
 use super::log::Missed;
 use super::progress::Stage;
 use super::publication::Lane;
-use super::room::Room;
 
 /// A room, and whether its log still holds everything that a client lacks of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,8 +23,7 @@ pub fn survey(directory: &Directory, client: ClientKey) -> Vec<Recovery> {
     memberships
         .map(|membership| Recovery {
             room: membership.room,
-            recovered: lacking(directory.room(membership.room), membership, reader.queued())
-                .is_none_or(|missed| missed.complete),
+            recovered: lacking(directory, reader, membership).is_none_or(|missed| missed.complete),
         })
         .collect()
 }
@@ -54,13 +52,21 @@ pub fn replay(stage: &mut Stage<'_>, client: ClientKey) -> bool {
             reader.backlogged = true;
             return false;
         }
-        reader.set_queued(message.serial);
+        match message.room {
+            Some((room, offset)) if is_older(reader, room) => reader.set_older(room, offset),
+            _ => reader.set_queued(message.serial),
+        }
         if let (None, Some(mailbox)) = (message.room, reader.mailbox_mut()) {
             mailbox.sent = message.serial;
         }
     }
     let reader = stage.directory.client_mut(client);
     reader.is_lagging = false;
+    reader.forget_older(None);
+    if !reader.has_session {
+        // Nobody will ask for these again.
+        reader.close_mailbox();
+    }
     reader.trim();
     true
 }
@@ -82,7 +88,11 @@ pub fn replay_room(stage: &mut Stage<'_>, client: ClientKey, room: RoomKey, offs
         .collect();
     for message in due {
         if !send(stage, client, &message) {
-            return stage.directory.fall_behind(client, message.serial - 1);
+            // Of the other rooms it has everything.
+            let serial = stage.fanout.serial();
+            stage.directory.fall_behind(client, serial);
+            let offset = message.room.map_or(0, |(_, offset)| offset - 1);
+            return stage.directory.client_mut(client).set_older(room, offset);
         }
     }
 }
@@ -98,7 +108,7 @@ fn overdue(directory: &Directory, client: ClientKey) -> Vec<Overdue> {
     let reader = directory.client(client);
     let mut messages = Vec::new();
     for membership in reader.memberships() {
-        let missed = lacking(directory.room(membership.room), membership, reader.queued());
+        let missed = lacking(directory, reader, membership);
         let entries = missed.into_iter().flat_map(|missed| missed.entries);
         let entries = entries.filter(|entry| entry.sender != Some(reader.id));
         messages.extend(entries.map(|entry| Overdue {
@@ -120,9 +130,40 @@ fn overdue(directory: &Directory, client: ClientKey) -> Vec<Overdue> {
     messages
 }
 
-fn lacking<'a>(room: &'a Room, membership: &Membership, queued: u64) -> Option<Missed<'a>> {
-    let log = room.log.as_ref()?;
-    Some(log.after(membership.from.max(log.offset_at(queued))))
+fn lacking<'a>(
+    directory: &'a Directory,
+    reader: &Client,
+    membership: &Membership,
+) -> Option<Missed<'a>> {
+    let log = directory.room(membership.room).log.as_ref()?;
+    Some(log.after(given(directory, reader, membership)))
+}
+
+/// Up to which offset of a room everything was queued for a lagging client, or was not for it.
+pub fn given(directory: &Directory, reader: &Client, membership: &Membership) -> u64 {
+    let log = directory.room(membership.room).log.as_ref();
+    let mut older = reader.older().iter();
+    let given = match older.find(|(room, _)| *room == membership.room) {
+        Some((_, offset)) => *offset,
+        None => log.map_or(0, |log| log.offset_at(reader.queued())),
+    };
+    membership.from.max(given)
+}
+
+fn is_older(reader: &Client, room: RoomKey) -> bool {
+    reader.older().iter().any(|(older, _)| *older == room)
+}
+
+/// Every message up to this serial was queued for a client's connection, or was not for it.
+pub fn queued_serial(directory: &Directory, client: ClientKey) -> u64 {
+    let reader = directory.client(client);
+    let memberships = reader.memberships().iter();
+    let older = memberships.filter(|membership| is_older(reader, membership.room));
+    let missing = older.filter_map(|membership| {
+        let missed = lacking(directory, reader, membership)?;
+        missed.entries.first().map(|entry| entry.serial - 1)
+    });
+    missing.fold(reader.queued(), u64::min)
 }
 
 fn send(stage: &mut Stage<'_>, client: ClientKey, message: &Overdue) -> bool {
@@ -144,7 +185,7 @@ fn send(stage: &mut Stage<'_>, client: ClientKey, message: &Overdue) -> bool {
     };
     let Some(encoded) = encoded else { return true };
     let frame = stage.fanout.framer().frame(&encoded, reader.variant);
-    let is_taken = stage.out.deliver(reader.link, &frame, Lane::Log);
+    let is_taken = stage.out.deliver(reader.link, &frame, Lane::Replay);
     stage.fanout.count(is_taken);
     is_taken
 }

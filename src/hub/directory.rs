@@ -127,14 +127,18 @@ impl Directory {
             let received = log.map_or(0, |log| log.offset_at(client.received));
             membership.from = membership.from.max(received);
         }
+        let queued = client.queued();
         client.received = client.received.min(serial);
-        client.set_queued(client.queued().min(serial));
+        if client.is_lagging {
+            client.set_queued(queued);
+        }
     }
 
     fn owe_unconfirmed(&mut self, key: ClientKey) {
         let client = &mut self.clients[key.slot()];
         let received = client.received;
         client.set_queued(received);
+        client.forget_older(None);
         client.rooms.iter_mut().for_each(Membership::doubt);
         if let Some(mailbox) = client.mailbox_mut() {
             mailbox.sent = received;
@@ -425,6 +429,7 @@ impl Directory {
     fn unlink(&mut self, client: ClientKey, slot: usize) {
         let left = &mut self.clients[client.slot()];
         let Membership { room, place, .. } = left.rooms.swap_remove(slot);
+        left.forget_older(Some(room));
         if left.is_away {
             self.rooms[room.0 as usize].away -= 1;
             self.away_memberships -= 1;

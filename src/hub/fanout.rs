@@ -296,7 +296,13 @@ impl Fanout {
     ) -> Spread {
         let mut spread = Spread::default();
         for client in clients {
-            let lane = match directory.client(client).variant.dialect {
+            let reader = directory.client(client);
+            let lane = match reader.variant.dialect {
+                Dialect::Payload if reader.is_lagging => {
+                    // It would overtake what was refused before.
+                    spread.refused.push(client);
+                    continue;
+                }
                 Dialect::Payload => Lane::Log,
                 Dialect::Data => Lane::Once,
             };

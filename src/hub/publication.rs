@@ -22,6 +22,8 @@ pub trait Outlet {
 pub enum Lane {
     /// Every message counts: it is queued up to a limit, and the hub sends the rest when the reader has drained.
     Log,
+    /// As [`Lane::Log`], but for one reader alone: while its bytes wait, nobody shares them.
+    Replay,
     /// Every message counts and is kept nowhere: whoever cannot take it is too slow.
     Once,
     /// Only the newest counts: it is refused early, and the hub sends the newest state when the reader has drained.

@@ -1,6 +1,6 @@
 //! Clients that come, join, lag behind, leave and come back, and what is sent to one of them alone.
 
-use super::client::ClientKey;
+use super::client::{ClientKey, Membership};
 use super::delivery::{self, Recovery};
 use super::directory::{Full, RoomKey};
 use super::facade::{Hub, Joined};
@@ -83,9 +83,20 @@ impl Hub {
     pub fn queued_serial(&self, client: ClientKey) -> u64 {
         let reader = self.directory.client(client);
         match reader.is_lagging {
-            true => reader.queued(),
+            true => delivery::queued_serial(&self.directory, client),
             false => self.fanout.serial(),
         }
+    }
+
+    /// Up to which place of a room everything was queued for a client's connection, or was not for it.
+    pub fn queued_position(&self, client: ClientKey, membership: &Membership) -> Position {
+        let reader = self.directory.client(client);
+        let mut position = self.directory.room(membership.room).position();
+        if reader.is_lagging {
+            let given = delivery::given(&self.directory, reader, membership);
+            position.offset = position.offset.min(given);
+        }
+        position
     }
 
     /// A client will not come back: nothing is kept for it.
@@ -279,9 +290,10 @@ impl Hub {
         };
         // These are older than what it has received of other rooms, and may not arrive.
         self.directory.doubt_after(client, room, first - 1);
-        if !self.directory.client(client).is_lagging {
-            let (_, mut stage) = self.on_stage(now, out);
-            delivery::replay_room(&mut stage, client, room, offset);
+        if self.directory.client(client).is_lagging {
+            return self.directory.client_mut(client).set_older(room, offset);
         }
+        let (_, mut stage) = self.on_stage(now, out);
+        delivery::replay_room(&mut stage, client, room, offset);
     }
 }

@@ -10,6 +10,7 @@ mod estimates;
 mod frames;
 mod heartbeat;
 mod idleness;
+mod large_logs;
 mod model;
 mod pacing;
 mod pressure;

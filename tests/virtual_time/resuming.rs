@@ -1,7 +1,7 @@
 //! What is said of losses, and what counts as arrived: the corners of coming back.
 
 use super::frames::{PONG, TEXT, masked};
-use super::visit::{Visit, publish, settle};
+use super::visit::{Visit, position_of, publish, settle};
 use super::world::World;
 use serde_json::json;
 
@@ -187,4 +187,28 @@ fn what_a_slow_reader_was_sent_late_is_asked_for_at_once() {
     world.read(visit.peer, None);
     world.leave(visit.peer);
     assert_eq!(visit.again(&mut world).missed(), Vec::<String>::new());
+}
+
+#[test]
+fn an_old_answer_after_an_unasked_pong_does_not_confirm_what_was_sent_again() {
+    let mut world = World::new(|_| {});
+    let since = position_of(&mut world, "old");
+    publish(&mut world, "old", 1);
+    publish(&mut world, "old", 2);
+    let visit = Visit::new(&mut world, &["a"]);
+    world.set_answers_pings(visit.peer, false);
+    publish(&mut world, "a", 3);
+    settle(&mut world);
+    let pings = world.pings(visit.peer);
+    assert_eq!(pings.len(), 1);
+    let wish = json!({"type": "subscribe", "rooms": ["old"], "since": {"old": since}});
+    world.send(visit.peer, &wish);
+    // A sign of life that nobody asked for (RFC 6455 section 5.5.3), then the answer to the first question: both were
+    // sent before anything of the answer to the wish arrived, which is lost with the connection.
+    world.pong(visit.peer, b"");
+    world.pong(visit.peer, &pings[0]);
+    world.leave(visit.peer);
+    let mut missed = visit.again(&mut world).missed();
+    missed.retain(|message| message.starts_with("old"));
+    assert_eq!(missed, ["old 1", "old 2"]);
 }

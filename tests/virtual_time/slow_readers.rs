@@ -190,3 +190,82 @@ fn a_reader_of_workspaces_misses_no_change_without_knowing() {
     let is_told = messages.len() == 30 || last == "disconnected";
     assert!(is_told, "{} of 30, then {last}", messages.len());
 }
+
+#[test]
+fn an_acknowledged_position_is_not_beyond_what_still_comes() {
+    let mut world = World::new(|config| config.websocket.max_outbox_messages = 2);
+    let visit = Visit::new(&mut world, &["a"]);
+    world.stall(visit.peer, 0);
+    for number in 0..9 {
+        publish(&mut world, "a", number);
+    }
+    world.send(visit.peer, &json!({"type": "join_room", "room": "b"}));
+    world.read(visit.peer, None);
+    let heard = world.messages(visit.peer);
+    let told = heard
+        .iter()
+        .position(|message| message["type"] == "subscription_ack")
+        .expect("an answer");
+    let position = heard[told]["payload"]["positions"]["a"]
+        .as_str()
+        .expect("a position");
+    let (_, offset) = position.split_once(':').expect("a position");
+    let offset: u64 = offset.parse().expect("a number");
+    let late: Vec<u64> = heard[told..]
+        .iter()
+        .filter(|message| message["room"] == "a")
+        .map(|message| message["offset"].as_u64().expect("a number"))
+        .filter(|late| *late <= offset)
+        .collect();
+    assert_eq!(
+        late, [0; 0],
+        "the client was told that it is at {offset} already"
+    );
+}
+
+#[test]
+fn messages_for_all_come_in_order() {
+    let mut world = World::new(|config| config.websocket.max_outbox_messages = 2);
+    let visit = Visit::new(&mut world, &["a"]);
+    world.stall(visit.peer, 0);
+    for number in 0..4 {
+        world.post(
+            "/api/broadcast",
+            json!({"type": "letter", "payload": number}),
+        );
+    }
+    world.read(visit.peer, Some(150));
+    for number in 4..8 {
+        world.post(
+            "/api/broadcast",
+            json!({"type": "letter", "payload": number}),
+        );
+    }
+    world.read(visit.peer, None);
+    let heard = visit.heard(&mut world);
+    let expected: Vec<String> = (0..8).map(|number| format!("letter {number}")).collect();
+    assert_eq!(heard, expected);
+}
+
+#[test]
+fn without_sessions_a_letter_that_was_sent_is_let_go() {
+    let mut world = World::new(|config| {
+        config.websocket.session_ttl = 0;
+        config.websocket.max_outbox_messages = 2;
+    });
+    let visit = Visit::new(&mut world, &["a"]);
+    world.stall(visit.peer, 0);
+    for number in 0..9 {
+        visit.write_to(&mut world, json!("x".repeat(10_000 + number)));
+    }
+    world.read(visit.peer, None);
+    assert_eq!(visit.heard(&mut world).len(), 9);
+    world.run_for(100_000);
+    let clients = world.engine.state().hub.directory().clients();
+    let waiting = clients.filter(|(_, client)| client.mailbox().is_some());
+    assert_eq!(
+        waiting.count(),
+        0,
+        "what has been sent is held until the client leaves"
+    );
+}

@@ -96,6 +96,12 @@ pub(crate) fn publish(world: &mut World, room: &str, payload: impl Into<Value>) 
     world.post(&path, json!({"payload": payload.into()}));
 }
 
+/// Where a room is, after a message.
+pub(crate) fn position_of(world: &mut World, room: &str) -> Value {
+    let path = format!("/api/rooms/{room}/broadcast");
+    world.post(&path, json!({"payload": 0}))["position"].clone()
+}
+
 /// Messages in short: `room payload`, `letter payload`, or the type.
 pub(crate) fn brief(messages: &[Value]) -> Vec<String> {
     let one = |message: &Value| match message["type"].as_str().expect("a type") {
