@@ -1,6 +1,6 @@
 //! When the faults have stopped: everybody is current, the numbers are right, and at last nothing is left.
 
-use super::fold::essence;
+use super::event::essence;
 use super::plan::TASK_TTL_MS;
 use super::run::Run;
 use super::world::Far;

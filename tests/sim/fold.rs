@@ -1,7 +1,7 @@
 //! What the messages about one task add up to for one viewer, and what they may never do.
 
+use super::event::{essence, is_end};
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
 
 /// A task as a viewer knows it.
 #[derive(Debug, Default)]
@@ -76,24 +76,6 @@ impl Fold {
     }
 }
 
-/// Whether a message type ends a task.
-pub(crate) fn is_end(kind: &str) -> bool {
-    ["task_completed", "task_failed", "task_cancelled"].contains(&kind)
-}
-
 fn attempt(state: &Map<String, Value>) -> u64 {
     state.get("attempt").and_then(Value::as_u64).unwrap_or(1)
-}
-
-/// A state without what no message is sent for: the counters of the last event, and marks that are not set.
-pub(crate) fn essence(state: &Map<String, Value>) -> BTreeMap<&str, &Value> {
-    state
-        .iter()
-        .filter(|(name, value)| {
-            let is_passenger = ["seq", "updatedAt", "etaSource"].contains(&name.as_str());
-            let is_unset = value.is_null() || *name == "stalled" && **value == false;
-            !is_passenger && !is_unset
-        })
-        .map(|(name, value)| (name.as_str(), value))
-        .collect()
 }

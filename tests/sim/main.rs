@@ -6,11 +6,16 @@
 //! to run; with `SIM_TRACE=1` that prints all that viewers say and hear.
 
 mod calm;
+#[path = "../support/dice.rs"]
 mod dice;
+#[path = "../support/event.rs"]
+mod event;
 mod faults;
 mod fold;
 mod frames;
 mod mail;
+#[path = "../support/masked.rs"]
+mod masked;
 mod plan;
 mod producers;
 mod run;

@@ -1,8 +1,9 @@
 //! What producers report, as they like: repeated, late, out of order, several at once. Their answers are compared with what
 //! the shadow expects.
 
+use super::event::{self, Event};
 use super::run::Run;
-use super::tasks::{Event, Standing, Verdict, standing};
+use super::tasks::{Standing, Verdict, standing};
 use super::world::ConnId;
 use joblight::engine::Services;
 use serde_json::{Value, json};
@@ -46,7 +47,8 @@ impl Run {
         if kind != "task_progress" || payload.get("status").is_some() {
             payload["mark"] = json!(self.next_mark());
         }
-        self.fill(&task, &mut payload);
+        let attempt = self.tasks.attempt(&task);
+        event::fill(&mut self.dice, self.step as u64, attempt, &[], &mut payload);
         let id = self.dice.one_in(6).then(|| format!("e{}", self.step));
         let kind = kind.to_owned();
         self.post(Event {
@@ -178,41 +180,6 @@ impl Run {
         } else {
             let place = self.dice.below(50) as usize;
             self.past[place] = event;
-        }
-    }
-
-    /// Fields as producers send them: some rise, some do not, some are cleared.
-    fn fill(&mut self, task: &str, payload: &mut Value) {
-        let (dice, step) = (&mut self.dice, self.step as u64);
-        if dice.one_in(2) {
-            payload["current"] = json!(dice.below(step + 2));
-        }
-        if dice.one_in(5) {
-            payload["total"] = json!(dice.pick(&[100, 400, 1_000]));
-        }
-        if dice.one_in(4) {
-            payload["progress"] = json!(dice.below(10_000) as f64 / 100.0);
-        }
-        for (name, values) in [
-            ("stage", [json!("copy"), json!("pack"), Value::Null]),
-            ("message", [json!("one"), json!("two"), Value::Null]),
-            ("meta", [json!({"a": [1, null]}), json!({}), Value::Null]),
-            ("colour", [json!("red"), json!(false), Value::Null]),
-            (
-                "estimatedTimeRemaining",
-                [json!(5), json!(60_000), Value::Null],
-            ),
-            ("rate", [json!(0.5), json!(3), Value::Null]),
-        ] {
-            if dice.one_in(12) {
-                payload[name] = dice.pick(&values);
-            }
-        }
-        if dice.one_in(10) {
-            payload["seq"] = json!(dice.below(step + 10));
-        }
-        if dice.one_in(8) {
-            payload["attempt"] = json!((self.tasks.attempt(task) + dice.below(3)).max(2) - 1);
         }
     }
 

@@ -1,10 +1,12 @@
 //! One run: random steps, each followed by what everybody hears of it, and in the end calm.
 
 use super::dice::Dice;
-use super::frames::{self, Heard};
+use super::event::Event;
+use super::frames::Heard;
+use super::masked::{TEXT, masked};
 use super::plan::{Plan, SESSION_TTL_MS};
 use super::producers::Request;
-use super::tasks::{Event, Tasks};
+use super::tasks::Tasks;
 use super::truth::Truth;
 use super::viewer::{Rules, Viewer};
 use super::world::{ConnId, Far, World};
@@ -65,7 +67,7 @@ impl Run {
     }
 
     fn new(seed: u64, steps: usize) -> Self {
-        let mut dice = Dice::new(seed);
+        let mut dice = Dice::new(seed + 1);
         let plan = Plan::new(seed, &mut dice);
         let viewers = (0..plan.viewers).map(|_| Viewer::default()).collect();
         Self {
@@ -194,7 +196,7 @@ impl Run {
                 );
             }
             viewer.messages_said += 1;
-            let frame = frames::masked(frames::TEXT, message.to_string().as_bytes());
+            let frame = masked(TEXT, message.to_string().as_bytes());
             self.world.say(conn, frame);
         }
     }

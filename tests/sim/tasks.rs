@@ -1,18 +1,8 @@
 //! The shadow of the tasks: which events count (contract sections 4 and 5.3), and what was acknowledged.
 
-use super::fold::is_end;
+use super::event::{Event, is_end};
 use joblight::hub::TaskCache;
-use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// An event on its way to the server.
-#[derive(Debug, Clone)]
-pub(crate) struct Event {
-    pub(crate) task: String,
-    pub(crate) kind: String,
-    pub(crate) payload: Value,
-    pub(crate) id: Option<String>,
-}
 
 /// What must become of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,31 +39,9 @@ pub(crate) struct Tasks {
 }
 
 impl Event {
-    /// As `POST /api/events` takes it.
-    pub(crate) fn message(&self) -> Value {
-        let mut message = json!({"type": self.kind, "payload": self.payload});
-        message["payload"]["taskId"] = json!(self.task);
-        if let Some(id) = &self.id {
-            message["id"] = json!(id);
-        }
-        message
-    }
-
-    /// The message type that viewers see when it counts: a report of an end is that end.
-    fn effect(&self) -> String {
-        match (self.kind.as_str(), self.payload["status"].as_str()) {
-            ("task_progress", Some(status)) => format!("task_{status}"),
-            (kind, _) => kind.to_owned(),
-        }
-    }
-
     /// Whether it becomes an entry of the room's log.
     pub(crate) fn is_entry(&self) -> bool {
         self.effect() != "task_progress"
-    }
-
-    fn is_item(&self) -> bool {
-        self.kind.starts_with("document_")
     }
 }
 

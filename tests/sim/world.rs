@@ -2,7 +2,8 @@
 //! number, and between the engine and its peers lies a bus of bytes with delay, cut, half-open and stall.
 
 use super::dice::Dice;
-use super::frames::{self, Decoder, Heard};
+use super::frames::{Decoder, Heard};
+use super::masked::{PONG, masked};
 use super::plan::Plan;
 use super::store::Store;
 use joblight::base::time::{Now, Time};
@@ -117,7 +118,7 @@ impl World {
             micros: 0,
             conns: Vec::new(),
             heard: VecDeque::new(),
-            dice: Dice::new(plan.seed ^ 0x5eed),
+            dice: Dice::new((plan.seed ^ 0x5eed) + 1),
             began: 0,
             links: HashMap::new(),
             due: BinaryHeap::new(),
@@ -392,7 +393,7 @@ impl World {
         {
             conn.buffered -= bytes.len();
             conn.decoder.push(&bytes, |heard| match heard {
-                Heard::Ping(payload) => pongs.push(frames::masked(frames::PONG, &payload)),
+                Heard::Ping(payload) => pongs.push(masked(PONG, &payload)),
                 heard => self.heard.push_back((id, heard)),
             });
         }

@@ -4,12 +4,18 @@
 //! and `SIM_SEED=<seed> cargo test --test virtual_time walk` repeats that walk alone.
 
 mod backend;
+#[path = "../support/dice.rs"]
+mod dice;
 mod durability;
 mod endings;
 mod estimates;
+#[path = "../support/event.rs"]
+mod event;
 mod frames;
 mod heartbeat;
 mod idleness;
+#[path = "../support/masked.rs"]
+mod masked;
 mod model;
 mod pacing;
 mod pressure;
