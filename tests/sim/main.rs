@@ -5,9 +5,12 @@
 //! `SIM_SEED=<seed>` repeats one run, `SIM_SEEDS=<count>` and `SIM_STEPS=<count>` extend the test. A failure prints the line
 //! to run; with `SIM_TRACE=1` that prints all that viewers say and hear.
 
+mod board;
 mod calm;
+mod checks;
 #[path = "../support/dice.rs"]
 mod dice;
+mod editors;
 #[path = "../support/event.rs"]
 mod event;
 mod faults;
@@ -23,6 +26,7 @@ mod store;
 mod tasks;
 mod truth;
 mod viewer;
+mod wish;
 mod world;
 
 use run::Run;

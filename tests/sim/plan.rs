@@ -30,6 +30,9 @@ pub(crate) struct Plan {
     pub(crate) fails: bool,
     /// The longest time that a batch takes.
     pub(crate) store_ms: u64,
+    /// Clients of the data dialect.
+    pub(crate) editors: usize,
+    pub(crate) max_workspaces: usize,
 }
 
 /// How long a client may be away.
@@ -67,6 +70,8 @@ impl Plan {
             crashes: stores && !dice.one_in(3),
             fails: stores && dice.one_in(2),
             store_ms: dice.pick(&[0, 3, 40, 700]),
+            editors: dice.pick(&[0, 2, 3, 5]),
+            max_workspaces: dice.pick(&[0, 3]),
         }
     }
 
@@ -88,6 +93,7 @@ impl Plan {
         config.broadcaster.broadcast_interval = self.interval_ms;
         config.broadcaster.min_change_threshold = self.threshold;
         config.broadcaster.enable_incremental_updates = self.incremental;
+        config.workspaces.max_workspaces = self.max_workspaces;
         config.broadcaster.batch_size = 4;
         config.broadcaster.task_ttl = TASK_TTL_MS;
         // The shadow forgets no id.

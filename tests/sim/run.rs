@@ -1,6 +1,8 @@
 //! One run: random steps, each followed by what everybody hears of it, and in the end calm.
 
+use super::board::Board;
 use super::dice::Dice;
+use super::editors::Editor;
 use super::event::Event;
 use super::frames::Heard;
 use super::masked::{TEXT, masked};
@@ -22,6 +24,11 @@ pub(crate) struct Run {
     pub(crate) dice: Dice,
     pub(crate) viewers: Vec<Viewer>,
     pub(crate) by_conn: HashMap<ConnId, usize>,
+    pub(crate) board: Board,
+    pub(crate) editors: Vec<Editor>,
+    pub(crate) editor_by_conn: HashMap<ConnId, usize>,
+    /// What the observer had heard when this life of the server began.
+    pub(crate) observed_before: u64,
     pub(crate) requests: HashMap<ConnId, Request>,
     pub(crate) idle: Vec<ConnId>,
     pub(crate) stalled: Vec<ConnId>,
@@ -76,6 +83,10 @@ impl Run {
             dice,
             viewers,
             by_conn: HashMap::new(),
+            board: Board::new(plan.max_workspaces),
+            editors: (0..plan.editors).map(|_| Editor::default()).collect(),
+            editor_by_conn: HashMap::new(),
+            observed_before: 0,
             requests: HashMap::new(),
             idle: Vec::new(),
             stalled: Vec::new(),
@@ -121,6 +132,8 @@ impl Run {
             790..800 => self.spoil_store(),
             800..802 if self.world.plan.crashes => self.crash_now(),
             802..810 => self.greet(),
+            810..860 => self.edit(),
+            860..866 => self.disturb_editor(),
             _ => {
                 let millis = self.dice.pick(&[1, 1, 20, 100, 500, 3_000]);
                 self.world.run_for(millis);
@@ -133,7 +146,6 @@ impl Run {
 
     fn crash_now(&mut self) {
         self.crash();
-        self.upgrades = 0;
         for viewer in &mut self.viewers {
             viewer.must_resume = false;
         }
@@ -189,15 +201,17 @@ impl Run {
     fn send(&mut self, index: usize, message: &Value) {
         let viewer = &mut self.viewers[index];
         if let Some(conn) = viewer.conn.filter(|_| viewer.is_greeted) {
-            if self.is_told {
-                eprintln!(
-                    "{} ms: viewer {index} on {conn} says {message}",
-                    self.world.millis()
-                );
-            }
             viewer.messages_said += 1;
+            self.trace(|| format!("viewer {index} on {conn} says {message}"));
             let frame = masked(TEXT, message.to_string().as_bytes());
             self.world.say(conn, frame);
+        }
+    }
+
+    /// Prints what happens, if anybody wants to know.
+    pub(crate) fn trace(&self, text: impl FnOnce() -> String) {
+        if self.is_told {
+            eprintln!("{} ms: {}", self.world.millis(), text());
         }
     }
 
@@ -215,16 +229,15 @@ impl Run {
                 self.handle_answer(conn, request, status, &answer);
                 continue;
             }
+            if let Some(index) = self.editor_by_conn.get(&conn).copied() {
+                self.hear_editor(index, conn, heard);
+                continue;
+            }
             let Some(index) = self.by_conn.get(&conn).copied() else {
                 continue;
             };
+            self.trace(|| format!("viewer {index} on {conn} hears {heard:?}"));
             let viewer = &mut self.viewers[index];
-            if self.is_told {
-                eprintln!(
-                    "{} ms: viewer {index} on {conn} hears {heard:?}",
-                    self.world.millis()
-                );
-            }
             match heard {
                 Heard::Message(message) => viewer.hear(&self.truth, rules, &message),
                 Heard::Close(code) => {
@@ -245,7 +258,9 @@ impl Run {
     /// What viewers hear of a life that is over; its producers hear nothing.
     pub(crate) fn listen_to_rest(&mut self) {
         self.world.heard.retain(|(conn, heard)| {
-            self.by_conn.contains_key(conn) && matches!(heard, Heard::Message(_))
+            let is_client =
+                self.by_conn.contains_key(conn) || self.editor_by_conn.contains_key(conn);
+            is_client && matches!(heard, Heard::Message(_))
         });
         self.requests.clear();
         self.listen();
@@ -253,6 +268,7 @@ impl Run {
 
     /// Viewers see to it that they are connected, and in the rooms that they want to be in.
     pub(crate) fn reconcile(&mut self) {
+        self.connect_editors();
         let now = self.world.millis();
         for index in 0..self.viewers.len() {
             let viewer = &mut self.viewers[index];
@@ -330,5 +346,6 @@ impl Run {
             );
         }
         assert!(state.hub.broadcaster().queue_len() <= self.tasks.count());
+        state.hub.workspaces().check_invariants();
     }
 }
