@@ -16,6 +16,7 @@ mod event;
 mod faults;
 mod fold;
 mod frames;
+mod limits;
 mod mail;
 #[path = "../support/masked.rs"]
 mod masked;
