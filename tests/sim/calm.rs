@@ -58,7 +58,7 @@ impl Run {
     fn check_viewers(&self) {
         for (index, viewer) in self.viewers.iter().enumerate() {
             assert!(
-                viewer.is_greeted && !viewer.is_asking(),
+                viewer.is_greeted && !viewer.is_asking() && !viewer.is_curious(),
                 "viewer {index} is not back"
             );
             let rooms: BTreeSet<&String> = viewer.watches.keys().collect();

@@ -16,7 +16,9 @@ mod event;
 mod faults;
 mod fold;
 mod frames;
+mod history;
 mod limits;
+mod lines;
 mod mail;
 #[path = "../support/masked.rs"]
 mod masked;

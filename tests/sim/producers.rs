@@ -19,6 +19,8 @@ pub(crate) struct Request {
     is_promised: bool,
     /// What `accepted` must be.
     accepted: Option<u64>,
+    /// Lines that were no events.
+    pub(crate) rejected: Vec<u64>,
 }
 
 impl Run {
@@ -188,22 +190,27 @@ impl Run {
         "x".repeat(length)
     }
 
-    fn any_task(&mut self) -> String {
+    pub(crate) fn any_task(&mut self) -> String {
         let tasks = self.world.plan.rooms.len() - 1;
         format!("t{}", self.dice.below(tasks as u64))
     }
 
-    fn observe(&mut self, room: &str, said: &[u64]) -> Vec<u64> {
+    pub(crate) fn observe(&mut self, room: &str, said: &[u64]) -> Vec<u64> {
         let directory = self.world.engine.state().hub.directory();
         self.truth.observe(directory, room, said)
     }
 
-    /// A request to the API, on a connection where none is under way.
-    pub(crate) fn request(&mut self, method: &str, path: &str, body: &Value) -> ConnId {
+    /// A connection to the API where no request is under way.
+    pub(crate) fn idle_conn(&mut self) -> ConnId {
         let world = &mut self.world;
         self.idle.retain(|id| world.conns[*id].is_open);
         let idle = self.idle.pop();
-        let conn = idle.unwrap_or_else(|| world.connect(Services::HTTP, true));
+        idle.unwrap_or_else(|| world.connect(Services::HTTP, true))
+    }
+
+    /// A request to the API, on a connection where none is under way.
+    pub(crate) fn request(&mut self, method: &str, path: &str, body: &Value) -> ConnId {
+        let conn = self.idle_conn();
         let body = if body.is_null() {
             String::new()
         } else {
@@ -213,11 +220,11 @@ impl Run {
             "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
             body.len()
         );
-        world.say(conn, (head + &body).into_bytes());
+        self.world.say(conn, (head + &body).into_bytes());
         conn
     }
 
-    fn expect(
+    pub(crate) fn expect(
         &mut self,
         conn: ConnId,
         rooms: Vec<(String, u64)>,
@@ -230,6 +237,7 @@ impl Run {
             task,
             is_promised: true,
             accepted,
+            rejected: Vec::new(),
         };
         self.requests.insert(conn, request);
     }
@@ -253,6 +261,11 @@ impl Run {
         if let Some(accepted) = request.accepted {
             assert_eq!(answer["accepted"], accepted, "{answer}");
         }
+        let errors = answer["errors"].as_array();
+        let errors = errors.iter().flat_map(|errors| errors.iter());
+        let lines: Vec<Option<u64>> = errors.map(|error| error["line"].as_u64()).collect();
+        let rejected: Vec<Option<u64>> = request.rejected.into_iter().map(Some).collect();
+        assert_eq!(lines, rejected, "{answer}");
         if !self.world.plan.stores || !request.is_promised {
             return;
         }

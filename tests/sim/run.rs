@@ -134,6 +134,9 @@ impl Run {
             802..810 => self.greet(),
             810..860 => self.edit(),
             860..866 => self.disturb_editor(),
+            866..872 => self.read_history(),
+            872..882 => self.ask_history(),
+            882..897 => self.report_lines(),
             _ => {
                 let millis = self.dice.pick(&[1, 1, 20, 100, 500, 3_000]);
                 self.world.run_for(millis);
@@ -198,7 +201,7 @@ impl Run {
         self.send(index, &json!({"type": "ping", "payload": {"n": 1}}));
     }
 
-    fn send(&mut self, index: usize, message: &Value) {
+    pub(crate) fn send(&mut self, index: usize, message: &Value) {
         let viewer = &mut self.viewers[index];
         if let Some(conn) = viewer.conn.filter(|_| viewer.is_greeted) {
             viewer.messages_said += 1;

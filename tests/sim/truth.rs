@@ -187,6 +187,36 @@ impl Truth {
         }
     }
 
+    /// Where a room's log is.
+    pub(crate) fn place(&self, room: &str) -> Option<Place> {
+        let epoch = self.logs.get(room)?.epochs.last()?;
+        Some(Place {
+            epoch: epoch.name.clone(),
+            offset: epoch.last(),
+        })
+    }
+
+    /// After which offsets a reader who was at `since` may go on, and whether nothing before that is unknown to it.
+    pub(crate) fn starts(
+        &self,
+        room: &str,
+        since: Option<&Place>,
+        now: &Place,
+    ) -> Vec<(u64, bool)> {
+        let Some(since) = since else {
+            return vec![(0, true)];
+        };
+        if since.epoch == now.epoch {
+            return vec![(since.offset, true)];
+        }
+        let is_common = self.common(room, since, &now.epoch) == Some(since.offset);
+        match (is_common, self.is_kept(room, since, &now.epoch)) {
+            (true, true) if since.offset > 0 => vec![(since.offset, true)],
+            (true, _) => vec![(since.offset, true), (0, false)],
+            (false, _) => vec![(0, false)],
+        }
+    }
+
     /// What was said at a place.
     pub(crate) fn mark(&self, room: &str, place: &Place) -> Option<u64> {
         let log = self.logs.get(room)?;
