@@ -3,7 +3,6 @@
 
 use super::board::Board;
 use super::frames::Heard;
-use super::masked::{TEXT, masked};
 use super::run::Run;
 use super::wish::{Wish, id_of};
 use super::world::{ConnId, Far, Observer};
@@ -78,9 +77,7 @@ impl Run {
             said: self.editors[index].said,
             ..Editor::default()
         };
-        let request = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-        self.world.say(conn, request.into());
+        self.ask_for_upgrade(conn, "/");
     }
 
     /// An editor says what it wishes; or asks for all there is.
@@ -116,8 +113,7 @@ impl Run {
         let conn = self.editors[index].conn.expect("connected");
         self.trace(|| format!("editor {index} on {conn} says {message}"));
         self.editors[index].said += 1;
-        let frame = masked(TEXT, message.to_string().as_bytes());
-        self.world.say(conn, frame);
+        self.world.send(conn, message);
     }
 
     fn any_wish(&mut self) -> Wish {

@@ -23,6 +23,8 @@ pub(crate) struct Decoder {
     bytes: Vec<u8>,
     start: usize,
     upgraded: bool,
+    /// Messages come as MessagePack.
+    pub(crate) is_packed: bool,
 }
 
 impl Decoder {
@@ -46,6 +48,7 @@ impl Decoder {
         let end = end + 4;
         let status = head[9..12].parse().expect("a status line");
         if status == 101 {
+            self.is_packed = head.contains("joblight.msgpack");
             (self.start, self.upgraded) = (self.start + end, true);
             tell(Heard::Upgraded);
             return true;
@@ -87,7 +90,10 @@ impl Decoder {
         };
         assert_eq!(first & 0xf0, 0x80, "server frames are final and plain");
         match first & 0x0f {
-            1 => unpack(serde_json::from_slice(payload).expect("JSON"), tell),
+            1 if !self.is_packed => unpack(serde_json::from_slice(payload).expect("JSON"), tell),
+            2 if self.is_packed => {
+                unpack(rmp_serde::from_slice(payload).expect("MessagePack"), tell)
+            }
             8 => tell(Heard::Close(u16::from_be_bytes([payload[0], payload[1]]))),
             9 => tell(Heard::Ping(payload.to_vec())),
             10 => {}

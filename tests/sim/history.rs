@@ -92,7 +92,7 @@ impl Run {
         let index = self.any_viewer();
         let room = self.dice.pick(&self.world.plan.rooms);
         let since = self.any_place(&room);
-        let limit = self.dice.pick(&[1, 3, 1_000]);
+        let limit = self.dice.pick(&[2, 7, 1_000]);
         let Some(asked_at) = self.truth.place(&room) else {
             return;
         };
@@ -121,7 +121,7 @@ impl Run {
     pub(crate) fn read_history(&mut self) {
         let room = self.dice.pick(&self.world.plan.rooms);
         let mut since = self.any_place(&room);
-        let limit = self.dice.pick(&[1, 3, 1_000]);
+        let limit = self.dice.pick(&[2, 7, 1_000]);
         let Some(place) = self.truth.place(&room) else {
             return;
         };

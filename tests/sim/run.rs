@@ -5,7 +5,6 @@ use super::dice::Dice;
 use super::editors::Editor;
 use super::event::Event;
 use super::frames::Heard;
-use super::masked::{TEXT, masked};
 use super::plan::{Plan, SESSION_TTL_MS};
 use super::producers::Request;
 use super::tasks::Tasks;
@@ -134,9 +133,9 @@ impl Run {
             802..810 => self.greet(),
             810..860 => self.edit(),
             860..866 => self.disturb_editor(),
-            866..872 => self.read_history(),
-            872..882 => self.ask_history(),
-            882..897 => self.report_lines(),
+            866..869 => self.read_history(),
+            869..879 => self.ask_history(),
+            879..894 => self.report_lines(),
             _ => {
                 let millis = self.dice.pick(&[1, 1, 20, 100, 500, 3_000]);
                 self.world.run_for(millis);
@@ -206,8 +205,7 @@ impl Run {
         if let Some(conn) = viewer.conn.filter(|_| viewer.is_greeted) {
             viewer.messages_said += 1;
             self.trace(|| format!("viewer {index} on {conn} says {message}"));
-            let frame = masked(TEXT, message.to_string().as_bytes());
-            self.world.say(conn, frame);
+            self.world.send(conn, message);
         }
     }
 
@@ -321,10 +319,19 @@ impl Run {
             .session
             .clone()
             .map(|session| format!("session={session}"));
+        let path = format!("/ws?{batch}{}", session.unwrap_or_default());
+        self.ask_for_upgrade(conn, &path);
+    }
+
+    /// Asks for a WebSocket, in either encoding.
+    pub(crate) fn ask_for_upgrade(&mut self, conn: ConnId, path: &str) {
+        let encoding = match self.dice.one_in(3) {
+            true => "Sec-WebSocket-Protocol: joblight.msgpack\r\n",
+            false => "",
+        };
         let request = format!(
-            "GET /ws?{batch}{} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-            session.unwrap_or_default()
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             {encoding}Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
         );
         self.world.say(conn, request.into_bytes());
     }

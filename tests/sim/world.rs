@@ -3,11 +3,12 @@
 
 use super::dice::Dice;
 use super::frames::{Decoder, Heard};
-use super::masked::{PONG, masked};
+use super::masked::{BINARY, PONG, TEXT, masked};
 use super::plan::Plan;
 use super::store::Store;
 use joblight::base::time::{Now, Time};
 use joblight::engine::{Engine, Input, Link, MemoryUse, Output, Services};
+use serde_json::Value;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -58,7 +59,7 @@ pub(crate) struct Conn {
     pub(crate) is_data: bool,
     /// Since when its peer has not been reading.
     pub(crate) stalled_at: Option<u64>,
-    decoder: Decoder,
+    pub(crate) decoder: Decoder,
     to_server: VecDeque<(u64, Vec<u8>)>,
     to_peer: VecDeque<(u64, Vec<u8>)>,
     /// Bytes written and not read by the peer.
@@ -279,6 +280,19 @@ impl World {
             owed: None,
         });
         id
+    }
+
+    /// A peer sends a message on its WebSocket, in the encoding that was agreed on; a reader of MessagePack may write JSON.
+    pub(crate) fn send(&mut self, id: ConnId, message: &Value) {
+        let is_packed = self.conns[id].decoder.is_packed && !self.dice.one_in(4);
+        let frame = match is_packed {
+            true => {
+                let packed = rmp_serde::to_vec_named(message).expect("it can be packed");
+                masked(BINARY, &packed)
+            }
+            false => masked(TEXT, message.to_string().as_bytes()),
+        };
+        self.say(id, frame);
     }
 
     /// A peer sends bytes; they take their time, and never overtake each other.

@@ -3,6 +3,7 @@
 
 /// The opcodes that clients use.
 pub(crate) const TEXT: u8 = 1;
+pub(crate) const BINARY: u8 = 2;
 pub(crate) const CLOSE: u8 = 8;
 pub(crate) const PONG: u8 = 10;
 
