@@ -42,6 +42,8 @@ impl Run {
     fn check_everything(&mut self) {
         assert!(self.requests.is_empty(), "unanswered: {:?}", self.requests);
         self.check_editors();
+        // What has just changed gathers for a moment before it goes to the store.
+        self.world.run_for(500);
         self.check_viewers();
         self.check_tasks();
         self.check_statistics();

@@ -33,6 +33,8 @@ pub(crate) struct Plan {
     /// Clients of the data dialect.
     pub(crate) editors: usize,
     pub(crate) max_workspaces: usize,
+    /// The first task is forgotten on demand. Nothing crashes then: what a crash may bring back the shadow does not know.
+    pub(crate) forgets: bool,
 }
 
 /// How long a client may be away.
@@ -48,6 +50,7 @@ impl Plan {
         let tasks = dice.between(1, if crowd { 12 } else { 5 });
         let mut rooms: Vec<String> = (0..tasks).map(|task| format!("task:t{task}")).collect();
         rooms.push("lobby".to_owned());
+        let crashes = stores && !dice.one_in(3);
         Self {
             seed,
             viewers: match crowd {
@@ -67,11 +70,12 @@ impl Plan {
             delay_ms: dice.pick(&[0, 5, 60]),
             breaks: !dice.one_in(4),
             stores,
-            crashes: stores && !dice.one_in(3),
+            crashes,
             fails: stores && dice.one_in(2),
             store_ms: dice.pick(&[0, 3, 40, 700]),
             editors: dice.pick(&[0, 2, 3, 5]),
             max_workspaces: dice.pick(&[0, 3]),
+            forgets: !crashes && dice.one_in(2),
         }
     }
 

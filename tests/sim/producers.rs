@@ -147,6 +147,29 @@ impl Run {
         }
     }
 
+    /// A task is forgotten, and its room's log with it.
+    pub(crate) fn forget(&mut self) {
+        const TASK: &str = "t0";
+        let room = format!("task:{TASK}");
+        if !self.tasks.forget(TASK) {
+            return;
+        }
+        self.deletions += 1;
+        // What was acknowledged of it counts no more.
+        for request in self.requests.values_mut() {
+            request.rooms.retain(|(known, _)| *known != room);
+            request.task.take_if(|(task, _)| *task == TASK);
+        }
+        self.truth.forget(&room);
+        let watches = self.viewers.iter_mut();
+        let watches = watches.filter_map(|viewer| viewer.watches.get_mut(&room));
+        watches.for_each(|watch| watch.fold.allow_restarts(1));
+        let conn = self.request("DELETE", &format!("/api/tasks/{TASK}"), &Value::Null);
+        let cache = self.world.engine.state().hub.broadcaster().tasks();
+        assert!(cache.find(TASK).is_none(), "{TASK} is still there");
+        self.expect(conn, Vec::new(), None, None);
+    }
+
     /// Sends one event and sees what became of it.
     fn post(&mut self, event: Event) {
         let verdict = self.tasks.judge(&event);

@@ -35,6 +35,8 @@ pub(crate) struct Run {
     pub(crate) step: usize,
     /// A connection has been lost, and with it whatever was on its way.
     pub(crate) has_lost: bool,
+    /// Tasks that were forgotten on demand.
+    pub(crate) deletions: usize,
     /// Upgrades in this life of the server.
     pub(crate) upgrades: u64,
     /// Whether everything that viewers say and hear is printed.
@@ -92,6 +94,7 @@ impl Run {
             past: Vec::new(),
             step: 0,
             has_lost: false,
+            deletions: 0,
             upgrades: 0,
             is_told: std::env::var_os("SIM_TRACE").is_some(),
             steps,
@@ -136,6 +139,7 @@ impl Run {
             866..869 => self.read_history(),
             869..879 => self.ask_history(),
             879..894 => self.report_lines(),
+            894..900 if self.world.plan.forgets => self.forget(),
             _ => {
                 let millis = self.dice.pick(&[1, 1, 20, 100, 500, 3_000]);
                 self.world.run_for(millis);

@@ -106,6 +106,11 @@ impl Tasks {
         task.has_ended |= is_end(&event.effect());
     }
 
+    /// A task is to be forgotten; whether there is one. The ids of its events are still known.
+    pub(crate) fn forget(&mut self, name: &str) -> bool {
+        self.tasks.remove(name).is_some()
+    }
+
     /// How many tasks there are.
     pub(crate) fn count(&self) -> usize {
         self.tasks.len()
@@ -161,6 +166,7 @@ impl Tasks {
             (task.attempt, task.has_ended, task.is_unsure) = (now.0, now.1, true);
             true
         });
+        assert_eq!(cache.len(), self.tasks.len(), "a task from nowhere");
     }
 }
 

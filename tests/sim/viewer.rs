@@ -155,7 +155,8 @@ impl Viewer {
             "task_progress" => self.handle_progress(rules, message),
             "note" => self.mail.hear(self.conn.expect("connected"), message),
             "history" => self.handle_history(truth, rules, message),
-            "disconnected" | "pong" | "error" => {}
+            "error" => self.handle_error(truth, message),
+            "disconnected" | "pong" => {}
             kind => self.handle_entry(truth, kind, message),
         }
     }
@@ -213,6 +214,10 @@ impl Viewer {
             };
             self.watches.insert(room.clone(), watch);
         }
+        // What follows may be of tasks that have been forgotten since.
+        for (room, watch) in &mut self.watches {
+            watch.fold.allow_restarts(truth.emptied(room));
+        }
     }
 
     /// It was in the room before.
@@ -235,7 +240,7 @@ impl Viewer {
             }
             Some(false) => {
                 assert!(
-                    place.offset > rules.log_limit,
+                    place.offset > rules.log_limit || truth.was_emptied(room),
                     "{room}: all {} entries are there",
                     place.offset
                 );
@@ -279,7 +284,7 @@ impl Viewer {
                 let missed = place.offset.saturating_sub(since.offset);
                 let is_kept = is_there && truth.is_kept(room, since, &place.epoch);
                 assert!(
-                    !is_kept || missed > rules.log_limit,
+                    !is_kept || missed > rules.log_limit || truth.was_emptied(room),
                     "{room}: lost after {}",
                     since.text()
                 );
@@ -294,6 +299,13 @@ impl Viewer {
         let id = message["replyTo"].as_str().expect("it names the question");
         let question = self.questions.remove(id).expect("it was asked");
         question.check_answer(truth, rules.log_limit, &message["payload"]);
+    }
+
+    fn handle_error(&mut self, truth: &Truth, message: &Value) {
+        let id = message["replyTo"].as_str();
+        if let Some(question) = id.and_then(|id| self.questions.remove(id)) {
+            assert!(question.may_fail(truth), "{question:?}: {message}");
+        }
     }
 
     fn handle_entry(&mut self, truth: &Truth, kind: &str, message: &Value) {
