@@ -159,7 +159,7 @@ impl Run {
         assert_eq!(self.lasting(), before, "tasks after a restart in peace");
     }
 
-    fn lasting(&mut self) -> Vec<Value> {
+    pub(crate) fn lasting(&mut self) -> Vec<Value> {
         let tasks = self.tasks.names();
         let state = |task: &String| {
             let mut state = self

@@ -15,7 +15,7 @@ impl World {
             return;
         }
         let (conn, plan) = (&self.conns[id], &self.plan);
-        if conn.stalled_at.is_none() || conn.far != Far::Here {
+        if self.ending.has_begun || conn.stalled_at.is_none() || conn.far != Far::Here {
             return;
         }
         let backlog_age = (self.micros - conn.taken_at) / 1000;

@@ -177,15 +177,20 @@ impl Run {
                 }
             }
             Heard::Close(code) => {
+                let is_told = code == 1001 && self.world.ending.has_begun;
                 assert!(
-                    index > 0 && [4408, 4430].contains(&code),
+                    is_told || index > 0 && [4408, 4430].contains(&code),
                     "editor {index} closed with {code}"
                 );
                 self.world.cut(conn, Far::Gone, true);
                 self.lose_editor(index);
             }
             Heard::Ping(_) => {}
-            Heard::Answer(..) => panic!("refused: {heard:?}"),
+            Heard::Answer(..) => {
+                assert!(self.world.ending.has_begun, "refused: {heard:?}");
+                self.world.cut(conn, Far::Gone, true);
+                self.lose_editor(index);
+            }
         }
     }
 

@@ -52,6 +52,11 @@ impl Run {
     pub(crate) fn crash(&mut self) {
         let now = self.world.millis();
         self.world.crash();
+        self.begin_life(now);
+    }
+
+    /// The process has begun another life; the one before ended at `ended_at`.
+    pub(crate) fn begin_life(&mut self, ended_at: u64) {
         // What was on its way is heard before anything else happens.
         self.listen_to_rest();
         self.requests.clear();
@@ -67,7 +72,7 @@ impl Run {
             }
             self.viewers[index].outlive();
         }
-        self.begin_editors_anew(now);
+        self.begin_editors_anew(ended_at);
         hub_is_sound(self);
     }
 

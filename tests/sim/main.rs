@@ -11,6 +11,7 @@ mod checks;
 #[path = "../support/dice.rs"]
 mod dice;
 mod editors;
+mod ending;
 #[path = "../support/event.rs"]
 mod event;
 mod faults;

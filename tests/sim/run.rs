@@ -133,7 +133,8 @@ impl Run {
             770..790 => self.control(),
             790..800 => self.spoil_store(),
             800..802 if self.world.plan.crashes => self.crash_now(),
-            802..810 => self.greet(),
+            802 if self.world.plan.crashes => self.restart(),
+            803..810 => self.greet(),
             810..860 => self.edit(),
             860..866 => self.disturb_editor(),
             866..869 => self.read_history(),
@@ -152,6 +153,11 @@ impl Run {
 
     fn crash_now(&mut self) {
         self.crash();
+        self.forgive_lost_sessions();
+    }
+
+    /// What the server knew of sessions may be lost.
+    pub(crate) fn forgive_lost_sessions(&mut self) {
         for viewer in &mut self.viewers {
             viewer.must_resume = false;
         }
@@ -247,15 +253,21 @@ impl Run {
                 Heard::Message(message) => viewer.hear(&self.truth, rules, &message),
                 Heard::Close(code) => {
                     // 1008: an upgrade that it had given up has arrived after all, and has its session.
+                    let is_told = code == 1001 && self.world.ending.has_begun;
                     assert!(
-                        [1008, 4408, 4430].contains(&code),
+                        is_told || [1008, 4408, 4430].contains(&code),
                         "viewer {index} closed with {code}"
                     );
+                    self.world.ending.told.insert(conn);
                     self.world.cut(conn, Far::Gone, true);
                     self.lose(index);
                 }
                 Heard::Upgraded | Heard::Ping(_) => {}
-                Heard::Answer(..) => panic!("refused: {heard:?}"),
+                Heard::Answer(..) => {
+                    assert!(self.world.ending.has_begun, "refused: {heard:?}");
+                    self.world.cut(conn, Far::Gone, true);
+                    self.lose(index);
+                }
             }
         }
     }

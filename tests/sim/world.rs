@@ -2,6 +2,7 @@
 //! number, and between the engine and its peers lies a bus of bytes with delay, cut, half-open and stall.
 
 use super::dice::Dice;
+use super::ending::Ending;
 use super::frames::{Decoder, Heard};
 use super::masked::{BINARY, PONG, TEXT, masked};
 use super::plan::Plan;
@@ -116,6 +117,7 @@ pub(crate) struct World {
     pub(crate) heard: VecDeque<(ConnId, Heard)>,
     pub(crate) dice: Dice,
     pub(crate) observer: Observer,
+    pub(crate) ending: Ending,
     began: u64,
     links: HashMap<Link, ConnId>,
     due: BinaryHeap<Reverse<(u64, u64, Due)>>,
@@ -142,6 +144,7 @@ impl World {
             heard: VecDeque::new(),
             dice: Dice::new((plan.seed ^ 0x5eed) + 1),
             observer: Observer::default(),
+            ending: Ending::default(),
             began: 0,
             links: HashMap::new(),
             due: BinaryHeap::new(),
@@ -174,9 +177,13 @@ impl World {
                 self.hear_rest(id);
             }
         }
-        self.observer.conn = None;
         let keep = self.dice.one_in(2);
         self.store.crash(keep);
+        self.begin_life();
+    }
+
+    pub(crate) fn begin_life(&mut self) {
+        self.observer.conn = None;
         self.links.clear();
         self.blocked.clear();
         self.micros += self.dice.pick(&[1_000, 1_000_000, 20_000_000]);
@@ -504,7 +511,8 @@ impl World {
                         self.handle_close(id);
                     }
                 }
-                Output::StopListening | Output::Stopped => panic!("nobody asked for it"),
+                Output::StopListening => assert!(self.ending.has_begun, "nobody asked for it"),
+                Output::Stopped => self.ending.is_over = true,
             }
         }
     }
