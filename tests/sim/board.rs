@@ -200,7 +200,7 @@ impl Board {
         let list = parse_list(payload);
         let is_it = |place: &&usize| self.lists[**place] == list;
         let places: Vec<usize> = among.iter().filter(is_it).copied().collect();
-        // TODO-SRC: a list that waits for the store shows changes whose news follow it.
+        // SRC-BUG: a list that waits for the store shows changes whose news follow it.
         if places.is_empty() {
             self.early.push((among[0], list));
             return among.to_vec();

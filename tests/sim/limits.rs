@@ -68,7 +68,7 @@ impl Run {
         }
         // One reminder each interval may outlast what it was for: for ten intervals, each ten times as long.
         let of_tasks = 110 * self.tasks.count();
-        // TODO-SRC: a task that is deleted leaves its reminders until `task_ttl` is over, and so does its room's log.
+        // SRC-BUG: a task that is deleted leaves its reminders until `task_ttl` is over, and so does its room's log.
         let of_deleted = 113 * self.deletions;
         let timers = state.peers.len() + of_tasks + of_deleted + plan.rooms.len() + 8;
         assert!(state.wheel.len() <= timers, "{} timers", state.wheel.len());

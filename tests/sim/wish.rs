@@ -177,7 +177,7 @@ fn decorate(dice: &mut Dice, kind: &str, fields: &mut Value) {
     if dice.one_in(if kind == "create" { 12 } else { 3 }) {
         fields["name"] = dice.pick(&names);
     }
-    // TODO-SRC: a `null` inside a new workspace's member outlasts a patch that is the same text.
+    // SRC-BUG: a `null` inside a new workspace's member outlasts a patch that is the same text.
     let empty = match kind {
         "create" => json!({}),
         _ => json!({"a": null, "b": {"c": []}}),
