@@ -31,6 +31,9 @@ impl Run {
         }
         assert!(state.hub.broadcaster().queue_len() <= self.tasks.count());
         state.hub.workspaces().check_invariants();
+        let away = state.hub.directory().away();
+        let max_away = plan.max_sessions;
+        assert!(max_away == 0 || away <= max_away, "{away} are away");
         self.check_sum();
     }
 

@@ -33,6 +33,8 @@ pub(crate) struct Plan {
     /// Clients of the data dialect.
     pub(crate) editors: usize,
     pub(crate) max_workspaces: usize,
+    /// How many clients may be away at once.
+    pub(crate) max_sessions: usize,
     /// The first task is forgotten on demand. Nothing crashes then: what a crash may bring back the shadow does not know.
     pub(crate) forgets: bool,
 }
@@ -75,6 +77,7 @@ impl Plan {
             store_ms: dice.pick(&[0, 3, 40, 700]),
             editors: dice.pick(&[0, 2, 3, 5]),
             max_workspaces: dice.pick(&[0, 3]),
+            max_sessions: dice.pick(&[0, 0, 0, 3]),
             forgets: !crashes && dice.one_in(2),
         }
     }
@@ -94,6 +97,7 @@ impl Plan {
             config.websocket.connection_timeout = 0;
         }
         config.websocket.session_ttl = SESSION_TTL_MS;
+        config.websocket.max_sessions = self.max_sessions;
         config.broadcaster.broadcast_interval = self.interval_ms;
         config.broadcaster.min_change_threshold = self.threshold;
         config.broadcaster.enable_incremental_updates = self.incremental;

@@ -329,6 +329,8 @@ impl Run {
         }
         viewer.resumes = viewer.session.is_some();
         viewer.must_resume &= viewer.resumes && now - viewer.lost_at < SESSION_TTL_MS / 2;
+        // Who leaves later may need its place.
+        viewer.must_resume &= self.world.plan.max_sessions == 0;
         (viewer.conn, viewer.life) = (Some(conn), life);
         let batch = if index % 3 == 1 { "batch=1&" } else { "" };
         let session = viewer
