@@ -3,8 +3,14 @@
 #![allow(
     dead_code,
     unreachable_pub,
+    unused_imports,
     reason = "each benchmark uses what it needs"
 )]
+
+#[path = "../../tests/support/masked.rs"]
+mod masked;
+
+pub(crate) use masked::{TEXT, masked};
 
 use joblight::Config;
 use joblight::base::time::{Now, Time};
@@ -13,9 +19,6 @@ use std::hint::black_box;
 
 /// Milliseconds since 1970 when a benchmark begins.
 const EPOCH_MS: u64 = 1_700_000_000_000;
-
-/// The opcode of text frames.
-pub const TEXT: u8 = 1;
 
 /// The engine and its virtual clock.
 pub struct Rig {
@@ -118,23 +121,6 @@ pub const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Up
 pub fn subscription(tasks: &[&str]) -> Vec<u8> {
     let message = serde_json::json!({"type": "subscribe", "taskIds": tasks});
     masked(TEXT, message.to_string().as_bytes())
-}
-
-/// One masked frame of less than 64 KiB (RFC 6455 section 5.3).
-pub fn masked(opcode: u8, payload: &[u8]) -> Vec<u8> {
-    const KEY: [u8; 4] = [0x5a, 0x00, 0xff, 0x13];
-    let mut frame = vec![0x80 | opcode];
-    match payload.len() {
-        short @ 0..126 => frame.push(0x80 | short as u8),
-        long => {
-            frame.push(0x80 | 126);
-            frame.extend(u16::try_from(long).expect("frames are short").to_be_bytes());
-        }
-    }
-    frame.extend(KEY);
-    let mask = KEY.iter().cycle();
-    frame.extend(payload.iter().zip(mask).map(|(byte, key)| byte ^ key));
-    frame
 }
 
 /// Whether to measure (`cargo bench`); otherwise everything runs once, small, to see that it works.

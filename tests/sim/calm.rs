@@ -1,6 +1,6 @@
 //! When the faults have stopped: everybody is current, the numbers are right, and at last nothing is left.
 
-use super::fold::essence;
+use super::event::essence;
 use super::plan::TASK_TTL_MS;
 use super::run::Run;
 use super::world::Far;
@@ -41,6 +41,9 @@ impl Run {
 
     fn check_everything(&mut self) {
         assert!(self.requests.is_empty(), "unanswered: {:?}", self.requests);
+        self.check_editors();
+        // What has just changed gathers for a moment before it goes to the store.
+        self.world.run_for(500);
         self.check_viewers();
         self.check_tasks();
         self.check_statistics();
@@ -57,7 +60,7 @@ impl Run {
     fn check_viewers(&self) {
         for (index, viewer) in self.viewers.iter().enumerate() {
             assert!(
-                viewer.is_greeted && !viewer.is_asking(),
+                viewer.is_greeted && !viewer.is_asking() && !viewer.is_curious(),
                 "viewer {index} is not back"
             );
             let rooms: BTreeSet<&String> = viewer.watches.keys().collect();
@@ -102,13 +105,15 @@ impl Run {
     }
 
     fn check_statistics(&mut self) {
-        let viewers = self.viewers.len();
+        let clients = self.viewers.len() + self.editors.len();
         let health = self.document("/health").expect("health");
         assert_eq!(health["status"], "healthy", "{health}");
         let websocket = self.document("/api/websocket/stats").expect("statistics");
         let broadcaster = self.document("/api/broadcaster/stats").expect("statistics");
         let memberships: usize = self.viewers.iter().map(|viewer| viewer.watches.len()).sum();
-        assert_eq!(websocket["connections"]["active"], viewers, "{websocket}");
+        // All of the data dialect are in the room `all`.
+        let memberships = memberships + self.editors.len();
+        assert_eq!(websocket["connections"]["active"], clients, "{websocket}");
         assert_eq!(
             websocket["connections"]["total"], self.upgrades,
             "{websocket}"
@@ -129,11 +134,14 @@ impl Run {
             "{broadcaster}"
         );
         if !self.has_lost {
-            let sum = |count: fn(&super::viewer::Viewer) -> u64| {
-                self.viewers.iter().map(count).sum::<u64>()
-            };
-            let heard = sum(|viewer| viewer.messages_heard);
-            let said = sum(|viewer| viewer.messages_said);
+            let viewers = self.viewers.iter();
+            let viewers = viewers.map(|viewer| [viewer.messages_heard, viewer.messages_said]);
+            let editors = self.editors.iter();
+            let editors = editors.map(|editor| [editor.heard, editor.said]);
+            let [heard, said] = viewers
+                .chain(editors)
+                .reduce(|sum, counts| [sum[0] + counts[0], sum[1] + counts[1]])
+                .expect("there is a viewer");
             assert_eq!(websocket["messages"]["totalSent"], heard, "{websocket}");
             assert_eq!(websocket["messages"]["totalReceived"], said, "{websocket}");
             assert_eq!(websocket["rooms"]["clients"], memberships, "{websocket}");
@@ -148,11 +156,10 @@ impl Run {
             self.truth.acknowledge(room, last);
         }
         self.crash();
-        self.upgrades = 0;
         assert_eq!(self.lasting(), before, "tasks after a restart in peace");
     }
 
-    fn lasting(&mut self) -> Vec<Value> {
+    pub(crate) fn lasting(&mut self) -> Vec<Value> {
         let tasks = self.tasks.names();
         let state = |task: &String| {
             let mut state = self
@@ -177,6 +184,7 @@ impl Run {
             let body = serde_json::json!({"attempt": self.tasks.attempt(&task) + 1, "mark": 0});
             self.request("POST", &format!("/api/tasks/{task}/completed"), &body);
         }
+        self.delete_workspaces();
         self.world.run_for(1_000);
         self.world.heard.clear();
         for conn in 0..self.world.conns.len() {

@@ -50,10 +50,17 @@ impl Run {
 
     /// The process is killed and started again.
     pub(crate) fn crash(&mut self) {
+        let now = self.world.millis();
         self.world.crash();
+        self.begin_life(now);
+    }
+
+    /// The process has begun another life; the one before ended at `ended_at`.
+    pub(crate) fn begin_life(&mut self, ended_at: u64) {
         // What was on its way is heard before anything else happens.
         self.listen_to_rest();
         self.requests.clear();
+        self.upgrades = 0;
         self.idle.clear();
         self.stalled.clear();
         let hub = &self.world.engine.state().hub;
@@ -65,6 +72,7 @@ impl Run {
             }
             self.viewers[index].outlive();
         }
+        self.begin_editors_anew(ended_at);
         hub_is_sound(self);
     }
 

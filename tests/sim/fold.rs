@@ -1,7 +1,7 @@
 //! What the messages about one task add up to for one viewer, and what they may never do.
 
+use super::event::{essence, is_end};
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
 
 /// A task as a viewer knows it.
 #[derive(Debug, Default)]
@@ -9,6 +9,8 @@ pub(crate) struct Fold {
     state: Option<Map<String, Value>>,
     has_snapshot: bool,
     has_ended: bool,
+    /// How often the task may have been forgotten and begun anew.
+    restarts: u32,
 }
 
 impl Fold {
@@ -22,9 +24,24 @@ impl Fold {
         self.has_snapshot = false;
     }
 
+    /// The task may begin anew, as if it had never been.
+    pub(crate) fn allow_restarts(&mut self, count: u32) {
+        self.restarts += count;
+    }
+
+    fn restart_if(&mut self, is_another: bool) {
+        if is_another && self.restarts > 0 {
+            *self = Self {
+                restarts: self.restarts - 1,
+                ..Self::default()
+            };
+        }
+    }
+
     /// A lifecycle message carries the whole state.
     pub(crate) fn turn(&mut self, kind: &str, message: &Value) {
         let state = message["payload"].as_object().expect("an object").clone();
+        self.restart_if(!self.has_risen(&state));
         self.check_rise(&state, message);
         self.has_ended = is_end(kind);
         self.state = Some(state);
@@ -34,6 +51,9 @@ impl Fold {
     pub(crate) fn progress(&mut self, message: &Value, incremental: bool) {
         let payload = message["payload"].as_object().expect("an object");
         let is_snapshot = payload.get("snapshot") == Some(&Value::Bool(true));
+        if is_snapshot {
+            self.restart_if(self.is_of_another(payload) || self.has_snapshot && incremental);
+        }
         let may_be_delta = self.has_snapshot && incremental;
         assert_eq!(
             is_snapshot, !may_be_delta,
@@ -66,34 +86,31 @@ impl Fold {
 
     /// Within an attempt progress never falls.
     fn check_rise(&self, state: &Map<String, Value>, message: &Value) {
-        let Some(before) = &self.state else { return };
+        let before = &self.state;
+        assert!(self.has_risen(state), "from {before:?} back to {message}");
+    }
+
+    fn has_risen(&self, state: &Map<String, Value>) -> bool {
+        let Some(before) = &self.state else {
+            return true;
+        };
         let (old, new) = (attempt(before), attempt(state));
         let progress = |state: &Map<String, Value>| state["progress"].as_f64();
-        assert!(
-            new > old || new == old && progress(state) >= progress(before),
-            "from {before:?} back to {message}"
-        );
+        new > old || new == old && progress(state) >= progress(before)
     }
-}
 
-/// Whether a message type ends a task.
-pub(crate) fn is_end(kind: &str) -> bool {
-    ["task_completed", "task_failed", "task_cancelled"].contains(&kind)
+    /// Whether a snapshot cannot be of the task that is known.
+    fn is_of_another(&self, payload: &Map<String, Value>) -> bool {
+        let Some(known) = &self.state else {
+            return false;
+        };
+        let mut state = payload.clone();
+        state.retain(|name, value| !value.is_null() && name != "snapshot");
+        let is_after_end = self.has_ended && attempt(&state) <= attempt(known);
+        !self.has_risen(&state) || is_after_end && essence(known) != essence(&state)
+    }
 }
 
 fn attempt(state: &Map<String, Value>) -> u64 {
     state.get("attempt").and_then(Value::as_u64).unwrap_or(1)
-}
-
-/// A state without what no message is sent for: the counters of the last event, and marks that are not set.
-pub(crate) fn essence(state: &Map<String, Value>) -> BTreeMap<&str, &Value> {
-    state
-        .iter()
-        .filter(|(name, value)| {
-            let is_passenger = ["seq", "updatedAt", "etaSource"].contains(&name.as_str());
-            let is_unset = value.is_null() || *name == "stalled" && **value == false;
-            !is_passenger && !is_unset
-        })
-        .map(|(name, value)| (name.as_str(), value))
-        .collect()
 }

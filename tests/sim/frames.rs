@@ -1,4 +1,4 @@
-//! The client's half of the wire: masked frames out, answers and frames in. It shares no code with the server.
+//! What a client hears: answers and frames, however they are cut. It shares no code with the server.
 
 use serde_json::Value;
 
@@ -17,33 +17,14 @@ pub(crate) enum Heard {
     Close(u16),
 }
 
-/// The opcodes that clients use here.
-pub(crate) const TEXT: u8 = 1;
-pub(crate) const PONG: u8 = 10;
-
-/// One masked frame (RFC 6455 section 5.3).
-pub(crate) fn masked(opcode: u8, payload: &[u8]) -> Vec<u8> {
-    const KEY: [u8; 4] = [0x5a, 0x00, 0xff, 0x13];
-    let mut frame = vec![0x80 | opcode];
-    match payload.len() {
-        short @ 0..126 => frame.push(0x80 | short as u8),
-        long => {
-            frame.push(0x80 | 126);
-            frame.extend(u16::try_from(long).expect("short").to_be_bytes());
-        }
-    }
-    frame.extend(KEY);
-    let keys = KEY.iter().cycle();
-    frame.extend(payload.iter().zip(keys).map(|(byte, key)| byte ^ key));
-    frame
-}
-
 /// Turns the server's bytes into what is heard, however they are cut.
 #[derive(Debug, Default)]
 pub(crate) struct Decoder {
     bytes: Vec<u8>,
     start: usize,
     upgraded: bool,
+    /// Messages come as MessagePack.
+    pub(crate) is_packed: bool,
 }
 
 impl Decoder {
@@ -67,6 +48,7 @@ impl Decoder {
         let end = end + 4;
         let status = head[9..12].parse().expect("a status line");
         if status == 101 {
+            self.is_packed = head.contains("joblight.msgpack");
             (self.start, self.upgraded) = (self.start + end, true);
             tell(Heard::Upgraded);
             return true;
@@ -108,7 +90,10 @@ impl Decoder {
         };
         assert_eq!(first & 0xf0, 0x80, "server frames are final and plain");
         match first & 0x0f {
-            1 => unpack(serde_json::from_slice(payload).expect("JSON"), tell),
+            1 if !self.is_packed => unpack(serde_json::from_slice(payload).expect("JSON"), tell),
+            2 if self.is_packed => {
+                unpack(rmp_serde::from_slice(payload).expect("MessagePack"), tell)
+            }
             8 => tell(Heard::Close(u16::from_be_bytes([payload[0], payload[1]]))),
             9 => tell(Heard::Ping(payload.to_vec())),
             10 => {}

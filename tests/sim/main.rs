@@ -5,12 +5,24 @@
 //! `SIM_SEED=<seed>` repeats one run, `SIM_SEEDS=<count>` and `SIM_STEPS=<count>` extend the test. A failure prints the line
 //! to run; with `SIM_TRACE=1` that prints all that viewers say and hear.
 
+mod board;
 mod calm;
+mod checks;
+#[path = "../support/dice.rs"]
 mod dice;
+mod editors;
+mod ending;
+#[path = "../support/event.rs"]
+mod event;
 mod faults;
 mod fold;
 mod frames;
+mod history;
+mod limits;
+mod lines;
 mod mail;
+#[path = "../support/masked.rs"]
+mod masked;
 mod plan;
 mod producers;
 mod run;
@@ -18,6 +30,7 @@ mod store;
 mod tasks;
 mod truth;
 mod viewer;
+mod wish;
 mod world;
 
 use run::Run;

@@ -30,6 +30,13 @@ pub(crate) struct Plan {
     pub(crate) fails: bool,
     /// The longest time that a batch takes.
     pub(crate) store_ms: u64,
+    /// Clients of the data dialect.
+    pub(crate) editors: usize,
+    pub(crate) max_workspaces: usize,
+    /// How many clients may be away at once.
+    pub(crate) max_sessions: usize,
+    /// The first task is forgotten on demand. Nothing crashes then: what a crash may bring back the shadow does not know.
+    pub(crate) forgets: bool,
 }
 
 /// How long a client may be away.
@@ -45,6 +52,7 @@ impl Plan {
         let tasks = dice.between(1, if crowd { 12 } else { 5 });
         let mut rooms: Vec<String> = (0..tasks).map(|task| format!("task:t{task}")).collect();
         rooms.push("lobby".to_owned());
+        let crashes = stores && !dice.one_in(3);
         Self {
             seed,
             viewers: match crowd {
@@ -64,9 +72,13 @@ impl Plan {
             delay_ms: dice.pick(&[0, 5, 60]),
             breaks: !dice.one_in(4),
             stores,
-            crashes: stores && !dice.one_in(3),
+            crashes,
             fails: stores && dice.one_in(2),
             store_ms: dice.pick(&[0, 3, 40, 700]),
+            editors: dice.pick(&[0, 2, 3, 5]),
+            max_workspaces: dice.pick(&[0, 3]),
+            max_sessions: dice.pick(&[0, 0, 0, 3]),
+            forgets: !crashes && dice.one_in(2),
         }
     }
 
@@ -85,9 +97,11 @@ impl Plan {
             config.websocket.connection_timeout = 0;
         }
         config.websocket.session_ttl = SESSION_TTL_MS;
+        config.websocket.max_sessions = self.max_sessions;
         config.broadcaster.broadcast_interval = self.interval_ms;
         config.broadcaster.min_change_threshold = self.threshold;
         config.broadcaster.enable_incremental_updates = self.incremental;
+        config.workspaces.max_workspaces = self.max_workspaces;
         config.broadcaster.batch_size = 4;
         config.broadcaster.task_ttl = TASK_TTL_MS;
         // The shadow forgets no id.

@@ -1,8 +1,9 @@
 //! What producers report, as they like: repeated, late, out of order, several at once. Their answers are compared with what
 //! the shadow expects.
 
+use super::event::{self, Event};
 use super::run::Run;
-use super::tasks::{Event, EventName, Standing, Verdict, standing};
+use super::tasks::{EventName, Standing, Verdict, standing};
 use super::world::ConnId;
 use joblight::engine::Services;
 use serde_json::{Value, json};
@@ -20,6 +21,8 @@ pub(crate) struct Request {
     is_promised: bool,
     /// What `accepted` must be.
     accepted: Option<u64>,
+    /// Lines that were no events.
+    pub(crate) rejected: Vec<u64>,
 }
 
 impl Run {
@@ -48,7 +51,8 @@ impl Run {
         if kind != "task_progress" || payload.get("status").is_some() {
             payload["mark"] = json!(self.next_mark());
         }
-        self.fill(&task, &mut payload);
+        let attempt = self.tasks.attempt(&task);
+        event::fill(&mut self.dice, self.step as u64, attempt, &[], &mut payload);
         let id = self.dice.one_in(6).then(|| format!("e{}", self.step));
         let kind = kind.to_owned();
         self.post(Event {
@@ -145,6 +149,29 @@ impl Run {
         }
     }
 
+    /// A task is forgotten, and its room's log with it.
+    pub(crate) fn forget(&mut self) {
+        const TASK: &str = "t0";
+        let room = format!("task:{TASK}");
+        if !self.tasks.forget(TASK) {
+            return;
+        }
+        self.deletions += 1;
+        // What was acknowledged of it counts no more.
+        for request in self.requests.values_mut() {
+            request.rooms.retain(|(known, _)| *known != room);
+            request.task.take_if(|(task, _)| *task == TASK);
+        }
+        self.truth.forget(&room);
+        let watches = self.viewers.iter_mut();
+        let watches = watches.filter_map(|viewer| viewer.watches.get_mut(&room));
+        watches.for_each(|watch| watch.fold.allow_restarts(1));
+        let conn = self.request("DELETE", &format!("/api/tasks/{TASK}"), &Value::Null);
+        let cache = self.world.engine.state().hub.broadcaster().tasks();
+        assert!(cache.find(TASK).is_none(), "{TASK} is still there");
+        self.expect(conn, Vec::new(), None, None);
+    }
+
     /// Sends one event and sees what became of it.
     fn post(&mut self, event: Event) {
         let verdict = self.tasks.judge(&event);
@@ -186,62 +213,32 @@ impl Run {
         }
     }
 
-    /// Fields as producers send them: some rise, some do not, some are cleared.
-    fn fill(&mut self, task: &str, payload: &mut Value) {
-        let (dice, step) = (&mut self.dice, self.step as u64);
-        if dice.one_in(2) {
-            payload["current"] = json!(dice.below(step + 2));
-        }
-        if dice.one_in(5) {
-            payload["total"] = json!(dice.pick(&[100, 400, 1_000]));
-        }
-        if dice.one_in(4) {
-            payload["progress"] = json!(dice.below(10_000) as f64 / 100.0);
-        }
-        for (name, values) in [
-            ("stage", [json!("copy"), json!("pack"), Value::Null]),
-            ("message", [json!("one"), json!("two"), Value::Null]),
-            ("meta", [json!({"a": [1, null]}), json!({}), Value::Null]),
-            ("colour", [json!("red"), json!(false), Value::Null]),
-            (
-                "estimatedTimeRemaining",
-                [json!(5), json!(60_000), Value::Null],
-            ),
-            ("rate", [json!(0.5), json!(3), Value::Null]),
-        ] {
-            if dice.one_in(12) {
-                payload[name] = dice.pick(&values);
-            }
-        }
-        if dice.one_in(10) {
-            payload["seq"] = json!(dice.below(step + 10));
-        }
-        if dice.one_in(8) {
-            payload["attempt"] = json!((self.tasks.attempt(task) + dice.below(3)).max(2) - 1);
-        }
-    }
-
     fn text(&mut self) -> String {
         let length = self.dice.pick(&[0, 0, 40, 700]);
         "x".repeat(length)
     }
 
-    fn any_task(&mut self) -> String {
+    pub(crate) fn any_task(&mut self) -> String {
         let tasks = self.world.plan.rooms.len() - 1;
         format!("t{}", self.dice.below(tasks as u64))
     }
 
-    fn observe(&mut self, room: &str, said: &[u64]) -> Vec<u64> {
+    pub(crate) fn observe(&mut self, room: &str, said: &[u64]) -> Vec<u64> {
         let directory = self.world.engine.state().hub.directory();
         self.truth.observe(directory, room, said)
     }
 
-    /// A request to the API, on a connection where none is under way.
-    pub(crate) fn request(&mut self, method: &str, path: &str, body: &Value) -> ConnId {
+    /// A connection to the API where no request is under way.
+    pub(crate) fn idle_conn(&mut self) -> ConnId {
         let world = &mut self.world;
         self.idle.retain(|id| world.conns[*id].is_open);
         let idle = self.idle.pop();
-        let conn = idle.unwrap_or_else(|| world.connect(Services::HTTP, true));
+        idle.unwrap_or_else(|| world.connect(Services::HTTP, true))
+    }
+
+    /// A request to the API, on a connection where none is under way.
+    pub(crate) fn request(&mut self, method: &str, path: &str, body: &Value) -> ConnId {
+        let conn = self.idle_conn();
         let body = if body.is_null() {
             String::new()
         } else {
@@ -251,11 +248,11 @@ impl Run {
             "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
             body.len()
         );
-        world.say(conn, (head + &body).into_bytes());
+        self.world.say(conn, (head + &body).into_bytes());
         conn
     }
 
-    fn expect(
+    pub(crate) fn expect(
         &mut self,
         conn: ConnId,
         rooms: Vec<(String, u64)>,
@@ -269,6 +266,7 @@ impl Run {
             event: None,
             is_promised: true,
             accepted,
+            rejected: Vec::new(),
         };
         self.requests.insert(conn, request);
     }
@@ -292,6 +290,11 @@ impl Run {
         if let Some(accepted) = request.accepted {
             assert_eq!(answer["accepted"], accepted, "{answer}");
         }
+        let errors = answer["errors"].as_array();
+        let errors = errors.iter().flat_map(|errors| errors.iter());
+        let lines: Vec<Option<u64>> = errors.map(|error| error["line"].as_u64()).collect();
+        let rejected: Vec<Option<u64>> = request.rejected.into_iter().map(Some).collect();
+        assert_eq!(lines, rejected, "{answer}");
         if !self.world.plan.stores || !request.is_promised {
             return;
         }

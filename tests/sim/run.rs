@@ -1,10 +1,13 @@
 //! One run: random steps, each followed by what everybody hears of it, and in the end calm.
 
+use super::board::Board;
 use super::dice::Dice;
-use super::frames::{self, Heard};
+use super::editors::Editor;
+use super::event::Event;
+use super::frames::Heard;
 use super::plan::{Plan, SESSION_TTL_MS};
 use super::producers::Request;
-use super::tasks::{Event, Tasks};
+use super::tasks::Tasks;
 use super::truth::Truth;
 use super::viewer::{Rules, Viewer};
 use super::world::{ConnId, Far, World};
@@ -20,6 +23,11 @@ pub(crate) struct Run {
     pub(crate) dice: Dice,
     pub(crate) viewers: Vec<Viewer>,
     pub(crate) by_conn: HashMap<ConnId, usize>,
+    pub(crate) board: Board,
+    pub(crate) editors: Vec<Editor>,
+    pub(crate) editor_by_conn: HashMap<ConnId, usize>,
+    /// What the observer had heard when this life of the server began.
+    pub(crate) observed_before: u64,
     pub(crate) requests: HashMap<ConnId, Request>,
     pub(crate) idle: Vec<ConnId>,
     pub(crate) stalled: Vec<ConnId>,
@@ -27,6 +35,8 @@ pub(crate) struct Run {
     pub(crate) step: usize,
     /// A connection has been lost, and with it whatever was on its way.
     pub(crate) has_lost: bool,
+    /// Tasks that were forgotten on demand.
+    pub(crate) deletions: usize,
     /// Upgrades in this life of the server.
     pub(crate) upgrades: u64,
     /// Whether everything that viewers say and hear is printed.
@@ -65,7 +75,7 @@ impl Run {
     }
 
     fn new(seed: u64, steps: usize) -> Self {
-        let mut dice = Dice::new(seed);
+        let mut dice = Dice::new(seed + 1);
         let plan = Plan::new(seed, &mut dice);
         let viewers = (0..plan.viewers).map(|_| Viewer::default()).collect();
         Self {
@@ -74,12 +84,17 @@ impl Run {
             dice,
             viewers,
             by_conn: HashMap::new(),
+            board: Board::new(plan.max_workspaces),
+            editors: (0..plan.editors).map(|_| Editor::default()).collect(),
+            editor_by_conn: HashMap::new(),
+            observed_before: 0,
             requests: HashMap::new(),
             idle: Vec::new(),
             stalled: Vec::new(),
             past: Vec::new(),
             step: 0,
             has_lost: false,
+            deletions: 0,
             upgrades: 0,
             is_told: std::env::var_os("SIM_TRACE").is_some(),
             steps,
@@ -118,7 +133,14 @@ impl Run {
             770..790 => self.control(),
             790..800 => self.spoil_store(),
             800..802 if self.world.plan.crashes => self.crash_now(),
-            802..810 => self.greet(),
+            802 if self.world.plan.crashes => self.restart(),
+            803..810 => self.greet(),
+            810..860 => self.edit(),
+            860..866 => self.disturb_editor(),
+            866..869 => self.read_history(),
+            869..879 => self.ask_history(),
+            879..894 => self.report_lines(),
+            894..900 if self.world.plan.forgets => self.forget(),
             _ => {
                 let millis = self.dice.pick(&[1, 1, 20, 100, 500, 3_000]);
                 self.world.run_for(millis);
@@ -131,7 +153,11 @@ impl Run {
 
     fn crash_now(&mut self) {
         self.crash();
-        self.upgrades = 0;
+        self.forgive_lost_sessions();
+    }
+
+    /// What the server knew of sessions may be lost.
+    pub(crate) fn forgive_lost_sessions(&mut self) {
         for viewer in &mut self.viewers {
             viewer.must_resume = false;
         }
@@ -184,18 +210,19 @@ impl Run {
         self.send(index, &json!({"type": "ping", "payload": {"n": 1}}));
     }
 
-    fn send(&mut self, index: usize, message: &Value) {
+    pub(crate) fn send(&mut self, index: usize, message: &Value) {
         let viewer = &mut self.viewers[index];
         if let Some(conn) = viewer.conn.filter(|_| viewer.is_greeted) {
-            if self.is_told {
-                eprintln!(
-                    "{} ms: viewer {index} on {conn} says {message}",
-                    self.world.millis()
-                );
-            }
             viewer.messages_said += 1;
-            let frame = frames::masked(frames::TEXT, message.to_string().as_bytes());
-            self.world.say(conn, frame);
+            self.trace(|| format!("viewer {index} on {conn} says {message}"));
+            self.world.send(conn, message);
+        }
+    }
+
+    /// Prints what happens, if anybody wants to know.
+    pub(crate) fn trace(&self, text: impl FnOnce() -> String) {
+        if self.is_told {
+            eprintln!("{} ms: {}", self.world.millis(), text());
         }
     }
 
@@ -213,29 +240,34 @@ impl Run {
                 self.handle_answer(conn, request, status, &answer);
                 continue;
             }
+            if let Some(index) = self.editor_by_conn.get(&conn).copied() {
+                self.hear_editor(index, conn, heard);
+                continue;
+            }
             let Some(index) = self.by_conn.get(&conn).copied() else {
                 continue;
             };
+            self.trace(|| format!("viewer {index} on {conn} hears {heard:?}"));
             let viewer = &mut self.viewers[index];
-            if self.is_told {
-                eprintln!(
-                    "{} ms: viewer {index} on {conn} hears {heard:?}",
-                    self.world.millis()
-                );
-            }
             match heard {
                 Heard::Message(message) => viewer.hear(&self.truth, rules, &message),
                 Heard::Close(code) => {
                     // 1008: an upgrade that it had given up has arrived after all, and has its session.
+                    let is_told = code == 1001 && self.world.ending.has_begun;
                     assert!(
-                        [1008, 4408, 4430].contains(&code),
+                        is_told || [1008, 4408, 4430].contains(&code),
                         "viewer {index} closed with {code}"
                     );
+                    self.world.ending.told.insert(conn);
                     self.world.cut(conn, Far::Gone, true);
                     self.lose(index);
                 }
                 Heard::Upgraded | Heard::Ping(_) => {}
-                Heard::Answer(..) => panic!("refused: {heard:?}"),
+                Heard::Answer(..) => {
+                    assert!(self.world.ending.has_begun, "refused: {heard:?}");
+                    self.world.cut(conn, Far::Gone, true);
+                    self.lose(index);
+                }
             }
         }
     }
@@ -243,7 +275,9 @@ impl Run {
     /// What viewers hear of a life that is over; its producers hear nothing.
     pub(crate) fn listen_to_rest(&mut self) {
         self.world.heard.retain(|(conn, heard)| {
-            self.by_conn.contains_key(conn) && matches!(heard, Heard::Message(_))
+            let is_client =
+                self.by_conn.contains_key(conn) || self.editor_by_conn.contains_key(conn);
+            is_client && matches!(heard, Heard::Message(_))
         });
         self.requests.clear();
         self.listen();
@@ -251,6 +285,7 @@ impl Run {
 
     /// Viewers see to it that they are connected, and in the rooms that they want to be in.
     pub(crate) fn reconcile(&mut self) {
+        self.connect_editors();
         let now = self.world.millis();
         for index in 0..self.viewers.len() {
             let viewer = &mut self.viewers[index];
@@ -294,38 +329,28 @@ impl Run {
         }
         viewer.resumes = viewer.session.is_some();
         viewer.must_resume &= viewer.resumes && now - viewer.lost_at < SESSION_TTL_MS / 2;
+        // Who leaves later may need its place.
+        viewer.must_resume &= self.world.plan.max_sessions == 0;
         (viewer.conn, viewer.life) = (Some(conn), life);
         let batch = if index % 3 == 1 { "batch=1&" } else { "" };
         let session = viewer
             .session
             .clone()
             .map(|session| format!("session={session}"));
-        let request = format!(
-            "GET /ws?{batch}{} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-            session.unwrap_or_default()
-        );
-        self.world.say(conn, request.into_bytes());
+        let path = format!("/ws?{batch}{}", session.unwrap_or_default());
+        self.ask_for_upgrade(conn, &path);
     }
 
-    /// Everything that waits stays within what is configured.
-    fn check_limits(&self) {
-        let (state, plan) = (self.world.engine.state(), &self.world.plan);
-        for (_, room) in state.hub.directory().rooms() {
-            let Some(log) = &room.log else { continue };
-            let kept = log.after(0).entries.len();
-            assert!(kept <= plan.log_limit, "{kept} entries of {}", room.name);
-        }
-        for (_, client) in state.hub.directory().all_clients() {
-            let waiting = client
-                .mailbox()
-                .map_or(0, |mailbox| mailbox.letters().count());
-            assert!(
-                waiting <= plan.log_limit,
-                "{waiting} letters for {}",
-                client.id
-            );
-        }
-        assert!(state.hub.broadcaster().queue_len() <= self.tasks.count());
+    /// Asks for a WebSocket, in either encoding.
+    pub(crate) fn ask_for_upgrade(&mut self, conn: ConnId, path: &str) {
+        let encoding = match self.dice.one_in(3) {
+            true => "Sec-WebSocket-Protocol: joblight.msgpack\r\n",
+            false => "",
+        };
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             {encoding}Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        );
+        self.world.say(conn, request.into_bytes());
     }
 }

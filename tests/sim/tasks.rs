@@ -1,18 +1,8 @@
 //! The shadow of the tasks: which events count (contract sections 4 and 5.3), and what was acknowledged.
 
-use super::fold::is_end;
+use super::event::{Event, is_end};
 use joblight::hub::TaskCache;
-use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// An event on its way to the server.
-#[derive(Debug, Clone)]
-pub(crate) struct Event {
-    pub(crate) task: String,
-    pub(crate) kind: String,
-    pub(crate) payload: Value,
-    pub(crate) id: Option<String>,
-}
 
 /// What tells a repeat: the task and the event's id.
 pub(crate) type EventName = (String, String);
@@ -55,24 +45,6 @@ pub(crate) struct Tasks {
 }
 
 impl Event {
-    /// As `POST /api/events` takes it.
-    pub(crate) fn message(&self) -> Value {
-        let mut message = json!({"type": self.kind, "payload": self.payload});
-        message["payload"]["taskId"] = json!(self.task);
-        if let Some(id) = &self.id {
-            message["id"] = json!(id);
-        }
-        message
-    }
-
-    /// The message type that viewers see when it counts: a report of an end is that end.
-    fn effect(&self) -> String {
-        match (self.kind.as_str(), self.payload["status"].as_str()) {
-            ("task_progress", Some(status)) => format!("task_{status}"),
-            (kind, _) => kind.to_owned(),
-        }
-    }
-
     /// What its repeats are told by, if it has an id.
     pub(crate) fn name(&self) -> Option<EventName> {
         let id = self.id.clone()?;
@@ -82,10 +54,6 @@ impl Event {
     /// Whether it becomes an entry of the room's log.
     pub(crate) fn is_entry(&self) -> bool {
         self.effect() != "task_progress"
-    }
-
-    fn is_item(&self) -> bool {
-        self.kind.starts_with("document_")
     }
 }
 
@@ -149,6 +117,11 @@ impl Tasks {
         task.has_ended |= is_end(&event.effect());
     }
 
+    /// A task is to be forgotten; whether there is one. The ids of its events are still known.
+    pub(crate) fn forget(&mut self, name: &str) -> bool {
+        self.tasks.remove(name).is_some()
+    }
+
     /// How many tasks there are.
     pub(crate) fn count(&self) -> usize {
         self.tasks.len()
@@ -209,6 +182,7 @@ impl Tasks {
             (task.attempt, task.has_ended, task.is_unsure) = (now.0, now.1, true);
             true
         });
+        assert_eq!(cache.len(), self.tasks.len(), "a task from nowhere");
     }
 }
 

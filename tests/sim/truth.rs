@@ -49,6 +49,8 @@ struct Log {
     epochs: Vec<Epoch>,
     /// Up to this offset of the present epoch everything was acknowledged.
     acknowledged: u64,
+    /// How often it was emptied on demand: anything may be gone, and the room with it.
+    emptied: u32,
 }
 
 /// All rooms.
@@ -93,7 +95,8 @@ impl Log {
             .is_none_or(|last| last.name != place.epoch)
         {
             let last = self.epochs.last().map_or(0, Epoch::last);
-            assert_eq!(last, 0, "{} began anew with {} entries", room.name, last);
+            let may_begin = last == 0 || self.emptied > 0;
+            assert!(may_begin, "{} began anew with {last} entries", room.name);
             self.begin(place.epoch, 0);
         }
         let epoch = self.epochs.last_mut().expect("there is one now");
@@ -124,9 +127,9 @@ impl Log {
         );
         let oldest = place.offset.saturating_sub(log_limit) + 1;
         for offset in oldest..=place.offset {
-            assert_eq!(
-                mark_at(room, offset),
-                self.mark(index, offset),
+            let (kept, said) = (mark_at(room, offset), self.mark(index, offset));
+            assert!(
+                kept == said || kept.is_none() && self.emptied > 0,
                 "entry {offset} of {} after a restart",
                 room.name
             );
@@ -165,6 +168,22 @@ impl Truth {
         }
     }
 
+    /// A room's log is emptied on demand.
+    pub(crate) fn forget(&mut self, room: &str) {
+        let log = self.logs.entry(room.to_owned()).or_default();
+        (log.acknowledged, log.emptied) = (0, log.emptied + 1);
+    }
+
+    /// Whether a room's log may have lost anything.
+    pub(crate) fn was_emptied(&self, room: &str) -> bool {
+        self.emptied(room) > 0
+    }
+
+    /// How often it was emptied.
+    pub(crate) fn emptied(&self, room: &str) -> u32 {
+        self.logs.get(room).map_or(0, |log| log.emptied)
+    }
+
     /// How many entries a room has had.
     pub(crate) fn last(&self, room: &str) -> u64 {
         let last = self.logs.get(room).and_then(|log| log.epochs.last());
@@ -177,13 +196,46 @@ impl Truth {
             match directory.find(name) {
                 Some(key) => log.survive(directory.room(key), self.log_limit),
                 None => {
-                    assert_eq!(
-                        log.acknowledged, 0,
+                    assert!(
+                        log.acknowledged == 0 || log.emptied > 0,
                         "{name} is lost with what was acknowledged"
                     );
-                    *log = Log::default();
+                    *log = Log {
+                        emptied: log.emptied,
+                        ..Log::default()
+                    };
                 }
             }
+        }
+    }
+
+    /// Where a room's log is.
+    pub(crate) fn place(&self, room: &str) -> Option<Place> {
+        let epoch = self.logs.get(room)?.epochs.last()?;
+        Some(Place {
+            epoch: epoch.name.clone(),
+            offset: epoch.last(),
+        })
+    }
+
+    /// After which offsets a reader who was at `since` may go on, and whether nothing before that is unknown to it.
+    pub(crate) fn starts(
+        &self,
+        room: &str,
+        since: Option<&Place>,
+        now: &Place,
+    ) -> Vec<(u64, bool)> {
+        let Some(since) = since else {
+            return vec![(0, true)];
+        };
+        if since.epoch == now.epoch {
+            return vec![(since.offset, true)];
+        }
+        let is_common = self.common(room, since, &now.epoch) == Some(since.offset);
+        match (is_common, self.is_kept(room, since, &now.epoch)) {
+            (true, true) if since.offset > 0 => vec![(since.offset, true)],
+            (true, _) => vec![(since.offset, true), (0, false)],
+            (false, _) => vec![(0, false)],
         }
     }
 

@@ -1,6 +1,7 @@
 //! The shadow of one viewer: which rooms it is in, where it is in each, and what each message may say.
 
 use super::fold::Fold;
+use super::history::Question;
 use super::mail::Mail;
 use super::truth::{Place, Truth};
 use super::world::ConnId;
@@ -28,7 +29,7 @@ impl Watch {
         }
     }
 
-    fn place(&self) -> Option<Place> {
+    pub(crate) fn place(&self) -> Option<Place> {
         Some(Place {
             epoch: self.epoch.clone(),
             offset: self.offset?,
@@ -66,6 +67,7 @@ pub(crate) struct Viewer {
     pub(crate) left: BTreeMap<String, Place>,
     pub(crate) mail: Mail,
     asked: BTreeMap<String, Asked>,
+    questions: BTreeMap<String, Question>,
     requests: u64,
     /// Text messages that it has heard in this life.
     pub(crate) messages_heard: u64,
@@ -84,6 +86,7 @@ impl Viewer {
     pub(crate) fn lose(&mut self, now_ms: u64, retry_at: u64) {
         self.conn = None;
         self.asked.clear();
+        self.questions.clear();
         self.is_greeted = false;
         (self.lost_at, self.retry_at) = (now_ms, retry_at);
     }
@@ -130,6 +133,19 @@ impl Viewer {
         !self.asked.is_empty()
     }
 
+    /// Asks what a room's log says.
+    pub(crate) fn ask_history(&mut self, message: &mut Value, question: Question) {
+        self.requests += 1;
+        let id = format!("h{}", self.requests);
+        message["id"] = json!(id);
+        self.questions.insert(id, question);
+    }
+
+    /// Whether it waits for a page of a log.
+    pub(crate) fn is_curious(&self) -> bool {
+        !self.questions.is_empty()
+    }
+
     /// It hears a message.
     pub(crate) fn hear(&mut self, truth: &Truth, rules: Rules, message: &Value) {
         self.messages_heard += 1;
@@ -138,7 +154,9 @@ impl Viewer {
             "subscription_ack" => self.handle_ack(truth, rules, message),
             "task_progress" => self.handle_progress(rules, message),
             "note" => self.mail.hear(self.conn.expect("connected"), message),
-            "disconnected" | "pong" | "error" => {}
+            "history" => self.handle_history(truth, rules, message),
+            "error" => self.handle_error(truth, message),
+            "disconnected" | "pong" => {}
             kind => self.handle_entry(truth, kind, message),
         }
     }
@@ -196,6 +214,10 @@ impl Viewer {
             };
             self.watches.insert(room.clone(), watch);
         }
+        // What follows may be of tasks that have been forgotten since.
+        for (room, watch) in &mut self.watches {
+            watch.fold.allow_restarts(truth.emptied(room));
+        }
     }
 
     /// It was in the room before.
@@ -218,7 +240,7 @@ impl Viewer {
             }
             Some(false) => {
                 assert!(
-                    place.offset > rules.log_limit,
+                    place.offset > rules.log_limit || truth.was_emptied(room),
                     "{room}: all {} entries are there",
                     place.offset
                 );
@@ -262,7 +284,7 @@ impl Viewer {
                 let missed = place.offset.saturating_sub(since.offset);
                 let is_kept = is_there && truth.is_kept(room, since, &place.epoch);
                 assert!(
-                    !is_kept || missed > rules.log_limit,
+                    !is_kept || missed > rules.log_limit || truth.was_emptied(room),
                     "{room}: lost after {}",
                     since.text()
                 );
@@ -270,6 +292,19 @@ impl Viewer {
             }
             // It was in the room already, without knowing it.
             None => Watch::at(place, None),
+        }
+    }
+
+    fn handle_history(&mut self, truth: &Truth, rules: Rules, message: &Value) {
+        let id = message["replyTo"].as_str().expect("it names the question");
+        let question = self.questions.remove(id).expect("it was asked");
+        question.check_answer(truth, rules.log_limit, &message["payload"]);
+    }
+
+    fn handle_error(&mut self, truth: &Truth, message: &Value) {
+        let id = message["replyTo"].as_str();
+        if let Some(question) = id.and_then(|id| self.questions.remove(id)) {
+            assert!(question.may_fail(truth), "{question:?}: {message}");
         }
     }
 

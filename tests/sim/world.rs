@@ -2,14 +2,14 @@
 //! number, and between the engine and its peers lies a bus of bytes with delay, cut, half-open and stall.
 
 use super::dice::Dice;
-use super::frames::{self, Decoder, Heard};
+use super::ending::Ending;
+use super::frames::{Decoder, Heard};
+use super::masked::{BINARY, PONG, TEXT, masked};
 use super::plan::Plan;
 use super::store::Store;
 use joblight::base::time::{Now, Time};
-use joblight::engine::durability::Condition;
 use joblight::engine::{Engine, Input, Link, MemoryUse, Output, Services};
-use joblight::hub::journal::Table;
-use joblight::hub::saved;
+use serde_json::Value;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -18,9 +18,6 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 const EPOCH_MS: u64 = 1_700_000_000_000;
 /// An engine that wants to be called more often than this at one moment will never rest.
 const MAX_TURNS_AT_ONCE: usize = 1_000;
-/// What a backlogged connection may be owed beyond its limits: a goodbye, a ping.
-const LAST_WORDS: usize = 1_024;
-
 /// Names a connection for good.
 pub(crate) type ConnId = usize;
 
@@ -53,30 +50,56 @@ pub(crate) enum Far {
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Conn {
-    link: Link,
+    pub(crate) link: Link,
     pub(crate) far: Far,
     /// The server still has it.
     pub(crate) is_open: bool,
     /// Its bytes take no time: a producer's.
     is_instant: bool,
+    /// It speaks the data dialect.
+    pub(crate) is_data: bool,
     /// Since when its peer has not been reading.
     pub(crate) stalled_at: Option<u64>,
-    decoder: Decoder,
+    pub(crate) decoder: Decoder,
     to_server: VecDeque<(u64, Vec<u8>)>,
     to_peer: VecDeque<(u64, Vec<u8>)>,
     /// Bytes written and not read by the peer.
     buffered: usize,
     /// Bytes that have arrived while the server does not read.
     unread: Vec<u8>,
-    is_blocked: bool,
+    pub(crate) is_blocked: bool,
     /// When the server's socket last took something, or first refused.
-    taken_at: u64,
+    pub(crate) taken_at: u64,
     /// The server has decided to end it.
-    is_ending: bool,
+    pub(crate) is_ending: bool,
     /// When the server last heard of its peer.
-    fed_at: u64,
+    pub(crate) fed_at: u64,
     /// What it was owed when the last turn ended in which it was blocked.
-    owed: Option<(usize, usize)>,
+    pub(crate) owed: Option<(usize, usize)>,
+}
+
+/// The connection that hears all news of workspaces the moment they are out.
+#[derive(Debug, Default)]
+pub(crate) struct Observer {
+    pub(crate) conn: Option<ConnId>,
+    /// How many messages it has heard.
+    heard: usize,
+    /// How many of them must outlive the process.
+    pub(crate) kept: usize,
+}
+
+impl Observer {
+    pub(crate) fn at(conn: ConnId) -> Self {
+        Self {
+            conn: Some(conn),
+            ..Self::default()
+        }
+    }
+
+    /// Whether everything that it has heard must outlive the process.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.kept == self.heard
+    }
 }
 
 /// The engine, its peers, the bus and the store.
@@ -93,11 +116,13 @@ pub(crate) struct World {
     /// What was heard, in order.
     pub(crate) heard: VecDeque<(ConnId, Heard)>,
     pub(crate) dice: Dice,
+    pub(crate) observer: Observer,
+    pub(crate) ending: Ending,
     began: u64,
     links: HashMap<Link, ConnId>,
     due: BinaryHeap<Reverse<(u64, u64, Due)>>,
     order: u64,
-    blocked: BTreeSet<ConnId>,
+    pub(crate) blocked: BTreeSet<ConnId>,
     transcript: DefaultHasher,
 }
 
@@ -117,7 +142,9 @@ impl World {
             micros: 0,
             conns: Vec::new(),
             heard: VecDeque::new(),
-            dice: Dice::new(plan.seed ^ 0x5eed),
+            dice: Dice::new((plan.seed ^ 0x5eed) + 1),
+            observer: Observer::default(),
+            ending: Ending::default(),
             began: 0,
             links: HashMap::new(),
             due: BinaryHeap::new(),
@@ -152,6 +179,11 @@ impl World {
         }
         let keep = self.dice.one_in(2);
         self.store.crash(keep);
+        self.begin_life();
+    }
+
+    pub(crate) fn begin_life(&mut self) {
+        self.observer.conn = None;
         self.links.clear();
         self.blocked.clear();
         self.micros += self.dice.pick(&[1_000, 1_000_000, 20_000_000]);
@@ -202,6 +234,7 @@ impl World {
 
     /// One turn of the loop, with these inputs.
     pub(crate) fn turn(&mut self, inputs: impl FnOnce(&mut Self)) {
+        let (was_good, heard) = (self.is_good(), self.observer.heard);
         self.engine.handle_time(self.now());
         while let Some(Reverse((at, _, due))) = self.due.peek().copied()
             && at <= self.micros
@@ -216,6 +249,10 @@ impl World {
         self.engine.handle_turn_end(self.now());
         self.check_backlogs();
         self.check_kept();
+        let is_news = self.observer.heard > heard;
+        if self.is_good() && (was_good && is_news || self.is_everything_kept()) {
+            self.observer.kept = self.observer.heard;
+        }
     }
 
     /// A peer connects. An instant one hears and is heard at once.
@@ -236,6 +273,7 @@ impl World {
             far: Far::Here,
             is_open: true,
             is_instant,
+            is_data: false,
             stalled_at: None,
             decoder: Decoder::default(),
             to_server: VecDeque::new(),
@@ -249,6 +287,19 @@ impl World {
             owed: None,
         });
         id
+    }
+
+    /// A peer sends a message on its WebSocket, in the encoding that was agreed on; a reader of MessagePack may write JSON.
+    pub(crate) fn send(&mut self, id: ConnId, message: &Value) {
+        let is_packed = self.conns[id].decoder.is_packed && !self.dice.one_in(4);
+        let frame = match is_packed {
+            true => {
+                let packed = rmp_serde::to_vec_named(message).expect("it can be packed");
+                masked(BINARY, &packed)
+            }
+            false => masked(TEXT, message.to_string().as_bytes()),
+        };
+        self.say(id, frame);
     }
 
     /// A peer sends bytes; they take their time, and never overtake each other.
@@ -381,6 +432,13 @@ impl World {
 
     /// The peer reads what has arrived; a socket that was full takes more.
     fn reach(&mut self, id: ConnId) {
+        // A socket that has room again may bring others news before the turn ends; the observer hears them first.
+        if let Some(observer) = self.observer.conn
+            && let link = self.conns[observer].link
+            && self.engine.unsent(link).next().is_some()
+        {
+            self.write(observer);
+        }
         let now = self.micros;
         let mut pongs = Vec::new();
         let conn = &mut self.conns[id];
@@ -392,7 +450,7 @@ impl World {
         {
             conn.buffered -= bytes.len();
             conn.decoder.push(&bytes, |heard| match heard {
-                Heard::Ping(payload) => pongs.push(frames::masked(frames::PONG, &payload)),
+                Heard::Ping(payload) => pongs.push(masked(PONG, &payload)),
                 heard => self.heard.push_back((id, heard)),
             });
         }
@@ -400,6 +458,24 @@ impl World {
         if self.conns[id].is_blocked && self.conns[id].is_open {
             self.write(id);
         }
+    }
+
+    fn hear_at_once(&mut self, id: ConnId, bytes: &[u8]) {
+        let (now, mut pongs) = (self.micros, 0);
+        let conn = &mut self.conns[id];
+        conn.decoder.push(bytes, |heard| match heard {
+            Heard::Ping(payload) => {
+                conn.to_server.push_back((now, masked(PONG, &payload)));
+                pongs += 1;
+            }
+            heard => {
+                let is_news = matches!(heard, Heard::Message(_));
+                let is_observed = self.observer.conn == Some(id);
+                self.observer.heard += usize::from(is_observed && is_news);
+                self.heard.push_back((id, heard));
+            }
+        });
+        (0..pongs).for_each(|_| self.plan_due(now, Due::ToServer(id)));
     }
 
     fn hand_over(&mut self) {
@@ -435,7 +511,8 @@ impl World {
                         self.handle_close(id);
                     }
                 }
-                Output::StopListening | Output::Stopped => panic!("nobody asked for it"),
+                Output::StopListening => assert!(self.ending.has_begun, "nobody asked for it"),
+                Output::Stopped => self.ending.is_over = true,
             }
         }
     }
@@ -454,26 +531,6 @@ impl World {
         assert!(self.conns[id].is_open, "a socket is closed once");
         self.conns[id].is_open = false;
         self.blocked.remove(&id);
-    }
-
-    /// Whoever reads, or has not been waited for long enough, is not closed.
-    fn check_closing(&mut self, id: ConnId) {
-        if std::mem::replace(&mut self.conns[id].is_ending, true) {
-            return;
-        }
-        let (conn, plan) = (&self.conns[id], &self.plan);
-        if conn.stalled_at.is_none() || conn.far != Far::Here {
-            return;
-        }
-        let backlog_age = (self.micros - conn.taken_at) / 1000;
-        let is_old = conn.is_blocked && backlog_age >= plan.max_backlog_ms;
-        let is_silent = plan.heartbeat_ms > 0
-            && self.micros - conn.fed_at >= plan.heartbeat_ms * 1000
-            && !conn.is_blocked;
-        assert!(
-            is_old || is_silent,
-            "connection {id} was closed {backlog_age} ms after it took something"
-        );
     }
 
     /// Writes what is unsent, as far as there is room between the socket and its reader.
@@ -504,9 +561,7 @@ impl World {
         };
         let blocked = conn.is_blocked;
         if conn.is_instant {
-            let heard = &mut self.heard;
-            conn.decoder
-                .push(&unsent, |message| heard.push_back((id, message)));
+            self.hear_at_once(id, &unsent);
         } else if conn.far != Far::Gone && bytes > 0 {
             conn.buffered += bytes;
             let last = conn.to_peer.back().map_or(0, |(at, _)| *at);
@@ -517,71 +572,6 @@ impl World {
         let link = self.conns[id].link;
         self.engine
             .handle_input(now, link, Input::Sent { bytes, blocked });
-    }
-
-    /// Takes note when the server decides to end a connection.
-    fn look_for_ending(&mut self, id: ConnId) {
-        let peer = self.engine.state().peers.peer(self.conns[id].link);
-        if peer.is_some_and(|peer| !peer.connection.is_open()) {
-            self.check_closing(id);
-        }
-    }
-
-    /// A store that works and that nothing is on its way to holds what the engine holds.
-    fn check_kept(&self) {
-        let state = self.engine.state();
-        let is_good = *state.durability.condition() == Condition::Good;
-        if !is_good || self.store.is_busy() || state.hub.has_records() {
-            return;
-        }
-        let clients = state.hub.directory().all_clients();
-        let clients = clients.filter(|(_, client)| client.has_session);
-        let clients = clients.map(|(_, client)| saved::session_key(client.id));
-        assert_eq!(self.store.keys(Table::Session), clients.collect());
-        let cache = state.hub.broadcaster().tasks();
-        let tasks = cache.keys().into_iter().filter_map(|key| cache.task(key));
-        let tasks = tasks.map(|task| task.id.to_string());
-        assert_eq!(self.store.keys(Table::Task), tasks.collect());
-        for (_, room) in state.hub.directory().rooms() {
-            for entry in room.log.iter().flat_map(|log| log.after(0).entries) {
-                assert!(
-                    self.store.has_entry(entry.serial),
-                    "{} is not kept",
-                    entry.id
-                );
-            }
-        }
-    }
-
-    /// Whoever takes nothing is owed no more than the limits allow.
-    fn check_backlogs(&mut self) {
-        let (max_bytes, max_messages) = (self.plan.max_outbox_bytes, self.plan.max_outbox_messages);
-        for id in self.blocked.iter().copied().collect::<Vec<_>>() {
-            self.look_for_ending(id);
-            let conn = &mut self.conns[id];
-            let Some(peer) = self.engine.state().peers.peer(conn.link) else {
-                continue;
-            };
-            let outbox = &peer.connection.outbox;
-            let (bytes, messages) = (outbox.len_bytes(), outbox.len_chunks());
-            if let Some((bytes_before, messages_before)) = conn.owed {
-                let most = max_bytes.max(bytes_before) + LAST_WORDS;
-                assert!(
-                    max_bytes == 0 || bytes <= most,
-                    "{bytes} bytes for connection {id}"
-                );
-                let most = max_messages.max(messages_before) + 3;
-                assert!(
-                    max_messages == 0 || messages <= most,
-                    "{messages} messages for connection {id}"
-                );
-            }
-            let (before, count) = conn.owed.unwrap_or((bytes, messages));
-            conn.owed = Some((
-                before.max(max_bytes.min(bytes)),
-                count.max(max_messages.min(messages)),
-            ));
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Limits of a minute, and the server's own end (contract sections 8 and 9).
 
-use super::frames::{self, Heard};
+use super::frames::Heard;
+use super::masked::{CLOSE, masked};
 use super::world::{PeerId, World};
 use joblight::engine::Services;
 use serde_json::{Value, json};
@@ -115,10 +116,7 @@ fn whoever_does_not_go_has_until_the_time_out() {
     world.set_leaves(stubborn, false);
     world.shut_down();
     assert!(world.is_closed(polite) && !world.is_closed(deaf) && !world.is_closed(stubborn));
-    world.say(
-        stubborn,
-        &frames::masked(frames::CLOSE, &1001_u16.to_be_bytes()),
-    );
+    world.say(stubborn, &masked(CLOSE, &1001_u16.to_be_bytes()));
     assert!(!world.stopped);
     world.run_for(2_999);
     assert!(!world.stopped);

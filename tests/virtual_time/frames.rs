@@ -1,4 +1,4 @@
-//! The client's half of the wire: masked frames out, answers and frames in. It shares no code with the server.
+//! What a client hears: answers and frames, however they are cut. It shares no code with the server.
 
 use serde_json::Value;
 
@@ -17,36 +17,6 @@ pub(crate) enum Heard {
     Pong,
     /// A close frame.
     Close(u16),
-}
-
-/// The opcodes that clients use here.
-pub(crate) const TEXT: u8 = 1;
-pub(crate) const CLOSE: u8 = 8;
-pub(crate) const PONG: u8 = 10;
-
-/// One masked frame (RFC 6455 section 5.3).
-pub(crate) fn masked(opcode: u8, payload: &[u8]) -> Vec<u8> {
-    const KEY: [u8; 4] = [0x5a, 0x00, 0xff, 0x13];
-    let mut frame = vec![0x80 | opcode];
-    match payload.len() {
-        short @ 0..126 => frame.push(0x80 | short as u8),
-        long => {
-            frame.push(0x80 | 126);
-            frame.extend(
-                u16::try_from(long)
-                    .expect("test messages are short")
-                    .to_be_bytes(),
-            );
-        }
-    }
-    frame.extend(KEY);
-    frame.extend(
-        payload
-            .iter()
-            .zip(KEY.iter().cycle())
-            .map(|(byte, key)| byte ^ key),
-    );
-    frame
 }
 
 /// Turns the server's bytes into what is heard, however they are cut.

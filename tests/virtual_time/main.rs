@@ -4,13 +4,19 @@
 //! and `SIM_SEED=<seed> cargo test --test virtual_time walk` repeats that walk alone.
 
 mod backend;
+#[path = "../support/dice.rs"]
+mod dice;
 mod durability;
 mod endings;
 mod estimates;
+#[path = "../support/event.rs"]
+mod event;
 mod frames;
 mod heartbeat;
 mod idleness;
 mod large_logs;
+#[path = "../support/masked.rs"]
+mod masked;
 mod model;
 mod pacing;
 mod pressure;

@@ -1,35 +1,8 @@
 //! The shadow of the server: what the contract says of every event, counted independently of the core.
 
-use serde_json::{Value, json};
+use super::event::{Event, is_end};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Chance for walks: xorshift64*, so that a walk depends on nothing that is under test.
-#[derive(Debug)]
-pub(crate) struct Dice(u64);
-
-impl Dice {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    /// A number below `bound`.
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % bound
-    }
-
-    /// One of these.
-    pub(crate) fn pick<T: Clone>(&mut self, choices: &[T]) -> T {
-        choices[self.below(choices.len() as u64) as usize].clone()
-    }
-
-    /// Whether one of `sides` sides came up.
-    pub(crate) fn one_in(&mut self, sides: u64) -> bool {
-        self.below(sides) == 0
-    }
-}
 
 /// An entry that a room's log must hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,44 +16,6 @@ struct Task {
     attempt: u64,
     seq: Option<u64>,
     ended: bool,
-}
-
-/// An event on its way to the server.
-#[derive(Debug, Clone)]
-pub(crate) struct Event {
-    pub(crate) task: String,
-    pub(crate) kind: String,
-    pub(crate) payload: Value,
-    pub(crate) id: Option<String>,
-}
-
-impl Event {
-    /// As `POST /api/events` takes it.
-    pub(crate) fn message(&self) -> Value {
-        let mut message = json!({"type": self.kind, "payload": self.payload});
-        message["payload"]["taskId"] = json!(self.task);
-        if let Some(id) = &self.id {
-            message["id"] = json!(id);
-        }
-        message
-    }
-
-    /// The message type that viewers see when it counts: a report of an end is that end.
-    fn effect(&self) -> String {
-        match (self.kind.as_str(), self.payload["status"].as_str()) {
-            ("task_progress", Some(status)) => format!("task_{status}"),
-            (kind, _) => kind.to_owned(),
-        }
-    }
-
-    fn is_item(&self) -> bool {
-        self.kind.starts_with("document_")
-    }
-}
-
-/// Whether a message type ends a task.
-pub(crate) fn ends_a_task(kind: &str) -> bool {
-    ["task_completed", "task_failed", "task_cancelled"].contains(&kind)
 }
 
 /// What the server must know.
@@ -161,7 +96,7 @@ impl Shadow {
                 (task.attempt, task.seq, task.ended) = (attempt, None, false);
             }
             task.seq = event.payload["seq"].as_u64().or(task.seq);
-            task.ended |= ends_a_task(&effect);
+            task.ended |= is_end(&effect);
         }
         if effect != "task_progress" {
             let mark = event.payload["mark"].as_u64().expect("entries are marked");

@@ -1,6 +1,6 @@
 //! What is said of losses, and what counts as arrived: the corners of coming back.
 
-use super::frames::{PONG, TEXT, masked};
+use super::masked::{PONG, TEXT, masked};
 use super::visit::{Visit, position_of, publish, settle};
 use super::world::World;
 use serde_json::json;

@@ -1,8 +1,8 @@
 //! Random walks of clients that stall, break off, take over and come back. Each keeps count by room and offset: what it has
 //! not heard it was told of.
 
+use super::dice::Dice;
 use super::frames::Heard;
-use super::model::Dice;
 use super::session_model::{Client, Shadow, Wish};
 use super::visit::Visit;
 use super::world::World;

@@ -1,6 +1,7 @@
 //! One viewer's view of the contract: every message is checked as it comes, and folded into the states that it stands for.
 
-use super::model::{Shadow, ends_a_task};
+use super::event::is_end;
+use super::model::Shadow;
 use super::world::World;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -269,7 +270,7 @@ impl Fold {
             self.state = None;
         }
         self.check_rise(&mut state, message);
-        self.ended = ends_a_task(kind);
+        self.ended = is_end(kind);
         self.state = Some(state);
     }
 
@@ -299,7 +300,7 @@ impl Fold {
         state.extend(payload.clone());
         state.retain(|name, value| !value.is_null() && name != "snapshot");
         self.check_rise(&mut state, message);
-        self.ended = ends_a_task(&format!(
+        self.ended = is_end(&format!(
             "task_{}",
             state["status"].as_str().expect("a status")
         ));

@@ -1,7 +1,9 @@
 //! Random walks: clients come, go, stall and drain, producers report whatever they like, and the shadow agrees all along.
 
+use super::dice::Dice;
+use super::event::{self, Event, essence};
 use super::frames::Heard;
-use super::model::{Dice, Event, Shadow};
+use super::model::Shadow;
 use super::viewer_model::{Rules, ViewerModel};
 use super::world::{PeerId, World};
 use joblight::Config;
@@ -224,7 +226,15 @@ impl Walk {
         if kind != "task_progress" || payload.get("status").is_some() {
             payload["mark"] = json!(self.shadow.next_mark());
         }
-        self.fill(&task, &mut payload);
+        let attempt = self.shadow.attempt(&task);
+        let parents = [json!("a"), json!("b"), Value::Null];
+        event::fill(
+            &mut self.dice,
+            self.step as u64,
+            attempt,
+            &parents,
+            &mut payload,
+        );
         let id = self.dice.one_in(6).then(|| format!("e{}", self.step));
         self.post(Event {
             task,
@@ -232,42 +242,6 @@ impl Walk {
             payload,
             id,
         });
-    }
-
-    /// Fields as producers send them: some rise, some do not, some are cleared.
-    fn fill(&mut self, task: &str, payload: &mut Value) {
-        let dice = &mut self.dice;
-        if dice.one_in(2) {
-            payload["current"] = json!(dice.below(self.step as u64 + 2));
-        }
-        if dice.one_in(5) {
-            payload["total"] = json!(dice.pick(&[100, 400, 1_000]));
-        }
-        if dice.one_in(4) {
-            payload["progress"] = json!(dice.below(10_000) as f64 / 100.0);
-        }
-        for (name, values) in [
-            ("stage", [json!("copy"), json!("pack"), Value::Null]),
-            ("message", [json!("one"), json!("two"), Value::Null]),
-            ("meta", [json!({"a": [1, null]}), json!({}), Value::Null]),
-            ("colour", [json!("red"), json!(false), Value::Null]),
-            (
-                "estimatedTimeRemaining",
-                [json!(5), json!(60_000), Value::Null],
-            ),
-            ("rate", [json!(0.5), json!(3), Value::Null]),
-            ("parentId", [json!("a"), json!("b"), Value::Null]),
-        ] {
-            if dice.one_in(12) {
-                payload[name] = dice.pick(&values);
-            }
-        }
-        if dice.one_in(10) {
-            payload["seq"] = json!(dice.below(self.step as u64 + 10));
-        }
-        if dice.one_in(8) {
-            payload["attempt"] = json!((self.shadow.attempt(task) + dice.below(3)).max(2) - 1);
-        }
     }
 
     fn item(&mut self) {
@@ -413,17 +387,4 @@ fn configure(config: &mut Config, dice: &mut Dice, rules: Rules) {
     if config.websocket.heartbeat_interval == 0 {
         config.websocket.connection_timeout = 0;
     }
-}
-
-/// A state without what no message is sent for: the counters of the last event, and marks that are not set.
-fn essence(state: &Map<String, Value>) -> BTreeMap<&str, &Value> {
-    state
-        .iter()
-        .filter(|(name, value)| {
-            let is_passenger = ["seq", "updatedAt", "etaSource"].contains(&name.as_str());
-            let is_unset = value.is_null() || *name == "stalled" && **value == false;
-            !is_passenger && !is_unset
-        })
-        .map(|(name, value)| (name.as_str(), value))
-        .collect()
 }

@@ -1,7 +1,8 @@
 //! What the shell is in production: it hands the engine time and bytes and carries out what comes back. Here time is a
 //! number, a socket is a queue, and how much a peer reads is up to the test.
 
-use super::frames::{self, Decoder, Heard};
+use super::frames::{Decoder, Heard};
+use super::masked::{PONG, TEXT, masked};
 use joblight::Config;
 use joblight::base::time::{Now, Time};
 use joblight::engine::{Engine, Input, Link, MemoryUse, Output, Services};
@@ -124,9 +125,7 @@ impl World {
         for peer in 0..self.peers.len() {
             if self.peers[peer].answers_pings && !self.peers[peer].closed {
                 let pings = self.pings(peer).into_iter();
-                let pongs: Vec<Vec<u8>> = pings
-                    .map(|ping| frames::masked(frames::PONG, &ping))
-                    .collect();
+                let pongs: Vec<Vec<u8>> = pings.map(|ping| masked(PONG, &ping)).collect();
                 if !pongs.is_empty() {
                     self.say(peer, &pongs.concat());
                 }
@@ -214,10 +213,7 @@ impl World {
 
     /// A client sends a message.
     pub(crate) fn send(&mut self, peer: PeerId, message: &Value) {
-        self.say(
-            peer,
-            &frames::masked(frames::TEXT, message.to_string().as_bytes()),
-        );
+        self.say(peer, &masked(TEXT, message.to_string().as_bytes()));
     }
 
     /// A peer sends bytes.
@@ -313,7 +309,7 @@ impl World {
 
     /// A peer answers a ping.
     pub(crate) fn pong(&mut self, peer: PeerId, payload: &[u8]) {
-        self.say(peer, &frames::masked(frames::PONG, payload));
+        self.say(peer, &masked(PONG, payload));
     }
 
     /// Whether a peer answers pings; at first every peer does.

@@ -1,0 +1,110 @@
+//! What holds of every connection and of the store whenever a turn has ended.
+
+use super::world::{ConnId, Far, World};
+use joblight::engine::durability::Condition;
+use joblight::hub::journal::Table;
+use joblight::hub::saved;
+
+/// What a backlogged connection may be owed beyond its limits: a goodbye, a ping.
+const LAST_WORDS: usize = 1_024;
+
+impl World {
+    /// Whoever reads, or has not been waited for long enough, is not closed.
+    pub(crate) fn check_closing(&mut self, id: ConnId) {
+        if std::mem::replace(&mut self.conns[id].is_ending, true) {
+            return;
+        }
+        let (conn, plan) = (&self.conns[id], &self.plan);
+        if self.ending.has_begun || conn.stalled_at.is_none() || conn.far != Far::Here {
+            return;
+        }
+        let backlog_age = (self.micros - conn.taken_at) / 1000;
+        let is_old = conn.is_blocked && backlog_age >= plan.max_backlog_ms;
+        let is_silent = plan.heartbeat_ms > 0
+            && self.micros - conn.fed_at >= plan.heartbeat_ms * 1000
+            && !conn.is_blocked;
+        // Its news are in no log: who has left too much of them unread must begin anew.
+        let is_behind = conn.is_data && (plan.max_outbox_bytes > 0 || plan.max_outbox_messages > 0);
+        assert!(
+            is_old || is_silent || is_behind && conn.is_blocked,
+            "connection {id} was closed {backlog_age} ms after it took something"
+        );
+    }
+
+    /// Takes note when the server decides to end a connection.
+    pub(crate) fn look_for_ending(&mut self, id: ConnId) {
+        let peer = self.engine.state().peers.peer(self.conns[id].link);
+        if peer.is_some_and(|peer| !peer.connection.is_open()) {
+            self.check_closing(id);
+        }
+    }
+
+    /// Whether the store works, as far as the engine knows.
+    pub(crate) fn is_good(&self) -> bool {
+        *self.engine.state().durability.condition() == Condition::Good
+    }
+
+    /// Whether nothing is on its way to a store that works.
+    pub(crate) fn is_everything_kept(&self) -> bool {
+        !self.store.is_busy() && !self.engine.state().hub.has_records()
+    }
+
+    /// A store that works and that nothing is on its way to holds what the engine holds.
+    pub(crate) fn check_kept(&self) {
+        let state = self.engine.state();
+        if !self.is_good() || !self.is_everything_kept() {
+            return;
+        }
+        let clients = state.hub.directory().all_clients();
+        let clients = clients.filter(|(_, client)| client.has_session);
+        let clients = clients.map(|(_, client)| saved::session_key(client.id));
+        assert_eq!(self.store.keys(Table::Session), clients.collect());
+        let cache = state.hub.broadcaster().tasks();
+        let tasks = cache.keys().into_iter().filter_map(|key| cache.task(key));
+        let tasks = tasks.map(|task| task.id.to_string());
+        assert_eq!(self.store.keys(Table::Task), tasks.collect());
+        let (ids, workspaces) = (self.store.keys(Table::Workspace), state.hub.workspaces());
+        let are_known = ids.iter().all(|id| workspaces.document(id).is_some());
+        assert!(are_known && ids.len() == workspaces.len(), "{ids:?}");
+        for (_, room) in state.hub.directory().rooms() {
+            for entry in room.log.iter().flat_map(|log| log.after(0).entries) {
+                assert!(
+                    self.store.has_entry(entry.serial),
+                    "{} is not kept",
+                    entry.id
+                );
+            }
+        }
+    }
+
+    /// Whoever takes nothing is owed no more than the limits allow.
+    pub(crate) fn check_backlogs(&mut self) {
+        let (max_bytes, max_messages) = (self.plan.max_outbox_bytes, self.plan.max_outbox_messages);
+        for id in self.blocked.iter().copied().collect::<Vec<_>>() {
+            self.look_for_ending(id);
+            let conn = &mut self.conns[id];
+            let Some(peer) = self.engine.state().peers.peer(conn.link) else {
+                continue;
+            };
+            let outbox = &peer.connection.outbox;
+            let (bytes, messages) = (outbox.len_bytes(), outbox.len_chunks());
+            if let Some((bytes_before, messages_before)) = conn.owed {
+                let most = max_bytes.max(bytes_before) + LAST_WORDS;
+                assert!(
+                    max_bytes == 0 || bytes <= most,
+                    "{bytes} bytes for connection {id}"
+                );
+                let most = max_messages.max(messages_before) + 3;
+                assert!(
+                    max_messages == 0 || messages <= most,
+                    "{messages} messages for connection {id}"
+                );
+            }
+            let (before, count) = conn.owed.unwrap_or((bytes, messages));
+            conn.owed = Some((
+                before.max(max_bytes.min(bytes)),
+                count.max(max_messages.min(messages)),
+            ));
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! What a client says: masked frames. It shares no code with the server.
+#![allow(dead_code, reason = "each test uses what it needs")]
+
+/// The opcodes that clients use.
+pub(crate) const TEXT: u8 = 1;
+pub(crate) const BINARY: u8 = 2;
+pub(crate) const CLOSE: u8 = 8;
+pub(crate) const PONG: u8 = 10;
+
+/// One masked frame of less than 64 KiB (RFC 6455 section 5.3).
+pub(crate) fn masked(opcode: u8, payload: &[u8]) -> Vec<u8> {
+    const KEY: [u8; 4] = [0x5a, 0x00, 0xff, 0x13];
+    let mut frame = vec![0x80 | opcode];
+    match payload.len() {
+        short @ 0..126 => frame.push(0x80 | short as u8),
+        long => {
+            frame.push(0x80 | 126);
+            frame.extend(u16::try_from(long).expect("frames are short").to_be_bytes());
+        }
+    }
+    frame.extend(KEY);
+    let mask = KEY.iter().cycle();
+    frame.extend(payload.iter().zip(mask).map(|(byte, key)| byte ^ key));
+    frame
+}
