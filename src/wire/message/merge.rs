@@ -90,14 +90,14 @@ fn push_change(
     value: Option<&str>,
     change: Option<&str>,
 ) -> Result<(), Malformed> {
-    let (Some(change), false) = (change.or(value), change == Some("null")) else {
-        return Ok(());
-    };
-    push_name(out, name);
-    if value == Some(change) || !is_object(change) {
-        out.push_str(change);
+    if change == Some("null") {
         return Ok(());
     }
+    push_name(out, name);
+    let Some(change) = change.filter(|change| is_object(change)) else {
+        out.push_str(change.or(value).unwrap_or("null"));
+        return Ok(());
+    };
     let target = match value.filter(|value| is_object(value)) {
         Some(value) => Members::parse(value)?,
         None => Members::default(),
@@ -193,6 +193,7 @@ mod tests {
             ),
             (r#"{"a":[{"b":"c"}]}"#, r#"{"a":[1]}"#, r#"{"a":[1]}"#),
             (r#"{"e":null}"#, r#"{"a":1}"#, r#"{"e":null,"a":1}"#),
+            (r#"{"a":{"b":null}}"#, r#"{"a":{"b":null}}"#, r#"{"a":{}}"#),
             (
                 r#"{}"#,
                 r#"{"a":{"bb":{"ccc":null}}}"#,
