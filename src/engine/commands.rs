@@ -175,10 +175,9 @@ impl State {
         let Some(room) = directory.find(room) else {
             return Vec::new();
         };
-        let members = directory.room(room).members().iter();
+        let members = directory.room(room).connected().iter();
         members
             .map(|member| directory.client(member.client))
-            .filter(|client| !client.is_away)
             .map(|client| client.id.to_string())
             .collect()
     }

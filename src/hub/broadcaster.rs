@@ -430,8 +430,8 @@ impl Broadcaster {
             stage
                 .timers
                 .expire_log(stage.directory, room, stage.now.at, self.settings.task_ttl);
-            for place in 0..stage.directory.room(room).members().len() {
-                let member = stage.directory.room(room).members()[place];
+            for place in 0..stage.directory.room(room).watchers() {
+                let member = stage.directory.room(room).connected()[place];
                 stage.directory.membership_mut(member).seen = version;
             }
         }

@@ -147,13 +147,23 @@ impl Directory {
     }
 
     fn set_away(&mut self, key: ClientKey, is_away: bool) {
-        let client = &mut self.clients[key.slot()];
-        client.is_away = is_away;
-        for membership in &client.rooms {
-            let room = &mut self.rooms[membership.room.0 as usize];
-            room.away = room.away + u32::from(is_away) - u32::from(!is_away);
+        self.clients[key.slot()].is_away = is_away;
+        let rooms = self.client(key).rooms.len();
+        for slot in 0..rooms {
+            let Membership { room, place, .. } = self.client(key).rooms[slot];
+            let watchers = self.room(room).watchers() as u32;
+            // The border between those who are here and those who are away moves over it.
+            match is_away {
+                true => {
+                    self.swap_members(room, place, watchers - 1);
+                    self.room_mut(room).away += 1;
+                }
+                false => {
+                    self.swap_members(room, place, watchers);
+                    self.room_mut(room).away -= 1;
+                }
+            }
         }
-        let rooms = client.rooms.len();
         match is_away {
             true => {
                 (self.away, self.away_memberships) = (self.away + 1, self.away_memberships + rooms)
@@ -357,8 +367,15 @@ impl Directory {
             from,
         });
         self.memberships += 1;
-        if joined.is_away {
-            (entered.away, self.away_memberships) = (entered.away + 1, self.away_memberships + 1);
+        match joined.is_away {
+            true => {
+                entered.away += 1;
+                self.away_memberships += 1;
+            }
+            false => {
+                let border = place - entered.away;
+                self.swap_members(room, place, border);
+            }
         }
         Ok((room, true))
     }
@@ -428,21 +445,38 @@ impl Directory {
     /// Cuts one membership at both ends and mends the two lists that closed up behind it.
     fn unlink(&mut self, client: ClientKey, slot: usize) {
         let left = &mut self.clients[client.slot()];
-        let Membership { room, place, .. } = left.rooms.swap_remove(slot);
+        let Membership { room, place, .. } = left.rooms[slot];
         left.forget_older(Some(room));
-        if left.is_away {
-            self.rooms[room.0 as usize].away -= 1;
+        let watchers = self.room(room).watchers() as u32;
+        let last = self.room(room).members.len() as u32 - 1;
+        if place < watchers {
+            // Its place goes to the last of those who are here, whose place goes to the last of all.
+            self.swap_members(room, place, watchers - 1);
+            self.swap_members(room, watchers - 1, last);
+        } else {
+            self.swap_members(room, place, last);
+            self.room_mut(room).away -= 1;
             self.away_memberships -= 1;
         }
+        self.room_mut(room).members.pop();
+        self.clients[client.slot()].rooms.swap_remove(slot);
         if let Some(moved) = self.client(client).rooms.get(slot).copied() {
             self.rooms[moved.room.0 as usize].members[moved.place as usize].slot = slot as u32;
         }
-        let members = &mut self.rooms[room.0 as usize].members;
-        members.swap_remove(place as usize);
-        if let Some(moved) = members.get(place as usize).copied() {
-            self.clients[moved.client.slot()].rooms[moved.slot as usize].place = place;
-        }
         self.memberships -= 1;
+    }
+
+    /// Two members of a room change places.
+    fn swap_members(&mut self, room: RoomKey, one: u32, other: u32) {
+        if one == other {
+            return;
+        }
+        let members = &mut self.rooms[room.0 as usize].members;
+        members.swap(one as usize, other as usize);
+        for place in [one, other] {
+            let member = members[place as usize];
+            self.clients[member.client.slot()].rooms[member.slot as usize].place = place;
+        }
     }
 
     /// Whether every link has its other end; for tests and debug builds.
@@ -456,6 +490,8 @@ impl Directory {
                     (key, slot),
                     "a membership without its other end"
                 );
+                let is_here = (membership.place as usize) < self.room(membership.room).watchers();
+                assert_ne!(is_here, client.is_away, "whoever is away stands last");
                 memberships += 1;
             }
         }

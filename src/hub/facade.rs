@@ -284,10 +284,9 @@ impl Hub {
         }
         let members = rooms
             .into_iter()
-            .flat_map(|room| self.directory.room(room).members());
+            .flat_map(|room| self.directory.room(room).connected());
         members
             .map(|member| member.client)
-            .filter(|client| !self.directory.client(*client).is_away)
             .collect::<std::collections::HashSet<_>>()
             .len()
     }

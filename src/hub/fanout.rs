@@ -120,7 +120,7 @@ impl Fanout {
         let publication = Publication::new(kind, payload, now.wall_ms, id, Some(place));
         let mut refused: SmallVec<[ClientKey; 8]> = SmallVec::new();
         let mut delivered = 0;
-        let members = directory.room(room).members();
+        let members = directory.room(room).connected();
         out.expect_readers(members.len());
         for member in members {
             let client = member.client;

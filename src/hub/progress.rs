@@ -29,10 +29,10 @@ pub struct Stage<'a> {
 pub fn fan_out(stage: &mut Stage<'_>, room: RoomKey, task: &Task, incremental: bool) -> usize {
     let mut publications: SmallVec<[(Form, Publication<'_>); 2]> = SmallVec::new();
     let mut delivered = 0;
-    let readers = stage.directory.room(room).members().len();
+    let readers = stage.directory.room(room).watchers();
     stage.out.expect_readers(readers);
     for place in 0..readers {
-        let member = stage.directory.room(room).members()[place];
+        let member = stage.directory.room(room).connected()[place];
         if stage.directory.client(member.client).backlogged {
             continue;
         }

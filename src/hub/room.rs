@@ -16,6 +16,7 @@ pub struct Room {
     pub log: Option<Box<RoomLog>>,
     /// Whether a timer is set to age the log.
     pub expiry_armed: bool,
+    /// How many of the members are away: they are the last ones.
     pub(super) away: u32,
     pub(super) members: SmallVec<[Member; 2]>,
 }
@@ -24,6 +25,11 @@ impl Room {
     /// Who is in it.
     pub fn members(&self) -> &[Member] {
         &self.members
+    }
+
+    /// Who of them is connected.
+    pub fn connected(&self) -> &[Member] {
+        &self.members[..self.watchers()]
     }
 
     /// How many of them are connected.
