@@ -555,10 +555,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn memberships_agree_with_a_plain_model(steps in prop::collection::vec((0u8..4, 0usize..6, 0u8..5), 1..200)) {
+        fn memberships_agree_with_a_plain_model(steps in prop::collection::vec((0u8..6, 0usize..6, 0u8..5), 1..200)) {
             let mut directory = Directory::new(0, [3, 4]);
             let mut keys: BTreeMap<usize, ClientKey> = BTreeMap::new();
             let mut model: BTreeSet<(usize, u8)> = BTreeSet::new();
+            let mut away: BTreeSet<usize> = BTreeSet::new();
             for (action, client, room) in steps {
                 let name = format!("room{room}");
                 match (action, keys.get(&client).copied()) {
@@ -574,11 +575,21 @@ mod tests {
                         directory.detach(key);
                         keys.remove(&client);
                         model.retain(|(member, _)| *member != client);
+                        away.remove(&client);
+                    }
+                    (4, Some(key)) => {
+                        directory.leave_behind(key);
+                        away.insert(client);
+                    }
+                    (5, Some(key)) => {
+                        directory.take_back(key, link(client as u32), Variant::default());
+                        away.remove(&client);
                     }
                     _ => {}
                 }
                 directory.check_invariants();
-                prop_assert_eq!(directory.memberships(), model.len());
+                let here = model.iter().filter(|(member, _)| !away.contains(member));
+                prop_assert_eq!(directory.memberships(), here.count());
                 let rooms: BTreeSet<u8> = model.iter().map(|(_, room)| *room).collect();
                 prop_assert_eq!(directory.rooms().len(), rooms.len(), "empty rooms are forgotten");
             }
