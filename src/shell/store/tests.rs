@@ -2,6 +2,7 @@
 
 mod processes;
 mod refusals;
+mod replaced;
 mod threads;
 
 use super::database::Store;
