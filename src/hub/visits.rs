@@ -1,11 +1,10 @@
 //! Clients that come, join, lag behind, leave and come back, and what is sent to one of them alone.
 
-use super::client::ClientKey;
+use super::client::{ClientKey, Unsaved};
 use super::delivery::{self, Recovery};
 use super::directory::{Full, RoomKey};
 use super::facade::{Hub, Joined};
 use super::fanout::Broadcast;
-use super::journal::Table;
 use super::mailbox::Letter;
 use super::position::Position;
 use super::publication::{Lane, Link, Outlet};
@@ -31,8 +30,7 @@ impl Hub {
     pub fn detach(&mut self, client: ClientKey) {
         let gone = self.directory.client(client);
         if gone.has_session {
-            let key = saved::session_key(gone.id);
-            self.fanout.journal.delete(Table::Session, &key);
+            saved::delete_session(&mut self.fanout.journal, gone);
         }
         self.directory.detach(client);
     }
@@ -45,7 +43,6 @@ impl Hub {
         self.directory.leave_behind(client);
         self.sessions
             .record(now.at, self.directory.client(client), &self.directory);
-        self.save_session(client);
         self.expire_sessions(now);
     }
 
@@ -92,8 +89,7 @@ impl Hub {
     pub fn end_session(&mut self, client: ClientKey) {
         let client = self.directory.client_mut(client);
         if std::mem::take(&mut client.has_session) {
-            let key = saved::session_key(client.id);
-            self.fanout.journal.delete(Table::Session, &key);
+            saved::delete_session(&mut self.fanout.journal, client);
         }
     }
 
@@ -105,21 +101,26 @@ impl Hub {
             return;
         }
         reader.received = serial;
+        let mut unsaved = Unsaved::Received;
         for membership in &mut reader.rooms {
-            membership.told_of_loss = false;
+            if std::mem::take(&mut membership.told_of_loss) {
+                unsaved = Unsaved::Session;
+            }
         }
+        let journal = &mut self.fanout.journal;
         if let Some(mailbox) = reader.mailbox_mut() {
-            mailbox.confirm(serial);
+            let gone = mailbox.confirm(serial);
+            if reader.has_session {
+                saved::delete_letters(journal, reader.id, gone);
+            }
             reader.trim();
         }
-        self.save_session(client);
+        journal.mark_client(reader, unsaved);
     }
 
     fn save_session(&mut self, client: ClientKey) {
         let client = self.directory.client_mut(client);
-        if client.has_session {
-            self.fanout.journal.mark_client(client);
-        }
+        self.fanout.journal.mark_client(client, Unsaved::Session);
     }
 
     pub(super) fn expire_sessions(&mut self, now: Now) {
@@ -202,13 +203,21 @@ impl Hub {
     fn post(&mut self, client: ClientKey, letter: Letter, is_taken: bool) {
         let (limit, serial) = (self.settings.message_queue_size, letter.serial);
         let reader = self.directory.client_mut(client);
-        if reader.has_session || !is_taken {
-            let mailbox = reader.open_mailbox();
-            if is_taken {
-                mailbox.sent = serial;
-            }
-            mailbox.keep(limit, letter);
-            self.save_session(client);
+        let (id, has_session) = (reader.id, reader.has_session);
+        if !has_session && is_taken {
+            return;
+        }
+        let journal = &mut self.fanout.journal;
+        if has_session {
+            saved::put_letter(journal, id, &letter);
+        }
+        let mailbox = reader.open_mailbox();
+        if is_taken {
+            mailbox.sent = serial;
+        }
+        let gone = mailbox.keep(limit, letter);
+        if has_session {
+            saved::delete_letters(journal, id, gone);
         }
     }
 
@@ -279,6 +288,7 @@ impl Hub {
         };
         // These are older than what it has received of other rooms, and may not arrive.
         self.directory.doubt_after(client, room, first - 1);
+        self.save_session(client);
         if !self.directory.client(client).is_lagging {
             let (_, mut stage) = self.on_stage(now, out);
             delivery::replay_room(&mut stage, client, room, offset);

@@ -534,10 +534,7 @@ impl World {
         if !is_good || self.store.is_busy() || state.hub.has_records() {
             return;
         }
-        let clients = state.hub.directory().all_clients();
-        let clients = clients.filter(|(_, client)| client.has_session);
-        let clients = clients.map(|(_, client)| saved::session_key(client.id));
-        assert_eq!(self.store.keys(Table::Session), clients.collect());
+        self.check_sessions_kept();
         let cache = state.hub.broadcaster().tasks();
         let tasks = cache.keys().into_iter().filter_map(|key| cache.task(key));
         let tasks = tasks.map(|task| task.id.to_string());
@@ -551,6 +548,24 @@ impl World {
                 );
             }
         }
+    }
+
+    fn check_sessions_kept(&self) {
+        let clients = self.engine.state().hub.directory().all_clients();
+        let clients: Vec<_> = clients
+            .map(|(_, client)| client)
+            .filter(|client| client.has_session)
+            .collect();
+        let keys = clients.iter().map(|client| saved::session_key(client.id));
+        let keys: BTreeSet<String> = keys.collect();
+        assert_eq!(self.store.keys(Table::Session), keys);
+        assert_eq!(self.store.keys(Table::Received), keys);
+        let letters = clients.iter().flat_map(|client| {
+            let mailbox = client.mailbox().into_iter();
+            let letters = mailbox.flat_map(|mailbox| mailbox.letters());
+            letters.map(|letter| saved::letter_key(client.id, letter.serial))
+        });
+        assert_eq!(self.store.keys(Table::Letter), letters.collect());
     }
 
     /// Whoever takes nothing is owed no more than the limits allow.

@@ -31,11 +31,13 @@ const SPARE_PAGES: i64 = 1024;
 /// Free pages given back at a time, so that a batch that comes meanwhile waits a millisecond or two.
 const SHRINK_PAGES: u32 = 256;
 
-const TABLES: [Table; 5] = [
+const TABLES: [Table; 7] = [
     Table::Meta,
     Table::Room,
     Table::Task,
     Table::Session,
+    Table::Received,
+    Table::Letter,
     Table::Workspace,
 ];
 
@@ -329,7 +331,7 @@ fn write_record(connection: &Connection, record: &Record) -> rusqlite::Result<()
 
 /// Empties every table.
 const CLEAR: &str = "DELETE FROM meta; DELETE FROM rooms; DELETE FROM tasks; DELETE FROM sessions; \
-                     DELETE FROM workspaces; DELETE FROM entries; DELETE FROM event_ids;";
+                     DELETE FROM received; DELETE FROM letters; DELETE FROM workspaces; DELETE FROM entries; DELETE FROM event_ids;";
 
 fn drop_entries(connection: &Connection, serials: &[u64]) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached("DELETE FROM entries WHERE serial = ?1")?;
@@ -346,6 +348,8 @@ fn table_name(table: Table) -> &'static str {
         Table::Room => "rooms",
         Table::Task => "tasks",
         Table::Session => "sessions",
+        Table::Received => "received",
+        Table::Letter => "letters",
         Table::Workspace => "workspaces",
     }
 }
@@ -356,6 +360,8 @@ fn put(table: Table) -> &'static str {
         Table::Room => "INSERT OR REPLACE INTO rooms (key, value) VALUES (?1, ?2)",
         Table::Task => "INSERT OR REPLACE INTO tasks (key, value) VALUES (?1, ?2)",
         Table::Session => "INSERT OR REPLACE INTO sessions (key, value) VALUES (?1, ?2)",
+        Table::Received => "INSERT OR REPLACE INTO received (key, value) VALUES (?1, ?2)",
+        Table::Letter => "INSERT OR REPLACE INTO letters (key, value) VALUES (?1, ?2)",
         Table::Workspace => "INSERT OR REPLACE INTO workspaces (key, value) VALUES (?1, ?2)",
     }
 }
@@ -366,6 +372,8 @@ fn delete(table: Table) -> &'static str {
         Table::Room => "DELETE FROM rooms WHERE key = ?1",
         Table::Task => "DELETE FROM tasks WHERE key = ?1",
         Table::Session => "DELETE FROM sessions WHERE key = ?1",
+        Table::Received => "DELETE FROM received WHERE key = ?1",
+        Table::Letter => "DELETE FROM letters WHERE key = ?1",
         Table::Workspace => "DELETE FROM workspaces WHERE key = ?1",
     }
 }
