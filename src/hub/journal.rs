@@ -66,7 +66,7 @@ pub enum Record {
 
 impl Record {
     /// About how many bytes it takes.
-    fn size(&self) -> usize {
+    pub fn size(&self) -> usize {
         size_of::<Self>()
             + match self {
                 Self::Put { key, value, .. } => key.len() + value.len(),

@@ -19,6 +19,7 @@ mod session_model;
 mod session_walk;
 mod sessions;
 mod slow_readers;
+mod store_failures;
 mod store_rows;
 mod viewer_model;
 mod visit;
