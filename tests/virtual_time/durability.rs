@@ -185,6 +185,21 @@ fn a_producer_that_ends_its_side_still_gets_its_answer() {
 }
 
 #[test]
+fn an_answer_that_waits_for_a_slow_store_outlives_the_connection_timeout() {
+    let mut world = durable();
+    let producer = producer(&mut world);
+    post(&mut world, producer, "a");
+    let batch = batch(&mut world).expect("somebody waits");
+    world.run_for(130_000);
+    stored(&mut world, batch.seq, Ok(()));
+    assert_eq!(answers(&mut world, producer)[0].0, 200);
+    world.run_for(59_000);
+    assert!(!world.is_closed(producer), "it may ask on");
+    world.run_for(61_000);
+    assert!(world.is_closed(producer), "it asks nothing");
+}
+
+#[test]
 fn nothing_that_nobody_waits_for_is_written_at_once() {
     let mut world = durable();
     world.viewer();
