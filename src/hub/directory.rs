@@ -38,8 +38,9 @@ pub struct Directory {
     away_memberships: usize,
     /// Clients whose name does not carry their slot: they come from an earlier life of the server.
     aliases: HashMap<ClientId, ClientKey>,
-    /// Rooms that are gone from here and not yet from the store.
+    /// Rooms that are gone from here and not yet from the store, and entries that their logs had lost before.
     forgotten: Vec<Box<str>>,
+    forgotten_entries: Vec<u64>,
 }
 
 impl Directory {
@@ -57,6 +58,7 @@ impl Directory {
             away_memberships: 0,
             aliases: HashMap::new(),
             forgotten: Vec::new(),
+            forgotten_entries: Vec::new(),
         }
     }
 
@@ -257,6 +259,16 @@ impl Directory {
         names
     }
 
+    /// Entries of such rooms, gone since the last call.
+    pub fn take_forgotten_entries(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.forgotten_entries)
+    }
+
+    /// Whether a room has gone since the last call of [`Directory::take_forgotten`].
+    pub fn has_forgotten(&self) -> bool {
+        !self.forgotten.is_empty()
+    }
+
     /// Every room.
     pub fn rooms(&self) -> impl ExactSizeIterator<Item = (RoomKey, &Room)> {
         self.rooms
@@ -412,7 +424,8 @@ impl Directory {
             entry.remove();
         }
         let room = self.rooms.remove(key.0 as usize);
-        if room.log.is_some_and(|log| log.is_stored()) {
+        if let Some(mut log) = room.log.filter(|log| log.is_stored()) {
+            self.forgotten_entries.extend(log.take_dropped(1));
             self.forgotten.push(room.name);
         }
         if self.rooms.is_empty() {

@@ -127,6 +127,7 @@ impl Hub {
     /// Whether anything waits for the store.
     pub fn has_records(&self) -> bool {
         !self.fanout.journal.is_empty()
+            || self.fanout.journal.is_on() && self.directory.has_forgotten()
     }
 
     /// A store has missed some of what it was told: all that there is goes to it again.

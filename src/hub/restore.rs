@@ -41,6 +41,7 @@ pub fn take_records(
     for room in directory.take_forgotten() {
         journal.delete(Table::Room, &room);
     }
+    journal.drop_entries(directory.take_forgotten_entries());
     journal.take_records()
 }
 
@@ -52,6 +53,7 @@ pub fn mark_everything(
 ) {
     let journal = &mut fanout.journal;
     directory.take_forgotten();
+    directory.take_forgotten_entries();
     let rooms: Vec<_> = directory.rooms().map(|(key, _)| key).collect();
     for key in rooms {
         let room = directory.room_mut(key);

@@ -11,6 +11,7 @@ mod frames;
 mod heartbeat;
 mod idleness;
 mod kept;
+mod logless;
 mod model;
 mod pacing;
 mod pressure;
