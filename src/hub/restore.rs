@@ -267,6 +267,11 @@ fn restore_membership(
     name: &str,
     position: &str,
 ) -> bool {
+    // A lower limit than before is for those who come: whoever was in a room stays in it.
+    if stage.directory.find(name).is_none() {
+        let epoch = stage.directory.fresh_epoch();
+        stage.directory.restore_room(name, epoch);
+    }
     let Ok((room, _)) = stage.directory.join(client, name, 0) else {
         return true;
     };

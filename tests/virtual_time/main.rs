@@ -15,6 +15,7 @@ mod logless;
 mod model;
 mod pacing;
 mod pressure;
+mod restarts;
 mod resuming;
 mod session_model;
 mod session_walk;
