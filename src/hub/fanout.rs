@@ -9,7 +9,7 @@ use super::room::Room;
 use super::saved;
 use crate::base::average::Average;
 use crate::base::id::{MessageId, MessageIds};
-use crate::base::time::{Now, Time};
+use crate::base::time::{Now, Span, Time};
 use crate::wire::locale::{Locale, Phrase};
 use crate::wire::message::{Dialect, Place};
 use bytes::Bytes;
@@ -40,6 +40,8 @@ pub struct Fanout {
     turn: Vec<Time>,
     /// How many log entries each room keeps.
     log_limit: usize,
+    /// How long each is kept.
+    log_ttl: Span,
     /// The language of log lines.
     locale: Locale,
     framer: Framer,
@@ -59,6 +61,7 @@ impl Fanout {
     pub fn new(
         prefix: String,
         log_limit: usize,
+        log_ttl: Span,
         locale: Locale,
         compression_threshold: usize,
     ) -> Self {
@@ -67,6 +70,7 @@ impl Fanout {
             counts: BroadcastCounts::default(),
             turn: Vec::new(),
             log_limit,
+            log_ttl,
             locale,
             framer: Framer::new(compression_threshold),
             serial: 0,
@@ -168,8 +172,14 @@ impl Fanout {
             timestamp: now.wall_ms,
             id: self.ids.next(),
             sender,
-            at: now.at,
+            until: self.log_until(now, now.wall_ms),
         }
+    }
+
+    /// When an entry has been in its log long enough that was logged then.
+    pub fn log_until(&self, now: Now, timestamp: u64) -> Time {
+        let age = Span::from_millis(now.wall_ms.saturating_sub(timestamp));
+        now.at + (self.log_ttl - age)
     }
 
     /// Adds a message that has been sent to a room's log.

@@ -150,7 +150,7 @@ fn restore_entry(stage: &mut Stage<'_>, limit: usize, stored: &StoredEntry) {
         timestamp: stored.timestamp,
         id: stored.id.clone(),
         sender: stored.sender,
-        at: stage.now.time_of(stored.timestamp),
+        until: stage.fanout.log_until(stage.now, stored.timestamp),
     };
     log.restore_entry(limit, entry);
 }

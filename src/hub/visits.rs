@@ -10,8 +10,13 @@ use super::position::Position;
 use super::publication::{Lane, Link, Outlet};
 use super::saved;
 use super::timer::Timer;
-use crate::base::time::Now;
+use crate::base::time::{Now, Span};
 use crate::wire::message::{Dialect, Variant};
+
+/// So many sessions end at once: after a restart all that nobody has taken up again are due together.
+const EXPIRED_AT_ONCE: usize = 256;
+/// How long others have their turn then.
+const PAUSE: Span = Span::from_millis(1);
 
 impl Hub {
     /// A client has connected.
@@ -124,11 +129,17 @@ impl Hub {
     }
 
     pub(super) fn expire_sessions(&mut self, now: Now) {
-        while let Some(client) = self.sessions.poll_expired(now.at, &self.directory) {
+        for _ in 0..EXPIRED_AT_ONCE {
+            let Some(client) = self.sessions.poll_expired(now.at, &self.directory) else {
+                if let Some(at) = self.sessions.arm() {
+                    self.timers.push(at, Timer::Sessions);
+                }
+                return;
+            };
             self.detach(client);
         }
-        if let Some(at) = self.sessions.arm() {
-            self.timers.push(at, Timer::Sessions);
+        if self.sessions.arm().is_some() {
+            self.timers.push(now.at + PAUSE, Timer::Sessions);
         }
     }
 
