@@ -173,6 +173,41 @@ fn a_store_that_cannot_be_opened_promises_nothing() {
 }
 
 #[test]
+fn a_letter_that_waits_and_a_place_in_a_room_are_promised_and_what_has_gone_out_is_not() {
+    let mut world = durable();
+    let here = Visit::new(&mut world, &["a"]);
+    let away = Visit::new(&mut world, &["a"]);
+    world.leave(away.peer);
+    let one = producer(&mut world);
+    let letter = json!({"type": "letter", "payload": 1});
+    let send = |visit: &Visit| {
+        let path = format!("/api/clients/{}/send", visit.id);
+        request("POST", &path, &letter)
+    };
+    world.say(one, send(&here).as_bytes());
+    let answer = (200, json!({"delivered": 1}));
+    assert_eq!(answers(&mut world, one), [answer]);
+    let place = format!("/api/clients/{}/rooms/b", here.id);
+    for (text, status) in [
+        (send(&away), 200),
+        (request("PUT", &place, &Value::Null), 204),
+        (request("DELETE", &place, &Value::Null), 204),
+    ] {
+        world.say(one, text.as_bytes());
+        assert_eq!(answers(&mut world, one), [], "not kept yet: {text}");
+        let batch = batch(&mut world).expect("somebody waits");
+        stored(&mut world, batch.seq, Ok(()));
+        assert_eq!(answers(&mut world, one)[0].0, status, "{text}");
+    }
+    world.say(one, send(&away).as_bytes());
+    let batch = batch(&mut world).expect("somebody waits");
+    stored(&mut world, batch.seq, Err("full"));
+    assert_eq!(answers(&mut world, one)[0].0, 503);
+    world.say(one, send(&here).as_bytes());
+    assert_eq!(answers(&mut world, one)[0].0, 200, "it has gone out");
+}
+
+#[test]
 fn a_producer_that_ends_its_side_still_gets_its_answer() {
     let mut world = durable();
     let producer = producer(&mut world);
