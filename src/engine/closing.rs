@@ -341,7 +341,8 @@ fn check_request(state: &mut State, now: Now, link: Link) {
     let Some(peer) = state.peers.peer_mut(link) else {
         return;
     };
-    if std::mem::take(&mut peer.alive) {
+    // Whose answer waits for the store does not have to say anything.
+    if std::mem::take(&mut peer.alive) || peer.is_held {
         return watch_handshake(state, now, link);
     }
     let Phase::Http(parser) = &peer.connection.phase else {

@@ -16,11 +16,15 @@ use std::collections::VecDeque;
 
 /// How long changes may gather that nobody waits for.
 const GATHER: Span = Span::from_millis(50);
-/// How long to wait before a store that failed is tried again.
-const RETRY: Span = Span::from_secs(1);
+/// How long a store that failed rests at first; each time that it fails again, twice as long.
+const FIRST_REST: Span = Span::from_secs(1);
+/// How long it rests at most.
+const LONGEST_REST: Span = Span::from_secs(60);
 
 /// Bytes that may gather while a batch is under way; beyond that the store counts as failing.
 const MAX_GATHERED: usize = 64 * 1024 * 1024;
+/// The same while everything is written anew, and behind what has gathered then, beside what these take themselves.
+const MAX_GATHERED_MEANWHILE: usize = 4 * MAX_GATHERED;
 
 /// How the store is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -51,14 +55,31 @@ enum Waiting {
     List { client: ClientId },
 }
 
+/// How far a store that failed has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Recovery {
+    /// It rests, or has not failed.
+    #[default]
+    None,
+    /// This batch, a single row, shows whether it works.
+    Probing(u64),
+    /// It works, and is to be given everything.
+    Probed,
+    /// This batch writes everything anew.
+    Rewriting(u64),
+}
+
 /// The engine's side of the store.
 #[derive(Debug, Default)]
 pub struct Durability {
     condition: Condition,
     last_seq: u64,
     under_way: Option<u64>,
-    /// The batch that writes everything anew.
-    rewriting: Option<u64>,
+    /// How many bytes may gather until that is kept.
+    max_gathered: usize,
+    recovery: Recovery,
+    /// How long the store rests when it fails.
+    rest: Span,
     waiting: VecDeque<(u64, Waiting)>,
     is_due: bool,
     is_armed: bool,
@@ -102,6 +123,7 @@ pub fn turn_on(state: &mut State) {
 pub fn give_up(state: &mut State, reason: String) {
     log::error!("{reason}; live delivery goes on, but nothing is kept");
     state.durability.condition = Condition::Broken(reason);
+    state.hub.turn_off_journal();
 }
 
 /// Answers a request, when what it changed is kept if that was promised.
@@ -176,7 +198,7 @@ pub fn poll_batch(state: &mut State, now: Now) -> Option<Batch> {
         return None;
     }
     if state.durability.under_way.is_some() {
-        if state.hub.gathered_bytes() > MAX_GATHERED {
+        if state.hub.gathered_bytes() > state.durability.max_gathered {
             fail(
                 state,
                 now,
@@ -195,26 +217,55 @@ pub fn poll_batch(state: &mut State, now: Now) -> Option<Batch> {
         return None;
     }
     state.durability.is_due = false;
-    last_batch(state)
+    match (&state.durability.condition, state.durability.recovery) {
+        (Condition::Failing(_), Recovery::None | Recovery::Probing(_)) => Some(probe(state)),
+        _ => last_batch(state),
+    }
 }
 
 /// What has gathered, whatever is under way: the server ends.
 pub fn last_batch(state: &mut State) -> Option<Batch> {
-    let records = match &state.durability.condition {
+    let is_failing = match &state.durability.condition {
         Condition::Absent | Condition::Broken(_) => return None,
-        Condition::Good => state.hub.take_records(),
-        Condition::Failing(_) => everything(state),
+        Condition::Good => false,
+        Condition::Failing(_) => true,
+    };
+    let records = match is_failing {
+        true => everything(state),
+        false => state.hub.take_records(),
     };
     if records.is_empty() {
         return None;
     }
+    let bytes: usize = records.iter().map(Record::size).sum();
+    state.durability.max_gathered = match is_failing {
+        true => bytes + MAX_GATHERED_MEANWHILE,
+        false => bytes.clamp(MAX_GATHERED, MAX_GATHERED_MEANWHILE),
+    };
+    let batch = begin(state, records);
+    if is_failing {
+        state.durability.recovery = Recovery::Rewriting(batch.seq);
+    }
+    Some(batch)
+}
+
+/// To put everything together takes a while, so a store that failed must first keep a single row.
+fn probe(state: &mut State) -> Batch {
+    state.hub.take_records();
+    state.hub.turn_on_journal();
+    state.keep_session_key();
+    let records = state.hub.take_records();
+    state.hub.turn_off_journal();
+    let batch = begin(state, records);
+    state.durability.recovery = Recovery::Probing(batch.seq);
+    batch
+}
+
+fn begin(state: &mut State, records: Vec<Record>) -> Batch {
     state.durability.last_seq += 1;
     let seq = state.durability.last_seq;
     state.durability.under_way = Some(seq);
-    if let Condition::Failing(_) = state.durability.condition {
-        state.durability.rewriting = Some(seq);
-    }
-    Some(Batch { seq, records })
+    Batch { seq, records }
 }
 
 fn everything(state: &mut State) -> Vec<Record> {
@@ -230,10 +281,15 @@ pub fn handle_stored(state: &mut State, now: Now, seq: u64, result: Result<(), S
     if state.durability.under_way == Some(seq) {
         state.durability.under_way = None;
     }
+    let durability = &mut state.durability;
     match result {
-        Ok(()) if state.durability.rewriting == Some(seq) => {
+        Ok(()) if durability.recovery == Recovery::Probing(seq) => {
+            (durability.recovery, durability.is_due) = (Recovery::Probed, true);
+        }
+        Ok(()) if durability.recovery == Recovery::Rewriting(seq) => {
             log::warn!("the store works again; everything was written anew");
-            (state.durability.rewriting, state.durability.condition) = (None, Condition::Good);
+            (durability.recovery, durability.condition) = (Recovery::None, Condition::Good);
+            durability.rest = Span::ZERO;
         }
         Ok(()) => release(state, now, seq, None),
         Err(reason) => fail(state, now, reason),
@@ -248,11 +304,14 @@ fn fail(state: &mut State, now: Now, reason: String) {
         );
     }
     state.hub.turn_off_journal();
-    if !std::mem::replace(&mut state.durability.is_armed, true) {
-        state.wheel.schedule(now.at + RETRY, Timer::Store);
+    let durability = &mut state.durability;
+    if !std::mem::replace(&mut durability.is_armed, true) {
+        let rest = durability.rest.clamp(FIRST_REST, LONGEST_REST);
+        durability.rest = rest + rest;
+        state.wheel.schedule(now.at + rest, Timer::Store);
     }
     release(state, now, u64::MAX, Some(&reason));
-    state.durability.rewriting = None;
+    state.durability.recovery = Recovery::None;
     state.durability.condition = Condition::Failing(reason);
 }
 

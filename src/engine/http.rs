@@ -136,7 +136,7 @@ pub fn release(state: &mut State, now: Now, link: Link, reply: Reply, answer: Re
     let Some(peer) = state.peers.peer_mut(link) else {
         return;
     };
-    peer.is_held = false;
+    (peer.is_held, peer.alive) = (false, true);
     let has_ended = peer.has_ended;
     finish(state, now, link, reply, answer);
     if has_ended {

@@ -28,14 +28,25 @@ pub struct Client {
     pub is_away: bool,
     /// Whether it may come back after its connection is gone.
     pub has_session: bool,
-    /// Whether the store has yet to learn how it stands.
-    pub is_unsaved: bool,
+    /// What the store has yet to learn of it.
+    pub unsaved: Unsaved,
     /// Milliseconds since 1970 when it connected.
     pub connected_at: u64,
     /// Every message up to this serial has surely reached it, or was not for it.
     pub received: u64,
     behind: Option<Box<Behind>>,
     pub(super) rooms: SmallVec<[Membership; 1]>,
+}
+
+/// What the store has yet to learn of a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Unsaved {
+    /// It knows how the client stands.
+    Nothing,
+    /// What the client has received.
+    Received,
+    /// That, and its rooms.
+    Session,
 }
 
 /// What only a client needs that is behind, or was written to.
@@ -65,7 +76,7 @@ impl Client {
             is_lagging: false,
             is_away: false,
             has_session: false,
-            is_unsaved: false,
+            unsaved: Unsaved::Nothing,
             connected_at,
             received,
             behind: None,

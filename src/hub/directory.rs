@@ -38,8 +38,9 @@ pub struct Directory {
     away_memberships: usize,
     /// Clients whose name does not carry their slot: they come from an earlier life of the server.
     aliases: HashMap<ClientId, ClientKey>,
-    /// Rooms that are gone from here and not yet from the store.
+    /// Rooms that are gone from here and not yet from the store, and entries that their logs had lost before.
     forgotten: Vec<Box<str>>,
+    forgotten_entries: Vec<u64>,
 }
 
 impl Directory {
@@ -57,6 +58,7 @@ impl Directory {
             away_memberships: 0,
             aliases: HashMap::new(),
             forgotten: Vec::new(),
+            forgotten_entries: Vec::new(),
         }
     }
 
@@ -271,6 +273,16 @@ impl Directory {
         names
     }
 
+    /// Entries of such rooms, gone since the last call.
+    pub fn take_forgotten_entries(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.forgotten_entries)
+    }
+
+    /// Whether a room has gone since the last call of [`Directory::take_forgotten`].
+    pub fn has_forgotten(&self) -> bool {
+        !self.forgotten.is_empty()
+    }
+
     /// Every room.
     pub fn rooms(&self) -> impl ExactSizeIterator<Item = (RoomKey, &Room)> {
         self.rooms
@@ -433,7 +445,8 @@ impl Directory {
             entry.remove();
         }
         let room = self.rooms.remove(key.0 as usize);
-        if room.log.is_some_and(|log| log.is_stored()) {
+        if let Some(mut log) = room.log.filter(|log| log.is_stored()) {
+            self.forgotten_entries.extend(log.take_dropped(1));
             self.forgotten.push(room.name);
         }
         if self.rooms.is_empty() {
@@ -515,84 +528,5 @@ impl Directory {
             self.rooms.len(),
             "a room without its name"
         );
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use std::collections::{BTreeMap, BTreeSet};
-
-    fn link(index: u32) -> Link {
-        Link {
-            index,
-            generation: 0,
-        }
-    }
-
-    #[test]
-    fn a_client_is_found_by_its_public_name_while_it_is_here() {
-        let mut directory = Directory::new(0, [1, 2]);
-        let key = directory.attach(link(0), Variant::default(), 0, 0x123456, 0);
-        let id = directory.client(key).id.to_string();
-        assert_eq!(directory.client_by_id(&id), Some(key));
-        directory.detach(key);
-        assert_eq!(directory.client_by_id(&id), None);
-        assert_eq!(directory.client_by_id("client_zz"), None);
-    }
-
-    #[test]
-    fn limits_hold() {
-        let mut directory = Directory::new(2, [1, 2]);
-        let key = directory.attach(link(0), Variant::default(), 0, 1, 0);
-        assert!(directory.join(key, "a", 2).is_ok());
-        assert!(directory.join(key, "b", 2).is_ok());
-        assert_eq!(directory.join(key, "c", 2), Err(Full::Memberships));
-        assert_eq!(directory.join(key, "c", 0), Err(Full::Rooms));
-        assert!(!directory.join(key, "a", 2).unwrap().1);
-    }
-
-    proptest! {
-        #[test]
-        fn memberships_agree_with_a_plain_model(steps in prop::collection::vec((0u8..6, 0usize..6, 0u8..5), 1..200)) {
-            let mut directory = Directory::new(0, [3, 4]);
-            let mut keys: BTreeMap<usize, ClientKey> = BTreeMap::new();
-            let mut model: BTreeSet<(usize, u8)> = BTreeSet::new();
-            let mut away: BTreeSet<usize> = BTreeSet::new();
-            for (action, client, room) in steps {
-                let name = format!("room{room}");
-                match (action, keys.get(&client).copied()) {
-                    (0, None) => {
-                        keys.insert(client, directory.attach(link(client as u32), Variant::default(), 0, 9, 0));
-                    }
-                    (1, Some(key)) => {
-                        let fresh = directory.join(key, &name, 0).unwrap().1;
-                        prop_assert_eq!(fresh, model.insert((client, room)));
-                    }
-                    (2, Some(key)) => prop_assert_eq!(directory.leave(key, &name), model.remove(&(client, room))),
-                    (3, Some(key)) => {
-                        directory.detach(key);
-                        keys.remove(&client);
-                        model.retain(|(member, _)| *member != client);
-                        away.remove(&client);
-                    }
-                    (4, Some(key)) => {
-                        directory.leave_behind(key);
-                        away.insert(client);
-                    }
-                    (5, Some(key)) => {
-                        directory.take_back(key, link(client as u32), Variant::default());
-                        away.remove(&client);
-                    }
-                    _ => {}
-                }
-                directory.check_invariants();
-                let here = model.iter().filter(|(member, _)| !away.contains(member));
-                prop_assert_eq!(directory.memberships(), here.count());
-                let rooms: BTreeSet<u8> = model.iter().map(|(_, room)| *room).collect();
-                prop_assert_eq!(directory.rooms().len(), rooms.len(), "empty rooms are forgotten");
-            }
-        }
     }
 }

@@ -18,6 +18,9 @@ use crate::base::time::{Now, Span, Time};
 use crate::wire::locale::Locale;
 use crate::wire::message::{Control, Event, Report};
 
+/// So many logs that a restart brought back grow old in a millisecond.
+const LOGS_PER_MILLI: u64 = 64;
+
 /// What the hub must know of the configuration (contract section 8).
 #[derive(Debug, Clone)]
 pub struct HubSettings {
@@ -89,6 +92,7 @@ impl Hub {
             fanout: Fanout::new(
                 seed.message_prefix,
                 settings.message_queue_size,
+                settings.broadcaster.task_ttl,
                 settings.locale,
                 settings.compression_threshold,
             ),
@@ -127,6 +131,7 @@ impl Hub {
     /// Whether anything waits for the store.
     pub fn has_records(&self) -> bool {
         !self.fanout.journal.is_empty()
+            || self.fanout.journal.is_on() && self.directory.has_forgotten()
     }
 
     /// A store has missed some of what it was told: all that there is goes to it again.
@@ -144,7 +149,7 @@ impl Hub {
         self.age(now);
     }
 
-    /// Everybody who was here is away, and every log grows old.
+    /// Everybody who was here is away, and every log grows old. What was kept at one moment does not go at one moment.
     fn age(&mut self, now: Now) {
         let away: Vec<ClientKey> = self.directory.all_clients().map(|(key, _)| key).collect();
         for client in away {
@@ -152,11 +157,14 @@ impl Hub {
                 .record(now.at, self.directory.client(client), &self.directory);
         }
         self.expire_sessions(now);
-        let ttl = self.settings.broadcaster.task_ttl;
+        let has_ttl = !self.settings.broadcaster.task_ttl.is_zero();
         let rooms: Vec<RoomKey> = self.directory.rooms().map(|(key, _)| key).collect();
-        for room in rooms {
-            self.timers
-                .expire_log(&mut self.directory, room, now.at, Span::ZERO.max(ttl));
+        for (number, room) in (0..).zip(rooms) {
+            let log = self.directory.room(room).log.as_ref();
+            if let Some(until) = log.and_then(|log| log.oldest_until()).filter(|_| has_ttl) {
+                let at = until + Span::from_millis(number / LOGS_PER_MILLI);
+                self.timers.expire_log_at(&mut self.directory, room, at);
+            }
             self.directory.forget_if_idle(room);
         }
     }
@@ -418,16 +426,14 @@ impl Hub {
     }
 
     fn expire_log(&mut self, now: Now, key: RoomKey, life: u32, timer: Timer) {
-        let ttl = self.settings.broadcaster.task_ttl;
         let Some(room) = self.directory.living_room_mut(key, life) else {
             return;
         };
-        let horizon = Time::from_micros(now.at.as_micros().saturating_sub(ttl.as_micros()));
-        let oldest = room.log.as_mut().and_then(|log| log.expire(horizon));
+        let oldest = room.log.as_mut().and_then(|log| log.expire(now.at));
         room.expiry_armed = oldest.is_some();
         self.fanout.keep_expiry(&mut self.directory, key);
         match oldest {
-            Some(oldest) => self.timers.push(oldest + ttl, timer),
+            Some(until) => self.timers.push(until, timer),
             None => self.directory.forget_if_idle(key),
         }
     }

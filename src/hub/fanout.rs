@@ -5,10 +5,11 @@ use super::directory::{Directory, RoomKey};
 use super::journal::{Journal, Record, Table};
 use super::log::LogEntry;
 use super::publication::{Framer, Lane, Outlet, Publication};
+use super::room::Room;
 use super::saved;
 use crate::base::average::Average;
 use crate::base::id::{MessageId, MessageIds};
-use crate::base::time::{Now, Time};
+use crate::base::time::{Now, Span, Time};
 use crate::wire::locale::{Locale, Phrase};
 use crate::wire::message::{Dialect, Place};
 use bytes::Bytes;
@@ -39,6 +40,8 @@ pub struct Fanout {
     turn: Vec<Time>,
     /// How many log entries each room keeps.
     log_limit: usize,
+    /// How long each is kept.
+    log_ttl: Span,
     /// The language of log lines.
     locale: Locale,
     framer: Framer,
@@ -58,6 +61,7 @@ impl Fanout {
     pub fn new(
         prefix: String,
         log_limit: usize,
+        log_ttl: Span,
         locale: Locale,
         compression_threshold: usize,
     ) -> Self {
@@ -66,6 +70,7 @@ impl Fanout {
             counts: BroadcastCounts::default(),
             turn: Vec::new(),
             log_limit,
+            log_ttl,
             locale,
             framer: Framer::new(compression_threshold),
             serial: 0,
@@ -167,8 +172,14 @@ impl Fanout {
             timestamp: now.wall_ms,
             id: self.ids.next(),
             sender,
-            at: now.at,
+            until: self.log_until(now, now.wall_ms),
         }
+    }
+
+    /// When an entry has been in its log long enough that was logged then.
+    pub fn log_until(&self, now: Now, timestamp: u64) -> Time {
+        let age = Span::from_millis(now.wall_ms.saturating_sub(timestamp));
+        now.at + (self.log_ttl - age)
     }
 
     /// Adds a message that has been sent to a room's log.
@@ -179,20 +190,27 @@ impl Fanout {
             self.journal.push(Record::Append(entry.stored(&room.name)));
         }
         log.keep(self.log_limit, entry);
-        if self.journal.is_on() {
-            self.journal.drop_entries(log.take_dropped(DROPPED_AT_ONCE));
-        }
+        // While the log has entries, they show what is gone before them; without any, only the room's row does.
+        let is_empty = log.is_empty();
+        self.keep_drops(room, DROPPED_AT_ONCE, is_empty);
     }
 
     /// Entries of a room's log have gone with their time: the store learns of it.
     pub fn keep_expiry(&mut self, directory: &mut Directory, room: RoomKey) {
-        let room = directory.room_mut(room);
+        self.keep_drops(directory.room_mut(room), 1, true);
+    }
+
+    /// Once `enough` entries of a room's log are gone, the store learns of it, and if it must, how far the log is.
+    fn keep_drops(&mut self, room: &mut Room, enough: usize, with_row: bool) {
         let Some(log) = room.log.as_mut().filter(|_| self.journal.is_on()) else {
             return;
         };
-        let serials = log.take_dropped(1);
-        if !serials.is_empty() {
-            self.journal.drop_entries(serials);
+        let serials = log.take_dropped(enough);
+        if serials.is_empty() {
+            return;
+        }
+        self.journal.drop_entries(serials);
+        if with_row {
             let row = saved::room(room);
             self.journal.put(Table::Room, &room.name, row);
         }

@@ -4,7 +4,7 @@
 //! store is a few tables that anybody can read.
 
 use super::cache::TaskKey;
-use super::client::{Client, ClientId};
+use super::client::{Client, ClientId, Unsaved};
 use crate::base::id::MessageId;
 use bytes::Bytes;
 
@@ -17,8 +17,12 @@ pub enum Table {
     Room,
     /// Tasks, by id.
     Task,
-    /// Sessions, by id.
+    /// Sessions and their rooms, by id.
     Session,
+    /// What the client of a session has received, by the session's id.
+    Received,
+    /// Messages for one client, by the id of its session and their serial.
+    Letter,
     /// Workspaces, by id.
     Workspace,
 }
@@ -62,7 +66,7 @@ pub enum Record {
 
 impl Record {
     /// About how many bytes it takes.
-    fn size(&self) -> usize {
+    pub fn size(&self) -> usize {
         size_of::<Self>()
             + match self {
                 Self::Put { key, value, .. } => key.len() + value.len(),
@@ -123,7 +127,7 @@ pub struct Journal {
     bytes: usize,
     /// Tasks whose row is to be written with the next batch.
     pub tasks: Vec<TaskKey>,
-    /// Clients whose session is.
+    /// Clients of whose session something is.
     pub clients: Vec<ClientId>,
 }
 
@@ -180,10 +184,13 @@ impl Journal {
         }
     }
 
-    /// How a client stands is to be kept.
-    pub fn mark_client(&mut self, client: &mut Client) {
-        if self.is_on && !std::mem::replace(&mut client.is_unsaved, true) {
-            self.clients.push(client.id);
+    /// How a client stands is to be kept, or at least what it has received.
+    pub fn mark_client(&mut self, client: &mut Client, what: Unsaved) {
+        if self.is_on && client.has_session {
+            if client.unsaved == Unsaved::Nothing {
+                self.clients.push(client.id);
+            }
+            client.unsaved = client.unsaved.max(what);
         }
     }
 

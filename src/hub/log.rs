@@ -26,8 +26,8 @@ pub struct LogEntry {
     pub id: MessageId,
     /// Who said it and does not hear it, if that is known.
     pub sender: Option<ClientId>,
-    /// When it was logged.
-    pub at: Time,
+    /// When it has been there long enough.
+    pub until: Time,
 }
 
 impl LogEntry {
@@ -210,19 +210,20 @@ impl RoomLog {
         (position.offset <= ended.offset).then_some(position.offset)
     }
 
-    /// Forgets what was logged before `horizon`; tells when the oldest that remains was logged.
-    pub fn expire(&mut self, horizon: Time) -> Option<Time> {
-        while self
-            .entries
-            .front()
-            .is_some_and(|entry| entry.at <= horizon)
-        {
+    /// Forgets what has been there long enough; tells when that is so for the oldest that remains.
+    pub fn expire(&mut self, now: Time) -> Option<Time> {
+        while self.oldest_until().is_some_and(|until| until <= now) {
             self.drop_oldest();
         }
         if self.entries.is_empty() {
             self.entries.shrink_to_fit();
         }
-        self.entries.front().map(|entry| entry.at)
+        self.oldest_until()
+    }
+
+    /// When the oldest entry has been there long enough.
+    pub fn oldest_until(&self) -> Option<Time> {
+        self.entries.front().map(|entry| entry.until)
     }
 
     /// The entries after `offset`.
@@ -272,7 +273,7 @@ mod tests {
                 timestamp: 0,
                 id: ids.next(),
                 sender: None,
-                at: Time::from_millis(second * 1000),
+                until: Time::from_millis(second * 1000),
             };
             log.keep(limit, entry);
         }
@@ -311,7 +312,7 @@ mod tests {
                 timestamp: 0,
                 id: ids.next(),
                 sender: None,
-                at: Time::ZERO,
+                until: Time::ZERO,
             };
             log.keep(100, entry);
         }

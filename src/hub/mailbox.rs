@@ -46,24 +46,18 @@ pub struct Mailbox {
 pub const MAX_MAIL_BYTES: usize = 1024 * 1024;
 
 impl Mailbox {
-    /// Keeps a message, and of the older ones no more than `limit` and [`MAX_MAIL_BYTES`] allow.
-    pub fn keep(&mut self, limit: usize, letter: Letter) {
+    /// Keeps a message, and of the older ones no more than `limit` and [`MAX_MAIL_BYTES`] allow; the serials of those that go.
+    pub fn keep(&mut self, limit: usize, letter: Letter) -> Vec<u64> {
         self.bytes += letter.payload.len();
         self.letters.push_back(letter);
-        while self.letters.len() > limit || self.bytes > MAX_MAIL_BYTES {
-            self.drop_oldest();
-        }
+        self.drop_while(|mailbox, _| {
+            mailbox.letters.len() > limit || mailbox.bytes > MAX_MAIL_BYTES
+        })
     }
 
-    /// Everything up to a serial has reached the client.
-    pub fn confirm(&mut self, serial: u64) {
-        while self
-            .letters
-            .front()
-            .is_some_and(|letter| letter.serial <= serial)
-        {
-            self.drop_oldest();
-        }
+    /// Everything up to a serial has reached the client; the serials of the messages that go.
+    pub fn confirm(&mut self, serial: u64) -> Vec<u64> {
+        self.drop_while(|_, oldest| oldest.serial <= serial)
     }
 
     /// Whether nothing waits.
@@ -76,9 +70,15 @@ impl Mailbox {
         self.letters.iter()
     }
 
-    fn drop_oldest(&mut self) {
-        if let Some(letter) = self.letters.pop_front() {
-            self.bytes -= letter.payload.len();
+    fn drop_while(&mut self, goes: impl Fn(&Self, &Letter) -> bool) -> Vec<u64> {
+        let mut gone = Vec::new();
+        while let Some(oldest) = self.letters.front()
+            && goes(self, oldest)
+        {
+            self.bytes -= oldest.payload.len();
+            gone.push(oldest.serial);
+            self.letters.pop_front();
         }
+        gone
     }
 }

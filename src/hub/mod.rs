@@ -30,6 +30,9 @@ pub mod timer;
 pub mod visits;
 pub mod workspaces;
 
+#[cfg(test)]
+mod directory_tests;
+
 pub use broadcaster::{Broadcaster, BroadcasterSettings, ControlRefused, Outcome};
 pub use cache::{TaskCache, TaskKey, TooManyTasks};
 pub use client::{Client, ClientId, ClientKey};

@@ -1,7 +1,11 @@
 //! Rows of the store, written and read: rooms and sessions as JSON. Tasks write their own.
+//!
+//! A session is several rows, for its parts change at a different pace: its rooms seldom, what its client has received all the
+//! time, and each message for it alone comes and goes by itself.
 
 use super::client::{Client, ClientId, LOST};
 use super::directory::Directory;
+use super::journal::{Journal, Table};
 use super::mailbox::Letter;
 use super::position::Position;
 use super::room::Room;
@@ -26,11 +30,13 @@ pub struct RoomRow {
 pub struct SessionRow {
     /// Milliseconds since 1970 when it connected.
     pub connected_at: u64,
-    /// Every message up to this serial has reached it.
-    pub received: u64,
-    /// Its rooms, and what it has of each.
+    /// Its rooms, and up to where nothing of each was ever for it.
     pub rooms: Vec<(String, String)>,
-    /// What waits for it alone.
+    /// What the first version of the store kept here: every message up to this serial has reached it.
+    #[serde(skip_serializing)]
+    pub received: Option<u64>,
+    /// The same: what waits for it alone.
+    #[serde(skip_serializing)]
     pub mail: Vec<LetterRow>,
 }
 
@@ -84,11 +90,9 @@ pub fn room(room: &Room) -> String {
 pub fn session(directory: &Directory, client: &Client) -> String {
     let place = |membership: &super::client::Membership| {
         let room = directory.room(membership.room);
-        let log = room.log.as_ref();
-        let received = log.map_or(0, |log| log.offset_at(client.received));
         let offset = match membership.told_of_loss {
             true => LOST,
-            false => membership.from.max(received),
+            false => membership.from,
         };
         let position = Position {
             epoch: room.epoch,
@@ -96,21 +100,52 @@ pub fn session(directory: &Directory, client: &Client) -> String {
         };
         (room.name.to_string(), position.to_string())
     };
-    let letters = client
-        .mailbox()
-        .into_iter()
-        .flat_map(|mailbox| mailbox.letters());
     text(&SessionRow {
         connected_at: client.connected_at,
-        received: client.received,
         rooms: client.memberships().iter().map(place).collect(),
-        mail: letters.map(LetterRow::new).collect(),
+        ..SessionRow::default()
     })
+}
+
+/// Has the store keep a message for a client.
+pub fn put_letter(journal: &mut Journal, client: ClientId, letter: &Letter) {
+    if journal.is_on() {
+        let key = letter_key(client, letter.serial);
+        journal.put(Table::Letter, &key, text(&LetterRow::new(letter)));
+    }
+}
+
+/// Has the store forget messages for a client.
+pub fn delete_letters(
+    journal: &mut Journal,
+    client: ClientId,
+    serials: impl IntoIterator<Item = u64>,
+) {
+    if journal.is_on() {
+        for serial in serials {
+            journal.delete(Table::Letter, &letter_key(client, serial));
+        }
+    }
+}
+
+/// Has the store forget a client's session.
+pub fn delete_session(journal: &mut Journal, client: &Client) {
+    let key = session_key(client.id);
+    journal.delete(Table::Session, &key);
+    journal.delete(Table::Received, &key);
+    let mailbox = client.mailbox().into_iter();
+    let letters = mailbox.flat_map(|mailbox| mailbox.letters());
+    delete_letters(journal, client.id, letters.map(|letter| letter.serial));
 }
 
 /// The key of a client's session.
 pub fn session_key(client: ClientId) -> String {
     format!("{:016x}", client.number())
+}
+
+/// The key of a message for a client.
+pub fn letter_key(client: ClientId, serial: u64) -> String {
+    format!("{}:{serial:016x}", session_key(client))
 }
 
 /// The client of a session's key.

@@ -43,9 +43,16 @@ impl Timers {
 
     /// Sees to it that a room's log ages, unless it does already (`ttl` zero: never).
     pub fn expire_log(&mut self, directory: &mut Directory, room: RoomKey, now: Time, ttl: Span) {
-        if !ttl.is_zero() && !std::mem::replace(&mut directory.room_mut(room).expiry_armed, true) {
+        if !ttl.is_zero() {
+            self.expire_log_at(directory, room, now + ttl);
+        }
+    }
+
+    /// The same, from a moment on.
+    pub fn expire_log_at(&mut self, directory: &mut Directory, room: RoomKey, at: Time) {
+        if !std::mem::replace(&mut directory.room_mut(room).expiry_armed, true) {
             let life = directory.room(room).epoch as u32;
-            self.push(now + ttl, Timer::ExpireLog { room, life });
+            self.push(at, Timer::ExpireLog { room, life });
         }
     }
 }

@@ -1,18 +1,22 @@
 //! Clients that come, join, lag behind, leave and come back, and what is sent to one of them alone.
 
-use super::client::{ClientKey, Membership};
+use super::client::{ClientKey, Membership, Unsaved};
 use super::delivery::{self, Recovery};
 use super::directory::{Full, RoomKey};
 use super::facade::{Hub, Joined};
 use super::fanout::Broadcast;
-use super::journal::Table;
 use super::mailbox::Letter;
 use super::position::Position;
 use super::publication::{Lane, Link, Outlet};
 use super::saved;
 use super::timer::Timer;
-use crate::base::time::Now;
+use crate::base::time::{Now, Span};
 use crate::wire::message::{Dialect, Variant};
+
+/// So many sessions end at once: after a restart all that nobody has taken up again are due together.
+const EXPIRED_AT_ONCE: usize = 256;
+/// How long others have their turn then.
+const PAUSE: Span = Span::from_millis(1);
 
 impl Hub {
     /// A client has connected.
@@ -31,8 +35,7 @@ impl Hub {
     pub fn detach(&mut self, client: ClientKey) {
         let gone = self.directory.client(client);
         if gone.has_session {
-            let key = saved::session_key(gone.id);
-            self.fanout.journal.delete(Table::Session, &key);
+            saved::delete_session(&mut self.fanout.journal, gone);
         }
         self.directory.detach(client);
     }
@@ -45,7 +48,6 @@ impl Hub {
         self.directory.leave_behind(client);
         self.sessions
             .record(now.at, self.directory.client(client), &self.directory);
-        self.save_session(client);
         self.expire_sessions(now);
     }
 
@@ -103,8 +105,7 @@ impl Hub {
     pub fn end_session(&mut self, client: ClientKey) {
         let client = self.directory.client_mut(client);
         if std::mem::take(&mut client.has_session) {
-            let key = saved::session_key(client.id);
-            self.fanout.journal.delete(Table::Session, &key);
+            saved::delete_session(&mut self.fanout.journal, client);
         }
     }
 
@@ -116,29 +117,40 @@ impl Hub {
             return;
         }
         reader.received = serial;
+        let mut unsaved = Unsaved::Received;
         for membership in &mut reader.rooms {
-            membership.told_of_loss = false;
+            if std::mem::take(&mut membership.told_of_loss) {
+                unsaved = Unsaved::Session;
+            }
         }
+        let journal = &mut self.fanout.journal;
         if let Some(mailbox) = reader.mailbox_mut() {
-            mailbox.confirm(serial);
+            let gone = mailbox.confirm(serial);
+            if reader.has_session {
+                saved::delete_letters(journal, reader.id, gone);
+            }
             reader.trim();
         }
-        self.save_session(client);
+        journal.mark_client(reader, unsaved);
     }
 
     fn save_session(&mut self, client: ClientKey) {
         let client = self.directory.client_mut(client);
-        if client.has_session {
-            self.fanout.journal.mark_client(client);
-        }
+        self.fanout.journal.mark_client(client, Unsaved::Session);
     }
 
     pub(super) fn expire_sessions(&mut self, now: Now) {
-        while let Some(client) = self.sessions.poll_expired(now.at, &self.directory) {
+        for _ in 0..EXPIRED_AT_ONCE {
+            let Some(client) = self.sessions.poll_expired(now.at, &self.directory) else {
+                if let Some(at) = self.sessions.arm() {
+                    self.timers.push(at, Timer::Sessions);
+                }
+                return;
+            };
             self.detach(client);
         }
-        if let Some(at) = self.sessions.arm() {
-            self.timers.push(at, Timer::Sessions);
+        if self.sessions.arm().is_some() {
+            self.timers.push(now.at + PAUSE, Timer::Sessions);
         }
     }
 
@@ -213,13 +225,21 @@ impl Hub {
     fn post(&mut self, client: ClientKey, letter: Letter, is_taken: bool) {
         let (limit, serial) = (self.settings.message_queue_size, letter.serial);
         let reader = self.directory.client_mut(client);
-        if reader.has_session || !is_taken {
-            let mailbox = reader.open_mailbox();
-            if is_taken {
-                mailbox.sent = serial;
-            }
-            mailbox.keep(limit, letter);
-            self.save_session(client);
+        let (id, has_session) = (reader.id, reader.has_session);
+        if !has_session && is_taken {
+            return;
+        }
+        let journal = &mut self.fanout.journal;
+        if has_session {
+            saved::put_letter(journal, id, &letter);
+        }
+        let mailbox = reader.open_mailbox();
+        if is_taken {
+            mailbox.sent = serial;
+        }
+        let gone = mailbox.keep(limit, letter);
+        if has_session {
+            saved::delete_letters(journal, id, gone);
         }
     }
 
@@ -290,6 +310,7 @@ impl Hub {
         };
         // These are older than what it has received of other rooms, and may not arrive.
         self.directory.doubt_after(client, room, first - 1);
+        self.save_session(client);
         if self.directory.client(client).is_lagging {
             return self.directory.client_mut(client).set_older(room, offset);
         }

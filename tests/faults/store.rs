@@ -77,7 +77,8 @@ fn write_until_refused(http: &mut Producer) -> (Vec<u64>, Value) {
     panic!("the limit does nothing");
 }
 
-fn numbers(process: &Process) -> Vec<u64> {
+/// What the room of a server says, in order.
+pub(crate) fn numbers(process: &Process) -> Vec<u64> {
     let mut http = Producer::connect(process.http()).unwrap();
     let (_, page) = http.get("/api/rooms/r/history").unwrap();
     assert_eq!(page["complete"], true, "{}", page["position"]);

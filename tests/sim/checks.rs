@@ -4,6 +4,7 @@ use super::world::{ConnId, Far, World};
 use joblight::engine::durability::Condition;
 use joblight::hub::journal::Table;
 use joblight::hub::saved;
+use std::collections::BTreeSet;
 
 /// What a backlogged connection may be owed beyond its limits: a goodbye, a ping.
 const LAST_WORDS: usize = 1_024;
@@ -55,10 +56,7 @@ impl World {
         if !self.is_good() || !self.is_everything_kept() {
             return;
         }
-        let clients = state.hub.directory().all_clients();
-        let clients = clients.filter(|(_, client)| client.has_session);
-        let clients = clients.map(|(_, client)| saved::session_key(client.id));
-        assert_eq!(self.store.keys(Table::Session), clients.collect());
+        self.check_sessions_kept();
         let cache = state.hub.broadcaster().tasks();
         let tasks = cache.keys().into_iter().filter_map(|key| cache.task(key));
         let tasks = tasks.map(|task| task.id.to_string());
@@ -75,6 +73,24 @@ impl World {
                 );
             }
         }
+    }
+
+    fn check_sessions_kept(&self) {
+        let clients = self.engine.state().hub.directory().all_clients();
+        let clients: Vec<_> = clients
+            .map(|(_, client)| client)
+            .filter(|client| client.has_session)
+            .collect();
+        let keys = clients.iter().map(|client| saved::session_key(client.id));
+        let keys: BTreeSet<String> = keys.collect();
+        assert_eq!(self.store.keys(Table::Session), keys);
+        assert_eq!(self.store.keys(Table::Received), keys);
+        let letters = clients.iter().flat_map(|client| {
+            let mailbox = client.mailbox().into_iter();
+            let letters = mailbox.flat_map(|mailbox| mailbox.letters());
+            letters.map(|letter| saved::letter_key(client.id, letter.serial))
+        });
+        assert_eq!(self.store.keys(Table::Letter), letters.collect());
     }
 
     /// Whoever takes nothing is owed no more than the limits allow.

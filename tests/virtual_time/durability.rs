@@ -117,7 +117,10 @@ fn a_store_that_fails_is_told_everything_anew_when_it_works_again() {
     assert_eq!(heard.last().expect("live")["type"], "task_completed");
     assert!(batch(&mut world).is_none(), "it rests");
     world.run_for(1000);
-    let all = batch(&mut world).expect("it is tried again");
+    let probe = batch(&mut world).expect("it is tried again");
+    assert_eq!(probe.records.len(), 1, "{:?}", probe.records);
+    stored(&mut world, probe.seq, Ok(()));
+    let all = batch(&mut world).expect("it works");
     assert_eq!(all.records[0], Record::Clear);
     let text = format!("{:?}", all.records);
     for kept in ["task:a", "task:b", "session_key"] {
@@ -170,6 +173,41 @@ fn a_store_that_cannot_be_opened_promises_nothing() {
 }
 
 #[test]
+fn a_letter_that_waits_and_a_place_in_a_room_are_promised_and_what_has_gone_out_is_not() {
+    let mut world = durable();
+    let here = Visit::new(&mut world, &["a"]);
+    let away = Visit::new(&mut world, &["a"]);
+    world.leave(away.peer);
+    let one = producer(&mut world);
+    let letter = json!({"type": "letter", "payload": 1});
+    let send = |visit: &Visit| {
+        let path = format!("/api/clients/{}/send", visit.id);
+        request("POST", &path, &letter)
+    };
+    world.say(one, send(&here).as_bytes());
+    let answer = (200, json!({"delivered": 1}));
+    assert_eq!(answers(&mut world, one), [answer]);
+    let place = format!("/api/clients/{}/rooms/b", here.id);
+    for (text, status) in [
+        (send(&away), 200),
+        (request("PUT", &place, &Value::Null), 204),
+        (request("DELETE", &place, &Value::Null), 204),
+    ] {
+        world.say(one, text.as_bytes());
+        assert_eq!(answers(&mut world, one), [], "not kept yet: {text}");
+        let batch = batch(&mut world).expect("somebody waits");
+        stored(&mut world, batch.seq, Ok(()));
+        assert_eq!(answers(&mut world, one)[0].0, status, "{text}");
+    }
+    world.say(one, send(&away).as_bytes());
+    let batch = batch(&mut world).expect("somebody waits");
+    stored(&mut world, batch.seq, Err("full"));
+    assert_eq!(answers(&mut world, one)[0].0, 503);
+    world.say(one, send(&here).as_bytes());
+    assert_eq!(answers(&mut world, one)[0].0, 200, "it has gone out");
+}
+
+#[test]
 fn a_producer_that_ends_its_side_still_gets_its_answer() {
     let mut world = durable();
     let producer = producer(&mut world);
@@ -179,6 +217,21 @@ fn a_producer_that_ends_its_side_still_gets_its_answer() {
     stored(&mut world, batch.seq, Ok(()));
     assert_eq!(answers(&mut world, producer)[0].0, 200);
     assert!(world.is_closed(producer));
+}
+
+#[test]
+fn an_answer_that_waits_for_a_slow_store_outlives_the_connection_timeout() {
+    let mut world = durable();
+    let producer = producer(&mut world);
+    post(&mut world, producer, "a");
+    let batch = batch(&mut world).expect("somebody waits");
+    world.run_for(130_000);
+    stored(&mut world, batch.seq, Ok(()));
+    assert_eq!(answers(&mut world, producer)[0].0, 200);
+    world.run_for(59_000);
+    assert!(!world.is_closed(producer), "it may ask on");
+    world.run_for(61_000);
+    assert!(world.is_closed(producer), "it asks nothing");
 }
 
 #[test]

@@ -47,19 +47,27 @@ pub fn send(
     let delivered = state
         .send(now, id, message.kind(), message.payload.get())
         .map_err(command_problem)?;
+    if !delivered {
+        // It waits, and what waits outlives the process.
+        state.durability.promise();
+    }
     Ok(list_of("delivered", &usize::from(delivered)))
 }
 
 /// `PUT /api/clients/{id}/rooms/{room}`
 pub fn join(state: &mut State, now: Now, id: &str, room: &str) -> Result<Response, Problem> {
     state.subscribe(now, id, room).map_err(command_problem)?;
+    state.durability.promise();
     Ok(Response::new(204))
 }
 
 /// `DELETE /api/clients/{id}/rooms/{room}`
 pub fn leave(state: &mut State, id: &str, room: &str) -> Result<Response, Problem> {
     match state.unsubscribe(id, room).map_err(command_problem)? {
-        true => Ok(Response::new(204)),
+        true => {
+            state.durability.promise();
+            Ok(Response::new(204))
+        }
         false => Err(Problem::new(
             404,
             "not_found",

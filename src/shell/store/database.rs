@@ -1,6 +1,7 @@
 //! The open file: what it held, batches into it, and space back from it.
 
 use super::error::StoreError;
+use super::identity::Identity;
 use super::schema;
 use crate::base::id::MessageIdReader;
 use crate::config::Synchronous;
@@ -11,7 +12,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, Type, ValueRef};
 use rusqlite::{Connection, OpenFlags, Row, ToSql, params};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long an opening waits for another that is just being refused, or for a predecessor that is just closing.
@@ -30,11 +31,13 @@ const SPARE_PAGES: i64 = 1024;
 /// Free pages given back at a time, so that a batch that comes meanwhile waits a millisecond or two.
 const SHRINK_PAGES: u32 = 256;
 
-const TABLES: [Table; 5] = [
+const TABLES: [Table; 7] = [
     Table::Meta,
     Table::Room,
     Table::Task,
     Table::Session,
+    Table::Received,
+    Table::Letter,
     Table::Workspace,
 ];
 
@@ -43,6 +46,9 @@ const TABLES: [Table; 5] = [
 pub struct Store {
     pub(super) connection: Connection,
     path: String,
+    synchronous: Synchronous,
+    /// Which files are open; `None`: the path led to others, and it is to be opened anew.
+    identity: Option<Identity>,
     /// Whether something was deleted since free pages were last counted.
     has_deleted: bool,
 }
@@ -50,19 +56,12 @@ pub struct Store {
 impl Store {
     /// Opens the file, or makes it. `path` is what errors call it by; relative ones begin at the working directory.
     pub fn open(path: &str, synchronous: Synchronous) -> Result<Self, StoreError> {
-        let failed = |error| StoreError::new(path, &error);
-        // Behind a directory nothing is a name that SQLite gives a meaning of its own, as it does to ":memory:" and "file:".
-        let file = Path::new(".").join(path);
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_CREATE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut connection = Connection::open_with_flags(&file, flags).map_err(failed)?;
-        claim(&connection, &file).map_err(failed)?;
-        schema::prepare(&mut connection, path)?;
-        configure(&connection, synchronous).map_err(failed)?;
+        let connection = connect(path, synchronous)?;
         Ok(Self {
             connection,
+            identity: Identity::of(&file_of(path)).ok(),
             path: path.to_owned(),
+            synchronous,
             has_deleted: false,
         })
     }
@@ -84,8 +83,10 @@ impl Store {
         Ok(restored)
     }
 
-    /// Keeps all of these batches, or nothing of them.
+    /// Keeps all of these batches, or nothing of them. When the file is not the one that was opened any more, they fail, and
+    /// the next go to the one that is there then, or to a new one.
     pub fn apply(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
+        self.check_identity()?;
         let deletes = |record: &Record| {
             matches!(
                 record,
@@ -95,18 +96,20 @@ impl Store {
         self.has_deleted |= batches
             .iter()
             .any(|batch| batch.records.iter().any(deletes));
-        self.write(batches)
-            .map_err(|error| StoreError::new(&self.path, &error))
+        let written = self.write(batches);
+        self.take_note();
+        written.map_err(|error| StoreError::new(&self.path, &error))
     }
 
     /// Gives some free space back to the file system. `true`: there is more.
     pub fn shrink(&mut self) -> Result<bool, StoreError> {
-        if !self.has_deleted {
+        let is_here = |identity: &Identity| identity.is_at(&file_of(&self.path));
+        if !self.has_deleted || !self.identity.as_ref().is_some_and(is_here) {
             return Ok(false);
         }
-        self.has_deleted = self
-            .give_back()
-            .map_err(|error| StoreError::new(&self.path, &error))?;
+        let more = self.give_back();
+        self.take_note();
+        self.has_deleted = more.map_err(|error| StoreError::new(&self.path, &error))?;
         Ok(self.has_deleted)
     }
 
@@ -120,6 +123,48 @@ impl Store {
         ended
             .and(closed)
             .map_err(|error| StoreError::new(&path, &error))
+    }
+
+    fn check_identity(&mut self) -> Result<(), StoreError> {
+        let file = file_of(&self.path);
+        match self.identity.take() {
+            Some(identity) if identity.is_at(&file) => self.identity = Some(identity),
+            Some(identity) => {
+                self.let_go(&identity)
+                    .map_err(|error| StoreError::new(&self.path, &error))?;
+                let path = self.path.clone();
+                return Err(StoreError::Replaced { path });
+            }
+            None => {
+                self.connection = connect(&self.path, self.synchronous)?;
+                self.identity = Identity::of(&file).ok();
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes files to which the path does not lead any more, or not to all of them.
+    fn let_go(&mut self, identity: &Identity) -> rusqlite::Result<()> {
+        let file = file_of(&self.path);
+        let connection = std::mem::replace(&mut self.connection, Connection::open_in_memory()?);
+        if identity.is_cut_at(&file) {
+            // What is in the log is a part of a database only, and a file that is empty is taken as new.
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        } else {
+            // So a file that was only moved is complete. One that was removed does not matter.
+            let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        }
+        drop(connection);
+        identity.remove_log_beside_another(&file);
+        Ok(())
+    }
+
+    /// The file has changed by what was done here.
+    fn take_note(&mut self) {
+        let found = Identity::of(&file_of(&self.path)).ok();
+        if let (Some(identity), Some(found)) = (&mut self.identity, found) {
+            identity.take_note(&found);
+        }
     }
 
     fn load_rows(&self, table: Table, restored: &mut Restored) -> rusqlite::Result<()> {
@@ -201,6 +246,24 @@ impl Store {
     }
 }
 
+/// Behind a directory nothing is a name that SQLite gives a meaning of its own, as it does to ":memory:" and "file:".
+fn file_of(path: &str) -> PathBuf {
+    Path::new(".").join(path)
+}
+
+fn connect(path: &str, synchronous: Synchronous) -> Result<Connection, StoreError> {
+    let failed = |error| StoreError::new(path, &error);
+    let file = file_of(path);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(&file, flags).map_err(failed)?;
+    claim(&connection, &file).map_err(failed)?;
+    schema::prepare(&mut connection, path)?;
+    configure(&connection, synchronous).map_err(failed)?;
+    Ok(connection)
+}
+
 /// What must be said before anything is read. Nothing here changes a file that is not empty.
 fn claim(connection: &Connection, file: &Path) -> rusqlite::Result<()> {
     connection.busy_timeout(LOCK_PATIENCE)?;
@@ -268,7 +331,7 @@ fn write_record(connection: &Connection, record: &Record) -> rusqlite::Result<()
 
 /// Empties every table.
 const CLEAR: &str = "DELETE FROM meta; DELETE FROM rooms; DELETE FROM tasks; DELETE FROM sessions; \
-                     DELETE FROM workspaces; DELETE FROM entries; DELETE FROM event_ids;";
+                     DELETE FROM received; DELETE FROM letters; DELETE FROM workspaces; DELETE FROM entries; DELETE FROM event_ids;";
 
 fn drop_entries(connection: &Connection, serials: &[u64]) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached("DELETE FROM entries WHERE serial = ?1")?;
@@ -285,6 +348,8 @@ fn table_name(table: Table) -> &'static str {
         Table::Room => "rooms",
         Table::Task => "tasks",
         Table::Session => "sessions",
+        Table::Received => "received",
+        Table::Letter => "letters",
         Table::Workspace => "workspaces",
     }
 }
@@ -295,6 +360,8 @@ fn put(table: Table) -> &'static str {
         Table::Room => "INSERT OR REPLACE INTO rooms (key, value) VALUES (?1, ?2)",
         Table::Task => "INSERT OR REPLACE INTO tasks (key, value) VALUES (?1, ?2)",
         Table::Session => "INSERT OR REPLACE INTO sessions (key, value) VALUES (?1, ?2)",
+        Table::Received => "INSERT OR REPLACE INTO received (key, value) VALUES (?1, ?2)",
+        Table::Letter => "INSERT OR REPLACE INTO letters (key, value) VALUES (?1, ?2)",
         Table::Workspace => "INSERT OR REPLACE INTO workspaces (key, value) VALUES (?1, ?2)",
     }
 }
@@ -305,6 +372,8 @@ fn delete(table: Table) -> &'static str {
         Table::Room => "DELETE FROM rooms WHERE key = ?1",
         Table::Task => "DELETE FROM tasks WHERE key = ?1",
         Table::Session => "DELETE FROM sessions WHERE key = ?1",
+        Table::Received => "DELETE FROM received WHERE key = ?1",
+        Table::Letter => "DELETE FROM letters WHERE key = ?1",
         Table::Workspace => "DELETE FROM workspaces WHERE key = ?1",
     }
 }

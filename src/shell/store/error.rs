@@ -73,6 +73,14 @@ pub enum StoreError {
         /// The latest version known here.
         known: i64,
     },
+    /// The path does not lead to the file that is open any more.
+    #[error(
+        "{path}: the file was removed, replaced or cut short while in use; everything is written anew"
+    )]
+    Replaced {
+        /// The file.
+        path: String,
+    },
     /// No room is left.
     #[error("{path}: the disk is full; make room on it")]
     Full {

@@ -9,6 +9,7 @@
 
 mod database;
 mod error;
+mod identity;
 mod schema;
 mod thread;
 

@@ -32,7 +32,8 @@ const FIRST: &str = "
     );
 ";
 
-/// Who said something does not hear it after a restart either, and events that were seen are known again.
+/// Who said something does not hear it after a restart either, and events that were seen are known again. What a client has
+/// received and each message for it alone are rows of their own: its session's row need not be written with each of them.
 const SECOND: &str = "
     ALTER TABLE entries ADD COLUMN sender TEXT;
     CREATE TABLE event_ids (
@@ -40,6 +41,8 @@ const SECOND: &str = "
         hash INTEGER NOT NULL,
         timestamp INTEGER NOT NULL
     );
+    CREATE TABLE received (key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE letters (key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;
 ";
 
 /// Claims the file for this process and brings it to the latest version, or refuses it and leaves it as it is.

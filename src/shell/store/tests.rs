@@ -2,6 +2,7 @@
 
 mod processes;
 mod refusals;
+mod replaced;
 mod threads;
 
 use super::database::Store;
@@ -122,6 +123,8 @@ fn every_kind_of_record_is_kept_and_the_later_one_counts() {
     let mut store = directory.open();
     let tables = [
         Table::Workspace,
+        Table::Letter,
+        Table::Received,
         Table::Session,
         Table::Task,
         Table::Room,
@@ -283,6 +286,8 @@ fn any_record() -> impl Strategy<Value = Record> {
         Table::Room,
         Table::Task,
         Table::Session,
+        Table::Received,
+        Table::Letter,
         Table::Workspace,
     ]);
     let name = "[ab\u{0}日]{0,2}";

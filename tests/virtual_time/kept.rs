@@ -1,0 +1,116 @@
+//! A store that keeps every batch at once, as the tests of what is written see it.
+
+use super::world::World;
+use joblight::engine::{Batch, Restored};
+use joblight::hub::journal::{Record, StoredEntry, Table};
+use std::collections::BTreeMap;
+
+/// What is kept, and what was written for that.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    pub(crate) rows: BTreeMap<(Table, Box<str>), String>,
+    pub(crate) entries: BTreeMap<u64, StoredEntry>,
+    /// How many rows were put into each table, and their bytes.
+    pub(crate) written: BTreeMap<Table, (usize, usize)>,
+}
+
+/// A server that has kept nothing yet.
+pub(crate) fn durable(change: impl FnOnce(&mut joblight::Config)) -> World {
+    restarted(1, &Kept::default(), change)
+}
+
+/// The server that goes on with what is kept.
+pub(crate) fn restarted(
+    seed: u64,
+    kept: &Kept,
+    change: impl FnOnce(&mut joblight::Config),
+) -> World {
+    let mut world = World::with_seed(seed, change);
+    let rows = kept.rows.iter();
+    let restored = Restored {
+        rows: rows
+            .map(|((table, key), row)| (*table, key.clone(), row.clone()))
+            .collect(),
+        entries: kept.entries.values().cloned().collect(),
+        ids: Vec::new(),
+    };
+    let now = world.now();
+    world.engine.restore(now, &restored);
+    world
+}
+
+/// Publishes to a room and waits for no answer.
+pub(crate) fn say(world: &mut World, room: &str, payload: impl ToString) {
+    let (now, payload) = (world.now(), payload.to_string());
+    world.turn(|world| {
+        let state = world.engine.state_mut();
+        state
+            .send_to_room(now, room, "room_broadcast", payload)
+            .expect("sent");
+    });
+}
+
+/// Writes to one client and waits for no answer.
+pub(crate) fn write_to(world: &mut World, client: &str, payload: impl ToString) {
+    let (now, payload) = (world.now(), payload.to_string());
+    world.turn(|world| {
+        let state = world.engine.state_mut();
+        state.send(now, client, "letter", &payload).expect("sent");
+    });
+}
+
+/// The next batch, if one is due.
+pub(crate) fn batch(world: &mut World) -> Option<Batch> {
+    let now = world.now();
+    world.engine.poll_batch(now)
+}
+
+/// The store is done with a batch.
+pub(crate) fn stored(world: &mut World, seq: u64, result: Result<(), &str>) {
+    let now = world.now();
+    let result = result.map_err(str::to_owned);
+    world.turn(|world| world.engine.handle_stored(now, seq, result));
+}
+
+impl Kept {
+    /// Keeps all that is due now, or soon.
+    pub(crate) fn take(&mut self, world: &mut World) {
+        for _ in 0..2 {
+            while let Some(batch) = batch(world) {
+                let seq = batch.seq;
+                batch
+                    .records
+                    .into_iter()
+                    .for_each(|record| self.apply(record));
+                stored(world, seq, Ok(()));
+            }
+            world.run_for(50);
+        }
+    }
+
+    /// What was written to a table since this was last asked: rows and bytes.
+    pub(crate) fn take_written(&mut self, table: Table) -> (usize, usize) {
+        self.written.remove(&table).unwrap_or_default()
+    }
+
+    /// How many rows a table has.
+    pub(crate) fn count(&self, wanted: Table) -> usize {
+        let tables = self.rows.keys().filter(|(table, _)| *table == wanted);
+        tables.count()
+    }
+
+    fn apply(&mut self, record: Record) {
+        match record {
+            Record::Put { table, key, value } => {
+                let (rows, bytes) = self.written.entry(table).or_default();
+                (*rows, *bytes) = (*rows + 1, *bytes + key.len() + value.len());
+                self.rows.insert((table, key), value);
+            }
+            Record::Delete { table, key } => drop(self.rows.remove(&(table, key))),
+            Record::Append(entry) => drop(self.entries.insert(entry.serial, entry)),
+            Record::Drop { serials } => self.entries.retain(|serial, _| !serials.contains(serial)),
+            Record::Remember(_) | Record::Forget { .. } => {}
+            Record::Clear => (self.rows, self.entries) = Default::default(),
+        }
+    }
+}
