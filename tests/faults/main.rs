@@ -10,3 +10,4 @@ mod socket;
 mod stalled;
 mod store;
 mod store_opening;
+mod watch;
