@@ -136,9 +136,13 @@ fn dispatch(
     message: &Incoming<'_>,
 ) -> Result<(), Refusal> {
     if state.dialect(client) == Dialect::Data {
-        let is_known = workspaces::handle(state, now, client, message);
-        return is_known.then_some(()).ok_or(Refusal::UnknownType);
+        if workspaces::handle(state, now, client, message) {
+            return Ok(());
+        }
+        message.check_readable()?;
+        return Err(Refusal::UnknownType);
     }
+    message.check_readable()?;
     match &*message.kind {
         "subscribe" => subscribe(state, now, client, message, message.fields()?),
         "unsubscribe" => unsubscribe(state, now, client, message, message.fields()?),

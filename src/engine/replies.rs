@@ -12,7 +12,7 @@ use crate::wire::locale::Phrase;
 use crate::wire::message::envelope::push_string;
 use crate::wire::message::event::{check_application_type, check_name};
 use crate::wire::message::incoming::{parse_object, shortened};
-use crate::wire::message::{Envelope, ErrorCode, Malformed};
+use crate::wire::message::{Envelope, ErrorCode, Malformed, check_readable};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::collections::BTreeSet;
@@ -194,6 +194,7 @@ fn deliver(
     let payload = payload.ok_or_else(|| {
         Malformed::field("payload", "missing; expected any JSON value, or an `error`")
     })?;
+    check_readable(payload, 1).map_err(|fault| fault.under("payload"))?;
     send_to(state, now, targets, &kind, payload)?;
     if let Some(number) = number {
         settle(state, now, number, targets.is_empty(), &kind, payload);

@@ -9,5 +9,6 @@ mod events;
 mod framing;
 mod limits;
 mod listeners;
+mod readable;
 mod statistics;
 mod statuses;

@@ -3,6 +3,7 @@
 //! Fields may stand in `payload`, in `data` or flat beside `type` (contract section 2). Nothing is copied: the
 //! fields stay text until whoever knows the type reads them with [`Incoming::fields`].
 
+use super::readable::check_readable;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -126,6 +127,14 @@ impl<'a> Incoming<'a> {
         })
     }
 
+    /// Refuses fields that, relayed as they came, nobody could read.
+    pub fn check_readable(&self) -> Result<(), Malformed> {
+        check_readable(self.body, 1).map_err(|fault| match self.nested {
+            true => fault.under("payload"),
+            false => fault,
+        })
+    }
+
     /// Reads the fields as `T`.
     pub fn fields<T: Deserialize<'a>>(&self) -> Result<T, Malformed> {
         parse_object(self.body).map_err(|fault| {
@@ -208,7 +217,8 @@ fn string_of<'a>(raw: &'a RawValue, field: &str) -> Result<Cow<'a, str>, Malform
 fn check_id(id: &str) -> Result<&str, Malformed> {
     let simple =
         id.starts_with('"') || id.starts_with(|first: char| first == '-' || first.is_ascii_digit());
-    if simple && id.len() <= 256 {
+    let is_readable = || !id.contains('\\') || parse::<String>(id).is_ok();
+    if simple && id.len() <= 256 && is_readable() {
         return Ok(id);
     }
     Err(Malformed::field(
