@@ -30,14 +30,16 @@ pub(crate) fn masked(opcode: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![0x80 | opcode];
     match payload.len() {
         short @ 0..126 => frame.push(0x80 | short as u8),
-        long => {
-            frame.push(0x80 | 126);
-            frame.extend(
-                u16::try_from(long)
-                    .expect("test messages are short")
-                    .to_be_bytes(),
-            );
-        }
+        long => match u16::try_from(long) {
+            Ok(long) => {
+                frame.push(0x80 | 126);
+                frame.extend(long.to_be_bytes());
+            }
+            Err(_) => {
+                frame.push(0x80 | 127);
+                frame.extend((long as u64).to_be_bytes());
+            }
+        },
     }
     frame.extend(KEY);
     frame.extend(

@@ -21,5 +21,6 @@ mod slow_readers;
 mod viewer_model;
 mod visit;
 mod walk;
+mod wishes;
 mod workspaces;
 mod world;

@@ -1,0 +1,55 @@
+//! What a client may wish for at once, and what it is told of it.
+
+use super::visit::{Visit, publish};
+use super::world::World;
+use serde_json::{Value, json};
+
+/// The answer to a subscription to rooms of these names.
+fn answer(world: &mut World, kind: &str, rooms: &[String]) -> Value {
+    let viewer = world.viewer();
+    world.messages(viewer);
+    world.send(viewer, &json!({"type": kind, "rooms": rooms}));
+    world.messages(viewer).remove(0)
+}
+
+fn names(count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("r{number}")).collect()
+}
+
+#[test]
+fn a_name_that_is_repeated_counts_once() {
+    let mut world = World::new(|_| {});
+    let rooms = vec!["a".to_owned(); 200_000];
+    let ack = answer(&mut world, "subscribe", &rooms);
+    assert_eq!(ack["payload"]["rooms"], json!(["a"]), "{}", ack["type"]);
+    let names = "\"\",".repeat(200_000) + "\"\"";
+    let rooms: Vec<String> = serde_json::from_str(&format!("[{names}]")).unwrap();
+    let ack = answer(&mut world, "subscribe", &rooms);
+    let denied = ack["payload"]["denied"].as_array().map(Vec::len);
+    assert_eq!(denied, Some(1), "one name, one refusal");
+}
+
+#[test]
+fn more_names_than_a_client_may_have_rooms_are_refused_together() {
+    let mut world = World::new(|config| config.websocket.max_rooms_per_client = 2_000);
+    for kind in ["subscribe", "unsubscribe"] {
+        let error = answer(&mut world, kind, &names(2_001));
+        assert_eq!(
+            error["payload"]["code"], "limit_exceeded",
+            "{}",
+            error["type"]
+        );
+        let reason = error["payload"]["message"].as_str().unwrap_or_default();
+        assert!(
+            reason.contains("websocket.max_rooms_per_client"),
+            "{reason}"
+        );
+    }
+    assert_eq!(world.document("/api/rooms")["rooms"], json!([]));
+    let ack = answer(&mut world, "subscribe", &names(2_000));
+    assert_eq!(ack["payload"]["denied"], json!([]));
+    let mut world = World::new(|config| config.websocket.max_rooms_per_client = 0);
+    let error = answer(&mut world, "subscribe", &names(10_001));
+    let reason = error["payload"]["message"].as_str().unwrap_or_default();
+    assert!(reason.contains("10000"), "{reason}");
+}
