@@ -233,6 +233,10 @@ fn settle(state: &mut State, now: Now, number: u64, to_sender: bool, kind: &str,
     let Some(client) = state.hub.directory().living_client(request.sender) else {
         return backend::log_gone_sender(&request);
     };
+    if state.hub.directory().client(client).is_away {
+        state.hub.send(now, client, kind, payload, &mut state.peers);
+        return;
+    }
     let envelope = Envelope {
         kind,
         payload,

@@ -107,6 +107,7 @@ pub fn resume(
         );
     }
     state.hub.resume(now, client, link, variant);
+    state.routes.take_back(id);
     Some(client)
 }
 

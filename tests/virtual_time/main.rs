@@ -13,6 +13,7 @@ mod idleness;
 mod model;
 mod pacing;
 mod pressure;
+mod questions;
 mod resuming;
 mod session_model;
 mod session_walk;
