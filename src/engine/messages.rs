@@ -345,7 +345,7 @@ fn history(
         .transpose()?;
     let room = state.hub.directory().find(&wish.room);
     let room =
-        room.ok_or_else(|| Refusal::NotFound(format!("the room `{}`", wish.room)))?;
+        room.ok_or_else(|| Refusal::NotFound(format!("the room `{}`", shortened(&wish.room))))?;
     let payload = history_page(state, room, since, wish.limit);
     answer(state, now, client, message, "history", &payload);
     Ok(())
@@ -362,7 +362,7 @@ fn control(
         .control(now, &wish.task_id, wish.action, &mut state.peers)
         .map_err(|refused| match refused {
             ControlRefused::UnknownTask => {
-                Refusal::NotFound(format!("the task `{}`", wish.task_id))
+                Refusal::NotFound(format!("the task `{}`", shortened(&wish.task_id)))
             }
             ControlRefused::Ended(status) => Refusal::NotAllowed(format!(
                 "`{}` on a task that is {}",
@@ -372,7 +372,8 @@ fn control(
         })
 }
 
-/// A page of a room's log as JSON: `{room, messages, position, complete}`, at most `limit` messages, the oldest first.
+/// A page of a room's log as JSON: `{room, messages, position, complete}`, at most `limit` messages
+/// (0: all), the oldest first.
 pub fn history_page(
     state: &State,
     key: RoomKey,
@@ -381,7 +382,8 @@ pub fn history_page(
 ) -> String {
     let room = state.hub.directory().room(key);
     let missed = state.hub.history(key, since);
-    let shown = limit.unwrap_or(usize::MAX).min(missed.entries.len());
+    let limit = limit.filter(|limit| *limit > 0).unwrap_or(usize::MAX);
+    let shown = limit.min(missed.entries.len());
     let offset = match missed.entries[..shown].last() {
         Some(last) => last.offset,
         None => since

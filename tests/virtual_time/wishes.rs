@@ -53,3 +53,29 @@ fn more_names_than_a_client_may_have_rooms_are_refused_together() {
     let reason = error["payload"]["message"].as_str().unwrap_or_default();
     assert!(reason.contains("10000"), "{reason}");
 }
+
+#[test]
+fn a_history_without_a_limit_is_one_with_the_limit_0() {
+    let mut world = World::new(|_| {});
+    let visit = Visit::new(&mut world, &["a"]);
+    for number in 0..3 {
+        publish(&mut world, "a", number);
+    }
+    world.messages(visit.peer);
+    let wish = json!({"type": "history", "room": "a", "limit": 0});
+    world.send(visit.peer, &wish);
+    let page = world.messages(visit.peer).remove(0);
+    let messages = page["payload"]["messages"].as_array().map(Vec::len);
+    assert_eq!(messages, Some(3), "{page}");
+}
+
+#[test]
+fn a_room_that_is_not_there_is_not_named_at_length() {
+    let mut world = World::new(|_| {});
+    let viewer = world.viewer();
+    world.messages(viewer);
+    let wish = json!({"type": "history", "room": "x".repeat(100_000)});
+    world.send(viewer, &wish);
+    let error = world.messages(viewer).remove(0).to_string();
+    assert!(error.contains("not_found") && error.len() < 400, "{error}");
+}
