@@ -79,3 +79,21 @@ fn a_room_that_is_not_there_is_not_named_at_length() {
     let error = world.messages(viewer).remove(0).to_string();
     assert!(error.contains("not_found") && error.len() < 400, "{error}");
 }
+
+#[test]
+fn what_a_connection_refused_for_good_is_counted() {
+    let mut world = World::new(|config| config.websocket.max_outbox_messages = 2);
+    let (reader, lost) = (Visit::new(&mut world, &["a"]), world.upgrade("/", ""));
+    world.stall(reader.peer, 0);
+    for number in 0..9 {
+        publish(&mut world, "a", number);
+    }
+    let failed =
+        |world: &mut World| world.document("/api/broadcaster/stats")["failedSends"].clone();
+    assert_eq!(failed(&mut world), 0, "it follows from the log");
+    world.stall(lost, 0);
+    for number in 0..9 {
+        world.post("/api/broadcast", json!({"payload": number}));
+    }
+    assert_eq!(failed(&mut world), 1, "then the connection was closed");
+}
