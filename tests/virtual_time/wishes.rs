@@ -81,6 +81,15 @@ fn a_room_that_is_not_there_is_not_named_at_length() {
 }
 
 #[test]
+fn without_sessions_nobody_is_given_a_secret() {
+    let mut world = World::new(|config| config.websocket.session_ttl = 0);
+    let peer = world.upgrade("/ws", "");
+    let greeting = world.messages(peer).remove(0);
+    assert_eq!(greeting["type"], "connected");
+    assert_eq!(greeting["payload"].get("session"), None, "{greeting}");
+}
+
+#[test]
 fn what_a_connection_refused_for_good_is_counted() {
     let mut world = World::new(|config| config.websocket.max_outbox_messages = 2);
     let (reader, lost) = (Visit::new(&mut world, &["a"]), world.upgrade("/", ""));
