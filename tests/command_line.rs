@@ -335,3 +335,18 @@ fn an_event_goes_over_a_unix_socket_too() {
     assert_eq!(server.handle().broadcaster_stats().unwrap().cache_size, 1);
     server.stop().unwrap();
 }
+
+#[test]
+fn who_watches_what_is_not_there_yet_is_told_that_it_waits() {
+    let server = Running::start(|_| {});
+    let directory = Directory::new();
+    assert_eq!(emit(&server, &["started", "known"]).code, Some(0));
+    let mut process = watcher(&server, &directory, &["known", "nosuch"]);
+    process.output_line();
+    let line = process.line("waiting");
+    assert_eq!(line, "waiting for the first event of nosuch");
+    emit(&server, &["completed", "known"]);
+    emit(&server, &["completed", "nosuch"]);
+    assert_eq!(process.end().code(), Some(0));
+    assert_eq!(process.seen.len(), 1, "{:?}", process.seen);
+}

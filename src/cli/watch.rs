@@ -3,7 +3,7 @@
 use super::progress_line::{item_line, printable, task_line};
 use super::telling::tell;
 use crate::client::{Client, ClientError, Event, Message, TaskStates};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -39,6 +39,8 @@ fn follow(options: &WatchOptions) -> Result<ExitCode, ClientError> {
     let zone = UtcOffset::current_local_offset().unwrap_or(UtcOffset::UTC);
     let mut client = Client::connect(&options.url)?;
     client.subscribe_tasks(&options.tasks);
+    // The answer comes after the states of all tasks that are known.
+    client.send(&json!({"type": "ping"}));
     let mut watch = Watch {
         zone,
         json: options.json,
@@ -85,7 +87,8 @@ struct Watch {
 impl Watch {
     fn take(&mut self, message: &Message) -> Step {
         match message.kind() {
-            "connected" | "disconnected" | "pong" => Step::GoOn,
+            "connected" | "disconnected" => Step::GoOn,
+            "pong" => self.tell_of_unknown(),
             "subscription_ack" => check_rooms(&message.value),
             "error" => {
                 let reason = message.value["payload"]["message"].as_str();
@@ -94,6 +97,21 @@ impl Watch {
             }
             _ => self.show(message),
         }
+    }
+
+    /// Says which tasks have no state yet.
+    fn tell_of_unknown(&self) -> Step {
+        let unknown = self
+            .open
+            .iter()
+            .filter(|task| self.states.state(task).is_none());
+        let mut unknown: Vec<String> = unknown.map(|task| printable(task)).collect();
+        unknown.sort();
+        if !unknown.is_empty() {
+            let tasks = unknown.join(", ");
+            tell(&format_args!("waiting for the first event of {tasks}"));
+        }
+        Step::GoOn
     }
 
     /// Prints a message of the watched rooms, and looks whether it was the last that counts.

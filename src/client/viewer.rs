@@ -1,12 +1,12 @@
 //! A viewer that stays: it watches rooms, and when its connection is lost it comes back and asks for what it missed.
 
 use super::connection::{ConnectError, Connection, Received};
+use super::places::Places;
 use super::reconnect::{Advice, Loss, Reconnect, Verdict};
 use super::url::{Purpose, ServerUrl, UrlError};
 use crate::base::time::Span;
 use crate::wire::websocket::CloseCode;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -95,17 +95,10 @@ pub struct Client {
     reconnect: Reconnect,
     retry_at: Instant,
     session: Option<String>,
-    /// Every room that was asked for, and the last position known there.
-    rooms: BTreeMap<String, Option<Position>>,
+    /// Every room that was asked for.
+    places: Places,
     last_heard: Instant,
     max_silence: Option<Duration>,
-}
-
-/// A place in a room's log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Position {
-    epoch: String,
-    offset: u64,
 }
 
 impl Client {
@@ -125,7 +118,7 @@ impl Client {
             reconnect: Reconnect::new(seed),
             retry_at: Instant::now(),
             session: None,
-            rooms: BTreeMap::new(),
+            places: Places::default(),
             last_heard: Instant::now(),
             max_silence: None,
         };
@@ -144,7 +137,7 @@ impl Client {
     /// Watches rooms, from now on and after every return. `subscription_ack` comes as the next message or later.
     pub fn subscribe(&mut self, rooms: &[String]) {
         for room in rooms {
-            self.rooms.entry(room.clone()).or_default();
+            self.places.insert(room);
         }
         self.send(&json!({"type": "subscribe", "payload": {"rooms": rooms}}));
     }
@@ -268,8 +261,8 @@ impl Client {
                 self.reconnect
                     .handle_disconnected(CloseCode(code.unwrap_or(1005)), delay);
             }
-            Some("subscription_ack") => self.handle_acknowledgement(payload),
-            _ => return self.handle_place(message),
+            Some("subscription_ack") => self.places.handle_acknowledgement(payload),
+            _ => return self.places.handle_message(message),
         }
         true
     }
@@ -287,64 +280,21 @@ impl Client {
         self.max_silence =
             (heartbeat > 0).then(|| Duration::from_millis(heartbeat.saturating_add(patience)));
         self.session = payload["session"].as_str().map(str::to_owned);
-        if payload["resumed"] != true && !self.rooms.is_empty() {
+        if payload["resumed"] != true && !self.places.is_empty() {
             self.subscribe_again();
         }
     }
 
     /// Asks a server that does not remember us for all our rooms, and for what was missed there.
     fn subscribe_again(&mut self) {
-        let rooms: Vec<&String> = self.rooms.keys().collect();
-        let known = self.rooms.iter().filter_map(|(room, position)| {
-            let Position { epoch, offset } = position.as_ref()?;
-            Some((room.clone(), Value::from(format!("{epoch}:{offset}"))))
-        });
-        let since: serde_json::Map<String, Value> = known.collect();
-        let message = json!({"type": "subscribe", "payload": {"rooms": rooms, "since": since}});
+        let message = json!({"type": "subscribe", "payload": {"rooms": self.places.rooms(), "since": self.places.since()}});
         self.send(&message);
-    }
-
-    /// Positions count from the acknowledgement on, except where the entries before them are still to come.
-    fn handle_acknowledgement(&mut self, payload: &Value) {
-        for (room, known) in &mut self.rooms {
-            let is_replayed = payload["recovered"][room.as_str()] == true;
-            let position = payload["positions"][room.as_str()]
-                .as_str()
-                .and_then(parse_position);
-            match (known.as_mut(), position) {
-                // What was missed goes on from there, in the epoch of today.
-                (Some(known), Some(position)) if is_replayed => known.epoch = position.epoch,
-                (_, Some(position)) => *known = Some(position),
-                (_, None) => {}
-            }
-        }
-    }
-
-    /// Whether a message is news. What the server does not know to have arrived comes again after a reconnect.
-    fn handle_place(&mut self, message: &Value) -> bool {
-        let room = message["room"]
-            .as_str()
-            .and_then(|room| self.rooms.get_mut(room));
-        if let (Some(Some(position)), Some(offset)) = (room, message["offset"].as_u64()) {
-            let is_news = offset > position.offset;
-            position.offset = position.offset.max(offset);
-            return is_news;
-        }
-        true
     }
 }
 
 /// A moment that the clock can name, however long a server lets us wait.
 fn later(from: Instant, span: Duration) -> Instant {
     from.checked_add(span.min(LONGEST)).unwrap_or(from)
-}
-
-fn parse_position(text: &str) -> Option<Position> {
-    let (epoch, offset) = text.rsplit_once(':')?;
-    Some(Position {
-        epoch: epoch.to_owned(),
-        offset: offset.parse().ok()?,
-    })
 }
 
 fn farewell(message: &Message) -> String {

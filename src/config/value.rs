@@ -30,6 +30,12 @@ pub(super) fn from_toml(key: &Key, found: &DeValue<'_>) -> Result<Value, String>
 
 /// Checks a value of the environment or of a flag, where everything is text and lists are separated by commas.
 pub(super) fn from_text(key: &Key, text: &str) -> Result<Value, String> {
+    let is_list = matches!(key.kind, Kind::Origins | Kind::Hosts | Kind::Patterns);
+    if is_list && text.trim_start().starts_with('[') {
+        return Err(format!(
+            "{text:?} is not a possible value; expected a list with commas, as a,b"
+        ));
+    }
     let value = match &key.kind {
         Kind::Switch => switch(text).map(Value::Boolean),
         Kind::Whole { .. } => text.parse().ok().map(Value::Integer),
@@ -269,6 +275,11 @@ mod tests {
         assert!(toml("http.allowed_origins", "[\"https://example.com/\"]").is_err());
         assert_eq!(text("routes.types", "chat.*,a"), list(&["chat.*", "a"]));
         assert!(toml("routes.types", "[\"\"]").is_err());
+        let complaint = text("routes.types", "[\"a.*\"]").unwrap_err();
+        assert!(
+            complaint.ends_with("expected a list with commas, as a,b"),
+            "{complaint}"
+        );
         assert!(toml("http.allowed_origins", "[1]").is_err());
         assert!(toml("http.allowed_origins", "\"*\"").is_err());
     }

@@ -63,6 +63,10 @@ pub fn forward(state: &mut State, now: Now, client: ClientKey, message: &Incomin
         let (code, phrase) = (ErrorCode::NotFound, Phrase::NoApplication(&message.kind));
         return state.send_error(now, client, code, phrase, message.id);
     }
+    if let Some(request) = state.routes.make_room() {
+        let limit = Phrase::LimitExceeded("routes.max_pending");
+        tell(state, now, &request, ErrorCode::LimitExceeded, limit);
+    }
     if !state.routes.has_room() {
         let (code, phrase) = (
             ErrorCode::LimitExceeded,
@@ -134,7 +138,8 @@ pub fn send(state: &mut State, link: Link, text: &str) {
 pub fn handle_timer(state: &mut State, now: Now) {
     state.routes.timer = None;
     while let Some(request) = state.routes.take_due(now.at) {
-        tell(state, now, &request, Phrase::NoAnswer(&request.kind));
+        let phrase = Phrase::NoAnswer(&request.kind);
+        tell(state, now, &request, ErrorCode::Internal, phrase);
     }
     arm(state);
 }
@@ -142,20 +147,15 @@ pub fn handle_timer(state: &mut State, now: Now) {
 /// Tells those who wait for a link that has gone.
 pub fn tell_of_lost(state: &mut State, now: Now) {
     for request in state.routes.take_lost() {
-        tell(state, now, &request, Phrase::ApplicationGone(&request.kind));
+        let phrase = Phrase::ApplicationGone(&request.kind);
+        tell(state, now, &request, ErrorCode::Internal, phrase);
     }
     arm(state);
 }
 
-fn tell(state: &mut State, now: Now, request: &Request, phrase: Phrase<'_>) {
+fn tell(state: &mut State, now: Now, request: &Request, code: ErrorCode, phrase: Phrase<'_>) {
     match state.hub.directory().living_client(request.sender) {
-        Some(client) => state.send_error(
-            now,
-            client,
-            ErrorCode::Internal,
-            phrase,
-            request.id.as_deref(),
-        ),
+        Some(client) => state.send_error(now, client, code, phrase, request.id.as_deref()),
         None => log_gone_sender(request),
     }
 }

@@ -4,8 +4,8 @@ use super::closing;
 use super::state::State;
 use crate::base::time::Now;
 use crate::hub::{Broadcast, ClientKey, Full, Ingested, RoomMessage};
-use crate::wire::message::Report;
 use crate::wire::message::event::{check_application_type, check_name};
+use crate::wire::message::{Report, check_readable};
 use crate::wire::websocket::CloseCode;
 
 /// A connected client, as statistics show it.
@@ -191,6 +191,7 @@ impl State {
         payload: &str,
     ) -> Result<bool, CommandError> {
         check_application_type(kind)?;
+        check_readable(payload, 1)?;
         let client = self.find_session(id)?;
         Ok(self.hub.send(now, client, kind, payload, &mut self.peers))
     }
@@ -204,6 +205,7 @@ impl State {
         payload: String,
     ) -> Result<usize, CommandError> {
         check_application_type(kind)?;
+        check_readable(&payload, 1)?;
         let room = check_name("room", room)?;
         let room = self.hub.find_or_create_room(&room)?;
         Ok(self.hub.publish(
@@ -226,6 +228,7 @@ impl State {
         payload: &str,
     ) -> Result<usize, CommandError> {
         check_application_type(kind)?;
+        check_readable(payload, 1)?;
         let message = Broadcast {
             kind,
             payload,

@@ -15,8 +15,14 @@ use crate::wire::message::incoming::shortened;
 use crate::wire::message::{Control, Dialect, Envelope, ErrorCode, Incoming, Malformed};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
+
+/// So many rooms may be named in one message when a client may be in any number of them.
+const MAX_NAMES: usize = 10_000;
+/// So many may be named in any case: those that are too many are denied one by one.
+const MIN_NAMES: usize = 1000;
 
 /// Understands one message and does what it asks.
 pub fn handle(state: &mut State, now: Now, client: ClientKey, text: &str) {
@@ -59,6 +65,7 @@ enum Refusal {
     NotFound(String),
     Unauthorized(&'static str),
     Full(Full),
+    TooManyNames(String),
 }
 
 impl From<Malformed> for Refusal {
@@ -136,9 +143,13 @@ fn dispatch(
     message: &Incoming<'_>,
 ) -> Result<(), Refusal> {
     if state.dialect(client) == Dialect::Data {
-        let is_known = workspaces::handle(state, now, client, message);
-        return is_known.then_some(()).ok_or(Refusal::UnknownType);
+        if workspaces::handle(state, now, client, message) {
+            return Ok(());
+        }
+        message.check_readable()?;
+        return Err(Refusal::UnknownType);
     }
+    message.check_readable()?;
     match &*message.kind {
         "subscribe" => subscribe(state, now, client, message, message.fields()?),
         "unsubscribe" => unsubscribe(state, now, client, message, message.fields()?),
@@ -187,20 +198,24 @@ fn subscribe(
     message: &Incoming<'_>,
     wish: Rooms,
 ) -> Result<(), Refusal> {
+    let rooms = named_rooms(state, &wish)?;
+    let since = positions(wish.since.as_ref())?;
     if wish.batch == Some(true) {
         upgrade::enable_batches(state, state.hub.directory().client(client).link);
     }
-    let since = positions(wish.since.as_ref())?;
     if !since.is_empty() && state.hub.directory().client(client).is_lagging {
         sessions::make_up(state, now, client, false);
     }
     let mut denied = Vec::new();
     let mut joined = Vec::new();
-    for room in named_rooms(&wish) {
+    for room in rooms {
         match enter(state, client, &room) {
-            Ok(Some(key)) => joined.push((key, since.get(&room).copied())),
+            Ok(Some(key)) => joined.push((key, since.get(&*room).copied())),
             Ok(None) => {}
-            Err(code) => denied.push(Denied { room, code }),
+            Err(code) => denied.push(Denied {
+                room: room.into_owned(),
+                code,
+            }),
         }
     }
     let asked = joined
@@ -232,7 +247,7 @@ fn unsubscribe(
     message: &Incoming<'_>,
     wish: Rooms,
 ) -> Result<(), Refusal> {
-    for room in named_rooms(&wish) {
+    for room in named_rooms(state, &wish)? {
         if state.hub.leave_room(client, &room) {
             state.tell_of_room(client, &room, false);
         }
@@ -329,7 +344,8 @@ fn history(
         .map(|since| parse_position("since", since))
         .transpose()?;
     let room = state.hub.directory().find(&wish.room);
-    let room = room.ok_or_else(|| Refusal::NotFound(format!("the room `{}`", wish.room)))?;
+    let room =
+        room.ok_or_else(|| Refusal::NotFound(format!("the room `{}`", shortened(&wish.room))))?;
     let payload = history_page(state, room, since, wish.limit);
     answer(state, now, client, message, "history", &payload);
     Ok(())
@@ -346,7 +362,7 @@ fn control(
         .control(now, &wish.task_id, wish.action, &mut state.peers)
         .map_err(|refused| match refused {
             ControlRefused::UnknownTask => {
-                Refusal::NotFound(format!("the task `{}`", wish.task_id))
+                Refusal::NotFound(format!("the task `{}`", shortened(&wish.task_id)))
             }
             ControlRefused::Ended(status) => Refusal::NotAllowed(format!(
                 "`{}` on a task that is {}",
@@ -356,7 +372,8 @@ fn control(
         })
 }
 
-/// A page of a room's log as JSON: `{room, messages, position, complete}`, at most `limit` messages, the oldest first.
+/// A page of a room's log as JSON: `{room, messages, position, complete}`, at most `limit` messages
+/// (0: all), the oldest first.
 pub fn history_page(
     state: &State,
     key: RoomKey,
@@ -365,7 +382,8 @@ pub fn history_page(
 ) -> String {
     let room = state.hub.directory().room(key);
     let missed = state.hub.history(key, since);
-    let shown = limit.unwrap_or(usize::MAX).min(missed.entries.len());
+    let limit = limit.filter(|limit| *limit > 0).unwrap_or(usize::MAX);
+    let shown = limit.min(missed.entries.len());
     let offset = match missed.entries[..shown].last() {
         Some(last) => last.offset,
         None => since
@@ -419,14 +437,34 @@ fn positions(
         .collect()
 }
 
-/// `taskIds` are short for rooms.
-fn named_rooms(wish: &Rooms) -> Vec<String> {
-    let tasks = wish
-        .task_ids
-        .iter()
-        .flatten()
-        .map(|task| format!("task:{task}"));
-    tasks.chain(wish.rooms.iter().flatten().cloned()).collect()
+/// The rooms that a message names, each once; `taskIds` are short for rooms.
+fn named_rooms<'a>(state: &State, wish: &'a Rooms) -> Result<Vec<Cow<'a, str>>, Refusal> {
+    let (limit, what) = match state.settings.hub.max_rooms_per_client {
+        0 => (MAX_NAMES, format!("{MAX_NAMES} names in one message")),
+        limit => (
+            limit.max(MIN_NAMES),
+            "websocket.max_rooms_per_client".to_owned(),
+        ),
+    };
+    let (mut tasks, mut rooms) = (HashSet::new(), HashSet::new());
+    let mut names = Vec::new();
+    let all = wish.task_ids.iter().flatten().map(|task| (true, task));
+    for (is_task, name) in all.chain(wish.rooms.iter().flatten().map(|room| (false, room))) {
+        let is_new = match is_task {
+            true => tasks.insert(name),
+            false => rooms.insert(name),
+        };
+        if is_new && names.len() == limit {
+            return Err(Refusal::TooManyNames(what));
+        }
+        if is_new {
+            names.push(match is_task {
+                true => Cow::Owned(format!("task:{name}")),
+                false => Cow::Borrowed(name.as_str()),
+            });
+        }
+    }
+    Ok(names)
 }
 
 /// The payload of `subscription_ack`: all that the client is now in, and what became of its wishes.
@@ -549,6 +587,7 @@ fn refuse(
             ErrorCode::LimitExceeded,
             Phrase::LimitExceeded("websocket.max_rooms_per_client"),
         ),
+        Refusal::TooManyNames(limit) => (ErrorCode::LimitExceeded, Phrase::LimitExceeded(limit)),
     };
     state.send_error(now, client, code, phrase, message.id);
 }

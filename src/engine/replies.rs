@@ -12,7 +12,7 @@ use crate::wire::locale::Phrase;
 use crate::wire::message::envelope::push_string;
 use crate::wire::message::event::{check_application_type, check_name};
 use crate::wire::message::incoming::{parse_object, shortened};
-use crate::wire::message::{Envelope, ErrorCode, Malformed};
+use crate::wire::message::{Envelope, ErrorCode, Malformed, check_readable};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::collections::BTreeSet;
@@ -194,6 +194,7 @@ fn deliver(
     let payload = payload.ok_or_else(|| {
         Malformed::field("payload", "missing; expected any JSON value, or an `error`")
     })?;
+    check_readable(payload, 1).map_err(|fault| fault.under("payload"))?;
     send_to(state, now, targets, &kind, payload)?;
     if let Some(number) = number {
         settle(state, now, number, targets.is_empty(), &kind, payload);
@@ -232,6 +233,10 @@ fn settle(state: &mut State, now: Now, number: u64, to_sender: bool, kind: &str,
     let Some(client) = state.hub.directory().living_client(request.sender) else {
         return backend::log_gone_sender(&request);
     };
+    if state.hub.directory().client(client).is_away {
+        state.hub.send(now, client, kind, payload, &mut state.peers);
+        return;
+    }
     let envelope = Envelope {
         kind,
         payload,

@@ -38,6 +38,8 @@ pub struct Routes {
     awaited: BTreeSet<(ClientId, u64)>,
     /// The requests whose senders have left.
     forsaken: BTreeSet<u64>,
+    /// The same by sender, who may come back.
+    forsaken_by: BTreeSet<(ClientId, u64)>,
     next_number: u64,
     prefix: String,
     max_pending: usize,
@@ -56,6 +58,7 @@ impl Routes {
             requests: BTreeMap::new(),
             awaited: BTreeSet::new(),
             forsaken: BTreeSet::new(),
+            forsaken_by: BTreeSet::new(),
             next_number: 1,
             prefix: format!("req_{nonce}_"),
             max_pending,
@@ -91,15 +94,15 @@ impl Routes {
         Some(self.links[turn])
     }
 
-    /// Whether one more request may wait. A message whose sender has left makes way for one whose sender is here.
-    pub fn has_room(&mut self) -> bool {
-        if self.max_pending > 0
-            && self.requests.len() >= self.max_pending
-            && let Some(number) = self.forsaken.first().copied()
-        {
-            self.remove(number);
-        }
+    /// Whether one more request may wait.
+    pub fn has_room(&self) -> bool {
         self.max_pending == 0 || self.requests.len() < self.max_pending
+    }
+
+    /// When no more requests may wait, one whose sender has left makes way for one whose sender is here.
+    pub fn make_room(&mut self) -> Option<Request> {
+        let oldest = self.forsaken.first().filter(|_| !self.has_room()).copied();
+        oldest.and_then(|number| self.remove(number))
     }
 
     /// Adds a request; its number.
@@ -134,6 +137,7 @@ impl Routes {
         let request = self.requests.remove(&number)?;
         if !self.awaited.remove(&(request.sender, number)) {
             self.forsaken.remove(&number);
+            self.forsaken_by.remove(&(request.sender, number));
         }
         self.check_invariants();
         Some(request)
@@ -145,6 +149,19 @@ impl Routes {
             let entry = *entry;
             self.awaited.remove(&entry);
             self.forsaken.insert(entry.1);
+            self.forsaken_by.insert(entry);
+        }
+        self.check_invariants();
+    }
+
+    /// A client that had left has come back.
+    pub fn take_back(&mut self, sender: ClientId) {
+        let of_sender = (sender, 0)..=(sender, u64::MAX);
+        while let Some(entry) = self.forsaken_by.range(of_sender.clone()).next() {
+            let entry = *entry;
+            self.forsaken_by.remove(&entry);
+            self.forsaken.remove(&entry.1);
+            self.awaited.insert(entry);
         }
         self.check_invariants();
     }
@@ -188,5 +205,6 @@ impl Routes {
             self.requests.len(),
             "a sender is here, or it has left"
         );
+        debug_assert_eq!(self.forsaken.len(), self.forsaken_by.len());
     }
 }

@@ -111,6 +111,7 @@ pub fn resume(
         );
     }
     state.hub.resume(now, client, link, variant);
+    state.routes.take_back(id);
     Some(client)
 }
 

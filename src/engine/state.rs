@@ -217,7 +217,7 @@ impl State {
             timestamp: now.wall_ms,
             is_of_workspaces: matches!(phrase, Phrase::WorkspaceFault(_)),
         };
-        self.send_encoded(client, &error.encode(self.variant(client)));
+        self.send_error_message(now, client, &error);
     }
 
     /// Sends a client an `error` message with a code and a text of the application's own.
@@ -236,7 +236,18 @@ impl State {
             timestamp: now.wall_ms,
             is_of_workspaces: false,
         };
-        self.send_encoded(client, &error.encode(self.variant(client)));
+        self.send_error_message(now, client, &error);
+    }
+
+    /// An error waits for a client that is away, as all does that is for it alone.
+    fn send_error_message(&mut self, now: Now, client: ClientKey, error: &ErrorMessage<'_>) {
+        if self.hub.directory().client(client).is_away {
+            let payload = error.payload();
+            self.hub
+                .send(now, client, "error", &payload, &mut self.peers);
+        } else {
+            self.send_encoded(client, &error.encode(self.variant(client)));
+        }
     }
 
     /// Writes seed 000's line about a client that has entered a room, or left it.

@@ -267,12 +267,16 @@ fn log_arrival(state: &State, client: ClientKey, dialect: Dialect) {
 /// `connected` is the first message on every connection of the payload dialect.
 fn greet(state: &mut State, now: Now, client: ClientKey, resumed: bool) {
     let settings = &state.settings.websocket;
-    let id = state.hub.directory().client(client).id;
+    let greeted = state.hub.directory().client(client);
+    let id = greeted.id;
+    let session = match greeted.has_session {
+        true => format!("\"session\":\"{}\",", state.session_key.secret(id)),
+        false => String::new(),
+    };
     let payload = format!(
-        "{{\"clientId\":\"{}\",\"session\":\"{}\",\"resumed\":{resumed},\"version\":\"{}\",\"heartbeatInterval\":{},\
+        "{{\"clientId\":\"{}\",{session}\"resumed\":{resumed},\"version\":\"{}\",\"heartbeatInterval\":{},\
          \"connectionTimeout\":{},\"reconnect\":{{\"maxAttempts\":{},\"delay\":{},\"exponentialBackoff\":{}}}}}",
         id,
-        state.session_key.secret(id),
         env!("CARGO_PKG_VERSION"),
         settings.heartbeat_interval.as_millis(),
         settings.connection_timeout.as_millis(),

@@ -4,7 +4,7 @@
 use super::durability;
 use super::state::State;
 use crate::base::time::Now;
-use crate::hub::workspaces::Change;
+use crate::hub::workspaces::{Change, MAX_DEPTH};
 use crate::hub::{Broadcast, ClientId, ClientKey};
 use crate::wire::locale::{Phrase, WorkspaceFault as Fault};
 use crate::wire::message::{Dialect, Envelope, ErrorCode, Incoming, Malformed, Members};
@@ -104,6 +104,12 @@ fn wish_of<'a>(message: &Incoming<'a>) -> Result<Members<'a>, Fault> {
         Malformed::Field { field, .. } if field.is_empty() => Fault::NoObject,
         malformed => Fault::Unreadable(malformed.to_string()),
     })?;
+    // What is nested too deep is refused for that, by whoever keeps it.
+    if wish.depth() <= MAX_DEPTH {
+        message
+            .check_readable()
+            .map_err(|malformed| Fault::Unreadable(malformed.to_string()))?;
+    }
     match message.nested {
         true => Ok(wish),
         false => Ok(wish.without(&["type", "data", "payload"])),

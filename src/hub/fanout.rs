@@ -23,7 +23,7 @@ pub struct BroadcastCounts {
     pub broadcasts: u64,
     /// Messages handed to connections.
     pub delivered: u64,
-    /// Messages that a connection refused.
+    /// Messages that a connection refused for good: nothing of them is kept for it.
     pub failed: u64,
     /// From an event's arrival to the end of the turn that wrote it.
     pub latency: Average,
@@ -326,7 +326,10 @@ impl Fanout {
             };
             match self.deliver(directory, client, publication, lane, out) {
                 true => spread.delivered += 1,
-                false => spread.refused.push(client),
+                false => {
+                    self.counts.failed += u64::from(lane == Lane::Once);
+                    spread.refused.push(client);
+                }
             }
         }
         spread

@@ -283,10 +283,10 @@ fn announce(config: &Config, listeners: &[Listener]) {
         };
         if services.websocket() && !std::mem::replace(&mut told.0, true) {
             say(Phrase::WebSocketStarted(&port));
-            say(Phrase::WebSocketListening(&format!(
-                "ws://{}",
-                place(&config.websocket.host)
-            )));
+            say(Phrase::WebSocketListening {
+                url: &format!("ws://{}", place(&config.websocket.host)),
+                path: &config.websocket.path,
+            });
         }
         if services.http() && !std::mem::replace(&mut told.1, true) {
             say(Phrase::HttpStarted(&format!(

@@ -91,7 +91,12 @@ pub enum Phrase<'a> {
     /// The WebSocket listener is open on this port or path.
     WebSocketStarted(&'a str),
     /// The WebSocket listener is open at this address.
-    WebSocketListening(&'a str),
+    WebSocketListening {
+        /// Without a path.
+        url: &'a str,
+        /// The path of the payload dialect.
+        path: &'a str,
+    },
     /// The HTTP listener is open at this address.
     HttpStarted(&'a str),
     /// The ingest socket is open at this path.
@@ -190,7 +195,7 @@ fn english(phrase: Phrase<'_>, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         NotKept(reason) => write!(out, "done, but not kept: {reason}"),
         WorkspaceFault(fault) => workspaces::english(fault, out),
         WebSocketStarted(port) => write!(out, "WebSocket server started on port {port}"),
-        WebSocketListening(url) => write!(out, "WebSocket server listening: {url}"),
+        WebSocketListening { url, path } => write!(out, "WebSocket server listening: {url}{path}"),
         HttpStarted(url) => write!(out, "🚀 HTTP server started on {url}"),
         IngestStarted(path) => write!(out, "Ingest socket open: {path}"),
         Environment(name) => write!(out, "Environment: {name}"),
@@ -243,7 +248,7 @@ fn chinese(phrase: Phrase<'_>, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         NotKept(reason) => write!(out, "已执行但未能保存: {reason}"),
         WorkspaceFault(fault) => workspaces::chinese(fault, out),
         WebSocketStarted(port) => write!(out, "WebSocket服务器已在端口 {port} 启动"),
-        WebSocketListening(url) => write!(out, "WebSocket 服务器启动: {url}"),
+        WebSocketListening { url, .. } => write!(out, "WebSocket 服务器启动: {url}"),
         HttpStarted(url) => write!(out, "🚀 HTTP server started on {url}"),
         IngestStarted(path) => write!(out, "数据接收套接字已启动: {path}"),
         Environment(name) => write!(out, "Environment: {name}"),
@@ -275,7 +280,10 @@ mod tests {
             "WebSocket服务器已在端口 3001 启动"
         );
         assert_eq!(
-            say(Phrase::WebSocketListening("ws://localhost:3001")),
+            say(Phrase::WebSocketListening {
+                url: "ws://localhost:3001",
+                path: "/ws"
+            }),
             "WebSocket 服务器启动: ws://localhost:3001"
         );
         assert_eq!(

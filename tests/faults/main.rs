@@ -11,3 +11,4 @@ mod stalled;
 mod store;
 mod store_opening;
 mod store_removed;
+mod watch;

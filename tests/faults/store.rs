@@ -52,7 +52,7 @@ fn serve_bounded(directory: &Directory, limit: &str) -> Process {
 }
 
 /// How long files of a process may grow.
-fn bound_files(process: &Process, bytes: u64) {
+pub(crate) fn bound_files(process: &Process, bytes: u64) {
     let id = i32::try_from(process.id()).expect("an id");
     rlimit::prlimit(id, Resource::FSIZE, Some((bytes, INFINITY)), None).expect("a limit");
 }

@@ -9,5 +9,7 @@ mod events;
 mod framing;
 mod limits;
 mod listeners;
+mod pages;
+mod readable;
 mod statistics;
 mod statuses;

@@ -89,7 +89,7 @@ fn english_lines_say_the_same() {
     let (websocket, http) = (process.websocket().port(), process.http().port());
     let expected = [
         format!("WebSocket server started on port {websocket}"),
-        format!("WebSocket server listening: ws://localhost:{websocket}"),
+        format!("WebSocket server listening: ws://localhost:{websocket}/ws"),
         format!("🚀 HTTP server started on http://localhost:{http}"),
         "Environment: development".to_owned(),
         "Log level: debug".to_owned(),
@@ -209,7 +209,8 @@ fn lines_go_to_the_end_of_a_file() {
     let port: u16 = in_file(&path, |text| {
         text.contains("Log level: ").then_some(())?;
         let line = text.lines().find(|line| line.contains("ws://"))?;
-        line.rsplit_once(':')?.1.parse().ok()
+        let port = line.rsplit_once(':')?.1;
+        port.trim_end_matches("/ws").parse().ok()
     });
     let mut viewer = Viewer::connect(SocketAddr::from(([127, 0, 0, 1], port)), "/ws");
     viewer.expect("connected");
@@ -234,7 +235,8 @@ fn a_broken_pipe_for_the_log_does_not_end_the_server() {
     let mut port = |before: &str| -> u16 {
         let is_it = |line: &String| line.contains(before);
         let line = lines.by_ref().map(Result::unwrap).find(is_it).unwrap();
-        line.rsplit_once(':').unwrap().1.parse().unwrap()
+        let port = line.rsplit_once(':').unwrap().1;
+        port.trim_end_matches("/ws").parse().unwrap()
     };
     let (websocket, http) = (port("ws://"), port("http://"));
     drop(lines);

@@ -7,16 +7,22 @@ pub(crate) const BINARY: u8 = 2;
 pub(crate) const CLOSE: u8 = 8;
 pub(crate) const PONG: u8 = 10;
 
-/// One masked frame of less than 64 KiB (RFC 6455 section 5.3).
+/// One masked frame (RFC 6455 section 5.3).
 pub(crate) fn masked(opcode: u8, payload: &[u8]) -> Vec<u8> {
     const KEY: [u8; 4] = [0x5a, 0x00, 0xff, 0x13];
     let mut frame = vec![0x80 | opcode];
     match payload.len() {
         short @ 0..126 => frame.push(0x80 | short as u8),
-        long => {
-            frame.push(0x80 | 126);
-            frame.extend(u16::try_from(long).expect("frames are short").to_be_bytes());
-        }
+        long => match u16::try_from(long) {
+            Ok(long) => {
+                frame.push(0x80 | 126);
+                frame.extend(long.to_be_bytes());
+            }
+            Err(_) => {
+                frame.push(0x80 | 127);
+                frame.extend((long as u64).to_be_bytes());
+            }
+        },
     }
     frame.extend(KEY);
     let mask = KEY.iter().cycle();

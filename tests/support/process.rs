@@ -163,10 +163,15 @@ impl Process {
     }
 
     fn address(&self, before: &str) -> SocketAddr {
-        let port = self
-            .seen
-            .iter()
-            .find_map(|line| line.split_once(before)?.1.trim().parse().ok());
+        let port = self.seen.iter().find_map(|line| {
+            line.split_once(before)?
+                .1
+                .split('/')
+                .next()?
+                .trim()
+                .parse()
+                .ok()
+        });
         SocketAddr::from(([127, 0, 0, 1], port.expect("a start-up line with the port")))
     }
 

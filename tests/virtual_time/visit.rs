@@ -24,7 +24,7 @@ impl Visit {
         let text = |name: &str| {
             greeting["payload"][name]
                 .as_str()
-                .expect("a text")
+                .unwrap_or_default()
                 .to_owned()
         };
         Self {

@@ -92,9 +92,9 @@ fn a_wrong_secret_makes_a_new_client() {
         assert_eq!(viewer.greeting["payload"]["resumed"], false);
     }
     let server = Running::start(|config| config.websocket.session_ttl = 0);
-    let path = path_of(&server.viewer());
-    let viewer = again(&server, &path);
-    assert_eq!(viewer.greeting["payload"]["resumed"], false);
+    let greeting = server.viewer().greeting;
+    assert_eq!(greeting["payload"]["resumed"], false);
+    assert_eq!(greeting["payload"].get("session"), None);
 }
 
 #[test]

@@ -41,11 +41,7 @@ pub fn malformed(malformed: Malformed) -> Problem {
     match malformed {
         Malformed::Json(reason) => Problem::new(400, "invalid_json", reason).at("body"),
         Malformed::Field { field, reason } => {
-            let detail = if field.is_empty() {
-                reason
-            } else {
-                format!("{field}: {reason}")
-            };
+            let detail = Malformed::field(&*field, reason).to_string();
             Problem::new(400, "invalid_message", detail).at(field)
         }
     }

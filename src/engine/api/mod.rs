@@ -93,7 +93,7 @@ fn serve(
         Route::Task(id) if head.method() == Method::Delete => tasks::delete(state, now, id),
         Route::Task(id) => tasks::show(state, id),
         Route::Rooms => Ok(rooms::list(state)),
-        Route::RoomClients(room) => Ok(rooms::clients(state, room)),
+        Route::RoomClients(room) => rooms::clients(state, room),
         Route::RoomHistory(room) => rooms::history(state, head, room),
         Route::RoomBroadcast(room) => rooms::broadcast(state, now, head, room, body),
         Route::Broadcast => rooms::broadcast_to_all(state, now, head, body),

@@ -7,10 +7,11 @@ use crate::base::time::Now;
 use crate::engine::ingest;
 use crate::engine::messages::history_page;
 use crate::engine::state::State;
+use crate::hub::RoomKey;
 use crate::hub::position::NotAPosition;
 use crate::wire::http::{Head, Problem, Response};
 use crate::wire::message::Malformed;
-use crate::wire::message::incoming::parse;
+use crate::wire::message::incoming::{parse, shortened};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -68,25 +69,31 @@ pub fn list(state: &State) -> Response {
 }
 
 /// `GET /api/rooms/{room}/clients`
-pub fn clients(state: &State, room: &str) -> Response {
-    json(
+pub fn clients(state: &State, room: &str) -> Result<Response, Problem> {
+    find(state, room)?;
+    Ok(json(
         200,
         &serde_json::json!({ "room": room, "clients": state.room_clients(room) }),
-    )
+    ))
 }
 
 /// `GET /api/rooms/{room}/history?since=&limit=`
 pub fn history(state: &State, head: &Head, name: &str) -> Result<Response, Problem> {
     let since = head.query("since").map(|text| text.parse()).transpose();
     let since = since.map_err(|error: NotAPosition| invalid("since", &error.to_string()))?;
-    let room = state.hub.directory().find(name);
-    let room = room.ok_or_else(|| {
-        Problem::new(404, "not_found", format!("there is no room `{name}`")).at("room")
-    })?;
+    let room = find(state, name)?;
     Ok(json_text(
         200,
         history_page(state, room, since, parse_limit(head)?),
     ))
+}
+
+fn find(state: &State, name: &str) -> Result<RoomKey, Problem> {
+    let found = state.hub.directory().find(name);
+    found.ok_or_else(|| {
+        let detail = format!("there is no room `{}`", shortened(name));
+        Problem::new(404, "not_found", detail).at("room")
+    })
 }
 
 /// `POST /api/rooms/{room}/broadcast`

@@ -17,9 +17,10 @@ pub fn list(state: &State, head: &Head) -> Result<Response, Problem> {
         .query("status")
         .map(|word| parse_status(&word))
         .transpose()?;
-    let limit = parse_limit(head)?
-        .unwrap_or(DEFAULT_LIMIT)
-        .clamp(1, MAX_LIMIT);
+    let limit = match parse_limit(head)?.unwrap_or(DEFAULT_LIMIT) {
+        0 => MAX_LIMIT,
+        limit => limit.min(MAX_LIMIT),
+    };
     let cursor = match head.query("cursor") {
         Some(text) => text
             .parse()

@@ -150,17 +150,11 @@ pub struct ErrorMessage<'a> {
 impl ErrorMessage<'_> {
     /// The message's bytes in `variant`.
     pub fn encode(&self, variant: Variant) -> Vec<u8> {
-        let mut body = String::with_capacity(self.message.len() + 64);
         match variant.dialect {
             Dialect::Payload => {
-                body.push_str("{\"code\":");
-                push_string(&mut body, self.code);
-                body.push_str(",\"message\":");
-                push_string(&mut body, self.message);
-                self.push_reply_to(&mut body);
                 let envelope = Envelope {
                     kind: "error",
-                    payload: &body,
+                    payload: &self.payload(),
                     timestamp: self.timestamp,
                     id: None,
                     reply_to: self.reply_to,
@@ -169,6 +163,7 @@ impl ErrorMessage<'_> {
                 envelope.encode(variant)
             }
             Dialect::Data => {
+                let mut body = String::with_capacity(self.message.len() + 64);
                 body.push_str("{\"type\":\"error\",\"message\":");
                 push_string(&mut body, self.message);
                 if self.is_of_workspaces {
@@ -183,6 +178,17 @@ impl ErrorMessage<'_> {
                 }
             }
         }
+    }
+
+    /// The payload of the payload dialect.
+    pub fn payload(&self) -> String {
+        let mut out = String::with_capacity(self.message.len() + 64);
+        out.push_str("{\"code\":");
+        push_string(&mut out, self.code);
+        out.push_str(",\"message\":");
+        push_string(&mut out, self.message);
+        self.push_reply_to(&mut out);
+        out
     }
 
     /// Ends the object, naming the message at fault when it had a name.

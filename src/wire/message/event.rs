@@ -2,6 +2,7 @@
 
 use super::incoming::{Incoming, Malformed, parse, shortened};
 use super::patch::{EventId, TaskPatch};
+use super::readable::check_readable;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -158,6 +159,7 @@ impl Report {
     pub fn for_task(task_id: &str, kind: TaskEvent, body: &str) -> Result<Self, Malformed> {
         let body = if body.trim().is_empty() { "{}" } else { body };
         let mut patch: TaskPatch = parse(body)?;
+        check_readable(body, 1)?;
         if patch
             .task_id
             .as_deref()
@@ -182,6 +184,7 @@ impl Report {
 
     /// Reads a message whose envelope is understood already.
     pub fn from_message(message: &Incoming<'_>) -> Result<Self, Malformed> {
+        message.check_readable()?;
         let id = message
             .id
             .map(|id| parse::<EventId>(id).map(|id| id.0))

@@ -3,6 +3,7 @@
 //! Fields may stand in `payload`, in `data` or flat beside `type` (contract section 2). Nothing is copied: the
 //! fields stay text until whoever knows the type reads them with [`Incoming::fields`].
 
+use super::readable::check_readable;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -31,13 +32,17 @@ pub enum Malformed {
     #[error("{0}")]
     Json(String),
     /// It is JSON, but a field is missing or wrong.
-    #[error("{field}: {reason}")]
+    #[error("{field}{}{reason}", separator(.field))]
     Field {
-        /// The path of the field, as `payload.taskIds[0]`.
+        /// The path of the field, as `payload.taskIds[0]`; empty: the message itself.
         field: String,
         /// What is wrong and what would be right.
         reason: String,
     },
+}
+
+fn separator(field: &str) -> &'static str {
+    if field.is_empty() { "" } else { ": " }
 }
 
 impl Malformed {
@@ -126,6 +131,14 @@ impl<'a> Incoming<'a> {
         })
     }
 
+    /// Refuses fields that, relayed as they came, nobody could read.
+    pub fn check_readable(&self) -> Result<(), Malformed> {
+        check_readable(self.body, 1).map_err(|fault| match self.nested {
+            true => fault.under("payload"),
+            false => fault,
+        })
+    }
+
     /// Reads the fields as `T`.
     pub fn fields<T: Deserialize<'a>>(&self) -> Result<T, Malformed> {
         parse_object(self.body).map_err(|fault| {
@@ -170,16 +183,46 @@ fn explain<'a, T: Deserialize<'a>>(text: &'a str, error: &serde_json::Error) -> 
             let field = if path == "." { String::new() } else { path };
             Malformed::Field {
                 field,
-                reason: without_place(&located.inner().to_string()),
+                reason: shorten(&in_json_words(without_place(&located.inner().to_string()))),
             }
         }
     }
 }
 
-/// serde's reason without the line and column, which mean nothing inside a message. It quotes what it did not like,
-/// however long that is; what was expected stands at the end.
-fn without_place(reason: &str) -> String {
-    let reason = reason.split(" at line ").next().unwrap_or(reason);
+/// serde's reason without the line and column, which mean nothing inside a message.
+fn without_place(reason: &str) -> &str {
+    reason
+        .rsplit_once(" at line ")
+        .map_or(reason, |(reason, _)| reason)
+}
+
+/// serde's reason in words for those who know JSON and not Rust.
+fn in_json_words(reason: &str) -> String {
+    let reason = reason.replacen("unknown variant `", "unknown word `", 1);
+    let reason = reason
+        .replacen("invalid type: map", "invalid type: object", 1)
+        .replacen("invalid type: sequence", "invalid type: array", 1)
+        .replacen("invalid type: floating point", "invalid type: number", 1)
+        .replacen("invalid value: floating point", "invalid value: number", 1);
+    let Some((found, expected)) = reason.rsplit_once(", expected ") else {
+        return reason;
+    };
+    let expected = match expected {
+        "usize" | "u64" | "u32" | "u16" | "u8" => "a whole number of at least 0",
+        "i64" | "i32" => "a whole number",
+        "f64" | "f32" => "a number",
+        "a boolean" => "true or false",
+        "a sequence" => "an array",
+        "a map" => "an object",
+        "string or map" | "a borrowed string" => "a string",
+        of_rust if of_rust.starts_with("struct ") => "an object",
+        plain => plain,
+    };
+    format!("{found}, expected {expected}")
+}
+
+/// A reason quotes what it did not like, however long that is; what was expected stands at the end.
+fn shorten(reason: &str) -> String {
     let from_end = reason.char_indices().nth_back(MAX_EXPECTATION);
     match (reason.char_indices().nth(MAX_QUOTE), from_end) {
         (Some((head, _)), Some((tail, _))) if head < tail => {
@@ -208,7 +251,8 @@ fn string_of<'a>(raw: &'a RawValue, field: &str) -> Result<Cow<'a, str>, Malform
 fn check_id(id: &str) -> Result<&str, Malformed> {
     let simple =
         id.starts_with('"') || id.starts_with(|first: char| first == '-' || first.is_ascii_digit());
-    if simple && id.len() <= 256 {
+    let is_readable = || !id.contains('\\') || parse::<String>(id).is_ok();
+    if simple && id.len() <= 256 && is_readable() {
         return Ok(id);
     }
     Err(Malformed::field(
@@ -261,7 +305,7 @@ mod tests {
         let fault = fault.to_string();
         assert!(fault.len() < 300, "{} bytes", fault.len());
         assert!(fault.starts_with("progress: invalid type: string \"xxx"));
-        assert!(fault.ends_with("expected f64"), "{fault}");
+        assert!(fault.ends_with("expected a number"), "{fault}");
     }
 
     #[test]
@@ -291,6 +335,58 @@ mod tests {
         );
         assert!(matches!(Incoming::parse("{"), Err(Malformed::Json(_))));
         assert!(matches!(Incoming::parse("hello"), Err(Malformed::Json(_))));
+    }
+
+    #[test]
+    fn errors_speak_json() {
+        #[derive(Debug, Deserialize, Default)]
+        #[serde(default)]
+        struct Wish {
+            _limit: Option<u32>,
+            _progress: Option<f64>,
+            _rooms: Option<Vec<String>>,
+            _since: Option<std::collections::HashMap<String, String>>,
+            _batch: Option<bool>,
+            _action: Option<super::super::patch::Control>,
+            _inner: Option<Box<Wish>>,
+        }
+        for (text, told) in [
+            (
+                r#"{"_limit":-1}"#,
+                "_limit: invalid value: integer `-1`, expected a whole number of at least 0",
+            ),
+            (
+                r#"{"_limit":1.5}"#,
+                "_limit: invalid type: number `1.5`, expected a whole number of at least 0",
+            ),
+            (
+                r#"{"_progress":"x"}"#,
+                "_progress: invalid type: string \"x\", expected a number",
+            ),
+            (
+                r#"{"_rooms":{}}"#,
+                "_rooms: invalid type: object, expected an array",
+            ),
+            (
+                r#"{"_since":[]}"#,
+                "_since: invalid type: array, expected an object",
+            ),
+            (
+                r#"{"_batch":1}"#,
+                "_batch: invalid type: integer `1`, expected true or false",
+            ),
+            (
+                r#"{"_action":"stop"}"#,
+                "_action: unknown word `stop`, expected one of `cancel`, `pause`, `resume`",
+            ),
+            (
+                r#"{"_inner":5}"#,
+                "_inner: invalid type: integer `5`, expected an object",
+            ),
+            (r#"{"_limit":1,"_limit":2}"#, "duplicate field `_limit`"),
+        ] {
+            assert_eq!(parse::<Wish>(text).unwrap_err().to_string(), told);
+        }
     }
 
     #[test]

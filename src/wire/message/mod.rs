@@ -10,6 +10,7 @@ pub mod field;
 pub mod incoming;
 pub mod merge;
 pub mod patch;
+pub mod readable;
 pub mod variant;
 
 pub use envelope::{Batch, Envelope, ErrorCode, ErrorMessage, Place};
@@ -18,4 +19,5 @@ pub use field::Field;
 pub use incoming::{Incoming, Malformed};
 pub use merge::Members;
 pub use patch::{Control, Status, TaskPatch};
+pub use readable::check_readable;
 pub use variant::{Dialect, Encoding, Variant};

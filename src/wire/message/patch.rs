@@ -322,7 +322,7 @@ mod tests {
         );
         assert!(
             fault(r#"{"status":"done"}"#)
-                .starts_with("status: unknown variant `done`, expected one of")
+                .starts_with("status: unknown word `done`, expected one of")
         );
     }
 }

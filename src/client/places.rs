@@ -1,0 +1,218 @@
+//! Where a viewer stands in the log of each of its rooms, and which messages it has had before.
+//!
+//! Messages carry an offset and no epoch. Within an epoch a message that is not beyond the last offset is a repeat. When a
+//! room goes on in another epoch (the server has crashed, and had not kept all that it said), old offsets may come again
+//! with other messages: there a repeat is told by its `id`.
+
+use serde_json::{Map, Value};
+use std::collections::{BTreeMap, HashSet, VecDeque};
+
+/// So many ids of each room are remembered.
+const MAX_IDS: usize = 1024;
+
+/// A viewer's rooms, and its place in each.
+#[derive(Debug, Default)]
+pub struct Places {
+    rooms: BTreeMap<String, Place>,
+}
+
+#[derive(Debug, Default)]
+struct Place {
+    /// The last position known; `None` until the server has let us in.
+    position: Option<Position>,
+    /// The epoch of what comes next, when the last position is of another.
+    next_epoch: Option<String>,
+    heard: Ids,
+}
+
+/// A place in a room's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Position {
+    epoch: String,
+    offset: u64,
+}
+
+/// The last ids of a room.
+#[derive(Debug, Default)]
+struct Ids {
+    order: VecDeque<String>,
+    known: HashSet<String>,
+}
+
+impl Places {
+    /// Adds a room to be watched.
+    pub fn insert(&mut self, room: &str) {
+        self.rooms.entry(room.to_owned()).or_default();
+    }
+
+    /// Whether there is no room.
+    pub fn is_empty(&self) -> bool {
+        self.rooms.is_empty()
+    }
+
+    /// All rooms.
+    pub fn rooms(&self) -> Vec<&str> {
+        self.rooms.keys().map(String::as_str).collect()
+    }
+
+    /// The last position known of each room, as `subscribe` wants it.
+    pub fn since(&self) -> Map<String, Value> {
+        let known = self.rooms.iter().filter_map(|(room, place)| {
+            let Position { epoch, offset } = place.position.as_ref()?;
+            Some((room.clone(), Value::from(format!("{epoch}:{offset}"))))
+        });
+        known.collect()
+    }
+
+    /// Takes note of the payload of a `subscription_ack`. Its positions may run ahead of what still comes, so that they count
+    /// only in a room that is new to us and in one that goes on from there because something is lost.
+    pub fn handle_acknowledgement(&mut self, payload: &Value) {
+        for (room, place) in &mut self.rooms {
+            let position = payload["positions"][room.as_str()].as_str();
+            let Some(position) = position.and_then(parse_position) else {
+                continue;
+            };
+            match &place.position {
+                Some(known) if payload["recovered"][room.as_str()] != false => {
+                    place.next_epoch = (known.epoch != position.epoch).then_some(position.epoch);
+                }
+                _ => {
+                    place.position = Some(position);
+                    place.next_epoch = None;
+                }
+            }
+        }
+    }
+
+    /// Whether a message is news. What the server does not know to have arrived comes again after a reconnect.
+    pub fn handle_message(&mut self, message: &Value) -> bool {
+        let room = message["room"].as_str();
+        let place = room.and_then(|room| self.rooms.get_mut(room));
+        match (place, message["offset"].as_u64()) {
+            (Some(place), Some(offset)) => place.handle_entry(offset, message["id"].as_str()),
+            _ => true,
+        }
+    }
+}
+
+impl Place {
+    fn handle_entry(&mut self, offset: u64, id: Option<&str>) -> bool {
+        let is_known = id.is_some_and(|id| !self.heard.insert(id));
+        let Some(position) = &mut self.position else {
+            return !is_known;
+        };
+        if let Some(epoch) = self.next_epoch.take() {
+            *position = Position { epoch, offset };
+            return !is_known;
+        }
+        let is_beyond = offset > position.offset;
+        position.offset = position.offset.max(offset);
+        is_beyond && !is_known
+    }
+}
+
+impl Ids {
+    /// Remembers an id; `false` when it is known.
+    fn insert(&mut self, id: &str) -> bool {
+        if !self.known.insert(id.to_owned()) {
+            return false;
+        }
+        self.order.push_back(id.to_owned());
+        if self.order.len() > MAX_IDS
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+        true
+    }
+}
+
+fn parse_position(text: &str) -> Option<Position> {
+    let (epoch, offset) = text.rsplit_once(':')?;
+    Some(Position {
+        epoch: epoch.to_owned(),
+        offset: offset.parse().ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn places() -> Places {
+        let mut places = Places::default();
+        places.insert("r");
+        places
+    }
+
+    fn acknowledge(places: &mut Places, position: &str, recovered: Value) {
+        places
+            .handle_acknowledgement(&json!({"positions": {"r": position}, "recovered": recovered}));
+    }
+
+    fn hear(places: &mut Places, offset: u64, id: &str) -> bool {
+        places.handle_message(&json!({"room": "r", "offset": offset, "id": id, "payload": 1}))
+    }
+
+    #[test]
+    fn within_an_epoch_an_offset_tells_a_repeat() {
+        let mut places = places();
+        acknowledge(&mut places, "a:3", json!({}));
+        assert!(!hear(&mut places, 3, "old"), "it was before our time");
+        assert!(hear(&mut places, 4, "x"));
+        acknowledge(&mut places, "a:6", json!({"r": true}));
+        assert!(!hear(&mut places, 4, "x"));
+        assert!(hear(&mut places, 5, "y") && hear(&mut places, 6, "z"));
+        assert_eq!(places.since()["r"], "a:6");
+    }
+
+    #[test]
+    fn in_another_epoch_an_id_does() {
+        let mut places = places();
+        acknowledge(&mut places, "a:0", json!({}));
+        for (offset, id) in [(1, "kept"), (2, "kept too"), (3, "lost"), (4, "lost too")] {
+            assert!(hear(&mut places, offset, id));
+        }
+        acknowledge(&mut places, "b:3", json!({"r": true}));
+        assert_eq!(places.since()["r"], "a:4", "nothing was heard of the other");
+        assert!(!hear(&mut places, 2, "kept too"));
+        assert_eq!(places.since()["r"], "b:2");
+        assert!(hear(&mut places, 3, "new") && hear(&mut places, 4, "newer"));
+        assert!(!hear(&mut places, 4, "newer"));
+    }
+
+    #[test]
+    fn a_position_counts_from_where_something_is_lost() {
+        let mut places = places();
+        acknowledge(&mut places, "a:1", json!({}));
+        acknowledge(&mut places, "a:9", json!({"other": true}));
+        assert!(hear(&mut places, 2, "x"), "it was still to come");
+        acknowledge(&mut places, "b:5", json!({"r": false}));
+        assert_eq!(places.since()["r"], "b:5");
+        assert!(!hear(&mut places, 5, "y") && hear(&mut places, 6, "z"));
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let mut places = places();
+        acknowledge(&mut places, "a:0", json!({}));
+        for offset in 1..=5000 {
+            assert!(hear(&mut places, offset, &offset.to_string()));
+        }
+        let heard = &places.rooms["r"].heard;
+        assert_eq!((heard.order.len(), heard.known.len()), (MAX_IDS, MAX_IDS));
+    }
+
+    #[test]
+    fn messages_without_a_place_are_news() {
+        let mut places = places();
+        for message in [
+            json!({"room": "other", "offset": 1}),
+            json!({"room": "r", "id": "x"}),
+            json!([]),
+        ] {
+            assert!(places.handle_message(&message), "{message}");
+        }
+    }
+}
