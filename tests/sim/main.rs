@@ -10,6 +10,7 @@ mod dice;
 mod faults;
 mod fold;
 mod frames;
+mod kept;
 mod mail;
 mod plan;
 mod producers;

@@ -16,8 +16,6 @@ pub(crate) struct Request {
     task: Option<(String, Standing)>,
     /// The event that has counted, if it has an id.
     event: Option<EventName>,
-    /// Whether it promised that what it says is kept.
-    is_promised: bool,
     /// What `accepted` must be.
     accepted: Option<u64>,
 }
@@ -140,9 +138,6 @@ impl Run {
         let body = json!({"type": "note", "payload": {"mark": mark}});
         let conn = self.request("POST", &format!("/api/clients/{id}/send"), &body);
         self.expect(conn, Vec::new(), None, None);
-        if let Some(request) = self.requests.get_mut(&conn) {
-            request.is_promised = false;
-        }
     }
 
     /// Sends one event and sees what became of it.
@@ -267,7 +262,6 @@ impl Run {
             rooms,
             task,
             event: None,
-            is_promised: true,
             accepted,
         };
         self.requests.insert(conn, request);
@@ -284,7 +278,7 @@ impl Run {
         assert_eq!(request.life, self.world.life, "an answer from the dead");
         self.idle.push(conn);
         if status == 503 {
-            assert!(self.world.plan.fails && request.is_promised, "{answer}");
+            assert!(self.world.plan.fails, "{answer}");
             assert_eq!(answer["code"], "storage_unavailable", "{answer}");
             return;
         }
@@ -292,7 +286,7 @@ impl Run {
         if let Some(accepted) = request.accepted {
             assert_eq!(answer["accepted"], accepted, "{answer}");
         }
-        if !self.world.plan.stores || !request.is_promised {
+        if !self.world.plan.stores {
             return;
         }
         for (room, offset) in request.rooms {

@@ -6,10 +6,7 @@ use super::frames::{self, Decoder, Heard};
 use super::plan::Plan;
 use super::store::Store;
 use joblight::base::time::{Now, Time};
-use joblight::engine::durability::Condition;
 use joblight::engine::{Engine, Input, Link, MemoryUse, Output, Services};
-use joblight::hub::journal::Table;
-use joblight::hub::saved;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -525,47 +522,6 @@ impl World {
         if peer.is_some_and(|peer| !peer.connection.is_open()) {
             self.check_closing(id);
         }
-    }
-
-    /// A store that works and that nothing is on its way to holds what the engine holds.
-    fn check_kept(&self) {
-        let state = self.engine.state();
-        let is_good = *state.durability.condition() == Condition::Good;
-        if !is_good || self.store.is_busy() || state.hub.has_records() {
-            return;
-        }
-        self.check_sessions_kept();
-        let cache = state.hub.broadcaster().tasks();
-        let tasks = cache.keys().into_iter().filter_map(|key| cache.task(key));
-        let tasks = tasks.map(|task| task.id.to_string());
-        assert_eq!(self.store.keys(Table::Task), tasks.collect());
-        for (_, room) in state.hub.directory().rooms() {
-            for entry in room.log.iter().flat_map(|log| log.after(0).entries) {
-                assert!(
-                    self.store.has_entry(entry.serial),
-                    "{} is not kept",
-                    entry.id
-                );
-            }
-        }
-    }
-
-    fn check_sessions_kept(&self) {
-        let clients = self.engine.state().hub.directory().all_clients();
-        let clients: Vec<_> = clients
-            .map(|(_, client)| client)
-            .filter(|client| client.has_session)
-            .collect();
-        let keys = clients.iter().map(|client| saved::session_key(client.id));
-        let keys: BTreeSet<String> = keys.collect();
-        assert_eq!(self.store.keys(Table::Session), keys);
-        assert_eq!(self.store.keys(Table::Received), keys);
-        let letters = clients.iter().flat_map(|client| {
-            let mailbox = client.mailbox().into_iter();
-            let letters = mailbox.flat_map(|mailbox| mailbox.letters());
-            letters.map(|letter| saved::letter_key(client.id, letter.serial))
-        });
-        assert_eq!(self.store.keys(Table::Letter), letters.collect());
     }
 
     /// Whoever takes nothing is owed no more than the limits allow.
