@@ -19,7 +19,7 @@ const GATHER: Span = Span::from_millis(50);
 /// How long a store that failed rests at first; each time that it fails again, twice as long.
 const FIRST_REST: Span = Span::from_secs(1);
 /// How long it rests at most.
-const LONGEST_REST: Span = Span::from_secs(60);
+const LONGEST_REST: Span = Span::from_secs(10);
 
 /// Bytes that may gather while a batch is under way; beyond that the store counts as failing.
 const MAX_GATHERED: usize = 64 * 1024 * 1024;

@@ -143,7 +143,7 @@ impl EventLoop {
         let sent = self.engine.last_batch().map(|batch| store.send(batch));
         let closed = sent.unwrap_or(Ok(())).and_then(|()| store.join());
         if let Err(error) = closed {
-            log::error!("{error}");
+            log::error!("{error}; what came last is not kept");
         }
         if let Some(log) = &self.log {
             log.flush();

@@ -161,6 +161,23 @@ fn a_crash_while_the_disk_is_full_loses_nothing_that_was_acknowledged() {
 }
 
 #[test]
+fn what_cannot_be_kept_at_the_end_is_said() {
+    let directory = Directory::new();
+    let mut process = serve_bounded(&directory, "unlimited");
+    let mut http = Producer::connect(process.http()).unwrap();
+    assert_eq!(take(&mut http, "/api/tasks/t/started", json!({})).0, 200);
+    // Of what nobody waits for, nothing is written before the end.
+    bound_files(&process, 4096);
+    let mut viewer = Viewer::connect(process.websocket(), "/ws");
+    viewer.expect("connected");
+    process.signal("TERM");
+    process.line("[ERROR]");
+    let told = process.seen.last().expect("a line");
+    assert!(told.contains("not kept"), "{told}");
+    process.end();
+}
+
+#[test]
 fn a_disk_that_is_full_at_the_start_may_have_room_later() {
     let directory = Directory::new();
     let first = Process::serve(&directory, &["--storage.path", "kept.db"]);

@@ -18,6 +18,7 @@ mod faults;
 mod fold;
 mod frames;
 mod history;
+mod kept;
 mod limits;
 mod lines;
 mod mail;

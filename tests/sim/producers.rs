@@ -17,8 +17,6 @@ pub(crate) struct Request {
     task: Option<(String, Standing)>,
     /// The event that has counted, if it has an id.
     event: Option<EventName>,
-    /// Whether it promised that what it says is kept.
-    is_promised: bool,
     /// What `accepted` must be.
     accepted: Option<u64>,
     /// Lines that were no events.
@@ -144,9 +142,6 @@ impl Run {
         let body = json!({"type": "note", "payload": {"mark": mark}});
         let conn = self.request("POST", &format!("/api/clients/{id}/send"), &body);
         self.expect(conn, Vec::new(), None, None);
-        if let Some(request) = self.requests.get_mut(&conn) {
-            request.is_promised = false;
-        }
     }
 
     /// A task is forgotten, and its room's log with it.
@@ -264,7 +259,6 @@ impl Run {
             rooms,
             task,
             event: None,
-            is_promised: true,
             accepted,
             rejected: Vec::new(),
         };
@@ -282,7 +276,7 @@ impl Run {
         assert_eq!(request.life, self.world.life, "an answer from the dead");
         self.idle.push(conn);
         if status == 503 {
-            assert!(self.world.plan.fails && request.is_promised, "{answer}");
+            assert!(self.world.plan.fails, "{answer}");
             assert_eq!(answer["code"], "storage_unavailable", "{answer}");
             return;
         }
@@ -295,7 +289,7 @@ impl Run {
         let lines: Vec<Option<u64>> = errors.map(|error| error["line"].as_u64()).collect();
         let rejected: Vec<Option<u64>> = request.rejected.into_iter().map(Some).collect();
         assert_eq!(lines, rejected, "{answer}");
-        if !self.world.plan.stores || !request.is_promised {
+        if !self.world.plan.stores {
             return;
         }
         for (room, offset) in request.rooms {

@@ -5,7 +5,7 @@
 
 use super::database::Store;
 use super::error::StoreError;
-use crate::hub::journal::Batch;
+use crate::hub::journal::{Batch, Record};
 use std::io;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::{Builder, JoinHandle};
@@ -56,7 +56,7 @@ impl StoreThread {
         })
     }
 
-    /// Waits until all batches are done and reported and the file is closed.
+    /// Waits until all batches are done and reported and the file is closed. An error: not all that was sent is kept.
     pub fn join(self) -> Result<(), StoreError> {
         let Self {
             path,
@@ -74,16 +74,28 @@ fn run(
     mut report: impl FnMut(Vec<Outcome>),
 ) -> Result<(), StoreError> {
     let mut group = Vec::new();
+    let mut kept = Ok(());
     while let Some(first) = next(&mut store, waiting) {
         collect(first, waiting, &mut group);
         let result = store.apply(&group);
+        match &result {
+            Ok(()) if is_anew(&group) => kept = Ok(()),
+            Ok(()) => {}
+            Err(error) => kept = Err(error.clone()),
+        }
         let outcomes = group.drain(..).map(|batch| Outcome {
             seq: batch.seq,
             result: result.clone(),
         });
         report(outcomes.collect());
     }
-    store.close()
+    kept.and(store.close())
+}
+
+/// Whether nothing matters that went wrong before.
+fn is_anew(group: &[Batch]) -> bool {
+    let mut records = group.iter().flat_map(|batch| &batch.records);
+    records.any(|record| *record == Record::Clear)
 }
 
 /// The next batch; `None` when none will come. While none waits, free space goes back to the file system, bit by bit.

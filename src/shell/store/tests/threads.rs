@@ -4,7 +4,7 @@ use super::super::error::StoreError;
 use super::super::thread::{Outcome, StoreThread};
 use super::refusals::limit_pages;
 use super::{Directory, append, batch, put};
-use crate::hub::journal::{Batch, Table};
+use crate::hub::journal::{Batch, Record, StoredEntry, Table};
 use std::fs;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
@@ -120,10 +120,34 @@ fn after_a_failure_the_next_batch_is_tried() {
     assert_eq!(working.report(), [full]);
     working.thread.send(one(2)).unwrap();
     assert_eq!(working.report(), kept([2]));
-    working.thread.join().unwrap();
+    let path = directory.path("joblight.db");
+    assert_eq!(working.thread.join(), Err(StoreError::Full { path }));
     let restored = directory.open().load().unwrap();
     assert_eq!(restored.rows, []);
     assert_eq!(restored.entries, [super::entry("room", 2)]);
+}
+
+/// At the end nobody takes reports any more.
+#[test]
+fn what_has_failed_and_was_not_written_anew_is_told_at_the_end() {
+    let directory = Directory::new();
+    for (again, is_told) in [(append("room", 2), true), (Record::Clear, false)] {
+        let (working, gate) = Working::gated(&directory);
+        working.thread.send(impossible(1)).unwrap();
+        assert!(working.report()[0].result.is_err());
+        working.thread.send(batch(2, vec![again])).unwrap();
+        drop(gate);
+        assert_eq!(working.thread.join().is_err(), is_told);
+    }
+}
+
+/// A batch that no store keeps.
+fn impossible(seq: u64) -> Batch {
+    let entry = StoredEntry {
+        serial: u64::MAX,
+        ..super::entry("room", 1)
+    };
+    batch(seq, vec![Record::Append(entry)])
 }
 
 #[test]

@@ -1,0 +1,62 @@
+//! Whether the store holds what the engine holds.
+
+use super::world::World;
+use joblight::engine::durability::Condition;
+use joblight::hub::journal::Table;
+use joblight::hub::saved;
+use std::collections::BTreeSet;
+
+impl World {
+    /// Whether the store works, as far as the engine knows.
+    pub(crate) fn is_good(&self) -> bool {
+        *self.engine.state().durability.condition() == Condition::Good
+    }
+
+    /// Whether nothing is on its way to a store that works.
+    pub(crate) fn is_everything_kept(&self) -> bool {
+        !self.store.is_busy() && !self.engine.state().hub.has_records()
+    }
+
+    /// A store that works and that nothing is on its way to holds what the engine holds.
+    pub(crate) fn check_kept(&self) {
+        let state = self.engine.state();
+        if !self.is_good() || !self.is_everything_kept() {
+            return;
+        }
+        self.check_sessions_kept();
+        let cache = state.hub.broadcaster().tasks();
+        let tasks = cache.keys().into_iter().filter_map(|key| cache.task(key));
+        let tasks = tasks.map(|task| task.id.to_string());
+        assert_eq!(self.store.keys(Table::Task), tasks.collect());
+        let (ids, workspaces) = (self.store.keys(Table::Workspace), state.hub.workspaces());
+        let are_known = ids.iter().all(|id| workspaces.document(id).is_some());
+        assert!(are_known && ids.len() == workspaces.len(), "{ids:?}");
+        for (_, room) in state.hub.directory().rooms() {
+            for entry in room.log.iter().flat_map(|log| log.after(0).entries) {
+                assert!(
+                    self.store.has_entry(entry.serial),
+                    "{} is not kept",
+                    entry.id
+                );
+            }
+        }
+    }
+
+    fn check_sessions_kept(&self) {
+        let clients = self.engine.state().hub.directory().all_clients();
+        let clients: Vec<_> = clients
+            .map(|(_, client)| client)
+            .filter(|client| client.has_session)
+            .collect();
+        let keys = clients.iter().map(|client| saved::session_key(client.id));
+        let keys: BTreeSet<String> = keys.collect();
+        assert_eq!(self.store.keys(Table::Session), keys);
+        assert_eq!(self.store.keys(Table::Received), keys);
+        let letters = clients.iter().flat_map(|client| {
+            let mailbox = client.mailbox().into_iter();
+            let letters = mailbox.flat_map(|mailbox| mailbox.letters());
+            letters.map(|letter| saved::letter_key(client.id, letter.serial))
+        });
+        assert_eq!(self.store.keys(Table::Letter), letters.collect());
+    }
+}
