@@ -51,7 +51,8 @@ enum Waiting {
     },
     /// The news of a change to workspaces, and who made it.
     Change { sender: ClientId, change: Change },
-    /// A list of workspaces, for a client that would not know a change that is not out yet.
+    /// A list of workspaces, for a client that would not know a change that is not out yet. It shows what there is when it
+    /// goes out: news of that may follow, and say the same once more.
     List { client: ClientId },
 }
 
@@ -169,7 +170,7 @@ pub fn publish(state: &mut State, now: Now, sender: ClientId, mut change: Change
     }
 }
 
-/// Sends a list of workspaces, behind the news that it holds already.
+/// Sends a list of workspaces, behind the news that were on their way when it was asked for.
 pub fn list(state: &mut State, now: Now, client: ClientId) {
     match state.durability.waiting.back() {
         Some((seq, _)) if state.durability.has_changes() => {
