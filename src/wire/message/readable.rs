@@ -44,10 +44,11 @@ fn is_plain(text: &[u8]) -> bool {
         has_long_number |= usize::from(digits) == BLOCK_BYTES;
     }
     let is_escape = |pair: &[u8]| pair == b"\\u" || pair == b"$s";
-    openings <= MAX_DEPTH
-        && !has_long_number
-        && !(has_escapes && text.windows(2).any(is_escape))
-        && !has_large_exponent(text)
+    let is_suspect = openings > MAX_DEPTH
+        || has_long_number
+        || has_escapes && text.windows(2).any(is_escape)
+        || has_large_exponent(text);
+    !is_suspect
 }
 
 /// Whether something looks like a number with an exponent of three digits or more: with fewer, a number of less than two
