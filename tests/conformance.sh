@@ -27,7 +27,7 @@ env -i JOBLIGHT_WEBSOCKET_PORT=0 JOBLIGHT_HTTP_PORT=0 JOBLIGHT_WEBSOCKET_HOST=12
 pid=$!
 trap 'kill $pid 2>/dev/null || true' EXIT
 for _ in $(seq 200); do
-  port=$(sed -n '/listening: ws:/{s/.*://p;q}' "$log")
+  port=$(sed -n '/listening: ws:/{s/.*:\([0-9]*\).*/\1/p;q}' "$log")
   [ -z "$port" ] || break
   sleep 0.05
 done
