@@ -3,7 +3,7 @@
 use super::masked::{PONG, TEXT, masked};
 use super::visit::{Visit, position_of, publish, settle};
 use super::world::World;
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[test]
 fn a_log_that_no_longer_reaches_back_is_admitted_and_the_others_are_made_up_for() {
@@ -109,24 +109,26 @@ fn coming_back_again_before_anything_arrived_loses_nothing() {
     assert!(!world.is_closed(again.peer));
 }
 
+/// A client that owes an answer about what it was sent, and its wish for older messages, not yet said.
+fn wish_with_a_question_open(world: &mut World) -> (Visit, Vec<Vec<u8>>, Value) {
+    let since = position_of(world, "old");
+    publish(world, "old", 1);
+    publish(world, "old", 2);
+    let visit = Visit::new(world, &["a"]);
+    world.set_answers_pings(visit.peer, false);
+    publish(world, "a", 3);
+    settle(world);
+    let pings = world.pings(visit.peer);
+    assert_eq!(pings.len(), 1);
+    let wish = json!({"type": "subscribe", "rooms": ["old"], "since": {"old": since}});
+    (visit, pings, wish)
+}
+
 #[test]
 fn an_old_answer_does_not_confirm_what_was_sent_again() {
     let mut world = World::new(|_| {});
-    let position = |world: &mut World| {
-        let answer = world.post("/api/rooms/old/broadcast", json!({"payload": 0}));
-        answer["position"].clone()
-    };
-    let since = position(&mut world);
-    publish(&mut world, "old", 1);
-    publish(&mut world, "old", 2);
-    let visit = Visit::new(&mut world, &["a"]);
-    world.set_answers_pings(visit.peer, false);
-    publish(&mut world, "a", 3);
-    settle(&mut world);
-    let pings = world.pings(visit.peer);
-    assert_eq!(pings.len(), 1);
+    let (visit, pings, wish) = wish_with_a_question_open(&mut world);
     world.stall(visit.peer, 0);
-    let wish = json!({"type": "subscribe", "rooms": ["old"], "since": {"old": since}});
     // The answer to the ping was sent before the answer to the wish could arrive.
     let wish = masked(TEXT, wish.to_string().as_bytes());
     let both = [wish, masked(PONG, &pings[0])].concat();
@@ -192,16 +194,7 @@ fn what_a_slow_reader_was_sent_late_is_asked_for_at_once() {
 #[test]
 fn an_old_answer_after_an_unasked_pong_does_not_confirm_what_was_sent_again() {
     let mut world = World::new(|_| {});
-    let since = position_of(&mut world, "old");
-    publish(&mut world, "old", 1);
-    publish(&mut world, "old", 2);
-    let visit = Visit::new(&mut world, &["a"]);
-    world.set_answers_pings(visit.peer, false);
-    publish(&mut world, "a", 3);
-    settle(&mut world);
-    let pings = world.pings(visit.peer);
-    assert_eq!(pings.len(), 1);
-    let wish = json!({"type": "subscribe", "rooms": ["old"], "since": {"old": since}});
+    let (visit, pings, wish) = wish_with_a_question_open(&mut world);
     world.send(visit.peer, &wish);
     // A sign of life that nobody asked for (RFC 6455 section 5.5.3), then the answer to the first question: both were
     // sent before anything of the answer to the wish arrived, which is lost with the connection.
