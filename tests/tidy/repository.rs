@@ -8,7 +8,7 @@ use std::process::Command;
 use crate::Offence;
 
 /// What may lie at the top of the repository.
-const TOP: [&str; 11] = [
+const TOP: [&str; 12] = [
     ".ci",
     ".gitignore",
     "CHANGELOG.md",
@@ -18,6 +18,7 @@ const TOP: [&str; 11] = [
     "README.md",
     "benches",
     "config.toml",
+    "docs",
     "src",
     "tests",
 ];
