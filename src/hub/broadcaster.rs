@@ -9,10 +9,12 @@ use super::client::ClientKey;
 use super::directory::{Directory, RoomKey};
 use super::fanout::RoomMessage;
 use super::journal::{Journal, Restored, Table};
+use super::outcome::{ControlRefused, Outcome, Refused};
 use super::pace::Pace;
 use super::progress::{self, Stage};
 use super::repeats::Repeats;
-use super::rules::{self, Verdict};
+use super::rules::{self, DropReason, Turn, Verdict};
+use super::size;
 use super::task::{Flush, Pending, Task};
 use super::timer::Timer;
 use crate::base::time::{Now, Span, Time};
@@ -34,6 +36,8 @@ pub struct BroadcasterSettings {
     pub task_ttl: Span,
     /// How many tasks there may be (0: no limit).
     pub max_tasks: usize,
+    /// How many bytes the fields of one task may take (0: no limit).
+    pub max_task_size: usize,
     /// How long a running task may be silent before it counts as stalled (zero: for ever).
     pub stall_timeout: Span,
     /// How long an event's id is remembered (zero: not at all).
@@ -54,28 +58,8 @@ pub struct Broadcaster {
     pace: Pace,
     marked: Vec<TaskKey>,
     planned: usize,
-    dropped: u64,
+    dropped: [u64; DropReason::ALL.len()],
     room_name: String,
-}
-
-/// What became of an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// It counted.
-    Accepted(TaskKey),
-    /// It was late, repeated or out of order.
-    Dropped(TaskKey),
-    /// The limit of that key forbids it.
-    Refused(&'static str),
-}
-
-/// Why a control request was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ControlRefused {
-    /// No such task.
-    UnknownTask,
-    /// The task has ended.
-    Ended(Status),
 }
 
 impl Broadcaster {
@@ -91,7 +75,7 @@ impl Broadcaster {
             pace: Pace::new(settings.broadcast_interval, settings.max_slowdown),
             marked: Vec::new(),
             planned: 0,
-            dropped: 0,
+            dropped: [0; DropReason::ALL.len()],
             room_name: String::new(),
             settings,
         }
@@ -112,9 +96,9 @@ impl Broadcaster {
         &mut self.pace
     }
 
-    /// Events that were late, repeated or out of order.
-    pub fn dropped(&self) -> u64 {
-        self.dropped
+    /// How many events were dropped for a reason.
+    pub fn dropped(&self, reason: DropReason) -> u64 {
+        self.dropped[reason.index()]
     }
 
     /// Tasks whose progress waits to be sent.
@@ -122,36 +106,54 @@ impl Broadcaster {
         self.planned
     }
 
-    /// Takes a task event.
+    /// Takes a task event. `has_id`: it has an id of its own, and that is unknown.
     pub fn handle_event(
         &mut self,
         stage: &mut Stage<'_>,
         id: &str,
         kind: TaskEvent,
-        patch: TaskPatch,
+        mut patch: TaskPatch,
+        has_id: bool,
     ) -> Outcome {
-        let Ok(key) = self.find_or_create(stage, id) else {
-            return Outcome::Refused("broadcaster.max_tasks");
+        let key = self.tasks.find(id);
+        // A task that was not there is made only for an event that counts.
+        let new = key.is_none().then(|| Task::new(id.into(), stage.now.at));
+        let known = key.and_then(|key| self.tasks.task(key));
+        let Some(task) = known.or(new.as_ref()) else {
+            return Outcome::Refused(Refused::Limit("broadcaster.max_tasks"));
         };
-        let Some(task) = self.tasks.task(key) else {
-            return Outcome::Refused("broadcaster.max_tasks");
-        };
-        match rules::judge(task, kind, &patch) {
-            Verdict::Dropped(_) => {
-                self.dropped += 1;
-                return Outcome::Dropped(key);
+        let verdict = match rules::judge(task, kind, &patch, stage.now, has_id) {
+            Ok(verdict) => verdict,
+            Err(reason) => {
+                self.dropped[reason.index()] += 1;
+                return Outcome::Dropped(key, reason);
             }
-            Verdict::Progress => {
-                self.change(key, |task| {
-                    rules::apply(task, Verdict::Progress, patch, stage.now)
-                });
+        };
+        let is_cut = kind != TaskEvent::Progress || verdict.turn != Turn::Progress;
+        let admitted = size::admit(task, &mut patch, is_cut, self.settings.max_task_size);
+        let (size_bound, truncated) = match admitted {
+            Ok(admitted) => admitted,
+            Err(fault) => return Outcome::Refused(Refused::TooLarge(fault)),
+        };
+        let key = match new {
+            None => key,
+            Some(task) => self.insert(stage, task).ok(),
+        };
+        let Some(key) = key else {
+            return Outcome::Refused(Refused::Limit("broadcaster.max_tasks"));
+        };
+        self.change(key, |task| task.size_bound = size_bound);
+        match verdict.turn {
+            Turn::Progress => {
+                let now = stage.now;
+                self.change(key, |task| rules::apply(task, kind, verdict, patch, now));
                 self.plan_flush(stage, key);
             }
-            Verdict::Lifecycle(event) => self.turn(stage, key, event, patch),
+            Turn::Lifecycle(event) => self.turn(stage, key, kind, event, verdict, patch),
         }
         self.watch_silence(stage, key);
         self.keep(stage, key);
-        Outcome::Accepted(key)
+        Outcome::Accepted(key, truncated)
     }
 
     /// Relays what a task brought forth; the event creates the task but does not move it.
@@ -163,11 +165,11 @@ impl Broadcaster {
         payload: String,
     ) -> Outcome {
         let Some(room) = self.room_to_log(stage, id) else {
-            return Outcome::Refused("websocket.max_rooms");
+            return Outcome::Refused(Refused::Limit("websocket.max_rooms"));
         };
         let Ok(key) = self.find_or_create(stage, id) else {
             stage.directory.forget_if_idle(room);
-            return Outcome::Refused("broadcaster.max_tasks");
+            return Outcome::Refused(Refused::Limit("broadcaster.max_tasks"));
         };
         stage.fanout.publish(
             stage.directory,
@@ -186,19 +188,20 @@ impl Broadcaster {
         self.change(key, |task| {
             if !task.view.status.is_terminal() {
                 task.last_event = stage.now.at;
+                task.restarted_at = None;
                 rules::set_stalled(task, false);
             }
         });
         self.plan_flush(stage, key);
         self.watch_silence(stage, key);
         self.keep(stage, key);
-        Outcome::Accepted(key)
+        Outcome::Accepted(key, Vec::new())
     }
 
     /// Whether an event of this id was accepted before; counts it when so.
     pub fn is_repeat(&mut self, now: Now, scope: &str, id: &str, journal: &mut Journal) -> bool {
         let repeat = self.repeats.contains(now, scope, id, journal);
-        self.dropped += u64::from(repeat);
+        self.dropped[DropReason::Repeat.index()] += u64::from(repeat);
         repeat
     }
 
@@ -213,16 +216,14 @@ impl Broadcaster {
         stage: &mut Stage<'_>,
         id: &str,
         control: Control,
+        by: &str,
     ) -> Result<(), ControlRefused> {
         let key = self.tasks.find(id).ok_or(ControlRefused::UnknownTask)?;
         let task = self
             .tasks
             .task_mut(key)
             .ok_or(ControlRefused::UnknownTask)?;
-        if task.view.status.is_terminal() {
-            return Err(ControlRefused::Ended(task.view.status));
-        }
-        rules::request(task, control, stage.now);
+        rules::request(task, control, by, stage.now).map_err(ControlRefused::ByTask)?;
         self.plan_flush(stage, key);
         self.keep(stage, key);
         Ok(())
@@ -394,10 +395,15 @@ impl Broadcaster {
         if let Some(key) = self.tasks.find(id) {
             return Ok(key);
         }
+        self.insert(stage, Task::new(id.into(), stage.now.at))
+    }
+
+    /// Adds a task; the one that ended first gives way where there are too many.
+    fn insert(&mut self, stage: &mut Stage<'_>, task: Task) -> Result<TaskKey, TooManyTasks> {
         if let Some(ended) = self.tasks.room_for_one()? {
             self.forget(stage, ended);
         }
-        Ok(self.tasks.create(id, stage.now))
+        Ok(self.tasks.insert(task))
     }
 
     fn change(&mut self, key: TaskKey, change: impl FnOnce(&mut Task)) {
@@ -407,12 +413,20 @@ impl Broadcaster {
     }
 
     /// The task turns: what is pending goes out first, then the message that says so, with the whole state.
-    fn turn(&mut self, stage: &mut Stage<'_>, key: TaskKey, event: TaskEvent, patch: TaskPatch) {
+    fn turn(
+        &mut self,
+        stage: &mut Stage<'_>,
+        key: TaskKey,
+        kind: TaskEvent,
+        event: TaskEvent,
+        verdict: Verdict,
+        patch: TaskPatch,
+    ) {
         self.flush(stage, key);
         let Some(task) = self.tasks.task_mut(key) else {
             return;
         };
-        rules::apply(task, Verdict::Lifecycle(event), patch, stage.now);
+        rules::apply(task, kind, verdict, patch, stage.now);
         task.refresh_estimate(stage.now.at);
         task.commit();
         let (payload, version, id) = (task.whole(false), task.version(), task.id.clone());

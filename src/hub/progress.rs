@@ -36,7 +36,7 @@ pub fn fan_out(stage: &mut Stage<'_>, room: RoomKey, task: &Task, incremental: b
         if stage.directory.client(member.client).backlogged {
             continue;
         }
-        let form = Form::of(stage.directory.membership_mut(member), incremental);
+        let form = Form::of(task, stage.directory.membership_mut(member), incremental);
         let known = publications.iter().position(|(known, _)| *known == form);
         let index = known.unwrap_or_else(|| {
             publications.push((form, publication(stage, task, form)));
@@ -62,7 +62,7 @@ pub fn send_newest(
     if membership.seen == task.version() {
         return true;
     }
-    let form = Form::of(membership, incremental);
+    let form = Form::of(task, membership, incremental);
     let publication = publication(stage, task, form);
     stage.out.expect_readers(1);
     send(stage, task, member, &publication)
@@ -78,8 +78,8 @@ enum Form {
 }
 
 impl Form {
-    fn of(membership: &Membership, incremental: bool) -> Self {
-        match membership.introduced && incremental {
+    fn of(task: &Task, membership: &Membership, incremental: bool) -> Self {
+        match membership.introduced && incremental && task.has_delta(membership.seen) {
             true => Self::Delta {
                 after: membership.seen,
             },

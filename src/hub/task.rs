@@ -4,9 +4,10 @@
 //! stand in [`super::rules`].
 
 use super::estimate::Estimator;
+use super::own_fields::{Change, OwnFields};
 use crate::base::time::{Span, Time};
 use crate::wire::message::envelope::push_string;
-use crate::wire::message::{Control, Status};
+use crate::wire::message::{Control, Controls, Status};
 use serde_json::value::RawValue;
 
 /// A field of the task payload.
@@ -49,12 +50,14 @@ pub enum TaskField {
     Meta,
     /// `requested`
     Requested,
+    /// `controls`
+    Controls,
     /// Fields that the contract does not name.
-    Extra,
+    Own,
 }
 
 impl TaskField {
-    const COUNT: usize = 19;
+    const COUNT: usize = 20;
     const NAMED: [Self; Self::COUNT - 1] = [
         Self::Status,
         Self::Progress,
@@ -74,6 +77,7 @@ impl TaskField {
         Self::ParentId,
         Self::Meta,
         Self::Requested,
+        Self::Controls,
     ];
 
     fn bit(self) -> u32 {
@@ -100,7 +104,8 @@ impl TaskField {
             Self::ParentId => "parentId",
             Self::Meta => "meta",
             Self::Requested => "requested",
-            Self::Extra => "",
+            Self::Controls => "controls",
+            Self::Own => "",
         }
     }
 }
@@ -115,6 +120,9 @@ const PASSENGERS: u32 = 1 << TaskField::UpdatedAt as u8 | 1 << TaskField::EtaSou
 
 /// Who says that a task will take longer than a year does not know.
 const MAX_ESTIMATE_MS: f64 = 365.0 * 24.0 * 3600.0 * 1000.0;
+
+/// Cleared fields of one task that are remembered at once, for deltas.
+const MAX_TOMBSTONES: usize = 32;
 
 /// Who says when the task will end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,7 +172,7 @@ pub struct View {
     /// `error`
     pub error: Option<Box<RawValue>>,
     /// `attempt`
-    pub attempt: Option<u32>,
+    pub attempt: Option<u64>,
     /// `rate`
     pub rate: Option<f64>,
     /// `etaSource`
@@ -180,20 +188,22 @@ pub struct View {
     /// `meta`
     pub meta: Option<Box<RawValue>>,
     /// `requested`
-    pub requested: Option<Control>,
-    /// Fields that the contract does not name; a cleared one stays as `None`, so that a delta can say `null`.
-    pub extra: Vec<Extra>,
+    pub requested: Option<Box<Requested>>,
+    /// `controls`; `None`: the worker has not said which it honours.
+    pub controls: Option<Controls>,
+    /// Fields that the contract does not name.
+    pub own: OwnFields,
 }
 
-/// A field that the contract does not name.
-#[derive(Debug)]
-pub struct Extra {
-    /// Its name.
-    pub name: Box<str>,
-    /// Its value.
-    pub value: Option<Box<RawValue>>,
-    /// The version in which it last changed.
-    pub version: u32,
+/// What somebody asks of a task's worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Requested {
+    /// What.
+    pub control: Control,
+    /// Who: a client's public name, or `api`.
+    pub by: Box<str>,
+    /// When, in milliseconds since 1970.
+    pub at: u64,
 }
 
 /// One task.
@@ -211,8 +221,10 @@ pub struct Task {
     pub app_rate: bool,
     /// Whether `task_started` went out in this attempt and the task has not been paused since.
     pub announced: bool,
-    /// When a control request was made, in milliseconds since 1970.
-    pub requested_at: u64,
+    /// When the attempt was begun by `restart`, until another event counts.
+    pub restarted_at: Option<Time>,
+    /// At least as many bytes as the fields take, by the measure of [`super::size`].
+    pub size_bound: usize,
     /// The speed of the task.
     pub estimator: Estimator,
     /// When the last event was accepted.
@@ -235,6 +247,8 @@ pub struct Task {
     versions: [u32; TaskField::COUNT],
     changed: u32,
     flushed_progress: f64,
+    /// Deltas can be made for those who have seen this version, or a later one.
+    delta_floor: u32,
 }
 
 /// Whether and when pending progress will go out.
@@ -269,7 +283,8 @@ impl Task {
             producer_seq: None,
             app_rate: false,
             announced: false,
-            requested_at: 0,
+            restarted_at: None,
+            size_bound: 0,
             estimator: Estimator::default(),
             last_event: now,
             last_flush: None,
@@ -283,6 +298,7 @@ impl Task {
             versions: [0; TaskField::COUNT],
             changed: 0,
             flushed_progress: 0.0,
+            delta_floor: 0,
         }
     }
 
@@ -298,19 +314,21 @@ impl Task {
     }
 
     /// Sets or clears a field that the contract does not name.
-    pub fn set_extra(&mut self, name: Box<str>, value: Option<Box<RawValue>>) {
-        let version = self.version + 1;
-        match self.view.extra.iter_mut().find(|extra| extra.name == name) {
-            Some(extra) if same(&extra.value, &value) => return,
-            Some(extra) => (extra.value, extra.version) = (value, version),
-            None if value.is_none() => return,
-            None => self.view.extra.push(Extra {
-                name,
-                value,
-                version,
-            }),
+    pub fn set_own(&mut self, name: Box<str>, value: Option<Box<RawValue>>) {
+        let is_full = || self.view.own.tombstones() >= MAX_TOMBSTONES;
+        if value.is_none() && is_full() {
+            // Whoever has not seen these cleared is sent the whole state.
+            self.view.own.drop_tombstones();
+            self.delta_floor = self.version + 1;
         }
-        self.mark(TaskField::Extra);
+        if self.view.own.set(name, value, self.version + 1) == Change::Changed {
+            self.mark(TaskField::Own);
+        }
+    }
+
+    /// Whether what has changed after a version is still known field by field.
+    pub fn has_delta(&self, seen: u32) -> bool {
+        seen >= self.delta_floor
     }
 
     /// How much the pending changes matter.
@@ -413,11 +431,7 @@ impl Task {
             .into_iter()
             .filter(|field| self.shown(*field))
             .for_each(|field| self.push(&mut out, field));
-        for extra in &self.view.extra {
-            if let Some(value) = &extra.value {
-                push_member(&mut out, &extra.name, value.get());
-            }
-        }
+        self.view.own.push_all(&mut out);
         if snapshot {
             out.push_str(",\"snapshot\":true");
         }
@@ -425,20 +439,18 @@ impl Task {
         out
     }
 
-    /// What has changed after `seen`, as JSON.
+    /// What has changed after `seen`, as JSON; status and progress in any case, for pages that keep no state of their own.
     pub fn delta(&self, seen: u32) -> String {
         let mut out = self.begin();
+        let is_told = |field: &TaskField| {
+            self.versions[*field as usize] > seen
+                || matches!(field, TaskField::Status | TaskField::Progress)
+        };
         TaskField::NAMED
             .into_iter()
-            .filter(|field| self.versions[*field as usize] > seen)
+            .filter(is_told)
             .for_each(|field| self.push(&mut out, field));
-        for extra in self.view.extra.iter().filter(|extra| extra.version > seen) {
-            push_member(
-                &mut out,
-                &extra.name,
-                extra.value.as_ref().map_or("null", |value| value.get()),
-            );
-        }
+        self.view.own.push_changed(&mut out, seen);
         out.push('}');
         out
     }
@@ -467,6 +479,7 @@ impl Task {
             TaskField::ParentId => view.parent_id.is_some(),
             TaskField::Meta => view.meta.is_some(),
             TaskField::Requested => view.requested.is_some(),
+            TaskField::Controls => view.controls.is_some(),
             _ => true,
         }
     }
@@ -486,7 +499,7 @@ impl Task {
             TaskField::Message => push_text(out, view.message.as_deref()),
             TaskField::Result => push_raw(out, view.result.as_deref()),
             TaskField::Error => push_raw(out, view.error.as_deref()),
-            TaskField::Attempt => push_number(out, view.attempt.map(f64::from)),
+            TaskField::Attempt => push_number(out, view.attempt.map(|attempt| attempt as f64)),
             TaskField::Rate => push_number(out, view.rate),
             TaskField::EtaSource => push_text(out, view.eta_source.map(EtaSource::as_str)),
             TaskField::Stalled => out.push_str(if view.stalled { "true" } else { "false" }),
@@ -494,8 +507,9 @@ impl Task {
             TaskField::UpdatedAt => push_number(out, Some(view.updated_at as f64)),
             TaskField::ParentId => push_text(out, view.parent_id.as_deref()),
             TaskField::Meta => push_raw(out, view.meta.as_deref()),
-            TaskField::Requested => push_text(out, view.requested.map(Control::as_str)),
-            TaskField::Extra => {}
+            TaskField::Requested => push_requested(out, view.requested.as_deref()),
+            TaskField::Controls => push_controls(out, view.controls),
+            TaskField::Own => {}
         }
     }
 }
@@ -505,11 +519,31 @@ pub fn same(one: &Option<Box<RawValue>>, other: &Option<Box<RawValue>>) -> bool 
     one.as_ref().map(|raw| raw.get()) == other.as_ref().map(|raw| raw.get())
 }
 
-fn push_member(out: &mut String, name: &str, value: &str) {
-    out.push(',');
-    push_string(out, name);
-    out.push(':');
-    out.push_str(value);
+fn push_requested(out: &mut String, requested: Option<&Requested>) {
+    let Some(requested) = requested else {
+        return out.push_str("null");
+    };
+    out.push_str("{\"action\":");
+    push_string(out, requested.control.as_str());
+    out.push_str(",\"by\":");
+    push_string(out, &requested.by);
+    out.push_str(",\"requestedAt\":");
+    push_number(out, Some(requested.at as f64));
+    out.push('}');
+}
+
+fn push_controls(out: &mut String, controls: Option<Controls>) {
+    let Some(controls) = controls else {
+        return out.push_str("null");
+    };
+    out.push('[');
+    for (index, control) in controls.iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        push_string(out, control.as_str());
+    }
+    out.push(']');
 }
 
 fn push_text(out: &mut String, text: Option<&str>) {

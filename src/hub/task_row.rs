@@ -1,6 +1,7 @@
 //! A task as the store keeps it: its whole state, and what only the server knows of it.
 
-use super::task::{EtaSource, Extra, Task};
+use super::size::Ledger;
+use super::task::{EtaSource, Requested, Task};
 use crate::base::time::{Now, Time};
 use crate::wire::message::{Control, Status, TaskPatch};
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,8 @@ struct TaskRow<'a> {
     stalled: bool,
     requested: Option<Cow<'a, str>>,
     requested_at: u64,
+    #[serde(default)]
+    requested_by: Option<Cow<'a, str>>,
     app_rate: bool,
     announced: bool,
 }
@@ -35,8 +38,12 @@ impl Task {
             updated_at: view.updated_at,
             eta_source: view.eta_source.map(|source| source.as_str().into()),
             stalled: view.stalled,
-            requested: view.requested.map(|requested| requested.as_str().into()),
-            requested_at: self.requested_at,
+            requested: view
+                .requested
+                .as_ref()
+                .map(|pending| pending.control.as_str().into()),
+            requested_at: view.requested.as_ref().map_or(0, |pending| pending.at),
+            requested_by: view.requested.as_ref().map(|pending| (&*pending.by).into()),
             app_rate: self.app_rate,
             announced: self.announced,
         };
@@ -56,11 +63,15 @@ impl Task {
         let mut task = Self::new(id.into(), Time::from_micros(last_event));
         (task.seq, task.producer_seq) = (row.seq, row.producer_seq);
         (task.app_rate, task.announced) = (row.app_rate, row.announced);
-        task.requested_at = row.requested_at;
         task.view.updated_at = row.updated_at;
         task.view.stalled = row.stalled;
         task.view.eta_source = row.eta_source.as_deref().and_then(EtaSource::from_word);
-        task.view.requested = row.requested.as_deref().and_then(Control::from_word);
+        let control = row.requested.as_deref().and_then(Control::from_word);
+        task.view.requested = control.map(|control| {
+            let by = row.requested_by.as_deref().unwrap_or_default().into();
+            let at = row.requested_at;
+            Box::new(Requested { control, by, at })
+        });
         task.fill(patch);
         if task.view.status == Status::Running {
             task.estimator.resume(now.at);
@@ -85,21 +96,18 @@ impl Task {
         view.started_at = patch.started_at.into_value();
         view.parent_id = patch.parent_id.into_value();
         view.meta = patch.meta.into_value();
-        let extra = patch.extra.into_iter();
-        view.extra = extra
-            .map(|(name, value)| Extra {
-                name,
-                value: value.into_value(),
-                version: 0,
-            })
-            .collect();
+        view.controls = patch.controls.into_value();
+        for (name, value) in patch.extra {
+            view.own.set(name, value.into_value(), 0);
+        }
+        self.size_bound = Ledger::of(self).bytes();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hub::rules::{self, Verdict};
+    use crate::hub::rules;
     use crate::wire::message::TaskEvent;
 
     fn now(ms: u64) -> Now {
@@ -115,13 +123,10 @@ mod tests {
         let patch = r#"{"seq":7,"total":9.5,"current":2,"stage":"an \"st\"age","meta":{"a":[1]},"own":true,"parentId":"p",
             "attempt":3,"message":"m","rate":2}"#;
         let patch: TaskPatch = serde_json::from_str(patch).expect("a patch");
-        rules::apply(
-            &mut task,
-            Verdict::Lifecycle(TaskEvent::Started),
-            patch,
-            now(5),
-        );
-        rules::request(&mut task, Control::Pause, now(6));
+        let verdict = rules::judge(&task, TaskEvent::Started, &patch, now(5), false);
+        let verdict = verdict.expect("a first event counts");
+        rules::apply(&mut task, TaskEvent::Started, verdict, patch, now(5));
+        rules::request(&mut task, Control::Pause, "client_1", now(6)).expect("it runs");
         task.commit();
         let back = Task::restored("t", &task.saved(), now(9)).expect("a row");
         assert_eq!(back.whole(false), task.whole(false));

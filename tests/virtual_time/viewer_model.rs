@@ -332,5 +332,5 @@ impl Fold {
 }
 
 fn attempt_of(state: &Map<String, Value>) -> Option<u64> {
-    state.get("attempt").map_or(Some(1), Value::as_u64)
+    state.get("attempt").map_or(Some(0), Value::as_u64)
 }

@@ -226,6 +226,10 @@ impl Walk {
         if kind != "task_progress" || payload.get("status").is_some() {
             payload["mark"] = json!(self.shadow.next_mark());
         }
+        let id = self.dice.one_in(6).then(|| format!("e{}", self.step));
+        if kind == "task_started" && id.is_some() && self.dice.one_in(2) {
+            payload["restart"] = json!(true);
+        }
         let attempt = self.shadow.attempt(&task);
         let parents = [json!("a"), json!("b"), Value::Null];
         event::fill(
@@ -235,7 +239,6 @@ impl Walk {
             &parents,
             &mut payload,
         );
-        let id = self.dice.one_in(6).then(|| format!("e{}", self.step));
         self.post(Event {
             task,
             kind: kind.to_owned(),
