@@ -134,7 +134,7 @@ impl ViewerModel {
     pub(crate) fn hear(&mut self, shadow: &Shadow, message: &Value) {
         assert!(!self.is_leaving, "after the goodbye: {message}");
         match message["type"].as_str().expect("a type") {
-            "connected" | "pong" | "error" => {}
+            "connected" | "control_ack" | "pong" | "error" => {}
             "disconnected" => self.is_leaving = true,
             "subscription_ack" => self.handle_ack(shadow, &message["payload"]),
             "task_progress" => self.handle_progress(message),

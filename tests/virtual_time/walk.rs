@@ -7,6 +7,7 @@ use super::model::Shadow;
 use super::viewer_model::{Rules, ViewerModel};
 use super::world::{PeerId, World};
 use joblight::Config;
+use joblight::config::Control;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -384,6 +385,7 @@ fn configure(config: &mut Config, dice: &mut Dice, rules: Rules) {
     config.broadcaster.max_slowdown = dice.pick(&[1, 10]);
     config.broadcaster.batch_size = 4;
     config.broadcaster.deduplication_window = 3_600_000;
+    config.websocket.control = Control::Anybody;
     config.websocket.message_queue_size = rules.log_limit;
     config.websocket.max_outbox_size = dice.pick(&[0, 4_000, 100_000]);
     config.websocket.heartbeat_interval = dice.pick(&[0, 30_000]);
