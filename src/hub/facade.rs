@@ -209,21 +209,24 @@ impl Hub {
 
     /// Takes what a producer reports.
     pub fn ingest(&mut self, now: Now, report: Report, out: &mut dyn Outlet) -> Ingested {
+        let Some(id) = report.id else {
+            return self.handle_event(now, report.event, out);
+        };
         let scope: Box<str> = match &report.event {
             Event::Task { task_id, .. } | Event::Item { task_id, .. } => task_id.clone(),
-            Event::Room { room, .. } => room.clone(),
+            // No id of a task begins like this: a room and a task of one name are two.
+            Event::Room { room, .. } => format!("\n{room}").into(),
         };
-        if let Some(id) = &report.id
-            && self
-                .broadcaster
-                .is_repeat(now, &scope, id, &mut self.fanout.journal)
+        if self
+            .broadcaster
+            .is_repeat(now, &scope, &id, &mut self.fanout.journal)
         {
             return Ingested::Dropped(self.broadcaster.tasks().find(&scope));
         }
         let ingested = self.handle_event(now, report.event, out);
-        if let (Some(id), Ingested::Accepted(_)) = (&report.id, ingested) {
+        if let Ingested::Accepted(_) = ingested {
             self.broadcaster
-                .remember(now, &scope, id, &mut self.fanout.journal);
+                .remember(now, &scope, &id, &mut self.fanout.journal);
         }
         ingested
     }
