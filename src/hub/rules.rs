@@ -556,7 +556,7 @@ mod tests {
         #[test]
         fn whatever_comes_progress_never_falls_within_an_attempt(
             events in prop::collection::vec(
-                (0usize..6, 0u32..100, 0u32..20, prop::option::of(1u32..4), prop::option::of(0u64..50)),
+                (0usize..6, 0u32..100, 0u32..20, prop::option::of(1u64..4), prop::option::of(0u64..50)),
                 1..80,
             )
         ) {

@@ -164,7 +164,7 @@ pub struct View {
     /// `error`
     pub error: Option<Box<RawValue>>,
     /// `attempt`
-    pub attempt: Option<u32>,
+    pub attempt: Option<u64>,
     /// `rate`
     pub rate: Option<f64>,
     /// `etaSource`
@@ -486,7 +486,7 @@ impl Task {
             TaskField::Message => push_text(out, view.message.as_deref()),
             TaskField::Result => push_raw(out, view.result.as_deref()),
             TaskField::Error => push_raw(out, view.error.as_deref()),
-            TaskField::Attempt => push_number(out, view.attempt.map(f64::from)),
+            TaskField::Attempt => push_number(out, view.attempt.map(|attempt| attempt as f64)),
             TaskField::Rate => push_number(out, view.rate),
             TaskField::EtaSource => push_text(out, view.eta_source.map(EtaSource::as_str)),
             TaskField::Stalled => out.push_str(if view.stalled { "true" } else { "false" }),
