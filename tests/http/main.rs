@@ -4,12 +4,20 @@
 mod support;
 
 mod calls;
+mod cloud_event_sdks;
+mod cloud_events;
+mod compaction;
 mod curl;
+mod event_ids;
 mod events;
 mod framing;
 mod limits;
 mod listeners;
+mod names;
+mod numbers;
+mod own_fields;
 mod pages;
 mod readable;
 mod statistics;
 mod statuses;
+mod texts;
