@@ -3,6 +3,7 @@
 use super::size::Ledger;
 use super::task::{EtaSource, Requested, Task};
 use crate::base::time::{Now, Time};
+use crate::wire::message::patch::StoredPatch;
 use crate::wire::message::{Control, Status, TaskPatch};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -53,7 +54,7 @@ impl Task {
     /// The task of a row; what is wrong with the row when it is none.
     pub fn restored(id: &str, row: &str, now: Now) -> Result<Self, serde_json::Error> {
         let row: TaskRow<'_> = serde_json::from_str(row)?;
-        let patch: TaskPatch = serde_json::from_str(row.state.get())?;
+        let StoredPatch(patch) = serde_json::from_str(row.state.get())?;
         // Ages go on from before the restart.
         let age_ms = now.wall_ms.saturating_sub(row.updated_at);
         let last_event = now

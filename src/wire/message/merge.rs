@@ -4,7 +4,8 @@
 //! patches from outside bounds [`depth`] first.
 
 use super::envelope::push_string;
-use super::incoming::{Malformed, parse_object};
+use super::incoming::parse_object;
+use super::malformed::Malformed;
 use super::patch::Key;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -28,6 +29,11 @@ impl<'a> Members<'a> {
     pub fn value(&self, name: &str) -> Option<&'a str> {
         let found = self.members.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.get())
+    }
+
+    /// What the members are called.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.members.iter().map(|(name, _)| &**name)
     }
 
     /// The others, without members of these names.
