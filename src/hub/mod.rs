@@ -13,6 +13,7 @@ pub mod facade;
 pub mod fanout;
 pub mod journal;
 pub mod log;
+pub mod mail;
 pub mod mailbox;
 pub mod pace;
 pub mod position;
