@@ -9,8 +9,10 @@ use super::client::ClientKey;
 use super::directory::{Directory, RoomKey};
 use super::fanout::RoomMessage;
 use super::journal::{Journal, Restored, Table};
+use super::lost;
 use super::pace::Pace;
 use super::progress::{self, Stage};
+use super::removal::{self, Removal};
 use super::repeats::Repeats;
 use super::rules::{self, Verdict};
 use super::task::{Flush, Pending, Task};
@@ -30,8 +32,12 @@ pub struct BroadcasterSettings {
     pub broadcast_interval: Span,
     /// How many times the interval may stretch under load.
     pub max_slowdown: f64,
-    /// How long an ended task is remembered (zero: for ever).
-    pub task_ttl: Span,
+    /// How long a task that completed or was cancelled is remembered, and the log of a room (zero: for ever).
+    pub keep_completed: Span,
+    /// How long a failed task is remembered (zero: for ever).
+    pub keep_failed: Span,
+    /// How long a task may be silent before it is given up as lost (zero: for ever).
+    pub lost_after: Span,
     /// How many tasks there may be (0: no limit).
     pub max_tasks: usize,
     /// How long a running task may be silent before it counts as stalled (zero: for ever).
@@ -48,14 +54,16 @@ const MAX_HELD_INTERVALS: u32 = 10;
 /// Task states and when they go out.
 #[derive(Debug)]
 pub struct Broadcaster {
-    settings: BroadcasterSettings,
-    tasks: TaskCache,
+    pub(super) settings: BroadcasterSettings,
+    pub(super) tasks: TaskCache,
     repeats: Repeats,
     pace: Pace,
     marked: Vec<TaskKey>,
     planned: usize,
     dropped: u64,
     room_name: String,
+    /// No task counts as lost before: its worker may not know yet that the server is there again.
+    pub(super) none_lost_before: Time,
 }
 
 /// What became of an event.
@@ -93,6 +101,7 @@ impl Broadcaster {
             planned: 0,
             dropped: 0,
             room_name: String::new(),
+            none_lost_before: Time::ZERO,
             settings,
         }
     }
@@ -136,7 +145,17 @@ impl Broadcaster {
         let Some(task) = self.tasks.task(key) else {
             return Outcome::Refused("broadcaster.max_tasks");
         };
-        match rules::judge(task, kind, &patch) {
+        let verdict = rules::judge(task, kind, &patch);
+        let revival = lost::revival(task, kind, &patch);
+        if let Some(status) = revival
+            && !matches!(
+                verdict,
+                Verdict::Dropped(_) | Verdict::Lifecycle(TaskEvent::Started)
+            )
+        {
+            self.revive(stage, key, status);
+        }
+        match verdict {
             Verdict::Dropped(_) => {
                 self.dropped += 1;
                 return Outcome::Dropped(key);
@@ -147,9 +166,9 @@ impl Broadcaster {
                 });
                 self.plan_flush(stage, key);
             }
-            Verdict::Lifecycle(event) => self.turn(stage, key, event, patch),
+            Verdict::Lifecycle(event) => self.turn(stage, key, event, patch, revival),
         }
-        self.watch_silence(stage, key);
+        self.watch(key);
         self.keep(stage, key);
         Outcome::Accepted(key)
     }
@@ -169,6 +188,9 @@ impl Broadcaster {
             stage.directory.forget_if_idle(room);
             return Outcome::Refused("broadcaster.max_tasks");
         };
+        if let Some(status) = self.tasks.task(key).and_then(|task| task.lost) {
+            self.revive(stage, key, status);
+        }
         stage.fanout.publish(
             stage.directory,
             stage.now,
@@ -180,9 +202,6 @@ impl Broadcaster {
             },
             stage.out,
         );
-        stage
-            .timers
-            .expire_log(stage.directory, room, stage.now.at, self.settings.task_ttl);
         self.change(key, |task| {
             if !task.view.status.is_terminal() {
                 task.last_event = stage.now.at;
@@ -190,7 +209,7 @@ impl Broadcaster {
             }
         });
         self.plan_flush(stage, key);
-        self.watch_silence(stage, key);
+        self.watch(key);
         self.keep(stage, key);
         Outcome::Accepted(key)
     }
@@ -228,12 +247,13 @@ impl Broadcaster {
         Ok(())
     }
 
-    /// Forgets a task and its room's log. Whoever still watches will get a snapshot of a task that comes anew.
-    pub fn forget(&mut self, stage: &mut Stage<'_>, key: TaskKey) -> Option<Task> {
+    /// Forgets a task and its room's log. Whoever still watches is told, and will get a snapshot of a task that comes anew.
+    pub fn forget(&mut self, stage: &mut Stage<'_>, key: TaskKey, why: Removal) -> Option<Task> {
         let mut task = self.tasks.remove(key)?;
         set_flush(&mut self.planned, &mut task, Flush::Idle);
         stage.fanout.journal.delete(Table::Task, &task.id);
         if let Some(room) = self.room_of(stage.directory, &task.id) {
+            removal::announce(stage, room, &task.id, why);
             for place in 0..stage.directory.room(room).members().len() {
                 let member = stage.directory.room(room).members()[place];
                 stage.directory.membership_mut(member).forget();
@@ -245,16 +265,6 @@ impl Broadcaster {
             stage.directory.forget_if_idle(room);
         }
         Some(task)
-    }
-
-    /// A timer has fired.
-    pub fn handle_timer(&mut self, stage: &mut Stage<'_>, timer: Timer) {
-        match timer {
-            Timer::Flush(key) => self.handle_flush_due(stage, key),
-            Timer::Stall(key) => self.handle_silence(stage, key),
-            Timer::Forget(key) => self.handle_forget_due(stage, key),
-            Timer::ExpireLog { .. } | Timer::Sessions => {}
-        }
     }
 
     /// Sends the progress that was marked in this turn.
@@ -332,7 +342,7 @@ impl Broadcaster {
     }
 
     /// Sees to it that the next batch for the store holds the task.
-    fn keep(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
+    pub(super) fn keep(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
         let journal = &mut stage.fanout.journal;
         if let Some(task) = self.tasks.task_mut(key).filter(|_| journal.is_on())
             && !std::mem::replace(&mut task.is_unsaved, true)
@@ -371,15 +381,9 @@ impl Broadcaster {
         row: &str,
     ) -> Result<(), serde_json::Error> {
         let task = Task::restored(id, row, stage.now)?;
-        let ended = task.view.status.is_terminal();
         let key = self.tasks.insert(task);
-        match ended {
-            true => {
-                self.tasks.handle_ended(key);
-                self.watch_end(stage, key);
-            }
-            false => self.watch_silence(stage, key),
-        }
+        self.spare_the_silent(stage.now);
+        self.watch(key);
         Ok(())
     }
 
@@ -395,7 +399,7 @@ impl Broadcaster {
             return Ok(key);
         }
         if let Some(ended) = self.tasks.room_for_one()? {
-            self.forget(stage, ended);
+            self.forget(stage, ended, Removal::Expired);
         }
         Ok(self.tasks.create(id, stage.now))
     }
@@ -407,16 +411,45 @@ impl Broadcaster {
     }
 
     /// The task turns: what is pending goes out first, then the message that says so, with the whole state.
-    fn turn(&mut self, stage: &mut Stage<'_>, key: TaskKey, event: TaskEvent, patch: TaskPatch) {
+    fn turn(
+        &mut self,
+        stage: &mut Stage<'_>,
+        key: TaskKey,
+        event: TaskEvent,
+        patch: TaskPatch,
+        revival: Option<Status>,
+    ) {
         self.flush(stage, key);
         let Some(task) = self.tasks.task_mut(key) else {
             return;
         };
+        // A lost task that says that it has started is announced once.
+        let revival = revival.filter(|_| event == TaskEvent::Started);
+        if let Some(status) = revival {
+            lost::revive(task, status, stage.now);
+        }
         rules::apply(task, Verdict::Lifecycle(event), patch, stage.now);
         task.refresh_estimate(stage.now.at);
         task.commit();
-        let (payload, version, id) = (task.whole(false), task.version(), task.id.clone());
-        let ended = task.view.status.is_terminal();
+        let payload = match revival {
+            Some(_) => task.revived(),
+            None => task.whole(false),
+        };
+        self.announce(stage, key, event, payload);
+    }
+
+    /// Logs and sends a message with the whole state of a task.
+    pub(super) fn announce(
+        &mut self,
+        stage: &mut Stage<'_>,
+        key: TaskKey,
+        event: TaskEvent,
+        payload: String,
+    ) {
+        let Some(task) = self.tasks.task(key) else {
+            return;
+        };
+        let (version, id) = (task.version(), task.id.clone());
         if let Some(room) = self.room_to_log(stage, &id) {
             let message = RoomMessage {
                 room,
@@ -427,49 +460,14 @@ impl Broadcaster {
             stage
                 .fanout
                 .publish(stage.directory, stage.now, message, stage.out);
-            stage
-                .timers
-                .expire_log(stage.directory, room, stage.now.at, self.settings.task_ttl);
             for place in 0..stage.directory.room(room).watchers() {
                 let member = stage.directory.room(room).connected()[place];
                 stage.directory.membership_mut(member).seen = version;
             }
         }
-        if ended {
-            self.tasks.handle_ended(key);
-            self.watch_end(stage, key);
-        }
     }
 
-    /// Sees to it that an ended task is forgotten when its time has come.
-    fn watch_end(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
-        let ttl = self.settings.task_ttl;
-        let Some(task) = self.tasks.task_mut(key) else {
-            return;
-        };
-        if ttl.is_zero() || task.forget_armed {
-            return;
-        }
-        if let Some(at) = task.forget_at(ttl) {
-            task.forget_armed = true;
-            stage.timers.push(at, Timer::Forget(key));
-        }
-    }
-
-    fn handle_forget_due(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
-        let ttl = self.settings.task_ttl;
-        let Some(task) = self.tasks.task_mut(key) else {
-            return;
-        };
-        task.forget_armed = false;
-        if task.forget_at(ttl).is_some_and(|at| at <= stage.now.at) {
-            self.forget(stage, key);
-        } else {
-            self.watch_end(stage, key);
-        }
-    }
-
-    fn plan_flush(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
+    pub(super) fn plan_flush(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
         let interval = self.pace.interval(stage.now.at);
         let threshold = self.settings.min_change_threshold;
         let Some(task) = self.tasks.task_mut(key) else {
@@ -496,7 +494,8 @@ impl Broadcaster {
         }
     }
 
-    fn handle_flush_due(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
+    /// The time of a task's pending progress has come.
+    pub fn handle_flush_due(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
         let Some(task) = self.tasks.task_mut(key) else {
             return;
         };
@@ -507,7 +506,7 @@ impl Broadcaster {
     }
 
     /// Sends a task's pending progress to every watcher whose connection keeps up.
-    fn flush(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
+    pub(super) fn flush(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
         let threshold = self.settings.min_change_threshold;
         let Some(task) = self.tasks.task_mut(key) else {
             return;
@@ -534,36 +533,6 @@ impl Broadcaster {
         let delivered =
             progress::fan_out(stage, room, task, self.settings.enable_incremental_updates);
         stage.fanout.handle_broadcast(stage.now, arrived, delivered);
-    }
-
-    fn watch_silence(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
-        let timeout = self.settings.stall_timeout;
-        let Some(task) = self.tasks.task_mut(key) else {
-            return;
-        };
-        if !timeout.is_zero() && !task.stall_armed && task.view.status == Status::Running {
-            task.stall_armed = true;
-            stage
-                .timers
-                .push(task.last_event + timeout, Timer::Stall(key));
-        }
-    }
-
-    fn handle_silence(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
-        let timeout = self.settings.stall_timeout;
-        let Some(task) = self.tasks.task_mut(key) else {
-            return;
-        };
-        task.stall_armed = false;
-        if task.view.status != Status::Running {
-            return;
-        }
-        if task.last_event + timeout > stage.now.at {
-            return self.watch_silence(stage, key);
-        }
-        task.pending_since.get_or_insert(stage.now.at);
-        rules::set_stalled(task, true);
-        self.plan_flush(stage, key);
     }
 
     /// The room of a task, made when there is none, so that its log can begin.

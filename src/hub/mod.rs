@@ -3,6 +3,7 @@
 //! The hub takes what producers report and viewers ask for, decides, and hands finished frames to an [`Outlet`].
 //! Time comes in with every call; what is to be done later goes out through [`Hub::poll_timer`].
 
+pub mod aging;
 pub mod broadcaster;
 pub mod cache;
 pub mod client;
@@ -12,13 +13,16 @@ pub mod estimate;
 pub mod facade;
 pub mod fanout;
 pub mod journal;
+pub mod listing;
 pub mod log;
+pub mod lost;
 pub mod mail;
 pub mod mailbox;
 pub mod pace;
 pub mod position;
 pub mod progress;
 pub mod publication;
+pub mod removal;
 pub mod repeats;
 pub mod restore;
 pub mod room;
@@ -45,6 +49,7 @@ pub use journal::{Batch, Record, Restored};
 pub use log::Missed;
 pub use position::Position;
 pub use publication::{Framer, Lane, Link, Outlet};
+pub use removal::Removal;
 pub use room::Room;
 pub use sessions::SessionSettings;
 pub use timer::Timer;

@@ -31,7 +31,7 @@ pub enum Drop {
 /// Decides what an event would do, without doing it: pending progress must go out before a lifecycle event counts.
 pub fn judge(task: &Task, kind: TaskEvent, patch: &TaskPatch) -> Verdict {
     let attempt = task.view.attempt.unwrap_or(1);
-    let begins = patch.attempt.is_some_and(|named| named > attempt);
+    let begins = begins_attempt(task, patch);
     if patch
         .attempt
         .is_some_and(|named| task.seq > 0 && named < attempt)
@@ -46,14 +46,14 @@ pub fn judge(task: &Task, kind: TaskEvent, patch: &TaskPatch) -> Verdict {
         {
             return Verdict::Dropped(Drop::OldSeq);
         }
-        if task.view.status.is_terminal() {
+        if task.standing().is_terminal() {
             return Verdict::Dropped(Drop::Terminal);
         }
     }
     let status = if begins {
         Status::Pending
     } else {
-        task.view.status
+        task.standing()
     };
     match effective(kind, patch.status, status) {
         TaskEvent::Progress => Verdict::Progress,
@@ -61,6 +61,12 @@ pub fn judge(task: &Task, kind: TaskEvent, patch: &TaskPatch) -> Verdict {
         TaskEvent::Paused if status == Status::Paused => Verdict::Dropped(Drop::Repeated),
         lifecycle => Verdict::Lifecycle(lifecycle),
     }
+}
+
+/// Whether an event begins a higher attempt.
+pub fn begins_attempt(task: &Task, patch: &TaskPatch) -> bool {
+    let attempt = task.view.attempt.unwrap_or(1);
+    patch.attempt.is_some_and(|named| named > attempt)
 }
 
 /// A progress report that names another status is the event which that status stands for.
@@ -78,8 +84,7 @@ fn effective(kind: TaskEvent, named: Option<Status>, status: Status) -> TaskEven
 
 /// Does what [`judge`] allowed.
 pub fn apply(task: &mut Task, verdict: Verdict, patch: TaskPatch, now: Now) {
-    let attempt = task.view.attempt.unwrap_or(1);
-    let begins = patch.attempt.is_some_and(|named| named > attempt);
+    let begins = begins_attempt(task, &patch);
     if begins {
         begin_attempt(task);
     }
@@ -106,6 +111,7 @@ pub fn apply(task: &mut Task, verdict: Verdict, patch: TaskPatch, now: Now) {
         task.estimator.record(steps, now.at);
     }
     set_stalled(task, false);
+    task.refresh_indeterminate();
     task.view.updated_at = now.wall_ms;
     task.mark(TaskField::UpdatedAt);
 }
@@ -141,6 +147,7 @@ fn begin_attempt(task: &mut Task) {
     task.producer_seq = None;
     task.announced = false;
     task.app_rate = false;
+    (task.has_progress, task.lost) = (false, None);
     task.estimator = Default::default();
     task.view.status = Status::Pending;
     task.mark(TaskField::Status);
@@ -241,6 +248,11 @@ fn apply_fields(task: &mut Task, patch: TaskPatch, context: Context) {
         .into_change()
         .filter(|new| may_go_back || *new >= task.view.current);
     set(task, TaskField::Current, current, |view| &mut view.current);
+    match patch.progress {
+        Field::Absent => {}
+        Field::Clear => task.has_progress = false,
+        Field::Set(_) => task.has_progress = true,
+    }
     raise_progress(task, patch.progress.value().copied(), context.ended_well);
     apply_estimate(task, patch.estimated_time_remaining, patch.rate);
     set(

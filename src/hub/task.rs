@@ -4,9 +4,11 @@
 //! stand in [`super::rules`].
 
 use super::estimate::Estimator;
-use crate::base::time::{Span, Time};
+use super::listing::Listing;
+use crate::base::time::Time;
 use crate::wire::message::envelope::push_string;
 use crate::wire::message::{Control, Status};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 /// A field of the task payload.
@@ -49,12 +51,14 @@ pub enum TaskField {
     Meta,
     /// `requested`
     Requested,
+    /// `indeterminate`
+    Indeterminate,
     /// Fields that the contract does not name.
     Extra,
 }
 
 impl TaskField {
-    const COUNT: usize = 19;
+    const COUNT: usize = 20;
     const NAMED: [Self; Self::COUNT - 1] = [
         Self::Status,
         Self::Progress,
@@ -74,6 +78,7 @@ impl TaskField {
         Self::ParentId,
         Self::Meta,
         Self::Requested,
+        Self::Indeterminate,
     ];
 
     fn bit(self) -> u32 {
@@ -100,6 +105,7 @@ impl TaskField {
             Self::ParentId => "parentId",
             Self::Meta => "meta",
             Self::Requested => "requested",
+            Self::Indeterminate => "indeterminate",
             Self::Extra => "",
         }
     }
@@ -117,7 +123,8 @@ const PASSENGERS: u32 = 1 << TaskField::UpdatedAt as u8 | 1 << TaskField::EtaSou
 const MAX_ESTIMATE_MS: f64 = 365.0 * 24.0 * 3600.0 * 1000.0;
 
 /// Who says when the task will end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum EtaSource {
     /// The application.
     App,
@@ -181,6 +188,8 @@ pub struct View {
     pub meta: Option<Box<RawValue>>,
     /// `requested`
     pub requested: Option<Control>,
+    /// `indeterminate`: the task has not ended, and there is nothing to count by.
+    pub indeterminate: bool,
     /// Fields that the contract does not name; a cleared one stays as `None`, so that a delta can say `null`.
     pub extra: Vec<Extra>,
 }
@@ -211,6 +220,10 @@ pub struct Task {
     pub app_rate: bool,
     /// Whether `task_started` went out in this attempt and the task has not been paused since.
     pub announced: bool,
+    /// Whether the application has named `progress` in this attempt: until then 0 means unknown.
+    pub has_progress: bool,
+    /// The status in which it was given up as lost: its end is provisional, and news of this attempt revive it.
+    pub lost: Option<Status>,
     /// When a control request was made, in milliseconds since 1970.
     pub requested_at: u64,
     /// The speed of the task.
@@ -223,18 +236,14 @@ pub struct Task {
     pub flush: Flush,
     /// Whether the store has yet to learn of it.
     pub is_unsaved: bool,
-    /// Whether a timer looks after the task's silence.
-    pub stall_armed: bool,
-    /// Whether a timer will forget the task when it has ended long enough ago.
-    pub forget_armed: bool,
-    /// Which of all tasks' ends its last one was.
-    pub ending: u32,
+    /// Where time will find it.
+    pub listing: Listing,
     /// When the oldest change that has not gone out was accepted.
     pub pending_since: Option<Time>,
-    version: u32,
-    versions: [u32; TaskField::COUNT],
-    changed: u32,
-    flushed_progress: f64,
+    pub(super) version: u32,
+    pub(super) versions: [u32; TaskField::COUNT],
+    pub(super) changed: u32,
+    pub(super) flushed_progress: f64,
 }
 
 /// Whether and when pending progress will go out.
@@ -264,20 +273,23 @@ impl Task {
     pub fn new(id: Box<str>, now: Time) -> Self {
         Self {
             id,
-            view: View::default(),
+            view: View {
+                indeterminate: true,
+                ..View::default()
+            },
             seq: 0,
             producer_seq: None,
             app_rate: false,
             announced: false,
+            has_progress: false,
+            lost: None,
             requested_at: 0,
             estimator: Estimator::default(),
             last_event: now,
             last_flush: None,
             flush: Flush::Idle,
             is_unsaved: false,
-            stall_armed: false,
-            forget_armed: false,
-            ending: 0,
+            listing: Listing::Unlisted,
             pending_since: None,
             version: 1,
             versions: [0; TaskField::COUNT],
@@ -358,6 +370,17 @@ impl Task {
         }
     }
 
+    /// Sets `indeterminate` from what there is to count by.
+    pub fn refresh_indeterminate(&mut self) {
+        let view = &mut self.view;
+        let has_count = view.current.is_some() && view.total.is_some_and(|total| total > 0.0);
+        let indeterminate = !(self.has_progress || has_count || view.status.is_terminal());
+        if view.indeterminate != indeterminate {
+            view.indeterminate = indeterminate;
+            self.mark(TaskField::Indeterminate);
+        }
+    }
+
     /// Sets `rate`.
     pub fn set_rate(&mut self, rate: Option<f64>) {
         if self.view.rate != rate {
@@ -398,16 +421,29 @@ impl Task {
         (self.view.progress - self.flushed_progress).abs() >= min_change_threshold
     }
 
-    /// When the terminal task may be forgotten, or `None` while it is alive.
-    pub fn forget_at(&self, ttl: Span) -> Option<Time> {
-        self.view
-            .status
-            .is_terminal()
-            .then(|| self.last_event + ttl)
+    /// The status as far as events are concerned: that of a lost task is the one in which it was given up.
+    pub fn standing(&self) -> Status {
+        self.lost.unwrap_or(self.view.status)
     }
 
     /// The whole state as JSON; with `snapshot`, marked as one.
     pub fn whole(&self, snapshot: bool) -> String {
+        let mut out = self.members();
+        if snapshot {
+            out.push_str(",\"snapshot\":true");
+        }
+        out.push('}');
+        out
+    }
+
+    /// The whole state of a task that was lost and is heard of again, marked as such.
+    pub fn revived(&self) -> String {
+        let mut out = self.members();
+        out.push_str(",\"revived\":true}");
+        out
+    }
+
+    fn members(&self) -> String {
         let mut out = self.begin();
         TaskField::NAMED
             .into_iter()
@@ -418,10 +454,6 @@ impl Task {
                 push_member(&mut out, &extra.name, value.get());
             }
         }
-        if snapshot {
-            out.push_str(",\"snapshot\":true");
-        }
-        out.push('}');
         out
     }
 
@@ -467,6 +499,7 @@ impl Task {
             TaskField::ParentId => view.parent_id.is_some(),
             TaskField::Meta => view.meta.is_some(),
             TaskField::Requested => view.requested.is_some(),
+            TaskField::Indeterminate => view.indeterminate,
             _ => true,
         }
     }
@@ -495,6 +528,9 @@ impl Task {
             TaskField::ParentId => push_text(out, view.parent_id.as_deref()),
             TaskField::Meta => push_raw(out, view.meta.as_deref()),
             TaskField::Requested => push_text(out, view.requested.map(Control::as_str)),
+            TaskField::Indeterminate => {
+                out.push_str(if view.indeterminate { "true" } else { "null" });
+            }
             TaskField::Extra => {}
         }
     }

@@ -3,6 +3,7 @@
 use super::answers::{invalid, json_text, parse_limit};
 use crate::base::time::Now;
 use crate::engine::state::State;
+use crate::hub::Removal;
 use crate::wire::http::{Head, Problem, Response};
 use crate::wire::message::Status;
 
@@ -61,7 +62,10 @@ pub fn show(state: &State, id: &str) -> Result<Response, Problem> {
 
 /// `DELETE /api/tasks/{id}`
 pub fn delete(state: &mut State, now: Now, id: &str) -> Result<Response, Problem> {
-    match state.hub.forget(now, id, &mut state.peers) {
+    match state
+        .hub
+        .forget(now, id, Removal::Deleted, &mut state.peers)
+    {
         true => {
             state.durability.promise();
             Ok(Response::new(204))

@@ -6,6 +6,9 @@ use super::readable::check_readable;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+/// The message type that tells of a task which is gone.
+pub const TASK_REMOVED: &str = "task_removed";
+
 /// The longest task id or room name, in bytes.
 pub const MAX_NAME_BYTES: usize = 256;
 
@@ -140,7 +143,7 @@ pub fn is_reserved(kind: &str) -> bool {
         "authenticated",
         "auth",
     ];
-    RESERVED.contains(&kind) || TaskEvent::from_type(kind).is_some()
+    RESERVED.contains(&kind) || kind == TASK_REMOVED || TaskEvent::from_type(kind).is_some()
 }
 
 #[derive(Deserialize)]

@@ -1,7 +1,6 @@
 //! What one event says of a task: the task payload of contract section 4, every field optional.
 //!
-//! Fields that joblight computes itself (`updatedAt`, `etaSource`, `stalled`, `requested`, `snapshot`) are passed over when
-//! a producer sends them; fields that the contract does not name are kept and shown to viewers as they are.
+//! Fields that joblight computes itself ([`COMPUTED`]) are passed over when a producer sends them; fields that the contract does not name are kept and shown to viewers as they are.
 
 use super::field::Field;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
@@ -9,7 +8,7 @@ use serde_json::value::RawValue;
 use std::fmt;
 
 /// How a task stands (contract section 4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// Known, but not begun.
@@ -61,7 +60,7 @@ impl Status {
 }
 
 /// What a viewer asks of a task's worker (contract section 3, `task_control`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Control {
     /// Stop for good.
@@ -89,6 +88,17 @@ impl Control {
         }
     }
 }
+
+/// Fields that joblight computes itself.
+pub const COMPUTED: [&str; 7] = [
+    "updatedAt",
+    "etaSource",
+    "stalled",
+    "requested",
+    "snapshot",
+    "indeterminate",
+    "revived",
+];
 
 /// A change to a task. Numbers are checked: `progress` is 0 to 100, the others are not negative.
 #[derive(Debug, Clone, Default)]
@@ -155,8 +165,10 @@ impl TaskPatch {
             "startedAt" => self.started_at = map.next_value()?,
             "parentId" => self.parent_id = map.next_value()?,
             "meta" => self.meta = map.next_value()?,
-            "updatedAt" | "etaSource" | "stalled" | "requested" | "snapshot" | "type"
-            | "timestamp" => {
+            "type" | "timestamp" => {
+                map.next_value::<de::IgnoredAny>()?;
+            }
+            computed if COMPUTED.contains(&computed) => {
                 map.next_value::<de::IgnoredAny>()?;
             }
             unnamed => self.extra.push((unnamed.into(), map.next_value()?)),
