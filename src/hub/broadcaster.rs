@@ -388,10 +388,10 @@ impl Broadcaster {
     }
 
     /// The row of a task that the store has yet to learn of.
-    pub fn save(&mut self, key: TaskKey) -> Option<(&str, String)> {
+    pub fn save(&mut self, key: TaskKey, now: Now) -> Option<(&str, String)> {
         let task = self.tasks.task_mut(key)?;
         task.is_unsaved = false;
-        Some((&task.id, task.saved()))
+        Some((&task.id, task.saved(now)))
     }
 
     fn find_or_create(&mut self, stage: &mut Stage<'_>, id: &str) -> Result<TaskKey, TooManyTasks> {

@@ -4,7 +4,8 @@
 //! weighted averages in a row, each normalised for the time before the first sample, reweighted at every reading
 //! so that a stall shows. Time spent paused does not count.
 
-use crate::base::time::{Span, Time};
+use crate::base::time::{Now, Span, Time};
+use serde::{Deserialize, Serialize};
 
 /// Samples weigh a tenth after this many seconds.
 const WEIGHTING_SECONDS: f64 = 15.0;
@@ -14,13 +15,13 @@ const MIN_ADVANCES: u32 = 3;
 const MIN_OBSERVATION: Span = Span::from_secs(3);
 
 /// The observed speed of one task within one attempt.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Estimator {
     observed: Option<Observed>,
     paused_at: Option<Time>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 struct Observed {
     start: Time,
     last: Time,
@@ -30,7 +31,61 @@ struct Observed {
     double_smoothed: f64,
 }
 
+/// An estimator as a store keeps it: moments are ages in microseconds, because monotonic clocks do not travel.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SavedEstimator {
+    saved_at: u64,
+    observed: Option<SavedObserved>,
+    paused_us: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SavedObserved {
+    start_us: u64,
+    last_us: u64,
+    steps: f64,
+    advances: u32,
+    smoothed: f64,
+    double_smoothed: f64,
+}
+
 impl Estimator {
+    /// All that a restored estimator needs.
+    pub fn saved(&self, now: Now) -> SavedEstimator {
+        let age = |at: Time| now.at.saturating_since(at).as_micros();
+        SavedEstimator {
+            saved_at: now.wall_ms,
+            observed: self.observed.as_ref().map(|observed| SavedObserved {
+                start_us: age(observed.start),
+                last_us: age(observed.last),
+                steps: observed.steps,
+                advances: observed.advances,
+                smoothed: observed.smoothed,
+                double_smoothed: observed.double_smoothed,
+            }),
+            paused_us: self.paused_at.map(age),
+        }
+    }
+
+    /// The estimator that was saved; the time until now has passed for the task as well.
+    pub fn restored(saved: SavedEstimator, now: Now) -> Self {
+        let then = now.time_of(saved.saved_at).as_micros();
+        let time = |age_us: u64| Time::from_micros(then.saturating_sub(age_us));
+        Self {
+            observed: saved.observed.map(|observed| Observed {
+                start: time(observed.start_us),
+                last: time(observed.last_us),
+                steps: observed.steps,
+                advances: observed.advances,
+                smoothed: observed.smoothed,
+                double_smoothed: observed.double_smoothed,
+            }),
+            paused_at: saved.paused_us.map(time),
+        }
+    }
+
     /// Takes note that the task stands at `steps`. Standing still changes nothing; going back begins anew.
     pub fn record(&mut self, steps: f64, now: Time) {
         match &mut self.observed {

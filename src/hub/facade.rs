@@ -176,8 +176,8 @@ impl Hub {
     }
 
     /// Changes are not to be kept: there is nobody to take them.
-    pub fn turn_off_journal(&mut self) {
-        self.take_records();
+    pub fn turn_off_journal(&mut self, now: Now) {
+        self.take_records(now);
         self.fanout.journal.turn_off();
     }
 
@@ -199,8 +199,13 @@ impl Hub {
     }
 
     /// What the store has yet to learn.
-    pub fn take_records(&mut self) -> Vec<Record> {
-        restore::take_records(&mut self.directory, &mut self.broadcaster, &mut self.fanout)
+    pub fn take_records(&mut self, now: Now) -> Vec<Record> {
+        restore::take_records(
+            &mut self.directory,
+            &mut self.broadcaster,
+            &mut self.fanout,
+            now,
+        )
     }
 
     /// Whether the log of a room still holds everything after `since`.
