@@ -62,6 +62,8 @@ pub struct Broadcaster {
     planned: usize,
     dropped: u64,
     room_name: String,
+    /// Rows of tasks that could not be read: they stay in the store, also when that is written anew.
+    unread: Vec<(Box<str>, String)>,
     /// No task counts as lost before: its worker may not know yet that the server is there again.
     pub(super) none_lost_before: Time,
 }
@@ -101,6 +103,7 @@ impl Broadcaster {
             planned: 0,
             dropped: 0,
             room_name: String::new(),
+            unread: Vec::new(),
             none_lost_before: Time::ZERO,
             settings,
         }
@@ -251,6 +254,7 @@ impl Broadcaster {
     pub fn forget(&mut self, stage: &mut Stage<'_>, key: TaskKey, why: Removal) -> Option<Task> {
         let mut task = self.tasks.remove(key)?;
         set_flush(&mut self.planned, &mut task, Flush::Idle);
+        self.unread.retain(|(id, _)| *id != task.id);
         stage.fanout.journal.delete(Table::Task, &task.id);
         if let Some(room) = self.room_of(stage.directory, &task.id) {
             removal::announce(stage, room, &task.id, why);
@@ -353,6 +357,11 @@ impl Broadcaster {
 
     /// Sees to it that the next batch for the store holds every task.
     pub fn mark_all(&mut self, journal: &mut Journal) {
+        for (id, row) in &self.unread {
+            if self.tasks.find(id).is_none() {
+                journal.put(Table::Task, id, row.clone());
+            }
+        }
         for key in self.tasks.keys() {
             if let Some(task) = self.tasks.task_mut(key)
                 && !std::mem::replace(&mut task.is_unsaved, true)
@@ -380,7 +389,13 @@ impl Broadcaster {
         id: &str,
         row: &str,
     ) -> Result<(), serde_json::Error> {
-        let task = Task::restored(id, row, stage.now)?;
+        let task = match Task::restored(id, row, stage.now) {
+            Ok(task) => task,
+            Err(fault) => {
+                self.unread.push((id.into(), row.to_owned()));
+                return Err(fault);
+            }
+        };
         let key = self.tasks.insert(task);
         self.spare_the_silent(stage.now);
         self.watch(key);
