@@ -373,8 +373,8 @@ impl Task {
     /// Sets `indeterminate` from what there is to count by.
     pub fn refresh_indeterminate(&mut self) {
         let view = &mut self.view;
-        let has_count = view.current.is_some() && view.total.is_some_and(|total| total > 0.0);
-        let indeterminate = !(self.has_progress || has_count || view.status.is_terminal());
+        let has_total = view.total.is_some_and(|total| total > 0.0);
+        let indeterminate = !(self.has_progress || has_total || view.status.is_terminal());
         if view.indeterminate != indeterminate {
             view.indeterminate = indeterminate;
             self.mark(TaskField::Indeterminate);

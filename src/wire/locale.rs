@@ -277,7 +277,7 @@ fn chinese(phrase: Phrase<'_>, out: &mut fmt::Formatter<'_>) -> fmt::Result {
 /// A length of time in the largest unit that leaves no fraction.
 fn length(millis: u64) -> String {
     const UNITS: [(u64, &str); 3] = [(3_600_000, "h"), (60_000, "min"), (1_000, "s")];
-    let unit = UNITS.iter().find(|(size, _)| millis % size == 0);
+    let unit = UNITS.iter().find(|(size, _)| millis.is_multiple_of(*size));
     let (size, name) = unit.copied().unwrap_or((1, "ms"));
     format!("{} {name}", millis / size)
 }

@@ -65,6 +65,13 @@ fn task_without_anything_to_count_by_says_so() {
 }
 
 #[test]
+fn total_is_something_to_count_by() {
+    let mut world = World::new(|_| {});
+    world.report("t", "started", json!({"total": 5}));
+    assert_eq!(state(&mut world, "t").get("indeterminate"), None);
+}
+
+#[test]
 fn task_that_only_an_item_made_known_is_indeterminate() {
     let mut world = World::new(|_| {});
     let item = json!({"type": "document_generated", "payload": {"taskId": "t"}});

@@ -1,6 +1,7 @@
 //! What one event says of a task: the task payload of contract section 4, every field optional.
 //!
-//! Fields that joblight computes itself ([`COMPUTED`]) are passed over when a producer sends them; fields that the contract does not name are kept and shown to viewers as they are.
+//! Fields that joblight computes itself ([`COMPUTED`]) are passed over when a producer sends them; fields that the contract
+//! does not name are kept and shown to viewers as they are.
 
 use super::field::Field;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
