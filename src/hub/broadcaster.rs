@@ -185,8 +185,8 @@ impl Broadcaster {
             .expire_log(stage.directory, room, stage.now.at, self.settings.task_ttl);
         self.change(key, |task| {
             if !task.view.status.is_terminal() {
+                rules::wake(task, stage.now);
                 task.last_event = stage.now.at;
-                rules::set_stalled(task, false);
             }
         });
         self.plan_flush(stage, key);
@@ -275,9 +275,9 @@ impl Broadcaster {
         let Some(task) = self.tasks.task_mut(key) else {
             return;
         };
-        // Others who watch keep the estimate that they were sent, and whoever joins them is sent the same.
+        // Others who watch keep the estimate that they were sent until the next movement; whoever joins gets that of now.
+        task.refresh_estimate(stage.now);
         if alone {
-            task.refresh_estimate(stage.now.at);
             task.commit();
         }
         let Some(task) = self.tasks.task(key) else {
@@ -413,9 +413,10 @@ impl Broadcaster {
             return;
         };
         rules::apply(task, Verdict::Lifecycle(event), patch, stage.now);
-        task.refresh_estimate(stage.now.at);
+        task.refresh_estimate(stage.now);
         task.commit();
-        let (payload, version, id) = (task.whole(false), task.version(), task.id.clone());
+        let payload = task.whole_at(false, stage.now);
+        let (version, id) = (task.version(), task.id.clone());
         let ended = task.view.status.is_terminal();
         if let Some(room) = self.room_to_log(stage, &id) {
             let message = RoomMessage {
@@ -522,12 +523,12 @@ impl Broadcaster {
             return;
         };
         task.id = id;
-        task.refresh_estimate(stage.now.at);
         let Some(room) = room.filter(|room| !stage.directory.room(*room).members().is_empty())
         else {
             return;
         };
         let arrived = task.pending_since.unwrap_or(stage.now.at);
+        task.refresh_estimate(stage.now);
         task.commit();
         task.last_flush = Some(stage.now.at);
         stage.fanout.tell(stage.directory, room);
@@ -543,9 +544,8 @@ impl Broadcaster {
         };
         if !timeout.is_zero() && !task.stall_armed && task.view.status == Status::Running {
             task.stall_armed = true;
-            stage
-                .timers
-                .push(task.last_event + timeout, Timer::Stall(key));
+            let due = task.last_event + task.estimator.patience(timeout);
+            stage.timers.push(due, Timer::Stall(key));
         }
     }
 
@@ -558,7 +558,7 @@ impl Broadcaster {
         if task.view.status != Status::Running {
             return;
         }
-        if task.last_event + timeout > stage.now.at {
+        if task.last_event + task.estimator.patience(timeout) > stage.now.at {
             return self.watch_silence(stage, key);
         }
         task.pending_since.get_or_insert(stage.now.at);

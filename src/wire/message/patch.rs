@@ -1,7 +1,8 @@
 //! What one event says of a task: the task payload of contract section 4, every field optional.
 //!
-//! Fields that joblight computes itself (`updatedAt`, `etaSource`, `stalled`, `requested`, `snapshot`) are passed over when
-//! a producer sends them; fields that the contract does not name are kept and shown to viewers as they are.
+//! Fields that joblight computes itself (`updatedAt`, `estimatedEndAt`, `etaSource`, `stalled`, `requested`,
+//! `snapshot`) are passed over when a producer sends them; fields that the contract does not name are kept and shown to
+//! viewers as they are.
 
 use super::field::Field;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
@@ -155,8 +156,8 @@ impl TaskPatch {
             "startedAt" => self.started_at = map.next_value()?,
             "parentId" => self.parent_id = map.next_value()?,
             "meta" => self.meta = map.next_value()?,
-            "updatedAt" | "etaSource" | "stalled" | "requested" | "snapshot" | "type"
-            | "timestamp" => {
+            "updatedAt" | "estimatedEndAt" | "etaSource" | "stalled" | "requested" | "snapshot"
+            | "type" | "timestamp" => {
                 map.next_value::<de::IgnoredAny>()?;
             }
             unnamed => self.extra.push((unnamed.into(), map.next_value()?)),
