@@ -79,9 +79,9 @@ impl Broadcaster {
             return;
         };
         lost::revive(task, status, stage.now);
-        task.refresh_estimate(stage.now.at);
+        task.refresh_estimate(stage.now);
         task.commit();
-        let payload = task.revived();
+        let payload = task.revived(stage.now);
         self.announce(stage, key, TaskEvent::Started, payload);
     }
 
@@ -101,8 +101,12 @@ impl Broadcaster {
             self.plan_flush(stage, key);
             self.keep(stage, key);
         }
-        self.tasks.list(key, Listing::Unlisted);
-        self.watch(key);
+        let due = self.tasks.task(key).and_then(|task| {
+            let due = self.stall_due(task).into_iter();
+            due.chain(self.lost_due(task)).min()
+        });
+        self.tasks
+            .list(key, due.map_or(Listing::Unlisted, Listing::Alive));
     }
 
     fn lose(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
@@ -113,6 +117,7 @@ impl Broadcaster {
             return;
         };
         lost::lose(task, &message, stage.now);
+        task.refresh_estimate(stage.now);
         task.commit();
         let payload = task.whole(false);
         self.announce(stage, key, TaskEvent::Failed, payload);
@@ -120,15 +125,23 @@ impl Broadcaster {
         self.keep(stage, key);
     }
 
+    /// When to look at a task at the latest. Its pace may let it be silent for longer, but that is not worth finding out
+    /// with each event.
     fn look_due(&self, task: &Task) -> Option<Time> {
-        let stall = self.stall_due(task).into_iter();
-        stall.chain(self.lost_due(task)).min()
+        let timeout = self.settings.stall_timeout;
+        let stall = self.may_stall(task).then(|| task.last_event + timeout);
+        stall.into_iter().chain(self.lost_due(task)).min()
     }
 
     fn stall_due(&self, task: &Task) -> Option<Time> {
         let timeout = self.settings.stall_timeout;
-        let may_stall = task.view.status == Status::Running && !task.view.stalled;
-        (may_stall && !timeout.is_zero()).then(|| task.last_event + timeout)
+        self.may_stall(task)
+            .then(|| task.last_event + task.estimator.patience(timeout))
+    }
+
+    fn may_stall(&self, task: &Task) -> bool {
+        let is_enabled = !self.settings.stall_timeout.is_zero();
+        is_enabled && task.view.status == Status::Running && !task.view.stalled
     }
 
     fn lost_due(&self, task: &Task) -> Option<Time> {

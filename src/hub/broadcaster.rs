@@ -207,8 +207,8 @@ impl Broadcaster {
         );
         self.change(key, |task| {
             if !task.view.status.is_terminal() {
+                rules::wake(task, stage.now);
                 task.last_event = stage.now.at;
-                rules::set_stalled(task, false);
             }
         });
         self.plan_flush(stage, key);
@@ -289,9 +289,9 @@ impl Broadcaster {
         let Some(task) = self.tasks.task_mut(key) else {
             return;
         };
-        // Others who watch keep the estimate that they were sent, and whoever joins them is sent the same.
+        // Others who watch keep the estimate that they were sent until the next movement; whoever joins gets that of now.
+        task.refresh_estimate(stage.now);
         if alone {
-            task.refresh_estimate(stage.now.at);
             task.commit();
         }
         let Some(task) = self.tasks.task(key) else {
@@ -444,11 +444,11 @@ impl Broadcaster {
             lost::revive(task, status, stage.now);
         }
         rules::apply(task, Verdict::Lifecycle(event), patch, stage.now);
-        task.refresh_estimate(stage.now.at);
+        task.refresh_estimate(stage.now);
         task.commit();
         let payload = match revival {
-            Some(_) => task.revived(),
-            None => task.whole(false),
+            Some(_) => task.revived(stage.now),
+            None => task.whole_at(false, stage.now),
         };
         self.announce(stage, key, event, payload);
     }
@@ -536,12 +536,12 @@ impl Broadcaster {
             return;
         };
         task.id = id;
-        task.refresh_estimate(stage.now.at);
         let Some(room) = room.filter(|room| !stage.directory.room(*room).members().is_empty())
         else {
             return;
         };
         let arrived = task.pending_since.unwrap_or(stage.now.at);
+        task.refresh_estimate(stage.now);
         task.commit();
         task.last_flush = Some(stage.now.at);
         stage.fanout.tell(stage.directory, room);

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 /// Gives a task up: it has failed, until it is heard of again. What viewers requested stays, for the worker that comes back.
 pub fn lose(task: &mut Task, message: &str, now: Now) {
+    rules::wake(task, now);
     task.lost = Some(task.view.status);
     task.announced = false;
     task.estimator.pause(now.at);
@@ -48,7 +49,6 @@ fn turn_to(task: &mut Task, status: Status, now: Now) {
     task.last_event = now.at;
     task.view.status = status;
     task.mark(TaskField::Status);
-    rules::set_stalled(task, false);
     task.refresh_indeterminate();
     task.view.updated_at = now.wall_ms;
     task.mark(TaskField::UpdatedAt);

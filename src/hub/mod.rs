@@ -30,6 +30,7 @@ pub mod rules;
 pub mod saved;
 pub mod sessions;
 pub mod task;
+pub mod task_estimate;
 pub mod task_row;
 pub mod timer;
 pub mod visits;

@@ -1,6 +1,6 @@
 //! What an event may change (contract sections 4 and 5.3): the state machine of a task and the bar that never goes back.
 
-use super::task::{EtaSource, Task, TaskField, same};
+use super::task::{Task, TaskField, same};
 use crate::base::time::Now;
 use crate::wire::message::{Control, Field, Status, TaskEvent, TaskPatch};
 
@@ -93,6 +93,7 @@ pub fn apply(task: &mut Task, verdict: Verdict, patch: TaskPatch, now: Now) {
     });
     task.seq = (task.seq + 1).max(patch.seq.unwrap_or(0));
     task.producer_seq = patch.seq.or(task.producer_seq);
+    wake(task, now);
     task.last_event = now.at;
     task.pending_since.get_or_insert(now.at);
     let status = next_status(task.view.status, verdict, patch.status);
@@ -101,16 +102,16 @@ pub fn apply(task: &mut Task, verdict: Verdict, patch: TaskPatch, now: Now) {
         ordered: patch.seq.is_some(),
         begins,
         ended_well: status == Status::Completed,
+        now,
     };
+    let names_percent = patch.progress.value().is_some();
     apply_fields(task, patch, context);
     if matches!(verdict, Verdict::Lifecycle(TaskEvent::Started)) {
         task.announced = true;
     }
     if status == Status::Running {
-        let steps = task.steps();
-        task.estimator.record(steps, now.at);
+        task.record_position(names_percent, now.at);
     }
-    set_stalled(task, false);
     task.refresh_indeterminate();
     task.view.updated_at = now.wall_ms;
     task.mark(TaskField::UpdatedAt);
@@ -133,6 +134,15 @@ pub fn set_stalled(task: &mut Task, stalled: bool) {
     }
 }
 
+/// An event is a sign of life. Call it before the event becomes the last one.
+pub fn wake(task: &mut Task, now: Now) {
+    if task.view.stalled {
+        let silence = now.at.saturating_since(task.last_event);
+        task.estimator.wake(silence);
+        set_stalled(task, false);
+    }
+}
+
 /// What the fields are measured by.
 struct Context {
     /// The event carries a `seq`, so what it says is newer than what is known.
@@ -141,6 +151,8 @@ struct Context {
     begins: bool,
     /// It completes the task.
     ended_well: bool,
+    /// When it came.
+    now: Now,
 }
 
 fn begin_attempt(task: &mut Task) {
@@ -237,6 +249,11 @@ fn apply_fields(task: &mut Task, patch: TaskPatch, context: Context) {
         .value()
         .is_some_and(|total| task.view.total != Some(*total));
     let may_go_back = context.ordered || context.begins || stage_changed || total_changed;
+    let stage_cleared = patch.stage == Field::Clear && task.view.stage.is_some();
+    let total_cleared = patch.total == Field::Clear && task.view.total.is_some();
+    if stage_changed || total_changed || stage_cleared || total_cleared {
+        task.estimator.begin_base_line();
+    }
     set(task, TaskField::Total, patch.total.into_change(), |view| {
         &mut view.total
     });
@@ -254,7 +271,7 @@ fn apply_fields(task: &mut Task, patch: TaskPatch, context: Context) {
         Field::Set(_) => task.has_progress = true,
     }
     raise_progress(task, patch.progress.value().copied(), context.ended_well);
-    apply_estimate(task, patch.estimated_time_remaining, patch.rate);
+    task.take_own_word(patch.estimated_time_remaining, patch.rate, context.now);
     set(
         task,
         TaskField::Message,
@@ -301,29 +318,6 @@ fn raise_progress(task: &mut Task, named: Option<f64>, ended_well: bool) {
     if let Some(progress) = progress.filter(|progress| *progress > task.view.progress) {
         task.view.progress = progress;
         task.mark(TaskField::Progress);
-    }
-}
-
-fn apply_estimate(task: &mut Task, remaining_ms: Field<f64>, rate: Field<f64>) {
-    match rate {
-        Field::Absent => {}
-        Field::Clear => {
-            task.app_rate = false;
-            task.set_rate(None);
-        }
-        Field::Set(rate) => {
-            task.app_rate = true;
-            task.set_rate(Some(rate));
-        }
-    }
-    match remaining_ms {
-        Field::Set(remaining_ms) => task.set_estimate(Some(remaining_ms), Some(EtaSource::App)),
-        Field::Clear => task.set_estimate(None, None),
-        Field::Absent if task.view.status == Status::Completed => {
-            task.set_estimate(Some(0.0), None)
-        }
-        Field::Absent if task.view.status.is_terminal() => task.set_estimate(None, None),
-        Field::Absent => {}
     }
 }
 

@@ -5,7 +5,8 @@
 
 use super::estimate::Estimator;
 use super::listing::Listing;
-use crate::base::time::Time;
+use super::task_estimate::Estimate;
+use crate::base::time::{Now, Time};
 use crate::wire::message::envelope::push_string;
 use crate::wire::message::{Control, Status};
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,8 @@ pub enum TaskField {
     Stage,
     /// `estimatedTimeRemaining`
     EstimatedTimeRemaining,
+    /// `estimatedEndAt`
+    EstimatedEndAt,
     /// `message`
     Message,
     /// `result`
@@ -58,7 +61,7 @@ pub enum TaskField {
 }
 
 impl TaskField {
-    const COUNT: usize = 20;
+    const COUNT: usize = 21;
     const NAMED: [Self; Self::COUNT - 1] = [
         Self::Status,
         Self::Progress,
@@ -66,6 +69,7 @@ impl TaskField {
         Self::Total,
         Self::Stage,
         Self::EstimatedTimeRemaining,
+        Self::EstimatedEndAt,
         Self::Message,
         Self::Result,
         Self::Error,
@@ -93,6 +97,7 @@ impl TaskField {
             Self::Total => "total",
             Self::Stage => "stage",
             Self::EstimatedTimeRemaining => "estimatedTimeRemaining",
+            Self::EstimatedEndAt => "estimatedEndAt",
             Self::Message => "message",
             Self::Result => "result",
             Self::Error => "error",
@@ -115,12 +120,15 @@ impl TaskField {
 const MOVEMENT: u32 = 1 << TaskField::Progress as u8
     | 1 << TaskField::Current as u8
     | 1 << TaskField::Rate as u8
-    | 1 << TaskField::EstimatedTimeRemaining as u8;
+    | 1 << TaskField::EstimatedTimeRemaining as u8
+    | 1 << TaskField::EstimatedEndAt as u8;
 /// Fields that ride along with other changes and never cause a message.
 const PASSENGERS: u32 = 1 << TaskField::UpdatedAt as u8 | 1 << TaskField::EtaSource as u8;
 
-/// Who says that a task will take longer than a year does not know.
-const MAX_ESTIMATE_MS: f64 = 365.0 * 24.0 * 3600.0 * 1000.0;
+/// What marks a whole state as the first of a connection.
+const SNAPSHOT: &str = ",\"snapshot\":true";
+/// What marks that of a task which was lost.
+const REVIVED: &str = ",\"revived\":true";
 
 /// Who says when the task will end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -164,6 +172,8 @@ pub struct View {
     pub stage: Option<Box<str>>,
     /// `estimatedTimeRemaining`, in milliseconds.
     pub estimated_time_remaining: Option<f64>,
+    /// `estimatedEndAt`, in milliseconds since 1970.
+    pub estimated_end_at: Option<u64>,
     /// `message`
     pub message: Option<Box<str>>,
     /// `result`
@@ -347,29 +357,6 @@ impl Task {
         self.pending_since = None;
     }
 
-    /// Sets `rate` and `estimatedTimeRemaining` from what has been observed, where the application has not.
-    pub fn refresh_estimate(&mut self, now: Time) {
-        if self.view.status != Status::Running {
-            return;
-        }
-        let observed = self.estimator.rate(now);
-        if !self.app_rate {
-            let rounded = observed.map(|rate| (rate * 1000.0).round() / 1000.0);
-            self.set_rate(rounded.filter(|rate| *rate > 0.0));
-        }
-        if self.view.eta_source != Some(EtaSource::App) {
-            let rate = if self.app_rate {
-                self.view.rate
-            } else {
-                observed
-            };
-            let rate = rate.filter(|rate| *rate > 0.0).zip(self.remaining());
-            let remaining_ms = rate.map(|(rate, left)| (left / rate * 1000.0).round());
-            let remaining_ms = remaining_ms.filter(|remaining_ms| *remaining_ms <= MAX_ESTIMATE_MS);
-            self.set_estimate(remaining_ms, remaining_ms.map(|_| EtaSource::Rate));
-        }
-    }
-
     /// Sets `indeterminate` from what there is to count by.
     pub fn refresh_indeterminate(&mut self) {
         let view = &mut self.view;
@@ -378,42 +365,6 @@ impl Task {
         if view.indeterminate != indeterminate {
             view.indeterminate = indeterminate;
             self.mark(TaskField::Indeterminate);
-        }
-    }
-
-    /// Sets `rate`.
-    pub fn set_rate(&mut self, rate: Option<f64>) {
-        if self.view.rate != rate {
-            self.view.rate = rate;
-            self.mark(TaskField::Rate);
-        }
-    }
-
-    /// Sets `estimatedTimeRemaining` and who says so.
-    pub fn set_estimate(&mut self, remaining_ms: Option<f64>, source: Option<EtaSource>) {
-        if self.view.estimated_time_remaining != remaining_ms {
-            self.view.estimated_time_remaining = remaining_ms;
-            self.mark(TaskField::EstimatedTimeRemaining);
-        }
-        if self.view.eta_source != source {
-            self.view.eta_source = source;
-            self.mark(TaskField::EtaSource);
-        }
-    }
-
-    /// Units done as the estimator counts them: `current`, or percent where the application counts nothing.
-    pub fn steps(&self) -> f64 {
-        match (self.view.current, self.view.total) {
-            (Some(current), Some(_)) => current,
-            _ => self.view.progress,
-        }
-    }
-
-    fn remaining(&self) -> Option<f64> {
-        match (self.view.current, self.view.total) {
-            (Some(current), Some(total)) => Some((total - current).max(0.0)),
-            (Some(_), None) if self.view.progress == 0.0 => None,
-            _ => Some(100.0 - self.view.progress),
         }
     }
 
@@ -426,44 +377,59 @@ impl Task {
         self.lost.unwrap_or(self.view.status)
     }
 
-    /// The whole state as JSON; with `snapshot`, marked as one.
+    /// The whole state as JSON, as all who watch have been told it; with `snapshot`, marked as one.
     pub fn whole(&self, snapshot: bool) -> String {
-        let mut out = self.members();
-        if snapshot {
-            out.push_str(",\"snapshot\":true");
-        }
-        out.push('}');
-        out
+        let mark = if snapshot { SNAPSHOT } else { "" };
+        self.write_whole(mark, self.told_estimate())
     }
 
-    /// The whole state of a task that was lost and is heard of again, marked as such.
-    pub fn revived(&self) -> String {
-        let mut out = self.members();
-        out.push_str(",\"revived\":true}");
-        out
+    /// The whole state as it is now: the estimate moves without any event.
+    pub fn whole_at(&self, snapshot: bool, now: Now) -> String {
+        let mark = if snapshot { SNAPSHOT } else { "" };
+        self.write_whole(mark, self.estimate_at(now))
     }
 
-    fn members(&self) -> String {
+    /// The same of a task that was lost and is heard of again, marked as such.
+    pub fn revived(&self, now: Now) -> String {
+        self.write_whole(REVIVED, self.estimate_at(now))
+    }
+
+    fn write_whole(&self, mark: &str, estimate: Estimate) -> String {
         let mut out = self.begin();
         TaskField::NAMED
             .into_iter()
-            .filter(|field| self.shown(*field))
-            .for_each(|field| self.push(&mut out, field));
+            .filter(|field| self.shown(*field, estimate))
+            .for_each(|field| self.push(&mut out, field, estimate));
         for extra in &self.view.extra {
             if let Some(value) = &extra.value {
                 push_member(&mut out, &extra.name, value.get());
             }
         }
+        out.push_str(mark);
+        out.push('}');
         out
     }
 
-    /// What has changed after `seen`, as JSON.
+    /// What has changed after `seen`, as JSON, as it was when the estimate was last refreshed.
     pub fn delta(&self, seen: u32) -> String {
+        self.write_delta(seen, self.told_estimate())
+    }
+
+    /// The same some time later, for a reader who was behind: it counts the time left from the message's `timestamp`.
+    pub fn delta_at(&self, seen: u32, now: Now) -> String {
+        let estimate = Estimate {
+            remaining_ms: self.estimate_at(now).remaining_ms,
+            ..self.told_estimate()
+        };
+        self.write_delta(seen, estimate)
+    }
+
+    fn write_delta(&self, seen: u32, estimate: Estimate) -> String {
         let mut out = self.begin();
         TaskField::NAMED
             .into_iter()
             .filter(|field| self.versions[*field as usize] > seen)
-            .for_each(|field| self.push(&mut out, field));
+            .for_each(|field| self.push(&mut out, field, estimate));
         for extra in self.view.extra.iter().filter(|extra| extra.version > seen) {
             push_member(
                 &mut out,
@@ -485,15 +451,16 @@ impl Task {
     }
 
     /// Whether a whole state names the field: what seed 000's interface demands always, the others when they are set.
-    fn shown(&self, field: TaskField) -> bool {
+    fn shown(&self, field: TaskField, estimate: Estimate) -> bool {
         let view = &self.view;
         match field {
             TaskField::Message => view.message.is_some(),
             TaskField::Result => view.result.is_some(),
             TaskField::Error => view.error.is_some(),
             TaskField::Attempt => view.attempt.is_some(),
-            TaskField::Rate => view.rate.is_some(),
-            TaskField::EtaSource => view.eta_source.is_some(),
+            TaskField::Rate => estimate.rate.is_some(),
+            TaskField::EstimatedEndAt => estimate.end_at_ms.is_some(),
+            TaskField::EtaSource => estimate.source.is_some(),
             TaskField::Stalled => view.stalled,
             TaskField::StartedAt => view.started_at.is_some(),
             TaskField::ParentId => view.parent_id.is_some(),
@@ -504,7 +471,7 @@ impl Task {
         }
     }
 
-    fn push(&self, out: &mut String, field: TaskField) {
+    fn push(&self, out: &mut String, field: TaskField, estimate: Estimate) {
         let view = &self.view;
         out.push_str(",\"");
         out.push_str(field.name());
@@ -515,13 +482,14 @@ impl Task {
             TaskField::Current => push_number(out, Some(view.current.unwrap_or(0.0))),
             TaskField::Total => push_number(out, Some(view.total.unwrap_or(0.0))),
             TaskField::Stage => push_string(out, view.stage.as_deref().unwrap_or("")),
-            TaskField::EstimatedTimeRemaining => push_number(out, view.estimated_time_remaining),
+            TaskField::EstimatedTimeRemaining => push_number(out, estimate.remaining_ms),
+            TaskField::EstimatedEndAt => push_number(out, estimate.end_at_ms.map(|ms| ms as f64)),
             TaskField::Message => push_text(out, view.message.as_deref()),
             TaskField::Result => push_raw(out, view.result.as_deref()),
             TaskField::Error => push_raw(out, view.error.as_deref()),
             TaskField::Attempt => push_number(out, view.attempt.map(f64::from)),
-            TaskField::Rate => push_number(out, view.rate),
-            TaskField::EtaSource => push_text(out, view.eta_source.map(EtaSource::as_str)),
+            TaskField::Rate => push_number(out, estimate.rate),
+            TaskField::EtaSource => push_text(out, estimate.source.map(EtaSource::as_str)),
             TaskField::Stalled => out.push_str(if view.stalled { "true" } else { "false" }),
             TaskField::StartedAt => push_number(out, view.started_at.map(|ms| ms as f64)),
             TaskField::UpdatedAt => push_number(out, Some(view.updated_at as f64)),

@@ -67,6 +67,8 @@ struct ViewRow<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     estimated_time_remaining: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    estimated_end_at: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     message: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     result: Option<Cow<'a, RawValue>>,
@@ -161,6 +163,7 @@ impl<'a> ViewRow<'a> {
             total,
             stage,
             estimated_time_remaining,
+            estimated_end_at,
             message,
             result,
             error,
@@ -183,6 +186,7 @@ impl<'a> ViewRow<'a> {
             total: *total,
             stage: stage.as_deref().map(Cow::Borrowed),
             estimated_time_remaining: *estimated_time_remaining,
+            estimated_end_at: *estimated_end_at,
             message: message.as_deref().map(Cow::Borrowed),
             result: result.as_deref().map(Cow::Borrowed),
             error: error.as_deref().map(Cow::Borrowed),
@@ -214,6 +218,7 @@ impl<'a> ViewRow<'a> {
             total: self.total,
             stage: text(self.stage),
             estimated_time_remaining: self.estimated_time_remaining,
+            estimated_end_at: self.estimated_end_at,
             message: text(self.message),
             result: raw(self.result),
             error: raw(self.error),

@@ -116,6 +116,11 @@ impl World {
         message["timestamp"].as_u64().expect("a timestamp") - EPOCH_MS
     }
 
+    /// A virtual millisecond on the wall clock.
+    pub(crate) fn wall_ms(millis: u64) -> u64 {
+        EPOCH_MS + millis
+    }
+
     /// A number for all that the engine has ever put out.
     pub(crate) fn transcript(&self) -> u64 {
         self.transcript.finish()

@@ -89,9 +89,9 @@ fn serve(
         Route::TaskEvent { task, verb } => {
             events::post_task_event(state, now, head, task, verb, body)
         }
-        Route::Tasks => tasks::list(state, head),
+        Route::Tasks => tasks::list(state, now, head),
         Route::Task(id) if head.method() == Method::Delete => tasks::delete(state, now, id),
-        Route::Task(id) => tasks::show(state, id),
+        Route::Task(id) => tasks::show(state, now, id),
         Route::Rooms => Ok(rooms::list(state)),
         Route::RoomClients(room) => rooms::clients(state, room),
         Route::RoomHistory(room) => rooms::history(state, head, room),

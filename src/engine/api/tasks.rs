@@ -13,7 +13,7 @@ const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1000;
 
 /// `GET /api/tasks?status=&limit=&cursor=`: `{tasks, cursor}`, where a `cursor` other than `null` asks for the next page.
-pub fn list(state: &State, head: &Head) -> Result<Response, Problem> {
+pub fn list(state: &State, now: Now, head: &Head) -> Result<Response, Problem> {
     let status = head
         .query("status")
         .map(|word| parse_status(&word))
@@ -41,7 +41,7 @@ pub fn list(state: &State, head: &Head) -> Result<Response, Problem> {
         if index > 0 {
             out.push(',');
         }
-        out.push_str(&task.whole(false));
+        out.push_str(&task.whole_at(false, now));
     }
     match matching.next() {
         Some((slot, _)) => out.push_str(&format!("],\"cursor\":\"{slot}\"}}")),
@@ -51,13 +51,13 @@ pub fn list(state: &State, head: &Head) -> Result<Response, Problem> {
 }
 
 /// `GET /api/tasks/{id}`
-pub fn show(state: &State, id: &str) -> Result<Response, Problem> {
+pub fn show(state: &State, now: Now, id: &str) -> Result<Response, Problem> {
     let cache = state.hub.broadcaster().tasks();
     let task = cache
         .find(id)
         .and_then(|key| cache.task(key))
         .ok_or_else(|| unknown(id))?;
-    Ok(json_text(200, task.whole(false)))
+    Ok(json_text(200, task.whole_at(false, now)))
 }
 
 /// `DELETE /api/tasks/{id}`

@@ -259,7 +259,7 @@ fn go(task: &mut Task, step: &Step, now: Now) -> Option<Verdict> {
             lost::lose(task, "no news", now);
         }
         Step::Flush => {
-            task.refresh_estimate(now.at);
+            task.refresh_estimate(now);
             task.commit();
         }
         _ => {}
@@ -279,7 +279,7 @@ fn shown(task: &Task) -> serde_json::Value {
 /// What a viewer who has seen the last state is sent.
 fn told(task: &mut Task, now: Now) -> serde_json::Value {
     let seen = task.version();
-    task.refresh_estimate(now.at);
+    task.refresh_estimate(now);
     task.commit();
     serde_json::from_str(&task.delta(seen)).expect("a delta is JSON")
 }
@@ -358,8 +358,8 @@ fn a_percent_only_task_has_a_rate_after_a_restart() {
     }
     let mut back =
         Task::restored("t", &task.saved(now(20_000)), elsewhere(now(20_000))).expect("a row");
-    task.refresh_estimate(now(20_000).at);
-    back.refresh_estimate(elsewhere(now(20_000)).at);
+    task.refresh_estimate(now(20_000));
+    back.refresh_estimate(elsewhere(now(20_000)));
     assert_eq!(back.view.rate, Some(2.0));
     assert_eq!(
         back.view.estimated_time_remaining,

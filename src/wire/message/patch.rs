@@ -91,8 +91,9 @@ impl Control {
 }
 
 /// Fields that joblight computes itself.
-pub const COMPUTED: [&str; 7] = [
+pub const COMPUTED: [&str; 8] = [
     "updatedAt",
+    "estimatedEndAt",
     "etaSource",
     "stalled",
     "requested",
