@@ -75,6 +75,53 @@ fn a_watcher_sees_what_is_emitted_until_the_end() {
 }
 
 #[test]
+fn a_task_that_is_removed_before_its_end_is_said_to_be() {
+    let server = Running::start(|_| {});
+    let directory = Directory::new();
+    emit(&server, &["started", "t", "stage=sort"]);
+    emit(&server, &["completed", "done"]);
+    for arguments in [&["done", "t"][..], &["--json", "t"]] {
+        let mut process = watcher(&server, &directory, arguments);
+        for _ in arguments.iter().filter(|argument| **argument != "--json") {
+            process.output_line();
+        }
+        if arguments.contains(&"done") {
+            server.call("DELETE", "/api/tasks/done", &Value::Null);
+            assert_eq!(process.line("done"), "done was removed (deleted)");
+        }
+        server.call("DELETE", "/api/tasks/t", &Value::Null);
+        let ended = process.outcome();
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert!(
+            ended.stderr.contains("t was removed (deleted)"),
+            "{ended:?}"
+        );
+        let is_json = arguments.contains(&"--json");
+        assert_eq!(
+            ended.stdout.contains("\"task_removed\""),
+            is_json,
+            "{ended:?}"
+        );
+        emit(&server, &["started", "t", "stage=sort"]);
+    }
+}
+
+#[test]
+fn a_task_without_anything_to_count_by_has_no_percentage() {
+    let server = Running::start(|_| {});
+    let directory = Directory::new();
+    emit(&server, &["started", "t", "stage=sort"]);
+    let mut process = watcher(&server, &directory, &["t"]);
+    assert_eq!(
+        untimed(&process.output_line()),
+        "t running   [~~~~~~~~~~~~~~~~~~~~]  --%  sort"
+    );
+    emit(&server, &["progress", "t", "current=1", "total=4"]);
+    let line = process.output_line();
+    assert!(line.contains("[#####---------------]  25%"), "{line}");
+}
+
+#[test]
 fn a_task_that_has_ended_already_is_told_at_once() {
     let server = Running::start(|_| {});
     let directory = Directory::new();

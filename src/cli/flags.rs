@@ -7,7 +7,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::emit::{EmitOptions, KEY_VARIABLE, parse_field};
 use super::watch::WatchOptions;
-use crate::config::{Key, keys};
+use crate::config::{Alias, Key, aliases, keys};
 use serde_json::Value;
 
 /// The events of a task (contract section 7).
@@ -72,13 +72,15 @@ fn with_command(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> 
 }
 
 fn options(matches: &ArgMatches) -> Options {
-    let given = |key: &Key| {
-        let text = matches.get_one::<String>(key.path())?;
-        Some((key.path().to_owned(), text.clone()))
+    let given = |path: &str| {
+        let text = matches.get_one::<String>(path)?;
+        Some((path.to_owned(), text.clone()))
     };
+    let paths = keys().iter().map(Key::path);
+    let paths = paths.chain(aliases().iter().map(Alias::path));
     Options {
         config: matches.get_one::<PathBuf>("config").cloned(),
-        flags: keys().iter().filter_map(given).collect(),
+        flags: paths.filter_map(given).collect(),
     }
 }
 
@@ -149,7 +151,7 @@ fn watch_command() -> Command {
         .about("Show tasks until they have ended, one line for each message")
         .after_help(
             "Exit code: 0 when all tasks have completed, 1 as soon as one has failed or was cancelled,\n\
-             2 when they cannot be watched to their end. A connection that is lost later is made again.",
+             2 when they cannot be watched to their end, as when one is removed before. A connection that is lost later is made again.",
         )
         .arg(
             url_flag("ws://127.0.0.1:3001/ws")
@@ -203,7 +205,10 @@ fn configured(command: Command) -> Command {
         .value_name("FILE")
         .value_parser(value_parser!(PathBuf))
         .help("Configuration file [default: ./config.toml if there is one]");
-    command.arg(config).args(keys().iter().map(key_flag))
+    command
+        .arg(config)
+        .args(keys().iter().map(key_flag))
+        .args(aliases().iter().map(alias_flag))
 }
 
 fn key_flag(key: &Key) -> Arg {
@@ -221,6 +226,20 @@ fn key_flag(key: &Key) -> Arg {
             key.meaning(),
             key.default_text()
         ))
+}
+
+fn alias_flag(alias: &Alias) -> Arg {
+    let (section, _) = alias
+        .path()
+        .rsplit_once('.')
+        .unwrap_or(("general", alias.path()));
+    let keys = alias.stands_for().join(" and ");
+    Arg::new(alias.path())
+        .long(alias.path())
+        .value_name("MS")
+        .allow_negative_numbers(true)
+        .help_heading(section)
+        .help(format!("Sets {keys}"))
 }
 
 #[cfg(test)]

@@ -13,13 +13,15 @@ pub(super) fn task_line(message: &Value, state: &Map<String, Value>, zone: UtcOf
     let text = |name: &str| state.get(name).and_then(Value::as_str).unwrap_or_default();
     let number = |name: &str| state.get(name).and_then(Value::as_f64);
     let progress = number("progress").unwrap_or(0.0).clamp(0.0, 100.0);
+    let (bar, percent) = match state.get("indeterminate") {
+        Some(Value::Bool(true)) => ("~".repeat(BAR_WIDTH), "--".to_owned()),
+        _ => (bar(progress), progress.floor().to_string()),
+    };
     let mut line = format!(
-        "{} {} {:<9} [{}] {:>3}%",
+        "{} {} {:<9} [{bar}] {percent:>3}%",
         clock(message, zone),
         printable(text("taskId")),
         printable(text("status")),
-        bar(progress),
-        progress.floor(),
     );
     match (number("current"), number("total")) {
         (Some(current), Some(total)) if total > 0.0 => {
@@ -114,6 +116,16 @@ mod tests {
         assert_eq!(
             line(state),
             "13:51:03 task-123 running   [#########-----------]  45%  45/100  rendering  ETA 2m05s  page 45"
+        );
+    }
+
+    #[test]
+    fn without_anything_to_count_by_the_bar_promises_nothing() {
+        assert_eq!(
+            line(
+                json!({"taskId": "t", "status": "running", "progress": 0, "stage": "sorting", "indeterminate": true})
+            ),
+            "13:51:03 t running   [~~~~~~~~~~~~~~~~~~~~]  --%  sorting"
         );
     }
 

@@ -3,6 +3,7 @@
 use super::progress_line::{item_line, printable, task_line};
 use super::telling::tell;
 use crate::client::{Client, ClientError, Event, Message, TaskStates};
+use crate::wire::message::TASK_REMOVED;
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::io::{self, Write};
@@ -95,6 +96,7 @@ impl Watch {
                 tell(&printable(reason.unwrap_or(&message.text)));
                 Step::GoOn
             }
+            TASK_REMOVED => self.handle_removed(message),
             _ => self.show(message),
         }
     }
@@ -133,6 +135,22 @@ impl Watch {
         match ended {
             Some((task, status)) if self.open.contains(&task) => self.note(&task, &status),
             _ => Step::GoOn,
+        }
+    }
+
+    /// Says that a task is gone. One that had not ended will never tell how it did.
+    fn handle_removed(&mut self, message: &Message) -> Step {
+        self.states.apply(&message.value);
+        let payload = &message.value["payload"];
+        let task = payload["taskId"].as_str().unwrap_or_default();
+        let reason = printable(payload["reason"].as_str().unwrap_or_default());
+        if self.json && writeln!(io::stdout(), "{}", message.text).is_err() {
+            return Step::End(ExitCode::from(TROUBLE));
+        }
+        tell(&format_args!("{} was removed ({reason})", printable(task)));
+        match self.open.contains(task) {
+            true => Step::End(ExitCode::from(TROUBLE)),
+            false => Step::GoOn,
         }
     }
 

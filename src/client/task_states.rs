@@ -1,5 +1,6 @@
 //! Whole task states out of snapshots and deltas (contract section 4): a viewer's side of the bargain.
 
+use crate::wire::message::TASK_REMOVED;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 
@@ -10,7 +11,7 @@ pub struct TaskStates {
 }
 
 impl TaskStates {
-    /// Takes a message; the state of its task afterwards, unless the message is about none.
+    /// Takes a message; the state of its task afterwards, unless the message is about none, or the task is gone.
     pub fn apply(&mut self, message: &Value) -> Option<&Map<String, Value>> {
         let kind = message["type"].as_str()?;
         let payload = message["payload"].as_object()?;
@@ -18,12 +19,18 @@ impl TaskStates {
         if !kind.starts_with("task_") {
             return None;
         }
+        if kind == TASK_REMOVED {
+            self.states.remove(task_id);
+            return None;
+        }
         let state = self.states.entry(task_id.to_owned()).or_default();
         // Lifecycle messages carry the whole state, and so does a snapshot.
         if kind != "task_progress" || payload.get("snapshot") == Some(&Value::Bool(true)) {
             state.clear();
         }
-        for (name, value) in payload.iter().filter(|(name, _)| *name != "snapshot") {
+        // Words about the message, not about the task.
+        let is_of_task = |name: &str| name != "snapshot" && name != "revived";
+        for (name, value) in payload.iter().filter(|(name, _)| is_of_task(name)) {
             if value.is_null() {
                 state.remove(name);
             } else {
@@ -77,6 +84,19 @@ mod tests {
             apply(&mut states, "task_completed", ended.clone()),
             Some(ended)
         );
+    }
+
+    #[test]
+    fn a_task_that_is_gone_has_no_state() {
+        let mut states = TaskStates::default();
+        let revived = json!({"taskId": "t", "status": "running", "revived": true});
+        assert_eq!(
+            apply(&mut states, "task_started", revived),
+            Some(json!({"taskId": "t", "status": "running"}))
+        );
+        let removed = json!({"taskId": "t", "reason": "expired"});
+        assert_eq!(apply(&mut states, "task_removed", removed), None);
+        assert!(states.state("t").is_none());
     }
 
     #[test]

@@ -114,13 +114,18 @@ fn lay_table(source: &Source<'_>, section: &str, table: &DeTable<'_>, layers: &m
             layers.mistake(source.place(offset, Some(&path)), what);
             continue;
         }
-        match (keys::find(&path), value.get_ref()) {
+        for rival in keys::rivals(&path) {
+            if let Some(first) = seen.get(rival) {
+                let line = source.line_at(first.span().start);
+                let what = format!("{} (given on line {line})", keys::sets_the_same(rival));
+                layers.mistake(source.place(offset, Some(&path)), what);
+            }
+        }
+        let keys = keys::set_by(&path);
+        match (keys.first(), value.get_ref()) {
             (Some(key), value) => {
-                layers.put(
-                    key,
-                    source.place(offset, Some(&path)),
-                    value::from_toml(key, value),
-                );
+                let checked = value::from_toml(key, value);
+                layers.put(&keys, source.place(offset, Some(&path)), checked);
             }
             (None, DeValue::Table(below)) if keys::is_section(&path) => {
                 lay_table(source, &path, below, layers);

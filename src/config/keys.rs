@@ -104,10 +104,12 @@ const KEYS: &[Key] = &[
             most: 1000,
         },
     ),
-    Key::new("broadcaster.task_ttl", MILLISECONDS),
+    Key::new("broadcaster.keep_completed", MILLISECONDS),
+    Key::new("broadcaster.keep_failed", MILLISECONDS),
     Key::new("broadcaster.max_tasks", COUNT),
     Key::new("broadcaster.max_task_size", BYTES),
     Key::new("broadcaster.stall_timeout", MILLISECONDS),
+    Key::new("broadcaster.lost_after", MILLISECONDS),
     Key::new("broadcaster.deduplication_window", MILLISECONDS),
     Key::new("broadcaster.max_deduplication_ids", COUNT),
     Key::new("workspaces.max_workspaces", COUNT),
@@ -136,9 +138,57 @@ pub fn keys() -> &'static [Key] {
     KEYS
 }
 
+/// A name that stands for several keys of one kind and sets each of them.
+#[derive(Debug)]
+pub struct Alias {
+    path: &'static str,
+    stands_for: &'static [&'static str],
+}
+
+const ALIASES: &[Alias] = &[Alias {
+    path: "broadcaster.task_ttl",
+    stands_for: &["broadcaster.keep_completed", "broadcaster.keep_failed"],
+}];
+
+/// Every name that stands for several keys.
+pub fn aliases() -> &'static [Alias] {
+    ALIASES
+}
+
 /// The key at a path such as `websocket.port`.
 pub(super) fn find(path: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.path == path)
+}
+
+/// The keys that a path sets: the one of that name, those that an alias stands for, or none.
+pub(super) fn set_by(path: &str) -> Vec<&'static Key> {
+    let alias = ALIASES.iter().find(|alias| alias.path == path);
+    match alias {
+        Some(alias) => alias
+            .stands_for
+            .iter()
+            .filter_map(|path| find(path))
+            .collect(),
+        None => find(path).into_iter().collect(),
+    }
+}
+
+/// Whether a path stands for several keys.
+pub(super) fn is_alias(path: &str) -> bool {
+    ALIASES.iter().any(|alias| alias.path == path)
+}
+
+/// Other paths that set a key which this one sets: a source may name one of them only.
+pub(super) fn rivals(path: &str) -> Vec<&'static str> {
+    let mut rivals = Vec::new();
+    for alias in ALIASES {
+        if alias.path == path {
+            rivals.extend(alias.stands_for);
+        } else if alias.stands_for.contains(&path) {
+            rivals.push(alias.path);
+        }
+    }
+    rivals
 }
 
 /// Whether a path such as `websocket` has keys below it.
@@ -165,6 +215,32 @@ pub(super) fn canonical(name: &str) -> String {
     snake
 }
 
+/// What is wrong with a path whose rival the same source names.
+pub(super) fn sets_the_same(rival: &str) -> String {
+    format!("sets the same as {rival}; expected one of the two")
+}
+
+impl Alias {
+    /// The path, which is also the name of the flag.
+    pub fn path(&self) -> &'static str {
+        self.path
+    }
+
+    /// The environment variable.
+    pub fn variable(&self) -> String {
+        variable(self.path)
+    }
+
+    /// The paths of the keys that it sets.
+    pub fn stands_for(&self) -> &'static [&'static str] {
+        self.stands_for
+    }
+}
+
+fn variable(path: &str) -> String {
+    format!("JOBLIGHT_{}", path.replace('.', "_").to_ascii_uppercase())
+}
+
 impl Key {
     const fn new(path: &'static str, kind: Kind) -> Self {
         Self {
@@ -186,10 +262,7 @@ impl Key {
 
     /// The environment variable: `JOBLIGHT_WEBSOCKET_PORT`.
     pub fn variable(&self) -> String {
-        format!(
-            "JOBLIGHT_{}",
-            self.path.replace('.', "_").to_ascii_uppercase()
-        )
+        variable(self.path)
     }
 
     /// The comment that `config.toml` makes on the key.
@@ -232,6 +305,7 @@ mod tests {
     #[test]
     fn variables_are_distinct() {
         let mut names: Vec<String> = keys().iter().map(Key::variable).collect();
+        names.extend(aliases().iter().map(Alias::variable));
         names.extend(
             keys()
                 .iter()
@@ -241,6 +315,16 @@ mod tests {
         let count = names.len();
         names.dedup();
         assert_eq!(names.len(), count);
+    }
+
+    #[test]
+    fn an_alias_stands_for_keys_of_one_kind() {
+        for alias in aliases() {
+            assert!(find(alias.path()).is_none());
+            let keys = set_by(alias.path());
+            assert_eq!(keys.len(), alias.stands_for().len());
+            assert!(keys.iter().all(|key| key.kind == keys[0].kind));
+        }
     }
 
     #[test]

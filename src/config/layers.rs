@@ -23,13 +23,20 @@ struct Placed {
 }
 
 impl Layers {
-    /// Lays a checked value over the last one, or notes what is wrong with it.
-    pub(super) fn put(&mut self, key: &'static Key, place: Place, checked: Result<Value, String>) {
-        match checked {
-            Ok(value) => {
-                self.values.insert(key.path(), Placed { value, place });
-            }
-            Err(what) => self.mistake(place, what),
+    /// Lays a checked value over the last one of each of these keys, or notes what is wrong with it.
+    pub(super) fn put(
+        &mut self,
+        keys: &[&'static Key],
+        place: Place,
+        checked: Result<Value, String>,
+    ) {
+        let value = match checked {
+            Ok(value) => value,
+            Err(what) => return self.mistake(place, what),
+        };
+        for key in keys {
+            let (value, place) = (value.clone(), place.clone());
+            self.values.insert(key.path(), Placed { value, place });
         }
     }
 

@@ -17,7 +17,7 @@ mod print;
 mod settings;
 mod value;
 
-pub use keys::{Key, keys};
+pub use keys::{Alias, Key, aliases, keys};
 pub use manual::MANUAL;
 pub use place::{Mistake, Place, Warning};
 pub use print::print_resolved;
@@ -57,8 +57,15 @@ pub fn load(sources: Sources<'_>) -> Result<(Config, Vec<Warning>), Vec<Mistake>
 fn lay_flags(flags: &[(String, String)], layers: &mut Layers) {
     for (path, text) in flags {
         let place = Place::Flag { key: path.clone() };
-        match keys::find(path) {
-            Some(key) => layers.put(key, place, value::from_text(key, text)),
+        let is_given = |rival: &&str| flags.iter().any(|(path, _)| path == rival);
+        if keys::is_alias(path) {
+            for rival in keys::rivals(path).into_iter().filter(is_given) {
+                layers.mistake(place.clone(), keys::sets_the_same(&format!("--{rival}")));
+            }
+        }
+        let keys = keys::set_by(path);
+        match keys.first() {
+            Some(key) => layers.put(&keys, place, value::from_text(key, text)),
             None => layers.mistake(place, file::unknown_key(path)),
         }
     }

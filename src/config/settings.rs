@@ -142,14 +142,18 @@ pub struct BroadcasterConfig {
     pub broadcast_interval: u64,
     /// How many times the interval may stretch; at least 1.
     pub max_slowdown: u32,
-    /// Milliseconds that finished tasks are remembered; 0: for ever.
-    pub task_ttl: u64,
+    /// Milliseconds that completed and cancelled tasks are remembered, and room logs; 0: for ever.
+    pub keep_completed: u64,
+    /// Milliseconds that failed tasks are remembered; 0: for ever.
+    pub keep_failed: u64,
     /// Tasks at once; 0: no limit.
     pub max_tasks: usize,
     /// Bytes of one task; 0: no limit.
     pub max_task_size: usize,
     /// Milliseconds of silence before a task is stalled; 0: never.
     pub stall_timeout: u64,
+    /// Milliseconds of silence before a task is given up as lost; 0: never.
+    pub lost_after: u64,
     /// Milliseconds that event ids are remembered; 0: not at all.
     pub deduplication_window: u64,
     /// Event ids at once; 0: no limit.

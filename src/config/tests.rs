@@ -112,6 +112,99 @@ fn table_and_fields_have_the_same_paths() {
 }
 
 #[test]
+fn task_ttl_sets_both_keeps_in_every_source() {
+    let keeps = |config: &Config| {
+        let broadcaster = &config.broadcaster;
+        (broadcaster.keep_completed, broadcaster.keep_failed)
+    };
+    let week_and_month = (7 * 86_400_000, 30 * 86_400_000);
+    assert_eq!(keeps(&Config::default()), week_and_month);
+    for name in ["task_ttl", "taskTtl"] {
+        let file = format!("[broadcaster]\n{name} = 5\n");
+        let (config, warnings) = load_file(&file).unwrap();
+        assert_eq!((keeps(&config), warnings), ((5, 5), vec![]));
+    }
+    let (config, warnings) = load_environment(&[("JOBLIGHT_BROADCASTER_TASK_TTL", "6")]).unwrap();
+    assert_eq!((keeps(&config), warnings), ((6, 6), vec![]));
+    let environment = pairs(&[("JOBLIGHT_BROADCASTER_KEEP_FAILED", "6")]);
+    let flags = pairs(&[("broadcaster.keep_completed", "7")]);
+    let file = Some(("config.toml", "broadcaster.task_ttl = 5"));
+    let sources = Sources {
+        file,
+        environment: &environment,
+        flags: &flags,
+    };
+    let (config, _) = load(sources).unwrap();
+    assert_eq!(keeps(&config), (7, 6), "the higher source wins");
+    let flags = pairs(&[("broadcaster.task_ttl", "8")]);
+    let (config, _) = load(Sources {
+        flags: &flags,
+        ..sources
+    })
+    .unwrap();
+    assert_eq!(keeps(&config), (8, 8));
+}
+
+#[test]
+fn task_ttl_beside_what_it_sets_is_a_mistake() {
+    let wrong = |source: &str, rival: &str| {
+        format!("{source}sets the same as {rival}; expected one of the two")
+    };
+    for (text, said) in [
+        (
+            "[broadcaster]\nkeep_failed = 1\ntask_ttl = 2\n",
+            wrong(
+                "config.toml:3: broadcaster.task_ttl: ",
+                "broadcaster.keep_failed",
+            ) + " (given on line 2)",
+        ),
+        (
+            "[broadcaster]\ntask_ttl = 2\nkeepCompleted = 1\n",
+            wrong(
+                "config.toml:3: broadcaster.keep_completed: ",
+                "broadcaster.task_ttl",
+            ) + " (given on line 2)",
+        ),
+    ] {
+        assert_eq!(mistakes_of(text), [said]);
+    }
+    let both = load_environment(&[
+        ("JOBLIGHT_BROADCASTER_TASK_TTL", "6"),
+        ("JOBLIGHT_BROADCASTER_KEEP_FAILED", "6"),
+    ]);
+    let said = wrong(
+        "environment JOBLIGHT_BROADCASTER_TASK_TTL: ",
+        "JOBLIGHT_BROADCASTER_KEEP_FAILED",
+    );
+    assert_eq!(both, Err(vec![said]));
+    let flags = pairs(&[
+        ("broadcaster.keep_failed", "1"),
+        ("broadcaster.task_ttl", "2"),
+    ]);
+    let mistakes = load(Sources {
+        flags: &flags,
+        ..Sources::default()
+    });
+    let mistakes: Vec<String> = mistakes
+        .unwrap_err()
+        .iter()
+        .map(Mistake::to_string)
+        .collect();
+    assert_eq!(
+        mistakes,
+        [wrong(
+            "--broadcaster.task_ttl: ",
+            "--broadcaster.keep_failed"
+        )]
+    );
+    assert_eq!(
+        mistakes_of("broadcaster.task_ttl = -1").len(),
+        1,
+        "said once, for both"
+    );
+}
+
+#[test]
 fn flags_win_over_environment_over_file() {
     let environment = pairs(&[
         ("JOBLIGHT_HTTP_PORT", "2"),

@@ -124,7 +124,7 @@ pub fn turn_on(state: &mut State) {
 pub fn give_up(state: &mut State, reason: String) {
     log::error!("{reason}; live delivery goes on, but nothing is kept");
     state.durability.condition = Condition::Broken(reason);
-    state.hub.turn_off_journal();
+    state.hub.turn_off_journal(state.now);
 }
 
 /// Answers a request, when what it changed is kept if that was promised.
@@ -233,7 +233,7 @@ pub fn last_batch(state: &mut State) -> Option<Batch> {
     };
     let records = match is_failing {
         true => everything(state),
-        false => state.hub.take_records(),
+        false => state.hub.take_records(state.now),
     };
     if records.is_empty() {
         return None;
@@ -252,11 +252,11 @@ pub fn last_batch(state: &mut State) -> Option<Batch> {
 
 /// To put everything together takes a while, so a store that failed must first keep a single row.
 fn probe(state: &mut State) -> Batch {
-    state.hub.take_records();
+    state.hub.take_records(state.now);
     state.hub.turn_on_journal();
     state.keep_session_key();
-    let records = state.hub.take_records();
-    state.hub.turn_off_journal();
+    let records = state.hub.take_records(state.now);
+    state.hub.turn_off_journal(state.now);
     let batch = begin(state, records);
     state.durability.recovery = Recovery::Probing(batch.seq);
     batch
@@ -274,7 +274,7 @@ fn everything(state: &mut State) -> Vec<Record> {
     state.hub.keep(vec![Record::Clear]);
     state.keep_session_key();
     state.hub.mark_everything();
-    state.hub.take_records()
+    state.hub.take_records(state.now)
 }
 
 /// The store has kept a batch, or has not.
@@ -304,7 +304,7 @@ fn fail(state: &mut State, now: Now, reason: String) {
             "{reason}; live delivery goes on, but what comes in now is not kept; trying again"
         );
     }
-    state.hub.turn_off_journal();
+    state.hub.turn_off_journal(state.now);
     let durability = &mut state.durability;
     if !std::mem::replace(&mut durability.is_armed, true) {
         let rest = durability.rest.clamp(FIRST_REST, LONGEST_REST);

@@ -36,6 +36,7 @@ pub use state::{MemoryProbe, MemoryUse, Output};
 
 use crate::base::time::{Now, Time};
 use crate::conn::{Ending, Event, Fault};
+use crate::hub;
 use crate::wire::input::Input as Cursor;
 use addresses::MINUTE;
 use core::net::IpAddr;
@@ -401,7 +402,12 @@ impl Engine {
         let state = &mut self.state;
         match timer {
             Timer::Connection(link) => closing::handle_timer(state, now, link),
-            Timer::Hub(timer) => state.hub.handle_timer(now, timer, &mut state.peers),
+            Timer::Hub(timer) => {
+                if timer == hub::Timer::Aging {
+                    state.aging = None;
+                }
+                state.hub.handle_timer(now, timer, &mut state.peers);
+            }
             Timer::Answers => backend::handle_timer(state, now),
             Timer::Store => durability::handle_timer(state),
             Timer::Probes => state.probes.is_armed = false,
@@ -418,5 +424,28 @@ impl Engine {
         while let Some((at, timer)) = self.state.hub.poll_timer() {
             self.state.wheel.schedule(at, Timer::Hub(timer));
         }
+        self.arm_aging();
+    }
+
+    /// Tasks and logs share one reminder, which moves with the first that is due.
+    fn arm_aging(&mut self) {
+        let State {
+            aging, wheel, hub, ..
+        } = &mut self.state;
+        let due = hub.next_aging();
+        if due == aging.map(|(_, at)| at) {
+            return;
+        }
+        let moved = due
+            .zip(*aging)
+            .filter(|(at, (id, _))| wheel.reschedule(*id, *at));
+        *aging = match (moved, due) {
+            (Some((at, (id, _))), _) => Some((id, at)),
+            (None, Some(at)) => Some((wheel.schedule(at, Timer::Hub(hub::Timer::Aging)), at)),
+            (None, None) => {
+                aging.map(|(id, _)| wheel.cancel(id));
+                None
+            }
+        };
     }
 }

@@ -10,7 +10,7 @@ use super::timer::Timer;
 use crate::base::counter::MinuteCounter;
 use crate::base::random::Random;
 use crate::base::time::{Now, Time};
-use crate::base::wheel::Wheel;
+use crate::base::wheel::{TimerId, Wheel};
 use crate::conn::{Limits, Phase};
 use crate::hub::journal::{Restored, Table};
 use crate::hub::{ClientKey, Hub, HubSeed, Link};
@@ -86,6 +86,8 @@ pub struct State {
     pub routes: Routes,
     /// What happens later.
     pub wheel: Wheel<Timer>,
+    /// The reminder of what time does to tasks and logs, and when it is due.
+    pub aging: Option<(TimerId, Time)>,
     /// Rate windows of addresses.
     pub addresses: Addresses,
     /// What makes the secrets of sessions.
@@ -136,6 +138,7 @@ impl State {
             }),
             routes,
             wheel: Wheel::new(),
+            aging: None,
             addresses: Addresses::new(hash),
             session_key,
             probes: Probes::default(),

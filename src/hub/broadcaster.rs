@@ -9,11 +9,13 @@ use super::client::ClientKey;
 use super::directory::{Directory, RoomKey};
 use super::fanout::RoomMessage;
 use super::journal::{Journal, Restored, Table};
+use super::lost;
 use super::outcome::{ControlRefused, Outcome, Refused};
 use super::pace::Pace;
 use super::progress::{self, Stage};
+use super::removal::{self, Removal};
 use super::repeats::Repeats;
-use super::rules::{self, DropReason, Turn, Verdict};
+use super::rules::{self, DropReason, Turn};
 use super::size;
 use super::task::{Flush, Pending, Task};
 use super::timer::Timer;
@@ -32,8 +34,12 @@ pub struct BroadcasterSettings {
     pub broadcast_interval: Span,
     /// How many times the interval may stretch under load.
     pub max_slowdown: f64,
-    /// How long an ended task is remembered (zero: for ever).
-    pub task_ttl: Span,
+    /// How long a task that completed or was cancelled is remembered, and the log of a room (zero: for ever).
+    pub keep_completed: Span,
+    /// How long a failed task is remembered (zero: for ever).
+    pub keep_failed: Span,
+    /// How long a task may be silent before it is given up as lost (zero: for ever).
+    pub lost_after: Span,
     /// How many tasks there may be (0: no limit).
     pub max_tasks: usize,
     /// How many bytes the fields of one task may take (0: no limit).
@@ -52,14 +58,18 @@ const MAX_HELD_INTERVALS: u32 = 10;
 /// Task states and when they go out.
 #[derive(Debug)]
 pub struct Broadcaster {
-    settings: BroadcasterSettings,
-    tasks: TaskCache,
+    pub(super) settings: BroadcasterSettings,
+    pub(super) tasks: TaskCache,
     repeats: Repeats,
     pace: Pace,
     marked: Vec<TaskKey>,
     planned: usize,
     dropped: [u64; DropReason::ALL.len()],
     room_name: String,
+    /// Rows of tasks that could not be read: they stay in the store, also when that is written anew.
+    unread: Vec<(Box<str>, String)>,
+    /// No task counts as lost before: its worker may not know yet that the server is there again.
+    pub(super) none_lost_before: Time,
 }
 
 impl Broadcaster {
@@ -77,6 +87,8 @@ impl Broadcaster {
             planned: 0,
             dropped: [0; DropReason::ALL.len()],
             room_name: String::new(),
+            unread: Vec::new(),
+            none_lost_before: Time::ZERO,
             settings,
         }
     }
@@ -129,6 +141,9 @@ impl Broadcaster {
                 return Outcome::Dropped(key, reason);
             }
         };
+        let revival = lost::revival(task, kind, &patch, verdict.attempt);
+        // A lost task that says that it has started is announced once.
+        let starts = verdict.turn == Turn::Lifecycle(TaskEvent::Started);
         let is_cut = kind != TaskEvent::Progress || verdict.turn != Turn::Progress;
         let admitted = size::admit(task, &mut patch, is_cut, self.settings.max_task_size);
         let (size_bound, truncated) = match admitted {
@@ -142,6 +157,9 @@ impl Broadcaster {
         let Some(key) = key else {
             return Outcome::Refused(Refused::Limit("broadcaster.max_tasks"));
         };
+        if let Some(status) = revival.filter(|_| !starts) {
+            self.revive(stage, key, status);
+        }
         self.change(key, |task| task.size_bound = size_bound);
         match verdict.turn {
             Turn::Progress => {
@@ -149,9 +167,14 @@ impl Broadcaster {
                 self.change(key, |task| rules::apply(task, kind, verdict, patch, now));
                 self.plan_flush(stage, key);
             }
-            Turn::Lifecycle(event) => self.turn(stage, key, kind, event, verdict, patch),
+            Turn::Lifecycle(event) => {
+                let revival = revival.filter(|_| starts);
+                self.turn(stage, key, event, revival, |task, now| {
+                    rules::apply(task, kind, verdict, patch, now);
+                });
+            }
         }
-        self.watch_silence(stage, key);
+        self.watch(key);
         self.keep(stage, key);
         Outcome::Accepted(key, truncated)
     }
@@ -171,6 +194,9 @@ impl Broadcaster {
             stage.directory.forget_if_idle(room);
             return Outcome::Refused(Refused::Limit("broadcaster.max_tasks"));
         };
+        if let Some(status) = self.tasks.task(key).and_then(|task| task.lost) {
+            self.revive(stage, key, status);
+        }
         stage.fanout.publish(
             stage.directory,
             stage.now,
@@ -182,18 +208,17 @@ impl Broadcaster {
             },
             stage.out,
         );
-        stage
-            .timers
-            .expire_log(stage.directory, room, stage.now.at, self.settings.task_ttl);
         self.change(key, |task| {
             if !task.view.status.is_terminal() {
+                rules::wake(task, stage.now);
                 task.last_event = stage.now.at;
+                task.restarted_at = None;
                 task.restarted_at = None;
                 rules::set_stalled(task, false);
             }
         });
         self.plan_flush(stage, key);
-        self.watch_silence(stage, key);
+        self.watch(key);
         self.keep(stage, key);
         Outcome::Accepted(key, Vec::new())
     }
@@ -229,12 +254,14 @@ impl Broadcaster {
         Ok(())
     }
 
-    /// Forgets a task and its room's log. Whoever still watches will get a snapshot of a task that comes anew.
-    pub fn forget(&mut self, stage: &mut Stage<'_>, key: TaskKey) -> Option<Task> {
+    /// Forgets a task and its room's log. Whoever still watches is told, and will get a snapshot of a task that comes anew.
+    pub fn forget(&mut self, stage: &mut Stage<'_>, key: TaskKey, why: Removal) -> Option<Task> {
         let mut task = self.tasks.remove(key)?;
         set_flush(&mut self.planned, &mut task, Flush::Idle);
+        self.unread.retain(|(id, _)| *id != task.id);
         stage.fanout.journal.delete(Table::Task, &task.id);
         if let Some(room) = self.room_of(stage.directory, &task.id) {
+            removal::announce(stage, room, &task.id, why);
             for place in 0..stage.directory.room(room).members().len() {
                 let member = stage.directory.room(room).members()[place];
                 stage.directory.membership_mut(member).forget();
@@ -246,16 +273,6 @@ impl Broadcaster {
             stage.directory.forget_if_idle(room);
         }
         Some(task)
-    }
-
-    /// A timer has fired.
-    pub fn handle_timer(&mut self, stage: &mut Stage<'_>, timer: Timer) {
-        match timer {
-            Timer::Flush(key) => self.handle_flush_due(stage, key),
-            Timer::Stall(key) => self.handle_silence(stage, key),
-            Timer::Forget(key) => self.handle_forget_due(stage, key),
-            Timer::ExpireLog { .. } | Timer::Sessions => {}
-        }
     }
 
     /// Sends the progress that was marked in this turn.
@@ -276,9 +293,9 @@ impl Broadcaster {
         let Some(task) = self.tasks.task_mut(key) else {
             return;
         };
-        // Others who watch keep the estimate that they were sent, and whoever joins them is sent the same.
+        // Others who watch keep the estimate that they were sent until the next movement; whoever joins gets that of now.
+        task.refresh_estimate(stage.now);
         if alone {
-            task.refresh_estimate(stage.now.at);
             task.commit();
         }
         let Some(task) = self.tasks.task(key) else {
@@ -333,7 +350,7 @@ impl Broadcaster {
     }
 
     /// Sees to it that the next batch for the store holds the task.
-    fn keep(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
+    pub(super) fn keep(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
         let journal = &mut stage.fanout.journal;
         if let Some(task) = self.tasks.task_mut(key).filter(|_| journal.is_on())
             && !std::mem::replace(&mut task.is_unsaved, true)
@@ -344,6 +361,11 @@ impl Broadcaster {
 
     /// Sees to it that the next batch for the store holds every task.
     pub fn mark_all(&mut self, journal: &mut Journal) {
+        for (id, row) in &self.unread {
+            if self.tasks.find(id).is_none() {
+                journal.put(Table::Task, id, row.clone());
+            }
+        }
         for key in self.tasks.keys() {
             if let Some(task) = self.tasks.task_mut(key)
                 && !std::mem::replace(&mut task.is_unsaved, true)
@@ -371,24 +393,24 @@ impl Broadcaster {
         id: &str,
         row: &str,
     ) -> Result<(), serde_json::Error> {
-        let task = Task::restored(id, row, stage.now)?;
-        let ended = task.view.status.is_terminal();
-        let key = self.tasks.insert(task);
-        match ended {
-            true => {
-                self.tasks.handle_ended(key);
-                self.watch_end(stage, key);
+        let task = match Task::restored(id, row, stage.now) {
+            Ok(task) => task,
+            Err(fault) => {
+                self.unread.push((id.into(), row.to_owned()));
+                return Err(fault);
             }
-            false => self.watch_silence(stage, key),
-        }
+        };
+        let key = self.tasks.insert(task);
+        self.spare_the_silent(stage.now);
+        self.watch(key);
         Ok(())
     }
 
     /// The row of a task that the store has yet to learn of.
-    pub fn save(&mut self, key: TaskKey) -> Option<(&str, String)> {
+    pub fn save(&mut self, key: TaskKey, now: Now) -> Option<(&str, String)> {
         let task = self.tasks.task_mut(key)?;
         task.is_unsaved = false;
-        Some((&task.id, task.saved()))
+        Some((&task.id, task.saved(now)))
     }
 
     fn find_or_create(&mut self, stage: &mut Stage<'_>, id: &str) -> Result<TaskKey, TooManyTasks> {
@@ -401,7 +423,7 @@ impl Broadcaster {
     /// Adds a task; the one that ended first gives way where there are too many.
     fn insert(&mut self, stage: &mut Stage<'_>, task: Task) -> Result<TaskKey, TooManyTasks> {
         if let Some(ended) = self.tasks.room_for_one()? {
-            self.forget(stage, ended);
+            self.forget(stage, ended, Removal::Expired);
         }
         Ok(self.tasks.insert(task))
     }
@@ -417,20 +439,39 @@ impl Broadcaster {
         &mut self,
         stage: &mut Stage<'_>,
         key: TaskKey,
-        kind: TaskEvent,
         event: TaskEvent,
-        verdict: Verdict,
-        patch: TaskPatch,
+        revival: Option<Status>,
+        apply: impl FnOnce(&mut Task, Now),
     ) {
         self.flush(stage, key);
         let Some(task) = self.tasks.task_mut(key) else {
             return;
         };
-        rules::apply(task, kind, verdict, patch, stage.now);
-        task.refresh_estimate(stage.now.at);
+        if let Some(status) = revival {
+            lost::revive(task, status, stage.now);
+        }
+        apply(task, stage.now);
+        task.refresh_estimate(stage.now);
         task.commit();
-        let (payload, version, id) = (task.whole(false), task.version(), task.id.clone());
-        let ended = task.view.status.is_terminal();
+        let payload = match revival {
+            Some(_) => task.revived(stage.now),
+            None => task.whole_at(false, stage.now),
+        };
+        self.announce(stage, key, event, payload);
+    }
+
+    /// Logs and sends a message with the whole state of a task.
+    pub(super) fn announce(
+        &mut self,
+        stage: &mut Stage<'_>,
+        key: TaskKey,
+        event: TaskEvent,
+        payload: String,
+    ) {
+        let Some(task) = self.tasks.task(key) else {
+            return;
+        };
+        let (version, id) = (task.version(), task.id.clone());
         if let Some(room) = self.room_to_log(stage, &id) {
             let message = RoomMessage {
                 room,
@@ -441,49 +482,14 @@ impl Broadcaster {
             stage
                 .fanout
                 .publish(stage.directory, stage.now, message, stage.out);
-            stage
-                .timers
-                .expire_log(stage.directory, room, stage.now.at, self.settings.task_ttl);
             for place in 0..stage.directory.room(room).watchers() {
                 let member = stage.directory.room(room).connected()[place];
                 stage.directory.membership_mut(member).seen = version;
             }
         }
-        if ended {
-            self.tasks.handle_ended(key);
-            self.watch_end(stage, key);
-        }
     }
 
-    /// Sees to it that an ended task is forgotten when its time has come.
-    fn watch_end(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
-        let ttl = self.settings.task_ttl;
-        let Some(task) = self.tasks.task_mut(key) else {
-            return;
-        };
-        if ttl.is_zero() || task.forget_armed {
-            return;
-        }
-        if let Some(at) = task.forget_at(ttl) {
-            task.forget_armed = true;
-            stage.timers.push(at, Timer::Forget(key));
-        }
-    }
-
-    fn handle_forget_due(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
-        let ttl = self.settings.task_ttl;
-        let Some(task) = self.tasks.task_mut(key) else {
-            return;
-        };
-        task.forget_armed = false;
-        if task.forget_at(ttl).is_some_and(|at| at <= stage.now.at) {
-            self.forget(stage, key);
-        } else {
-            self.watch_end(stage, key);
-        }
-    }
-
-    fn plan_flush(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
+    pub(super) fn plan_flush(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
         let interval = self.pace.interval(stage.now.at);
         let threshold = self.settings.min_change_threshold;
         let Some(task) = self.tasks.task_mut(key) else {
@@ -510,7 +516,8 @@ impl Broadcaster {
         }
     }
 
-    fn handle_flush_due(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
+    /// The time of a task's pending progress has come.
+    pub fn handle_flush_due(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
         let Some(task) = self.tasks.task_mut(key) else {
             return;
         };
@@ -521,7 +528,7 @@ impl Broadcaster {
     }
 
     /// Sends a task's pending progress to every watcher whose connection keeps up.
-    fn flush(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
+    pub(super) fn flush(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
         let threshold = self.settings.min_change_threshold;
         let Some(task) = self.tasks.task_mut(key) else {
             return;
@@ -536,48 +543,18 @@ impl Broadcaster {
             return;
         };
         task.id = id;
-        task.refresh_estimate(stage.now.at);
         let Some(room) = room.filter(|room| !stage.directory.room(*room).members().is_empty())
         else {
             return;
         };
         let arrived = task.pending_since.unwrap_or(stage.now.at);
+        task.refresh_estimate(stage.now);
         task.commit();
         task.last_flush = Some(stage.now.at);
         stage.fanout.tell(stage.directory, room);
         let delivered =
             progress::fan_out(stage, room, task, self.settings.enable_incremental_updates);
         stage.fanout.handle_broadcast(stage.now, arrived, delivered);
-    }
-
-    fn watch_silence(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
-        let timeout = self.settings.stall_timeout;
-        let Some(task) = self.tasks.task_mut(key) else {
-            return;
-        };
-        if !timeout.is_zero() && !task.stall_armed && task.view.status == Status::Running {
-            task.stall_armed = true;
-            stage
-                .timers
-                .push(task.last_event + timeout, Timer::Stall(key));
-        }
-    }
-
-    fn handle_silence(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
-        let timeout = self.settings.stall_timeout;
-        let Some(task) = self.tasks.task_mut(key) else {
-            return;
-        };
-        task.stall_armed = false;
-        if task.view.status != Status::Running {
-            return;
-        }
-        if task.last_event + timeout > stage.now.at {
-            return self.watch_silence(stage, key);
-        }
-        task.pending_since.get_or_insert(stage.now.at);
-        rules::set_stalled(task, true);
-        self.plan_flush(stage, key);
     }
 
     /// The room of a task, made when there is none, so that its log can begin.

@@ -1,10 +1,11 @@
 //! The tasks that are known: found by id, named by key, bounded in number.
 
+use super::listing::Listing;
 use super::task::Task;
-use crate::base::time::Now;
+use crate::base::time::{Now, Time};
 use hashbrown::HashTable;
 use slab::Slab;
-use std::collections::VecDeque;
+use std::collections::BTreeSet;
 
 /// Names a task while it is known; a stale key finds nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,21 +18,18 @@ pub struct TaskKey {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooManyTasks;
 
-/// One end of a task: it counts unless the task has begun anew, or ended again, since.
-#[derive(Debug, Clone, Copy)]
-struct Ending {
-    key: TaskKey,
-    number: u32,
-}
-
 /// The known tasks.
 #[derive(Debug)]
 pub struct TaskCache {
     tasks: Slab<(u32, Task)>,
     names: HashTable<u32>,
     hasher: ahash::RandomState,
-    ended: VecDeque<Ending>,
-    next_ending: u32,
+    /// Those that have not ended and that time may change, by when to look at them.
+    alive: BTreeSet<(Time, TaskKey)>,
+    /// Those that completed or were cancelled, by their end.
+    completed: BTreeSet<(Time, TaskKey)>,
+    /// Those that failed, by their end.
+    failed: BTreeSet<(Time, TaskKey)>,
     next_generation: u32,
     max_tasks: usize,
 }
@@ -43,8 +41,9 @@ impl TaskCache {
             tasks: Slab::new(),
             names: HashTable::new(),
             hasher: ahash::RandomState::with_seeds(seed[0], seed[1], !seed[1], !seed[0]),
-            ended: VecDeque::new(),
-            next_ending: 0,
+            alive: BTreeSet::new(),
+            completed: BTreeSet::new(),
+            failed: BTreeSet::new(),
             next_generation: 0,
             max_tasks,
         }
@@ -66,8 +65,7 @@ impl TaskCache {
         if self.max_tasks == 0 || over == 0 {
             return true;
         }
-        let ended = self.ended.iter().filter(|ending| self.counts(**ending));
-        ended.take(over).count() == over
+        self.completed.len() + self.failed.len() >= over
     }
 
     /// The task of that id.
@@ -111,21 +109,63 @@ impl TaskCache {
     }
 
     /// Whether a task could be made now; else the ended task that should make room for it.
-    pub fn room_for_one(&mut self) -> Result<Option<TaskKey>, TooManyTasks> {
+    pub fn room_for_one(&self) -> Result<Option<TaskKey>, TooManyTasks> {
         if self.max_tasks == 0 || self.tasks.len() < self.max_tasks {
             return Ok(None);
         }
-        while let Some(ending) = self.ended.pop_front() {
-            if self.counts(ending) {
-                return Ok(Some(ending.key));
-            }
-        }
-        Err(TooManyTasks)
+        self.first_to_go().map(Some).ok_or(TooManyTasks)
     }
 
-    fn counts(&self, ending: Ending) -> bool {
-        let is_last = |task: &Task| task.ending == ending.number && task.view.status.is_terminal();
-        self.task(ending.key).is_some_and(is_last)
+    /// The ended task that is missed least: the oldest that did not fail, else the oldest of all.
+    pub fn first_to_go(&self) -> Option<TaskKey> {
+        let oldest = self.completed.first().or(self.failed.first());
+        oldest.map(|(_, key)| *key)
+    }
+
+    /// Whether there are more tasks than allowed, as after a restart with a lower limit.
+    pub fn is_over_full(&self) -> bool {
+        self.max_tasks > 0 && self.tasks.len() > self.max_tasks
+    }
+
+    /// The task that time may change first, and when to look at it.
+    pub fn first_alive(&self) -> Option<(Time, TaskKey)> {
+        self.alive.first().copied()
+    }
+
+    /// The oldest task that has completed or was cancelled, and its end.
+    pub fn first_completed(&self) -> Option<(Time, TaskKey)> {
+        self.completed.first().copied()
+    }
+
+    /// The oldest task that has failed, and its end.
+    pub fn first_failed(&self) -> Option<(Time, TaskKey)> {
+        self.failed.first().copied()
+    }
+
+    /// Puts a task into another list, or to another place in it.
+    pub fn list(&mut self, key: TaskKey, listing: Listing) {
+        let Some(task) = self.task_mut(key) else {
+            return;
+        };
+        let before = std::mem::replace(&mut task.listing, listing);
+        if before != listing {
+            self.unlist(key, before);
+            match listing {
+                Listing::Unlisted => false,
+                Listing::Alive(at) => self.alive.insert((at, key)),
+                Listing::Completed(at) => self.completed.insert((at, key)),
+                Listing::Failed(at) => self.failed.insert((at, key)),
+            };
+        }
+    }
+
+    fn unlist(&mut self, key: TaskKey, listing: Listing) {
+        match listing {
+            Listing::Unlisted => false,
+            Listing::Alive(at) => self.alive.remove(&(at, key)),
+            Listing::Completed(at) => self.completed.remove(&(at, key)),
+            Listing::Failed(at) => self.failed.remove(&(at, key)),
+        };
     }
 
     /// The task of that key.
@@ -144,24 +184,6 @@ impl TaskCache {
             .map(|(_, task)| task)
     }
 
-    /// Takes note that a task has ended, so that it may make room.
-    pub fn handle_ended(&mut self, key: TaskKey) {
-        if self.max_tasks == 0 {
-            return;
-        }
-        self.next_ending = self.next_ending.wrapping_add(1);
-        let number = self.next_ending;
-        if let Some(task) = self.task_mut(key) {
-            task.ending = number;
-        }
-        self.ended.push_back(Ending { key, number });
-        if self.ended.len() > self.max_tasks.saturating_mul(2) {
-            let mut ended = std::mem::take(&mut self.ended);
-            ended.retain(|ending| self.counts(*ending));
-            self.ended = ended;
-        }
-    }
-
     /// Forgets a task.
     pub fn remove(&mut self, key: TaskKey) -> Option<Task> {
         let hash = self.hasher.hash_one(&*self.task(key)?.id);
@@ -169,10 +191,10 @@ impl TaskCache {
             entry.remove();
         }
         let (_, task) = self.tasks.remove(key.index as usize);
+        self.unlist(key, task.listing);
         if self.tasks.is_empty() {
             self.tasks.shrink_to_fit();
             self.names = HashTable::new();
-            self.ended = VecDeque::new();
         }
         Some(task)
     }
@@ -186,29 +208,55 @@ impl TaskCache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::message::Status;
 
-    fn end(cache: &mut TaskCache, key: TaskKey) {
-        cache.task_mut(key).unwrap().view.status = Status::Completed;
-        cache.handle_ended(key);
+    fn cache<const N: usize>(max_tasks: usize, ids: [&str; N]) -> (TaskCache, [TaskKey; N]) {
+        let mut cache = TaskCache::new(max_tasks, [1, 2]);
+        let keys = ids.map(|id| cache.create(id, Now::default()));
+        (cache, keys)
+    }
+
+    fn at(seconds: u64) -> Time {
+        Time::from_millis(seconds * 1000)
     }
 
     #[test]
     fn a_task_that_ends_again_makes_room_once_and_last() {
-        let mut cache = TaskCache::new(2, [1, 2]);
-        let (first, second) = (
-            cache.create("a", Now::default()),
-            cache.create("b", Now::default()),
-        );
-        (0..100).for_each(|_| end(&mut cache, first));
-        assert!(
-            cache.ended.len() <= 4,
-            "{} ends are kept",
-            cache.ended.len()
-        );
+        let (mut cache, [first, second]) = cache(2, ["a", "b"]);
+        (0..100).for_each(|second| cache.list(first, Listing::Completed(at(second))));
         assert!(cache.has_room_for(1) && !cache.has_room_for(2));
-        end(&mut cache, second);
-        end(&mut cache, first);
+        cache.list(second, Listing::Completed(at(101)));
+        cache.list(first, Listing::Completed(at(102)));
         assert_eq!(cache.room_for_one(), Ok(Some(second)));
+    }
+
+    #[test]
+    fn completed_tasks_make_room_before_older_failed_ones() {
+        let (mut cache, [failed, alive, completed]) = cache(3, ["f", "a", "c"]);
+        cache.list(failed, Listing::Failed(at(1)));
+        cache.list(alive, Listing::Alive(at(0)));
+        cache.list(completed, Listing::Completed(at(2)));
+        for expected in [completed, failed] {
+            assert_eq!(cache.room_for_one(), Ok(Some(expected)));
+            cache.remove(expected);
+            cache.create("next", Now::default());
+        }
+        assert_eq!(cache.room_for_one(), Err(TooManyTasks));
+    }
+
+    #[test]
+    fn a_task_leaves_no_entry_in_any_list() {
+        let (mut cache, [task]) = cache(1, ["t"]);
+        for listing in [
+            Listing::Alive(at(1)),
+            Listing::Failed(at(2)),
+            Listing::Alive(at(3)),
+            Listing::Completed(at(4)),
+        ] {
+            cache.list(task, listing);
+            let lists = [&cache.alive, &cache.completed, &cache.failed];
+            assert_eq!(lists.map(BTreeSet::len).iter().sum::<usize>(), 1);
+        }
+        cache.remove(task);
+        assert_eq!(cache.first_to_go(), None);
     }
 }

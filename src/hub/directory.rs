@@ -5,14 +5,15 @@
 use super::client::{Client, ClientId, ClientKey, Member, Membership};
 use super::publication::Link;
 use super::room::Room;
+use crate::base::time::Time;
 use crate::wire::message::Variant;
 use hashbrown::HashTable;
 use slab::Slab;
 use smallvec::SmallVec;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// Names a room while it exists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RoomKey(u32);
 
 /// Why a room cannot be joined or made.
@@ -38,6 +39,8 @@ pub struct Directory {
     away_memberships: usize,
     /// Clients whose name does not carry their slot: they come from an earlier life of the server.
     aliases: HashMap<ClientId, ClientKey>,
+    /// Rooms whose log grows old, by when to look at it.
+    aging: BTreeSet<(Time, RoomKey)>,
     /// Rooms that are gone from here and not yet from the store, and entries that their logs had lost before.
     forgotten: Vec<Box<str>>,
     forgotten_entries: Vec<u64>,
@@ -57,6 +60,7 @@ impl Directory {
             away: 0,
             away_memberships: 0,
             aliases: HashMap::new(),
+            aging: BTreeSet::new(),
             forgotten: Vec::new(),
             forgotten_entries: Vec::new(),
         }
@@ -256,11 +260,29 @@ impl Directory {
         &mut self.rooms[key.0 as usize]
     }
 
-    /// The room in that slot, to be changed, if it is still the one whose epoch ends in `life`.
-    pub fn living_room_mut(&mut self, key: RoomKey, life: u32) -> Option<&mut Room> {
-        self.rooms
-            .get_mut(key.0 as usize)
-            .filter(|room| room.epoch as u32 == life)
+    /// Sees to it that a room's log is looked at then, unless it is to be looked at already.
+    pub fn age_log(&mut self, key: RoomKey, at: Time) {
+        let log = self.rooms[key.0 as usize].log.as_mut();
+        if let Some(log) = log.filter(|log| log.aging.is_none()) {
+            log.aging = Some(at);
+            self.aging.insert((at, key));
+        }
+    }
+
+    /// When the first log is to be looked at.
+    pub fn next_aging(&self) -> Option<Time> {
+        self.aging.first().map(|(at, _)| *at)
+    }
+
+    /// The next room whose log is to be looked at now.
+    pub fn poll_aging(&mut self, now: Time) -> Option<RoomKey> {
+        let first = self.aging.first().filter(|(at, _)| *at <= now)?;
+        let (_, key) = *first;
+        self.aging.pop_first();
+        if let Some(log) = &mut self.room_mut(key).log {
+            log.aging = None;
+        }
+        Some(key)
     }
 
     /// Rooms with a stored log that have gone since the last call, and have not come anew.
@@ -328,7 +350,6 @@ impl Directory {
             name: name.into(),
             epoch,
             log: None,
-            expiry_armed: false,
             away: 0,
             members: SmallVec::new(),
         };
@@ -445,6 +466,9 @@ impl Directory {
             entry.remove();
         }
         let room = self.rooms.remove(key.0 as usize);
+        if let Some(at) = room.log.as_ref().and_then(|log| log.aging) {
+            self.aging.remove(&(at, key));
+        }
         if let Some(mut log) = room.log.filter(|log| log.is_stored()) {
             self.forgotten_entries.extend(log.take_dropped(1));
             self.forgotten.push(room.name);

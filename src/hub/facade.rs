@@ -11,6 +11,7 @@ use super::outcome::{ControlRefused, Outcome, Refused};
 use super::position::Position;
 use super::progress::Stage;
 use super::publication::{Framer, Outlet};
+use super::removal::Removal;
 use super::restore;
 use super::rules::DropReason;
 use super::sessions::{SessionSettings, Sessions};
@@ -21,8 +22,10 @@ use crate::base::time::{Now, Span, Time};
 use crate::wire::locale::Locale;
 use crate::wire::message::{Control, Event, Report};
 
-/// So many logs that a restart brought back grow old in a millisecond.
-const LOGS_PER_MILLI: u64 = 64;
+/// So many logs are looked at in one turn: after a restart many may be due together.
+const LOGS_AT_ONCE: usize = 256;
+/// How long others have their turn when there is more to do.
+const PAUSE: Span = Span::from_millis(1);
 
 /// What the hub must know of the configuration (contract section 8).
 #[derive(Debug, Clone)]
@@ -61,6 +64,8 @@ pub struct Hub {
     pub(super) broadcaster: Broadcaster,
     pub(super) fanout: Fanout,
     pub(super) timers: Timers,
+    /// What is due is not seen to before: others have their turn.
+    rested_at: Time,
     pub(super) sessions: Sessions,
     pub(super) workspaces: Workspaces,
     pub(super) settings: HubSettings,
@@ -151,11 +156,12 @@ impl Hub {
             fanout: Fanout::new(
                 seed.message_prefix,
                 settings.message_queue_size,
-                settings.broadcaster.task_ttl,
+                settings.broadcaster.keep_completed,
                 settings.locale,
                 settings.compression_threshold,
             ),
             timers: Timers::default(),
+            rested_at: Time::ZERO,
             sessions: Sessions::new(settings.sessions),
             workspaces: Workspaces::new(settings.workspaces, seed.hash),
             settings,
@@ -205,25 +211,20 @@ impl Hub {
         let (broadcaster, mut stage) = self.on_stage(now, out);
         restore::restore(&mut stage, broadcaster, limit, restored);
         self.workspaces.restore(&restored.rows);
-        self.age(now);
+        self.wake_up(now);
     }
 
-    /// Everybody who was here is away, and every log grows old. What was kept at one moment does not go at one moment.
-    fn age(&mut self, now: Now) {
+    /// Everybody who was here is away, and every log grows old.
+    fn wake_up(&mut self, now: Now) {
         let away: Vec<ClientKey> = self.directory.all_clients().map(|(key, _)| key).collect();
         for client in away {
             self.sessions
                 .record(now.at, self.directory.client(client), &self.directory);
         }
         self.expire_sessions(now);
-        let has_ttl = !self.settings.broadcaster.task_ttl.is_zero();
         let rooms: Vec<RoomKey> = self.directory.rooms().map(|(key, _)| key).collect();
-        for (number, room) in (0..).zip(rooms) {
-            let log = self.directory.room(room).log.as_ref();
-            if let Some(until) = log.and_then(|log| log.oldest_until()).filter(|_| has_ttl) {
-                let at = until + Span::from_millis(number / LOGS_PER_MILLI);
-                self.timers.expire_log_at(&mut self.directory, room, at);
-            }
+        for room in rooms {
+            self.watch_log(room);
             self.directory.forget_if_idle(room);
         }
     }
@@ -234,8 +235,8 @@ impl Hub {
     }
 
     /// Changes are not to be kept: there is nobody to take them.
-    pub fn turn_off_journal(&mut self) {
-        self.take_records();
+    pub fn turn_off_journal(&mut self, now: Now) {
+        self.take_records(now);
         self.fanout.journal.turn_off();
     }
 
@@ -257,8 +258,13 @@ impl Hub {
     }
 
     /// What the store has yet to learn.
-    pub fn take_records(&mut self) -> Vec<Record> {
-        restore::take_records(&mut self.directory, &mut self.broadcaster, &mut self.fanout)
+    pub fn take_records(&mut self, now: Now) -> Vec<Record> {
+        restore::take_records(
+            &mut self.directory,
+            &mut self.broadcaster,
+            &mut self.fanout,
+            now,
+        )
     }
 
     /// Whether the log of a room still holds everything after `since`.
@@ -295,9 +301,7 @@ impl Hub {
     pub fn publish(&mut self, now: Now, message: RoomMessage<'_>, out: &mut dyn Outlet) -> usize {
         let room = message.room;
         let delivered = self.fanout.publish(&mut self.directory, now, message, out);
-        let ttl = self.settings.broadcaster.task_ttl;
-        self.timers
-            .expire_log(&mut self.directory, room, now.at, ttl);
+        self.watch_log(room);
         delivered
     }
 
@@ -329,12 +333,12 @@ impl Hub {
     }
 
     /// Forgets a task; `false` when there is none of that id.
-    pub fn forget(&mut self, now: Now, task: &str, out: &mut dyn Outlet) -> bool {
+    pub fn forget(&mut self, now: Now, task: &str, why: Removal, out: &mut dyn Outlet) -> bool {
         let Some(key) = self.broadcaster.tasks().find(task) else {
             return false;
         };
         let (broadcaster, mut stage) = self.on_stage(now, out);
-        broadcaster.forget(&mut stage, key).is_some()
+        broadcaster.forget(&mut stage, key, why).is_some()
     }
 
     /// How many clients watch any of these tasks, each counted once.
@@ -386,15 +390,23 @@ impl Hub {
     /// A reminder's time has come.
     pub fn handle_timer(&mut self, now: Now, timer: Timer, out: &mut dyn Outlet) {
         match timer {
-            Timer::ExpireLog { room, life } => return self.expire_log(now, room, life, timer),
+            Timer::Aging => self.age(now, out),
             Timer::Sessions => {
                 self.sessions.disarm();
-                return self.expire_sessions(now);
+                self.expire_sessions(now);
             }
-            _ => {}
+            Timer::Flush(key) => {
+                let (broadcaster, mut stage) = self.on_stage(now, out);
+                broadcaster.handle_flush_due(&mut stage, key);
+            }
         }
-        let (broadcaster, mut stage) = self.on_stage(now, out);
-        broadcaster.handle_timer(&mut stage, timer);
+    }
+
+    /// When time alone next does something to a task or a log.
+    pub fn next_aging(&self) -> Option<Time> {
+        let tasks = self.broadcaster.next_aging().into_iter();
+        let due = tasks.chain(self.directory.next_aging()).min()?;
+        Some(due.max(self.rested_at))
     }
 
     /// The turn's inputs are all in: what was marked goes out.
@@ -504,16 +516,43 @@ impl Hub {
         }
     }
 
-    fn expire_log(&mut self, now: Now, key: RoomKey, life: u32, timer: Timer) {
-        let Some(room) = self.directory.living_room_mut(key, life) else {
-            return;
-        };
-        let oldest = room.log.as_mut().and_then(|log| log.expire(now.at));
-        room.expiry_armed = oldest.is_some();
-        self.fanout.keep_expiry(&mut self.directory, key);
-        match oldest {
-            Some(until) => self.timers.push(until, timer),
-            None => self.directory.forget_if_idle(key),
+    /// Sees to it that a room's log grows old, unless that of a task: it lives as long as the task.
+    fn watch_log(&mut self, room: RoomKey) {
+        let log = self.directory.room(room).log.as_ref();
+        let log = log.filter(|log| log.aging.is_none());
+        let until = log.and_then(|log| log.oldest_until());
+        let has_ttl = !self.settings.broadcaster.keep_completed.is_zero();
+        if let Some(until) = until.filter(|_| has_ttl)
+            && self.broadcaster.task_of(&self.directory, room).is_none()
+        {
+            self.directory.age_log(room, until);
         }
+    }
+
+    /// Does what is due to tasks and logs, some of it at once.
+    fn age(&mut self, now: Now, out: &mut dyn Outlet) {
+        let (broadcaster, mut stage) = self.on_stage(now, out);
+        let has_more = broadcaster.age(&mut stage);
+        for _ in 0..LOGS_AT_ONCE {
+            let Some(room) = self.directory.poll_aging(now.at) else {
+                break;
+            };
+            self.age_log(now, room);
+        }
+        if has_more || self.directory.next_aging().is_some_and(|at| at <= now.at) {
+            self.rested_at = now.at + PAUSE;
+        }
+    }
+
+    fn age_log(&mut self, now: Now, room: RoomKey) {
+        if self.broadcaster.task_of(&self.directory, room).is_some() {
+            return;
+        }
+        if let Some(log) = &mut self.directory.room_mut(room).log {
+            log.expire(now.at);
+        }
+        self.fanout.keep_expiry(&mut self.directory, room);
+        self.watch_log(room);
+        self.directory.forget_if_idle(room);
     }
 }

@@ -94,6 +94,16 @@ impl Fanout {
         &mut self.framer
     }
 
+    /// A phrase in the language of log lines.
+    pub fn say(&self, phrase: Phrase<'_>) -> String {
+        self.locale.say(phrase).to_string()
+    }
+
+    /// How many entries each log keeps, and how many messages each mailbox.
+    pub fn log_limit(&self) -> usize {
+        self.log_limit
+    }
+
     /// A fresh message id.
     pub fn next_id(&mut self) -> MessageId {
         self.ids.next()

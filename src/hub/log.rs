@@ -74,6 +74,8 @@ pub struct RoomLog {
     lost_serial: u64,
     /// Where earlier epochs of this log ended: their positions still mean something here.
     lineage: Vec<Position>,
+    /// When it is to be looked at because of its age.
+    pub(super) aging: Option<Time>,
     /// Whether a store keeps it as well.
     is_stored: bool,
     /// Entries that are gone from here and not yet from the store.

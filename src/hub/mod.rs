@@ -3,6 +3,7 @@
 //! The hub takes what producers report and viewers ask for, decides, and hands finished frames to an [`Outlet`].
 //! Time comes in with every call; what is to be done later goes out through [`Hub::poll_timer`].
 
+pub mod aging;
 pub mod broadcaster;
 pub mod cache;
 pub mod client;
@@ -12,7 +13,10 @@ pub mod estimate;
 pub mod facade;
 pub mod fanout;
 pub mod journal;
+pub mod listing;
 pub mod log;
+pub mod lost;
+pub mod mail;
 pub mod mailbox;
 pub mod outcome;
 pub mod own_fields;
@@ -20,6 +24,7 @@ pub mod pace;
 pub mod position;
 pub mod progress;
 pub mod publication;
+pub mod removal;
 pub mod repeats;
 pub mod restore;
 pub mod room;
@@ -28,6 +33,7 @@ pub mod saved;
 pub mod sessions;
 pub mod size;
 pub mod task;
+pub mod task_estimate;
 pub mod task_row;
 pub mod timer;
 pub mod visits;
@@ -50,6 +56,7 @@ pub use log::Missed;
 pub use outcome::{ControlRefused, Outcome, Refused};
 pub use position::Position;
 pub use publication::{Framer, Lane, Link, Outlet};
+pub use removal::Removal;
 pub use room::Room;
 pub use rules::{DropReason, RequestRefused};
 pub use sessions::SessionSettings;

@@ -39,7 +39,12 @@ pub fn fan_out(stage: &mut Stage<'_>, room: RoomKey, task: &Task, incremental: b
         let form = Form::of(task, stage.directory.membership_mut(member), incremental);
         let known = publications.iter().position(|(known, _)| *known == form);
         let index = known.unwrap_or_else(|| {
-            publications.push((form, publication(stage, task, form)));
+            let payload = match form {
+                Form::Snapshot => task.whole_at(true, stage.now),
+                // The estimate is as old as this turn.
+                Form::Delta { after } => task.delta(after),
+            };
+            publications.push((form, publication(stage, payload)));
             publications.len() - 1
         });
         delivered += usize::from(send(stage, task, member, &publications[index].1));
@@ -63,7 +68,11 @@ pub fn send_newest(
         return true;
     }
     let form = Form::of(task, membership, incremental);
-    let publication = publication(stage, task, form);
+    let payload = match form {
+        Form::Snapshot => task.whole_at(true, stage.now),
+        Form::Delta { after } => task.delta_at(after, stage.now),
+    };
+    let publication = publication(stage, payload);
     stage.out.expect_readers(1);
     send(stage, task, member, &publication)
 }
@@ -106,11 +115,7 @@ fn send(stage: &mut Stage<'_>, task: &Task, member: Member, publication: &Public
     sent
 }
 
-fn publication<'a>(stage: &mut Stage<'_>, task: &Task, form: Form) -> Publication<'a> {
-    let payload = match form {
-        Form::Snapshot => task.whole(true),
-        Form::Delta { after } => task.delta(after),
-    };
+fn publication<'a>(stage: &mut Stage<'_>, payload: String) -> Publication<'a> {
     let (kind, id) = (TaskEvent::Progress.as_str(), stage.fanout.next_id());
     Publication::new(kind, Cow::Owned(payload), stage.now.wall_ms, id, None)
 }

@@ -12,6 +12,7 @@ use super::position::Position;
 use super::progress::Stage;
 use super::saved::{self, LetterRow, RoomRow, SessionRow};
 use crate::base::id::MessageIdReader;
+use crate::base::time::Now;
 use std::collections::HashMap;
 
 /// What the store has yet to learn, the newest state of each thing once.
@@ -19,10 +20,11 @@ pub fn take_records(
     directory: &mut Directory,
     broadcaster: &mut Broadcaster,
     fanout: &mut Fanout,
+    now: Now,
 ) -> Vec<Record> {
     let journal = &mut fanout.journal;
     for key in std::mem::take(&mut journal.tasks) {
-        if let Some((id, row)) = broadcaster.save(key) {
+        if let Some((id, row)) = broadcaster.save(key, now) {
             journal.put(Table::Task, id, row);
         }
     }

@@ -14,8 +14,6 @@ pub struct Room {
     pub epoch: u64,
     /// Its log, once something was logged.
     pub log: Option<Box<RoomLog>>,
-    /// Whether a timer is set to age the log.
-    pub expiry_armed: bool,
     /// How many of the members are away: they are the last ones.
     pub(super) away: u32,
     pub(super) members: SmallVec<[Member; 2]>,

@@ -3,7 +3,7 @@
 //! [`judge`] looks and decides, [`apply`] does what was decided. An attempt that nobody has named is unknown: the first number
 //! that comes names it.
 
-use super::task::{EtaSource, Requested, Task, TaskField, same};
+use super::task::{Requested, Task, TaskField, same};
 use crate::base::time::{Now, Span};
 use crate::wire::message::number::MAX_COUNT;
 use crate::wire::message::{Control, Controls, Field, Status, TaskEvent, TaskPatch};
@@ -86,7 +86,7 @@ pub fn judge(
 ) -> Result<Verdict, DropReason> {
     let attempt = place(task, kind, patch, now, has_id)?;
     let begins = matches!(attempt, Attempt::Begins(_));
-    if !begins && task.view.status.is_terminal() {
+    if !begins && task.standing().is_terminal() {
         return Err(DropReason::Ended);
     }
     // A worker that names its attempt as it starts counts its events anew as well.
@@ -98,7 +98,7 @@ pub fn judge(
     let status = if begins {
         Status::Pending
     } else {
-        task.view.status
+        task.standing()
     };
     let is_announced = !begins && task.announced;
     let (turn, status) = turn(kind, patch.status, status, is_announced);
@@ -130,8 +130,8 @@ fn place(
     has_id: bool,
 ) -> Result<Attempt, DropReason> {
     let is_new = task.seq == 0;
-    let has_ended = task.view.status.is_terminal();
-    let is_at_work = task.view.status != Status::Pending;
+    let has_ended = task.standing().is_terminal();
+    let is_at_work = task.standing() != Status::Pending;
     match (task.view.attempt, patch.attempt) {
         (None, Some(named)) if is_new => Ok(Attempt::Named(named)),
         (None, Some(named)) if patch.restart => Ok(Attempt::Begins(named)),
@@ -207,6 +207,7 @@ pub fn apply(task: &mut Task, kind: TaskEvent, verdict: Verdict, patch: TaskPatc
     task.restarted_at = patch.restart.then_some(now.at);
     task.seq = (task.seq + 1).max(patch.seq.unwrap_or(0)).min(MAX_COUNT);
     task.producer_seq = patch.seq.or(task.producer_seq);
+    wake(task, now);
     task.last_event = now.at;
     task.pending_since.get_or_insert(now.at);
     turn_to(task, verdict.status, reported, now);
@@ -214,16 +215,17 @@ pub fn apply(task: &mut Task, kind: TaskEvent, verdict: Verdict, patch: TaskPatc
         ordered: patch.seq.is_some(),
         begins,
         ended_well: verdict.status == Status::Completed,
+        now,
     };
+    let names_percent = patch.progress.value().is_some();
     apply_fields(task, patch, context);
     if verdict.turn == Turn::Lifecycle(TaskEvent::Started) {
         task.announced = true;
     }
     if verdict.status == Status::Running {
-        let steps = task.steps();
-        task.estimator.record(steps, now.at);
+        task.record_position(names_percent, now.at);
     }
-    set_stalled(task, false);
+    task.refresh_indeterminate();
     task.view.updated_at = now.wall_ms;
     task.mark(TaskField::UpdatedAt);
 }
@@ -294,6 +296,15 @@ pub fn set_stalled(task: &mut Task, stalled: bool) {
     }
 }
 
+/// An event is a sign of life. Call it before the event becomes the last one.
+pub fn wake(task: &mut Task, now: Now) {
+    if task.view.stalled {
+        let silence = now.at.saturating_since(task.last_event);
+        task.estimator.wake(silence);
+        set_stalled(task, false);
+    }
+}
+
 /// What the fields are measured by.
 struct Context {
     /// The event carries a `seq`, so what it says is newer than what is known.
@@ -302,12 +313,15 @@ struct Context {
     begins: bool,
     /// It completes the task.
     ended_well: bool,
+    /// When it came.
+    now: Now,
 }
 
 fn begin_attempt(task: &mut Task) {
     task.producer_seq = None;
     task.announced = false;
     task.app_rate = false;
+    (task.has_progress, task.lost) = (false, None);
     task.estimator = Default::default();
     task.view.status = Status::Pending;
     task.mark(TaskField::Status);
@@ -385,6 +399,11 @@ fn apply_fields(task: &mut Task, patch: TaskPatch, context: Context) {
         .value()
         .is_some_and(|total| task.view.total != Some(*total));
     let may_go_back = context.ordered || context.begins || stage_changed || total_changed;
+    let stage_cleared = patch.stage == Field::Clear && task.view.stage.is_some();
+    let total_cleared = patch.total == Field::Clear && task.view.total.is_some();
+    if stage_changed || total_changed || stage_cleared || total_cleared {
+        task.estimator.begin_base_line();
+    }
     set(task, TaskField::Total, patch.total.into_change(), |view| {
         &mut view.total
     });
@@ -396,8 +415,13 @@ fn apply_fields(task: &mut Task, patch: TaskPatch, context: Context) {
         .into_change()
         .filter(|new| may_go_back || *new >= task.view.current);
     set(task, TaskField::Current, current, |view| &mut view.current);
+    match patch.progress {
+        Field::Absent => {}
+        Field::Clear => task.has_progress = false,
+        Field::Set(_) => task.has_progress = true,
+    }
     raise_progress(task, patch.progress.value().copied(), context.ended_well);
-    apply_estimate(task, patch.estimated_time_remaining, patch.rate);
+    task.take_own_word(patch.estimated_time_remaining, patch.rate, context.now);
     set(
         task,
         TaskField::Message,
@@ -452,29 +476,6 @@ fn raise_progress(task: &mut Task, named: Option<f64>, ended_well: bool) {
     if let Some(progress) = progress.filter(|progress| *progress > task.view.progress) {
         task.view.progress = progress;
         task.mark(TaskField::Progress);
-    }
-}
-
-fn apply_estimate(task: &mut Task, remaining_ms: Field<f64>, rate: Field<f64>) {
-    match rate {
-        Field::Absent => {}
-        Field::Clear => {
-            task.app_rate = false;
-            task.set_rate(None);
-        }
-        Field::Set(rate) => {
-            task.app_rate = true;
-            task.set_rate(Some(rate));
-        }
-    }
-    match remaining_ms {
-        Field::Set(remaining_ms) => task.set_estimate(Some(remaining_ms), Some(EtaSource::App)),
-        Field::Clear => task.set_estimate(None, None),
-        Field::Absent if task.view.status == Status::Completed => {
-            task.set_estimate(Some(0.0), None)
-        }
-        Field::Absent if task.view.status.is_terminal() => task.set_estimate(None, None),
-        Field::Absent => {}
     }
 }
 

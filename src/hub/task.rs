@@ -4,10 +4,13 @@
 //! stand in [`super::rules`].
 
 use super::estimate::Estimator;
+use super::listing::Listing;
 use super::own_fields::{Change, OwnFields};
-use crate::base::time::{Span, Time};
+use super::task_estimate::Estimate;
+use crate::base::time::{Now, Time};
 use crate::wire::message::envelope::push_string;
 use crate::wire::message::{Control, Controls, Status};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 /// A field of the task payload.
@@ -26,6 +29,8 @@ pub enum TaskField {
     Stage,
     /// `estimatedTimeRemaining`
     EstimatedTimeRemaining,
+    /// `estimatedEndAt`
+    EstimatedEndAt,
     /// `message`
     Message,
     /// `result`
@@ -52,12 +57,14 @@ pub enum TaskField {
     Requested,
     /// `controls`
     Controls,
+    /// `indeterminate`
+    Indeterminate,
     /// Fields that the contract does not name.
     Own,
 }
 
 impl TaskField {
-    const COUNT: usize = 20;
+    const COUNT: usize = 22;
     const NAMED: [Self; Self::COUNT - 1] = [
         Self::Status,
         Self::Progress,
@@ -65,6 +72,7 @@ impl TaskField {
         Self::Total,
         Self::Stage,
         Self::EstimatedTimeRemaining,
+        Self::EstimatedEndAt,
         Self::Message,
         Self::Result,
         Self::Error,
@@ -78,6 +86,7 @@ impl TaskField {
         Self::Meta,
         Self::Requested,
         Self::Controls,
+        Self::Indeterminate,
     ];
 
     fn bit(self) -> u32 {
@@ -92,6 +101,7 @@ impl TaskField {
             Self::Total => "total",
             Self::Stage => "stage",
             Self::EstimatedTimeRemaining => "estimatedTimeRemaining",
+            Self::EstimatedEndAt => "estimatedEndAt",
             Self::Message => "message",
             Self::Result => "result",
             Self::Error => "error",
@@ -105,6 +115,7 @@ impl TaskField {
             Self::Meta => "meta",
             Self::Requested => "requested",
             Self::Controls => "controls",
+            Self::Indeterminate => "indeterminate",
             Self::Own => "",
         }
     }
@@ -114,18 +125,22 @@ impl TaskField {
 const MOVEMENT: u32 = 1 << TaskField::Progress as u8
     | 1 << TaskField::Current as u8
     | 1 << TaskField::Rate as u8
-    | 1 << TaskField::EstimatedTimeRemaining as u8;
+    | 1 << TaskField::EstimatedTimeRemaining as u8
+    | 1 << TaskField::EstimatedEndAt as u8;
 /// Fields that ride along with other changes and never cause a message.
 const PASSENGERS: u32 = 1 << TaskField::UpdatedAt as u8 | 1 << TaskField::EtaSource as u8;
 
-/// Who says that a task will take longer than a year does not know.
-const MAX_ESTIMATE_MS: f64 = 365.0 * 24.0 * 3600.0 * 1000.0;
+/// What marks a whole state as the first of a connection.
+const SNAPSHOT: &str = ",\"snapshot\":true";
+/// What marks that of a task which was lost.
+const REVIVED: &str = ",\"revived\":true";
 
 /// Cleared fields of one task that are remembered at once, for deltas.
 const MAX_TOMBSTONES: usize = 32;
 
 /// Who says when the task will end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum EtaSource {
     /// The application.
     App,
@@ -165,6 +180,8 @@ pub struct View {
     pub stage: Option<Box<str>>,
     /// `estimatedTimeRemaining`, in milliseconds.
     pub estimated_time_remaining: Option<f64>,
+    /// `estimatedEndAt`, in milliseconds since 1970.
+    pub estimated_end_at: Option<u64>,
     /// `message`
     pub message: Option<Box<str>>,
     /// `result`
@@ -191,6 +208,8 @@ pub struct View {
     pub requested: Option<Box<Requested>>,
     /// `controls`; `None`: the worker has not said which it honours.
     pub controls: Option<Controls>,
+    /// `indeterminate`: the task has not ended, and there is nothing to count by.
+    pub indeterminate: bool,
     /// Fields that the contract does not name.
     pub own: OwnFields,
 }
@@ -221,6 +240,10 @@ pub struct Task {
     pub app_rate: bool,
     /// Whether `task_started` went out in this attempt and the task has not been paused since.
     pub announced: bool,
+    /// Whether the application has named `progress` in this attempt: until then 0 means unknown.
+    pub has_progress: bool,
+    /// The status in which it was given up as lost: its end is provisional, and news of this attempt revive it.
+    pub lost: Option<Status>,
     /// When the attempt was begun by `restart`, until another event counts.
     pub restarted_at: Option<Time>,
     /// At least as many bytes as the fields take, by the measure of [`super::size`].
@@ -235,20 +258,16 @@ pub struct Task {
     pub flush: Flush,
     /// Whether the store has yet to learn of it.
     pub is_unsaved: bool,
-    /// Whether a timer looks after the task's silence.
-    pub stall_armed: bool,
-    /// Whether a timer will forget the task when it has ended long enough ago.
-    pub forget_armed: bool,
-    /// Which of all tasks' ends its last one was.
-    pub ending: u32,
+    /// Where time will find it.
+    pub listing: Listing,
     /// When the oldest change that has not gone out was accepted.
     pub pending_since: Option<Time>,
-    version: u32,
-    versions: [u32; TaskField::COUNT],
-    changed: u32,
-    flushed_progress: f64,
+    pub(super) version: u32,
+    pub(super) versions: [u32; TaskField::COUNT],
+    pub(super) changed: u32,
+    pub(super) flushed_progress: f64,
     /// Deltas can be made for those who have seen this version, or a later one.
-    delta_floor: u32,
+    pub(super) delta_floor: u32,
 }
 
 /// Whether and when pending progress will go out.
@@ -278,11 +297,16 @@ impl Task {
     pub fn new(id: Box<str>, now: Time) -> Self {
         Self {
             id,
-            view: View::default(),
+            view: View {
+                indeterminate: true,
+                ..View::default()
+            },
             seq: 0,
             producer_seq: None,
             app_rate: false,
             announced: false,
+            has_progress: false,
+            lost: None,
             restarted_at: None,
             size_bound: 0,
             estimator: Estimator::default(),
@@ -290,9 +314,7 @@ impl Task {
             last_flush: None,
             flush: Flush::Idle,
             is_unsaved: false,
-            stall_armed: false,
-            forget_armed: false,
-            ending: 0,
+            listing: Listing::Unlisted,
             pending_since: None,
             version: 1,
             versions: [0; TaskField::COUNT],
@@ -353,62 +375,14 @@ impl Task {
         self.pending_since = None;
     }
 
-    /// Sets `rate` and `estimatedTimeRemaining` from what has been observed, where the application has not.
-    pub fn refresh_estimate(&mut self, now: Time) {
-        if self.view.status != Status::Running {
-            return;
-        }
-        let observed = self.estimator.rate(now);
-        if !self.app_rate {
-            let rounded = observed.map(|rate| (rate * 1000.0).round() / 1000.0);
-            self.set_rate(rounded.filter(|rate| *rate > 0.0));
-        }
-        if self.view.eta_source != Some(EtaSource::App) {
-            let rate = if self.app_rate {
-                self.view.rate
-            } else {
-                observed
-            };
-            let rate = rate.filter(|rate| *rate > 0.0).zip(self.remaining());
-            let remaining_ms = rate.map(|(rate, left)| (left / rate * 1000.0).round());
-            let remaining_ms = remaining_ms.filter(|remaining_ms| *remaining_ms <= MAX_ESTIMATE_MS);
-            self.set_estimate(remaining_ms, remaining_ms.map(|_| EtaSource::Rate));
-        }
-    }
-
-    /// Sets `rate`.
-    pub fn set_rate(&mut self, rate: Option<f64>) {
-        if self.view.rate != rate {
-            self.view.rate = rate;
-            self.mark(TaskField::Rate);
-        }
-    }
-
-    /// Sets `estimatedTimeRemaining` and who says so.
-    pub fn set_estimate(&mut self, remaining_ms: Option<f64>, source: Option<EtaSource>) {
-        if self.view.estimated_time_remaining != remaining_ms {
-            self.view.estimated_time_remaining = remaining_ms;
-            self.mark(TaskField::EstimatedTimeRemaining);
-        }
-        if self.view.eta_source != source {
-            self.view.eta_source = source;
-            self.mark(TaskField::EtaSource);
-        }
-    }
-
-    /// Units done as the estimator counts them: `current`, or percent where the application counts nothing.
-    pub fn steps(&self) -> f64 {
-        match (self.view.current, self.view.total) {
-            (Some(current), Some(_)) => current,
-            _ => self.view.progress,
-        }
-    }
-
-    fn remaining(&self) -> Option<f64> {
-        match (self.view.current, self.view.total) {
-            (Some(current), Some(total)) => Some((total - current).max(0.0)),
-            (Some(_), None) if self.view.progress == 0.0 => None,
-            _ => Some(100.0 - self.view.progress),
+    /// Sets `indeterminate` from what there is to count by.
+    pub fn refresh_indeterminate(&mut self) {
+        let view = &mut self.view;
+        let has_total = view.total.is_some_and(|total| total > 0.0);
+        let indeterminate = !(self.has_progress || has_total || view.status.is_terminal());
+        if view.indeterminate != indeterminate {
+            view.indeterminate = indeterminate;
+            self.mark(TaskField::Indeterminate);
         }
     }
 
@@ -416,31 +390,56 @@ impl Task {
         (self.view.progress - self.flushed_progress).abs() >= min_change_threshold
     }
 
-    /// When the terminal task may be forgotten, or `None` while it is alive.
-    pub fn forget_at(&self, ttl: Span) -> Option<Time> {
-        self.view
-            .status
-            .is_terminal()
-            .then(|| self.last_event + ttl)
+    /// The status as far as events are concerned: that of a lost task is the one in which it was given up.
+    pub fn standing(&self) -> Status {
+        self.lost.unwrap_or(self.view.status)
     }
 
-    /// The whole state as JSON; with `snapshot`, marked as one.
+    /// The whole state as JSON, as all who watch have been told it; with `snapshot`, marked as one.
     pub fn whole(&self, snapshot: bool) -> String {
+        let mark = if snapshot { SNAPSHOT } else { "" };
+        self.write_whole(mark, self.told_estimate())
+    }
+
+    /// The whole state as it is now: the estimate moves without any event.
+    pub fn whole_at(&self, snapshot: bool, now: Now) -> String {
+        let mark = if snapshot { SNAPSHOT } else { "" };
+        self.write_whole(mark, self.estimate_at(now))
+    }
+
+    /// The same of a task that was lost and is heard of again, marked as such.
+    pub fn revived(&self, now: Now) -> String {
+        self.write_whole(REVIVED, self.estimate_at(now))
+    }
+
+    fn write_whole(&self, mark: &str, estimate: Estimate) -> String {
         let mut out = self.begin();
         TaskField::NAMED
             .into_iter()
-            .filter(|field| self.shown(*field))
-            .for_each(|field| self.push(&mut out, field));
+            .filter(|field| self.shown(*field, estimate))
+            .for_each(|field| self.push(&mut out, field, estimate));
         self.view.own.push_all(&mut out);
-        if snapshot {
-            out.push_str(",\"snapshot\":true");
-        }
+        out.push_str(mark);
         out.push('}');
         out
     }
 
-    /// What has changed after `seen`, as JSON; status and progress in any case, for pages that keep no state of their own.
+    /// What has changed after `seen`, as JSON, as it was when the estimate was last refreshed; status and progress in any
+    /// case, for pages that keep no state of their own.
     pub fn delta(&self, seen: u32) -> String {
+        self.write_delta(seen, self.told_estimate())
+    }
+
+    /// The same some time later, for a reader who was behind: it counts the time left from the message's `timestamp`.
+    pub fn delta_at(&self, seen: u32, now: Now) -> String {
+        let estimate = Estimate {
+            remaining_ms: self.estimate_at(now).remaining_ms,
+            ..self.told_estimate()
+        };
+        self.write_delta(seen, estimate)
+    }
+
+    fn write_delta(&self, seen: u32, estimate: Estimate) -> String {
         let mut out = self.begin();
         let is_told = |field: &TaskField| {
             self.versions[*field as usize] > seen
@@ -449,7 +448,7 @@ impl Task {
         TaskField::NAMED
             .into_iter()
             .filter(is_told)
-            .for_each(|field| self.push(&mut out, field));
+            .for_each(|field| self.push(&mut out, field, estimate));
         self.view.own.push_changed(&mut out, seen);
         out.push('}');
         out
@@ -465,26 +464,28 @@ impl Task {
     }
 
     /// Whether a whole state names the field: what seed 000's interface demands always, the others when they are set.
-    fn shown(&self, field: TaskField) -> bool {
+    fn shown(&self, field: TaskField, estimate: Estimate) -> bool {
         let view = &self.view;
         match field {
             TaskField::Message => view.message.is_some(),
             TaskField::Result => view.result.is_some(),
             TaskField::Error => view.error.is_some(),
             TaskField::Attempt => view.attempt.is_some(),
-            TaskField::Rate => view.rate.is_some(),
-            TaskField::EtaSource => view.eta_source.is_some(),
+            TaskField::Rate => estimate.rate.is_some(),
+            TaskField::EstimatedEndAt => estimate.end_at_ms.is_some(),
+            TaskField::EtaSource => estimate.source.is_some(),
             TaskField::Stalled => view.stalled,
             TaskField::StartedAt => view.started_at.is_some(),
             TaskField::ParentId => view.parent_id.is_some(),
             TaskField::Meta => view.meta.is_some(),
             TaskField::Requested => view.requested.is_some(),
             TaskField::Controls => view.controls.is_some(),
+            TaskField::Indeterminate => view.indeterminate,
             _ => true,
         }
     }
 
-    fn push(&self, out: &mut String, field: TaskField) {
+    fn push(&self, out: &mut String, field: TaskField, estimate: Estimate) {
         let view = &self.view;
         out.push_str(",\"");
         out.push_str(field.name());
@@ -495,13 +496,14 @@ impl Task {
             TaskField::Current => push_number(out, Some(view.current.unwrap_or(0.0))),
             TaskField::Total => push_number(out, Some(view.total.unwrap_or(0.0))),
             TaskField::Stage => push_string(out, view.stage.as_deref().unwrap_or("")),
-            TaskField::EstimatedTimeRemaining => push_number(out, view.estimated_time_remaining),
+            TaskField::EstimatedTimeRemaining => push_number(out, estimate.remaining_ms),
+            TaskField::EstimatedEndAt => push_number(out, estimate.end_at_ms.map(|ms| ms as f64)),
             TaskField::Message => push_text(out, view.message.as_deref()),
             TaskField::Result => push_raw(out, view.result.as_deref()),
             TaskField::Error => push_raw(out, view.error.as_deref()),
             TaskField::Attempt => push_number(out, view.attempt.map(|attempt| attempt as f64)),
-            TaskField::Rate => push_number(out, view.rate),
-            TaskField::EtaSource => push_text(out, view.eta_source.map(EtaSource::as_str)),
+            TaskField::Rate => push_number(out, estimate.rate),
+            TaskField::EtaSource => push_text(out, estimate.source.map(EtaSource::as_str)),
             TaskField::Stalled => out.push_str(if view.stalled { "true" } else { "false" }),
             TaskField::StartedAt => push_number(out, view.started_at.map(|ms| ms as f64)),
             TaskField::UpdatedAt => push_number(out, Some(view.updated_at as f64)),
@@ -509,6 +511,9 @@ impl Task {
             TaskField::Meta => push_raw(out, view.meta.as_deref()),
             TaskField::Requested => push_requested(out, view.requested.as_deref()),
             TaskField::Controls => push_controls(out, view.controls),
+            TaskField::Indeterminate => {
+                out.push_str(if view.indeterminate { "true" } else { "null" });
+            }
             TaskField::Own => {}
         }
     }

@@ -5,6 +5,7 @@ use super::delivery::{self, Recovery};
 use super::directory::{Full, RoomKey};
 use super::facade::{Hub, Joined};
 use super::fanout::Broadcast;
+use super::mail;
 use super::mailbox::Letter;
 use super::position::Position;
 use super::publication::{Lane, Link, Outlet};
@@ -179,32 +180,28 @@ impl Hub {
         payload: &str,
         out: &mut dyn Outlet,
     ) -> bool {
-        let letter = self.letter(now, kind, payload);
+        let letter = mail::letter(&mut self.fanout, now, kind, payload);
         let is_taken =
             !self.directory.client(client).is_lagging && self.deliver(client, &letter, out);
         if !is_taken {
             self.directory.fall_behind(client, letter.serial - 1);
         }
-        self.post(client, letter, is_taken);
+        mail::post(
+            &mut self.directory,
+            &mut self.fanout,
+            client,
+            letter,
+            is_taken,
+        );
         is_taken
     }
 
     /// A message for all has not been taken by a client's connection: it follows. What has no mailbox is told by its end.
     pub(super) fn keep_for(&mut self, now: Now, client: ClientKey, message: Broadcast<'_>) {
         if self.directory.client(client).variant.dialect == Dialect::Payload {
-            let letter = self.letter(now, message.kind, message.payload);
+            let letter = mail::letter(&mut self.fanout, now, message.kind, message.payload);
             self.directory.fall_behind(client, letter.serial - 1);
-            self.post(client, letter, false);
-        }
-    }
-
-    fn letter(&mut self, now: Now, kind: &str, payload: &str) -> Letter {
-        Letter {
-            serial: self.fanout.next_serial(),
-            kind: kind.into(),
-            payload: payload.into(),
-            timestamp: now.wall_ms,
-            id: self.fanout.next_id(),
+            mail::post(&mut self.directory, &mut self.fanout, client, letter, false);
         }
     }
 
@@ -219,28 +216,6 @@ impl Hub {
         let is_taken = out.deliver(link, &frame, Lane::Log);
         self.fanout.count(is_taken);
         is_taken
-    }
-
-    /// Keeps a message for one client until it has surely arrived.
-    fn post(&mut self, client: ClientKey, letter: Letter, is_taken: bool) {
-        let (limit, serial) = (self.settings.message_queue_size, letter.serial);
-        let reader = self.directory.client_mut(client);
-        let (id, has_session) = (reader.id, reader.has_session);
-        if !has_session && is_taken {
-            return;
-        }
-        let journal = &mut self.fanout.journal;
-        if has_session {
-            saved::put_letter(journal, id, &letter);
-        }
-        let mailbox = reader.open_mailbox();
-        if is_taken {
-            mailbox.sent = serial;
-        }
-        let gone = mailbox.keep(limit, letter);
-        if has_session {
-            saved::delete_letters(journal, id, gone);
-        }
     }
 
     /// From now on a client is sent several messages as one, which is put together for it alone: its messages are shared

@@ -86,6 +86,11 @@ pub enum Phrase<'a> {
         /// Links that remain.
         total: usize,
     },
+    /// A task whose worker is not heard of any more: after how many milliseconds it is given up.
+    Lost {
+        /// The configured limit.
+        lost_after: u64,
+    },
     /// A change that the store did not keep: why.
     NotKept(&'a str),
     /// A message about workspaces that changes nothing: why.
@@ -195,6 +200,7 @@ fn english(phrase: Phrase<'_>, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         BackendDisconnected { address, total } => {
             write!(out, "backend disconnected: {address} (backends: {total})")
         }
+        Lost { lost_after } => write!(out, "no news for {}", length(lost_after)),
         NotKept(reason) => write!(out, "done, but not kept: {reason}"),
         WorkspaceFault(fault) => workspaces::english(fault, out),
         WebSocketStarted(port) => write!(out, "WebSocket server started on port {port}"),
@@ -249,6 +255,7 @@ fn chinese(phrase: Phrase<'_>, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         BackendDisconnected { address, total } => {
             write!(out, "应用后端断开: {address} (总连接: {total})")
         }
+        Lost { lost_after } => write!(out, "已有 {} 没有消息", length(lost_after)),
         NotKept(reason) => write!(out, "已执行但未能保存: {reason}"),
         WorkspaceFault(fault) => workspaces::chinese(fault, out),
         WebSocketStarted(port) => write!(out, "WebSocket服务器已在端口 {port} 启动"),
@@ -269,6 +276,14 @@ fn chinese(phrase: Phrase<'_>, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         Draining(count) => write!(out, "正在关闭: 还有 {count} 个连接"),
         Stopped => out.write_str("服务器已停止"),
     }
+}
+
+/// A length of time in the largest unit that leaves no fraction.
+fn length(millis: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(3_600_000, "h"), (60_000, "min"), (1_000, "s")];
+    let unit = UNITS.iter().find(|(size, _)| millis.is_multiple_of(*size));
+    let (size, name) = unit.copied().unwrap_or((1, "ms"));
+    format!("{} {name}", millis / size)
 }
 
 #[cfg(test)]

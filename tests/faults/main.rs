@@ -4,6 +4,7 @@
 mod support;
 
 mod crash;
+mod first_rows;
 mod reader;
 mod reconnect;
 mod socket;

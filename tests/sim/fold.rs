@@ -24,6 +24,14 @@ impl Fold {
         self.has_snapshot = false;
     }
 
+    /// The task is gone: what follows is of another.
+    pub(crate) fn forget(&mut self) {
+        *self = Self {
+            restarts: self.restarts,
+            ..Self::default()
+        };
+    }
+
     /// The task may begin anew, as if it had never been.
     pub(crate) fn allow_restarts(&mut self, count: u32) {
         self.restarts += count;

@@ -104,7 +104,8 @@ impl Plan {
         config.broadcaster.enable_incremental_updates = self.incremental;
         config.workspaces.max_workspaces = self.max_workspaces;
         config.broadcaster.batch_size = 4;
-        config.broadcaster.task_ttl = TASK_TTL_MS;
+        config.broadcaster.keep_completed = TASK_TTL_MS;
+        config.broadcaster.keep_failed = TASK_TTL_MS;
         // The shadow forgets no id.
         config.broadcaster.deduplication_window = 24 * 3_600_000;
         config

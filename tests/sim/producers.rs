@@ -155,7 +155,6 @@ impl Run {
         if !self.tasks.forget(TASK) {
             return;
         }
-        self.deletions += 1;
         // What was acknowledged of it counts no more.
         for request in self.requests.values_mut() {
             request.rooms.retain(|(known, _)| *known != room);

@@ -35,8 +35,6 @@ pub(crate) struct Run {
     pub(crate) step: usize,
     /// A connection has been lost, and with it whatever was on its way.
     pub(crate) has_lost: bool,
-    /// Tasks that were forgotten on demand.
-    pub(crate) deletions: usize,
     /// Upgrades in this life of the server.
     pub(crate) upgrades: u64,
     /// Whether everything that viewers say and hear is printed.
@@ -94,7 +92,6 @@ impl Run {
             past: Vec::new(),
             step: 0,
             has_lost: false,
-            deletions: 0,
             upgrades: 0,
             is_told: std::env::var_os("SIM_TRACE").is_some(),
             steps,

@@ -153,6 +153,7 @@ impl Viewer {
             "connected" => self.handle_greeting(&message["payload"]),
             "subscription_ack" => self.handle_ack(truth, rules, message),
             "task_progress" => self.handle_progress(rules, message),
+            "task_removed" => self.handle_removed(message),
             "note" => self.mail.hear(self.conn.expect("connected"), message),
             "history" => self.handle_history(truth, rules, message),
             "error" => self.handle_error(truth, message),
@@ -339,6 +340,17 @@ impl Viewer {
         watch.offset = Some(offset);
         if kind.starts_with("task_") {
             watch.fold.turn(kind, message);
+        }
+    }
+
+    fn handle_removed(&mut self, message: &Value) {
+        let payload = &message["payload"];
+        assert_eq!(payload["reason"], "deleted", "{message}");
+        assert_eq!(message.get("offset"), None, "it is not logged: {message}");
+        let task = payload["taskId"].as_str().expect("a task");
+        // Mail may come after the viewer has left the room.
+        if let Some(watch) = self.watches.get_mut(&format!("task:{task}")) {
+            watch.fold.forget();
         }
     }
 

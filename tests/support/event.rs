@@ -87,14 +87,23 @@ pub(crate) fn fill(
     }
 }
 
-/// A state without what no message is sent for: the counters of the last event, and marks that are not set.
+/// What a task says of its speed and its end.
+const ESTIMATES: [&str; 4] = [
+    "rate",
+    "estimatedTimeRemaining",
+    "estimatedEndAt",
+    "etaSource",
+];
+
+/// A state without what no message is sent for: the counters of the last event, estimates, which move with time alone,
+/// and marks that are not set.
 pub(crate) fn essence(state: &Map<String, Value>) -> BTreeMap<&str, &Value> {
     state
         .iter()
         .filter(|(name, value)| {
-            let is_passenger = ["seq", "updatedAt", "etaSource"].contains(&name.as_str());
+            let is_passenger = ["seq", "updatedAt"].contains(&name.as_str());
             let is_unset = value.is_null() || *name == "stalled" && **value == false;
-            !is_passenger && !is_unset
+            !is_passenger && !ESTIMATES.contains(&name.as_str()) && !is_unset
         })
         .map(|(name, value)| (name.as_str(), value))
         .collect()

@@ -104,8 +104,11 @@ fn the_applications_own_word_wins() {
     world.report(
         "t",
         "progress",
-        json!({"estimatedTimeRemaining": 1_234, "rate": 7}),
+        json!({"estimatedTimeRemaining": 91_234, "rate": 7}),
     );
+    let said = world.document("/api/tasks/t");
+    assert_eq!(said["estimatedTimeRemaining"], 91_234, "as it was said");
+    assert_eq!(said["estimatedEndAt"], World::wall_ms(101_234));
     world.run_for(1_000);
     steady(&mut world, 11, 5);
     let state = world.document("/api/tasks/t");
@@ -115,8 +118,10 @@ fn the_applications_own_word_wins() {
             &state["etaSource"],
             &state["rate"]
         ),
-        (&json!(1_234), &json!("app"), &json!(7))
+        (&json!(85_234), &json!("app"), &json!(7)),
+        "six seconds later"
     );
+    assert_eq!(state["estimatedEndAt"], said["estimatedEndAt"]);
     world.report(
         "t",
         "progress",

@@ -68,7 +68,7 @@ fn a_paused_or_ended_task_does_not_stall() {
 
 #[test]
 fn an_ended_task_is_forgotten_with_all_that_is_its() {
-    let mut world = World::new(|_| {});
+    let mut world = World::new(|config| config.broadcaster.keep_completed = 3_600_000);
     let viewer = world.watcher("a");
     for task in ["a", "b", "c"] {
         world.report(task, "started", json!({"total": 2}));
@@ -104,7 +104,12 @@ fn an_ended_task_is_forgotten_with_all_that_is_its() {
 
 #[test]
 fn a_task_that_is_tried_again_is_not_forgotten_meanwhile() {
-    let mut world = World::new(|config| config.broadcaster.task_ttl = 10_000);
+    let mut world = World::new(|config| {
+        (
+            config.broadcaster.keep_completed,
+            config.broadcaster.keep_failed,
+        ) = (10_000, 10_000);
+    });
     world.report("t", "failed", json!({"error": "boom"}));
     world.run_for(9_000);
     world.report("t", "started", json!({"attempt": 2}));
@@ -121,7 +126,7 @@ fn a_task_that_is_tried_again_is_not_forgotten_meanwhile() {
 fn retries_leave_no_timers_behind() {
     let mut world = World::new(|config| {
         config.broadcaster.stall_timeout = 0;
-        config.broadcaster.task_ttl = 10_000;
+        config.broadcaster.keep_failed = 10_000;
     });
     for attempt in 1..200 {
         world.report("t", "failed", json!({"attempt": attempt}));

@@ -1,8 +1,9 @@
 //! A store that keeps every batch at once, as the tests of what is written see it.
 
-use super::world::World;
-use joblight::engine::{Batch, Restored};
+use super::world::{World, request};
+use joblight::engine::{Batch, Restored, Services};
 use joblight::hub::journal::{Record, StoredEntry, Table};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// What is kept, and what was written for that.
@@ -25,7 +26,19 @@ pub(crate) fn restarted(
     kept: &Kept,
     change: impl FnOnce(&mut joblight::Config),
 ) -> World {
-    let mut world = World::with_seed(seed, change);
+    go_on(World::with_seed(seed, change), kept)
+}
+
+/// The same, so many milliseconds after the first life began.
+pub(crate) fn restarted_at(
+    millis: u64,
+    kept: &Kept,
+    change: impl FnOnce(&mut joblight::Config),
+) -> World {
+    go_on(World::later(2, millis, change), kept)
+}
+
+fn go_on(mut world: World, kept: &Kept) -> World {
     let rows = kept.rows.iter();
     let restored = Restored {
         rows: rows
@@ -48,6 +61,17 @@ pub(crate) fn say(world: &mut World, room: &str, payload: impl ToString) {
             .send_to_room(now, room, "room_broadcast", payload)
             .expect("sent");
     });
+}
+
+/// Reports a task event and waits for no answer.
+pub(crate) fn tell(world: &mut World, task: &str, verb: &str, body: Value) {
+    ask(world, "POST", &format!("/api/tasks/{task}/{verb}"), &body);
+}
+
+/// Makes a request and waits for no answer.
+pub(crate) fn ask(world: &mut World, method: &str, path: &str, body: &Value) {
+    let peer = world.connect(Services::HTTP, [127, 0, 0, 1]);
+    world.say(peer, request(method, path, body).as_bytes());
 }
 
 /// Writes to one client and waits for no answer.

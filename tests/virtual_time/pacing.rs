@@ -204,7 +204,12 @@ fn an_interval_of_nothing_sends_each_at_once() {
 
 #[test]
 fn a_late_viewer_gets_the_newest_state_and_no_timer_ran_for_nobody() {
-    let mut world = World::new(|config| config.broadcaster.stall_timeout = 0);
+    let mut world = World::new(|config| {
+        (
+            config.broadcaster.stall_timeout,
+            config.broadcaster.lost_after,
+        ) = (0, 0);
+    });
     for step in 0..100 {
         world.report("t", "progress", json!({"current": step, "total": 100}));
         assert_eq!(world.engine.poll_timeout(), None, "nobody watches");

@@ -6,11 +6,18 @@ use super::world::World;
 use joblight::hub::journal::Table;
 use serde_json::json;
 
-const TASK_TTL_MS: u64 = 3_600_000;
+const KEEP_MS: u64 = 3_600_000;
+
+fn keep_briefly(config: &mut joblight::Config) {
+    config.broadcaster.keep_completed = KEEP_MS;
+}
 
 /// The server that goes on with what is kept, after so long; and how much it lets go in a turn at most, by table.
 fn longest_turn(kept: &Kept, millis: u64) -> (World, usize, usize) {
-    let mut world = restarted(2, kept, |config| config.websocket.max_sessions = 0);
+    let mut world = restarted(2, kept, |config| {
+        config.websocket.max_sessions = 0;
+        keep_briefly(config);
+    });
     let (mut sessions, mut rooms) = (0, 0);
     let end = world.millis() + millis;
     loop {
@@ -60,19 +67,19 @@ fn a_lower_limit_of_rooms_takes_none_from_a_session() {
 
 #[test]
 fn entries_live_no_longer_for_a_restart() {
-    let mut world = durable(|_| {});
+    let mut world = durable(keep_briefly);
     let mut kept = Kept::default();
     say(&mut world, "a", 1);
-    world.run_for(TASK_TTL_MS / 2);
+    world.run_for(KEEP_MS / 2);
     say(&mut world, "a", 2);
     say(&mut world, "b", 3);
     kept.take(&mut world);
     // The new process begins at the first moment of the old one, when all of this was still to come; so all is older.
-    let half_ms = TASK_TTL_MS / 2;
+    let half_ms = KEEP_MS / 2;
     for entry in kept.entries.values_mut() {
         entry.timestamp -= half_ms + 1_000;
     }
-    let mut world = restarted(2, &kept, |_| {});
+    let mut world = restarted(2, &kept, keep_briefly);
     let mut left = |world: &mut World| {
         kept.take(world);
         let said = kept.entries.values();
@@ -95,7 +102,7 @@ fn sessions_that_nobody_takes_up_again_go_a_few_at_a_time() {
         let row = json!({"connectedAt": 0, "rooms": [["task:a", ""]]}).to_string();
         kept.rows.insert((Table::Session, key.into()), row);
     }
-    let (world, sessions, _) = longest_turn(&kept, TASK_TTL_MS);
+    let (world, sessions, _) = longest_turn(&kept, KEEP_MS);
     assert_eq!(size(&world), (0, 0));
     assert!(sessions <= 256, "{sessions} in one turn");
 }
@@ -122,7 +129,7 @@ fn logs_that_were_kept_together_do_not_go_in_one_turn() {
         say(&mut world, &format!("room{room}"), 1);
     }
     kept.take(&mut world);
-    let (world, _, rooms) = longest_turn(&kept, TASK_TTL_MS + 10_000);
+    let (world, _, rooms) = longest_turn(&kept, KEEP_MS + 10_000);
     assert_eq!(size(&world), (0, 0));
     assert!(rooms <= 256, "{rooms} in one turn");
 }

@@ -9,6 +9,8 @@ use super::world::World;
 use serde_json::{Value, json};
 
 const SEEDS: u64 = 500;
+/// How long ended tasks and logs are kept.
+const KEEP_MS: u64 = 3_600_000;
 const STEPS: usize = 250;
 const ROOMS: [&str; 5] = ["a", "b", "c", "task:t", "task:u"];
 const CLIENTS: usize = 4;
@@ -50,6 +52,8 @@ impl Walk {
             config.websocket.max_backlog_age = dice.pick(&[0, 3_000]);
             config.broadcaster.broadcast_interval = dice.pick(&[0, 100]);
             config.broadcaster.stall_timeout = 0;
+            config.broadcaster.keep_completed = KEEP_MS;
+            config.broadcaster.keep_failed = KEEP_MS;
             config.broadcaster.batch_size = 4;
         });
         let clients = (0..CLIENTS).map(|_| Client::new(Visit::on(&mut world, "/ws", "")));
@@ -283,7 +287,7 @@ impl Walk {
             self.world
                 .report(task, "completed", json!({"attempt": attempt}));
         }
-        self.world.run_for(3_600_000);
+        self.world.run_for(KEEP_MS);
         self.world.assert_empty();
     }
 }

@@ -83,6 +83,8 @@ pub(crate) struct ViewerModel {
     rules: Rules,
     watches: BTreeMap<String, Watch>,
     awaited: VecDeque<Awaited>,
+    /// How often it has to hear yet that a room's task is gone.
+    removals: BTreeMap<String, u32>,
     is_leaving: bool,
 }
 
@@ -119,7 +121,11 @@ impl ViewerModel {
 
     /// A task was forgotten on demand.
     pub(crate) fn forget(&mut self, room: &str) {
-        if let Some(watch) = self.watches.get_mut(room) {
+        if self.rooms.contains(room) {
+            *self.removals.entry(room.to_owned()).or_default() += 1;
+        }
+        // Mail of whoever reads slowly may have to make room for more.
+        if let Some(watch) = self.watches.get_mut(room).filter(|_| self.was_slow) {
             watch.fold.may_restart = true;
         }
         for awaited in &mut self.awaited {
@@ -138,7 +144,20 @@ impl ViewerModel {
             "disconnected" => self.is_leaving = true,
             "subscription_ack" => self.handle_ack(shadow, &message["payload"]),
             "task_progress" => self.handle_progress(message),
+            "task_removed" => self.handle_removed(message),
             kind => self.handle_entry(shadow, kind, message),
+        }
+    }
+
+    fn handle_removed(&mut self, message: &Value) {
+        assert_eq!(message["payload"]["reason"], "deleted", "{message}");
+        assert_eq!(message.get("offset"), None, "it is not logged: {message}");
+        let task = message["payload"]["taskId"].as_str().expect("a task");
+        let room = format!("task:{task}");
+        let due = self.removals.get_mut(&room).filter(|due| **due > 0);
+        *due.unwrap_or_else(|| panic!("it is not gone: {message}")) -= 1;
+        if let Some(watch) = self.watches.get_mut(&room) {
+            watch.fold.may_restart = true;
         }
     }
 
@@ -150,6 +169,8 @@ impl ViewerModel {
             assert_eq!(watch.welcome_at, None, "the snapshot of {room}");
             assert_eq!(watch.fold.early, None, "progress of {room} too often");
         }
+        let is_told = self.removals.values().all(|due| *due == 0);
+        assert!(is_told || self.was_slow, "not told: {:?}", self.removals);
         let heard: BTreeSet<String> = self.watches.keys().cloned().collect();
         assert_eq!(heard, self.rooms);
     }

@@ -12,6 +12,8 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 const SEEDS: u64 = 250;
+/// How long ended tasks and logs are kept.
+const KEEP_MS: u64 = 3_600_000;
 const STEPS: usize = 400;
 const TASKS: [&str; 4] = ["a", "b", "c", "d"];
 const ROOMS: [&str; 5] = ["task:a", "task:b", "task:c", "task:d", "lobby"];
@@ -373,7 +375,7 @@ impl Walk {
             self.world
                 .report(task, "completed", json!({"attempt": attempt}));
         }
-        self.world.run_for(3_600_000);
+        self.world.run_for(KEEP_MS);
         self.world.assert_empty();
     }
 }
@@ -386,6 +388,11 @@ fn configure(config: &mut Config, dice: &mut Dice, rules: Rules) {
     config.broadcaster.batch_size = 4;
     config.broadcaster.deduplication_window = 3_600_000;
     config.websocket.control = Control::Anybody;
+    (
+        config.broadcaster.keep_completed,
+        config.broadcaster.keep_failed,
+    ) = (KEEP_MS, KEEP_MS);
+    config.broadcaster.lost_after = 0;
     config.websocket.message_queue_size = rules.log_limit;
     config.websocket.max_outbox_size = dice.pick(&[0, 4_000, 100_000]);
     config.websocket.heartbeat_interval = dice.pick(&[0, 30_000]);

@@ -4,7 +4,7 @@
 use super::frames::{Decoder, Heard};
 use super::masked::{PONG, TEXT, masked};
 use joblight::Config;
-use joblight::base::time::{Now, Time};
+use joblight::base::time::{Now, Span, Time};
 use joblight::engine::{Engine, Input, Link, MemoryUse, Output, Services};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -14,6 +14,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 const SESSION_TTL_MS: u64 = 300_000;
 /// Milliseconds since 1970 when a world begins.
 const EPOCH_MS: u64 = 1_700_000_000_000;
+/// Where the clock of a later life begins, as that of the shell does.
+const HEAD_START_MS: u64 = 366 * 24 * 3_600_000;
 /// An engine that wants to be called more often than this at one moment will never rest.
 const MAX_TURNS_AT_ONCE: usize = 100;
 
@@ -27,6 +29,7 @@ pub(crate) type Said = (u64, Heard);
 pub(crate) struct World {
     /// The server under test.
     pub(crate) engine: Engine,
+    began: Now,
     micros: u64,
     peers: Vec<Peer>,
     links: HashMap<Link, PeerId>,
@@ -62,6 +65,23 @@ impl World {
 
     /// The same, with chance of one's own.
     pub(crate) fn with_seed(seed: u64, change: impl FnOnce(&mut Config)) -> Self {
+        let began = Now {
+            at: Time::ZERO,
+            wall_ms: EPOCH_MS,
+        };
+        Self::begun(seed, began, change)
+    }
+
+    /// The same, so many milliseconds after the others begin, and with room for what happened before.
+    pub(crate) fn later(seed: u64, millis: u64, change: impl FnOnce(&mut Config)) -> Self {
+        let began = Now {
+            at: Time::from_millis(HEAD_START_MS),
+            wall_ms: EPOCH_MS + millis,
+        };
+        Self::begun(seed, began, change)
+    }
+
+    fn begun(seed: u64, began: Now, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         config.storage.path = String::new();
         config.websocket.rate_limit.max_connections_per_minute = 0;
@@ -73,12 +93,9 @@ impl World {
             used: 1,
             total: 100,
         };
-        let start = Now {
-            at: Time::ZERO,
-            wall_ms: EPOCH_MS,
-        };
         Self {
-            engine: Engine::new(config.engine_settings(), start, bytes, Box::new(memory)),
+            engine: Engine::new(config.engine_settings(), began, bytes, Box::new(memory)),
+            began,
             micros: 0,
             peers: Vec::new(),
             links: HashMap::new(),
@@ -99,6 +116,11 @@ impl World {
         message["timestamp"].as_u64().expect("a timestamp") - EPOCH_MS
     }
 
+    /// A virtual millisecond on the wall clock.
+    pub(crate) fn wall_ms(millis: u64) -> u64 {
+        EPOCH_MS + millis
+    }
+
     /// A number for all that the engine has ever put out.
     pub(crate) fn transcript(&self) -> u64 {
         self.transcript.finish()
@@ -108,7 +130,7 @@ impl World {
     pub(crate) fn run_for(&mut self, millis: u64) {
         let end = self.micros + millis * 1000;
         let mut turns = 0;
-        while let Some(at) = self.engine.poll_timeout().map(Time::as_micros)
+        while let Some(at) = self.next_wake()
             && at <= end
         {
             turns = if at > self.micros { 0 } else { turns + 1 };
@@ -117,6 +139,12 @@ impl World {
             self.turn(|_| {});
         }
         self.micros = end;
+    }
+
+    /// When the engine wants to be called, in virtual microseconds.
+    fn next_wake(&self) -> Option<u64> {
+        let at = self.engine.poll_timeout()?;
+        Some(at.saturating_since(self.began.at).as_micros())
     }
 
     /// One turn of the loop, with these inputs.
@@ -383,8 +411,8 @@ impl World {
 
     pub(crate) fn now(&self) -> Now {
         Now {
-            at: Time::from_micros(self.micros),
-            wall_ms: EPOCH_MS + self.millis(),
+            at: self.began.at + Span::from_micros(self.micros),
+            wall_ms: self.began.wall_ms + self.millis(),
         }
     }
 

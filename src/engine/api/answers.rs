@@ -75,14 +75,18 @@ pub fn expect_json(head: &Head) -> Result<(), Problem> {
 pub fn parse_limit(head: &Head) -> Result<Option<usize>, Problem> {
     let limit = head.query("limit").map(|text| whole(&text));
     let limit = limit.transpose();
-    limit.map_err(|()| invalid("limit", "expected a whole number"))
+    limit.map_err(|NotWhole| invalid("limit", "expected a whole number"))
 }
 
+/// A text is no whole number of that size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotWhole;
+
 /// A whole number as JSON may spell it.
-pub fn whole<T: FromStr + TryFrom<u64>>(text: &str) -> Result<T, ()> {
+pub fn whole<T: FromStr + TryFrom<u64>>(text: &str) -> Result<T, NotWhole> {
     text.parse().or_else(|_| {
-        let Whole(number) = parse(text).map_err(drop)?;
-        number.try_into().map_err(drop)
+        let Whole(number) = parse(text).map_err(|_| NotWhole)?;
+        number.try_into().map_err(|_| NotWhole)
     })
 }
 

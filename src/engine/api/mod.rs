@@ -92,9 +92,9 @@ fn serve(
             events::post_task_event(state, now, head, task, verb, body)
         }
         Route::TaskControl(id) => tasks::control(state, now, head, id, body),
-        Route::Tasks => tasks::list(state, head),
+        Route::Tasks => tasks::list(state, now, head),
         Route::Task(id) if head.method() == Method::Delete => tasks::delete(state, now, id),
-        Route::Task(id) => tasks::show(state, id),
+        Route::Task(id) => tasks::show(state, now, id),
         Route::Rooms => Ok(rooms::list(state)),
         Route::RoomClients(room) => rooms::clients(state, room),
         Route::RoomHistory(room) => rooms::history(state, head, room),

@@ -6,6 +6,7 @@ use crate::engine::controls;
 use crate::engine::ingest;
 use crate::engine::settings::Permission;
 use crate::engine::state::State;
+use crate::hub::Removal;
 use crate::wire::http::{Head, Problem, Response};
 use crate::wire::message::incoming::parse_object;
 use crate::wire::message::{Control, ErrorCode, Status};
@@ -19,7 +20,7 @@ const BY_CALL: &str = "api";
 const MAX_LIMIT: usize = 1000;
 
 /// `GET /api/tasks?status=&limit=&cursor=`: `{tasks, cursor}`, where a `cursor` other than `null` asks for the next page.
-pub fn list(state: &State, head: &Head) -> Result<Response, Problem> {
+pub fn list(state: &State, now: Now, head: &Head) -> Result<Response, Problem> {
     let status = head
         .query("status")
         .map(|word| parse_status(&word))
@@ -47,7 +48,7 @@ pub fn list(state: &State, head: &Head) -> Result<Response, Problem> {
         if index > 0 {
             out.push(',');
         }
-        out.push_str(&task.whole(false));
+        out.push_str(&task.whole_at(false, now));
     }
     match matching.next() {
         Some((slot, _)) => out.push_str(&format!("],\"cursor\":\"{slot}\"}}")),
@@ -57,18 +58,21 @@ pub fn list(state: &State, head: &Head) -> Result<Response, Problem> {
 }
 
 /// `GET /api/tasks/{id}`
-pub fn show(state: &State, id: &str) -> Result<Response, Problem> {
+pub fn show(state: &State, now: Now, id: &str) -> Result<Response, Problem> {
     let cache = state.hub.broadcaster().tasks();
     let task = cache
         .find(id)
         .and_then(|key| cache.task(key))
         .ok_or_else(|| unknown(id))?;
-    Ok(json_text(200, task.whole(false)))
+    Ok(json_text(200, task.whole_at(false, now)))
 }
 
 /// `DELETE /api/tasks/{id}`
 pub fn delete(state: &mut State, now: Now, id: &str) -> Result<Response, Problem> {
-    match state.hub.forget(now, id, &mut state.peers) {
+    match state
+        .hub
+        .forget(now, id, Removal::Deleted, &mut state.peers)
+    {
         true => {
             state.durability.promise();
             Ok(Response::new(204))

@@ -16,6 +16,8 @@ use serde_json::value::RawValue;
 const EVENT_ID: &str = "eventId";
 /// The header that names a request.
 pub const KEY_HEADER: &str = "Idempotency-Key";
+/// The message type that tells of a task which is gone.
+pub const TASK_REMOVED: &str = "task_removed";
 
 /// One event as reported, with what tells repeats apart.
 #[derive(Debug)]
@@ -151,7 +153,7 @@ pub fn is_reserved(kind: &str) -> bool {
         "authenticated",
         "auth",
     ];
-    RESERVED.contains(&kind) || TaskEvent::from_type(kind).is_some()
+    RESERVED.contains(&kind) || kind == TASK_REMOVED || TaskEvent::from_type(kind).is_some()
 }
 
 #[derive(Deserialize)]

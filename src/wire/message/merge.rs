@@ -36,6 +36,12 @@ impl<'a> Members<'a> {
         self.members.iter().map(|(name, _)| &**name)
     }
 
+    /// The members in their order, each value as JSON.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &'a str)> {
+        let members = self.members.iter();
+        members.map(|(name, value)| (&**name, value.get()))
+    }
+
     /// The others, without members of these names.
     pub fn without(mut self, names: &[&str]) -> Self {
         self.members.retain(|(name, _)| !names.contains(&&**name));

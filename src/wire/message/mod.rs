@@ -20,7 +20,7 @@ pub mod readable;
 pub mod variant;
 
 pub use envelope::{Batch, Envelope, ErrorCode, ErrorMessage, Place};
-pub use event::{Event, ItemKind, Report, TaskEvent};
+pub use event::{Event, ItemKind, Report, TASK_REMOVED, TaskEvent};
 pub use field::Field;
 pub use incoming::Incoming;
 pub use malformed::Malformed;

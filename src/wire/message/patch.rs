@@ -1,20 +1,19 @@
 //! What one event says of a task: the task payload of contract section 4, every field optional.
 //!
-//! Fields that joblight computes itself (`updatedAt`, `etaSource`, `estimatedEndAt`, `indeterminate`, `stalled`,
-//! `requested`, `revived`, `snapshot`) are passed over when a producer sends them; fields that the contract does not name
-//! are kept and shown to viewers as they are. `id`, `type`, `timestamp`, `room`, `data` and `payload` are such fields of the
-//! application's own, unless they are the envelope's ([`FlatPatch`]).
+//! Fields that joblight computes itself ([`COMPUTED`]) are passed over when a producer sends them; fields that the contract
+//! does not name are kept and shown to viewers as they are. `id`, `type`, `timestamp`, `room`, `data` and `payload` are such
+//! fields of the application's own, unless they are the envelope's ([`FlatPatch`]).
 
 use super::compact::compact_value;
 use super::field::Field;
 use super::name::MAX_NAME_BYTES;
-use super::number::{Amount, Count, MAX_COUNT, Moment, Percent, Whole};
+use super::number::{Amount, Count, MAX_COUNT, Moment, Percent};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
 
 /// How a task stands (contract section 4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// Known, but not begun.
@@ -66,7 +65,7 @@ impl Status {
 }
 
 /// What a viewer asks of a task's worker (contract section 3, `task_control`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Control {
     /// Stop for good.
@@ -122,6 +121,12 @@ impl FromIterator<Control> for Controls {
     }
 }
 
+impl serde::Serialize for Controls {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter().map(Control::as_str))
+    }
+}
+
 impl<'de> Deserialize<'de> for Controls {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(Vec::<Control>::deserialize(deserializer)?
@@ -129,6 +134,17 @@ impl<'de> Deserialize<'de> for Controls {
             .collect())
     }
 }
+/// Fields that joblight computes itself.
+pub const COMPUTED: [&str; 8] = [
+    "updatedAt",
+    "estimatedEndAt",
+    "etaSource",
+    "stalled",
+    "requested",
+    "snapshot",
+    "indeterminate",
+    "revived",
+];
 
 /// A change to a task. Numbers are checked: `progress` is 0 to 100, the others are not negative.
 #[derive(Debug, Clone, Default)]
@@ -179,10 +195,6 @@ pub struct TaskPatch {
 #[derive(Debug)]
 pub struct FlatPatch(pub TaskPatch);
 
-/// A state that an older version has stored: `startedAt` and `attempt` are what they are, and `seq` stands elsewhere.
-#[derive(Debug)]
-pub struct StoredPatch(pub TaskPatch);
-
 impl TaskPatch {
     /// Whether it changes no field of the task, whatever it says of its place (`seq`, `attempt`, `status`).
     pub fn is_empty(&self) -> bool {
@@ -229,8 +241,7 @@ impl TaskPatch {
             "parentId" => self.parent_id = map.next_value()?,
             "controls" => self.controls = map.next_value()?,
             "meta" => self.meta = relayed(map.next_value()?),
-            "updatedAt" | "etaSource" | "estimatedEndAt" | "indeterminate" | "stalled"
-            | "requested" | "revived" | "snapshot" => {
+            computed if COMPUTED.contains(&computed) => {
                 map.next_value::<de::IgnoredAny>()?;
             }
             unnamed => self
@@ -254,13 +265,6 @@ impl<'de> Deserialize<'de> for FlatPatch {
     }
 }
 
-impl<'de> Deserialize<'de> for StoredPatch {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let visitor = PatchVisitor(Form::Stored);
-        deserializer.deserialize_map(visitor).map(Self)
-    }
-}
-
 struct PatchVisitor(Form);
 
 /// Where a patch stands.
@@ -270,8 +274,6 @@ enum Form {
     Nested,
     /// Among the envelope's fields.
     Flat,
-    /// In a store.
-    Stored,
 }
 
 impl<'de> Visitor<'de> for PatchVisitor {
@@ -287,15 +289,6 @@ impl<'de> Visitor<'de> for PatchVisitor {
             match (self.0, &*key) {
                 (Form::Flat, name) if ENVELOPE_FIELDS.contains(&name) => {
                     map.next_value::<de::IgnoredAny>()?;
-                }
-                (Form::Stored, "seq") => {
-                    map.next_value::<de::IgnoredAny>()?;
-                }
-                (Form::Stored, "attempt") => {
-                    patch.attempt = map.next_value::<Option<Whole>>()?.map(|attempt| attempt.0);
-                }
-                (Form::Stored, "startedAt") => {
-                    patch.started_at = map.next_value::<Field<f64>>()?.map(|at| at as u64);
                 }
                 (_, name) => patch.take_field(name, &mut map)?,
             }

@@ -1,0 +1,164 @@
+//! What time alone does to tasks: a silent one is marked, then given up as lost; an ended one is forgotten when it has been
+//! kept long enough. A few at a time, so that what a restart brings back at one moment holds no turn.
+//!
+//! A live task is listed by when to look at it, not by when something will happen: news only make that later, so most
+//! events leave the list alone, and a look that comes too early puts the task back.
+
+use super::broadcaster::Broadcaster;
+use super::cache::TaskKey;
+use super::listing::Listing;
+use super::lost;
+use super::progress::Stage;
+use super::removal::Removal;
+use super::rules;
+use super::task::Task;
+use crate::base::time::{Now, Span, Time};
+use crate::wire::locale::Phrase;
+use crate::wire::message::{Status, TaskEvent};
+
+/// So many tasks are looked at or forgotten in one turn.
+const AGED_AT_ONCE: usize = 256;
+/// After a restart a worker has so long to be heard of before its task may count as lost.
+const FAIR_CHANCE: Span = Span::from_secs(60);
+
+impl Broadcaster {
+    /// When time alone next does something.
+    pub fn next_aging(&self) -> Option<Time> {
+        if self.tasks.is_over_full() && self.tasks.first_to_go().is_some() {
+            return Some(Time::ZERO);
+        }
+        let alive = self.tasks.first_alive().map(|(at, _)| at);
+        let ended = self.first_expiring().map(|(at, _)| at);
+        alive.into_iter().chain(ended).min()
+    }
+
+    /// Does what is due; `true`: there is more of it than one turn should do.
+    pub fn age(&mut self, stage: &mut Stage<'_>) -> bool {
+        for _ in 0..AGED_AT_ONCE {
+            let is_due = |(at, _): &(Time, TaskKey)| *at <= stage.now.at;
+            if let Some((_, key)) = self.tasks.first_alive().filter(is_due) {
+                self.look_at(stage, key);
+            } else if let Some((_, key)) = self.first_expiring().filter(is_due) {
+                self.forget(stage, key, Removal::Expired);
+            } else if let Some(key) = self.tasks.first_to_go()
+                && self.tasks.is_over_full()
+            {
+                self.forget(stage, key, Removal::Expired);
+            } else {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Lists a task so that time will find it, after an event has counted.
+    pub(super) fn watch(&mut self, key: TaskKey) {
+        let Some(task) = self.tasks.task(key) else {
+            return;
+        };
+        let listing = match task.view.status {
+            Status::Completed | Status::Cancelled => Listing::Completed(task.last_event),
+            Status::Failed => Listing::Failed(task.last_event),
+            _ => match (self.look_due(task), task.listing) {
+                (Some(due), Listing::Alive(at)) if at <= due => return,
+                (Some(due), _) => Listing::Alive(due),
+                (None, _) => Listing::Unlisted,
+            },
+        };
+        self.tasks.list(key, listing);
+    }
+
+    /// Workers have a fair chance to be heard of after a restart.
+    pub(super) fn spare_the_silent(&mut self, now: Now) {
+        self.none_lost_before = now.at + FAIR_CHANCE.min(self.settings.lost_after);
+    }
+
+    /// A lost task was heard of: that is said before what it said.
+    pub(super) fn revive(&mut self, stage: &mut Stage<'_>, key: TaskKey, status: Status) {
+        let Some(task) = self.tasks.task_mut(key) else {
+            return;
+        };
+        lost::revive(task, status, stage.now);
+        task.refresh_estimate(stage.now);
+        task.commit();
+        let payload = task.revived(stage.now);
+        self.announce(stage, key, TaskEvent::Started, payload);
+    }
+
+    fn look_at(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
+        let now = stage.now.at;
+        let Some(task) = self.tasks.task(key) else {
+            return;
+        };
+        if self.lost_due(task).is_some_and(|due| due <= now) {
+            return self.lose(stage, key);
+        }
+        if self.stall_due(task).is_some_and(|due| due <= now)
+            && let Some(task) = self.tasks.task_mut(key)
+        {
+            task.pending_since.get_or_insert(now);
+            rules::set_stalled(task, true);
+            self.plan_flush(stage, key);
+            self.keep(stage, key);
+        }
+        let due = self.tasks.task(key).and_then(|task| {
+            let due = self.stall_due(task).into_iter();
+            due.chain(self.lost_due(task)).min()
+        });
+        self.tasks
+            .list(key, due.map_or(Listing::Unlisted, Listing::Alive));
+    }
+
+    fn lose(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
+        self.flush(stage, key);
+        let lost_after = self.settings.lost_after.as_millis();
+        let message = stage.fanout.say(Phrase::Lost { lost_after });
+        let Some(task) = self.tasks.task_mut(key) else {
+            return;
+        };
+        lost::lose(task, &message, stage.now);
+        task.refresh_estimate(stage.now);
+        task.commit();
+        let payload = task.whole(false);
+        self.announce(stage, key, TaskEvent::Failed, payload);
+        self.watch(key);
+        self.keep(stage, key);
+    }
+
+    /// When to look at a task at the latest. Its pace may let it be silent for longer, but that is not worth finding out
+    /// with each event.
+    fn look_due(&self, task: &Task) -> Option<Time> {
+        let timeout = self.settings.stall_timeout;
+        let stall = self.may_stall(task).then(|| task.last_event + timeout);
+        stall.into_iter().chain(self.lost_due(task)).min()
+    }
+
+    fn stall_due(&self, task: &Task) -> Option<Time> {
+        let timeout = self.settings.stall_timeout;
+        self.may_stall(task)
+            .then(|| task.last_event + task.estimator.patience(timeout))
+    }
+
+    fn may_stall(&self, task: &Task) -> bool {
+        let is_enabled = !self.settings.stall_timeout.is_zero();
+        is_enabled && task.view.status == Status::Running && !task.view.stalled
+    }
+
+    fn lost_due(&self, task: &Task) -> Option<Time> {
+        let timeout = self.settings.lost_after;
+        let may_be_lost = matches!(task.view.status, Status::Pending | Status::Running);
+        (may_be_lost && !timeout.is_zero())
+            .then(|| (task.last_event + timeout).max(self.none_lost_before))
+    }
+
+    /// The ended task that has been kept long enough first, and when that is.
+    fn first_expiring(&self) -> Option<(Time, TaskKey)> {
+        let keep = |ended: Option<(Time, TaskKey)>, ttl: Span| {
+            let ended = ended.filter(|_| !ttl.is_zero());
+            ended.map(|(at, key)| (at + ttl, key))
+        };
+        let completed = keep(self.tasks.first_completed(), self.settings.keep_completed);
+        let failed = keep(self.tasks.first_failed(), self.settings.keep_failed);
+        completed.into_iter().chain(failed).min()
+    }
+}

@@ -1,0 +1,157 @@
+//! An estimator as a store keeps it: every moment as microseconds relative to the moment of saving, because monotonic
+//! clocks do not travel, and the wall clock of that moment, which tells how long the process was away.
+
+use super::estimator::{Estimator, Lines, micros};
+use crate::base::time::Now;
+use serde::{Deserialize, Serialize};
+
+/// What [`Estimator::saved`] writes and [`Estimator::restored`] reads. Later versions add fields that may be absent.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct SavedEstimator {
+    /// When it was saved, in milliseconds since 1970.
+    #[serde(rename = "at")]
+    saved_at_ms: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lines: Option<Box<Lines>>,
+    #[serde(rename = "said", default, skip_serializing_if = "Option::is_none")]
+    said_end_us: Option<i64>,
+    #[serde(rename = "paused", default, skip_serializing_if = "Option::is_none")]
+    paused_at_us: Option<i64>,
+    #[serde(rename = "later", default, skip_serializing_if = "is_false")]
+    is_later: bool,
+}
+
+impl Estimator {
+    /// All that a restored estimator needs.
+    pub fn saved(&self, now: Now) -> SavedEstimator {
+        let moved = self.clone().moved(-micros(now.at));
+        SavedEstimator {
+            saved_at_ms: now.wall_ms,
+            lines: moved.lines,
+            said_end_us: moved.said_end_us,
+            paused_at_us: moved.paused_at_us,
+            is_later: moved.is_later,
+        }
+    }
+
+    /// The estimator that was saved. The time until now has passed for the task as well, unless it was paused.
+    pub fn restored(saved: SavedEstimator, now: Now) -> Self {
+        let away_ms = now.wall_ms.saturating_sub(saved.saved_at_ms);
+        let away_us = i64::try_from(away_ms.saturating_mul(1000)).unwrap_or(i64::MAX);
+        let estimator = Self {
+            lines: saved.lines,
+            said_end_us: saved.said_end_us,
+            paused_at_us: saved.paused_at_us,
+            is_later: saved.is_later,
+        };
+        estimator.moved(micros(now.at).saturating_sub(away_us))
+    }
+
+    fn moved(mut self, span_us: i64) -> Self {
+        if let Some(lines) = &mut self.lines {
+            lines.each(|line| line.shift(span_us));
+        }
+        for moment_us in [&mut self.said_end_us, &mut self.paused_at_us]
+            .into_iter()
+            .flatten()
+        {
+            *moment_us = moment_us.saturating_add(span_us);
+        }
+        self
+    }
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::estimator::Position;
+    use super::*;
+    use crate::base::time::{Span, Time};
+    use proptest::prelude::*;
+
+    fn now(ms: u64) -> Now {
+        Now {
+            at: Time::from_millis(ms),
+            wall_ms: 1_700_000_000_000 + ms,
+        }
+    }
+
+    fn fed(reports: &[(u64, u8, u32)]) -> (Estimator, Position, u64) {
+        let (mut estimator, mut position, mut ms) = (Estimator::default(), Position::default(), 5);
+        for (gap_ms, kind, number) in reports {
+            ms += gap_ms;
+            let (at, number) = (Time::from_millis(ms), f64::from(*number));
+            match kind {
+                0 => estimator.pause(at),
+                1 => estimator.resume(at),
+                2 => estimator.wake(Span::from_millis(*gap_ms)),
+                3 => estimator.begin_base_line(),
+                4 => estimator.say(Some(number * 1000.0), at),
+                5 => position.total = Some(number),
+                6 => position.percent = Some(position.percent.unwrap_or(0.0) + number / 100.0),
+                _ => position.current = Some(position.current.unwrap_or(0.0) + number),
+            }
+            estimator.record(position, at);
+        }
+        (estimator, position, ms)
+    }
+
+    proptest! {
+        #[test]
+        fn a_restored_estimator_says_what_the_saved_one_would_have_said(
+            reports in prop::collection::vec((0u64..100_000, 0u8..14, 0u32..1_000), 0..60),
+            away_ms in 0u64..1_000_000,
+        ) {
+            let (estimator, position, ms) = fed(&reports);
+            let row = serde_json::to_string(&estimator.saved(now(ms))).expect("plain numbers");
+            let saved: SavedEstimator = serde_json::from_str(&row).expect("a row");
+            let later = Now { at: Time::from_millis(3), ..now(ms + away_ms) };
+            let restored = Estimator::restored(saved, later);
+            let then = now(ms + away_ms).at;
+            let close = |one: Option<f64>, other: Option<f64>| match (one, other) {
+                (Some(one), Some(other)) => (one - other).abs() <= one.abs() * 1e-9,
+                (one, other) => one == other,
+            };
+            prop_assert!(close(restored.rate(position, later.at), estimator.rate(position, then)));
+            for own in [None, Some(3.0)] {
+                let (left, was) =
+                    (restored.left_ms(position, own, later.at), estimator.left_ms(position, own, then));
+                prop_assert!(close(left, was), "{left:?} {was:?}");
+            }
+            prop_assert_eq!(restored.said_ms(later.at), estimator.said_ms(then));
+            prop_assert_eq!(restored.patience(Span::ZERO), estimator.patience(Span::ZERO));
+        }
+
+        #[test]
+        fn restoring_at_once_changes_nothing(
+            reports in prop::collection::vec((0u64..100_000, 0u8..14, 0u32..1_000), 0..60),
+        ) {
+            let (estimator, _, ms) = fed(&reports);
+            prop_assert_eq!(Estimator::restored(estimator.saved(now(ms)), now(ms)), estimator);
+        }
+    }
+
+    #[test]
+    fn an_estimator_that_knows_nothing_is_a_short_row() {
+        let row = serde_json::to_string(&Estimator::default().saved(now(1))).expect("a row");
+        assert_eq!(row, r#"{"at":1700000000001}"#);
+        let row: SavedEstimator =
+            serde_json::from_str("{\"at\":0,\"ofTomorrow\":1}").expect("a row");
+        assert_eq!(Estimator::restored(row, now(9)), Estimator::default());
+    }
+
+    #[test]
+    fn a_wall_clock_that_was_set_back_does_no_harm() {
+        let (estimator, position, ms) =
+            fed(&[(0, 9, 1), (1_000, 9, 1), (1_000, 9, 1), (1_000, 9, 1)]);
+        let earlier = Now {
+            wall_ms: 7,
+            ..now(ms)
+        };
+        let restored = Estimator::restored(estimator.saved(now(ms)), earlier);
+        assert_eq!(restored.rate(position, earlier.at), Some(1.0));
+    }
+}
