@@ -48,7 +48,8 @@ fn a_watcher_sees_what_is_emitted_until_the_end() {
     let document: Value = serde_json::from_str(&answer.stdout).unwrap();
     assert_eq!(
         document,
-        json!({"accepted": 1, "dropped": 0, "control": [], "watchers": 1})
+        json!({"accepted": 1, "dropped": 0, "reasons": {"repeat": 0, "oldSeq": 0, "oldAttempt": 0, "ended": 0},
+            "drops": [], "control": [], "watchers": 1})
     );
     let line = process.output_line();
     assert!(
@@ -396,4 +397,19 @@ fn who_watches_what_is_not_there_yet_is_told_that_it_waits() {
     emit(&server, &["completed", "nosuch"]);
     assert_eq!(process.end().code(), Some(0));
     assert_eq!(process.seen.len(), 1, "{:?}", process.seen);
+}
+
+#[test]
+fn an_emitted_event_that_does_not_count_is_a_failure_unless_it_is_a_repeat() {
+    let server = Running::start(|_| {});
+    assert_eq!(emit(&server, &["completed", "t"]).code, Some(0));
+    let dropped = emit(&server, &["progress", "t", "progress=5"]);
+    assert_eq!(dropped.code, Some(1));
+    assert!(dropped.stderr.contains("ended"), "{}", dropped.stderr);
+    assert!(dropped.stdout.contains("\"reason\":\"ended\""));
+    let restarted = emit(&server, &["started", "t", "restart=true"]);
+    assert_eq!(restarted.code, Some(0), "{}", restarted.stderr);
+    let again = emit(&server, &["started", "t", "restart=true"]);
+    assert_eq!(again.code, Some(0), "a repeat has counted before");
+    assert!(again.stderr.contains("repeat"), "{}", again.stderr);
 }

@@ -47,7 +47,7 @@ pub(super) fn emit(options: EmitOptions) -> ExitCode {
             let text = String::from_utf8_lossy(&answer.body);
             // The event counts, whether or not anybody reads the answer.
             let _ = writeln!(io::stdout(), "{}", text.trim_end());
-            ExitCode::SUCCESS
+            exit_code(&answer.body, &options.task)
         }
         Ok(answer) => {
             tell(&format_args!("HTTP {}: {}", answer.status, answer.detail()));
@@ -57,6 +57,26 @@ pub(super) fn emit(options: EmitOptions) -> ExitCode {
             tell(&format_args!("cannot report to {}: {error}", options.url));
             ExitCode::from(TROUBLE)
         }
+    }
+}
+
+/// A script must learn that its event did not count. A repeat has counted the first time.
+fn exit_code(answer: &[u8], task: &str) -> ExitCode {
+    let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
+    let Some(reason) = answer["drops"][0]["reason"].as_str() else {
+        return ExitCode::SUCCESS;
+    };
+    let meaning = match reason {
+        "repeat" => "an event that is known already",
+        "oldSeq" => "its seq is not above the last",
+        "oldAttempt" => "a later attempt has begun",
+        "ended" => "the task has ended; `started` with restart=true begins the next attempt",
+        _ => "the server says no more",
+    };
+    tell(&format_args!("{task}: dropped as {reason}: {meaning}"));
+    match reason {
+        "repeat" => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
     }
 }
 

@@ -1,10 +1,10 @@
 //! The configuration in the words of the floors below: what the engine is to be started with.
 
-use super::settings::{Config, Locale as Language, Publish as MayPublish};
+use super::settings::{Config, Control, Locale as Language, Publish};
 use crate::base::pattern::Pattern;
 use crate::base::time::Span;
 use crate::engine::{
-    HttpSettings, Publish, Reconnect, RoutesSettings, Settings, WebSocketSettings,
+    HttpSettings, Permission, Reconnect, RoutesSettings, Settings, WebSocketSettings,
 };
 use crate::hub::{BroadcasterSettings, HubSettings, SessionSettings, WorkspaceSettings};
 use crate::wire::locale::Locale;
@@ -45,9 +45,14 @@ impl Config {
             max_backlog_age: Span::from_millis(config.max_backlog_age),
             enable_compression: config.enable_compression,
             publish: match config.publish {
-                MayPublish::Nobody => Publish::Nobody,
-                MayPublish::Members => Publish::Members,
-                MayPublish::Anybody => Publish::Anybody,
+                Publish::Nobody => Permission::Nobody,
+                Publish::Members => Permission::Members,
+                Publish::Anybody => Permission::Anybody,
+            },
+            control: match config.control {
+                Control::Nobody => Permission::Nobody,
+                Control::Members => Permission::Members,
+                Control::Anybody => Permission::Anybody,
             },
             allowed_origins: config.allowed_origins.clone(),
             max_messages_per_minute: config.rate_limit.max_messages_per_minute,
@@ -93,6 +98,7 @@ impl Config {
                 keep_failed: Span::from_millis(config.keep_failed),
                 lost_after: Span::from_millis(config.lost_after),
                 max_tasks: config.max_tasks,
+                max_task_size: config.max_task_size,
                 stall_timeout: Span::from_millis(config.stall_timeout),
                 deduplication_window: Span::from_millis(config.deduplication_window),
                 max_deduplication_ids: config.max_deduplication_ids,

@@ -4,7 +4,7 @@
 //! those stand in `config.toml`.
 
 use super::manual;
-use super::settings::{Environment, Locale, LogLevel, Publish, Synchronous};
+use super::settings::{Control, Environment, Locale, LogLevel, Publish, Synchronous};
 
 /// One key of the configuration.
 #[derive(Debug)]
@@ -75,6 +75,7 @@ const KEYS: &[Key] = &[
     Key::new("websocket.max_rooms", COUNT),
     Key::new("websocket.max_rooms_per_client", COUNT),
     Key::new("websocket.publish", Kind::Choice(Publish::NAMES)),
+    Key::new("websocket.control", Kind::Choice(Control::NAMES)),
     Key::new("websocket.allowed_origins", Kind::Origins),
     Key::new("websocket.secure", Kind::Switch).seed("WEBSOCKET_SECURE"),
     Key::new("websocket.enable_compression", Kind::Switch),
@@ -106,6 +107,7 @@ const KEYS: &[Key] = &[
     Key::new("broadcaster.keep_completed", MILLISECONDS),
     Key::new("broadcaster.keep_failed", MILLISECONDS),
     Key::new("broadcaster.max_tasks", COUNT),
+    Key::new("broadcaster.max_task_size", BYTES),
     Key::new("broadcaster.stall_timeout", MILLISECONDS),
     Key::new("broadcaster.lost_after", MILLISECONDS),
     Key::new("broadcaster.deduplication_window", MILLISECONDS),

@@ -22,9 +22,9 @@ pub use manual::MANUAL;
 pub use place::{Mistake, Place, Warning};
 pub use print::print_resolved;
 pub use settings::{
-    BroadcasterConfig, Config, Endpoint, Environment, HttpConfig, IngestConfig, ListenPort, Locale,
-    LogConfig, LogLevel, Publish, RateLimitConfig, ReconnectConfig, ServerConfig, StorageConfig,
-    Synchronous, WebSocketConfig, none_if_zero,
+    BroadcasterConfig, Config, Control, Endpoint, Environment, HttpConfig, IngestConfig,
+    ListenPort, Locale, LogConfig, LogLevel, Publish, RateLimitConfig, ReconnectConfig,
+    ServerConfig, StorageConfig, Synchronous, WebSocketConfig, none_if_zero,
 };
 
 use layers::Layers;

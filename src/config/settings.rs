@@ -79,6 +79,8 @@ pub struct WebSocketConfig {
     pub max_rooms_per_client: usize,
     /// Who may send `room_broadcast`.
     pub publish: Publish,
+    /// Who may send `task_control`.
+    pub control: Control,
     /// Origins that may connect; `*`: any.
     pub allowed_origins: Vec<String>,
     /// TLS; refused by this version.
@@ -146,6 +148,8 @@ pub struct BroadcasterConfig {
     pub keep_failed: u64,
     /// Tasks at once; 0: no limit.
     pub max_tasks: usize,
+    /// Bytes of one task; 0: no limit.
+    pub max_task_size: usize,
     /// Milliseconds of silence before a task is stalled; 0: never.
     pub stall_timeout: u64,
     /// Milliseconds of silence before a task is given up as lost; 0: never.
@@ -331,6 +335,18 @@ choices! {
         /// None of them.
         Nobody = "none",
         /// The members of the room.
+        Members = "members",
+        /// All of them.
+        Anybody = "any",
+    }
+}
+
+choices! {
+    /// Which clients may send `task_control`.
+    Control {
+        /// None of them.
+        Nobody = "none",
+        /// Those who watch the task.
         Members = "members",
         /// All of them.
         Anybody = "any",

@@ -3,7 +3,7 @@
 use super::closing;
 use super::state::State;
 use crate::base::time::Now;
-use crate::hub::{Broadcast, ClientKey, Full, Ingested, RoomMessage};
+use crate::hub::{Broadcast, ClientKey, Full, Ingested, Refused, RoomMessage, TooLarge};
 use crate::wire::message::event::{check_application_type, check_name};
 use crate::wire::message::{Report, check_readable};
 use crate::wire::websocket::CloseCode;
@@ -60,6 +60,18 @@ impl From<crate::wire::message::Malformed> for CommandError {
                 reason,
             },
             Field { field, reason } => Self::Invalid { field, reason },
+        }
+    }
+}
+
+impl From<Refused> for CommandError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Limit(limit) => Self::LimitExceeded(limit),
+            Refused::TooLarge(TooLarge { field, limit }) => Self::Invalid {
+                field: field.into(),
+                reason: limit.to_string(),
+            },
         }
     }
 }
@@ -242,7 +254,7 @@ impl State {
         match self.hub.ingest(now, report, &mut self.peers) {
             Ingested::Accepted(_) => Ok(true),
             Ingested::Dropped(_) => Ok(false),
-            Ingested::Refused(limit) => Err(CommandError::LimitExceeded(limit)),
+            Ingested::Refused(refused) => Err(refused.into()),
         }
     }
 }

@@ -2,32 +2,56 @@
 
 use super::state::State;
 use crate::base::time::Now;
-use crate::hub::{Ingested, TaskKey};
+use crate::hub::{Accepted, DropReason, Dropped, Ingested, Refused, Scope, TaskKey, Truncated};
 use crate::wire::http::{Head, LineSplitter};
 use crate::wire::message::envelope::push_string;
+use crate::wire::message::incoming::shortened;
 use crate::wire::message::{Malformed, Report};
 use std::fmt::Write;
 
-/// The most errors that an answer lists.
-const MAX_LISTED_ERRORS: usize = 10;
+/// The most errors, drops and cut fields that an answer lists, each.
+const MAX_LISTED: usize = 10;
 /// The most tasks whose control requests and watchers an answer can name.
 const MAX_TASKS: usize = 10_000;
 
 /// What became of the events of one request.
 #[derive(Debug, Default)]
 pub struct Tally {
+    numbering: Numbering,
     accepted: u64,
-    dropped: u64,
+    dropped: [u64; DropReason::ALL.len()],
     rejected: u64,
     errors: Vec<LineError>,
+    drops: Vec<(u64, Dropped)>,
+    truncated: Vec<String>,
     tasks: Vec<TaskKey>,
 }
 
-/// A line that is no event.
+/// How the events of a request are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Numbering {
+    /// By their lines, from 1.
+    #[default]
+    Lines,
+    /// By their places, from 0.
+    Places,
+}
+
+impl Numbering {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Lines => "line",
+            Self::Places => "index",
+        }
+    }
+}
+
+/// A line that is no event, or one that may not count.
 #[derive(Debug)]
 struct LineError {
     line: u64,
     reason: String,
+    refused: Option<Refused>,
 }
 
 /// A body, or a producer, whose events count as they come.
@@ -42,37 +66,80 @@ pub struct IngestStream {
 }
 
 impl Tally {
+    /// Nothing counted yet.
+    pub fn new(numbering: Numbering) -> Self {
+        Self {
+            numbering,
+            ..Self::default()
+        }
+    }
+
     /// Counts what became of one event.
-    pub fn count(&mut self, line: u64, ingested: Ingested) {
+    pub fn count(&mut self, number: u64, ingested: Ingested) {
         match ingested {
-            Ingested::Accepted(task) => {
+            Ingested::Accepted(Accepted { task, truncated }) => {
                 self.accepted += 1;
                 self.name(task);
+                for cut in truncated {
+                    self.list_cut(number, &cut);
+                }
             }
-            Ingested::Dropped(task) => {
-                self.dropped += 1;
-                self.name(task);
+            Ingested::Dropped(dropped) => {
+                self.dropped[dropped.reason.index()] += 1;
+                self.name(dropped.task);
+                if self.drops.len() < MAX_LISTED {
+                    self.drops.push((number, dropped));
+                }
             }
-            Ingested::Refused(limit) => self.reject(line, format!("limit exceeded: {limit}")),
+            Ingested::Refused(refused) => {
+                self.reject_for(number, refused.to_string(), Some(refused));
+            }
         }
     }
 
     /// Counts a line that is no event.
     pub fn reject(&mut self, line: u64, reason: String) {
+        self.reject_for(line, reason, None);
+    }
+
+    fn reject_for(&mut self, line: u64, reason: String, refused: Option<Refused>) {
         self.rejected += 1;
-        if self.errors.len() < MAX_LISTED_ERRORS {
-            self.errors.push(LineError { line, reason });
+        if self.errors.len() < MAX_LISTED {
+            self.errors.push(LineError {
+                line,
+                reason,
+                refused,
+            });
         }
+    }
+
+    fn list_cut(&mut self, number: u64, cut: &Truncated) {
+        if self.truncated.len() == MAX_LISTED {
+            return;
+        }
+        let mut out = format!("{{\"{}\":{number},\"field\":", self.numbering.as_str());
+        push_string(&mut out, &shortened(&cut.field));
+        let _ = write!(out, ",\"bytes\":{}}}", cut.bytes);
+        self.truncated.push(out);
     }
 
     /// Whether nothing but errors came in.
     pub fn is_all_wrong(&self) -> bool {
-        self.accepted + self.dropped == 0 && self.rejected > 0
+        self.accepted + self.dropped() == 0 && self.rejected > 0
     }
 
     /// How many lines were no events.
     pub fn rejected(&self) -> u64 {
         self.rejected
+    }
+
+    /// Why the first event that may not count was refused.
+    pub fn first_refusal(&self) -> Option<&Refused> {
+        self.errors.iter().find_map(|error| error.refused.as_ref())
+    }
+
+    fn dropped(&self) -> u64 {
+        self.dropped.iter().sum()
     }
 
     /// The first thing that was wrong.
@@ -86,16 +153,55 @@ impl Tally {
     pub fn answer(mut self, state: &mut State) -> String {
         self.forget_repeats();
         let mut out = format!(
-            "{{\"accepted\":{},\"dropped\":{},\"control\":[",
-            self.accepted, self.dropped
+            "{{\"accepted\":{},\"dropped\":{},",
+            self.accepted,
+            self.dropped()
         );
+        self.push_drops(&mut out);
+        out.push_str(",\"control\":[");
         push_controls(&mut out, state, &self.tasks);
         let _ = write!(out, "],\"watchers\":{}", state.hub.watchers(&self.tasks));
+        if let Some(attempt) = self.attempt(state) {
+            let _ = write!(out, ",\"attempt\":{attempt}");
+        }
+        if !self.truncated.is_empty() {
+            let _ = write!(out, ",\"truncated\":[{}]", self.truncated.join(","));
+        }
         if self.rejected > 0 {
             self.push_errors(&mut out);
         }
         out.push('}');
         out
+    }
+
+    /// The attempt that the only task of the request is in.
+    fn attempt(&self, state: &State) -> Option<u64> {
+        let [task] = self.tasks[..] else {
+            return None;
+        };
+        state.hub.broadcaster().tasks().task(task)?.view.attempt
+    }
+
+    fn push_drops(&self, out: &mut String) {
+        out.push_str("\"reasons\":{");
+        for reason in DropReason::ALL {
+            let comma = if reason.index() > 0 { "," } else { "" };
+            let count = self.dropped[reason.index()];
+            let _ = write!(out, "{comma}\"{}\":{count}", reason.as_str());
+        }
+        out.push_str("},\"drops\":[");
+        for (index, (number, dropped)) in self.drops.iter().enumerate() {
+            let comma = if index > 0 { "," } else { "" };
+            let (what, name) = match &dropped.scope {
+                Scope::Task(name) => ("taskId", name),
+                Scope::Room(name) => ("room", name),
+            };
+            let numbering = self.numbering.as_str();
+            let _ = write!(out, "{comma}{{\"{numbering}\":{number},\"{what}\":");
+            push_string(out, name);
+            let _ = write!(out, ",\"reason\":\"{}\"}}", dropped.reason.as_str());
+        }
+        out.push(']');
     }
 
     fn push_errors(&self, out: &mut String) {
@@ -203,7 +309,7 @@ fn push_controls(out: &mut String, state: &State, tasks: &[TaskKey]) {
     let cache = state.hub.broadcaster().tasks();
     let mut first = true;
     for task in tasks.iter().filter_map(|key| cache.task(*key)) {
-        let Some(action) = task.view.requested else {
+        let Some(requested) = &task.view.requested else {
             continue;
         };
         out.push_str(if std::mem::take(&mut first) {
@@ -214,9 +320,11 @@ fn push_controls(out: &mut String, state: &State, tasks: &[TaskKey]) {
         push_string(out, &task.id);
         let _ = write!(
             out,
-            ",\"action\":\"{}\",\"requestedAt\":{}}}",
-            action.as_str(),
-            task.requested_at
+            ",\"action\":\"{}\",\"requestedAt\":{},\"by\":",
+            requested.control.as_str(),
+            requested.at
         );
+        push_string(out, &requested.by);
+        out.push('}');
     }
 }

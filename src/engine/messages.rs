@@ -1,18 +1,19 @@
 //! What clients of the payload dialect may say, and the answers (contract section 3).
 
 use super::backend;
+use super::controls::{self, ControlFault, TaskControl};
 use super::sessions;
-use super::settings::Publish;
+use super::settings::Permission;
 use super::state::State;
 use super::upgrade;
 use super::workspaces;
 use crate::base::time::Now;
-use crate::hub::{ClientKey, ControlRefused, Full, Position, Recovery, RoomKey, RoomMessage};
+use crate::hub::{ClientKey, Full, Position, Recovery, RoomKey, RoomMessage};
 use crate::wire::locale::Phrase;
 use crate::wire::message::envelope::push_string;
 use crate::wire::message::event::check_name;
 use crate::wire::message::incoming::shortened;
-use crate::wire::message::{Control, Dialect, Envelope, ErrorCode, Incoming, Malformed};
+use crate::wire::message::{Dialect, Envelope, ErrorCode, Incoming, Malformed};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -66,6 +67,7 @@ enum Refusal {
     Unauthorized(&'static str),
     Full(Full),
     TooManyNames(String),
+    Control(ControlFault),
 }
 
 impl From<Malformed> for Refusal {
@@ -118,13 +120,6 @@ struct History {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct TaskControl {
-    task_id: String,
-    action: Control,
-}
-
-#[derive(Deserialize)]
 struct Auth {
     #[serde(rename = "token")]
     _token: String,
@@ -169,7 +164,7 @@ fn dispatch(
         ),
         "room_broadcast" => broadcast(state, now, client, &message.fields()?),
         "history" => history(state, now, client, message, &message.fields()?),
-        "task_control" => control(state, now, client, &message.fields()?),
+        "task_control" => control(state, now, client, message, &message.fields()?),
         "auth" => {
             message.fields::<Auth>()?;
             Err(Refusal::Unauthorized(
@@ -304,9 +299,9 @@ fn broadcast(
             .is_some_and(|room| directory.membership(client, room).is_some())
     };
     let allowed = match state.settings.websocket.publish {
-        Publish::Nobody => false,
-        Publish::Members => is_member(),
-        Publish::Anybody => true,
+        Permission::Nobody => false,
+        Permission::Members => is_member(),
+        Permission::Anybody => true,
     };
     if !allowed {
         return Err(Refusal::NotAllowed(format!(
@@ -354,22 +349,22 @@ fn history(
 fn control(
     state: &mut State,
     now: Now,
-    _client: ClientKey,
+    client: ClientKey,
+    message: &Incoming<'_>,
     wish: &TaskControl,
 ) -> Result<(), Refusal> {
-    state
-        .hub
-        .control(now, &wish.task_id, wish.action, &mut state.peers)
-        .map_err(|refused| match refused {
-            ControlRefused::UnknownTask => {
-                Refusal::NotFound(format!("the task `{}`", shortened(&wish.task_id)))
-            }
-            ControlRefused::Ended(status) => Refusal::NotAllowed(format!(
-                "`{}` on a task that is {}",
-                wish.action.as_str(),
-                status.as_str()
-            )),
-        })
+    if !controls::is_allowed(state, client, &wish.task_id) {
+        return Err(Refusal::NotAllowed(format!(
+            "`{}` on the task `{}` (websocket.control)",
+            wish.action.as_str(),
+            shortened(&wish.task_id)
+        )));
+    }
+    let by = state.hub.directory().client(client).id.to_string();
+    let payload =
+        controls::request(state, now, &wish.task_id, wish.action, &by).map_err(Refusal::Control)?;
+    answer(state, now, client, message, "control_ack", &payload);
+    Ok(())
 }
 
 /// A page of a room's log as JSON: `{room, messages, position, complete}`, at most `limit` messages
@@ -587,6 +582,7 @@ fn refuse(
             ErrorCode::LimitExceeded,
             Phrase::LimitExceeded("websocket.max_rooms_per_client"),
         ),
+        Refusal::Control(fault) => (fault.code, fault.phrase()),
         Refusal::TooManyNames(limit) => (ErrorCode::LimitExceeded, Phrase::LimitExceeded(limit)),
     };
     state.send_error(now, client, code, phrase, message.id);

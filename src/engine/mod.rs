@@ -9,6 +9,7 @@ pub mod api;
 pub mod backend;
 pub mod closing;
 pub mod commands;
+pub mod controls;
 pub mod durability;
 pub mod http;
 pub mod ingest;
@@ -27,7 +28,9 @@ pub mod workspaces;
 
 pub use crate::hub::{Batch, Link, Restored};
 pub use peers::Services;
-pub use settings::{HttpSettings, Publish, Reconnect, RoutesSettings, Settings, WebSocketSettings};
+pub use settings::{
+    HttpSettings, Permission, Reconnect, RoutesSettings, Settings, WebSocketSettings,
+};
 pub use state::{MemoryProbe, MemoryUse, Output};
 
 use crate::base::time::{Now, Time};

@@ -48,7 +48,9 @@ pub struct WebSocketSettings {
     /// Whether `permessage-deflate` is agreed to.
     pub enable_compression: bool,
     /// Who may publish to a room.
-    pub publish: Publish,
+    pub publish: Permission,
+    /// Who may cancel, pause and resume tasks.
+    pub control: Permission,
     /// Which web origins may connect; `*` is any.
     pub allowed_origins: Vec<String>,
     /// Messages a minute from one connection.
@@ -59,12 +61,12 @@ pub struct WebSocketSettings {
     pub reconnect: Reconnect,
 }
 
-/// `websocket.publish`: who may send a `room_broadcast`.
+/// What viewers may do: `websocket.publish` (send a `room_broadcast`), `websocket.control` (send a `task_control`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Publish {
+pub enum Permission {
     /// Nobody.
     Nobody,
-    /// The members of the room.
+    /// The members of the room, or of the task's room.
     Members,
     /// Everybody.
     Anybody,

@@ -3,6 +3,7 @@
 use super::durability::Condition;
 use super::state::{Life, State};
 use crate::base::time::Now;
+use crate::hub::DropReason;
 use serde::Serialize;
 
 /// `GET /health`
@@ -160,10 +161,26 @@ pub struct BroadcasterStats {
     pub last_update: u64,
     /// Events that were late, repeated or out of order.
     pub dropped_events: u64,
+    /// The same by reason.
+    pub reasons: DropCounts,
     /// The broadcast interval in force, in milliseconds.
     pub broadcast_interval: f64,
     /// How many times longer that is than configured.
     pub slowdown: f64,
+}
+
+/// `reasons` of [`BroadcasterStats`]: why events were dropped.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DropCounts {
+    /// Their event id was known, or they asked once more for a restart that had just been.
+    pub repeat: u64,
+    /// Their `seq` was not above the last.
+    pub old_seq: u64,
+    /// They belonged to an earlier attempt.
+    pub old_attempt: u64,
+    /// Their task had ended.
+    pub ended: u64,
 }
 
 impl State {
@@ -240,7 +257,16 @@ impl State {
             queue_size: broadcaster.queue_len(),
             cache_size: broadcaster.tasks().len(),
             last_update: counts.last_broadcast_at,
-            dropped_events: broadcaster.dropped(),
+            dropped_events: DropReason::ALL
+                .map(|reason| broadcaster.dropped(reason))
+                .iter()
+                .sum(),
+            reasons: DropCounts {
+                repeat: broadcaster.dropped(DropReason::Repeat),
+                old_seq: broadcaster.dropped(DropReason::OldSeq),
+                old_attempt: broadcaster.dropped(DropReason::OldAttempt),
+                ended: broadcaster.dropped(DropReason::Ended),
+            },
             broadcast_interval: broadcaster.pace().interval(now.at).as_micros() as f64 / 1000.0,
             slowdown: (broadcaster.pace().slowdown(now.at) * 100.0).round() / 100.0,
         }

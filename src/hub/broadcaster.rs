@@ -10,15 +10,17 @@ use super::directory::{Directory, RoomKey};
 use super::fanout::RoomMessage;
 use super::journal::{Journal, Restored, Table};
 use super::lost;
+use super::outcome::{ControlRefused, Outcome, Refused};
 use super::pace::Pace;
 use super::progress::{self, Stage};
 use super::removal::{self, Removal};
 use super::repeats::Repeats;
-use super::rules::{self, Verdict};
+use super::rules::{self, DropReason, Turn, Verdict};
+use super::size;
 use super::task::{Flush, Pending, Task};
 use super::timer::Timer;
 use crate::base::time::{Now, Span, Time};
-use crate::wire::message::{Control, Status, TaskEvent, TaskPatch};
+use crate::wire::message::{Control, TaskEvent, TaskPatch};
 use smallvec::SmallVec;
 
 /// How tasks are broadcast (contract section 8, `[broadcaster]`).
@@ -40,6 +42,8 @@ pub struct BroadcasterSettings {
     pub lost_after: Span,
     /// How many tasks there may be (0: no limit).
     pub max_tasks: usize,
+    /// How many bytes the fields of one task may take (0: no limit).
+    pub max_task_size: usize,
     /// How long a running task may be silent before it counts as stalled (zero: for ever).
     pub stall_timeout: Span,
     /// How long an event's id is remembered (zero: not at all).
@@ -60,32 +64,12 @@ pub struct Broadcaster {
     pace: Pace,
     marked: Vec<TaskKey>,
     planned: usize,
-    dropped: u64,
+    dropped: [u64; DropReason::ALL.len()],
     room_name: String,
     /// Rows of tasks that could not be read: they stay in the store, also when that is written anew.
     unread: Vec<(Box<str>, String)>,
     /// No task counts as lost before: its worker may not know yet that the server is there again.
     pub(super) none_lost_before: Time,
-}
-
-/// What became of an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// It counted.
-    Accepted(TaskKey),
-    /// It was late, repeated or out of order.
-    Dropped(TaskKey),
-    /// The limit of that key forbids it.
-    Refused(&'static str),
-}
-
-/// Why a control request was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ControlRefused {
-    /// No such task.
-    UnknownTask,
-    /// The task has ended.
-    Ended(Status),
 }
 
 impl Broadcaster {
@@ -101,7 +85,7 @@ impl Broadcaster {
             pace: Pace::new(settings.broadcast_interval, settings.max_slowdown),
             marked: Vec::new(),
             planned: 0,
-            dropped: 0,
+            dropped: [0; DropReason::ALL.len()],
             room_name: String::new(),
             unread: Vec::new(),
             none_lost_before: Time::ZERO,
@@ -124,9 +108,9 @@ impl Broadcaster {
         &mut self.pace
     }
 
-    /// Events that were late, repeated or out of order.
-    pub fn dropped(&self) -> u64 {
-        self.dropped
+    /// How many events were dropped for a reason.
+    pub fn dropped(&self, reason: DropReason) -> u64 {
+        self.dropped[reason.index()]
     }
 
     /// Tasks whose progress waits to be sent.
@@ -134,46 +118,60 @@ impl Broadcaster {
         self.planned
     }
 
-    /// Takes a task event.
+    /// Takes a task event. `has_id`: it has an id of its own, and that is unknown.
     pub fn handle_event(
         &mut self,
         stage: &mut Stage<'_>,
         id: &str,
         kind: TaskEvent,
-        patch: TaskPatch,
+        mut patch: TaskPatch,
+        has_id: bool,
     ) -> Outcome {
-        let Ok(key) = self.find_or_create(stage, id) else {
-            return Outcome::Refused("broadcaster.max_tasks");
+        let key = self.tasks.find(id);
+        // A task that was not there is made only for an event that counts.
+        let new = key.is_none().then(|| Task::new(id.into(), stage.now.at));
+        let known = key.and_then(|key| self.tasks.task(key));
+        let Some(task) = known.or(new.as_ref()) else {
+            return Outcome::Refused(Refused::Limit("broadcaster.max_tasks"));
         };
-        let Some(task) = self.tasks.task(key) else {
-            return Outcome::Refused("broadcaster.max_tasks");
+        let verdict = match rules::judge(task, kind, &patch, stage.now, has_id) {
+            Ok(verdict) => verdict,
+            Err(reason) => {
+                self.dropped[reason.index()] += 1;
+                return Outcome::Dropped(key, reason);
+            }
         };
-        let verdict = rules::judge(task, kind, &patch);
-        let revival = lost::revival(task, kind, &patch);
+        let revival = lost::revival(task, kind, verdict, &patch);
+        let is_cut = kind != TaskEvent::Progress || verdict.turn != Turn::Progress;
+        let admitted = size::admit(task, &mut patch, is_cut, self.settings.max_task_size);
+        let (size_bound, truncated) = match admitted {
+            Ok(admitted) => admitted,
+            Err(fault) => return Outcome::Refused(Refused::TooLarge(fault)),
+        };
+        let key = match new {
+            None => key,
+            Some(task) => self.insert(stage, task).ok(),
+        };
+        let Some(key) = key else {
+            return Outcome::Refused(Refused::Limit("broadcaster.max_tasks"));
+        };
         if let Some(status) = revival
-            && !matches!(
-                verdict,
-                Verdict::Dropped(_) | Verdict::Lifecycle(TaskEvent::Started)
-            )
+            && verdict.turn != Turn::Lifecycle(TaskEvent::Started)
         {
             self.revive(stage, key, status);
         }
-        match verdict {
-            Verdict::Dropped(_) => {
-                self.dropped += 1;
-                return Outcome::Dropped(key);
-            }
-            Verdict::Progress => {
-                self.change(key, |task| {
-                    rules::apply(task, Verdict::Progress, patch, stage.now)
-                });
+        self.change(key, |task| task.size_bound = size_bound);
+        match verdict.turn {
+            Turn::Progress => {
+                let now = stage.now;
+                self.change(key, |task| rules::apply(task, kind, verdict, patch, now));
                 self.plan_flush(stage, key);
             }
-            Verdict::Lifecycle(event) => self.turn(stage, key, event, patch, revival),
+            Turn::Lifecycle(_) => self.turn(stage, key, kind, verdict, patch),
         }
         self.watch(key);
         self.keep(stage, key);
-        Outcome::Accepted(key)
+        Outcome::Accepted(key, truncated)
     }
 
     /// Relays what a task brought forth; the event creates the task but does not move it.
@@ -185,11 +183,11 @@ impl Broadcaster {
         payload: String,
     ) -> Outcome {
         let Some(room) = self.room_to_log(stage, id) else {
-            return Outcome::Refused("websocket.max_rooms");
+            return Outcome::Refused(Refused::Limit("websocket.max_rooms"));
         };
         let Ok(key) = self.find_or_create(stage, id) else {
             stage.directory.forget_if_idle(room);
-            return Outcome::Refused("broadcaster.max_tasks");
+            return Outcome::Refused(Refused::Limit("broadcaster.max_tasks"));
         };
         if let Some(status) = self.tasks.task(key).and_then(|task| task.lost) {
             self.revive(stage, key, status);
@@ -209,18 +207,19 @@ impl Broadcaster {
             if !task.view.status.is_terminal() {
                 rules::wake(task, stage.now);
                 task.last_event = stage.now.at;
+                task.restarted_at = None;
             }
         });
         self.plan_flush(stage, key);
         self.watch(key);
         self.keep(stage, key);
-        Outcome::Accepted(key)
+        Outcome::Accepted(key, Vec::new())
     }
 
     /// Whether an event of this id was accepted before; counts it when so.
     pub fn is_repeat(&mut self, now: Now, scope: &str, id: &str, journal: &mut Journal) -> bool {
         let repeat = self.repeats.contains(now, scope, id, journal);
-        self.dropped += u64::from(repeat);
+        self.dropped[DropReason::Repeat.index()] += u64::from(repeat);
         repeat
     }
 
@@ -235,16 +234,14 @@ impl Broadcaster {
         stage: &mut Stage<'_>,
         id: &str,
         control: Control,
+        by: &str,
     ) -> Result<(), ControlRefused> {
         let key = self.tasks.find(id).ok_or(ControlRefused::UnknownTask)?;
         let task = self
             .tasks
             .task_mut(key)
             .ok_or(ControlRefused::UnknownTask)?;
-        if task.view.status.is_terminal() {
-            return Err(ControlRefused::Ended(task.view.status));
-        }
-        rules::request(task, control, stage.now);
+        rules::request(task, control, by, stage.now).map_err(ControlRefused::ByTask)?;
         self.plan_flush(stage, key);
         self.keep(stage, key);
         Ok(())
@@ -413,10 +410,15 @@ impl Broadcaster {
         if let Some(key) = self.tasks.find(id) {
             return Ok(key);
         }
+        self.insert(stage, Task::new(id.into(), stage.now.at))
+    }
+
+    /// Adds a task; the one that ended first gives way where there are too many.
+    fn insert(&mut self, stage: &mut Stage<'_>, task: Task) -> Result<TaskKey, TooManyTasks> {
         if let Some(ended) = self.tasks.room_for_one()? {
             self.forget(stage, ended, Removal::Expired);
         }
-        Ok(self.tasks.create(id, stage.now))
+        Ok(self.tasks.insert(task))
     }
 
     fn change(&mut self, key: TaskKey, change: impl FnOnce(&mut Task)) {
@@ -430,20 +432,24 @@ impl Broadcaster {
         &mut self,
         stage: &mut Stage<'_>,
         key: TaskKey,
-        event: TaskEvent,
+        kind: TaskEvent,
+        verdict: Verdict,
         patch: TaskPatch,
-        revival: Option<Status>,
     ) {
+        let Turn::Lifecycle(event) = verdict.turn else {
+            return;
+        };
         self.flush(stage, key);
         let Some(task) = self.tasks.task_mut(key) else {
             return;
         };
         // A lost task that says that it has started is announced once.
+        let revival = lost::revival(task, kind, verdict, &patch);
         let revival = revival.filter(|_| event == TaskEvent::Started);
         if let Some(status) = revival {
             lost::revive(task, status, stage.now);
         }
-        rules::apply(task, Verdict::Lifecycle(event), patch, stage.now);
+        rules::apply(task, kind, verdict, patch, stage.now);
         task.refresh_estimate(stage.now);
         task.commit();
         let payload = match revival {

@@ -1,18 +1,21 @@
 //! Everything that is known of clients, rooms, tasks and workspaces, and what may be done with it.
 
-use super::broadcaster::{Broadcaster, BroadcasterSettings, ControlRefused, Outcome};
+use super::broadcaster::{Broadcaster, BroadcasterSettings};
 use super::cache::TaskKey;
 use super::client::ClientKey;
 use super::directory::{Directory, Full, RoomKey};
 use super::fanout::{Broadcast, BroadcastCounts, Fanout, RoomMessage};
 use super::journal::{Record, Restored, Table};
 use super::log::Missed;
+use super::outcome::{ControlRefused, Outcome, Refused};
 use super::position::Position;
 use super::progress::Stage;
 use super::publication::{Framer, Outlet};
 use super::removal::Removal;
 use super::restore;
+use super::rules::DropReason;
 use super::sessions::{SessionSettings, Sessions};
+use super::size::Truncated;
 use super::timer::{Timer, Timers};
 use super::workspaces::{WorkspaceSettings, Workspaces};
 use crate::base::time::{Now, Span, Time};
@@ -69,14 +72,61 @@ pub struct Hub {
 }
 
 /// What became of a report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ingested {
-    /// It counted, for this task if it was about one.
-    Accepted(Option<TaskKey>),
+    /// It counted.
+    Accepted(Accepted),
     /// It was late, repeated or out of order.
-    Dropped(Option<TaskKey>),
-    /// A configured limit forbids it.
-    Refused(&'static str),
+    Dropped(Dropped),
+    /// It changes nothing, because it may not.
+    Refused(Refused),
+}
+
+/// A report that counted.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Accepted {
+    /// The task, if it was about one.
+    pub task: Option<TaskKey>,
+    /// Its fields that were cut.
+    pub truncated: Vec<Truncated>,
+}
+
+/// What a report is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// The task of this id.
+    Task(Box<str>),
+    /// The room of this name.
+    Room(Box<str>),
+}
+
+impl Scope {
+    fn of(event: &Event) -> Self {
+        match event {
+            Event::Task { task_id, .. } | Event::Item { task_id, .. } => {
+                Self::Task(task_id.clone())
+            }
+            Event::Room { room, .. } => Self::Room(room.clone()),
+        }
+    }
+
+    /// The id of the task, or the name of the room.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Task(name) | Self::Room(name) => name,
+        }
+    }
+}
+
+/// A report that did not count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dropped {
+    /// The task that it was about, if that is known.
+    pub task: Option<TaskKey>,
+    /// What it was about.
+    pub scope: Scope,
+    /// Why.
+    pub reason: DropReason,
 }
 
 /// A client's entry into a room.
@@ -215,21 +265,22 @@ impl Hub {
 
     /// Takes what a producer reports.
     pub fn ingest(&mut self, now: Now, report: Report, out: &mut dyn Outlet) -> Ingested {
-        let scope: Box<str> = match &report.event {
-            Event::Task { task_id, .. } | Event::Item { task_id, .. } => task_id.clone(),
-            Event::Room { room, .. } => room.clone(),
+        let Some(id) = report.id else {
+            return self.handle_event(now, report.event, false, out);
         };
-        if let Some(id) = &report.id
-            && self
-                .broadcaster
-                .is_repeat(now, &scope, id, &mut self.fanout.journal)
-        {
-            return Ingested::Dropped(self.broadcaster.tasks().find(&scope));
+        let scope = Scope::of(&report.event);
+        let journal = &mut self.fanout.journal;
+        if self.broadcaster.is_repeat(now, scope.name(), &id, journal) {
+            return Ingested::Dropped(Dropped {
+                task: self.broadcaster.tasks().find(scope.name()),
+                scope,
+                reason: DropReason::Repeat,
+            });
         }
-        let ingested = self.handle_event(now, report.event, out);
-        if let (Some(id), Ingested::Accepted(_)) = (&report.id, ingested) {
-            self.broadcaster
-                .remember(now, &scope, id, &mut self.fanout.journal);
+        let ingested = self.handle_event(now, report.event, true, out);
+        if let Ingested::Accepted(_) = &ingested {
+            let journal = &mut self.fanout.journal;
+            self.broadcaster.remember(now, scope.name(), &id, journal);
         }
         ingested
     }
@@ -262,10 +313,11 @@ impl Hub {
         now: Now,
         task: &str,
         control: Control,
+        by: &str,
         out: &mut dyn Outlet,
     ) -> Result<(), ControlRefused> {
         let (broadcaster, mut stage) = self.on_stage(now, out);
-        broadcaster.handle_control(&mut stage, task, control)
+        broadcaster.handle_control(&mut stage, task, control, by)
     }
 
     /// Forgets a task; `false` when there is none of that id.
@@ -389,15 +441,22 @@ impl Hub {
         )
     }
 
-    fn handle_event(&mut self, now: Now, event: Event, out: &mut dyn Outlet) -> Ingested {
-        let outcome = match event {
+    fn handle_event(
+        &mut self,
+        now: Now,
+        event: Event,
+        has_id: bool,
+        out: &mut dyn Outlet,
+    ) -> Ingested {
+        let (scope, outcome) = match event {
             Event::Task {
                 task_id,
                 kind,
                 patch,
             } => {
                 let (broadcaster, mut stage) = self.on_stage(now, out);
-                broadcaster.handle_event(&mut stage, &task_id, kind, *patch)
+                let outcome = broadcaster.handle_event(&mut stage, &task_id, kind, *patch, has_id);
+                (task_id, outcome)
             }
             Event::Item {
                 task_id,
@@ -406,7 +465,8 @@ impl Hub {
             } => {
                 let payload = String::from(Box::<str>::from(payload));
                 let (broadcaster, mut stage) = self.on_stage(now, out);
-                broadcaster.handle_item(&mut stage, &task_id, kind.as_str(), payload)
+                let outcome = broadcaster.handle_item(&mut stage, &task_id, kind.as_str(), payload);
+                (task_id, outcome)
             }
             Event::Room {
                 room,
@@ -414,7 +474,7 @@ impl Hub {
                 payload,
             } => {
                 let Ok(room) = self.directory.find_or_create(&room) else {
-                    return Ingested::Refused("websocket.max_rooms");
+                    return Ingested::Refused(Refused::Limit("websocket.max_rooms"));
                 };
                 let payload = String::from(Box::<str>::from(payload));
                 self.publish(
@@ -427,13 +487,20 @@ impl Hub {
                     },
                     out,
                 );
-                return Ingested::Accepted(None);
+                return Ingested::Accepted(Accepted::default());
             }
         };
         match outcome {
-            Outcome::Accepted(key) => Ingested::Accepted(Some(key)),
-            Outcome::Dropped(key) => Ingested::Dropped(Some(key)),
-            Outcome::Refused(limit) => Ingested::Refused(limit),
+            Outcome::Accepted(key, truncated) => Ingested::Accepted(Accepted {
+                task: Some(key),
+                truncated,
+            }),
+            Outcome::Dropped(key, reason) => Ingested::Dropped(Dropped {
+                task: key,
+                scope: Scope::Task(scope),
+                reason,
+            }),
+            Outcome::Refused(refused) => Ingested::Refused(refused),
         }
     }
 

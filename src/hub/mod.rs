@@ -18,6 +18,8 @@ pub mod log;
 pub mod lost;
 pub mod mail;
 pub mod mailbox;
+pub mod outcome;
+pub mod own_fields;
 pub mod pace;
 pub mod position;
 pub mod progress;
@@ -29,6 +31,7 @@ pub mod room;
 pub mod rules;
 pub mod saved;
 pub mod sessions;
+pub mod size;
 pub mod task;
 pub mod task_estimate;
 pub mod task_row;
@@ -38,20 +41,25 @@ pub mod workspaces;
 
 #[cfg(test)]
 mod directory_tests;
+#[cfg(test)]
+mod rules_tests;
 
-pub use broadcaster::{Broadcaster, BroadcasterSettings, ControlRefused, Outcome};
+pub use broadcaster::{Broadcaster, BroadcasterSettings};
 pub use cache::{TaskCache, TaskKey, TooManyTasks};
 pub use client::{Client, ClientId, ClientKey};
 pub use delivery::Recovery;
 pub use directory::{Directory, Full, RoomKey};
-pub use facade::{Hub, HubSeed, HubSettings, Ingested, Joined};
+pub use facade::{Accepted, Dropped, Hub, HubSeed, HubSettings, Ingested, Joined, Scope};
 pub use fanout::{Broadcast, BroadcastCounts, RoomMessage};
 pub use journal::{Batch, Record, Restored};
 pub use log::Missed;
+pub use outcome::{ControlRefused, Outcome, Refused};
 pub use position::Position;
 pub use publication::{Framer, Lane, Link, Outlet};
 pub use removal::Removal;
 pub use room::Room;
+pub use rules::{DropReason, RequestRefused};
 pub use sessions::SessionSettings;
+pub use size::{Ledger, TooLarge, Truncated};
 pub use timer::Timer;
 pub use workspaces::{WorkspaceSettings, Workspaces};

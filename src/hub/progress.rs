@@ -36,7 +36,7 @@ pub fn fan_out(stage: &mut Stage<'_>, room: RoomKey, task: &Task, incremental: b
         if stage.directory.client(member.client).backlogged {
             continue;
         }
-        let form = Form::of(stage.directory.membership_mut(member), incremental);
+        let form = Form::of(task, stage.directory.membership_mut(member), incremental);
         let known = publications.iter().position(|(known, _)| *known == form);
         let index = known.unwrap_or_else(|| {
             let payload = match form {
@@ -67,7 +67,7 @@ pub fn send_newest(
     if membership.seen == task.version() {
         return true;
     }
-    let form = Form::of(membership, incremental);
+    let form = Form::of(task, membership, incremental);
     let payload = match form {
         Form::Snapshot => task.whole_at(true, stage.now),
         Form::Delta { after } => task.delta_at(after, stage.now),
@@ -87,8 +87,8 @@ enum Form {
 }
 
 impl Form {
-    fn of(membership: &Membership, incremental: bool) -> Self {
-        match membership.introduced && incremental {
+    fn of(task: &Task, membership: &Membership, incremental: bool) -> Self {
+        match membership.introduced && incremental && task.has_delta(membership.seen) {
             true => Self::Delta {
                 after: membership.seen,
             },

@@ -5,10 +5,11 @@
 
 use super::estimate::Estimator;
 use super::listing::Listing;
+use super::own_fields::{Change, OwnFields};
 use super::task_estimate::Estimate;
 use crate::base::time::{Now, Time};
 use crate::wire::message::envelope::push_string;
-use crate::wire::message::{Control, Status};
+use crate::wire::message::{Control, Controls, Status};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -56,12 +57,14 @@ pub enum TaskField {
     Requested,
     /// `indeterminate`
     Indeterminate,
+    /// `controls`
+    Controls,
     /// Fields that the contract does not name.
-    Extra,
+    Own,
 }
 
 impl TaskField {
-    const COUNT: usize = 21;
+    const COUNT: usize = 22;
     const NAMED: [Self; Self::COUNT - 1] = [
         Self::Status,
         Self::Progress,
@@ -83,6 +86,7 @@ impl TaskField {
         Self::Meta,
         Self::Requested,
         Self::Indeterminate,
+        Self::Controls,
     ];
 
     fn bit(self) -> u32 {
@@ -111,7 +115,8 @@ impl TaskField {
             Self::Meta => "meta",
             Self::Requested => "requested",
             Self::Indeterminate => "indeterminate",
-            Self::Extra => "",
+            Self::Controls => "controls",
+            Self::Own => "",
         }
     }
 }
@@ -129,6 +134,9 @@ const PASSENGERS: u32 = 1 << TaskField::UpdatedAt as u8 | 1 << TaskField::EtaSou
 const SNAPSHOT: &str = ",\"snapshot\":true";
 /// What marks that of a task which was lost.
 const REVIVED: &str = ",\"revived\":true";
+
+/// Cleared fields of one task that are remembered at once, for deltas.
+const MAX_TOMBSTONES: usize = 32;
 
 /// Who says when the task will end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -181,7 +189,7 @@ pub struct View {
     /// `error`
     pub error: Option<Box<RawValue>>,
     /// `attempt`
-    pub attempt: Option<u32>,
+    pub attempt: Option<u64>,
     /// `rate`
     pub rate: Option<f64>,
     /// `etaSource`
@@ -197,22 +205,24 @@ pub struct View {
     /// `meta`
     pub meta: Option<Box<RawValue>>,
     /// `requested`
-    pub requested: Option<Control>,
+    pub requested: Option<Box<Requested>>,
+    /// `controls`; `None`: the worker has not said which it honours.
+    pub controls: Option<Controls>,
     /// `indeterminate`: the task has not ended, and there is nothing to count by.
     pub indeterminate: bool,
-    /// Fields that the contract does not name; a cleared one stays as `None`, so that a delta can say `null`.
-    pub extra: Vec<Extra>,
+    /// Fields that the contract does not name.
+    pub own: OwnFields,
 }
 
-/// A field that the contract does not name.
-#[derive(Debug)]
-pub struct Extra {
-    /// Its name.
-    pub name: Box<str>,
-    /// Its value.
-    pub value: Option<Box<RawValue>>,
-    /// The version in which it last changed.
-    pub version: u32,
+/// What somebody asks of a task's worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Requested {
+    /// What.
+    pub control: Control,
+    /// Who: a client's public name, or `api`.
+    pub by: Box<str>,
+    /// When, in milliseconds since 1970.
+    pub at: u64,
 }
 
 /// One task.
@@ -234,8 +244,10 @@ pub struct Task {
     pub has_progress: bool,
     /// The status in which it was given up as lost: its end is provisional, and news of this attempt revive it.
     pub lost: Option<Status>,
-    /// When a control request was made, in milliseconds since 1970.
-    pub requested_at: u64,
+    /// When the attempt was begun by `restart`, until another event counts.
+    pub restarted_at: Option<Time>,
+    /// At least as many bytes as the fields take, by the measure of [`super::size`].
+    pub size_bound: usize,
     /// The speed of the task.
     pub estimator: Estimator,
     /// When the last event was accepted.
@@ -254,6 +266,8 @@ pub struct Task {
     pub(super) versions: [u32; TaskField::COUNT],
     pub(super) changed: u32,
     pub(super) flushed_progress: f64,
+    /// Deltas can be made for those who have seen this version, or a later one.
+    pub(super) delta_floor: u32,
 }
 
 /// Whether and when pending progress will go out.
@@ -293,7 +307,8 @@ impl Task {
             announced: false,
             has_progress: false,
             lost: None,
-            requested_at: 0,
+            restarted_at: None,
+            size_bound: 0,
             estimator: Estimator::default(),
             last_event: now,
             last_flush: None,
@@ -305,6 +320,7 @@ impl Task {
             versions: [0; TaskField::COUNT],
             changed: 0,
             flushed_progress: 0.0,
+            delta_floor: 0,
         }
     }
 
@@ -320,19 +336,21 @@ impl Task {
     }
 
     /// Sets or clears a field that the contract does not name.
-    pub fn set_extra(&mut self, name: Box<str>, value: Option<Box<RawValue>>) {
-        let version = self.version + 1;
-        match self.view.extra.iter_mut().find(|extra| extra.name == name) {
-            Some(extra) if same(&extra.value, &value) => return,
-            Some(extra) => (extra.value, extra.version) = (value, version),
-            None if value.is_none() => return,
-            None => self.view.extra.push(Extra {
-                name,
-                value,
-                version,
-            }),
+    pub fn set_own(&mut self, name: Box<str>, value: Option<Box<RawValue>>) {
+        let is_full = || self.view.own.tombstones() >= MAX_TOMBSTONES;
+        if value.is_none() && is_full() {
+            // Whoever has not seen these cleared is sent the whole state.
+            self.view.own.drop_tombstones();
+            self.delta_floor = self.version + 1;
         }
-        self.mark(TaskField::Extra);
+        if self.view.own.set(name, value, self.version + 1) == Change::Changed {
+            self.mark(TaskField::Own);
+        }
+    }
+
+    /// Whether what has changed after a version is still known field by field.
+    pub fn has_delta(&self, seen: u32) -> bool {
+        seen >= self.delta_floor
     }
 
     /// How much the pending changes matter.
@@ -400,17 +418,14 @@ impl Task {
             .into_iter()
             .filter(|field| self.shown(*field, estimate))
             .for_each(|field| self.push(&mut out, field, estimate));
-        for extra in &self.view.extra {
-            if let Some(value) = &extra.value {
-                push_member(&mut out, &extra.name, value.get());
-            }
-        }
+        self.view.own.push_all(&mut out);
         out.push_str(mark);
         out.push('}');
         out
     }
 
-    /// What has changed after `seen`, as JSON, as it was when the estimate was last refreshed.
+    /// What has changed after `seen`, as JSON, as it was when the estimate was last refreshed; status and progress in any case,
+    /// for pages that keep no state of their own.
     pub fn delta(&self, seen: u32) -> String {
         self.write_delta(seen, self.told_estimate())
     }
@@ -426,17 +441,15 @@ impl Task {
 
     fn write_delta(&self, seen: u32, estimate: Estimate) -> String {
         let mut out = self.begin();
+        let is_told = |field: &TaskField| {
+            self.versions[*field as usize] > seen
+                || matches!(field, TaskField::Status | TaskField::Progress)
+        };
         TaskField::NAMED
             .into_iter()
-            .filter(|field| self.versions[*field as usize] > seen)
+            .filter(is_told)
             .for_each(|field| self.push(&mut out, field, estimate));
-        for extra in self.view.extra.iter().filter(|extra| extra.version > seen) {
-            push_member(
-                &mut out,
-                &extra.name,
-                extra.value.as_ref().map_or("null", |value| value.get()),
-            );
-        }
+        self.view.own.push_changed(&mut out, seen);
         out.push('}');
         out
     }
@@ -467,6 +480,7 @@ impl Task {
             TaskField::Meta => view.meta.is_some(),
             TaskField::Requested => view.requested.is_some(),
             TaskField::Indeterminate => view.indeterminate,
+            TaskField::Controls => view.controls.is_some(),
             _ => true,
         }
     }
@@ -487,7 +501,7 @@ impl Task {
             TaskField::Message => push_text(out, view.message.as_deref()),
             TaskField::Result => push_raw(out, view.result.as_deref()),
             TaskField::Error => push_raw(out, view.error.as_deref()),
-            TaskField::Attempt => push_number(out, view.attempt.map(f64::from)),
+            TaskField::Attempt => push_number(out, view.attempt.map(|attempt| attempt as f64)),
             TaskField::Rate => push_number(out, estimate.rate),
             TaskField::EtaSource => push_text(out, estimate.source.map(EtaSource::as_str)),
             TaskField::Stalled => out.push_str(if view.stalled { "true" } else { "false" }),
@@ -495,11 +509,12 @@ impl Task {
             TaskField::UpdatedAt => push_number(out, Some(view.updated_at as f64)),
             TaskField::ParentId => push_text(out, view.parent_id.as_deref()),
             TaskField::Meta => push_raw(out, view.meta.as_deref()),
-            TaskField::Requested => push_text(out, view.requested.map(Control::as_str)),
+            TaskField::Requested => push_requested(out, view.requested.as_deref()),
             TaskField::Indeterminate => {
                 out.push_str(if view.indeterminate { "true" } else { "null" });
             }
-            TaskField::Extra => {}
+            TaskField::Controls => push_controls(out, view.controls),
+            TaskField::Own => {}
         }
     }
 }
@@ -509,11 +524,31 @@ pub fn same(one: &Option<Box<RawValue>>, other: &Option<Box<RawValue>>) -> bool 
     one.as_ref().map(|raw| raw.get()) == other.as_ref().map(|raw| raw.get())
 }
 
-fn push_member(out: &mut String, name: &str, value: &str) {
-    out.push(',');
-    push_string(out, name);
-    out.push(':');
-    out.push_str(value);
+fn push_requested(out: &mut String, requested: Option<&Requested>) {
+    let Some(requested) = requested else {
+        return out.push_str("null");
+    };
+    out.push_str("{\"action\":");
+    push_string(out, requested.control.as_str());
+    out.push_str(",\"by\":");
+    push_string(out, &requested.by);
+    out.push_str(",\"requestedAt\":");
+    push_number(out, Some(requested.at as f64));
+    out.push('}');
+}
+
+fn push_controls(out: &mut String, controls: Option<Controls>) {
+    let Some(controls) = controls else {
+        return out.push_str("null");
+    };
+    out.push('[');
+    for (index, control) in controls.iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        push_string(out, control.as_str());
+    }
+    out.push(']');
 }
 
 fn push_text(out: &mut String, text: Option<&str>) {

@@ -9,7 +9,9 @@ mod first;
 mod tests;
 
 use super::estimate::{Estimator, SavedEstimator};
-use super::task::{EtaSource, Extra, Task, View};
+use super::own_fields::OwnFields;
+use super::size::Ledger;
+use super::task::{EtaSource, Requested, Task, View};
 use crate::base::time::{Now, Time};
 use crate::wire::message::{Control, Status};
 use serde::de::Error;
@@ -47,8 +49,9 @@ struct Row<'a, E> {
     has_progress: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lost: Option<Status>,
-    #[serde(default, skip_serializing_if = "is_zero")]
-    requested_at: u64,
+    /// How long ago the attempt was begun by `restart`, in microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    restart_age_us: Option<u64>,
     #[serde(default = "none", skip_serializing_if = "Option::is_none")]
     estimator: Option<E>,
 }
@@ -75,7 +78,7 @@ struct ViewRow<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     error: Option<Cow<'a, RawValue>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    attempt: Option<u32>,
+    attempt: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rate: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -90,20 +93,30 @@ struct ViewRow<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     meta: Option<Cow<'a, RawValue>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    requested: Option<Control>,
+    requested: Option<RequestedRow<'a>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    controls: Option<Vec<Control>>,
     /// The application's own fields, names and values: pairs, so that none can be taken for one of ours.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     own: Vec<(Cow<'a, str>, Cow<'a, RawValue>)>,
 }
 
+#[derive(Serialize, Deserialize)]
+struct RequestedRow<'a> {
+    action: Control,
+    by: Cow<'a, str>,
+    at: u64,
+}
+
 impl Task {
     /// The task's row.
     pub fn saved(&self, now: Now) -> String {
+        let age_us = |at: Time| now.at.saturating_since(at).as_micros();
         let has_estimate = self.estimator != Estimator::default();
         let row: Row<'_, SavedEstimator> = Row {
             v: VERSION,
             saved_at: now.wall_ms,
-            news_age_us: now.at.saturating_since(self.last_event).as_micros(),
+            news_age_us: age_us(self.last_event),
             seq: self.seq,
             producer_seq: self.producer_seq,
             view: ViewRow::new(&self.view),
@@ -111,7 +124,7 @@ impl Task {
             announced: self.announced,
             has_progress: self.has_progress,
             lost: self.lost,
-            requested_at: self.requested_at,
+            restart_age_us: self.restarted_at.map(age_us),
             estimator: has_estimate.then(|| self.estimator.saved(now)),
         };
         serde_json::to_string(&row).expect("a row is plain JSON")
@@ -135,13 +148,14 @@ impl Task {
         now: Now,
     ) -> Result<Self, serde_json::Error> {
         let then_us = now.time_of(row.saved_at).as_micros();
-        let last_event = Time::from_micros(then_us.saturating_sub(row.news_age_us));
-        let mut task = Self::new(id.into(), last_event);
+        let moment = |age_us: u64| Time::from_micros(then_us.saturating_sub(age_us));
+        let mut task = Self::new(id.into(), moment(row.news_age_us));
         (task.seq, task.producer_seq) = (row.seq, row.producer_seq);
         (task.app_rate, task.announced) = (row.app_rate, row.announced);
         (task.has_progress, task.lost) = (row.has_progress, row.lost);
-        task.requested_at = row.requested_at;
+        task.restarted_at = row.restart_age_us.map(moment);
         task.view = row.view.view();
+        task.size_bound = Ledger::of(&task).bytes();
         // An estimate begins anew rather than that its task is lost.
         let estimator = row.estimator.as_deref().map(RawValue::get);
         let saved = estimator.and_then(|text| serde_json::from_str(text).ok());
@@ -176,8 +190,9 @@ impl<'a> ViewRow<'a> {
             parent_id,
             meta,
             requested,
+            controls,
             indeterminate: _,
-            extra,
+            own,
         } = view;
         Self {
             status: *status,
@@ -198,19 +213,22 @@ impl<'a> ViewRow<'a> {
             updated_at: *updated_at,
             parent_id: parent_id.as_deref().map(Cow::Borrowed),
             meta: meta.as_deref().map(Cow::Borrowed),
-            requested: *requested,
-            own: extra.iter().filter_map(own).collect(),
+            requested: requested.as_deref().map(RequestedRow::new),
+            controls: controls.map(|controls| controls.iter().collect()),
+            own: own
+                .iter()
+                .map(|(name, value)| (Cow::Borrowed(name), Cow::Borrowed(value)))
+                .collect(),
         }
     }
 
     fn view(self) -> View {
         let text = |text: Option<Cow<'_, str>>| text.map(|text| text.into_owned().into());
         let raw = |raw: Option<Cow<'_, RawValue>>| raw.map(Cow::into_owned);
-        let own = self.own.into_iter().map(|(name, value)| Extra {
-            name: name.into_owned().into(),
-            value: Some(value.into_owned()),
-            version: 0,
-        });
+        let mut own = OwnFields::default();
+        for (name, value) in self.own {
+            own.set(name.into_owned().into(), Some(value.into_owned()), 0);
+        }
         View {
             status: self.status,
             progress: self.progress,
@@ -230,17 +248,30 @@ impl<'a> ViewRow<'a> {
             updated_at: self.updated_at,
             parent_id: text(self.parent_id),
             meta: raw(self.meta),
-            requested: self.requested,
+            requested: self.requested.map(RequestedRow::requested),
+            controls: self.controls.map(|controls| controls.into_iter().collect()),
             indeterminate: false,
-            extra: own.collect(),
+            own,
         }
     }
 }
 
-/// A field that was cleared is none: nobody has seen it after a restart.
-fn own(extra: &Extra) -> Option<(Cow<'_, str>, Cow<'_, RawValue>)> {
-    let value = extra.value.as_deref()?;
-    Some((Cow::Borrowed(&*extra.name), Cow::Borrowed(value)))
+impl<'a> RequestedRow<'a> {
+    fn new(requested: &'a Requested) -> Self {
+        Self {
+            action: requested.control,
+            by: Cow::Borrowed(&requested.by),
+            at: requested.at,
+        }
+    }
+
+    fn requested(self) -> Box<Requested> {
+        Box::new(Requested {
+            control: self.action,
+            by: self.by.into_owned().into(),
+            at: self.at,
+        })
+    }
 }
 
 fn none<E>() -> Option<E> {
@@ -249,8 +280,4 @@ fn none<E>() -> Option<E> {
 
 fn is_false(flag: &bool) -> bool {
     !flag
-}
-
-fn is_zero(number: &u64) -> bool {
-    *number == 0
 }

@@ -62,6 +62,8 @@ pub enum Phrase<'a> {
     },
     /// A configured limit was reached: which one.
     LimitExceeded(&'a str),
+    /// Something that excludes what is asked: what.
+    Conflict(&'a str),
     /// Something that does not exist: what.
     NotFound(&'a str),
     /// A message for the application while none is connected: its type.
@@ -185,6 +187,7 @@ fn english(phrase: Phrase<'_>, out: &mut fmt::Formatter<'_>) -> fmt::Result {
             )
         }
         LimitExceeded(which) => write!(out, "limit exceeded: {which}"),
+        Conflict(what) => write!(out, "conflict: {what}"),
         NotFound(what) => write!(out, "not found: {what}"),
         NoApplication(kind) => write!(out, "no application is connected that takes {kind}"),
         NoAnswer(kind) => write!(out, "the application did not answer {kind} in time"),
@@ -241,6 +244,7 @@ fn chinese(phrase: Phrase<'_>, out: &mut fmt::Formatter<'_>) -> fmt::Result {
             )
         }
         LimitExceeded(which) => write!(out, "超出限制: {which}"),
+        Conflict(what) => write!(out, "冲突: {what}"),
         NotFound(what) => write!(out, "未找到: {what}"),
         NoApplication(kind) => write!(out, "没有已连接的应用程序处理该消息: {kind}"),
         NoAnswer(kind) => write!(out, "应用程序未及时答复: {kind}"),

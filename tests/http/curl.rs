@@ -89,13 +89,16 @@ fn as_an_operator_would() {
     let (status, answer) = call(&chunked, &[line(1), line(2)].concat());
     assert_eq!((status, &parsed(&answer)["accepted"]), (200, &json!(2)));
     // So large a body makes curl ask for leave first.
-    let large = json!({"meta": {"text": "x".repeat(1_040_000)}}).to_string();
+    let large = json!({"text": "x".repeat(1_000_000)});
+    let large =
+        json!({"type": "document_generated", "payload": {"taskId": "t", "document": large}})
+            .to_string();
     let arguments = [
         "--header",
         "Expect: 100-continue",
         "--data-binary",
         "@-",
-        &url("/api/tasks/t/progress"),
+        &url("/api/events"),
     ];
     assert_eq!(call(&arguments, &large).0, 200);
     assert_eq!(call(&arguments, &large.repeat(2)).0, 413);

@@ -3,7 +3,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod attempts;
 mod calls;
+mod controls;
 mod curl;
 mod events;
 mod framing;
@@ -11,5 +13,6 @@ mod limits;
 mod listeners;
 mod pages;
 mod readable;
+mod sizes;
 mod statistics;
 mod statuses;

@@ -171,8 +171,10 @@ fn bodies_that_are_too_long() {
         &json!({"type": "task_started", "taskId": "t"}),
     );
     assert_eq!(status, 200);
-    let unlimited =
-        Running::start(|config| (config.http.max_body_size, config.http.max_head_size) = (0, 0));
+    let unlimited = Running::start(|config| {
+        (config.http.max_body_size, config.http.max_head_size) = (0, 0);
+        config.broadcaster.max_task_size = 0;
+    });
     let mut http = Http::connect(unlimited.http);
     let long = "x".repeat(40_000);
     let body = json!({"message": long.repeat(60)}).to_string();

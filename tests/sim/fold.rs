@@ -120,5 +120,5 @@ impl Fold {
 }
 
 fn attempt(state: &Map<String, Value>) -> u64 {
-    state.get("attempt").and_then(Value::as_u64).unwrap_or(1)
+    state.get("attempt").and_then(Value::as_u64).unwrap_or(0)
 }

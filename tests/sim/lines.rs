@@ -122,9 +122,9 @@ impl Run {
             assert_ne!(verdict, Verdict::Either, "{event:?}");
             let is_accepted = verdict == Verdict::Accepted;
             accepted += u64::from(is_accepted);
-            self.tasks.apply(event, is_accepted);
+            let is_entry = self.tasks.apply(event, is_accepted);
             let room = format!("task:{}", event.task);
-            let mark = event.payload["mark"].as_u64().filter(|_| is_accepted);
+            let mark = event.payload["mark"].as_u64().filter(|_| is_entry);
             said.entry(room).or_default().extend(mark);
         }
         let mut rooms = Vec::new();

@@ -27,6 +27,8 @@ mod masked;
 mod plan;
 mod producers;
 mod run;
+#[path = "../support/shadow_task.rs"]
+mod shadow_task;
 mod store;
 mod tasks;
 mod truth;

@@ -96,6 +96,7 @@ impl Plan {
         if self.heartbeat_ms == 0 {
             config.websocket.connection_timeout = 0;
         }
+        config.websocket.control = joblight::config::Control::Anybody;
         config.websocket.session_ttl = SESSION_TTL_MS;
         config.websocket.max_sessions = self.max_sessions;
         config.broadcaster.broadcast_interval = self.interval_ms;

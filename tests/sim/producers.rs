@@ -6,6 +6,7 @@ use super::run::Run;
 use super::tasks::{EventName, Standing, Verdict, standing};
 use super::world::ConnId;
 use joblight::engine::Services;
+use joblight::hub::DropReason;
 use serde_json::{Value, json};
 
 /// A request that has not been answered.
@@ -49,9 +50,12 @@ impl Run {
         if kind != "task_progress" || payload.get("status").is_some() {
             payload["mark"] = json!(self.next_mark());
         }
+        let id = self.dice.one_in(6).then(|| format!("e{}", self.step));
+        if kind == "task_started" && id.is_some() && self.dice.one_in(2) {
+            payload["restart"] = json!(true);
+        }
         let attempt = self.tasks.attempt(&task);
         event::fill(&mut self.dice, self.step as u64, attempt, &[], &mut payload);
-        let id = self.dice.one_in(6).then(|| format!("e{}", self.step));
         let kind = kind.to_owned();
         self.post(Event {
             task,
@@ -92,7 +96,7 @@ impl Run {
         let conn = self.request("POST", "/api/events", &json!(body));
         let mut rooms = Vec::new();
         for event in &events {
-            self.tasks.apply(event, true);
+            assert!(self.tasks.apply(event, true), "items are entries");
             let room = format!("task:{}", event.task);
             let said = events.iter().filter(|other| other.task == event.task);
             let said: Vec<u64> = said
@@ -169,22 +173,19 @@ impl Run {
     /// Sends one event and sees what became of it.
     fn post(&mut self, event: Event) {
         let verdict = self.tasks.judge(&event);
-        let before = self.world.engine.state().hub.broadcaster().dropped();
+        let before = self.dropped_events();
         let conn = self.request("POST", "/api/events", &event.message());
-        let after = self.world.engine.state().hub.broadcaster().dropped();
+        let after = self.dropped_events();
         let is_accepted = after == before;
         let expected = verdict == Verdict::Accepted;
         assert!(
             verdict == Verdict::Either || is_accepted == expected,
             "accepted: {is_accepted}; {verdict:?}: {event:?}"
         );
-        self.tasks.apply(&event, is_accepted);
+        let is_entry = self.tasks.apply(&event, is_accepted);
         let room = format!("task:{}", event.task);
         let mark = event.payload["mark"].as_u64();
-        let said: Vec<u64> = mark
-            .filter(|_| is_accepted && event.is_entry())
-            .into_iter()
-            .collect();
+        let said: Vec<u64> = mark.filter(|_| is_entry).into_iter().collect();
         assert_eq!(
             self.observe(&room, &said),
             said,
@@ -205,6 +206,12 @@ impl Run {
             let place = self.dice.below(50) as usize;
             self.past[place] = event;
         }
+    }
+
+    fn dropped_events(&self) -> u64 {
+        let broadcaster = self.world.engine.state().hub.broadcaster();
+        let reasons = DropReason::ALL.into_iter();
+        reasons.map(|reason| broadcaster.dropped(reason)).sum()
     }
 
     fn text(&mut self) -> String {

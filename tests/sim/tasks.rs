@@ -1,6 +1,7 @@
 //! The shadow of the tasks: which events count (contract sections 4 and 5.3), and what was acknowledged.
 
-use super::event::{Event, is_end};
+use super::event::Event;
+use super::shadow_task::ShadowTask;
 use joblight::hub::TaskCache;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,9 +23,7 @@ pub(crate) struct Standing(u64, bool, f64);
 
 #[derive(Debug, Default)]
 struct Task {
-    attempt: u64,
-    seq: Option<u64>,
-    has_ended: bool,
+    shadow: ShadowTask,
     /// It comes from an earlier life: its last `seq` may be another.
     is_unsure: bool,
     acknowledged: Standing,
@@ -50,11 +49,6 @@ impl Event {
         let id = self.id.clone()?;
         Some((self.task.clone(), id))
     }
-
-    /// Whether it becomes an entry of the room's log.
-    pub(crate) fn is_entry(&self) -> bool {
-        self.effect() != "task_progress"
-    }
 }
 
 impl Tasks {
@@ -74,47 +68,40 @@ impl Tasks {
         let Some(task) = task.filter(|_| !event.is_item()) else {
             return Verdict::Accepted;
         };
-        let attempt = event.payload["attempt"].as_u64().unwrap_or(task.attempt);
-        if attempt < task.attempt || attempt == task.attempt && task.has_ended {
-            return Verdict::Dropped;
-        }
-        let seq = event.payload["seq"].as_u64();
-        if attempt == task.attempt && seq.is_some() && task.is_unsure {
-            return Verdict::Either;
-        }
-        if attempt == task.attempt && seq.zip(task.seq).is_some_and(|(new, last)| new <= last) {
-            return Verdict::Dropped;
-        }
-        match event.effect().as_str() {
-            "task_started" | "task_paused" => Verdict::Either,
-            _ => Verdict::Accepted,
+        match task.shadow.judge(event) {
+            Ok(step) if task.is_unsure && step.begins.is_none() => {
+                match event.payload["seq"].is_null() {
+                    true => Verdict::Accepted,
+                    false => Verdict::Either,
+                }
+            }
+            Ok(_) => Verdict::Accepted,
+            Err("oldSeq") if task.is_unsure => Verdict::Either,
+            Err(_) => Verdict::Dropped,
         }
     }
 
-    /// The event has counted, or has not.
-    pub(crate) fn apply(&mut self, event: &Event, is_accepted: bool) {
+    /// The event has counted, or has not; whether it has become an entry of the room's log.
+    pub(crate) fn apply(&mut self, event: &Event, is_accepted: bool) -> bool {
         if !is_accepted {
             self.dropped += 1;
-            return;
+            return false;
         }
         self.ids.extend(event.name());
-        let new = || Task {
-            attempt: 1,
-            ..Task::default()
-        };
-        let task = self.tasks.entry(event.task.clone()).or_insert_with(new);
+        let task = self.tasks.entry(event.task.clone()).or_default();
         if event.is_item() {
-            return;
-        }
-        let attempt = event.payload["attempt"].as_u64().unwrap_or(task.attempt);
-        if attempt > task.attempt {
-            (task.attempt, task.seq, task.has_ended) = (attempt, None, false);
-            task.is_unsure = false;
+            return true;
         }
         let seq = event.payload["seq"].as_u64();
-        task.is_unsure &= seq.is_none();
-        task.seq = seq.or(task.seq);
-        task.has_ended |= is_end(&event.effect());
+        if task.is_unsure {
+            // What was accepted was above the last.
+            task.shadow.seq = None;
+        }
+        let step = task.shadow.judge(event).expect("it was accepted");
+        let is_entry = step.is_entry;
+        task.is_unsure &= seq.is_none() && step.begins.is_none();
+        task.shadow.apply(event, step);
+        is_entry
     }
 
     /// A task is to be forgotten; whether there is one. The ids of its events are still known.
@@ -134,7 +121,7 @@ impl Tasks {
 
     /// The attempt that a task is in.
     pub(crate) fn attempt(&self, task: &str) -> u64 {
-        self.tasks.get(task).map_or(1, |task| task.attempt)
+        self.tasks.get(task).map_or(1, |task| task.shadow.attempt())
     }
 
     /// What the server says of a task: the shadow must agree with it.
@@ -145,7 +132,7 @@ impl Tasks {
         let standing = standing(cache, name).expect("a known task");
         assert_eq!(
             (standing.0, standing.1),
-            (task.attempt, task.has_ended),
+            (task.shadow.named.unwrap_or(0), task.shadow.has_ended()),
             "attempt and end of {name}"
         );
     }
@@ -179,7 +166,19 @@ impl Tasks {
                 now >= before,
                 "{name} comes back as {now:?}, acknowledged as {before:?}"
             );
-            (task.attempt, task.has_ended, task.is_unsure) = (now.0, now.1, true);
+            task.is_unsure = true;
+            let found = cache.find(name).and_then(|key| cache.task(key));
+            let found = found.expect("it stands somewhere");
+            task.shadow = ShadowTask {
+                named: found.view.attempt,
+                seq: None,
+                status: match found.seq {
+                    // Items made it, and no event has moved it.
+                    0 => String::new(),
+                    _ => found.view.status.as_str().to_owned(),
+                },
+                is_announced: found.announced,
+            };
             true
         });
         assert_eq!(cache.len(), self.tasks.len(), "a task from nowhere");
@@ -189,6 +188,6 @@ impl Tasks {
 /// How far the server says a task is.
 pub(crate) fn standing(cache: &TaskCache, name: &str) -> Option<Standing> {
     let view = &cache.task(cache.find(name)?)?.view;
-    let attempt = view.attempt.map_or(1, u64::from);
+    let attempt = view.attempt.unwrap_or(0);
     Some(Standing(attempt, view.status.is_terminal(), view.progress))
 }

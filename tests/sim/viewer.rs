@@ -157,7 +157,7 @@ impl Viewer {
             "note" => self.mail.hear(self.conn.expect("connected"), message),
             "history" => self.handle_history(truth, rules, message),
             "error" => self.handle_error(truth, message),
-            "disconnected" | "pong" => {}
+            "control_ack" | "disconnected" | "pong" => {}
             kind => self.handle_entry(truth, kind, message),
         }
     }

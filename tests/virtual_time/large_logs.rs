@@ -74,7 +74,7 @@ fn long_logs_that_a_subscriber_asks_for_repeat_nothing_that_it_was_sent() {
 
 #[test]
 fn a_task_that_has_grown_large_can_still_end_before_its_watchers() {
-    let mut world = World::new(|_| {});
+    let mut world = World::new(|config| config.broadcaster.max_task_size = 0);
     let watcher = world.watcher("t");
     for number in 0..20 {
         let mut body = serde_json::Map::new();

@@ -31,6 +31,8 @@ mod resuming;
 mod session_model;
 mod session_walk;
 mod sessions;
+#[path = "../support/shadow_task.rs"]
+mod shadow_task;
 mod slow_readers;
 mod store_failures;
 mod store_rows;

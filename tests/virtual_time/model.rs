@@ -1,6 +1,7 @@
 //! The shadow of the server: what the contract says of every event, counted independently of the core.
 
-use super::event::{Event, is_end};
+use super::event::Event;
+use super::shadow_task::ShadowTask;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,17 +12,10 @@ pub(crate) struct Entry {
     pub(crate) mark: u64,
 }
 
-#[derive(Debug, Default, Clone)]
-struct Task {
-    attempt: u64,
-    seq: Option<u64>,
-    ended: bool,
-}
-
 /// What the server must know.
 #[derive(Debug, Default)]
 pub(crate) struct Shadow {
-    tasks: BTreeMap<String, Task>,
+    tasks: BTreeMap<String, ShadowTask>,
     logs: BTreeMap<String, Vec<Entry>>,
     ids: BTreeSet<(String, String)>,
     /// Rooms whose log was emptied by force.
@@ -54,7 +48,7 @@ impl Shadow {
 
     /// The attempt that a task is in, 1 before it is known.
     pub(crate) fn attempt(&self, task: &str) -> u64 {
-        self.tasks.get(task).map_or(1, |task| task.attempt)
+        self.tasks.get(task).map_or(1, ShadowTask::attempt)
     }
 
     /// A message was published to a room.
@@ -74,51 +68,37 @@ impl Shadow {
             .id
             .as_ref()
             .is_some_and(|id| self.ids.contains(&scope(id)));
-        if repeated || self.is_late(event) {
-            return assert!(
-                !accepted,
-                "late, repeated or out of order, and yet accepted: {event:?}"
-            );
+        if repeated {
+            return Self::check_drop(event, answer, "repeat");
         }
-        let task = self.tasks.entry(event.task.clone()).or_insert(Task {
-            attempt: 1,
-            ..Task::default()
-        });
-        let effect = event.effect();
-        if !accepted {
-            let may_repeat = ["task_started", "task_paused"].contains(&effect.as_str());
-            return assert!(may_repeat, "dropped for no reason: {event:?}");
-        }
-        self.ids.extend(event.id.as_ref().map(scope));
+        let task = self.tasks.entry(event.task.clone()).or_default();
+        let mut is_entry = true;
         if !event.is_item() {
-            let attempt = event.payload["attempt"].as_u64().unwrap_or(task.attempt);
-            if attempt > task.attempt {
-                (task.attempt, task.seq, task.ended) = (attempt, None, false);
+            match task.judge(event) {
+                Err(reason) => return Self::check_drop(event, answer, reason),
+                Ok(step) => {
+                    is_entry = step.is_entry;
+                    task.apply(event, step);
+                }
             }
-            task.seq = event.payload["seq"].as_u64().or(task.seq);
-            task.ended |= is_end(&effect);
         }
-        if effect != "task_progress" {
+        assert!(accepted, "dropped for no reason: {event:?}: {answer}");
+        self.ids.extend(event.id.as_ref().map(scope));
+        if is_entry {
             let mark = event.payload["mark"].as_u64().expect("entries are marked");
-            self.log(&format!("task:{}", event.task), &effect, mark);
+            self.log(&format!("task:{}", event.task), &event.effect(), mark);
         }
+    }
+
+    fn check_drop(event: &Event, answer: &Value, reason: &str) {
+        let told = &answer["drops"][0]["reason"];
+        assert_eq!(told, reason, "{event:?}: {answer}");
+        assert_eq!(answer["reasons"][reason], 1, "{answer}");
     }
 
     /// A task was forgotten on demand.
     pub(crate) fn forget(&mut self, task: &str) {
         self.tasks.remove(task);
         self.emptied.insert(format!("task:{task}"));
-    }
-
-    /// Whether contract sections 4 and 5.3 forbid that the event counts.
-    fn is_late(&self, event: &Event) -> bool {
-        let Some(task) = self.tasks.get(&event.task).filter(|_| !event.is_item()) else {
-            return false;
-        };
-        let attempt = event.payload["attempt"].as_u64().unwrap_or(task.attempt);
-        let seq = event.payload["seq"].as_u64();
-        attempt < task.attempt
-            || attempt == task.attempt
-                && (task.ended || seq.zip(task.seq).is_some_and(|(new, last)| new <= last))
     }
 }

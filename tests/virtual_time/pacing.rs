@@ -56,7 +56,17 @@ fn a_snapshot_comes_first_and_then_only_what_has_changed() {
     );
     let delta = heard[1].1.as_object().expect("an object");
     let names: Vec<&str> = delta.keys().map(String::as_str).collect();
-    assert_eq!(names, ["message", "progress", "seq", "taskId", "updatedAt"]);
+    assert_eq!(
+        names,
+        [
+            "message",
+            "progress",
+            "seq",
+            "status",
+            "taskId",
+            "updatedAt"
+        ]
+    );
     assert_eq!(delta["message"], Value::Null, "null clears a field");
 }
 

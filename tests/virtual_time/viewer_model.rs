@@ -140,7 +140,7 @@ impl ViewerModel {
     pub(crate) fn hear(&mut self, shadow: &Shadow, message: &Value) {
         assert!(!self.is_leaving, "after the goodbye: {message}");
         match message["type"].as_str().expect("a type") {
-            "connected" | "pong" | "error" => {}
+            "connected" | "control_ack" | "pong" | "error" => {}
             "disconnected" => self.is_leaving = true,
             "subscription_ack" => self.handle_ack(shadow, &message["payload"]),
             "task_progress" => self.handle_progress(message),
@@ -353,5 +353,5 @@ impl Fold {
 }
 
 fn attempt_of(state: &Map<String, Value>) -> Option<u64> {
-    state.get("attempt").map_or(Some(1), Value::as_u64)
+    state.get("attempt").map_or(Some(0), Value::as_u64)
 }

@@ -7,6 +7,7 @@ use super::model::Shadow;
 use super::viewer_model::{Rules, ViewerModel};
 use super::world::{PeerId, World};
 use joblight::Config;
+use joblight::config::Control;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -228,6 +229,10 @@ impl Walk {
         if kind != "task_progress" || payload.get("status").is_some() {
             payload["mark"] = json!(self.shadow.next_mark());
         }
+        let id = self.dice.one_in(6).then(|| format!("e{}", self.step));
+        if kind == "task_started" && id.is_some() && self.dice.one_in(2) {
+            payload["restart"] = json!(true);
+        }
         let attempt = self.shadow.attempt(&task);
         let parents = [json!("a"), json!("b"), Value::Null];
         event::fill(
@@ -237,7 +242,6 @@ impl Walk {
             &parents,
             &mut payload,
         );
-        let id = self.dice.one_in(6).then(|| format!("e{}", self.step));
         self.post(Event {
             task,
             kind: kind.to_owned(),
@@ -388,6 +392,7 @@ fn configure(config: &mut Config, dice: &mut Dice, rules: Rules) {
         config.broadcaster.keep_failed,
     ) = (KEEP_MS, KEEP_MS);
     config.broadcaster.lost_after = 0;
+    config.websocket.control = Control::Anybody;
     config.websocket.message_queue_size = rules.log_limit;
     config.websocket.max_outbox_size = dice.pick(&[0, 4_000, 100_000]);
     config.websocket.heartbeat_interval = dice.pick(&[0, 30_000]);

@@ -100,7 +100,9 @@ fn wrong_fields_are_named() {
 
 #[test]
 fn what_cannot_be_done_is_said() {
-    let server = Running::start(|_| {});
+    let server = Running::start(|config| {
+        config.websocket.control = joblight::config::Control::Anybody;
+    });
     let mut viewer = server.viewer();
     let cases = [
         (

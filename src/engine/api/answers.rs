@@ -1,6 +1,7 @@
 //! Answers in JSON, and the problems that bad input amounts to.
 
 use crate::engine::commands::CommandError;
+use crate::hub::TooLarge;
 use crate::wire::http::{Head, Problem, Response};
 use crate::wire::message::Malformed;
 use serde::Serialize;
@@ -69,6 +70,11 @@ pub fn parse_limit(head: &Head) -> Result<Option<usize>, Problem> {
     limit
         .transpose()
         .map_err(|_| invalid("limit", "expected a whole number"))
+}
+
+/// A task would become too large.
+pub fn too_large(fault: &TooLarge) -> Problem {
+    Problem::new(413, "task_too_large", fault.to_string()).at(&*fault.field)
 }
 
 /// A query parameter is wrong.

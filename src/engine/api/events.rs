@@ -1,10 +1,12 @@
 //! Calls by which producers report (contract section 7): all or nothing for each request, unless it is lines.
 
-use super::answers::{expect_json, json_text, malformed};
+use super::answers::{expect_json, invalid, json_text, malformed, too_large};
+use super::sizes;
 use super::tasks;
 use crate::base::time::Now;
-use crate::engine::ingest::{self, Tally};
+use crate::engine::ingest::{self, Numbering, Tally};
 use crate::engine::state::State;
+use crate::hub::Refused;
 use crate::wire::http::{Head, Problem, Response};
 use crate::wire::message::cloud_event::CloudEvent;
 use crate::wire::message::incoming::parse;
@@ -34,8 +36,28 @@ pub fn post_task_event(
         expect_json(head)?;
     }
     let body = ingest::text(body).map_err(malformed)?;
-    let report = Report::for_task(task, verb, body).map_err(malformed)?;
+    let mut report = Report::for_task(task, verb, body).map_err(malformed)?;
+    if let Some(restart) = parse_restart(head, verb)?
+        && let Event::Task { patch, .. } = &mut report.event
+    {
+        patch.restart = restart;
+    }
     take_all(state, now, vec![report])
+}
+
+/// `?restart=` of `POST /api/tasks/{id}/started`.
+fn parse_restart(head: &Head, verb: TaskEvent) -> Result<Option<bool>, Problem> {
+    let Some(text) = head.query("restart") else {
+        return Ok(None);
+    };
+    match (&*text, verb) {
+        (_, verb) if verb != TaskEvent::Started => {
+            Err(invalid("restart", "only `started` begins the next attempt"))
+        }
+        ("1" | "true" | "", _) => Ok(Some(true)),
+        ("0" | "false", _) => Ok(Some(false)),
+        _ => Err(invalid("restart", "expected 1 or 0")),
+    }
 }
 
 /// The answer to lines: what became of each, and 400 only when none was an event.
@@ -114,11 +136,15 @@ fn read_binary_cloud_event(head: &Head, body: &str) -> Result<Report, Malformed>
 /// Takes all events, or none when the limits would refuse one.
 fn take_all(state: &mut State, now: Now, reports: Vec<Report>) -> Result<Response, Problem> {
     check_room_for(state, &reports)?;
-    let mut tally = Tally::default();
+    sizes::check(state, &reports)?;
+    let mut tally = Tally::new(Numbering::Places);
     for (index, report) in reports.into_iter().enumerate() {
         ingest::take(state, now, &mut tally, index as u64, Ok(report));
     }
     if tally.rejected() > 0 {
+        if let Some(Refused::TooLarge(fault)) = tally.first_refusal() {
+            return Err(too_large(fault));
+        }
         let first = tally.first_error().unwrap_or_default();
         return Err(Problem::new(503, "limit_exceeded", first).retry_after_s(60));
     }

@@ -5,6 +5,7 @@ pub mod clients;
 pub mod events;
 pub mod rooms;
 pub mod route;
+pub mod sizes;
 pub mod tasks;
 
 use super::settings::HttpSettings;
@@ -89,6 +90,7 @@ fn serve(
         Route::TaskEvent { task, verb } => {
             events::post_task_event(state, now, head, task, verb, body)
         }
+        Route::TaskControl(id) => tasks::control(state, now, head, id, body),
         Route::Tasks => tasks::list(state, now, head),
         Route::Task(id) if head.method() == Method::Delete => tasks::delete(state, now, id),
         Route::Task(id) => tasks::show(state, now, id),

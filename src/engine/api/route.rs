@@ -24,6 +24,8 @@ pub enum Route<'a> {
         /// The event.
         verb: crate::wire::message::TaskEvent,
     },
+    /// `/api/tasks/{id}/control`
+    TaskControl(&'a str),
     /// `/api/rooms`
     Rooms,
     /// `/api/rooms/{room}/clients`
@@ -61,6 +63,7 @@ impl<'a> Route<'a> {
             ["api", "events"] => Self::Events,
             ["api", "tasks"] => Self::Tasks,
             ["api", "tasks", id] => Self::Task(id),
+            ["api", "tasks", id, "control"] => Self::TaskControl(id),
             ["api", "tasks", task, verb] => Self::TaskEvent {
                 task,
                 verb: crate::wire::message::TaskEvent::from_verb(verb)?,
@@ -82,7 +85,11 @@ impl<'a> Route<'a> {
     pub fn needs_body(self) -> bool {
         matches!(
             self,
-            Self::Events | Self::RoomBroadcast(_) | Self::Broadcast | Self::ClientSend(_)
+            Self::Events
+                | Self::TaskControl(_)
+                | Self::RoomBroadcast(_)
+                | Self::Broadcast
+                | Self::ClientSend(_)
         )
     }
 
@@ -91,6 +98,7 @@ impl<'a> Route<'a> {
         match self {
             Self::Events
             | Self::TaskEvent { .. }
+            | Self::TaskControl(_)
             | Self::RoomBroadcast(_)
             | Self::Broadcast
             | Self::ClientSend(_) => "POST, OPTIONS",

@@ -1,14 +1,21 @@
 //! Calls about tasks: list, state, forget (contract section 7).
 
-use super::answers::{invalid, json_text, parse_limit};
+use super::answers::{expect_json, invalid, json_text, malformed, parse_limit};
 use crate::base::time::Now;
+use crate::engine::controls;
+use crate::engine::ingest;
+use crate::engine::settings::Permission;
 use crate::engine::state::State;
 use crate::hub::Removal;
 use crate::wire::http::{Head, Problem, Response};
-use crate::wire::message::Status;
+use crate::wire::message::incoming::parse_object;
+use crate::wire::message::{Control, ErrorCode, Status};
+use serde::Deserialize;
 
 /// How many tasks a page has when the caller does not say.
 const DEFAULT_LIMIT: usize = 100;
+/// Who asks, when a call does.
+const BY_CALL: &str = "api";
 /// The most tasks on a page.
 const MAX_LIMIT: usize = 1000;
 
@@ -72,6 +79,40 @@ pub fn delete(state: &mut State, now: Now, id: &str) -> Result<Response, Problem
         }
         false => Err(unknown(id)),
     }
+}
+
+/// What `POST /api/tasks/{id}/control` asks.
+#[derive(Deserialize)]
+struct Wish {
+    action: Control,
+}
+
+/// `POST /api/tasks/{id}/control`: with a key, whoever brings it may; without one, `websocket.control = "any"` must allow it.
+pub fn control(
+    state: &mut State,
+    now: Now,
+    head: &Head,
+    id: &str,
+    body: &[u8],
+) -> Result<Response, Problem> {
+    let settings = &state.settings;
+    if settings.http.api_key.is_empty() && settings.websocket.control != Permission::Anybody {
+        let detail = "without http.api_key, only websocket.control = \"any\" allows control requests over HTTP";
+        return Err(Problem::new(403, "not_allowed", detail));
+    }
+    expect_json(head)?;
+    let body = ingest::text(body).map_err(malformed)?;
+    let wish: Wish = parse_object(body).map_err(malformed)?;
+    let payload = controls::request(state, now, id, wish.action, BY_CALL);
+    let payload = payload.map_err(|fault| match fault.code {
+        ErrorCode::NotFound => unknown(id),
+        ErrorCode::InvalidMessage => {
+            Problem::new(400, "invalid_message", fault.reason).at("action")
+        }
+        code => Problem::new(409, code.as_str(), fault.reason),
+    })?;
+    state.durability.promise();
+    Ok(json_text(200, payload))
 }
 
 /// There is no room for so many more tasks.

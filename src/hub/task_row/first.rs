@@ -2,10 +2,11 @@
 //!
 //! Nothing writes them any more. A field that cannot be understood is left out with a warning, so that its task stays.
 
-use super::super::task::{EtaSource, Extra, Task, View};
+use super::super::size::Ledger;
+use super::super::task::{EtaSource, Requested, Task, View};
 use crate::base::time::Now;
 use crate::wire::message::patch::COMPUTED;
-use crate::wire::message::{Control, Members, Status};
+use crate::wire::message::{Control, Controls, Members, Status};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Error};
 use serde_json::value::RawValue;
@@ -46,12 +47,17 @@ pub(super) fn restored(id: &str, row: &str, now: Now) -> Result<Task, serde_json
     let mut task = Task::new(id.into(), now.time_of(row.updated_at));
     (task.seq, task.producer_seq) = (row.seq, row.producer_seq);
     (task.app_rate, task.announced) = (row.app_rate, row.announced);
-    task.requested_at = row.requested_at;
+    let requested = row.requested.as_deref().and_then(Control::from_word);
+    let requested = requested.map(|control| Requested {
+        control,
+        by: "".into(),
+        at: row.requested_at,
+    });
     let mut view = View {
         status: status(&members)?,
         eta_source: row.eta_source.as_deref().and_then(EtaSource::from_word),
         stalled: row.stalled,
-        requested: row.requested.as_deref().and_then(Control::from_word),
+        requested: requested.map(Box::new),
         updated_at: row.updated_at,
         ..View::default()
     };
@@ -63,6 +69,7 @@ pub(super) fn restored(id: &str, row: &str, now: Now) -> Result<Task, serde_json
     forget_unknown(&mut view);
     task.has_progress = view.progress > 0.0;
     task.view = view;
+    task.size_bound = Ledger::of(&task).bytes();
     task.refresh_indeterminate();
     task.commit();
     Ok(task)
@@ -91,11 +98,10 @@ fn take(view: &mut View, name: &str, value: &str) -> Option<()> {
         "startedAt" => view.started_at = Some(whole(value)?),
         "parentId" => view.parent_id = Some(read(value)?),
         "meta" => view.meta = Some(read(value)?),
-        own => view.extra.push(Extra {
-            name: own.into(),
-            value: Some(read(value)?),
-            version: 0,
-        }),
+        "controls" => view.controls = Some(read::<Controls>(value)?),
+        own => {
+            view.own.set(own.into(), Some(read(value)?), 0);
+        }
     }
     Some(())
 }

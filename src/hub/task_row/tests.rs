@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::base::time::Span;
-use crate::hub::rules::{self, Verdict};
+use crate::hub::rules::{self, DropReason, Verdict};
 use crate::hub::{listing::Listing, lost};
 use crate::wire::message::{TaskEvent, TaskPatch};
 use proptest::prelude::*;
@@ -37,7 +37,7 @@ struct Lasting {
     producer_seq: Option<u64>,
     flags: [bool; 3],
     lost: Option<Status>,
-    requested_at: u64,
+    since_restart: Option<Span>,
     estimator: Estimator,
     silence: Span,
 }
@@ -52,7 +52,9 @@ fn lasting(task: &Task, now: Now) -> Lasting {
         announced,
         has_progress,
         lost,
-        requested_at,
+        restarted_at,
+        // Room for what is to come, not what there is.
+        size_bound: _,
         estimator,
         last_event,
         // When the next message is due, and what was in the last: nobody has heard one in this life.
@@ -65,11 +67,10 @@ fn lasting(task: &Task, now: Now) -> Lasting {
         versions: _,
         changed: _,
         flushed_progress: _,
+        delta_floor: _,
     } = task;
-    let own = view.extra.iter().filter_map(|extra| {
-        let value = extra.value.as_ref()?;
-        Some((extra.name.to_string(), value.get().to_owned()))
-    });
+    let own = view.own.iter();
+    let own = own.map(|(name, value)| (name.to_owned(), value.get().to_owned()));
     let bits = |number: Option<f64>| number.map(f64::to_bits);
     // Moments are compared by their age, so that the two may be of different processes.
     let estimator = Estimator::restored(estimator.saved(now), self::now(0));
@@ -88,7 +89,7 @@ fn lasting(task: &Task, now: Now) -> Lasting {
         producer_seq: *producer_seq,
         flags: [*app_rate, *announced, *has_progress],
         lost: *lost,
-        requested_at: *requested_at,
+        since_restart: restarted_at.map(|at| now.at.saturating_since(at)),
         estimator,
         silence: now.at.saturating_since(*last_event),
     }
@@ -207,6 +208,8 @@ fn member() -> impl Strategy<Value = String> {
         named("parentId", text().boxed()),
         named("attempt", whole(3)),
         named("seq", whole(40)),
+        named("restart", json_switch()),
+        named("controls", controls()),
         named("startedAt", whole(u64::MAX)),
         named(
             "status",
@@ -216,6 +219,17 @@ fn member() -> impl Strategy<Value = String> {
         ),
         (own_name(), json()).prop_map(|(name, value)| format!("{name}:{value}")),
     ]
+}
+
+fn json_switch() -> BoxedStrategy<String> {
+    prop::sample::select(vec!["true", "false"])
+        .prop_map(str::to_owned)
+        .boxed()
+}
+
+fn controls() -> BoxedStrategy<String> {
+    let texts = vec!["[]", "[\"cancel\"]", "[\"resume\",\"pause\"]", "null"];
+    prop::sample::select(texts).prop_map(str::to_owned).boxed()
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -237,22 +251,21 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// Does one step; what became of it.
-fn go(task: &mut Task, step: &Step, now: Now) -> Option<Verdict> {
+fn go(task: &mut Task, step: &Step, now: Now) -> Option<Result<Verdict, DropReason>> {
     match step {
         Step::Event(kind, body) => {
             let patch: TaskPatch = serde_json::from_str(body).ok()?;
-            let verdict = rules::judge(task, *kind, &patch);
-            if matches!(verdict, Verdict::Dropped(_)) {
-                return Some(verdict);
+            let verdict = rules::judge(task, *kind, &patch, now, false);
+            if let Ok(verdict) = verdict {
+                if let Some(status) = lost::revival(task, *kind, verdict, &patch) {
+                    lost::revive(task, status, now);
+                }
+                rules::apply(task, *kind, verdict, patch, now);
             }
-            if let Some(status) = lost::revival(task, *kind, &patch) {
-                lost::revive(task, status, now);
-            }
-            rules::apply(task, verdict, patch, now);
             return Some(verdict);
         }
-        Step::Request(control) if !task.view.status.is_terminal() => {
-            rules::request(task, *control, now);
+        Step::Request(control) => {
+            let _ = rules::request(task, *control, "client_1", now);
         }
         Step::Stall if task.view.status == Status::Running => rules::set_stalled(task, true),
         Step::Lose if matches!(task.view.status, Status::Running | Status::Pending) => {
@@ -420,16 +433,16 @@ fn a_row_of_the_first_version_keeps_all_that_it_says() {
         (view.rate, view.estimated_time_remaining),
         (Some(120.25), Some(50000.5))
     );
-    assert_eq!(view.requested, Some(Control::Pause));
+    let requested = view.requested.as_ref();
+    assert_eq!(
+        requested.map(|requested| (requested.control, requested.at)),
+        Some((Control::Pause, 5))
+    );
     assert_eq!(view.started_at, Some(1_700_000_000_123));
     assert_eq!(task.last_event, now(0).at);
     assert!(task.has_progress && task.announced && task.app_rate && view.stalled);
-    let own: Vec<_> = view.extra.iter().map(own).collect();
-    let own: Vec<_> = own
-        .iter()
-        .flatten()
-        .map(|(name, value)| (&**name, value.get()))
-        .collect();
+    let own = view.own.iter().map(|(name, value)| (name, value.get()));
+    let own: Vec<_> = own.collect();
     assert_eq!(own, [("id", "\"7\""), ("spelled", "[1, 2.50]")]);
     let again = Task::restored("t", &task.saved(now(9)), now(9)).expect("a row");
     assert_eq!(lasting(&again, now(9)), lasting(&task, now(9)));

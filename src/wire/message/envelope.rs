@@ -109,6 +109,8 @@ pub enum ErrorCode {
     MessageTooLarge,
     /// No such thing.
     NotFound,
+    /// Something else is under way that excludes it.
+    Conflict,
     /// The server's own fault.
     Internal,
 }
@@ -126,6 +128,7 @@ impl ErrorCode {
             Self::LimitExceeded => "limit_exceeded",
             Self::MessageTooLarge => "message_too_large",
             Self::NotFound => "not_found",
+            Self::Conflict => "conflict",
             Self::Internal => "internal",
         }
     }

@@ -131,13 +131,14 @@ impl ItemKind {
 
 /// Types that only the server itself may send: an application that used one would deceive clients.
 pub fn is_reserved(kind: &str) -> bool {
-    const RESERVED: [&str; 10] = [
+    const RESERVED: [&str; 11] = [
         "connected",
         "disconnected",
         "error",
         "ping",
         "pong",
         "subscription_ack",
+        "control_ack",
         "batch",
         "history",
         "authenticated",
@@ -173,6 +174,7 @@ impl Report {
                 format!("differs from the task in the path, `{task_id}`"),
             ));
         }
+        take_restart(&mut patch, kind)?;
         // An application that posts its own task object names the task, not the event.
         let id = patch.id.take().filter(|id| **id != *task_id);
         Ok(Self {
@@ -211,6 +213,11 @@ fn task_event(kind: TaskEvent, message: &Incoming<'_>) -> Result<Event, Malforme
     } else {
         "taskId"
     };
+    let restart = take_restart(&mut patch, kind);
+    restart.map_err(|fault| match message.nested {
+        true => fault.under("payload"),
+        false => fault,
+    })?;
     let task_id = patch
         .task_id
         .take()
@@ -236,6 +243,25 @@ fn task_event(kind: TaskEvent, message: &Incoming<'_>) -> Result<Event, Malforme
         kind,
         patch: Box::new(patch),
     })
+}
+
+/// `restart` belongs to `started`; in other events it is the application's own field.
+fn take_restart(patch: &mut TaskPatch, kind: TaskEvent) -> Result<(), Malformed> {
+    if kind != TaskEvent::Started {
+        return Ok(());
+    }
+    let named = |(name, _): &mut (Box<str>, _)| &**name == "restart";
+    for (_, value) in patch.extra.extract_if(.., named) {
+        patch.restart = match value.value().map(|raw| raw.get()) {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(other) => {
+                let reason = format!("{} is neither true nor false", shortened(other));
+                return Err(Malformed::field("restart", reason));
+            }
+        };
+    }
+    Ok(())
 }
 
 fn item_event(kind: ItemKind, message: &Incoming<'_>) -> Result<Event, Malformed> {

@@ -15,6 +15,11 @@ pub enum Field<T> {
 }
 
 impl<T> Field<T> {
+    /// Whether the patch does not speak of the field.
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::Absent)
+    }
+
     /// The value, when one was set.
     pub fn value(&self) -> Option<&T> {
         match self {

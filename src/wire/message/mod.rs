@@ -18,6 +18,6 @@ pub use event::{Event, ItemKind, Report, TASK_REMOVED, TaskEvent};
 pub use field::Field;
 pub use incoming::{Incoming, Malformed};
 pub use merge::Members;
-pub use patch::{Control, Status, TaskPatch};
+pub use patch::{Control, Controls, MAX_WHOLE, Status, TaskPatch};
 pub use readable::check_readable;
 pub use variant::{Dialect, Encoding, Variant};

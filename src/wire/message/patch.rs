@@ -101,6 +101,43 @@ pub const COMPUTED: [&str; 8] = [
     "indeterminate",
     "revived",
 ];
+/// The greatest whole number that JSON keeps exactly everywhere (RFC 8259 section 6).
+pub const MAX_WHOLE: u64 = (1 << 53) - 1;
+
+/// The requests that a worker honours, as it declares them in `controls`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Controls(u8);
+
+impl Controls {
+    const ALL: [Control; 3] = [Control::Cancel, Control::Pause, Control::Resume];
+
+    /// Whether the worker honours a request.
+    pub fn contains(self, control: Control) -> bool {
+        self.0 & 1 << control as u8 != 0
+    }
+
+    /// The requests, each once.
+    pub fn iter(self) -> impl Iterator<Item = Control> {
+        Self::ALL
+            .into_iter()
+            .filter(move |control| self.contains(*control))
+    }
+}
+
+impl FromIterator<Control> for Controls {
+    fn from_iter<I: IntoIterator<Item = Control>>(controls: I) -> Self {
+        let bit = |bits, control| bits | 1 << control as u8;
+        Self(controls.into_iter().fold(0, bit))
+    }
+}
+
+impl<'de> Deserialize<'de> for Controls {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Vec::<Control>::deserialize(deserializer)?
+            .into_iter()
+            .collect())
+    }
+}
 
 /// A change to a task. Numbers are checked: `progress` is 0 to 100, the others are not negative.
 #[derive(Debug, Clone, Default)]
@@ -130,7 +167,7 @@ pub struct TaskPatch {
     /// `error`: any JSON.
     pub error: Field<Box<RawValue>>,
     /// `attempt`: a higher one begins the task anew.
-    pub attempt: Option<u32>,
+    pub attempt: Option<u64>,
     /// `rate`, in units a second, the application's own.
     pub rate: Field<f64>,
     /// `startedAt`, in milliseconds since 1970.
@@ -139,11 +176,34 @@ pub struct TaskPatch {
     pub parent_id: Field<Box<str>>,
     /// `meta`: free JSON.
     pub meta: Field<Box<RawValue>>,
+    /// `controls`: the requests that the worker honours; cleared: all.
+    pub controls: Field<Controls>,
+    /// Whether `started` asks for the next attempt, whatever the state.
+    pub restart: bool,
     /// Fields that the contract does not name.
     pub extra: Vec<(Box<str>, Field<Box<RawValue>>)>,
 }
 
 impl TaskPatch {
+    /// Whether it changes no field of the task, whatever it says of its place (`seq`, `attempt`, `status`).
+    pub fn is_empty(&self) -> bool {
+        let numbers = [
+            &self.progress,
+            &self.current,
+            &self.total,
+            &self.estimated_time_remaining,
+            &self.rate,
+        ];
+        let texts = [&self.stage, &self.message, &self.parent_id];
+        let raws = [&self.result, &self.error, &self.meta];
+        numbers.into_iter().all(Field::is_absent)
+            && texts.into_iter().all(Field::is_absent)
+            && raws.into_iter().all(Field::is_absent)
+            && self.started_at.is_absent()
+            && self.controls.is_absent()
+            && self.extra.is_empty()
+    }
+
     fn take_field<'de, A: MapAccess<'de>>(
         &mut self,
         key: &str,
@@ -167,6 +227,7 @@ impl TaskPatch {
             "startedAt" => self.started_at = map.next_value()?,
             "parentId" => self.parent_id = map.next_value()?,
             "meta" => self.meta = map.next_value()?,
+            "controls" => self.controls = map.next_value()?,
             "type" | "timestamp" => {
                 map.next_value::<de::IgnoredAny>()?;
             }

@@ -1,0 +1,102 @@
+//! Whether several events of one request fit into their tasks, before the first of them counts.
+
+use super::answers::too_large;
+use crate::engine::state::State;
+use crate::hub::size::{Ledger, MAX_OWN_FIELDS, patch_bytes};
+use crate::hub::task::Task;
+use crate::wire::http::Problem;
+use crate::wire::message::{Event, Report, TaskEvent, TaskPatch};
+use std::collections::HashMap;
+
+/// Of several events none counts when one of them would make its task too large. Tasks that surely stay small are passed over.
+pub fn check(state: &State, reports: &[Report]) -> Result<(), Problem> {
+    let max_bytes = state.settings.hub.broadcaster.max_task_size;
+    let tasks = state.hub.broadcaster().tasks();
+    let is_small =
+        |sizes: Sizes| sizes.own <= MAX_OWN_FIELDS && (max_bytes == 0 || sizes.bytes <= max_bytes);
+    let (mut greatest, mut sum) = (Sizes::default(), Sizes::default());
+    for (task_id, patch) in reports.iter().filter_map(of_task) {
+        let known = tasks.find(task_id).and_then(|key| tasks.task(key));
+        greatest = greatest.max(known.map_or(Sizes::default(), Sizes::of_task));
+        sum = sum.plus(Sizes::of_patch(patch));
+    }
+    if reports.len() < 2 || is_small(greatest.plus(sum)) {
+        return Ok(());
+    }
+    let mut by_task: HashMap<&str, Sizes> = HashMap::new();
+    for (task_id, patch) in reports.iter().filter_map(of_task) {
+        let known = || tasks.find(task_id).and_then(|key| tasks.task(key));
+        let sizes = by_task
+            .entry(task_id)
+            .or_insert_with(|| known().map_or(Sizes::default(), Sizes::of_task));
+        *sizes = sizes.plus(Sizes::of_patch(patch));
+    }
+    let mut ledgers: HashMap<&str, Ledger> = HashMap::new();
+    for (index, report) in reports.iter().enumerate() {
+        let Event::Task {
+            task_id,
+            kind,
+            patch,
+        } = &report.event
+        else {
+            continue;
+        };
+        if by_task.get(&**task_id).is_none_or(|sizes| is_small(*sizes)) {
+            continue;
+        }
+        let known = || tasks.find(task_id).and_then(|key| tasks.task(key));
+        let ledger = ledgers
+            .entry(task_id)
+            .or_insert_with(|| known().map_or_else(Ledger::default, Ledger::of));
+        let admitted = ledger.admit(&mut patch.clone(), *kind != TaskEvent::Progress, max_bytes);
+        admitted.map_err(|fault| {
+            let field = format!("[{index}].{}", fault.field);
+            too_large(&fault).at(field)
+        })?;
+    }
+    Ok(())
+}
+
+/// Upper bounds of what a task takes.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sizes {
+    bytes: usize,
+    own: usize,
+}
+
+impl Sizes {
+    fn of_task(task: &Task) -> Self {
+        Self {
+            bytes: task.size_bound,
+            own: task.view.own.len(),
+        }
+    }
+
+    fn of_patch(patch: &TaskPatch) -> Self {
+        Self {
+            bytes: patch_bytes(patch),
+            own: patch.extra.len(),
+        }
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes + other.bytes,
+            own: self.own + other.own,
+        }
+    }
+
+    fn max(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes.max(other.bytes),
+            own: self.own.max(other.own),
+        }
+    }
+}
+
+fn of_task(report: &Report) -> Option<(&str, &TaskPatch)> {
+    match &report.event {
+        Event::Task { task_id, patch, .. } => Some((task_id, patch)),
+        Event::Item { .. } | Event::Room { .. } => None,
+    }
+}

@@ -1,0 +1,288 @@
+//! Which events count, why others do not, and what the answers say of it.
+
+use crate::support::{Http, Running};
+use serde_json::{Value, json};
+
+fn standing(server: &Running, task: &str) -> Value {
+    let task = server.document(&format!("/api/tasks/{task}"));
+    json!([task["attempt"], task["status"], task["progress"]])
+}
+
+#[test]
+fn drops_are_listed_with_their_reasons() {
+    let server = Running::start(|_| {});
+    let event = |kind: &str, more: Value| {
+        let mut event = json!({"type": kind, "taskId": "t"});
+        event
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        event
+    };
+    let started = event("task_started", json!({"id": "e1", "attempt": 2}));
+    let late = [
+        started.clone(),
+        event("task_progress", json!({"attempt": 2, "seq": 5})),
+        event("task_progress", json!({"attempt": 2, "seq": 5})),
+        event("task_progress", json!({"attempt": 1})),
+        started.clone(),
+        event("task_completed", json!({})),
+        event("task_progress", json!({"progress": 3})),
+    ];
+    let answer = server.post("/api/events", json!(late));
+    assert_eq!(
+        (&answer["accepted"], &answer["dropped"]),
+        (&json!(3), &json!(4))
+    );
+    let reasons = json!({"repeat": 1, "oldSeq": 1, "oldAttempt": 1, "ended": 1});
+    assert_eq!(answer["reasons"], reasons);
+    let drop = |index: u64, reason: &str| json!({"index": index, "taskId": "t", "reason": reason});
+    let drops = [
+        drop(2, "oldSeq"),
+        drop(3, "oldAttempt"),
+        drop(4, "repeat"),
+        drop(6, "ended"),
+    ];
+    assert_eq!(answer["drops"], json!(drops));
+    let statistics = server.document("/api/broadcaster/stats");
+    assert_eq!(statistics["reasons"], reasons);
+    assert_eq!(statistics["droppedEvents"], 4);
+    let one = server.post("/api/tasks/t/progress", json!({}));
+    assert_eq!(one["drops"], json!([drop(0, "ended")]));
+}
+
+#[test]
+fn dropped_lines_are_named_by_their_numbers_ten_at_most() {
+    let server = Running::start(|_| {});
+    server.post("/api/tasks/t/completed", json!({}));
+    let room = r#"{"type":"note","room":"r","id":"n1","payload":1}"#;
+    server.post("/api/events", serde_json::from_str(room).unwrap());
+    let lines = [
+        &[room][..],
+        &[r#"{"type":"task_progress","taskId":"t"}"#; 15],
+    ]
+    .concat();
+    let kind = [("Content-Type", "application/x-ndjson")];
+    let body = lines.join("\n");
+    let answer = Http::connect(server.http).request("POST", "/api/events", &kind, body.as_bytes());
+    let answer = answer.json();
+    assert_eq!(
+        answer["reasons"],
+        json!({"repeat": 1, "oldSeq": 0, "oldAttempt": 0, "ended": 15})
+    );
+    let drops = answer["drops"].as_array().unwrap();
+    assert_eq!(drops.len(), 10);
+    assert_eq!(
+        drops[0],
+        json!({"line": 1, "room": "r", "reason": "repeat"})
+    );
+    assert_eq!(
+        drops[1],
+        json!({"line": 2, "taskId": "t", "reason": "ended"})
+    );
+}
+
+#[test]
+fn a_restart_is_answered_with_its_attempt() {
+    let server = Running::start(|_| {});
+    let mut viewer = server.viewer();
+    viewer.subscribe(&["t"]);
+    server.post(
+        "/api/tasks/t/failed",
+        json!({"progress": 70, "error": "boom"}),
+    );
+    viewer.until("task_failed");
+    let answer = server.post("/api/tasks/t/started", json!({"restart": true}));
+    assert_eq!(
+        (&answer["accepted"], &answer["attempt"]),
+        (&json!(1), &json!(2))
+    );
+    let started = viewer.until("task_started").pop().unwrap();
+    assert_eq!(started["payload"]["attempt"], 2);
+    assert!(started["payload"].get("restart").is_none(), "{started}");
+    let again = server.post("/api/tasks/t/started", json!({"restart": true}));
+    assert_eq!(again["drops"][0]["reason"], "repeat");
+    assert_eq!(again["attempt"], 2);
+    server.post("/api/tasks/t/progress", json!({"progress": 10}));
+    let answer = server.post("/api/tasks/t/started?restart=1", Value::Null);
+    assert_eq!(answer["attempt"], 3);
+    let event =
+        json!({"type": "task_started", "payload": {"taskId": "t", "restart": true}, "id": "r1"});
+    assert_eq!(
+        server.post("/api/events", event.clone())["attempt"],
+        4,
+        "its id is new"
+    );
+    assert_eq!(server.post("/api/events", event)["reasons"]["repeat"], 1);
+    assert_eq!(standing(&server, "t"), json!([4, "running", 0]));
+}
+
+#[test]
+fn restart_is_told_what_it_is() {
+    let server = Running::start(|_| {});
+    for (path, body, field) in [
+        ("/api/tasks/t/started", json!({"restart": "yes"}), "restart"),
+        ("/api/tasks/t/started", json!({"restart": 1}), "restart"),
+        ("/api/tasks/t/started?restart=maybe", json!({}), "restart"),
+        ("/api/tasks/t/progress?restart=1", json!({}), "restart"),
+        (
+            "/api/events",
+            json!({"type": "task_started", "payload": {"taskId": "t", "restart": []}}),
+            "payload.restart",
+        ),
+    ] {
+        let (status, problem) = server.call("POST", path, &body);
+        assert_eq!(
+            (status, &problem["field"]),
+            (400, &json!(field)),
+            "{path} {body}"
+        );
+    }
+    server.post("/api/tasks/t/progress", json!({"restart": "own"}));
+    assert_eq!(
+        server.document("/api/tasks/t")["restart"],
+        "own",
+        "an own field elsewhere"
+    );
+}
+
+#[test]
+fn workers_that_count_from_nought_are_heard() {
+    let server = Running::start(|_| {});
+    server.post("/api/tasks/t/progress", json!({"status": "pending"}));
+    for (verb, body) in [
+        ("started", json!({"attempt": 0, "total": 2})),
+        ("progress", json!({"attempt": 0, "current": 1})),
+    ] {
+        let answer = server.post(&format!("/api/tasks/t/{verb}"), body);
+        assert_eq!(
+            (&answer["accepted"], &answer["attempt"]),
+            (&json!(1), &json!(0))
+        );
+    }
+    assert_eq!(standing(&server, "t"), json!([0, "running", 50]));
+    server.post("/api/tasks/u/failed", json!({}));
+    let answer = server.post(
+        "/api/tasks/u/progress",
+        json!({"attempt": 1, "progress": 9}),
+    );
+    assert_eq!(answer["reasons"]["ended"], 1, "a straggler");
+    let answer = server.post("/api/tasks/u/started", json!({"attempt": 1}));
+    assert_eq!(
+        (&answer["accepted"], &answer["attempt"]),
+        (&json!(1), &json!(1))
+    );
+}
+
+#[test]
+fn what_is_not_announced_twice_still_counts() {
+    let server = Running::start(|config| config.broadcaster.broadcast_interval = 0);
+    let mut viewer = server.viewer();
+    viewer.subscribe(&["t"]);
+    server.post("/api/tasks/t/started", json!({}));
+    let answer = server.post(
+        "/api/tasks/t/started",
+        json!({"total": 8, "stage": "copy", "message": "m"}),
+    );
+    assert_eq!(answer["accepted"], 1);
+    server.post("/api/tasks/t/paused", json!({}));
+    let answer = server.post("/api/tasks/t/paused", json!({"message": "held"}));
+    assert_eq!(answer["accepted"], 1);
+    server.post("/api/tasks/t/cancelled", json!({}));
+    let kinds: Vec<Value> = viewer
+        .until("task_cancelled")
+        .iter()
+        .map(|m| m["type"].clone())
+        .collect();
+    let count = |kind: &str| kinds.iter().filter(|known| **known == kind).count();
+    assert_eq!(
+        (count("task_started"), count("task_paused")),
+        (1, 1),
+        "{kinds:?}"
+    );
+    let task = server.document("/api/tasks/t");
+    assert_eq!(
+        (&task["total"], &task["stage"], &task["message"]),
+        (&json!(8), &json!("copy"), &json!("held"))
+    );
+}
+
+#[test]
+fn every_progress_message_says_status_and_progress() {
+    let server = Running::start(|config| config.broadcaster.broadcast_interval = 0);
+    let mut viewer = server.viewer();
+    viewer.subscribe(&["t"]);
+    server.post("/api/tasks/t/started", json!({"total": 4}));
+    for body in [
+        json!({"message": "a"}),
+        json!({"own": 1}),
+        json!({"current": 1}),
+        json!({"stage": "s"}),
+    ] {
+        server.post("/api/tasks/t/progress", body);
+    }
+    server.post("/api/tasks/t/completed", json!({}));
+    let messages = viewer.until("task_completed");
+    let progress = messages
+        .iter()
+        .filter(|message| message["type"] == "task_progress");
+    assert_eq!(progress.clone().count(), 4);
+    for message in progress {
+        let payload = &message["payload"];
+        assert!(
+            payload["progress"].is_number() && payload["seq"].is_u64(),
+            "{message}"
+        );
+        assert_eq!(
+            (&payload["status"], &payload["taskId"]),
+            (&json!("running"), &json!("t"))
+        );
+    }
+}
+
+#[test]
+fn numbers_keep_their_digits() {
+    let server = Running::start(|_| {});
+    for text in [
+        "0.1",
+        "0.3",
+        "5e-324",
+        "2.2250738585072014e-308",
+        "123456789.12345679",
+        "0.000035689",
+        "1.7976931348623157e308",
+        "41.800000000000004",
+        "9007199254740993",
+        "4.35",
+        "1.005",
+        "0.6822871999174",
+    ] {
+        let body = format!("{{\"current\":{text},\"total\":{text}}}");
+        let mut http = Http::connect(server.http);
+        http.request(
+            "POST",
+            "/api/tasks/t/progress",
+            &[],
+            format!("{{\"seq\":null,\"stage\":\"{text}\",{}", &body[1..]).as_bytes(),
+        );
+        let shown = http.request("GET", "/api/tasks/t", &[], b"");
+        let shown: Value = serde_json::from_slice(&shown.body).unwrap();
+        let expected: f64 = text.parse().unwrap();
+        assert_eq!(shown["current"].to_string().parse(), Ok(expected), "{text}");
+        assert_eq!(shown["total"].to_string().parse(), Ok(expected), "{text}");
+    }
+}
+
+#[test]
+fn a_fraction_shows_the_percent_that_a_person_computes() {
+    let server = Running::start(|_| {});
+    for hundredth in 1..100 {
+        let task = format!("t{hundredth}");
+        let body = json!({"current": f64::from(hundredth) / 100.0, "total": 1});
+        server.post(&format!("/api/tasks/{task}/progress"), body);
+        assert_eq!(
+            server.document(&format!("/api/tasks/{task}"))["progress"],
+            hundredth
+        );
+    }
+}
