@@ -9,6 +9,7 @@ use super::timer::Timer;
 use crate::base::time::Now;
 use crate::hub::{ClientKey, Lane, Link, Outlet};
 use crate::wire::locale::Phrase;
+use crate::wire::message::compact::compact;
 use crate::wire::message::envelope::push_string;
 use crate::wire::message::event::check_application_type;
 use crate::wire::message::incoming::parse;
@@ -103,10 +104,10 @@ pub fn forward(state: &mut State, now: Now, client: ClientKey, message: &Incomin
     send(state, link, &text);
 }
 
-/// What the client said: the payload to the letter, or the fields that stand beside `type`.
+/// What the client said: the payload, or the fields that stand beside `type`.
 fn push_fields(out: &mut String, message: &Incoming<'_>, dialect: Dialect) {
     if message.nested {
-        return out.push_str(message.body);
+        return out.push_str(&compact(message.body));
     }
     let mut fields: BTreeMap<String, &RawValue> = parse(message.body).unwrap_or_default();
     // Of these, only what is no body at all gets here.
@@ -118,8 +119,8 @@ fn push_fields(out: &mut String, message: &Incoming<'_>, dialect: Dialect) {
             fields.remove(name);
         }
     }
-    let fields = serde_json::to_string(&fields);
-    out.push_str(&fields.expect("JSON that was read can be written"));
+    let fields = serde_json::to_string(&fields).expect("JSON that was read can be written");
+    out.push_str(&compact(&fields));
 }
 
 /// Sends text to one of the application's links.

@@ -4,7 +4,9 @@ use super::closing;
 use super::state::State;
 use crate::base::time::Now;
 use crate::hub::{Broadcast, ClientKey, Full, Ingested, Refused, RoomMessage, TooLarge};
-use crate::wire::message::event::{check_application_type, check_name};
+use crate::wire::message::compact::{compact, into_compact};
+use crate::wire::message::event::check_application_type;
+use crate::wire::message::name::check_room;
 use crate::wire::message::{Report, check_readable};
 use crate::wire::websocket::CloseCode;
 
@@ -53,13 +55,17 @@ pub enum CommandError {
 
 impl From<crate::wire::message::Malformed> for CommandError {
     fn from(malformed: crate::wire::message::Malformed) -> Self {
-        use crate::wire::message::Malformed::{Field, Json};
+        use crate::wire::message::Malformed::{Field, Json, Text};
         match malformed {
             Json(reason) => Self::Invalid {
                 field: "payload".into(),
                 reason,
             },
-            Field { field, reason } => Self::Invalid { field, reason },
+            Text { field, reason } | Field { field, reason } if field.is_empty() => Self::Invalid {
+                field: "payload".into(),
+                reason,
+            },
+            Text { field, reason } | Field { field, reason } => Self::Invalid { field, reason },
         }
     }
 }
@@ -160,7 +166,7 @@ impl State {
 
     /// Puts a client into a room.
     pub fn subscribe(&mut self, now: Now, id: &str, room: &str) -> Result<(), CommandError> {
-        let room = check_name("room", room)?;
+        let room = check_room("room", room)?;
         let client = self.find_client(id)?;
         let joined = self.hub.join(client, &room)?;
         if joined.fresh {
@@ -204,6 +210,7 @@ impl State {
     ) -> Result<bool, CommandError> {
         check_application_type(kind)?;
         check_readable(payload, 1)?;
+        let payload = &compact(payload);
         let client = self.find_session(id)?;
         Ok(self.hub.send(now, client, kind, payload, &mut self.peers))
     }
@@ -218,7 +225,8 @@ impl State {
     ) -> Result<usize, CommandError> {
         check_application_type(kind)?;
         check_readable(&payload, 1)?;
-        let room = check_name("room", room)?;
+        let payload = into_compact(payload);
+        let room = check_room("room", room)?;
         let room = self.hub.find_or_create_room(&room)?;
         Ok(self.hub.publish(
             now,
@@ -241,6 +249,7 @@ impl State {
     ) -> Result<usize, CommandError> {
         check_application_type(kind)?;
         check_readable(payload, 1)?;
+        let payload = &compact(payload);
         let message = Broadcast {
             kind,
             payload,

@@ -8,20 +8,9 @@ use crate::base::time::Now;
 use crate::hub::{ClientKey, ControlRefused, RequestRefused};
 use crate::wire::locale::Phrase;
 use crate::wire::message::envelope::push_string;
-use crate::wire::message::incoming::shortened;
+use crate::wire::message::malformed::shortened;
 use crate::wire::message::{Control, ErrorCode};
-use serde::Deserialize;
 use std::fmt::Write;
-
-/// `task_control`
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct TaskControl {
-    /// The task.
-    pub task_id: String,
-    /// What is asked.
-    pub action: Control,
-}
 
 /// Why a request was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -31,14 +31,18 @@ pub fn handle_request(state: &mut State, now: Now, link: Link, head: &Head, body
 pub fn handle_stream_start(state: &mut State, now: Now, link: Link, head: Head) {
     mark_progress(state, link);
     let admitted = admit(state, link, &head).and_then(|()| api::admit_stream(state, &head));
-    if let Err(problem) = admitted {
-        let origin = head.header("origin");
-        let answer = api::with_cors(&state.settings.http, origin, problem.into());
-        return refuse(state, now, link, &answer);
-    }
+    let key = match admitted {
+        Ok(key) => key,
+        Err(problem) => {
+            let origin = head.header("origin");
+            let answer = api::with_cors(&state.settings.http, origin, problem.into());
+            return refuse(state, now, link, &answer);
+        }
+    };
     if let Some(peer) = state.peers.peer_mut(link) {
         peer.stream = Some(Box::new(IngestStream {
             head: Some(head),
+            key,
             ..Default::default()
         }));
     }

@@ -3,9 +3,11 @@
 use super::state::State;
 use crate::base::time::Now;
 use crate::hub::{Accepted, DropReason, Dropped, Ingested, Refused, Scope, TaskKey, Truncated};
-use crate::wire::http::{Head, LineSplitter};
+use crate::wire::http::{Head, Line, LineSplitter};
 use crate::wire::message::envelope::push_string;
-use crate::wire::message::incoming::shortened;
+use crate::wire::message::event::numbered_id;
+use crate::wire::message::incoming::skip_mark;
+use crate::wire::message::malformed::shortened;
 use crate::wire::message::{Malformed, Report};
 use std::fmt::Write;
 
@@ -21,6 +23,8 @@ pub struct Tally {
     accepted: u64,
     dropped: [u64; DropReason::ALL.len()],
     rejected: u64,
+    /// Halves of surrogate pairs that were replaced in what counted.
+    repaired: u64,
     errors: Vec<LineError>,
     drops: Vec<(u64, Dropped)>,
     truncated: Vec<String>,
@@ -63,6 +67,8 @@ pub struct IngestStream {
     pub tally: Tally,
     /// The head of the request that carries it; `None` for a local producer.
     pub head: Option<Head>,
+    /// What the request is called, which gives each line its event id.
+    pub key: Option<String>,
 }
 
 impl Tally {
@@ -167,6 +173,9 @@ impl Tally {
         if !self.truncated.is_empty() {
             let _ = write!(out, ",\"truncated\":[{}]", self.truncated.join(","));
         }
+        if self.repaired > 0 {
+            let _ = write!(out, ",\"repaired\":{}", self.repaired);
+        }
         if self.rejected > 0 {
             self.push_errors(&mut out);
         }
@@ -245,7 +254,10 @@ pub fn take(
     report: Result<Report, Malformed>,
 ) {
     match report {
-        Ok(report) => tally.count(line, state.hub.ingest(now, report, &mut state.peers)),
+        Ok(report) => {
+            tally.repaired += u64::from(report.repaired);
+            tally.count(line, state.hub.ingest(now, report, &mut state.peers));
+        }
         Err(malformed) => tally.reject(line, malformed.to_string()),
     }
 }
@@ -258,13 +270,9 @@ pub fn take_lines(state: &mut State, now: Now, stream: &mut IngestStream, mut ch
     };
     loop {
         match stream.splitter.poll_line(&mut chunk, max_line_bytes) {
-            Ok(Some(line)) => take(
-                state,
-                now,
-                &mut stream.tally,
-                line.number,
-                read_line(&line.bytes),
-            ),
+            Ok(Some(line)) => {
+                take_line(state, now, &mut stream.tally, stream.key.as_deref(), &line)
+            }
             Ok(None) => return,
             Err(too_long) => {
                 let reason = format!(
@@ -279,13 +287,7 @@ pub fn take_lines(state: &mut State, now: Now, stream: &mut IngestStream, mut ch
 /// Takes a last line that has no newline.
 pub fn finish_lines(state: &mut State, now: Now, stream: &mut IngestStream) {
     if let Some(line) = stream.splitter.finish() {
-        take(
-            state,
-            now,
-            &mut stream.tally,
-            line.number,
-            read_line(&line.bytes),
-        );
+        take_line(state, now, &mut stream.tally, stream.key.as_deref(), &line);
     }
 }
 
@@ -296,13 +298,29 @@ pub fn warn_of_errors(tally: &Tally) {
     }
 }
 
-fn read_line(bytes: &[u8]) -> Result<Report, Malformed> {
-    Report::parse(text(bytes)?)
+fn take_line(state: &mut State, now: Now, tally: &mut Tally, key: Option<&str>, line: &Line<'_>) {
+    let report = match text(&line.bytes) {
+        // A file may begin with a byte order mark and nothing else.
+        Ok(text) if text.trim_ascii().is_empty() => return,
+        Ok(text) => read_line(text, key, line.number),
+        Err(malformed) => Err(malformed),
+    };
+    take(state, now, tally, line.number, report);
 }
 
-/// The text that a body must be.
+fn read_line(text: &str, key: Option<&str>, number: u64) -> Result<Report, Malformed> {
+    let report = Report::parse(text)?;
+    match key {
+        Some(key) => report.named_by(numbered_id(key, number)),
+        None => Ok(report),
+    }
+}
+
+/// The text that a body must be, without the byte order mark that it may begin with.
 pub fn text(bytes: &[u8]) -> Result<&str, Malformed> {
-    simdutf8::basic::from_utf8(bytes).map_err(|_| Malformed::Json("the text is not UTF-8".into()))
+    let text = simdutf8::basic::from_utf8(bytes);
+    let text = text.map_err(|_| Malformed::Json("the text is not UTF-8".into()))?;
+    Ok(skip_mark(text))
 }
 
 fn push_controls(out: &mut String, state: &State, tasks: &[TaskKey]) {

@@ -1,23 +1,23 @@
 //! What clients of the payload dialect may say, and the answers (contract section 3).
 
 use super::backend;
-use super::controls::{self, ControlFault, TaskControl};
+use super::controls::{self, ControlFault};
 use super::sessions;
 use super::settings::Permission;
 use super::state::State;
 use super::upgrade;
+use super::wishes::{Auth, Broadcast, History, Rooms, TaskControl};
 use super::workspaces;
 use crate::base::time::Now;
 use crate::hub::{ClientKey, Full, Position, Recovery, RoomKey, RoomMessage};
 use crate::wire::locale::Phrase;
+use crate::wire::message::compact::compact;
 use crate::wire::message::envelope::push_string;
-use crate::wire::message::event::check_name;
-use crate::wire::message::incoming::shortened;
+use crate::wire::message::malformed::shortened;
+use crate::wire::message::name::{check_room, reserved};
 use crate::wire::message::{Dialect, Envelope, ErrorCode, Incoming, Malformed};
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fmt::Write;
 
 /// So many rooms may be named in one message when a client may be in any number of them.
@@ -29,24 +29,10 @@ const MIN_NAMES: usize = 1000;
 pub fn handle(state: &mut State, now: Now, client: ClientKey, text: &str) {
     let message = match Incoming::parse(text) {
         Ok(message) => message,
-        Err(Malformed::Json(reason)) => {
-            return state.send_error(
-                now,
-                client,
-                ErrorCode::InvalidJson,
-                Phrase::InvalidJson(&reason),
-                None,
-            );
-        }
         Err(malformed) => {
             let reason = malformed.to_string();
-            return state.send_error(
-                now,
-                client,
-                ErrorCode::InvalidMessage,
-                Phrase::InvalidMessage(&reason),
-                None,
-            );
+            let (code, phrase) = complaint(&malformed, &reason);
+            return state.send_error(now, client, code, phrase, None);
         }
     };
     match dispatch(state, now, client, &message) {
@@ -82,49 +68,6 @@ impl From<Full> for Refusal {
     }
 }
 
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct Rooms {
-    task_ids: Option<Vec<String>>,
-    rooms: Option<Vec<String>>,
-    since: Option<HashMap<String, String>>,
-    batch: Option<bool>,
-}
-
-#[derive(Deserialize)]
-struct OneRoom {
-    room: String,
-}
-
-impl From<OneRoom> for Rooms {
-    fn from(OneRoom { room }: OneRoom) -> Self {
-        Self {
-            rooms: Some(vec![room]),
-            ..Self::default()
-        }
-    }
-}
-
-#[derive(Deserialize)]
-struct Broadcast<'a> {
-    room: String,
-    #[serde(borrow)]
-    message: &'a RawValue,
-}
-
-#[derive(Deserialize)]
-struct History {
-    room: String,
-    since: Option<String>,
-    limit: Option<usize>,
-}
-
-#[derive(Deserialize)]
-struct Auth {
-    #[serde(rename = "token")]
-    _token: String,
-}
-
 /// A room that a client may not enter.
 struct Denied {
     room: String,
@@ -146,27 +89,15 @@ fn dispatch(
     }
     message.check_readable()?;
     match &*message.kind {
-        "subscribe" => subscribe(state, now, client, message, message.fields()?),
-        "unsubscribe" => unsubscribe(state, now, client, message, message.fields()?),
-        "join_room" => subscribe(
-            state,
-            now,
-            client,
-            message,
-            message.fields::<OneRoom>()?.into(),
-        ),
-        "leave_room" => unsubscribe(
-            state,
-            now,
-            client,
-            message,
-            message.fields::<OneRoom>()?.into(),
-        ),
-        "room_broadcast" => broadcast(state, now, client, &message.fields()?),
-        "history" => history(state, now, client, message, &message.fields()?),
-        "task_control" => control(state, now, client, message, &message.fields()?),
+        "subscribe" => subscribe(state, now, client, message, Rooms::to_subscribe(message)?),
+        "unsubscribe" => unsubscribe(state, now, client, message, Rooms::to_unsubscribe(message)?),
+        "join_room" => subscribe(state, now, client, message, Rooms::one(message)?),
+        "leave_room" => unsubscribe(state, now, client, message, Rooms::one(message)?),
+        "room_broadcast" => broadcast(state, now, client, &Broadcast::read(message)?),
+        "history" => history(state, now, client, message, &History::read(message)?),
+        "task_control" => control(state, now, client, message, &TaskControl::read(message)?),
         "auth" => {
-            message.fields::<Auth>()?;
+            Auth::read(message)?;
             Err(Refusal::Unauthorized(
                 "this server does not authenticate clients",
             ))
@@ -178,7 +109,7 @@ fn dispatch(
                 client,
                 message,
                 "pong",
-                if message.nested { message.body } else { "{}" },
+                &compact(if message.nested { message.body } else { "{}" }),
             );
             Ok(())
         }
@@ -194,7 +125,7 @@ fn subscribe(
     wish: Rooms,
 ) -> Result<(), Refusal> {
     let rooms = named_rooms(state, &wish)?;
-    let since = positions(wish.since.as_ref())?;
+    let since = &wish.positions;
     if wish.batch == Some(true) {
         upgrade::enable_batches(state, state.hub.directory().client(client).link);
     }
@@ -273,7 +204,7 @@ pub fn acknowledge_recovery(
 
 /// Enters a room; `None` when the client was in it already.
 fn enter(state: &mut State, client: ClientKey, room: &str) -> Result<Option<RoomKey>, ErrorCode> {
-    check_name("rooms", room).map_err(|_| ErrorCode::InvalidMessage)?;
+    check_room("rooms", room).map_err(|_| ErrorCode::InvalidMessage)?;
     let joined = state
         .hub
         .join(client, room)
@@ -291,7 +222,7 @@ fn broadcast(
     client: ClientKey,
     wish: &Broadcast<'_>,
 ) -> Result<(), Refusal> {
-    let room = check_name("room", &wish.room)?;
+    let room = check_room("room", &wish.room)?;
     let directory = state.hub.directory();
     let is_member = || {
         directory
@@ -308,11 +239,11 @@ fn broadcast(
             "publishing to the room `{room}` (websocket.publish)"
         )));
     }
-    let mut payload = String::with_capacity(wish.message.get().len() + 64);
+    let message = compact(wish.message.get());
+    let mut payload = String::with_capacity(message.len() + 64);
     let _ = write!(
         payload,
-        "{{\"message\":{},\"from\":\"{}\"}}",
-        wish.message.get(),
+        "{{\"message\":{message},\"from\":\"{}\"}}",
         directory.client(client).id
     );
     let room = state.hub.find_or_create_room(&room)?;
@@ -333,15 +264,11 @@ fn history(
     message: &Incoming<'_>,
     wish: &History,
 ) -> Result<(), Refusal> {
-    let since = wish
-        .since
-        .as_deref()
-        .map(|since| parse_position("since", since))
-        .transpose()?;
+    let since = wish.since()?;
     let room = state.hub.directory().find(&wish.room);
     let room =
         room.ok_or_else(|| Refusal::NotFound(format!("the room `{}`", shortened(&wish.room))))?;
-    let payload = history_page(state, room, since, wish.limit);
+    let payload = history_page(state, room, since, wish.limit());
     answer(state, now, client, message, "history", &payload);
     Ok(())
 }
@@ -407,31 +334,6 @@ pub fn history_page(
     out
 }
 
-/// Reads a position that a client was given before.
-pub fn parse_position(field: &str, text: &str) -> Result<Position, Malformed> {
-    text.parse()
-        .map_err(|error: crate::hub::position::NotAPosition| {
-            Malformed::field(field, error.to_string())
-        })
-}
-
-fn positions(
-    since: Option<&HashMap<String, String>>,
-) -> Result<HashMap<String, Position>, Malformed> {
-    let Some(since) = since else {
-        return Ok(HashMap::new());
-    };
-    since
-        .iter()
-        .map(|(room, position)| {
-            Ok((
-                room.clone(),
-                parse_position(&format!("since.{room}"), position)?,
-            ))
-        })
-        .collect()
-}
-
 /// The rooms that a message names, each once; `taskIds` are short for rooms.
 fn named_rooms<'a>(state: &State, wish: &'a Rooms) -> Result<Vec<Cow<'a, str>>, Refusal> {
     let (limit, what) = match state.settings.hub.max_rooms_per_client {
@@ -488,7 +390,13 @@ fn acknowledgement(
     push_list(&mut out, denied.iter(), |out, denied| {
         out.push_str("{\"room\":");
         push_string(out, &denied.room);
-        let _ = write!(out, ",\"code\":\"{}\"}}", denied.code.as_str());
+        let _ = write!(out, ",\"code\":\"{}\"", denied.code.as_str());
+        // Such a name looks as good as any other.
+        if let Some(reason) = reserved(&denied.room) {
+            out.push_str(",\"message\":");
+            push_string(out, reason);
+        }
+        out.push('}');
     });
     out.push_str("],\"positions\":{");
     let is_made_up = |room| recoveries.iter().any(|made_up| made_up.room == room);
@@ -545,6 +453,14 @@ fn answer(
     state.send_encoded(client, &envelope.encode(variant));
 }
 
+/// How a client is told what is wrong with its message.
+fn complaint<'a>(malformed: &Malformed, reason: &'a str) -> (ErrorCode, Phrase<'a>) {
+    match malformed.is_unreadable() {
+        true => (ErrorCode::InvalidJson, Phrase::InvalidJson(reason)),
+        false => (ErrorCode::InvalidMessage, Phrase::InvalidMessage(reason)),
+    }
+}
+
 fn refuse(
     state: &mut State,
     now: Now,
@@ -564,12 +480,9 @@ fn refuse(
                 message.id,
             );
         }
-        Refusal::Malformed(Malformed::Json(reason)) => {
-            (ErrorCode::InvalidJson, Phrase::InvalidJson(reason))
-        }
         Refusal::Malformed(malformed) => {
             text = malformed.to_string();
-            (ErrorCode::InvalidMessage, Phrase::InvalidMessage(&text))
+            complaint(malformed, &text)
         }
         Refusal::NotAllowed(what) => (ErrorCode::NotAllowed, Phrase::NotAllowed(what)),
         Refusal::NotFound(what) => (ErrorCode::NotFound, Phrase::NotFound(what)),

@@ -24,6 +24,7 @@ pub mod state;
 pub mod statistics;
 pub mod timer;
 pub mod upgrade;
+mod wishes;
 pub mod workspaces;
 
 pub use crate::hub::{Batch, Link, Restored};

@@ -9,11 +9,15 @@ use super::state::State;
 use crate::base::time::Now;
 use crate::hub::Link;
 use crate::wire::locale::Phrase;
+use crate::wire::message::compact::compact;
 use crate::wire::message::envelope::push_string;
-use crate::wire::message::event::{check_application_type, check_name};
-use crate::wire::message::incoming::{parse_object, shortened};
+use crate::wire::message::event::check_application_type;
+use crate::wire::message::halves::mend;
+use crate::wire::message::incoming::{one_of, parse_object, present, skip_mark};
+use crate::wire::message::malformed::shortened;
+use crate::wire::message::name::{check_name, check_room};
 use crate::wire::message::{Envelope, ErrorCode, Malformed, check_readable};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeSet;
 
@@ -22,9 +26,23 @@ const MAX_ECHO_BYTES: usize = 256;
 
 /// Understands one message and does what it asks, or says what is wrong with it.
 pub fn handle(state: &mut State, now: Now, link: Link, text: &str) {
-    let done = read(text).and_then(|reply| carry_out(state, now, &reply));
-    if let Err(fault) = done {
-        complain(state, link, &fault, request_id(text));
+    let text = skip_mark(text);
+    let read_fault = match read(text) {
+        Ok(reply) => return obey(state, now, link, &reply),
+        Err(fault) => fault,
+    };
+    // Half an emoji is no reason to lose a message.
+    let mended = mend(text).map(|(mended, _)| mended);
+    match mended.as_deref().map(read) {
+        Some(Ok(reply)) => obey(state, now, link, &reply),
+        Some(Err(fault)) => complain(state, link, &fault, request_id(text).as_deref()),
+        None => complain(state, link, &read_fault, request_id(text).as_deref()),
+    }
+}
+
+fn obey(state: &mut State, now: Now, link: Link, reply: &Reply<'_>) {
+    if let Err(fault) = carry_out(state, now, reply) {
+        complain(state, link, &fault, reply.request_id.as_deref());
     }
 }
 
@@ -57,13 +75,6 @@ struct Failure {
     message: String,
 }
 
-/// A `null` that was sent is a payload, too.
-fn present<'de: 'a, 'a, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<&'a RawValue>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
-}
-
 /// Where a message goes, but for the sender of the message that it answers.
 struct Targets<'a> {
     client: Option<&'a str>,
@@ -73,9 +84,9 @@ struct Targets<'a> {
 
 impl<'a> Targets<'a> {
     fn of(reply: &'a Reply<'_>) -> Result<Self, Malformed> {
-        let room = reply.room.iter().map(|room| check_name("room", room));
+        let room = reply.room.iter().map(|room| check_room("room", room));
         let rooms = reply.rooms.iter().flatten().enumerate();
-        let rooms = rooms.map(|(index, room)| check_name(&format!("rooms[{index}]"), room));
+        let rooms = rooms.map(|(index, room)| check_room(&format!("rooms[{index}]"), room));
         Ok(Self {
             client: reply.client_id.as_deref(),
             rooms: room.chain(rooms).collect::<Result<_, _>>()?,
@@ -108,12 +119,17 @@ impl From<CommandError> for Fault {
 }
 
 fn read(text: &str) -> Result<Reply<'_>, Fault> {
-    parse_object(text).map_err(|fault| match fault {
+    let reply: Reply<'_> = parse_object(text).map_err(|fault| match fault {
         Malformed::Field { field, reason } if field.is_empty() => {
-            Malformed::field("message", reason).into()
+            Malformed::field("message", reason)
         }
-        fault => fault.into(),
-    })
+        fault => fault,
+    })?;
+    for (name, payload) in [("payload", reply.payload), ("data", reply.data)] {
+        let Some(payload) = payload else { continue };
+        check_readable(payload.get(), 1).map_err(|fault| fault.under(name))?;
+    }
+    Ok(reply)
 }
 
 fn carry_out(state: &mut State, now: Now, reply: &Reply<'_>) -> Result<(), Fault> {
@@ -190,11 +206,10 @@ fn deliver(
         }
     };
     check_application_type(&kind)?;
-    let payload = reply.payload.or(reply.data).map(RawValue::get);
-    let payload = payload.ok_or_else(|| {
+    let payload = one_of(reply.payload, reply.data)?.ok_or_else(|| {
         Malformed::field("payload", "missing; expected any JSON value, or an `error`")
     })?;
-    check_readable(payload, 1).map_err(|fault| fault.under("payload"))?;
+    let payload = &*compact(payload.get());
     send_to(state, now, targets, &kind, payload)?;
     if let Some(number) = number {
         settle(state, now, number, targets.is_empty(), &kind, payload);
@@ -249,11 +264,12 @@ fn settle(state: &mut State, now: Now, number: u64, to_sender: bool, kind: &str,
     state.send_encoded(client, &message);
 }
 
-fn complain(state: &mut State, link: Link, fault: &Fault, request_id: Option<String>) {
+fn complain(state: &mut State, link: Link, fault: &Fault, request_id: Option<&str>) {
     let text;
     let (code, phrase) = match fault {
-        Fault::Malformed(Malformed::Json(reason)) => {
-            (ErrorCode::InvalidJson, Phrase::InvalidJson(reason))
+        Fault::Malformed(malformed) if malformed.is_unreadable() => {
+            text = malformed.to_string();
+            (ErrorCode::InvalidJson, Phrase::InvalidJson(&text))
         }
         Fault::Malformed(malformed) => {
             text = malformed.to_string();
@@ -284,9 +300,9 @@ fn complain(state: &mut State, link: Link, fault: &Fault, request_id: Option<Str
     );
     push_string(&mut out, &state.settings.locale.say(phrase).to_string());
     out.push('}');
-    if let Some(request_id) = request_id {
+    if let Some(request_id) = request_id.filter(|name| name.len() <= MAX_ECHO_BYTES) {
         out.push_str(",\"requestId\":");
-        push_string(&mut out, &request_id);
+        push_string(&mut out, request_id);
     }
     out.push('}');
     backend::send(state, link, &out);

@@ -7,6 +7,7 @@ use crate::base::time::Now;
 use crate::hub::workspaces::{Change, MAX_DEPTH};
 use crate::hub::{Broadcast, ClientId, ClientKey};
 use crate::wire::locale::{Phrase, WorkspaceFault as Fault};
+use crate::wire::message::compact::compact;
 use crate::wire::message::{Dialect, Envelope, ErrorCode, Incoming, Malformed, Members};
 
 /// What a client may want.
@@ -52,11 +53,13 @@ fn carry_out(
 ) -> Result<Option<Change>, Fault> {
     let State { hub, random, .. } = state;
     let workspaces = hub.workspaces_mut();
+    let body = compact(message.body);
+    let wish = || wish_of(message, &body);
     match command {
-        Command::Create => workspaces.create(now, wish_of(message)?, random),
-        Command::Update => workspaces.update(now, wish_of(message)?),
-        Command::Delete => workspaces.delete(&wish_of(message)?),
-        Command::Reorder => workspaces.reorder(&wish_of(message)?),
+        Command::Create => workspaces.create(now, wish()?, random),
+        Command::Update => workspaces.update(now, wish()?),
+        Command::Delete => workspaces.delete(&wish()?),
+        Command::Reorder => workspaces.reorder(&wish()?),
         Command::List => return Ok(None),
     }
     .map(Some)
@@ -98,9 +101,9 @@ pub fn list(state: &mut State, now: Now, client: ClientId) {
     state.send_encoded(client, &envelope.encode(variant));
 }
 
-/// The fields of a message. When they are flat, the envelope's own stand among them.
-fn wish_of<'a>(message: &Incoming<'a>) -> Result<Members<'a>, Fault> {
-    let wish = Members::parse(message.body).map_err(|malformed| match malformed {
+/// The fields of a message, whose body it is. When they are flat, the envelope's own stand among them.
+fn wish_of<'a>(message: &Incoming<'_>, body: &'a str) -> Result<Members<'a>, Fault> {
+    let wish = Members::parse(body).map_err(|malformed| match malformed {
         Malformed::Field { field, .. } if field.is_empty() => Fault::NoObject,
         malformed => Fault::Unreadable(malformed.to_string()),
     })?;

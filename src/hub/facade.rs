@@ -110,10 +110,19 @@ impl Scope {
         }
     }
 
-    /// The id of the task, or the name of the room.
-    pub fn name(&self) -> &str {
+    /// The id of the task.
+    fn task(&self) -> Option<&str> {
         match self {
-            Self::Task(name) | Self::Room(name) => name,
+            Self::Task(name) => Some(name),
+            Self::Room(_) => None,
+        }
+    }
+
+    /// What event ids are told apart by. No id of a task begins like that of a room: a room and a task of one name are two.
+    fn key(&self) -> Box<str> {
+        match self {
+            Self::Task(name) => name.clone(),
+            Self::Room(name) => format!("\n{name}").into(),
         }
     }
 }
@@ -269,10 +278,13 @@ impl Hub {
             return self.handle_event(now, report.event, false, out);
         };
         let scope = Scope::of(&report.event);
+        let key = scope.key();
         let journal = &mut self.fanout.journal;
-        if self.broadcaster.is_repeat(now, scope.name(), &id, journal) {
+        if self.broadcaster.is_repeat(now, &key, &id, journal) {
             return Ingested::Dropped(Dropped {
-                task: self.broadcaster.tasks().find(scope.name()),
+                task: scope
+                    .task()
+                    .and_then(|task| self.broadcaster.tasks().find(task)),
                 scope,
                 reason: DropReason::Repeat,
             });
@@ -280,7 +292,7 @@ impl Hub {
         let ingested = self.handle_event(now, report.event, true, out);
         if let Ingested::Accepted(_) = &ingested {
             let journal = &mut self.fanout.journal;
-            self.broadcaster.remember(now, scope.name(), &id, journal);
+            self.broadcaster.remember(now, &key, &id, journal);
         }
         ingested
     }

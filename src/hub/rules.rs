@@ -5,7 +5,8 @@
 
 use super::task::{Requested, Task, TaskField, same};
 use crate::base::time::{Now, Span};
-use crate::wire::message::{Control, Controls, Field, MAX_WHOLE, Status, TaskEvent, TaskPatch};
+use crate::wire::message::number::MAX_COUNT;
+use crate::wire::message::{Control, Controls, Field, Status, TaskEvent, TaskPatch};
 
 /// A second `restart` within this time, with nothing between that tells it from the first, repeats it.
 const RESTART_REPEATS: Span = Span::from_secs(10);
@@ -152,7 +153,7 @@ fn place(
             }
             // Whatever ran before without a number was the first.
             let before = known.unwrap_or(u64::from(!is_new));
-            Ok(Attempt::Begins((before + 1).min(MAX_WHOLE)))
+            Ok(Attempt::Begins((before + 1).min(MAX_COUNT)))
         }
         (_, None) => Ok(Attempt::Same),
     }
@@ -204,7 +205,7 @@ pub fn apply(task: &mut Task, kind: TaskEvent, verdict: Verdict, patch: TaskPatc
         });
     }
     task.restarted_at = patch.restart.then_some(now.at);
-    task.seq = (task.seq + 1).max(patch.seq.unwrap_or(0)).min(MAX_WHOLE);
+    task.seq = (task.seq + 1).max(patch.seq.unwrap_or(0)).min(MAX_COUNT);
     task.producer_seq = patch.seq.or(task.producer_seq);
     wake(task, now);
     task.last_event = now.at;

@@ -4,7 +4,7 @@
 //! fields are cut until it fits. Sizes are those of texts and JSON, names of own fields included; numbers are not counted.
 
 use super::task::Task;
-use crate::wire::message::incoming::shortened;
+use crate::wire::message::malformed::shortened;
 use crate::wire::message::{Field, TaskPatch};
 use serde_json::value::RawValue;
 use std::collections::HashMap;

@@ -3,10 +3,12 @@
 use crate::support::{Http, Running, Viewer};
 use serde_json::{Value, json};
 
+/// Half of an emoji, which is forgiven to producers and to nobody else.
+const HALF: &str = r#""cut \ud83d""#;
+
 /// JSON that a parser passes over and gives no value.
-fn unreadable() -> [String; 3] {
+fn unreadable() -> [String; 2] {
     [
-        r#""cut \ud83d""#.to_owned(),
         "1e400".to_owned(),
         format!("{}{}", "[".repeat(126), "]".repeat(126)),
     ]
@@ -51,7 +53,7 @@ fn what_nobody_could_read_is_refused_everywhere() {
             let reason = answer["detail"].as_str().unwrap_or_default();
             assert_eq!(status, 400, "{path} {body}: {answer}");
             assert!(
-                ["hex escape", "out of range", "64 levels"]
+                ["out of range", "64 levels"]
                     .iter()
                     .any(|part| reason.contains(part)),
                 "{answer}"
@@ -68,11 +70,11 @@ fn an_unreadable_line_is_an_error_and_the_others_count() {
     let mut viewer = Viewer::connect(server.websocket, "/ws");
     viewer.expect("connected");
     viewer.subscribe(&["t"]);
-    let [half, ..] = unreadable();
+    let [beyond, ..] = unreadable();
     let line = |value: &str| {
         format!(r#"{{"type":"task_started","payload":{{"taskId":"t","own":{value}}}}}"#)
     };
-    let body = [line(&half), line(r#""\ud83d\ude00""#)].join("\n");
+    let body = [line(&beyond), line(r#""\ud83d\ude00""#)].join("\n");
     let (status, answer) = post(&server, "/api/events", "application/x-ndjson", &body);
     assert_eq!(status, 200, "{answer}");
     assert_eq!(
@@ -93,7 +95,7 @@ fn a_client_that_says_what_nobody_could_read_is_told() {
         config.websocket.publish = joblight::config::Publish::Anybody;
     });
     let mut viewer = server.viewer();
-    for value in unreadable() {
+    for value in unreadable().into_iter().chain([HALF.to_owned()]) {
         let text = format!(r#"{{"type":"room_broadcast","room":"r","message":{value}}}"#);
         let message = tungstenite::Message::text(text);
         viewer.socket.send(message).expect("the message leaves");

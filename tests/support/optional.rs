@@ -18,3 +18,18 @@ pub fn node_modules() -> Option<PathBuf> {
         .chain([installed])
         .find(|modules| modules.join("ws/package.json").exists())
 }
+
+/// Where Node finds the SDK of CloudEvents, if it does.
+pub fn node_cloud_events() -> Option<PathBuf> {
+    node_modules().filter(|modules| modules.join("cloudevents/package.json").exists())
+}
+
+/// A Python that has the SDK of CloudEvents, if there is one.
+pub fn python_cloud_events() -> Option<PathBuf> {
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/python/bin/python");
+    let has_sdk = std::process::Command::new(&python)
+        .args(["-c", "import cloudevents.core"])
+        .output()
+        .is_ok_and(|output| output.status.success());
+    has_sdk.then_some(python)
+}

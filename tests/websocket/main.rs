@@ -12,4 +12,5 @@ mod messages;
 mod raw;
 mod rooms;
 mod sessions;
+mod wishes;
 mod workspaces;

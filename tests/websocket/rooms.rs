@@ -56,7 +56,7 @@ fn acknowledgements_say_where_a_client_is() {
     viewer.send(&json!({"type": "leave_room", "room": "news"}));
     let ack = viewer.expect("subscription_ack")["payload"].clone();
     assert_eq!(ack["rooms"], json!(["task:b"]));
-    viewer.send(&json!({"type": "subscribe"}));
+    viewer.send(&json!({"type": "subscribe", "taskIds": []}));
     assert_eq!(
         viewer.expect("subscription_ack")["payload"]["rooms"],
         json!(["task:b"])

@@ -4,7 +4,10 @@ use crate::engine::commands::CommandError;
 use crate::hub::TooLarge;
 use crate::wire::http::{Head, Problem, Response};
 use crate::wire::message::Malformed;
+use crate::wire::message::incoming::parse;
+use crate::wire::message::number::Whole;
 use serde::Serialize;
+use std::str::FromStr;
 
 /// A JSON answer.
 pub fn json(status: u16, document: &impl Serialize) -> Response {
@@ -41,6 +44,10 @@ pub fn command_problem(error: CommandError) -> Problem {
 pub fn malformed(malformed: Malformed) -> Problem {
     match malformed {
         Malformed::Json(reason) => Problem::new(400, "invalid_json", reason).at("body"),
+        Malformed::Text { ref field, .. } => {
+            let at = if field.is_empty() { "body" } else { field };
+            Problem::new(400, "invalid_json", malformed.to_string()).at(at)
+        }
         Malformed::Field { field, reason } => {
             let detail = Malformed::field(&*field, reason).to_string();
             Problem::new(400, "invalid_message", detail).at(field)
@@ -66,10 +73,17 @@ pub fn expect_json(head: &Head) -> Result<(), Problem> {
 
 /// `limit` of a query, if it is there.
 pub fn parse_limit(head: &Head) -> Result<Option<usize>, Problem> {
-    let limit = head.query("limit").map(|text| text.parse());
-    limit
-        .transpose()
-        .map_err(|_| invalid("limit", "expected a whole number"))
+    let limit = head.query("limit").map(|text| whole(&text));
+    let limit = limit.transpose();
+    limit.map_err(|()| invalid("limit", "expected a whole number"))
+}
+
+/// A whole number as JSON may spell it.
+pub fn whole<T: FromStr + TryFrom<u64>>(text: &str) -> Result<T, ()> {
+    text.parse().or_else(|_| {
+        let Whole(number) = parse(text).map_err(drop)?;
+        number.try_into().map_err(drop)
+    })
 }
 
 /// A task would become too large.

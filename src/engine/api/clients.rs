@@ -1,6 +1,6 @@
 //! Calls about single clients (contract section 7).
 
-use super::answers::{command_problem, invalid, json, list_of};
+use super::answers::{command_problem, invalid, json, list_of, whole};
 use super::rooms::Message;
 use crate::base::time::Now;
 use crate::engine::commands::ClientInfo;
@@ -23,9 +23,9 @@ pub fn show(state: &State, id: &str) -> Result<Response, Problem> {
 /// `DELETE /api/clients/{id}?code=&reason=`
 pub fn disconnect(state: &mut State, now: Now, head: &Head, id: &str) -> Result<Response, Problem> {
     let code = match head.query("code") {
-        Some(text) => text
-            .parse()
-            .map_err(|_| invalid("code", "expected a close code, as 1000 or 4000"))?,
+        Some(text) => {
+            whole(&text).map_err(|()| invalid("code", "expected a close code, as 1000 or 4000"))?
+        }
         None => 1000,
     };
     let reason = head.query("reason").unwrap_or_default();
@@ -45,13 +45,13 @@ pub fn send(
 ) -> Result<Response, Problem> {
     let message = Message::read(head, body)?;
     let delivered = state
-        .send(now, id, message.kind(), message.payload.get())
+        .send(now, id, message.kind(), &message.payload)
         .map_err(command_problem)?;
     if !delivered {
         // It waits, and what waits outlives the process.
         state.durability.promise();
     }
-    Ok(list_of("delivered", &usize::from(delivered)))
+    Ok(message.answer(json!({ "delivered": usize::from(delivered) })))
 }
 
 /// `PUT /api/clients/{id}/rooms/{room}`

@@ -1,14 +1,18 @@
 //! Calls by which producers report (contract section 7): all or nothing for each request, unless it is lines.
 
 use super::answers::{expect_json, invalid, json_text, malformed, too_large};
+use super::event_key::key_of;
 use super::sizes;
 use super::tasks;
 use crate::base::time::Now;
 use crate::engine::ingest::{self, Numbering, Tally};
 use crate::engine::state::State;
 use crate::hub::Refused;
-use crate::wire::http::{Head, Problem, Response};
-use crate::wire::message::cloud_event::CloudEvent;
+use crate::wire::http::{Head, Problem, Response, unquote};
+use crate::wire::message::cloud_event::{
+    Attribute, CloudEvent, EMPTY, check_json_type, missing_attribute,
+};
+use crate::wire::message::event::numbered_id;
 use crate::wire::message::incoming::parse;
 use crate::wire::message::{Event, Malformed, Report, TaskEvent};
 use percent_encoding::percent_decode_str;
@@ -42,6 +46,9 @@ pub fn post_task_event(
     {
         patch.restart = restart;
     }
+    if let Some(key) = key_of(head)? {
+        report = report.named_by(key).map_err(malformed)?;
+    }
     take_all(state, now, vec![report])
 }
 
@@ -74,63 +81,113 @@ pub fn answer_lines(state: &mut State, tally: Tally) -> Response {
 }
 
 fn read(head: &Head, body: &str) -> Result<Vec<Report>, Problem> {
+    let structured =
+        |text: &str| Report::read_mended(text, |text| CloudEvent::parse(text)?.report());
     if head.content_type_is("application/cloudevents-batch+json") {
-        return read_array(body, |text| CloudEvent::parse(text)?.report()).map_err(malformed);
+        check_charset(head)?;
+        return read_array(body, |_, text| structured(text)).map_err(malformed);
     }
     if head.content_type_is("application/cloudevents+json") {
-        let report = CloudEvent::parse(body).and_then(|event| event.report());
-        return report.map(|report| vec![report]).map_err(malformed);
+        check_charset(head)?;
+        let report = structured(body).map_err(malformed)?;
+        return Ok(vec![report]);
     }
     expect_json(head)?;
-    if head.header("ce-specversion").is_some() {
-        return read_binary_cloud_event(head, body)
-            .map(|report| vec![report])
+    if ["ce-specversion", "ce-type"]
+        .iter()
+        .any(|name| head.header(name).is_some())
+    {
+        // A form is what curl says unasked.
+        if !head.content_type_is("application/x-www-form-urlencoded") {
+            check_charset(head)?;
+        }
+        let report = Report::read_mended(body, |body| read_binary_cloud_event(head, body));
+        return Ok(vec![report.map_err(malformed)?]);
+    }
+    let key = key_of(head)?;
+    let named = |report: Report, id: Option<String>| match id {
+        Some(id) => report.named_by(id),
+        None => Ok(report),
+    };
+    if body.trim_start().starts_with('[') {
+        let id = |index| key.as_ref().map(|key| numbered_id(key, index));
+        return read_array(body, |index, text| named(Report::parse(text)?, id(index)))
             .map_err(malformed);
     }
-    match body.trim_start().starts_with('[') {
-        true => read_array(body, Report::parse).map_err(malformed),
-        false => Report::parse(body)
-            .map(|report| vec![report])
-            .map_err(malformed),
-    }
+    let report = Report::parse(body).and_then(|report| named(report, key));
+    Ok(vec![report.map_err(malformed)?])
 }
 
 fn read_array(
     body: &str,
-    read: impl Fn(&str) -> Result<Report, Malformed>,
+    read: impl Fn(u64, &str) -> Result<Report, Malformed>,
 ) -> Result<Vec<Report>, Malformed> {
     let items: Vec<&RawValue> = parse(body)?;
-    let numbered = items.iter().enumerate();
+    let numbered = (0..).zip(items);
     numbered
-        .map(|(index, item)| read(item.get()).map_err(|fault| fault.under(&format!("[{index}]"))))
+        .map(|(index, item)| {
+            read(index, item.get()).map_err(|fault| fault.under(&format!("[{index}]")))
+        })
         .collect()
+}
+
+/// Refuses CloudEvents whose type is no JSON, or no JSON in UTF-8.
+fn check_charset(head: &Head) -> Result<(), Problem> {
+    let checked = head.header("content-type").map_or(Ok(()), check_json_type);
+    checked.map_err(|reason| Problem::new(415, "unsupported_media_type", reason).at("content-type"))
 }
 
 /// CloudEvents' binary HTTP mode: the attributes are headers, the body is the data.
 fn read_binary_cloud_event(head: &Head, body: &str) -> Result<Report, Malformed> {
-    // What a header cannot hold comes percent-encoded (HTTP Protocol Binding for CloudEvents, section 3.1.3.2).
-    let optional = |name: &'static str| {
-        let value = percent_decode_str(head.header(name)?);
-        Some(value.decode_utf8_lossy().into_owned())
-    };
-    let attribute = |name: &'static str| {
-        optional(name).ok_or_else(|| Malformed::field(name, "missing; a CloudEvent needs it"))
-    };
+    let optional = |name: &'static str| attribute(head, name);
+    let needed = |name| optional(name)?.ok_or_else(|| missing_attribute(name));
     let data: Option<&RawValue> = if body.trim().is_empty() {
         None
     } else {
         Some(parse(body)?)
     };
     let event = CloudEvent {
-        specversion: attribute("ce-specversion")?,
-        kind: attribute("ce-type")?,
-        source: attribute("ce-source")?,
-        id: attribute("ce-id")?,
-        subject: optional("ce-subject"),
-        room: optional("ce-room"),
+        specversion: needed("ce-specversion")?,
+        kind: needed("ce-type")?,
+        source: needed("ce-source")?,
+        id: needed("ce-id")?,
+        subject: optional("ce-subject")?,
+        room: optional("ce-room")?,
+        datacontenttype: None,
         data,
+        data_base64: None,
     };
     event.report()
+}
+
+/// An attribute out of its header, without quotes and percent-encoding (HTTP Protocol Binding for CloudEvents, section
+/// 3.1.3.2). What cannot be decoded without loss is refused: different tasks would become one.
+fn attribute(head: &Head, name: &'static str) -> Result<Option<Attribute>, Malformed> {
+    let wrong = |reason: &str| Malformed::field(name, reason);
+    let mut values = head.headers(name);
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    if values.any(|other| other != value) {
+        return Err(wrong("is there twice, with different values; expected one"));
+    }
+    if head.is_garbled(name) {
+        return Err(wrong(
+            "holds bytes that are not UTF-8; expected percent-encoding",
+        ));
+    }
+    let plain = match value.starts_with('"') {
+        true => match unquote(value, |_| true) {
+            Some((plain, "")) => Cow::Owned(plain),
+            _ => return Err(wrong("begins with a quote; expected the other at its end")),
+        },
+        false => Cow::Borrowed(value),
+    };
+    let decoded = percent_decode_str(&plain).decode_utf8();
+    let decoded =
+        decoded.map_err(|_| wrong("does not decode to UTF-8; expected percent-encoded UTF-8"))?;
+    let attribute = Attribute::new(decoded.into_owned());
+    attribute.map(Some).ok_or_else(|| wrong(EMPTY))
 }
 
 /// Takes all events, or none when the limits would refuse one.

@@ -2,6 +2,7 @@
 
 pub mod answers;
 pub mod clients;
+pub mod event_key;
 pub mod events;
 pub mod rooms;
 pub mod route;
@@ -25,14 +26,14 @@ pub fn answer(state: &mut State, now: Now, link: Link, head: &Head, body: &[u8])
     answered.unwrap_or_else(Response::from)
 }
 
-/// Checks a request whose body is handled as it comes: only events are.
-pub fn admit_stream(state: &State, head: &Head) -> Result<(), Problem> {
+/// Checks a request whose body is handled as it comes: only events are. Answers its `Idempotency-Key`.
+pub fn admit_stream(state: &State, head: &Head) -> Result<Option<String>, Problem> {
     let segments = head.segments()?;
     let route = Route::resolve(&segments).ok_or_else(|| unknown_path(head))?;
     check_method(&route, head)?;
     check_key(state, &route, head)?;
     if route == Route::Events {
-        return Ok(());
+        return event_key::key_of(head);
     }
     Err(Problem::new(
         415,
@@ -216,7 +217,7 @@ fn preflight(head: &Head) -> Result<Response, Problem> {
     }
     let headers = head
         .header("access-control-request-headers")
-        .unwrap_or("Authorization, Content-Type")
+        .unwrap_or("Authorization, Content-Type, Idempotency-Key")
         .to_owned();
     Ok(answer
         .header("Access-Control-Allow-Methods", allow)

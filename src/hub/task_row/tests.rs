@@ -210,7 +210,12 @@ fn member() -> impl Strategy<Value = String> {
         named("seq", whole(40)),
         named("restart", json_switch()),
         named("controls", controls()),
-        named("startedAt", whole(u64::MAX)),
+        named(
+            "startedAt",
+            (946_684_800_000_u64..=7_258_118_399_999)
+                .prop_map(|ms| ms.to_string())
+                .boxed()
+        ),
         named(
             "status",
             prop::sample::select(vec!["\"pending\"", "\"running\"", "\"paused\"", "null"])

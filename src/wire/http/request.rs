@@ -47,6 +47,8 @@ pub struct Head {
     authority: Option<Span>,
     path: Span,
     query: Option<Span>,
+    /// The values that were not UTF-8.
+    garbled: Box<[Span]>,
     fields: SmallVec<[Field; INLINE_FIELDS]>,
 }
 
@@ -75,8 +77,10 @@ impl Head {
             value: span(header.value),
         };
         let fields: SmallVec<[Field; INLINE_FIELDS]> = request.headers.iter().map(field).collect();
+        let (text, garbled) = printable(raw, &fields)?;
         Ok(Self {
-            text: printable(raw, &fields)?,
+            text,
+            garbled,
             method,
             version_minor: request.version.unwrap_or_default(),
             method_span: span(method_text.as_bytes()),
@@ -138,6 +142,16 @@ impl Head {
     pub fn headers<'h>(&'h self, name: &str) -> impl Iterator<Item = &'h str> {
         self.fields()
             .filter_map(move |(found, value)| found.eq_ignore_ascii_case(name).then_some(value))
+    }
+
+    /// Whether a value of that name was not UTF-8, so that its text is not what was sent.
+    pub fn is_garbled(&self, name: &str) -> bool {
+        let mut fields = self.fields.iter();
+        !self.garbled.is_empty()
+            && fields.any(|field| {
+                self.garbled.contains(&field.value)
+                    && self.part(field.name).eq_ignore_ascii_case(name)
+            })
     }
 
     /// All fields as name and value, in order.
@@ -266,13 +280,15 @@ fn is_scheme(text: &str) -> bool {
 }
 
 /// The head's text. Values may hold any byte from 0x80 on (RFC 9110 section 5.5, obs-text): where these are not
-/// UTF-8 they become `?`, which keeps every offset and cannot be taken for a delimiter.
-fn printable(raw: &[u8], fields: &[Field]) -> Result<Box<str>, Reject> {
+/// UTF-8 they become `?`, which keeps every offset and cannot be taken for a delimiter. Says which values these are.
+fn printable(raw: &[u8], fields: &[Field]) -> Result<(Box<str>, Box<[Span]>), Reject> {
     let mut text = raw.to_vec();
+    let mut garbled = Vec::new();
     if std::str::from_utf8(raw).is_err() {
         for field in fields {
             let value = &mut text[usize::from(field.value.start)..usize::from(field.value.end)];
             if std::str::from_utf8(value).is_err() {
+                garbled.push(field.value);
                 value
                     .iter_mut()
                     .filter(|byte| !byte.is_ascii())
@@ -281,7 +297,7 @@ fn printable(raw: &[u8], fields: &[Field]) -> Result<Box<str>, Reject> {
         }
     }
     let text = String::from_utf8(text).map_err(|_| Reject::new(400, "request head: not UTF-8"))?;
-    Ok(text.into_boxed_str())
+    Ok((text.into_boxed_str(), garbled.into_boxed_slice()))
 }
 
 /// The items of a comma-separated field value, without the white space around them or empty ones.
@@ -480,6 +496,7 @@ mod tests {
             head_of_bytes(b"GET / HTTP/1.1\r\nHost: a\r\nX: \xffa\xe9\r\nY: \xc3\xa9\r\n\r\n");
         assert_eq!(head.header("x"), Some("?a?"));
         assert_eq!(head.header("y"), Some("é"));
+        assert!(head.is_garbled("x") && !head.is_garbled("y") && !head.is_garbled("host"));
     }
 
     #[test]

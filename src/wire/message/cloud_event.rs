@@ -1,11 +1,15 @@
 //! CloudEvents 1.0 as a way to report (contract section 7): structured, batched and binary HTTP modes.
 //!
 //! `type` ends in one of joblight's types (`com.example.task_progress`), `data` is the payload, `subject` names the task
-//! when the payload does not, and `source` with `id` tells repeats apart (CloudEvents 1.0 section "id").
+//! when the payload does not, and `source` with `id` tells repeats apart (CloudEvents 1.0 section "id"). Nothing is decoded
+//! with losses: what cannot be read is refused, and the attribute is named.
 
 use super::event::Report;
-use super::incoming::{Incoming, Malformed, parse, parse_object};
-use serde::Deserialize;
+use super::incoming::{Incoming, parse, parse_object, skip_mark};
+use super::malformed::Malformed;
+use super::merge::Members;
+use data_encoding::BASE64;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
@@ -13,74 +17,202 @@ use std::borrow::Cow;
 #[derive(Debug, Deserialize)]
 pub struct CloudEvent<'a> {
     /// `specversion`: must be `1.0`.
-    pub specversion: String,
+    pub specversion: Attribute,
     /// `type`.
     #[serde(rename = "type")]
-    pub kind: String,
+    pub kind: Attribute,
     /// `source`.
-    pub source: String,
+    pub source: Attribute,
     /// `id`.
-    pub id: String,
+    pub id: Attribute,
     /// `subject`: the task, when `data` does not name it.
     #[serde(default)]
-    pub subject: Option<String>,
+    pub subject: Option<Attribute>,
     /// `room`, an extension attribute: the room of an application's own type.
     #[serde(default)]
-    pub room: Option<String>,
+    pub room: Option<Attribute>,
+    /// `datacontenttype`: what `data` is; JSON when it is left out.
+    #[serde(default)]
+    pub datacontenttype: Option<Attribute>,
     /// `data`: the payload.
     #[serde(borrow, default)]
     pub data: Option<&'a RawValue>,
+    /// `data_base64`: the payload, as bytes.
+    #[serde(default)]
+    pub data_base64: Option<String>,
 }
+
+/// The value of an attribute: text that is not empty.
+#[derive(Debug)]
+pub struct Attribute(String);
+
+impl Attribute {
+    /// The value, unless it is empty.
+    pub fn new(value: String) -> Option<Self> {
+        (!value.is_empty()).then_some(Self(value))
+    }
+}
+
+impl<'de> Deserialize<'de> for Attribute {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = String::deserialize(deserializer)?;
+        Self::new(value).ok_or_else(|| serde::de::Error::custom(EMPTY))
+    }
+}
+
+/// What is said of an attribute that is there and says nothing.
+pub const EMPTY: &str = "empty; expected a string with something in it";
 
 impl<'a> CloudEvent<'a> {
     /// Reads a structured-mode event.
     pub fn parse(text: &'a str) -> Result<Self, Malformed> {
-        parse_object(text)
+        parse_object(text).map_err(|fault| lacking(text, fault))
     }
 
     /// What the event reports.
     pub fn report(&self) -> Result<Report, Malformed> {
-        if self.specversion != "1.0" {
+        if self.specversion.0 != "1.0" {
             return Err(Malformed::field(
                 "specversion",
-                format!("`{}` is not supported; expected `1.0`", self.specversion),
+                format!("`{}` is not supported; expected `1.0`", self.specversion.0),
             ));
         }
-        let kind = self.kind.rsplit('.').next().unwrap_or(&self.kind);
-        let body = self.body()?;
+        let mut report = match (&self.data, &self.data_base64) {
+            (None, None) => self.report_of("{}", "data")?,
+            (Some(_), Some(_)) => {
+                let reason = "stands beside `data`; expected one of the two";
+                return Err(Malformed::field("data_base64", reason));
+            }
+            (Some(data), None) => {
+                self.check_content_type()?;
+                self.report_of(data.get(), "data")?
+            }
+            (None, Some(encoded)) => {
+                self.check_content_type()?;
+                let text = decoded(encoded).map_err(|fault| fault.under("data_base64"))?;
+                let data = skip_mark(&text);
+                Report::read_mended(data, |data| self.report_of(data, "data_base64"))?
+            }
+        };
+        // No URI has a space, so the first one ends the source.
+        let source = self.source.0.replace(' ', "%20");
+        report.id = Some(format!("{source} {}", self.id.0).into());
+        Ok(report)
+    }
+
+    fn report_of(&self, data: &str, data_name: &'static str) -> Result<Report, Malformed> {
+        let kind = self.kind.0.rsplit('.').next().unwrap_or(&self.kind.0);
+        let (body, room);
         let message = Incoming {
             kind: Cow::Borrowed(if self.room.is_some() {
-                &self.kind
+                &self.kind.0
             } else {
                 kind
             }),
             id: None,
+            event_id: None,
             seq: None,
-            room: self.room.as_deref().map(Cow::Borrowed),
-            body: &body,
+            room: match &self.room {
+                Some(name) => {
+                    room = serde_json::Value::from(&*name.0).to_string();
+                    Some(&room)
+                }
+                None => None,
+            },
+            body: {
+                body = self.body(data).map_err(|fault| fault.under(data_name))?;
+                &body
+            },
             nested: true,
+            body_name: data_name,
         };
-        let mut report = Report::from_message(&message)?;
-        report.id = Some(format!("{} {}", self.source, self.id).into());
-        Ok(report)
+        Report::from_message(&message)
     }
 
     /// The payload, with the subject as its `taskId` when it has none.
-    fn body(&self) -> Result<Cow<'a, str>, Malformed> {
-        let data = self.data.map_or("{}", RawValue::get);
-        let Some(subject) = &self.subject else {
+    fn body<'d>(&self, data: &'d str) -> Result<Cow<'d, str>, Malformed> {
+        let Some(subject) = self.subject.as_ref().filter(|_| self.room.is_none()) else {
+            parse::<&RawValue>(data)?;
             return Ok(Cow::Borrowed(data));
         };
-        let mut fields: serde_json::Map<String, serde_json::Value> =
-            parse(data).map_err(|fault| fault.under("data"))?;
-        if fields.contains_key("taskId") {
+        let fields = Members::parse(data)?;
+        if fields.value("taskId").is_some_and(|id| id != "null") {
             return Ok(Cow::Borrowed(data));
         }
-        fields.insert("taskId".to_owned(), subject.clone().into());
-        serde_json::to_string(&fields)
-            .map(Cow::Owned)
-            .map_err(|error| Malformed::Json(error.to_string()))
+        let subject = serde_json::Value::from(&*subject.0);
+        let rest = fields.without(&["taskId"]).to_json();
+        let comma = if rest == "{}" { "" } else { "," };
+        Ok(Cow::Owned(format!(
+            "{{\"taskId\":{subject}{comma}{}",
+            &rest[1..]
+        )))
     }
+
+    /// Refuses data that its own type says is no JSON.
+    fn check_content_type(&self) -> Result<(), Malformed> {
+        let Some(Attribute(kind)) = &self.datacontenttype else {
+            return Ok(());
+        };
+        check_json_type(kind).map_err(|reason| Malformed::field("datacontenttype", reason))
+    }
+}
+
+/// Refuses a media type that is no JSON in UTF-8; the reason.
+pub fn check_json_type(kind: &str) -> Result<(), String> {
+    let mut parts = kind.split(';').map(str::trim);
+    let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
+    if !(essence.ends_with("/json") || essence.ends_with("+json")) {
+        return Err(format!(
+            "`{essence}` is not JSON; expected application/json"
+        ));
+    }
+    for parameter in parts {
+        let Some((name, value)) = parameter.split_once('=') else {
+            continue;
+        };
+        let value = value.trim().trim_matches('"');
+        let is_utf8 = ["utf-8", "utf8", "us-ascii"]
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(value));
+        if name.trim().eq_ignore_ascii_case("charset") && !is_utf8 {
+            return Err(format!(
+                "charset `{value}` is not understood; expected application/json in UTF-8"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Names an attribute that is missing, which the parser does only in its reason.
+fn lacking(text: &str, fault: Malformed) -> Malformed {
+    let Ok(attributes) = Members::parse(text) else {
+        return fault;
+    };
+    let required = ["specversion", "type", "source", "id"];
+    let missing = required
+        .into_iter()
+        .find(|name| attributes.value(name).is_none());
+    match (missing, &fault) {
+        (Some(name), Malformed::Field { field, .. }) if field.is_empty() => missing_attribute(name),
+        _ => fault,
+    }
+}
+
+/// The complaint about an attribute that is not there.
+pub fn missing_attribute(name: &str) -> Malformed {
+    Malformed::field(name, "missing; a CloudEvent needs it")
+}
+
+fn decoded(encoded: &str) -> Result<String, Malformed> {
+    let bytes = BASE64.decode(encoded.as_bytes());
+    let bytes = bytes.map_err(|error| {
+        Malformed::field(
+            "",
+            format!("not base64: {error}; expected RFC 4648, with padding"),
+        )
+    })?;
+    String::from_utf8(bytes)
+        .map_err(|_| Malformed::field("", "the decoded bytes are not UTF-8; expected JSON"))
 }
 
 #[cfg(test)]

@@ -1,7 +1,13 @@
 //! What a producer reports (contract section 7): one event about a task, an item of a task, or a room.
 
-use super::incoming::{Incoming, Malformed, parse, shortened};
-use super::patch::{EventId, TaskPatch};
+use super::compact::compact;
+use super::halves::mend;
+use super::incoming::{Incoming, parse, parse_object, skip_mark};
+use super::malformed::{Malformed, shortened};
+use super::merge::Members;
+use super::name::{check_name, check_room, check_task_id};
+use super::number::Count;
+use super::patch::{ENVELOPE_FIELDS, EventId, FlatPatch, TaskPatch};
 use super::readable::check_readable;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -9,16 +15,20 @@ use serde_json::value::RawValue;
 /// The message type that tells of a task which is gone.
 pub const TASK_REMOVED: &str = "task_removed";
 
-/// The longest task id or room name, in bytes.
-pub const MAX_NAME_BYTES: usize = 256;
+/// The field that names an event, which viewers do not see.
+const EVENT_ID: &str = "eventId";
+/// The header that names a request.
+pub const KEY_HEADER: &str = "Idempotency-Key";
 
 /// One event as reported, with what tells repeats apart.
 #[derive(Debug)]
 pub struct Report {
     /// What happened.
     pub event: Event,
-    /// The producer's name for the event: a repeat within the window is dropped.
+    /// The producer's name for the event: a repeat within the window is dropped, whatever it says.
     pub id: Option<Box<str>>,
+    /// How many halves of surrogate pairs were replaced in its text.
+    pub repaired: u32,
 }
 
 /// What happened.
@@ -151,18 +161,86 @@ pub fn is_reserved(kind: &str) -> bool {
 #[serde(rename_all = "camelCase")]
 struct ItemFields {
     task_id: Option<Box<str>>,
+    event_id: Option<EventId>,
 }
 
 impl Report {
     /// Reads one message `{type, payload}` as a producer would broadcast it.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
-        Self::from_message(&Incoming::parse(text)?)
+        Self::read_mended(text, |text| Self::from_message(&Incoming::read(text)?))
     }
 
-    /// Reads the body of `POST /api/tasks/{id}/{verb}`; an empty body says no more than the verb.
+    /// Reads the body of `POST /api/tasks/{id}/{verb}`; an empty body says no more than the verb. All of it is the
+    /// application's, but for the fields of the contract.
     pub fn for_task(task_id: &str, kind: TaskEvent, body: &str) -> Result<Self, Malformed> {
+        let body = skip_mark(body);
         let body = if body.trim().is_empty() { "{}" } else { body };
-        let mut patch: TaskPatch = parse(body)?;
+        Self::read_mended(body, |body| Self::of_task(task_id, kind, body))
+    }
+
+    /// Reads an event, if need be without the halves of surrogate pairs in its text: it must not be lost for them.
+    pub fn read_mended(
+        text: &str,
+        read: impl Fn(&str) -> Result<Self, Malformed>,
+    ) -> Result<Self, Malformed> {
+        read(text).or_else(|fault| match mend(text) {
+            None => Err(fault),
+            Some((mended, repaired)) => {
+                let mut report = read(&mended)?;
+                report.repaired += repaired;
+                Ok(report)
+            }
+        })
+    }
+
+    /// Gives the event the id that the key of its request makes for it.
+    pub fn named_by(mut self, id: String) -> Result<Self, Malformed> {
+        if let Some(own) = self.id.as_deref().filter(|own| **own != *id) {
+            let reason = format!(
+                "makes `{}` of this event, which differs from its own id, `{}`; leave out the header or the ids",
+                shortened(&id),
+                shortened(own)
+            );
+            return Err(Malformed::field(KEY_HEADER, reason));
+        }
+        self.id = Some(id.into());
+        Ok(self)
+    }
+
+    /// Reads a message whose envelope is understood already.
+    pub fn from_message(message: &Incoming<'_>) -> Result<Self, Malformed> {
+        message.check_readable()?;
+        let (event, own) = if let Some(kind) = TaskEvent::from_type(&message.kind) {
+            task_event(kind, message)?
+        } else if let Some(kind) = ItemKind::from_type(&message.kind) {
+            item_event(kind, message)?
+        } else {
+            (room_event(message)?, None)
+        };
+        let read = |field: &'static str, id: Option<&str>| {
+            let id = id.filter(|id| *id != "null").map(parse::<EventId>);
+            let id = id.transpose().map_err(|fault| fault.under(field))?;
+            Ok(id.map(|id| (field, id.0)))
+        };
+        let in_payload = if message.body_name == "data" {
+            "data.eventId"
+        } else {
+            "payload.eventId"
+        };
+        let ids = [
+            read("id", message.id)?,
+            read(EVENT_ID, message.event_id)?,
+            own.map(|id| (in_payload, id)),
+        ];
+        Ok(Self {
+            event,
+            id: the_one(ids)?,
+            repaired: 0,
+        })
+    }
+
+    fn of_task(task_id: &str, kind: TaskEvent, body: &str) -> Result<Self, Malformed> {
+        let mut patch: TaskPatch = parse_object(body)?;
         check_readable(body, 1)?;
         if patch
             .task_id
@@ -175,74 +253,67 @@ impl Report {
             ));
         }
         take_restart(&mut patch, kind)?;
-        // An application that posts its own task object names the task, not the event.
-        let id = patch.id.take().filter(|id| **id != *task_id);
+        let id = patch.event_id.take();
         Ok(Self {
             event: Event::Task {
-                task_id: check_name("taskId", task_id)?,
+                task_id: check_task_id("taskId", task_id)?,
                 kind,
                 patch: Box::new(patch),
             },
             id,
+            repaired: 0,
         })
-    }
-
-    /// Reads a message whose envelope is understood already.
-    pub fn from_message(message: &Incoming<'_>) -> Result<Self, Malformed> {
-        message.check_readable()?;
-        let id = message
-            .id
-            .map(|id| parse::<EventId>(id).map(|id| id.0))
-            .transpose();
-        let id = id.map_err(|fault| fault.under("id"))?;
-        let event = if let Some(kind) = TaskEvent::from_type(&message.kind) {
-            task_event(kind, message)?
-        } else if let Some(kind) = ItemKind::from_type(&message.kind) {
-            item_event(kind, message)?
-        } else {
-            room_event(message)?
-        };
-        Ok(Self { event, id })
     }
 }
 
-fn task_event(kind: TaskEvent, message: &Incoming<'_>) -> Result<Event, Malformed> {
-    let mut patch: TaskPatch = message.fields()?;
-    let prefix = if message.nested {
-        "payload.taskId"
-    } else {
-        "taskId"
+/// What the event of that place in a request is called when the request is called `key`.
+pub fn numbered_id(key: &str, place: u64) -> String {
+    format!("{key}/{place}")
+}
+
+/// The id of an event that may be named in several places, which must agree.
+fn the_one(ids: [Option<(&'static str, Box<str>)>; 3]) -> Result<Option<Box<str>>, Malformed> {
+    let mut named = ids.into_iter().flatten();
+    let Some((first_field, first)) = named.next() else {
+        return Ok(None);
     };
-    let restart = take_restart(&mut patch, kind);
-    restart.map_err(|fault| match message.nested {
-        true => fault.under("payload"),
-        false => fault,
-    })?;
-    let task_id = patch
-        .task_id
-        .take()
-        .ok_or_else(|| Malformed::field(prefix, "missing; expected the task's id, a string"))?;
-    if patch.seq.is_none() {
-        patch.seq = message.seq;
+    for (field, id) in named {
+        if id != first {
+            let reason = format!(
+                "`{}` differs from `{first_field}`, `{}`; expected one id for one event",
+                shortened(&id),
+                shortened(&first)
+            );
+            return Err(Malformed::field(field, reason));
+        }
     }
-    if !message.nested {
-        patch
-            .extra
-            .retain(|(name, _)| &**name != "room" && &**name != "data" && &**name != "payload");
+    Ok(Some(first))
+}
+
+/// An event, and its id when the payload names it.
+type Named = (Event, Option<Box<str>>);
+
+fn task_event(kind: TaskEvent, message: &Incoming<'_>) -> Result<Named, Malformed> {
+    let mut patch = match message.nested {
+        true => message.fields::<TaskPatch>()?,
+        false => message.fields::<FlatPatch>()?.0,
+    };
+    take_restart(&mut patch, kind).map_err(|fault| message.located(fault))?;
+    let id = patch.event_id.take();
+    if let Some(seq) = message.seq.filter(|_| patch.seq.is_none()) {
+        let seq = parse::<Option<Count>>(seq).map_err(|fault| fault.under("seq"))?;
+        patch.seq = seq.map(|seq| seq.0);
     }
-    // Beside `type` an `id` names the event; inside a payload it is the application's own.
-    if let Some(own) = patch.id.take().filter(|_| message.nested) {
-        let raw = serde_json::value::to_raw_value(&*own)
-            .map_err(|error| Malformed::Json(error.to_string()))?;
-        patch
-            .extra
-            .push(("id".into(), super::field::Field::Set(raw)));
-    }
-    Ok(Event::Task {
-        task_id: check_name(prefix, &task_id)?,
-        kind,
-        patch: Box::new(patch),
-    })
+    let task_id = named_task(message, patch.task_id.take())?;
+    let patch = Box::new(patch);
+    Ok((
+        Event::Task {
+            task_id,
+            kind,
+            patch,
+        },
+        id,
+    ))
 }
 
 /// `restart` belongs to `started`; in other events it is the application's own field.
@@ -264,26 +335,46 @@ fn take_restart(patch: &mut TaskPatch, kind: TaskEvent) -> Result<(), Malformed>
     Ok(())
 }
 
-fn item_event(kind: ItemKind, message: &Incoming<'_>) -> Result<Event, Malformed> {
+fn item_event(kind: ItemKind, message: &Incoming<'_>) -> Result<Named, Malformed> {
     let fields: ItemFields = message.fields()?;
-    let prefix = if message.nested {
-        "payload.taskId"
-    } else {
-        "taskId"
+    let task_id = named_task(message, fields.task_id)?;
+    let payload = match (message.nested, &fields.event_id) {
+        (true, None) => relayed(message.body)?,
+        (true, Some(_)) => relayed(&without(message, &[EVENT_ID])?)?,
+        (false, _) => flat_payload(message)?,
     };
-    let task_id = fields
-        .task_id
-        .ok_or_else(|| Malformed::field(prefix, "missing; expected the task's id, a string"))?;
-    let payload = raw(message.body)?;
-    Ok(Event::Item {
-        task_id: check_name(prefix, &task_id)?,
+    let event = Event::Item {
+        task_id,
         kind,
         payload,
-    })
+    };
+    Ok((event, fields.event_id.map(|id| id.0)))
+}
+
+fn named_task(message: &Incoming<'_>, task_id: Option<Box<str>>) -> Result<Box<str>, Malformed> {
+    let checked = match task_id {
+        Some(task_id) => check_task_id("taskId", &task_id),
+        None => Err(Malformed::field(
+            "taskId",
+            "missing; expected the task's id, a string",
+        )),
+    };
+    checked.map_err(|fault| message.located(fault))
+}
+
+/// What is left of a flat message without its envelope.
+fn flat_payload(message: &Incoming<'_>) -> Result<Box<RawValue>, Malformed> {
+    let [kind, id, timestamp, room, payload, data] = ENVELOPE_FIELDS;
+    let envelope = [kind, id, timestamp, room, payload, data, EVENT_ID];
+    relayed(&without(message, &envelope)?)
+}
+
+fn without(message: &Incoming<'_>, names: &[&str]) -> Result<String, Malformed> {
+    Ok(Members::parse(message.body)?.without(names).to_json())
 }
 
 fn room_event(message: &Incoming<'_>) -> Result<Event, Malformed> {
-    let Some(room) = message.room.as_deref() else {
+    let Some(room) = message.room()? else {
         let reason = match &*message.kind {
             "room_broadcast" => "missing; expected the room's name, a string".to_owned(),
             kind => format!(
@@ -301,13 +392,12 @@ fn room_event(message: &Incoming<'_>) -> Result<Event, Malformed> {
         ));
     };
     check_application_type(&message.kind)?;
-    let payload = if message.nested {
-        raw(message.body)?
-    } else {
-        raw("{}")?
+    let payload = match message.nested {
+        true => relayed(message.body)?,
+        false => flat_payload(message)?,
     };
     Ok(Event::Room {
-        room: check_name("room", room)?,
+        room: check_room("room", &room)?,
         kind: message.kind.as_ref().into(),
         payload,
     })
@@ -324,17 +414,10 @@ pub fn check_application_type(kind: &str) -> Result<(), Malformed> {
     check_name("type", kind).map(drop)
 }
 
-/// Checks the name of a task or a room: 1 to [`MAX_NAME_BYTES`] bytes without control characters.
-pub fn check_name(field: &str, name: &str) -> Result<Box<str>, Malformed> {
-    if name.is_empty() || name.len() > MAX_NAME_BYTES || name.chars().any(char::is_control) {
-        let reason = format!("expected 1 to {MAX_NAME_BYTES} bytes without control characters");
-        return Err(Malformed::field(field, reason));
-    }
-    Ok(name.into())
-}
-
-fn raw(text: &str) -> Result<Box<RawValue>, Malformed> {
-    RawValue::from_string(text.to_owned()).map_err(|error| Malformed::Json(error.to_string()))
+/// A payload as viewers get it.
+fn relayed(payload: &str) -> Result<Box<RawValue>, Malformed> {
+    RawValue::from_string(compact(payload).into_owned())
+        .map_err(|error| Malformed::Json(error.to_string()))
 }
 
 #[cfg(test)]
@@ -389,10 +472,8 @@ mod tests {
                 ..
             }
         ));
-        let report = Report::for_task("t", TaskEvent::Progress, r#"{"id":7,"seq":3}"#).unwrap();
-        assert_eq!(report.id.as_deref(), Some("7"));
-        let report = Report::for_task("t", TaskEvent::Progress, r#"{"id":"t"}"#).unwrap();
-        assert_eq!(report.id, None, "the task's own id names no event");
+        let report = Report::for_task("t", TaskEvent::Progress, r#"{"id":7,"eventId":8}"#).unwrap();
+        assert_eq!(report.id.as_deref(), Some("8"));
         assert!(Report::for_task("t", TaskEvent::Progress, r#"{"taskId":"u"}"#).is_err());
         assert!(Report::for_task("", TaskEvent::Progress, "").is_err());
     }

@@ -28,6 +28,15 @@ impl<T> Field<T> {
         }
     }
 
+    /// The same with another value, where one was set.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Field<U> {
+        match self {
+            Self::Absent => Field::Absent,
+            Self::Clear => Field::Clear,
+            Self::Set(value) => Field::Set(change(value)),
+        }
+    }
+
     /// The value, when one was set.
     pub fn into_value(self) -> Option<T> {
         self.into_change().flatten()

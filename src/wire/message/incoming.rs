@@ -3,8 +3,10 @@
 //! Fields may stand in `payload`, in `data` or flat beside `type` (contract section 2). Nothing is copied: the
 //! fields stay text until whoever knows the type reads them with [`Incoming::fields`].
 
+use super::flaw::find_flaw;
+use super::malformed::{Malformed, shortened};
 use super::readable::check_readable;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
@@ -15,65 +17,18 @@ pub struct Incoming<'a> {
     pub kind: Cow<'a, str>,
     /// The sender's name for this message, as JSON, to be sent back as `replyTo`.
     pub id: Option<&'a str>,
-    /// The producer's number for this event, when it stands beside `type`.
-    pub seq: Option<u64>,
-    /// The room named beside `type`.
-    pub room: Option<Cow<'a, str>>,
+    /// A producer's name for the event, as JSON, when it stands beside `type` as `eventId`.
+    pub event_id: Option<&'a str>,
+    /// A producer's number for the event, as JSON, when it stands beside `type`.
+    pub seq: Option<&'a str>,
+    /// The room named beside `type`, as JSON.
+    pub room: Option<&'a str>,
     /// The JSON that holds the fields: the payload, or the whole message when they are flat.
     pub body: &'a str,
     /// Whether the fields stand in a payload of their own.
     pub nested: bool,
-}
-
-/// What is wrong with a message.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Malformed {
-    /// The text is no JSON; the parser's reason.
-    #[error("{0}")]
-    Json(String),
-    /// It is JSON, but a field is missing or wrong.
-    #[error("{field}{}{reason}", separator(.field))]
-    Field {
-        /// The path of the field, as `payload.taskIds[0]`; empty: the message itself.
-        field: String,
-        /// What is wrong and what would be right.
-        reason: String,
-    },
-}
-
-fn separator(field: &str) -> &'static str {
-    if field.is_empty() { "" } else { ": " }
-}
-
-impl Malformed {
-    /// A complaint about one field.
-    pub fn field(field: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self::Field {
-            field: field.into(),
-            reason: reason.into(),
-        }
-    }
-
-    /// The same complaint about a field that stands deeper, under `prefix`.
-    pub fn under(self, prefix: &str) -> Self {
-        match self {
-            Self::Json(reason) => Self::Field {
-                field: prefix.to_owned(),
-                reason,
-            },
-            Self::Field { field, reason } => {
-                let dot = if field.starts_with('[') || field.is_empty() {
-                    ""
-                } else {
-                    "."
-                };
-                Self::Field {
-                    field: format!("{prefix}{dot}{field}"),
-                    reason,
-                }
-            }
-        }
-    }
+    /// What that payload is called: `payload` or `data`.
+    pub body_name: &'static str,
 }
 
 #[derive(Deserialize)]
@@ -86,6 +41,8 @@ struct RawMessage<'a> {
     data: Option<&'a RawValue>,
     #[serde(borrow)]
     id: Option<&'a RawValue>,
+    #[serde(borrow, rename = "eventId")]
+    event_id: Option<&'a RawValue>,
     #[serde(borrow)]
     room: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -93,61 +50,94 @@ struct RawMessage<'a> {
 }
 
 impl<'a> Incoming<'a> {
-    /// Understands the envelope of one message.
+    /// Understands the envelope of a client's message, whose id must be fit to be sent back.
     pub fn parse(text: &'a str) -> Result<Self, Malformed> {
+        let message = Self::read(text)?;
+        message.id.map(check_id).transpose()?;
+        Ok(message)
+    }
+
+    /// Understands the envelope of any message.
+    pub fn read(text: &'a str) -> Result<Self, Malformed> {
+        let text = skip_mark(text);
         if !text.trim_start().starts_with('{') {
-            return match serde_json::from_str::<&RawValue>(text) {
-                Ok(_) => Err(Malformed::field(
-                    "message",
-                    "expected a JSON object with a \"type\"",
-                )),
-                Err(error) => Err(Malformed::Json(error.to_string())),
-            };
+            parse::<&RawValue>(text)?;
+            let reason = "expected a JSON object with a \"type\"";
+            return Err(Malformed::field("message", reason));
         }
         let raw: RawMessage<'a> = parse(text)?;
         let kind = raw.kind.ok_or_else(|| {
             Malformed::field("type", "missing; expected the message type, a string")
         })?;
-        let kind = string_of(kind, "type")?;
-        let id = raw.id.map(RawValue::get).map(check_id).transpose()?;
-        let room = raw
-            .room
-            .filter(|room| room.get() != "null")
-            .map(|room| string_of(room, "room"))
-            .transpose()?;
-        let seq = raw
-            .seq
-            .map(|seq| parse(seq.get()).map_err(|fault| fault.under("seq")))
-            .transpose()?;
-        let nested = raw.payload.or(raw.data).filter(|body| body.get() != "null");
-        let body = nested.map_or(text, RawValue::get);
+        let kind = string_of(kind.get(), "type")?;
+        let nested = one_of(raw.payload, raw.data)?;
         Ok(Self {
             kind,
-            id,
-            seq,
-            room,
-            body,
+            id: raw.id.map(RawValue::get),
+            event_id: raw.event_id.map(RawValue::get),
+            seq: raw.seq.map(RawValue::get),
+            room: raw.room.map(RawValue::get),
+            body: nested.map_or(text, RawValue::get),
             nested: nested.is_some(),
+            body_name: if raw.payload.is_some() {
+                "payload"
+            } else {
+                "data"
+            },
         })
+    }
+
+    /// The room named beside `type`.
+    pub fn room(&self) -> Result<Option<Cow<'a, str>>, Malformed> {
+        self.room.map(|room| string_of(room, "room")).transpose()
     }
 
     /// Refuses fields that, relayed as they came, nobody could read.
     pub fn check_readable(&self) -> Result<(), Malformed> {
-        check_readable(self.body, 1).map_err(|fault| match self.nested {
-            true => fault.under("payload"),
-            false => fault,
-        })
+        check_readable(self.body, 1).map_err(|fault| self.located(fault))
     }
 
     /// Reads the fields as `T`.
     pub fn fields<T: Deserialize<'a>>(&self) -> Result<T, Malformed> {
-        parse_object(self.body).map_err(|fault| {
-            if self.nested {
-                fault.under("payload")
-            } else {
-                fault
-            }
-        })
+        parse_object(self.body).map_err(|fault| self.located(fault))
+    }
+
+    /// A complaint about the fields, as one about the message.
+    pub fn located(&self, fault: Malformed) -> Malformed {
+        match self.nested {
+            true => fault.under(self.body_name),
+            false => fault,
+        }
+    }
+}
+
+/// Reads a member that is there even when it is `null`.
+pub fn present<'de: 'a, 'a, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<&'a RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+/// Text without the byte order mark that some programs put before it.
+pub fn skip_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
+/// The one of `payload` and `data` that is there. `null` beside the other does not count.
+pub fn one_of<'a>(
+    payload: Option<&'a RawValue>,
+    data: Option<&'a RawValue>,
+) -> Result<Option<&'a RawValue>, Malformed> {
+    let (Some(one), Some(other)) = (payload, data) else {
+        return Ok(payload.or(data));
+    };
+    match (one.get(), other.get()) {
+        (_, "null") => Ok(payload),
+        ("null", _) => Ok(data),
+        _ => {
+            let reason = "stands beside `payload`; expected one of the two, which mean the same";
+            Err(Malformed::field("data", reason))
+        }
     }
 }
 
@@ -173,7 +163,7 @@ const MAX_EXPECTATION: usize = 120;
 /// Reads again, slowly, to learn which field was at fault.
 fn explain<'a, T: Deserialize<'a>>(text: &'a str, error: &serde_json::Error) -> Malformed {
     if !error.is_data() {
-        return Malformed::Json(error.to_string());
+        return find_flaw(text).unwrap_or_else(|| Malformed::Json(error.to_string()));
     }
     let mut deserializer = serde_json::Deserializer::from_str(text);
     match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
@@ -232,14 +222,17 @@ fn shorten(reason: &str) -> String {
     }
 }
 
-fn string_of<'a>(raw: &'a RawValue, field: &str) -> Result<Cow<'a, str>, Malformed> {
-    let text = raw.get();
+fn string_of<'a>(text: &'a str, field: &str) -> Result<Cow<'a, str>, Malformed> {
     match text
         .strip_prefix('"')
         .and_then(|rest| rest.strip_suffix('"'))
     {
         Some(plain) if !plain.contains('\\') => Ok(Cow::Borrowed(plain)),
-        Some(_) => parse::<String>(text).map(Cow::Owned),
+        Some(_) => match parse::<String>(text) {
+            Ok(text) => Ok(Cow::Owned(text)),
+            Err(Malformed::Json(reason)) => Err(Malformed::Json(reason)),
+            Err(fault) => Err(fault.under(field)),
+        },
         None => Err(Malformed::field(
             field,
             format!("{} is not a string", shortened(text)),
@@ -259,14 +252,6 @@ fn check_id(id: &str) -> Result<&str, Malformed> {
         "id",
         "expected a string or a number of at most 256 bytes",
     ))
-}
-
-/// The beginning of a text that a peer chose.
-pub fn shortened(text: &str) -> Cow<'_, str> {
-    match text.char_indices().nth(40) {
-        None => Cow::Borrowed(text),
-        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
-    }
 }
 
 #[cfg(test)]
@@ -334,7 +319,7 @@ mod tests {
             "message: expected a JSON object with a \"type\""
         );
         assert!(matches!(Incoming::parse("{"), Err(Malformed::Json(_))));
-        assert!(matches!(Incoming::parse("hello"), Err(Malformed::Json(_))));
+        assert!(Incoming::parse("hello").unwrap_err().is_unreadable());
     }
 
     #[test]

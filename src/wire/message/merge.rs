@@ -4,7 +4,8 @@
 //! patches from outside bounds [`depth`] first.
 
 use super::envelope::push_string;
-use super::incoming::{Malformed, parse_object};
+use super::incoming::parse_object;
+use super::malformed::Malformed;
 use super::patch::Key;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -34,6 +35,11 @@ impl<'a> Members<'a> {
     pub fn iter(&self) -> impl Iterator<Item = (&str, &'a str)> {
         let members = self.members.iter();
         members.map(|(name, value)| (&**name, value.get()))
+    }
+
+    /// What the members are called.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.members.iter().map(|(name, _)| &**name)
     }
 
     /// The others, without members of these names.

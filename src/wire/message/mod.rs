@@ -4,11 +4,17 @@
 //! whether an event is late or a room may be joined is the hub's business.
 
 pub mod cloud_event;
+pub mod compact;
 pub mod envelope;
 pub mod event;
 pub mod field;
+pub mod flaw;
+pub mod halves;
 pub mod incoming;
+pub mod malformed;
 pub mod merge;
+pub mod name;
+pub mod number;
 pub mod patch;
 pub mod readable;
 pub mod variant;
@@ -16,8 +22,9 @@ pub mod variant;
 pub use envelope::{Batch, Envelope, ErrorCode, ErrorMessage, Place};
 pub use event::{Event, ItemKind, Report, TASK_REMOVED, TaskEvent};
 pub use field::Field;
-pub use incoming::{Incoming, Malformed};
+pub use incoming::Incoming;
+pub use malformed::Malformed;
 pub use merge::Members;
-pub use patch::{Control, Controls, MAX_WHOLE, Status, TaskPatch};
+pub use patch::{Control, Controls, Status, TaskPatch};
 pub use readable::check_readable;
 pub use variant::{Dialect, Encoding, Variant};

@@ -1,9 +1,13 @@
 //! What one event says of a task: the task payload of contract section 4, every field optional.
 //!
 //! Fields that joblight computes itself ([`COMPUTED`]) are passed over when a producer sends them; fields that the contract
-//! does not name are kept and shown to viewers as they are.
+//! does not name are kept and shown to viewers as they are. `id`, `type`, `timestamp`, `room`, `data` and `payload` are such fields of the
+//! application's own, unless they are the envelope's ([`FlatPatch`]).
 
+use super::compact::compact_value;
 use super::field::Field;
+use super::name::MAX_NAME_BYTES;
+use super::number::{Amount, Count, MAX_COUNT, Moment, Percent};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
@@ -101,8 +105,6 @@ pub const COMPUTED: [&str; 8] = [
     "indeterminate",
     "revived",
 ];
-/// The greatest whole number that JSON keeps exactly everywhere (RFC 8259 section 6).
-pub const MAX_WHOLE: u64 = (1 << 53) - 1;
 
 /// The requests that a worker honours, as it declares them in `controls`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -144,9 +146,9 @@ impl<'de> Deserialize<'de> for Controls {
 pub struct TaskPatch {
     /// `taskId`, when the payload names it.
     pub task_id: Option<Box<str>>,
-    /// `id`: the event's own name, for dropping repeats.
-    pub id: Option<Box<str>>,
-    /// `seq`: the producer's number for this event, rising per task.
+    /// `eventId`: the event's own name, for dropping repeats.
+    pub event_id: Option<Box<str>>,
+    /// `seq`: the producer's number for this event, rising per task; at most [`MAX_COUNT`].
     pub seq: Option<u64>,
     /// `status`.
     pub status: Option<Status>,
@@ -166,11 +168,11 @@ pub struct TaskPatch {
     pub result: Field<Box<RawValue>>,
     /// `error`: any JSON.
     pub error: Field<Box<RawValue>>,
-    /// `attempt`: a higher one begins the task anew.
+    /// `attempt`: a higher one begins the task anew; at most [`MAX_COUNT`].
     pub attempt: Option<u64>,
     /// `rate`, in units a second, the application's own.
     pub rate: Field<f64>,
-    /// `startedAt`, in milliseconds since 1970.
+    /// `startedAt`, in milliseconds since 1970, between 2000 and 2200.
     pub started_at: Field<u64>,
     /// `parentId`: the task that this one is part of.
     pub parent_id: Field<Box<str>>,
@@ -183,6 +185,10 @@ pub struct TaskPatch {
     /// Fields that the contract does not name.
     pub extra: Vec<(Box<str>, Field<Box<RawValue>>)>,
 }
+
+/// A patch whose fields stand beside `type`: what belongs to the envelope is passed over.
+#[derive(Debug)]
+pub struct FlatPatch(pub TaskPatch);
 
 impl TaskPatch {
     /// Whether it changes no field of the task, whatever it says of its place (`seq`, `attempt`, `status`).
@@ -211,30 +217,31 @@ impl TaskPatch {
     ) -> Result<(), A::Error> {
         match key {
             "taskId" => self.task_id = Some(map.next_value()?),
-            "id" => self.id = map.next_value::<Option<EventId>>()?.map(|id| id.0),
-            "seq" => self.seq = map.next_value()?,
+            "eventId" => self.event_id = map.next_value::<Option<EventId>>()?.map(|id| id.0),
+            "seq" => self.seq = count(map.next_value()?),
             "status" => self.status = map.next_value()?,
-            "progress" => self.progress = percent(map.next_value()?),
-            "current" => self.current = amount(map.next_value()?),
-            "total" => self.total = amount(map.next_value()?),
+            "progress" => self.progress = map.next_value::<Field<Percent>>()?.map(|value| value.0),
+            "current" => self.current = map.next_value::<Field<Amount>>()?.map(|value| value.0),
+            "total" => self.total = map.next_value::<Field<Amount>>()?.map(|value| value.0),
             "stage" => self.stage = map.next_value()?,
-            "estimatedTimeRemaining" => self.estimated_time_remaining = amount(map.next_value()?),
-            "message" => self.message = map.next_value()?,
-            "result" => self.result = map.next_value()?,
-            "error" => self.error = map.next_value()?,
-            "attempt" => self.attempt = map.next_value()?,
-            "rate" => self.rate = amount(map.next_value()?),
-            "startedAt" => self.started_at = map.next_value()?,
-            "parentId" => self.parent_id = map.next_value()?,
-            "meta" => self.meta = map.next_value()?,
-            "controls" => self.controls = map.next_value()?,
-            "type" | "timestamp" => {
-                map.next_value::<de::IgnoredAny>()?;
+            "estimatedTimeRemaining" => {
+                self.estimated_time_remaining = time_left(map.next_value()?)
             }
+            "message" => self.message = map.next_value()?,
+            "result" => self.result = relayed(map.next_value()?),
+            "error" => self.error = relayed(map.next_value()?),
+            "attempt" => self.attempt = count(map.next_value()?),
+            "rate" => self.rate = map.next_value::<Field<Amount>>()?.map(|value| value.0),
+            "startedAt" => self.started_at = map.next_value::<Field<Moment>>()?.map(|at| at.0),
+            "parentId" => self.parent_id = map.next_value()?,
+            "controls" => self.controls = map.next_value()?,
+            "meta" => self.meta = relayed(map.next_value()?),
             computed if COMPUTED.contains(&computed) => {
                 map.next_value::<de::IgnoredAny>()?;
             }
-            unnamed => self.extra.push((unnamed.into(), map.next_value()?)),
+            unnamed => self
+                .extra
+                .push((unnamed.into(), relayed(map.next_value()?))),
         }
         Ok(())
     }
@@ -242,11 +249,27 @@ impl TaskPatch {
 
 impl<'de> Deserialize<'de> for TaskPatch {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(PatchVisitor)
+        deserializer.deserialize_map(PatchVisitor(Form::Nested))
     }
 }
 
-struct PatchVisitor;
+impl<'de> Deserialize<'de> for FlatPatch {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let visitor = PatchVisitor(Form::Flat);
+        deserializer.deserialize_map(visitor).map(Self)
+    }
+}
+
+struct PatchVisitor(Form);
+
+/// Where a patch stands.
+#[derive(Clone, Copy, PartialEq)]
+enum Form {
+    /// In an object of its own.
+    Nested,
+    /// Among the envelope's fields.
+    Flat,
+}
 
 impl<'de> Visitor<'de> for PatchVisitor {
     type Value = TaskPatch;
@@ -258,11 +281,19 @@ impl<'de> Visitor<'de> for PatchVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<TaskPatch, A::Error> {
         let mut patch = TaskPatch::default();
         while let Some(Key(key)) = map.next_key::<Key<'de>>()? {
-            patch.take_field(&key, &mut map)?;
+            match (self.0, &*key) {
+                (Form::Flat, name) if ENVELOPE_FIELDS.contains(&name) => {
+                    map.next_value::<de::IgnoredAny>()?;
+                }
+                (_, name) => patch.take_field(name, &mut map)?,
+            }
         }
         Ok(patch)
     }
 }
+
+/// What the envelope of a producer's message may hold beside flat fields (contract section 2).
+pub const ENVELOPE_FIELDS: [&str; 6] = ["type", "id", "timestamp", "room", "payload", "data"];
 
 /// An object key, borrowed wherever it holds no escapes.
 pub(super) struct Key<'a>(pub(super) std::borrow::Cow<'a, str>);
@@ -286,7 +317,7 @@ impl<'de> Deserialize<'de> for Key<'de> {
     }
 }
 
-/// An event's id: text, or a number that is read as text.
+/// An event's id: text of 1 to [`MAX_NAME_BYTES`] bytes, or a whole number that is read as text.
 #[derive(Debug)]
 pub struct EventId(pub Box<str>);
 
@@ -299,63 +330,47 @@ impl<'de> Deserialize<'de> for EventId {
                 out.write_str("an event id, a string or a whole number")
             }
             fn visit_str<E: de::Error>(self, id: &str) -> Result<EventId, E> {
-                Ok(EventId(id.into()))
+                match id.is_empty() || id.len() > MAX_NAME_BYTES {
+                    true => Err(E::custom(format_args!(
+                        "{} bytes; expected an event id of 1 to {MAX_NAME_BYTES} bytes",
+                        id.len()
+                    ))),
+                    false => Ok(EventId(id.into())),
+                }
             }
             fn visit_u64<E: de::Error>(self, id: u64) -> Result<EventId, E> {
-                Ok(EventId(id.to_string().into()))
+                Ok(EventId(itoa::Buffer::new().format(id).into()))
             }
             fn visit_i64<E: de::Error>(self, id: i64) -> Result<EventId, E> {
-                Ok(EventId(id.to_string().into()))
+                Ok(EventId(itoa::Buffer::new().format(id).into()))
+            }
+            fn visit_f64<E: de::Error>(self, id: f64) -> Result<EventId, E> {
+                // Beyond this, different numbers would be read as the same.
+                match id.fract() == 0.0 && id.abs() <= MAX_COUNT as f64 {
+                    true => self.visit_i64(id as i64),
+                    false => Err(E::invalid_type(de::Unexpected::Float(id), &self)),
+                }
             }
         }
         deserializer.deserialize_any(IdVisitor)
     }
 }
 
-fn percent(field: Field<Percent>) -> Field<f64> {
+fn count(number: Option<Count>) -> Option<u64> {
+    number.map(|number| number.0)
+}
+
+/// Less than no time is left where nobody knows how much.
+fn time_left(field: Field<f64>) -> Field<f64> {
     match field {
-        Field::Absent => Field::Absent,
-        Field::Clear => Field::Clear,
-        Field::Set(Percent(value)) => Field::Set(value),
+        Field::Set(value) if value < 0.0 => Field::Clear,
+        field => field.map(|value| value + 0.0),
     }
 }
 
-fn amount(field: Field<Amount>) -> Field<f64> {
-    match field {
-        Field::Absent => Field::Absent,
-        Field::Clear => Field::Clear,
-        Field::Set(Amount(value)) => Field::Set(value),
-    }
-}
-
-#[derive(serde::Deserialize)]
-#[serde(try_from = "f64")]
-struct Percent(f64);
-
-impl TryFrom<f64> for Percent {
-    type Error = String;
-    fn try_from(value: f64) -> Result<Self, String> {
-        if (0.0..=100.0).contains(&value) {
-            Ok(Self(value))
-        } else {
-            Err(format!("{value} is out of range; expected 0 to 100"))
-        }
-    }
-}
-
-#[derive(serde::Deserialize)]
-#[serde(try_from = "f64")]
-struct Amount(f64);
-
-impl TryFrom<f64> for Amount {
-    type Error = String;
-    fn try_from(value: f64) -> Result<Self, String> {
-        if value >= 0.0 {
-            Ok(Self(value))
-        } else {
-            Err(format!("{value} is negative; expected 0 or more"))
-        }
-    }
+/// JSON that goes on to viewers.
+fn relayed(field: Field<&RawValue>) -> Field<Box<RawValue>> {
+    field.map(compact_value)
 }
 
 #[cfg(test)]
@@ -377,7 +392,7 @@ mod tests {
         let patch: TaskPatch = parse(r#"{"templateId":  [1, 2.50], "updatedAt": 5}"#).unwrap();
         assert_eq!(patch.extra.len(), 1);
         assert_eq!(&*patch.extra[0].0, "templateId");
-        assert_eq!(patch.extra[0].1.value().unwrap().get(), "[1, 2.50]");
+        assert_eq!(patch.extra[0].1.value().unwrap().get(), "[1,2.50]");
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! number beyond a double, nesting without end. Nearly all text can hold none of that, which a quick pass sees; only the
 //! rest is looked at closely.
 
-use super::incoming::Malformed;
+use super::flaw::find_flaw;
+use super::malformed::Malformed;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
@@ -27,7 +28,7 @@ pub fn check_readable(text: &str, around: usize) -> Result<(), Malformed> {
         levels: MAX_DEPTH + around,
     };
     seed.deserialize(&mut deserializer)
-        .map_err(|error| Malformed::Json(error.to_string()))
+        .map_err(|error| find_flaw(text).unwrap_or_else(|| Malformed::Json(error.to_string())))
 }
 
 /// Whether JSON surely has neither escapes of surrogates, nor numbers beyond a double, nor more than [`MAX_DEPTH`] levels.
@@ -188,10 +189,16 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_again_is_refused_with_the_reason() {
-        assert!(reason(r#"{"a":"cut \ud83d"}"#).contains("hex escape at line 1"));
+        assert!(
+            reason(r#"{"a":["cut \ud83d"]}"#).starts_with(r"a[0]: `\ud83d` is half of a surrogate")
+        );
         assert!(reason(r#"{"\udc00":1}"#).contains("surrogate"));
         for number in ["1e400", "-2E+999 ", &"9".repeat(400)] {
-            assert!(reason(&format!("{{\"a\":[{number}]}}")).starts_with("number out of range"));
+            let reason = reason(&format!("{{\"a\":[{number}]}}"));
+            assert!(
+                reason.starts_with("a[0]: ") && reason.contains("out of range"),
+                "{reason}"
+            );
         }
         assert!(reason(&nested(65)).contains("at most 64 levels"));
         assert!(reason(&nested(100_000)).contains("at most 64 levels"));

@@ -1,0 +1,225 @@
+//! What a client of the payload dialect asks for, read out of its message (contract section 3). A message in other words
+//! than the contract's is refused with the right ones: to pass over what it says would leave its sender waiting.
+
+use crate::hub::Position;
+use crate::hub::position::NotAPosition;
+use crate::wire::message::malformed::shortened;
+use crate::wire::message::number::Whole;
+use crate::wire::message::{Control, Incoming, Malformed, Members};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::collections::HashMap;
+
+/// So many names that a message has are quoted when it lacks one.
+const MAX_QUOTED_NAMES: usize = 5;
+/// What the envelope itself may hold beside flat fields.
+const ENVELOPE: [&str; 5] = ["type", "id", "timestamp", "payload", "data"];
+/// What others call tasks and rooms to be watched, without case and separators.
+const MISNOMERS: [&str; 13] = [
+    "task", "tasks", "taskid", "taskids", "ids", "room", "rooms", "roomid", "roomids", "channel",
+    "channels", "topic", "topics",
+];
+
+/// `subscribe` and `unsubscribe`.
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Rooms {
+    pub(super) task_ids: Option<Vec<String>>,
+    pub(super) rooms: Option<Vec<String>>,
+    since: Option<HashMap<String, String>>,
+    /// What `since` says.
+    #[serde(skip)]
+    pub(super) positions: HashMap<String, Position>,
+    pub(super) batch: Option<bool>,
+}
+
+/// `room_broadcast`.
+#[derive(Deserialize)]
+pub(super) struct Broadcast<'a> {
+    pub(super) room: String,
+    #[serde(borrow)]
+    pub(super) message: &'a RawValue,
+}
+
+/// `history`.
+#[derive(Deserialize)]
+pub(super) struct History {
+    pub(super) room: String,
+    since: Option<String>,
+    limit: Option<Whole>,
+}
+
+/// `task_control`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct TaskControl {
+    pub(super) task_id: String,
+    pub(super) action: Control,
+}
+
+/// `auth`.
+#[derive(Deserialize)]
+pub(super) struct Auth {
+    #[serde(rename = "token")]
+    _token: String,
+}
+
+#[derive(Deserialize)]
+struct OneRoom {
+    room: String,
+}
+
+impl Rooms {
+    /// Reads `subscribe`.
+    pub(super) fn to_subscribe(message: &Incoming<'_>) -> Result<Self, Malformed> {
+        let mut wish: Self = message.fields()?;
+        let since = wish.since.iter().flatten().map(|(room, position)| {
+            let position = parse_position(&format!("since.{room}"), position)?;
+            Ok((room.clone(), position))
+        });
+        wish.positions = since
+            .collect::<Result<_, _>>()
+            .map_err(|fault| message.located(fault))?;
+        let is_enough = wish.batch.is_some();
+        wish.checked(message, is_enough)
+    }
+
+    /// Reads `unsubscribe`.
+    pub(super) fn to_unsubscribe(message: &Incoming<'_>) -> Result<Self, Malformed> {
+        let wish: Self = message.fields()?;
+        wish.checked(message, false)
+    }
+
+    /// Reads `join_room` or `leave_room`.
+    pub(super) fn one(message: &Incoming<'_>) -> Result<Self, Malformed> {
+        let OneRoom { room } = fields(message, &[("room", "the room's name, a string")])?;
+        Ok(Self {
+            rooms: Some(vec![room]),
+            ..Self::default()
+        })
+    }
+
+    /// Refuses a wish that names nothing, or in part under names that mean nothing here.
+    fn checked(self, message: &Incoming<'_>, is_enough: bool) -> Result<Self, Malformed> {
+        let found = names(message)?;
+        let misnomer = found.iter().find(|name| is_misnomer(name));
+        if misnomer.is_none() && (is_enough || self.task_ids.is_some() || self.rooms.is_some()) {
+            return Ok(self);
+        }
+        let found = match misnomer {
+            Some(name) => format!("`{}`", shortened(name)),
+            None => quoted(&found, &["taskIds", "rooms"]),
+        };
+        let reason = format!("expected `taskIds` or `rooms`, arrays of strings; found {found}");
+        Err(message.located(Malformed::field("", reason)))
+    }
+}
+
+impl<'a> Broadcast<'a> {
+    /// Reads `room_broadcast`.
+    pub(super) fn read(message: &Incoming<'a>) -> Result<Self, Malformed> {
+        fields(
+            message,
+            &[
+                ("room", "the room's name, a string"),
+                ("message", "any JSON value"),
+            ],
+        )
+    }
+}
+
+impl History {
+    /// Reads `history`.
+    pub(super) fn read(message: &Incoming<'_>) -> Result<Self, Malformed> {
+        fields(message, &[("room", "the room's name, a string")])
+    }
+
+    /// Where the wanted messages begin.
+    pub(super) fn since(&self) -> Result<Option<Position>, Malformed> {
+        let since = self.since.as_deref();
+        since
+            .map(|since| parse_position("since", since))
+            .transpose()
+    }
+
+    /// The most messages wanted.
+    pub(super) fn limit(&self) -> Option<usize> {
+        let limit = self.limit.map(|Whole(limit)| limit);
+        limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX))
+    }
+}
+
+impl TaskControl {
+    /// Reads `task_control`.
+    pub(super) fn read(message: &Incoming<'_>) -> Result<Self, Malformed> {
+        fields(
+            message,
+            &[
+                ("taskId", "the task's id, a string"),
+                ("action", "`cancel`, `pause` or `resume`"),
+            ],
+        )
+    }
+}
+
+impl Auth {
+    /// Reads `auth`.
+    pub(super) fn read(message: &Incoming<'_>) -> Result<Self, Malformed> {
+        fields(message, &[("token", "a string")])
+    }
+}
+
+fn parse_position(field: &str, text: &str) -> Result<Position, Malformed> {
+    text.parse()
+        .map_err(|error: NotAPosition| Malformed::field(field, error.to_string()))
+}
+
+/// Reads the fields of a message; of those that it needs, the first that is missing is named.
+fn fields<'a, T: Deserialize<'a>>(
+    message: &Incoming<'a>,
+    needed: &[(&str, &str)],
+) -> Result<T, Malformed> {
+    message.fields().map_err(|fault| {
+        let found = Members::parse(message.body).unwrap_or_default();
+        let missing = needed
+            .iter()
+            .find(|(name, _)| found.value(name).is_none_or(|value| value == "null"));
+        let Some((name, expected)) = missing else {
+            return fault;
+        };
+        let wanted: Vec<&str> = needed.iter().map(|(name, _)| *name).collect();
+        let found = quoted(&names(message).unwrap_or_default(), &wanted);
+        let reason = format!("missing; expected {expected}; found {found}");
+        message.located(Malformed::field(*name, reason))
+    })
+}
+
+/// What the fields of a message are called, without the envelope's.
+fn names(message: &Incoming<'_>) -> Result<Vec<String>, Malformed> {
+    let members = Members::parse(message.body).map_err(|fault| message.located(fault))?;
+    let names = members
+        .names()
+        .filter(|name| message.nested || !ENVELOPE.contains(name));
+    Ok(names.map(str::to_owned).collect())
+}
+
+fn is_misnomer(name: &str) -> bool {
+    let plain: String = name
+        .chars()
+        .filter(|found| !matches!(found, '_' | '-'))
+        .collect();
+    !matches!(name, "taskIds" | "rooms") && MISNOMERS.contains(&&*plain.to_ascii_lowercase())
+}
+
+/// The names that were found instead of the `wanted` ones.
+fn quoted(found: &[String], wanted: &[&str]) -> String {
+    let others = found.iter().filter(|name| !wanted.contains(&name.as_str()));
+    let quoted: Vec<String> = others
+        .take(MAX_QUOTED_NAMES)
+        .map(|name| format!("`{}`", shortened(name)))
+        .collect();
+    match quoted.is_empty() {
+        true => "nothing".to_owned(),
+        false => quoted.join(", "),
+    }
+}

@@ -1,0 +1,99 @@
+//! Escapes of half a surrogate pair (`\ud83d` alone), which is what `JSON.stringify` and `json.dumps` write of a text that
+//! was cut in the middle of an emoji: where they stand in JSON, and the same JSON without them.
+//!
+//! A producer's are replaced, because its event must not be lost for them; nobody looks for them in text that was read
+//! without a fault.
+
+use std::ops::Range;
+
+/// `\u` and four digits.
+const ESCAPE_BYTES: usize = 6;
+/// What stands in the place of a half: U+FFFD, the replacement character.
+const REPLACEMENT: &str = "\\ufffd";
+
+/// The JSON with every half replaced, and how many there were; `None` when there is none.
+pub fn mend(json: &str) -> Option<(String, u32)> {
+    let mut half = next_half(json, 0)?;
+    let (mut mended, mut count, mut done) = (String::with_capacity(json.len()), 0, 0);
+    loop {
+        mended.push_str(&json[done..half.start]);
+        mended.push_str(REPLACEMENT);
+        done = half.end;
+        count += 1;
+        match next_half(json, done) {
+            Some(next) => half = next,
+            None => break,
+        }
+    }
+    mended.push_str(&json[done..]);
+    Some((mended, count))
+}
+
+/// Where the first half at or after `from` lies. `from` must not be inside an escape.
+pub(super) fn next_half(json: &str, from: usize) -> Option<Range<usize>> {
+    let text = json.as_bytes();
+    let mut at = from;
+    loop {
+        at += text.get(at..)?.iter().position(|byte| *byte == b'\\')?;
+        match unit(text, at) {
+            None => at += 2,
+            Some(0xd800..=0xdbff) => match unit(text, at + ESCAPE_BYTES) {
+                Some(0xdc00..=0xdfff) => at += 2 * ESCAPE_BYTES,
+                _ => return Some(at..at + ESCAPE_BYTES),
+            },
+            Some(0xdc00..=0xdfff) => return Some(at..at + ESCAPE_BYTES),
+            Some(_) => at += ESCAPE_BYTES,
+        }
+    }
+}
+
+/// The UTF-16 code unit that the escape at `at` stands for, if there is one.
+fn unit(text: &[u8], at: usize) -> Option<u16> {
+    let digits = text.get(at..at + ESCAPE_BYTES)?.strip_prefix(b"\\u")?;
+    digits.iter().try_fold(0, |unit, digit| {
+        let value = char::from(*digit).to_digit(16)?;
+        Some(unit << 4 | u16::try_from(value).ok()?)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn halves_are_replaced_and_pairs_stay() {
+        for (json, mended, count) in [
+            (r#""a\ud83d""#, r#""a\ufffd""#, 1),
+            (r#"["\uDE00\ud83d",1]"#, r#"["\ufffd\ufffd",1]"#, 2),
+            (r#""\ud83d\ud83d\ude00""#, r#""\ufffd\ud83d\ude00""#, 1),
+            (r#""\ud83d\n\ude00""#, r#""\ufffd\n\ufffd""#, 2),
+            (r#"{"\ud800é":"\\ud800"}"#, r#"{"\ufffdé":"\\ud800"}"#, 1),
+        ] {
+            assert_eq!(mend(json), Some((mended.to_owned(), count)), "{json}");
+        }
+        for json in [
+            "",
+            "\\",
+            r#""\\\\ud83d""#,
+            r#""\ud83d\ude00""#,
+            r#""\u00e9\uffff""#,
+            r#""\ud8""#,
+        ] {
+            assert_eq!(mend(json), None, "{json}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn mended_json_is_read_as_a_lossy_decoder_reads_it(units in prop::collection::vec(
+            prop_oneof![0xd7f0_u16..0xe010, 0x20_u16..0x7f], 0..12
+        )) {
+            let escapes: String = units.iter().map(|unit| format!("\\u{unit:04x}")).collect();
+            let json = format!("\"{escapes}\"");
+            let mended = mend(&json).map_or(json.clone(), |(mended, _)| mended);
+            let text: String = serde_json::from_str(&mended).unwrap();
+            prop_assert_eq!(text, String::from_utf16_lossy(&units));
+        }
+    }
+}

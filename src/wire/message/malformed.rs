@@ -1,0 +1,80 @@
+//! What is wrong with a message, in words that name the field at fault.
+
+use std::borrow::Cow;
+
+/// What is wrong with a message.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// The text is no JSON; the parser's reason.
+    #[error("{0}")]
+    Json(String),
+    /// The text is no JSON that anybody could read, and the place is known.
+    #[error("{field}{}{reason}", separator(.field))]
+    Text {
+        /// The path of the field, as `payload.taskIds[0]`; empty: the text itself.
+        field: String,
+        /// What stands there and what would be right.
+        reason: String,
+    },
+    /// It is JSON, but a field is missing or wrong.
+    #[error("{field}{}{reason}", separator(.field))]
+    Field {
+        /// The path of the field, as `payload.taskIds[0]`; empty: the message itself.
+        field: String,
+        /// What is wrong and what would be right.
+        reason: String,
+    },
+}
+
+fn separator(field: &str) -> &'static str {
+    if field.is_empty() { "" } else { ": " }
+}
+
+impl Malformed {
+    /// A complaint about one field.
+    pub fn field(field: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Field {
+            field: field.into(),
+            reason: reason.into(),
+        }
+    }
+
+    /// Whether the text could not be read at all (`invalid_json`), rather than says something wrong (`invalid_message`).
+    pub fn is_unreadable(&self) -> bool {
+        !matches!(self, Self::Field { .. })
+    }
+
+    /// The same complaint about a field that stands deeper, under `prefix`.
+    pub fn under(self, prefix: &str) -> Self {
+        match self {
+            Self::Json(reason) => Self::Field {
+                field: prefix.to_owned(),
+                reason,
+            },
+            Self::Text { field, reason } => Self::Text {
+                field: joined(prefix, &field),
+                reason,
+            },
+            Self::Field { field, reason } => Self::Field {
+                field: joined(prefix, &field),
+                reason,
+            },
+        }
+    }
+}
+
+fn joined(prefix: &str, field: &str) -> String {
+    let dot = match field.starts_with('[') || field.is_empty() || prefix.is_empty() {
+        true => "",
+        false => ".",
+    };
+    format!("{prefix}{dot}{field}")
+}
+
+/// The beginning of a text that a peer chose.
+pub fn shortened(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(40) {
+        None => Cow::Borrowed(text),
+        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
+    }
+}

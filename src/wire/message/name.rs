@@ -1,0 +1,88 @@
+//! Names that producers and clients choose: of tasks, rooms and message types.
+
+use super::malformed::Malformed;
+
+/// The longest task id or room name, in bytes. The prefix of a task's room does not count.
+pub const MAX_NAME_BYTES: usize = 256;
+/// What the room of a task is called, before its id.
+pub const TASK_ROOM_PREFIX: &str = "task:";
+
+/// Checks a name: 1 to [`MAX_NAME_BYTES`] bytes without control characters.
+pub fn check_name(field: &str, name: &str) -> Result<Box<str>, Malformed> {
+    if name.is_empty() || name.len() > MAX_NAME_BYTES || name.chars().any(char::is_control) {
+        let reason = format!("expected 1 to {MAX_NAME_BYTES} bytes without control characters");
+        return Err(Malformed::field(field, reason));
+    }
+    Ok(name.into())
+}
+
+/// Checks the id of a task that an event names. Ids of an older version, which a store may hold, are not checked again.
+pub fn check_task_id(field: &str, id: &str) -> Result<Box<str>, Malformed> {
+    match reserved_id(id) {
+        Some(reason) => Err(Malformed::field(field, reason)),
+        None => check_name(field, id),
+    }
+}
+
+/// Checks the name of a room. Every task id has one.
+pub fn check_room(field: &str, room: &str) -> Result<Box<str>, Malformed> {
+    if let Some(reason) = reserved(room) {
+        return Err(Malformed::field(field, reason));
+    }
+    // The room of a task without an id is a room like any other.
+    let own = own_name(room);
+    check_name(field, if own.is_empty() { room } else { own })?;
+    Ok(room.into())
+}
+
+/// Why a room is not to be had, if its name means something else.
+pub fn reserved(room: &str) -> Option<&'static str> {
+    reserved_id(own_name(room))
+}
+
+fn own_name(room: &str) -> &str {
+    room.strip_prefix(TASK_ROOM_PREFIX).unwrap_or(room)
+}
+
+fn reserved_id(name: &str) -> Option<&'static str> {
+    match name {
+        "." | ".." => Some(
+            "`.` and `..` mean a folder in a URL, so no URL could name it; expected another name",
+        ),
+        name if name.contains('*') => {
+            Some("`*` stands in patterns, which name many; expected a name without it")
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_id_has_a_room() {
+        for id in [
+            "a".repeat(256),
+            "task:".to_owned(),
+            "...".to_owned(),
+            format!("task:{}", "a".repeat(251)),
+        ] {
+            assert!(check_task_id("taskId", &id).is_ok(), "{id}");
+            assert!(check_room("room", &format!("task:{id}")).is_ok(), "{id}");
+        }
+        for id in [
+            "a".repeat(257),
+            String::new(),
+            "a*".to_owned(),
+            ".".to_owned(),
+            "..".to_owned(),
+            "\n".to_owned(),
+        ] {
+            assert!(check_task_id("taskId", &id).is_err(), "{id}");
+            assert!(check_room("room", &id).is_err(), "{id}");
+        }
+        assert!(check_room("room", "task:").is_ok());
+        assert!(check_room("room", &format!("task:{}", "a".repeat(257))).is_err());
+    }
+}
