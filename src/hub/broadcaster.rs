@@ -15,12 +15,12 @@ use super::pace::Pace;
 use super::progress::{self, Stage};
 use super::removal::{self, Removal};
 use super::repeats::Repeats;
-use super::rules::{self, DropReason, Turn};
+use super::rules::{self, DropReason, Turn, Verdict};
 use super::size;
 use super::task::{Flush, Pending, Task};
 use super::timer::Timer;
 use crate::base::time::{Now, Span, Time};
-use crate::wire::message::{Control, Status, TaskEvent, TaskPatch};
+use crate::wire::message::{Control, TaskEvent, TaskPatch};
 use smallvec::SmallVec;
 
 /// How tasks are broadcast (contract section 8, `[broadcaster]`).
@@ -141,9 +141,7 @@ impl Broadcaster {
                 return Outcome::Dropped(key, reason);
             }
         };
-        let revival = lost::revival(task, kind, &patch, verdict.attempt);
-        // A lost task that says that it has started is announced once.
-        let starts = verdict.turn == Turn::Lifecycle(TaskEvent::Started);
+        let revival = lost::revival(task, kind, verdict, &patch);
         let is_cut = kind != TaskEvent::Progress || verdict.turn != Turn::Progress;
         let admitted = size::admit(task, &mut patch, is_cut, self.settings.max_task_size);
         let (size_bound, truncated) = match admitted {
@@ -157,7 +155,9 @@ impl Broadcaster {
         let Some(key) = key else {
             return Outcome::Refused(Refused::Limit("broadcaster.max_tasks"));
         };
-        if let Some(status) = revival.filter(|_| !starts) {
+        if let Some(status) = revival
+            && verdict.turn != Turn::Lifecycle(TaskEvent::Started)
+        {
             self.revive(stage, key, status);
         }
         self.change(key, |task| task.size_bound = size_bound);
@@ -167,12 +167,7 @@ impl Broadcaster {
                 self.change(key, |task| rules::apply(task, kind, verdict, patch, now));
                 self.plan_flush(stage, key);
             }
-            Turn::Lifecycle(event) => {
-                let revival = revival.filter(|_| starts);
-                self.turn(stage, key, event, revival, |task, now| {
-                    rules::apply(task, kind, verdict, patch, now);
-                });
-            }
+            Turn::Lifecycle(_) => self.turn(stage, key, kind, verdict, patch),
         }
         self.watch(key);
         self.keep(stage, key);
@@ -213,8 +208,6 @@ impl Broadcaster {
                 rules::wake(task, stage.now);
                 task.last_event = stage.now.at;
                 task.restarted_at = None;
-                task.restarted_at = None;
-                rules::set_stalled(task, false);
             }
         });
         self.plan_flush(stage, key);
@@ -439,18 +432,24 @@ impl Broadcaster {
         &mut self,
         stage: &mut Stage<'_>,
         key: TaskKey,
-        event: TaskEvent,
-        revival: Option<Status>,
-        apply: impl FnOnce(&mut Task, Now),
+        kind: TaskEvent,
+        verdict: Verdict,
+        patch: TaskPatch,
     ) {
+        let Turn::Lifecycle(event) = verdict.turn else {
+            return;
+        };
         self.flush(stage, key);
         let Some(task) = self.tasks.task_mut(key) else {
             return;
         };
+        // A lost task that says that it has started is announced once.
+        let revival = lost::revival(task, kind, verdict, &patch);
+        let revival = revival.filter(|_| event == TaskEvent::Started);
         if let Some(status) = revival {
             lost::revive(task, status, stage.now);
         }
-        apply(task, stage.now);
+        rules::apply(task, kind, verdict, patch, stage.now);
         task.refresh_estimate(stage.now);
         task.commit();
         let payload = match revival {

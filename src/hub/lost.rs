@@ -1,7 +1,7 @@
 //! A task whose worker is gone: given up after a long silence, provisionally, and revived by its next word (contract
 //! section 5.3). How the fields turn; when that happens stands in [`super::aging`].
 
-use super::rules::{self, Attempt};
+use super::rules::{self, Attempt, Verdict};
 use super::task::{Task, TaskField};
 use crate::base::time::Now;
 use crate::wire::message::envelope::push_string;
@@ -14,7 +14,9 @@ pub fn lose(task: &mut Task, message: &str, now: Now) {
     task.lost = Some(task.view.status);
     task.announced = false;
     task.estimator.pause(now.at);
-    task.view.error = Some(error(message));
+    let error = error(message);
+    task.size_bound += error.get().len();
+    task.view.error = Some(error);
     task.mark(TaskField::Error);
     task.set_estimate(None, None);
     turn_to(task, Status::Failed, now);
@@ -36,11 +38,11 @@ pub fn revive(task: &mut Task, status: Status, now: Now) {
 pub fn revival(
     task: &Task,
     kind: TaskEvent,
+    verdict: Verdict,
     patch: &TaskPatch,
-    attempt: Attempt,
 ) -> Option<Status> {
     let before = task.lost?;
-    if matches!(attempt, Attempt::Begins(_)) {
+    if matches!(verdict.attempt, Attempt::Begins(_)) {
         return None;
     }
     match (kind, patch.status) {

@@ -55,10 +55,10 @@ pub enum TaskField {
     Meta,
     /// `requested`
     Requested,
-    /// `controls`
-    Controls,
     /// `indeterminate`
     Indeterminate,
+    /// `controls`
+    Controls,
     /// Fields that the contract does not name.
     Own,
 }
@@ -85,8 +85,8 @@ impl TaskField {
         Self::ParentId,
         Self::Meta,
         Self::Requested,
-        Self::Controls,
         Self::Indeterminate,
+        Self::Controls,
     ];
 
     fn bit(self) -> u32 {
@@ -114,8 +114,8 @@ impl TaskField {
             Self::ParentId => "parentId",
             Self::Meta => "meta",
             Self::Requested => "requested",
-            Self::Controls => "controls",
             Self::Indeterminate => "indeterminate",
+            Self::Controls => "controls",
             Self::Own => "",
         }
     }
@@ -424,8 +424,8 @@ impl Task {
         out
     }
 
-    /// What has changed after `seen`, as JSON, as it was when the estimate was last refreshed; status and progress in any
-    /// case, for pages that keep no state of their own.
+    /// What has changed after `seen`, as JSON, as it was when the estimate was last refreshed; status and progress in any case,
+    /// for pages that keep no state of their own.
     pub fn delta(&self, seen: u32) -> String {
         self.write_delta(seen, self.told_estimate())
     }
@@ -479,8 +479,8 @@ impl Task {
             TaskField::ParentId => view.parent_id.is_some(),
             TaskField::Meta => view.meta.is_some(),
             TaskField::Requested => view.requested.is_some(),
-            TaskField::Controls => view.controls.is_some(),
             TaskField::Indeterminate => view.indeterminate,
+            TaskField::Controls => view.controls.is_some(),
             _ => true,
         }
     }
@@ -510,10 +510,10 @@ impl Task {
             TaskField::ParentId => push_text(out, view.parent_id.as_deref()),
             TaskField::Meta => push_raw(out, view.meta.as_deref()),
             TaskField::Requested => push_requested(out, view.requested.as_deref()),
-            TaskField::Controls => push_controls(out, view.controls),
             TaskField::Indeterminate => {
                 out.push_str(if view.indeterminate { "true" } else { "null" });
             }
+            TaskField::Controls => push_controls(out, view.controls),
             TaskField::Own => {}
         }
     }

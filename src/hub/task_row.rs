@@ -13,7 +13,7 @@ use super::own_fields::OwnFields;
 use super::size::Ledger;
 use super::task::{EtaSource, Requested, Task, View};
 use crate::base::time::{Now, Time};
-use crate::wire::message::{Control, Controls, Status};
+use crate::wire::message::{Control, Status};
 use serde::de::Error;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -49,7 +49,7 @@ struct Row<'a, E> {
     has_progress: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lost: Option<Status>,
-    /// How long ago the attempt was begun by `restart`, in microseconds, if no event has counted since.
+    /// How long ago the attempt was begun by `restart`, in microseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     restart_age_us: Option<u64>,
     #[serde(default = "none", skip_serializing_if = "Option::is_none")]
@@ -95,7 +95,7 @@ struct ViewRow<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     requested: Option<RequestedRow<'a>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    controls: Option<Controls>,
+    controls: Option<Vec<Control>>,
     /// The application's own fields, names and values: pairs, so that none can be taken for one of ours.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     own: Vec<(Cow<'a, str>, Cow<'a, RawValue>)>,
@@ -148,13 +148,12 @@ impl Task {
         now: Now,
     ) -> Result<Self, serde_json::Error> {
         let then_us = now.time_of(row.saved_at).as_micros();
-        let last_event = Time::from_micros(then_us.saturating_sub(row.news_age_us));
-        let mut task = Self::new(id.into(), last_event);
+        let moment = |age_us: u64| Time::from_micros(then_us.saturating_sub(age_us));
+        let mut task = Self::new(id.into(), moment(row.news_age_us));
         (task.seq, task.producer_seq) = (row.seq, row.producer_seq);
         (task.app_rate, task.announced) = (row.app_rate, row.announced);
         (task.has_progress, task.lost) = (row.has_progress, row.lost);
-        let at = |age_us: u64| Time::from_micros(then_us.saturating_sub(age_us));
-        task.restarted_at = row.restart_age_us.map(at);
+        task.restarted_at = row.restart_age_us.map(moment);
         task.view = row.view.view();
         task.size_bound = Ledger::of(&task).bytes();
         // An estimate begins anew rather than that its task is lost.
@@ -215,8 +214,7 @@ impl<'a> ViewRow<'a> {
             parent_id: parent_id.as_deref().map(Cow::Borrowed),
             meta: meta.as_deref().map(Cow::Borrowed),
             requested: requested.as_deref().map(RequestedRow::new),
-            controls: *controls,
-            // A field that was cleared is none: nobody has seen it after a restart.
+            controls: controls.map(|controls| controls.iter().collect()),
             own: own
                 .iter()
                 .map(|(name, value)| (Cow::Borrowed(name), Cow::Borrowed(value)))
@@ -251,7 +249,7 @@ impl<'a> ViewRow<'a> {
             parent_id: text(self.parent_id),
             meta: raw(self.meta),
             requested: self.requested.map(RequestedRow::requested),
-            controls: self.controls,
+            controls: self.controls.map(|controls| controls.into_iter().collect()),
             indeterminate: false,
             own,
         }

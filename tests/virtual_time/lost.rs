@@ -185,6 +185,44 @@ fn higher_attempt_begins_anew_and_revives_nothing() {
 }
 
 #[test]
+fn further_attempt_of_a_lost_run_without_a_number_revives_nothing() {
+    for body in [json!({"attempt": 2}), json!({"restart": true})] {
+        let mut world = World::new(impatient);
+        let viewer = lost(&mut world, "started", json!({"progress": 5}));
+        world.report("t", "started", body.clone());
+        let told = world.messages(viewer);
+        assert_eq!(brief(&told), ["task_started"], "{body}");
+        let payload = &told[0]["payload"];
+        assert_eq!(
+            (
+                &payload["attempt"],
+                &payload["progress"],
+                payload.get("revived")
+            ),
+            (&json!(2), &json!(0), None),
+            "{body}"
+        );
+        assert_eq!(payload.get("error"), None);
+    }
+}
+
+#[test]
+fn first_number_of_a_lost_run_names_it() {
+    let mut world = World::new(impatient);
+    let viewer = lost(&mut world, "started", json!({"progress": 5}));
+    world.report("t", "started", json!({"attempt": 1}));
+    let payload = &world.messages(viewer)[0]["payload"];
+    assert_eq!(
+        [
+            &payload["attempt"],
+            &payload["revived"],
+            &payload["progress"]
+        ],
+        [&json!(1), &json!(true), &json!(5)]
+    );
+}
+
+#[test]
 fn every_word_counts_as_news() {
     let mut world = World::new(impatient);
     world.report("t", "started", json!({}));
@@ -257,7 +295,10 @@ fn message_is_in_the_language_of_the_server() {
 
 #[test]
 fn viewers_request_waits_for_the_worker_that_comes_back() {
-    let mut world = World::new(impatient);
+    let mut world = World::new(|config| {
+        impatient(config);
+        config.websocket.control = joblight::config::Control::Anybody;
+    });
     let viewer = world.watcher("t");
     world.report("t", "started", json!({}));
     let cancel = json!({"type": "task_control", "taskId": "t", "action": "cancel"});

@@ -387,12 +387,12 @@ fn configure(config: &mut Config, dice: &mut Dice, rules: Rules) {
     config.broadcaster.max_slowdown = dice.pick(&[1, 10]);
     config.broadcaster.batch_size = 4;
     config.broadcaster.deduplication_window = 3_600_000;
-    config.websocket.control = Control::Anybody;
     (
         config.broadcaster.keep_completed,
         config.broadcaster.keep_failed,
     ) = (KEEP_MS, KEEP_MS);
     config.broadcaster.lost_after = 0;
+    config.websocket.control = Control::Anybody;
     config.websocket.message_queue_size = rules.log_limit;
     config.websocket.max_outbox_size = dice.pick(&[0, 4_000, 100_000]);
     config.websocket.heartbeat_interval = dice.pick(&[0, 30_000]);

@@ -6,7 +6,7 @@ use super::super::size::Ledger;
 use super::super::task::{EtaSource, Requested, Task, View};
 use crate::base::time::Now;
 use crate::wire::message::patch::COMPUTED;
-use crate::wire::message::{Control, Members, Status};
+use crate::wire::message::{Control, Controls, Members, Status};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Error};
 use serde_json::value::RawValue;
@@ -47,11 +47,17 @@ pub(super) fn restored(id: &str, row: &str, now: Now) -> Result<Task, serde_json
     let mut task = Task::new(id.into(), now.time_of(row.updated_at));
     (task.seq, task.producer_seq) = (row.seq, row.producer_seq);
     (task.app_rate, task.announced) = (row.app_rate, row.announced);
+    let requested = row.requested.as_deref().and_then(Control::from_word);
+    let requested = requested.map(|control| Requested {
+        control,
+        by: "".into(),
+        at: row.requested_at,
+    });
     let mut view = View {
         status: status(&members)?,
         eta_source: row.eta_source.as_deref().and_then(EtaSource::from_word),
         stalled: row.stalled,
-        requested: requested(&row),
+        requested: requested.map(Box::new),
         updated_at: row.updated_at,
         ..View::default()
     };
@@ -74,13 +80,6 @@ fn status(members: &Members<'_>) -> Result<Status, serde_json::Error> {
     status.ok_or_else(|| Error::custom("it names no status"))
 }
 
-/// Nobody wrote who it was that asked.
-fn requested(row: &FirstRow<'_>) -> Option<Box<Requested>> {
-    let control = row.requested.as_deref().and_then(Control::from_word)?;
-    let (by, at) = (Box::default(), row.requested_at);
-    Some(Box::new(Requested { control, by, at }))
-}
-
 /// Takes one member of the state; `None`: it cannot be understood.
 fn take(view: &mut View, name: &str, value: &str) -> Option<()> {
     match name {
@@ -99,6 +98,7 @@ fn take(view: &mut View, name: &str, value: &str) -> Option<()> {
         "startedAt" => view.started_at = Some(whole(value)?),
         "parentId" => view.parent_id = Some(read(value)?),
         "meta" => view.meta = Some(read(value)?),
+        "controls" => view.controls = Some(read::<Controls>(value)?),
         own => {
             view.own.set(own.into(), Some(read(value)?), 0);
         }

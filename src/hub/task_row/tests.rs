@@ -37,7 +37,7 @@ struct Lasting {
     producer_seq: Option<u64>,
     flags: [bool; 3],
     lost: Option<Status>,
-    restarted: Option<Span>,
+    since_restart: Option<Span>,
     estimator: Estimator,
     silence: Span,
 }
@@ -53,6 +53,8 @@ fn lasting(task: &Task, now: Now) -> Lasting {
         has_progress,
         lost,
         restarted_at,
+        // Room for what is to come, not what there is.
+        size_bound: _,
         estimator,
         last_event,
         // When the next message is due, and what was in the last: nobody has heard one in this life.
@@ -60,8 +62,6 @@ fn lasting(task: &Task, now: Now) -> Lasting {
         flush: _,
         is_unsaved: _,
         listing: _,
-        // A bound, which a restart may lower.
-        size_bound: _,
         pending_since: _,
         version: _,
         versions: _,
@@ -89,7 +89,7 @@ fn lasting(task: &Task, now: Now) -> Lasting {
         producer_seq: *producer_seq,
         flags: [*app_rate, *announced, *has_progress],
         lost: *lost,
-        restarted: restarted_at.map(|at| now.at.saturating_since(at)),
+        since_restart: restarted_at.map(|at| now.at.saturating_since(at)),
         estimator,
         silence: now.at.saturating_since(*last_event),
     }
@@ -208,14 +208,14 @@ fn member() -> impl Strategy<Value = String> {
         named("parentId", text().boxed()),
         named("attempt", whole(3)),
         named("seq", whole(40)),
-        named("startedAt", whole(u64::MAX)),
+        named("restart", json_switch()),
+        named("controls", controls()),
         named(
-            "controls",
-            prop::sample::select(vec!["[]", "[\"cancel\"]", "[\"pause\",\"resume\"]", "null"])
-                .prop_map(str::to_owned)
+            "startedAt",
+            (946_684_800_000_u64..=7_258_118_399_999)
+                .prop_map(|ms| ms.to_string())
                 .boxed()
         ),
-        Just("\"restart\":true".to_owned()),
         named(
             "status",
             prop::sample::select(vec!["\"pending\"", "\"running\"", "\"paused\"", "null"])
@@ -224,6 +224,17 @@ fn member() -> impl Strategy<Value = String> {
         ),
         (own_name(), json()).prop_map(|(name, value)| format!("{name}:{value}")),
     ]
+}
+
+fn json_switch() -> BoxedStrategy<String> {
+    prop::sample::select(vec!["true", "false"])
+        .prop_map(str::to_owned)
+        .boxed()
+}
+
+fn controls() -> BoxedStrategy<String> {
+    let texts = vec!["[]", "[\"cancel\"]", "[\"resume\",\"pause\"]", "null"];
+    prop::sample::select(texts).prop_map(str::to_owned).boxed()
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -248,20 +259,17 @@ fn step() -> impl Strategy<Value = Step> {
 fn go(task: &mut Task, step: &Step, now: Now) -> Option<Result<Verdict, DropReason>> {
     match step {
         Step::Event(kind, body) => {
-            let mut patch: TaskPatch = serde_json::from_str(body).ok()?;
-            patch.restart = *kind == TaskEvent::Started && body.contains("\"restart");
-            let verdict = match rules::judge(task, *kind, &patch, now, false) {
-                Ok(verdict) => verdict,
-                Err(reason) => return Some(Err(reason)),
-            };
-            if let Some(status) = lost::revival(task, *kind, &patch, verdict.attempt) {
-                lost::revive(task, status, now);
+            let patch: TaskPatch = serde_json::from_str(body).ok()?;
+            let verdict = rules::judge(task, *kind, &patch, now, false);
+            if let Ok(verdict) = verdict {
+                if let Some(status) = lost::revival(task, *kind, verdict, &patch) {
+                    lost::revive(task, status, now);
+                }
+                rules::apply(task, *kind, verdict, patch, now);
             }
-            rules::apply(task, *kind, verdict, patch, now);
-            return Some(Ok(verdict));
+            return Some(verdict);
         }
-        Step::Request(control) if !task.view.status.is_terminal() => {
-            // A refusal changes nothing.
+        Step::Request(control) => {
             let _ = rules::request(task, *control, "client_1", now);
         }
         Step::Stall if task.view.status == Status::Running => rules::set_stalled(task, true),
@@ -430,8 +438,11 @@ fn a_row_of_the_first_version_keeps_all_that_it_says() {
         (view.rate, view.estimated_time_remaining),
         (Some(120.25), Some(50000.5))
     );
-    let requested = view.requested.as_ref().expect("a request");
-    assert_eq!((requested.control, requested.at), (Control::Pause, 5));
+    let requested = view.requested.as_ref();
+    assert_eq!(
+        requested.map(|requested| (requested.control, requested.at)),
+        Some((Control::Pause, 5))
+    );
     assert_eq!(view.started_at, Some(1_700_000_000_123));
     assert_eq!(task.last_event, now(0).at);
     assert!(task.has_progress && task.announced && task.app_rate && view.stalled);

@@ -12,12 +12,13 @@ use super::readable::check_readable;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+/// The message type that tells of a task which is gone.
+pub const TASK_REMOVED: &str = "task_removed";
+
 /// The field that names an event, which viewers do not see.
 const EVENT_ID: &str = "eventId";
 /// The header that names a request.
 pub const KEY_HEADER: &str = "Idempotency-Key";
-/// The message type that tells of a task which is gone.
-pub const TASK_REMOVED: &str = "task_removed";
 
 /// One event as reported, with what tells repeats apart.
 #[derive(Debug)]

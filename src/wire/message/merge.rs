@@ -31,15 +31,15 @@ impl<'a> Members<'a> {
         found.map(|(_, value)| value.get())
     }
 
-    /// What the members are called.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.members.iter().map(|(name, _)| &**name)
-    }
-
     /// The members in their order, each value as JSON.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &'a str)> {
         let members = self.members.iter();
         members.map(|(name, value)| (&**name, value.get()))
+    }
+
+    /// What the members are called.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.members.iter().map(|(name, _)| &**name)
     }
 
     /// The others, without members of these names.

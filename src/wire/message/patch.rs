@@ -1,8 +1,8 @@
 //! What one event says of a task: the task payload of contract section 4, every field optional.
 //!
 //! Fields that joblight computes itself ([`COMPUTED`]) are passed over when a producer sends them; fields that the contract
-//! does not name are kept and shown to viewers as they are. `id`, `type`, `timestamp`, `room`, `data` and `payload` are such
-//! fields of the application's own, unless they are the envelope's ([`FlatPatch`]).
+//! does not name are kept and shown to viewers as they are. `id`, `type`, `timestamp`, `room`, `data` and `payload` are such fields of the
+//! application's own, unless they are the envelope's ([`FlatPatch`]).
 
 use super::compact::compact_value;
 use super::field::Field;
@@ -94,6 +94,18 @@ impl Control {
     }
 }
 
+/// Fields that joblight computes itself.
+pub const COMPUTED: [&str; 8] = [
+    "updatedAt",
+    "estimatedEndAt",
+    "etaSource",
+    "stalled",
+    "requested",
+    "snapshot",
+    "indeterminate",
+    "revived",
+];
+
 /// The requests that a worker honours, as it declares them in `controls`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Controls(u8);
@@ -121,12 +133,6 @@ impl FromIterator<Control> for Controls {
     }
 }
 
-impl serde::Serialize for Controls {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.iter().map(Control::as_str))
-    }
-}
-
 impl<'de> Deserialize<'de> for Controls {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(Vec::<Control>::deserialize(deserializer)?
@@ -134,17 +140,6 @@ impl<'de> Deserialize<'de> for Controls {
             .collect())
     }
 }
-/// Fields that joblight computes itself.
-pub const COMPUTED: [&str; 8] = [
-    "updatedAt",
-    "estimatedEndAt",
-    "etaSource",
-    "stalled",
-    "requested",
-    "snapshot",
-    "indeterminate",
-    "revived",
-];
 
 /// A change to a task. Numbers are checked: `progress` is 0 to 100, the others are not negative.
 #[derive(Debug, Clone, Default)]
