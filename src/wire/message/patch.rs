@@ -182,6 +182,24 @@ impl TaskPatch {
     }
 }
 
+impl TaskPatch {
+    fn take_stored<'de, A: MapAccess<'de>>(
+        &mut self,
+        key: &str,
+        map: &mut A,
+    ) -> Result<(), A::Error> {
+        match key {
+            "seq" => {
+                map.next_value::<de::IgnoredAny>()?;
+            }
+            "attempt" => self.attempt = map.next_value::<Option<Whole>>()?.map(|number| number.0),
+            "startedAt" => self.started_at = map.next_value::<Field<f64>>()?.map(|at| at as u64),
+            other => self.take_field(other, map)?,
+        }
+        Ok(())
+    }
+}
+
 impl<'de> Deserialize<'de> for TaskPatch {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(PatchVisitor(Form::Nested))
@@ -225,20 +243,13 @@ impl<'de> Visitor<'de> for PatchVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<TaskPatch, A::Error> {
         let mut patch = TaskPatch::default();
         while let Some(Key(key)) = map.next_key::<Key<'de>>()? {
-            match (self.0, &*key) {
-                (Form::Flat, name) if ENVELOPE_FIELDS.contains(&name) => {
+            match self.0 {
+                Form::Nested => patch.take_field(&key, &mut map)?,
+                Form::Flat if ENVELOPE_FIELDS.contains(&&*key) => {
                     map.next_value::<de::IgnoredAny>()?;
                 }
-                (Form::Stored, "seq") => {
-                    map.next_value::<de::IgnoredAny>()?;
-                }
-                (Form::Stored, "attempt") => {
-                    patch.attempt = map.next_value::<Option<Whole>>()?.map(|attempt| attempt.0);
-                }
-                (Form::Stored, "startedAt") => {
-                    patch.started_at = map.next_value::<Field<f64>>()?.map(|at| at as u64);
-                }
-                (_, name) => patch.take_field(name, &mut map)?,
+                Form::Flat => patch.take_field(&key, &mut map)?,
+                Form::Stored => patch.take_stored(&key, &mut map)?,
             }
         }
         Ok(patch)
