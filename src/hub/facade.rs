@@ -395,7 +395,6 @@ impl Hub {
                 kind,
                 payload,
             } => {
-                let payload = String::from(Box::<str>::from(payload));
                 let (broadcaster, mut stage) = self.on_stage(now, out);
                 broadcaster.handle_item(&mut stage, &task_id, kind.as_str(), payload)
             }
@@ -407,7 +406,6 @@ impl Hub {
                 let Ok(room) = self.directory.find_or_create(&room) else {
                     return Ingested::Refused("websocket.max_rooms");
                 };
-                let payload = String::from(Box::<str>::from(payload));
                 self.publish(
                     now,
                     RoomMessage {
