@@ -136,6 +136,23 @@ fn every_mistake_is_told_at_once() {
 }
 
 #[test]
+fn byte_order_mark_before_the_file_is_skipped() {
+    let directory = Directory::new("mark");
+    directory.write("config.toml", "\u{feff}[http]\nport = 4321\nnonsense = 1\n");
+    let outcome = joblight(&directory.0, &["check"], &[]);
+    assert!(
+        outcome
+            .stderr
+            .starts_with("config.toml:3: http.nonsense: unknown key"),
+        "{outcome:?}"
+    );
+    directory.write("config.toml", "\u{feff}http.port = 4321\n");
+    let outcome = joblight(&directory.0, &["check"], &[]);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert!(outcome.stdout.contains("4321"), "{outcome:?}");
+}
+
+#[test]
 fn an_unknown_variable_is_warned_about() {
     let directory = Directory::new("unknown");
     let outcome = joblight(

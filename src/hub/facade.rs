@@ -475,7 +475,6 @@ impl Hub {
                 kind,
                 payload,
             } => {
-                let payload = String::from(Box::<str>::from(payload));
                 let (broadcaster, mut stage) = self.on_stage(now, out);
                 let outcome = broadcaster.handle_item(&mut stage, &task_id, kind.as_str(), payload);
                 (task_id, outcome)
@@ -488,7 +487,6 @@ impl Hub {
                 let Ok(room) = self.directory.find_or_create(&room) else {
                     return Ingested::Refused(Refused::Limit("websocket.max_rooms"));
                 };
-                let payload = String::from(Box::<str>::from(payload));
                 self.publish(
                     now,
                     RoomMessage {

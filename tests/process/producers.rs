@@ -5,9 +5,9 @@ use crate::support::{Http, Viewer};
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 
-/// Good lines, two that are none, blank ones, and a last one without an end.
+/// Good lines, the first after a byte order mark, two that are none, blank ones, and a last one without an end.
 const LINES: [&str; 7] = [
-    "{\"type\":\"task_started\",\"payload\":{\"taskId\":\"t\",\"total\":4}}\n",
+    "\u{feff}{\"type\":\"task_started\",\"payload\":{\"taskId\":\"t\",\"total\":4}}\n",
     "no event at all\n",
     "\n",
     "{\"type\":\"task_progress\",\"taskId\":\"t\",\"current\":1}\r\n",

@@ -22,6 +22,7 @@ mod lost;
 #[path = "../support/masked.rs"]
 mod masked;
 mod model;
+mod old_names;
 mod pacing;
 mod pressure;
 mod questions;

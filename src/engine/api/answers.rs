@@ -57,9 +57,11 @@ pub fn malformed(malformed: Malformed) -> Problem {
 
 /// Refuses bodies that are no JSON. Without a type a body counts as JSON, and so does what curl sends unasked.
 pub fn expect_json(head: &Head) -> Result<(), Problem> {
-    let Some(essence) = head.content_type() else {
-        return Ok(());
-    };
+    head.content_type().map_or(Ok(()), expect_json_type)
+}
+
+/// The same of a media type without its parameters.
+pub fn expect_json_type(essence: &str) -> Result<(), Problem> {
     let is_json = essence.eq_ignore_ascii_case("application/json")
         || essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
         || essence.eq_ignore_ascii_case("text/plain")
@@ -73,20 +75,16 @@ pub fn expect_json(head: &Head) -> Result<(), Problem> {
 
 /// `limit` of a query, if it is there.
 pub fn parse_limit(head: &Head) -> Result<Option<usize>, Problem> {
-    let limit = head.query("limit").map(|text| whole(&text));
-    let limit = limit.transpose();
-    limit.map_err(|NotWhole| invalid("limit", "expected a whole number"))
+    let wrong = || invalid("limit", "expected a whole number");
+    let limit = head.query("limit");
+    limit.map(|text| whole(&text).ok_or_else(wrong)).transpose()
 }
 
-/// A text is no whole number of that size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NotWhole;
-
 /// A whole number as JSON may spell it.
-pub fn whole<T: FromStr + TryFrom<u64>>(text: &str) -> Result<T, NotWhole> {
-    text.parse().or_else(|_| {
-        let Whole(number) = parse(text).map_err(|_| NotWhole)?;
-        number.try_into().map_err(|_| NotWhole)
+pub fn whole<T: FromStr + TryFrom<u64>>(text: &str) -> Option<T> {
+    text.parse().ok().or_else(|| {
+        let Whole(number) = parse(text).ok()?;
+        number.try_into().ok()
     })
 }
 

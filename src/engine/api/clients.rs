@@ -24,7 +24,7 @@ pub fn show(state: &State, id: &str) -> Result<Response, Problem> {
 pub fn disconnect(state: &mut State, now: Now, head: &Head, id: &str) -> Result<Response, Problem> {
     let code = match head.query("code") {
         Some(text) => {
-            whole(&text).map_err(|_| invalid("code", "expected a close code, as 1000 or 4000"))?
+            whole(&text).ok_or_else(|| invalid("code", "expected a close code, as 1000 or 4000"))?
         }
         None => 1000,
     };

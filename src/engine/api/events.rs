@@ -1,6 +1,6 @@
 //! Calls by which producers report (contract section 7): all or nothing for each request, unless it is lines.
 
-use super::answers::{expect_json, invalid, json_text, malformed, too_large};
+use super::answers::{expect_json, expect_json_type, invalid, json_text, malformed, too_large};
 use super::event_key::key_of;
 use super::sizes;
 use super::tasks;
@@ -83,22 +83,24 @@ pub fn answer_lines(state: &mut State, tally: Tally) -> Response {
 fn read(head: &Head, body: &str) -> Result<Vec<Report>, Problem> {
     let structured =
         |text: &str| Report::read_mended(text, |text| CloudEvent::parse(text)?.report());
-    if head.content_type_is("application/cloudevents-batch+json") {
+    let kind = head.content_type().unwrap_or("application/json");
+    let is = |essence: &str| kind.eq_ignore_ascii_case(essence);
+    if is("application/cloudevents-batch+json") {
         check_charset(head)?;
         return read_array(body, |_, text| structured(text)).map_err(malformed);
     }
-    if head.content_type_is("application/cloudevents+json") {
+    if is("application/cloudevents+json") {
         check_charset(head)?;
         let report = structured(body).map_err(malformed)?;
         return Ok(vec![report]);
     }
-    expect_json(head)?;
+    expect_json_type(kind)?;
     if ["ce-specversion", "ce-type"]
         .iter()
         .any(|name| head.header(name).is_some())
     {
         // A form is what curl says unasked.
-        if !head.content_type_is("application/x-www-form-urlencoded") {
+        if !is("application/x-www-form-urlencoded") {
             check_charset(head)?;
         }
         let report = Report::read_mended(body, |body| read_binary_cloud_event(head, body));

@@ -44,7 +44,7 @@ impl LineSplitter {
         input: &mut &'a [u8],
         max_line_bytes: usize,
     ) -> Result<Option<Line<'a>>, TooLong> {
-        while let Some(line_feed) = input.iter().position(|byte| *byte == b'\n') {
+        while let Some(line_feed) = memchr::memchr(b'\n', input) {
             let piece = &input[..line_feed];
             *input = &input[line_feed + 1..];
             self.ended_lines += 1;

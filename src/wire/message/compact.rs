@@ -8,7 +8,7 @@ use std::borrow::Cow;
 pub fn compact(json: &str) -> Cow<'_, str> {
     let json = json.trim_ascii();
     // Only arrays and objects have anything between tokens.
-    if !json.starts_with(['{', '[']) || !json.bytes().any(is_space) {
+    if !json.starts_with(['{', '[']) || !may_have_gaps(json.as_bytes()) {
         return Cow::Borrowed(json);
     }
     let mut spans = Spans {
@@ -40,6 +40,18 @@ pub fn compact_value(value: &RawValue) -> Box<RawValue> {
         Cow::Owned(compact) => RawValue::from_string(compact)
             .expect("JSON stays JSON without the white space between its tokens"),
     }
+}
+
+/// Whether there may be white space between tokens. It would be next to a bracket, a comma or a colon, because no two
+/// values are neighbours; of white space in texts, little is.
+fn may_have_gaps(json: &[u8]) -> bool {
+    let is_space = |byte: u8| byte <= b' ';
+    let is_mark =
+        |byte: u8| (byte | 0x20 == b'{') | (byte | 0x20 == b'}') | (byte == b',') | (byte == b':');
+    let pairs = json.iter().zip(json.iter().skip(1));
+    pairs.fold(false, |any, (one, next)| {
+        any | (is_space(*one) & is_mark(*next)) | (is_mark(*one) & is_space(*next))
+    })
 }
 
 fn is_space(byte: u8) -> bool {

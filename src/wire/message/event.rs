@@ -1,6 +1,6 @@
 //! What a producer reports (contract section 7): one event about a task, an item of a task, or a room.
 
-use super::compact::compact;
+use super::compact::{compact, into_compact};
 use super::halves::mend;
 use super::incoming::{Incoming, parse, parse_object, skip_mark};
 use super::malformed::{Malformed, shortened};
@@ -10,7 +10,6 @@ use super::number::Count;
 use super::patch::{ENVELOPE_FIELDS, EventId, FlatPatch, TaskPatch};
 use super::readable::check_readable;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 /// The message type that tells of a task which is gone.
 pub const TASK_REMOVED: &str = "task_removed";
@@ -49,8 +48,8 @@ pub enum Event {
         task_id: Box<str>,
         /// Which of the two.
         kind: ItemKind,
-        /// The application's payload, relayed as it is.
-        payload: Box<RawValue>,
+        /// The application's payload, compact JSON.
+        payload: String,
     },
     /// A message for a room.
     Room {
@@ -58,8 +57,8 @@ pub enum Event {
         room: Box<str>,
         /// The message type.
         kind: Box<str>,
-        /// The application's payload, relayed as it is.
-        payload: Box<RawValue>,
+        /// The application's payload, compact JSON.
+        payload: String,
     },
 }
 
@@ -339,8 +338,8 @@ fn item_event(kind: ItemKind, message: &Incoming<'_>) -> Result<Named, Malformed
     let fields: ItemFields = message.fields()?;
     let task_id = named_task(message, fields.task_id)?;
     let payload = match (message.nested, &fields.event_id) {
-        (true, None) => relayed(message.body)?,
-        (true, Some(_)) => relayed(&without(message, &[EVENT_ID])?)?,
+        (true, None) => compact(message.body).into_owned(),
+        (true, Some(_)) => into_compact(without(message, &[EVENT_ID])?),
         (false, _) => flat_payload(message)?,
     };
     let event = Event::Item {
@@ -363,10 +362,10 @@ fn named_task(message: &Incoming<'_>, task_id: Option<Box<str>>) -> Result<Box<s
 }
 
 /// What is left of a flat message without its envelope.
-fn flat_payload(message: &Incoming<'_>) -> Result<Box<RawValue>, Malformed> {
+fn flat_payload(message: &Incoming<'_>) -> Result<String, Malformed> {
     let [kind, id, timestamp, room, payload, data] = ENVELOPE_FIELDS;
     let envelope = [kind, id, timestamp, room, payload, data, EVENT_ID];
-    relayed(&without(message, &envelope)?)
+    Ok(into_compact(without(message, &envelope)?))
 }
 
 fn without(message: &Incoming<'_>, names: &[&str]) -> Result<String, Malformed> {
@@ -393,7 +392,7 @@ fn room_event(message: &Incoming<'_>) -> Result<Event, Malformed> {
     };
     check_application_type(&message.kind)?;
     let payload = match message.nested {
-        true => relayed(message.body)?,
+        true => compact(message.body).into_owned(),
         false => flat_payload(message)?,
     };
     Ok(Event::Room {
@@ -412,12 +411,6 @@ pub fn check_application_type(kind: &str) -> Result<(), Malformed> {
         ));
     }
     check_name("type", kind).map(drop)
-}
-
-/// A payload as viewers get it.
-fn relayed(payload: &str) -> Result<Box<RawValue>, Malformed> {
-    RawValue::from_string(compact(payload).into_owned())
-        .map_err(|error| Malformed::Json(error.to_string()))
 }
 
 #[cfg(test)]
@@ -459,7 +452,7 @@ mod tests {
         let Event::Item { payload, .. } = report.event else {
             panic!("no item")
         };
-        assert_eq!(payload.get(), r#"{"taskId":"t","id":"doc-1"}"#);
+        assert_eq!(payload, r#"{"taskId":"t","id":"doc-1"}"#);
     }
 
     #[test]

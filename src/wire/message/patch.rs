@@ -281,11 +281,12 @@ impl<'de> Visitor<'de> for PatchVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<TaskPatch, A::Error> {
         let mut patch = TaskPatch::default();
         while let Some(Key(key)) = map.next_key::<Key<'de>>()? {
-            match (self.0, &*key) {
-                (Form::Flat, name) if ENVELOPE_FIELDS.contains(&name) => {
+            match self.0 {
+                Form::Nested => patch.take_field(&key, &mut map)?,
+                Form::Flat if ENVELOPE_FIELDS.contains(&&*key) => {
                     map.next_value::<de::IgnoredAny>()?;
                 }
-                (_, name) => patch.take_field(name, &mut map)?,
+                Form::Flat => patch.take_field(&key, &mut map)?,
             }
         }
         Ok(patch)
