@@ -31,6 +31,7 @@ mod sessions;
 mod slow_readers;
 mod store_failures;
 mod store_rows;
+mod time_left;
 mod viewer_model;
 mod visit;
 mod walk;
