@@ -429,6 +429,7 @@ fn a_reader_who_was_behind_is_told_what_is_left_now() {
         );
         world.run_for(1_000);
     }
+    let before = world.document("/api/tasks/t")["estimatedTimeRemaining"].clone();
     world.run_for(20_000);
     world.read(viewer, None);
     let told = world.messages(viewer).pop().expect("the newest state");
@@ -438,6 +439,7 @@ fn a_reader_who_was_behind_is_told_what_is_left_now() {
         "sent late: {}",
         told["timestamp"]
     );
+    assert_ne!(told["payload"]["estimatedTimeRemaining"], before);
     agrees(&told);
     assert_eq!(
         told["payload"]["estimatedTimeRemaining"],
