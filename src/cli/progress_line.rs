@@ -31,7 +31,7 @@ pub(super) fn task_line(message: &Value, state: &Map<String, Value>, zone: UtcOf
         _ => {}
     }
     push(&mut line, &printable(text("stage")));
-    if let Some(remaining_ms) = number("estimatedTimeRemaining") {
+    if let Some(remaining_ms) = left_ms(message, state) {
         push(&mut line, &format!("ETA {}", duration(remaining_ms)));
     }
     push(&mut line, &printable(text("message")));
@@ -39,6 +39,19 @@ pub(super) fn task_line(message: &Value, state: &Map<String, Value>, zone: UtcOf
         push(&mut line, &format!("error: {}", plain(error)));
     }
     line
+}
+
+/// What is left as of this message. A delta need not name it, and then the end is the younger word.
+fn left_ms(message: &Value, state: &Map<String, Value>) -> Option<f64> {
+    let number = |name: &str| state.get(name).and_then(Value::as_f64);
+    let named_ms = message["payload"]["estimatedTimeRemaining"].as_f64();
+    let until_end_ms = || {
+        let end_ms = number("estimatedEndAt")?;
+        Some((end_ms - message["timestamp"].as_f64()?).max(0.0))
+    };
+    named_ms
+        .or_else(until_end_ms)
+        .or_else(|| number("estimatedTimeRemaining"))
 }
 
 /// The line of another message in a task's room, such as `document_generated`.
@@ -127,6 +140,24 @@ mod tests {
             ),
             "13:51:03 t running   [~~~~~~~~~~~~~~~~~~~~]  --%  sorting"
         );
+    }
+
+    #[test]
+    fn what_is_left_counts_from_the_message_that_names_it_or_from_the_end() {
+        let state =
+            json!({"taskId": "t", "estimatedTimeRemaining": 90_000, "estimatedEndAt": 1_100_000});
+        let state = state.as_object().expect("an object");
+        let left_ms =
+            |payload| left_ms(&json!({"timestamp": 1_040_000, "payload": payload}), state);
+        assert_eq!(left_ms(json!({"message": "m"})), Some(60_000.0));
+        assert_eq!(
+            left_ms(json!({"estimatedTimeRemaining": 59_000})),
+            Some(59_000.0)
+        );
+        let paused = json!({"estimatedTimeRemaining": 90_000});
+        let message = json!({"timestamp": 1_040_000, "payload": {"message": "m"}});
+        let paused = super::left_ms(&message, paused.as_object().expect("an object"));
+        assert_eq!(paused, Some(90_000.0));
     }
 
     #[test]

@@ -66,7 +66,10 @@ impl Task {
         }
         let observed = || self.estimator.rate(self.position(), now.at);
         let own = told.rate.filter(|_| self.app_rate);
-        let rate = own.or_else(|| observed().map(readable).filter(|_| !self.app_rate));
+        let rate = own.or_else(|| {
+            let observed = observed().map(readable);
+            observed.filter(|rate| *rate > 0.0 && !self.app_rate)
+        });
         if self.view.stalled && self.view.status == Status::Running {
             return Estimate {
                 rate,

@@ -153,7 +153,7 @@ fn a_new_attempt_is_estimated_anew() {
 }
 
 #[test]
-fn whoever_joins_is_told_what_the_others_were_told() {
+fn whoever_joins_is_told_what_is_true_now_and_disturbs_nobody() {
     let mut world = World::new(|_| {});
     let first = world.watcher("t");
     steady(&mut world, 0, 20);

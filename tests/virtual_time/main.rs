@@ -38,6 +38,7 @@ mod slow_readers;
 mod store_failures;
 mod store_rows;
 mod task_rows;
+mod time_left;
 mod viewer_model;
 mod visit;
 mod walk;

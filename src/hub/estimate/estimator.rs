@@ -125,8 +125,7 @@ impl Estimator {
     /// The stalled task lives after this much silence, which says nothing of its speed.
     pub fn wake(&mut self, silence: Span) {
         if let Some(lines) = &mut self.lines {
-            let silence_us = i64::try_from(silence.as_micros()).unwrap_or(i64::MAX);
-            lines.each(|line| line.wake(silence_us));
+            lines.each(|line| line.wake(bounded(silence.as_micros())));
         }
     }
 
@@ -204,7 +203,13 @@ fn begin_beside(position: Position, now_us: i64, is_later: bool) -> Option<Box<B
 
 /// A moment as a signed number: a restored task began before this process did.
 pub(super) fn micros(time: Time) -> i64 {
-    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
+    bounded(time.as_micros())
+}
+
+/// Microseconds that may be added and subtracted without a thought (36,000 years at most).
+pub(super) fn bounded(span_us: u64) -> i64 {
+    const MOST: u64 = 1 << 60;
+    span_us.min(MOST) as i64
 }
 
 #[cfg(test)]

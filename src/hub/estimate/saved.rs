@@ -1,7 +1,7 @@
 //! An estimator as a store keeps it: every moment as microseconds relative to the moment of saving, because monotonic
 //! clocks do not travel, and the wall clock of that moment, which tells how long the process was away.
 
-use super::estimator::{Estimator, Lines, micros};
+use super::estimator::{Estimator, Lines, bounded, micros};
 use crate::base::time::Now;
 use serde::{Deserialize, Serialize};
 
@@ -37,7 +37,7 @@ impl Estimator {
     /// The estimator that was saved. The time until now has passed for the task as well, unless it was paused.
     pub fn restored(saved: SavedEstimator, now: Now) -> Self {
         let away_ms = now.wall_ms.saturating_sub(saved.saved_at_ms);
-        let away_us = i64::try_from(away_ms.saturating_mul(1000)).unwrap_or(i64::MAX);
+        let away_us = bounded(away_ms.saturating_mul(1000));
         let estimator = Self {
             lines: saved.lines,
             said_end_us: saved.said_end_us,
@@ -123,6 +123,22 @@ mod tests {
             }
             prop_assert_eq!(restored.said_ms(later.at), estimator.said_ms(then));
             prop_assert_eq!(restored.patience(Span::ZERO), estimator.patience(Span::ZERO));
+        }
+
+        #[test]
+        fn whatever_was_reported_nothing_absurd_is_said(
+            reports in prop::collection::vec((0u64..100_000, 0u8..14, 0u32..1_000), 0..60),
+            later_ms in prop_oneof![Just(0u64), 1u64..10_000_000_000, Just(u64::MAX / 1_000)],
+        ) {
+            let (estimator, position, ms) = fed(&reports);
+            let later = Time::from_millis(ms.saturating_add(later_ms));
+            let is_sane = |number: Option<f64>| number.is_none_or(|number| number > 0.0 && number.is_finite());
+            prop_assert!(is_sane(estimator.rate(position, later)));
+            for own in [None, Some(0.0), Some(1e-300), Some(1e300)] {
+                let left_ms = estimator.left_ms(position, own, later);
+                prop_assert!(is_sane(left_ms.filter(|left_ms| *left_ms != f64::INFINITY)), "{left_ms:?}");
+                prop_assert!(left_ms.is_none_or(|left_ms| left_ms >= 1.0));
+            }
         }
 
         #[test]
