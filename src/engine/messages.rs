@@ -7,7 +7,9 @@ use super::state::State;
 use super::upgrade;
 use super::workspaces;
 use crate::base::time::Now;
-use crate::hub::{ClientKey, ControlRefused, Full, Position, Recovery, RoomKey, RoomMessage};
+use crate::hub::{
+    ClientKey, ControlRefused, Full, Joined, Position, Recovery, RoomKey, RoomMessage, Since,
+};
 use crate::wire::locale::Phrase;
 use crate::wire::message::envelope::push_string;
 use crate::wire::message::event::check_name;
@@ -199,7 +201,7 @@ fn subscribe(
     wish: Rooms,
 ) -> Result<(), Refusal> {
     let rooms = named_rooms(state, &wish)?;
-    let since = positions(wish.since.as_ref())?;
+    let since = places(&wish)?;
     if wish.batch == Some(true) {
         upgrade::enable_batches(state, state.hub.directory().client(client).link);
     }
@@ -209,9 +211,11 @@ fn subscribe(
     let mut denied = Vec::new();
     let mut joined = Vec::new();
     for room in rooms {
+        let since = since.get(&*room).copied();
         match enter(state, client, &room) {
-            Ok(Some(key)) => joined.push((key, since.get(&*room).copied())),
-            Ok(None) => {}
+            // A member that names a place wants to hear again what came after it.
+            Ok(joining) if joining.fresh || since.is_some() => joined.push((joining.room, since)),
+            Ok(_) => {}
             Err(code) => denied.push(Denied {
                 room: room.into_owned(),
                 code,
@@ -276,18 +280,16 @@ pub fn acknowledge_recovery(
     state.send_encoded(client, &envelope.encode(state.variant(client)));
 }
 
-/// Enters a room; `None` when the client was in it already.
-fn enter(state: &mut State, client: ClientKey, room: &str) -> Result<Option<RoomKey>, ErrorCode> {
+fn enter(state: &mut State, client: ClientKey, room: &str) -> Result<Joined, ErrorCode> {
     check_name("rooms", room).map_err(|_| ErrorCode::InvalidMessage)?;
     let joined = state
         .hub
         .join(client, room)
         .map_err(|_| ErrorCode::LimitExceeded)?;
-    if !joined.fresh {
-        return Ok(None);
+    if joined.fresh {
+        state.tell_of_room(client, room, true);
     }
-    state.tell_of_room(client, room, true);
-    Ok(Some(joined.room))
+    Ok(joined)
 }
 
 fn broadcast(
@@ -341,8 +343,9 @@ fn history(
     let since = wish
         .since
         .as_deref()
-        .map(|since| parse_position("since", since))
-        .transpose()?;
+        .map(|since| parse_since("since", since))
+        .transpose()?
+        .unwrap_or(Since::Start);
     let room = state.hub.directory().find(&wish.room);
     let room =
         room.ok_or_else(|| Refusal::NotFound(format!("the room `{}`", shortened(&wish.room))))?;
@@ -374,21 +377,17 @@ fn control(
 
 /// A page of a room's log as JSON: `{room, messages, position, complete}`, at most `limit` messages
 /// (0: all), the oldest first.
-pub fn history_page(
-    state: &State,
-    key: RoomKey,
-    since: Option<Position>,
-    limit: Option<usize>,
-) -> String {
+pub fn history_page(state: &State, key: RoomKey, since: Since, limit: Option<usize>) -> String {
     let room = state.hub.directory().room(key);
     let missed = state.hub.history(key, since);
     let limit = limit.filter(|limit| *limit > 0).unwrap_or(usize::MAX);
     let shown = limit.min(missed.entries.len());
     let offset = match missed.entries[..shown].last() {
         Some(last) => last.offset,
-        None => since
-            .filter(|since| since.epoch == room.epoch)
-            .map_or(room.position().offset, |since| since.offset),
+        None => match since {
+            Since::After(position) if position.epoch == room.epoch => position.offset,
+            Since::Start | Since::After(_) => room.position().offset,
+        },
     };
     let mut out = String::from("{\"room\":");
     push_string(&mut out, &room.name);
@@ -412,28 +411,29 @@ pub fn history_page(
     out
 }
 
-/// Reads a position that a client was given before.
-pub fn parse_position(field: &str, text: &str) -> Result<Position, Malformed> {
+fn parse_since(field: &str, text: &str) -> Result<Since, Malformed> {
     text.parse()
         .map_err(|error: crate::hub::position::NotAPosition| {
             Malformed::field(field, error.to_string())
         })
 }
 
-fn positions(
-    since: Option<&HashMap<String, String>>,
-) -> Result<HashMap<String, Position>, Malformed> {
-    let Some(since) = since else {
-        return Ok(HashMap::new());
+/// Where a client wants to go on, by room. Rooms that it does not subscribe to are passed over: a client may send all the
+/// positions that it knows. But a task's bare id is a mistake that would go unnoticed.
+fn places(wish: &Rooms) -> Result<HashMap<&str, Since>, Malformed> {
+    let tasks: HashSet<&str> = wish.task_ids.iter().flatten().map(String::as_str).collect();
+    let rooms: HashSet<&str> = wish.rooms.iter().flatten().map(String::as_str).collect();
+    let field = |name: &str| format!("since.{}", shortened(name));
+    let place = |(name, since): (&'_ String, &String)| {
+        if tasks.contains(name.as_str()) && !rooms.contains(name.as_str()) {
+            let reason = format!("names no room of this message; expected `task:{name}`");
+            return Err(Malformed::field(field(name), reason));
+        }
+        parse_since("", since).map_err(|fault| fault.under(&field(name)))
     };
+    let since = wish.since.iter().flatten();
     since
-        .iter()
-        .map(|(room, position)| {
-            Ok((
-                room.clone(),
-                parse_position(&format!("since.{room}"), position)?,
-            ))
-        })
+        .map(|wished| Ok((wished.0.as_str(), place(wished)?)))
         .collect()
 }
 
@@ -446,22 +446,18 @@ fn named_rooms<'a>(state: &State, wish: &'a Rooms) -> Result<Vec<Cow<'a, str>>, 
             "websocket.max_rooms_per_client".to_owned(),
         ),
     };
-    let (mut tasks, mut rooms) = (HashSet::new(), HashSet::new());
-    let mut names = Vec::new();
-    let all = wish.task_ids.iter().flatten().map(|task| (true, task));
-    for (is_task, name) in all.chain(wish.rooms.iter().flatten().map(|room| (false, room))) {
-        let is_new = match is_task {
-            true => tasks.insert(name),
-            false => rooms.insert(name),
-        };
-        if is_new && names.len() == limit {
-            return Err(Refusal::TooManyNames(what));
-        }
-        if is_new {
-            names.push(match is_task {
-                true => Cow::Owned(format!("task:{name}")),
-                false => Cow::Borrowed(name.as_str()),
-            });
+    let tasks = wish.task_ids.iter().flatten();
+    let tasks = tasks.map(|task| Cow::Owned(format!("task:{task}")));
+    let rooms = wish.rooms.iter().flatten();
+    let rooms = rooms.map(|room| Cow::Borrowed(room.as_str()));
+    let mut known = HashSet::new();
+    let mut names: Vec<Cow<'a, str>> = Vec::new();
+    for name in tasks.chain(rooms) {
+        if known.insert(name.clone()) {
+            if names.len() == limit {
+                return Err(Refusal::TooManyNames(what));
+            }
+            names.push(name);
         }
     }
     Ok(names)
@@ -496,12 +492,12 @@ fn acknowledgement(
         let _ = write!(out, ",\"code\":\"{}\"}}", denied.code.as_str());
     });
     out.push_str("],\"positions\":{");
-    let is_made_up = |room| recoveries.iter().any(|made_up| made_up.room == room);
+    let made_up: HashSet<RoomKey> = recoveries.iter().map(|made_up| made_up.room).collect();
     let memberships = directory.client(client).memberships().iter();
     push_list(&mut out, memberships, |out, membership| {
         let room = directory.room(membership.room);
         // What is made up for follows this; what is left in a log comes some time later.
-        let position = match is_made_up(membership.room) {
+        let position = match made_up.contains(&membership.room) {
             true => room.position(),
             false => state.hub.queued_position(client, membership),
         };

@@ -169,6 +169,7 @@ impl Broadcaster {
             stage.directory.forget_if_idle(room);
             return Outcome::Refused("broadcaster.max_tasks");
         };
+        stage.directory.room_mut(room).has_task = true;
         stage.fanout.publish(
             stage.directory,
             stage.now,
@@ -242,6 +243,7 @@ impl Broadcaster {
                 log.expire(Time::from_micros(u64::MAX));
             }
             stage.fanout.keep_expiry(stage.directory, room);
+            stage.directory.room_mut(room).has_task = false;
             stage.directory.forget_if_idle(room);
         }
         Some(task)
@@ -373,6 +375,9 @@ impl Broadcaster {
         let task = Task::restored(id, row, stage.now)?;
         let ended = task.view.status.is_terminal();
         let key = self.tasks.insert(task);
+        if let Some(room) = self.room_of(stage.directory, id) {
+            stage.directory.room_mut(room).has_task = true;
+        }
         match ended {
             true => {
                 self.tasks.handle_ended(key);
@@ -418,6 +423,7 @@ impl Broadcaster {
         let (payload, version, id) = (task.whole(false), task.version(), task.id.clone());
         let ended = task.view.status.is_terminal();
         if let Some(room) = self.room_to_log(stage, &id) {
+            stage.directory.room_mut(room).has_task = true;
             let message = RoomMessage {
                 room,
                 kind: event.as_str(),

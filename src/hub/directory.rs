@@ -329,6 +329,7 @@ impl Directory {
             epoch,
             log: None,
             expiry_armed: false,
+            has_task: false,
             away: 0,
             members: SmallVec::new(),
         };

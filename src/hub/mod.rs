@@ -42,7 +42,7 @@ pub use facade::{Hub, HubSeed, HubSettings, Ingested, Joined};
 pub use fanout::{Broadcast, BroadcastCounts, RoomMessage};
 pub use journal::{Batch, Record, Restored};
 pub use log::Missed;
-pub use position::Position;
+pub use position::{Position, Since};
 pub use publication::{Framer, Lane, Link, Outlet};
 pub use room::Room;
 pub use sessions::SessionSettings;

@@ -28,6 +28,7 @@ mod resuming;
 mod session_model;
 mod session_walk;
 mod sessions;
+mod since;
 mod slow_readers;
 mod store_failures;
 mod store_rows;

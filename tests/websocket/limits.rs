@@ -122,6 +122,9 @@ fn a_reader_behind_the_log_is_told_and_goes_on() {
     assert_eq!(told["payload"]["recovered"], json!({"r": false}));
     let position = told["payload"]["positions"]["r"].as_str().unwrap();
     assert!(position.ends_with(":100"), "{position}");
+    for n in 95..100 {
+        assert_eq!(slow.expect("room_broadcast")["payload"]["n"], n);
+    }
     server.post("/api/rooms/r/broadcast", json!({"payload": "last"}));
     assert_eq!(slow.expect("room_broadcast")["payload"], "last");
 }
