@@ -20,6 +20,7 @@ mod logless;
 #[path = "../support/masked.rs"]
 mod masked;
 mod model;
+mod obedience;
 mod pacing;
 mod pressure;
 mod questions;
