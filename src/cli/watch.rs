@@ -170,8 +170,14 @@ impl Watch {
     }
 }
 
-/// A room that may not be entered will never tell how its task ended.
+/// Says what an acknowledgement has to say of losses. A room that may not be entered will never tell how its task ended.
 fn check_rooms(message: &Value) -> Step {
+    let recovered = message["payload"]["recovered"].as_object();
+    let lost = recovered.into_iter().flatten();
+    for (room, _) in lost.filter(|(_, recovered)| **recovered == false) {
+        let room = printable(room);
+        tell(&format_args!("{room}: some messages were missed for good"));
+    }
     let denied = message["payload"]["denied"].as_array();
     match denied.and_then(|denied| denied.first()) {
         Some(denied) => {

@@ -64,8 +64,8 @@ impl Places {
         known.collect()
     }
 
-    /// Takes note of the payload of a `subscription_ack`. Its positions may run ahead of what still comes, so that they count
-    /// only in a room that is new to us and in one that goes on from there because something is lost.
+    /// Records the payload of a `subscription_ack`. Its positions run ahead of what still comes, so they count only in a
+    /// room that is new to us. Where something is lost the whole log follows, from its oldest entry.
     pub fn handle_acknowledgement(&mut self, payload: &Value) {
         for (room, place) in &mut self.rooms {
             let position = payload["positions"][room.as_str()].as_str();
@@ -73,13 +73,17 @@ impl Places {
                 continue;
             };
             match &place.position {
-                Some(known) if payload["recovered"][room.as_str()] != false => {
-                    place.next_epoch = (known.epoch != position.epoch).then_some(position.epoch);
-                }
-                _ => {
-                    place.position = Some(position);
+                Some(_) if payload["recovered"][room.as_str()] == false => {
+                    place.position = Some(Position {
+                        offset: 0,
+                        ..position
+                    });
                     place.next_epoch = None;
                 }
+                Some(known) => {
+                    place.next_epoch = (known.epoch != position.epoch).then_some(position.epoch);
+                }
+                None => place.position = Some(position),
             }
         }
     }
@@ -183,14 +187,16 @@ mod tests {
     }
 
     #[test]
-    fn a_position_counts_from_where_something_is_lost() {
+    fn after_a_loss_all_that_is_there_counts_but_what_was_heard() {
         let mut places = places();
         acknowledge(&mut places, "a:1", json!({}));
         acknowledge(&mut places, "a:9", json!({"other": true}));
         assert!(hear(&mut places, 2, "x"), "it was still to come");
         acknowledge(&mut places, "b:5", json!({"r": false}));
+        assert_eq!(places.since()["r"], "b:0", "nothing of it has come yet");
+        assert!(!hear(&mut places, 3, "x") && hear(&mut places, 4, "y"));
+        assert!(hear(&mut places, 5, "z") && !hear(&mut places, 5, "z"));
         assert_eq!(places.since()["r"], "b:5");
-        assert!(!hear(&mut places, 5, "y") && hear(&mut places, 6, "z"));
     }
 
     #[test]

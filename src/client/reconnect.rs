@@ -1,7 +1,8 @@
 //! Whether and when a client comes back (contract section 9). Pure: it is told what happened and says what to do.
 //!
-//! The close code decides whether, the server's advice and its last words decide when: the delay of `connected.reconnect`,
-//! doubled with each attempt where advised, half of it by chance, and never before `disconnected.delayMs` has passed.
+//! What the server says last decides: `disconnected` says whether to come back and when, `Retry-After` when. Otherwise the
+//! close code decides whether, and the advice of `connected.reconnect` when: its delay, doubled with each attempt where
+//! advised, half of it by chance. The advised number bounds attempts in a row that no server has answered.
 
 use crate::base::random::Random;
 use crate::base::time::Span;
@@ -71,7 +72,10 @@ const ABNORMAL: CloseCode = CloseCode(1006);
 #[derive(Debug)]
 pub struct Reconnect {
     advice: Advice,
+    /// Attempts since the last greeting.
     attempts: u32,
+    /// Those since a server last said when to come back.
+    unanswered: u32,
     goodbye: Option<Goodbye>,
     random: Random,
 }
@@ -80,6 +84,7 @@ pub struct Reconnect {
 #[derive(Debug, Clone, Copy)]
 struct Goodbye {
     code: CloseCode,
+    reconnect: bool,
     delay: Span,
 }
 
@@ -89,6 +94,7 @@ impl Reconnect {
         Self {
             advice: Advice::default(),
             attempts: 0,
+            unanswered: 0,
             goodbye: None,
             random: Random::from_seed(seed),
         }
@@ -97,43 +103,60 @@ impl Reconnect {
     /// The server has greeted.
     pub fn handle_connected(&mut self, advice: Advice) {
         self.advice = advice;
-        self.attempts = 0;
+        (self.attempts, self.unanswered) = (0, 0);
         self.goodbye = None;
     }
 
-    /// The server has announced that it will close.
-    pub fn handle_disconnected(&mut self, code: CloseCode, delay: Span) {
-        self.goodbye = Some(Goodbye { code, delay });
+    /// The server has announced that it will close. `reconnect`: what it says about coming back, if it says it.
+    pub fn handle_disconnected(&mut self, code: CloseCode, reconnect: Option<bool>, delay: Span) {
+        self.goodbye = Some(Goodbye {
+            code,
+            reconnect: reconnect.unwrap_or(code.reconnect()),
+            delay,
+        });
     }
 
     /// The connection is gone.
     pub fn handle_loss(&mut self, loss: Loss) -> Verdict {
         let goodbye = self.goodbye.take();
-        let (code, at_least) = match loss {
-            Loss::Closed(code) => (code, Span::ZERO),
-            Loss::Refused {
-                status,
-                retry_after,
-            } => (code_of_status(status), retry_after.unwrap_or(Span::ZERO)),
-            // A reset may swallow the close frame, but not what was read before.
-            Loss::Broken => (goodbye.map_or(ABNORMAL, |goodbye| goodbye.code), Span::ZERO),
+        let code = match loss {
+            Loss::Closed(code) => code,
+            Loss::Refused { status, .. } => code_of_status(status),
+            Loss::Broken => ABNORMAL,
         };
+        // A reset may swallow the close frame, but not what was read before.
+        let code = goodbye.map_or(code, |goodbye| goodbye.code);
         if code == CloseCode::UNAUTHORIZED {
             return Verdict::RenewToken;
         }
-        if !code.reconnect() {
+        if !goodbye.map_or(code.reconnect(), |goodbye| goodbye.reconnect) {
             return Verdict::StayAway;
         }
-        let announced = goodbye.map_or(Span::ZERO, |goodbye| goodbye.delay);
-        self.next_attempt(at_least.max(announced))
+        let told = match loss {
+            Loss::Refused { retry_after, .. } => retry_after,
+            Loss::Closed(_) | Loss::Broken => goodbye.map(|goodbye| goodbye.delay),
+        };
+        // A server that says 0 has not thought about it.
+        match told.filter(|told| !told.is_zero()) {
+            Some(told) => {
+                self.unanswered = 0;
+                self.retry_after(told)
+            }
+            None => self.retry_unanswered(),
+        }
     }
 
-    fn next_attempt(&mut self, at_least: Span) -> Verdict {
-        if self.advice.max_attempts > 0 && self.attempts >= self.advice.max_attempts {
+    fn retry_unanswered(&mut self) -> Verdict {
+        if self.advice.max_attempts > 0 && self.unanswered >= self.advice.max_attempts {
             return Verdict::GiveUp;
         }
-        let delay = self.backoff().max(at_least);
+        let delay = self.backoff();
+        self.retry_after(delay)
+    }
+
+    fn retry_after(&mut self, delay: Span) -> Verdict {
         self.attempts = self.attempts.saturating_add(1);
+        self.unanswered = self.unanswered.saturating_add(1);
         Verdict::Retry {
             attempt: self.attempts,
             delay,
@@ -148,7 +171,7 @@ impl Reconnect {
             ..
         } = self.advice;
         let doublings = if exponential_backoff {
-            self.attempts.min(31)
+            self.unanswered.min(31)
         } else {
             0
         };
@@ -184,7 +207,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn delay_ms(verdict: Verdict) -> u64 {
+    fn delay_ms_of(verdict: Verdict) -> u64 {
         match verdict {
             Verdict::Retry { delay, .. } => delay.as_millis(),
             other => panic!("no retry but {other:?}"),
@@ -209,7 +232,7 @@ mod tests {
     fn the_delay_doubles_up_to_a_limit_and_half_of_it_is_chance() {
         let mut policy = policy(0, true);
         for whole_ms in [1000, 2000, 4000, 8000, 16_000, 30_000, 30_000] {
-            let delay_ms = delay_ms(policy.handle_loss(Loss::Broken));
+            let delay_ms = delay_ms_of(policy.handle_loss(Loss::Broken));
             assert!(
                 (whole_ms / 2..=whole_ms).contains(&delay_ms),
                 "{delay_ms} of {whole_ms}"
@@ -219,36 +242,80 @@ mod tests {
             let mut policy = self::policy(0, false);
             policy.random = Random::from_seed([most as u8; 32]);
             policy.handle_loss(Loss::Broken);
-            let delay_ms = delay_ms(policy.handle_loss(Loss::Broken));
+            let delay_ms = delay_ms_of(policy.handle_loss(Loss::Broken));
             (least.min(delay_ms), most.max(delay_ms))
         });
         assert!(steady.0 >= 500 && steady.1 <= 1000, "{steady:?}");
     }
 
-    #[test]
-    fn nobody_comes_before_the_time_that_the_server_announced() {
-        let mut policy = policy(10, true);
-        policy.handle_disconnected(CloseCode::GOING_AWAY, Span::from_millis(7300));
-        assert_eq!(
-            policy.handle_loss(Loss::Closed(CloseCode::GOING_AWAY)),
-            Verdict::Retry {
-                attempt: 1,
-                delay: Span::from_millis(7300)
-            }
-        );
-        // It holds once: what fails later is no business of that goodbye.
-        assert!(delay_ms(policy.handle_loss(Loss::Broken)) <= 2000);
-        let refused = Loss::Refused {
-            status: 429,
-            retry_after: Some(Span::from_secs(40)),
-        };
-        assert_eq!(delay_ms(policy.handle_loss(refused)), 40_000);
+    fn told(policy: &mut Reconnect, code: u16, delay_ms: u64) -> Verdict {
+        let code = CloseCode(code);
+        policy.handle_disconnected(code, Some(true), Span::from_millis(delay_ms));
+        policy.handle_loss(Loss::Closed(code))
+    }
+
+    fn refused(policy: &mut Reconnect, status: u16, retry_after: Option<Span>) -> Verdict {
+        policy.handle_loss(Loss::Refused {
+            status,
+            retry_after,
+        })
     }
 
     #[test]
-    fn last_words_count_when_the_close_frame_was_lost() {
+    fn the_moment_that_the_server_names_is_kept_exactly() {
         let mut policy = policy(10, true);
-        policy.handle_disconnected(CloseCode::FORBIDDEN, Span::ZERO);
+        for delay_ms in [7300, 1, 90_000] {
+            assert_eq!(delay_ms_of(told(&mut policy, 1013, delay_ms)), delay_ms);
+        }
+        for seconds in [40, 1] {
+            let verdict = refused(&mut policy, 429, Some(Span::from_secs(seconds)));
+            assert_eq!(delay_ms_of(verdict), seconds * 1000);
+        }
+        // It holds once: what fails later is no business of that goodbye.
+        assert!((1000..=2000).contains(&delay_ms_of(policy.handle_loss(Loss::Broken))));
+        policy.handle_disconnected(CloseCode::GOING_AWAY, Some(true), Span::from_millis(1234));
+        let broken = policy.handle_loss(Loss::Broken);
+        assert_eq!(delay_ms_of(broken), 1234, "the close frame was lost");
+    }
+
+    #[test]
+    fn no_time_at_all_is_no_time_named() {
+        let mut policy = policy(10, false);
+        for _ in 0..3 {
+            assert!(delay_ms_of(told(&mut policy, 4429, 0)) >= 500);
+            assert!(delay_ms_of(refused(&mut policy, 503, Some(Span::ZERO))) >= 500);
+            assert!(delay_ms_of(refused(&mut policy, 503, None)) >= 500);
+        }
+    }
+
+    #[test]
+    fn attempts_that_a_server_answers_are_not_used_up() {
+        let mut policy = policy(2, false);
+        for attempt in 1..=100 {
+            let verdict = told(&mut policy, 1013, 1500);
+            assert!(
+                matches!(verdict, Verdict::Retry { attempt: counted, .. } if counted == attempt)
+            );
+        }
+        let verdict = policy.handle_loss(Loss::Broken);
+        assert!(matches!(verdict, Verdict::Retry { attempt: 101, .. }));
+        assert_eq!(policy.handle_loss(Loss::Broken), Verdict::GiveUp);
+    }
+
+    #[test]
+    fn last_words_count_more_than_the_code() {
+        for (code, reconnect, loss) in [
+            (1008, false, Loss::Broken),
+            (1013, false, Loss::Closed(CloseCode(1013))),
+            (1001, false, Loss::Closed(CloseCode(1005))),
+        ] {
+            let mut policy = policy(10, true);
+            policy.handle_disconnected(CloseCode(code), Some(reconnect), Span::ZERO);
+            assert_eq!(policy.handle_loss(loss), Verdict::StayAway, "{code}");
+        }
+        let mut policy = policy(10, true);
+        assert_eq!(delay_ms_of(told(&mut policy, 4000, 2000)), 2000);
+        policy.handle_disconnected(CloseCode::FORBIDDEN, None, Span::ZERO);
         assert_eq!(policy.handle_loss(Loss::Broken), Verdict::StayAway);
     }
 

@@ -258,8 +258,9 @@ impl Client {
                     .as_u64()
                     .and_then(|code| u16::try_from(code).ok());
                 let delay = Span::from_millis(payload["delayMs"].as_u64().unwrap_or(0));
-                self.reconnect
-                    .handle_disconnected(CloseCode(code.unwrap_or(1005)), delay);
+                let code = CloseCode(code.unwrap_or(1005));
+                let reconnect = payload["reconnect"].as_bool();
+                self.reconnect.handle_disconnected(code, reconnect, delay);
             }
             Some("subscription_ack") => self.places.handle_acknowledgement(payload),
             _ => return self.places.handle_message(message),

@@ -3,6 +3,7 @@
 use super::backend;
 use super::ingest;
 use super::peers::Peer;
+use super::returns;
 use super::state::{Life, Output, State};
 use super::timer::Timer;
 use crate::base::time::{Now, Span};
@@ -11,29 +12,45 @@ use crate::hub::{ClientKey, Link};
 use crate::wire::http::{Framing, Response};
 use crate::wire::locale::Phrase;
 use crate::wire::message::envelope::push_string;
-use crate::wire::message::{Dialect, Envelope};
+use crate::wire::message::{Dialect, Envelope, Variant};
 use crate::wire::websocket::{self, CloseCode};
 use std::fmt::Write;
 
 /// How long a peer may take to answer our last words.
 const LINGER: Span = Span::from_secs(5);
-/// Over how many milliseconds reconnecting clients are spread, for each thousand of them.
-const SPREAD_MS: u64 = 1000;
 
 /// Says goodbye to a client: `disconnected`, then a close frame, then the end.
 pub fn disconnect(state: &mut State, now: Now, client: ClientKey, code: CloseCode, reason: &str) {
+    let delay = returns::delay(state, now, code);
+    disconnect_for(state, now, client, code, reason, delay);
+}
+
+/// The same, for a client that is to come back after a time of its own.
+pub fn disconnect_for(
+    state: &mut State,
+    now: Now,
+    client: ClientKey,
+    code: CloseCode,
+    reason: &str,
+    delay: Span,
+) {
     let link = state.hub.directory().client(client).link;
-    let delay_ms = if code == CloseCode::GOING_AWAY {
-        spread(state)
-    } else {
-        0
-    };
     if !code.reconnect() {
         state.hub.end_session(client);
     }
-    let notice = disconnected(state, now, client, code, reason, delay_ms);
+    let notice = disconnected(state.variant(client), now, code, reason, delay);
     state.send_encoded(client, &notice);
     close(state, now, link, code, reason);
+}
+
+/// Ends the connection that a client has left for a newer one, where its session goes on.
+pub fn replace(state: &mut State, now: Now, client: ClientKey) {
+    const REASON: &str = "replaced by a newer connection";
+    let link = state.hub.directory().client(client).link;
+    let variant = state.variant(client);
+    let notice = disconnected(variant, now, CloseCode::POLICY, REASON, Span::ZERO);
+    state.send_encoded(client, &notice);
+    close(state, now, link, CloseCode::POLICY, REASON);
 }
 
 /// Ends a WebSocket connection with a close frame behind what it is still owed.
@@ -367,14 +384,15 @@ fn check_request(state: &mut State, now: Now, link: Link) {
     end(state, now, link, Ending::Lingering);
 }
 
-fn disconnected(
-    state: &State,
+/// The message that says why a connection ends, and after how long to come back.
+pub fn disconnected(
+    variant: Variant,
     now: Now,
-    client: ClientKey,
     code: CloseCode,
     reason: &str,
-    delay_ms: u64,
+    delay: Span,
 ) -> Vec<u8> {
+    let delay_ms = delay.as_millis();
     let mut payload = format!("{{\"code\":{code},\"reason\":");
     push_string(&mut payload, reason);
     let _ = write!(
@@ -390,12 +408,5 @@ fn disconnected(
         reply_to: None,
         place: None,
     };
-    envelope.encode(state.variant(client))
-}
-
-/// A random share of the time over which all clients come back, so that they do not come at once.
-fn spread(state: &mut State) -> u64 {
-    // Clients leave the hub as they are told, connections only later.
-    let span_ms = SPREAD_MS.max(SPREAD_MS * state.peers.len() as u64 / 1000);
-    state.random.below(span_ms)
+    envelope.encode(variant)
 }

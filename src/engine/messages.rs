@@ -9,7 +9,7 @@ use super::upgrade;
 use super::wishes::{Auth, Broadcast, History, Rooms, TaskControl};
 use super::workspaces;
 use crate::base::time::Now;
-use crate::hub::{ClientKey, Full, Position, Recovery, RoomKey, RoomMessage};
+use crate::hub::{ClientKey, Full, Joined, Position, Recovery, RoomKey, RoomMessage, Since};
 use crate::wire::locale::Phrase;
 use crate::wire::message::compact::compact;
 use crate::wire::message::envelope::push_string;
@@ -135,9 +135,11 @@ fn subscribe(
     let mut denied = Vec::new();
     let mut joined = Vec::new();
     for room in rooms {
+        let since = since.get(&*room).copied();
         match enter(state, client, &room) {
-            Ok(Some(key)) => joined.push((key, since.get(&*room).copied())),
-            Ok(None) => {}
+            // A member that names a place wants to hear again what came after it.
+            Ok(joining) if joining.fresh || since.is_some() => joined.push((joining.room, since)),
+            Ok(_) => {}
             Err(code) => denied.push(Denied {
                 room: room.into_owned(),
                 code,
@@ -202,18 +204,16 @@ pub fn acknowledge_recovery(
     state.send_encoded(client, &envelope.encode(state.variant(client)));
 }
 
-/// Enters a room; `None` when the client was in it already.
-fn enter(state: &mut State, client: ClientKey, room: &str) -> Result<Option<RoomKey>, ErrorCode> {
+fn enter(state: &mut State, client: ClientKey, room: &str) -> Result<Joined, ErrorCode> {
     check_room("rooms", room).map_err(|_| ErrorCode::InvalidMessage)?;
     let joined = state
         .hub
         .join(client, room)
         .map_err(|_| ErrorCode::LimitExceeded)?;
-    if !joined.fresh {
-        return Ok(None);
+    if joined.fresh {
+        state.tell_of_room(client, room, true);
     }
-    state.tell_of_room(client, room, true);
-    Ok(Some(joined.room))
+    Ok(joined)
 }
 
 fn broadcast(
@@ -264,7 +264,7 @@ fn history(
     message: &Incoming<'_>,
     wish: &History,
 ) -> Result<(), Refusal> {
-    let since = wish.since()?;
+    let since = wish.since()?.unwrap_or(Since::Start);
     let room = state.hub.directory().find(&wish.room);
     let room =
         room.ok_or_else(|| Refusal::NotFound(format!("the room `{}`", shortened(&wish.room))))?;
@@ -296,21 +296,17 @@ fn control(
 
 /// A page of a room's log as JSON: `{room, messages, position, complete}`, at most `limit` messages
 /// (0: all), the oldest first.
-pub fn history_page(
-    state: &State,
-    key: RoomKey,
-    since: Option<Position>,
-    limit: Option<usize>,
-) -> String {
+pub fn history_page(state: &State, key: RoomKey, since: Since, limit: Option<usize>) -> String {
     let room = state.hub.directory().room(key);
     let missed = state.hub.history(key, since);
     let limit = limit.filter(|limit| *limit > 0).unwrap_or(usize::MAX);
     let shown = limit.min(missed.entries.len());
     let offset = match missed.entries[..shown].last() {
         Some(last) => last.offset,
-        None => since
-            .filter(|since| since.epoch == room.epoch)
-            .map_or(room.position().offset, |since| since.offset),
+        None => match since {
+            Since::After(position) if position.epoch == room.epoch => position.offset,
+            Since::Start | Since::After(_) => room.position().offset,
+        },
     };
     let mut out = String::from("{\"room\":");
     push_string(&mut out, &room.name);
@@ -343,22 +339,18 @@ fn named_rooms<'a>(state: &State, wish: &'a Rooms) -> Result<Vec<Cow<'a, str>>, 
             "websocket.max_rooms_per_client".to_owned(),
         ),
     };
-    let (mut tasks, mut rooms) = (HashSet::new(), HashSet::new());
-    let mut names = Vec::new();
-    let all = wish.task_ids.iter().flatten().map(|task| (true, task));
-    for (is_task, name) in all.chain(wish.rooms.iter().flatten().map(|room| (false, room))) {
-        let is_new = match is_task {
-            true => tasks.insert(name),
-            false => rooms.insert(name),
-        };
-        if is_new && names.len() == limit {
-            return Err(Refusal::TooManyNames(what));
-        }
-        if is_new {
-            names.push(match is_task {
-                true => Cow::Owned(format!("task:{name}")),
-                false => Cow::Borrowed(name.as_str()),
-            });
+    let tasks = wish.task_ids.iter().flatten();
+    let tasks = tasks.map(|task| Cow::Owned(format!("task:{task}")));
+    let rooms = wish.rooms.iter().flatten();
+    let rooms = rooms.map(|room| Cow::Borrowed(room.as_str()));
+    let mut known = HashSet::new();
+    let mut names: Vec<Cow<'a, str>> = Vec::new();
+    for name in tasks.chain(rooms) {
+        if known.insert(name.clone()) {
+            if names.len() == limit {
+                return Err(Refusal::TooManyNames(what));
+            }
+            names.push(name);
         }
     }
     Ok(names)
@@ -399,12 +391,12 @@ fn acknowledgement(
         out.push('}');
     });
     out.push_str("],\"positions\":{");
-    let is_made_up = |room| recoveries.iter().any(|made_up| made_up.room == room);
+    let made_up: HashSet<RoomKey> = recoveries.iter().map(|made_up| made_up.room).collect();
     let memberships = directory.client(client).memberships().iter();
     push_list(&mut out, memberships, |out, membership| {
         let room = directory.room(membership.room);
         // What is made up for follows this; what is left in a log comes some time later.
-        let position = match is_made_up(membership.room) {
+        let position = match made_up.contains(&membership.room) {
             true => room.position(),
             false => state.hub.queued_position(client, membership),
         };

@@ -14,7 +14,7 @@ use crate::wire::http::LineSplitter;
 use crate::wire::websocket::{Compression, EncodedFrame};
 use core::net::IpAddr;
 use slab::Slab;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 /// What a listener serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,6 +153,8 @@ pub struct Peers {
     next_generation: u32,
     limits: OutboxLimits,
     backlogged: usize,
+    /// Those that became WebSockets only to be told when to come back: few, and none for long.
+    goodbyes: BTreeSet<usize>,
     sent: u64,
 }
 
@@ -172,6 +174,7 @@ impl Peers {
             next_generation: 0,
             limits,
             backlogged: 0,
+            goodbyes: BTreeSet::new(),
             sent: 0,
         }
     }
@@ -221,6 +224,7 @@ impl Peers {
         let mut peer = self.slots.remove(link.index as usize);
         peer.connection.clear(&mut self.pool);
         self.backlogged -= usize::from(peer.backlogged);
+        self.goodbyes.remove(&(link.index as usize));
         if let Some(timer) = peer.timer.take() {
             wheel.cancel(timer);
         }
@@ -271,6 +275,18 @@ impl Peers {
     /// How many have unsent bytes that their sockets would not take.
     pub fn backlogged(&self) -> usize {
         self.backlogged
+    }
+
+    /// How many connections became WebSockets only to be told when to come back, and are not gone yet.
+    pub fn goodbyes(&self) -> usize {
+        self.goodbyes.len()
+    }
+
+    /// A connection becomes one of [`Peers::goodbyes`].
+    pub fn mark_goodbye(&mut self, link: Link) {
+        if self.peer(link).is_some() {
+            self.goodbyes.insert(link.index as usize);
+        }
     }
 
     /// How many messages have been queued since the last call.

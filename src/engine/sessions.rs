@@ -12,7 +12,7 @@ use super::timer::Timer;
 use crate::base::time::{Now, Span, Time};
 use crate::hub::{ClientId, ClientKey, Link};
 use crate::wire::message::{Dialect, Variant};
-use crate::wire::websocket::{self, CloseCode};
+use crate::wire::websocket;
 use siphasher::sip128::{Hasher128, SipHasher24};
 use std::hash::Hasher;
 
@@ -102,13 +102,7 @@ pub fn resume(
         if state.peers.peer(old).is_some_and(|peer| peer.blocked) {
             state.peers.drop_unstarted(old);
         }
-        closing::close(
-            state,
-            now,
-            old,
-            CloseCode::POLICY,
-            "replaced by a newer connection",
-        );
+        closing::replace(state, now, client);
     }
     state.hub.resume(now, client, link, variant);
     state.routes.take_back(id);

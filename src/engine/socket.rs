@@ -4,6 +4,7 @@ use super::addresses::MINUTE;
 use super::closing;
 use super::messages;
 use super::replies;
+use super::returns;
 use super::state::State;
 use crate::base::rate_window::Verdict;
 use crate::base::time::Now;
@@ -162,13 +163,9 @@ fn admit_message(state: &mut State, now: Now, link: Link) -> Option<Sender> {
     let goes_on = excess > MIN_WARNINGS.max(limit / 10);
     match sender {
         Sender::Client(client) if goes_on => {
-            closing::disconnect(
-                state,
-                now,
-                client,
-                CloseCode::RATE_LIMITED,
-                "too many messages",
-            );
+            let (code, reason) = (CloseCode::RATE_LIMITED, "too many messages");
+            let delay = returns::spread(state, retry_after);
+            closing::disconnect_for(state, now, client, code, reason, delay);
         }
         Sender::Client(client) => {
             let phrase = Phrase::RateLimited {

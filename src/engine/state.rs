@@ -3,6 +3,7 @@
 use super::addresses::Addresses;
 use super::durability::Durability;
 use super::peers::{OutboxLimits, Peers};
+use super::returns::Line;
 use super::routes::Routes;
 use super::sessions::{Probes, SessionKey};
 use super::settings::Settings;
@@ -72,6 +73,8 @@ pub struct Traffic {
     pub sent: MinuteCounter,
     /// WebSocket connections ever.
     pub connections: u64,
+    /// Handshakes that came when the server was full, or too often from their address.
+    pub refused: u64,
 }
 
 /// The whole server, without its sockets.
@@ -90,6 +93,8 @@ pub struct State {
     pub aging: Option<(TimerId, Time)>,
     /// Rate windows of addresses.
     pub addresses: Addresses,
+    /// Those who wait for a place.
+    pub full_line: Line,
     /// What makes the secrets of sessions.
     pub session_key: SessionKey,
     /// Questions whether messages have arrived.
@@ -140,6 +145,7 @@ impl State {
             wheel: Wheel::new(),
             aging: None,
             addresses: Addresses::new(hash),
+            full_line: Line::default(),
             session_key,
             probes: Probes::default(),
             durability: Durability::default(),

@@ -103,6 +103,8 @@ pub struct ConnectionStats {
     pub authenticated: usize,
     /// Clients now whose sockets do not keep up.
     pub backlogged: usize,
+    /// Handshakes since the start that were told to come back later: the server was full, or their address too busy.
+    pub refused: u64,
 }
 
 /// `messages` of [`WebSocketStats`].
@@ -226,6 +228,7 @@ impl State {
                 active: self.clients(),
                 authenticated: 0,
                 backlogged: self.peers.backlogged(),
+                refused: self.traffic.refused,
             },
             messages: MessageStats {
                 total_sent: self.traffic.sent.total(),

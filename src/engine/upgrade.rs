@@ -1,22 +1,20 @@
 //! From an HTTP request to a WebSocket client: checks, handshake, greeting (contract sections 1, 2 and 4).
 
-use super::addresses::MINUTE;
 use super::api;
 use super::backend;
 use super::closing;
 use super::http;
+use super::refusals::{self, Refusal};
 use super::sessions;
 use super::settings::{Settings, WebSocketSettings};
 use super::state::{Life, State};
-use super::timer::Timer;
-use crate::base::rate_window::Verdict;
 use crate::base::time::Now;
 use crate::conn::Phase;
 use crate::hub::{ClientKey, Link};
 use crate::wire::http::{Head, Problem, Response};
 use crate::wire::locale::Phrase;
 use crate::wire::message::{Dialect, Encoding, Envelope, Variant};
-use crate::wire::websocket::{self, CloseCode, HandshakeError, Reader};
+use crate::wire::websocket::{self, HandshakeError, Reader};
 
 /// The subprotocols of contract section 4, the preferred one first.
 const SUBPROTOCOLS: [&str; 2] = ["joblight.json", "joblight.msgpack"];
@@ -25,18 +23,25 @@ pub const ALL: &str = "all";
 
 /// A request asks to become a WebSocket.
 pub fn handle_upgrade(state: &mut State, now: Now, link: Link, head: &Head) {
-    let refusal = match admit(state, now, link, head) {
-        Ok(purpose) => match shake_hands(head, purpose, &state.settings.websocket) {
-            Ok(accepted) => return become_websocket(state, now, link, head, purpose, accepted),
-            Err(error) => refusal(error),
-        },
-        Err(problem) => problem.into(),
+    let purpose = match admit(state, link, head) {
+        Ok(purpose) => purpose,
+        Err(problem) => return http::respond(state, now, link, head, problem.into()),
     };
-    http::respond(state, now, link, head, refusal);
+    let accepted = match shake_hands(head, purpose, &state.settings.websocket) {
+        Ok(accepted) => accepted,
+        Err(error) => return http::respond(state, now, link, head, refusal(error)),
+    };
+    match check_room(state, now, link, head, purpose) {
+        Ok(()) => become_websocket(state, now, link, head, purpose, accepted),
+        Err(refusal) => {
+            let variant = purpose.variant(&accepted);
+            refusals::answer(state, now, link, head, accepted, variant, refusal);
+        }
+    }
 }
 
-/// Everything that may stand against an upgrade, the cheapest check first.
-fn admit(state: &mut State, now: Now, link: Link, head: &Head) -> Result<Purpose, Problem> {
+/// Everything that may stand against an upgrade at any time, the cheapest check first.
+fn admit(state: &State, link: Link, head: &Head) -> Result<Purpose, Problem> {
     http::check_host(state, head)?;
     let purpose = purpose_of(&state.settings, head.path());
     let serves = state.peers.peer(link).is_some_and(|peer| {
@@ -50,11 +55,39 @@ fn admit(state: &mut State, now: Now, link: Link, head: &Head) -> Result<Purpose
         return Err(Problem::new(503, "draining", "the server is shutting down").retry_after_s(1));
     }
     check_origin(state, head)?;
-    match purpose {
-        Purpose::Backend => api::authorize(&state.settings.http, head)?,
-        Purpose::Client(_) | Purpose::Echo => check_rate(state, now, link)?,
+    if purpose == Purpose::Backend {
+        api::authorize(&state.settings.http, head)?;
     }
     Ok(purpose)
+}
+
+/// Whether there is room for one more now. A client that takes over its own connection takes nobody's place, and whoever
+/// is told that the server is full has used up nothing of what its address may do.
+fn check_room(
+    state: &mut State,
+    now: Now,
+    link: Link,
+    head: &Head,
+    purpose: Purpose,
+) -> Result<(), Refusal> {
+    let dialect = match purpose {
+        Purpose::Client(dialect) => dialect,
+        Purpose::Echo => return refusals::check_rate(state, now, link),
+        Purpose::Backend => return Ok(()),
+    };
+    let max_clients = state.settings.websocket.max_clients;
+    let is_full = max_clients > 0 && state.clients() >= max_clients;
+    let secret = head.query("session").filter(|_| is_full);
+    let is_here = secret.is_some_and(|secret| sessions::is_here(state, &secret));
+    if is_full && !(is_here && dialect == Dialect::Payload) {
+        return Err(Refusal::full(state, now, "websocket.max_clients"));
+    }
+    refusals::check_rate(state, now, link)?;
+    // Every client of the data dialect is in this room.
+    if dialect == Dialect::Data && state.hub.find_or_create_room(ALL).is_err() {
+        return Err(Refusal::full(state, now, "websocket.max_rooms"));
+    }
+    Ok(())
 }
 
 /// Scripts of foreign pages send their origin along (RFC 6455 section 10.2).
@@ -67,25 +100,6 @@ fn check_origin(state: &State, head: &Head) -> Result<(), Problem> {
     }
     let detail = format!("the origin `{origin}` is not among websocket.allowed_origins");
     Err(Problem::new(403, "not_allowed", detail).at("origin"))
-}
-
-fn check_rate(state: &mut State, now: Now, link: Link) -> Result<(), Problem> {
-    let limit = state.settings.websocket.max_connections_per_minute;
-    let address = state.peers.peer(link).and_then(|peer| peer.address);
-    let Some(address) = address.filter(|_| limit > 0) else {
-        return Ok(());
-    };
-    if state.addresses.is_empty() {
-        state.wheel.schedule(now.at + MINUTE, Timer::Addresses);
-    }
-    match state.addresses.record(now.at, address, limit) {
-        Verdict::Within => Ok(()),
-        Verdict::Over { retry_after } => {
-            let seconds = retry_after.as_millis().div_ceil(1000);
-            let detail = format!("more than {limit} connections a minute from this address");
-            Err(Problem::new(429, "rate_limited", detail).retry_after_s(seconds))
-        }
-    }
 }
 
 fn shake_hands(
@@ -114,6 +128,20 @@ enum Purpose {
     Backend,
     /// Its own messages, sent back.
     Echo,
+}
+
+impl Purpose {
+    /// The form of the messages that a client is sent.
+    fn variant(self, accepted: &websocket::Accepted) -> Option<Variant> {
+        let Self::Client(dialect) = self else {
+            return None;
+        };
+        Some(Variant {
+            dialect,
+            encoding: Encoding::from_subprotocol(accepted.subprotocol),
+            window: accepted.compression.window(),
+        })
+    }
 }
 
 fn purpose_of(settings: &Settings, path: &str) -> Option<Purpose> {
@@ -152,7 +180,7 @@ fn become_websocket(
     purpose: Purpose,
     accepted: websocket::Accepted,
 ) {
-    let encoding = Encoding::from_subprotocol(accepted.subprotocol);
+    let variant = purpose.variant(&accepted);
     let compression = accepted.compression;
     state.peers.push(link, accepted.response);
     state.traffic.connections += u64::from(purpose != Purpose::Backend);
@@ -161,14 +189,8 @@ fn become_websocket(
         peer.compression = compression;
     }
     closing::watch_heartbeat(state, now, link);
-    match purpose {
-        Purpose::Client(dialect) => {
-            let window = compression.window();
-            let variant = Variant {
-                dialect,
-                encoding,
-                window,
-            };
+    match variant {
+        Some(variant) => {
             let resumed =
                 become_client(state, now, link, variant, head.query("session").as_deref());
             if head.query("batch").is_some_and(|value| value != "0") {
@@ -178,8 +200,8 @@ fn become_websocket(
                 sessions::make_up(state, now, client, true);
             }
         }
-        Purpose::Backend => backend::connect(state, link),
-        Purpose::Echo => {}
+        None if purpose == Purpose::Backend => backend::connect(state, link),
+        None => {}
     }
 }
 
@@ -210,11 +232,6 @@ fn become_client(
     variant: Variant,
     secret: Option<&str>,
 ) -> Option<ClientKey> {
-    let is_here = secret.is_some_and(|secret| sessions::is_here(state, secret));
-    let full = state.settings.websocket.max_clients > 0
-        && state.clients() >= state.settings.websocket.max_clients
-        && !(is_here && variant.dialect == Dialect::Payload);
-    let secret = secret.filter(|_| !full);
     let resumed = secret.and_then(|secret| sessions::resume(state, now, link, variant, secret));
     let client = match resumed {
         Some(client) => client,
@@ -228,23 +245,11 @@ fn become_client(
         (peer.client, peer.has_session) = (Some(client), has_session);
     }
     log_arrival(state, client, variant.dialect);
-    if full {
-        state.hub.end_session(client);
-        closing::disconnect(state, now, client, CloseCode::TRY_AGAIN_LATER, "full");
-        return None;
-    }
     match variant.dialect {
         Dialect::Payload => greet(state, now, client, resumed.is_some()),
         Dialect::Data => {
-            if state.hub.join(client, ALL).is_err() {
-                closing::disconnect(
-                    state,
-                    now,
-                    client,
-                    CloseCode::TRY_AGAIN_LATER,
-                    "no room left",
-                );
-            }
+            let joined = state.hub.join(client, ALL);
+            debug_assert!(joined.is_ok(), "there was room for it");
         }
     }
     resumed

@@ -1,14 +1,14 @@
 //! What a client of the payload dialect asks for, read out of its message (contract section 3). A message in other words
 //! than the contract's is refused with the right ones: to pass over what it says would leave its sender waiting.
 
-use crate::hub::Position;
+use crate::hub::Since;
 use crate::hub::position::NotAPosition;
 use crate::wire::message::malformed::shortened;
 use crate::wire::message::number::Whole;
 use crate::wire::message::{Control, Incoming, Malformed, Members};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// So many names that a message has are quoted when it lacks one.
 const MAX_QUOTED_NAMES: usize = 5;
@@ -29,7 +29,7 @@ pub(super) struct Rooms {
     since: Option<HashMap<String, String>>,
     /// What `since` says.
     #[serde(skip)]
-    pub(super) positions: HashMap<String, Position>,
+    pub(super) positions: HashMap<String, Since>,
     pub(super) batch: Option<bool>,
 }
 
@@ -73,9 +73,16 @@ impl Rooms {
     /// Reads `subscribe`.
     pub(super) fn to_subscribe(message: &Incoming<'_>) -> Result<Self, Malformed> {
         let mut wish: Self = message.fields()?;
-        let since = wish.since.iter().flatten().map(|(room, position)| {
-            let position = parse_position(&format!("since.{room}"), position)?;
-            Ok((room.clone(), position))
+        let (tasks, rooms) = (names_in(&wish.task_ids), names_in(&wish.rooms));
+        let since = wish.since.iter().flatten().map(|(room, since)| {
+            let field = format!("since.{}", shortened(room));
+            // Rooms that the client does not subscribe to are passed over: it may send all the positions that it knows.
+            // But a task's bare id is a mistake that would go unnoticed.
+            if tasks.contains(&**room) && !rooms.contains(&**room) {
+                let reason = format!("names no room of this message; expected `task:{room}`");
+                return Err(Malformed::field(field, reason));
+            }
+            Ok((room.clone(), parse_since(&field, since)?))
         });
         wish.positions = since
             .collect::<Result<_, _>>()
@@ -135,11 +142,9 @@ impl History {
     }
 
     /// Where the wanted messages begin.
-    pub(super) fn since(&self) -> Result<Option<Position>, Malformed> {
+    pub(super) fn since(&self) -> Result<Option<Since>, Malformed> {
         let since = self.since.as_deref();
-        since
-            .map(|since| parse_position("since", since))
-            .transpose()
+        since.map(|since| parse_since("since", since)).transpose()
     }
 
     /// The most messages wanted.
@@ -169,7 +174,7 @@ impl Auth {
     }
 }
 
-fn parse_position(field: &str, text: &str) -> Result<Position, Malformed> {
+fn parse_since(field: &str, text: &str) -> Result<Since, Malformed> {
     text.parse()
         .map_err(|error: NotAPosition| Malformed::field(field, error.to_string()))
 }
@@ -192,6 +197,10 @@ fn fields<'a, T: Deserialize<'a>>(
         let reason = format!("missing; expected {expected}; found {found}");
         message.located(Malformed::field(*name, reason))
     })
+}
+
+fn names_in(names: &Option<Vec<String>>) -> HashSet<&str> {
+    names.iter().flatten().map(String::as_str).collect()
 }
 
 /// What the fields of a message are called, without the envelope's.

@@ -189,6 +189,7 @@ impl Broadcaster {
             stage.directory.forget_if_idle(room);
             return Outcome::Refused(Refused::Limit("broadcaster.max_tasks"));
         };
+        stage.directory.room_mut(room).has_task = true;
         if let Some(status) = self.tasks.task(key).and_then(|task| task.lost) {
             self.revive(stage, key, status);
         }
@@ -263,6 +264,7 @@ impl Broadcaster {
                 log.expire(Time::from_micros(u64::MAX));
             }
             stage.fanout.keep_expiry(stage.directory, room);
+            stage.directory.room_mut(room).has_task = false;
             stage.directory.forget_if_idle(room);
         }
         Some(task)
@@ -394,6 +396,9 @@ impl Broadcaster {
             }
         };
         let key = self.tasks.insert(task);
+        if let Some(room) = self.room_of(stage.directory, id) {
+            stage.directory.room_mut(room).has_task = true;
+        }
         self.spare_the_silent(stage.now);
         self.watch(key);
         Ok(())
@@ -472,6 +477,7 @@ impl Broadcaster {
         };
         let (version, id) = (task.version(), task.id.clone());
         if let Some(room) = self.room_to_log(stage, &id) {
+            stage.directory.room_mut(room).has_task = true;
             let message = RoomMessage {
                 room,
                 kind: event.as_str(),

@@ -214,6 +214,11 @@ impl Membership {
         (self.seen, self.introduced) = (0, false);
     }
 
+    /// Whether the client must be told that it has missed something.
+    pub fn is_lost(&self) -> bool {
+        self.from == LOST
+    }
+
     /// What was said since the client last confirmed anything may not have arrived, and that it has missed something neither.
     pub(super) fn doubt(&mut self) {
         if std::mem::take(&mut self.told_of_loss) {

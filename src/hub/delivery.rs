@@ -23,18 +23,22 @@ pub fn survey(directory: &Directory, client: ClientKey) -> Vec<Recovery> {
     memberships
         .map(|membership| Recovery {
             room: membership.room,
-            recovered: lacking(directory, reader, membership).is_none_or(|missed| missed.complete),
+            recovered: !membership.is_lost()
+                && lacking(directory, reader, membership).is_none_or(|missed| missed.complete),
         })
         .collect()
 }
 
-/// Gives up what a client lacks of the rooms that cannot be made up for: it is told, and goes on from now.
-pub fn give_up(directory: &mut Directory, client: ClientKey, lost: impl Iterator<Item = RoomKey>) {
-    for room in lost {
-        let offset = directory.room(room).position().offset;
+/// Gives up what a client lacks of the rooms whose logs no longer hold all of it: it is told, and goes on with the oldest
+/// entry that is there.
+pub fn give_up(directory: &mut Directory, client: ClientKey, lost: &[RoomKey]) {
+    for room in lost.iter().copied() {
+        let start = directory.room(room).start();
         if let Some(member) = directory.member(client, room) {
+            // It begins anew there, whatever of it has arrived before.
+            directory.client_mut(client).set_older(room, start);
             let membership = directory.membership_mut(member);
-            membership.from = offset;
+            membership.from = start;
             membership.told_of_loss = true;
             membership.forget();
         }
@@ -141,6 +145,9 @@ fn lacking<'a>(
 
 /// Up to which offset of a room everything was queued for a lagging client, or was not for it.
 pub fn given(directory: &Directory, reader: &Client, membership: &Membership) -> u64 {
+    if membership.is_lost() {
+        return 0;
+    }
     let log = directory.room(membership.room).log.as_ref();
     let mut older = reader.older().iter();
     let given = match older.find(|(room, _)| *room == membership.room) {

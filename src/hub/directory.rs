@@ -350,6 +350,7 @@ impl Directory {
             name: name.into(),
             epoch,
             log: None,
+            has_task: false,
             away: 0,
             members: SmallVec::new(),
         };

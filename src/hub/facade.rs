@@ -8,7 +8,7 @@ use super::fanout::{Broadcast, BroadcastCounts, Fanout, RoomMessage};
 use super::journal::{Record, Restored, Table};
 use super::log::Missed;
 use super::outcome::{ControlRefused, Outcome, Refused};
-use super::position::Position;
+use super::position::Since;
 use super::progress::Stage;
 use super::publication::{Framer, Outlet};
 use super::removal::Removal;
@@ -268,8 +268,8 @@ impl Hub {
     }
 
     /// Whether the log of a room still holds everything after `since`.
-    pub fn can_recover(&self, room: RoomKey, since: Position) -> bool {
-        self.history(room, Some(since)).complete
+    pub fn can_recover(&self, room: RoomKey, since: Since) -> bool {
+        self.history(room, since).complete
     }
 
     /// Takes what a producer reports.
@@ -367,10 +367,13 @@ impl Hub {
             .len()
     }
 
-    /// What a room's log holds after a position; from its beginning when there is none or it is of another life.
-    pub fn history(&self, room: RoomKey, since: Option<Position>) -> Missed<'_> {
+    /// Entries after `since`; all of them when the log does not know that position, which makes them incomplete.
+    pub fn history(&self, room: RoomKey, since: Since) -> Missed<'_> {
         let room = self.directory.room(room);
-        let offset = since.map_or(Some(0), |since| room.resolve(since));
+        let offset = match since {
+            Since::Start => Some(0),
+            Since::After(position) => room.resolve(position),
+        };
         let mut missed = match &room.log {
             Some(log) => log.after(offset.unwrap_or(0)),
             None => Missed {

@@ -228,9 +228,14 @@ impl RoomLog {
         self.entries.front().map(|entry| entry.until)
     }
 
+    /// The offset of the oldest entry that is left, or of the next one to come.
+    pub fn first_offset(&self) -> u64 {
+        self.last_offset + 1 - self.entries.len() as u64
+    }
+
     /// The entries after `offset`.
     pub fn after(&self, offset: u64) -> Missed<'_> {
-        let first = self.last_offset + 1 - self.entries.len() as u64;
+        let first = self.first_offset();
         // Clients name offsets, and may name the greatest that there is.
         let next = offset.saturating_add(1);
         let skipped = next.saturating_sub(first) as usize;
@@ -242,13 +247,13 @@ impl RoomLog {
 
     /// The entry of that offset, if it is still there.
     pub fn entry(&self, offset: u64) -> Option<&LogEntry> {
-        let first = self.last_offset + 1 - self.entries.len() as u64;
+        let first = self.first_offset();
         self.entries.get(offset.checked_sub(first)? as usize)
     }
 
     /// The last offset whose entry, and every entry before it, has a serial up to `serial`; as far as the log reaches back.
     pub fn offset_at(&self, serial: u64) -> u64 {
-        let first = self.last_offset + 1 - self.entries.len() as u64;
+        let first = self.first_offset();
         let count = self.entries.partition_point(|entry| entry.serial <= serial) as u64;
         match count == 0 && self.lost_serial > serial {
             true => 0,

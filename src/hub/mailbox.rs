@@ -1,7 +1,7 @@
 //! Messages for one client alone, kept until they have surely reached it (seed 000's offline queue).
 
 use crate::base::id::MessageId;
-use crate::wire::message::Envelope;
+use crate::wire::message::{Envelope, TASK_REMOVED};
 use std::collections::VecDeque;
 
 /// One message.
@@ -20,6 +20,11 @@ pub struct Letter {
 }
 
 impl Letter {
+    /// Whether it only tells what the client can also see by asking: such news gives way to what is meant for it alone.
+    fn is_notice(&self) -> bool {
+        &*self.kind == TASK_REMOVED
+    }
+
     /// The message as it is sent.
     pub fn envelope(&self) -> Envelope<'_> {
         Envelope {
@@ -38,6 +43,7 @@ impl Letter {
 pub struct Mailbox {
     letters: VecDeque<Letter>,
     bytes: usize,
+    notices: usize,
     /// The newest that its present connection took.
     pub sent: u64,
 }
@@ -46,18 +52,34 @@ pub struct Mailbox {
 pub const MAX_MAIL_BYTES: usize = 1024 * 1024;
 
 impl Mailbox {
-    /// Keeps a message, and of the older ones no more than `limit` and [`MAX_MAIL_BYTES`] allow; the serials of those that go.
+    /// Keeps a message, and of all no more than `limit` and [`MAX_MAIL_BYTES`] allow; the serials of those that go: notices
+    /// first, then the oldest.
     pub fn keep(&mut self, limit: usize, letter: Letter) -> Vec<u64> {
         self.bytes += letter.payload.len();
+        self.notices += usize::from(letter.is_notice());
         self.letters.push_back(letter);
-        self.drop_while(|mailbox, _| {
-            mailbox.letters.len() > limit || mailbox.bytes > MAX_MAIL_BYTES
-        })
+        let mut gone = Vec::new();
+        while self.letters.len() > limit || self.bytes > MAX_MAIL_BYTES {
+            let place = match self.notices {
+                0 => Some(0),
+                _ => self.letters.iter().position(Letter::is_notice),
+            };
+            gone.extend(self.remove(place.unwrap_or(0)));
+        }
+        gone
     }
 
     /// Everything up to a serial has reached the client; the serials of the messages that go.
     pub fn confirm(&mut self, serial: u64) -> Vec<u64> {
-        self.drop_while(|_, oldest| oldest.serial <= serial)
+        let mut gone = Vec::new();
+        while self
+            .letters
+            .front()
+            .is_some_and(|oldest| oldest.serial <= serial)
+        {
+            gone.extend(self.remove(0));
+        }
+        gone
     }
 
     /// Whether nothing waits.
@@ -70,15 +92,37 @@ impl Mailbox {
         self.letters.iter()
     }
 
-    fn drop_while(&mut self, goes: impl Fn(&Self, &Letter) -> bool) -> Vec<u64> {
-        let mut gone = Vec::new();
-        while let Some(oldest) = self.letters.front()
-            && goes(self, oldest)
-        {
-            self.bytes -= oldest.payload.len();
-            gone.push(oldest.serial);
-            self.letters.pop_front();
-        }
-        gone
+    fn remove(&mut self, place: usize) -> Option<u64> {
+        let letter = self.letters.remove(place)?;
+        self.bytes -= letter.payload.len();
+        self.notices -= usize::from(letter.is_notice());
+        Some(letter.serial)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::id::MessageIds;
+
+    #[test]
+    fn notices_give_way_to_messages_and_then_the_oldest_message_does() {
+        let mut ids = MessageIds::new("m".to_owned());
+        let mut letter = |serial, kind: &str| Letter {
+            serial,
+            kind: kind.into(),
+            payload: "{}".into(),
+            timestamp: 0,
+            id: ids.next(),
+        };
+        let mut mailbox = Mailbox::default();
+        assert!(mailbox.keep(2, letter(1, "note")).is_empty());
+        assert!(mailbox.keep(2, letter(2, TASK_REMOVED)).is_empty());
+        assert_eq!(mailbox.keep(2, letter(3, "note")), [2]);
+        assert_eq!(mailbox.keep(2, letter(4, TASK_REMOVED)), [4]);
+        assert_eq!(mailbox.keep(2, letter(5, "note")), [1]);
+        assert_eq!(mailbox.confirm(3), [3]);
+        let left: Vec<u64> = mailbox.letters().map(|letter| letter.serial).collect();
+        assert_eq!(left, [5]);
     }
 }

@@ -54,7 +54,7 @@ pub use fanout::{Broadcast, BroadcastCounts, RoomMessage};
 pub use journal::{Batch, Record, Restored};
 pub use log::Missed;
 pub use outcome::{ControlRefused, Outcome, Refused};
-pub use position::Position;
+pub use position::{Position, Since};
 pub use publication::{Framer, Lane, Link, Outlet};
 pub use removal::Removal;
 pub use room::Room;

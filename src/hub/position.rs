@@ -1,4 +1,4 @@
-//! Places in a room's log: `epoch:offset` (contract section 5).
+//! Places in a room's log: `epoch:offset` (contract section 5), and where a reader wants to go on.
 
 use std::fmt;
 use std::str::FromStr;
@@ -18,9 +18,29 @@ impl fmt::Display for Position {
     }
 }
 
+/// From where a reader wants a log: the value of `since`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Since {
+    /// From the first entry that the log still has.
+    Start,
+    /// After a place that the reader was told before.
+    After(Position),
+}
+
+impl FromStr for Since {
+    type Err = NotAPosition;
+
+    fn from_str(text: &str) -> Result<Self, NotAPosition> {
+        match text {
+            "start" => Ok(Self::Start),
+            _ => text.parse().map(Self::After),
+        }
+    }
+}
+
 /// A text that is no position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a position; expected `epoch:offset`, as an answer of this server gave it")]
+#[error("not a position; expected `start`, or `epoch:offset` as an answer of this server gave it")]
 pub struct NotAPosition;
 
 impl FromStr for Position {
@@ -48,6 +68,20 @@ mod tests {
         assert_eq!("abc123:42".parse(), Ok(position));
         for wrong in ["", "abc", "x:y", "1:", ":1", "1:-1"] {
             assert_eq!(wrong.parse::<Position>(), Err(NotAPosition), "{wrong}");
+            assert_eq!(wrong.parse::<Since>(), Err(NotAPosition), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn since_is_a_word_or_a_position() {
+        assert_eq!("start".parse(), Ok(Since::Start));
+        let position = Position {
+            epoch: 0xa,
+            offset: 7,
+        };
+        assert_eq!("a:7".parse(), Ok(Since::After(position)));
+        for wrong in ["Start", "start ", "starts", "start:0"] {
+            assert_eq!(wrong.parse::<Since>(), Err(NotAPosition), "{wrong}");
         }
     }
 }

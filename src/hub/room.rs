@@ -14,6 +14,8 @@ pub struct Room {
     pub epoch: u64,
     /// Its log, once something was logged.
     pub log: Option<Box<RoomLog>>,
+    /// Whether its log is that of a task which is known.
+    pub has_task: bool,
     /// How many of the members are away: they are the last ones.
     pub(super) away: u32,
     pub(super) members: SmallVec<[Member; 2]>,
@@ -51,9 +53,15 @@ impl Room {
         }
     }
 
-    /// Whether nobody is in it and nothing is logged.
+    /// The place before the oldest entry that its log still has.
+    pub fn start(&self) -> u64 {
+        self.log.as_ref().map_or(0, |log| log.first_offset() - 1)
+    }
+
+    /// Whether nobody is in it and nothing is logged. While its task lives, it knows that something was.
     pub fn is_forgettable(&self) -> bool {
-        self.members.is_empty() && self.log.as_ref().is_none_or(|log| log.is_empty())
+        let is_empty = self.log.as_ref().is_none_or(|log| log.is_empty());
+        is_empty && self.members.is_empty() && !(self.has_task && self.log.is_some())
     }
 }
 

@@ -7,7 +7,7 @@ use super::facade::{Hub, Joined};
 use super::fanout::Broadcast;
 use super::mail;
 use super::mailbox::Letter;
-use super::position::Position;
+use super::position::{Position, Since};
 use super::publication::{Lane, Link, Outlet};
 use super::saved;
 use super::timer::Timer;
@@ -65,8 +65,8 @@ impl Hub {
         delivery::survey(&self.directory, client)
     }
 
-    /// Gives up what a lagging client lacks of the rooms that cannot be made up for, and sends what it lacks of the
-    /// others, oldest first; then the newest states. What its connection does not take follows later.
+    /// Sends a lagging client what it lacks, oldest first, and of the rooms that cannot be made up for all that is there;
+    /// then the newest states. What its connection does not take follows later.
     pub fn make_up(
         &mut self,
         now: Now,
@@ -75,7 +75,12 @@ impl Hub {
         out: &mut dyn Outlet,
     ) {
         let lost = survey.iter().filter(|room| !room.recovered);
-        delivery::give_up(&mut self.directory, client, lost.map(|lost| lost.room));
+        let lost: Vec<RoomKey> = lost.map(|lost| lost.room).collect();
+        if !lost.is_empty() {
+            delivery::give_up(&mut self.directory, client, &lost);
+            // It is told again after a crash, if it may not have heard.
+            self.save_session(client);
+        }
         let (broadcaster, mut stage) = self.on_stage(now, out);
         if delivery::replay(&mut stage, client) {
             broadcaster.catch_up(&mut stage, client);
@@ -114,7 +119,8 @@ impl Hub {
     pub fn confirm(&mut self, client: ClientKey, serial: u64) {
         let serial = serial.min(self.fanout.serial());
         let reader = self.directory.client_mut(client);
-        if serial <= reader.received {
+        // That a client has missed something may be all that was to arrive.
+        if serial < reader.received {
             return;
         }
         reader.received = serial;
@@ -241,17 +247,17 @@ impl Hub {
         }
     }
 
-    /// Sends a client that has just joined what is due (contract section 5.4): what it missed after `since`, when the
-    /// log still holds it, and the state of the room's task.
+    /// Sends a client that has joined what is due (contract section 5.4): the entries after `since`, or as many of them as
+    /// the log still holds, and the state of the room's task.
     pub fn welcome(
         &mut self,
         now: Now,
         client: ClientKey,
         room: RoomKey,
-        since: Option<Position>,
+        since: Option<Since>,
         out: &mut dyn Outlet,
     ) {
-        if let Some(since) = since.filter(|since| self.can_recover(room, *since)) {
+        if let Some(since) = since {
             self.replay(now, client, room, since, out);
         }
         // A state after what it lacks comes with that.
@@ -261,35 +267,59 @@ impl Hub {
         }
     }
 
-    /// Sends a client that has just joined what a log holds after a position.
+    /// Sends a member of a room what the log holds after `since`, though it may have had some of it before.
     fn replay(
         &mut self,
         now: Now,
         client: ClientKey,
         room: RoomKey,
-        since: Position,
+        since: Since,
         out: &mut dyn Outlet,
     ) {
-        let Some(offset) = self.directory.room(room).resolve(since) else {
-            return;
-        };
-        if let Some(member) = self.directory.member(client, room) {
-            self.directory.membership_mut(member).from = offset;
-        }
+        let is_lossy = !self.can_recover(room, since);
+        let offset = self.begin_after(client, room, since, is_lossy);
         let log = self.directory.room(room).log.as_ref();
-        let missed = log.map(|log| log.after(offset));
-        let Some(first) =
-            missed.and_then(|missed| missed.entries.first().map(|entry| entry.serial))
-        else {
-            return;
-        };
-        // These are older than what it has received of other rooms, and may not arrive.
-        self.directory.doubt_after(client, room, first - 1);
+        let first = log.and_then(|log| Some(log.after(offset).entries.first()?.serial));
+        if let Some(first) = first {
+            // These are older than what it has received of other rooms, and may not arrive.
+            self.directory.doubt_after(client, room, first - 1);
+        }
         self.save_session(client);
+        if first.is_none() {
+            return;
+        }
         if self.directory.client(client).is_lagging {
             return self.directory.client_mut(client).set_older(room, offset);
         }
         let (_, mut stage) = self.on_stage(now, out);
         delivery::replay_room(&mut stage, client, room, offset);
+    }
+
+    /// Sets a membership back to where its client wants to go on; the offset after which it does.
+    fn begin_after(
+        &mut self,
+        client: ClientKey,
+        room: RoomKey,
+        since: Since,
+        is_lossy: bool,
+    ) -> u64 {
+        let found = self.directory.room(room);
+        let wanted = match since {
+            Since::After(position) if !is_lossy => found.resolve(position),
+            Since::Start | Since::After(_) => None,
+        };
+        let Some(member) = self.directory.member(client, room) else {
+            return found.position().offset;
+        };
+        // What a lagging member is still owed comes before the place that it was told it will be at.
+        let reader = self.directory.client(client);
+        let membership = &reader.memberships()[member.slot as usize];
+        let given = self.queued_position(client, membership).offset;
+        let offset = wanted.unwrap_or(found.start()).min(given);
+        let membership = self.directory.membership_mut(member);
+        membership.from = membership.from.min(offset);
+        membership.told_of_loss |= is_lossy;
+        membership.forget();
+        offset
     }
 }

@@ -68,6 +68,10 @@ fn a_task_shown_and_forgotten() {
         "id"
     );
     viewer.expect("task_progress");
+    assert_eq!(
+        viewer.expect("task_removed")["payload"],
+        json!({"taskId": "t", "reason": "deleted"})
+    );
     server.post("/api/tasks/t/progress", json!({"progress": 1}));
     let anew = viewer.expect("task_progress");
     assert_eq!(

@@ -73,6 +73,10 @@ impl Run {
                 let last = self.truth.last(room);
                 let known = watch.offset.unwrap_or(last);
                 assert_eq!(known, last, "viewer {index} lacks entries of {room}");
+                assert!(
+                    watch.has_begun() || self.truth.was_emptied(room),
+                    "viewer {index} has heard nothing of what {room} has"
+                );
             }
             viewer.mail.check_complete(self.world.plan.log_limit);
         }

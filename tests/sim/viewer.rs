@@ -14,6 +14,10 @@ pub(crate) struct Watch {
     pub(crate) epoch: String,
     /// The last entry that it knows; `None`: it was told of none since it does not know when it came in.
     pub(crate) offset: Option<u64>,
+    /// The log was there when it was to begin with the oldest entry that there is.
+    begins: Option<u64>,
+    /// It was told of a loss, and may be told again: the server may not know that it has heard.
+    knows_of_loss: bool,
     /// The last entry that it heard on this connection.
     heard: Option<u64>,
     pub(crate) fold: Fold,
@@ -24,9 +28,31 @@ impl Watch {
         Self {
             epoch: place.epoch.clone(),
             offset,
+            begins: None,
+            knows_of_loss: false,
             heard: None,
             fold: Fold::default(),
         }
+    }
+
+    /// It is sent all that the log has.
+    fn from_oldest(place: &Place) -> Self {
+        Self {
+            begins: Some(place.offset),
+            ..Self::at(place, None)
+        }
+    }
+
+    fn lossy(place: &Place) -> Self {
+        Self {
+            knows_of_loss: true,
+            ..Self::from_oldest(place)
+        }
+    }
+
+    /// Whether it has heard something of what there was when it was to begin with that.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begins.is_none_or(|end| end == 0)
     }
 
     pub(crate) fn place(&self) -> Option<Place> {
@@ -40,7 +66,8 @@ impl Watch {
 /// A request that has not been answered.
 #[derive(Debug)]
 struct Asked {
-    since: BTreeMap<String, Place>,
+    /// Where it wants to go on; `None`: from the start.
+    since: BTreeMap<String, Option<Place>>,
 }
 
 /// One viewer.
@@ -99,16 +126,17 @@ impl Viewer {
             .for_each(|watch| watch.fold = Fold::default());
     }
 
-    /// Asks to be in rooms, going on from where it left them.
+    /// Asks to be in rooms, going on from where it left them; where it has not been, from the start.
     pub(crate) fn enter(&mut self, rooms: &[String], resumes: bool) -> Value {
         let known = rooms.iter().filter(|_| resumes);
-        let since: BTreeMap<String, Place> = known
-            .filter_map(|room| Some((room.clone(), self.left.get(room)?.clone())))
+        let since: BTreeMap<String, Option<Place>> = known
+            .map(|room| (room.clone(), self.left.get(room).cloned()))
             .collect();
         self.wanted.extend(rooms.iter().cloned());
+        let place = |place: &Option<Place>| place.as_ref().map_or("start".to_owned(), Place::text);
         let text: BTreeMap<&String, String> = since
             .iter()
-            .map(|(room, place)| (room, place.text()))
+            .map(|(room, since)| (room, place(since)))
             .collect();
         let message = json!({"type": "subscribe", "rooms": rooms, "since": text});
         self.ask(message, since)
@@ -120,7 +148,7 @@ impl Viewer {
         self.ask(json!({"type": "leave_room", "room": room}), BTreeMap::new())
     }
 
-    fn ask(&mut self, mut message: Value, since: BTreeMap<String, Place>) -> Value {
+    fn ask(&mut self, mut message: Value, since: BTreeMap<String, Option<Place>>) -> Value {
         self.requests += 1;
         let id = format!("r{}", self.requests);
         message["id"] = json!(id);
@@ -158,7 +186,7 @@ impl Viewer {
             "history" => self.handle_history(truth, rules, message),
             "error" => self.handle_error(truth, message),
             "control_ack" | "disconnected" | "pong" => {}
-            kind => self.handle_entry(truth, kind, message),
+            kind => self.handle_entry(truth, rules, kind, message),
         }
     }
 
@@ -201,7 +229,8 @@ impl Viewer {
             let place = Place::parse(position.as_str().expect("text"));
             let recovered = payload["recovered"].get(room).map(|flag| *flag == true);
             let since = asked.as_ref().and_then(|asked| asked.since.get(room));
-            let watch = match self.watches.remove(room) {
+            // Whoever names a place comes in there, whether it was in the room before or not.
+            let watch = match self.watches.remove(room).filter(|_| since.is_none()) {
                 Some(watch) => self.go_on(truth, rules, room, watch, &place, recovered),
                 None => self.come_in(
                     truth,
@@ -237,16 +266,21 @@ impl Viewer {
                 let known = watch.place();
                 let common = known.and_then(|known| truth.common(room, &known, &place.epoch));
                 watch.offset = common.filter(|_| watch.offset.is_some());
-                watch.epoch = place.epoch.clone();
+                if watch.epoch != place.epoch {
+                    // A crash may have taken what it was to begin with.
+                    (watch.epoch, watch.begins) = (place.epoch.clone(), None);
+                }
+                watch.knows_of_loss = false;
             }
             Some(false) => {
                 assert!(
-                    place.offset > rules.log_limit || truth.was_emptied(room),
+                    place.offset > rules.log_limit
+                        || watch.knows_of_loss
+                        || truth.was_emptied(room),
                     "{room}: all {} entries are there",
                     place.offset
                 );
-                (watch.epoch, watch.offset) = (place.epoch.clone(), Some(place.offset));
-                (watch.heard, watch.fold) = (None, Fold::default());
+                watch = Watch::lossy(place);
             }
         }
         watch
@@ -259,7 +293,7 @@ impl Viewer {
         truth: &Truth,
         rules: Rules,
         room: &str,
-        since: Option<&Place>,
+        since: Option<&Option<Place>>,
         place: &Place,
         recovered: Option<bool>,
         has_asked: bool,
@@ -268,6 +302,18 @@ impl Viewer {
             // An answer that was lost with a connection said where it came in.
             let is_new = has_asked && recovered.is_none();
             return Watch::at(place, is_new.then_some(place.offset));
+        };
+        let Some(since) = since else {
+            let is_whole = place.offset <= rules.log_limit;
+            assert!(
+                recovered == Some(is_whole) || truth.was_emptied(room),
+                "{room}: {recovered:?} of {}",
+                place.offset
+            );
+            return match recovered {
+                Some(false) => Watch::lossy(place),
+                _ => Watch::from_oldest(place),
+            };
         };
         let common = truth.common(room, since, &place.epoch);
         let is_there = common == Some(since.offset) && since.offset > 0;
@@ -289,10 +335,9 @@ impl Viewer {
                     "{room}: lost after {}",
                     since.text()
                 );
-                Watch::at(place, Some(place.offset))
+                Watch::lossy(place)
             }
-            // It was in the room already, without knowing it.
-            None => Watch::at(place, None),
+            None => panic!("{room}: it is not said whether all is there"),
         }
     }
 
@@ -309,7 +354,7 @@ impl Viewer {
         }
     }
 
-    fn handle_entry(&mut self, truth: &Truth, kind: &str, message: &Value) {
+    fn handle_entry(&mut self, truth: &Truth, rules: Rules, kind: &str, message: &Value) {
         let room = message["room"]
             .as_str()
             .unwrap_or_else(|| panic!("unknown: {message}"));
@@ -331,6 +376,11 @@ impl Viewer {
             );
         }
         watch.heard = Some(offset);
+        if let Some(end) = watch.begins.take() {
+            let oldest = end.saturating_sub(rules.log_limit) + 1;
+            let is_emptied = truth.was_emptied(room);
+            assert!(offset == oldest || is_emptied, "not the oldest: {message}");
+        }
         if let Some(known) = watch.offset {
             assert!(offset <= known + 1, "a gap after {known}: {message}");
             if offset <= known {

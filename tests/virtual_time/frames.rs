@@ -26,6 +26,8 @@ pub(crate) struct Decoder {
     upgraded: bool,
     /// What pings carried that nobody has answered.
     pings: Vec<Vec<u8>>,
+    /// The `Retry-After` of the last answer, in seconds.
+    pub(crate) retry_after: Option<u64>,
 }
 
 impl Decoder {
@@ -61,11 +63,14 @@ impl Decoder {
             self.upgraded = true;
             return Some(Vec::new());
         }
-        let length = head
-            .lines()
-            .filter_map(|line| line.split_once(": "))
-            .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-            .map_or(0, |(_, value)| value.parse().expect("a length"));
+        let number = |wanted: &str| {
+            let fields = head.lines().filter_map(|line| line.split_once(": "));
+            let mut found = fields.filter(|(name, _)| name.eq_ignore_ascii_case(wanted));
+            let (_, value) = found.next()?;
+            Some(value.parse::<u64>().expect("a number"))
+        };
+        let length = number("content-length").unwrap_or(0) as usize;
+        self.retry_after = number("retry-after");
         let body = self.bytes.get(end..end + length)?;
         let body = if body.is_empty() {
             Value::Null

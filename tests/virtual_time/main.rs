@@ -22,6 +22,7 @@ mod lost;
 #[path = "../support/masked.rs"]
 mod masked;
 mod model;
+mod obedience;
 mod old_names;
 mod pacing;
 mod pressure;
@@ -34,6 +35,7 @@ mod session_walk;
 mod sessions;
 #[path = "../support/shadow_task.rs"]
 mod shadow_task;
+mod since;
 mod slow_readers;
 mod store_failures;
 mod store_rows;

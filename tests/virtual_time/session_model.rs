@@ -52,6 +52,8 @@ pub(crate) struct View {
     confirmed: u64,
     /// The newest that came on this connection.
     here: u64,
+    /// It was told of a loss when the log was there: the oldest entry of that log comes first.
+    lost_at: Option<u64>,
     state: Map<String, Value>,
     has_snapshot: bool,
 }
@@ -64,8 +66,16 @@ impl View {
             last,
             confirmed: last.unwrap_or(0),
             here: last.unwrap_or(0),
+            lost_at: None,
             state: Map::new(),
             has_snapshot: false,
+        }
+    }
+
+    fn lossy(position: &str) -> Self {
+        Self {
+            lost_at: Some(offset_of(position)),
+            ..Self::at(position, None)
         }
     }
 }
@@ -189,8 +199,10 @@ impl Client {
                 let position = payload["positions"][&room].as_str().expect("a position");
                 let recovered = &payload["recovered"][&room];
                 assert_eq!(recovered.is_boolean(), since.is_some(), "{message}");
-                let since = since.filter(|_| *recovered == true);
-                let view = View::at(position, Some(since.unwrap_or_else(|| offset_of(position))));
+                let view = match *recovered == false {
+                    true => View::lossy(position),
+                    false => View::at(position, Some(since.unwrap_or(offset_of(position)))),
+                };
                 self.views.insert(room, view);
             }
             None => {
@@ -198,7 +210,7 @@ impl Client {
                     assert!(payload["recovered"][room].is_boolean(), "{message}");
                     if payload["recovered"][room] == false {
                         let position = payload["positions"][room].as_str().expect("a position");
-                        *view = View::at(position, Some(offset_of(position)));
+                        *view = View::lossy(position);
                     }
                 }
             }
@@ -229,6 +241,10 @@ impl Client {
         let view = view.unwrap_or_else(|| panic!("only rooms it is in: {message}"));
         assert!(offset > view.here, "twice on one connection: {message}");
         assert!(offset > view.confirmed, "it was confirmed: {message}");
+        if let Some(end) = view.lost_at.take() {
+            let oldest = end.saturating_sub(shadow.limit as u64) + 1;
+            assert_eq!(offset, oldest, "what is there comes: {message}");
+        }
         let last = view.last.unwrap_or(offset - 1);
         assert!(offset <= last + 1, "a gap after {last}: {message}");
         (view.here, view.last) = (offset, Some(last.max(offset)));
@@ -255,6 +271,8 @@ impl Client {
     pub(crate) fn check_complete(&self, shadow: &Shadow) {
         assert!(self.wishes.is_empty(), "unanswered: {:?}", self.wishes);
         for (room, view) in &self.views {
+            let has_begun = view.lost_at.is_none_or(|end| end == 0);
+            assert!(has_begun, "nothing of what is there has come: {room}");
             let last = view.last.unwrap_or_else(|| shadow.len(room));
             assert_eq!(last, shadow.len(room), "entries of {room}");
         }

@@ -3,7 +3,7 @@
 use super::event::is_end;
 use super::model::Shadow;
 use super::world::World;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A room that the viewer asked to be in.
@@ -14,6 +14,8 @@ pub(crate) struct Entering {
     len: usize,
     /// Where it wants to go on.
     since: Option<Left>,
+    /// It asks for the start.
+    from_start: bool,
     /// Whether the room's task was known, so that its state is due at once.
     has_task: bool,
     /// That task was forgotten on demand since.
@@ -42,6 +44,10 @@ struct Watch {
     offset: u64,
     /// Which entry comes next.
     next: usize,
+    /// The log was there when it was to begin with the oldest entry that there is.
+    begins: Option<u64>,
+    /// It was told of a loss, so the task's whole state is due once more.
+    is_due_anew: bool,
     /// Once that many entries have come, the task's snapshot must follow.
     welcome_at: Option<usize>,
     fold: Fold,
@@ -97,9 +103,15 @@ impl ViewerModel {
         }
     }
 
-    /// It asks to be in rooms.
-    pub(crate) fn enter(&mut self, shadow: &Shadow, rooms: &[String], resumes: bool) {
+    /// It asks to be in rooms: the message. Where it has never been it wants everything, if it does not begin anew.
+    pub(crate) fn enter(&mut self, shadow: &Shadow, rooms: &[String], resumes: bool) -> Value {
+        let since = |room: &String| match self.left.get(room) {
+            Some(left) => (room.clone(), json!(left.position)),
+            None => (room.clone(), json!("start")),
+        };
+        let since: Map<String, Value> = rooms.iter().filter(|_| resumes).map(since).collect();
         let entering = rooms.iter().map(|room| Entering {
+            from_start: resumes && !self.left.contains_key(room),
             room: room.clone(),
             len: shadow.log_len(room),
             since: self.left.get(room).filter(|_| resumes).cloned(),
@@ -108,6 +120,7 @@ impl ViewerModel {
         });
         self.awaited.push_back(Awaited::Entered(entering.collect()));
         self.rooms.extend(rooms.iter().cloned());
+        json!({"type": "subscribe", "id": "enter", "rooms": rooms, "since": since})
     }
 
     /// It asks to be out of a room.
@@ -142,8 +155,11 @@ impl ViewerModel {
         match message["type"].as_str().expect("a type") {
             "connected" | "control_ack" | "pong" | "error" => {}
             "disconnected" => self.is_leaving = true,
+            "subscription_ack" if message["replyTo"].is_null() => {
+                self.handle_loss(&message["payload"]);
+            }
             "subscription_ack" => self.handle_ack(shadow, &message["payload"]),
-            "task_progress" => self.handle_progress(message),
+            "task_progress" => self.handle_progress(shadow, message),
             "task_removed" => self.handle_removed(message),
             kind => self.handle_entry(shadow, kind, message),
         }
@@ -165,6 +181,8 @@ impl ViewerModel {
     pub(crate) fn check_complete(&self, shadow: &Shadow) {
         assert!(self.awaited.is_empty(), "unanswered: {:?}", self.awaited);
         for (room, watch) in &self.watches {
+            let has_begun = watch.begins.is_none_or(|end| end == 0);
+            assert!(has_begun || shadow.emptied.contains(room), "{room}");
             assert_eq!(watch.next, shadow.log_len(room), "entries of {room}");
             assert_eq!(watch.welcome_at, None, "the snapshot of {room}");
             assert_eq!(watch.fold.early, None, "progress of {room} too often");
@@ -201,23 +219,53 @@ impl ViewerModel {
         }
     }
 
+    /// It was too slow: of some rooms the logs no longer have what it lacks.
+    fn handle_loss(&mut self, payload: &Value) {
+        assert!(self.was_slow, "told of a loss unasked: {payload}");
+        for (room, watch) in &mut self.watches {
+            if payload["recovered"][room] != false {
+                continue;
+            }
+            let position = payload["positions"][room].as_str().expect("a position");
+            let (epoch, end) = position.split_once(':').expect("epoch:offset");
+            assert_eq!(epoch, watch.epoch, "{payload}");
+            let end: u64 = end.parse().expect("a number");
+            watch.next += (end - watch.offset) as usize;
+            (watch.offset, watch.begins) = (end, Some(end));
+            (watch.welcome_at, watch.fold) = (None, Fold::default());
+            watch.is_due_anew = true;
+        }
+    }
+
     fn handle_entered(&mut self, shadow: &Shadow, entering: &Entering, payload: &Value) {
         let Entering {
-            room, len, since, ..
+            room,
+            len,
+            since,
+            from_start,
+            ..
         } = entering;
         let position = payload["positions"][room].as_str().expect("a position");
         let (epoch, offset) = position.split_once(':').expect("epoch:offset");
         let recovered = payload["recovered"].get(room);
-        assert_eq!(recovered.is_some(), since.is_some(), "{payload}");
+        let is_asked = since.is_some() || *from_start;
+        assert_eq!(recovered.is_some(), is_asked, "{payload}");
         let recovered = recovered == Some(&Value::Bool(true));
         if let Some(since) = since {
             self.check_recovery(shadow, entering, since, recovered);
         }
+        let end: u64 = offset.parse().expect("a number");
+        if *from_start && !shadow.emptied.contains(room) {
+            let is_whole = end <= self.rules.log_limit as u64;
+            assert_eq!(recovered, is_whole, "{end} entries of {room}");
+        }
         let since = since.as_ref().filter(|_| recovered);
         let watch = Watch {
             epoch: epoch.to_owned(),
-            offset: since.map_or_else(|| offset.parse().expect("a number"), |since| since.offset),
+            offset: since.map_or(end, |since| since.offset),
             next: since.map_or(*len, |since| since.index),
+            is_due_anew: false,
+            begins: (is_asked && since.is_none()).then_some(end),
             welcome_at: entering.has_task.then_some(*len),
             fold: Fold {
                 may_restart: entering.was_forgotten,
@@ -239,6 +287,14 @@ impl ViewerModel {
     fn handle_entry(&mut self, shadow: &Shadow, kind: &str, message: &Value) {
         let room = message["room"].as_str().expect("an entry names its room");
         let watch = self.watches.get_mut(room).expect("only rooms it is in");
+        if let Some(end) = watch.begins.take() {
+            let offset = message["offset"].as_u64().expect("an offset");
+            let oldest = end.saturating_sub(self.rules.log_limit as u64) + 1;
+            let is_emptied = shadow.emptied.contains(room);
+            assert!(offset == oldest || is_emptied, "not the oldest: {message}");
+            watch.next = watch.next + offset as usize - end as usize - 1;
+            watch.offset = offset - 1;
+        }
         let expected = shadow.entry(room, watch.next);
         let expected = expected.unwrap_or_else(|| panic!("nothing was published: {message}"));
         assert_eq!(
@@ -248,7 +304,9 @@ impl ViewerModel {
             watch.next
         );
         if let Some(len) = watch.welcome_at {
-            assert!(watch.next < len, "live before the snapshot: {message}");
+            // What was said while a slow reader was being made up for comes with the rest.
+            let is_missed = watch.next < len || self.was_slow;
+            assert!(is_missed, "live before the snapshot: {message}");
         }
         watch.offset += 1;
         watch.next += 1;
@@ -258,11 +316,18 @@ impl ViewerModel {
         }
     }
 
-    fn handle_progress(&mut self, message: &Value) {
+    fn handle_progress(&mut self, shadow: &Shadow, message: &Value) {
         let task = message["payload"]["taskId"].as_str().expect("a task");
         let room = format!("task:{task}");
         let watch = self.watches.get_mut(&room).expect("only rooms it is in");
-        let is_welcome = watch.welcome_at == Some(watch.next);
+        let has_begun = watch.begins.is_none_or(|end| end == 0);
+        assert!(
+            has_begun || shadow.emptied.contains(&room),
+            "the state before what is there: {message}"
+        );
+        let is_due = std::mem::take(&mut watch.is_due_anew);
+        let is_made_up = |len| watch.next == len || watch.next > len && self.was_slow;
+        let is_welcome = is_due || watch.welcome_at.is_some_and(is_made_up);
         assert!(
             is_welcome || watch.welcome_at.is_none(),
             "progress before what was missed: {message}"

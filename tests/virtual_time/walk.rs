@@ -8,7 +8,7 @@ use super::viewer_model::{Rules, ViewerModel};
 use super::world::{PeerId, World};
 use joblight::Config;
 use joblight::config::Control;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 const SEEDS: u64 = 250;
@@ -151,17 +151,8 @@ impl Walk {
             return;
         }
         let resumes = self.dice.one_in(2);
-        let since: Map<String, Value> = model
-            .left
-            .iter()
-            .filter(|(room, _)| resumes && rooms.contains(*room))
-            .map(|(room, left)| (room.clone(), json!(left.position)))
-            .collect();
-        model.enter(&self.shadow, &rooms, resumes);
-        self.world.send(
-            viewer,
-            &json!({"type": "subscribe", "rooms": rooms, "since": since}),
-        );
+        let message = model.enter(&self.shadow, &rooms, resumes);
+        self.world.send(viewer, &message);
     }
 
     fn leave(&mut self) {
@@ -177,8 +168,10 @@ impl Walk {
         }
         let room = self.dice.pick(&rooms);
         model.leave(&self.shadow, &room);
-        self.world
-            .send(viewer, &json!({"type": "leave_room", "room": room}));
+        self.world.send(
+            viewer,
+            &json!({"type": "leave_room", "id": "leave", "room": room}),
+        );
     }
 
     fn stall(&mut self) {

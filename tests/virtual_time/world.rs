@@ -300,6 +300,11 @@ impl World {
         std::mem::take(&mut self.peers[peer].heard)
     }
 
+    /// The `Retry-After` of the last answer that a peer was given, in seconds.
+    pub(crate) fn retry_after(&self, peer: PeerId) -> Option<u64> {
+        self.peers[peer].decoder.retry_after
+    }
+
     /// The messages among it.
     pub(crate) fn messages(&mut self, peer: PeerId) -> Vec<Value> {
         let heard = self.heard(peer).into_iter();

@@ -2,9 +2,11 @@
 
 use crate::raw::upgrade;
 use crate::support::{Running, Viewer};
+use joblight::client::{Client, Event};
 use serde_json::{Value, json};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use tungstenite::Message;
+use tungstenite::client::ClientRequestBuilder;
 
 /// A viewer whose kernel takes little, so that a backlog begins early.
 fn narrow_viewer(address: SocketAddr) -> Viewer {
@@ -25,23 +27,87 @@ fn narrow_viewer(address: SocketAddr) -> Viewer {
     viewer
 }
 
+/// A connection as a page makes it.
+fn page(address: SocketAddr, path: &str) -> Viewer {
+    let uri = format!("ws://{address}{path}").parse().unwrap();
+    let request = ClientRequestBuilder::new(uri).with_header("Origin", "http://page.example");
+    let stream = TcpStream::connect(address).unwrap();
+    stream
+        .set_read_timeout(Some(crate::support::LIMIT))
+        .unwrap();
+    let (socket, _) = tungstenite::client(request, stream).expect("a handshake");
+    Viewer {
+        socket,
+        greeting: Value::Null,
+    }
+}
+
+/// Reads how a page is sent away, to the end.
+fn sent_away(mut page: Viewer, code: u16) {
+    let notice = page.expect("disconnected");
+    let payload = notice.get("payload").unwrap_or(&notice["data"]);
+    assert_eq!(
+        (&payload["code"], &payload["reconnect"]),
+        (&json!(code), &json!(true))
+    );
+    assert!(payload["delayMs"].as_u64() >= Some(1000), "{payload}");
+    assert_eq!(page.close_code(), Some(code));
+}
+
 #[test]
 fn a_full_house_sends_newcomers_away_for_now() {
     let server = Running::start(|config| config.websocket.max_clients = 1);
     let inside = server.viewer();
-    let mut outside = Viewer::connect(server.websocket, "/ws");
-    let notice = outside.expect("disconnected")["payload"].clone();
-    assert_eq!(
-        (&notice["code"], &notice["reconnect"]),
-        (&json!(1013), &json!(true))
-    );
-    assert_eq!(outside.close_code(), Some(1013));
-    let mut outside = Viewer::connect(server.websocket, "/");
-    assert_eq!(outside.expect("disconnected")["data"]["code"], 1013);
-    assert_eq!(outside.close_code(), Some(1013));
+    for path in ["/ws", "/"] {
+        sent_away(page(server.websocket, path), 1013);
+        let (_, answer) = upgrade(server.websocket, path, &[]);
+        assert_eq!(
+            (answer.status, &answer.json()["code"]),
+            (503, &json!("limit_exceeded"))
+        );
+        let seconds: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+        assert!((1..=120).contains(&seconds), "{seconds}");
+    }
+    let statistics = server.document("/api/websocket/stats");
+    assert_eq!(statistics["connections"]["refused"], 4, "{statistics}");
+    assert_eq!(statistics["connections"]["active"], 1, "{statistics}");
     let path = format!("/api/clients/{}", inside.id());
     assert_eq!(server.call("DELETE", &path, &Value::Null).0, 204);
-    server.viewer();
+    page(server.websocket, "/ws").expect("connected");
+}
+
+/// The client of the command line is told off by a goodbye, then by a status, and comes back when there is room.
+#[test]
+fn our_own_client_comes_back_when_it_is_told_to() {
+    let server = Running::start(|config| config.websocket.max_clients = 1);
+    let mut client = Client::connect(&format!("ws://{}/ws", server.websocket)).unwrap();
+    let clients = server.document("/api/clients")["clients"].clone();
+    let id = clients[0]["clientId"].as_str().unwrap().to_owned();
+    let mut next = || client.next(crate::support::LIMIT).unwrap().expect("news");
+    let path = format!("/api/clients/{id}?code=1013");
+    assert_eq!(server.call("DELETE", &path, &Value::Null).0, 204);
+    let Event::Message(notice) = next() else {
+        panic!("no goodbye");
+    };
+    let inside = server.viewer();
+    let told = notice.value["payload"]["delayMs"].as_u64().unwrap();
+    match next() {
+        Event::Lost { delay, .. } => assert_eq!(delay.as_millis(), u128::from(told)),
+        other => panic!("{other:?}"),
+    }
+    match next() {
+        Event::Lost { delay, reason, .. } => {
+            assert!(delay.as_secs() >= 1 && delay.subsec_millis() == 0);
+            assert!(reason.contains("503"), "{reason}");
+        }
+        other => panic!("{other:?}"),
+    }
+    let path = format!("/api/clients/{}", inside.id());
+    assert_eq!(server.call("DELETE", &path, &Value::Null).0, 204);
+    match next() {
+        Event::Message(message) => assert_eq!(message.value["payload"]["resumed"], true),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
@@ -59,6 +125,8 @@ fn talkers_are_warned_and_then_closed() {
     }
     assert_eq!(notice["payload"]["code"], 4429);
     assert_eq!(notice["payload"]["reconnect"], true);
+    let delay_ms = notice["payload"]["delayMs"].as_u64();
+    assert!(delay_ms > Some(30_000), "until it may talk again: {notice}");
     assert_eq!(talker.close_code(), Some(4429));
     quiet.send(&json!({"type": "ping"}));
     quiet.expect("pong");
@@ -75,7 +143,10 @@ fn one_address_connects_only_so_often() {
         (429, &json!("rate_limited"))
     );
     let seconds: u64 = answer.header("retry-after").unwrap().parse().unwrap();
-    assert!((1..=120).contains(&seconds), "{seconds}");
+    assert!((1..=121).contains(&seconds), "{seconds}");
+    for path in ["/ws", "/"] {
+        sent_away(page(server.websocket, path), 4429);
+    }
     server.document("/health");
 }
 
@@ -122,6 +193,9 @@ fn a_reader_behind_the_log_is_told_and_goes_on() {
     assert_eq!(told["payload"]["recovered"], json!({"r": false}));
     let position = told["payload"]["positions"]["r"].as_str().unwrap();
     assert!(position.ends_with(":100"), "{position}");
+    for n in 95..100 {
+        assert_eq!(slow.expect("room_broadcast")["payload"]["n"], n);
+    }
     server.post("/api/rooms/r/broadcast", json!({"payload": "last"}));
     assert_eq!(slow.expect("room_broadcast")["payload"], "last");
 }
@@ -141,6 +215,7 @@ fn a_reader_that_takes_nothing_for_too_long_is_closed_and_the_others_go_on() {
     let notice = messages.last().unwrap();
     assert_eq!(notice["payload"]["code"], 4430);
     assert_eq!(notice["payload"]["reconnect"], true);
+    assert!(notice["payload"]["delayMs"].as_u64() >= Some(1000));
     assert_eq!(slow.close_code(), Some(4430));
     server.post("/api/rooms/r/broadcast", json!({"payload": "last"}));
     assert_eq!(quick.expect("room_broadcast")["payload"], "last");

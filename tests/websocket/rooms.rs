@@ -232,9 +232,43 @@ fn whoever_comes_back_gets_what_was_missed() {
     }
     publish(&server, "r", 5..10);
     let mut late = server.viewer();
-    late.send(&json!({"type": "subscribe", "rooms": ["r"], "since": {"r": middle}}));
-    let ack = late.expect("subscription_ack");
-    assert_eq!(ack["payload"]["recovered"], json!({"r": false}));
+    for since in [middle.as_str(), "start"] {
+        late.send(&json!({"type": "subscribe", "rooms": ["r"], "since": {"r": since}}));
+        let ack = late.expect("subscription_ack");
+        assert_eq!(ack["payload"]["recovered"], json!({"r": false}));
+        for (number, offset) in (5..10).zip(6..) {
+            let message = late.expect("room_broadcast");
+            assert_eq!(
+                (&message["payload"], &message["offset"]),
+                (&json!(number), &json!(offset))
+            );
+        }
+    }
+}
+
+#[test]
+fn a_page_that_is_loaded_late_gets_the_whole_list_of_documents() {
+    let server = Running::start(|_| {});
+    server.post("/api/tasks/t/started", json!({"total": 3}));
+    let document = |n| json!({"type": "document_generated", "payload": {"taskId": "t", "n": n}});
+    server.post("/api/events", json!([document(1), document(2)]));
+    let subscribe =
+        json!({"type": "subscribe", "taskIds": ["t"], "since": {"task:t": "start"}}).to_string();
+    let read = |viewer: &mut Viewer| {
+        viewer.send(&serde_json::from_str(&subscribe).unwrap());
+        let ack = viewer.expect("subscription_ack");
+        assert_eq!(ack["payload"]["recovered"], json!({"task:t": true}));
+        viewer.expect("task_started");
+        assert_eq!(viewer.expect("document_generated")["payload"]["n"], 1);
+        assert_eq!(viewer.expect("document_generated")["payload"]["n"], 2);
+        assert_eq!(viewer.expect("task_progress")["payload"]["snapshot"], true);
+    };
+    let mut viewer = server.viewer();
+    read(&mut viewer);
+    // And once more, for another part of the same page.
+    read(&mut viewer);
+    server.post("/api/events", document(3));
+    assert_eq!(viewer.expect("document_generated")["payload"]["n"], 3);
 }
 
 #[test]

@@ -77,6 +77,11 @@ fn a_newer_connection_ends_the_older_one() {
     let mut new = again(&server, &path_of(&old));
     assert_eq!(new.greeting["payload"]["resumed"], true);
     new.expect("subscription_ack");
+    let notice = old.expect("disconnected")["payload"].clone();
+    assert_eq!(
+        (&notice["code"], &notice["reconnect"]),
+        (&json!(1008), &json!(false))
+    );
     assert_eq!(old.close_code(), Some(1008));
     publish(&server, "a", json!(1));
     assert_eq!(new.expect("room_broadcast")["payload"], 1);

@@ -36,7 +36,7 @@ pub fn command_problem(error: CommandError) -> Problem {
         CommandError::LimitExceeded(_) => {
             Problem::new(503, "limit_exceeded", detail).retry_after_s(60)
         }
-        CommandError::Stopped => Problem::new(503, "draining", detail),
+        CommandError::Stopped => Problem::new(503, "draining", detail).retry_after_s(1),
     }
 }
 

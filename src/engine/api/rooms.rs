@@ -7,8 +7,8 @@ use crate::base::time::Now;
 use crate::engine::ingest;
 use crate::engine::messages::history_page;
 use crate::engine::state::State;
-use crate::hub::RoomKey;
 use crate::hub::position::NotAPosition;
+use crate::hub::{RoomKey, Since};
 use crate::wire::http::{Head, Problem, Response};
 use crate::wire::message::halves::mend;
 use crate::wire::message::incoming::{one_of, parse_object, present};
@@ -125,6 +125,7 @@ pub fn history(state: &State, head: &Head, name: &str) -> Result<Response, Probl
     let since = head.query("since").map(|text| text.parse()).transpose();
     let since = since.map_err(|error: NotAPosition| invalid("since", &error.to_string()))?;
     let room = find(state, name)?;
+    let since = since.unwrap_or(Since::Start);
     Ok(json_text(
         200,
         history_page(state, room, since, parse_limit(head)?),
