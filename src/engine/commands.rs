@@ -46,6 +46,9 @@ pub enum CommandError {
     /// A configured limit forbids it.
     #[error("limit exceeded: {0}")]
     LimitExceeded(&'static str),
+    /// The store is not read yet, so nothing can be decided: why not.
+    #[error("nothing was done, for the store is not read yet: {0}")]
+    Unread(String),
     /// The server has stopped.
     #[error("the server has stopped")]
     Stopped,
@@ -83,8 +86,16 @@ impl State {
         }
     }
 
+    fn check_decidable(&self) -> Result<(), CommandError> {
+        match self.durability.fault() {
+            Some(reason) if self.is_unread() => Err(CommandError::Unread(reason.to_owned())),
+            _ => Ok(()),
+        }
+    }
+
     /// The client of that public name, which may be away.
     pub fn find_session(&self, id: &str) -> Result<ClientKey, CommandError> {
+        self.check_decidable()?;
         let found = self.hub.directory().client_by_id(id);
         found.ok_or_else(|| CommandError::UnknownClient(id.to_owned()))
     }
@@ -155,6 +166,7 @@ impl State {
             self.tell_of_room(client, &room, true);
             self.hub
                 .welcome(now, client, joined.room, None, &mut self.peers);
+            self.hub.hasten_session(client);
         }
         Ok(())
     }
@@ -165,6 +177,7 @@ impl State {
         let left = self.hub.leave_room(client, room);
         if left {
             self.tell_of_room(client, room, false);
+            self.hub.hasten_session(client);
         }
         Ok(left)
     }
@@ -204,6 +217,7 @@ impl State {
         kind: &str,
         payload: String,
     ) -> Result<usize, CommandError> {
+        self.check_decidable()?;
         check_application_type(kind)?;
         check_readable(&payload, 1)?;
         let room = check_name("room", room)?;
@@ -227,6 +241,7 @@ impl State {
         kind: &str,
         payload: &str,
     ) -> Result<usize, CommandError> {
+        self.check_decidable()?;
         check_application_type(kind)?;
         check_readable(payload, 1)?;
         let message = Broadcast {
@@ -239,6 +254,7 @@ impl State {
 
     /// Takes an event; `false` when it was late, repeated or out of order.
     pub fn report(&mut self, now: Now, report: Report) -> Result<bool, CommandError> {
+        self.check_decidable()?;
         match self.hub.ingest(now, report, &mut self.peers) {
             Ingested::Accepted(_) => Ok(true),
             Ingested::Dropped(_) => Ok(false),

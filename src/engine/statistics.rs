@@ -10,6 +10,9 @@ use serde::Serialize;
 pub struct Health {
     /// `healthy`; `degraded` while the store does not work; `draining` once the server is shutting down.
     pub status: &'static str,
+    /// Why it is `degraded`: `storage`. Left out otherwise.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<&'static str>,
     /// Milliseconds since 1970.
     pub timestamp: u64,
     /// Seconds since the start.
@@ -25,7 +28,7 @@ pub struct Health {
 /// `storage` of [`Health`].
 #[derive(Debug, Clone, Serialize)]
 pub struct HealthStorage {
-    /// `off` without `storage.path`, `ok`, or `failing`.
+    /// `off` without `storage.path`, `opening` until the first try to open it is over, `ok`, or `failing`.
     pub status: &'static str,
     /// What is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -37,7 +40,8 @@ impl HealthStorage {
         let (status, reason) = match condition {
             Condition::Absent => ("off", None),
             Condition::Good => ("ok", None),
-            Condition::Failing(reason) | Condition::Broken(reason) => {
+            Condition::Unread(None) => ("opening", None),
+            Condition::Unread(Some(reason)) | Condition::Failing(reason) => {
                 ("failing", Some(reason.clone()))
             }
         };
@@ -175,6 +179,12 @@ impl State {
                 (Life::Serving, Some(_)) => "degraded",
                 _ => "draining",
             },
+            reasons: self
+                .durability
+                .fault()
+                .map(|_| "storage")
+                .into_iter()
+                .collect(),
             timestamp: now.wall_ms,
             uptime: now.at.saturating_since(self.started.at).as_millis() as f64 / 1000.0,
             websocket: HealthWebSocket {

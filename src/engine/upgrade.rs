@@ -5,6 +5,7 @@ use super::api;
 use super::backend;
 use super::closing;
 use super::http;
+use super::lobby::Arrival;
 use super::sessions;
 use super::settings::{Settings, WebSocketSettings};
 use super::state::{Life, State};
@@ -161,25 +162,42 @@ fn become_websocket(
         peer.compression = compression;
     }
     closing::watch_heartbeat(state, now, link);
-    match purpose {
-        Purpose::Client(dialect) => {
-            let window = compression.window();
-            let variant = Variant {
+    let arrival = match purpose {
+        Purpose::Client(dialect) => Arrival::Client {
+            variant: Variant {
                 dialect,
                 encoding,
-                window,
-            };
-            let resumed =
-                become_client(state, now, link, variant, head.query("session").as_deref());
-            if head.query("batch").is_some_and(|value| value != "0") {
+                window: compression.window(),
+            },
+            secret: head.query("session").map(String::from),
+            batches: head.query("batch").is_some_and(|value| value != "0"),
+        },
+        Purpose::Backend => Arrival::Backend,
+        Purpose::Echo => return,
+    };
+    match state.is_unread() {
+        true => state.lobby.receive(link, arrival),
+        false => enter(state, now, link, arrival),
+    }
+}
+
+/// A WebSocket is taken for what it came for; what the store holds is known.
+pub fn enter(state: &mut State, now: Now, link: Link, arrival: Arrival) {
+    match arrival {
+        Arrival::Client {
+            variant,
+            secret,
+            batches,
+        } => {
+            let resumed = become_client(state, now, link, variant, secret.as_deref());
+            if batches {
                 enable_batches(state, link);
             }
             if let Some(client) = resumed {
                 sessions::make_up(state, now, client, true);
             }
         }
-        Purpose::Backend => backend::connect(state, link),
-        Purpose::Echo => {}
+        Arrival::Backend => backend::connect(state, link),
     }
 }
 

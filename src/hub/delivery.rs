@@ -35,7 +35,7 @@ pub fn give_up(directory: &mut Directory, client: ClientKey, lost: impl Iterator
         if let Some(member) = directory.member(client, room) {
             let membership = directory.membership_mut(member);
             membership.from = offset;
-            membership.told_of_loss = true;
+            (membership.told_of_loss, membership.unsaved) = (true, true);
             membership.forget();
         }
     }

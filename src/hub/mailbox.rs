@@ -55,6 +55,16 @@ impl Mailbox {
         })
     }
 
+    /// Takes back a message that a store has kept, in the order of their serials.
+    pub fn restore(&mut self, letter: Letter) -> Vec<u64> {
+        let place = self
+            .letters
+            .partition_point(|known| known.serial < letter.serial);
+        self.bytes += letter.payload.len();
+        self.letters.insert(place, letter);
+        self.drop_while(|mailbox, _| mailbox.bytes > MAX_MAIL_BYTES)
+    }
+
     /// Everything up to a serial has reached the client; the serials of the messages that go.
     pub fn confirm(&mut self, serial: u64) -> Vec<u64> {
         self.drop_while(|_, oldest| oldest.serial <= serial)

@@ -15,6 +15,8 @@ pub enum Timer {
     Forget(TaskKey),
     /// When to see who has been away too long.
     Sessions,
+    /// When to have the store keep sessions again that were written a moment ago.
+    Rests,
     /// When to age a room's log.
     ExpireLog {
         /// The room.

@@ -91,6 +91,9 @@ impl Store {
             Record::Delete { table, key } => {
                 self.rows.remove(&(table, key));
             }
+            Record::DeletePrefix { table, prefix } => self
+                .rows
+                .retain(|(known, key), _| *known != table || !key.starts_with(&*prefix)),
             Record::Append(entry) => {
                 self.entries.insert(entry.serial, entry);
             }

@@ -30,6 +30,7 @@ mod session_walk;
 mod sessions;
 mod slow_readers;
 mod store_failures;
+mod store_opening;
 mod store_rows;
 mod viewer_model;
 mod visit;

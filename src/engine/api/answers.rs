@@ -32,6 +32,9 @@ pub fn command_problem(error: CommandError) -> Problem {
         CommandError::LimitExceeded(_) => {
             Problem::new(503, "limit_exceeded", detail).retry_after_s(60)
         }
+        CommandError::Unread(_) => {
+            Problem::new(503, "storage_unavailable", detail).retry_after_s(1)
+        }
         CommandError::Stopped => Problem::new(503, "draining", detail),
     }
 }

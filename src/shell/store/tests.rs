@@ -1,5 +1,6 @@
 //! What goes in comes out: records of every kind, against a model, through as many openings as one likes.
 
+mod opening;
 mod processes;
 mod refusals;
 mod replaced;
@@ -109,7 +110,7 @@ fn row(table: Table, key: &str, value: &str) -> (Table, Box<str>, String) {
 fn a_new_file_holds_nothing_and_a_second_opening_finds_it_so() {
     let directory = Directory::new();
     for _ in 0..2 {
-        let store = directory.open();
+        let mut store = directory.open();
         assert_eq!(store.load(), Ok(Restored::default()));
         assert_eq!(store.close(), Ok(()));
     }
@@ -124,6 +125,7 @@ fn every_kind_of_record_is_kept_and_the_later_one_counts() {
     let tables = [
         Table::Workspace,
         Table::Letter,
+        Table::Membership,
         Table::Received,
         Table::Session,
         Table::Task,
@@ -287,13 +289,18 @@ fn any_record() -> impl Strategy<Value = Record> {
         Table::Task,
         Table::Session,
         Table::Received,
+        Table::Membership,
         Table::Letter,
         Table::Workspace,
     ]);
-    let name = "[ab\u{0}日]{0,2}";
+    let name = "[ab:\u{0}日]{0,3}";
     prop_oneof![
         (table.clone(), name, ".{0,8}").prop_map(|(table, key, value)| put(table, &key, &value)),
-        (table, name).prop_map(|(table, key)| delete(table, &key)),
+        (table.clone(), name).prop_map(|(table, key)| delete(table, &key)),
+        (table, "[ab:\\u{7f}]{1,2}").prop_map(|(table, prefix)| Record::DeletePrefix {
+            table,
+            prefix: prefix.into(),
+        }),
         (name, SERIALS, any::<u32>(), ".{0,8}").prop_map(|(room, serial, offset, payload)| {
             Record::Append(StoredEntry {
                 offset: offset.into(),
@@ -331,6 +338,9 @@ impl Model {
             Record::Delete { table, key } => {
                 self.rows.remove(&(table, key));
             }
+            Record::DeletePrefix { table, prefix } => self
+                .rows
+                .retain(|(known, key), _| *known != table || !key.starts_with(&*prefix)),
             Record::Append(entry) => {
                 self.entries.insert(entry.serial, entry);
             }
