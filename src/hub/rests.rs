@@ -56,7 +56,8 @@ impl Rests {
 
     /// The next client whose rest is over.
     pub fn poll_over(&mut self, now: Time) -> Option<ClientId> {
-        let (_, client) = self.queue.pop_front_if(|(until, _)| *until <= now)?;
+        let (_, client) = *self.queue.front().filter(|(until, _)| *until <= now)?;
+        self.queue.pop_front();
         if self.queue.is_empty() {
             self.queue = VecDeque::new();
         }

@@ -15,12 +15,15 @@ use serde::Serialize;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 
+/// What is done with the engine.
+type Deed = Box<dyn FnOnce(&mut Engine, Now) + Send>;
+
 /// Something to be done on the server's thread.
 pub struct Call {
     /// Whether it is about what the store holds, so that it had better wait while that is being opened.
     pub waits: bool,
     /// What is done.
-    pub run: Box<dyn FnOnce(&mut Engine, Now) + Send>,
+    pub run: Deed,
 }
 
 /// A way to the running server. See the crate's documentation for an example.
