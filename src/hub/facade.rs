@@ -204,6 +204,7 @@ impl Hub {
 
     /// Changes are not to be kept: there is nobody to take them.
     pub fn turn_off_journal(&mut self, now: Now) {
+        self.hasten_all_sessions();
         self.take_records(now, usize::MAX);
         self.fanout.journal.turn_off();
     }

@@ -1,6 +1,7 @@
 //! A store that fails, for a moment or for long: the loop stays free, nothing gathers without an end, and it gets well.
 
-use super::kept::{batch, durable, say, stored};
+use super::kept::{Kept, batch, durable, say, stored};
+use super::visit::Visit;
 use super::world::World;
 use joblight::hub::Record;
 use joblight::wire::message::Report;
@@ -118,9 +119,16 @@ fn a_store_that_is_too_slow_counts_as_failing() {
 #[test]
 fn for_a_store_that_fails_nothing_gathers() {
     let mut world = durable(|_| {});
+    let visit = Visit::new(&mut world, &["a"]);
+    Kept::default().take(&mut world);
+    visit.enter(&mut world, &["b"]);
+    Kept::default().take(&mut world);
+    visit.enter(&mut world, &["c"]);
+    assert!(world.engine.state().hub.has_resting_changes());
     fail(&mut world);
     for _ in 0..3 {
         say(&mut world, "a", 1);
+        world.run_for(400);
         let hub = &world.engine.state().hub;
         assert_eq!((hub.gathered_bytes(), hub.has_records()), (0, false));
         assert!(!hub.has_resting_changes());
