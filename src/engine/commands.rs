@@ -88,7 +88,10 @@ impl State {
 
     fn check_decidable(&self) -> Result<(), CommandError> {
         match self.durability.fault() {
-            Some(reason) if self.is_unread() => Err(CommandError::Unread(reason.to_owned())),
+            Some(reason) if self.is_unread() => {
+                self.durability.count_refusal();
+                Err(CommandError::Unread(reason.to_owned()))
+            }
             _ => Ok(()),
         }
     }

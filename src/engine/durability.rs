@@ -13,6 +13,7 @@ use crate::base::time::{Now, Span};
 use crate::hub::workspaces::Change;
 use crate::hub::{Batch, ClientId, Link, Record};
 use crate::wire::http::{Problem, Response};
+use std::cell::Cell;
 use std::collections::VecDeque;
 
 /// How long changes may gather that nobody waits for.
@@ -87,6 +88,8 @@ pub struct Durability {
     is_armed: bool,
     /// Whether the request that is being carried out was promised that it will be kept.
     is_promised: bool,
+    /// What was refused because the store was not read yet.
+    refused: Cell<u64>,
 }
 
 impl Durability {
@@ -102,6 +105,16 @@ impl Durability {
             Condition::Unread(None) => Some("it is being opened"),
             Condition::Unread(Some(reason)) | Condition::Failing(reason) => Some(reason),
         }
+    }
+
+    /// How many calls were refused because the store was not read yet.
+    pub fn refused(&self) -> u64 {
+        self.refused.get()
+    }
+
+    /// A call is refused for that.
+    pub fn count_refusal(&self) {
+        self.refused.set(self.refused.get() + 1);
     }
 
     /// The request that is being carried out is to be answered when what it changes is kept.

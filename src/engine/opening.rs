@@ -60,6 +60,7 @@ impl State {
         let Condition::Unread(reason) = self.durability.condition() else {
             return Ok(());
         };
+        self.durability.count_refusal();
         let reason = reason.as_deref().unwrap_or("it is being opened");
         let detail = format!("nothing was done, for the store is not read yet: {reason}");
         Err(Problem::new(503, "storage_unavailable", detail).retry_after_s(1))
@@ -90,9 +91,7 @@ pub fn handle_failure(state: &mut State, reason: String) {
     let opening = &mut state.opening;
     opening.is_first = false;
     if opening.told.len() < MAX_REASONS && !opening.told.contains(&reason) {
-        log::error!(
-            "{reason}; until it is open nothing is taken in and viewers wait; it is tried again and again"
-        );
+        log::error!("{reason}; no event is taken and viewers wait until it opens; trying again");
         opening.told.push(reason.clone());
     }
     durability::set_unread(state, Some(reason));
@@ -182,6 +181,6 @@ fn open(state: &mut State, now: Now) {
     durability::set_good(state);
     let opening = std::mem::take(&mut state.opening);
     if !opening.told.is_empty() {
-        log::info!("the store is open, and all that it held is there; service begins");
+        log::info!("the store is open; what it held is restored, and service begins");
     }
 }

@@ -1,6 +1,6 @@
 //! The statistics documents of seed 000, every field live.
 
-use super::durability::Condition;
+use super::durability::{Condition, Durability};
 use super::state::{Life, State};
 use crate::base::time::Now;
 use serde::Serialize;
@@ -33,11 +33,19 @@ pub struct HealthStorage {
     /// What is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Calls that were refused before it was read. Left out when there were none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub refused: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl HealthStorage {
-    fn of(condition: &Condition) -> Self {
-        let (status, reason) = match condition {
+    fn of(durability: &Durability) -> Self {
+        let refused = durability.refused();
+        let (status, reason) = match durability.condition() {
             Condition::Absent => ("off", None),
             Condition::Good => ("ok", None),
             Condition::Unread(None) => ("opening", None),
@@ -45,7 +53,11 @@ impl HealthStorage {
                 ("failing", Some(reason.clone()))
             }
         };
-        Self { status, reason }
+        Self {
+            status,
+            reason,
+            refused,
+        }
     }
 }
 
@@ -195,7 +207,7 @@ impl State {
                 queue_size: self.hub.broadcaster().queue_len(),
                 total_broadcasts: self.hub.counts().broadcasts,
             },
-            storage: HealthStorage::of(self.durability.condition()),
+            storage: HealthStorage::of(&self.durability),
         }
     }
 

@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 /// A server whose store does not open, and says so once. A viewer waits, and nobody is promised or shown anything.
 fn waits(directory: &Directory, path: &str, reason: &str) -> (Process, Viewer) {
     let mut process = Process::serve(directory, &["--storage.path", path]);
-    process.line("until it is open");
+    process.line("until it opens");
     let told = process
         .seen
         .iter()
@@ -236,7 +236,7 @@ fn local_producers_wait_for_the_store() {
     let mut process = Process::spawn(server);
     let stdin = process.stdin();
     process.line("Log level: ");
-    process.line("until it is open");
+    process.line("until it opens");
     let line = |task: &str, number: u64| {
         let payload = json!({"taskId": task, "current": number});
         json!({"type": "task_progress", "payload": payload}).to_string() + "\n"

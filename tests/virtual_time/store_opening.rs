@@ -157,6 +157,8 @@ fn every_call_about_what_is_kept_is_refused_and_changes_nothing() {
     );
     world.say(lines, (head + line).as_bytes());
     assert_eq!(statuses(&mut world, lines), [503]);
+    let refused = &world.document("/health")["storage"]["refused"];
+    assert_eq!(*refused, calls().len() + 1);
     let mut kept = Kept::default();
     open(&mut world, &mut kept);
     assert_eq!(health(&mut world), json!(["healthy", null, "ok"]));

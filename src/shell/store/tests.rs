@@ -253,6 +253,32 @@ fn a_file_of_the_first_version_is_brought_up() {
 }
 
 #[test]
+fn a_file_of_the_second_version_is_brought_up() {
+    let directory = Directory::new();
+    let old = rusqlite::Connection::open(directory.path("joblight.db")).unwrap();
+    let session = r#"{"connectedAt":5,"rooms":[["a","b1:7"]]}"#;
+    let second = format!(
+        "PRAGMA journal_mode = WAL; {}; {}; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 2;
+        INSERT INTO sessions VALUES ('00000000000000ab', '{session}');
+        INSERT INTO received VALUES ('00000000000000ab', '9');
+        INSERT INTO letters VALUES ('00000000000000ab:0000000000000003', '{{}}');",
+        LADDER[0], LADDER[1]
+    );
+    old.execute_batch(&second).unwrap();
+    old.close().unwrap();
+    let expected = [
+        row(Table::Session, "00000000000000ab", session),
+        row(Table::Received, "00000000000000ab", "9"),
+        row(Table::Letter, "00000000000000ab:0000000000000003", "{}"),
+    ];
+    assert_eq!(directory.open().load().unwrap().rows, expected);
+    let mut store = directory.open();
+    let place = put(Table::Membership, "00000000000000ab:a", "\"b1:7\"");
+    store.apply(&[batch(1, vec![place])]).unwrap();
+    assert_eq!(store.load().unwrap().rows.len(), 4);
+}
+
+#[test]
 fn space_comes_back_when_much_is_deleted() {
     let directory = Directory::new();
     let mut store = directory.open();
