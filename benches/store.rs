@@ -157,7 +157,7 @@ fn load(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(LOADED_ENTRIES));
     group.bench_function(format!("{LOADED_ENTRIES}_entries"), |bencher| {
         bencher.iter(|| {
-            let store = directory.open(Synchronous::Normal);
+            let mut store = directory.open(Synchronous::Normal);
             let restored = store.load().expect("what was kept");
             assert_eq!(restored.entries.len() as u64, LOADED_ENTRIES);
             restored

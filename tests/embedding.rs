@@ -496,3 +496,58 @@ fn a_start_that_cannot_be_names_the_key() {
         "{refused}"
     );
 }
+
+/// A directory of one test, gone when the test is.
+struct Directory(std::path::PathBuf);
+
+impl Directory {
+    fn new(name: &str) -> Self {
+        let name = format!("joblight-embedding-{}-{name}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).expect("a directory");
+        Self(path)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn first_calls_wait_for_the_store_that_opens() {
+    let directory = Directory::new("first");
+    for expected in [true, false] {
+        let mut config = config();
+        config.storage.path = directory.0.join("kept.db").display().to_string();
+        let server = Server::start(&config).expect("a start");
+        let counted = server.handle().on_task_completed("t", &json!({}));
+        assert_eq!(
+            counted,
+            Ok(expected),
+            "an ended task is ended after a restart"
+        );
+        server.stop().expect("an end");
+    }
+}
+
+#[test]
+fn calls_are_refused_while_the_store_does_not_open() {
+    let directory = Directory::new("refused");
+    let mut config = config();
+    config.storage.path = directory.0.join("absent/kept.db").display().to_string();
+    let server = Server::start(&config).expect("a start");
+    let handle = server.handle();
+    let refused = handle.on_task_started("t", &json!({}));
+    assert!(
+        matches!(&refused, Err(CommandError::Unread(reason)) if reason.contains("no directory")),
+        "{refused:?}"
+    );
+    let health = handle.health().expect("it answers");
+    assert_eq!(
+        (health.status, health.reasons),
+        ("degraded", vec!["storage"])
+    );
+    server.stop().expect("an end");
+}

@@ -289,6 +289,7 @@ fn finish_if_drained(state: &mut State) {
 }
 
 fn leave_hub(state: &mut State, link: Link) {
+    state.lobby.leave(link);
     backend::leave(state, link);
     let Some(client) = state
         .peers
@@ -321,7 +322,8 @@ fn check_heartbeat(state: &mut State, now: Now, link: Link) {
     let Some(peer) = state.peers.peer_mut(link) else {
         return;
     };
-    let heard = std::mem::take(&mut peer.alive);
+    // Whose bytes are left where they are cannot be heard.
+    let heard = std::mem::take(&mut peer.alive) || peer.connection.has_stash();
     let pinged = std::mem::take(&mut peer.pinged);
     let answer_time = if timeout.is_zero() {
         heartbeat

@@ -48,6 +48,9 @@ pub enum CommandError {
     /// A configured limit forbids it.
     #[error("limit exceeded: {0}")]
     LimitExceeded(&'static str),
+    /// The store is not read yet, so nothing can be decided: why not.
+    #[error("nothing was done, for the store is not read yet: {0}")]
+    Unread(String),
     /// The server has stopped.
     #[error("the server has stopped")]
     Stopped,
@@ -101,8 +104,19 @@ impl State {
         }
     }
 
+    fn check_decidable(&self) -> Result<(), CommandError> {
+        match self.durability.fault() {
+            Some(reason) if self.is_unread() => {
+                self.durability.count_refusal();
+                Err(CommandError::Unread(reason.to_owned()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The client of that public name, which may be away.
     pub fn find_session(&self, id: &str) -> Result<ClientKey, CommandError> {
+        self.check_decidable()?;
         let found = self.hub.directory().client_by_id(id);
         found.ok_or_else(|| CommandError::UnknownClient(id.to_owned()))
     }
@@ -173,6 +187,7 @@ impl State {
             self.tell_of_room(client, &room, true);
             self.hub
                 .welcome(now, client, joined.room, None, &mut self.peers);
+            self.hub.hasten_session(client);
         }
         Ok(())
     }
@@ -183,6 +198,7 @@ impl State {
         let left = self.hub.leave_room(client, room);
         if left {
             self.tell_of_room(client, room, false);
+            self.hub.hasten_session(client);
         }
         Ok(left)
     }
@@ -223,6 +239,7 @@ impl State {
         kind: &str,
         payload: String,
     ) -> Result<usize, CommandError> {
+        self.check_decidable()?;
         check_application_type(kind)?;
         check_readable(&payload, 1)?;
         let payload = into_compact(payload);
@@ -247,6 +264,7 @@ impl State {
         kind: &str,
         payload: &str,
     ) -> Result<usize, CommandError> {
+        self.check_decidable()?;
         check_application_type(kind)?;
         check_readable(payload, 1)?;
         let payload = &compact(payload);
@@ -260,6 +278,7 @@ impl State {
 
     /// Takes an event; `false` when it was late, repeated or out of order.
     pub fn report(&mut self, now: Now, report: Report) -> Result<bool, CommandError> {
+        self.check_decidable()?;
         match self.hub.ingest(now, report, &mut self.peers) {
             Ingested::Accepted(_) => Ok(true),
             Ingested::Dropped(_) => Ok(false),

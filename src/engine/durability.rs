@@ -5,6 +5,7 @@
 //! nothing but these: what cannot be kept is said to be so, and everything is written anew when it works again.
 
 use super::http::{self, Reply};
+use super::opening;
 use super::state::State;
 use super::timer::Timer;
 use super::workspaces;
@@ -12,6 +13,7 @@ use crate::base::time::{Now, Span};
 use crate::hub::workspaces::Change;
 use crate::hub::{Batch, ClientId, Link, Record};
 use crate::wire::http::{Problem, Response};
+use std::cell::Cell;
 use std::collections::VecDeque;
 
 /// How long changes may gather that nobody waits for.
@@ -32,12 +34,12 @@ pub enum Condition {
     /// There is none: nothing outlives the process, and nobody is promised that it does.
     #[default]
     Absent,
+    /// It was not read yet: nothing is decided. The reason, once a try to open it has failed.
+    Unread(Option<String>),
     /// It works.
     Good,
     /// It failed, and is tried again.
     Failing(String),
-    /// It could not be opened.
-    Broken(String),
 }
 
 /// What waits for the store.
@@ -86,6 +88,8 @@ pub struct Durability {
     is_armed: bool,
     /// Whether the request that is being carried out was promised that it will be kept.
     is_promised: bool,
+    /// What was refused because the store was not read yet.
+    refused: Cell<u64>,
 }
 
 impl Durability {
@@ -98,8 +102,19 @@ impl Durability {
     pub fn fault(&self) -> Option<&str> {
         match &self.condition {
             Condition::Absent | Condition::Good => None,
-            Condition::Failing(reason) | Condition::Broken(reason) => Some(reason),
+            Condition::Unread(None) => Some("it is being opened"),
+            Condition::Unread(Some(reason)) | Condition::Failing(reason) => Some(reason),
         }
+    }
+
+    /// How many calls were refused because the store was not read yet.
+    pub fn refused(&self) -> u64 {
+        self.refused.get()
+    }
+
+    /// A call is refused for that.
+    pub fn count_refusal(&self) {
+        self.refused.set(self.refused.get() + 1);
     }
 
     /// The request that is being carried out is to be answered when what it changes is kept.
@@ -114,17 +129,14 @@ impl Durability {
     }
 }
 
-/// There is a store, and it works: from now on everything goes to it. What it held was taken back before.
-pub fn turn_on(state: &mut State) {
-    state.durability.condition = Condition::Good;
-    state.hub.turn_on_journal();
+/// There is a store, and what it holds is not known yet.
+pub fn set_unread(state: &mut State, reason: Option<String>) {
+    state.durability.condition = Condition::Unread(reason);
 }
 
-/// There is a store, and it cannot be used.
-pub fn give_up(state: &mut State, reason: String) {
-    log::error!("{reason}; live delivery goes on, but nothing is kept");
-    state.durability.condition = Condition::Broken(reason);
-    state.hub.turn_off_journal(state.now);
+/// What the store held is there, and changes go to it.
+pub fn set_good(state: &mut State) {
+    state.durability.condition = Condition::Good;
 }
 
 /// Answers a request, when what it changed is kept if that was promised.
@@ -198,6 +210,10 @@ pub fn poll_batch(state: &mut State, now: Now) -> Option<Batch> {
     if state.durability.condition == Condition::Absent {
         return None;
     }
+    if state.is_unread() {
+        let is_free = state.durability.under_way.is_none();
+        return is_free.then(|| opening::poll_batch(state)).flatten();
+    }
     if state.durability.under_way.is_some() {
         if state.hub.gathered_bytes() > state.durability.max_gathered {
             fail(
@@ -220,20 +236,26 @@ pub fn poll_batch(state: &mut State, now: Now) -> Option<Batch> {
     state.durability.is_due = false;
     match (&state.durability.condition, state.durability.recovery) {
         (Condition::Failing(_), Recovery::None | Recovery::Probing(_)) => Some(probe(state)),
-        _ => last_batch(state),
+        _ => next_batch(state),
     }
 }
 
-/// What has gathered, whatever is under way: the server ends.
+/// All that is not kept yet, whatever is under way: the server ends.
 pub fn last_batch(state: &mut State) -> Option<Batch> {
+    state.hub.hasten_all_sessions();
+    next_batch(state)
+}
+
+fn next_batch(state: &mut State) -> Option<Batch> {
     let is_failing = match &state.durability.condition {
-        Condition::Absent | Condition::Broken(_) => return None,
+        // Of a store that was never read nothing is known, so nothing of it may be changed.
+        Condition::Absent | Condition::Unread(_) => return None,
         Condition::Good => false,
         Condition::Failing(_) => true,
     };
     let records = match is_failing {
         true => everything(state),
-        false => state.hub.take_records(state.now),
+        false => state.hub.take_records(state.now, usize::MAX),
     };
     if records.is_empty() {
         return None;
@@ -252,17 +274,18 @@ pub fn last_batch(state: &mut State) -> Option<Batch> {
 
 /// To put everything together takes a while, so a store that failed must first keep a single row.
 fn probe(state: &mut State) -> Batch {
-    state.hub.take_records(state.now);
+    state.hub.take_records(state.now, usize::MAX);
     state.hub.turn_on_journal();
     state.keep_session_key();
-    let records = state.hub.take_records(state.now);
+    let records = state.hub.take_records(state.now, usize::MAX);
     state.hub.turn_off_journal(state.now);
     let batch = begin(state, records);
     state.durability.recovery = Recovery::Probing(batch.seq);
     batch
 }
 
-fn begin(state: &mut State, records: Vec<Record>) -> Batch {
+/// Puts a batch under way.
+pub fn begin(state: &mut State, records: Vec<Record>) -> Batch {
     state.durability.last_seq += 1;
     let seq = state.durability.last_seq;
     state.durability.under_way = Some(seq);
@@ -274,13 +297,19 @@ fn everything(state: &mut State) -> Vec<Record> {
     state.hub.keep(vec![Record::Clear]);
     state.keep_session_key();
     state.hub.mark_everything();
-    state.hub.take_records(state.now)
+    state.hub.take_records(state.now, usize::MAX)
 }
 
 /// The store has kept a batch, or has not.
 pub fn handle_stored(state: &mut State, now: Now, seq: u64, result: Result<(), String>) {
     if state.durability.under_way == Some(seq) {
         state.durability.under_way = None;
+    }
+    if state.is_unread() {
+        match result {
+            Ok(()) => return opening::handle_kept(state, now),
+            Err(_) => opening::handle_not_kept(state, now),
+        }
     }
     let durability = &mut state.durability;
     match result {

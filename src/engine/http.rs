@@ -5,6 +5,7 @@ use super::backend;
 use super::closing;
 use super::durability;
 use super::ingest::{self, IngestStream};
+use super::lobby::HeldRequest;
 use super::peers::Services;
 use super::state::{Life, State};
 use super::upgrade;
@@ -20,6 +21,9 @@ pub fn handle_request(state: &mut State, now: Now, link: Link, head: &Head, body
     if websocket::is_upgrade(head.fields().map(|(name, value)| (name, value.as_bytes()))) {
         return upgrade::handle_upgrade(state, now, link, head);
     }
+    if waits_for_store(state, head, body.len()) {
+        return hold(state, link, head.clone(), Some(body.to_vec()));
+    }
     let answer = match admit(state, link, head) {
         Ok(()) => api::answer(state, now, link, head, body),
         Err(problem) => problem.into(),
@@ -30,6 +34,9 @@ pub fn handle_request(state: &mut State, now: Now, link: Link, head: &Head, body
 /// A request whose body is handled line by line has begun.
 pub fn handle_stream_start(state: &mut State, now: Now, link: Link, head: Head) {
     mark_progress(state, link);
+    if waits_for_store(state, &head, 0) {
+        return hold(state, link, head, None);
+    }
     let admitted = admit(state, link, &head).and_then(|()| api::admit_stream(state, &head));
     let key = match admitted {
         Ok(key) => key,
@@ -45,6 +52,35 @@ pub fn handle_stream_start(state: &mut State, now: Now, link: Link, head: Head) 
             key,
             ..Default::default()
         }));
+    }
+}
+
+/// Whether a request had better wait: the store is being opened, which takes a moment.
+fn waits_for_store(state: &State, head: &Head, body_bytes: usize) -> bool {
+    state.is_opening() && state.lobby.has_room(body_bytes) && api::needs_store(head)
+}
+
+fn hold(state: &mut State, link: Link, head: Head, body: Option<Vec<u8>>) {
+    if let Some(peer) = state.peers.peer_mut(link) {
+        peer.is_held = true;
+        state.lobby.hold(HeldRequest { link, head, body });
+    }
+}
+
+/// A request has waited for the store.
+pub fn handle_held(state: &mut State, now: Now, link: Link, head: Head, body: Option<&[u8]>) {
+    let Some(peer) = state.peers.peer_mut(link) else {
+        return;
+    };
+    peer.is_held = false;
+    let has_ended = peer.has_ended;
+    match body {
+        Some(body) => handle_request(state, now, link, &head, body),
+        None => handle_stream_start(state, now, link, head),
+    }
+    let is_held = state.peers.peer(link).is_none_or(|peer| peer.is_held);
+    if has_ended && !is_held {
+        closing::end(state, now, link, Ending::Final);
     }
 }
 

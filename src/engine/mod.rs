@@ -13,7 +13,9 @@ pub mod controls;
 pub mod durability;
 pub mod http;
 pub mod ingest;
+pub mod lobby;
 pub mod messages;
+pub mod opening;
 pub mod peers;
 pub mod refusals;
 pub mod replies;
@@ -36,12 +38,13 @@ pub use settings::{
 };
 pub use state::{MemoryProbe, MemoryUse, Output};
 
-use crate::base::time::{Now, Time};
+use crate::base::time::{Now, Span, Time};
 use crate::conn::{Ending, Event, Fault};
 use crate::hub;
 use crate::wire::input::Input as Cursor;
 use addresses::MINUTE;
 use core::net::IpAddr;
+use lobby::HeldRequest;
 use state::State;
 use timer::Timer;
 
@@ -51,6 +54,12 @@ pub const MAX_UNSENT_ANSWERS: usize = 256 * 1024;
 
 /// Fewer clients than this are no crowd whose backlog says something of the server.
 const MIN_CROWD: usize = 8;
+
+/// So many of those who have waited for the store are let in at once.
+const GUESTS_AT_ONCE: usize = 256;
+
+/// How long others have their turn then.
+const PAUSE: Span = Span::from_millis(1);
 
 /// Something that happened to a connection.
 #[derive(Debug)]
@@ -99,8 +108,9 @@ impl Engine {
     pub fn accept(&mut self, now: Now, services: Services, address: Option<IpAddr>) -> Link {
         self.state.now = now;
         let link = self.state.peers.insert(services, address);
-        if !services.ingest() {
-            closing::watch_handshake(&mut self.state, now, link);
+        match services.ingest() {
+            true => self.state.lobby.has_producers |= self.state.is_unread(),
+            false => closing::watch_handshake(&mut self.state, now, link),
         }
         link
     }
@@ -131,6 +141,8 @@ impl Engine {
     pub fn shut_down(&mut self, now: Now) {
         self.state.now = now;
         closing::shut_down(&mut self.state, now);
+        opening::handle_timer(&mut self.state);
+        self.serve_lobby(now);
     }
 
     /// The turn's inputs are in: what was marked goes to the outboxes.
@@ -162,19 +174,44 @@ impl Engine {
         }
     }
 
-    /// Takes back what a store has kept, before anything happens; from now on changes go to it.
+    /// Takes back what a store has kept, all at once and before anything happens; from now on changes go to it.
     pub fn restore(&mut self, now: Now, restored: &Restored) {
-        let state = &mut self.state;
-        state.now = now;
-        durability::turn_on(state);
-        state.restore_session_key(restored);
-        state.hub.restore(now, restored, &mut state.peers);
+        self.state.now = now;
+        opening::restore_all(&mut self.state, now, restored);
         self.arm_timers();
     }
 
-    /// Goes on without a store that could not be used; everybody who is promised durability is told.
-    pub fn give_up_store(&mut self, reason: String) {
-        durability::give_up(&mut self.state, reason);
+    /// A store is being opened. Until it is read, slice by slice, nothing is decided.
+    pub fn await_store(&mut self, now: Now) {
+        self.state.now = now;
+        opening::begin(&mut self.state, now);
+    }
+
+    /// The store could not be opened, or not be read to its end; it is going to be tried again.
+    pub fn handle_store_unopened(&mut self, now: Now, reason: String) {
+        self.state.now = now;
+        opening::handle_failure(&mut self.state, reason);
+        self.serve_lobby(now);
+    }
+
+    /// The next slice of what the store holds, in the order of its tables. After the first that follows
+    /// [`Engine::handle_store_unopened`] all of them come anew.
+    pub fn handle_store_slice(&mut self, now: Now, slice: &Restored) {
+        self.state.now = now;
+        opening::handle_slice(&mut self.state, now, slice);
+    }
+
+    /// That was all. Service begins when the batches are kept that come now.
+    pub fn handle_store_read(&mut self, now: Now) {
+        self.state.now = now;
+        opening::handle_end(&mut self.state, now);
+        self.serve_lobby(now);
+        self.arm_timers();
+    }
+
+    /// Whether the store is being opened for the first time, which takes a moment: who can wait need not be refused.
+    pub fn is_opening(&self) -> bool {
+        self.state.is_opening()
     }
 
     /// Records for the store, which are to be kept together. The next come when [`Engine::handle_stored`] was told of
@@ -192,6 +229,7 @@ impl Engine {
     pub fn handle_stored(&mut self, now: Now, seq: u64, result: Result<(), String>) {
         self.state.now = now;
         durability::handle_stored(&mut self.state, now, seq, result);
+        self.serve_lobby(now);
         self.arm_timers();
     }
 
@@ -248,10 +286,10 @@ impl Engine {
 
     /// Whether input of this connection may be read now. When not, [`Output::Read`] says when again.
     pub fn is_reading(&self, link: Link) -> bool {
-        self.state
-            .peers
-            .peer(link)
-            .is_some_and(|peer| !peer.connection.has_stash())
+        self.state.peers.peer(link).is_some_and(|peer| {
+            let must_wait = peer.services.ingest() && self.state.is_unread();
+            !peer.connection.has_stash() && !must_wait
+        })
     }
 
     fn handle_bytes(&mut self, now: Now, link: Link, bytes: &mut [u8]) {
@@ -264,7 +302,7 @@ impl Engine {
         let mut input = Cursor::new(bytes);
         while let Some(peer) = self.state.peers.peer_mut(link) {
             let is_full = peer.connection.outbox.len_bytes() >= MAX_UNSENT_ANSWERS;
-            if peer.backlogged || peer.is_held || is_full {
+            if peer.backlogged || peer.is_held || is_full || self.state.lobby.is_full(link) {
                 return peer.connection.stash(input.take_all());
             }
             limits.websocket.compression = peer.compression.is_on();
@@ -286,6 +324,11 @@ impl Engine {
             Event::StreamStart(head) => http::handle_stream_start(state, now, link, head),
             Event::Chunk(chunk) => http::handle_chunk(state, now, link, chunk),
             Event::StreamEnd => http::handle_stream_end(state, now, link),
+            Event::Text(_) | Event::Binary(_) | Event::Compressed { .. }
+                if state.lobby.is_guest(link) =>
+            {
+                socket::keep(state, now, link, event);
+            }
             Event::Text(text) => socket::handle_text(state, now, link, &text),
             Event::Binary(payload) => socket::handle_binary(state, now, link, &payload),
             Event::Compressed { kind, payload } => {
@@ -412,6 +455,14 @@ impl Engine {
             }
             Timer::Answers => backend::handle_timer(state, now),
             Timer::Store => durability::handle_timer(state),
+            Timer::Opening => {
+                opening::handle_timer(state);
+                self.serve_lobby(now);
+            }
+            Timer::Lobby => {
+                state.lobby.is_armed = false;
+                self.serve_lobby(now);
+            }
             Timer::Probes => state.probes.is_armed = false,
             Timer::Addresses => {
                 if state.addresses.forget_stale(now.at) {
@@ -422,7 +473,46 @@ impl Engine {
         }
     }
 
+    /// Whoever has waited for the store is served, or refused if it takes too long.
+    fn serve_lobby(&mut self, now: Now) {
+        if self.state.is_opening() {
+            return;
+        }
+        for HeldRequest { link, head, body } in self.state.lobby.take_requests() {
+            http::handle_held(&mut self.state, now, link, head, body.as_deref());
+            self.resume_reading(now, link);
+        }
+        if self.state.is_unread() {
+            return;
+        }
+        if std::mem::take(&mut self.state.lobby.has_producers) {
+            let links = self.state.peers.links().into_iter();
+            let peers = &self.state.peers;
+            let producers =
+                links.filter(|link| peers.peer(*link).is_some_and(|peer| peer.services.ingest()));
+            self.state.outputs.extend(producers.map(Output::Read));
+        }
+        for _ in 0..GUESTS_AT_ONCE {
+            let Some((link, guest)) = self.state.lobby.poll_guest() else {
+                return;
+            };
+            upgrade::enter(&mut self.state, now, link, guest.arrival);
+            for message in guest.messages {
+                socket::handle_kept(&mut self.state, now, link, message);
+            }
+            self.resume_reading(now, link);
+        }
+        let state = &mut self.state;
+        if state.lobby.has_guests() && !std::mem::replace(&mut state.lobby.is_armed, true) {
+            state.wheel.schedule(now.at + PAUSE, Timer::Lobby);
+        }
+    }
+
     fn arm_timers(&mut self) {
+        // What a store has been read of so far may have to be forgotten again.
+        if self.state.is_unread() {
+            return;
+        }
         while let Some((at, timer)) = self.state.hub.poll_timer() {
             self.state.wheel.schedule(at, Timer::Hub(timer));
         }

@@ -98,6 +98,17 @@ pub fn answer(
         peer.connection.phase = Phase::WebSocket(Reader::default());
     }
     state.peers.mark_goodbye(link);
+    dismiss(state, now, link, variant, refusal);
+}
+
+/// Says the same on a connection that is a WebSocket already, and closes it.
+pub fn dismiss(
+    state: &mut State,
+    now: Now,
+    link: Link,
+    variant: Option<Variant>,
+    refusal: Refusal,
+) {
     let Refusal {
         code,
         reason,

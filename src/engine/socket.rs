@@ -2,13 +2,14 @@
 
 use super::addresses::MINUTE;
 use super::closing;
+use super::lobby::Message;
 use super::messages;
 use super::replies;
 use super::returns;
 use super::state::State;
 use crate::base::rate_window::Verdict;
 use crate::base::time::Now;
-use crate::conn::Ending;
+use crate::conn::{Ending, Event};
 use crate::hub::{ClientKey, Link};
 use crate::wire::locale::Phrase;
 use crate::wire::message::{Encoding, ErrorCode, Variant};
@@ -45,6 +46,44 @@ fn take_binary(state: &mut State, now: Now, link: Link, sender: Sender, payload:
         Sender::Client(client) => handle_message_pack(state, now, client, payload),
         Sender::Backend => replies::handle_binary(state, link),
         Sender::Echo => echo(state, link, MessageKind::Binary, payload),
+    }
+}
+
+/// A message of somebody who waits for the store: it counts now, and is understood later.
+pub fn keep(state: &mut State, now: Now, link: Link, event: Event<'_>) {
+    let message = match event {
+        Event::Text(text) => Message::Text(text.into_owned()),
+        Event::Binary(payload) => Message::Binary(payload.into_owned()),
+        Event::Compressed { kind, payload } => Message::Compressed {
+            kind,
+            payload: payload.into_owned(),
+        },
+        _ => return,
+    };
+    state.traffic.received.record(now.at, 1);
+    let limit = state.settings.websocket.max_messages_per_minute;
+    if let Some(peer) = state.peers.peer_mut(link) {
+        peer.received = peer.received.wrapping_add(1);
+        // Nothing can be said to it yet, so the next message of one that says too much is told.
+        peer.messages.record(now.at, MINUTE, limit);
+        state.lobby.keep(link, message);
+    }
+}
+
+/// Such a message can be understood.
+pub fn handle_kept(state: &mut State, now: Now, link: Link, message: Message) {
+    let peer = state.peers.peer(link);
+    let sender = peer.and_then(|peer| match peer.client {
+        Some(client) => Some(Sender::Client(client)),
+        None => peer.is_backend.then_some(Sender::Backend),
+    });
+    let Some(sender) = sender else { return };
+    match message {
+        Message::Text(text) => take_text(state, now, link, sender, &text),
+        Message::Binary(payload) => take_binary(state, now, link, sender, &payload),
+        Message::Compressed { kind, payload } => {
+            take_compressed(state, now, link, sender, kind, &payload);
+        }
     }
 }
 
@@ -99,9 +138,19 @@ pub fn handle_compressed(
     kind: MessageKind,
     payload: &[u8],
 ) {
-    let Some(sender) = admit_message(state, now, link) else {
-        return;
-    };
+    if let Some(sender) = admit_message(state, now, link) {
+        take_compressed(state, now, link, sender, kind, payload);
+    }
+}
+
+fn take_compressed(
+    state: &mut State,
+    now: Now,
+    link: Link,
+    sender: Sender,
+    kind: MessageKind,
+    payload: &[u8],
+) {
     let max_message_size = state.settings.websocket.max_message_size;
     let message = match state.inflater.inflate(payload, max_message_size) {
         Ok(message) => message,

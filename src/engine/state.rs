@@ -2,6 +2,8 @@
 
 use super::addresses::Addresses;
 use super::durability::Durability;
+use super::lobby::Lobby;
+use super::opening::Opening;
 use super::peers::{OutboxLimits, Peers};
 use super::returns::Line;
 use super::routes::Routes;
@@ -13,7 +15,6 @@ use crate::base::random::Random;
 use crate::base::time::{Now, Time};
 use crate::base::wheel::{TimerId, Wheel};
 use crate::conn::{Limits, Phase};
-use crate::hub::journal::{Restored, Table};
 use crate::hub::{ClientKey, Hub, HubSeed, Link};
 use crate::wire::http::{self, DateCache};
 use crate::wire::locale::Phrase;
@@ -22,7 +23,7 @@ use crate::wire::websocket::{self, Inflater};
 use std::collections::VecDeque;
 
 /// Where the store keeps what makes the secrets of sessions.
-const SESSION_KEY: &str = "session_key";
+pub const SESSION_KEY: &str = "session_key";
 
 /// What the process uses of the machine's memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -83,6 +84,8 @@ pub struct State {
     pub settings: Settings,
     /// Rooms and tasks.
     pub hub: Hub,
+    /// What the hub was made from.
+    hub_seed: HubSeed,
     /// Connections.
     pub peers: Peers,
     /// The application's links, and what waits for them.
@@ -101,6 +104,10 @@ pub struct State {
     pub probes: Probes,
     /// What waits for the store.
     pub durability: Durability,
+    /// How far it is opened.
+    pub opening: Opening,
+    /// Who waits for that.
+    pub lobby: Lobby,
     /// The time of the present input.
     pub now: Now,
     /// Secrets and spreads.
@@ -129,14 +136,13 @@ impl State {
         let routes = Routes::new(settings.routes.max_pending, &random.token(6));
         let session_key = SessionKey::new([random.next_u64(), random.next_u64()]);
         let message_prefix = format!("msg_{}_", random.token(6));
+        let hub_seed = HubSeed {
+            hash,
+            message_prefix,
+        };
         Self {
-            hub: Hub::new(
-                settings.hub.clone(),
-                HubSeed {
-                    hash,
-                    message_prefix,
-                },
-            ),
+            hub: Hub::new(settings.hub.clone(), hub_seed.clone()),
+            hub_seed,
             peers: Peers::new(OutboxLimits {
                 max_bytes: settings.websocket.max_outbox_size,
                 max_messages: settings.websocket.max_outbox_messages,
@@ -149,6 +155,8 @@ impl State {
             session_key,
             probes: Probes::default(),
             durability: Durability::default(),
+            opening: Opening::default(),
+            lobby: Lobby::default(),
             now,
             random,
             traffic: Traffic::default(),
@@ -162,14 +170,9 @@ impl State {
         }
     }
 
-    /// Goes on with the secrets of an earlier life, or has the store keep those of this one.
-    pub fn restore_session_key(&mut self, restored: &Restored) {
-        let rows = restored.rows.iter();
-        let found = rows
-            .filter(|(table, key, _)| *table == Table::Meta && &**key == SESSION_KEY)
-            .find_map(|(.., value)| SessionKey::from_text(value));
-        self.session_key = found.unwrap_or(self.session_key);
-        self.keep_session_key();
+    /// A hub as at the beginning: what was read of a store that then failed is not to stay.
+    pub fn forget_hub(&mut self) {
+        self.hub = Hub::new(self.settings.hub.clone(), self.hub_seed.clone());
     }
 
     /// Has the store keep what makes the secrets of sessions.

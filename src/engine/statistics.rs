@@ -1,6 +1,6 @@
 //! The statistics documents of seed 000, every field live.
 
-use super::durability::Condition;
+use super::durability::{Condition, Durability};
 use super::state::{Life, State};
 use crate::base::time::Now;
 use crate::hub::DropReason;
@@ -11,6 +11,9 @@ use serde::Serialize;
 pub struct Health {
     /// `healthy`; `degraded` while the store does not work; `draining` once the server is shutting down.
     pub status: &'static str,
+    /// Why it is `degraded`: `storage`. Left out otherwise.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<&'static str>,
     /// Milliseconds since 1970.
     pub timestamp: u64,
     /// Seconds since the start.
@@ -26,23 +29,36 @@ pub struct Health {
 /// `storage` of [`Health`].
 #[derive(Debug, Clone, Serialize)]
 pub struct HealthStorage {
-    /// `off` without `storage.path`, `ok`, or `failing`.
+    /// `off` without `storage.path`, `opening` until the first try to open it is over, `ok`, or `failing`.
     pub status: &'static str,
     /// What is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Calls that were refused before it was read. Left out when there were none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub refused: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl HealthStorage {
-    fn of(condition: &Condition) -> Self {
-        let (status, reason) = match condition {
+    fn of(durability: &Durability) -> Self {
+        let refused = durability.refused();
+        let (status, reason) = match durability.condition() {
             Condition::Absent => ("off", None),
             Condition::Good => ("ok", None),
-            Condition::Failing(reason) | Condition::Broken(reason) => {
+            Condition::Unread(None) => ("opening", None),
+            Condition::Unread(Some(reason)) | Condition::Failing(reason) => {
                 ("failing", Some(reason.clone()))
             }
         };
-        Self { status, reason }
+        Self {
+            status,
+            reason,
+            refused,
+        }
     }
 }
 
@@ -194,6 +210,12 @@ impl State {
                 (Life::Serving, Some(_)) => "degraded",
                 _ => "draining",
             },
+            reasons: self
+                .durability
+                .fault()
+                .map(|_| "storage")
+                .into_iter()
+                .collect(),
             timestamp: now.wall_ms,
             uptime: now.at.saturating_since(self.started.at).as_millis() as f64 / 1000.0,
             websocket: HealthWebSocket {
@@ -204,7 +226,7 @@ impl State {
                 queue_size: self.hub.broadcaster().queue_len(),
                 total_broadcasts: self.hub.counts().broadcasts,
             },
-            storage: HealthStorage::of(self.durability.condition()),
+            storage: HealthStorage::of(&self.durability),
         }
     }
 

@@ -14,6 +14,10 @@ pub enum Timer {
     Answers,
     /// When to hand over what has gathered for the store, or to try it again.
     Store,
+    /// When requests have waited long enough for a store that is being opened.
+    Opening,
+    /// When to let in more of those who waited for the store.
+    Lobby,
     /// When to ask on whether messages have arrived.
     Probes,
     /// When to forget addresses that have not connected for a while.

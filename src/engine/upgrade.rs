@@ -4,6 +4,7 @@ use super::api;
 use super::backend;
 use super::closing;
 use super::http;
+use super::lobby::Arrival;
 use super::refusals::{self, Refusal};
 use super::sessions;
 use super::settings::{Settings, WebSocketSettings};
@@ -76,18 +77,26 @@ fn check_room(
         Purpose::Backend => return Ok(()),
     };
     let max_clients = state.settings.websocket.max_clients;
-    let is_full = max_clients > 0 && state.clients() >= max_clients;
+    // Whoever waits for the store will be a client as well.
+    let is_full = max_clients > 0 && state.clients() + state.lobby.guests() >= max_clients;
     let secret = head.query("session").filter(|_| is_full);
     let is_here = secret.is_some_and(|secret| sessions::is_here(state, &secret));
     if is_full && !(is_here && dialect == Dialect::Payload) {
         return Err(Refusal::full(state, now, "websocket.max_clients"));
     }
     refusals::check_rate(state, now, link)?;
-    // Every client of the data dialect is in this room.
-    if dialect == Dialect::Data && state.hub.find_or_create_room(ALL).is_err() {
-        return Err(Refusal::full(state, now, "websocket.max_rooms"));
+    if dialect == Dialect::Data && !state.is_unread() {
+        return check_common_room(state, now);
     }
     Ok(())
+}
+
+/// Every client of the data dialect is in this room.
+fn check_common_room(state: &mut State, now: Now) -> Result<(), Refusal> {
+    match state.hub.find_or_create_room(ALL) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Refusal::full(state, now, "websocket.max_rooms")),
+    }
 }
 
 /// Scripts of foreign pages send their origin along (RFC 6455 section 10.2).
@@ -189,19 +198,43 @@ fn become_websocket(
         peer.compression = compression;
     }
     closing::watch_heartbeat(state, now, link);
-    match variant {
-        Some(variant) => {
-            let resumed =
-                become_client(state, now, link, variant, head.query("session").as_deref());
-            if head.query("batch").is_some_and(|value| value != "0") {
+    let arrival = match variant {
+        Some(variant) => Arrival::Client {
+            variant,
+            secret: head.query("session").map(String::from),
+            batches: head.query("batch").is_some_and(|value| value != "0"),
+        },
+        None if purpose == Purpose::Backend => Arrival::Backend,
+        None => return,
+    };
+    match state.is_unread() {
+        true => state.lobby.receive(link, arrival),
+        false => enter(state, now, link, arrival),
+    }
+}
+
+/// A WebSocket is taken for what it came for; what the store holds is known.
+pub fn enter(state: &mut State, now: Now, link: Link, arrival: Arrival) {
+    match arrival {
+        Arrival::Client {
+            variant,
+            secret,
+            batches,
+        } => {
+            if variant.dialect == Dialect::Data
+                && let Err(refusal) = check_common_room(state, now)
+            {
+                return refusals::dismiss(state, now, link, Some(variant), refusal);
+            }
+            let resumed = become_client(state, now, link, variant, secret.as_deref());
+            if batches {
                 enable_batches(state, link);
             }
             if let Some(client) = resumed {
                 sessions::make_up(state, now, client, true);
             }
         }
-        None if purpose == Purpose::Backend => backend::connect(state, link),
-        None => {}
+        Arrival::Backend => backend::connect(state, link),
     }
 }
 

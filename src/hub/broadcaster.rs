@@ -377,8 +377,13 @@ impl Broadcaster {
 
     /// Takes back the ids that a store has kept.
     pub fn restore_ids(&mut self, stage: &mut Stage<'_>, restored: &Restored) {
+        self.repeats.restore(stage.now, restored);
+    }
+
+    /// All that a store has kept is there.
+    pub fn finish_restoring(&mut self, stage: &mut Stage<'_>) {
         self.repeats
-            .restore(stage.now, restored, &mut stage.fanout.journal);
+            .finish_restoring(stage.now.at, &mut stage.fanout.journal);
     }
 
     /// Takes back a task that a store has kept.

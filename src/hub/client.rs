@@ -38,15 +38,60 @@ pub struct Client {
     pub(super) rooms: SmallVec<[Membership; 1]>,
 }
 
-/// What the store has yet to learn of a client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Unsaved {
-    /// It knows how the client stands.
-    Nothing,
+/// What the store has yet to learn of a client, and whether it learnt something a moment ago.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Unsaved(u8);
+
+impl Unsaved {
     /// What the client has received.
-    Received,
-    /// That, and its rooms.
-    Session,
+    pub const RECEIVED: Self = Self(1);
+    /// Rooms that it has entered or left, or where it stands in them.
+    pub const ROOMS: Self = Self(2);
+    /// That it is there.
+    pub const SESSION: Self = Self(4);
+    /// All of it.
+    pub const ALL: Self = Self(1 | 2 | 4);
+    /// The client's session rests; this is nothing to be written.
+    const RESTS: u8 = 8;
+
+    /// Whether nothing is to be written.
+    pub fn is_empty(self) -> bool {
+        self.0 & Self::ALL.0 == 0
+    }
+
+    /// Whether something of this kind is to be written.
+    pub fn has(self, what: Self) -> bool {
+        self.0 & what.0 != 0
+    }
+
+    /// Something more is to be written.
+    pub fn add(&mut self, what: Self) {
+        self.0 |= what.0;
+    }
+
+    /// What is to be written, which is going to be.
+    pub fn take(&mut self) -> Self {
+        let taken = Self(self.0 & Self::ALL.0);
+        self.0 &= Self::RESTS;
+        taken
+    }
+
+    /// Whether something was written a moment ago, so that the next waits.
+    pub fn rests(self) -> bool {
+        self.0 & Self::RESTS != 0
+    }
+
+    /// Begins the rest.
+    pub fn begin_rest(&mut self) {
+        self.0 |= Self::RESTS;
+    }
+
+    /// Ends the rest; tells whether it had begun.
+    pub fn end_rest(&mut self) -> bool {
+        let rested = self.rests();
+        self.0 &= !Self::RESTS;
+        rested
+    }
 }
 
 /// What only a client needs that is behind, or was written to.
@@ -76,7 +121,7 @@ impl Client {
             is_lagging: false,
             is_away: false,
             has_session: false,
-            unsaved: Unsaved::Nothing,
+            unsaved: Unsaved::default(),
             connected_at,
             received,
             behind: None,
@@ -201,9 +246,14 @@ pub struct Membership {
     pub introduced: bool,
     /// Whether the client was told that it has missed something, and has not confirmed that.
     pub(super) told_of_loss: bool,
+    /// Whether the store has yet to learn of it.
+    pub(super) unsaved: bool,
     /// Nothing up to this offset of the room's log was ever for the client.
     pub from: u64,
 }
+
+/// What a room more costs a client, and a reader that has stopped.
+const _: () = assert!(size_of::<Membership>() <= 24);
 
 /// Where a client stands that must be told that it has missed something: beyond every log.
 pub(super) const LOST: u64 = u64::MAX;

@@ -39,7 +39,7 @@ pub fn give_up(directory: &mut Directory, client: ClientKey, lost: &[RoomKey]) {
             directory.client_mut(client).set_older(room, start);
             let membership = directory.membership_mut(member);
             membership.from = start;
-            membership.told_of_loss = true;
+            (membership.told_of_loss, membership.unsaved) = (true, true);
             membership.forget();
         }
     }

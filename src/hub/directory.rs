@@ -131,6 +131,7 @@ impl Directory {
         for membership in client.rooms.iter_mut().filter(|other| other.room != room) {
             let log = self.rooms[membership.room.0 as usize].log.as_ref();
             let received = log.map_or(0, |log| log.offset_at(client.received));
+            membership.unsaved |= membership.from < received;
             membership.from = membership.from.max(received);
         }
         let queued = client.queued();
@@ -398,6 +399,7 @@ impl Directory {
             seen: 0,
             introduced: false,
             told_of_loss: false,
+            unsaved: true,
             from,
         });
         self.memberships += 1;

@@ -11,8 +11,9 @@ use super::outcome::{ControlRefused, Outcome, Refused};
 use super::position::Since;
 use super::progress::Stage;
 use super::publication::{Framer, Outlet};
+use super::records;
 use super::removal::Removal;
-use super::restore;
+use super::restore::{self, Restoring};
 use super::rules::DropReason;
 use super::sessions::{SessionSettings, Sessions};
 use super::size::Truncated;
@@ -68,6 +69,7 @@ pub struct Hub {
     rested_at: Time,
     pub(super) sessions: Sessions,
     pub(super) workspaces: Workspaces,
+    restoring: Restoring,
     pub(super) settings: HubSettings,
 }
 
@@ -164,6 +166,7 @@ impl Hub {
             rested_at: Time::ZERO,
             sessions: Sessions::new(settings.sessions),
             workspaces: Workspaces::new(settings.workspaces, seed.hash),
+            restoring: Restoring::default(),
             settings,
         }
     }
@@ -193,24 +196,49 @@ impl Hub {
         self.fanout.counts()
     }
 
-    /// Whether anything waits for the store.
+    /// Whether anything is to go to the store with the next batch.
     pub fn has_records(&self) -> bool {
         !self.fanout.journal.is_empty()
             || self.fanout.journal.is_on() && self.directory.has_forgotten()
     }
 
+    /// Whether sessions have changed that were written a moment ago, so that they go with a later batch.
+    pub fn has_resting_changes(&self) -> bool {
+        self.fanout.journal.rests.is_awaited()
+    }
+
     /// A store has missed some of what it was told: all that there is goes to it again.
     pub fn mark_everything(&mut self) {
         self.keep(self.workspaces.records());
-        restore::mark_everything(&mut self.directory, &mut self.broadcaster, &mut self.fanout);
+        records::mark_everything(&mut self.directory, &mut self.broadcaster, &mut self.fanout);
     }
 
-    /// Takes back what a store has kept, before anything happens.
+    /// Takes back a slice of what a store has kept, before anything happens. The last is followed by [`Hub::begin_epochs`]
+    /// and [`Hub::finish_restoring`].
     pub fn restore(&mut self, now: Now, restored: &Restored, out: &mut dyn Outlet) {
         let limit = self.settings.message_queue_size;
+        let mut restoring = std::mem::take(&mut self.restoring);
         let (broadcaster, mut stage) = self.on_stage(now, out);
-        restore::restore(&mut stage, broadcaster, limit, restored);
+        restore::restore(&mut stage, broadcaster, &mut restoring, limit, restored);
+        self.restoring = restoring;
         self.workspaces.restore(&restored.rows);
+    }
+
+    /// So many rooms that were restored begin their new epoch; `false`: all have.
+    pub fn begin_epochs(&mut self, now: Now, count: usize, out: &mut dyn Outlet) -> bool {
+        let mut restoring = std::mem::take(&mut self.restoring);
+        let (_, mut stage) = self.on_stage(now, out);
+        let more = restore::begin_epochs(&mut stage, &mut restoring, count);
+        self.restoring = restoring;
+        more
+    }
+
+    /// Everything is restored and has its epoch: it grows old from now on.
+    pub fn finish_restoring(&mut self, now: Now, out: &mut dyn Outlet) {
+        self.restoring = Restoring::default();
+        let (broadcaster, mut stage) = self.on_stage(now, out);
+        broadcaster.finish_restoring(&mut stage);
+        self.workspaces.finish_restoring();
         self.wake_up(now);
     }
 
@@ -236,7 +264,8 @@ impl Hub {
 
     /// Changes are not to be kept: there is nobody to take them.
     pub fn turn_off_journal(&mut self, now: Now) {
-        self.take_records(now);
+        self.hasten_all_sessions();
+        self.take_records(now, usize::MAX);
         self.fanout.journal.turn_off();
     }
 
@@ -257,13 +286,15 @@ impl Hub {
         self.fanout.journal.turn_on();
     }
 
-    /// What the store has yet to learn.
-    pub fn take_records(&mut self, now: Now) -> Vec<Record> {
-        restore::take_records(
+    /// What the store has yet to learn, of so many sessions at most.
+    pub fn take_records(&mut self, now: Now, max_sessions: usize) -> Vec<Record> {
+        self.end_rests(now.at);
+        records::take_records(
             &mut self.directory,
             &mut self.broadcaster,
             &mut self.fanout,
             now,
+            max_sessions,
         )
     }
 
@@ -402,6 +433,10 @@ impl Hub {
                 let (broadcaster, mut stage) = self.on_stage(now, out);
                 broadcaster.handle_flush_due(&mut stage, key);
             }
+            Timer::Rests => {
+                self.fanout.journal.rests.disarm();
+                self.end_rests(now.at);
+            }
         }
     }
 
@@ -428,7 +463,9 @@ impl Hub {
 
     /// The next reminder to be set.
     pub fn poll_timer(&mut self) -> Option<(Time, Timer)> {
-        self.timers.pop()
+        let rests = self.fanout.journal.rests.arm();
+        let rests = rests.map(|at| (at, Timer::Rests));
+        rests.or_else(|| self.timers.pop())
     }
 
     /// The broadcaster, and everything else that it works on.

@@ -5,8 +5,10 @@
 
 use super::cache::TaskKey;
 use super::client::{Client, ClientId, Unsaved};
+use super::rests::Rests;
 use crate::base::id::MessageId;
 use bytes::Bytes;
+use std::collections::{HashMap, HashSet};
 
 /// What a record is about; each is a table of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,10 +19,12 @@ pub enum Table {
     Room,
     /// Tasks, by id.
     Task,
-    /// Sessions and their rooms, by id.
+    /// Sessions, by id.
     Session,
     /// What the client of a session has received, by the session's id.
     Received,
+    /// Rooms of sessions, by the session's id and the room's name.
+    Membership,
     /// Messages for one client, by the id of its session and their serial.
     Letter,
     /// Workspaces, by id.
@@ -45,6 +49,13 @@ pub enum Record {
         table: Table,
         /// Its key.
         key: Box<str>,
+    },
+    /// All rows whose key begins so are gone.
+    DeletePrefix {
+        /// Their table.
+        table: Table,
+        /// What their keys begin with; not empty.
+        prefix: Box<str>,
     },
     /// A room's log has grown.
     Append(StoredEntry),
@@ -71,6 +82,7 @@ impl Record {
             + match self {
                 Self::Put { key, value, .. } => key.len() + value.len(),
                 Self::Delete { key, .. } => key.len(),
+                Self::DeletePrefix { prefix, .. } => prefix.len(),
                 Self::Append(entry) => entry.room.len() + entry.kind.len() + entry.payload.len(),
                 Self::Drop { serials } => serials.len() * size_of::<u64>(),
                 Self::Remember(_) | Self::Forget { .. } | Self::Clear => 0,
@@ -129,7 +141,14 @@ pub struct Journal {
     pub tasks: Vec<TaskKey>,
     /// Clients of whose session something is.
     pub clients: Vec<ClientId>,
+    /// Clients that were written lately: what changes meanwhile waits until their rest is over.
+    pub rests: Rests,
+    /// Rooms that clients have left and whose rows are still kept.
+    left: HashMap<ClientId, HashSet<Box<str>>>,
 }
+
+/// Beyond so many rooms that a client has left, the store is told at once.
+const MAX_LEFT: usize = 1024;
 
 impl Journal {
     /// Whether anything is to be kept at all.
@@ -184,14 +203,59 @@ impl Journal {
         }
     }
 
-    /// How a client stands is to be kept, or at least what it has received.
+    /// Rows whose key begins so are not to be kept any more.
+    pub fn delete_prefix(&mut self, table: Table, prefix: &str) {
+        let prefix = prefix.into();
+        self.push(Record::DeletePrefix { table, prefix });
+    }
+
+    /// Something of a client's session is to be kept: with the next batch, or when its rest is over.
     pub fn mark_client(&mut self, client: &mut Client, what: Unsaved) {
-        if self.is_on && client.has_session {
-            if client.unsaved == Unsaved::Nothing {
-                self.clients.push(client.id);
-            }
-            client.unsaved = client.unsaved.max(what);
+        if !self.is_on || !client.has_session {
+            return;
         }
+        if client.unsaved.is_empty() {
+            match client.unsaved.rests() {
+                true => self.rests.await_one(),
+                false => self.clients.push(client.id),
+            }
+        }
+        client.unsaved.add(what);
+    }
+
+    /// What is to be kept of a client's session goes with the next batch: somebody waits for it.
+    pub fn hasten_client(&mut self, client: &mut Client) {
+        if client.unsaved.end_rest() && !client.unsaved.is_empty() {
+            self.rests.settle_one();
+            self.clients.push(client.id);
+        }
+    }
+
+    /// A client has left a room: the row that says that it is in there is to go.
+    pub fn leave_room(&mut self, client: &mut Client, room: &str) {
+        if self.is_on && client.has_session {
+            let left = self.left.entry(client.id).or_default();
+            left.insert(room.into());
+            let is_much = left.len() >= MAX_LEFT;
+            self.mark_client(client, Unsaved::ROOMS);
+            if is_much {
+                self.hasten_client(client);
+            }
+        }
+    }
+
+    /// The rooms that a client has left since the store was last told.
+    pub fn take_left(&mut self, client: ClientId) -> impl Iterator<Item = Box<str>> + use<> {
+        self.left.remove(&client).into_iter().flatten()
+    }
+
+    /// A client's session ends: nothing of it is to be kept.
+    pub fn forget_client(&mut self, client: &mut Client) {
+        if client.unsaved.rests() && !client.unsaved.is_empty() {
+            self.rests.settle_one();
+        }
+        client.unsaved = Unsaved::default();
+        self.left.remove(&client.id);
     }
 
     /// What has gathered.
@@ -201,7 +265,8 @@ impl Journal {
     }
 }
 
-/// What a store held when it was opened.
+/// What a store held when it was opened, or a part of that: tables come in the order of their enum, with the entries of logs
+/// and then the ids of events behind the rooms.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Restored {
     /// Rows in the order of their tables and keys.

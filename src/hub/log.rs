@@ -172,6 +172,12 @@ impl RoomLog {
         &self.lineage
     }
 
+    /// Whether positions of an epoch will soon mean nothing here: half of the epochs that are remembered began after it.
+    pub fn is_old(&self, epoch: u64) -> bool {
+        let place = self.lineage.iter().position(|ended| ended.epoch == epoch);
+        place.is_some_and(|place| self.lineage.len() - place > MAX_LINEAGE / 2)
+    }
+
     /// Whether a store keeps it as well.
     pub fn is_stored(&self) -> bool {
         self.is_stored

@@ -55,18 +55,17 @@ impl Mailbox {
     /// Keeps a message, and of all no more than `limit` and [`MAX_MAIL_BYTES`] allow; the serials of those that go: notices
     /// first, then the oldest.
     pub fn keep(&mut self, limit: usize, letter: Letter) -> Vec<u64> {
-        self.bytes += letter.payload.len();
-        self.notices += usize::from(letter.is_notice());
-        self.letters.push_back(letter);
-        let mut gone = Vec::new();
-        while self.letters.len() > limit || self.bytes > MAX_MAIL_BYTES {
-            let place = match self.notices {
-                0 => Some(0),
-                _ => self.letters.iter().position(Letter::is_notice),
-            };
-            gone.extend(self.remove(place.unwrap_or(0)));
-        }
-        gone
+        self.insert(self.letters.len(), letter);
+        self.trim(limit)
+    }
+
+    /// Takes back a message that a store has kept, in the order of their serials.
+    pub fn restore(&mut self, letter: Letter) -> Vec<u64> {
+        let place = self
+            .letters
+            .partition_point(|known| known.serial < letter.serial);
+        self.insert(place, letter);
+        self.trim(usize::MAX)
     }
 
     /// Everything up to a serial has reached the client; the serials of the messages that go.
@@ -90,6 +89,24 @@ impl Mailbox {
     /// What waits, oldest first.
     pub fn letters(&self) -> impl Iterator<Item = &Letter> {
         self.letters.iter()
+    }
+
+    fn insert(&mut self, place: usize, letter: Letter) {
+        self.bytes += letter.payload.len();
+        self.notices += usize::from(letter.is_notice());
+        self.letters.insert(place, letter);
+    }
+
+    fn trim(&mut self, limit: usize) -> Vec<u64> {
+        let mut gone = Vec::new();
+        while self.letters.len() > limit || self.bytes > MAX_MAIL_BYTES {
+            let place = match self.notices {
+                0 => Some(0),
+                _ => self.letters.iter().position(Letter::is_notice),
+            };
+            gone.extend(self.remove(place.unwrap_or(0)));
+        }
+        gone
     }
 
     fn remove(&mut self, place: usize) -> Option<u64> {

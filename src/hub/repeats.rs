@@ -16,6 +16,8 @@ pub struct Repeats {
     max_ids: usize,
     /// Makes the hashes, for as long as they are kept.
     key: [u64; 2],
+    /// Whether that is an earlier life's.
+    is_restored: bool,
     order: VecDeque<Seen>,
     /// The serial of the next id.
     next_serial: u64,
@@ -37,6 +39,7 @@ impl Repeats {
             window,
             max_ids,
             key: [!seed[0], seed[1]],
+            is_restored: false,
             order: VecDeque::new(),
             next_serial: 1,
             known: HashSet::with_hasher(hasher),
@@ -67,17 +70,16 @@ impl Repeats {
         }
     }
 
-    /// Goes on with what a store has kept, or has it keep the key of this life.
-    pub fn restore(&mut self, now: Now, restored: &Restored, journal: &mut Journal) {
+    /// Goes on with a part of what a store has kept: the key comes first.
+    pub fn restore(&mut self, now: Now, restored: &Restored) {
         let rows = restored.rows.iter();
         let key = rows
             .filter(|(table, key, _)| *table == Table::Meta && &**key == KEY)
             .find_map(|(.., value)| serde_json::from_str(value).ok());
-        let Some(key) = key else {
-            return self.keep_key(journal);
-        };
-        self.key = key;
-        for id in &restored.ids {
+        if let Some(key) = key {
+            (self.key, self.is_restored) = (key, true);
+        }
+        for id in restored.ids.iter().filter(|_| self.is_restored) {
             self.known.insert(id.hash);
             self.order.push_back(Seen {
                 at: now.time_of(id.timestamp),
@@ -87,7 +89,14 @@ impl Repeats {
             // Serials of ids that are remembered have no gaps.
             self.next_serial = id.serial + 1;
         }
-        self.expire(now.at, journal);
+    }
+
+    /// All that a store has kept is there; if it had no key, it keeps that of this life.
+    pub fn finish_restoring(&mut self, now: Time, journal: &mut Journal) {
+        match self.is_restored {
+            true => self.expire(now, journal),
+            false => self.keep_key(journal),
+        }
     }
 
     /// Everything goes to a store that was emptied.
@@ -179,7 +188,8 @@ mod tests {
         let mut journal = Journal::default();
         journal.turn_on();
         let mut repeats = Repeats::new(Span::from_secs(10), 2, [1, 2]);
-        repeats.restore(at(0), &Restored::default(), &mut journal);
+        repeats.restore(at(0), &Restored::default());
+        repeats.finish_restoring(at(0).at, &mut journal);
         for (second, id) in [(0, "1"), (1, "2"), (6, "3")] {
             repeats.remember(at(second), "a", id, &mut journal);
         }
@@ -202,7 +212,8 @@ mod tests {
             at: Time::from_millis(1_000_000),
             ..at(12)
         };
-        repeats.restore(later, &restored, &mut journal);
+        repeats.restore(later, &restored);
+        repeats.finish_restoring(later.at, &mut journal);
         assert!(
             !repeats.contains(later, "a", "2", &mut journal),
             "its time is over"

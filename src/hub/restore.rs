@@ -1,92 +1,33 @@
-//! The hub and its store: what is written with the next batch, and how everything comes back after a restart (contract
-//! section 5.6).
+//! What a store has kept comes back after a restart (contract section 5.6), slice by slice in the order of [`Table`], so that
+//! nothing is held twice.
+//!
+//! A slice may be of any size. Nothing that it brings is told to anybody before [`begin_epochs`] has gone through all rooms
+//! and what that records is kept.
 
 use super::broadcaster::Broadcaster;
-use super::client::{ClientKey, LOST, Unsaved};
-use super::directory::Directory;
-use super::fanout::Fanout;
-use super::journal::{Record, Restored, StoredEntry, Table};
+use super::client::{ClientId, ClientKey, LOST, Unsaved};
+use super::directory::RoomKey;
+use super::journal::{Restored, StoredEntry, Table};
 use super::log::LogEntry;
-use super::mailbox::{Letter, Mailbox};
+use super::mailbox::Letter;
 use super::position::Position;
 use super::progress::Stage;
 use super::saved::{self, LetterRow, RoomRow, SessionRow};
 use crate::base::id::MessageIdReader;
-use crate::base::time::Now;
-use std::collections::HashMap;
 
-/// What the store has yet to learn, the newest state of each thing once.
-pub fn take_records(
-    directory: &mut Directory,
-    broadcaster: &mut Broadcaster,
-    fanout: &mut Fanout,
-    now: Now,
-) -> Vec<Record> {
-    let journal = &mut fanout.journal;
-    for key in std::mem::take(&mut journal.tasks) {
-        if let Some((id, row)) = broadcaster.save(key, now) {
-            journal.put(Table::Task, id, row);
-        }
-    }
-    for id in std::mem::take(&mut journal.clients) {
-        if let Some(client_key) = directory.living_client(id) {
-            let client = directory.client_mut(client_key);
-            let unsaved = std::mem::replace(&mut client.unsaved, Unsaved::Nothing);
-            let key = saved::session_key(id);
-            journal.put(Table::Received, &key, client.received.to_string());
-            if unsaved == Unsaved::Session {
-                let row = saved::session(directory, directory.client(client_key));
-                journal.put(Table::Session, &key, row);
-            }
-        }
-    }
-    for room in directory.take_forgotten() {
-        journal.delete(Table::Room, &room);
-    }
-    journal.drop_entries(directory.take_forgotten_entries());
-    journal.take_records()
+/// How far the restoring is.
+#[derive(Debug, Default)]
+pub struct Restoring {
+    ids: MessageIdReader,
+    /// Rooms that are yet to begin an epoch, once all are there.
+    rooms: Option<Vec<RoomKey>>,
 }
 
-/// Everything that there is goes to a store that was emptied, because it has missed some of it.
-pub fn mark_everything(
-    directory: &mut Directory,
-    broadcaster: &mut Broadcaster,
-    fanout: &mut Fanout,
-) {
-    let journal = &mut fanout.journal;
-    directory.take_forgotten();
-    directory.take_forgotten_entries();
-    let rooms: Vec<_> = directory.rooms().map(|(key, _)| key).collect();
-    for key in rooms {
-        let room = directory.room_mut(key);
-        if let Some(log) = &mut room.log {
-            log.set_stored();
-            log.take_dropped(1);
-        }
-        let Some(log) = &room.log else { continue };
-        journal.put(Table::Room, &room.name, saved::room(room));
-        for entry in log.after(0).entries {
-            journal.push(Record::Append(entry.stored(&room.name)));
-        }
-    }
-    broadcaster.keep_ids(journal);
-    broadcaster.mark_all(journal);
-    let clients: Vec<_> = directory.all_clients().map(|(key, _)| key).collect();
-    for key in clients {
-        let client = directory.client_mut(key);
-        journal.mark_client(client, Unsaved::Session);
-        let mailbox = client.mailbox().filter(|_| client.has_session).into_iter();
-        mailbox
-            .flat_map(|mailbox| mailbox.letters())
-            .for_each(|letter| saved::put_letter(journal, client.id, letter));
-    }
-}
-
-/// Takes back what a store has kept. Every room that had a log begins a new epoch, which goes on from the old one: what was
-/// said and not kept may have been heard, so its offsets must not be used again under the old name.
+/// Takes back a slice of what a store has kept.
 pub fn restore(
     stage: &mut Stage<'_>,
     broadcaster: &mut Broadcaster,
+    restoring: &mut Restoring,
     limit: usize,
     restored: &Restored,
 ) {
@@ -103,18 +44,24 @@ pub fn restore(
     for entry in &restored.entries {
         restore_entry(stage, limit, entry);
     }
-    begin_epochs(stage);
     broadcaster.restore_ids(stage, restored);
     for (id, row) in of(Table::Task) {
         if let Err(fault) = broadcaster.restore(stage, id, row) {
             unreadable("task", id, &fault);
         }
     }
-    let mut sessions = SavedSessions::read(of(Table::Received), of(Table::Letter));
     for (key, row) in of(Table::Session) {
-        sessions.restore(stage, key, row);
+        restore_session(stage, restoring, key, row);
     }
-    sessions.delete_rest(stage);
+    for (key, row) in of(Table::Received) {
+        restore_received(stage, key, row);
+    }
+    for (key, row) in of(Table::Membership) {
+        restore_place(stage, key, row);
+    }
+    for (key, row) in of(Table::Letter) {
+        restore_letter(stage, restoring, key, row);
+    }
 }
 
 fn unreadable(what: &str, key: &str, fault: &serde_json::Error) {
@@ -157,9 +104,20 @@ fn restore_entry(stage: &mut Stage<'_>, limit: usize, stored: &StoredEntry) {
     log.restore_entry(limit, entry);
 }
 
-fn begin_epochs(stage: &mut Stage<'_>) {
-    let rooms: Vec<_> = stage.directory.rooms().map(|(key, _)| key).collect();
-    for key in rooms {
+/// Every room that had a log begins a new epoch, which goes on from the old one: what was said and not kept may have been
+/// heard, so its offsets must not be used again under the old name. So many begin at once; `false`: all have.
+pub fn begin_epochs(stage: &mut Stage<'_>, restoring: &mut Restoring, mut count: usize) -> bool {
+    let directory = &stage.directory;
+    let rooms = restoring
+        .rooms
+        .get_or_insert_with(|| directory.rooms().map(|(key, _)| key).collect());
+    while count > 0
+        && let Some(key) = rooms.pop()
+    {
+        if stage.directory.room(key).log.is_none() {
+            continue;
+        }
+        count -= 1;
         let epoch = stage.directory.fresh_epoch();
         let room = stage.directory.room_mut(key);
         let ended = std::mem::replace(&mut room.epoch, epoch);
@@ -169,124 +127,123 @@ fn begin_epochs(stage: &mut Stage<'_>) {
         let row = saved::room(room);
         stage.fanout.journal.put(Table::Room, &room.name, row);
     }
+    !rooms.is_empty()
 }
 
-/// What is kept of sessions beside their rooms, by their key.
-struct SavedSessions<'a> {
-    received: HashMap<&'a str, &'a str>,
-    /// Each with its own key.
-    letters: HashMap<&'a str, Vec<(&'a str, &'a str)>>,
-    ids: MessageIdReader,
-}
-
-impl<'a> SavedSessions<'a> {
-    fn read(
-        received: impl Iterator<Item = (&'a str, &'a str)>,
-        rows: impl Iterator<Item = (&'a str, &'a str)>,
-    ) -> Self {
-        let mut letters: HashMap<_, Vec<_>> = HashMap::new();
-        for (key, row) in rows {
-            let (session, _) = key.split_once(':').unwrap_or((key, ""));
-            letters.entry(session).or_default().push((key, row));
-        }
-        Self {
-            received: received.collect(),
-            letters,
-            ids: MessageIdReader::default(),
+fn restore_session(stage: &mut Stage<'_>, restoring: &mut Restoring, key: &str, row: &str) {
+    let row: SessionRow = match serde_json::from_str(row) {
+        Ok(row) => row,
+        Err(fault) => return unreadable("session", key, &fault),
+    };
+    let Some(id) = saved::session_client(key) else {
+        return ::log::warn!("session `{key}` in the store has no client and is left out");
+    };
+    let received = row.received.unwrap_or(0);
+    stage.fanout.skip_serials(received);
+    let client = stage.directory.restore(id, row.connected_at, received);
+    let is_old = row.received.is_some() || !row.rooms.is_empty() || !row.mail.is_empty();
+    for (name, position) in &row.rooms {
+        restore_membership(stage, client, name, position.parse().ok());
+    }
+    for letter in row.mail {
+        if let Some(letter) = letter.letter(&mut restoring.ids) {
+            saved::put_letter(&mut stage.fanout.journal, id, &letter);
+            post(stage, client, letter);
         }
     }
+    if is_old {
+        // Earlier versions kept its rooms and messages in this row.
+        let client = stage.directory.client_mut(client);
+        client.rooms.iter_mut().for_each(|room| room.unsaved = true);
+        stage.fanout.journal.mark_client(client, Unsaved::ALL);
+    }
+}
 
-    fn restore(&mut self, stage: &mut Stage<'_>, key: &str, row: &str) {
-        let row: SessionRow = match serde_json::from_str(row) {
-            Ok(row) => row,
-            Err(fault) => return unreadable("session", key, &fault),
-        };
-        let Some(id) = saved::session_client(key) else {
-            return ::log::warn!("session `{key}` in the store has no client and is left out");
-        };
-        let received = self.received.remove(key).and_then(|row| row.parse().ok());
-        let received = received.or(row.received).unwrap_or(0);
+fn restore_received(stage: &mut Stage<'_>, key: &str, row: &str) {
+    let client = saved::session_client(key).and_then(|id| stage.directory.living_client(id));
+    let Some(client) = client else {
+        // What belongs to no session is not to be kept.
+        return stage.fanout.journal.delete(Table::Received, key);
+    };
+    if let Ok(received) = row.parse() {
         stage.fanout.skip_serials(received);
-        let client = stage.directory.restore(id, row.connected_at, received);
-        let mut is_outdated = row.received.is_some();
-        for (name, position) in &row.rooms {
-            is_outdated |= !restore_membership(stage, client, name, position);
-        }
-        let old_mail = row.mail.into_iter();
-        let old_mail: Vec<Letter> = old_mail
-            .filter_map(|row| row.letter(&mut self.ids))
-            .collect();
-        for letter in &old_mail {
-            saved::put_letter(&mut stage.fanout.journal, id, letter);
-        }
-        let mut letters = self.take_letters(key);
-        letters.extend(old_mail);
-        letters.sort_unstable_by_key(|letter| letter.serial);
-        let mut mailbox = Mailbox::default();
-        for letter in letters {
-            stage.fanout.skip_serials(letter.serial);
-            let gone = mailbox.keep(usize::MAX, letter);
-            saved::delete_letters(&mut stage.fanout.journal, id, gone);
-        }
-        let reader = stage.directory.client_mut(client);
-        if !mailbox.is_empty() {
+        let client = stage.directory.client_mut(client);
+        client.received = received;
+        if let Some(mailbox) = client.mailbox_mut() {
             mailbox.sent = received;
-            *reader.open_mailbox() = mailbox;
-        }
-        if is_outdated {
-            stage.fanout.journal.mark_client(reader, Unsaved::Session);
         }
     }
+}
 
-    fn take_letters(&mut self, session: &str) -> Vec<Letter> {
-        let rows = self.letters.remove(session).into_iter().flatten();
-        let mut letters = Vec::new();
-        for (key, row) in rows {
-            match serde_json::from_str::<LetterRow>(row) {
-                Ok(row) => letters.extend(row.letter(&mut self.ids)),
-                Err(fault) => unreadable("letter", key, &fault),
+fn restore_place(stage: &mut Stage<'_>, key: &str, row: &str) {
+    let Some((client, room)) = client_of_part(stage, key) else {
+        return stage.fanout.journal.delete(Table::Membership, key);
+    };
+    restore_membership(stage, client, room, saved::membership_position(row));
+}
+
+fn restore_letter(stage: &mut Stage<'_>, restoring: &mut Restoring, key: &str, row: &str) {
+    let Some((client, _)) = client_of_part(stage, key) else {
+        return stage.fanout.journal.delete(Table::Letter, key);
+    };
+    match serde_json::from_str::<LetterRow>(row) {
+        Ok(row) => {
+            if let Some(letter) = row.letter(&mut restoring.ids) {
+                post(stage, client, letter);
             }
         }
-        letters
-    }
-
-    /// What belongs to no session is not to be kept.
-    fn delete_rest(self, stage: &mut Stage<'_>) {
-        let journal = &mut stage.fanout.journal;
-        for key in self.received.into_keys() {
-            journal.delete(Table::Received, key);
-        }
-        for (key, _) in self.letters.into_values().flatten() {
-            journal.delete(Table::Letter, key);
-        }
+        Err(fault) => unreadable("letter", key, &fault),
     }
 }
 
-/// Brings a client back into a room. `false`: its row does not name the epoch in which what comes will be said.
+fn client_of_part<'a>(stage: &Stage<'_>, key: &'a str) -> Option<(ClientKey, &'a str)> {
+    let (id, part): (ClientId, _) = saved::part_client(key)?;
+    Some((stage.directory.living_client(id)?, part))
+}
+
+fn post(stage: &mut Stage<'_>, client: ClientKey, letter: Letter) {
+    stage.fanout.skip_serials(letter.serial);
+    let reader = stage.directory.client_mut(client);
+    let received = reader.received;
+    let mailbox = reader.open_mailbox();
+    mailbox.sent = received;
+    let gone = mailbox.restore(letter);
+    saved::delete_letters(&mut stage.fanout.journal, reader.id, gone);
+}
+
+/// Brings a client back into a room.
 fn restore_membership(
     stage: &mut Stage<'_>,
     client: ClientKey,
     name: &str,
-    position: &str,
-) -> bool {
+    position: Option<Position>,
+) {
     // A lower limit than before is for those who come: whoever was in a room stays in it.
     if stage.directory.find(name).is_none() {
         let epoch = stage.directory.fresh_epoch();
         stage.directory.restore_room(name, epoch);
     }
     let Ok((room, _)) = stage.directory.join(client, name, 0) else {
-        return true;
+        return;
     };
-    let position = position.parse::<Position>().ok();
     let found = stage.directory.room(room);
-    let (offset, is_current) = match found.log {
-        Some(_) => (position.and_then(|position| found.resolve(position)), true),
-        // It had no log while the client was in it: whatever comes is new.
-        None => (Some(0), false),
+    let (offset, is_outdated) = match &found.log {
+        Some(log) => (
+            position.and_then(|position| found.resolve(position)),
+            position.is_some_and(|position| log.is_old(position.epoch)),
+        ),
+        // It had no log while the client was in it: whatever comes is new, and is said in the epoch that begins now.
+        None => (Some(0), true),
     };
-    if let Some(member) = stage.directory.member(client, room) {
-        // Beyond every log: it is told that something may be missing.
-        stage.directory.membership_mut(member).from = offset.unwrap_or(LOST);
+    let Some(member) = stage.directory.member(client, room) else {
+        return;
+    };
+    let membership = stage.directory.membership_mut(member);
+    // Beyond every log: it is told that something may be missing.
+    membership.from = offset.unwrap_or(LOST);
+    membership.unsaved = is_outdated;
+    if is_outdated {
+        let reader = stage.directory.client_mut(client);
+        stage.fanout.journal.mark_client(reader, Unsaved::ROOMS);
     }
-    is_current
 }

@@ -1,10 +1,9 @@
 //! Rows of the store, written and read: rooms and sessions as JSON. Tasks write their own.
 //!
-//! A session is several rows, for its parts change at a different pace: its rooms seldom, what its client has received all the
-//! time, and each message for it alone comes and goes by itself.
+//! A session is several rows, for its parts change at a different pace: what its client has received all the time, and each
+//! of its rooms and each message for it alone comes and goes by itself.
 
-use super::client::{Client, ClientId, LOST};
-use super::directory::Directory;
+use super::client::{Client, ClientId, LOST, Membership};
 use super::journal::{Journal, Table};
 use super::mailbox::Letter;
 use super::position::Position;
@@ -30,9 +29,10 @@ pub struct RoomRow {
 pub struct SessionRow {
     /// Milliseconds since 1970 when it connected.
     pub connected_at: u64,
-    /// Its rooms, and up to where nothing of each was ever for it.
+    /// What the second version of the store kept here: its rooms, and up to where nothing of each was ever for it.
+    #[serde(skip_serializing)]
     pub rooms: Vec<(String, String)>,
-    /// What the first version of the store kept here: every message up to this serial has reached it.
+    /// What the first version kept here: every message up to this serial has reached it.
     #[serde(skip_serializing)]
     pub received: Option<u64>,
     /// The same: what waits for it alone.
@@ -87,24 +87,26 @@ pub fn room(room: &Room) -> String {
 }
 
 /// The row of a client's session.
-pub fn session(directory: &Directory, client: &Client) -> String {
-    let place = |membership: &super::client::Membership| {
-        let room = directory.room(membership.room);
-        let offset = match membership.told_of_loss {
-            true => LOST,
-            false => membership.from,
-        };
-        let position = Position {
-            epoch: room.epoch,
-            offset,
-        };
-        (room.name.to_string(), position.to_string())
-    };
+pub fn session(client: &Client) -> String {
     text(&SessionRow {
         connected_at: client.connected_at,
-        rooms: client.memberships().iter().map(place).collect(),
         ..SessionRow::default()
     })
+}
+
+/// The row of a client's room: up to where nothing of it was ever for the client.
+pub fn membership(room: &Room, membership: &Membership) -> String {
+    let offset = match membership.told_of_loss {
+        true => LOST,
+        false => membership.from,
+    };
+    let epoch = room.epoch;
+    format!("\"{}\"", Position { epoch, offset })
+}
+
+/// Reads what [`membership`] wrote.
+pub fn membership_position(row: &str) -> Option<Position> {
+    row.trim_matches('"').parse().ok()
 }
 
 /// Has the store keep a message for a client.
@@ -129,10 +131,12 @@ pub fn delete_letters(
 }
 
 /// Has the store forget a client's session.
-pub fn delete_session(journal: &mut Journal, client: &Client) {
+pub fn delete_session(journal: &mut Journal, client: &mut Client) {
     let key = session_key(client.id);
+    journal.forget_client(client);
     journal.delete(Table::Session, &key);
     journal.delete(Table::Received, &key);
+    journal.delete_prefix(Table::Membership, &format!("{key}:"));
     let mailbox = client.mailbox().into_iter();
     let letters = mailbox.flat_map(|mailbox| mailbox.letters());
     delete_letters(journal, client.id, letters.map(|letter| letter.serial));
@@ -143,6 +147,11 @@ pub fn session_key(client: ClientId) -> String {
     format!("{:016x}", client.number())
 }
 
+/// The key of a client's room.
+pub fn membership_key(client: ClientId, room: &str) -> String {
+    format!("{}:{room}", session_key(client))
+}
+
 /// The key of a message for a client.
 pub fn letter_key(client: ClientId, serial: u64) -> String {
     format!("{}:{serial:016x}", session_key(client))
@@ -151,6 +160,12 @@ pub fn letter_key(client: ClientId, serial: u64) -> String {
 /// The client of a session's key.
 pub fn session_client(key: &str) -> Option<ClientId> {
     u64::from_str_radix(key, 16).ok().map(ClientId::from_number)
+}
+
+/// The client of the key of a room or message of a session, and the rest of that key.
+pub fn part_client(key: &str) -> Option<(ClientId, &str)> {
+    let (session, part) = key.split_once(':')?;
+    Some((session_client(session)?, part))
 }
 
 fn text(row: &impl Serialize) -> String {

@@ -12,6 +12,8 @@ pub enum Timer {
     Sessions,
     /// When to see to what time alone does to tasks and logs: [`Hub::next_aging`](super::Hub::next_aging) says when.
     Aging,
+    /// When to have the store keep sessions again that were written a moment ago.
+    Rests,
 }
 
 /// Reminders not yet handed to the wheel.

@@ -11,7 +11,7 @@ use super::position::{Position, Since};
 use super::publication::{Lane, Link, Outlet};
 use super::saved;
 use super::timer::Timer;
-use crate::base::time::{Now, Span};
+use crate::base::time::{Now, Span, Time};
 use crate::wire::message::{Dialect, Variant};
 
 /// So many sessions end at once: after a restart all that nobody has taken up again are due together.
@@ -28,13 +28,13 @@ impl Hub {
             .attach(link, variant, now.wall_ms, nonce, serial);
         let has_session = self.sessions.are_on() && variant.dialect == Dialect::Payload;
         self.directory.client_mut(key).has_session = has_session;
-        self.save_session(key);
+        self.save(key, Unsaved::ALL);
         key
     }
 
     /// A client has gone for good.
     pub fn detach(&mut self, client: ClientKey) {
-        let gone = self.directory.client(client);
+        let gone = self.directory.client_mut(client);
         if gone.has_session {
             saved::delete_session(&mut self.fanout.journal, gone);
         }
@@ -57,7 +57,7 @@ impl Hub {
     pub fn resume(&mut self, now: Now, client: ClientKey, link: Link, variant: Variant) {
         self.directory.take_back(client, link, variant);
         self.directory.client_mut(client).connected_at = now.wall_ms;
-        self.save_session(client);
+        self.save(client, Unsaved::SESSION);
     }
 
     /// Which rooms of a lagging client can be made up for.
@@ -79,7 +79,7 @@ impl Hub {
         if !lost.is_empty() {
             delivery::give_up(&mut self.directory, client, &lost);
             // It is told again after a crash, if it may not have heard.
-            self.save_session(client);
+            self.save(client, Unsaved::ROOMS);
         }
         let (broadcaster, mut stage) = self.on_stage(now, out);
         if delivery::replay(&mut stage, client) {
@@ -124,10 +124,11 @@ impl Hub {
             return;
         }
         reader.received = serial;
-        let mut unsaved = Unsaved::Received;
+        let mut unsaved = Unsaved::RECEIVED;
         for membership in &mut reader.rooms {
             if std::mem::take(&mut membership.told_of_loss) {
-                unsaved = Unsaved::Session;
+                membership.unsaved = true;
+                unsaved.add(Unsaved::ROOMS);
             }
         }
         let journal = &mut self.fanout.journal;
@@ -141,9 +142,32 @@ impl Hub {
         journal.mark_client(reader, unsaved);
     }
 
-    fn save_session(&mut self, client: ClientKey) {
+    fn save(&mut self, client: ClientKey, what: Unsaved) {
         let client = self.directory.client_mut(client);
-        self.fanout.journal.mark_client(client, Unsaved::Session);
+        self.fanout.journal.mark_client(client, what);
+    }
+
+    /// What has changed of a client's session is kept with the next batch: somebody is promised it.
+    pub fn hasten_session(&mut self, client: ClientKey) {
+        let client = self.directory.client_mut(client);
+        self.fanout.journal.hasten_client(client);
+    }
+
+    /// The rests of sessions are over that were written long enough ago: what has changed since goes with the next batch.
+    pub(super) fn end_rests(&mut self, now: Time) {
+        while let Some(id) = self.fanout.journal.rests.poll_over(now) {
+            if let Some(client) = self.directory.living_client(id) {
+                self.hasten_session(client);
+            }
+        }
+    }
+
+    /// The server ends: nothing waits any longer.
+    pub fn hasten_all_sessions(&mut self) {
+        let clients: Vec<ClientKey> = self.directory.all_clients().map(|(key, _)| key).collect();
+        for client in clients {
+            self.hasten_session(client);
+        }
     }
 
     pub(super) fn expire_sessions(&mut self, now: Now) {
@@ -166,14 +190,20 @@ impl Hub {
         let (room, fresh) =
             self.directory
                 .join(client, room, self.settings.max_rooms_per_client)?;
-        self.save_session(client);
+        if fresh {
+            self.save(client, Unsaved::ROOMS);
+        }
         Ok(Joined { room, fresh })
     }
 
     /// Takes a client out of a room; `false` when it was not in it.
     pub fn leave_room(&mut self, client: ClientKey, room: &str) -> bool {
-        self.save_session(client);
-        self.directory.leave(client, room)
+        let has_left = self.directory.leave(client, room);
+        if has_left {
+            let client = self.directory.client_mut(client);
+            self.fanout.journal.leave_room(client, room);
+        }
+        has_left
     }
 
     /// Sends a message to one client; tells whether its connection took it. While it does not, and until the message has
@@ -284,7 +314,8 @@ impl Hub {
             // These are older than what it has received of other rooms, and may not arrive.
             self.directory.doubt_after(client, room, first - 1);
         }
-        self.save_session(client);
+        self.save(client, Unsaved::RECEIVED);
+        self.save(client, Unsaved::ROOMS);
         if first.is_none() {
             return;
         }
@@ -317,6 +348,7 @@ impl Hub {
         let given = self.queued_position(client, membership).offset;
         let offset = wanted.unwrap_or(found.start()).min(given);
         let membership = self.directory.membership_mut(member);
+        membership.unsaved |= offset < membership.from || is_lossy && !membership.told_of_loss;
         membership.from = membership.from.min(offset);
         membership.told_of_loss |= is_lossy;
         membership.forget();

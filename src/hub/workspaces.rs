@@ -109,6 +109,8 @@ pub struct Workspaces {
     ids: HashTable<u32>,
     /// The slots, in order.
     order: Vec<u32>,
+    /// The ids in the order that a store has kept, until all of them are there.
+    stored_order: Vec<String>,
     hasher: ahash::RandomState,
     total_size: usize,
     settings: WorkspaceSettings,
@@ -121,6 +123,7 @@ impl Workspaces {
             slots: Slab::new(),
             ids: HashTable::new(),
             order: Vec::new(),
+            stored_order: Vec::new(),
             hasher: ahash::RandomState::with_seeds(seed[0], !seed[1], seed[1], !seed[0]),
             total_size: 0,
             settings,
@@ -292,22 +295,27 @@ impl Workspaces {
         })
     }
 
-    /// Takes back what a store has kept, whatever the limits are now. A stored order that names too few ids or too many
-    /// is followed as far as it goes.
+    /// Takes back a part of what a store has kept, whatever the limits are now.
     pub fn restore(&mut self, rows: &[(Table, Box<str>, String)]) {
-        debug_assert!(self.is_empty(), "rows are restored before anything happens");
-        for (_, id, document) in rows.iter().filter(|(table, ..)| *table == Table::Workspace) {
-            match stored(id, document) {
-                Ok(workspace) => self.insert(workspace),
-                Err(fault) => ::log::warn!("workspace `{id}` in the store is unreadable: {fault}"),
+        for (table, key, value) in rows {
+            match table {
+                Table::Workspace => match stored(key, value) {
+                    Ok(workspace) => self.insert(workspace),
+                    Err(fault) => {
+                        ::log::warn!("workspace `{key}` in the store is unreadable: {fault}");
+                    }
+                },
+                Table::Meta if &**key == ORDER_KEY => {
+                    self.stored_order = parse(value).unwrap_or_default();
+                }
+                _ => {}
             }
         }
-        let order = rows
-            .iter()
-            .find(|(table, key, _)| *table == Table::Meta && &**key == ORDER_KEY);
-        let ids: Vec<String> = order
-            .and_then(|(_, _, ids)| parse(ids).ok())
-            .unwrap_or_default();
+    }
+
+    /// All that a store has kept is there. A stored order that names too few ids or too many is followed as far as it goes.
+    pub fn finish_restoring(&mut self) {
+        let ids = std::mem::take(&mut self.stored_order);
         let listed = ids.iter().filter_map(|id| self.find(id));
         let mut ranks: Vec<Option<usize>> = vec![None; self.slots.capacity()];
         for (rank, slot) in listed.enumerate() {

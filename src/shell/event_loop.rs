@@ -14,7 +14,7 @@ use mio::{Events, Poll, Token};
 use signal_hook_mio::v1_0::Signals;
 use std::collections::VecDeque;
 use std::io;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -47,6 +47,7 @@ pub struct EventLoop {
     pub(super) engine: Engine,
     pub(super) listeners: Vec<Listener>,
     pub(super) calls: Receiver<Call>,
+    waiting_calls: Vec<Call>,
     pub(super) signals: Option<Signals>,
     pub(super) log: Option<LogOutput>,
     pub(super) store: Option<StoreThread>,
@@ -77,6 +78,7 @@ impl EventLoop {
             engine,
             listeners: Vec::new(),
             calls,
+            waiting_calls: Vec::new(),
             signals: None,
             log: None,
             store: None,
@@ -140,6 +142,8 @@ impl EventLoop {
         let Some(store) = self.store.take() else {
             return;
         };
+        // Whoever calls hears that the server has stopped, the store's thread as well.
+        (self.calls, self.waiting_calls) = (channel().1, Vec::new());
         let sent = self.engine.last_batch().map(|batch| store.send(batch));
         let closed = sent.unwrap_or(Ok(())).and_then(|()| store.join());
         if let Err(error) = closed {
@@ -159,6 +163,7 @@ impl EventLoop {
         for event in events.iter() {
             self.handle_event(event, began);
         }
+        self.take_waiting_calls(began);
         self.accept_all(began);
         self.read_ready(began);
         let read = self.clock.now();
@@ -211,7 +216,19 @@ impl EventLoop {
 
     fn take_calls(&mut self, now: Now) {
         while let Ok(call) = self.calls.try_recv() {
-            call(&mut self.engine, now);
+            match call.waits && self.engine.is_opening() {
+                true => self.waiting_calls.push(call),
+                false => (call.run)(&mut self.engine, now),
+            }
+        }
+    }
+
+    /// Calls that have waited for the store are carried out, or refused if it takes too long.
+    fn take_waiting_calls(&mut self, now: Now) {
+        if !self.waiting_calls.is_empty() && !self.engine.is_opening() {
+            for call in std::mem::take(&mut self.waiting_calls) {
+                (call.run)(&mut self.engine, now);
+            }
         }
     }
 

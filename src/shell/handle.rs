@@ -3,7 +3,7 @@
 //! A [`Handle`] may be cloned and sent anywhere. Each call is carried out on the server's own thread, between two of its
 //! inputs, and waits for the answer.
 
-use super::store::Outcome;
+use super::store::News;
 use crate::base::time::Now;
 use crate::engine::Engine;
 use crate::engine::commands::{ClientInfo, CommandError};
@@ -15,8 +15,16 @@ use serde::Serialize;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 
+/// What is done with the engine.
+type Deed = Box<dyn FnOnce(&mut Engine, Now) + Send>;
+
 /// Something to be done on the server's thread.
-pub type Call = Box<dyn FnOnce(&mut Engine, Now) + Send>;
+pub struct Call {
+    /// Whether it is about what the store holds, so that it had better wait while that is being opened.
+    pub waits: bool,
+    /// What is done.
+    pub run: Deed,
+}
 
 /// A way to the running server. See the crate's documentation for an example.
 #[derive(Clone)]
@@ -33,7 +41,7 @@ impl Handle {
     /// Begins the shutdown: viewers are told to come back, and connections drain for `server.shutdown_timeout`. A second
     /// call ends it at once.
     pub fn stop(&self) -> Result<(), CommandError> {
-        self.engine(|engine, now| engine.shut_down(now))
+        self.engine(false, |engine, now| engine.shut_down(now))
     }
 
     /// What is known of a client.
@@ -191,14 +199,27 @@ impl Handle {
         })?
     }
 
-    /// What became of batches; said by the store's own thread.
-    pub(super) fn report_stored(&self, outcomes: Vec<Outcome>) {
-        let call: Call = Box::new(move |engine, now| {
-            for outcome in outcomes {
-                let result = outcome.result.map_err(|error| error.to_string());
-                engine.handle_stored(now, outcome.seq, result);
+    /// What the store's own thread tells of it.
+    pub(super) fn report_store(&self, news: News) {
+        let run = move |engine: &mut Engine, now| match news {
+            News::Unopened(error) => engine.handle_store_unopened(now, error.to_string()),
+            News::Slice(slice, taken) => {
+                engine.handle_store_slice(now, &slice);
+                // It may have ended.
+                let _ = taken.send(());
             }
-        });
+            News::Read => engine.handle_store_read(now),
+            News::Done(outcomes) => {
+                for outcome in outcomes {
+                    let result = outcome.result.map_err(|error| error.to_string());
+                    engine.handle_stored(now, outcome.seq, result);
+                }
+            }
+        };
+        let call = Call {
+            waits: false,
+            run: Box::new(run),
+        };
         // Once the server has stopped nobody waits for it.
         if self.calls.send(call).is_ok() {
             let _ = self.waker.wake();
@@ -207,17 +228,17 @@ impl Handle {
 
     /// How the server is.
     pub fn health(&self) -> Result<Health, CommandError> {
-        self.ask(|state, now| state.health(now))
+        self.engine(false, |engine, now| engine.state().health(now))
     }
 
     /// What the WebSocket server has done.
     pub fn stats(&self) -> Result<WebSocketStats, CommandError> {
-        self.ask(|state, now| state.websocket_stats(now))
+        self.engine(false, |engine, now| engine.state().websocket_stats(now))
     }
 
     /// What the broadcaster has done.
     pub fn broadcaster_stats(&self) -> Result<BroadcasterStats, CommandError> {
-        self.ask(|state, now| state.broadcaster_stats(now))
+        self.engine(false, |engine, now| engine.state().broadcaster_stats(now))
     }
 
     fn on_task(
@@ -234,18 +255,21 @@ impl Handle {
         &self,
         question: impl FnOnce(&mut State, Now) -> T + Send + 'static,
     ) -> Result<T, CommandError> {
-        self.engine(move |engine, now| question(engine.state_mut(), now))
+        self.engine(true, move |engine, now| question(engine.state_mut(), now))
     }
 
     fn engine<T: Send + 'static>(
         &self,
+        waits: bool,
         question: impl FnOnce(&mut Engine, Now) -> T + Send + 'static,
     ) -> Result<T, CommandError> {
         let (answers, answer) = channel();
-        let call: Call = Box::new(move |engine, now| {
+        let run = move |engine: &mut Engine, now| {
             // Whoever asked may have gone.
             let _ = answers.send(question(engine, now));
-        });
+        };
+        let run = Box::new(run);
+        let call = Call { waits, run };
         self.calls.send(call).map_err(|_| CommandError::Stopped)?;
         self.waker.wake().map_err(|_| CommandError::Stopped)?;
         answer.recv().map_err(|_| CommandError::Stopped)

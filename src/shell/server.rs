@@ -7,7 +7,7 @@ use super::listener::{ListenError, Listener};
 use super::logging::LogOutput;
 use super::memory::memory_use;
 use super::socket::Socket;
-use super::store::{Outcome, Store, StoreThread};
+use super::store::{Store, StoreThread};
 use crate::base::time::Now;
 use crate::config::{Config, Endpoint, StorageConfig};
 use crate::engine::{Engine, Services};
@@ -179,7 +179,8 @@ impl Prepared {
         );
         let (sender, calls) = channel();
         let handle = Handle::new(sender, Arc::new(waker));
-        let store = open_store(config, &mut engine, clock.now(), &handle);
+        let store = open_store(config, &mut engine, clock.now(), &handle)
+            .map_err(failed("start a thread"))?;
         let mut event_loop = EventLoop::new(poll, clock, engine, calls);
         event_loop.store = store;
         let first = |wanted: fn(&Services) -> bool| {
@@ -201,33 +202,22 @@ impl Prepared {
     }
 }
 
-/// Opens the store, if there is to be one, and has the engine take back what it holds. Without it the server goes on.
+/// Has the store opened, if there is to be one. It may take long: meanwhile the loop turns, and nothing is decided.
 fn open_store(
     config: &Config,
     engine: &mut Engine,
     now: Now,
     handle: &Handle,
-) -> Option<StoreThread> {
-    let StorageConfig { path, synchronous } = &config.storage;
+) -> io::Result<Option<StoreThread>> {
+    let StorageConfig { path, synchronous } = config.storage.clone();
     if path.is_empty() {
-        return None;
+        return Ok(None);
     }
-    let opened = Store::open(path, *synchronous).and_then(|mut store| {
-        engine.restore(now, &store.load()?);
-        // The epochs that begin now are kept before anybody learns of one: a crash that follows at once must know them.
-        if let Some(batch) = engine.last_batch() {
-            let seq = batch.seq;
-            let kept = store.apply(&[batch]).map_err(|error| error.to_string());
-            engine.handle_stored(now, seq, kept);
-        }
-        Ok(store)
-    });
-    let handle = handle.clone();
-    let report = move |outcomes: Vec<Outcome>| handle.report_stored(outcomes);
-    let started = opened
-        .map_err(|error| error.to_string())
-        .and_then(|store| StoreThread::start(store, report).map_err(|error| error.to_string()));
-    started.map_err(|reason| engine.give_up_store(reason)).ok()
+    engine.await_store(now);
+    let (handle, name) = (handle.clone(), path.clone());
+    let open = move || Store::open(&path, synchronous);
+    let thread = StoreThread::start(name, open, move |news| handle.report_store(news))?;
+    Ok(Some(thread))
 }
 
 fn open_listeners(config: &Config) -> Result<Vec<Listener>, ServerError> {

@@ -62,7 +62,7 @@ fn every_task_of_an_old_file_is_there_as_it_was_shown() {
     assert_eq!(task(&process, "held"), paused);
     let running = task(&process, "half-way");
     assert_eq!(
-        (&running["progress"], &running["requested"]),
+        (&running["progress"], &running["requested"]["action"]),
         (&json!(41.7), &json!("pause"))
     );
     let own = [

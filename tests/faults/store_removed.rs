@@ -46,13 +46,30 @@ fn the_file_is_removed_and_a_crash_follows() {
     });
 }
 
+/// That copy was never read, and may be all that somebody has: it stays as it is, and comes into force with a restart.
 #[test]
-fn an_old_copy_is_put_in_its_place_and_a_crash_follows() {
+fn an_old_copy_that_is_put_in_its_place_is_not_written_over() {
     let earlier = Directory::new();
     let process = Process::serve(&earlier, &FLAGS);
-    process.post("/api/rooms/old/broadcast", &json!({"payload": 0}));
+    process.post("/api/rooms/r/broadcast", &json!({"payload": {"number": 7}}));
     process.stop();
-    survives(|directory| {
-        std::fs::rename(earlier.path("kept.db"), directory.path("kept.db")).unwrap();
+    let directory = Directory::new();
+    let mut process = Process::serve(&directory, &FLAGS);
+    let mut http = Producer::connect(process.http()).unwrap();
+    let number = |number: u64| json!({"payload": {"number": number}});
+    let broadcast = "/api/rooms/r/broadcast";
+    assert_eq!(take(&mut http, broadcast, number(0)).0, 200);
+    let before = std::fs::read(earlier.path("kept.db")).unwrap();
+    std::fs::rename(earlier.path("kept.db"), directory.path("kept.db")).unwrap();
+    assert_eq!(take(&mut http, broadcast, number(1)).0, 503);
+    wait_for(process.http(), "/health", |health| {
+        let reason = health["storage"]["reason"].as_str();
+        reason.is_some_and(|reason| reason.contains("has not read"))
     });
+    drop(http);
+    process.signal("TERM");
+    process.end();
+    assert_eq!(std::fs::read(directory.path("kept.db")).unwrap(), before);
+    let process = Process::serve(&directory, &FLAGS);
+    assert_eq!(numbers(&process), [7]);
 }

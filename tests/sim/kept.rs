@@ -52,6 +52,14 @@ impl World {
         let keys: BTreeSet<String> = keys.collect();
         assert_eq!(self.store.keys(Table::Session), keys);
         assert_eq!(self.store.keys(Table::Received), keys);
+        if !self.engine.state().hub.has_resting_changes() {
+            let directory = self.engine.state().hub.directory();
+            let rooms = clients.iter().flat_map(|client| {
+                let rooms = client.rooms().map(|room| &directory.room(room).name);
+                rooms.map(|room| saved::membership_key(client.id, room))
+            });
+            assert_eq!(self.store.keys(Table::Membership), rooms.collect());
+        }
         let letters = clients.iter().flat_map(|client| {
             let mailbox = client.mailbox().into_iter();
             let letters = mailbox.flat_map(|mailbox| mailbox.letters());

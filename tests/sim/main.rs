@@ -24,6 +24,7 @@ mod lines;
 mod mail;
 #[path = "../support/masked.rs"]
 mod masked;
+mod opening;
 mod plan;
 mod producers;
 mod run;

@@ -61,6 +61,30 @@ impl Store {
         }
     }
 
+    /// The same, in slices of so many rows, as a file is read.
+    pub(crate) fn slices(&self, size: usize) -> Vec<Restored> {
+        let Restored { rows, entries, ids } = self.restored();
+        let border = rows.partition_point(|(table, ..)| *table <= Table::Room);
+        let of_rows = |rows: &[(Table, Box<str>, String)]| Restored {
+            rows: rows.to_vec(),
+            ..Restored::default()
+        };
+        let of_entries = |entries: &[StoredEntry]| Restored {
+            entries: entries.to_vec(),
+            ..Restored::default()
+        };
+        let of_ids = |ids: &[StoredId]| Restored {
+            ids: ids.to_vec(),
+            ..Restored::default()
+        };
+        let slices = rows[..border].chunks(size).map(of_rows);
+        let slices = slices.chain(entries.chunks(size).map(of_entries));
+        let slices = slices.chain(ids.chunks(size).map(of_ids));
+        slices
+            .chain(rows[border..].chunks(size).map(of_rows))
+            .collect()
+    }
+
     /// The keys of a table.
     pub(crate) fn keys(&self, wanted: Table) -> BTreeSet<String> {
         let keys = self.rows.keys().filter(|(table, _)| *table == wanted);
@@ -91,6 +115,9 @@ impl Store {
             Record::Delete { table, key } => {
                 self.rows.remove(&(table, key));
             }
+            Record::DeletePrefix { table, prefix } => self
+                .rows
+                .retain(|(known, key), _| *known != table || !key.starts_with(&*prefix)),
             Record::Append(entry) => {
                 self.entries.insert(entry.serial, entry);
             }

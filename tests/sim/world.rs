@@ -190,8 +190,14 @@ impl World {
         (self.life, self.began) = (self.life + 1, self.micros);
         let now = self.now();
         self.engine = engine(&self.plan, now, self.life);
-        self.engine.restore(now, &self.store.restored());
+        let kept = self.observer.kept;
+        match self.dice.one_in(2) {
+            true => self.engine.restore(now, &self.store.restored()),
+            false => self.open_late(),
+        }
         self.turn(|_| {});
+        // What was heard in the life before is not kept by what this one keeps.
+        self.observer.kept = kept;
     }
 
     fn hear_rest(&mut self, id: ConnId) {

@@ -161,18 +161,6 @@ fn the_news_of_a_workspace_waits_and_a_list_behind_it() {
 }
 
 #[test]
-fn a_store_that_cannot_be_opened_promises_nothing() {
-    let mut world = World::new(|_| {});
-    world.engine.give_up_store("joblight.db: in use".to_owned());
-    let producer = producer(&mut world);
-    post(&mut world, producer, "a");
-    assert_eq!(answers(&mut world, producer)[0].0, 503);
-    assert_eq!(health(&mut world), json!(["degraded", "failing"]));
-    world.run_for(10_000);
-    assert!(batch(&mut world).is_none());
-}
-
-#[test]
 fn a_letter_that_waits_and_a_place_in_a_room_are_promised_and_what_has_gone_out_is_not() {
     let mut world = durable();
     let here = Visit::new(&mut world, &["a"]);

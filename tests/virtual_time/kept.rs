@@ -101,15 +101,20 @@ impl Kept {
     pub(crate) fn take(&mut self, world: &mut World) {
         for _ in 0..2 {
             while let Some(batch) = batch(world) {
-                let seq = batch.seq;
-                batch
-                    .records
-                    .into_iter()
-                    .for_each(|record| self.apply(record));
-                stored(world, seq, Ok(()));
+                self.keep(world, batch);
             }
             world.run_for(50);
         }
+    }
+
+    /// Keeps a batch.
+    pub(crate) fn keep(&mut self, world: &mut World, batch: Batch) {
+        let seq = batch.seq;
+        batch
+            .records
+            .into_iter()
+            .for_each(|record| self.apply(record));
+        stored(world, seq, Ok(()));
     }
 
     /// What was written to a table since this was last asked: rows and bytes.
@@ -131,6 +136,9 @@ impl Kept {
                 self.rows.insert((table, key), value);
             }
             Record::Delete { table, key } => drop(self.rows.remove(&(table, key))),
+            Record::DeletePrefix { table, prefix } => self
+                .rows
+                .retain(|(known, key), _| *known != table || !key.starts_with(&*prefix)),
             Record::Append(entry) => drop(self.entries.insert(entry.serial, entry)),
             Record::Drop { serials } => self.entries.retain(|serial, _| !serials.contains(serial)),
             Record::Remember(_) | Record::Forget { .. } => {}

@@ -38,6 +38,7 @@ mod shadow_task;
 mod since;
 mod slow_readers;
 mod store_failures;
+mod store_opening;
 mod store_rows;
 mod task_rows;
 mod time_left;

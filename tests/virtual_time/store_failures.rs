@@ -1,6 +1,7 @@
 //! A store that fails, for a moment or for long: the loop stays free, nothing gathers without an end, and it gets well.
 
-use super::kept::{batch, durable, say, stored};
+use super::kept::{Kept, batch, durable, say, stored};
+use super::visit::Visit;
 use super::world::World;
 use joblight::hub::Record;
 use joblight::wire::message::Report;
@@ -116,15 +117,20 @@ fn a_store_that_is_too_slow_counts_as_failing() {
 }
 
 #[test]
-fn without_a_store_nothing_gathers_for_it() {
+fn for_a_store_that_fails_nothing_gathers() {
     let mut world = durable(|_| {});
-    // As when the store opens and its thread does not start.
-    world.engine.give_up_store("no thread".to_owned());
+    let visit = Visit::new(&mut world, &["a"]);
+    Kept::default().take(&mut world);
+    visit.enter(&mut world, &["b"]);
+    Kept::default().take(&mut world);
+    visit.enter(&mut world, &["c"]);
+    assert!(world.engine.state().hub.has_resting_changes());
+    fail(&mut world);
     for _ in 0..3 {
         say(&mut world, "a", 1);
-        world.run_for(1_000);
-        assert!(batch(&mut world).is_none());
+        world.run_for(400);
         let hub = &world.engine.state().hub;
         assert_eq!((hub.gathered_bytes(), hub.has_records()), (0, false));
+        assert!(!hub.has_resting_changes());
     }
 }

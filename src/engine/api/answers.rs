@@ -37,6 +37,9 @@ pub fn command_problem(error: CommandError) -> Problem {
             Problem::new(503, "limit_exceeded", detail).retry_after_s(60)
         }
         CommandError::Stopped => Problem::new(503, "draining", detail).retry_after_s(1),
+        CommandError::Unread(_) => {
+            Problem::new(503, "storage_unavailable", detail).retry_after_s(1)
+        }
     }
 }
 

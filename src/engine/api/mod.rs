@@ -26,6 +26,16 @@ pub fn answer(state: &mut State, now: Now, link: Link, head: &Head, body: &[u8])
     answered.unwrap_or_else(Response::from)
 }
 
+/// Whether a request is about what the store holds.
+pub fn needs_store(head: &Head) -> bool {
+    let segments = head.segments();
+    let route = segments
+        .as_ref()
+        .ok()
+        .and_then(|segments| Route::resolve(segments));
+    head.method() != Method::Options && route.is_some_and(Route::needs_store)
+}
+
 /// Checks a request whose body is handled as it comes: only events are. Answers its `Idempotency-Key`.
 pub fn admit_stream(state: &State, head: &Head) -> Result<Option<String>, Problem> {
     let segments = head.segments()?;
@@ -33,6 +43,7 @@ pub fn admit_stream(state: &State, head: &Head) -> Result<Option<String>, Proble
     check_method(&route, head)?;
     check_key(state, &route, head)?;
     if route == Route::Events {
+        state.check_read()?;
         return event_key::key_of(head);
     }
     Err(Problem::new(
@@ -82,6 +93,9 @@ fn serve(
     check_key(state, &route, head)?;
     if route.needs_body() {
         check_length(head)?;
+    }
+    if route.needs_store() {
+        state.check_read()?;
     }
     match route {
         Route::Health => Ok(health(state, now)),

@@ -93,6 +93,14 @@ impl<'a> Route<'a> {
         )
     }
 
+    /// Whether the call shows or changes what a store keeps, or is about clients, who are nobody before that is read.
+    pub fn needs_store(self) -> bool {
+        !matches!(
+            self,
+            Self::Health | Self::WebSocketStats | Self::BroadcasterStats
+        )
+    }
+
     /// The methods it allows, as an `Allow` header lists them (RFC 9110 section 10.2.1).
     pub fn methods(self) -> &'static str {
         match self {

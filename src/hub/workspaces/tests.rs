@@ -220,6 +220,7 @@ fn limits_hold_and_what_is_too_large_may_still_shrink() {
     )];
     desk.workspaces = Workspaces::new(desk.workspaces.settings, [1, 2]);
     desk.workspaces.restore(&rows);
+    desk.workspaces.finish_restoring();
     desk.ask("update", &sized("c", 900)).unwrap();
     desk.fault("update", &sized("c", 901));
 }
@@ -300,10 +301,11 @@ fn a_stored_order_is_followed_as_far_as_it_goes() {
     ];
     let mut desk = Desk::new(NO_LIMITS);
     desk.workspaces.restore(&rows);
+    desk.workspaces.finish_restoring();
     desk.workspaces.check_invariants();
     assert_eq!(desk.ids(), ["c", "a", "d", "b"]);
     let mut bare = Desk::new(NO_LIMITS);
-    bare.workspaces.restore(&[]);
+    bare.workspaces.finish_restoring();
     assert!(bare.workspaces.is_empty());
 }
 
@@ -329,6 +331,7 @@ impl Rows {
             .collect();
         let mut workspaces = Workspaces::new(NO_LIMITS, [3, 4]);
         workspaces.restore(&rows);
+        workspaces.finish_restoring();
         workspaces.check_invariants();
         workspaces
     }

@@ -1,22 +1,20 @@
 //! The open file: what it held, batches into it, and space back from it.
 
 use super::error::StoreError;
-use super::identity::Identity;
-use super::schema;
-use crate::base::id::MessageIdReader;
+use super::identity::{Identity, Number};
+use super::reading::{self, table_name};
+use super::schema::{self, Accepts};
 use crate::config::Synchronous;
-use crate::hub::ClientId;
-use crate::hub::journal::{Batch, Record, Restored, StoredEntry, StoredId, Table};
-use bytes::Bytes;
+use crate::hub::journal::{Batch, Record, Restored, Table};
 use rusqlite::config::DbConfig;
-use rusqlite::types::{ToSqlOutput, Type, ValueRef};
-use rusqlite::{Connection, OpenFlags, Row, ToSql, params};
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, OpenFlags, ToSql, params};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long an opening waits for another that is just being refused, or for a predecessor that is just closing.
-const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a try to open waits for another that is just being refused, or for a predecessor that is just closing.
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
 /// Pages in the write-ahead log after which its content goes into the file. Rows that change, such as tasks, lie all over
 /// it; many commits should touch a page before it is written.
 const CHECKPOINT_PAGES: i64 = 4096;
@@ -31,16 +29,6 @@ const SPARE_PAGES: i64 = 1024;
 /// Free pages given back at a time, so that a batch that comes meanwhile waits a millisecond or two.
 const SHRINK_PAGES: u32 = 256;
 
-const TABLES: [Table; 7] = [
-    Table::Meta,
-    Table::Room,
-    Table::Task,
-    Table::Session,
-    Table::Received,
-    Table::Letter,
-    Table::Workspace,
-];
-
 /// A store, open and claimed for this process.
 #[derive(Debug)]
 pub struct Store {
@@ -49,6 +37,10 @@ pub struct Store {
     synchronous: Synchronous,
     /// Which files are open; `None`: the path led to others, and it is to be opened anew.
     identity: Option<Identity>,
+    /// The file that was read, and may be written anew.
+    own: Option<Number>,
+    /// Whether it may be changed without being asked: not before it is read.
+    is_configured: bool,
     /// Whether something was deleted since free pages were last counted.
     has_deleted: bool,
 }
@@ -56,12 +48,15 @@ pub struct Store {
 impl Store {
     /// Opens the file, or makes it. `path` is what errors call it by; relative ones begin at the working directory.
     pub fn open(path: &str, synchronous: Synchronous) -> Result<Self, StoreError> {
-        let connection = connect(path, synchronous)?;
+        let connection = connect(path, None)?;
+        let identity = Identity::of(&file_of(path)).ok();
         Ok(Self {
             connection,
-            identity: Identity::of(&file_of(path)).ok(),
+            own: identity.as_ref().map(Identity::file),
+            identity,
             path: path.to_owned(),
             synchronous,
+            is_configured: false,
             has_deleted: false,
         })
     }
@@ -71,26 +66,41 @@ impl Store {
         &self.path
     }
 
-    /// All that is kept.
-    pub fn load(&self) -> Result<Restored, StoreError> {
-        let mut restored = Restored::default();
-        TABLES
-            .iter()
-            .try_for_each(|table| self.load_rows(*table, &mut restored))
-            .and_then(|()| self.load_entries(&mut restored))
-            .and_then(|()| self.load_ids(&mut restored))
+    /// Reads all that is kept, a slice at a time, for as long as `take` wants more; tells whether that was all.
+    pub fn read(&mut self, take: impl FnMut(Restored) -> bool) -> Result<bool, StoreError> {
+        let is_all = reading::read(&self.connection, take)
             .map_err(|error| StoreError::new(&self.path, &error))?;
+        if is_all {
+            self.configure()?;
+        }
+        Ok(is_all)
+    }
+
+    /// All that is kept, at once.
+    pub fn load(&mut self) -> Result<Restored, StoreError> {
+        let mut restored = Restored::default();
+        self.read(|slice| {
+            restored.rows.extend(slice.rows);
+            restored.entries.extend(slice.entries);
+            restored.ids.extend(slice.ids);
+            true
+        })?;
         Ok(restored)
     }
 
     /// Keeps all of these batches, or nothing of them. When the file is not the one that was opened any more, they fail, and
-    /// the next go to the one that is there then, or to a new one.
+    /// the next go to a new one. Another file of joblight's in its place was never read: it stays as it is, and they fail.
     pub fn apply(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
         self.check_identity()?;
+        self.configure()?;
         let deletes = |record: &Record| {
             matches!(
                 record,
-                Record::Delete { .. } | Record::Drop { .. } | Record::Forget { .. } | Record::Clear
+                Record::Delete { .. }
+                    | Record::DeletePrefix { .. }
+                    | Record::Drop { .. }
+                    | Record::Forget { .. }
+                    | Record::Clear
             )
         };
         self.has_deleted |= batches
@@ -114,7 +124,8 @@ impl Store {
     }
 
     /// Writes what is in the log into the file, and closes both.
-    pub fn close(self) -> Result<(), StoreError> {
+    pub fn close(mut self) -> Result<(), StoreError> {
+        self.configure()?;
         let path = self.path;
         let ended = self
             .connection
@@ -136,9 +147,20 @@ impl Store {
                 return Err(StoreError::Replaced { path });
             }
             None => {
-                self.connection = connect(&self.path, self.synchronous)?;
+                self.connection = connect(&self.path, self.own)?;
+                self.is_configured = false;
                 self.identity = Identity::of(&file).ok();
+                self.own = self.identity.as_ref().map(Identity::file);
             }
+        }
+        Ok(())
+    }
+
+    fn configure(&mut self) -> Result<(), StoreError> {
+        if !self.is_configured {
+            configure(&self.connection, self.synchronous)
+                .map_err(|error| StoreError::new(&self.path, &error))?;
+            self.is_configured = true;
         }
         Ok(())
     }
@@ -165,58 +187,6 @@ impl Store {
         if let (Some(identity), Some(found)) = (&mut self.identity, found) {
             identity.take_note(&found);
         }
-    }
-
-    fn load_rows(&self, table: Table, restored: &mut Restored) -> rusqlite::Result<()> {
-        let name = table_name(table);
-        let sql = format!("SELECT key, value FROM {name} ORDER BY key");
-        let mut statement = self.connection.prepare(&sql)?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            restored
-                .rows
-                .push((table, text(row, 0)?.into(), text(row, 1)?.to_owned()));
-        }
-        Ok(())
-    }
-
-    fn load_entries(&self, restored: &mut Restored) -> rusqlite::Result<()> {
-        let mut ids = MessageIdReader::default();
-        let mut statement = self.connection.prepare(
-            "SELECT serial, room, offset, kind, payload, timestamp, message_id, sender FROM entries ORDER BY serial",
-        )?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            let id = text(row, 6)?;
-            restored.entries.push(StoredEntry {
-                serial: count(row, 0)?,
-                room: text(row, 1)?.into(),
-                offset: count(row, 2)?,
-                kind: text(row, 3)?.into(),
-                payload: Bytes::copy_from_slice(text(row, 4)?.as_bytes()),
-                timestamp: count(row, 5)?,
-                id: ids.read(id).ok_or_else(|| {
-                    let what = format!("{id:?} is no message id");
-                    rusqlite::Error::FromSqlConversionFailure(6, Type::Text, what.into())
-                })?,
-                sender: row.get_ref(7)?.as_str_or_null()?.and_then(ClientId::parse),
-            });
-        }
-        Ok(())
-    }
-
-    fn load_ids(&self, restored: &mut Restored) -> rusqlite::Result<()> {
-        let sql = "SELECT serial, hash, timestamp FROM event_ids ORDER BY serial";
-        let mut statement = self.connection.prepare(sql)?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            restored.ids.push(StoredId {
-                serial: count(row, 0)?,
-                hash: row.get::<_, i64>(1)?.cast_unsigned(),
-                timestamp: count(row, 2)?,
-            });
-        }
-        Ok(())
     }
 
     fn write(&mut self, batches: &[Batch]) -> rusqlite::Result<()> {
@@ -251,7 +221,8 @@ fn file_of(path: &str) -> PathBuf {
     Path::new(".").join(path)
 }
 
-fn connect(path: &str, synchronous: Synchronous) -> Result<Connection, StoreError> {
+/// Opens a file that is going to be read; with `own`, one that is going to be written anew: that one, or an empty one.
+fn connect(path: &str, own: Option<Number>) -> Result<Connection, StoreError> {
     let failed = |error| StoreError::new(path, &error);
     let file = file_of(path);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
@@ -259,8 +230,13 @@ fn connect(path: &str, synchronous: Synchronous) -> Result<Connection, StoreErro
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(&file, flags).map_err(failed)?;
     claim(&connection, &file).map_err(failed)?;
-    schema::prepare(&mut connection, path)?;
-    configure(&connection, synchronous).map_err(failed)?;
+    let accepts = match own.is_none() || own == Number::of(&file) {
+        true => Accepts::Any,
+        false => Accepts::Empty,
+    };
+    schema::prepare(&mut connection, path, accepts, |connection| {
+        reading::read(connection, |_| true).map(drop)
+    })?;
     Ok(connection)
 }
 
@@ -269,6 +245,7 @@ fn claim(connection: &Connection, file: &Path) -> rusqlite::Result<()> {
     connection.busy_timeout(LOCK_PATIENCE)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    connection.pragma_update(None, "cell_size_check", true)?;
     connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     let is_new = fs::metadata(file).map_or(true, |found| found.len() == 0);
     if is_new {
@@ -277,15 +254,14 @@ fn claim(connection: &Connection, file: &Path) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// The rest, once the file is known to be ours.
+/// The rest, once the file is known to be ours and whole.
 fn configure(connection: &Connection, synchronous: Synchronous) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", synchronous.name())?;
     connection.pragma_update(None, "journal_size_limit", MAX_IDLE_LOG_BYTES)?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-    connection.pragma_update(None, "cache_size", -MAX_CACHE_KILOBYTES)?;
-    connection.pragma_update(None, "cell_size_check", true)
+    connection.pragma_update(None, "cache_size", -MAX_CACHE_KILOBYTES)
 }
 
 fn write_record(connection: &Connection, record: &Record) -> rusqlite::Result<()> {
@@ -298,6 +274,13 @@ fn write_record(connection: &Connection, record: &Record) -> rusqlite::Result<()
     match record {
         Record::Put { table, key, value } => execute(put(*table), params![key, value]),
         Record::Delete { table, key } => execute(delete(*table), params![key]),
+        Record::DeletePrefix { table, prefix } => {
+            let sql = format!(
+                "DELETE FROM {} WHERE key >= ?1 AND key < ?2",
+                table_name(*table)
+            );
+            execute(&sql, params![prefix, after_prefix(prefix)])
+        }
         Record::Append(entry) => execute(
             "INSERT OR REPLACE INTO entries (serial, room, offset, kind, payload, timestamp, message_id, sender) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
@@ -329,9 +312,19 @@ fn write_record(connection: &Connection, record: &Record) -> rusqlite::Result<()
     }
 }
 
+/// The least text behind all that begin so. Prefixes end in an ASCII character.
+fn after_prefix(prefix: &str) -> String {
+    let mut characters: Vec<char> = prefix.chars().collect();
+    if let Some(last) = characters.last_mut() {
+        *last = char::from_u32(u32::from(*last) + 1).unwrap_or(char::MAX);
+    }
+    characters.into_iter().collect()
+}
+
 /// Empties every table.
 const CLEAR: &str = "DELETE FROM meta; DELETE FROM rooms; DELETE FROM tasks; DELETE FROM sessions; \
-                     DELETE FROM received; DELETE FROM letters; DELETE FROM workspaces; DELETE FROM entries; DELETE FROM event_ids;";
+                     DELETE FROM received; DELETE FROM memberships; DELETE FROM letters; \
+                     DELETE FROM workspaces; DELETE FROM entries; DELETE FROM event_ids;";
 
 fn drop_entries(connection: &Connection, serials: &[u64]) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached("DELETE FROM entries WHERE serial = ?1")?;
@@ -342,18 +335,6 @@ fn drop_entries(connection: &Connection, serials: &[u64]) -> rusqlite::Result<()
     Ok(())
 }
 
-fn table_name(table: Table) -> &'static str {
-    match table {
-        Table::Meta => "meta",
-        Table::Room => "rooms",
-        Table::Task => "tasks",
-        Table::Session => "sessions",
-        Table::Received => "received",
-        Table::Letter => "letters",
-        Table::Workspace => "workspaces",
-    }
-}
-
 fn put(table: Table) -> &'static str {
     match table {
         Table::Meta => "INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)",
@@ -361,6 +342,7 @@ fn put(table: Table) -> &'static str {
         Table::Task => "INSERT OR REPLACE INTO tasks (key, value) VALUES (?1, ?2)",
         Table::Session => "INSERT OR REPLACE INTO sessions (key, value) VALUES (?1, ?2)",
         Table::Received => "INSERT OR REPLACE INTO received (key, value) VALUES (?1, ?2)",
+        Table::Membership => "INSERT OR REPLACE INTO memberships (key, value) VALUES (?1, ?2)",
         Table::Letter => "INSERT OR REPLACE INTO letters (key, value) VALUES (?1, ?2)",
         Table::Workspace => "INSERT OR REPLACE INTO workspaces (key, value) VALUES (?1, ?2)",
     }
@@ -373,6 +355,7 @@ fn delete(table: Table) -> &'static str {
         Table::Task => "DELETE FROM tasks WHERE key = ?1",
         Table::Session => "DELETE FROM sessions WHERE key = ?1",
         Table::Received => "DELETE FROM received WHERE key = ?1",
+        Table::Membership => "DELETE FROM memberships WHERE key = ?1",
         Table::Letter => "DELETE FROM letters WHERE key = ?1",
         Table::Workspace => "DELETE FROM workspaces WHERE key = ?1",
     }
@@ -381,16 +364,4 @@ fn delete(table: Table) -> &'static str {
 /// SQLite's integers have a sign; neither serials nor offsets nor times come near it.
 fn integer(number: u64) -> rusqlite::Result<i64> {
     i64::try_from(number).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
-}
-
-fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
-    let number: i64 = row.get(column)?;
-    u64::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))
-}
-
-fn text<'row>(row: &'row Row<'_>, column: usize) -> rusqlite::Result<&'row str> {
-    let value = row.get_ref(column)?;
-    value.as_str().map_err(|error| {
-        rusqlite::Error::FromSqlConversionFailure(column, value.data_type(), Box::new(error))
-    })
 }

@@ -75,9 +75,18 @@ pub enum StoreError {
     },
     /// The path does not lead to the file that is open any more.
     #[error(
-        "{path}: the file was removed, replaced or cut short while in use; everything is written anew"
+        "{path}: the file was removed, replaced or cut short while in use; everything is written anew, to a file of its own"
     )]
     Replaced {
+        /// The file.
+        path: String,
+    },
+    /// Another file of joblight's was put in the place of the one that was in use.
+    #[error(
+        "{path}: another file was put in its place, which this process has not read and leaves as it is; \
+         restart to go on with that one, or move it away to have everything written anew"
+    )]
+    Unread {
         /// The file.
         path: String,
     },
@@ -104,6 +113,17 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether it takes somebody's hand to change that: then it is tried again seldom.
+    pub fn is_lasting(&self) -> bool {
+        matches!(
+            self,
+            Self::Damaged { .. }
+                | Self::Foreign { .. }
+                | Self::Newer { .. }
+                | Self::IsDirectory { .. }
+        )
+    }
+
     /// What an error of SQLite means for the file at `path`.
     pub(super) fn new(path: &str, error: &rusqlite::Error) -> Self {
         let (path, reason) = (path.to_owned(), error.to_string());

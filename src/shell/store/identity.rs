@@ -4,14 +4,30 @@ use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// Which files are in use. Nobody else writes them while they are claimed, so they do not become shorter by themselves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Identity {
-    file: (u64, u64),
+    file: Number,
     /// The write-ahead log's, once it is there: what was committed last is nowhere else.
-    log: Option<(u64, u64)>,
+    log: Option<Number>,
     bytes: u64,
+}
+
+/// What tells a file from all others. A number may be given again when its file is gone, but not with the same birth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Number {
+    device: u64,
+    inode: u64,
+    born: Option<SystemTime>,
+}
+
+impl Number {
+    /// That of the file to which a path leads.
+    pub(super) fn of(path: &Path) -> Option<Self> {
+        fs::metadata(path).ok().as_ref().map(number)
+    }
 }
 
 impl Identity {
@@ -23,6 +39,11 @@ impl Identity {
             log: fs::metadata(log_path(path)).ok().as_ref().map(number),
             bytes: file.len(),
         })
+    }
+
+    /// The database file's own.
+    pub(super) fn file(&self) -> Number {
+        self.file
     }
 
     /// Whether these are still the same, and whole.
@@ -58,8 +79,13 @@ impl Identity {
     }
 }
 
-fn number(file: &Metadata) -> (u64, u64) {
-    (file.dev(), file.ino())
+fn number(file: &Metadata) -> Number {
+    Number {
+        device: file.dev(),
+        inode: file.ino(),
+        // Some file systems do not know.
+        born: file.created().ok(),
+    }
 }
 
 fn log_path(path: &Path) -> PathBuf {

@@ -4,12 +4,16 @@
 //! [`hub::journal`](crate::hub::journal) says is to be kept and nothing of what that means: values pass through as
 //! text, so that `sqlite3 joblight.db` shows what there is once the server has stopped.
 //!
+//! It is opened again and again until that succeeds, and read to its end before anything in it is changed: a file that
+//! cannot be read stays as it is.
+//!
 //! A batch is kept when its transaction is committed to the write-ahead log. With `storage.synchronous = "normal"` that
 //! outlives the process however it ends; with `"full"` the machine as well.
 
 mod database;
 mod error;
 mod identity;
+mod reading;
 mod schema;
 mod thread;
 
@@ -18,4 +22,4 @@ mod tests;
 
 pub use database::Store;
 pub use error::StoreError;
-pub use thread::{Outcome, StoreThread};
+pub use thread::{News, Outcome, StoreThread};

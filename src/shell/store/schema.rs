@@ -8,7 +8,7 @@ pub(super) const APPLICATION_ID: i64 = 0x4a4f_424c;
 
 /// The steps from each version to the next; a file's `user_version` is how many it has behind it. Never change one that
 /// was released: add another.
-pub(super) const LADDER: [&str; 2] = [FIRST, SECOND];
+pub(super) const LADDER: [&str; 3] = [FIRST, SECOND, THIRD];
 
 /// The latest version.
 pub(super) const VERSION: i64 = LADDER.len() as i64;
@@ -45,18 +45,46 @@ const SECOND: &str = "
     CREATE TABLE letters (key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;
 ";
 
-/// Claims the file for this process and brings it to the latest version, or refuses it and leaves it as it is.
-pub(super) fn prepare(connection: &mut Connection, path: &str) -> Result<(), StoreError> {
+/// Rooms of sessions are rows of their own: to enter one writes one. The rows of sessions that were written before still list
+/// theirs; they are written anew when they are read.
+const THIRD: &str = "
+    CREATE TABLE memberships (key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;
+";
+
+/// Which files may be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Accepts {
+    /// Any of joblight's: what it holds is read next.
+    Any,
+    /// One without tables: everything is going to be written to it.
+    Empty,
+}
+
+/// Claims the file for this process and brings it to the latest version, or refuses it and leaves it as it is. An older one
+/// changes only if `read` finds nothing wrong with what it holds.
+pub(super) fn prepare(
+    connection: &mut Connection,
+    path: &str,
+    accepts: Accepts,
+    read: impl FnOnce(&Connection) -> rusqlite::Result<()>,
+) -> Result<(), StoreError> {
     let failed = |error| StoreError::new(path, &error);
     // Locked at once and as a whole: of two that start together, one wins and the other hears that it is in use.
     let transaction = connection
         .transaction_with_behavior(rusqlite::TransactionBehavior::Exclusive)
         .map_err(failed)?;
     let version = inspect(&transaction, path)?;
+    if version > 0 && accepts == Accepts::Empty {
+        let path = path.to_owned();
+        return Err(StoreError::Unread { path });
+    }
     for step in &LADDER[version..] {
         transaction.execute_batch(step).map_err(failed)?;
     }
     if version < LADDER.len() {
+        if version > 0 {
+            read(&transaction).map_err(failed)?;
+        }
         transaction
             .pragma_update(None, "application_id", APPLICATION_ID)
             .and_then(|()| transaction.pragma_update(None, "user_version", VERSION))

@@ -1,5 +1,6 @@
 //! What goes in comes out: records of every kind, against a model, through as many openings as one likes.
 
+mod opening;
 mod processes;
 mod refusals;
 mod replaced;
@@ -109,7 +110,7 @@ fn row(table: Table, key: &str, value: &str) -> (Table, Box<str>, String) {
 fn a_new_file_holds_nothing_and_a_second_opening_finds_it_so() {
     let directory = Directory::new();
     for _ in 0..2 {
-        let store = directory.open();
+        let mut store = directory.open();
         assert_eq!(store.load(), Ok(Restored::default()));
         assert_eq!(store.close(), Ok(()));
     }
@@ -124,6 +125,7 @@ fn every_kind_of_record_is_kept_and_the_later_one_counts() {
     let tables = [
         Table::Workspace,
         Table::Letter,
+        Table::Membership,
         Table::Received,
         Table::Session,
         Table::Task,
@@ -251,6 +253,32 @@ fn a_file_of_the_first_version_is_brought_up() {
 }
 
 #[test]
+fn a_file_of_the_second_version_is_brought_up() {
+    let directory = Directory::new();
+    let old = rusqlite::Connection::open(directory.path("joblight.db")).unwrap();
+    let session = r#"{"connectedAt":5,"rooms":[["a","b1:7"]]}"#;
+    let second = format!(
+        "PRAGMA journal_mode = WAL; {}; {}; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 2;
+        INSERT INTO sessions VALUES ('00000000000000ab', '{session}');
+        INSERT INTO received VALUES ('00000000000000ab', '9');
+        INSERT INTO letters VALUES ('00000000000000ab:0000000000000003', '{{}}');",
+        LADDER[0], LADDER[1]
+    );
+    old.execute_batch(&second).unwrap();
+    old.close().unwrap();
+    let expected = [
+        row(Table::Session, "00000000000000ab", session),
+        row(Table::Received, "00000000000000ab", "9"),
+        row(Table::Letter, "00000000000000ab:0000000000000003", "{}"),
+    ];
+    assert_eq!(directory.open().load().unwrap().rows, expected);
+    let mut store = directory.open();
+    let place = put(Table::Membership, "00000000000000ab:a", "\"b1:7\"");
+    store.apply(&[batch(1, vec![place])]).unwrap();
+    assert_eq!(store.load().unwrap().rows.len(), 4);
+}
+
+#[test]
 fn space_comes_back_when_much_is_deleted() {
     let directory = Directory::new();
     let mut store = directory.open();
@@ -287,13 +315,18 @@ fn any_record() -> impl Strategy<Value = Record> {
         Table::Task,
         Table::Session,
         Table::Received,
+        Table::Membership,
         Table::Letter,
         Table::Workspace,
     ]);
-    let name = "[ab\u{0}日]{0,2}";
+    let name = "[ab:\u{0}日]{0,3}";
     prop_oneof![
         (table.clone(), name, ".{0,8}").prop_map(|(table, key, value)| put(table, &key, &value)),
-        (table, name).prop_map(|(table, key)| delete(table, &key)),
+        (table.clone(), name).prop_map(|(table, key)| delete(table, &key)),
+        (table, "[ab:\\u{7f}]{1,2}").prop_map(|(table, prefix)| Record::DeletePrefix {
+            table,
+            prefix: prefix.into(),
+        }),
         (name, SERIALS, any::<u32>(), ".{0,8}").prop_map(|(room, serial, offset, payload)| {
             Record::Append(StoredEntry {
                 offset: offset.into(),
@@ -331,6 +364,9 @@ impl Model {
             Record::Delete { table, key } => {
                 self.rows.remove(&(table, key));
             }
+            Record::DeletePrefix { table, prefix } => self
+                .rows
+                .retain(|(known, key), _| *known != table || !key.starts_with(&*prefix)),
             Record::Append(entry) => {
                 self.entries.insert(entry.serial, entry);
             }

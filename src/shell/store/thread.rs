@@ -1,17 +1,41 @@
-//! The thread that writes the store: all batches that wait go into one transaction, and each is told how it went.
+//! The store's thread: it opens the file, as often as it takes, and hands over what it holds; then it writes. All batches that
+//! wait go into one transaction, and each is told how it went.
 //!
-//! It sleeps in its channel and nowhere else. A transaction that fails takes nothing with it but itself: its batches
-//! are reported, and the next are tried.
+//! It sleeps in its channel and nowhere else, but for a lock that another process may be letting go of. A transaction that
+//! fails takes nothing with it but itself: its batches are reported, and the next are tried.
 
 use super::database::Store;
 use super::error::StoreError;
-use crate::hub::journal::{Batch, Record};
+use crate::hub::journal::{Batch, Record, Restored};
 use std::io;
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
 
 /// Records beyond which a transaction takes no further batch, so that the first need not wait for the last.
 const MAX_RECORDS: usize = 16_384;
+
+/// How long after one try to open the file the next begins.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// The same after [`PROMPT_TRIES`], and when it takes somebody's hand.
+const LONG_INTERVAL: Duration = Duration::from_secs(10);
+/// Tries that follow each other soon.
+const PROMPT_TRIES: u32 = 60;
+
+/// What the thread tells of the store.
+#[derive(Debug)]
+pub enum News {
+    /// It could not be opened, or not be read to its end; it will be tried again.
+    Unopened(StoreError),
+    /// The next slice of what it holds. After the first that follows [`News::Unopened`] all of them come anew. The
+    /// next but one is not read before this one is said to be taken.
+    Slice(Restored, Sender<()>),
+    /// That was all: from now on it takes batches.
+    Read,
+    /// Batches have had their transaction.
+    Done(Vec<Outcome>),
+}
 
 /// How a batch went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,17 +55,27 @@ pub struct StoreThread {
 }
 
 impl StoreThread {
-    /// Sets the store to work. `report` is called on its thread after each transaction, with the outcomes of that
-    /// transaction's batches; over all calls they are in the order in which the batches were sent.
+    /// Sets out to open the store with `open`, and then to write it; `path` is what errors call it by. `report` is called on
+    /// its thread. Outcomes come in the order in which the batches were sent.
     pub fn start(
-        store: Store,
-        report: impl FnMut(Vec<Outcome>) + Send + 'static,
+        path: String,
+        mut open: impl FnMut() -> Result<Store, StoreError> + Send + 'static,
+        mut report: impl FnMut(News) + Send + 'static,
     ) -> io::Result<Self> {
-        let path = store.path().to_owned();
         let (batches, waiting) = channel();
-        let thread = Builder::new()
-            .name("store".into())
-            .spawn(move || run(store, &waiting, report))?;
+        let name = path.clone();
+        let thread = Builder::new().name("store".into()).spawn(move || {
+            let opened = AssertUnwindSafe(|| open_at_last(&mut open, &waiting, &mut report));
+            match catch_unwind(opened) {
+                Ok(Some(store)) => run(store, &waiting, report),
+                Ok(None) => Ok(()),
+                Err(panic) => {
+                    // Otherwise everybody would wait for ever, and nobody would know for what.
+                    report(News::Unopened(StoreError::Stopped { path: name }));
+                    resume_unwind(panic)
+                }
+            }
+        })?;
         Ok(Self {
             path,
             batches,
@@ -68,10 +102,56 @@ impl StoreThread {
     }
 }
 
+/// Tries to open the store until it is read to its end; `None`: nobody wants it any more.
+fn open_at_last(
+    open: &mut impl FnMut() -> Result<Store, StoreError>,
+    waiting: &Receiver<Batch>,
+    report: &mut impl FnMut(News),
+) -> Option<Store> {
+    let mut tries = 0;
+    loop {
+        let began = Instant::now();
+        let error = match open().and_then(|store| hand_over(store, report)) {
+            Ok(store) => {
+                if store.is_some() {
+                    report(News::Read);
+                }
+                return store;
+            }
+            Err(error) => error,
+        };
+        tries += 1;
+        let interval = match tries >= PROMPT_TRIES || error.is_lasting() {
+            true => LONG_INTERVAL,
+            false => INTERVAL,
+        };
+        report(News::Unopened(error));
+        let rest = interval.saturating_sub(began.elapsed());
+        if waiting.recv_timeout(rest) != Err(RecvTimeoutError::Timeout) {
+            return None;
+        }
+    }
+}
+
+/// Reads the store, while the slice before is taken; `None`: nobody takes them any more.
+fn hand_over(mut store: Store, report: &mut impl FnMut(News)) -> Result<Option<Store>, StoreError> {
+    let mut under_way: Option<Receiver<()>> = None;
+    let is_all = store.read(|slice| {
+        if under_way.take().is_some_and(|taken| taken.recv().is_err()) {
+            return false;
+        }
+        let (take, taken) = channel();
+        report(News::Slice(slice, take));
+        under_way = Some(taken);
+        true
+    })?;
+    Ok(is_all.then_some(store))
+}
+
 fn run(
     mut store: Store,
     waiting: &Receiver<Batch>,
-    mut report: impl FnMut(Vec<Outcome>),
+    mut report: impl FnMut(News),
 ) -> Result<(), StoreError> {
     let mut group = Vec::new();
     let mut kept = Ok(());
@@ -87,7 +167,7 @@ fn run(
             seq: batch.seq,
             result: result.clone(),
         });
-        report(outcomes.collect());
+        report(News::Done(outcomes.collect()));
     }
     kept.and(store.close())
 }

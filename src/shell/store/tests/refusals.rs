@@ -2,7 +2,7 @@
 
 use super::super::database::Store;
 use super::super::error::StoreError;
-use super::super::schema::{APPLICATION_ID, VERSION};
+use super::super::schema::{APPLICATION_ID, LADDER, VERSION};
 use super::{Directory, append, batch, put};
 use crate::config::Synchronous;
 use crate::hub::journal::{Restored, Table};
@@ -109,8 +109,9 @@ fn damage_in_the_middle_is_found_when_it_is_read() {
     let mut bytes = fs::read(&path).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle..middle + 16 * 1024].fill(0xa5);
-    fs::write(&path, bytes).unwrap();
+    fs::write(&path, &bytes).unwrap();
     let error = directory.open().load().expect_err("it is damaged");
+    assert_eq!(fs::read(&path).unwrap(), bytes, "it was never read");
     assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
     assert!(error.to_string().contains("move it away"), "{error}");
 }
@@ -169,6 +170,56 @@ fn a_later_schema_is_refused_with_both_versions() {
         }
     );
     assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+/// It would be brought up to the latest version, if it could be read.
+#[test]
+fn a_damaged_file_of_an_older_version_stays_as_it_is() {
+    for mode in ["DELETE", "WAL"] {
+        let directory = Directory::new();
+        let path = directory.path("joblight.db");
+        as_another(
+            &path,
+            &format!(
+                "PRAGMA journal_mode = {mode}; {}; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 1;
+                INSERT INTO tasks VALUES ('a', '{{}}');
+                INSERT INTO entries VALUES (2, 'b', 0, 'room_message', '{{}}', -1, 'msg_ab12cd_2');",
+                LADDER[0]
+            ),
+        );
+        let before = fs::read(&path).unwrap();
+        for _ in 0..2 {
+            let error = refusal(&path);
+            assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+            assert_eq!(fs::read(&path).unwrap(), before, "{mode}");
+        }
+        as_another(&path, "UPDATE entries SET timestamp = 5");
+        assert_eq!(directory.open().load().unwrap().entries.len(), 1);
+    }
+}
+
+/// What a process that was killed left in the log is not brought into a file that cannot be read.
+#[test]
+fn a_damaged_file_keeps_its_log_as_well() {
+    let directory = Directory::new();
+    let mut store = directory.open();
+    let entries = (0..500).map(|offset| append("room", offset));
+    store.apply(&[batch(1, entries.collect())]).unwrap();
+    let copy = Directory::new();
+    for name in ["joblight.db", "joblight.db-wal"] {
+        fs::copy(directory.path(name), copy.path(name)).unwrap();
+    }
+    let damage = "UPDATE entries SET timestamp = -1 WHERE serial = 400";
+    store.connection.execute_batch(damage).unwrap();
+    for name in ["joblight.db", "joblight.db-wal"] {
+        fs::copy(directory.path(name), copy.path(name)).unwrap();
+    }
+    let files =
+        || ["joblight.db", "joblight.db-wal"].map(|name| fs::read(copy.path(name)).unwrap());
+    let before = files();
+    let error = copy.open().load().expect_err("it is damaged");
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+    assert!(files() == before, "it was never read");
 }
 
 #[test]

@@ -52,17 +52,31 @@ fn a_file_that_was_removed_is_made_again() {
     }
 }
 
+/// It was never read: whatever it holds is not to be lost.
 #[test]
-fn another_file_in_its_place_is_emptied_first() {
+fn another_file_of_joblights_in_its_place_stays_as_it_is() {
     let directory = Directory::new();
     let other = Directory::new();
     let mut old = other.open();
     let records = vec![put(Table::Task, "old", "{}"), append("old", 9)];
     old.apply(&[batch(1, records)]).unwrap();
     old.close().unwrap();
-    let (store, path) = in_use(&directory);
+    let (mut store, path) = in_use(&directory);
     fs::rename(other.path("joblight.db"), &path).unwrap();
-    is_written_anew(&directory, store, &path);
+    let before = fs::read(&path).unwrap();
+    store.apply(&[batch(2, vec![])]).expect_err("it is another");
+    for _ in 0..2 {
+        let refused = store.apply(&[batch(3, vec![Record::Clear, append("a", 1)])]);
+        let path = path.clone();
+        assert_eq!(refused, Err(StoreError::Unread { path }));
+        assert_eq!(fs::read(directory.path("joblight.db")).unwrap(), before);
+    }
+    let moved = directory.path("moved.db");
+    fs::rename(&path, &moved).unwrap();
+    let everything = vec![Record::Clear, append("a", 1)];
+    store.apply(&[batch(4, everything)]).unwrap();
+    assert_eq!(store.load().unwrap().entries, [entry("a", 1)]);
+    assert_eq!(fs::read(&moved).unwrap(), before);
 }
 
 #[test]

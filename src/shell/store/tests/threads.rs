@@ -1,7 +1,8 @@
 //! The store at work: groups, their outcomes in order, failures it lives through, and its end.
 
+use super::super::database::Store;
 use super::super::error::StoreError;
-use super::super::thread::{Outcome, StoreThread};
+use super::super::thread::{News, Outcome, StoreThread};
 use super::refusals::limit_pages;
 use super::{Directory, append, batch, put};
 use crate::hub::journal::{Batch, Record, StoredEntry, Table};
@@ -20,9 +21,12 @@ struct Working {
 
 impl Working {
     fn start(directory: &Directory) -> Self {
+        Self::on(directory.open())
+    }
+
+    fn on(store: Store) -> Self {
         let (sender, reports) = channel();
-        let report = move |outcomes| drop(sender.send(outcomes));
-        let thread = StoreThread::start(directory.open(), report).unwrap();
+        let thread = start(store, move |outcomes| drop(sender.send(outcomes)));
         Self { thread, reports }
     }
 
@@ -34,13 +38,27 @@ impl Working {
             drop(sender.send(outcomes));
             let _ = passes.recv();
         };
-        let thread = StoreThread::start(directory.open(), report).unwrap();
+        let thread = start(directory.open(), report);
         (Self { thread, reports }, gate)
     }
 
     fn report(&self) -> Vec<Outcome> {
         self.reports.recv_timeout(LIMIT).expect("a report")
     }
+}
+
+/// The thread of a store that is open already.
+fn start(store: Store, mut report: impl FnMut(Vec<Outcome>) + Send + 'static) -> StoreThread {
+    let path = store.path().to_owned();
+    let mut store = Some(store);
+    let open = move || Ok(store.take().expect("it is opened once"));
+    let report = move |news| match news {
+        News::Done(outcomes) => report(outcomes),
+        News::Slice(_, taken) => drop(taken.send(())),
+        News::Read => {}
+        News::Unopened(error) => panic!("it is open: {error}"),
+    };
+    StoreThread::start(path, open, report).unwrap()
 }
 
 fn one(seq: u64) -> Batch {
@@ -104,9 +122,7 @@ fn after_a_failure_the_next_batch_is_tried() {
     let directory = Directory::new();
     let store = directory.open();
     limit_pages(&store, 20);
-    let (sender, reports) = channel();
-    let thread = StoreThread::start(store, move |outcomes| drop(sender.send(outcomes))).unwrap();
-    let working = Working { thread, reports };
+    let working = Working::on(store);
     let path = directory.path("joblight.db");
     let huge = put(Table::Task, "huge", &"x".repeat(1 << 20));
     working
@@ -155,7 +171,7 @@ fn a_panic_is_told_to_who_sends_and_to_who_waits() {
     let directory = Directory::new();
     let store = directory.open();
     let path = store.path().to_owned();
-    let thread = StoreThread::start(store, |_| panic!("as this test wants it")).unwrap();
+    let thread = start(store, |_| panic!("as this test wants it"));
     thread.send(one(1)).unwrap();
     // The channel closes when the thread has unwound.
     while thread.send(one(2)).is_ok() {

@@ -1,0 +1,195 @@
+//! Who has come before the store was read: requests that can wait a moment, and WebSockets whose sessions nobody can judge
+//! yet.
+//!
+//! Owns what they have said so far, bounded for each and for all together: beyond that their bytes stay where they are.
+//! Requests keep nothing else waiting; WebSockets answer pings and hear them meanwhile.
+
+use crate::hub::Link;
+use crate::wire::http::Head;
+use crate::wire::message::Variant;
+use crate::wire::websocket::MessageKind;
+use std::collections::{HashMap, VecDeque};
+
+/// Bytes of messages that one WebSocket may leave here.
+const MAX_GUEST_BYTES: usize = 64 * 1024;
+/// Messages that it may.
+const MAX_GUEST_MESSAGES: usize = 64;
+/// Bytes of messages and requests together.
+const MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// Everybody who waits.
+#[derive(Debug, Default)]
+pub struct Lobby {
+    requests: Vec<HeldRequest>,
+    guests: HashMap<Link, Guest>,
+    /// The same, in the order in which they came; whoever has left may still be named.
+    order: VecDeque<Link>,
+    bytes: usize,
+    /// Whether local producers have connected, of whom nothing is read yet.
+    pub has_producers: bool,
+    /// Whether a timer will let the next ones in.
+    pub is_armed: bool,
+}
+
+/// A request that waits.
+#[derive(Debug)]
+pub struct HeldRequest {
+    /// Its connection.
+    pub link: Link,
+    /// Its head.
+    pub head: Head,
+    /// Its body; `None`: it comes line by line, and has not been read.
+    pub body: Option<Vec<u8>>,
+}
+
+/// A WebSocket that waits.
+#[derive(Debug)]
+pub struct Guest {
+    /// What it came for.
+    pub arrival: Arrival,
+    /// What it has said.
+    pub messages: Vec<Message>,
+    bytes: usize,
+}
+
+/// What a WebSocket came for.
+#[derive(Debug)]
+pub enum Arrival {
+    /// To be a client of the hub.
+    Client {
+        /// The form in which it reads messages.
+        variant: Variant,
+        /// The secret of the session that it wants back.
+        secret: Option<String>,
+        /// Whether it wants batches.
+        batches: bool,
+    },
+    /// To be the application's link.
+    Backend,
+}
+
+/// A message as it came.
+#[derive(Debug)]
+pub enum Message {
+    /// Text.
+    Text(String),
+    /// Bytes.
+    Binary(Vec<u8>),
+    /// Either, yet to be inflated.
+    Compressed {
+        /// Which.
+        kind: MessageKind,
+        /// As it was sent.
+        payload: Vec<u8>,
+    },
+}
+
+impl Message {
+    fn size(&self) -> usize {
+        size_of::<Self>()
+            + match self {
+                Self::Text(text) => text.len(),
+                Self::Binary(bytes) | Self::Compressed { payload: bytes, .. } => bytes.len(),
+            }
+    }
+}
+
+impl Lobby {
+    /// Whether a request with a body of so many bytes may wait here.
+    pub fn has_room(&self, bytes: usize) -> bool {
+        self.bytes + bytes <= MAX_BYTES
+    }
+
+    /// A request waits.
+    pub fn hold(&mut self, request: HeldRequest) {
+        self.bytes += request.body.as_ref().map_or(0, Vec::len);
+        self.requests.push(request);
+    }
+
+    /// All requests, which need wait no longer.
+    pub fn take_requests(&mut self) -> Vec<HeldRequest> {
+        let requests = std::mem::take(&mut self.requests);
+        let bodies = requests.iter().filter_map(|request| request.body.as_ref());
+        self.bytes -= bodies.map(Vec::len).sum::<usize>();
+        requests
+    }
+
+    /// A WebSocket waits.
+    pub fn receive(&mut self, link: Link, arrival: Arrival) {
+        let guest = Guest {
+            arrival,
+            messages: Vec::new(),
+            bytes: 0,
+        };
+        self.guests.insert(link, guest);
+        self.order.push_back(link);
+    }
+
+    /// Whether this WebSocket waits.
+    pub fn is_guest(&self, link: Link) -> bool {
+        !self.guests.is_empty() && self.guests.contains_key(&link)
+    }
+
+    /// Whether it has said as much as it may for now.
+    pub fn is_full(&self, link: Link) -> bool {
+        let is_full = |guest: &Guest| {
+            guest.bytes >= MAX_GUEST_BYTES
+                || guest.messages.len() >= MAX_GUEST_MESSAGES
+                || self.bytes >= MAX_BYTES
+        };
+        !self.guests.is_empty() && self.guests.get(&link).is_some_and(is_full)
+    }
+
+    /// It says something.
+    pub fn keep(&mut self, link: Link, message: Message) {
+        if let Some(guest) = self.guests.get_mut(&link) {
+            let bytes = message.size();
+            guest.bytes += bytes;
+            self.bytes += bytes;
+            guest.messages.push(message);
+        }
+    }
+
+    /// The WebSocket that has waited longest.
+    pub fn poll_guest(&mut self) -> Option<(Link, Guest)> {
+        while let Some(link) = self.order.pop_front() {
+            if let Some(guest) = self.forget(link) {
+                return Some((link, guest));
+            }
+        }
+        self.order = VecDeque::new();
+        None
+    }
+
+    /// How many WebSockets wait.
+    pub fn guests(&self) -> usize {
+        self.guests.len()
+    }
+
+    /// Whether a WebSocket waits.
+    pub fn has_guests(&self) -> bool {
+        !self.guests.is_empty()
+    }
+
+    /// A WebSocket waits no longer.
+    pub fn forget(&mut self, link: Link) -> Option<Guest> {
+        if self.guests.is_empty() {
+            return None;
+        }
+        let guest = self.guests.remove(&link)?;
+        self.bytes -= guest.bytes;
+        Some(guest)
+    }
+
+    /// A connection is gone, and whatever it had here with it.
+    pub fn leave(&mut self, link: Link) {
+        self.forget(link);
+        if self.order.len() > 64 + 2 * self.guests.len() {
+            self.order.retain(|link| self.guests.contains_key(link));
+        }
+        if let Some(place) = self.requests.iter().position(|held| held.link == link) {
+            let gone = self.requests.swap_remove(place);
+            self.bytes -= gone.body.map_or(0, |body| body.len());
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! What the store is told with the next batch (contract section 5.6): the newest state of each thing once.
+
+use super::broadcaster::Broadcaster;
+use super::client::{ClientId, ClientKey, Unsaved};
+use super::directory::Directory;
+use super::fanout::Fanout;
+use super::journal::{Journal, Record, Table};
+use super::saved;
+use crate::base::time::{Now, Time};
+
+/// What the store has yet to learn, of so many sessions at most. Sessions that are written rest from now on.
+pub fn take_records(
+    directory: &mut Directory,
+    broadcaster: &mut Broadcaster,
+    fanout: &mut Fanout,
+    now: Now,
+    max_sessions: usize,
+) -> Vec<Record> {
+    let journal = &mut fanout.journal;
+    for key in std::mem::take(&mut journal.tasks) {
+        if let Some((id, row)) = broadcaster.save(key, now) {
+            journal.put(Table::Task, id, row);
+        }
+    }
+    let mut clients = std::mem::take(&mut journal.clients);
+    journal.clients = clients.split_off(max_sessions.min(clients.len()));
+    for id in clients {
+        let client = directory.living_client(id);
+        if let Some(client) = client.filter(|client| directory.client(*client).has_session) {
+            put_session(directory, journal, now.at, client, id);
+        }
+    }
+    for room in directory.take_forgotten() {
+        journal.delete(Table::Room, &room);
+    }
+    journal.drop_entries(directory.take_forgotten_entries());
+    journal.take_records()
+}
+
+/// The rows of a session that have changed.
+fn put_session(
+    directory: &mut Directory,
+    journal: &mut Journal,
+    now: Time,
+    key: ClientKey,
+    id: ClientId,
+) {
+    let client = directory.client_mut(key);
+    let unsaved = client.unsaved.take();
+    let session = saved::session_key(id);
+    if unsaved.has(Unsaved::RECEIVED) {
+        journal.put(Table::Received, &session, client.received.to_string());
+    }
+    match unsaved.has(Unsaved::SESSION) {
+        // What a page does first is to enter its rooms: that does not wait.
+        true => journal.put(Table::Session, &session, saved::session(client)),
+        false => {
+            client.unsaved.begin_rest();
+            journal.rests.begin(now, id);
+        }
+    }
+    if unsaved.has(Unsaved::ROOMS) {
+        put_memberships(directory, journal, key, id);
+    }
+}
+
+fn put_memberships(
+    directory: &mut Directory,
+    journal: &mut Journal,
+    client: ClientKey,
+    id: ClientId,
+) {
+    for name in journal.take_left(id) {
+        let room = directory.find(&name);
+        if room.is_none_or(|room| directory.membership(client, room).is_none()) {
+            journal.delete(Table::Membership, &saved::membership_key(id, &name));
+        }
+    }
+    for slot in 0..directory.client(client).rooms.len() {
+        let membership = &mut directory.client_mut(client).rooms[slot];
+        if std::mem::take(&mut membership.unsaved) {
+            let membership = *membership;
+            let room = directory.room(membership.room);
+            let key = saved::membership_key(id, &room.name);
+            journal.put(
+                Table::Membership,
+                &key,
+                saved::membership(room, &membership),
+            );
+        }
+    }
+}
+
+/// Everything that there is goes to a store that was emptied, because it has missed some of it.
+pub fn mark_everything(
+    directory: &mut Directory,
+    broadcaster: &mut Broadcaster,
+    fanout: &mut Fanout,
+) {
+    let journal = &mut fanout.journal;
+    directory.take_forgotten();
+    directory.take_forgotten_entries();
+    let rooms: Vec<_> = directory.rooms().map(|(key, _)| key).collect();
+    for key in rooms {
+        let room = directory.room_mut(key);
+        if let Some(log) = &mut room.log {
+            log.set_stored();
+            log.take_dropped(1);
+        }
+        let Some(log) = &room.log else { continue };
+        journal.put(Table::Room, &room.name, saved::room(room));
+        for entry in log.after(0).entries {
+            journal.push(Record::Append(entry.stored(&room.name)));
+        }
+    }
+    broadcaster.keep_ids(journal);
+    broadcaster.mark_all(journal);
+    let clients: Vec<_> = directory.all_clients().map(|(key, _)| key).collect();
+    for key in clients {
+        let client = directory.client_mut(key);
+        client
+            .rooms
+            .iter_mut()
+            .for_each(|membership| membership.unsaved = true);
+        journal.mark_client(client, Unsaved::ALL);
+        journal.hasten_client(client);
+        let mailbox = client.mailbox().filter(|_| client.has_session).into_iter();
+        mailbox
+            .flat_map(|mailbox| mailbox.letters())
+            .for_each(|letter| saved::put_letter(journal, client.id, letter));
+    }
+}

@@ -1,0 +1,35 @@
+//! A start with a store that does not open at once.
+
+use super::world::World;
+
+impl World {
+    /// The store opens at some try, perhaps fails half-way, and is read slice by slice; service begins when it has kept what
+    /// that records.
+    pub(crate) fn open_late(&mut self) {
+        let now = self.now();
+        self.engine.await_store(now);
+        let size = self.dice.pick(&[1, 3, 50]);
+        let slices = self.store.slices(size);
+        for _ in 0..self.dice.below(3) {
+            let count = self.dice.below(slices.len() as u64 + 1) as usize;
+            for slice in &slices[..count] {
+                self.turn(|world| world.engine.handle_store_slice(now, slice));
+            }
+            let reason = "kept.db: damaged".to_owned();
+            self.turn(|world| world.engine.handle_store_unopened(now, reason));
+            assert!(
+                self.engine.poll_batch(now).is_none(),
+                "it was never read to its end"
+            );
+        }
+        for slice in &slices {
+            self.turn(|world| world.engine.handle_store_slice(now, slice));
+        }
+        self.engine.handle_store_read(now);
+        while let Some(batch) = self.engine.poll_batch(now) {
+            self.store.begin(batch);
+            let seq = self.store.finish(true);
+            self.engine.handle_stored(now, seq, Ok(()));
+        }
+    }
+}
