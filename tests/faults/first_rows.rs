@@ -73,15 +73,7 @@ fn every_task_of_an_old_file_is_there_as_it_was_shown() {
     assert_eq!(own, [&json!("a"), &json!([1, 2.5]), &json!("null")]);
     assert_eq!(running["quo\"ted"], json!({"x": null}));
     assert_eq!(task(&process, "own-id")["id"], "7");
-    let own_rate = task(&process, "own-rate");
-    assert_eq!(
-        [
-            &own_rate["rate"],
-            &own_rate["estimatedTimeRemaining"],
-            &own_rate["etaSource"]
-        ],
-        [&json!(120.25), &json!(50000.5), &json!("app")]
-    );
+    assert_eq!(task(&process, "own-rate")["rate"], 120.25);
     for (id, status) in [
         ("broken", "failed"),
         ("stopped", "cancelled"),

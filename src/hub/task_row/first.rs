@@ -70,9 +70,21 @@ pub(super) fn restored(id: &str, row: &str, now: Now) -> Result<Task, serde_json
     task.has_progress = view.progress > 0.0;
     task.view = view;
     task.size_bound = Ledger::of(&task).bytes();
+    resume_estimate(&mut task);
     task.refresh_indeterminate();
     task.commit();
     Ok(task)
+}
+
+/// Nothing was kept of what was observed, but the application's word about the time left counts on.
+fn resume_estimate(task: &mut Task) {
+    if task.view.eta_source == Some(EtaSource::App) {
+        let remaining_ms = task.view.estimated_time_remaining;
+        task.estimator.say(remaining_ms, task.last_event);
+    }
+    if task.view.status != Status::Running {
+        task.estimator.pause(task.last_event);
+    }
 }
 
 fn status(members: &Members<'_>) -> Result<Status, serde_json::Error> {
