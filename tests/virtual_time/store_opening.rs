@@ -387,7 +387,10 @@ fn the_limit_of_clients_holds_for_those_who_have_waited() {
     assert_eq!(world.engine.state().clients(), 2);
     let heard = world.heard(peers[2]);
     let is_refused = |heard: &Heard| matches!(heard, Heard::Answer(503, _));
-    assert!(heard.iter().any(|(_, heard)| is_refused(heard)), "{heard:?}");
+    assert!(
+        heard.iter().any(|(_, heard)| is_refused(heard)),
+        "{heard:?}"
+    );
 }
 
 #[test]
