@@ -105,13 +105,13 @@ impl Phase {
 
 /// Whether a media type means newline-delimited JSON.
 pub fn is_line_delimited(head: &Head) -> bool {
-    [
+    let names = [
         "application/x-ndjson",
         "application/ndjson",
         "application/jsonl",
-    ]
-    .iter()
-    .any(|name| head.content_type_is(name))
+    ];
+    let found = head.content_type();
+    found.is_some_and(|found| names.iter().any(|name| found.eq_ignore_ascii_case(name)))
 }
 
 /// Lines are events as soon as they are complete, so their body is never gathered.

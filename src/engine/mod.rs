@@ -26,6 +26,7 @@ pub mod settings;
 pub mod socket;
 pub mod state;
 pub mod statistics;
+pub mod tally;
 pub mod timer;
 pub mod upgrade;
 mod wishes;
@@ -387,12 +388,18 @@ impl Engine {
         self.drop_slow(now);
     }
 
+    /// Asked after every write, so that this must cost next to nothing.
+    #[inline]
     fn resume_reading(&mut self, now: Now, link: Link) {
-        let stash = self
-            .state
-            .peers
-            .peer_mut(link)
-            .and_then(|peer| peer.connection.take_stash());
+        let peer = self.state.peers.peer(link);
+        if peer.is_some_and(|peer| peer.connection.has_stash()) {
+            self.read_stash(now, link);
+        }
+    }
+
+    fn read_stash(&mut self, now: Now, link: Link) {
+        let peer = self.state.peers.peer_mut(link);
+        let stash = peer.and_then(|peer| peer.connection.take_stash());
         if let Some(mut stash) = stash {
             self.handle_bytes(now, link, &mut stash);
             // Also when the rest is stashed again: what was handled is still to be settled, in a turn of its own.

@@ -5,8 +5,9 @@ use super::event_key::key_of;
 use super::sizes;
 use super::tasks;
 use crate::base::time::Now;
-use crate::engine::ingest::{self, Numbering, Tally};
+use crate::engine::ingest;
 use crate::engine::state::State;
+use crate::engine::tally::{Numbering, Tally};
 use crate::hub::Refused;
 use crate::wire::http::{Head, Problem, Response, unquote};
 use crate::wire::message::cloud_event::{
@@ -195,7 +196,6 @@ fn attribute(head: &Head, name: &'static str) -> Result<Option<Attribute>, Malfo
 /// Takes all events, or none when the limits would refuse one.
 fn take_all(state: &mut State, now: Now, reports: Vec<Report>) -> Result<Response, Problem> {
     check_room_for(state, &reports)?;
-    sizes::check(state, &reports)?;
     let mut tally = Tally::new(Numbering::Places);
     for (index, report) in reports.into_iter().enumerate() {
         ingest::take(state, now, &mut tally, index as u64, Ok(report));
@@ -211,21 +211,26 @@ fn take_all(state: &mut State, now: Now, reports: Vec<Report>) -> Result<Respons
     Ok(json_text(200, tally.answer(state)))
 }
 
+/// Of several events none counts when the limits would refuse one.
 fn check_room_for(state: &State, reports: &[Report]) -> Result<(), Problem> {
     let (tasks, directory) = (state.hub.broadcaster().tasks(), state.hub.directory());
     let mut new_tasks = HashSet::new();
     let mut new_rooms = HashSet::new();
+    let mut bounds = sizes::Bounds::default();
     for report in reports {
-        match &report.event {
-            Event::Task { task_id, .. } | Event::Item { task_id, .. } => {
-                if tasks.find(task_id).is_none() {
-                    new_tasks.insert(&**task_id);
-                }
-            }
-            Event::Room { .. } => {}
+        let task_id = match &report.event {
+            Event::Task { task_id, .. } | Event::Item { task_id, .. } => Some(&**task_id),
+            Event::Room { .. } => None,
+        };
+        let known = task_id.and_then(|task_id| tasks.find(task_id));
+        if known.is_none() {
+            new_tasks.extend(task_id);
         }
         let room = match &report.event {
-            Event::Task { .. } => continue,
+            Event::Task { patch, .. } => {
+                bounds.add(known.and_then(|key| tasks.task(key)), patch);
+                continue;
+            }
             Event::Item { task_id, .. } => Cow::Owned(format!("task:{task_id}")),
             Event::Room { room, .. } => Cow::Borrowed(&**room),
         };
@@ -247,5 +252,5 @@ fn check_room_for(state: &State, reports: &[Report]) -> Result<(), Problem> {
         );
         return Err(Problem::new(503, "limit_exceeded", detail).retry_after_s(60));
     }
-    Ok(())
+    sizes::check(state, reports, bounds)
 }

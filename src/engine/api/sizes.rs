@@ -8,19 +8,32 @@ use crate::wire::http::Problem;
 use crate::wire::message::{Event, Report, TaskEvent, TaskPatch};
 use std::collections::HashMap;
 
-/// Of several events none counts when one of them would make its task too large. Tasks that surely stay small are passed over.
-pub fn check(state: &State, reports: &[Report]) -> Result<(), Problem> {
+/// Upper bounds of what the tasks of a request take, found in passing: tasks that surely stay small are looked at no closer.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Bounds {
+    events: usize,
+    greatest: Sizes,
+    sum: Sizes,
+}
+
+impl Bounds {
+    /// One more event of a task, which is known or new.
+    pub fn add(&mut self, task: Option<&Task>, patch: &TaskPatch) {
+        self.events += 1;
+        self.greatest = self
+            .greatest
+            .max(task.map_or(Sizes::default(), Sizes::of_task));
+        self.sum = self.sum.plus(Sizes::of_patch(patch));
+    }
+}
+
+/// Of several events none counts when one of them would make its task too large. A single one is refused when it comes.
+pub fn check(state: &State, reports: &[Report], bounds: Bounds) -> Result<(), Problem> {
     let max_bytes = state.settings.hub.broadcaster.max_task_size;
     let tasks = state.hub.broadcaster().tasks();
     let is_small =
         |sizes: Sizes| sizes.own <= MAX_OWN_FIELDS && (max_bytes == 0 || sizes.bytes <= max_bytes);
-    let (mut greatest, mut sum) = (Sizes::default(), Sizes::default());
-    for (task_id, patch) in reports.iter().filter_map(of_task) {
-        let known = tasks.find(task_id).and_then(|key| tasks.task(key));
-        greatest = greatest.max(known.map_or(Sizes::default(), Sizes::of_task));
-        sum = sum.plus(Sizes::of_patch(patch));
-    }
-    if reports.len() < 2 || is_small(greatest.plus(sum)) {
+    if bounds.events < 2 || is_small(bounds.greatest.plus(bounds.sum)) {
         return Ok(());
     }
     let mut by_task: HashMap<&str, Sizes> = HashMap::new();

@@ -1,7 +1,7 @@
 //! What one task's estimate is made of: its clock, which stops while it is paused, its base lines, and what the
 //! application said itself.
 
-use super::line::{BaseLine, Unit};
+use super::line::{BaseLine, Unit, is_default};
 use crate::base::time::{Span, Time};
 use serde::{Deserialize, Serialize};
 
@@ -37,7 +37,7 @@ pub struct Estimator {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Lines {
     /// Something that samples belong to has changed: the next number begins a base line.
-    #[serde(rename = "over")]
+    #[serde(rename = "over", default, skip_serializing_if = "is_default")]
     pub(super) is_over: bool,
     pub(super) main: BaseLine,
     /// Percent, where steps have no total.

@@ -51,7 +51,7 @@ pub(super) struct Point {
 pub(super) struct BaseLine {
     unit: Unit,
     /// Earlier base lines of the attempt have been seen.
-    #[serde(rename = "later")]
+    #[serde(rename = "later", default, skip_serializing_if = "is_default")]
     is_later: bool,
     advances: u32,
     base: Point,
@@ -68,14 +68,19 @@ pub(super) struct BaseLine {
     time_s: f64,
     gaps: Gaps,
     /// The usual gap as of the last weighing; 0: unknown.
-    #[serde(rename = "usual")]
+    #[serde(rename = "usual", default, skip_serializing_if = "is_default")]
     usual_us: i64,
     /// How long the task was stalled since the last advance.
-    #[serde(rename = "silence")]
+    #[serde(rename = "silence", default, skip_serializing_if = "is_default")]
     silence_us: i64,
     /// What is left of the time in which another stall as long as the last would be no exception.
-    #[serde(rename = "doubt")]
+    #[serde(rename = "doubt", default, skip_serializing_if = "is_default")]
     doubt_us: i64,
+}
+
+/// Rows are written as often as tasks move: what is nothing is left out.
+pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl BaseLine {
