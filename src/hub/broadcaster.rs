@@ -142,8 +142,8 @@ impl Broadcaster {
             }
         };
         let revival = lost::revival(task, kind, verdict, &patch);
-        let is_cut = kind != TaskEvent::Progress || verdict.turn != Turn::Progress;
-        let admitted = size::admit(task, &mut patch, is_cut, self.settings.max_task_size);
+        let max_task_size = self.settings.max_task_size;
+        let admitted = size::admit(task, &mut patch, kind, &verdict, max_task_size);
         let (size_bound, truncated) = match admitted {
             Ok(admitted) => admitted,
             Err(fault) => return Outcome::Refused(Refused::TooLarge(fault)),
@@ -222,6 +222,11 @@ impl Broadcaster {
         let repeat = self.repeats.contains(now, scope, id, journal);
         self.dropped[DropReason::Repeat.index()] += u64::from(repeat);
         repeat
+    }
+
+    /// Whether an event of this id was accepted before. It may be about to be forgotten.
+    pub fn knows(&self, scope: &str, id: &str) -> bool {
+        self.repeats.knows(scope, id)
     }
 
     /// Remembers the id of an accepted event.

@@ -60,12 +60,12 @@ impl TaskCache {
     }
 
     /// Whether so many more tasks could be made, counting the ended ones that would make room.
-    pub fn has_room_for(&self, count: usize) -> bool {
+    pub fn has_room_for(&self, count: usize, reopened: usize) -> bool {
         let over = (self.tasks.len() + count).saturating_sub(self.max_tasks);
         if self.max_tasks == 0 || over == 0 {
             return true;
         }
-        self.completed.len() + self.failed.len() >= over
+        self.completed.len() + self.failed.len() >= over + reopened
     }
 
     /// The task of that id.
@@ -223,7 +223,7 @@ mod tests {
     fn a_task_that_ends_again_makes_room_once_and_last() {
         let (mut cache, [first, second]) = cache(2, ["a", "b"]);
         (0..100).for_each(|second| cache.list(first, Listing::Completed(at(second))));
-        assert!(cache.has_room_for(1) && !cache.has_room_for(2));
+        assert!(cache.has_room_for(1, 0) && !cache.has_room_for(2, 0));
         cache.list(second, Listing::Completed(at(101)));
         cache.list(first, Listing::Completed(at(102)));
         assert_eq!(cache.room_for_one(), Ok(Some(second)));

@@ -303,6 +303,12 @@ impl Hub {
         self.history(room, since).complete
     }
 
+    /// Whether an event was accepted before, as far as its id tells.
+    pub fn is_known(&self, report: &Report) -> bool {
+        let id = report.id.as_deref();
+        id.is_some_and(|id| self.broadcaster.knows(&Scope::of(&report.event).key(), id))
+    }
+
     /// Takes what a producer reports.
     pub fn ingest(&mut self, now: Now, report: Report, out: &mut dyn Outlet) -> Ingested {
         let Some(id) = report.id else {

@@ -52,7 +52,7 @@ pub fn revival(
 }
 
 fn turn_to(task: &mut Task, status: Status, now: Now) {
-    task.seq += 1;
+    task.count_event(None);
     task.last_event = now.at;
     task.view.status = status;
     task.mark(TaskField::Status);

@@ -52,6 +52,11 @@ impl Repeats {
         self.known.contains(&self.hash(scope, id))
     }
 
+    /// The same without forgetting those whose time has come.
+    pub fn knows(&self, scope: &str, id: &str) -> bool {
+        self.known.contains(&self.hash(scope, id))
+    }
+
     /// Remembers an event of this id.
     pub fn remember(&mut self, now: Now, scope: &str, id: &str, journal: &mut Journal) {
         if self.window.is_zero() {

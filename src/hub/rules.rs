@@ -20,6 +20,20 @@ pub struct Verdict {
     pub attempt: Attempt,
     /// The status afterwards.
     pub status: Status,
+    /// Whether the producer counts its events anew from here.
+    pub counts_anew: bool,
+}
+
+impl Verdict {
+    /// Whether the event begins an attempt.
+    pub fn begins(&self) -> bool {
+        matches!(self.attempt, Attempt::Begins(_))
+    }
+
+    /// Whether an event of that kind counts however large it is: its fields are cut rather than that it is refused.
+    pub fn is_cut(&self, kind: TaskEvent) -> bool {
+        kind != TaskEvent::Progress || self.turn != Turn::Progress
+    }
 }
 
 /// How an event that counts is told to viewers.
@@ -109,6 +123,7 @@ pub fn judge(
         turn,
         attempt,
         status,
+        counts_anew,
     })
 }
 
@@ -145,6 +160,8 @@ fn place(
         (Some(known), Some(named)) if named < known => Err(DropReason::OldAttempt),
         (Some(known), Some(named)) if named > known => Ok(Attempt::Begins(named)),
         (Some(_), Some(_)) if patch.restart && !has_ended => Err(DropReason::Repeat),
+        // It names the attempt that has ended, and wants the next.
+        (Some(known), Some(_)) if patch.restart => Ok(Attempt::Begins((known + 1).min(MAX_COUNT))),
         (Some(_), Some(_)) => Ok(Attempt::Same),
         (known, None) if patch.restart => {
             let since = task.restarted_at.map(|at| now.at.saturating_since(at));
@@ -195,7 +212,7 @@ fn turn(
 /// Does what [`judge`] allowed.
 pub fn apply(task: &mut Task, kind: TaskEvent, verdict: Verdict, patch: TaskPatch, now: Now) {
     let reported = reported(kind, patch.status);
-    let begins = matches!(verdict.attempt, Attempt::Begins(_));
+    let begins = verdict.begins();
     if begins {
         begin_attempt(task);
     }
@@ -205,8 +222,9 @@ pub fn apply(task: &mut Task, kind: TaskEvent, verdict: Verdict, patch: TaskPatc
         });
     }
     task.restarted_at = patch.restart.then_some(now.at);
-    task.seq = (task.seq + 1).max(patch.seq.unwrap_or(0)).min(MAX_COUNT);
-    task.producer_seq = patch.seq.or(task.producer_seq);
+    task.count_event(patch.seq);
+    let known = task.producer_seq.filter(|_| !verdict.counts_anew);
+    task.producer_seq = patch.seq.or(known);
     wake(task, now);
     task.last_event = now.at;
     task.pending_since.get_or_insert(now.at);
@@ -390,20 +408,12 @@ fn is_answered(control: Control, status: Status, reported: Option<Status>) -> bo
 }
 
 fn apply_fields(task: &mut Task, patch: TaskPatch, context: Context) {
-    let stage_changed = patch
-        .stage
-        .value()
-        .is_some_and(|stage| task.view.stage.as_ref() != Some(stage));
-    let total_changed = patch
-        .total
-        .value()
-        .is_some_and(|total| task.view.total != Some(*total));
-    let may_go_back = context.ordered || context.begins || stage_changed || total_changed;
-    let stage_cleared = patch.stage == Field::Clear && task.view.stage.is_some();
-    let total_cleared = patch.total == Field::Clear && task.view.total.is_some();
-    if stage_changed || total_changed || stage_cleared || total_cleared {
+    let counts_something_else =
+        patch.stage.changes(&task.view.stage) || patch.total.changes(&task.view.total);
+    if counts_something_else {
         task.estimator.begin_base_line();
     }
+    let may_go_back = context.ordered || context.begins || counts_something_else;
     set(task, TaskField::Total, patch.total.into_change(), |view| {
         &mut view.total
     });
@@ -413,7 +423,7 @@ fn apply_fields(task: &mut Task, patch: TaskPatch, context: Context) {
     let current = patch
         .current
         .into_change()
-        .filter(|new| may_go_back || *new >= task.view.current);
+        .filter(|new| may_go_back || new.is_none() || *new >= task.view.current);
     set(task, TaskField::Current, current, |view| &mut view.current);
     match patch.progress {
         Field::Absent => {}

@@ -3,9 +3,10 @@
 //! A `progress` that would make it larger is refused with the field's name. A lifecycle event always counts: its largest
 //! fields are cut until it fits. Sizes are those of texts and JSON, names of own fields included; numbers are not counted.
 
+use super::rules::Verdict;
 use super::task::Task;
 use crate::wire::message::malformed::shortened;
-use crate::wire::message::{Field, TaskPatch};
+use crate::wire::message::{Field, TaskEvent, TaskPatch};
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 
@@ -68,7 +69,8 @@ impl std::fmt::Display for Limit {
 pub fn admit(
     task: &Task,
     patch: &mut TaskPatch,
-    is_cut: bool,
+    kind: TaskEvent,
+    verdict: &Verdict,
     max_bytes: usize,
 ) -> Result<(usize, Vec<Truncated>), TooLarge> {
     let bound = task.size_bound + patch_bytes(patch);
@@ -77,7 +79,10 @@ pub fn admit(
         return Ok((bound, Vec::new()));
     }
     let mut ledger = Ledger::of(task);
-    let truncated = ledger.admit(patch, is_cut, max_bytes)?;
+    if verdict.begins() {
+        ledger.begin_attempt();
+    }
+    let truncated = ledger.admit(patch, verdict.is_cut(kind), max_bytes)?;
     Ok((ledger.bytes(), truncated))
 }
 
@@ -127,6 +132,13 @@ impl Ledger {
         self.bytes
     }
 
+    /// What the attempt before has left behind goes.
+    pub fn begin_attempt(&mut self) {
+        for name in ["stage", "message", "result", "error"] {
+            self.put(name, 0, false);
+        }
+    }
+
     /// Counts an event's fields, cut where `is_cut` and they are too large. Fails, and counts nothing, where not.
     pub fn admit(
         &mut self,
@@ -136,22 +148,25 @@ impl Ledger {
     ) -> Result<Vec<Truncated>, TooLarge> {
         self.drop_idle(patch);
         let mut truncated = self.admit_number(patch, is_cut)?;
+        // Fields that were cut, and whether cutting them once more could gain anything.
+        let mut cuts: HashMap<Box<str>, bool> = HashMap::new();
         loop {
             let after = self.bytes_after(patch);
             if max_bytes == 0 || after <= max_bytes || after <= self.bytes {
                 break;
             }
-            let largest = sizes(patch).max_by_key(|(_, bytes, _)| *bytes);
+            let largest = sizes(patch)
+                .filter(|(name, ..)| cuts.get(*name) != Some(&false))
+                .max_by_key(|(_, bytes, _)| *bytes);
             let field = largest.map(|(name, ..)| Box::<str>::from(name));
             let Some(field) = field else { break };
             if !is_cut {
                 let limit = Limit::Bytes(max_bytes);
                 return Err(TooLarge { field, limit });
             }
-            let Some(bytes) = cut(patch, &field) else {
-                break;
-            };
-            if truncated.iter().all(|known| known.field != field) {
+            let bytes = cut(patch, &field);
+            let is_first = cuts.insert(field.clone(), bytes.is_some()).is_none();
+            if let Some(bytes) = bytes.filter(|_| is_first) {
                 truncated.push(Truncated { field, bytes });
             }
         }

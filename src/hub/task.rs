@@ -9,6 +9,7 @@ use super::own_fields::{Change, OwnFields};
 use super::task_estimate::Estimate;
 use crate::base::time::{Now, Time};
 use crate::wire::message::envelope::push_string;
+use crate::wire::message::number::MAX_COUNT;
 use crate::wire::message::{Control, Controls, Status};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -333,6 +334,12 @@ impl Task {
     pub fn mark(&mut self, field: TaskField) {
         self.changed |= field.bit();
         self.versions[field as usize] = self.version + 1;
+    }
+
+    /// The state moves: viewers get a number above the last, the producer's own where that is higher.
+    pub fn count_event(&mut self, producer_seq: Option<u64>) {
+        let next = (self.seq + 1).max(producer_seq.unwrap_or(0));
+        self.seq = next.min(MAX_COUNT);
     }
 
     /// Sets or clears a field that the contract does not name.

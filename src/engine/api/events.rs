@@ -72,6 +72,12 @@ fn parse_restart(head: &Head, verb: TaskEvent) -> Result<Option<bool>, Problem> 
 pub fn answer_lines(state: &mut State, tally: Tally) -> Response {
     if tally.is_all_wrong() {
         let first = tally.first_error().unwrap_or_default();
+        // What may count later is not to be thrown away as if it were wrong.
+        match tally.first_refusal() {
+            Some(Refused::TooLarge(fault)) => return too_large(fault).into(),
+            Some(Refused::Limit(_)) => return limit_exceeded(first).into(),
+            None => {}
+        }
         let detail = format!("none of {} lines is an event; {first}", tally.rejected());
         return Problem::new(400, "invalid_message", detail)
             .at("body")
@@ -186,11 +192,26 @@ fn attribute(head: &Head, name: &'static str) -> Result<Option<Attribute>, Malfo
         },
         false => Cow::Borrowed(value),
     };
+    if !is_percent_encoded(&plain) {
+        return Err(wrong(
+            "has a `%` without two hexadecimal digits; expected `%25`",
+        ));
+    }
     let decoded = percent_decode_str(&plain).decode_utf8();
     let decoded =
         decoded.map_err(|_| wrong("does not decode to UTF-8; expected percent-encoded UTF-8"))?;
     let attribute = Attribute::new(decoded.into_owned());
     attribute.map(Some).ok_or_else(|| wrong(EMPTY))
+}
+
+/// Whether every `%` begins an octet (RFC 3986 section 2.1).
+fn is_percent_encoded(text: &str) -> bool {
+    let mut parts = text.split('%').skip(1).map(str::as_bytes);
+    parts.all(|part| part.len() >= 2 && part[..2].iter().all(u8::is_ascii_hexdigit))
+}
+
+fn limit_exceeded(detail: String) -> Problem {
+    Problem::new(503, "limit_exceeded", detail).retry_after_s(60)
 }
 
 /// Takes all events, or none when the limits would refuse one.
@@ -204,8 +225,7 @@ fn take_all(state: &mut State, now: Now, reports: Vec<Report>) -> Result<Respons
         if let Some(Refused::TooLarge(fault)) = tally.first_refusal() {
             return Err(too_large(fault));
         }
-        let first = tally.first_error().unwrap_or_default();
-        return Err(Problem::new(503, "limit_exceeded", first).retry_after_s(60));
+        return Err(limit_exceeded(tally.first_error().unwrap_or_default()));
     }
     state.durability.promise();
     Ok(json_text(200, tally.answer(state)))
@@ -213,44 +233,68 @@ fn take_all(state: &mut State, now: Now, reports: Vec<Report>) -> Result<Respons
 
 /// Of several events none counts when the limits would refuse one.
 fn check_room_for(state: &State, reports: &[Report]) -> Result<(), Problem> {
-    let (tasks, directory) = (state.hub.broadcaster().tasks(), state.hub.directory());
-    let mut new_tasks = HashSet::new();
-    let mut new_rooms = HashSet::new();
+    let tasks = state.hub.broadcaster().tasks();
+    let (mut new_tasks, mut reopened) = (HashSet::new(), HashSet::new());
     let mut bounds = sizes::Bounds::default();
     for report in reports {
         let task_id = match &report.event {
-            Event::Task { task_id, .. } | Event::Item { task_id, .. } => Some(&**task_id),
-            Event::Room { .. } => None,
+            Event::Task { task_id, .. } | Event::Item { task_id, .. } => &**task_id,
+            Event::Room { .. } => continue,
         };
-        let known = task_id.and_then(|task_id| tasks.find(task_id));
+        let known = tasks.find(task_id).and_then(|key| tasks.task(key));
         if known.is_none() {
-            new_tasks.extend(task_id);
+            new_tasks.insert(task_id);
         }
-        let room = match &report.event {
-            Event::Task { patch, .. } => {
-                bounds.add(known.and_then(|key| tasks.task(key)), patch);
-                continue;
+        if let Event::Task { patch, .. } = &report.event {
+            bounds.add(known, patch);
+            let may_begin = patch.restart || patch.attempt.is_some();
+            // A task that has ended makes no room for others if it begins anew.
+            if may_begin && known.is_some_and(|task| task.view.status.is_terminal()) {
+                reopened.insert(task_id);
             }
-            Event::Item { task_id, .. } => Cow::Owned(format!("task:{task_id}")),
-            Event::Room { room, .. } => Cow::Borrowed(&**room),
-        };
-        if directory.find(&room).is_none() {
-            new_rooms.insert(room);
         }
     }
-    if !tasks.has_room_for(new_tasks.len()) {
+    if !tasks.has_room_for(new_tasks.len(), reopened.len()) {
         return Err(tasks::too_many(new_tasks.len()));
     }
-    let max_rooms = state.settings.hub.max_rooms;
-    if max_rooms > 0
-        && directory.rooms().len() + new_rooms.len() > max_rooms
-        && !new_rooms.is_empty()
-    {
-        let detail = format!(
-            "{} more rooms would be over websocket.max_rooms; nothing was taken",
-            new_rooms.len()
-        );
-        return Err(Problem::new(503, "limit_exceeded", detail).retry_after_s(60));
-    }
+    check_rooms(state, reports)?;
     sizes::check(state, reports, bounds)
+}
+
+/// Messages of items and rooms need a log, and lifecycle messages take one where there is room.
+fn check_rooms(state: &State, reports: &[Report]) -> Result<(), Problem> {
+    let directory = state.hub.directory();
+    let max_rooms = state.settings.hub.max_rooms;
+    if max_rooms == 0 || directory.rooms().len() + reports.len() <= max_rooms {
+        return Ok(());
+    }
+    let (mut needed, mut taken) = (HashSet::new(), HashSet::new());
+    for report in reports {
+        let room = match &report.event {
+            Event::Task { task_id, .. } | Event::Item { task_id, .. } => {
+                Cow::Owned(format!("task:{task_id}"))
+            }
+            Event::Room { room, .. } => Cow::Borrowed(&**room),
+        };
+        if directory.find(&room).is_some() {
+            continue;
+        }
+        match &report.event {
+            Event::Item { .. } | Event::Room { .. } => needed.insert(room),
+            Event::Task { kind, patch, .. }
+                if *kind != TaskEvent::Progress || patch.status.is_some() =>
+            {
+                taken.insert(room)
+            }
+            Event::Task { .. } => false,
+        };
+    }
+    taken.retain(|room| !needed.contains(room));
+    if needed.is_empty() || directory.rooms().len() + needed.len() + taken.len() <= max_rooms {
+        return Ok(());
+    }
+    Err(limit_exceeded(format!(
+        "{} more rooms would be over websocket.max_rooms; nothing was taken",
+        needed.len() + taken.len()
+    )))
 }

@@ -1,11 +1,13 @@
 //! Whether several events of one request fit into their tasks, before the first of them counts.
 
 use super::answers::too_large;
+use crate::base::time::Now;
 use crate::engine::state::State;
+use crate::hub::rules;
 use crate::hub::size::{Ledger, MAX_OWN_FIELDS, patch_bytes};
 use crate::hub::task::Task;
 use crate::wire::http::Problem;
-use crate::wire::message::{Event, Report, TaskEvent, TaskPatch};
+use crate::wire::message::{Event, Report, TaskPatch};
 use std::collections::HashMap;
 
 /// Upper bounds of what the tasks of a request take, found in passing: tasks that surely stay small are looked at no closer.
@@ -46,28 +48,61 @@ pub fn check(state: &State, reports: &[Report], bounds: Bounds) -> Result<(), Pr
     }
     let mut ledgers: HashMap<&str, Ledger> = HashMap::new();
     for (index, report) in reports.iter().enumerate() {
-        let Event::Task {
-            task_id,
-            kind,
-            patch,
-        } = &report.event
-        else {
+        let Some((task_id, patch)) = of_task(report) else {
             continue;
         };
-        if by_task.get(&**task_id).is_none_or(|sizes| is_small(*sizes)) {
+        let is_small = by_task.get(task_id).is_none_or(|sizes| is_small(*sizes));
+        if is_small || state.hub.is_known(report) {
             continue;
         }
-        let known = || tasks.find(task_id).and_then(|key| tasks.task(key));
+        let known = tasks.find(task_id).and_then(|key| tasks.task(key));
+        let Some(verdict) = judge(state.now, known, report) else {
+            continue;
+        };
         let ledger = ledgers
             .entry(task_id)
-            .or_insert_with(|| known().map_or_else(Ledger::default, Ledger::of));
-        let admitted = ledger.admit(&mut patch.clone(), *kind != TaskEvent::Progress, max_bytes);
+            .or_insert_with(|| known.map_or_else(Ledger::default, Ledger::of));
+        if verdict.begins {
+            ledger.begin_attempt();
+        }
+        let admitted = ledger.admit(&mut patch.clone(), verdict.is_cut, max_bytes);
         admitted.map_err(|fault| {
             let field = format!("[{index}].{}", fault.field);
             too_large(&fault).at(field)
         })?;
     }
     Ok(())
+}
+
+/// What matters here of what an event would do.
+struct Foreseen {
+    begins: bool,
+    is_cut: bool,
+}
+
+/// What an event would do to its task as it is now; `None`: it would be dropped.
+fn judge(now: Now, known: Option<&Task>, report: &Report) -> Option<Foreseen> {
+    let Event::Task {
+        task_id,
+        kind,
+        patch,
+    } = &report.event
+    else {
+        return None;
+    };
+    let new;
+    let task = match known {
+        Some(task) => task,
+        None => {
+            new = Task::new(task_id.clone(), now.at);
+            &new
+        }
+    };
+    let verdict = rules::judge(task, *kind, patch, now, report.id.is_some()).ok()?;
+    Some(Foreseen {
+        begins: verdict.begins(),
+        is_cut: verdict.is_cut(*kind),
+    })
 }
 
 /// Upper bounds of what a task takes.

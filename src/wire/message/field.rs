@@ -20,6 +20,18 @@ impl<T> Field<T> {
         matches!(self, Self::Absent)
     }
 
+    /// Whether the patch makes something else of a field that is so now.
+    pub fn changes(&self, present: &Option<T>) -> bool
+    where
+        T: PartialEq,
+    {
+        match self {
+            Self::Absent => false,
+            Self::Clear => present.is_some(),
+            Self::Set(value) => present.as_ref() != Some(value),
+        }
+    }
+
     /// The value, when one was set.
     pub fn value(&self) -> Option<&T> {
         match self {
