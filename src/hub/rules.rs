@@ -157,11 +157,13 @@ fn place(
             Ok(Attempt::Begins(named))
         }
         (None, Some(named)) => Ok(Attempt::Named(named)),
-        (Some(known), Some(named)) if named < known => Err(DropReason::OldAttempt),
         (Some(known), Some(named)) if named > known => Ok(Attempt::Begins(named)),
-        (Some(_), Some(_)) if patch.restart && !has_ended => Err(DropReason::Repeat),
-        // It names the attempt that has ended, and wants the next.
-        (Some(known), Some(_)) if patch.restart => Ok(Attempt::Begins((known + 1).min(MAX_COUNT))),
+        // It names an attempt that has ended, and wants the next.
+        (Some(known), Some(_)) if patch.restart && has_ended => {
+            Ok(Attempt::Begins((known + 1).min(MAX_COUNT)))
+        }
+        (Some(known), Some(named)) if named < known => Err(DropReason::OldAttempt),
+        (Some(_), Some(_)) if patch.restart => Err(DropReason::Repeat),
         (Some(_), Some(_)) => Ok(Attempt::Same),
         (known, None) if patch.restart => {
             let since = task.restarted_at.map(|at| now.at.saturating_since(at));
@@ -461,6 +463,16 @@ fn apply_fields(task: &mut Task, patch: TaskPatch, context: Context) {
         patch.controls.into_change(),
         |view| &mut view.controls,
     );
+    let requested = task.view.requested.as_ref();
+    let is_honoured = |pending: &Requested| {
+        let controls = task.view.controls;
+        controls.is_none_or(|controls| controls.contains(pending.control))
+    };
+    if requested.is_some_and(|pending| !is_honoured(pending)) {
+        set(task, TaskField::Requested, Some(None), |view| {
+            &mut view.requested
+        });
+    }
     for (name, value) in patch.extra {
         if let Some(value) = value.into_change() {
             task.set_own(name, value);

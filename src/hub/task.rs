@@ -167,7 +167,7 @@ impl EtaSource {
 }
 
 /// What viewers see of a task.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct View {
     /// `status`
     pub status: Status,
@@ -227,7 +227,7 @@ pub struct Requested {
 }
 
 /// One task.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Task {
     /// Its id.
     pub id: Box<str>,

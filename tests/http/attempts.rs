@@ -286,3 +286,21 @@ fn a_fraction_shows_the_percent_that_a_person_computes() {
         );
     }
 }
+
+#[test]
+fn a_restart_that_names_a_known_attempt_begins_the_next_after_its_end_only() {
+    for (named, while_running) in [(1, "oldAttempt"), (2, "repeat")] {
+        let server = Running::start(|_| {});
+        let restart = |attempt: u64| {
+            let body = json!({"restart": true, "attempt": attempt});
+            server.post("/api/tasks/t/started", body)
+        };
+        assert_eq!(restart(2)["attempt"], 2);
+        assert_eq!(restart(named)["reasons"][while_running], 1, "{named}");
+        for end in ["completed", "failed", "cancelled"] {
+            let before = server.document("/api/tasks/t")["attempt"].as_u64().unwrap();
+            server.post(&format!("/api/tasks/t/{end}"), json!({}));
+            assert_eq!(restart(named)["attempt"], before + 1, "{named} after {end}");
+        }
+    }
+}

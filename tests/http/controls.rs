@@ -277,3 +277,22 @@ fn a_straggler_does_not_resume() {
     server.post("/api/tasks/t/progress", json!({"status": "running"}));
     assert_eq!(server.document("/api/tasks/t")["status"], "running");
 }
+
+#[test]
+fn a_request_that_the_worker_does_not_honour_is_withdrawn_when_it_says_so() {
+    for (action, controls, stays) in [
+        ("pause", json!(["cancel"]), false),
+        ("cancel", json!([]), false),
+        ("pause", json!(["pause", "resume"]), true),
+        ("cancel", json!(null), true),
+    ] {
+        let server = controllable(Control::Anybody);
+        server.post("/api/tasks/t/started", json!({}));
+        server.post("/api/tasks/t/control", json!({"action": action}));
+        let answer = server.post("/api/tasks/t/progress", json!({"controls": controls}));
+        let pending = answer["control"].as_array().unwrap();
+        assert_eq!(!pending.is_empty(), stays, "{action} {controls}: {answer}");
+        let shown = &server.document("/api/tasks/t")["requested"];
+        assert_eq!(shown.is_object(), stays, "{action} {controls}: {shown}");
+    }
+}

@@ -252,3 +252,70 @@ fn a_line_that_is_too_large_is_rejected_alone() {
         "{answer}"
     );
 }
+
+/// In an array, an event that will not count must not make the array too large.
+#[test]
+fn several_events_are_measured_one_after_another() {
+    let large = |extra: Value| {
+        let mut event =
+            json!({"type": "task_progress", "taskId": "t", "result": "x".repeat(7_000)});
+        let fields = extra.as_object().unwrap().clone();
+        event.as_object_mut().unwrap().extend(fields);
+        event
+    };
+    let own = |extra: Value| {
+        let mut event = large(extra);
+        event["result"] = Value::Null;
+        event["own"] = json!("y".repeat(7_000));
+        event
+    };
+    let with_seq = |seq: u64| json!({"seq": seq});
+    for (events, accepted, why) in [
+        (
+            vec![large(json!({"id": "a"})), own(json!({"id": "a"}))],
+            1,
+            "repeat",
+        ),
+        (vec![large(with_seq(2)), own(with_seq(1))], 1, "oldSeq"),
+        (
+            vec![large(json!({"attempt": 2})), own(json!({"attempt": 1}))],
+            1,
+            "oldAttempt",
+        ),
+        (
+            vec![large(json!({"status": "completed"})), own(json!({}))],
+            1,
+            "ended",
+        ),
+        (
+            vec![large(json!({"attempt": 1})), own(json!({"attempt": 2}))],
+            2,
+            "",
+        ),
+    ] {
+        let server = Running::start(|config| config.broadcaster.max_task_size = 10_000);
+        let (mut first, mut second) = (events[0].clone(), events[1].clone());
+        // `result` stays beside the own field unless a further attempt takes it away.
+        second.as_object_mut().unwrap().remove("result");
+        first["meta"] = json!({});
+        let (status, answer) = server.call("POST", "/api/events", &json!([first, second]));
+        assert_eq!(
+            (status, &answer["accepted"]),
+            (200, &json!(accepted)),
+            "{why}: {answer}"
+        );
+        if !why.is_empty() {
+            assert_eq!(answer["reasons"][why], 1, "{answer}");
+        }
+    }
+    let server = Running::start(|config| config.broadcaster.max_task_size = 10_000);
+    let mut second = own(json!({}));
+    second.as_object_mut().unwrap().remove("result");
+    let events = json!([large(json!({})), second]);
+    let (status, problem) = server.call("POST", "/api/events", &events);
+    assert_eq!(
+        (status, &problem["field"]),
+        (413, &json!("[1].own")),
+        "{problem}"
+    );
+}

@@ -42,9 +42,10 @@ impl ShadowTask {
         let restarts = is_start && event.payload["restart"] == true;
         let is_new = self.status.is_empty();
         let begins = match (self.named, named) {
-            (Some(known), Some(named)) if named < known => return Err("oldAttempt"),
             (Some(known), Some(named)) if named > known => Some(named),
-            (Some(_), Some(_)) if restarts && !self.has_ended() => return Err("repeat"),
+            (Some(known), Some(_)) if restarts && self.has_ended() => Some(known + 1),
+            (Some(known), Some(named)) if named < known => return Err("oldAttempt"),
+            (Some(_), Some(_)) if restarts => return Err("repeat"),
             (None, Some(named)) if restarts && !is_new => Some(named),
             (None, Some(_)) if self.has_ended() && !is_start => return Err("ended"),
             (None, Some(named)) if self.has_ended() => Some(named),
