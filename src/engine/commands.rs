@@ -187,8 +187,9 @@ impl State {
             self.tell_of_room(client, &room, true);
             self.hub
                 .welcome(now, client, joined.room, None, &mut self.peers);
-            self.hub.hasten_session(client);
         }
+        // Also when it is there already: it may have come by itself a moment ago, and is not kept yet.
+        self.hub.hasten_session(client);
         Ok(())
     }
 
