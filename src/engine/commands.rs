@@ -185,8 +185,8 @@ impl State {
         let joined = self.hub.join(client, &room)?;
         if joined.fresh {
             self.tell_of_room(client, &room, true);
-            self.hub
-                .welcome(now, client, joined.room, None, &mut self.peers);
+            let due = [(joined.room, None)];
+            self.hub.welcome(now, client, &due, &mut self.peers);
         }
         // Also when it is there already: it may have come by itself a moment ago, and is not kept yet.
         self.hub.hasten_session(client);

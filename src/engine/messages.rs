@@ -157,11 +157,7 @@ fn subscribe(
         .collect();
     let payload = acknowledgement(state, client, &denied, &recoveries);
     answer(state, now, client, message, "subscription_ack", &payload);
-    for (room, since) in joined {
-        state
-            .hub
-            .welcome(now, client, room, since, &mut state.peers);
-    }
+    state.hub.welcome(now, client, &joined, &mut state.peers);
     if !since.is_empty() {
         sessions::doubt(state, client);
     }

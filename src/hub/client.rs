@@ -9,6 +9,7 @@ use super::publication::Link;
 use crate::base::index::Index;
 use crate::wire::message::Variant;
 use smallvec::SmallVec;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// A client.
@@ -100,7 +101,7 @@ struct Behind {
     queued: u64,
     caught_up: u32,
     /// Rooms of which it asked for older messages than it has of the others, and what its connection has of each.
-    older: Vec<(RoomKey, u64)>,
+    older: BTreeMap<RoomKey, u64>,
     mailbox: Mailbox,
 }
 
@@ -143,26 +144,24 @@ impl Client {
         }
     }
 
-    /// Rooms of which less was queued than [`Client::queued`] says, with the offset up to which all was.
-    pub fn older(&self) -> &[(RoomKey, u64)] {
-        self.behind.as_ref().map_or(&[], |behind| &behind.older)
+    /// The offset up to which all of a room was queued, if that is less than [`Client::queued`] says.
+    pub fn older(&self, room: RoomKey) -> Option<u64> {
+        self.behind.as_ref()?.older.get(&room).copied()
     }
 
     /// Of a room only what comes up to an offset was queued, whatever [`Client::queued`] says.
     pub(super) fn set_older(&mut self, room: RoomKey, offset: u64) {
-        let older = &mut self.behind_mut().older;
-        match older.iter_mut().find(|(known, _)| *known == room) {
-            Some((_, known)) => *known = offset,
-            None => older.push((room, offset)),
-        }
+        self.behind_mut().older.insert(room, offset);
     }
 
     /// A room, or each of them, is no exception any more.
     pub(super) fn forget_older(&mut self, room: Option<RoomKey>) {
-        if let Some(behind) = &mut self.behind {
-            behind
-                .older
-                .retain(|(known, _)| room.is_some_and(|room| room != *known));
+        let Some(behind) = &mut self.behind else {
+            return;
+        };
+        match room {
+            Some(room) => drop(behind.older.remove(&room)),
+            None => behind.older.clear(),
         }
     }
 
@@ -216,7 +215,7 @@ impl Client {
             Box::new(Behind {
                 queued,
                 caught_up: 0,
-                older: Vec::new(),
+                older: BTreeMap::new(),
                 mailbox: Mailbox::default(),
             })
         })

@@ -21,6 +21,7 @@ pub mod mailbox;
 pub mod outcome;
 pub mod own_fields;
 pub mod pace;
+pub mod places;
 pub mod position;
 pub mod progress;
 pub mod publication;
