@@ -363,13 +363,13 @@ impl Hub {
         broadcaster.handle_control(&mut stage, task, control, by)
     }
 
-    /// Forgets a task; `false` when there is none of that id.
+    /// Forgets a task, also one whose row could not be read; `false` when there is none of that id.
     pub fn forget(&mut self, now: Now, task: &str, why: Removal, out: &mut dyn Outlet) -> bool {
-        let Some(key) = self.broadcaster.tasks().find(task) else {
-            return false;
-        };
         let (broadcaster, mut stage) = self.on_stage(now, out);
-        broadcaster.forget(&mut stage, key, why).is_some()
+        match broadcaster.tasks().find(task) {
+            Some(key) => broadcaster.forget(&mut stage, key, why).is_some(),
+            None => broadcaster.forget_unread(&mut stage, task, why),
+        }
     }
 
     /// How many clients watch any of these tasks, each counted once.

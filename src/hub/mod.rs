@@ -39,6 +39,7 @@ pub mod task;
 pub mod task_estimate;
 pub mod task_row;
 pub mod timer;
+pub mod unread_rows;
 pub mod visits;
 pub mod workspaces;
 
