@@ -14,7 +14,7 @@ use super::outcome::{ControlRefused, Outcome, Refused};
 use super::pace::Pace;
 use super::progress::{self, Stage};
 use super::removal::{self, Removal};
-use super::repeats::Repeats;
+use super::repeats::{IdKey, Repeats};
 use super::rules::{self, DropReason, Turn, Verdict};
 use super::size;
 use super::task::{Flush, Pending, Task};
@@ -61,7 +61,7 @@ const MAX_HELD_INTERVALS: u32 = 10;
 pub struct Broadcaster {
     pub(super) settings: BroadcasterSettings,
     pub(super) tasks: TaskCache,
-    repeats: Repeats,
+    pub(super) repeats: Repeats,
     pace: Pace,
     marked: Vec<TaskKey>,
     planned: usize,
@@ -218,15 +218,10 @@ impl Broadcaster {
     }
 
     /// Whether an event of this id was accepted before; counts it when so.
-    pub fn is_repeat(&mut self, now: Now, scope: &str, id: &str, journal: &mut Journal) -> bool {
-        let repeat = self.repeats.contains(now, scope, id, journal);
+    pub fn is_repeat(&mut self, now: Now, key: IdKey, journal: &mut Journal) -> bool {
+        let repeat = self.repeats.contains(now, key, journal);
         self.dropped[DropReason::Repeat.index()] += u64::from(repeat);
         repeat
-    }
-
-    /// Remembers the id of an accepted event.
-    pub fn remember(&mut self, now: Now, scope: &str, id: &str, journal: &mut Journal) {
-        self.repeats.remember(now, scope, id, journal);
     }
 
     /// Records what a viewer asks of the task's worker; viewers see it as `requested`.

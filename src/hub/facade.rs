@@ -103,12 +103,10 @@ pub enum Scope {
 }
 
 impl Scope {
-    fn of(event: &Event) -> Self {
+    fn of(event: Event) -> Self {
         match event {
-            Event::Task { task_id, .. } | Event::Item { task_id, .. } => {
-                Self::Task(task_id.clone())
-            }
-            Event::Room { room, .. } => Self::Room(room.clone()),
+            Event::Task { task_id, .. } | Event::Item { task_id, .. } => Self::Task(task_id),
+            Event::Room { room, .. } => Self::Room(room),
         }
     }
 
@@ -119,13 +117,14 @@ impl Scope {
             Self::Room(_) => None,
         }
     }
+}
 
-    /// What event ids are told apart by. No id of a task begins like that of a room: a room and a task of one name are two.
-    fn key(&self) -> Box<str> {
-        match self {
-            Self::Task(name) => name.clone(),
-            Self::Room(name) => format!("\n{name}").into(),
-        }
+/// What event ids are told apart by, in two parts. No id of a task begins like that of a room: a room and a task of one
+/// name are two.
+fn id_scope(event: &Event) -> [&str; 2] {
+    match event {
+        Event::Task { task_id, .. } | Event::Item { task_id, .. } => ["", task_id],
+        Event::Room { room, .. } => ["\n", room],
     }
 }
 
@@ -308,10 +307,10 @@ impl Hub {
         let Some(id) = report.id else {
             return self.handle_event(now, report.event, false, out);
         };
-        let scope = Scope::of(&report.event);
-        let key = scope.key();
+        let key = self.broadcaster.repeats.key(id_scope(&report.event), &id);
         let journal = &mut self.fanout.journal;
-        if self.broadcaster.is_repeat(now, &key, &id, journal) {
+        if self.broadcaster.is_repeat(now, key, journal) {
+            let scope = Scope::of(report.event);
             return Ingested::Dropped(Dropped {
                 task: scope
                     .task()
@@ -323,7 +322,7 @@ impl Hub {
         let ingested = self.handle_event(now, report.event, true, out);
         if let Ingested::Accepted(_) = &ingested {
             let journal = &mut self.fanout.journal;
-            self.broadcaster.remember(now, &key, &id, journal);
+            self.broadcaster.repeats.remember(now, key, journal);
         }
         ingested
     }
