@@ -24,6 +24,8 @@ pub struct Lobby {
     requests: HashMap<Link, (u64, HeldRequest)>,
     next_request: u64,
     guests: HashMap<Link, Guest>,
+    /// How many of them are to be clients of the hub.
+    clients: usize,
     /// The same, in the order in which they came; whoever has left may still be named.
     order: VecDeque<Link>,
     bytes: usize,
@@ -68,6 +70,12 @@ pub enum Arrival {
     },
     /// To be the application's link.
     Backend,
+}
+
+impl Arrival {
+    fn is_client(&self) -> bool {
+        matches!(self, Self::Client { .. })
+    }
 }
 
 /// A message as it came.
@@ -129,6 +137,7 @@ impl Lobby {
             messages: Vec::new(),
             bytes: 0,
         };
+        self.clients += usize::from(guest.arrival.is_client());
         self.guests.insert(link, guest);
         self.order.push_back(link);
     }
@@ -169,9 +178,17 @@ impl Lobby {
         None
     }
 
-    /// How many WebSockets wait.
-    pub fn guests(&self) -> usize {
-        self.guests.len()
+    /// How many WebSockets wait to be clients of the hub.
+    pub fn clients(&self) -> usize {
+        self.clients
+    }
+
+    /// The form in which a WebSocket reads messages that waits to be a client.
+    pub fn variant(&self, link: Link) -> Option<Variant> {
+        match self.guests.get(&link)?.arrival {
+            Arrival::Client { variant, .. } => Some(variant),
+            Arrival::Backend => None,
+        }
     }
 
     /// Whether a WebSocket waits.
@@ -186,6 +203,7 @@ impl Lobby {
         }
         let guest = self.guests.remove(&link)?;
         self.bytes -= guest.bytes;
+        self.clients -= usize::from(guest.arrival.is_client());
         Some(guest)
     }
 

@@ -77,8 +77,8 @@ fn check_room(
         Purpose::Backend => return Ok(()),
     };
     let max_clients = state.settings.websocket.max_clients;
-    // Whoever waits for the store will be a client as well.
-    let is_full = max_clients > 0 && state.clients() + state.lobby.guests() >= max_clients;
+    // Most of those who wait for the store will be clients as well.
+    let is_full = max_clients > 0 && state.clients() + state.lobby.clients() >= max_clients;
     let secret = head.query("session").filter(|_| is_full);
     let is_here = secret.is_some_and(|secret| sessions::is_here(state, &secret));
     if is_full && !(is_here && dialect == Dialect::Payload) {
