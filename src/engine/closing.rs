@@ -38,8 +38,25 @@ pub fn disconnect_for(
     if !code.reconnect() {
         state.hub.end_session(client);
     }
-    let notice = disconnected(state.variant(client), now, code, reason, delay);
-    state.send_encoded(client, &notice);
+    let variant = state.variant(client);
+    dismiss(state, now, link, Some(variant), code, reason, delay);
+}
+
+/// The same on a connection that no client is on. `variant`: the form of its messages, if it is sent any.
+pub fn dismiss(
+    state: &mut State,
+    now: Now,
+    link: Link,
+    variant: Option<Variant>,
+    code: CloseCode,
+    reason: &str,
+    delay: Span,
+) {
+    if let Some(variant) = variant {
+        let notice = disconnected(variant, now, code, reason, delay);
+        let frame = state.hub.framer().frame(&notice, variant);
+        state.peers.answer(link, &frame);
+    }
     close(state, now, link, code, reason);
 }
 

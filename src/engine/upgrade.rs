@@ -82,7 +82,7 @@ fn check_room(
     let secret = head.query("session").filter(|_| is_full);
     let is_here = secret.is_some_and(|secret| sessions::is_here(state, &secret));
     if is_full && !(is_here && dialect == Dialect::Payload) {
-        return Err(Refusal::full(state, now, "websocket.max_clients"));
+        return Err(Refusal::full("websocket.max_clients"));
     }
     refusals::check_rate(state, now, link)?;
     if dialect == Dialect::Data && !state.is_unread() {
@@ -95,7 +95,7 @@ fn check_room(
 fn check_common_room(state: &mut State, now: Now) -> Result<(), Refusal> {
     match state.hub.find_or_create_room(ALL) {
         Ok(_) => Ok(()),
-        Err(_) => Err(Refusal::full(state, now, "websocket.max_rooms")),
+        Err(_) => Err(Refusal::full("websocket.max_rooms")),
     }
 }
 
