@@ -84,18 +84,18 @@ fn check_room(
     if is_full && !(is_here && dialect == Dialect::Payload) {
         return Err(Refusal::full("websocket.max_clients"));
     }
-    refusals::check_rate(state, now, link)?;
     if dialect == Dialect::Data && !state.is_unread() {
-        return check_common_room(state, now);
+        check_common_room(state)?;
     }
-    Ok(())
+    // The last of all: a handshake that is refused uses nothing up.
+    refusals::check_rate(state, now, link)
 }
 
 /// Every client of the data dialect is in this room.
-fn check_common_room(state: &mut State, now: Now) -> Result<(), Refusal> {
-    match state.hub.find_or_create_room(ALL) {
-        Ok(_) => Ok(()),
-        Err(_) => Err(Refusal::full("websocket.max_rooms")),
+fn check_common_room(state: &State) -> Result<(), Refusal> {
+    match state.hub.directory().has_place_for(ALL) {
+        true => Ok(()),
+        false => Err(Refusal::full("websocket.max_rooms")),
     }
 }
 
@@ -222,8 +222,11 @@ pub fn enter(state: &mut State, now: Now, link: Link, arrival: Arrival) {
             batches,
         } => {
             if variant.dialect == Dialect::Data
-                && let Err(refusal) = check_common_room(state, now)
+                && let Err(refusal) = check_common_room(state)
             {
+                if let Some(address) = state.peers.peer(link).and_then(|peer| peer.address) {
+                    state.addresses.take_back(address);
+                }
                 return refusals::dismiss(state, now, link, Some(variant), refusal);
             }
             let resumed = become_client(state, now, link, variant, secret.as_deref());

@@ -335,11 +335,20 @@ impl Directory {
         if let Some(key) = self.find(name) {
             return Ok(key);
         }
-        if self.max_rooms > 0 && self.rooms.len() >= self.max_rooms {
+        if self.is_full() {
             return Err(Full::Rooms);
         }
         let epoch = self.fresh_epoch();
         Ok(self.create(name, epoch))
+    }
+
+    /// Whether a room of that name is there, or can be made.
+    pub fn has_place_for(&self, name: &str) -> bool {
+        !self.is_full() || self.find(name).is_some()
+    }
+
+    fn is_full(&self) -> bool {
+        self.max_rooms > 0 && self.rooms.len() >= self.max_rooms
     }
 
     /// Brings back a room of an earlier life of the server.
