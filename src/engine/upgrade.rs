@@ -207,7 +207,8 @@ fn become_websocket(
         None if purpose == Purpose::Backend => Arrival::Backend,
         None => return,
     };
-    match state.is_unread() {
+    // Whoever waits already goes first, or an older connection would take its session from a newer one.
+    match state.is_unread() || state.lobby.has_guests() {
         true => state.lobby.receive(link, arrival),
         false => enter(state, now, link, arrival),
     }
