@@ -39,7 +39,7 @@ pub struct Client {
     pub(super) rooms: SmallVec<[Membership; 1]>,
 }
 
-/// What the store has yet to learn of a client, and whether it learnt something a moment ago.
+/// What the store has yet to learn of a client. A session is written at most once a second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Unsaved(u8);
 
@@ -52,7 +52,7 @@ impl Unsaved {
     pub const SESSION: Self = Self(4);
     /// All of it.
     pub const ALL: Self = Self(1 | 2 | 4);
-    /// The client's session rests; this is nothing to be written.
+    /// It was written less than a second ago, so that the next write waits.
     const RESTS: u8 = 8;
 
     /// Whether nothing is to be written.
@@ -77,17 +77,17 @@ impl Unsaved {
         taken
     }
 
-    /// Whether something was written a moment ago, so that the next waits.
+    /// Whether it was written less than a second ago, so that the next write waits.
     pub fn rests(self) -> bool {
         self.0 & Self::RESTS != 0
     }
 
-    /// Begins the rest.
+    /// It is written: the next write waits.
     pub fn begin_rest(&mut self) {
         self.0 |= Self::RESTS;
     }
 
-    /// Ends the rest; tells whether it had begun.
+    /// Ends that wait; tells whether there was one.
     pub fn end_rest(&mut self) -> bool {
         let rested = self.rests();
         self.0 &= !Self::RESTS;

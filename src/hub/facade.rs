@@ -201,7 +201,7 @@ impl Hub {
             || self.fanout.journal.is_on() && self.directory.has_forgotten()
     }
 
-    /// Whether sessions have changed that were written a moment ago, so that they go with a later batch.
+    /// Whether sessions have changed that were written less than a second ago, so that they go with a later batch.
     pub fn has_resting_changes(&self) -> bool {
         self.fanout.journal.rests.is_awaited()
     }

@@ -141,7 +141,7 @@ pub struct Journal {
     pub tasks: Vec<TaskKey>,
     /// Clients of whose session something is.
     pub clients: Vec<ClientId>,
-    /// Clients that were written lately: what changes meanwhile waits until their rest is over.
+    /// Sessions that were written less than a second ago: what changes meanwhile waits.
     pub rests: Rests,
     /// Rooms that clients have left and whose rows are still kept.
     left: HashMap<ClientId, HashSet<Box<str>>>,
@@ -215,7 +215,7 @@ impl Journal {
         self.push(Record::DeletePrefix { table, prefix });
     }
 
-    /// Something of a client's session is to be kept: with the next batch, or when its rest is over.
+    /// Something of a client's session is to be kept: with the next batch, or a second after it was last written.
     pub fn mark_client(&mut self, client: &mut Client, what: Unsaved) {
         if !self.is_on || !client.has_session {
             return;
@@ -229,7 +229,7 @@ impl Journal {
         client.unsaved.add(what);
     }
 
-    /// What is to be kept of a client's session goes with the next batch: somebody waits for it.
+    /// Skips that wait: what is to be kept of a client's session goes with the next batch, because somebody was promised it.
     pub fn hasten_client(&mut self, client: &mut Client) {
         if client.unsaved.end_rest() && !client.unsaved.is_empty() {
             self.rests.settle_one();

@@ -148,13 +148,13 @@ impl Hub {
         self.fanout.journal.mark_client(client, what);
     }
 
-    /// What has changed of a client's session is kept with the next batch: somebody is promised it.
+    /// Skips the wait of a client's session: what has changed is written with the next batch, because it was promised.
     pub fn hasten_session(&mut self, client: ClientKey) {
         let client = self.directory.client_mut(client);
         self.fanout.journal.hasten_client(client);
     }
 
-    /// The rests of sessions are over that were written long enough ago: what has changed since goes with the next batch.
+    /// Sessions are written at most once a second: of those whose second is over, what has changed goes with the next batch.
     pub(super) fn end_rests(&mut self, now: Time) {
         while let Some(id) = self.fanout.journal.rests.poll_over(now) {
             if let Some(client) = self.directory.living_client(id) {
@@ -233,7 +233,7 @@ impl Hub {
         is_taken
     }
 
-    /// A message for all has not been taken by a client's connection: it follows. What has no mailbox is told by its end.
+    /// Queues a broadcast that the connection refused. Data-dialect clients have no queue: they are closed with 4430.
     pub(super) fn keep_for(&mut self, now: Now, client: ClientKey, message: Broadcast<'_>) {
         if self.directory.client(client).variant.dialect == Dialect::Payload {
             let letter = mail::letter(&mut self.fanout, now, message.kind, message.payload);
