@@ -49,6 +49,11 @@ impl RateWindow {
         }
     }
 
+    /// An attempt that was within the limit has come to nothing: it does not count.
+    pub fn take_back(&mut self) {
+        self.current = self.current.saturating_sub(1);
+    }
+
     /// How many attempts the current window refused, as of the last `record`.
     pub fn excess(&self) -> u32 {
         self.excess
@@ -136,6 +141,17 @@ mod tests {
         assert_eq!(rate.excess(), 20);
         assert_eq!(record_many(&mut rate, 500, 140_000, 100), 100);
         assert_eq!(rate.excess(), 400);
+    }
+
+    #[test]
+    fn an_attempt_that_is_taken_back_does_not_count() {
+        let mut rate = RateWindow::default();
+        assert_eq!(record_many(&mut rate, 3, 0, 3), 3);
+        rate.take_back();
+        assert_eq!(record_many(&mut rate, 3, 10, 3), 1);
+        let mut rate = RateWindow::default();
+        rate.take_back();
+        assert_eq!(record_many(&mut rate, 3, 0, 3), 3);
     }
 
     #[test]

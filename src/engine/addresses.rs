@@ -1,6 +1,6 @@
 //! How often each address connects (contract section 8, `max_connections_per_minute`).
 
-use super::returns::Line;
+use super::returns::{Line, SHARE_PER_MINUTE};
 use crate::base::random::Random;
 use crate::base::rate_window::{RateWindow, Verdict};
 use crate::base::time::{Span, Time};
@@ -23,6 +23,8 @@ pub struct Addresses {
 struct Known {
     window: RateWindow,
     line: Line,
+    /// The moments that it was given to come back to a full server.
+    turned_away: RateWindow,
 }
 
 impl Addresses {
@@ -42,13 +44,7 @@ impl Addresses {
         limit: u32,
         random: &mut Random,
     ) -> Verdict {
-        if self.known.len() >= MAX_ADDRESSES {
-            self.forget_stale(now);
-        }
-        if self.known.len() >= MAX_ADDRESSES {
-            self.known.clear();
-        }
-        let Known { window, line } = self.known.entry(network_of(address)).or_default();
+        let Known { window, line, .. } = self.known(now, address);
         match window.record(now, MINUTE, limit) {
             Verdict::Within => Verdict::Within,
             Verdict::Over { retry_after } => {
@@ -59,10 +55,34 @@ impl Addresses {
         }
     }
 
+    /// A connection that was counted was refused all the same: it has used nothing up.
+    pub fn take_back(&mut self, address: IpAddr) {
+        if let Some(known) = self.known.get_mut(&network_of(address)) {
+            known.window.take_back();
+        }
+    }
+
+    /// Counts a connection that finds a full server; whether its address has a share left of the moments to come back.
+    pub fn has_share(&mut self, now: Time, address: IpAddr) -> bool {
+        let turned_away = &mut self.known(now, address).turned_away;
+        turned_away.record(now, MINUTE, SHARE_PER_MINUTE) == Verdict::Within
+    }
+
+    fn known(&mut self, now: Time, address: IpAddr) -> &mut Known {
+        if self.known.len() >= MAX_ADDRESSES {
+            self.forget_stale(now);
+        }
+        if self.known.len() >= MAX_ADDRESSES {
+            self.known.clear();
+        }
+        self.known.entry(network_of(address)).or_default()
+    }
+
     /// Forgets who has not connected for a while; tells whether anybody is left.
     pub fn forget_stale(&mut self, now: Time) -> bool {
+        let is_stale = |window: &RateWindow| window.is_stale(now, MINUTE);
         self.known
-            .retain(|_, known| !known.window.is_stale(now, MINUTE));
+            .retain(|_, known| !(is_stale(&known.window) && is_stale(&known.turned_away)));
         if self.known.is_empty() {
             self.known.shrink_to_fit();
         }

@@ -38,19 +38,55 @@ pub fn disconnect_for(
     if !code.reconnect() {
         state.hub.end_session(client);
     }
-    let notice = disconnected(state.variant(client), now, code, reason, delay);
-    state.send_encoded(client, &notice);
+    let variant = state.variant(client);
+    dismiss(state, now, link, Some(variant), code, reason, delay);
+}
+
+/// The same on a connection that no client is on. `variant`: the form of its messages, if it is sent any.
+pub fn dismiss(
+    state: &mut State,
+    now: Now,
+    link: Link,
+    variant: Option<Variant>,
+    code: CloseCode,
+    reason: &str,
+    delay: Span,
+) {
+    if let Some(variant) = variant {
+        let notice = disconnected(variant, now, code, reason, delay);
+        let frame = state.hub.framer().frame(&notice, variant);
+        state.peers.answer(link, &frame);
+    }
     close(state, now, link, code, reason);
+}
+
+/// Says goodbye to whoever is on a WebSocket: a client, or who waits to be one, or who is sent the code alone.
+fn send_away(state: &mut State, now: Now, link: Link, code: CloseCode, reason: &str) {
+    if let Some(client) = state.client_of(link) {
+        return disconnect(state, now, client, code, reason);
+    }
+    let variant = state.lobby.variant(link);
+    let delay = match variant {
+        Some(_) => returns::delay(state, now, code),
+        None => Span::ZERO,
+    };
+    dismiss(state, now, link, variant, code, reason, delay);
 }
 
 /// Ends the connection that a client has left for a newer one, where its session goes on.
 pub fn replace(state: &mut State, now: Now, client: ClientKey) {
     const REASON: &str = "replaced by a newer connection";
     let link = state.hub.directory().client(client).link;
-    let variant = state.variant(client);
-    let notice = disconnected(variant, now, CloseCode::POLICY, REASON, Span::ZERO);
-    state.send_encoded(client, &notice);
-    close(state, now, link, CloseCode::POLICY, REASON);
+    let variant = Some(state.variant(client));
+    dismiss(
+        state,
+        now,
+        link,
+        variant,
+        CloseCode::POLICY,
+        REASON,
+        Span::ZERO,
+    );
 }
 
 /// Ends a WebSocket connection with a close frame behind what it is still owed.
@@ -238,12 +274,9 @@ fn begin_drain(state: &mut State, now: Now) {
         Timer::ShutdownDeadline,
     );
     for link in state.peers.links() {
-        match state.client_of(link) {
-            Some(client) => disconnect(state, now, client, CloseCode::GOING_AWAY, "shutting down"),
-            None if state.is_websocket(link) => {
-                close(state, now, link, CloseCode::GOING_AWAY, "shutting down");
-            }
-            None => end_producer(state, link),
+        match state.is_websocket(link) {
+            true => send_away(state, now, link, CloseCode::GOING_AWAY, "shutting down"),
+            false => end_producer(state, link),
         }
     }
     finish_if_drained(state);
@@ -331,12 +364,8 @@ fn check_heartbeat(state: &mut State, now: Now, link: Link) {
         heartbeat.min(timeout)
     };
     if !heard && (pinged || heartbeat.is_zero()) {
-        let client = peer.client;
         state.peers.drop_unstarted(link);
-        match client {
-            Some(client) => disconnect(state, now, client, CloseCode::TIMED_OUT, "no sign of life"),
-            None => close(state, now, link, CloseCode::TIMED_OUT, "no sign of life"),
-        }
+        send_away(state, now, link, CloseCode::TIMED_OUT, "no sign of life");
         // A peer that is gone will not answer a goodbye either.
         if let Some(peer) = state.peers.peer_mut(link) {
             peer.connection.end(Ending::Final);

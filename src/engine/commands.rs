@@ -104,19 +104,9 @@ impl State {
         }
     }
 
-    fn check_decidable(&self) -> Result<(), CommandError> {
-        match self.durability.fault() {
-            Some(reason) if self.is_unread() => {
-                self.durability.count_refusal();
-                Err(CommandError::Unread(reason.to_owned()))
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// The client of that public name, which may be away.
     pub fn find_session(&self, id: &str) -> Result<ClientKey, CommandError> {
-        self.check_decidable()?;
+        self.check_read()?;
         let found = self.hub.directory().client_by_id(id);
         found.ok_or_else(|| CommandError::UnknownClient(id.to_owned()))
     }
@@ -147,12 +137,10 @@ impl State {
     }
 
     /// Every client.
-    pub fn client_infos(&self) -> Vec<ClientInfo> {
-        self.hub
-            .directory()
-            .clients()
-            .map(|(key, _)| self.client_info(key))
-            .collect()
+    pub fn client_infos(&self) -> Result<Vec<ClientInfo>, CommandError> {
+        self.check_read()?;
+        let clients = self.hub.directory().clients();
+        Ok(clients.map(|(key, _)| self.client_info(key)).collect())
     }
 
     /// Ends a client's connection with a close code (1000, 1001, 1008, 1011 to 1014 or 3000 to 4999) and a reason.
@@ -185,10 +173,11 @@ impl State {
         let joined = self.hub.join(client, &room)?;
         if joined.fresh {
             self.tell_of_room(client, &room, true);
-            self.hub
-                .welcome(now, client, joined.room, None, &mut self.peers);
-            self.hub.hasten_session(client);
+            let due = [(joined.room, None)];
+            self.hub.welcome(now, client, &due, &mut self.peers);
         }
+        // Also when it is there already: it may have come by itself a moment ago, and is not kept yet.
+        self.hub.hasten_session(client);
         Ok(())
     }
 
@@ -204,16 +193,15 @@ impl State {
     }
 
     /// The clients in a room.
-    pub fn room_clients(&self, room: &str) -> Vec<String> {
+    pub fn room_clients(&self, room: &str) -> Result<Vec<String>, CommandError> {
+        self.check_read()?;
         let directory = self.hub.directory();
         let Some(room) = directory.find(room) else {
-            return Vec::new();
+            return Ok(Vec::new());
         };
         let members = directory.room(room).connected().iter();
-        members
-            .map(|member| directory.client(member.client))
-            .map(|client| client.id.to_string())
-            .collect()
+        let clients = members.map(|member| directory.client(member.client));
+        Ok(clients.map(|client| client.id.to_string()).collect())
     }
 
     /// Sends one client a message; `false` when its connection did not take it: it waits for a client that is away.
@@ -239,7 +227,7 @@ impl State {
         kind: &str,
         payload: String,
     ) -> Result<usize, CommandError> {
-        self.check_decidable()?;
+        self.check_read()?;
         check_application_type(kind)?;
         check_readable(&payload, 1)?;
         let payload = into_compact(payload);
@@ -264,7 +252,7 @@ impl State {
         kind: &str,
         payload: &str,
     ) -> Result<usize, CommandError> {
-        self.check_decidable()?;
+        self.check_read()?;
         check_application_type(kind)?;
         check_readable(payload, 1)?;
         let payload = &compact(payload);
@@ -278,7 +266,7 @@ impl State {
 
     /// Takes an event; `false` when it was late, repeated or out of order.
     pub fn report(&mut self, now: Now, report: Report) -> Result<bool, CommandError> {
-        self.check_decidable()?;
+        self.check_read()?;
         match self.hub.ingest(now, report, &mut self.peers) {
             Ingested::Accepted(_) => Ok(true),
             Ingested::Dropped(_) => Ok(false),

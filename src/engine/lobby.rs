@@ -20,8 +20,12 @@ const MAX_BYTES: usize = 16 * 1024 * 1024;
 /// Everybody who waits.
 #[derive(Debug, Default)]
 pub struct Lobby {
-    requests: Vec<HeldRequest>,
+    /// By connection, which has one at most; with its number in the order in which they came.
+    requests: HashMap<Link, (u64, HeldRequest)>,
+    next_request: u64,
     guests: HashMap<Link, Guest>,
+    /// How many of them are to be clients of the hub.
+    clients: usize,
     /// The same, in the order in which they came; whoever has left may still be named.
     order: VecDeque<Link>,
     bytes: usize,
@@ -68,6 +72,12 @@ pub enum Arrival {
     Backend,
 }
 
+impl Arrival {
+    fn is_client(&self) -> bool {
+        matches!(self, Self::Client { .. })
+    }
+}
+
 /// A message as it came.
 #[derive(Debug)]
 pub enum Message {
@@ -103,12 +113,18 @@ impl Lobby {
     /// A request waits.
     pub fn hold(&mut self, request: HeldRequest) {
         self.bytes += request.body.as_ref().map_or(0, Vec::len);
-        self.requests.push(request);
+        let number = self.next_request;
+        self.next_request += 1;
+        let before = self.requests.insert(request.link, (number, request));
+        debug_assert!(before.is_none(), "nothing more is read of its connection");
     }
 
     /// All requests, which need wait no longer.
     pub fn take_requests(&mut self) -> Vec<HeldRequest> {
-        let requests = std::mem::take(&mut self.requests);
+        let mut requests: Vec<_> = std::mem::take(&mut self.requests).into_values().collect();
+        requests.sort_unstable_by_key(|(number, _)| *number);
+        let requests = requests.into_iter().map(|(_, request)| request);
+        let requests: Vec<HeldRequest> = requests.collect();
         let bodies = requests.iter().filter_map(|request| request.body.as_ref());
         self.bytes -= bodies.map(Vec::len).sum::<usize>();
         requests
@@ -121,6 +137,7 @@ impl Lobby {
             messages: Vec::new(),
             bytes: 0,
         };
+        self.clients += usize::from(guest.arrival.is_client());
         self.guests.insert(link, guest);
         self.order.push_back(link);
     }
@@ -161,9 +178,17 @@ impl Lobby {
         None
     }
 
-    /// How many WebSockets wait.
-    pub fn guests(&self) -> usize {
-        self.guests.len()
+    /// How many WebSockets wait to be clients of the hub.
+    pub fn clients(&self) -> usize {
+        self.clients
+    }
+
+    /// The form in which a WebSocket reads messages that waits to be a client.
+    pub fn variant(&self, link: Link) -> Option<Variant> {
+        match self.guests.get(&link)?.arrival {
+            Arrival::Client { variant, .. } => Some(variant),
+            Arrival::Backend => None,
+        }
     }
 
     /// Whether a WebSocket waits.
@@ -178,6 +203,7 @@ impl Lobby {
         }
         let guest = self.guests.remove(&link)?;
         self.bytes -= guest.bytes;
+        self.clients -= usize::from(guest.arrival.is_client());
         Some(guest)
     }
 
@@ -187,8 +213,7 @@ impl Lobby {
         if self.order.len() > 64 + 2 * self.guests.len() {
             self.order.retain(|link| self.guests.contains_key(link));
         }
-        if let Some(place) = self.requests.iter().position(|held| held.link == link) {
-            let gone = self.requests.swap_remove(place);
+        if let Some((_, gone)) = self.requests.remove(&link) {
             self.bytes -= gone.body.map_or(0, |body| body.len());
         }
     }

@@ -20,9 +20,9 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt::Write;
 
-/// So many rooms may be named in one message when a client may be in any number of them.
+/// Most names in one message when `max_rooms_per_client` is unlimited.
 const MAX_NAMES: usize = 10_000;
-/// So many may be named in any case: those that are too many are denied one by one.
+/// Most names in one message when that limit is lower: those beyond it are denied one by one.
 const MIN_NAMES: usize = 1000;
 
 /// Understands one message and does what it asks.
@@ -157,11 +157,7 @@ fn subscribe(
         .collect();
     let payload = acknowledgement(state, client, &denied, &recoveries);
     answer(state, now, client, message, "subscription_ack", &payload);
-    for (room, since) in joined {
-        state
-            .hub
-            .welcome(now, client, room, since, &mut state.peers);
-    }
+    state.hub.welcome(now, client, &joined, &mut state.peers);
     if !since.is_empty() {
         sessions::doubt(state, client);
     }

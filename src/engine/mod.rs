@@ -80,7 +80,7 @@ pub enum Input<'a> {
     Failed,
 }
 
-/// The server, to be fed.
+/// The whole server as a state machine: `handle_*` in, `poll_*` out.
 pub struct Engine {
     state: State,
     turn_began: Time,

@@ -4,6 +4,7 @@
 //! refused, and the hub holds nothing but what has been read so far. A try that fails half-way leaves no trace. Once all is
 //! read, every room begins its epoch; when that is kept as well, service begins.
 
+use super::commands::CommandError;
 use super::durability::{self, Condition};
 use super::sessions::SessionKey;
 use super::state::{SESSION_KEY, State};
@@ -11,7 +12,6 @@ use super::timer::Timer;
 use crate::base::time::{Now, Span};
 use crate::hub::journal::Table;
 use crate::hub::{Batch, Restored};
-use crate::wire::http::Problem;
 
 /// How long requests wait for a store that is being opened for the first time, before they are refused.
 const PATIENCE: Span = Span::from_secs(1);
@@ -56,14 +56,14 @@ impl State {
     }
 
     /// Refuses what cannot be decided before the store is read.
-    pub fn check_read(&self) -> Result<(), Problem> {
-        let Condition::Unread(reason) = self.durability.condition() else {
-            return Ok(());
-        };
-        self.durability.count_refusal();
-        let reason = reason.as_deref().unwrap_or("it is being opened");
-        let detail = format!("nothing was done, for the store is not read yet: {reason}");
-        Err(Problem::new(503, "storage_unavailable", detail).retry_after_s(1))
+    pub fn check_read(&self) -> Result<(), CommandError> {
+        match self.durability.fault() {
+            Some(reason) if self.is_unread() => {
+                self.durability.count_refusal();
+                Err(CommandError::Unread(reason.to_owned()))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

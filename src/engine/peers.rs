@@ -497,7 +497,7 @@ impl Outlet for Peers {
             self.set_backlogged(link, true);
             return false;
         }
-        // Much at once makes nobody slow: that is who has left something unread before.
+        // A burst alone is no sign of a slow reader: the tight limits apply once earlier bytes were left unread.
         let OutboxLimits {
             max_bytes,
             max_messages,

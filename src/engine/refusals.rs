@@ -4,12 +4,10 @@
 //! first and told then, by `disconnected` and the close code (contract section 9). It becomes no client, and such
 //! goodbyes are bounded; beyond that bound, and without an `Origin`, the answer is 503 or 429 with `Retry-After`.
 
-use super::addresses::MINUTE;
 use super::closing;
 use super::http;
-use super::returns;
+use super::returns::{self, Sort};
 use super::state::State;
-use super::timer::Timer;
 use crate::base::rate_window::Verdict;
 use crate::base::time::{Now, Span};
 use crate::conn::Phase;
@@ -29,22 +27,30 @@ pub struct Refusal {
     code: CloseCode,
     reason: &'static str,
     detail: String,
-    delay: Span,
+    /// How long it has to wait; `None`: it stands in line, in which depends on how it is told.
+    delay: Option<Span>,
 }
 
 impl Refusal {
     /// There is no place for another client, which the limit `setting` says.
-    pub fn full(state: &mut State, now: Now, setting: &str) -> Self {
+    pub fn full(setting: &str) -> Self {
         Self {
             code: CloseCode::TRY_AGAIN_LATER,
             reason: "full",
             detail: format!("the server is full ({setting}); come back later"),
-            delay: returns::delay_of_full(state, now),
+            delay: None,
         }
     }
 
-    fn problem(self) -> Problem {
-        let seconds = self.delay.as_millis().div_ceil(1000);
+    fn delay(&self, state: &mut State, now: Now, link: Link, sort: Sort) -> Span {
+        self.delay.unwrap_or_else(|| {
+            let address = state.peers.peer(link).and_then(|peer| peer.address);
+            returns::delay_of_full(state, now, address, sort)
+        })
+    }
+
+    fn problem(self, delay: Span) -> Problem {
+        let seconds = delay.as_millis().div_ceil(1000);
         let (status, code) = match self.code {
             CloseCode::RATE_LIMITED => (429, "rate_limited"),
             _ => (503, "limit_exceeded"),
@@ -60,9 +66,7 @@ pub fn check_rate(state: &mut State, now: Now, link: Link) -> Result<(), Refusal
     let Some(address) = address.filter(|_| limit > 0) else {
         return Ok(());
     };
-    if state.addresses.is_empty() {
-        state.wheel.schedule(now.at + MINUTE, Timer::Addresses);
-    }
+    state.addresses_mut(now);
     let State {
         addresses, random, ..
     } = state;
@@ -72,7 +76,7 @@ pub fn check_rate(state: &mut State, now: Now, link: Link) -> Result<(), Refusal
             code: CloseCode::RATE_LIMITED,
             reason: "too many connections",
             detail: format!("more than {limit} connections a minute from this address"),
-            delay: retry_after + Span::from_millis(random.below(SPREAD_MS)),
+            delay: Some(retry_after + Span::from_millis(random.below(SPREAD_MS))),
         }),
     }
 }
@@ -87,10 +91,11 @@ pub fn answer(
     variant: Option<Variant>,
     refusal: Refusal,
 ) {
-    state.traffic.refused += 1;
     let is_page = head.header("origin").is_some();
     if !is_page || state.peers.goodbyes() >= MAX_GOODBYES {
-        let problem = refusal.problem();
+        state.traffic.refused += 1;
+        let delay = refusal.delay(state, now, link, Sort::Other);
+        let problem = refusal.problem(delay);
         return http::respond(state, now, link, head, problem.into());
     }
     state.peers.push(link, accepted.response);
@@ -109,16 +114,8 @@ pub fn dismiss(
     variant: Option<Variant>,
     refusal: Refusal,
 ) {
-    let Refusal {
-        code,
-        reason,
-        delay,
-        ..
-    } = refusal;
-    if let Some(variant) = variant {
-        let notice = closing::disconnected(variant, now, code, reason, delay);
-        let frame = state.hub.framer().frame(&notice, variant);
-        state.peers.answer(link, &frame);
-    }
-    closing::close(state, now, link, code, reason);
+    state.traffic.refused += 1;
+    let delay = refusal.delay(state, now, link, Sort::Page);
+    let Refusal { code, reason, .. } = refusal;
+    closing::dismiss(state, now, link, variant, code, reason, delay);
 }

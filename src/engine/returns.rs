@@ -3,19 +3,27 @@
 //!
 //! Whoever waits for a place stands in a [`Line`]: the moments that a line gives out are a step apart, the step in which
 //! places can be had (the share of a minute that an address has) or in which attempts cost little (a full server). So
-//! clients that do as they are told knock no faster than that, however many they are.
+//! clients that do as they are told knock no faster than that, as long as the line is no longer than [`LONGEST`]; those
+//! beyond its end come back by chance, because of those before them some have given up, or were never serious.
+//!
+//! Pages and others wait for a full server in a line each, and an address has a share of both: nobody who knocks much
+//! makes all others wait.
 
 use super::state::State;
 use crate::base::random::Random;
 use crate::base::time::{Now, Span, Time};
 use crate::wire::websocket::CloseCode;
+use core::net::IpAddr;
 
 /// The shortest time that anybody is told.
 const SHORTEST: Span = Span::from_secs(1);
-/// The longest that a line makes anybody wait: some of those before have given up, or were never serious.
+/// The longest that a line makes anybody wait.
 const LONGEST: Span = Span::from_secs(120);
-/// Between two attempts on a full server.
-const FULL_STEP: Span = Span::from_millis(20);
+/// Between two attempts on a full server, in each of the two lines.
+const FULL_STEP: Span = Span::from_millis(40);
+/// Moments of those lines that one address is given in a minute, a tenth of all; beyond that its clients come back as
+/// those do who find a line too long.
+pub const SHARE_PER_MINUTE: u32 = 300;
 /// Over how many milliseconds returning clients are spread, for each thousand of them.
 const SPREAD_MS: u64 = 1000;
 
@@ -36,27 +44,56 @@ impl Line {
             self.last = at;
             return wait;
         }
-        let half = Span::from_millis(longest.as_millis() / 2);
-        (half + Span::from_millis(random.below(half.as_millis()))).max(earliest)
+        beyond(longest, random).max(earliest)
     }
+}
+
+/// A moment by chance in the second half of a wait.
+fn beyond(longest: Span, random: &mut Random) -> Span {
+    let half_ms = longest.as_millis() / 2;
+    Span::from_millis(half_ms + random.below(half_ms))
+}
+
+/// Those who wait for a place on a full server.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FullLines {
+    pages: Line,
+    others: Line,
+}
+
+/// Who is sent away from a full server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sort {
+    /// A WebSocket that is told by a goodbye.
+    Page,
+    /// A request that is told by its answer.
+    Other,
 }
 
 /// When a client comes back that is sent away with a code; zero when it is not to come back.
 pub fn delay(state: &mut State, now: Now, code: CloseCode) -> Span {
     match code {
-        CloseCode::TRY_AGAIN_LATER => delay_of_full(state, now),
+        CloseCode::TRY_AGAIN_LATER => delay_of_full(state, now, None, Sort::Page),
         code if code.reconnect() => spread(state, SHORTEST),
         _ => Span::ZERO,
     }
 }
 
-/// When a client comes back that finds no place.
-pub fn delay_of_full(state: &mut State, now: Now) -> Span {
+/// When a client comes back that finds no place. `address`: where it came from, if it came on its own account.
+pub fn delay_of_full(state: &mut State, now: Now, address: Option<IpAddr>, sort: Sort) -> Span {
+    let has_share =
+        address.is_none_or(|address| state.addresses_mut(now).has_share(now.at, address));
     let State {
-        full_line, random, ..
+        full_lines, random, ..
     } = state;
-    let wait = full_line.join(now.at, SHORTEST, FULL_STEP, random);
-    wait + Span::from_millis(random.below(SPREAD_MS))
+    let line = match sort {
+        Sort::Page => &mut full_lines.pages,
+        Sort::Other => &mut full_lines.others,
+    };
+    match has_share {
+        true => line.join(now.at, SHORTEST, FULL_STEP, random),
+        false => beyond(LONGEST, random),
+    }
 }
 
 /// A moment after `earliest`, by chance; the more connections there are, the later it may be.

@@ -16,12 +16,11 @@ use crate::wire::websocket;
 use siphasher::sip128::{Hasher128, SipHasher24};
 use std::hash::Hasher;
 
-/// Confirmations asked for in a second; who is not asked now is asked soon.
+/// Most pings in a second that ask for a confirmation; the other clients are asked later.
 const PROBES_PER_SECOND: u64 = 256;
 /// What a ping begins with that asks for a confirmation; the round and the serial follow.
 const PROBE: &[u8; 8] = b"joblight";
-/// When more may be asked, if as many were asked as may be: then several at once, whose answers come together too. Each
-/// that comes alone would wake the server.
+/// Refill step of the ping budget: pings go out in groups so that their pongs share wake-ups.
 const PAUSE: Span = Span::from_millis(100);
 
 /// Makes and checks the secrets that resume sessions: nothing is kept of them.

@@ -1,11 +1,11 @@
 //! What the engine is made of. The files beside this one are what it does; each works on the parts it needs.
 
-use super::addresses::Addresses;
+use super::addresses::{Addresses, MINUTE};
 use super::durability::Durability;
 use super::lobby::Lobby;
 use super::opening::Opening;
 use super::peers::{OutboxLimits, Peers};
-use super::returns::Line;
+use super::returns::FullLines;
 use super::routes::Routes;
 use super::sessions::{Probes, SessionKey};
 use super::settings::Settings;
@@ -97,7 +97,7 @@ pub struct State {
     /// Rate windows of addresses.
     pub addresses: Addresses,
     /// Those who wait for a place.
-    pub full_line: Line,
+    pub full_lines: FullLines,
     /// What makes the secrets of sessions.
     pub session_key: SessionKey,
     /// Questions whether messages have arrived.
@@ -151,7 +151,7 @@ impl State {
             wheel: Wheel::new(),
             aging: None,
             addresses: Addresses::new(hash),
-            full_line: Line::default(),
+            full_lines: FullLines::default(),
             session_key,
             probes: Probes::default(),
             durability: Durability::default(),
@@ -200,6 +200,14 @@ impl State {
                 compression: false,
             },
         }
+    }
+
+    /// The rate windows of addresses, to be changed: they are looked at again in a minute.
+    pub fn addresses_mut(&mut self, now: Now) -> &mut Addresses {
+        if self.addresses.is_empty() {
+            self.wheel.schedule(now.at + MINUTE, Timer::Addresses);
+        }
+        &mut self.addresses
     }
 
     /// How many WebSocket clients there are.

@@ -77,25 +77,25 @@ fn check_room(
         Purpose::Backend => return Ok(()),
     };
     let max_clients = state.settings.websocket.max_clients;
-    // Whoever waits for the store will be a client as well.
-    let is_full = max_clients > 0 && state.clients() + state.lobby.guests() >= max_clients;
+    // Most of those who wait for the store will be clients as well.
+    let is_full = max_clients > 0 && state.clients() + state.lobby.clients() >= max_clients;
     let secret = head.query("session").filter(|_| is_full);
     let is_here = secret.is_some_and(|secret| sessions::is_here(state, &secret));
     if is_full && !(is_here && dialect == Dialect::Payload) {
-        return Err(Refusal::full(state, now, "websocket.max_clients"));
+        return Err(Refusal::full("websocket.max_clients"));
     }
-    refusals::check_rate(state, now, link)?;
     if dialect == Dialect::Data && !state.is_unread() {
-        return check_common_room(state, now);
+        check_common_room(state)?;
     }
-    Ok(())
+    // The last of all: a handshake that is refused uses nothing up.
+    refusals::check_rate(state, now, link)
 }
 
 /// Every client of the data dialect is in this room.
-fn check_common_room(state: &mut State, now: Now) -> Result<(), Refusal> {
-    match state.hub.find_or_create_room(ALL) {
-        Ok(_) => Ok(()),
-        Err(_) => Err(Refusal::full(state, now, "websocket.max_rooms")),
+fn check_common_room(state: &State) -> Result<(), Refusal> {
+    match state.hub.directory().has_place_for(ALL) {
+        true => Ok(()),
+        false => Err(Refusal::full("websocket.max_rooms")),
     }
 }
 
@@ -207,7 +207,8 @@ fn become_websocket(
         None if purpose == Purpose::Backend => Arrival::Backend,
         None => return,
     };
-    match state.is_unread() {
+    // Whoever waits already goes first, or an older connection would take its session from a newer one.
+    match state.is_unread() || state.lobby.has_guests() {
         true => state.lobby.receive(link, arrival),
         false => enter(state, now, link, arrival),
     }
@@ -222,8 +223,11 @@ pub fn enter(state: &mut State, now: Now, link: Link, arrival: Arrival) {
             batches,
         } => {
             if variant.dialect == Dialect::Data
-                && let Err(refusal) = check_common_room(state, now)
+                && let Err(refusal) = check_common_room(state)
             {
+                if let Some(address) = state.peers.peer(link).and_then(|peer| peer.address) {
+                    state.addresses.take_back(address);
+                }
                 return refusals::dismiss(state, now, link, Some(variant), refusal);
             }
             let resumed = become_client(state, now, link, variant, secret.as_deref());

@@ -14,11 +14,12 @@ use super::outcome::{ControlRefused, Outcome, Refused};
 use super::pace::Pace;
 use super::progress::{self, Stage};
 use super::removal::{self, Removal};
-use super::repeats::Repeats;
+use super::repeats::{IdKey, Repeats};
 use super::rules::{self, DropReason, Turn, Verdict};
 use super::size;
 use super::task::{Flush, Pending, Task};
 use super::timer::Timer;
+use super::unread_rows::UnreadRows;
 use crate::base::time::{Now, Span, Time};
 use crate::wire::message::{Control, TaskEvent, TaskPatch};
 use smallvec::SmallVec;
@@ -60,14 +61,13 @@ const MAX_HELD_INTERVALS: u32 = 10;
 pub struct Broadcaster {
     pub(super) settings: BroadcasterSettings,
     pub(super) tasks: TaskCache,
-    repeats: Repeats,
+    pub(super) repeats: Repeats,
     pace: Pace,
     marked: Vec<TaskKey>,
     planned: usize,
     dropped: [u64; DropReason::ALL.len()],
     room_name: String,
-    /// Rows of tasks that could not be read: they stay in the store, also when that is written anew.
-    unread: Vec<(Box<str>, String)>,
+    unread: UnreadRows,
     /// No task counts as lost before: its worker may not know yet that the server is there again.
     pub(super) none_lost_before: Time,
 }
@@ -87,7 +87,7 @@ impl Broadcaster {
             planned: 0,
             dropped: [0; DropReason::ALL.len()],
             room_name: String::new(),
-            unread: Vec::new(),
+            unread: UnreadRows::new(settings.max_tasks),
             none_lost_before: Time::ZERO,
             settings,
         }
@@ -218,20 +218,10 @@ impl Broadcaster {
     }
 
     /// Whether an event of this id was accepted before; counts it when so.
-    pub fn is_repeat(&mut self, now: Now, scope: &str, id: &str, journal: &mut Journal) -> bool {
-        let repeat = self.repeats.contains(now, scope, id, journal);
+    pub fn is_repeat(&mut self, now: Now, key: IdKey, journal: &mut Journal) -> bool {
+        let repeat = self.repeats.contains(now, key, journal);
         self.dropped[DropReason::Repeat.index()] += u64::from(repeat);
         repeat
-    }
-
-    /// Whether an event of this id was accepted before. It may be about to be forgotten.
-    pub fn knows(&self, scope: &str, id: &str) -> bool {
-        self.repeats.knows(scope, id)
-    }
-
-    /// Remembers the id of an accepted event.
-    pub fn remember(&mut self, now: Now, scope: &str, id: &str, journal: &mut Journal) {
-        self.repeats.remember(now, scope, id, journal);
     }
 
     /// Records what a viewer asks of the task's worker; viewers see it as `requested`.
@@ -257,10 +247,23 @@ impl Broadcaster {
     pub fn forget(&mut self, stage: &mut Stage<'_>, key: TaskKey, why: Removal) -> Option<Task> {
         let mut task = self.tasks.remove(key)?;
         set_flush(&mut self.planned, &mut task, Flush::Idle);
-        self.unread.retain(|(id, _)| *id != task.id);
-        stage.fanout.journal.delete(Table::Task, &task.id);
-        if let Some(room) = self.room_of(stage.directory, &task.id) {
-            removal::announce(stage, room, &task.id, why);
+        self.forget_row(stage, &task.id, why);
+        Some(task)
+    }
+
+    /// Forgets a task whose row could not be read; `false` when there is none.
+    pub fn forget_unread(&mut self, stage: &mut Stage<'_>, id: &str, why: Removal) -> bool {
+        let is_there = self.unread.remove(id);
+        if is_there {
+            self.forget_row(stage, id, why);
+        }
+        is_there
+    }
+
+    fn forget_row(&mut self, stage: &mut Stage<'_>, id: &str, why: Removal) {
+        stage.fanout.journal.delete(Table::Task, id);
+        if let Some(room) = self.room_of(stage.directory, id) {
+            removal::announce(stage, room, id, why);
             for place in 0..stage.directory.room(room).members().len() {
                 let member = stage.directory.room(room).members()[place];
                 stage.directory.membership_mut(member).forget();
@@ -272,7 +275,6 @@ impl Broadcaster {
             stage.directory.room_mut(room).has_task = false;
             stage.directory.forget_if_idle(room);
         }
-        Some(task)
     }
 
     /// Sends the progress that was marked in this turn.
@@ -361,10 +363,8 @@ impl Broadcaster {
 
     /// Sees to it that the next batch for the store holds every task.
     pub fn mark_all(&mut self, journal: &mut Journal) {
-        for (id, row) in &self.unread {
-            if self.tasks.find(id).is_none() {
-                journal.put(Table::Task, id, row.clone());
-            }
+        for (id, row) in self.unread.iter() {
+            journal.put(Table::Task, id, row.to_owned());
         }
         for key in self.tasks.keys() {
             if let Some(task) = self.tasks.task_mut(key)
@@ -401,7 +401,7 @@ impl Broadcaster {
         let task = match Task::restored(id, row, stage.now) {
             Ok(task) => task,
             Err(fault) => {
-                self.unread.push((id.into(), row.to_owned()));
+                self.unread.hold(id, row);
                 return Err(fault);
             }
         };
@@ -433,6 +433,7 @@ impl Broadcaster {
         if let Some(ended) = self.tasks.room_for_one()? {
             self.forget(stage, ended, Removal::Expired);
         }
+        self.unread.remove(&task.id);
         Ok(self.tasks.insert(task))
     }
 

@@ -2,7 +2,7 @@
 
 use super::listing::Listing;
 use super::task::Task;
-use crate::base::time::{Now, Time};
+use crate::base::time::Time;
 use hashbrown::HashTable;
 use slab::Slab;
 use std::collections::BTreeSet;
@@ -77,11 +77,6 @@ impl TaskCache {
             index: *slot,
             generation: self.tasks[*slot as usize].0,
         })
-    }
-
-    /// Makes a task. The caller has seen that there is none of that id and that there is room.
-    pub fn create(&mut self, id: &str, now: Now) -> TaskKey {
-        self.insert(Task::new(id.into(), now.at))
     }
 
     /// Adds a task. The caller has seen that there is none of that id.
@@ -209,9 +204,13 @@ impl TaskCache {
 mod tests {
     use super::*;
 
+    fn create(cache: &mut TaskCache, id: &str) -> TaskKey {
+        cache.insert(Task::new(id.into(), Time::ZERO))
+    }
+
     fn cache<const N: usize>(max_tasks: usize, ids: [&str; N]) -> (TaskCache, [TaskKey; N]) {
         let mut cache = TaskCache::new(max_tasks, [1, 2]);
-        let keys = ids.map(|id| cache.create(id, Now::default()));
+        let keys = ids.map(|id| create(&mut cache, id));
         (cache, keys)
     }
 
@@ -238,7 +237,7 @@ mod tests {
         for expected in [completed, failed] {
             assert_eq!(cache.room_for_one(), Ok(Some(expected)));
             cache.remove(expected);
-            cache.create("next", Now::default());
+            create(&mut cache, "next");
         }
         assert_eq!(cache.room_for_one(), Err(TooManyTasks));
     }

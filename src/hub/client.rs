@@ -9,6 +9,7 @@ use super::publication::Link;
 use crate::base::index::Index;
 use crate::wire::message::Variant;
 use smallvec::SmallVec;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// A client.
@@ -38,7 +39,7 @@ pub struct Client {
     pub(super) rooms: SmallVec<[Membership; 1]>,
 }
 
-/// What the store has yet to learn of a client, and whether it learnt something a moment ago.
+/// What the store has yet to learn of a client. A session is written at most once a second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Unsaved(u8);
 
@@ -51,7 +52,7 @@ impl Unsaved {
     pub const SESSION: Self = Self(4);
     /// All of it.
     pub const ALL: Self = Self(1 | 2 | 4);
-    /// The client's session rests; this is nothing to be written.
+    /// It was written less than a second ago, so that the next write waits.
     const RESTS: u8 = 8;
 
     /// Whether nothing is to be written.
@@ -76,17 +77,17 @@ impl Unsaved {
         taken
     }
 
-    /// Whether something was written a moment ago, so that the next waits.
+    /// Whether it was written less than a second ago, so that the next write waits.
     pub fn rests(self) -> bool {
         self.0 & Self::RESTS != 0
     }
 
-    /// Begins the rest.
+    /// It is written: the next write waits.
     pub fn begin_rest(&mut self) {
         self.0 |= Self::RESTS;
     }
 
-    /// Ends the rest; tells whether it had begun.
+    /// Ends that wait; tells whether there was one.
     pub fn end_rest(&mut self) -> bool {
         let rested = self.rests();
         self.0 &= !Self::RESTS;
@@ -100,7 +101,7 @@ struct Behind {
     queued: u64,
     caught_up: u32,
     /// Rooms of which it asked for older messages than it has of the others, and what its connection has of each.
-    older: Vec<(RoomKey, u64)>,
+    older: BTreeMap<RoomKey, u64>,
     mailbox: Mailbox,
 }
 
@@ -143,26 +144,24 @@ impl Client {
         }
     }
 
-    /// Rooms of which less was queued than [`Client::queued`] says, with the offset up to which all was.
-    pub fn older(&self) -> &[(RoomKey, u64)] {
-        self.behind.as_ref().map_or(&[], |behind| &behind.older)
+    /// The offset up to which all of a room was queued, if that is less than [`Client::queued`] says.
+    pub fn older(&self, room: RoomKey) -> Option<u64> {
+        self.behind.as_ref()?.older.get(&room).copied()
     }
 
     /// Of a room only what comes up to an offset was queued, whatever [`Client::queued`] says.
     pub(super) fn set_older(&mut self, room: RoomKey, offset: u64) {
-        let older = &mut self.behind_mut().older;
-        match older.iter_mut().find(|(known, _)| *known == room) {
-            Some((_, known)) => *known = offset,
-            None => older.push((room, offset)),
-        }
+        self.behind_mut().older.insert(room, offset);
     }
 
     /// A room, or each of them, is no exception any more.
     pub(super) fn forget_older(&mut self, room: Option<RoomKey>) {
-        if let Some(behind) = &mut self.behind {
-            behind
-                .older
-                .retain(|(known, _)| room.is_some_and(|room| room != *known));
+        let Some(behind) = &mut self.behind else {
+            return;
+        };
+        match room {
+            Some(room) => drop(behind.older.remove(&room)),
+            None => behind.older.clear(),
         }
     }
 
@@ -216,7 +215,7 @@ impl Client {
             Box::new(Behind {
                 queued,
                 caught_up: 0,
-                older: Vec::new(),
+                older: BTreeMap::new(),
                 mailbox: Mailbox::default(),
             })
         })

@@ -57,7 +57,7 @@ pub fn replay(stage: &mut Stage<'_>, client: ClientKey) -> bool {
             return false;
         }
         match message.room {
-            Some((room, offset)) if is_older(reader, room) => reader.set_older(room, offset),
+            Some((room, offset)) if reader.older(room).is_some() => reader.set_older(room, offset),
             _ => reader.set_queued(message.serial),
         }
         if let (None, Some(mailbox)) = (message.room, reader.mailbox_mut()) {
@@ -149,23 +149,16 @@ pub fn given(directory: &Directory, reader: &Client, membership: &Membership) ->
         return 0;
     }
     let log = directory.room(membership.room).log.as_ref();
-    let mut older = reader.older().iter();
-    let given = match older.find(|(room, _)| *room == membership.room) {
-        Some((_, offset)) => *offset,
-        None => log.map_or(0, |log| log.offset_at(reader.queued())),
-    };
-    membership.from.max(given)
-}
-
-fn is_older(reader: &Client, room: RoomKey) -> bool {
-    reader.older().iter().any(|(older, _)| *older == room)
+    let older = reader.older(membership.room);
+    let queued = || log.map_or(0, |log| log.offset_at(reader.queued()));
+    membership.from.max(older.unwrap_or_else(queued))
 }
 
 /// Every message up to this serial was queued for a client's connection, or was not for it.
 pub fn queued_serial(directory: &Directory, client: ClientKey) -> u64 {
     let reader = directory.client(client);
     let memberships = reader.memberships().iter();
-    let older = memberships.filter(|membership| is_older(reader, membership.room));
+    let older = memberships.filter(|membership| reader.older(membership.room).is_some());
     let missing = older.filter_map(|membership| {
         let missed = lacking(directory, reader, membership)?;
         missed.entries.first().map(|entry| entry.serial - 1)
@@ -182,11 +175,9 @@ fn send(stage: &mut Stage<'_>, client: ClientKey, message: &Overdue) -> bool {
             entry.map(|entry| entry.envelope(&room.name).encode(reader.variant))
         }
         None => {
-            let mut letters = reader
+            let letter = reader
                 .mailbox()
-                .into_iter()
-                .flat_map(|mailbox| mailbox.letters());
-            let letter = letters.find(|letter| letter.serial == message.serial);
+                .and_then(|mailbox| mailbox.letter(message.serial));
             letter.map(|letter| letter.envelope().encode(reader.variant))
         }
     };

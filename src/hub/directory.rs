@@ -3,6 +3,7 @@
 //! Owns the membership graph and each room's log; sends nothing and knows no message.
 
 use super::client::{Client, ClientId, ClientKey, Member, Membership};
+use super::places::{MAX_SCANNED, Places};
 use super::publication::Link;
 use super::room::Room;
 use crate::base::time::Time;
@@ -35,6 +36,7 @@ pub struct Directory {
     next_epoch: u64,
     max_rooms: usize,
     memberships: usize,
+    places: Places,
     away: usize,
     away_memberships: usize,
     /// Clients whose name does not carry their slot: they come from an earlier life of the server.
@@ -49,11 +51,13 @@ pub struct Directory {
 impl Directory {
     /// An empty directory of at most `max_rooms` rooms (0: no limit). `seed` keys the hash and the epochs.
     pub fn new(max_rooms: usize, seed: [u64; 2]) -> Self {
+        let hasher = ahash::RandomState::with_seeds(seed[0], seed[1], !seed[0], !seed[1]);
         Self {
             clients: Slab::new(),
             rooms: Slab::new(),
             names: HashTable::new(),
-            hasher: ahash::RandomState::with_seeds(seed[0], seed[1], !seed[0], !seed[1]),
+            places: Places::new(hasher.clone()),
+            hasher,
             next_epoch: seed[1] >> 16,
             max_rooms,
             memberships: 0,
@@ -124,11 +128,11 @@ impl Directory {
         }
     }
 
-    /// A client is sent anew what a room's log holds after a serial: of all that is younger, only what it has of other
-    /// rooms is known to have arrived.
-    pub fn doubt_after(&mut self, key: ClientKey, room: RoomKey, serial: u64) {
+    /// Rewinds `received` to `serial`, because older entries of some rooms are resent. What the client has received up to
+    /// now stays known of each room; the caller sets those rooms back.
+    pub fn doubt_after(&mut self, key: ClientKey, serial: u64) {
         let client = &mut self.clients[key.slot()];
-        for membership in client.rooms.iter_mut().filter(|other| other.room != room) {
+        for membership in &mut client.rooms {
             let log = self.rooms[membership.room.0 as usize].log.as_ref();
             let received = log.map_or(0, |log| log.offset_at(client.received));
             membership.unsaved |= membership.from < received;
@@ -331,11 +335,20 @@ impl Directory {
         if let Some(key) = self.find(name) {
             return Ok(key);
         }
-        if self.max_rooms > 0 && self.rooms.len() >= self.max_rooms {
+        if self.is_full() {
             return Err(Full::Rooms);
         }
         let epoch = self.fresh_epoch();
         Ok(self.create(name, epoch))
+    }
+
+    /// Whether a room of that name is there, or can be made.
+    pub fn has_place_for(&self, name: &str) -> bool {
+        !self.is_full() || self.find(name).is_some()
+    }
+
+    fn is_full(&self) -> bool {
+        self.max_rooms > 0 && self.rooms.len() >= self.max_rooms
     }
 
     /// Brings back a room of an earlier life of the server.
@@ -402,6 +415,7 @@ impl Directory {
             unsaved: true,
             from,
         });
+        self.places.handle_push(client, &joined.rooms);
         self.memberships += 1;
         match joined.is_away {
             true => {
@@ -435,22 +449,17 @@ impl Directory {
         Some(&self.client(client).rooms[member.slot as usize])
     }
 
-    /// The client as a member of a room, looked for in the shorter of the two lists.
+    /// The client as a member of a room, looked for in the shorter of the two lists, unless both are long.
     pub fn member(&self, client: ClientKey, room: RoomKey) -> Option<Member> {
         let (client_rooms, members) = (&self.client(client).rooms, &self.room(room).members);
-        if members.len() < client_rooms.len() {
+        if members.len() < client_rooms.len().min(MAX_SCANNED) {
             return members
                 .iter()
                 .find(|member| member.client == client)
                 .copied();
         }
-        let slot = client_rooms
-            .iter()
-            .position(|membership| membership.room == room)?;
-        Some(Member {
-            client,
-            slot: slot as u32,
-        })
+        let slot = self.places.find(client, client_rooms, room)?;
+        Some(Member { client, slot })
     }
 
     /// The membership of a member, to be changed.
@@ -503,6 +512,8 @@ impl Directory {
         if let Some(moved) = self.client(client).rooms.get(slot).copied() {
             self.rooms[moved.room.0 as usize].members[moved.place as usize].slot = slot as u32;
         }
+        let rooms = &self.clients[client.slot()].rooms;
+        self.places.handle_swap_remove(client, rooms, room, slot);
         self.memberships -= 1;
     }
 
@@ -536,6 +547,8 @@ impl Directory {
             }
         }
         assert_eq!(memberships, self.memberships, "memberships are miscounted");
+        let rooms = self.all_clients().map(|(_, client)| client.rooms.len());
+        assert!(self.places.is_in_step(rooms), "slots are left over");
         let clients = self.all_clients().filter(|(_, client)| client.is_away);
         let away: Vec<usize> = clients.map(|(_, client)| client.rooms.len()).collect();
         assert_eq!(

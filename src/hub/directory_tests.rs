@@ -78,3 +78,36 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+    /// Long lists are not read from end to end: every client begins in many rooms, and every room with many members.
+    #[test]
+    fn memberships_in_long_lists_are_found(steps in prop::collection::vec((0usize..40, 0u8..60), 1..1500)) {
+        let mut directory = Directory::new(0, [3, 4]);
+        let clients: Vec<ClientKey> = (0..40)
+            .map(|client| directory.attach(link(client), Variant::default(), 0, 9, 0))
+            .collect();
+        let mut model: BTreeSet<(usize, u8)> = BTreeSet::new();
+        let all = (0..40).flat_map(|client| (0..60).map(move |room| (client, room)));
+        for (client, room) in all.chain(steps) {
+            let name = format!("room{room}");
+            if model.remove(&(client, room)) {
+                prop_assert!(directory.leave(clients[client], &name));
+            } else {
+                model.insert((client, room));
+                prop_assert!(directory.join(clients[client], &name, 0).unwrap().1);
+            }
+        }
+        directory.check_invariants();
+        for (client, key) in clients.iter().enumerate() {
+            for room in 0..60 {
+                let found = directory.find(&format!("room{room}"));
+                let member = found.and_then(|found| directory.membership(*key, found));
+                prop_assert_eq!(member.map(|member| member.room), found.filter(|_| model.contains(&(client, room))));
+            }
+            directory.detach(*key);
+        }
+        directory.check_invariants();
+    }
+}

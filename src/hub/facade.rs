@@ -103,12 +103,10 @@ pub enum Scope {
 }
 
 impl Scope {
-    fn of(event: &Event) -> Self {
+    fn of(event: Event) -> Self {
         match event {
-            Event::Task { task_id, .. } | Event::Item { task_id, .. } => {
-                Self::Task(task_id.clone())
-            }
-            Event::Room { room, .. } => Self::Room(room.clone()),
+            Event::Task { task_id, .. } | Event::Item { task_id, .. } => Self::Task(task_id),
+            Event::Room { room, .. } => Self::Room(room),
         }
     }
 
@@ -119,13 +117,14 @@ impl Scope {
             Self::Room(_) => None,
         }
     }
+}
 
-    /// What event ids are told apart by. No id of a task begins like that of a room: a room and a task of one name are two.
-    fn key(&self) -> Box<str> {
-        match self {
-            Self::Task(name) => name.clone(),
-            Self::Room(name) => format!("\n{name}").into(),
-        }
+/// What event ids are told apart by, in two parts. No id of a task begins like that of a room: a room and a task of one
+/// name are two.
+fn id_scope(event: &Event) -> [&str; 2] {
+    match event {
+        Event::Task { task_id, .. } | Event::Item { task_id, .. } => ["", task_id],
+        Event::Room { room, .. } => ["\n", room],
     }
 }
 
@@ -202,7 +201,7 @@ impl Hub {
             || self.fanout.journal.is_on() && self.directory.has_forgotten()
     }
 
-    /// Whether sessions have changed that were written a moment ago, so that they go with a later batch.
+    /// Whether sessions have changed that were written less than a second ago, so that they go with a later batch.
     pub fn has_resting_changes(&self) -> bool {
         self.fanout.journal.rests.is_awaited()
     }
@@ -305,8 +304,9 @@ impl Hub {
 
     /// Whether an event was accepted before, as far as its id tells.
     pub fn is_known(&self, report: &Report) -> bool {
-        let id = report.id.as_deref();
-        id.is_some_and(|id| self.broadcaster.knows(&Scope::of(&report.event).key(), id))
+        let repeats = &self.broadcaster.repeats;
+        let key = |id| repeats.key(id_scope(&report.event), id);
+        report.id.as_deref().is_some_and(|id| repeats.knows(key(id)))
     }
 
     /// Takes what a producer reports.
@@ -314,10 +314,10 @@ impl Hub {
         let Some(id) = report.id else {
             return self.handle_event(now, report.event, false, out);
         };
-        let scope = Scope::of(&report.event);
-        let key = scope.key();
+        let key = self.broadcaster.repeats.key(id_scope(&report.event), &id);
         let journal = &mut self.fanout.journal;
-        if self.broadcaster.is_repeat(now, &key, &id, journal) {
+        if self.broadcaster.is_repeat(now, key, journal) {
+            let scope = Scope::of(report.event);
             return Ingested::Dropped(Dropped {
                 task: scope
                     .task()
@@ -329,7 +329,7 @@ impl Hub {
         let ingested = self.handle_event(now, report.event, true, out);
         if let Ingested::Accepted(_) = &ingested {
             let journal = &mut self.fanout.journal;
-            self.broadcaster.remember(now, &key, &id, journal);
+            self.broadcaster.repeats.remember(now, key, journal);
         }
         ingested
     }
@@ -369,13 +369,13 @@ impl Hub {
         broadcaster.handle_control(&mut stage, task, control, by)
     }
 
-    /// Forgets a task; `false` when there is none of that id.
+    /// Forgets a task, also one whose row could not be read; `false` when there is none of that id.
     pub fn forget(&mut self, now: Now, task: &str, why: Removal, out: &mut dyn Outlet) -> bool {
-        let Some(key) = self.broadcaster.tasks().find(task) else {
-            return false;
-        };
         let (broadcaster, mut stage) = self.on_stage(now, out);
-        broadcaster.forget(&mut stage, key, why).is_some()
+        match broadcaster.tasks().find(task) {
+            Some(key) => broadcaster.forget(&mut stage, key, why).is_some(),
+            None => broadcaster.forget_unread(&mut stage, task, why),
+        }
     }
 
     /// How many clients watch any of these tasks, each counted once.

@@ -141,10 +141,16 @@ pub struct Journal {
     pub tasks: Vec<TaskKey>,
     /// Clients of whose session something is.
     pub clients: Vec<ClientId>,
-    /// Clients that were written lately: what changes meanwhile waits until their rest is over.
+    /// Sessions that were written less than a second ago: what changes meanwhile waits.
     pub rests: Rests,
     /// Rooms that clients have left and whose rows are still kept.
     left: HashMap<ClientId, HashSet<Box<str>>>,
+    left_bytes: usize,
+}
+
+/// About what the name of a room that a client has left takes.
+fn size_of_left(room: &str) -> usize {
+    size_of::<Box<str>>() + room.len()
 }
 
 /// Beyond so many rooms that a client has left, the store is told at once.
@@ -168,7 +174,7 @@ impl Journal {
 
     /// How much has gathered, in bytes.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes + self.left_bytes
     }
 
     /// Whether nothing waits for the store.
@@ -209,7 +215,7 @@ impl Journal {
         self.push(Record::DeletePrefix { table, prefix });
     }
 
-    /// Something of a client's session is to be kept: with the next batch, or when its rest is over.
+    /// Something of a client's session is to be kept: with the next batch, or a second after it was last written.
     pub fn mark_client(&mut self, client: &mut Client, what: Unsaved) {
         if !self.is_on || !client.has_session {
             return;
@@ -223,7 +229,7 @@ impl Journal {
         client.unsaved.add(what);
     }
 
-    /// What is to be kept of a client's session goes with the next batch: somebody waits for it.
+    /// Skips that wait: what is to be kept of a client's session goes with the next batch, because somebody was promised it.
     pub fn hasten_client(&mut self, client: &mut Client) {
         if client.unsaved.end_rest() && !client.unsaved.is_empty() {
             self.rests.settle_one();
@@ -235,7 +241,9 @@ impl Journal {
     pub fn leave_room(&mut self, client: &mut Client, room: &str) {
         if self.is_on && client.has_session {
             let left = self.left.entry(client.id).or_default();
-            left.insert(room.into());
+            if left.insert(room.into()) {
+                self.left_bytes += size_of_left(room);
+            }
             let is_much = left.len() >= MAX_LEFT;
             self.mark_client(client, Unsaved::ROOMS);
             if is_much {
@@ -246,7 +254,10 @@ impl Journal {
 
     /// The rooms that a client has left since the store was last told.
     pub fn take_left(&mut self, client: ClientId) -> impl Iterator<Item = Box<str>> + use<> {
-        self.left.remove(&client).into_iter().flatten()
+        let left = self.left.remove(&client).unwrap_or_default();
+        let bytes: usize = left.iter().map(|room| size_of_left(room)).sum();
+        self.left_bytes -= bytes;
+        left.into_iter()
     }
 
     /// A client's session ends: nothing of it is to be kept.
@@ -255,7 +266,7 @@ impl Journal {
             self.rests.settle_one();
         }
         client.unsaved = Unsaved::default();
-        self.left.remove(&client.id);
+        drop(self.take_left(client.id));
     }
 
     /// What has gathered.
@@ -275,4 +286,36 @@ pub struct Restored {
     pub entries: Vec<StoredEntry>,
     /// Ids of events in the order in which they were seen.
     pub ids: Vec<StoredId>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::publication::Link;
+    use super::*;
+
+    /// What a stuck batch makes wait is bounded by what is counted.
+    #[test]
+    fn names_of_rooms_that_were_left_count_until_the_store_is_told() {
+        let mut journal = Journal::default();
+        journal.turn_on();
+        let link = Link {
+            index: 0,
+            generation: 0,
+        };
+        let id = ClientId::from_number(1);
+        let mut client = Client::new(link, id, Default::default(), 0, 0);
+        client.has_session = true;
+        for number in 0..1000 {
+            let room = format!("{number:0>200}");
+            journal.leave_room(&mut client, &room);
+            journal.leave_room(&mut client, &room);
+        }
+        assert!((200_000..300_000).contains(&journal.bytes()));
+        assert_eq!(journal.take_left(id).count(), 1000);
+        assert_eq!(journal.bytes(), 0);
+        journal.leave_room(&mut client, "a");
+        assert_ne!(journal.bytes(), 0);
+        journal.forget_client(&mut client);
+        assert_eq!(journal.bytes(), 0);
+    }
 }

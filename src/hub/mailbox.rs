@@ -91,6 +91,14 @@ impl Mailbox {
         self.letters.iter()
     }
 
+    /// The message of a serial.
+    pub fn letter(&self, serial: u64) -> Option<&Letter> {
+        let place = self
+            .letters
+            .binary_search_by_key(&serial, |letter| letter.serial);
+        self.letters.get(place.ok()?)
+    }
+
     fn insert(&mut self, place: usize, letter: Letter) {
         self.bytes += letter.payload.len();
         self.notices += usize::from(letter.is_notice());
@@ -141,5 +149,7 @@ mod tests {
         assert_eq!(mailbox.confirm(3), [3]);
         let left: Vec<u64> = mailbox.letters().map(|letter| letter.serial).collect();
         assert_eq!(left, [5]);
+        assert_eq!(mailbox.letter(5).map(|letter| letter.serial), Some(5));
+        assert_eq!(mailbox.letter(4), None);
     }
 }

@@ -21,6 +21,7 @@ pub mod mailbox;
 pub mod outcome;
 pub mod own_fields;
 pub mod pace;
+pub mod places;
 pub mod position;
 pub mod progress;
 pub mod publication;
@@ -38,6 +39,7 @@ pub mod task;
 pub mod task_estimate;
 pub mod task_row;
 pub mod timer;
+pub mod unread_rows;
 pub mod visits;
 pub mod workspaces;
 

@@ -78,7 +78,8 @@ impl OwnFields {
     }
 
     /// The value of a field.
-    pub fn value(&self, name: &str) -> Option<&RawValue> {
+    #[cfg(test)]
+    fn value(&self, name: &str) -> Option<&RawValue> {
         self.fields[self.find(name)?].value.as_deref()
     }
 

@@ -24,6 +24,10 @@ pub struct Repeats {
     known: HashSet<u64, ahash::RandomState>,
 }
 
+/// The hash of an event's id and of what the event is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdKey(u64);
+
 #[derive(Debug, Clone, Copy)]
 struct Seen {
     at: Time,
@@ -46,23 +50,33 @@ impl Repeats {
         }
     }
 
-    /// Whether an event of this id has been remembered for this task or room.
-    pub fn contains(&mut self, now: Now, scope: &str, id: &str, journal: &mut Journal) -> bool {
+    /// What stands for the id of an event of a task or room, whose name may come in two parts.
+    pub fn key(&self, scope: [&str; 2], id: &str) -> IdKey {
+        let mut hasher = SipHasher13::new_with_keys(self.key[0], self.key[1]);
+        hasher.write_usize(scope[0].len() + scope[1].len());
+        for part in [scope[0], scope[1], id] {
+            hasher.write(part.as_bytes());
+        }
+        IdKey(hasher.finish())
+    }
+
+    /// Whether an event of this id has been remembered.
+    pub fn contains(&mut self, now: Now, key: IdKey, journal: &mut Journal) -> bool {
         self.expire(now.at, journal);
-        self.known.contains(&self.hash(scope, id))
+        self.known.contains(&key.0)
     }
 
     /// The same without forgetting those whose time has come.
-    pub fn knows(&self, scope: &str, id: &str) -> bool {
-        self.known.contains(&self.hash(scope, id))
+    pub fn knows(&self, key: IdKey) -> bool {
+        self.known.contains(&key.0)
     }
 
     /// Remembers an event of this id.
-    pub fn remember(&mut self, now: Now, scope: &str, id: &str, journal: &mut Journal) {
+    pub fn remember(&mut self, now: Now, key: IdKey, journal: &mut Journal) {
         if self.window.is_zero() {
             return;
         }
-        let hash = self.hash(scope, id);
+        let IdKey(hash) = key;
         if self.known.insert(hash) {
             let seen = Seen {
                 at: now.at,
@@ -117,14 +131,6 @@ impl Repeats {
         journal.put(Table::Meta, KEY, format!("[{one},{other}]"));
     }
 
-    fn hash(&self, scope: &str, id: &str) -> u64 {
-        let mut hasher = SipHasher13::new_with_keys(self.key[0], self.key[1]);
-        hasher.write_usize(scope.len());
-        hasher.write(scope.as_bytes());
-        hasher.write(id.as_bytes());
-        hasher.finish()
-    }
-
     fn first_serial(&self) -> u64 {
         self.next_serial - self.order.len() as u64
     }
@@ -172,20 +178,56 @@ mod tests {
         }
     }
 
+    fn contains(
+        repeats: &mut Repeats,
+        now: Now,
+        scope: &str,
+        id: &str,
+        journal: &mut Journal,
+    ) -> bool {
+        let key = repeats.key(["", scope], id);
+        repeats.contains(now, key, journal)
+    }
+
+    fn remember(repeats: &mut Repeats, now: Now, id: &str, journal: &mut Journal) {
+        let key = repeats.key(["", "a"], id);
+        repeats.remember(now, key, journal);
+    }
+
+    /// Stores hold what earlier versions made of names in one piece.
+    #[test]
+    fn a_name_in_two_parts_is_the_same_name() {
+        let repeats = Repeats::new(Span::from_secs(10), 2, [1, 2]);
+        let mut hasher = SipHasher13::new_with_keys(repeats.key[0], repeats.key[1]);
+        hasher.write_usize("\nroom".len());
+        hasher.write(b"\nroom");
+        hasher.write(b"id");
+        let whole = IdKey(hasher.finish());
+        assert_eq!(repeats.key(["\n", "room"], "id"), whole);
+        assert_eq!(repeats.key(["", "\nroom"], "id"), whole);
+        assert_ne!(repeats.key(["", "room"], "id"), whole);
+    }
+
     #[test]
     fn repeats_are_known_within_the_window_and_per_task() {
         let journal = &mut Journal::default();
         let mut repeats = Repeats::new(Span::from_secs(10), 2, [1, 2]);
-        repeats.remember(at(0), "a", "1", journal);
-        assert!(repeats.contains(at(9), "a", "1", journal));
-        assert!(!repeats.contains(at(9), "b", "1", journal));
-        assert!(!repeats.contains(at(9), "", "a1", journal), "another scope");
-        assert!(!repeats.contains(at(10), "a", "1", journal));
+        remember(&mut repeats, at(0), "1", journal);
+        assert!(contains(&mut repeats, at(9), "a", "1", journal));
+        assert!(!contains(&mut repeats, at(9), "b", "1", journal));
+        assert!(
+            !contains(&mut repeats, at(9), "", "a1", journal),
+            "another scope"
+        );
+        assert!(!contains(&mut repeats, at(10), "a", "1", journal));
         for id in ["1", "2", "3"] {
-            repeats.remember(at(11), "a", id, journal);
+            remember(&mut repeats, at(11), id, journal);
         }
-        assert!(!repeats.contains(at(11), "a", "1", journal), "two are kept");
-        assert!(repeats.contains(at(11), "a", "3", journal));
+        assert!(
+            !contains(&mut repeats, at(11), "a", "1", journal),
+            "two are kept"
+        );
+        assert!(contains(&mut repeats, at(11), "a", "3", journal));
     }
 
     #[test]
@@ -196,10 +238,10 @@ mod tests {
         repeats.restore(at(0), &Restored::default());
         repeats.finish_restoring(at(0).at, &mut journal);
         for (second, id) in [(0, "1"), (1, "2"), (6, "3")] {
-            repeats.remember(at(second), "a", id, &mut journal);
+            remember(&mut repeats, at(second), id, &mut journal);
         }
         assert!(
-            !repeats.contains(at(6), "a", "1", &mut journal),
+            !contains(&mut repeats, at(6), "a", "1", &mut journal),
             "two are kept"
         );
         let mut restored = Restored::default();
@@ -220,10 +262,10 @@ mod tests {
         repeats.restore(later, &restored);
         repeats.finish_restoring(later.at, &mut journal);
         assert!(
-            !repeats.contains(later, "a", "2", &mut journal),
+            !contains(&mut repeats, later, "a", "2", &mut journal),
             "its time is over"
         );
-        assert!(repeats.contains(later, "a", "3", &mut journal));
+        assert!(contains(&mut repeats, later, "a", "3", &mut journal));
         assert_eq!(journal.take_records(), [Record::Forget { serial: 2 }]);
     }
 }

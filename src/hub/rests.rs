@@ -1,19 +1,19 @@
-//! Sessions that were written a moment ago: each is written at most once a second, however often it changes.
+//! The debounce of sessions: each is written at most once a second, however often it changes; `hasten` skips the wait.
 //!
-//! Owns when rests end and whether anybody waits for that; whether a client rests is the client's own. A rest that nobody
-//! waits for ends unnoticed: it takes no timer, and an idle server sleeps.
+//! Owns when the waits ("rests") end and whether any session has changed meanwhile; whether a client rests is a bit of its
+//! `Unsaved`. A rest in which nothing changes takes no timer, so that an idle server sleeps.
 
 use super::client::ClientId;
 use crate::base::time::{Span, Time};
 use std::collections::VecDeque;
 
-/// How long a session is left alone that was written.
+/// The shortest time between two writes of one session.
 const REST: Span = Span::from_secs(1);
 
 /// Clients whose session was written within the last [`REST`], or longer ago and not looked at since.
 #[derive(Debug, Default)]
 pub struct Rests {
-    /// Until when, in order. One that was hastened meanwhile may stand here twice; then it rests less.
+    /// Until when, in order. One that was hastened meanwhile may stand here twice, and is then written sooner.
     queue: VecDeque<(Time, ClientId)>,
     /// How many of them have changed again.
     waiting: usize,
@@ -21,28 +21,28 @@ pub struct Rests {
 }
 
 impl Rests {
-    /// A client's session is written.
+    /// A client's session is written: the next write waits.
     pub fn begin(&mut self, now: Time, client: ClientId) {
         self.queue.push_back((now + REST, client));
     }
 
-    /// A client that rests has changed.
+    /// A session has changed in its rest.
     pub fn await_one(&mut self) {
         self.waiting += 1;
     }
 
-    /// It does not wait any more.
+    /// Such a session is written now, or gone.
     pub fn settle_one(&mut self) {
-        debug_assert!(self.waiting > 0, "only who rests waits for its end");
+        debug_assert!(self.waiting > 0, "only a session that rests waits");
         self.waiting = self.waiting.saturating_sub(1);
     }
 
-    /// Whether a session has changed that is not to be written yet.
+    /// Whether any session has changed in its rest.
     pub fn is_awaited(&self) -> bool {
         self.waiting > 0
     }
 
-    /// When to look whose rest is over, unless nobody waits for it or that is known already.
+    /// When the first rest ends, if a timer is needed for that and not set yet.
     pub fn arm(&mut self) -> Option<Time> {
         let (first, _) = self.queue.front().filter(|_| !self.is_armed)?;
         self.is_armed = self.waiting > 0;

@@ -1,6 +1,6 @@
 //! Clients that come, join, lag behind, leave and come back, and what is sent to one of them alone.
 
-use super::client::{ClientKey, Membership, Unsaved};
+use super::client::{ClientKey, Member, Membership, Unsaved};
 use super::delivery::{self, Recovery};
 use super::directory::{Full, RoomKey};
 use super::facade::{Hub, Joined};
@@ -13,6 +13,7 @@ use super::saved;
 use super::timer::Timer;
 use crate::base::time::{Now, Span, Time};
 use crate::wire::message::{Dialect, Variant};
+use std::collections::HashMap;
 
 /// So many sessions end at once: after a restart all that nobody has taken up again are due together.
 const EXPIRED_AT_ONCE: usize = 256;
@@ -147,13 +148,13 @@ impl Hub {
         self.fanout.journal.mark_client(client, what);
     }
 
-    /// What has changed of a client's session is kept with the next batch: somebody is promised it.
+    /// Skips the wait of a client's session: what has changed is written with the next batch, because it was promised.
     pub fn hasten_session(&mut self, client: ClientKey) {
         let client = self.directory.client_mut(client);
         self.fanout.journal.hasten_client(client);
     }
 
-    /// The rests of sessions are over that were written long enough ago: what has changed since goes with the next batch.
+    /// Sessions are written at most once a second: of those whose second is over, what has changed goes with the next batch.
     pub(super) fn end_rests(&mut self, now: Time) {
         while let Some(id) = self.fanout.journal.rests.poll_over(now) {
             if let Some(client) = self.directory.living_client(id) {
@@ -232,7 +233,7 @@ impl Hub {
         is_taken
     }
 
-    /// A message for all has not been taken by a client's connection: it follows. What has no mailbox is told by its end.
+    /// Queues a broadcast that the connection refused. Data-dialect clients have no queue: they are closed with 4430.
     pub(super) fn keep_for(&mut self, now: Now, client: ClientKey, message: Broadcast<'_>) {
         if self.directory.client(client).variant.dialect == Dialect::Payload {
             let letter = mail::letter(&mut self.fanout, now, message.kind, message.payload);
@@ -277,48 +278,65 @@ impl Hub {
         }
     }
 
-    /// Sends a client that has joined what is due (contract section 5.4): the entries after `since`, or as many of them as
-    /// the log still holds, and the state of the room's task.
+    /// Sends a client that has joined rooms what is due (contract section 5.4): of each the entries after its `since`, or
+    /// as many of them as the log still holds, and the state of the room's task.
     pub fn welcome(
         &mut self,
         now: Now,
         client: ClientKey,
-        room: RoomKey,
-        since: Option<Since>,
+        rooms: &[(RoomKey, Option<Since>)],
         out: &mut dyn Outlet,
     ) {
-        if let Some(since) = since {
-            self.replay(now, client, room, since, out);
-        }
-        // A state after what it lacks comes with that.
-        if !self.directory.client(client).is_lagging {
-            let (broadcaster, mut stage) = self.on_stage(now, out);
-            broadcaster.send_snapshot(&mut stage, client, room);
+        let replays = self.begin_replays(client, rooms);
+        for (room, _) in rooms {
+            if let Some(offset) = replays.get(room) {
+                self.replay(now, client, *room, *offset, out);
+            }
+            // A state after what it lacks comes with that.
+            if !self.directory.client(client).is_lagging {
+                let (broadcaster, mut stage) = self.on_stage(now, out);
+                broadcaster.send_snapshot(&mut stage, client, *room);
+            }
         }
     }
 
-    /// Sends a member of a room what the log holds after `since`, though it may have had some of it before.
+    /// Sets a member back in the rooms of which it named a place, though it may have had some of what follows before. The
+    /// rooms whose logs hold any of that, and the offsets after which they do.
+    fn begin_replays(
+        &mut self,
+        client: ClientKey,
+        rooms: &[(RoomKey, Option<Since>)],
+    ) -> HashMap<RoomKey, u64> {
+        let named = rooms
+            .iter()
+            .filter_map(|(room, since)| Some((*room, (*since)?)));
+        let places = named.filter_map(|(room, since)| self.place_after(client, room, since));
+        let places: Vec<Place> = places.collect();
+        if places.is_empty() {
+            return HashMap::new();
+        }
+        if let Some(first) = places.iter().filter_map(|place| place.first).min() {
+            // These are older than what it has received of other rooms, and may not arrive.
+            self.directory.doubt_after(client, first - 1);
+        }
+        for place in &places {
+            self.set_back(place);
+        }
+        self.save(client, Unsaved::RECEIVED);
+        self.save(client, Unsaved::ROOMS);
+        let due = places.iter().filter(|place| place.first.is_some());
+        due.map(|place| (place.room, place.offset)).collect()
+    }
+
+    /// Sends a member what a room's log holds after an offset, or has it follow what the member lacks already.
     fn replay(
         &mut self,
         now: Now,
         client: ClientKey,
         room: RoomKey,
-        since: Since,
+        offset: u64,
         out: &mut dyn Outlet,
     ) {
-        let is_lossy = !self.can_recover(room, since);
-        let offset = self.begin_after(client, room, since, is_lossy);
-        let log = self.directory.room(room).log.as_ref();
-        let first = log.and_then(|log| Some(log.after(offset).entries.first()?.serial));
-        if let Some(first) = first {
-            // These are older than what it has received of other rooms, and may not arrive.
-            self.directory.doubt_after(client, room, first - 1);
-        }
-        self.save(client, Unsaved::RECEIVED);
-        self.save(client, Unsaved::ROOMS);
-        if first.is_none() {
-            return;
-        }
         if self.directory.client(client).is_lagging {
             return self.directory.client_mut(client).set_older(room, offset);
         }
@@ -326,32 +344,50 @@ impl Hub {
         delivery::replay_room(&mut stage, client, room, offset);
     }
 
-    /// Sets a membership back to where its client wants to go on; the offset after which it does.
-    fn begin_after(
-        &mut self,
-        client: ClientKey,
-        room: RoomKey,
-        since: Since,
-        is_lossy: bool,
-    ) -> u64 {
+    /// Where a member goes on that names a place.
+    fn place_after(&self, client: ClientKey, room: RoomKey, since: Since) -> Option<Place> {
+        let member = self.directory.member(client, room)?;
+        let is_lossy = !self.can_recover(room, since);
         let found = self.directory.room(room);
         let wanted = match since {
             Since::After(position) if !is_lossy => found.resolve(position),
             Since::Start | Since::After(_) => None,
-        };
-        let Some(member) = self.directory.member(client, room) else {
-            return found.position().offset;
         };
         // What a lagging member is still owed comes before the place that it was told it will be at.
         let reader = self.directory.client(client);
         let membership = &reader.memberships()[member.slot as usize];
         let given = self.queued_position(client, membership).offset;
         let offset = wanted.unwrap_or(found.start()).min(given);
-        let membership = self.directory.membership_mut(member);
+        let log = found.log.as_ref();
+        Some(Place {
+            room,
+            member,
+            is_lossy,
+            offset,
+            first: log.and_then(|log| Some(log.after(offset).entries.first()?.serial)),
+        })
+    }
+
+    fn set_back(&mut self, place: &Place) {
+        let Place {
+            offset, is_lossy, ..
+        } = *place;
+        let membership = self.directory.membership_mut(place.member);
         membership.unsaved |= offset < membership.from || is_lossy && !membership.told_of_loss;
         membership.from = membership.from.min(offset);
         membership.told_of_loss |= is_lossy;
         membership.forget();
-        offset
     }
+}
+
+/// Where a member of a room wants to go on.
+struct Place {
+    room: RoomKey,
+    member: Member,
+    /// Whether entries after it are gone.
+    is_lossy: bool,
+    /// It has everything up to here.
+    offset: u64,
+    /// The serial of the first entry after it.
+    first: Option<u64>,
 }

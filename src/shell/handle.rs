@@ -52,7 +52,7 @@ impl Handle {
 
     /// Every client.
     pub fn clients(&self) -> Result<Vec<ClientInfo>, CommandError> {
-        self.ask(|state, _| state.client_infos())
+        self.ask(|state, _| state.client_infos())?
     }
 
     /// Ends a client's connection. `code` is a close code that may be sent (RFC 6455 section 7.4), as 1000 or 4000.
@@ -81,7 +81,7 @@ impl Handle {
     /// The clients in a room.
     pub fn room_clients(&self, room: &str) -> Result<Vec<String>, CommandError> {
         let room = room.to_owned();
-        self.ask(move |state, _| state.room_clients(&room))
+        self.ask(move |state, _| state.room_clients(&room))?
     }
 
     /// Sends one client a message of the application's own type; `false` when its connection did not take it.

@@ -196,6 +196,30 @@ fn a_letter_that_waits_and_a_place_in_a_room_are_promised_and_what_has_gone_out_
 }
 
 #[test]
+fn a_place_that_the_client_took_itself_a_moment_ago_is_kept_before_a_call_confirms_it() {
+    let mut world = durable();
+    let visit = Visit::new(&mut world, &["a"]);
+    for room in ["b", "c"] {
+        assert!(batch(&mut world).is_none(), "nobody waits");
+        world.run_for(50);
+        let batch = batch(&mut world).expect("its rooms");
+        stored(&mut world, batch.seq, Ok(()));
+        visit.enter(&mut world, &[room]);
+    }
+    world.run_for(50);
+    assert!(batch(&mut world).is_none(), "it was written a moment ago");
+    let caller = producer(&mut world);
+    let place = format!("/api/clients/{}/rooms/c", visit.id);
+    world.say(caller, request("PUT", &place, &Value::Null).as_bytes());
+    assert_eq!(answers(&mut world, caller), [], "not kept yet");
+    let batch = batch(&mut world).expect("somebody waits");
+    let text = format!("{:?}", batch.records);
+    assert!(text.contains(":c\""), "{text}");
+    stored(&mut world, batch.seq, Ok(()));
+    assert_eq!(answers(&mut world, caller)[0].0, 204);
+}
+
+#[test]
 fn a_producer_that_ends_its_side_still_gets_its_answer() {
     let mut world = durable();
     let producer = producer(&mut world);

@@ -39,16 +39,8 @@ pub(crate) fn restarted_at(
 }
 
 fn go_on(mut world: World, kept: &Kept) -> World {
-    let rows = kept.rows.iter();
-    let restored = Restored {
-        rows: rows
-            .map(|((table, key), row)| (*table, key.clone(), row.clone()))
-            .collect(),
-        entries: kept.entries.values().cloned().collect(),
-        ids: Vec::new(),
-    };
     let now = world.now();
-    world.engine.restore(now, &restored);
+    world.engine.restore(now, &kept.restored());
     world
 }
 
@@ -97,6 +89,18 @@ pub(crate) fn stored(world: &mut World, seq: u64, result: Result<(), &str>) {
 }
 
 impl Kept {
+    /// All that is kept, as a store that is opened gives it back.
+    pub(crate) fn restored(&self) -> Restored {
+        let rows = self.rows.iter();
+        Restored {
+            rows: rows
+                .map(|((table, key), row)| (*table, key.clone(), row.clone()))
+                .collect(),
+            entries: self.entries.values().cloned().collect(),
+            ids: Vec::new(),
+        }
+    }
+
     /// Keeps all that is due now, or soon.
     pub(crate) fn take(&mut self, world: &mut World) {
         for _ in 0..2 {

@@ -12,6 +12,7 @@ mod estimates;
 #[path = "../support/event.rs"]
 mod event;
 mod frames;
+mod guests;
 mod heartbeat;
 mod idleness;
 mod keeping;

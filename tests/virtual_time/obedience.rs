@@ -222,6 +222,73 @@ fn being_told_that_the_server_is_full_uses_nothing_up() {
 }
 
 #[test]
+fn one_address_that_storms_a_full_server_keeps_no_page_waiting() {
+    for headers in ["", ORIGIN] {
+        let mut world = World::new(|config| config.websocket.max_clients = 1);
+        let _inside = world.viewer();
+        for _ in 0..7_000 {
+            let (_, outcome) = knock(&mut world, [10, 0, 0, 1], "/ws", headers);
+            assert_ne!(outcome, Outcome::In);
+        }
+        let (_, outcome) = knock(&mut world, [10, 0, 0, 2], "/ws", ORIGIN);
+        let Outcome::Away { delay_ms, .. } = outcome else {
+            panic!("the server is full");
+        };
+        assert!(delay_ms <= 20_000, "{headers}: {delay_ms}");
+    }
+}
+
+/// Of those who wait longest some have given up, so the line has an end; beyond it the wait is a matter of chance.
+#[test]
+fn a_crowd_beyond_the_line_comes_back_in_the_second_of_two_minutes() {
+    let mut world = World::new(|config| config.websocket.max_clients = 1);
+    let _inside = world.viewer();
+    let mut delays = Vec::new();
+    for number in 0..7_000 {
+        let (_, outcome) = knock(&mut world, address(number), "/ws", ORIGIN);
+        let Outcome::Away { delay_ms, .. } = outcome else {
+            panic!("the server is full");
+        };
+        delays.push(delay_ms);
+    }
+    let in_one_second = |begin: u64| {
+        let window = begin..begin + 1000;
+        delays.iter().filter(|delay| window.contains(delay)).count()
+    };
+    let most_before = (1_000..58_000).step_by(500).map(in_one_second).max();
+    assert_eq!(most_before, Some(25), "others have as many");
+    assert!(
+        delays[6_000..]
+            .iter()
+            .all(|delay| (60_000..=121_000).contains(delay))
+    );
+}
+
+#[test]
+fn being_told_that_there_is_no_room_uses_nothing_up() {
+    let mut world = World::new(|config| {
+        config.websocket.max_rooms = 1;
+        config.websocket.rate_limit.max_connections_per_minute = 2;
+    });
+    let (viewer, _) = knock(&mut world, [10, 0, 0, 2], "/ws", "");
+    world.send(viewer, &json!({"type": "subscribe", "rooms": ["a"]}));
+    for headers in [ORIGIN, "", ORIGIN] {
+        let (_, outcome) = knock(&mut world, [10, 0, 0, 1], "/", headers);
+        let Outcome::Away { code, .. } = outcome else {
+            panic!("there is no room for `all`");
+        };
+        assert!([1013, 503].contains(&code), "{code}");
+    }
+    let (_, outcome) = knock(&mut world, [10, 0, 0, 1], "/ws", "");
+    assert_eq!(outcome, Outcome::In);
+    // Nor does whoever comes too often make the room.
+    world.send(viewer, &json!({"type": "unsubscribe", "rooms": ["a"]}));
+    knock(&mut world, [10, 0, 0, 1], "/ws", "");
+    assert_ne!(knock(&mut world, [10, 0, 0, 1], "/", "").1, Outcome::In);
+    assert_eq!(world.engine.state().hub.directory().rooms().len(), 0);
+}
+
+#[test]
 fn whoever_reloads_in_anger_is_not_kept_out_for_long() {
     let mut world =
         World::new(|config| config.websocket.rate_limit.max_connections_per_minute = 10);

@@ -1,7 +1,8 @@
 //! Tasks over a restart, as viewers see them: what was unknown stays unknown, and what is gone was not.
 
+use super::frames::Heard;
 use super::kept::{Kept, ask, durable, restarted_at, tell};
-use super::world::World;
+use super::world::{World, request};
 use joblight::hub::journal::Table;
 use serde_json::{Value, json};
 
@@ -172,4 +173,41 @@ fn row_that_is_unreadable_stays_in_the_store() {
     ask(&mut world, "DELETE", "/api/tasks/broken", &Value::Null);
     kept.take(&mut world);
     assert_eq!(kept.count(Table::Task), 3);
+}
+
+#[test]
+fn row_that_is_unreadable_goes_when_its_task_is_deleted_or_made_anew() {
+    let mut kept = Kept::default();
+    for task in ["deleted", "anew", "left"] {
+        let row = r#"{"v":9}"#.to_owned();
+        kept.rows.insert((Table::Task, task.into()), row);
+    }
+    let mut world = restarted_at(0, &kept, |_| {});
+    let caller = world.connect(joblight::engine::Services::HTTP, [127, 0, 0, 1]);
+    for (path, status) in [("/api/tasks/deleted", 204), ("/api/tasks/deleted", 404)] {
+        world.say(caller, request("DELETE", path, &Value::Null).as_bytes());
+        kept.take(&mut world);
+        let heard = world.heard(caller);
+        assert!(
+            matches!(heard[..], [(_, Heard::Answer(found, _))] if found == status),
+            "{heard:?}"
+        );
+    }
+    tell(&mut world, "anew", "started", json!({}));
+    kept.take(&mut world);
+    let row = |kept: &Kept, task: &str| kept.rows.get(&(Table::Task, task.into())).cloned();
+    let anew = row(&kept, "anew").expect("a row");
+    assert!(anew.contains("\"v\":2"), "{anew}");
+    // What is written anew is what there is now.
+    tell(&mut world, "u", "started", json!({}));
+    let batch = super::kept::batch(&mut world).expect("a batch");
+    super::kept::stored(&mut world, batch.seq, Err("full"));
+    for _ in 0..2 {
+        world.run_for(60_000);
+        kept.take(&mut world);
+    }
+    let tasks = kept.rows.keys().filter(|(table, _)| *table == Table::Task);
+    let tasks: Vec<&str> = tasks.map(|(_, task)| &**task).collect();
+    assert_eq!(tasks, ["anew", "left", "u"]);
+    assert_eq!(row(&kept, "left").expect("a row"), r#"{"v":9}"#);
 }

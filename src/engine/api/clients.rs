@@ -9,9 +9,10 @@ use crate::wire::http::{Head, Problem, Response};
 use serde_json::json;
 
 /// `GET /api/clients`
-pub fn list(state: &State) -> Response {
-    let clients: Vec<_> = state.client_infos().iter().map(document).collect();
-    list_of("clients", &clients)
+pub fn list(state: &State) -> Result<Response, Problem> {
+    let clients = state.client_infos().map_err(command_problem)?;
+    let clients: Vec<_> = clients.iter().map(document).collect();
+    Ok(list_of("clients", &clients))
 }
 
 /// `GET /api/clients/{id}`

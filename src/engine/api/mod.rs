@@ -14,7 +14,7 @@ use super::state::{Life, State};
 use crate::base::time::Now;
 use crate::hub::Link;
 use crate::wire::http::{Head, Method, Problem, Response};
-use answers::json;
+use answers::{command_problem, json};
 use route::Route;
 
 /// Answers a request.
@@ -43,7 +43,7 @@ pub fn admit_stream(state: &State, head: &Head) -> Result<Option<String>, Proble
     check_method(&route, head)?;
     check_key(state, &route, head)?;
     if route == Route::Events {
-        state.check_read()?;
+        state.check_read().map_err(command_problem)?;
         return event_key::key_of(head);
     }
     Err(Problem::new(
@@ -95,7 +95,7 @@ fn serve(
         check_length(head)?;
     }
     if route.needs_store() {
-        state.check_read()?;
+        state.check_read().map_err(command_problem)?;
     }
     match route {
         Route::Health => Ok(health(state, now)),
@@ -114,7 +114,7 @@ fn serve(
         Route::RoomHistory(room) => rooms::history(state, head, room),
         Route::RoomBroadcast(room) => rooms::broadcast(state, now, head, room, body),
         Route::Broadcast => rooms::broadcast_to_all(state, now, head, body),
-        Route::Clients => Ok(clients::list(state)),
+        Route::Clients => clients::list(state),
         Route::Client(id) if head.method() == Method::Delete => {
             clients::disconnect(state, now, head, id)
         }

@@ -114,10 +114,9 @@ pub fn list(state: &State) -> Response {
 /// `GET /api/rooms/{room}/clients`
 pub fn clients(state: &State, room: &str) -> Result<Response, Problem> {
     find(state, room)?;
-    Ok(json(
-        200,
-        &serde_json::json!({ "room": room, "clients": state.room_clients(room) }),
-    ))
+    let clients = state.room_clients(room).map_err(command_problem)?;
+    let document = serde_json::json!({ "room": room, "clients": clients });
+    Ok(json(200, &document))
 }
 
 /// `GET /api/rooms/{room}/history?since=&limit=`
