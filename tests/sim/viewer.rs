@@ -16,11 +16,36 @@ pub(crate) struct Watch {
     pub(crate) offset: Option<u64>,
     /// The log was there when it was to begin with the oldest entry that there is.
     begins: Option<u64>,
-    /// It was told of a loss, and may be told again: the server may not know that it has heard.
-    knows_of_loss: bool,
+    /// The last loss that it was told of, as long as it may be told again.
+    loss: Option<Loss>,
     /// The last entry that it heard on this connection.
     heard: Option<u64>,
     pub(crate) fold: Fold,
+}
+
+/// A loss that it was told of.
+#[derive(Debug, Clone, Copy)]
+struct Loss {
+    /// In which life of the server.
+    life: u32,
+    conn: Option<ConnId>,
+    /// The server knows that it has heard, for as long as that life lasts: the store may learn it later.
+    is_confirmed: bool,
+}
+
+impl Loss {
+    fn may_be_told_again(self, life: u32) -> bool {
+        !self.is_confirmed || self.life != life
+    }
+
+    /// It is told that nothing is missing: on the same connection that says nothing of what it has heard.
+    fn confirm(self, life: u32, conn: Option<ConnId>) -> Option<Self> {
+        let is_confirmed = self.is_confirmed || self.conn != conn;
+        (self.life == life).then_some(Self {
+            is_confirmed,
+            ..self
+        })
+    }
 }
 
 impl Watch {
@@ -29,7 +54,7 @@ impl Watch {
             epoch: place.epoch.clone(),
             offset,
             begins: None,
-            knows_of_loss: false,
+            loss: None,
             heard: None,
             fold: Fold::default(),
         }
@@ -43,9 +68,13 @@ impl Watch {
         }
     }
 
-    fn lossy(place: &Place) -> Self {
+    fn lossy(place: &Place, life: u32, conn: Option<ConnId>) -> Self {
         Self {
-            knows_of_loss: true,
+            loss: Some(Loss {
+                life,
+                conn,
+                is_confirmed: false,
+            }),
             ..Self::from_oldest(place)
         }
     }
@@ -230,17 +259,17 @@ impl Viewer {
             let recovered = payload["recovered"].get(room).map(|flag| *flag == true);
             let since = asked.as_ref().and_then(|asked| asked.since.get(room));
             // Whoever names a place comes in there, whether it was in the room before or not.
-            let watch = match self.watches.remove(room).filter(|_| since.is_none()) {
-                Some(watch) => self.go_on(truth, rules, room, watch, &place, recovered),
-                None => self.come_in(
-                    truth,
-                    rules,
-                    room,
-                    since,
-                    &place,
-                    recovered,
-                    asked.is_some(),
-                ),
+            let watch = match (self.watches.remove(room), since) {
+                (Some(watch), None) => self.go_on(truth, rules, room, watch, &place, recovered),
+                (before, since) => {
+                    let has_asked = asked.is_some();
+                    let new = self.come_in(truth, rules, room, since, &place, recovered, has_asked);
+                    let loss = before.and_then(|before| before.loss);
+                    Watch {
+                        loss: new.loss.or(loss),
+                        ..new
+                    }
+                }
             };
             self.watches.insert(room.clone(), watch);
         }
@@ -270,17 +299,21 @@ impl Viewer {
                     // A crash may have taken what it was to begin with.
                     (watch.epoch, watch.begins) = (place.epoch.clone(), None);
                 }
-                watch.knows_of_loss = false;
+                watch.loss = watch
+                    .loss
+                    .and_then(|loss| loss.confirm(self.life, self.conn));
             }
             Some(false) => {
                 assert!(
                     place.offset > rules.log_limit
-                        || watch.knows_of_loss
+                        || watch
+                            .loss
+                            .is_some_and(|loss| loss.may_be_told_again(self.life))
                         || truth.was_emptied(room),
                     "{room}: all {} entries are there",
                     place.offset
                 );
-                watch = Watch::lossy(place);
+                watch = self.lossy(place);
             }
         }
         watch
@@ -299,6 +332,9 @@ impl Viewer {
         has_asked: bool,
     ) -> Watch {
         let Some(since) = since else {
+            if recovered == Some(false) {
+                return self.lossy(place);
+            }
             // An answer that was lost with a connection said where it came in.
             let is_new = has_asked && recovered.is_none();
             return Watch::at(place, is_new.then_some(place.offset));
@@ -311,7 +347,7 @@ impl Viewer {
                 place.offset
             );
             return match recovered {
-                Some(false) => Watch::lossy(place),
+                Some(false) => self.lossy(place),
                 _ => Watch::from_oldest(place),
             };
         };
@@ -335,10 +371,14 @@ impl Viewer {
                     "{room}: lost after {}",
                     since.text()
                 );
-                Watch::lossy(place)
+                self.lossy(place)
             }
             None => panic!("{room}: it is not said whether all is there"),
         }
+    }
+
+    fn lossy(&self, place: &Place) -> Watch {
+        Watch::lossy(place, self.life, self.conn)
     }
 
     fn handle_history(&mut self, truth: &Truth, rules: Rules, message: &Value) {
