@@ -91,6 +91,12 @@ impl Store {
         keys.map(|(_, key)| key.to_string()).collect()
     }
 
+    /// A row.
+    pub(crate) fn row(&self, table: Table, key: &str) -> Option<&str> {
+        let row = self.rows.get(&(table, key.into()));
+        row.map(String::as_str)
+    }
+
     /// Whether the entry of that serial is kept.
     pub(crate) fn has_entry(&self, serial: u64) -> bool {
         self.entries.contains_key(&serial)
