@@ -141,6 +141,7 @@ impl Viewer {
     /// Its connection is gone.
     pub(crate) fn lose(&mut self, now_ms: u64, retry_at: u64) {
         self.conn = None;
+        self.mail.excuse_removals();
         self.asked.clear();
         self.questions.clear();
         self.is_greeted = false;
@@ -437,6 +438,8 @@ impl Viewer {
         let payload = &message["payload"];
         assert_eq!(payload["reason"], "deleted", "{message}");
         assert_eq!(message.get("offset"), None, "it is not logged: {message}");
+        self.mail
+            .hear_removal(self.conn.expect("connected"), message);
         let task = payload["taskId"].as_str().expect("a task");
         // Mail may come after the viewer has left the room.
         if let Some(watch) = self.watches.get_mut(&format!("task:{task}")) {
