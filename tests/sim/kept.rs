@@ -17,6 +17,11 @@ impl World {
         !self.store.is_busy() && !self.engine.state().hub.has_records()
     }
 
+    /// Whether nothing of a session is on its way, or waits for its turn.
+    pub(crate) fn are_sessions_kept(&self) -> bool {
+        self.is_everything_kept() && !self.engine.state().hub.has_resting_changes()
+    }
+
     /// A store that works and that nothing is on its way to holds what the engine holds.
     pub(crate) fn check_kept(&self) {
         let state = self.engine.state();

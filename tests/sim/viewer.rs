@@ -4,7 +4,7 @@ use super::fold::Fold;
 use super::history::Question;
 use super::mail::Mail;
 use super::truth::{Place, Truth};
-use super::world::ConnId;
+use super::world::{ConnId, EPOCH_MS};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,6 +18,10 @@ pub(crate) struct Watch {
     begins: Option<u64>,
     /// The last loss that it was told of, as long as it may be told again.
     loss: Option<Loss>,
+    /// When it was answered that named a place, in virtual milliseconds.
+    named_at: Option<u64>,
+    /// A crash may have taken that it named one.
+    may_be_forgotten: bool,
     /// The last entry that it heard on this connection.
     heard: Option<u64>,
     pub(crate) fold: Fold,
@@ -55,6 +59,8 @@ impl Watch {
             offset,
             begins: None,
             loss: None,
+            named_at: None,
+            may_be_forgotten: false,
             heard: None,
             fold: Fold::default(),
         }
@@ -149,11 +155,14 @@ impl Viewer {
     }
 
     /// Another life of the server has begun: what was not kept may be gone.
-    pub(crate) fn outlive(&mut self) {
+    /// Sessions are as they were at `kept_ms`, or later.
+    pub(crate) fn outlive(&mut self, kept_ms: u64) {
         self.mail.excuse();
-        self.watches
-            .values_mut()
-            .for_each(|watch| watch.fold = Fold::default());
+        for watch in self.watches.values_mut() {
+            watch.fold = Fold::default();
+            let named_at = watch.named_at.take();
+            watch.may_be_forgotten |= named_at.is_some_and(|at| at >= kept_ms);
+        }
     }
 
     /// Asks to be in rooms, going on from where it left them; where it has not been, from the start.
@@ -248,6 +257,7 @@ impl Viewer {
             let asked = self.asked.remove(id);
             asked.unwrap_or_else(|| panic!("answered twice: {message}"))
         });
+        let said_at = message["timestamp"].as_u64();
         let positions = payload["positions"].as_object().expect("an object");
         for (room, watch) in std::mem::take(&mut self.watches) {
             match positions.contains_key(&room) {
@@ -268,6 +278,7 @@ impl Viewer {
                     let loss = before.and_then(|before| before.loss);
                     Watch {
                         loss: new.loss.or(loss),
+                        named_at: since.and(said_at).map(|wall_ms| wall_ms - EPOCH_MS),
                         ..new
                     }
                 }
@@ -290,6 +301,13 @@ impl Viewer {
         place: &Place,
         recovered: Option<bool>,
     ) -> Watch {
+        // What it named is forgotten with it: it gets what it would have got without.
+        if watch.may_be_forgotten {
+            return match recovered {
+                Some(false) => self.lossy(place),
+                _ => Watch::at(place, None),
+            };
+        }
         match recovered {
             None => assert_eq!(watch.epoch, place.epoch, "{room}: another epoch, untold"),
             Some(true) => {
@@ -314,7 +332,11 @@ impl Viewer {
                     "{room}: all {} entries are there",
                     place.offset
                 );
-                watch = self.lossy(place);
+                let named_at = watch.named_at;
+                watch = Watch {
+                    named_at,
+                    ..self.lossy(place)
+                };
             }
         }
         watch
