@@ -42,16 +42,17 @@ impl Run {
     fn check_everything(&mut self) {
         assert!(self.requests.is_empty(), "unanswered: {:?}", self.requests);
         self.check_editors();
-        // What has just changed gathers for a moment before it goes to the store.
-        self.world.run_for(500);
+        // What has just changed gathers for a moment before it goes to the store, that of sessions for a second.
+        self.world.run_for(1_500);
         self.check_viewers();
         self.check_tasks();
         self.check_statistics();
         self.world.engine.state().hub.directory().check_invariants();
         if self.world.plan.stores {
             assert!(!self.world.store.is_busy(), "the store is not done");
+            let hub = &self.world.engine.state().hub;
             assert!(
-                !self.world.engine.state().hub.has_records(),
+                !hub.has_records() && !hub.has_resting_changes(),
                 "something is not kept"
             );
         }

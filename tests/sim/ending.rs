@@ -33,6 +33,9 @@ impl World {
             self.store.begin(batch);
             self.store.finish(true);
         }
+        if works {
+            self.store.sessions_kept_ms = self.millis() + 1;
+        }
         self.store.crash(false);
         self.ending = Ending::default();
         self.begin_life();

@@ -70,7 +70,7 @@ impl Run {
             if self.viewers[index].conn.is_some() {
                 self.lose(index);
             }
-            self.viewers[index].outlive();
+            self.viewers[index].outlive(self.world.store.sessions_kept_before_ms);
         }
         self.begin_editors_anew(ended_at);
         hub_is_sound(self);

@@ -3,7 +3,7 @@
 use super::world::World;
 use joblight::engine::durability::Condition;
 use joblight::hub::journal::Table;
-use joblight::hub::saved;
+use joblight::hub::{Client, saved};
 use std::collections::BTreeSet;
 
 impl World {
@@ -15,6 +15,11 @@ impl World {
     /// Whether nothing is on its way to a store that works.
     pub(crate) fn is_everything_kept(&self) -> bool {
         !self.store.is_busy() && !self.engine.state().hub.has_records()
+    }
+
+    /// Whether nothing of a session is on its way, or waits for its turn.
+    pub(crate) fn are_sessions_kept(&self) -> bool {
+        self.is_everything_kept() && !self.engine.state().hub.has_resting_changes()
     }
 
     /// A store that works and that nothing is on its way to holds what the engine holds.
@@ -53,12 +58,7 @@ impl World {
         assert_eq!(self.store.keys(Table::Session), keys);
         assert_eq!(self.store.keys(Table::Received), keys);
         if !self.engine.state().hub.has_resting_changes() {
-            let directory = self.engine.state().hub.directory();
-            let rooms = clients.iter().flat_map(|client| {
-                let rooms = client.rooms().map(|room| &directory.room(room).name);
-                rooms.map(|room| saved::membership_key(client.id, room))
-            });
-            assert_eq!(self.store.keys(Table::Membership), rooms.collect());
+            self.check_places_kept(&clients);
         }
         let letters = clients.iter().flat_map(|client| {
             let mailbox = client.mailbox().into_iter();
@@ -66,5 +66,31 @@ impl World {
             letters.map(|letter| saved::letter_key(client.id, letter.serial))
         });
         assert_eq!(self.store.keys(Table::Letter), letters.collect());
+    }
+
+    /// Where the clients of sessions stand.
+    fn check_places_kept(&self, clients: &[&Client]) {
+        let directory = self.engine.state().hub.directory();
+        let mut keys = BTreeSet::new();
+        for client in clients {
+            let received = self
+                .store
+                .row(Table::Received, &saved::session_key(client.id));
+            assert_eq!(received, Some(&*client.received.to_string()));
+            for membership in client.memberships() {
+                let room = directory.room(membership.room);
+                let key = saved::membership_key(client.id, &room.name);
+                let row = self.store.row(Table::Membership, &key);
+                let place = row.and_then(saved::membership_position);
+                let [kept, now] = [
+                    place,
+                    saved::membership_position(&saved::membership(room, membership)),
+                ]
+                .map(|place| place.and_then(|place| room.resolve(place)));
+                assert_eq!(kept, now, "{key}: {row:?}");
+                keys.insert(key);
+            }
+        }
+        assert_eq!(self.store.keys(Table::Membership), keys);
     }
 }

@@ -1,4 +1,5 @@
-//! Messages for one viewer alone: each arrives once, unless more of them waited than the configuration allows.
+//! Messages for one viewer alone: each arrives once, unless more of them waited than the configuration allows. That a task
+//! is gone is told the same way, but gives way to the others.
 
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -15,10 +16,21 @@ struct Letter {
     is_excused: bool,
 }
 
+/// A task that it watched has gone.
+#[derive(Debug, Default)]
+struct Removal {
+    id: Option<String>,
+    heard_on: Option<usize>,
+    is_excused: bool,
+    /// Its connection has taken it: it waits nowhere.
+    is_taken: bool,
+}
+
 /// All messages for one viewer, in the order in which they were sent.
 #[derive(Debug, Default)]
 pub(crate) struct Mail {
     letters: Vec<Letter>,
+    removals: Vec<Removal>,
     places: BTreeMap<u64, usize>,
 }
 
@@ -34,8 +46,38 @@ impl Mail {
         });
     }
 
+    /// It watches a task that goes: whether the connection that the server knows is its own, and has taken that.
+    pub(crate) fn post_removal(&mut self, is_own: bool, is_taken: bool) {
+        self.removals.push(Removal {
+            is_excused: !is_own,
+            is_taken,
+            ..Removal::default()
+        });
+    }
+
+    /// It hears that a task is gone.
+    pub(crate) fn hear_removal(&mut self, connection: usize, message: &Value) {
+        let id = Some(message["id"].as_str().expect("an id").to_owned());
+        let place = |is_it: &dyn Fn(&Removal) -> bool| self.removals.iter().position(is_it);
+        let place = place(&|known| known.id == id)
+            .or_else(|| place(&|known| known.id.is_none() && !known.is_excused))
+            .or_else(|| place(&|known| known.id.is_none()));
+        let place = place.unwrap_or_else(|| panic!("nothing was removed: {message}"));
+        let removal = &mut self.removals[place];
+        assert_ne!(removal.heard_on, Some(connection), "twice: {message}");
+        (removal.id, removal.heard_on) = (id, Some(connection));
+    }
+
+    /// Its connection is gone: of tasks that go meanwhile nobody tells it, nor of those that it was being told of.
+    pub(crate) fn excuse_removals(&mut self) {
+        for removal in &mut self.removals {
+            removal.is_excused = true;
+        }
+    }
+
     /// What has not been heard may be lost.
     pub(crate) fn excuse(&mut self) {
+        self.excuse_removals();
         for letter in &mut self.letters {
             letter.is_excused = true;
         }
@@ -61,6 +103,14 @@ impl Mail {
     /// Everything has been said: is anything missing?
     pub(crate) fn check_complete(&self, limit: usize) {
         let count = self.letters.len();
+        let have_room = count + self.removals.len() <= limit;
+        for removal in &self.removals {
+            let may_be_lost = removal.is_excused || !removal.is_taken && !have_room;
+            assert!(
+                removal.id.is_some() || may_be_lost,
+                "not told that a task is gone: {removal:?}"
+            );
+        }
         let surely_kept = &self.letters[count.saturating_sub(limit)..];
         for letter in surely_kept {
             assert!(

@@ -164,10 +164,39 @@ impl Run {
         let watches = self.viewers.iter_mut();
         let watches = watches.filter_map(|viewer| viewer.watches.get_mut(&room));
         watches.for_each(|watch| watch.fold.allow_restarts(1));
+        let watchers = self.watchers(&room);
         let conn = self.request("DELETE", &format!("/api/tasks/{TASK}"), &Value::Null);
         let cache = self.world.engine.state().hub.broadcaster().tasks();
         assert!(cache.find(TASK).is_none(), "{TASK} is still there");
+        let after = self.watchers(&room);
+        for (index, ..) in &watchers {
+            if after.iter().all(|(known, ..)| known != index) {
+                self.viewers[*index].mail.post_removal(false, false);
+            }
+        }
+        for (index, is_own, is_taken) in after {
+            // Whoever has come back in that turn may be told, or not.
+            let before = watchers.iter().find(|(known, ..)| *known == index);
+            let is_own = is_own && before.is_some_and(|(_, is_own, _)| *is_own);
+            let is_taken = is_taken && before.is_some_and(|(_, _, is_taken)| *is_taken);
+            self.viewers[index].mail.post_removal(is_own, is_taken);
+        }
         self.expect(conn, Vec::new(), None, None);
+    }
+
+    /// Clients that watch a room, and whether their connections take what they are sent.
+    fn watchers(&self, room: &str) -> Vec<(usize, bool, bool)> {
+        let directory = self.world.engine.state().hub.directory();
+        let room = directory.find(room);
+        let viewers = self.viewers.iter().enumerate();
+        let watchers = viewers.filter_map(|(index, viewer)| {
+            let key = directory.client_by_id(viewer.client_id.as_deref()?)?;
+            let client = directory.client(key);
+            let link = viewer.conn.map(|conn| self.world.conns[conn].link);
+            let is_watching = !client.is_away && directory.membership(key, room?).is_some();
+            is_watching.then_some((index, link == Some(client.link), !client.is_lagging))
+        });
+        watchers.collect()
     }
 
     /// Sends one event and sees what became of it.

@@ -7,6 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// What is kept, and the batch that is under way.
 #[derive(Debug, Default)]
 pub(crate) struct Store {
+    /// When it last knew all of the sessions, in this life of the server and in the one before.
+    pub(crate) sessions_kept_ms: u64,
+    pub(crate) sessions_kept_before_ms: u64,
     rows: BTreeMap<(Table, Box<str>), String>,
     entries: BTreeMap<u64, StoredEntry>,
     ids: BTreeMap<u64, StoredId>,
@@ -42,6 +45,7 @@ impl Store {
             self.finish(keep);
         }
         self.next_seq = 0;
+        self.sessions_kept_before_ms = self.sessions_kept_ms;
     }
 
     /// Whether a batch is under way.
@@ -89,6 +93,12 @@ impl Store {
     pub(crate) fn keys(&self, wanted: Table) -> BTreeSet<String> {
         let keys = self.rows.keys().filter(|(table, _)| *table == wanted);
         keys.map(|(_, key)| key.to_string()).collect()
+    }
+
+    /// A row.
+    pub(crate) fn row(&self, table: Table, key: &str) -> Option<&str> {
+        let row = self.rows.get(&(table, key.into()));
+        row.map(String::as_str)
     }
 
     /// Whether the entry of that serial is kept.

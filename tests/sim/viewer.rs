@@ -4,7 +4,7 @@ use super::fold::Fold;
 use super::history::Question;
 use super::mail::Mail;
 use super::truth::{Place, Truth};
-use super::world::ConnId;
+use super::world::{ConnId, EPOCH_MS};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,11 +16,40 @@ pub(crate) struct Watch {
     pub(crate) offset: Option<u64>,
     /// The log was there when it was to begin with the oldest entry that there is.
     begins: Option<u64>,
-    /// It was told of a loss, and may be told again: the server may not know that it has heard.
-    knows_of_loss: bool,
+    /// The last loss that it was told of, as long as it may be told again.
+    loss: Option<Loss>,
+    /// When it was answered that named a place, in virtual milliseconds.
+    named_at: Option<u64>,
+    /// A crash may have taken that it named one.
+    may_be_forgotten: bool,
     /// The last entry that it heard on this connection.
     heard: Option<u64>,
     pub(crate) fold: Fold,
+}
+
+/// A loss that it was told of.
+#[derive(Debug, Clone, Copy)]
+struct Loss {
+    /// In which life of the server.
+    life: u32,
+    conn: Option<ConnId>,
+    /// The server knows that it has heard, for as long as that life lasts: the store may learn it later.
+    is_confirmed: bool,
+}
+
+impl Loss {
+    fn may_be_told_again(self, life: u32) -> bool {
+        !self.is_confirmed || self.life != life
+    }
+
+    /// It is told that nothing is missing: on the same connection that says nothing of what it has heard.
+    fn confirm(self, life: u32, conn: Option<ConnId>) -> Option<Self> {
+        let is_confirmed = self.is_confirmed || self.conn != conn;
+        (self.life == life).then_some(Self {
+            is_confirmed,
+            ..self
+        })
+    }
 }
 
 impl Watch {
@@ -29,7 +58,9 @@ impl Watch {
             epoch: place.epoch.clone(),
             offset,
             begins: None,
-            knows_of_loss: false,
+            loss: None,
+            named_at: None,
+            may_be_forgotten: false,
             heard: None,
             fold: Fold::default(),
         }
@@ -43,9 +74,13 @@ impl Watch {
         }
     }
 
-    fn lossy(place: &Place) -> Self {
+    fn lossy(place: &Place, life: u32, conn: Option<ConnId>) -> Self {
         Self {
-            knows_of_loss: true,
+            loss: Some(Loss {
+                life,
+                conn,
+                is_confirmed: false,
+            }),
             ..Self::from_oldest(place)
         }
     }
@@ -112,6 +147,7 @@ impl Viewer {
     /// Its connection is gone.
     pub(crate) fn lose(&mut self, now_ms: u64, retry_at: u64) {
         self.conn = None;
+        self.mail.excuse_removals();
         self.asked.clear();
         self.questions.clear();
         self.is_greeted = false;
@@ -119,11 +155,14 @@ impl Viewer {
     }
 
     /// Another life of the server has begun: what was not kept may be gone.
-    pub(crate) fn outlive(&mut self) {
+    /// Sessions are as they were at `kept_ms`, or later.
+    pub(crate) fn outlive(&mut self, kept_ms: u64) {
         self.mail.excuse();
-        self.watches
-            .values_mut()
-            .for_each(|watch| watch.fold = Fold::default());
+        for watch in self.watches.values_mut() {
+            watch.fold = Fold::default();
+            let named_at = watch.named_at.take();
+            watch.may_be_forgotten |= named_at.is_some_and(|at| at >= kept_ms);
+        }
     }
 
     /// Asks to be in rooms, going on from where it left them; where it has not been, from the start.
@@ -218,6 +257,7 @@ impl Viewer {
             let asked = self.asked.remove(id);
             asked.unwrap_or_else(|| panic!("answered twice: {message}"))
         });
+        let said_at = message["timestamp"].as_u64();
         let positions = payload["positions"].as_object().expect("an object");
         for (room, watch) in std::mem::take(&mut self.watches) {
             match positions.contains_key(&room) {
@@ -230,17 +270,18 @@ impl Viewer {
             let recovered = payload["recovered"].get(room).map(|flag| *flag == true);
             let since = asked.as_ref().and_then(|asked| asked.since.get(room));
             // Whoever names a place comes in there, whether it was in the room before or not.
-            let watch = match self.watches.remove(room).filter(|_| since.is_none()) {
-                Some(watch) => self.go_on(truth, rules, room, watch, &place, recovered),
-                None => self.come_in(
-                    truth,
-                    rules,
-                    room,
-                    since,
-                    &place,
-                    recovered,
-                    asked.is_some(),
-                ),
+            let watch = match (self.watches.remove(room), since) {
+                (Some(watch), None) => self.go_on(truth, rules, room, watch, &place, recovered),
+                (before, since) => {
+                    let has_asked = asked.is_some();
+                    let new = self.come_in(truth, rules, room, since, &place, recovered, has_asked);
+                    let loss = before.and_then(|before| before.loss);
+                    Watch {
+                        loss: new.loss.or(loss),
+                        named_at: since.and(said_at).map(|wall_ms| wall_ms - EPOCH_MS),
+                        ..new
+                    }
+                }
             };
             self.watches.insert(room.clone(), watch);
         }
@@ -260,6 +301,13 @@ impl Viewer {
         place: &Place,
         recovered: Option<bool>,
     ) -> Watch {
+        // What it named is forgotten with it: it gets what it would have got without.
+        if watch.may_be_forgotten {
+            return match recovered {
+                Some(false) => self.lossy(place),
+                _ => Watch::at(place, None),
+            };
+        }
         match recovered {
             None => assert_eq!(watch.epoch, place.epoch, "{room}: another epoch, untold"),
             Some(true) => {
@@ -270,17 +318,25 @@ impl Viewer {
                     // A crash may have taken what it was to begin with.
                     (watch.epoch, watch.begins) = (place.epoch.clone(), None);
                 }
-                watch.knows_of_loss = false;
+                watch.loss = watch
+                    .loss
+                    .and_then(|loss| loss.confirm(self.life, self.conn));
             }
             Some(false) => {
                 assert!(
                     place.offset > rules.log_limit
-                        || watch.knows_of_loss
+                        || watch
+                            .loss
+                            .is_some_and(|loss| loss.may_be_told_again(self.life))
                         || truth.was_emptied(room),
                     "{room}: all {} entries are there",
                     place.offset
                 );
-                watch = Watch::lossy(place);
+                let named_at = watch.named_at;
+                watch = Watch {
+                    named_at,
+                    ..self.lossy(place)
+                };
             }
         }
         watch
@@ -299,6 +355,9 @@ impl Viewer {
         has_asked: bool,
     ) -> Watch {
         let Some(since) = since else {
+            if recovered == Some(false) {
+                return self.lossy(place);
+            }
             // An answer that was lost with a connection said where it came in.
             let is_new = has_asked && recovered.is_none();
             return Watch::at(place, is_new.then_some(place.offset));
@@ -311,7 +370,7 @@ impl Viewer {
                 place.offset
             );
             return match recovered {
-                Some(false) => Watch::lossy(place),
+                Some(false) => self.lossy(place),
                 _ => Watch::from_oldest(place),
             };
         };
@@ -335,10 +394,14 @@ impl Viewer {
                     "{room}: lost after {}",
                     since.text()
                 );
-                Watch::lossy(place)
+                self.lossy(place)
             }
             None => panic!("{room}: it is not said whether all is there"),
         }
+    }
+
+    fn lossy(&self, place: &Place) -> Watch {
+        Watch::lossy(place, self.life, self.conn)
     }
 
     fn handle_history(&mut self, truth: &Truth, rules: Rules, message: &Value) {
@@ -397,6 +460,8 @@ impl Viewer {
         let payload = &message["payload"];
         assert_eq!(payload["reason"], "deleted", "{message}");
         assert_eq!(message.get("offset"), None, "it is not logged: {message}");
+        self.mail
+            .hear_removal(self.conn.expect("connected"), message);
         let task = payload["taskId"].as_str().expect("a task");
         // Mail may come after the viewer has left the room.
         if let Some(watch) = self.watches.get_mut(&format!("task:{task}")) {

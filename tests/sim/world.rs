@@ -15,7 +15,7 @@ use std::collections::{BTreeSet, BinaryHeap, HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Milliseconds since 1970 when a world begins.
-const EPOCH_MS: u64 = 1_700_000_000_000;
+pub(crate) const EPOCH_MS: u64 = 1_700_000_000_000;
 /// An engine that wants to be called more often than this at one moment will never rest.
 const MAX_TURNS_AT_ONCE: usize = 1_000;
 /// Names a connection for good.
@@ -255,6 +255,9 @@ impl World {
         self.engine.handle_turn_end(self.now());
         self.check_backlogs();
         self.check_kept();
+        if self.is_good() && self.are_sessions_kept() {
+            self.store.sessions_kept_ms = self.millis();
+        }
         let is_news = self.observer.heard > heard;
         if self.is_good() && (was_good && is_news || self.is_everything_kept()) {
             self.observer.kept = self.observer.heard;
