@@ -42,9 +42,13 @@ pub mod visits;
 pub mod workspaces;
 
 #[cfg(test)]
+mod attempt_tests;
+#[cfg(test)]
 mod directory_tests;
 #[cfg(test)]
 mod rules_tests;
+#[cfg(test)]
+mod size_tests;
 
 pub use broadcaster::{Broadcaster, BroadcasterSettings};
 pub use cache::{TaskCache, TaskKey, TooManyTasks};
