@@ -27,6 +27,8 @@ pub struct Tally {
     /// Halves of surrogate pairs that were replaced in what counted.
     repaired: u64,
     errors: Vec<LineError>,
+    /// What may not count now; rather what may count later than what never will.
+    refused: Option<Refused>,
     drops: Vec<(u64, Dropped)>,
     truncated: Vec<String>,
     tasks: Vec<TaskKey>,
@@ -56,7 +58,6 @@ impl Numbering {
 struct LineError {
     line: u64,
     reason: String,
-    refused: Option<Refused>,
 }
 
 impl Tally {
@@ -104,11 +105,12 @@ impl Tally {
     fn reject_for(&mut self, line: u64, reason: String, refused: Option<Refused>) {
         self.rejected += 1;
         if self.errors.len() < MAX_LISTED {
-            self.errors.push(LineError {
-                line,
-                reason,
-                refused,
-            });
+            self.errors.push(LineError { line, reason });
+        }
+        match (&self.refused, refused) {
+            (Some(Refused::Limit(_)), _) | (_, None) => {}
+            (None, refused) | (_, refused @ Some(Refused::Limit(_))) => self.refused = refused,
+            (Some(Refused::TooLarge(_)), _) => {}
         }
     }
 
@@ -132,9 +134,9 @@ impl Tally {
         self.rejected
     }
 
-    /// Why the first event that may not count was refused.
-    pub fn first_refusal(&self) -> Option<&Refused> {
-        self.errors.iter().find_map(|error| error.refused.as_ref())
+    /// Why an event was refused: a limit that may be gone later, else the first that was too large.
+    pub fn refusal(&self) -> Option<&Refused> {
+        self.refused.as_ref()
     }
 
     fn dropped(&self) -> u64 {

@@ -306,7 +306,10 @@ impl Hub {
     pub fn is_known(&self, report: &Report) -> bool {
         let repeats = &self.broadcaster.repeats;
         let key = |id| repeats.key(id_scope(&report.event), id);
-        report.id.as_deref().is_some_and(|id| repeats.knows(key(id)))
+        report
+            .id
+            .as_deref()
+            .is_some_and(|id| repeats.knows(key(id)))
     }
 
     /// Takes what a producer reports.

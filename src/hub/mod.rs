@@ -12,6 +12,7 @@ pub mod directory;
 pub mod estimate;
 pub mod facade;
 pub mod fanout;
+pub mod foresight;
 pub mod journal;
 pub mod listing;
 pub mod log;
@@ -44,9 +45,13 @@ pub mod visits;
 pub mod workspaces;
 
 #[cfg(test)]
+mod attempt_tests;
+#[cfg(test)]
 mod directory_tests;
 #[cfg(test)]
 mod rules_tests;
+#[cfg(test)]
+mod size_tests;
 
 pub use broadcaster::{Broadcaster, BroadcasterSettings};
 pub use cache::{TaskCache, TaskKey, TooManyTasks};
@@ -55,6 +60,7 @@ pub use delivery::Recovery;
 pub use directory::{Directory, Full, RoomKey};
 pub use facade::{Accepted, Dropped, Hub, HubSeed, HubSettings, Ingested, Joined, Scope};
 pub use fanout::{Broadcast, BroadcastCounts, RoomMessage};
+pub use foresight::Foresight;
 pub use journal::{Batch, Record, Restored};
 pub use log::Missed;
 pub use outcome::{ControlRefused, Outcome, Refused};

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 const SCANNED: usize = 8;
 
 /// A field that the contract does not name.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct OwnField {
     /// Its name.
     pub name: Box<str>,
@@ -33,7 +33,7 @@ pub enum Change {
 }
 
 /// The fields of one task.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct OwnFields {
     fields: Vec<OwnField>,
     index: Option<Box<NameIndex>>,
@@ -41,7 +41,7 @@ pub struct OwnFields {
 }
 
 /// Places of fields by name. Whoever chooses names to collide gains little: a task has few hundred.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct NameIndex {
     places: HashTable<u32>,
     hasher: ahash::RandomState,

@@ -156,7 +156,7 @@ impl Ledger {
                 break;
             }
             let largest = sizes(patch)
-                .filter(|(name, ..)| cuts.get(*name) != Some(&false))
+                .filter(|(name, bytes, _)| *bytes > 0 && cuts.get(*name) != Some(&false))
                 .max_by_key(|(_, bytes, _)| *bytes);
             let field = largest.map(|(name, ..)| Box::<str>::from(name));
             let Some(field) = field else { break };

@@ -167,7 +167,7 @@ impl EtaSource {
 }
 
 /// What viewers see of a task.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct View {
     /// `status`
     pub status: Status,
@@ -227,7 +227,7 @@ pub struct Requested {
 }
 
 /// One task.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Task {
     /// Its id.
     pub id: Box<str>,

@@ -304,3 +304,141 @@ fn a_restart_that_names_a_known_attempt_begins_the_next_after_its_end_only() {
         }
     }
 }
+
+#[test]
+fn a_worker_that_names_its_attempt_as_it_starts_counts_its_events_anew() {
+    let server = Running::start(|_| {});
+    for (number, (before, started, next)) in [
+        (json!({"seq": 50}), json!({"attempt": 1}), 1),
+        (json!({"seq": 50}), json!({"attempt": 0, "total": 9}), 1),
+        (json!({"seq": 50}), json!({"attempt": 1, "seq": 3}), 4),
+        (json!({"seq": 50}), json!({"attempt": 2}), 1),
+        (json!({"seq": 50}), json!({"restart": true}), 1),
+        (json!({"seq": 50, "attempt": 1}), json!({"attempt": 2}), 1),
+        (
+            json!({"seq": 50, "attempt": 1}),
+            json!({"attempt": 2, "seq": 0}),
+            1,
+        ),
+        (
+            json!({"seq": 50, "status": "failed"}),
+            json!({"attempt": 1}),
+            1,
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let path = |verb: &str| format!("/api/tasks/t{number}/{verb}");
+        server.post(&path("progress"), before.clone());
+        let case = format!("{before} {started}");
+        let seen = server.document(&path("")[..path("").len() - 1])["seq"].as_u64();
+        assert_eq!(server.post(&path("started"), started)["accepted"], 1);
+        for (seq, accepted) in [(next, 1), (next, 0), (next + 1, 1), (next, 0)] {
+            let answer = server.post(&path("progress"), json!({"seq": seq, "own": seq}));
+            assert_eq!(answer["accepted"], accepted, "{case}: {seq}");
+            assert_eq!(answer["reasons"]["oldSeq"], 1 - accepted, "{case}: {seq}");
+        }
+        let now = server.document(&path("")[..path("").len() - 1])["seq"].as_u64();
+        assert!(now > seen, "viewers count on: {case}");
+    }
+    for verb in ["progress", "paused"] {
+        let path = |verb: &str| format!("/api/tasks/{verb}/{verb}");
+        server.post(&path(verb), json!({"seq": 50}));
+        assert_eq!(
+            server.post(&path(verb), json!({"attempt": 1, "message": "m"}))["accepted"],
+            1
+        );
+        let answer = server.post(&path(verb), json!({"seq": 2, "message": "n"}));
+        assert_eq!(answer["reasons"]["oldSeq"], 1, "{verb} starts nothing");
+    }
+}
+
+#[test]
+fn the_count_goes_back_when_something_else_is_counted_and_when_it_is_cleared() {
+    let server = Running::start(|_| {});
+    let before = json!({"current": 50, "total": 100, "stage": "copy"});
+    for (number, (body, current)) in [
+        (json!({"current": 3}), json!(50)),
+        (json!({"current": 3, "stage": "copy"}), json!(50)),
+        (
+            json!({"current": 3, "total": 100, "stage": "copy"}),
+            json!(50),
+        ),
+        (json!({"current": 3, "stage": "pack"}), json!(3)),
+        (json!({"current": 3, "stage": null}), json!(3)),
+        (json!({"current": 3, "total": 60}), json!(3)),
+        (json!({"current": 3, "total": null}), json!(3)),
+        (json!({"current": null}), json!(0)),
+        (json!({"current": null, "stage": "copy"}), json!(0)),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        for verb in ["progress", "paused", "failed"] {
+            let task = format!("/api/tasks/{verb}{number}");
+            server.post(&format!("{task}/started"), before.clone());
+            server.post(&format!("{task}/{verb}"), body.clone());
+            assert_eq!(server.document(&task)["current"], current, "{verb} {body}");
+            assert_eq!(server.document(&task)["progress"], 50, "{verb} {body}");
+        }
+    }
+}
+
+#[test]
+fn a_restart_that_names_the_attempt_that_ended_begins_the_next_and_repeats_while_it_runs() {
+    let server = Running::start(|_| {});
+    for end in ["completed", "failed", "cancelled"] {
+        for known in [0, 1, 4] {
+            let path = |verb: &str| format!("/api/tasks/{end}{known}/{verb}");
+            let named = json!({"attempt": known, "progress": 7, "seq": 8});
+            let restart = json!({"attempt": known, "restart": true, "seq": 1});
+            server.post(&path("started"), named);
+            for _ in 0..2 {
+                let answer = server.post(&path("started"), restart.clone());
+                assert_eq!(answer["reasons"]["repeat"], 1, "{end}: {answer}");
+                assert_eq!(answer["attempt"], known);
+            }
+            server.post(&path(end), json!({"attempt": known}));
+            let answer = server.post(&path("started"), restart.clone());
+            assert_eq!(
+                (&answer["accepted"], &answer["attempt"]),
+                (&json!(1), &json!(known + 1)),
+                "{end}: {answer}"
+            );
+            let expected = json!([known + 1, "running", 0]);
+            assert_eq!(standing(&server, &format!("{end}{known}")), expected);
+            let answer = server.post(&path("started"), restart);
+            assert_eq!(answer["reasons"]["oldAttempt"], 1, "{answer}");
+            assert_eq!(
+                server.post(&path("progress"), json!({"seq": 2}))["accepted"],
+                1
+            );
+        }
+    }
+}
+
+#[test]
+fn the_number_that_viewers_see_stays_one_that_json_can_say() {
+    let server = Running::start(|config| config.broadcaster.broadcast_interval = 0);
+    let greatest: u64 = (1 << 53) - 1;
+    for first in [greatest - 1, greatest] {
+        let mut viewer = server.viewer();
+        let task = format!("t{first}");
+        viewer.subscribe(&[&task]);
+        let path = |verb: &str| format!("/api/tasks/{task}/{verb}");
+        server.post(&path("progress"), json!({"seq": first}));
+        for verb in ["started", "progress", "paused", "started", "failed"] {
+            server.post(&path(verb), json!({"message": verb}));
+        }
+        server.post(&path("started"), json!({"restart": true}));
+        server.post(&path("completed"), json!({"seq": 1}));
+        let messages = viewer.until("task_completed");
+        let numbers = messages
+            .iter()
+            .filter_map(|message| message["payload"]["seq"].as_u64());
+        let numbers: Vec<u64> = numbers.collect();
+        assert!(numbers.is_sorted(), "{numbers:?}");
+        assert_eq!(numbers.last(), Some(&greatest), "{numbers:?}");
+    }
+}

@@ -312,3 +312,58 @@ fn binary_event_without_an_attribute_names_it() {
     }
     assert_eq!(post(&server, &all, b"{\"taskId\":\"t\"}").0, 200);
 }
+
+#[test]
+fn a_percent_sign_that_begins_no_octet_is_refused_in_every_attribute() {
+    let server = Running::start(|_| {});
+    let all = [
+        ("ce-specversion", "1.0"),
+        ("ce-type", "task_started"),
+        ("ce-source", "/w"),
+        ("ce-id", "1"),
+        ("ce-subject", "t"),
+        ("ce-room", "r"),
+    ];
+    let malformed = [
+        "%", "%4", "%zz", "a%", "%%25", "%25%", "%4g", "%g4", "% 41", "%+1", "100%é", "%é1",
+        "\"%\"", "\"%4\"", "a%2", "%C3%A",
+    ];
+    for (place, (name, value)) in all.into_iter().enumerate() {
+        for wrong in malformed {
+            let wrong = match wrong.strip_prefix('"') {
+                Some(rest) => format!("\"{value}{rest}"),
+                None => format!("{value}{wrong}"),
+            };
+            let mut headers = all.to_vec();
+            headers[place].1 = &wrong;
+            let detail = assert_refused(post(&server, &headers, b"{}"), name);
+            let is_told = detail.starts_with(&format!("{name}: ")) && detail.contains("%25");
+            assert!(is_told, "{wrong}: {detail}");
+        }
+    }
+    assert_eq!(server.document("/api/tasks")["tasks"], json!([]));
+    for (place, (subject, task)) in [
+        ("%25", "%"),
+        ("a%25", "a%"),
+        ("%2525", "%25"),
+        ("%25zz", "%zz"),
+        ("\"%25 4\"", "% 4"),
+        ("%c3%A9", "é"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let id = format!("%25{place}");
+        let mut headers = all[..5].to_vec();
+        (headers[3].1, headers[4].1) = (&id, subject);
+        let (status, answer) = post(&server, &headers, b"{}");
+        assert_eq!(
+            (status, &answer["accepted"]),
+            (200, &json!(1)),
+            "{subject}: {answer}"
+        );
+        let path = percent_encoding::utf8_percent_encode(task, percent_encoding::NON_ALPHANUMERIC);
+        let shown = server.document(&format!("/api/tasks/{path}"));
+        assert_eq!(shown["taskId"], task);
+    }
+}

@@ -253,69 +253,402 @@ fn a_line_that_is_too_large_is_rejected_alone() {
     );
 }
 
-/// In an array, an event that will not count must not make the array too large.
+/// What an attempt leaves behind and the next does not have.
+const OF_AN_ATTEMPT: [&str; 4] = ["stage", "message", "result", "error"];
+const LIFECYCLE: [&str; 5] = ["started", "paused", "completed", "failed", "cancelled"];
+
+fn large(field: &str) -> Value {
+    json!({field: "x".repeat(6_000)})
+}
+
+fn with(mut body: Value, more: &Value) -> Value {
+    let more = more.as_object().expect("an object").clone();
+    body.as_object_mut().expect("an object").extend(more);
+    body
+}
+
+/// An event of an array.
+fn event(task: &str, verb: &str, body: &Value) -> Value {
+    with(
+        json!({"type": format!("task_{verb}"), "taskId": task}),
+        body,
+    )
+}
+
 #[test]
-fn several_events_are_measured_one_after_another() {
-    let large = |extra: Value| {
-        let mut event =
-            json!({"type": "task_progress", "taskId": "t", "result": "x".repeat(7_000)});
-        let fields = extra.as_object().unwrap().clone();
-        event.as_object_mut().unwrap().extend(fields);
-        event
-    };
-    let own = |extra: Value| {
-        let mut event = large(extra);
-        event["result"] = Value::Null;
-        event["own"] = json!("y".repeat(7_000));
-        event
-    };
-    let with_seq = |seq: u64| json!({"seq": seq});
-    for (events, accepted, why) in [
-        (
-            vec![large(json!({"id": "a"})), own(json!({"id": "a"}))],
-            1,
-            "repeat",
-        ),
-        (vec![large(with_seq(2)), own(with_seq(1))], 1, "oldSeq"),
-        (
-            vec![large(json!({"attempt": 2})), own(json!({"attempt": 1}))],
-            1,
-            "oldAttempt",
-        ),
-        (
-            vec![large(json!({"status": "completed"})), own(json!({}))],
-            1,
-            "ended",
-        ),
-        (
-            vec![large(json!({"attempt": 1})), own(json!({"attempt": 2}))],
-            2,
-            "",
-        ),
-    ] {
-        let server = Running::start(|config| config.broadcaster.max_task_size = 10_000);
-        let (mut first, mut second) = (events[0].clone(), events[1].clone());
-        // `result` stays beside the own field unless a further attempt takes it away.
-        second.as_object_mut().unwrap().remove("result");
-        first["meta"] = json!({});
-        let (status, answer) = server.call("POST", "/api/events", &json!([first, second]));
-        assert_eq!(
-            (status, &answer["accepted"]),
-            (200, &json!(accepted)),
-            "{why}: {answer}"
-        );
-        if !why.is_empty() {
-            assert_eq!(answer["reasons"][why], 1, "{answer}");
+fn what_the_attempt_before_left_is_no_part_of_the_next() {
+    let server = Running::start(|config| config.broadcaster.max_task_size = 10_000);
+    let mut number = 0;
+    for left in OF_AN_ATTEMPT.iter().chain(&["meta", "parentId", "own"]) {
+        for (end, verb, begin) in [
+            ("progress", "progress", json!({"attempt": 2})),
+            ("failed", "progress", json!({"attempt": 2})),
+            ("completed", "started", json!({"attempt": 2})),
+            ("paused", "started", json!({"restart": true})),
+            ("cancelled", "started", json!({"restart": true})),
+            ("failed", "failed", json!({"attempt": 2})),
+        ] {
+            for new in ["message", "result", "other"]
+                .iter()
+                .filter(|new| *new != left)
+            {
+                number += 1;
+                let path = |verb: &str| format!("/api/tasks/t{number}/{verb}");
+                server.post(&path(end), with(json!({"attempt": 1}), &large(left)));
+                let body = with(begin.clone(), &large(new));
+                let (status, answer) = server.call("POST", &path(verb), &body);
+                let case = format!("{left}, {end}, {verb}, {new}: {answer}");
+                let is_whole = status == 200 && answer["truncated"].is_null();
+                assert_eq!(is_whole, OF_AN_ATTEMPT.contains(left), "{case}");
+                if is_whole {
+                    let shown = server.document(&format!("/api/tasks/t{number}"));
+                    assert_eq!(shown[new], large(new)[new], "{case}");
+                    assert!(!large(left)[left].eq(&shown[left]), "{case}");
+                }
+            }
         }
     }
+}
+
+#[test]
+fn an_array_that_begins_an_attempt_is_measured_without_the_one_before() {
     let server = Running::start(|config| config.broadcaster.max_task_size = 10_000);
-    let mut second = own(json!({}));
-    second.as_object_mut().unwrap().remove("result");
-    let events = json!([large(json!({})), second]);
-    let (status, problem) = server.call("POST", "/api/events", &events);
-    assert_eq!(
-        (status, &problem["field"]),
-        (413, &json!("[1].own")),
-        "{problem}"
-    );
+    let mut number = 0;
+    for left in OF_AN_ATTEMPT {
+        for (end, begin) in [
+            ("failed", event("", "started", &json!({"restart": true}))),
+            ("failed", event("", "started", &json!({"attempt": 2}))),
+            ("progress", event("", "progress", &json!({"attempt": 2}))),
+            ("progress", event("", "started", &json!({"restart": true}))),
+        ] {
+            for new in ["message", "result", "other"]
+                .iter()
+                .filter(|new| **new != left)
+            {
+                for is_first in [true, false] {
+                    number += 1;
+                    let task = format!("t{number}");
+                    let before = with(json!({"attempt": 1}), &large(left));
+                    server.post(&format!("/api/tasks/{task}/{end}"), before);
+                    let begin = with(begin.clone(), &json!({"taskId": task}));
+                    let array = if is_first {
+                        json!([
+                            with(begin, &large(new)),
+                            event(&task, "progress", &json!({}))
+                        ])
+                    } else {
+                        json!([begin, event(&task, "progress", &large(new))])
+                    };
+                    let answer = server.post("/api/events", array);
+                    let case = format!("{left}, {end}, {new}, {is_first}: {answer}");
+                    assert_eq!(answer["accepted"], 2, "{case}");
+                    assert!(answer["truncated"].is_null(), "{case}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_array_counts_not_at_all_where_an_attempt_that_it_begins_becomes_too_large() {
+    let server = Running::start(|config| config.broadcaster.max_task_size = 10_000);
+    for (number, (end, begin)) in [
+        ("failed", json!({"restart": true})),
+        ("failed", json!({"attempt": 2})),
+        ("completed", json!({"attempt": 2, "seq": 1})),
+        ("cancelled", json!({"restart": true, "attempt": 1})),
+        ("progress", json!({"attempt": 2})),
+        ("progress", json!({"restart": true})),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let task = format!("t{number}");
+        let before = json!({"attempt": 1, "seq": 9, "message": "before"});
+        server.post(&format!("/api/tasks/{task}/{end}"), before);
+        let shown = server.document(&format!("/api/tasks/{task}"));
+        let array = json!([
+            event(&task, "started", &begin),
+            event(&task, "progress", &with(json!({"seq": 2}), &large("one"))),
+            event(&task, "progress", &with(json!({"seq": 3}), &large("two"))),
+        ]);
+        let (status, problem) = server.call("POST", "/api/events", &array);
+        let expected = (413, &json!("[2].two"));
+        assert_eq!(
+            (status, &problem["field"]),
+            expected,
+            "{end} {begin}: {problem}"
+        );
+        let after = server.document(&format!("/api/tasks/{task}"));
+        assert_eq!(after, shown, "{end} {begin}: nothing of it counts");
+    }
+}
+
+#[test]
+fn large_events_that_would_be_dropped_make_no_array_too_large() {
+    let server = Running::start(|config| config.broadcaster.max_task_size = 10_000);
+    let huge = json!({"message": "x".repeat(20_000)});
+    let known = json!({"attempt": 3, "seq": 7, "eventId": "e1", "progress": 1});
+    for (number, (end, drop, reason)) in [
+        (None, json!({"eventId": "e1"}), "repeat"),
+        (None, json!({"seq": 7}), "oldSeq"),
+        (None, json!({"seq": 1, "attempt": 3}), "oldSeq"),
+        (None, json!({"attempt": 2}), "oldAttempt"),
+        (Some("failed"), json!({}), "ended"),
+        (Some("completed"), json!({"attempt": 3, "seq": 90}), "ended"),
+        (Some("cancelled"), json!({"attempt": 1}), "oldAttempt"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let task = format!("t{number}");
+        server.post(&format!("/api/tasks/{task}/progress"), known.clone());
+        if let Some(end) = end {
+            server.post(&format!("/api/tasks/{task}/{end}"), json!({}));
+        }
+        let dropped = event(&task, "progress", &with(drop, &huge));
+        let other = event(&format!("other{number}"), "started", &json!({}));
+        for (place, array) in [
+            json!([dropped, other]),
+            json!([event("o", "progress", &json!({"own": number})), dropped]),
+            json!([dropped, dropped, dropped]),
+        ]
+        .iter()
+        .enumerate()
+        {
+            let answer = server.post("/api/events", array.clone());
+            let count = if place == 2 { 3 } else { 1 };
+            assert_eq!(
+                answer["reasons"][reason], count,
+                "{reason} {place}: {answer}"
+            );
+        }
+        let shown = server.document(&format!("/api/tasks/{task}"));
+        assert!(shown.get("message").is_none(), "{reason}");
+    }
+}
+
+#[test]
+fn large_events_that_an_array_itself_makes_old_do_not_make_it_too_large() {
+    let server = Running::start(|config| config.broadcaster.max_task_size = 10_000);
+    let huge = json!({"message": "x".repeat(20_000)});
+    for (number, (first, verb, second, reason)) in [
+        ("progress", "progress", json!({"eventId": "same"}), "repeat"),
+        ("progress", "progress", json!({"seq": 5}), "oldSeq"),
+        ("progress", "progress", json!({"attempt": 1}), "oldAttempt"),
+        ("started", "progress", json!({"seq": 4}), "oldSeq"),
+        ("failed", "progress", json!({}), "ended"),
+        ("completed", "progress", json!({"seq": 6}), "ended"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        for is_known in [true, false] {
+            let task = format!("{is_known}{number}");
+            if is_known {
+                let before = json!({"attempt": 1, "seq": 3});
+                server.post(&format!("/api/tasks/{task}/started"), before);
+            }
+            let head = json!({"attempt": 2, "seq": 5, "eventId": "same"});
+            let array = json!([
+                event(&task, first, &head),
+                event(&task, verb, &with(second.clone(), &huge)),
+            ]);
+            let answer = server.post("/api/events", array);
+            let counts = (&answer["accepted"], &answer["reasons"][reason]);
+            assert_eq!(counts, (&json!(1), &json!(1)), "{reason}: {answer}");
+        }
+    }
+}
+
+/// What lines are answered.
+fn lines(server: &Running, lines: &[Value]) -> (u16, Value) {
+    let lines: Vec<String> = lines
+        .iter()
+        .map(|line| {
+            line.as_str()
+                .map_or_else(|| line.to_string(), str::to_owned)
+        })
+        .collect();
+    let kind = [("Content-Type", "application/x-ndjson")];
+    let body = lines.join("\n");
+    let answer = Http::connect(server.http).request("POST", "/api/events", &kind, body.as_bytes());
+    if answer.status == 503 {
+        assert!(answer.header("retry-after").is_some(), "when to come again");
+    }
+    (answer.status, answer.json())
+}
+
+#[test]
+fn lines_that_are_all_too_large_are_413_with_the_field() {
+    let server = Running::start(|config| config.broadcaster.max_task_size = 1_000);
+    for field in [
+        "stage", "message", "result", "error", "meta", "parentId", "own",
+    ] {
+        let line = event("t", "progress", &large(field));
+        for count in [1, 2, 30] {
+            let (status, problem) = lines(&server, &vec![line.clone(); count]);
+            assert_eq!(
+                (status, &problem["code"], &problem["field"]),
+                (413, &json!("task_too_large"), &json!(field)),
+                "{problem}"
+            );
+        }
+        let (status, problem) = lines(&server, &[json!("nonsense"), line]);
+        assert_eq!(
+            (status, &problem["field"]),
+            (413, &json!(field)),
+            "{problem}"
+        );
+    }
+    let many = event("t", "progress", &fields(0..257, &json!(1)));
+    let (status, problem) = lines(&server, &[many]);
+    assert_eq!((status, &problem["code"]), (413, &json!("task_too_large")));
+    assert_eq!(server.document("/api/tasks")["tasks"], json!([]));
+}
+
+#[test]
+fn lines_for_which_there_is_no_room_are_503_and_malformed_ones_400() {
+    let server = Running::start(|config| {
+        config.broadcaster.max_tasks = 1;
+        config.broadcaster.max_task_size = 1_000;
+        config.websocket.max_rooms = 1;
+    });
+    server.post("/api/tasks/t/progress", json!({}));
+    let note = json!({"type": "note", "room": "r", "payload": 1});
+    server.post("/api/events", note);
+    let task = event("u", "progress", &json!({}));
+    let room = json!({"type": "note", "room": "s", "payload": 1});
+    let item = json!({"type": "document_generated", "payload": {"taskId": "t"}});
+    let malformed = json!("nonsense");
+    let too_large = event("t", "progress", &large("own"));
+    for body in [
+        vec![task.clone()],
+        vec![room.clone(), item, task.clone()],
+        vec![malformed.clone(), room.clone()],
+        [vec![malformed.clone(); 20], vec![task.clone()]].concat(),
+        vec![too_large.clone(), task.clone()],
+        vec![task, malformed.clone(), too_large.clone()],
+    ] {
+        let (status, problem) = lines(&server, &body);
+        let expected = (503, &json!("limit_exceeded"));
+        assert_eq!((status, &problem["code"]), expected, "{problem}");
+    }
+    let wrong = event("t", "progress", &json!({"progress": "x"}));
+    for body in [
+        vec![malformed.clone()],
+        vec![wrong; 12],
+        vec![malformed; 30],
+    ] {
+        let (status, problem) = lines(&server, &body);
+        let expected = (400, &json!("invalid_message"), &json!("body"));
+        let told = (status, &problem["code"], &problem["field"]);
+        assert_eq!(told, expected, "{problem}");
+    }
+    let fits = event("t", "progress", &json!({"progress": 5}));
+    let (status, answer) = lines(&server, &[too_large, fits]);
+    assert_eq!((status, &answer["accepted"]), (200, &json!(1)), "{answer}");
+}
+
+#[test]
+fn every_field_that_can_be_cut_is_cut_and_named_once_by_every_verb() {
+    let server = Running::start(|config| config.broadcaster.max_task_size = 3_000);
+    let verbs = LIFECYCLE.iter().map(|verb| (*verb, Value::Null));
+    let reports = ["completed", "failed", "cancelled", "paused"];
+    let reports = reports.iter().map(|status| ("progress", json!(status)));
+    for (number, (verb, status)) in verbs.chain(reports).enumerate() {
+        // What cannot be cut is the largest once the others are markers, and they have been cut before.
+        let mut body = json!({"stage": "s".repeat(1_024), "message": "m".repeat(1_000)});
+        let cuttable = ["result", "error", "meta", "own1", "own2"];
+        for field in cuttable {
+            body[field] = json!("x".repeat(898));
+        }
+        body["status"] = status;
+        let answer = server.post(&format!("/api/tasks/t{number}/{verb}"), body);
+        assert_eq!(answer["accepted"], 1, "{verb}");
+        let mut cut: Vec<Value> = answer["truncated"].as_array().expect("cuts").clone();
+        cut.sort_by_key(|cut| cut["field"].to_string());
+        let expected = ["error", "meta", "own1", "own2", "result"];
+        let expected = expected.map(|field| json!({"index": 0, "field": field, "bytes": 900}));
+        assert_eq!(json!(cut), json!(expected), "{verb}");
+        let shown = server.document(&format!("/api/tasks/t{number}"));
+        for field in cuttable {
+            assert_eq!(
+                shown[field],
+                json!({"truncated": true, "bytes": 900}),
+                "{verb}"
+            );
+        }
+        assert_eq!(shown["stage"].as_str().map(str::len), Some(1_024), "{verb}");
+    }
+}
+
+#[test]
+fn a_task_of_hardly_any_room_hears_its_end_and_keeps_no_own_field() {
+    let server = Running::start(|config| config.broadcaster.max_task_size = 10);
+    for verb in LIFECYCLE {
+        let own = fields(0..8, &json!("x".repeat(1_000)));
+        let texts =
+            json!({"message": "é".repeat(3_000), "parentId": "p".repeat(50), "result": [1]});
+        let answer = server.post(&format!("/api/tasks/{verb}/{verb}"), with(own, &texts));
+        assert_eq!(answer["accepted"], 1, "{verb}");
+        let cut = answer["truncated"].as_array().expect("cuts");
+        let mut names: Vec<String> = cut.iter().map(|cut| cut["field"].to_string()).collect();
+        names.sort();
+        names.dedup();
+        assert_eq!((names.len(), cut.len()), (10, 10), "{verb}: {answer}");
+        let shown = server.document(&format!("/api/tasks/{verb}"));
+        let own = shown
+            .as_object()
+            .expect("a task")
+            .keys()
+            .filter(|name| name.starts_with('f'));
+        assert_eq!(own.count(), 0, "{verb}: {shown}");
+        assert!(
+            shown.get("parentId").is_none(),
+            "half an id is none: {shown}"
+        );
+        assert_eq!(shown["result"], json!([1]), "what is small stays");
+        let message = shown["message"].as_str().expect("a text");
+        assert!(message.ends_with("é…") && message.len() <= 1_024, "{verb}");
+    }
+}
+
+#[test]
+fn texts_of_1024_bytes_are_whole_and_longer_ones_are_cut() {
+    let server = Running::start(|config| config.broadcaster.max_task_size = 100);
+    for verb in LIFECYCLE {
+        for field in ["stage", "message"] {
+            for bytes in [1_023, 1_024, 1_025] {
+                let text = "x".repeat(bytes);
+                let task = format!("/api/tasks/{verb}{field}{bytes}");
+                let answer = server.post(&format!("{task}/{verb}"), json!({field: text}));
+                let shown = server.document(&task);
+                if bytes <= 1_024 {
+                    assert!(answer["truncated"].is_null(), "{verb} {field}: {answer}");
+                    assert_eq!(shown[field], text);
+                } else {
+                    let cut = json!([{"index": 0, "field": field, "bytes": bytes}]);
+                    assert_eq!(answer["truncated"], cut, "{verb}");
+                    assert_eq!(shown[field], format!("{}…", "x".repeat(1_021)));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_an_end_clears_is_cleared_though_it_is_cut() {
+    let server = Running::start(|config| config.broadcaster.max_task_size = 400);
+    for verb in LIFECYCLE {
+        let task = format!("/api/tasks/{verb}");
+        let before = json!({"own": "o".repeat(99), "parentId": "p".repeat(99), "meta": {"a": 1}});
+        server.post(&format!("{task}/progress"), before);
+        let body = json!({"own": null, "parentId": null, "meta": null, "message": "m".repeat(999), "stage": "s".repeat(999)});
+        assert_eq!(server.post(&format!("{task}/{verb}"), body)["accepted"], 1);
+        let shown = server.document(&task);
+        for field in ["own", "parentId", "meta"] {
+            assert!(shown.get(field).is_none(), "{verb} {field}: {shown}");
+        }
+    }
 }

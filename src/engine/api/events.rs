@@ -8,7 +8,8 @@ use crate::base::time::Now;
 use crate::engine::ingest;
 use crate::engine::state::State;
 use crate::engine::tally::{Numbering, Tally};
-use crate::hub::Refused;
+use crate::hub::task::Task;
+use crate::hub::{Refused, rules};
 use crate::wire::http::{Head, Problem, Response, unquote};
 use crate::wire::message::cloud_event::{
     Attribute, CloudEvent, EMPTY, check_json_type, missing_attribute,
@@ -71,13 +72,16 @@ fn parse_restart(head: &Head, verb: TaskEvent) -> Result<Option<bool>, Problem> 
 /// The answer to lines: what became of each, and 400 only when none was an event.
 pub fn answer_lines(state: &mut State, tally: Tally) -> Response {
     if tally.is_all_wrong() {
-        let first = tally.first_error().unwrap_or_default();
         // What may count later is not to be thrown away as if it were wrong.
-        match tally.first_refusal() {
+        match tally.refusal() {
             Some(Refused::TooLarge(fault)) => return too_large(fault).into(),
-            Some(Refused::Limit(_)) => return limit_exceeded(first).into(),
+            Some(limit @ Refused::Limit(_)) => {
+                let detail = format!("none of {} lines counted; {limit}", tally.rejected());
+                return limit_exceeded(detail).into();
+            }
             None => {}
         }
+        let first = tally.first_error().unwrap_or_default();
         let detail = format!("none of {} lines is an event; {first}", tally.rejected());
         return Problem::new(400, "invalid_message", detail)
             .at("body")
@@ -222,7 +226,7 @@ fn take_all(state: &mut State, now: Now, reports: Vec<Report>) -> Result<Respons
         ingest::take(state, now, &mut tally, index as u64, Ok(report));
     }
     if tally.rejected() > 0 {
-        if let Some(Refused::TooLarge(fault)) = tally.first_refusal() {
+        if let Some(Refused::TooLarge(fault)) = tally.refusal() {
             return Err(too_large(fault));
         }
         return Err(limit_exceeded(tally.first_error().unwrap_or_default()));
@@ -247,11 +251,12 @@ fn check_room_for(state: &State, reports: &[Report]) -> Result<(), Problem> {
         }
         if let Event::Task { patch, .. } = &report.event {
             bounds.add(known, patch);
-            let may_begin = patch.restart || patch.attempt.is_some();
-            // A task that has ended makes no room for others if it begins anew.
-            if may_begin && known.is_some_and(|task| task.view.status.is_terminal()) {
-                reopened.insert(task_id);
-            }
+        }
+        // A task that has ended makes no room for others if it goes on, nor if it would be made anew for this event.
+        if let Some(task) = known.filter(|task| task.view.status.is_terminal())
+            && (!new_tasks.is_empty() || goes_on(state, task, report))
+        {
+            reopened.insert(task_id);
         }
     }
     if !tasks.has_room_for(new_tasks.len(), reopened.len()) {
@@ -259,6 +264,17 @@ fn check_room_for(state: &State, reports: &[Report]) -> Result<(), Problem> {
     }
     check_rooms(state, reports)?;
     sizes::check(state, reports, bounds)
+}
+
+/// Whether a task that has ended goes on with this event.
+fn goes_on(state: &State, task: &Task, report: &Report) -> bool {
+    match &report.event {
+        Event::Task { kind, patch, .. } => {
+            !state.hub.is_known(report)
+                && rules::judge(task, *kind, patch, state.now, report.id.is_some()).is_ok()
+        }
+        Event::Item { .. } | Event::Room { .. } => task.lost.is_some(),
+    }
 }
 
 /// Messages of items and rooms need a log, and lifecycle messages take one where there is room.

@@ -1,14 +1,13 @@
 //! Whether several events of one request fit into their tasks, before the first of them counts.
 
 use super::answers::too_large;
-use crate::base::time::Now;
 use crate::engine::state::State;
-use crate::hub::size::{self, MAX_OWN_FIELDS, TooLarge, patch_bytes};
+use crate::hub::Foresight;
+use crate::hub::size::{MAX_OWN_FIELDS, patch_bytes};
 use crate::hub::task::Task;
-use crate::hub::{lost, rules};
 use crate::wire::http::Problem;
 use crate::wire::message::{Event, Report, TaskPatch};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 /// Upper bounds of what the tasks of a request take, found in passing: tasks that surely stay small are looked at no closer.
 #[derive(Debug, Clone, Copy, Default)]
@@ -46,49 +45,31 @@ pub fn check(state: &State, reports: &[Report], bounds: Bounds) -> Result<(), Pr
             .or_insert_with(|| known().map_or(Sizes::default(), Sizes::of_task));
         *sizes = sizes.plus(Sizes::of_patch(patch));
     }
-    let mut trials: HashMap<&str, Task> = HashMap::new();
-    let mut ids: HashSet<(&str, &str)> = HashSet::new();
+    let mut tasks_then: HashMap<&str, Foresight> = HashMap::new();
     for (index, report) in reports.iter().enumerate() {
-        let Some((task_id, _)) = of_task(report) else {
+        let Event::Task {
+            task_id,
+            kind,
+            patch,
+        } = &report.event
+        else {
             continue;
         };
-        let is_small = by_task.get(task_id).is_none_or(|sizes| is_small(*sizes));
-        let id = report.id.as_deref().map(|id| (task_id, id));
-        if is_small || state.hub.is_known(report) || id.is_some_and(|id| ids.contains(&id)) {
+        let is_small = by_task.get(&**task_id).is_none_or(|sizes| is_small(*sizes));
+        if is_small || state.hub.is_known(report) {
             continue;
         }
-        let known = tasks.find(task_id).and_then(|key| tasks.task(key));
-        let trial = trials.entry(task_id).or_insert_with(|| match known {
-            Some(task) => task.clone(),
-            None => Task::new(task_id.into(), state.now.at),
-        });
-        match try_on(trial, report, state.now, max_bytes) {
-            Ok(counts) => ids.extend(id.filter(|_| counts)),
-            Err(fault) => {
-                let field = format!("[{index}].{}", fault.field);
-                return Err(too_large(&fault).at(field));
-            }
-        }
+        let known = || tasks.find(task_id).and_then(|key| tasks.task(key));
+        let task = tasks_then
+            .entry(task_id)
+            .or_insert_with(|| Foresight::of(known(), task_id, state.now));
+        let added = task.add(state.now, *kind, patch, report.id.as_deref(), max_bytes);
+        added.map_err(|fault| {
+            let field = format!("[{index}].{}", fault.field);
+            too_large(&fault).at(field)
+        })?;
     }
     Ok(())
-}
-
-/// Does to a copy of a task what an event would do to the task; whether the event counts.
-fn try_on(task: &mut Task, report: &Report, now: Now, max_bytes: usize) -> Result<bool, TooLarge> {
-    let Event::Task { kind, patch, .. } = &report.event else {
-        return Ok(false);
-    };
-    let (kind, mut patch) = (*kind, patch.clone());
-    let Ok(verdict) = rules::judge(task, kind, &patch, now, report.id.is_some()) else {
-        return Ok(false);
-    };
-    let (size_bound, _) = size::admit(task, &mut patch, kind, &verdict, max_bytes)?;
-    if let Some(status) = lost::revival(task, kind, verdict, &patch) {
-        lost::revive(task, status, now);
-    }
-    task.size_bound = size_bound;
-    rules::apply(task, kind, verdict, *patch, now);
-    Ok(true)
 }
 
 /// Upper bounds of what a task takes.
