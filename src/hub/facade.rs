@@ -385,15 +385,10 @@ impl Hub {
     pub fn watchers(&mut self, tasks: &[TaskKey]) -> usize {
         let mut rooms = Vec::new();
         for key in tasks {
-            let Some(id) = self
-                .broadcaster
-                .tasks()
-                .task(*key)
-                .map(|task| task.id.clone())
-            else {
-                continue;
-            };
-            rooms.extend(self.broadcaster.room_of(&self.directory, &id));
+            let task = self.broadcaster.tasks().task(*key);
+            if let Some(id) = task.map(|task| task.id.clone()) {
+                rooms.extend(self.broadcaster.room_of(&self.directory, &id));
+            }
         }
         if let [room] = rooms[..] {
             return self.directory.room(room).watchers();
