@@ -19,6 +19,7 @@ struct Letter {
 /// A task that it watched has gone.
 #[derive(Debug, Default)]
 struct Removal {
+    wall_ms: u64,
     id: Option<String>,
     heard_on: Option<usize>,
     is_excused: bool,
@@ -47,8 +48,9 @@ impl Mail {
     }
 
     /// It watches a task that goes: whether the connection that the server knows is its own, and has taken that.
-    pub(crate) fn post_removal(&mut self, is_own: bool, is_taken: bool) {
+    pub(crate) fn post_removal(&mut self, wall_ms: u64, is_own: bool, is_taken: bool) {
         self.removals.push(Removal {
+            wall_ms,
             is_excused: !is_own,
             is_taken,
             ..Removal::default()
@@ -58,13 +60,12 @@ impl Mail {
     /// It hears that a task is gone.
     pub(crate) fn hear_removal(&mut self, connection: usize, message: &Value) {
         let id = Some(message["id"].as_str().expect("an id").to_owned());
-        let place = |is_it: &dyn Fn(&Removal) -> bool| self.removals.iter().position(is_it);
-        let place = place(&|known| known.id == id)
-            .or_else(|| place(&|known| known.id.is_none() && !known.is_excused))
-            .or_else(|| place(&|known| known.id.is_none()));
+        let is_it = |known: &Removal| message["timestamp"] == known.wall_ms;
+        let place = self.removals.iter().position(is_it);
         let place = place.unwrap_or_else(|| panic!("nothing was removed: {message}"));
         let removal = &mut self.removals[place];
         assert_ne!(removal.heard_on, Some(connection), "twice: {message}");
+        assert!(removal.id.is_none() || removal.id == id, "{message}");
         (removal.id, removal.heard_on) = (id, Some(connection));
     }
 

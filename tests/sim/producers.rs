@@ -168,10 +168,12 @@ impl Run {
         let conn = self.request("DELETE", &format!("/api/tasks/{TASK}"), &Value::Null);
         let cache = self.world.engine.state().hub.broadcaster().tasks();
         assert!(cache.find(TASK).is_none(), "{TASK} is still there");
-        let after = self.watchers(&room);
+        let (after, wall_ms) = (self.watchers(&room), self.world.now().wall_ms);
         for (index, ..) in &watchers {
             if after.iter().all(|(known, ..)| known != index) {
-                self.viewers[*index].mail.post_removal(false, false);
+                self.viewers[*index]
+                    .mail
+                    .post_removal(wall_ms, false, false);
             }
         }
         for (index, is_own, is_taken) in after {
@@ -179,7 +181,9 @@ impl Run {
             let before = watchers.iter().find(|(known, ..)| *known == index);
             let is_own = is_own && before.is_some_and(|(_, is_own, _)| *is_own);
             let is_taken = is_taken && before.is_some_and(|(_, _, is_taken)| *is_taken);
-            self.viewers[index].mail.post_removal(is_own, is_taken);
+            self.viewers[index]
+                .mail
+                .post_removal(wall_ms, is_own, is_taken);
         }
         self.expect(conn, Vec::new(), None, None);
     }
