@@ -81,7 +81,7 @@ fn can_be_cut(patch: &TaskPatch) -> bool {
         || raws
             .iter()
             .any(|raw| raw.value().is_some_and(|raw| raw.get().len() > 64))
-        || patch.parent_id.value().is_some()
+        || patch.parent_id.value().is_some_and(|id| !id.is_empty())
         || patch.extra.iter().any(|(_, value)| value.value().is_some())
 }
 
