@@ -91,7 +91,7 @@ impl<'a> CloudEvent<'a> {
                 self.check_content_type()?;
                 let text = decoded(encoded).map_err(|fault| fault.under("data_base64"))?;
                 let data = skip_mark(&text);
-                Report::read_mended(data, |data| self.report_of(data, "data_base64"))?
+                Report::read_mended(data, "id", |data| self.report_of(data, "data_base64"))?
             }
         };
         // No URI has a space, so the first one ends the source.

@@ -1,7 +1,7 @@
 //! What a producer reports (contract section 7): one event about a task, an item of a task, or a room.
 
 use super::compact::{compact, into_compact};
-use super::halves::mend;
+use super::halves::{OTHER, mend, mend_with};
 use super::incoming::{Incoming, parse, parse_object, skip_mark};
 use super::malformed::{Malformed, shortened};
 use super::merge::Members;
@@ -60,6 +60,16 @@ pub enum Event {
         /// The application's payload, compact JSON.
         payload: String,
     },
+}
+
+impl Event {
+    /// The task or the room that it is about.
+    fn place(&self) -> &str {
+        match self {
+            Self::Task { task_id, .. } | Self::Item { task_id, .. } => task_id,
+            Self::Room { room, .. } => room,
+        }
+    }
 }
 
 /// The task messages of contract section 4.
@@ -166,7 +176,9 @@ struct ItemFields {
 impl Report {
     /// Reads one message `{type, payload}` as a producer would broadcast it.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
-        Self::read_mended(text, |text| Self::from_message(&Incoming::read(text)?))
+        Self::read_mended(text, "id", |text| {
+            Self::from_message(&Incoming::read(text)?)
+        })
     }
 
     /// Reads the body of `POST /api/tasks/{id}/{verb}`; an empty body says no more than the verb. All of it is the
@@ -174,22 +186,42 @@ impl Report {
     pub fn for_task(task_id: &str, kind: TaskEvent, body: &str) -> Result<Self, Malformed> {
         let body = skip_mark(body);
         let body = if body.trim().is_empty() { "{}" } else { body };
-        Self::read_mended(body, |body| Self::of_task(task_id, kind, body))
+        Self::read_mended(body, EVENT_ID, |body| Self::of_task(task_id, kind, body))
     }
 
-    /// Reads an event, if need be without the halves of surrogate pairs in its text: it must not be lost for them.
+    /// Reads an event, if need be without the halves of surrogate pairs in its text: it must not be lost for them. Names
+    /// are not mended, because different ones would become one; `id_field` is what the event's id is called.
     pub fn read_mended(
         text: &str,
+        id_field: &'static str,
         read: impl Fn(&str) -> Result<Self, Malformed>,
     ) -> Result<Self, Malformed> {
-        read(text).or_else(|fault| match mend(text) {
-            None => Err(fault),
-            Some((mended, repaired)) => {
+        read(text).or_else(|fault| match (mend(text), mend_with(text, OTHER)) {
+            (Some((mended, repaired)), Some((other, _))) => {
                 let mut report = read(&mended)?;
+                report.check_same_names(&read(&other)?, id_field)?;
                 report.repaired += repaired;
                 Ok(report)
             }
+            _ => Err(fault),
         })
+    }
+
+    /// Refuses an event whose names depend on what stands for the halves in its text.
+    fn check_same_names(&self, other: &Self, id_field: &'static str) -> Result<(), Malformed> {
+        let field = if self.event.place() != other.event.place() {
+            match self.event {
+                Event::Room { .. } => "room",
+                Event::Task { .. } | Event::Item { .. } => "taskId",
+            }
+        } else if self.id != other.id {
+            id_field
+        } else {
+            return Ok(());
+        };
+        let reason =
+            "holds half of a surrogate pair; expected both, as in `\\ud83d\\ude00`, in a name";
+        Err(Malformed::field(field, reason))
     }
 
     /// Gives the event the id that the key of its request makes for it.
