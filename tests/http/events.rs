@@ -295,3 +295,28 @@ fn repeats_and_old_numbers_are_dropped() {
         3
     );
 }
+
+#[test]
+fn no_fields_may_be_written_as_an_empty_array_or_null() {
+    let server = Running::start(|_| {});
+    for (number, body) in ["[]", " [ \n] ", "null", " null\n", ""]
+        .into_iter()
+        .enumerate()
+    {
+        for verb in ["started", "progress", "completed"] {
+            let path = format!("/api/tasks/t{number}/{verb}");
+            let kind = [("Content-Type", "application/json")];
+            let answer = Http::connect(server.http).request("POST", &path, &kind, body.as_bytes());
+            assert_eq!(answer.status, 200, "{body:?}");
+        }
+    }
+    for body in ["[1]", "[{}]", "nul", "[", "false", "\"\""] {
+        let answer = Http::connect(server.http).request(
+            "POST",
+            "/api/tasks/t/progress",
+            &[],
+            body.as_bytes(),
+        );
+        assert_eq!(answer.status, 400, "{body:?}");
+    }
+}

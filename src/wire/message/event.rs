@@ -2,7 +2,7 @@
 
 use super::compact::{compact, into_compact};
 use super::halves::{OTHER, mend, mend_with};
-use super::incoming::{Incoming, parse, parse_object, skip_mark};
+use super::incoming::{Incoming, object_or_none, parse, parse_object, skip_mark};
 use super::malformed::{Malformed, shortened};
 use super::merge::Members;
 use super::name::{check_name, check_room, check_task_id};
@@ -184,8 +184,7 @@ impl Report {
     /// Reads the body of `POST /api/tasks/{id}/{verb}`; an empty body says no more than the verb. All of it is the
     /// application's, but for the fields of the contract.
     pub fn for_task(task_id: &str, kind: TaskEvent, body: &str) -> Result<Self, Malformed> {
-        let body = skip_mark(body);
-        let body = if body.trim().is_empty() { "{}" } else { body };
+        let body = object_or_none(skip_mark(body));
         Self::read_mended(body, EVENT_ID, |body| Self::of_task(task_id, kind, body))
     }
 

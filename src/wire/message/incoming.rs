@@ -155,6 +155,17 @@ pub fn parse_object<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Malforme
     Err(Malformed::field("", "expected a JSON object"))
 }
 
+/// The object of fields that a body is. PHP writes an empty array where there are none, and others `null` or nothing.
+pub fn object_or_none(body: &str) -> &str {
+    let plain = body.trim_ascii();
+    let in_brackets = plain
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    let is_none = matches!(plain, "" | "null")
+        || in_brackets.is_some_and(|rest| rest.trim_ascii().is_empty());
+    if is_none { "{}" } else { body }
+}
+
 /// Characters that a reason may spend on what came.
 const MAX_QUOTE: usize = 80;
 /// Characters that a reason may spend on what was expected.
