@@ -262,6 +262,8 @@ fn bodies_that_are_no_json() {
     for kind in [
         "application/json; charset=utf-8",
         "APPLICATION/JSON",
+        "text/json",
+        "Text/JSON; charset=utf-8",
         "application/x-www-form-urlencoded",
     ] {
         let answer = http.request(

@@ -37,6 +37,7 @@ pub fn post_task_event(
     verb: TaskEvent,
     body: &[u8],
 ) -> Result<Response, Problem> {
+    refuse_cloud_event(head)?;
     if !body.is_empty() {
         expect_json(head)?;
     }
@@ -102,10 +103,7 @@ fn read(head: &Head, body: &str) -> Result<Vec<Report>, Problem> {
         return Ok(vec![report]);
     }
     expect_json_type(kind)?;
-    if ["ce-specversion", "ce-type"]
-        .iter()
-        .any(|name| head.header(name).is_some())
-    {
+    if binary_mode_header(head).is_some() {
         // A form is what curl says unasked.
         if !is("application/x-www-form-urlencoded") {
             check_charset(head)?;
@@ -125,6 +123,31 @@ fn read(head: &Head, body: &str) -> Result<Vec<Report>, Problem> {
     }
     let report = Report::parse(body).and_then(|report| named(report, key));
     Ok(vec![report.map_err(malformed)?])
+}
+
+/// The header by which a request is a CloudEvent in binary mode.
+fn binary_mode_header(head: &Head) -> Option<&'static str> {
+    let mut names = ["ce-specversion", "ce-type"].into_iter();
+    names.find(|name| head.header(name).is_some())
+}
+
+/// Refuses CloudEvents where the path names the event: its envelope would be taken for fields of the task.
+pub fn refuse_cloud_event(head: &Head) -> Result<(), Problem> {
+    let kind = head.content_type().unwrap_or_default();
+    let is_structured = kind
+        .to_ascii_lowercase()
+        .starts_with("application/cloudevents");
+    let field = match is_structured {
+        true => Some("content-type"),
+        false => binary_mode_header(head),
+    };
+    let Some(field) = field else {
+        return Ok(());
+    };
+    let detail = format!(
+        "{field}: says that this is a CloudEvent, which this call does not read; expected it at /api/events"
+    );
+    Err(Problem::new(415, "unsupported_media_type", detail).at(field))
 }
 
 fn read_array(

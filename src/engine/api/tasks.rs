@@ -1,6 +1,7 @@
 //! Calls about tasks: list, state, forget (contract section 7).
 
 use super::answers::{expect_json, invalid, json_text, malformed, parse_limit};
+use super::events::refuse_cloud_event;
 use crate::base::time::Now;
 use crate::engine::controls;
 use crate::engine::ingest;
@@ -100,6 +101,7 @@ pub fn control(
         let detail = "without http.api_key, only websocket.control = \"any\" allows control requests over HTTP";
         return Err(Problem::new(403, "not_allowed", detail));
     }
+    refuse_cloud_event(head)?;
     expect_json(head)?;
     let body = ingest::text(body).map_err(malformed)?;
     let wish: Wish = parse_object(object_or_none(body)).map_err(malformed)?;
