@@ -1,6 +1,7 @@
 //! What a producer reports (contract section 7): one event about a task, an item of a task, or a room.
 
 use super::compact::{compact, into_compact};
+use super::envelope::push_string;
 use super::halves::{OTHER, mend, mend_with};
 use super::incoming::{Incoming, object_or_none, parse, parse_object, skip_mark};
 use super::malformed::{Malformed, shortened};
@@ -282,7 +283,7 @@ impl Report {
                 format!("differs from the task in the path, `{task_id}`"),
             ));
         }
-        take_restart(&mut patch, kind)?;
+        patch.restart = take_restart(&mut patch, kind)?.unwrap_or(false);
         let id = patch.event_id.take();
         Ok(Self {
             event: Event::Task {
@@ -328,12 +329,14 @@ fn task_event(kind: TaskEvent, message: &Incoming<'_>) -> Result<Named, Malforme
         true => message.fields::<TaskPatch>()?,
         false => message.fields::<FlatPatch>()?.0,
     };
-    take_restart(&mut patch, kind).map_err(|fault| message.located(fault))?;
+    let restart = take_restart(&mut patch, kind).map_err(|fault| message.located(fault))?;
     let id = patch.event_id.take();
-    if let Some(seq) = message.seq.filter(|_| patch.seq.is_none()) {
-        let seq = parse::<Option<Count>>(seq).map_err(|fault| fault.under("seq"))?;
-        patch.seq = seq.map(|seq| seq.0);
-    }
+    let beside = &message.beside;
+    patch.seq = patch.seq.or(count_beside("seq", beside.seq)?);
+    patch.attempt = patch.attempt.or(count_beside("attempt", beside.attempt)?);
+    let restart_beside = beside.restart.filter(|_| kind == TaskEvent::Started);
+    let restart_beside = restart_beside.map(parse_restart).transpose()?;
+    patch.restart = restart.or(restart_beside).unwrap_or(false);
     let task_id = named_task(message, patch.task_id.take())?;
     let patch = Box::new(patch);
     Ok((
@@ -347,28 +350,45 @@ fn task_event(kind: TaskEvent, message: &Incoming<'_>) -> Result<Named, Malforme
 }
 
 /// `restart` belongs to `started`; in other events it is the application's own field.
-fn take_restart(patch: &mut TaskPatch, kind: TaskEvent) -> Result<(), Malformed> {
+fn take_restart(patch: &mut TaskPatch, kind: TaskEvent) -> Result<Option<bool>, Malformed> {
     if kind != TaskEvent::Started {
-        return Ok(());
+        return Ok(None);
     }
     let named = |(name, _): &mut (Box<str>, _)| &**name == "restart";
-    for (_, value) in patch.extra.extract_if(.., named) {
-        patch.restart = match value.value().map(|raw| raw.get()) {
-            None | Some("false") => false,
-            Some("true") => true,
-            Some(other) => {
-                let reason = format!("{} is neither true nor false", shortened(other));
-                return Err(Malformed::field("restart", reason));
-            }
-        };
+    let last = patch.extra.extract_if(.., named).last();
+    let restart = last.and_then(|(_, value)| value.into_value());
+    restart
+        .map(|restart| parse_restart(restart.get()))
+        .transpose()
+}
+
+fn parse_restart(restart: &str) -> Result<bool, Malformed> {
+    match restart {
+        "false" => Ok(false),
+        "true" => Ok(true),
+        other => {
+            let reason = format!("{} is neither true nor false", shortened(other));
+            Err(Malformed::field("restart", reason))
+        }
     }
-    Ok(())
+}
+
+/// A number that stands beside the payload.
+fn count_beside(field: &str, number: Option<&str>) -> Result<Option<u64>, Malformed> {
+    let number = number.map(parse::<Count>).transpose();
+    let number = number.map_err(|fault| fault.under(field))?;
+    Ok(number.map(|number| number.0))
 }
 
 fn item_event(kind: ItemKind, message: &Incoming<'_>) -> Result<Named, Malformed> {
     let fields: ItemFields = message.fields()?;
+    let is_beside = fields.task_id.is_none();
     let task_id = named_task(message, fields.task_id)?;
     let payload = match (message.nested, &fields.event_id) {
+        (true, _) if is_beside => {
+            let rest = into_compact(without(message, &["taskId", EVENT_ID])?);
+            with_task(&task_id, &rest)
+        }
         (true, None) => compact(message.body).into_owned(),
         (true, Some(_)) => into_compact(without(message, &[EVENT_ID])?),
         (false, _) => flat_payload(message)?,
@@ -381,7 +401,31 @@ fn item_event(kind: ItemKind, message: &Incoming<'_>) -> Result<Named, Malformed
     Ok((event, fields.event_id.map(|id| id.0)))
 }
 
+/// An object with a `taskId` before its other fields.
+pub(super) fn with_task(task_id: &str, rest: &str) -> String {
+    let mut object = String::from("{\"taskId\":");
+    push_string(&mut object, task_id);
+    object.push_str(if rest == "{}" { "" } else { "," });
+    object.push_str(&rest[1..]);
+    object
+}
+
+/// The task that the payload names, or what stands beside it; both must agree.
 fn named_task(message: &Incoming<'_>, task_id: Option<Box<str>>) -> Result<Box<str>, Malformed> {
+    let beside = message.beside.task_id.map(parse::<Box<str>>).transpose();
+    let beside = beside.map_err(|fault| fault.under("taskId"))?;
+    let task_id = match (task_id, beside) {
+        (None, Some(beside)) => return check_task_id("taskId", &beside),
+        (Some(task_id), Some(beside)) if task_id != beside => {
+            let reason = format!(
+                "`{}` differs from the one in the payload, `{}`; expected one task for one event",
+                shortened(&beside),
+                shortened(&task_id)
+            );
+            return Err(Malformed::field("taskId", reason));
+        }
+        (task_id, _) => task_id,
+    };
     let checked = match task_id {
         Some(task_id) => check_task_id("taskId", &task_id),
         None => Err(Malformed::field(
