@@ -8,8 +8,9 @@ use super::malformed::{Malformed, shortened};
 use super::merge::Members;
 use super::name::{check_name, check_room, check_task_id};
 use super::number::Count;
-use super::patch::{ENVELOPE_FIELDS, EventId, FlatPatch, TaskPatch};
+use super::patch::{ENVELOPE_FIELDS, EventId, FlatPatch, Status, TaskPatch};
 use super::readable::check_readable;
+use super::words::one_of;
 use serde::Deserialize;
 
 /// The message type that tells of a task which is gone.
@@ -284,6 +285,7 @@ impl Report {
             ));
         }
         patch.restart = take_restart(&mut patch, kind)?.unwrap_or(false);
+        check_status(&patch, kind)?;
         let id = patch.event_id.take();
         Ok(Self {
             event: Event::Task {
@@ -330,6 +332,7 @@ fn task_event(kind: TaskEvent, message: &Incoming<'_>) -> Result<Named, Malforme
         false => message.fields::<FlatPatch>()?.0,
     };
     let restart = take_restart(&mut patch, kind).map_err(|fault| message.located(fault))?;
+    check_status(&patch, kind).map_err(|fault| message.located(fault))?;
     let id = patch.event_id.take();
     let beside = &message.beside;
     patch.seq = patch.seq.or(count_beside("seq", beside.seq)?);
@@ -378,6 +381,18 @@ fn count_beside(field: &str, number: Option<&str>) -> Result<Option<u64>, Malfor
     let number = number.map(parse::<Count>).transpose();
     let number = number.map_err(|fault| fault.under(field))?;
     Ok(number.map(|number| number.0))
+}
+
+/// Refuses a `status` that is no word of the contract, unless the event's kind says it all.
+fn check_status(patch: &TaskPatch, kind: TaskEvent) -> Result<(), Malformed> {
+    match &patch.unknown_status {
+        Some(word) if kind == TaskEvent::Progress => {
+            let (word, expected) = (shortened(word), one_of(&Status::WORDS));
+            let reason = format!("unknown word `{word}`, expected {expected}");
+            Err(Malformed::field("status", reason))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn item_event(kind: ItemKind, message: &Incoming<'_>) -> Result<Named, Malformed> {
