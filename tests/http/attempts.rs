@@ -442,3 +442,64 @@ fn the_number_that_viewers_see_stays_one_that_json_can_say() {
         assert_eq!(numbers.last(), Some(&greatest), "{numbers:?}");
     }
 }
+
+#[test]
+fn what_stands_beside_a_payload_counts_as_if_it_stood_in_it() {
+    let server = Running::start(|_| {});
+    let mut viewer = server.viewer();
+    viewer.subscribe(&["t"]);
+    server.post("/api/tasks/t/failed", json!({"progress": 70}));
+    viewer.until("task_failed");
+    let event = json!({"type": "task_started", "taskId": "t", "restart": true, "id": "r1", "payload": {"total": 8}});
+    assert_eq!(server.post("/api/events", event.clone())["attempt"], 2);
+    let started = viewer.until("task_started").pop().unwrap();
+    assert_eq!(
+        (
+            &started["payload"]["total"],
+            started["payload"].get("restart")
+        ),
+        (&json!(8), None)
+    );
+    assert_eq!(server.post("/api/events", event)["reasons"]["repeat"], 1);
+    let event = json!({"type": "task_progress", "taskId": "t", "attempt": 5, "seq": 3, "data": {"current": 2}});
+    assert_eq!(server.post("/api/events", event)["attempt"], 5);
+    let late = json!({"type": "task_progress", "seq": 3, "payload": {"taskId": "t", "current": 9}});
+    assert_eq!(server.post("/api/events", late)["reasons"]["oldSeq"], 1);
+    let both = json!({"type": "task_progress", "taskId": "t", "attempt": 1, "seq": 1, "payload": {"taskId": "t", "attempt": 5, "seq": 4}});
+    assert_eq!(
+        server.post("/api/events", both)["accepted"],
+        1,
+        "what stands in the payload goes before"
+    );
+    viewer.until("task_progress");
+    let item = json!({"type": "document_generated", "taskId": "t", "payload": {"documentId": "d", "taskId": null}});
+    server.post("/api/events", item);
+    let shown = viewer.until("document_generated").pop().unwrap();
+    assert_eq!(shown["payload"], json!({"taskId": "t", "documentId": "d"}));
+    let bare = json!({"type": "document_generated", "taskId": "t", "eventId": "e", "payload": {}});
+    server.post("/api/events", bare);
+    assert_eq!(
+        viewer.expect("document_generated")["payload"],
+        json!({"taskId": "t"})
+    );
+    let neither = json!({"type": "task_started", "taskId": "t", "restart": true, "payload": {"restart": false}});
+    assert_eq!(server.post("/api/events", neither)["attempt"], 5);
+    for (more, field) in [
+        (json!({"restart": "yes"}), "restart"),
+        (json!({"attempt": 1.5}), "attempt"),
+        (json!({"seq": "1"}), "seq"),
+        (json!({"taskId": 5}), "taskId"),
+        (json!({"taskId": "u*"}), "taskId"),
+        (json!({"taskId": "u", "payload": {"taskId": "t"}}), "taskId"),
+    ] {
+        let mut event = json!({"type": "task_started", "taskId": "t", "payload": {}});
+        for (name, value) in more.as_object().unwrap() {
+            event[name] = value.clone();
+        }
+        let (status, problem) = server.call("POST", "/api/events", &event);
+        assert_eq!((status, &problem["field"]), (400, &json!(field)), "{event}");
+    }
+    // In other events `restart` means nothing to the server.
+    let event = json!({"type": "task_progress", "taskId": "t", "restart": "own", "payload": {"current": 6}});
+    assert_eq!(server.post("/api/events", event)["attempt"], 5);
+}

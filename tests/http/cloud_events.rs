@@ -367,3 +367,63 @@ fn a_percent_sign_that_begins_no_octet_is_refused_in_every_attribute() {
         assert_eq!(shown["taskId"], task);
     }
 }
+
+#[test]
+fn calls_of_one_task_point_to_where_cloud_events_are_read() {
+    let server = Running::start(|config| {
+        config.websocket.control = joblight::config::Control::Anybody;
+    });
+    let body = event(json!({"data": {"progress": 5}})).to_string();
+    for path in [
+        "/api/tasks/t/progress",
+        "/api/tasks/t/completed",
+        "/api/tasks/t/control",
+    ] {
+        for (name, value, field) in [
+            ("Content-Type", STRUCTURED, "content-type"),
+            (
+                "Content-Type",
+                "Application/CloudEvents-batch+JSON; charset=utf-8",
+                "content-type",
+            ),
+            ("ce-specversion", "1.0", "ce-specversion"),
+            ("CE-Type", "task_progress", "ce-type"),
+        ] {
+            for body in [&body, ""] {
+                let answer = Http::connect(server.http).request(
+                    "POST",
+                    path,
+                    &[(name, value)],
+                    body.as_bytes(),
+                );
+                let problem = answer.json();
+                assert_eq!(
+                    (answer.status, &problem["field"]),
+                    (415, &json!(field)),
+                    "{problem}"
+                );
+                let detail = problem["detail"].as_str().expect("a reason");
+                assert!(detail.contains("/api/events"), "{detail}");
+            }
+        }
+    }
+    assert_eq!(server.document("/api/tasks")["tasks"], json!([]));
+}
+
+#[test]
+fn text_json_is_json() {
+    let server = Running::start(|_| {});
+    let headers = [
+        ("Content-Type", "text/json"),
+        ("ce-specversion", "1.0"),
+        ("ce-type", "task_progress"),
+        ("ce-source", "/w"),
+        ("ce-id", "1"),
+        ("ce-subject", "t"),
+    ];
+    let (status, answer) = post(&server, &headers, br#"{"progress":5}"#);
+    assert_eq!((status, &answer["accepted"]), (200, &json!(1)), "{answer}");
+    let event = br#"[{"type":"task_started","taskId":"u"}]"#;
+    let (status, answer) = post(&server, &headers[..1], event);
+    assert_eq!((status, &answer["accepted"]), (200, &json!(1)), "{answer}");
+}

@@ -296,3 +296,44 @@ fn a_request_that_the_worker_does_not_honour_is_withdrawn_when_it_says_so() {
         assert_eq!(shown.is_object(), stays, "{action} {controls}: {shown}");
     }
 }
+
+#[test]
+fn call_without_an_action_is_told_which_there_are() {
+    let server = controllable(Control::Anybody);
+    server.post("/api/tasks/t/started", json!({}));
+    for body in [
+        "{}",
+        r#"{"action":null}"#,
+        "[]",
+        "null",
+        "",
+        r#"{"type":"pause"}"#,
+    ] {
+        let kind = [("Content-Type", "application/json")];
+        let answer = Http::connect(server.http).request(
+            "POST",
+            "/api/tasks/t/control",
+            &kind,
+            body.as_bytes(),
+        );
+        let problem = answer.json();
+        assert_eq!(
+            (answer.status, &problem["code"], &problem["field"]),
+            (400, &json!("invalid_message"), &json!("action")),
+            "{body}: {problem}"
+        );
+        assert_eq!(
+            problem["detail"],
+            "action: missing; expected `cancel`, `pause` or `resume`"
+        );
+    }
+    for body in [json!({"action": 5}), json!({"action": "stop"})] {
+        let (status, problem) = server.call("POST", "/api/tasks/t/control", &body);
+        assert_eq!((status, &problem["field"]), (400, &json!("action")));
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(
+            detail.ends_with("expected one of `cancel`, `pause`, `resume`"),
+            "{detail}"
+        );
+    }
+}

@@ -295,3 +295,78 @@ fn repeats_and_old_numbers_are_dropped() {
         3
     );
 }
+
+#[test]
+fn status_of_its_own_does_not_refuse_an_event_that_says_what_happened() {
+    let server = Running::start(|_| {});
+    for (verb, shown) in [
+        ("started", "running"),
+        ("paused", "paused"),
+        ("completed", "completed"),
+        ("failed", "failed"),
+        ("cancelled", "cancelled"),
+    ] {
+        let body = json!({"status": "in-arbeit", "message": verb});
+        let path = format!("/api/tasks/{verb}/{verb}");
+        assert_eq!(server.post(&path, body)["accepted"], 1);
+        let event = json!({"type": format!("task_{verb}"), "taskId": format!("flat-{verb}"), "status": "done"});
+        assert_eq!(server.post("/api/events", event)["accepted"], 1);
+        for task in [verb.to_owned(), format!("flat-{verb}")] {
+            let task = server.document(&format!("/api/tasks/{task}"));
+            assert_eq!(task["status"], shown);
+        }
+    }
+    let expected =
+        "expected one of `pending`, `running`, `paused`, `completed`, `failed`, `cancelled`";
+    for (path, body, field) in [
+        ("/api/tasks/t/progress", json!({"status": "done"}), "status"),
+        (
+            "/api/events",
+            json!({"type": "task_progress", "payload": {"taskId": "t", "status": "done"}}),
+            "payload.status",
+        ),
+        ("/api/tasks/t/progress", json!({"status": 5}), "status"),
+        (
+            "/api/tasks/t/completed",
+            json!({"status": {"a": 1}}),
+            "status",
+        ),
+        ("/api/tasks/t/started", json!({"status": [true]}), "status"),
+    ] {
+        let (status, problem) = server.call("POST", path, &body);
+        assert_eq!((status, &problem["field"]), (400, &json!(field)), "{body}");
+        let detail = problem["detail"].as_str().expect("a reason");
+        assert!(detail.ends_with(expected), "{detail}");
+    }
+    let body = json!({"controls": [5]});
+    let (_, problem) = server.call("POST", "/api/tasks/t/started", &body);
+    assert_eq!(
+        problem["detail"],
+        "controls[0]: invalid type: integer `5`, expected one of `cancel`, `pause`, `resume`"
+    );
+}
+
+#[test]
+fn no_fields_may_be_written_as_an_empty_array_or_null() {
+    let server = Running::start(|_| {});
+    for (number, body) in ["[]", " [ \n] ", "null", " null\n", ""]
+        .into_iter()
+        .enumerate()
+    {
+        for verb in ["started", "progress", "completed"] {
+            let path = format!("/api/tasks/t{number}/{verb}");
+            let kind = [("Content-Type", "application/json")];
+            let answer = Http::connect(server.http).request("POST", &path, &kind, body.as_bytes());
+            assert_eq!(answer.status, 200, "{body:?}");
+        }
+    }
+    for body in ["[1]", "[{}]", "nul", "[", "false", "\"\""] {
+        let answer = Http::connect(server.http).request(
+            "POST",
+            "/api/tasks/t/progress",
+            &[],
+            body.as_bytes(),
+        );
+        assert_eq!(answer.status, 400, "{body:?}");
+    }
+}

@@ -104,7 +104,6 @@ fn whole_numbers_may_be_spelt_in_any_way() {
     for (field, value) in [
         ("seq", "5.5"),
         ("attempt", "1e-1"),
-        ("startedAt", "1700000000000.5"),
         ("seq", "\"5\""),
         ("attempt", "\"2\""),
         ("progress", "\"5\""),
@@ -296,4 +295,23 @@ fn numbers_beyond_a_double_are_named_with_their_field() {
             assert!(reason.contains("out of range"), "{reason}");
         }
     }
+}
+
+#[test]
+fn fraction_of_a_millisecond_is_rounded() {
+    let server = Running::start(|_| {});
+    for (value, shown) in [
+        ("1700000000000.5", "1700000000001"),
+        ("1700000000000.4", "1700000000000"),
+        ("1.7000000000006e12", "1700000000001"),
+        ("7258118400000.2", "7258118400000"),
+    ] {
+        let task = taken(&server, &format!("{{\"startedAt\":{value}}}"));
+        assert_eq!(task["startedAt"].to_string(), shown, "{value}");
+    }
+    let beyond = r#"{"startedAt":7258118400000.9}"#;
+    assert_eq!(
+        refused(&server, "/api/tasks/t/progress", beyond).0,
+        "startedAt"
+    );
 }

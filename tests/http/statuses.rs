@@ -262,6 +262,8 @@ fn bodies_that_are_no_json() {
     for kind in [
         "application/json; charset=utf-8",
         "APPLICATION/JSON",
+        "text/json",
+        "Text/JSON; charset=utf-8",
         "application/x-www-form-urlencoded",
     ] {
         let answer = http.request(
@@ -494,4 +496,49 @@ fn browsers_are_told_what_they_may_read() {
         assert_eq!(answer.header("access-control-allow-origin"), allowed);
         assert_eq!(answer.header("vary"), Some("Origin"));
     }
+}
+
+#[test]
+fn bodies_in_a_coding_that_nobody_undoes() {
+    let server = Running::start(|_| {});
+    let event = r#"{"type":"task_started","taskId":"t"}"#;
+    for path in [
+        "/api/events",
+        "/api/tasks/t/started",
+        "/api/tasks/t/control",
+        "/api/rooms/r/broadcast",
+        "/api/broadcast",
+        "/api/clients/c/send",
+    ] {
+        for (coding, kind) in [
+            ("gzip", "application/json"),
+            ("Identity, br", "application/json"),
+            ("identity\r\nContent-Encoding: zstd", "application/json"),
+            ("deflate", "application/x-ndjson"),
+        ] {
+            let head = format!(
+                "POST {path} HTTP/1.1\r\nHost: a\r\nContent-Type: {kind}\r\nContent-Encoding: {coding}\r\n"
+            );
+            let length = event.len();
+            for rest in [
+                format!("Content-Length: {length}\r\n\r\n{event}"),
+                format!("Transfer-Encoding: chunked\r\n\r\n{length:x}\r\n{event}\r\n0\r\n\r\n"),
+            ] {
+                let problem = refused(&server, &format!("{head}{rest}"), 415);
+                assert_eq!(
+                    (&problem["code"], &problem["field"]),
+                    (&json!("unsupported_media_type"), &json!("content-encoding"))
+                );
+            }
+        }
+    }
+    assert_eq!(server.document("/api/tasks")["tasks"], json!([]));
+    let mut http = Http::connect(server.http);
+    let plain = [("Content-Encoding", "Identity")];
+    let answer = http.request("POST", "/api/events", &plain, event.as_bytes());
+    assert_eq!(answer.status, 200);
+    let none = [("Content-Encoding", "gzip")];
+    assert_eq!(http.request("GET", "/health", &none, b"").status, 200);
+    let answer = http.request("POST", "/api/events", &none, b"{}");
+    assert_eq!(answer.header("accept-encoding"), Some("identity"));
 }

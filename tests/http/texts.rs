@@ -166,7 +166,7 @@ fn calls_with(
     let room = format!(r#"{{"type":"chat","room":"r","payload":"{half}"}}"#);
     let whole = r#"{"type":"chat","room":"r","payload":1}"#;
     let cloud = format!(
-        r#"{{"specversion":"1.0","type":"chat","room":"r","source":"{half}","id":"{half}{number}","data":"{half}"}}"#
+        r#"{{"specversion":"1.0","type":"chat","room":"r","source":"s{count}","id":"{number}","data":"{half}"}}"#
     );
     let payload = format!(r#"{{"payload":"{half}"}}"#);
     let lines = format!("{room}\n{whole}\n{room}");
@@ -174,7 +174,7 @@ fn calls_with(
         (events(), JSON, room.clone(), count),
         (events(), JSON, format!("[{room},{room}]"), 2 * count),
         (events(), "application/x-ndjson", lines, 2 * count),
-        (events(), "application/cloudevents+json", cloud, 3 * count),
+        (events(), "application/cloudevents+json", cloud, count),
         (
             "/api/rooms/r/broadcast".to_owned(),
             JSON,
@@ -264,4 +264,105 @@ fn data_stands_for_payload_in_every_envelope_and_not_beside_it() {
         (&shown["progress"], &shown["data"]["progress"]),
         (&json!(7), &json!(50))
     );
+}
+
+/// Events whose name of a task, a room or themselves has half an emoji, and that name.
+fn events_named_with(half: &str) -> Vec<(&'static str, String, &'static str)> {
+    let cloud = |source: &str, id: &str, more: &str| {
+        format!(
+            r#"{{"specversion":"1.0","type":"task_progress","source":"{source}","id":"{id}",{more}}}"#
+        )
+    };
+    let event = |more: &str| format!(r#"{{"type":"task_progress",{more}}}"#);
+    let structured = "application/cloudevents+json";
+    vec![
+        (JSON, event(&format!(r#""taskId":"a{half}""#)), "taskId"),
+        (
+            JSON,
+            event(&format!(
+                r#""payload":{{"taskId":"a{half}","message":"{half}"}}"#
+            )),
+            "taskId",
+        ),
+        (
+            JSON,
+            format!(r#"{{"type":"document_failed","payload":{{"taskId":"{half}"}}}}"#),
+            "taskId",
+        ),
+        (
+            JSON,
+            format!(r#"{{"type":"chat","room":"{half}","payload":1}}"#),
+            "room",
+        ),
+        (JSON, event(&format!(r#""taskId":"t","id":"{half}""#)), "id"),
+        (
+            JSON,
+            event(&format!(r#""data":{{"taskId":"t","eventId":"e{half}"}}"#)),
+            "id",
+        ),
+        (structured, cloud(half, "1", r#""subject":"t""#), "id"),
+        (structured, cloud("s", half, r#""subject":"t""#), "id"),
+        (
+            structured,
+            cloud("s", "1", &format!(r#""subject":"t{half}""#)),
+            "taskId",
+        ),
+        (
+            structured,
+            cloud("s", "1", &format!(r#""data":{{"taskId":"t{half}"}}"#)),
+            "taskId",
+        ),
+    ]
+}
+
+#[test]
+fn half_an_emoji_in_a_name_is_refused_because_different_names_would_become_one() {
+    let server = Running::start(|_| {});
+    for half in HALVES {
+        for (kind, body, field) in events_named_with(half) {
+            let (status, problem) = post(&server, "/api/events", kind, &body);
+            assert_eq!(
+                (status, &problem["code"], &problem["field"]),
+                (400, &json!("invalid_message"), &json!(field)),
+                "{body}: {problem}"
+            );
+            if kind == JSON {
+                let array = format!("[{body}]");
+                let (_, problem) = post(&server, "/api/events", kind, &array);
+                assert_eq!(problem["field"], format!("[0].{field}"), "{problem}");
+                let lines = format!("{body}\n{}", r#"{"type":"task_started","taskId":"line"}"#);
+                let (_, answer) = post(&server, "/api/events", "application/x-ndjson", &lines);
+                let reason = answer["errors"][0]["message"].as_str().expect("a reason");
+                assert!(reason.starts_with(&format!("{field}: ")), "{reason}");
+            }
+        }
+        let body = format!(r#"{{"eventId":"{half}"}}"#);
+        let (status, problem) = post(&server, "/api/tasks/t/progress", JSON, &body);
+        assert_eq!((status, &problem["field"]), (400, &json!("eventId")));
+    }
+    for path in [
+        "/api/tasks/a%ED%A0%80/started",
+        "/api/rooms/a%ED%A0%80/broadcast",
+    ] {
+        assert_eq!(post(&server, path, JSON, r#"{"payload":1}"#).0, 400);
+    }
+    let tasks = server.document("/api/tasks");
+    assert_eq!(
+        tasks["tasks"].as_array().expect("a list").len(),
+        1,
+        "{tasks}"
+    );
+}
+
+#[test]
+fn replacement_character_that_a_name_came_with_stays() {
+    let server = Running::start(|_| {});
+    let body = r#"{"type":"task_progress","id":"\ufffd","payload":{"taskId":"a\ufffd","message":"\ud83d"}}"#;
+    let (status, answer) = post(&server, "/api/events", JSON, body);
+    assert_eq!((status, &answer["repaired"]), (200, &json!(1)), "{answer}");
+    let path = "/api/tasks/a%EF%BF%BD/progress";
+    let (status, answer) = post(&server, path, JSON, r#"{"message":"x\ud83d"}"#);
+    assert_eq!((status, &answer["repaired"]), (200, &json!(1)), "{answer}");
+    let (status, problem) = post(&server, path, JSON, r#"{"taskId":"a\ud83d"}"#);
+    assert_eq!((status, &problem["field"]), (400, &json!("taskId")));
 }

@@ -66,6 +66,7 @@ pub fn expect_json(head: &Head) -> Result<(), Problem> {
 /// The same of a media type without its parameters.
 pub fn expect_json_type(essence: &str) -> Result<(), Problem> {
     let is_json = essence.eq_ignore_ascii_case("application/json")
+        || essence.eq_ignore_ascii_case("text/json")
         || essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
         || essence.eq_ignore_ascii_case("text/plain")
         || essence.to_ascii_lowercase().ends_with("+json");

@@ -38,6 +38,7 @@ pub fn post_task_event(
     verb: TaskEvent,
     body: &[u8],
 ) -> Result<Response, Problem> {
+    refuse_cloud_event(head)?;
     if !body.is_empty() {
         expect_json(head)?;
     }
@@ -93,7 +94,7 @@ pub fn answer_lines(state: &mut State, tally: Tally) -> Response {
 
 fn read(head: &Head, body: &str) -> Result<Vec<Report>, Problem> {
     let structured =
-        |text: &str| Report::read_mended(text, |text| CloudEvent::parse(text)?.report());
+        |text: &str| Report::read_mended(text, "id", |text| CloudEvent::parse(text)?.report());
     let kind = head.content_type().unwrap_or("application/json");
     let is = |essence: &str| kind.eq_ignore_ascii_case(essence);
     if is("application/cloudevents-batch+json") {
@@ -106,15 +107,12 @@ fn read(head: &Head, body: &str) -> Result<Vec<Report>, Problem> {
         return Ok(vec![report]);
     }
     expect_json_type(kind)?;
-    if ["ce-specversion", "ce-type"]
-        .iter()
-        .any(|name| head.header(name).is_some())
-    {
+    if binary_mode_header(head).is_some() {
         // A form is what curl says unasked.
         if !is("application/x-www-form-urlencoded") {
             check_charset(head)?;
         }
-        let report = Report::read_mended(body, |body| read_binary_cloud_event(head, body));
+        let report = Report::read_mended(body, "id", |body| read_binary_cloud_event(head, body));
         return Ok(vec![report.map_err(malformed)?]);
     }
     let key = key_of(head)?;
@@ -129,6 +127,31 @@ fn read(head: &Head, body: &str) -> Result<Vec<Report>, Problem> {
     }
     let report = Report::parse(body).and_then(|report| named(report, key));
     Ok(vec![report.map_err(malformed)?])
+}
+
+/// The header by which a request is a CloudEvent in binary mode.
+fn binary_mode_header(head: &Head) -> Option<&'static str> {
+    let mut names = ["ce-specversion", "ce-type"].into_iter();
+    names.find(|name| head.header(name).is_some())
+}
+
+/// Refuses CloudEvents where the path names the event: its envelope would be taken for fields of the task.
+pub fn refuse_cloud_event(head: &Head) -> Result<(), Problem> {
+    let kind = head.content_type().unwrap_or_default();
+    let is_structured = kind
+        .to_ascii_lowercase()
+        .starts_with("application/cloudevents");
+    let field = match is_structured {
+        true => Some("content-type"),
+        false => binary_mode_header(head),
+    };
+    let Some(field) = field else {
+        return Ok(());
+    };
+    let detail = format!(
+        "{field}: says that this is a CloudEvent, which this call does not read; expected it at /api/events"
+    );
+    Err(Problem::new(415, "unsupported_media_type", detail).at(field))
 }
 
 fn read_array(

@@ -1,6 +1,7 @@
 //! Calls about tasks: list, state, forget (contract section 7).
 
 use super::answers::{expect_json, invalid, json_text, malformed, parse_limit};
+use super::events::refuse_cloud_event;
 use crate::base::time::Now;
 use crate::engine::controls;
 use crate::engine::ingest;
@@ -8,8 +9,8 @@ use crate::engine::settings::Permission;
 use crate::engine::state::State;
 use crate::hub::Removal;
 use crate::wire::http::{Head, Problem, Response};
-use crate::wire::message::incoming::parse_object;
-use crate::wire::message::{Control, ErrorCode, Status};
+use crate::wire::message::incoming::{object_or_none, parse_object};
+use crate::wire::message::{Control, ErrorCode, Malformed, Status};
 use serde::Deserialize;
 
 /// How many tasks a page has when the caller does not say.
@@ -84,7 +85,7 @@ pub fn delete(state: &mut State, now: Now, id: &str) -> Result<Response, Problem
 /// What `POST /api/tasks/{id}/control` asks.
 #[derive(Deserialize)]
 struct Wish {
-    action: Control,
+    action: Option<Control>,
 }
 
 /// `POST /api/tasks/{id}/control`: with a key, whoever brings it may; without one, `websocket.control = "any"` must allow it.
@@ -100,10 +101,15 @@ pub fn control(
         let detail = "without http.api_key, only websocket.control = \"any\" allows control requests over HTTP";
         return Err(Problem::new(403, "not_allowed", detail));
     }
+    refuse_cloud_event(head)?;
     expect_json(head)?;
     let body = ingest::text(body).map_err(malformed)?;
-    let wish: Wish = parse_object(body).map_err(malformed)?;
-    let payload = controls::request(state, now, id, wish.action, BY_CALL);
+    let wish: Wish = parse_object(object_or_none(body)).map_err(malformed)?;
+    let action = wish.action.ok_or_else(|| {
+        let reason = "missing; expected `cancel`, `pause` or `resume`";
+        malformed(Malformed::field("action", reason))
+    })?;
+    let payload = controls::request(state, now, id, action, BY_CALL);
     let payload = payload.map_err(|fault| match fault.code {
         ErrorCode::NotFound => unknown(id),
         ErrorCode::InvalidMessage => {

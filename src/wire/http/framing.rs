@@ -14,7 +14,11 @@ pub(super) fn body_source(head: &Head) -> Result<Source, Reject> {
         return Err(Reject::new(400, "header `host`: missing, and HTTP/1.1 needs it").at("host"));
     }
     if !found.has_transfer_encoding {
-        return Ok(Source::sized(found.content_length.unwrap_or(0)));
+        let length = found.content_length.unwrap_or(0);
+        if length > 0 {
+            found.check_content_coding()?;
+        }
+        return Ok(Source::sized(length));
     }
     let refuse = |why: &'static str| Err(Reject::new(400, why).at("transfer-encoding"));
     if found.content_length.is_some() {
@@ -26,19 +30,22 @@ pub(super) fn body_source(head: &Head) -> Result<Source, Reject> {
         return refuse("header `transfer-encoding`: HTTP/1.0 has none");
     }
     check_codings(head)?;
+    found.check_content_coding()?;
     Ok(Source::chunked())
 }
 
 #[derive(Default)]
-struct Found {
+struct Found<'h> {
     hosts: usize,
     content_length: Option<u64>,
     has_transfer_encoding: bool,
+    /// The first that is not `identity`.
+    content_coding: Option<&'h str>,
 }
 
-impl Found {
+impl<'h> Found<'h> {
     /// One pass over the fields that matter here.
-    fn in_fields(head: &Head) -> Result<Self, Reject> {
+    fn in_fields(head: &'h Head) -> Result<Self, Reject> {
         let mut found = Self::default();
         for (name, value) in head.fields() {
             // The lengths alone rule out nearly every field of a usual request.
@@ -47,6 +54,11 @@ impl Found {
                 14 if name.eq_ignore_ascii_case("content-length") => {
                     found.add_content_length(value)?
                 }
+                16 if name.eq_ignore_ascii_case("content-encoding") => {
+                    let is_other = |coding: &&str| !coding.eq_ignore_ascii_case("identity");
+                    let other = list_items(value).find(is_other);
+                    found.content_coding = found.content_coding.or(other);
+                }
                 17 if name.eq_ignore_ascii_case("transfer-encoding") => {
                     found.has_transfer_encoding = true
                 }
@@ -54,6 +66,18 @@ impl Found {
             }
         }
         Ok(found)
+    }
+
+    /// RFC 9110 section 15.5.16: the calls read bodies as they are.
+    fn check_content_coding(&self) -> Result<(), Reject> {
+        let Some(coding) = self.content_coding else {
+            return Ok(());
+        };
+        let detail = format!(
+            "header `content-encoding`: {} is not undone here; expected the body as it is",
+            quote(coding)
+        );
+        Err(Reject::new(415, detail).at("content-encoding"))
     }
 
     /// RFC 9112 section 3.2: one `Host`, and one that can be a host.

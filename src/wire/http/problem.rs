@@ -97,8 +97,11 @@ impl From<Problem> for Response {
         if let Some(methods) = problem.allow {
             response = response.header("Allow", methods);
         }
-        // RFC 9110 sections 15.5.2 and 15.5.22 demand these.
+        // RFC 9110 sections 15.5.2 and 15.5.22 demand these, section 12.5.3 recommends the one of 415.
         match problem.status {
+            415 if problem.field.as_deref() == Some("content-encoding") => {
+                response.header("Accept-Encoding", "identity")
+            }
             401 => response.header("WWW-Authenticate", "Bearer"),
             426 => response
                 .header("Connection", "Upgrade")
@@ -114,6 +117,7 @@ fn code(status: u16) -> &'static str {
         408 => "request_timeout",
         413 => "body_too_large",
         414 => "target_too_long",
+        415 => "unsupported_media_type",
         431 => "head_too_large",
         501 => "not_implemented",
         505 => "version_not_supported",

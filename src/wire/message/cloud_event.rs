@@ -4,8 +4,8 @@
 //! when the payload does not, and `source` with `id` tells repeats apart (CloudEvents 1.0 section "id"). Nothing is decoded
 //! with losses: what cannot be read is refused, and the attribute is named.
 
-use super::event::Report;
-use super::incoming::{Incoming, parse, parse_object, skip_mark};
+use super::event::{Report, with_task};
+use super::incoming::{Beside, Incoming, parse, parse_object, skip_mark};
 use super::malformed::Malformed;
 use super::merge::Members;
 use data_encoding::BASE64;
@@ -91,7 +91,7 @@ impl<'a> CloudEvent<'a> {
                 self.check_content_type()?;
                 let text = decoded(encoded).map_err(|fault| fault.under("data_base64"))?;
                 let data = skip_mark(&text);
-                Report::read_mended(data, |data| self.report_of(data, "data_base64"))?
+                Report::read_mended(data, "id", |data| self.report_of(data, "data_base64"))?
             }
         };
         // No URI has a space, so the first one ends the source.
@@ -111,7 +111,7 @@ impl<'a> CloudEvent<'a> {
             }),
             id: None,
             event_id: None,
-            seq: None,
+            beside: Beside::default(),
             room: match &self.room {
                 Some(name) => {
                     room = serde_json::Value::from(&*name.0).to_string();
@@ -139,13 +139,8 @@ impl<'a> CloudEvent<'a> {
         if fields.value("taskId").is_some_and(|id| id != "null") {
             return Ok(Cow::Borrowed(data));
         }
-        let subject = serde_json::Value::from(&*subject.0);
         let rest = fields.without(&["taskId"]).to_json();
-        let comma = if rest == "{}" { "" } else { "," };
-        Ok(Cow::Owned(format!(
-            "{{\"taskId\":{subject}{comma}{}",
-            &rest[1..]
-        )))
+        Ok(Cow::Owned(with_task(&subject.0, &rest)))
     }
 
     /// Refuses data that its own type says is no JSON.

@@ -1,14 +1,16 @@
 //! What a producer reports (contract section 7): one event about a task, an item of a task, or a room.
 
 use super::compact::{compact, into_compact};
-use super::halves::mend;
-use super::incoming::{Incoming, parse, parse_object, skip_mark};
+use super::envelope::push_string;
+use super::halves::{OTHER, mend, mend_with};
+use super::incoming::{Incoming, object_or_none, parse, parse_object, skip_mark};
 use super::malformed::{Malformed, shortened};
 use super::merge::Members;
 use super::name::{check_name, check_room, check_task_id};
 use super::number::Count;
-use super::patch::{ENVELOPE_FIELDS, EventId, FlatPatch, TaskPatch};
+use super::patch::{ENVELOPE_FIELDS, EventId, FlatPatch, Status, TaskPatch};
 use super::readable::check_readable;
+use super::words::one_of;
 use serde::Deserialize;
 
 /// The message type that tells of a task which is gone.
@@ -60,6 +62,16 @@ pub enum Event {
         /// The application's payload, compact JSON.
         payload: String,
     },
+}
+
+impl Event {
+    /// The task or the room that it is about.
+    fn place(&self) -> &str {
+        match self {
+            Self::Task { task_id, .. } | Self::Item { task_id, .. } => task_id,
+            Self::Room { room, .. } => room,
+        }
+    }
 }
 
 /// The task messages of contract section 4.
@@ -166,30 +178,51 @@ struct ItemFields {
 impl Report {
     /// Reads one message `{type, payload}` as a producer would broadcast it.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
-        Self::read_mended(text, |text| Self::from_message(&Incoming::read(text)?))
+        Self::read_mended(text, "id", |text| {
+            Self::from_message(&Incoming::read(text)?)
+        })
     }
 
     /// Reads the body of `POST /api/tasks/{id}/{verb}`; an empty body says no more than the verb. All of it is the
     /// application's, but for the fields of the contract.
     pub fn for_task(task_id: &str, kind: TaskEvent, body: &str) -> Result<Self, Malformed> {
-        let body = skip_mark(body);
-        let body = if body.trim().is_empty() { "{}" } else { body };
-        Self::read_mended(body, |body| Self::of_task(task_id, kind, body))
+        let body = object_or_none(skip_mark(body));
+        Self::read_mended(body, EVENT_ID, |body| Self::of_task(task_id, kind, body))
     }
 
-    /// Reads an event, if need be without the halves of surrogate pairs in its text: it must not be lost for them.
+    /// Reads an event, if need be without the halves of surrogate pairs in its text: it must not be lost for them. Names
+    /// are not mended, because different ones would become one; `id_field` is what the event's id is called.
     pub fn read_mended(
         text: &str,
+        id_field: &'static str,
         read: impl Fn(&str) -> Result<Self, Malformed>,
     ) -> Result<Self, Malformed> {
-        read(text).or_else(|fault| match mend(text) {
-            None => Err(fault),
-            Some((mended, repaired)) => {
+        read(text).or_else(|fault| match (mend(text), mend_with(text, OTHER)) {
+            (Some((mended, repaired)), Some((other, _))) => {
                 let mut report = read(&mended)?;
+                report.check_same_names(&read(&other)?, id_field)?;
                 report.repaired += repaired;
                 Ok(report)
             }
+            _ => Err(fault),
         })
+    }
+
+    /// Refuses an event whose names depend on what stands for the halves in its text.
+    fn check_same_names(&self, other: &Self, id_field: &'static str) -> Result<(), Malformed> {
+        let field = if self.event.place() != other.event.place() {
+            match self.event {
+                Event::Room { .. } => "room",
+                Event::Task { .. } | Event::Item { .. } => "taskId",
+            }
+        } else if self.id != other.id {
+            id_field
+        } else {
+            return Ok(());
+        };
+        let reason =
+            "holds half of a surrogate pair; expected both, as in `\\ud83d\\ude00`, in a name";
+        Err(Malformed::field(field, reason))
     }
 
     /// Gives the event the id that the key of its request makes for it.
@@ -251,7 +284,8 @@ impl Report {
                 format!("differs from the task in the path, `{task_id}`"),
             ));
         }
-        take_restart(&mut patch, kind)?;
+        patch.restart = take_restart(&mut patch, kind)?.unwrap_or(false);
+        check_status(&patch, kind)?;
         let id = patch.event_id.take();
         Ok(Self {
             event: Event::Task {
@@ -297,12 +331,15 @@ fn task_event(kind: TaskEvent, message: &Incoming<'_>) -> Result<Named, Malforme
         true => message.fields::<TaskPatch>()?,
         false => message.fields::<FlatPatch>()?.0,
     };
-    take_restart(&mut patch, kind).map_err(|fault| message.located(fault))?;
+    let restart = take_restart(&mut patch, kind).map_err(|fault| message.located(fault))?;
+    check_status(&patch, kind).map_err(|fault| message.located(fault))?;
     let id = patch.event_id.take();
-    if let Some(seq) = message.seq.filter(|_| patch.seq.is_none()) {
-        let seq = parse::<Option<Count>>(seq).map_err(|fault| fault.under("seq"))?;
-        patch.seq = seq.map(|seq| seq.0);
-    }
+    let beside = &message.beside;
+    patch.seq = patch.seq.or(count_beside("seq", beside.seq)?);
+    patch.attempt = patch.attempt.or(count_beside("attempt", beside.attempt)?);
+    let restart_beside = beside.restart.filter(|_| kind == TaskEvent::Started);
+    let restart_beside = restart_beside.map(parse_restart).transpose()?;
+    patch.restart = restart.or(restart_beside).unwrap_or(false);
     let task_id = named_task(message, patch.task_id.take())?;
     let patch = Box::new(patch);
     Ok((
@@ -316,28 +353,57 @@ fn task_event(kind: TaskEvent, message: &Incoming<'_>) -> Result<Named, Malforme
 }
 
 /// `restart` belongs to `started`; in other events it is the application's own field.
-fn take_restart(patch: &mut TaskPatch, kind: TaskEvent) -> Result<(), Malformed> {
+fn take_restart(patch: &mut TaskPatch, kind: TaskEvent) -> Result<Option<bool>, Malformed> {
     if kind != TaskEvent::Started {
-        return Ok(());
+        return Ok(None);
     }
     let named = |(name, _): &mut (Box<str>, _)| &**name == "restart";
-    for (_, value) in patch.extra.extract_if(.., named) {
-        patch.restart = match value.value().map(|raw| raw.get()) {
-            None | Some("false") => false,
-            Some("true") => true,
-            Some(other) => {
-                let reason = format!("{} is neither true nor false", shortened(other));
-                return Err(Malformed::field("restart", reason));
-            }
-        };
+    let last = patch.extra.extract_if(.., named).last();
+    let restart = last.and_then(|(_, value)| value.into_value());
+    restart
+        .map(|restart| parse_restart(restart.get()))
+        .transpose()
+}
+
+fn parse_restart(restart: &str) -> Result<bool, Malformed> {
+    match restart {
+        "false" => Ok(false),
+        "true" => Ok(true),
+        other => {
+            let reason = format!("{} is neither true nor false", shortened(other));
+            Err(Malformed::field("restart", reason))
+        }
     }
-    Ok(())
+}
+
+/// A number that stands beside the payload.
+fn count_beside(field: &str, number: Option<&str>) -> Result<Option<u64>, Malformed> {
+    let number = number.map(parse::<Count>).transpose();
+    let number = number.map_err(|fault| fault.under(field))?;
+    Ok(number.map(|number| number.0))
+}
+
+/// Refuses a `status` that is no word of the contract, unless the event's kind says it all.
+fn check_status(patch: &TaskPatch, kind: TaskEvent) -> Result<(), Malformed> {
+    match &patch.unknown_status {
+        Some(word) if kind == TaskEvent::Progress => {
+            let (word, expected) = (shortened(word), one_of(&Status::WORDS));
+            let reason = format!("unknown word `{word}`, expected {expected}");
+            Err(Malformed::field("status", reason))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn item_event(kind: ItemKind, message: &Incoming<'_>) -> Result<Named, Malformed> {
     let fields: ItemFields = message.fields()?;
+    let is_beside = fields.task_id.is_none();
     let task_id = named_task(message, fields.task_id)?;
     let payload = match (message.nested, &fields.event_id) {
+        (true, _) if is_beside => {
+            let rest = into_compact(without(message, &["taskId", EVENT_ID])?);
+            with_task(&task_id, &rest)
+        }
         (true, None) => compact(message.body).into_owned(),
         (true, Some(_)) => into_compact(without(message, &[EVENT_ID])?),
         (false, _) => flat_payload(message)?,
@@ -350,7 +416,31 @@ fn item_event(kind: ItemKind, message: &Incoming<'_>) -> Result<Named, Malformed
     Ok((event, fields.event_id.map(|id| id.0)))
 }
 
+/// An object with a `taskId` before its other fields.
+pub(super) fn with_task(task_id: &str, rest: &str) -> String {
+    let mut object = String::from("{\"taskId\":");
+    push_string(&mut object, task_id);
+    object.push_str(if rest == "{}" { "" } else { "," });
+    object.push_str(&rest[1..]);
+    object
+}
+
+/// The task that the payload names, or what stands beside it; both must agree.
 fn named_task(message: &Incoming<'_>, task_id: Option<Box<str>>) -> Result<Box<str>, Malformed> {
+    let beside = message.beside.task_id.map(parse::<Box<str>>).transpose();
+    let beside = beside.map_err(|fault| fault.under("taskId"))?;
+    let task_id = match (task_id, beside) {
+        (None, Some(beside)) => return check_task_id("taskId", &beside),
+        (Some(task_id), Some(beside)) if task_id != beside => {
+            let reason = format!(
+                "`{}` differs from the one in the payload, `{}`; expected one task for one event",
+                shortened(&beside),
+                shortened(&task_id)
+            );
+            return Err(Malformed::field("taskId", reason));
+        }
+        (task_id, _) => task_id,
+    };
     let checked = match task_id {
         Some(task_id) => check_task_id("taskId", &task_id),
         None => Err(Malformed::field(

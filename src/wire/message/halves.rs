@@ -10,14 +10,21 @@ use std::ops::Range;
 const ESCAPE_BYTES: usize = 6;
 /// What stands in the place of a half: U+FFFD, the replacement character.
 const REPLACEMENT: &str = "\\ufffd";
+/// What may stand there instead, to tell what held a half from what came with U+FFFD.
+pub(super) const OTHER: &str = "\\ufffc";
 
 /// The JSON with every half replaced, and how many there were; `None` when there is none.
 pub fn mend(json: &str) -> Option<(String, u32)> {
+    mend_with(json, REPLACEMENT)
+}
+
+/// The same with another escape in the place of each half.
+pub(super) fn mend_with(json: &str, replacement: &str) -> Option<(String, u32)> {
     let mut half = next_half(json, 0)?;
     let (mut mended, mut count, mut done) = (String::with_capacity(json.len()), 0, 0);
     loop {
         mended.push_str(&json[done..half.start]);
-        mended.push_str(REPLACEMENT);
+        mended.push_str(replacement);
         done = half.end;
         count += 1;
         match next_half(json, done) {

@@ -19,8 +19,8 @@ pub struct Incoming<'a> {
     pub id: Option<&'a str>,
     /// A producer's name for the event, as JSON, when it stands beside `type` as `eventId`.
     pub event_id: Option<&'a str>,
-    /// A producer's number for the event, as JSON, when it stands beside `type`.
-    pub seq: Option<&'a str>,
+    /// What counts as if it stood in the payload, when it stands beside it.
+    pub beside: Beside<'a>,
     /// The room named beside `type`, as JSON.
     pub room: Option<&'a str>,
     /// The JSON that holds the fields: the payload, or the whole message when they are flat.
@@ -29,6 +29,19 @@ pub struct Incoming<'a> {
     pub nested: bool,
     /// What that payload is called: `payload` or `data`.
     pub body_name: &'static str,
+}
+
+/// Fields of an event that stand beside its payload, as JSON.
+#[derive(Debug, Default)]
+pub struct Beside<'a> {
+    /// The task.
+    pub task_id: Option<&'a str>,
+    /// The producer's number for the event.
+    pub seq: Option<&'a str>,
+    /// The number of the attempt.
+    pub attempt: Option<&'a str>,
+    /// Whether the next attempt begins.
+    pub restart: Option<&'a str>,
 }
 
 #[derive(Deserialize)]
@@ -47,6 +60,12 @@ struct RawMessage<'a> {
     room: Option<&'a RawValue>,
     #[serde(borrow)]
     seq: Option<&'a RawValue>,
+    #[serde(borrow, rename = "taskId")]
+    task_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    attempt: Option<&'a RawValue>,
+    #[serde(borrow)]
+    restart: Option<&'a RawValue>,
 }
 
 impl<'a> Incoming<'a> {
@@ -75,7 +94,15 @@ impl<'a> Incoming<'a> {
             kind,
             id: raw.id.map(RawValue::get),
             event_id: raw.event_id.map(RawValue::get),
-            seq: raw.seq.map(RawValue::get),
+            beside: match nested {
+                Some(_) => Beside {
+                    task_id: raw.task_id.map(RawValue::get),
+                    seq: raw.seq.map(RawValue::get),
+                    attempt: raw.attempt.map(RawValue::get),
+                    restart: raw.restart.map(RawValue::get),
+                },
+                None => Beside::default(),
+            },
             room: raw.room.map(RawValue::get),
             body: nested.map_or(text, RawValue::get),
             nested: nested.is_some(),
@@ -153,6 +180,17 @@ pub fn parse_object<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Malforme
     }
     parse::<&RawValue>(text)?;
     Err(Malformed::field("", "expected a JSON object"))
+}
+
+/// The object of fields that a body is. PHP writes an empty array where there are none, and others `null` or nothing.
+pub fn object_or_none(body: &str) -> &str {
+    let plain = body.trim_ascii();
+    let in_brackets = plain
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    let is_none = matches!(plain, "" | "null")
+        || in_brackets.is_some_and(|rest| rest.trim_ascii().is_empty());
+    if is_none { "{}" } else { body }
 }
 
 /// Characters that a reason may spend on what came.

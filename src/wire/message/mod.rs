@@ -18,6 +18,7 @@ pub mod number;
 pub mod patch;
 pub mod readable;
 pub mod variant;
+mod words;
 
 pub use envelope::{Batch, Envelope, ErrorCode, ErrorMessage, Place};
 pub use event::{Event, ItemKind, Report, TASK_REMOVED, TaskEvent};

@@ -149,8 +149,9 @@ impl Visitor<'_> for MomentVisitor {
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<u64, E> {
-        match whole(value) {
-            Some(value) => self.visit_u64(value),
+        // Clocks that count in floats have fractions of a millisecond, which nobody needs.
+        match whole(value.round()).filter(|moment| (FIRST_MS..=LAST_MS).contains(moment)) {
+            Some(moment) => Ok(moment),
             None => Err(E::custom(no_moment(value))),
         }
     }
@@ -170,9 +171,6 @@ fn no_moment(value: f64) -> String {
             "{value} looks like {unit}; expected milliseconds since 1970, as {}",
             milliseconds.round()
         ),
-        None if is_in(value) => {
-            format!("{value} has a fraction; expected whole milliseconds since 1970")
-        }
         None => format!(
             "{value} is not in the years 2000 to 2200; expected milliseconds since 1970, {FIRST_MS} to {LAST_MS}"
         ),
