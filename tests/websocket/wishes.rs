@@ -269,3 +269,42 @@ fn half_an_emoji_of_a_viewer_is_named_with_its_field() {
         assert!(reason.contains(word), "{reason}");
     }
 }
+
+#[test]
+fn empty_task_ids_are_denied_like_the_room_without_a_name() {
+    let server = Running::start(|config| {
+        config.websocket.publish = joblight::config::Publish::Anybody;
+    });
+    let mut viewer = server.viewer();
+    for (message, room) in [
+        (json!({"type": "subscribe", "taskIds": [""]}), "task:"),
+        (json!({"type": "subscribe", "rooms": ["task:"]}), "task:"),
+        (json!({"type": "join_room", "room": "task:"}), "task:"),
+        (json!({"type": "join_room", "room": ""}), ""),
+    ] {
+        viewer.send(&message);
+        let ack = viewer.expect("subscription_ack")["payload"].clone();
+        let denied = &ack["denied"][0];
+        assert_eq!(
+            (&ack["rooms"], &denied["room"], &denied["code"]),
+            (&json!([]), &json!(room), &json!("invalid_message")),
+            "{message}: {ack}"
+        );
+        assert_eq!(denied["message"].is_string(), room == "task:", "{ack}");
+    }
+    let reason = complaint(
+        &mut viewer,
+        &json!({"type": "room_broadcast", "room": "task:", "message": 1}),
+    );
+    assert!(reason.contains("room: `task:`"), "{reason}");
+    let put = format!("/api/clients/{}/rooms/task:", viewer.id());
+    for (method, path) in [("PUT", &*put), ("POST", "/api/rooms/task:/broadcast")] {
+        let (status, problem) = server.call(method, path, &json!({"payload": 1}));
+        assert_eq!(
+            (status, &problem["code"], &problem["field"]),
+            (400, &json!("invalid_message"), &json!("room")),
+            "{path}: {problem}"
+        );
+    }
+    assert_eq!(server.document("/api/rooms")["rooms"], json!([]));
+}
