@@ -4,6 +4,7 @@
 use crate::hub::Since;
 use crate::hub::position::NotAPosition;
 use crate::wire::message::malformed::shortened;
+use crate::wire::message::name::TASK_ROOM_PREFIX;
 use crate::wire::message::number::Whole;
 use crate::wire::message::{Control, Incoming, Malformed, Members};
 use serde::Deserialize;
@@ -73,12 +74,14 @@ impl Rooms {
     /// Reads `subscribe`.
     pub(super) fn to_subscribe(message: &Incoming<'_>) -> Result<Self, Malformed> {
         let mut wish: Self = message.fields()?;
+        let named = wish.since.take().unwrap_or_default();
         let (tasks, rooms) = (names_in(&wish.task_ids), names_in(&wish.rooms));
-        let since = wish.since.iter().flatten().map(|(room, since)| {
+        let since = named.iter().map(|(room, since)| {
             let field = format!("since.{}", shortened(room));
             // Rooms that the client does not subscribe to are passed over: it may send all the positions that it knows.
-            // But a task's bare id is a mistake that would go unnoticed.
-            if tasks.contains(&**room) && !rooms.contains(&**room) {
+            // But a task's bare id is a mistake that would go unnoticed, unless the task's room is named as well.
+            let is_bare_id = tasks.contains(&**room) && !rooms.contains(&**room);
+            if is_bare_id && !named.contains_key(&format!("{TASK_ROOM_PREFIX}{room}")) {
                 let reason = format!("names no room of this message; expected `task:{room}`");
                 return Err(Malformed::field(field, reason));
             }

@@ -308,3 +308,20 @@ fn empty_task_ids_are_denied_like_the_room_without_a_name() {
     }
     assert_eq!(server.document("/api/rooms")["rooms"], json!([]));
 }
+
+#[test]
+fn a_bare_task_id_in_since_is_passed_over_beside_its_room() {
+    let server = Running::start(|_| {});
+    server.post("/api/tasks/a/started", json!({}));
+    let mut viewer = server.viewer();
+    let reason = complaint(
+        &mut viewer,
+        &json!({"type": "subscribe", "taskIds": ["a"], "since": {"a": "start", "task:b": "start"}}),
+    );
+    assert!(reason.contains("`task:a`"), "{reason}");
+    viewer.send(&json!({"type": "subscribe", "taskIds": ["a"],
+        "since": {"a": "start", "task:a": "start", "elsewhere": "start"}}));
+    let ack = viewer.expect("subscription_ack");
+    assert_eq!(ack["payload"]["recovered"], json!({"task:a": true}));
+    viewer.expect("task_started");
+}
