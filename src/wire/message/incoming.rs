@@ -23,6 +23,8 @@ pub struct Incoming<'a> {
     pub seq: Option<&'a str>,
     /// The room named beside `type`, as JSON.
     pub room: Option<&'a str>,
+    /// The whole message.
+    pub text: &'a str,
     /// The JSON that holds the fields: the payload, or the whole message when they are flat.
     pub body: &'a str,
     /// Whether the fields stand in a payload of their own.
@@ -77,6 +79,7 @@ impl<'a> Incoming<'a> {
             event_id: raw.event_id.map(RawValue::get),
             seq: raw.seq.map(RawValue::get),
             room: raw.room.map(RawValue::get),
+            text,
             body: nested.map_or(text, RawValue::get),
             nested: nested.is_some(),
             body_name: if raw.payload.is_some() {
