@@ -413,3 +413,42 @@ fn an_emitted_event_that_does_not_count_is_a_failure_unless_it_is_a_repeat() {
     assert_eq!(again.code, Some(0), "a repeat has counted before");
     assert!(again.stderr.contains("repeat"), "{}", again.stderr);
 }
+
+#[test]
+fn a_task_that_began_anew_has_not_ended() {
+    let server = Running::start(|config| config.websocket.reconnect.delay = 20);
+    let directory = Directory::new();
+    let handle = server.handle();
+    handle.on_task_started("b", &json!({})).unwrap();
+    handle.on_task_completed("a", &json!({})).unwrap();
+    for is_away in [false, true] {
+        let mut process = watcher(&server, &directory, &["--json", "b", "a"]);
+        process.output_line();
+        process.output_line();
+        if is_away {
+            let id = handle.clients().unwrap()[0].client_id.clone();
+            handle.disconnect_client(&id, 1012, "moving").unwrap();
+        }
+        let again = json!({"restart": true, "eventId": format!("a {is_away}")});
+        handle.on_task_started("a", &again).unwrap();
+        handle.on_task_completed("b", &json!({})).unwrap();
+        handle
+            .on_task_progress("a", &json!({"progress": 50}))
+            .unwrap();
+        if is_away {
+            // It must be back, and have heard all that it missed, before the last task ends.
+            while !process.output_line().contains("\"progress\":50") {}
+        }
+        handle.on_task_completed("a", &json!({})).unwrap();
+        let rest = process.outcome();
+        let last: Value = serde_json::from_str(rest.stdout.lines().last().unwrap()).unwrap();
+        assert_eq!(rest.code, Some(0), "{rest:?}");
+        assert_eq!(
+            (&last["type"], &last["payload"]["taskId"]),
+            (&json!("task_completed"), &json!("a")),
+            "{rest:?}"
+        );
+        let again = json!({"restart": true, "eventId": format!("b {is_away}")});
+        handle.on_task_started("b", &again).unwrap();
+    }
+}
