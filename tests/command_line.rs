@@ -452,3 +452,36 @@ fn a_task_that_began_anew_has_not_ended() {
         handle.on_task_started("b", &again).unwrap();
     }
 }
+
+#[test]
+fn a_url_of_the_other_dialect_is_told_the_right_one() {
+    let server = Running::start(|_| {});
+    let directory = Directory::new();
+    for path in ["", "/"] {
+        let url = format!("ws://{}{path}", server.websocket);
+        let refused = outcome(&directory, &["watch", "--url", &url, "t"]);
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+        let right = format!("`ws://{}/ws`", server.websocket);
+        assert!(refused.stderr.contains(&right), "{refused:?}");
+    }
+}
+
+#[test]
+fn a_subscription_that_is_refused_ends_the_watch() {
+    let server = Running::start(|config| config.websocket.max_rooms_per_client = 1);
+    let directory = Directory::new();
+    let tasks: Vec<String> = (0..1001).map(|number| number.to_string()).collect();
+    let tasks: Vec<&str> = tasks.iter().map(String::as_str).collect();
+    let refused = watcher(&server, &directory, &tasks).outcome();
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert!(
+        refused.stderr.contains("websocket.max_rooms_per_client"),
+        "{refused:?}"
+    );
+    let nameless = watcher(&server, &directory, &[""]).outcome();
+    assert_eq!(nameless.code, Some(2), "{nameless:?}");
+    assert!(
+        nameless.stderr.starts_with("cannot watch task:"),
+        "{nameless:?}"
+    );
+}

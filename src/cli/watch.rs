@@ -2,7 +2,7 @@
 
 use super::progress_line::{item_line, printable, task_line};
 use super::telling::tell;
-use crate::client::{Client, ClientError, Event, Message, TaskStates};
+use crate::client::{Client, ClientError, Event, Message, SUBSCRIBE_ID, TaskStates};
 use crate::wire::message::TASK_REMOVED;
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -48,6 +48,7 @@ fn follow(options: &WatchOptions) -> Result<ExitCode, ClientError> {
         open: options.tasks.iter().cloned().collect(),
         watched: options.tasks.iter().cloned().collect(),
         is_catching_up: false,
+        is_acknowledged: false,
         has_told_of_unknown: false,
         states: TaskStates::default(),
     };
@@ -95,6 +96,7 @@ struct Watch {
     watched: HashSet<String>,
     /// What was missed while the connection was lost may still be under way.
     is_catching_up: bool,
+    is_acknowledged: bool,
     /// Whoever watches has been told which tasks have no state yet.
     has_told_of_unknown: bool,
     states: TaskStates,
@@ -109,14 +111,29 @@ impl Watch {
                 self.is_catching_up = false;
                 self.end_if_completed()
             }
-            "subscription_ack" => check_rooms(&message.value),
-            "error" => {
-                let reason = message.value["payload"]["message"].as_str();
-                tell(&printable(reason.unwrap_or(&message.text)));
-                Step::GoOn
+            "subscription_ack" => {
+                self.is_acknowledged = true;
+                check_rooms(&message.value)
             }
+            "error" => self.handle_error(message),
             TASK_REMOVED => self.handle_removed(message),
             _ => self.show(message),
+        }
+    }
+
+    /// Says what the server did not like. A refused subscription will never tell how its tasks ended.
+    fn handle_error(&self, message: &Message) -> Step {
+        let payload = &message.value["payload"];
+        let reason = payload["message"].as_str();
+        tell(&printable(reason.unwrap_or(&message.text)));
+        // Before the acknowledgement an error without a name answers the subscription, too.
+        let is_answer = match payload["replyTo"].as_str() {
+            Some(id) => id == SUBSCRIBE_ID,
+            None => !self.is_acknowledged,
+        };
+        match is_answer {
+            true => Step::End(ExitCode::from(TROUBLE)),
+            false => Step::GoOn,
         }
     }
 
@@ -210,7 +227,12 @@ fn check_rooms(message: &Value) -> Step {
     match denied.and_then(|denied| denied.first()) {
         Some(denied) => {
             let of = |name: &str| printable(denied[name].as_str().unwrap_or_default());
-            tell(&format_args!("cannot watch {}: {}", of("room"), of("code")));
+            let reason = match denied["message"].as_str() {
+                Some(reason) => format!(" ({})", printable(reason)),
+                None => String::new(),
+            };
+            let (room, code) = (of("room"), of("code"));
+            tell(&format_args!("cannot watch {room}: {code}{reason}"));
             Step::End(ExitCode::from(TROUBLE))
         }
         None => Step::GoOn,
