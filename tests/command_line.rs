@@ -413,3 +413,75 @@ fn an_emitted_event_that_does_not_count_is_a_failure_unless_it_is_a_repeat() {
     assert_eq!(again.code, Some(0), "a repeat has counted before");
     assert!(again.stderr.contains("repeat"), "{}", again.stderr);
 }
+
+#[test]
+fn a_task_that_began_anew_has_not_ended() {
+    let server = Running::start(|config| config.websocket.reconnect.delay = 20);
+    let directory = Directory::new();
+    let handle = server.handle();
+    handle.on_task_started("b", &json!({})).unwrap();
+    handle.on_task_completed("a", &json!({})).unwrap();
+    for is_away in [false, true] {
+        let mut process = watcher(&server, &directory, &["--json", "b", "a"]);
+        process.output_line();
+        process.output_line();
+        if is_away {
+            let id = handle.clients().unwrap()[0].client_id.clone();
+            handle.disconnect_client(&id, 1012, "moving").unwrap();
+        }
+        let again = json!({"restart": true, "eventId": format!("a {is_away}")});
+        handle.on_task_started("a", &again).unwrap();
+        handle.on_task_completed("b", &json!({})).unwrap();
+        handle
+            .on_task_progress("a", &json!({"progress": 50}))
+            .unwrap();
+        if is_away {
+            // It must be back, and have heard all that it missed, before the last task ends.
+            while !process.output_line().contains("\"progress\":50") {}
+        }
+        handle.on_task_completed("a", &json!({})).unwrap();
+        let rest = process.outcome();
+        let last: Value = serde_json::from_str(rest.stdout.lines().last().unwrap()).unwrap();
+        assert_eq!(rest.code, Some(0), "{rest:?}");
+        assert_eq!(
+            (&last["type"], &last["payload"]["taskId"]),
+            (&json!("task_completed"), &json!("a")),
+            "{rest:?}"
+        );
+        let again = json!({"restart": true, "eventId": format!("b {is_away}")});
+        handle.on_task_started("b", &again).unwrap();
+    }
+}
+
+#[test]
+fn a_url_of_the_other_dialect_is_told_the_right_one() {
+    let server = Running::start(|_| {});
+    let directory = Directory::new();
+    for path in ["", "/"] {
+        let url = format!("ws://{}{path}", server.websocket);
+        let refused = outcome(&directory, &["watch", "--url", &url, "t"]);
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+        let right = format!("`ws://{}/ws`", server.websocket);
+        assert!(refused.stderr.contains(&right), "{refused:?}");
+    }
+}
+
+#[test]
+fn a_subscription_that_is_refused_ends_the_watch() {
+    let server = Running::start(|config| config.websocket.max_rooms_per_client = 1);
+    let directory = Directory::new();
+    let tasks: Vec<String> = (0..1001).map(|number| number.to_string()).collect();
+    let tasks: Vec<&str> = tasks.iter().map(String::as_str).collect();
+    let refused = watcher(&server, &directory, &tasks).outcome();
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert!(
+        refused.stderr.contains("websocket.max_rooms_per_client"),
+        "{refused:?}"
+    );
+    let nameless = watcher(&server, &directory, &[""]).outcome();
+    assert_eq!(nameless.code, Some(2), "{nameless:?}");
+    assert!(
+        nameless.stderr.starts_with("cannot watch task:"),
+        "{nameless:?}"
+    );
+}

@@ -2,7 +2,7 @@
 
 use super::progress_line::{item_line, printable, task_line};
 use super::telling::tell;
-use crate::client::{Client, ClientError, Event, Message, TaskStates};
+use crate::client::{Client, ClientError, Event, Message, SUBSCRIBE_ID, TaskStates};
 use crate::wire::message::TASK_REMOVED;
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -24,7 +24,7 @@ pub(super) const TROUBLE: u8 = 2;
 /// How long to wait for one event; then for the next.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
-/// Watches until every task has completed, or one has not.
+/// Watches until all tasks stand completed, or one has ended otherwise.
 pub(super) fn watch(options: &WatchOptions) -> ExitCode {
     match follow(options) {
         Ok(code) => code,
@@ -46,11 +46,22 @@ fn follow(options: &WatchOptions) -> Result<ExitCode, ClientError> {
         zone,
         json: options.json,
         open: options.tasks.iter().cloned().collect(),
+        watched: options.tasks.iter().cloned().collect(),
+        is_catching_up: false,
+        is_acknowledged: false,
+        has_told_of_unknown: false,
         states: TaskStates::default(),
     };
     loop {
         let step = match client.next(PATIENCE)? {
-            Some(Event::Message(message)) => watch.take(&message),
+            Some(Event::Message(message)) => {
+                if message.kind() == "connected" {
+                    // What was missed comes room by room; only after all of it is known what stands completed.
+                    watch.is_catching_up = true;
+                    client.send(&json!({"type": "ping"}));
+                }
+                watch.take(&message)
+            }
             Some(Event::Lost {
                 reason,
                 attempt,
@@ -80,8 +91,14 @@ enum Step {
 struct Watch {
     zone: UtcOffset,
     json: bool,
-    /// Tasks that have not ended.
+    /// Tasks that have not completed, or that began anew.
     open: HashSet<String>,
+    watched: HashSet<String>,
+    /// What was missed while the connection was lost may still be under way.
+    is_catching_up: bool,
+    is_acknowledged: bool,
+    /// Whoever watches has been told which tasks have no state yet.
+    has_told_of_unknown: bool,
     states: TaskStates,
 }
 
@@ -89,20 +106,42 @@ impl Watch {
     fn take(&mut self, message: &Message) -> Step {
         match message.kind() {
             "connected" | "disconnected" => Step::GoOn,
-            "pong" => self.tell_of_unknown(),
-            "subscription_ack" => check_rooms(&message.value),
-            "error" => {
-                let reason = message.value["payload"]["message"].as_str();
-                tell(&printable(reason.unwrap_or(&message.text)));
-                Step::GoOn
+            "pong" => {
+                self.tell_of_unknown();
+                self.is_catching_up = false;
+                self.end_if_completed()
             }
+            "subscription_ack" => {
+                self.is_acknowledged = true;
+                check_rooms(&message.value)
+            }
+            "error" => self.handle_error(message),
             TASK_REMOVED => self.handle_removed(message),
             _ => self.show(message),
         }
     }
 
-    /// Says which tasks have no state yet.
-    fn tell_of_unknown(&self) -> Step {
+    /// Says what the server did not like. A refused subscription will never tell how its tasks ended.
+    fn handle_error(&self, message: &Message) -> Step {
+        let payload = &message.value["payload"];
+        let reason = payload["message"].as_str();
+        tell(&printable(reason.unwrap_or(&message.text)));
+        // Before the acknowledgement an error without a name answers the subscription, too.
+        let is_answer = match payload["replyTo"].as_str() {
+            Some(id) => id == SUBSCRIBE_ID,
+            None => !self.is_acknowledged,
+        };
+        match is_answer {
+            true => Step::End(ExitCode::from(TROUBLE)),
+            false => Step::GoOn,
+        }
+    }
+
+    /// Says, once, which tasks have no state yet.
+    fn tell_of_unknown(&mut self) {
+        if std::mem::replace(&mut self.has_told_of_unknown, true) {
+            return;
+        }
         let unknown = self
             .open
             .iter()
@@ -113,7 +152,6 @@ impl Watch {
             let tasks = unknown.join(", ");
             tell(&format_args!("waiting for the first event of {tasks}"));
         }
-        Step::GoOn
     }
 
     /// Prints a message of the watched rooms, and looks whether it was the last that counts.
@@ -133,7 +171,7 @@ impl Watch {
             return Step::End(ExitCode::from(TROUBLE));
         }
         match ended {
-            Some((task, status)) if self.open.contains(&task) => self.note(&task, &status),
+            Some((task, status)) if self.watched.contains(&task) => self.note(&task, &status),
             _ => Step::GoOn,
         }
     }
@@ -159,13 +197,20 @@ impl Watch {
             "failed" | "cancelled" => Step::End(ExitCode::FAILURE),
             "completed" => {
                 self.open.remove(task);
-                if self.open.is_empty() {
-                    Step::End(ExitCode::SUCCESS)
-                } else {
-                    Step::GoOn
-                }
+                self.end_if_completed()
             }
-            _ => Step::GoOn,
+            // A task that has completed may begin anew.
+            _ => {
+                self.open.insert(task.to_owned());
+                Step::GoOn
+            }
+        }
+    }
+
+    fn end_if_completed(&self) -> Step {
+        match self.open.is_empty() && !self.is_catching_up {
+            true => Step::End(ExitCode::SUCCESS),
+            false => Step::GoOn,
         }
     }
 }
@@ -182,7 +227,12 @@ fn check_rooms(message: &Value) -> Step {
     match denied.and_then(|denied| denied.first()) {
         Some(denied) => {
             let of = |name: &str| printable(denied[name].as_str().unwrap_or_default());
-            tell(&format_args!("cannot watch {}: {}", of("room"), of("code")));
+            let reason = match denied["message"].as_str() {
+                Some(reason) => format!(" ({})", printable(reason)),
+                None => String::new(),
+            };
+            let (room, code) = (of("room"), of("code"));
+            tell(&format_args!("cannot watch {room}: {code}{reason}"));
             Step::End(ExitCode::from(TROUBLE))
         }
         None => Step::GoOn,

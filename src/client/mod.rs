@@ -15,4 +15,4 @@ pub mod viewer;
 pub use connection::ConnectError;
 pub use task_states::TaskStates;
 pub use url::{ServerUrl, UrlError};
-pub use viewer::{Client, ClientError, Event, Message};
+pub use viewer::{Client, ClientError, Event, Message, SUBSCRIBE_ID};

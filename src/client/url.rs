@@ -75,6 +75,14 @@ impl ServerUrl {
         }
     }
 
+    /// The URL of another target on the same server, for WebSocket.
+    pub fn with_target(&self, target: &str) -> String {
+        match &self.place {
+            Place::Tcp { .. } => format!("ws://{}{target}", self.host()),
+            Place::Unix(socket) => format!("ws+unix:{}:{target}", socket.display()),
+        }
+    }
+
     /// The target with one more query parameter.
     pub fn target_with(&self, parameter: &str) -> String {
         let joint = if self.target.contains('?') { '&' } else { '?' };
@@ -155,12 +163,15 @@ mod tests {
             (url.host().as_str(), url.target.as_str()),
             ("[::1]:3001", "/")
         );
+        assert_eq!(url.with_target("/ws"), "ws://[::1]:3001/ws");
         assert_eq!(websocket("ws://example/").host(), "example:80");
         let url = websocket("ws+unix:///run/joblight.sock:/ws");
         assert_eq!(
             (url.place, url.target.as_str()),
             (Place::Unix("/run/joblight.sock".into()), "/ws")
         );
+        let url = websocket("ws+unix:/run/joblight.sock");
+        assert_eq!(url.with_target("/ws"), "ws+unix:/run/joblight.sock:/ws");
         let url = ServerUrl::parse("http+unix:/run/http.sock", Purpose::Http).unwrap();
         assert_eq!(
             (url.place, url.target.as_str()),

@@ -13,6 +13,18 @@ use std::time::{Duration, Instant};
 /// How long a connection, a handshake or a greeting may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A server that greets has usually done so by then.
+const EARLY: Duration = Duration::from_secs(1);
+
+/// Where the payload dialect is spoken by default.
+const DEFAULT_PATH: &str = "/ws";
+
+/// Names the answer to the question whether anybody understands us.
+const PROBE_ID: &str = "greeting";
+
+/// Names the answer to a subscription, should it be an error.
+pub const SUBSCRIBE_ID: &str = "subscribe";
+
 /// The longest wait: as good as for ever.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -31,10 +43,14 @@ pub enum ClientError {
         source: ConnectError,
     },
     /// Whoever answers does not greet as the contract has it.
-    #[error("no greeting from {url}; its path may be that of another dialect")]
+    #[error(
+        "no greeting from `{url}`; expected the path of the payload dialect, as in `{expected}`"
+    )]
     NoGreeting {
         /// Where.
         url: String,
+        /// What would be right with a server's defaults.
+        expected: String,
     },
     /// The system gives no randomness.
     #[error("cannot ask for randomness: {0}")]
@@ -122,7 +138,7 @@ impl Client {
             last_heard: Instant::now(),
             max_silence: None,
         };
-        match client.next(TIMEOUT)? {
+        match client.greeting()? {
             Some(Event::Message(message)) if message.kind() == "connected" => Ok(client),
             Some(Event::Message(message)) if message.kind() == "disconnected" => {
                 Err(ClientError::Ended(farewell(&message)))
@@ -130,8 +146,19 @@ impl Client {
             Some(Event::Lost { reason, .. }) => Err(ClientError::Ended(reason)),
             _ => Err(ClientError::NoGreeting {
                 url: url.to_owned(),
+                expected: client.url.with_target(DEFAULT_PATH),
             }),
         }
+    }
+
+    /// What a server says first. Other dialects say nothing unless they are asked, and then that they do not understand.
+    fn greeting(&mut self) -> Result<Option<Event>, ClientError> {
+        let early = self.next(EARLY)?;
+        if early.is_some() {
+            return Ok(early);
+        }
+        self.send(&json!({"type": "ping", "id": PROBE_ID}));
+        self.next(TIMEOUT)
     }
 
     /// Watches rooms, from now on and after every return. `subscription_ack` comes as the next message or later.
@@ -139,7 +166,7 @@ impl Client {
         for room in rooms {
             self.places.insert(room);
         }
-        self.send(&json!({"type": "subscribe", "payload": {"rooms": rooms}}));
+        self.send(&json!({"type": "subscribe", "id": SUBSCRIBE_ID, "payload": {"rooms": rooms}}));
     }
 
     /// Watches tasks: the room `task:<id>` of each.
@@ -262,6 +289,7 @@ impl Client {
                 let reconnect = payload["reconnect"].as_bool();
                 self.reconnect.handle_disconnected(code, reconnect, delay);
             }
+            Some("pong") if message["replyTo"] == PROBE_ID => return false,
             Some("subscription_ack") => self.places.handle_acknowledgement(payload),
             _ => return self.places.handle_message(message),
         }
@@ -288,7 +316,8 @@ impl Client {
 
     /// Asks a server that does not remember us for all our rooms, and for what was missed there.
     fn subscribe_again(&mut self) {
-        let message = json!({"type": "subscribe", "payload": {"rooms": self.places.rooms(), "since": self.places.since()}});
+        let wish = json!({"rooms": self.places.rooms(), "since": self.places.since()});
+        let message = json!({"type": "subscribe", "id": SUBSCRIBE_ID, "payload": wish});
         self.send(&message);
     }
 }

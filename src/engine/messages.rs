@@ -6,7 +6,7 @@ use super::sessions;
 use super::settings::Permission;
 use super::state::State;
 use super::upgrade;
-use super::wishes::{Auth, Broadcast, History, Rooms, TaskControl};
+use super::wishes::{Auth, Broadcast, History, Rooms, TaskControl, check_beside_payload};
 use super::workspaces;
 use crate::base::time::Now;
 use crate::hub::{ClientKey, Full, Joined, Position, Recovery, RoomKey, RoomMessage, Since};
@@ -88,6 +88,9 @@ fn dispatch(
         return Err(Refusal::UnknownType);
     }
     message.check_readable()?;
+    if is_wish(&message.kind) {
+        check_beside_payload(message)?;
+    }
     match &*message.kind {
         "subscribe" => subscribe(state, now, client, message, Rooms::to_subscribe(message)?),
         "unsubscribe" => unsubscribe(state, now, client, message, Rooms::to_unsubscribe(message)?),
@@ -115,6 +118,21 @@ fn dispatch(
         }
         _ => Err(Refusal::UnknownType),
     }
+}
+
+/// Whether a type has fields of its own. A `ping` takes anything, and other types are the application's.
+fn is_wish(kind: &str) -> bool {
+    matches!(
+        kind,
+        "subscribe"
+            | "unsubscribe"
+            | "join_room"
+            | "leave_room"
+            | "room_broadcast"
+            | "history"
+            | "task_control"
+            | "auth"
+    )
 }
 
 fn subscribe(

@@ -4,6 +4,7 @@
 use crate::hub::Since;
 use crate::hub::position::NotAPosition;
 use crate::wire::message::malformed::shortened;
+use crate::wire::message::name::TASK_ROOM_PREFIX;
 use crate::wire::message::number::Whole;
 use crate::wire::message::{Control, Incoming, Malformed, Members};
 use serde::Deserialize;
@@ -14,6 +15,10 @@ use std::collections::{HashMap, HashSet};
 const MAX_QUOTED_NAMES: usize = 5;
 /// What the envelope itself may hold beside flat fields.
 const ENVELOPE: [&str; 5] = ["type", "id", "timestamp", "payload", "data"];
+/// What client messages may hold, all types together.
+const FIELDS: [&str; 10] = [
+    "taskIds", "rooms", "since", "batch", "room", "message", "limit", "taskId", "action", "token",
+];
 /// What others call tasks and rooms to be watched, without case and separators.
 const MISNOMERS: [&str; 13] = [
     "task", "tasks", "taskid", "taskids", "ids", "room", "rooms", "roomid", "roomids", "channel",
@@ -73,12 +78,14 @@ impl Rooms {
     /// Reads `subscribe`.
     pub(super) fn to_subscribe(message: &Incoming<'_>) -> Result<Self, Malformed> {
         let mut wish: Self = message.fields()?;
+        let named = wish.since.take().unwrap_or_default();
         let (tasks, rooms) = (names_in(&wish.task_ids), names_in(&wish.rooms));
-        let since = wish.since.iter().flatten().map(|(room, since)| {
+        let since = named.iter().map(|(room, since)| {
             let field = format!("since.{}", shortened(room));
             // Rooms that the client does not subscribe to are passed over: it may send all the positions that it knows.
-            // But a task's bare id is a mistake that would go unnoticed.
-            if tasks.contains(&**room) && !rooms.contains(&**room) {
+            // But a task's bare id is a mistake that would go unnoticed, unless the task's room is named as well.
+            let is_bare_id = tasks.contains(&**room) && !rooms.contains(&**room);
+            if is_bare_id && !named.contains_key(&format!("{TASK_ROOM_PREFIX}{room}")) {
                 let reason = format!("names no room of this message; expected `task:{room}`");
                 return Err(Malformed::field(field, reason));
             }
@@ -172,6 +179,25 @@ impl Auth {
     pub(super) fn read(message: &Incoming<'_>) -> Result<Self, Malformed> {
         fields(message, &[("token", "a string")])
     }
+}
+
+/// Refuses a field that stands beside the payload, where it would go unnoticed.
+pub(super) fn check_beside_payload(message: &Incoming<'_>) -> Result<(), Malformed> {
+    if !message.nested {
+        return Ok(());
+    }
+    let members = Members::parse(message.text)?;
+    // What belongs to a room's log names the room in its envelope; a wish for tasks may have been built upon it.
+    let is_about_rooms = !matches!(&*message.kind, "task_control" | "auth");
+    let stray = members.iter().find(|(name, value)| {
+        FIELDS.contains(name) && *value != "null" && (is_about_rooms || *name != "room")
+    });
+    let Some((name, _)) = stray else {
+        return Ok(());
+    };
+    let body = message.body_name;
+    let reason = format!("stands beside `{body}`, where it does not count; put it into `{body}`");
+    Err(Malformed::field(name, reason))
 }
 
 fn parse_since(field: &str, text: &str) -> Result<Since, Malformed> {

@@ -269,3 +269,145 @@ fn half_an_emoji_of_a_viewer_is_named_with_its_field() {
         assert!(reason.contains(word), "{reason}");
     }
 }
+
+#[test]
+fn fields_beside_the_payload_are_refused_by_name() {
+    let server =
+        Running::start(|config| config.websocket.publish = joblight::config::Publish::Anybody);
+    let mut viewer = server.viewer();
+    for (kind, fields, beside) in [
+        (
+            "subscribe",
+            json!({"taskIds": ["a"]}),
+            json!({"since": {"task:a": "start"}}),
+        ),
+        (
+            "subscribe",
+            json!({"taskIds": ["a"]}),
+            json!({"rooms": ["w"]}),
+        ),
+        (
+            "subscribe",
+            json!({"rooms": ["w"]}),
+            json!({"taskIds": ["a"]}),
+        ),
+        ("subscribe", json!({"rooms": ["w"]}), json!({"batch": true})),
+        ("subscribe", json!({"rooms": ["w"]}), json!({"room": "v"})),
+        (
+            "unsubscribe",
+            json!({"taskIds": ["a"]}),
+            json!({"rooms": ["w"]}),
+        ),
+        ("join_room", json!({"room": "r"}), json!({"room": "s"})),
+        ("join_room", json!({"room": "r"}), json!({"since": "start"})),
+        ("leave_room", json!({}), json!({"room": "s"})),
+        (
+            "room_broadcast",
+            json!({"room": "r", "message": 1}),
+            json!({"message": 2}),
+        ),
+        ("history", json!({"room": "r"}), json!({"limit": 1})),
+        ("history", json!({"room": "r"}), json!({"since": "start"})),
+        (
+            "task_control",
+            json!({"taskId": "t"}),
+            json!({"action": "cancel"}),
+        ),
+        ("auth", json!({}), json!({"token": "x"})),
+    ] {
+        for body in ["payload", "data"] {
+            let mut message = beside.clone();
+            message["type"] = json!(kind);
+            message["id"] = json!("q");
+            message[body] = fields.clone();
+            let reason = complaint(&mut viewer, &message);
+            let name = beside.as_object().and_then(|beside| beside.keys().next());
+            let told = format!("{}: stands beside `{body}`", name.expect("a field"));
+            assert!(reason.contains(&told), "{message}: {reason}");
+        }
+    }
+    // Nothing was done by halves.
+    viewer.send(&json!({"type": "subscribe", "payload": {"rooms": []}}));
+    let ack = viewer.expect("subscription_ack");
+    assert_eq!(ack["payload"]["rooms"], json!([]), "{ack}");
+}
+
+#[test]
+fn what_is_no_field_of_a_message_may_stand_beside_its_payload() {
+    let server = Running::start(|config| config.routes.types = vec!["chat.*".to_owned()]);
+    let mut viewer = server.viewer();
+    for beside in [
+        json!({"id": 1, "timestamp": 5}),
+        json!({"offset": 3, "own": ["x"], "data": null}),
+        json!({"since": null, "rooms": null}),
+    ] {
+        let mut message = beside;
+        message["type"] = json!("subscribe");
+        message["payload"] = json!({"rooms": ["w"]});
+        viewer.send(&message);
+        viewer.expect("subscription_ack");
+    }
+    viewer.send(&json!({"type": "ping", "payload": {"n": 1}, "room": "r", "message": "m"}));
+    assert_eq!(viewer.expect("pong")["payload"], json!({"n": 1}));
+    let mut backend = Viewer::connect(server.http, "/backend");
+    backend.send(&json!({"all": true, "type": "chat.ready", "payload": 1}));
+    viewer.expect("chat.ready");
+    viewer.send(&json!({"type": "chat.say", "payload": {"n": 2}, "message": "m"}));
+    assert_eq!(backend.expect("chat.say")["payload"], json!({"n": 2}));
+}
+
+#[test]
+fn empty_task_ids_are_denied_like_the_room_without_a_name() {
+    let server = Running::start(|config| {
+        config.websocket.publish = joblight::config::Publish::Anybody;
+    });
+    let mut viewer = server.viewer();
+    for (message, room) in [
+        (json!({"type": "subscribe", "taskIds": [""]}), "task:"),
+        (json!({"type": "subscribe", "rooms": ["task:"]}), "task:"),
+        (json!({"type": "join_room", "room": "task:"}), "task:"),
+        (json!({"type": "join_room", "room": ""}), ""),
+    ] {
+        viewer.send(&message);
+        let ack = viewer.expect("subscription_ack")["payload"].clone();
+        let denied = &ack["denied"][0];
+        assert_eq!(
+            (&ack["rooms"], &denied["room"], &denied["code"]),
+            (&json!([]), &json!(room), &json!("invalid_message")),
+            "{message}: {ack}"
+        );
+        assert_eq!(denied["message"].is_string(), room == "task:", "{ack}");
+    }
+    let reason = complaint(
+        &mut viewer,
+        &json!({"type": "room_broadcast", "room": "task:", "message": 1}),
+    );
+    assert!(reason.contains("room: `task:`"), "{reason}");
+    let put = format!("/api/clients/{}/rooms/task:", viewer.id());
+    for (method, path) in [("PUT", &*put), ("POST", "/api/rooms/task:/broadcast")] {
+        let (status, problem) = server.call(method, path, &json!({"payload": 1}));
+        assert_eq!(
+            (status, &problem["code"], &problem["field"]),
+            (400, &json!("invalid_message"), &json!("room")),
+            "{path}: {problem}"
+        );
+    }
+    assert_eq!(server.document("/api/rooms")["rooms"], json!([]));
+}
+
+#[test]
+fn a_bare_task_id_in_since_is_passed_over_beside_its_room() {
+    let server = Running::start(|_| {});
+    server.post("/api/tasks/a/started", json!({}));
+    let mut viewer = server.viewer();
+    let reason = complaint(
+        &mut viewer,
+        &json!({"type": "subscribe", "taskIds": ["a"], "since": {"a": "start", "task:b": "start"}}),
+    );
+    assert!(reason.contains("`task:a`"), "{reason}");
+    viewer.send(&json!({"type": "subscribe", "taskIds": ["a"],
+        "since": {"a": "start", "task:a": "start", "elsewhere": "start"}}));
+    let ack = viewer.expect("subscription_ack");
+    assert_eq!(ack["payload"]["recovered"], json!({"task:a": true}));
+    viewer.expect("task_started");
+}

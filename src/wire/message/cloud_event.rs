@@ -119,6 +119,7 @@ impl<'a> CloudEvent<'a> {
                 }
                 None => None,
             },
+            text: data,
             body: {
                 body = self.body(data).map_err(|fault| fault.under(data_name))?;
                 &body

@@ -23,6 +23,8 @@ pub struct Incoming<'a> {
     pub beside: Beside<'a>,
     /// The room named beside `type`, as JSON.
     pub room: Option<&'a str>,
+    /// The whole message.
+    pub text: &'a str,
     /// The JSON that holds the fields: the payload, or the whole message when they are flat.
     pub body: &'a str,
     /// Whether the fields stand in a payload of their own.
@@ -104,6 +106,7 @@ impl<'a> Incoming<'a> {
                 None => Beside::default(),
             },
             room: raw.room.map(RawValue::get),
+            text,
             body: nested.map_or(text, RawValue::get),
             nested: nested.is_some(),
             body_name: if raw.payload.is_some() {

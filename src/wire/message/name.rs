@@ -24,19 +24,22 @@ pub fn check_task_id(field: &str, id: &str) -> Result<Box<str>, Malformed> {
     }
 }
 
-/// Checks the name of a room. Every task id has one.
+/// Checks the name of a room. Every task id has one, and there is no task without an id.
 pub fn check_room(field: &str, room: &str) -> Result<Box<str>, Malformed> {
     if let Some(reason) = reserved(room) {
         return Err(Malformed::field(field, reason));
     }
-    // The room of a task without an id is a room like any other.
-    let own = own_name(room);
-    check_name(field, if own.is_empty() { room } else { own })?;
+    check_name(field, own_name(room))?;
     Ok(room.into())
 }
 
 /// Why a room is not to be had, if its name means something else.
 pub fn reserved(room: &str) -> Option<&'static str> {
+    if room == TASK_ROOM_PREFIX {
+        return Some(
+            "`task:` would be the room of a task whose id is empty; expected an id after it",
+        );
+    }
     reserved_id(own_name(room))
 }
 
@@ -82,7 +85,7 @@ mod tests {
             assert!(check_task_id("taskId", &id).is_err(), "{id}");
             assert!(check_room("room", &id).is_err(), "{id}");
         }
-        assert!(check_room("room", "task:").is_ok());
+        assert!(check_room("room", "task:").is_err());
         assert!(check_room("room", &format!("task:{}", "a".repeat(257))).is_err());
     }
 }
