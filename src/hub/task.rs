@@ -447,8 +447,10 @@ impl Task {
 
     /// The same some time later, for a reader who was behind: it counts the time left from the message's `timestamp`.
     pub fn delta_at(&self, seen: u32, now: Now) -> String {
+        let of_now = self.estimate_at(now);
         let estimate = Estimate {
-            remaining_ms: self.estimate_at(now).remaining_ms,
+            remaining_ms: of_now.remaining_ms,
+            end_at_ms: of_now.end_at_ms,
             ..self.told_estimate()
         };
         self.write_delta(seen, estimate)

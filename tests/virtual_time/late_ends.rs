@@ -44,7 +44,8 @@ impl Page {
             let fields = message["payload"].as_object().expect("a task").clone();
             if kind != "task_progress" || fields.contains_key("snapshot") {
                 self.state.clear();
-            } else {
+            }
+            if kind == "task_progress" {
                 self.told.push(World::moment(&message));
             }
             self.state.extend(fields);
