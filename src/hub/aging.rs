@@ -1,5 +1,6 @@
-//! What time alone does to tasks: a silent one is marked, then given up as lost; an ended one is forgotten when it has been
-//! kept long enough. A few at a time, so that what a restart brings back at one moment holds no turn.
+//! What time alone does to tasks: the end of a late one moves away, a silent one is marked, then given up as lost; an
+//! ended one is forgotten when it has been kept long enough. A few at a time, so that what a restart brings back at one
+//! moment holds no turn.
 //!
 //! A live task is listed by when to look at it, not by when something will happen: news only make that later, so most
 //! events leave the list alone, and a look that comes too early puts the task back.
@@ -101,12 +102,50 @@ impl Broadcaster {
             self.plan_flush(stage, key);
             self.keep(stage, key);
         }
+        self.look_late(stage, key);
         let due = self.tasks.task(key).and_then(|task| {
             let due = self.stall_due(task).into_iter();
-            due.chain(self.lost_due(task)).min()
+            due.chain(self.lost_due(task)).chain(task.late_look).min()
         });
         self.tasks
             .list(key, due.map_or(Listing::Unlisted, Listing::Alive));
+    }
+
+    /// Sees to it that a task whose end has just been told is looked at while it is late. Looks that are planned stay,
+    /// unless it has advanced after a long silence.
+    pub(super) fn watch_end(&mut self, key: TaskKey, now: Now) {
+        let Some(task) = self.tasks.task_mut(key) else {
+            return;
+        };
+        let next = task.next_late_look(now.at);
+        let planned = task.late_look.into_iter();
+        task.late_look = next.map(|next| planned.fold(next, Time::min));
+        if next.is_some() {
+            self.watch(key);
+        }
+    }
+
+    /// Tells those who watch a late task where its end is now, when that is due.
+    fn look_late(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
+        let now = stage.now;
+        let Some(task) = self.tasks.task_mut(key) else {
+            return;
+        };
+        if task.late_look.is_none_or(|due| due > now.at) {
+            return;
+        }
+        task.late_look = None;
+        if !self.is_watched(stage.directory, key) {
+            return;
+        }
+        let Some(task) = self.tasks.task_mut(key) else {
+            return;
+        };
+        task.late_look = task.next_late_look(now.at);
+        if task.is_late(now.at) && task.look_late(now) {
+            task.pending_since.get_or_insert(now.at);
+            self.plan_flush(stage, key);
+        }
     }
 
     fn lose(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
@@ -130,7 +169,9 @@ impl Broadcaster {
     fn look_due(&self, task: &Task) -> Option<Time> {
         let timeout = self.settings.stall_timeout;
         let stall = self.may_stall(task).then(|| task.last_event + timeout);
-        stall.into_iter().chain(self.lost_due(task)).min()
+        let late = task.late_look.filter(|_| task.may_be_late());
+        let due = stall.into_iter().chain(self.lost_due(task));
+        due.chain(late).min()
     }
 
     fn stall_due(&self, task: &Task) -> Option<Time> {

@@ -300,6 +300,7 @@ impl Broadcaster {
         if alone {
             task.commit();
         }
+        self.watch_end(key, stage.now);
         let Some(task) = self.tasks.task(key) else {
             return;
         };
@@ -318,10 +319,13 @@ impl Broadcaster {
         let rooms: SmallVec<[RoomKey; 8]> = stage.directory.client(client).rooms().collect();
         let begin = stage.directory.client(client).caught_up() % rooms.len().max(1);
         for (step, room) in rooms[begin..].iter().chain(&rooms[..begin]).enumerate() {
-            let task = self
-                .task_of(stage.directory, *room)
-                .and_then(|key| self.tasks.task(key));
-            let Some(task) = task else { continue };
+            let Some(key) = self.task_of(stage.directory, *room) else {
+                continue;
+            };
+            self.watch_end(key, stage.now);
+            let Some(task) = self.tasks.task(key) else {
+                continue;
+            };
             let sent = progress::send_newest(
                 stage,
                 task,
@@ -347,7 +351,7 @@ impl Broadcaster {
 
     /// The room of a task, if there is one.
     pub fn room_of(&mut self, directory: &Directory, id: &str) -> Option<RoomKey> {
-        self.name_room(id);
+        name_room(&mut self.room_name, id);
         directory.find(&self.room_name)
     }
 
@@ -502,6 +506,9 @@ impl Broadcaster {
                 let member = stage.directory.room(room).connected()[place];
                 stage.directory.membership_mut(member).seen = version;
             }
+            if !stage.directory.room(room).members().is_empty() {
+                self.watch_end(key, stage.now);
+            }
         }
     }
 
@@ -571,19 +578,30 @@ impl Broadcaster {
         let delivered =
             progress::fan_out(stage, room, task, self.settings.enable_incremental_updates);
         stage.fanout.handle_broadcast(stage.now, arrived, delivered);
+        self.watch_end(key, stage.now);
+    }
+
+    /// Whether anybody is in a task's room.
+    pub(super) fn is_watched(&mut self, directory: &Directory, key: TaskKey) -> bool {
+        let Some(task) = self.tasks.task(key) else {
+            return false;
+        };
+        name_room(&mut self.room_name, &task.id);
+        let room = directory.find(&self.room_name);
+        room.is_some_and(|room| !directory.room(room).members().is_empty())
     }
 
     /// The room of a task, made when there is none, so that its log can begin.
     fn room_to_log(&mut self, stage: &mut Stage<'_>, id: &str) -> Option<RoomKey> {
-        self.name_room(id);
+        name_room(&mut self.room_name, id);
         stage.directory.find_or_create(&self.room_name).ok()
     }
+}
 
-    fn name_room(&mut self, id: &str) {
-        self.room_name.clear();
-        self.room_name.push_str("task:");
-        self.room_name.push_str(id);
-    }
+fn name_room(name: &mut String, id: &str) {
+    name.clear();
+    name.push_str("task:");
+    name.push_str(id);
 }
 
 /// Changes when a task's progress will go out, and counts the tasks that wait.

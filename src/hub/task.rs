@@ -261,6 +261,8 @@ pub struct Task {
     pub is_unsaved: bool,
     /// Where time will find it.
     pub listing: Listing,
+    /// When to see whether the end that was told has moved away, if it may.
+    pub late_look: Option<Time>,
     /// When the oldest change that has not gone out was accepted.
     pub pending_since: Option<Time>,
     pub(super) version: u32,
@@ -316,6 +318,7 @@ impl Task {
             flush: Flush::Idle,
             is_unsaved: false,
             listing: Listing::Unlisted,
+            late_look: None,
             pending_since: None,
             version: 1,
             versions: [0; TaskField::COUNT],
@@ -334,6 +337,11 @@ impl Task {
     pub fn mark(&mut self, field: TaskField) {
         self.changed |= field.bit();
         self.versions[field as usize] = self.version + 1;
+    }
+
+    /// Whether a field has changed since the last flush.
+    pub fn is_marked(&self, field: TaskField) -> bool {
+        self.changed & field.bit() != 0
     }
 
     /// The state moves: viewers get a number above the last, the producer's own where that is higher.
@@ -439,8 +447,10 @@ impl Task {
 
     /// The same some time later, for a reader who was behind: it counts the time left from the message's `timestamp`.
     pub fn delta_at(&self, seen: u32, now: Now) -> String {
+        let of_now = self.estimate_at(now);
         let estimate = Estimate {
-            remaining_ms: self.estimate_at(now).remaining_ms,
+            remaining_ms: of_now.remaining_ms,
+            end_at_ms: of_now.end_at_ms,
             ..self.told_estimate()
         };
         self.write_delta(seen, estimate)

@@ -6,7 +6,7 @@
 
 use super::estimate::Position;
 use super::task::{EtaSource, Task, TaskField};
-use crate::base::time::{Now, Time};
+use crate::base::time::{Now, Span, Time};
 use crate::wire::message::{Field, Status};
 
 /// Estimates beyond a year are noise; leave them out.
@@ -15,6 +15,10 @@ const MAX_ESTIMATE_MS: f64 = 365.0 * 24.0 * 3600.0 * 1000.0;
 const MIN_MOVE_MS: f64 = 1000.0;
 /// unless so much is left that nobody would see it.
 const MIN_MOVE_PART: f64 = 0.02;
+/// A late task is looked at this long after it was due and after the last look,
+const MIN_LATE_LOOK: Span = Span::from_secs(1);
+/// or when it has been silent for this part of the silence longer: looks get rarer as it goes on.
+const LATE_LOOK_PART: u64 = 4;
 
 /// Speed and end of a task at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -101,6 +105,49 @@ impl Task {
             self.view.estimated_end_at = estimate.end_at_ms;
             self.mark(TaskField::EstimatedEndAt);
         }
+    }
+
+    /// Whether all have been told an end that moves with time alone.
+    pub fn may_be_late(&self) -> bool {
+        let view = &self.view;
+        let is_observed =
+            view.estimated_end_at.is_some() && view.eta_source != Some(EtaSource::App);
+        is_observed && view.status == Status::Running && !view.stalled
+    }
+
+    /// When to look at the task again for its end, after a look or a message at this moment. A task that is not late is
+    /// looked at when it would be.
+    pub fn next_late_look(&self, now: Time) -> Option<Time> {
+        let (waited, usual) = self.waited(now)?;
+        let (waited_us, usual_us) = (waited.as_micros(), usual.as_micros());
+        let wait = match usual_us.checked_sub(waited_us) {
+            Some(early_us) => MIN_LATE_LOOK + Span::from_micros(early_us),
+            None => MIN_LATE_LOOK.max(Span::from_micros(waited_us / LATE_LOOK_PART)),
+        };
+        Some(now + wait)
+    }
+
+    /// Whether its next advance takes longer than usual, so that its end moves away.
+    pub fn is_late(&self, now: Time) -> bool {
+        self.waited(now)
+            .is_some_and(|(waited, usual)| waited > usual)
+    }
+
+    /// How long a task that may be late has not advanced, and how long that usually takes.
+    fn waited(&self, now: Time) -> Option<(Span, Span)> {
+        let position = self.may_be_late().then(|| self.position())?;
+        self.estimator.waited(position, now)
+    }
+
+    /// A look at a late task: an end that has moved becomes the one that all will be told; `true`: it has.
+    pub fn look_late(&mut self, now: Now) -> bool {
+        // Whoever came meanwhile was told more than the others.
+        let is_ahead = self.is_marked(TaskField::EstimatedEndAt);
+        if is_ahead || has_moved(self.view.estimated_end_at, self.estimate_at(now)) {
+            self.refresh_estimate(now);
+            return true;
+        }
+        false
     }
 
     /// Sets `rate`.

@@ -18,6 +18,7 @@ mod idleness;
 mod keeping;
 mod kept;
 mod large_logs;
+mod late_ends;
 mod logless;
 mod lost;
 #[path = "../support/masked.rs"]

@@ -165,6 +165,16 @@ impl Estimator {
         }
     }
 
+    /// How long ago the work by which the end is foretold last advanced, and how long that usually takes.
+    pub fn waited(&self, position: Position, now: Time) -> Option<(Span, Span)> {
+        let lines = self.known()?;
+        let is_beside = position.current.is_some() && position.target().is_none();
+        let beside = lines.percent.as_deref().filter(|_| is_beside);
+        let (waited_us, usual_us) = beside.unwrap_or(&lines.main).waited_us(self.clock_us(now));
+        let span = |span_us: i64| Span::from_micros(span_us.max(0).unsigned_abs());
+        Some((span(waited_us), span(usual_us)))
+    }
+
     /// How long the task may be silent until it counts as stalled.
     pub fn patience(&self, stall_timeout: Span) -> Span {
         let usual_us = self.known().and_then(|lines| lines.main.pace_us());

@@ -180,6 +180,11 @@ impl BaseLine {
         self.advances >= 2
     }
 
+    /// How long ago the last advance was, and how long the next usually takes.
+    pub(super) fn waited_us(&self, now_us: i64) -> (i64, i64) {
+        (now_us - self.last.at_us, self.usual_us().unwrap_or(0))
+    }
+
     /// Steps a second, of work that is done at `target`.
     pub(super) fn rate(&self, target: Option<f64>, now_us: i64) -> Option<f64> {
         let rate = self

@@ -62,6 +62,7 @@ fn lasting(task: &Task, now: Now) -> Lasting {
         flush: _,
         is_unsaved: _,
         listing: _,
+        late_look: _,
         pending_since: _,
         version: _,
         versions: _,
