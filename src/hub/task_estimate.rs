@@ -247,7 +247,27 @@ fn has_moved(told_ms: Option<u64>, estimate: Estimate) -> bool {
 
 /// Three decimals, and four digits where a task is slow: one step an hour is a rate as well.
 fn readable(rate: f64) -> f64 {
+    // Rounding would make such a number infinite, and has nothing left to round.
+    if rate >= 1e15 {
+        return rate;
+    }
     let decimals = (3 - rate.log10().floor() as i32).clamp(3, 18);
     let scale = 10_f64.powi(decimals);
     (rate * scale).round() / scale
+}
+
+#[cfg(test)]
+mod tests {
+    use super::readable;
+
+    #[test]
+    fn rates_of_any_size_stay_numbers() {
+        for rate in [5e-324, 1e-300, 0.333_333, 1.0, 1e15, 1.7e308, f64::MAX] {
+            let shown = readable(rate);
+            assert!(
+                shown.is_finite() && (shown - rate).abs() <= rate * 1e-3 + 1e-18,
+                "{rate}: {shown}"
+            );
+        }
+    }
 }
