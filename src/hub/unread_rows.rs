@@ -27,7 +27,7 @@ impl UnreadRows {
             self.rows.insert(id.into(), row.to_owned());
         } else {
             log::warn!(
-                "task `{id}`: there are more unreadable rows than broadcaster.max_tasks; this one is not held, and goes when the store is written anew"
+                "task `{id}`: more rows are unreadable than broadcaster.max_tasks; this one is lost if the store is written anew"
             );
         }
     }
