@@ -151,7 +151,8 @@ fn watch_command() -> Command {
         .about("Show tasks until they have ended, one line for each message")
         .after_help(
             "Exit code: 0 when all tasks stand completed at the same time, 1 as soon as one has failed or was cancelled,\n\
-             2 when they cannot be watched to their end, as when one is removed before or the server refuses. A connection that is lost later is made again.",
+             2 when they cannot be watched to their end, as when one is removed before or the server refuses.\n\
+             A connection that is lost later is made again.",
         )
         .arg(
             url_flag("ws://127.0.0.1:3001/ws")
