@@ -90,6 +90,9 @@ impl ShadowTask {
         if step.begins.is_some() {
             (self.seq, self.is_announced) = (None, false);
         }
+        if self.named.is_none() && step.named.is_some() && event.kind == "task_started" {
+            self.seq = None;
+        }
         self.named = step.named.or(self.named);
         self.seq = event.payload["seq"].as_u64().or(self.seq);
         self.is_announced |= event.kind == "task_started";
