@@ -36,6 +36,7 @@ pub mod rules;
 pub mod saved;
 pub mod sessions;
 pub mod size;
+pub mod stored_tasks;
 pub mod task;
 pub mod task_estimate;
 pub mod task_row;

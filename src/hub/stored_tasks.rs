@@ -1,0 +1,80 @@
+//! Tasks and the store: what the next batch must hold of them, and how they come back.
+
+use super::broadcaster::Broadcaster;
+use super::cache::TaskKey;
+use super::journal::{Journal, Restored, Table};
+use super::progress::Stage;
+use super::task::Task;
+use crate::base::time::Now;
+
+impl Broadcaster {
+    /// Sees to it that the next batch for the store holds the task.
+    pub(super) fn keep(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
+        let journal = &mut stage.fanout.journal;
+        if let Some(task) = self.tasks.task_mut(key).filter(|_| journal.is_on())
+            && !std::mem::replace(&mut task.is_unsaved, true)
+        {
+            journal.tasks.push(key);
+        }
+    }
+
+    /// Sees to it that the next batch for the store holds every task.
+    pub fn mark_all(&mut self, journal: &mut Journal) {
+        for (id, row) in self.unread.iter() {
+            journal.put(Table::Task, id, row.to_owned());
+        }
+        for key in self.tasks.keys() {
+            if let Some(task) = self.tasks.task_mut(key)
+                && !std::mem::replace(&mut task.is_unsaved, true)
+            {
+                journal.tasks.push(key);
+            }
+        }
+    }
+
+    /// Sees to it that the next batch for the store holds every remembered id.
+    pub fn keep_ids(&self, journal: &mut Journal) {
+        self.repeats.keep_all(journal);
+    }
+
+    /// Takes back the ids that a store has kept.
+    pub fn restore_ids(&mut self, stage: &mut Stage<'_>, restored: &Restored) {
+        self.repeats.restore(stage.now, restored);
+    }
+
+    /// All that a store has kept is there.
+    pub fn finish_restoring(&mut self, stage: &mut Stage<'_>) {
+        self.repeats
+            .finish_restoring(stage.now.at, &mut stage.fanout.journal);
+    }
+
+    /// Takes back a task that a store has kept.
+    pub fn restore(
+        &mut self,
+        stage: &mut Stage<'_>,
+        id: &str,
+        row: &str,
+    ) -> Result<(), serde_json::Error> {
+        let task = match Task::restored(id, row, stage.now) {
+            Ok(task) => task,
+            Err(fault) => {
+                self.unread.hold(id, row);
+                return Err(fault);
+            }
+        };
+        let key = self.tasks.insert(task);
+        if let Some(room) = self.room_of(stage.directory, id) {
+            stage.directory.room_mut(room).has_task = true;
+        }
+        self.spare_the_silent(stage.now);
+        self.watch(key);
+        Ok(())
+    }
+
+    /// The row of a task that the store has yet to learn of.
+    pub fn save(&mut self, key: TaskKey, now: Now) -> Option<(&str, String)> {
+        let task = self.tasks.task_mut(key)?;
+        task.is_unsaved = false;
+        Some((&task.id, task.saved(now)))
+    }
+}
