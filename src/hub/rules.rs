@@ -10,6 +10,8 @@ use crate::wire::message::{Control, Controls, Field, Status, TaskEvent, TaskPatc
 
 /// A second `restart` within this time, with nothing between that tells it from the first, repeats it.
 const RESTART_REPEATS: Span = Span::from_secs(10);
+/// Totals within this part of each other are the same.
+const SAME_TOTAL: f64 = 1e-9;
 
 /// What is to become of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -409,9 +411,22 @@ fn is_answered(control: Control, status: Status, reported: Option<Status>) -> bo
     }
 }
 
+/// Whether stage or total change, as they are shown. A total that producers sum up anew differs in its last digits.
+fn names_other_work(patch: &TaskPatch, task: &Task) -> bool {
+    let other_stage = patch.stage.changes(&task.view.stage) && {
+        let new = patch.stage.value().map_or("", |stage| stage);
+        new != task.view.stage.as_deref().unwrap_or("")
+    };
+    let other_total = patch.total.changes(&task.view.total) && {
+        let new = patch.total.value().copied().unwrap_or(0.0);
+        let known = task.view.total.unwrap_or(0.0);
+        (new - known).abs() > known.abs().max(new.abs()) * SAME_TOTAL
+    };
+    other_stage || other_total
+}
+
 fn apply_fields(task: &mut Task, patch: TaskPatch, context: Context) {
-    let counts_something_else =
-        patch.stage.changes(&task.view.stage) || patch.total.changes(&task.view.total);
+    let counts_something_else = names_other_work(&patch, task);
     if counts_something_else {
         task.estimator.begin_base_line();
     }

@@ -68,13 +68,16 @@ impl Task {
                 ..told
             };
         }
-        let observed = || self.estimator.rate(self.position(), now.at);
+        let is_stalled = self.view.stalled && self.view.status == Status::Running;
+        // The silence of a stalled task says nothing of its speed.
+        let observed_at = if is_stalled { self.last_event } else { now.at };
+        let observed = || self.estimator.rate(self.position(), observed_at);
         let own = told.rate.filter(|_| self.app_rate);
         let rate = own.or_else(|| {
             let observed = observed().map(readable);
             observed.filter(|rate| *rate > 0.0 && !self.app_rate)
         });
-        if self.view.stalled && self.view.status == Status::Running {
+        if is_stalled {
             return Estimate {
                 rate,
                 ..Estimate::default()

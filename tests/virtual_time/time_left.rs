@@ -263,6 +263,53 @@ fn a_stalled_task_has_no_end_and_what_comes_after_is_measured_as_before() {
 }
 
 #[test]
+fn a_stalled_task_keeps_the_rate_that_it_had_however_it_is_read() {
+    let mut world = World::new(|_| {});
+    let viewer = world.watcher("t");
+    for done in 0..=50 {
+        world.report("t", "progress", json!({"current": done, "total": 100}));
+        world.run_for(1_000);
+    }
+    let rate = |world: &mut World| world.document("/api/tasks/t")["rate"].as_f64();
+    let before = rate(&mut world);
+    progress_of(&mut world, viewer);
+    world.run_for(100_000);
+    let stalled = progress_of(&mut world, viewer).pop().expect("a stall");
+    assert_eq!(stalled["stalled"], true, "{stalled}");
+    for _ in 0..5 {
+        assert_eq!(rate(&mut world), before);
+        // Lists and snapshots agree with the task on its own.
+        assert_eq!(left_ms(&mut world), None);
+        world.run_for(3_600_000);
+    }
+}
+
+#[test]
+fn what_is_shown_alike_goes_on_with_the_base_line() {
+    let mut world = World::new(|_| {});
+    for done in 0..=20_u32 {
+        let total = [100.0, 100.0 + 1e-12, 100.00000001][(done % 3) as usize];
+        let stage = [Value::Null, json!("")][(done % 2) as usize].clone();
+        world.report(
+            "t",
+            "progress",
+            json!({"current": done, "total": total, "stage": stage}),
+        );
+        world.run_for(1_000);
+    }
+    within(left_ms(&mut world), 79_000.0);
+    world.report("t", "progress", json!({"total": 100.001}));
+    assert_eq!(left_ms(&mut world), None, "another total");
+    (21..=24).for_each(|done| {
+        world.report("t", "progress", json!({"current": done}));
+        world.run_for(1_000);
+    });
+    within(left_ms(&mut world), 75_000.0);
+    world.report("t", "progress", json!({"stage": "last"}));
+    assert_eq!(left_ms(&mut world), None, "another stage");
+}
+
+#[test]
 fn without_a_stall_timeout_nothing_stalls() {
     let mut world = World::new(|config| config.broadcaster.stall_timeout = 0);
     for done in 0..=50 {

@@ -13,6 +13,8 @@ const FIRST_CLASS_BITS: u32 = 18;
 
 /// In bursts the usual gap is at least this many times the mean; for random arrivals it is 1.7 times.
 const BURSTY: f32 = 3.0;
+/// A rest that has come again needs less.
+const BURSTY_WITH_RESTS: f32 = 1.5;
 
 /// How much time was spent in gaps of which length.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -28,11 +30,25 @@ struct Class {
 impl Gaps {
     /// One more gap.
     pub(super) fn add(&mut self, gap_us: i64) {
-        let length = gap_us.unsigned_abs() >> FIRST_CLASS_BITS;
-        let class = (u64::BITS - length.leading_zeros()).div_ceil(2) as usize;
-        let class = &mut self.0[class.min(CLASSES - 1)];
+        let class = self.class(gap_us);
         class.time_ms += gap_us as f32 / 1000.0;
         class.count += 1.0;
+    }
+
+    /// Forgets one gap that was added and has not been halved since.
+    pub(super) fn remove(&mut self, gap_us: i64) {
+        let class = self.class(gap_us);
+        class.time_ms -= gap_us as f32 / 1000.0;
+        class.count -= 1.0;
+        if class.count < 0.5 || class.time_ms <= 0.0 {
+            *class = Class::default();
+        }
+    }
+
+    fn class(&mut self, gap_us: i64) -> &mut Class {
+        let length = gap_us.unsigned_abs() >> FIRST_CLASS_BITS;
+        let class = (u64::BITS - length.leading_zeros()).div_ceil(2) as usize;
+        &mut self.0[class.min(CLASSES - 1)]
     }
 
     /// The usual gap in microseconds, or `None` before the first.
@@ -48,11 +64,27 @@ impl Gaps {
         None
     }
 
-    /// Whether most gaps are much shorter than the usual one, in which most of the time is spent.
-    pub(super) fn are_bursty(&self) -> bool {
+    /// Whether most gaps are much shorter than the usual one, or than a rest that is known to come again and again.
+    pub(super) fn are_bursty(&self, rest_us: Option<i64>) -> bool {
+        let (length_us, times) = match (self.usual_us(), rest_us) {
+            (usual_us, Some(rest_us)) => (rest_us.max(usual_us.unwrap_or(0)), BURSTY_WITH_RESTS),
+            (usual_us, None) => (usual_us.unwrap_or(0), BURSTY),
+        };
         let count: f32 = self.0.iter().map(|class| class.count).sum();
-        let usual_ms = self.usual_us().unwrap_or(0) as f32 / 1000.0;
-        self.total_ms() * BURSTY < usual_ms * count
+        self.total_ms() * times < length_us as f32 / 1000.0 * count
+    }
+
+    /// The mean of the gaps that are shorter than the mean of all.
+    pub(super) fn within_bursts_us(&self) -> f64 {
+        let count: f32 = self.0.iter().map(|class| class.count).sum();
+        let mean_ms = self.total_ms() / count;
+        let short = |class: &&Class| class.time_ms < mean_ms * class.count;
+        let (mut time_ms, mut count) = (0.0, 0.0);
+        for class in self.0.iter().filter(short) {
+            time_ms += class.time_ms;
+            count += class.count;
+        }
+        f64::from(time_ms) * 1000.0 / f64::from(count).max(1.0)
     }
 
     /// Lets what is known weigh half when it is about more time than `horizon_us`: paces change.
@@ -119,9 +151,10 @@ mod tests {
         assert_eq!(usual_ms(bursts), Some(28_000));
         let mut gaps = Gaps::default();
         (0..20).for_each(|item| gaps.add(1_000_000 + 100_000 * (item % 9)));
-        assert!(!gaps.are_bursty(), "irregular, but no bursts");
+        let are_bursty = |gaps: &Gaps| gaps.are_bursty(None);
+        assert!(!are_bursty(&gaps), "irregular, but no bursts");
         (0..3).for_each(|_| gaps.add(60_000_000));
-        assert!(gaps.are_bursty());
+        assert!(are_bursty(&gaps));
     }
 
     #[test]

@@ -38,6 +38,18 @@ pub(super) struct Profile {
     pub(super) is_of_base_line: bool,
 }
 
+/// What was read at one moment.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reading {
+    /// Of the last report.
+    pub(super) index: usize,
+    pub(super) moment_ms: u64,
+    pub(super) left_ms: Option<f64>,
+    pub(super) truth_ms: Option<f64>,
+    /// What the average since the base line began says, as of the last report.
+    pub(super) average_ms: Option<f64>,
+}
+
 /// What the reader knows of the present base line.
 #[derive(Debug, Clone, Copy)]
 struct Mean {
@@ -82,12 +94,29 @@ impl Profile {
 
     /// Reads at many moments; how many readings were compared.
     pub(super) fn check(&self, name: &str) -> usize {
+        let mut compared = 0;
+        for reading in self.readings(STALL_TIMEOUT) {
+            let moment_ms = reading.moment_ms;
+            let (false, Some(truth_ms)) = (moment_ms < self.from_ms, reading.truth_ms) else {
+                continue;
+            };
+            let left_ms = reading.left_ms;
+            let left_ms =
+                left_ms.unwrap_or_else(|| panic!("{name}: nothing is known at {moment_ms} ms"));
+            self.compare(name, moment_ms, left_ms, truth_ms);
+            compared += 1;
+        }
+        compared
+    }
+
+    /// What is read at many moments at which the task is not stalled.
+    pub(super) fn readings(&self, stall_timeout: Span) -> Vec<Reading> {
         let (mut estimator, mut position) = (Estimator::default(), Position::default());
         let (mut mean, mut last_ms) = (None, 0);
-        let (work_ms, mut compared) = (self.work_ms(), 0);
+        let (work_ms, mut readings) = (self.work_ms(), Vec::new());
         for (index, (at_ms, report)) in self.reports.iter().enumerate() {
             let silence = Span::from_millis(at_ms - last_ms);
-            if *report != Report::Resume && silence > estimator.patience(STALL_TIMEOUT) {
+            if *report != Report::Resume && silence > estimator.patience(stall_timeout) {
                 estimator.wake(silence);
             }
             last_ms = *at_ms;
@@ -99,21 +128,20 @@ impl Profile {
             for part in [0.0, 0.05, 0.35, 0.65, 0.95, 1.0] {
                 let moment_ms = at_ms + ((next_ms - at_ms) as f64 * part) as u64;
                 let is_stalled =
-                    Span::from_millis(moment_ms - at_ms) > estimator.patience(STALL_TIMEOUT);
-                if moment_ms < self.from_ms || moment_ms == *next_ms || is_stalled {
+                    Span::from_millis(moment_ms - at_ms) > estimator.patience(stall_timeout);
+                if moment_ms == *next_ms || is_stalled {
                     continue;
                 }
-                let Some(truth_ms) = self.truth_ms(mean, &work_ms, moment_ms) else {
-                    continue;
-                };
-                let left_ms = estimator.left_ms(position, None, Time::from_millis(moment_ms));
-                let left_ms =
-                    left_ms.unwrap_or_else(|| panic!("{name}: nothing is known at {moment_ms} ms"));
-                self.compare(name, moment_ms, left_ms, truth_ms);
-                compared += 1;
+                readings.push(Reading {
+                    index,
+                    moment_ms,
+                    left_ms: estimator.left_ms(position, None, Time::from_millis(moment_ms)),
+                    truth_ms: self.truth_ms(mean, &work_ms, moment_ms),
+                    average_ms: mean.and_then(|mean| mean.average_left_ms()),
+                });
             }
         }
-        compared
+        readings
     }
 
     fn compare(&self, name: &str, moment_ms: u64, left_ms: f64, truth_ms: f64) {
@@ -178,6 +206,11 @@ impl Mean {
         mean.advances += 1;
         mean.last = (at_ms, steps);
         Some(mean)
+    }
+
+    fn average_left_ms(self) -> Option<f64> {
+        let (steps, seen_ms) = (self.last.1 - self.began.1, self.last.0 - self.began.0);
+        (steps > 0.0).then(|| (self.target - self.last.1) / steps * seen_ms as f64)
     }
 
     fn left_ms(self, moment_ms: u64) -> Option<f64> {

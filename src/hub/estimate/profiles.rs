@@ -2,7 +2,9 @@
 //! tenth; for work in stages and with growing totals within 1.5 times of what the mean speed of the present base line
 //! says, again five advances after each change.
 
-use super::profile::{Profile, Report};
+use super::estimator::{Estimator, Position};
+use super::profile::{Profile, Report, apply};
+use crate::base::time::{Span, Time};
 
 /// A small generator of numbers (splitmix64), so that every run sees the same work.
 struct Dice(u64);
@@ -266,5 +268,186 @@ fn growing_totals_are_known_again_after_five_advances() {
             );
         }
         assert!(profile.check("growing") > 100);
+    }
+}
+
+/// Bursts of `size` steps, and a rest after each but the last.
+fn bursts(count: u64, size: u64, gap_ms: u64, rest_ms: u64) -> Profile {
+    steps(0, count * size, |done| match done {
+        1 => gap_ms,
+        _ if done % size == 1 => gap_ms + rest_ms,
+        _ => gap_ms,
+    })
+}
+
+#[test]
+fn bursts_are_foretold_from_their_first_rest_on() {
+    let mut plans = vec![
+        (4, 25, 200, 15_000),
+        (5, 25, 200, 10_000),
+        (5, 5, 1_000, 12_000),
+    ];
+    for size in [3, 5, 8, 20, 50] {
+        for rest_ms in [5_000, 12_000, 30_000, 55_000] {
+            for gap_ms in [50, 200, 1_000] {
+                plans.extend([4, 6, 12].map(|count| (count, size, gap_ms, rest_ms)));
+            }
+        }
+    }
+    for (count, size, gap_ms, rest_ms) in plans {
+        let mut profile = bursts(count, size, gap_ms, rest_ms);
+        // Before the first rest nobody can know of it.
+        profile.from_ms = (size + 1) * gap_ms + rest_ms;
+        profile.slack_ms = gap_ms as f64;
+        let name = format!("{count} bursts of {size} each {gap_ms} ms, rests of {rest_ms} ms");
+        assert!(profile.check(&name) > 10, "{name}");
+    }
+}
+
+/// By what factor the reading is off.
+fn factor(left_ms: f64, right_ms: f64) -> f64 {
+    (left_ms / right_ms).max(right_ms / left_ms)
+}
+
+/// Reads as soon as three advances were made after step `after`, in which the work rested for `rest_ms`. `known_ms`:
+/// so much later the rest is known to be an exception.
+fn check_exception(name: &str, profile: &Profile, after: usize, gap_ms: u64, known_ms: u64) {
+    let readings = profile.readings(Span::from_secs(3_600));
+    let first = readings
+        .iter()
+        .position(|reading| reading.index > after && reading.left_ms.is_some());
+    let back_ms = readings.iter().find(|reading| reading.index > after);
+    let known_ms = back_ms.expect("a reading").moment_ms + known_ms;
+    // What is known once stays known.
+    for reading in &readings[first.expect("something is known")..] {
+        let (left_ms, truth_ms) = (reading.left_ms.unwrap(), reading.truth_ms.unwrap());
+        let average_ms = reading.average_ms.unwrap().max(truth_ms);
+        let text = || format!("{name}: {reading:?}");
+        // The same readings may be of a burst: then the average is too low by up to twice.
+        let most_ms = average_ms * 1.5 + gap_ms as f64;
+        assert!(left_ms <= most_ms, "{}", text());
+        assert!(left_ms * 1.5 + gap_ms as f64 >= truth_ms, "{}", text());
+        if reading.moment_ms >= known_ms {
+            let is_near = (left_ms - truth_ms).abs() <= gap_ms as f64;
+            assert!(is_near || factor(left_ms, truth_ms) <= 1.5, "{}", text());
+        }
+    }
+}
+
+#[test]
+fn a_hiccup_is_no_pace() {
+    for gap_ms in [200, 500, 1_000, 2_000] {
+        for hiccup_ms in [5_000, 8_000, 20_000, 50_000] {
+            for (total, part) in [20, 60, 100, 400]
+                .into_iter()
+                .flat_map(|total| [15, 25, 40, 70].map(|part| (total, part)))
+            {
+                let after = total * part / 100;
+                let profile = steps(0, total, |done| match done {
+                    _ if done == after + 1 => gap_ms + hiccup_ms,
+                    _ => gap_ms,
+                });
+                // As long as a burst like the work before would last, and no shorter than half the hiccup.
+                let before_ms = after * gap_ms * 5 / 4;
+                let known_ms =
+                    before_ms.clamp(hiccup_ms / 2 + gap_ms, (hiccup_ms + gap_ms) * 2) + gap_ms * 3;
+                let name = format!("{hiccup_ms} ms after {after} of {total} each {gap_ms} ms");
+                check_exception(&name, &profile, after as usize, gap_ms, known_ms);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_short_hiccup_leaves_no_instant_end() {
+    let profile = steps(0, 20, |done| if done == 9 { 8_000 } else { 500 });
+    for reading in profile.readings(Span::from_secs(60)) {
+        if reading.index > 8 {
+            let (left_ms, truth_ms) = (reading.left_ms.unwrap(), reading.truth_ms.unwrap());
+            assert!(left_ms * 1.5 >= truth_ms, "{reading:?}");
+        }
+    }
+}
+
+#[test]
+fn a_setup_before_the_first_step_is_no_pace() {
+    for gap_ms in [200, 1_000, 2_000] {
+        for setup_ms in [5_000, 20_000, 40_000, 60_000] {
+            for total in [60, 200] {
+                let profile = steps(0, total, |done| if done == 1 { setup_ms } else { gap_ms });
+                let name = format!("{setup_ms} ms before {total} each {gap_ms} ms");
+                check_exception(&name, &profile, 0, gap_ms, setup_ms / 2 + gap_ms * 3);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_gap_that_came_once_makes_no_patience() {
+    for (setup_ms, hiccup_ms) in [(40_000, 1_000), (1_000, 40_000)] {
+        let (mut estimator, mut position, mut at_ms) =
+            (Estimator::default(), Position::default(), 0);
+        for done in 0..=12 {
+            apply(
+                &mut estimator,
+                &mut position,
+                Report::Steps(f64::from(done), 50.0),
+                at_ms,
+            );
+            at_ms += match done {
+                0 => setup_ms,
+                6 => hiccup_ms,
+                _ => 1_000,
+            };
+            if done > 7 {
+                let patience = estimator.patience(Span::from_secs(2));
+                assert!(
+                    (3_900..=4_100).contains(&patience.as_millis()),
+                    "{patience:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn one_long_gap_does_not_take_over_the_rate() {
+    let profile = |done: u64| if done == 21 { 45_000 } else { 1_000 };
+    let (mut estimator, mut position, mut at_ms) = (Estimator::default(), Position::default(), 0);
+    for done in 0..60 {
+        at_ms += if done == 0 { 0 } else { profile(done) };
+        apply(
+            &mut estimator,
+            &mut position,
+            Report::Steps(done as f64, 60.0),
+            at_ms,
+        );
+        let average = done as f64 * 1000.0 / at_ms as f64;
+        let rate = estimator.rate(position, Time::from_millis(at_ms));
+        if done > 20 {
+            let rate = rate.expect("a rate");
+            assert!(
+                (average / 1.1..1.1).contains(&rate),
+                "{done}: {rate}, {average}"
+            );
+        }
+    }
+}
+
+#[test]
+fn bursts_whose_first_rests_are_stalls_are_foretold_as_well() {
+    for timeout_ms in [2_000, 10_000, 60_000] {
+        for (size, gap_ms, rest_ms) in [(25, 200, 15_000), (5, 1_000, 12_000), (20, 500, 30_000)] {
+            let profile = bursts(8, size, gap_ms, rest_ms);
+            for reading in profile.readings(Span::from_millis(timeout_ms)) {
+                let (left_ms, truth_ms) = (reading.left_ms, reading.truth_ms.unwrap_or(1.0));
+                // By then two rests have come.
+                if reading.index as u64 > 2 * size {
+                    let left_ms = left_ms.expect("an end");
+                    let is_near = (left_ms - truth_ms).abs() <= 1_500.0;
+                    assert!(is_near || factor(left_ms, truth_ms) <= 1.5, "{reading:?}");
+                }
+            }
+        }
     }
 }

@@ -160,6 +160,23 @@ mod tests {
     }
 
     #[test]
+    fn a_row_of_an_earlier_version_is_read() {
+        let row = r#"{"at":1700000010000,"lines":{"main":{"unit":"s","advances":10,"base":[-10000000,0.0],
+            "last":[0,10.0],"weighed":[0,10.0],"rested":[-1000000,9.0],"done":7.2,"time":7.2,
+            "gaps":[[1,10000.0,10.0]],"usual":1000000}}}"#;
+        let saved: SavedEstimator = serde_json::from_str(row).expect("a row");
+        let restored = Estimator::restored(saved, now(10_000));
+        let position = Position {
+            current: Some(10.0),
+            total: Some(50.0),
+            percent: None,
+        };
+        let left_ms = restored.left_ms(position, None, now(10_000).at);
+        assert!((left_ms.expect("an end") - 40_000.0).abs() < 1.0);
+        assert_eq!(restored.patience(Span::ZERO), Span::from_secs(4));
+    }
+
+    #[test]
     fn a_wall_clock_that_was_set_back_does_no_harm() {
         let (estimator, position, ms) =
             fed(&[(0, 9, 1), (1_000, 9, 1), (1_000, 9, 1), (1_000, 9, 1)]);
