@@ -325,7 +325,8 @@ fn a_task_that_nobody_watches_is_not_looked_at() {
     work(&mut world, Unit::Steps, 10, 500);
     assert!(next(&world) > 3_600_000, "{}", next(&world));
     world.send(viewer, &json!({"type": "subscribe", "taskIds": ["t"]}));
-    assert!(next(&world) <= 1_500, "{}", next(&world));
+    // The two seconds between may be a pace of its own.
+    assert!(next(&world) <= 4_000, "{}", next(&world));
 }
 
 #[test]
