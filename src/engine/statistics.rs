@@ -191,7 +191,7 @@ pub struct BroadcasterStats {
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DropCounts {
-    /// Their event id was known, or they asked once more for a restart that had just been.
+    /// Their event id was known, nothing in them was new, or they asked once more for a restart that had just been.
     pub repeat: u64,
     /// Their `seq` was not above the last.
     pub old_seq: u64,

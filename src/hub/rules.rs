@@ -61,7 +61,7 @@ pub enum Attempt {
 /// Why an event was dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DropReason {
-    /// Its event id is known, or it asks once more for the restart that has just been.
+    /// Its event id is known, nothing in it is new, or it asks once more for the restart that has just been.
     Repeat,
     /// Its `seq` is not above the last.
     OldSeq,
