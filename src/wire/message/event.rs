@@ -287,9 +287,10 @@ impl Report {
         patch.restart = take_restart(&mut patch, kind)?.unwrap_or(false);
         check_status(&patch, kind)?;
         let id = patch.event_id.take();
+        check_task_id("taskId", task_id)?;
         Ok(Self {
             event: Event::Task {
-                task_id: check_task_id("taskId", task_id)?,
+                task_id: task_id.into(),
                 kind,
                 patch: Box::new(patch),
             },
@@ -430,7 +431,7 @@ fn named_task(message: &Incoming<'_>, task_id: Option<Box<str>>) -> Result<Box<s
     let beside = message.beside.task_id.map(parse::<Box<str>>).transpose();
     let beside = beside.map_err(|fault| fault.under("taskId"))?;
     let task_id = match (task_id, beside) {
-        (None, Some(beside)) => return check_task_id("taskId", &beside),
+        (None, Some(beside)) => return check_task_id("taskId", &beside).map(|()| beside),
         (Some(task_id), Some(beside)) if task_id != beside => {
             let reason = format!(
                 "`{}` differs from the one in the payload, `{}`; expected one task for one event",
@@ -442,7 +443,7 @@ fn named_task(message: &Incoming<'_>, task_id: Option<Box<str>>) -> Result<Box<s
         (task_id, _) => task_id,
     };
     let checked = match task_id {
-        Some(task_id) => check_task_id("taskId", &task_id),
+        Some(task_id) => check_task_id("taskId", &task_id).map(|()| task_id),
         None => Err(Malformed::field(
             "taskId",
             "missing; expected the task's id, a string",
@@ -500,7 +501,7 @@ pub fn check_application_type(kind: &str) -> Result<(), Malformed> {
             format!("`{kind}` is reserved for the server; choose another name"),
         ));
     }
-    check_name("type", kind).map(drop)
+    check_name("type", kind)
 }
 
 #[cfg(test)]
