@@ -3,7 +3,7 @@
 //!
 //! Whoever waits for a place stands in a [`Line`]: the moments that a line gives out are a step apart, the step in which
 //! places can be had (the share of a minute that an address has) or in which attempts cost little (a full server). So
-//! clients that do as they are told knock no faster than that, as long as the line is no longer than [`LONGEST`]; those
+//! clients that do as they are told knock no faster than that, as long as the line is no longer than `LONGEST`; those
 //! beyond its end come back by chance, because of those before them some have given up, or were never serious.
 //!
 //! Pages and others wait for a full server in a line each, and an address has a share of both: nobody who knocks much

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 /// The shortest time between two writes of one session.
 const REST: Span = Span::from_secs(1);
 
-/// Clients whose session was written within the last [`REST`], or longer ago and not looked at since.
+/// Clients whose session was written within the last `REST`, or longer ago and not looked at since.
 #[derive(Debug, Default)]
 pub struct Rests {
     /// Until when, in order. One that was hastened meanwhile may stand here twice, and is then written sooner.
