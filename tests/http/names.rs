@@ -77,6 +77,7 @@ fn names_that_no_client_could_use_are_refused_with_the_reason() {
     let room_event = |room: &str| json!({"type": "chat", "room": room, "payload": 1});
     for (id, reason) in [
         ("a*", "pattern"),
+        ("every-*-job", "pattern"),
         ("*", "pattern"),
         (".", "URL"),
         ("..", "URL"),
