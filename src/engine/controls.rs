@@ -10,7 +10,6 @@ use crate::wire::locale::Phrase;
 use crate::wire::message::envelope::push_string;
 use crate::wire::message::malformed::shortened;
 use crate::wire::message::{Control, ErrorCode};
-use std::fmt::Write;
 
 /// Why a request was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,15 +58,12 @@ pub fn request(
     let requested = tasks
         .find(task)
         .and_then(|key| tasks.task(key)?.view.requested.as_ref());
-    let (by, at) = requested.map_or((by, now.wall_ms), |pending| (&*pending.by, pending.at));
     let mut out = String::from("{\"taskId\":");
     push_string(&mut out, task);
-    let _ = write!(
-        out,
-        ",\"action\":\"{}\",\"requestedAt\":{at},\"by\":",
-        action.as_str()
-    );
-    push_string(&mut out, by);
+    if let Some(requested) = requested {
+        out.push(',');
+        requested.push_members(&mut out);
+    }
     out.push('}');
     Ok(out)
 }

@@ -256,13 +256,8 @@ fn push_controls(out: &mut String, state: &State, tasks: &[TaskKey]) {
             ",{\"taskId\":"
         });
         push_string(out, &task.id);
-        let _ = write!(
-            out,
-            ",\"action\":\"{}\",\"requestedAt\":{},\"by\":",
-            requested.control.as_str(),
-            requested.at
-        );
-        push_string(out, &requested.by);
+        out.push(',');
+        requested.push_members(out);
         out.push('}');
     }
 }

@@ -29,6 +29,7 @@ pub mod publication;
 pub mod records;
 pub mod removal;
 pub mod repeats;
+pub mod requested;
 pub mod restore;
 pub mod rests;
 pub mod room;

@@ -3,7 +3,8 @@
 //! [`judge`] looks and decides, [`apply`] does what was decided. An attempt that nobody has named is unknown: the first number
 //! that comes names it.
 
-use super::task::{Requested, Task, TaskField, same};
+use super::requested::Requested;
+use super::task::{Task, TaskField, same};
 use crate::base::time::{Now, Span};
 use crate::wire::message::number::MAX_COUNT;
 use crate::wire::message::{Control, Controls, Field, Status, TaskEvent, TaskPatch};

@@ -6,11 +6,12 @@
 use super::estimate::Estimator;
 use super::listing::Listing;
 use super::own_fields::{Change, OwnFields};
+use super::requested::Requested;
 use super::task_estimate::Estimate;
 use crate::base::time::{Now, Time};
 use crate::wire::message::envelope::push_string;
 use crate::wire::message::number::MAX_COUNT;
-use crate::wire::message::{Control, Controls, Status};
+use crate::wire::message::{Controls, Status};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -213,17 +214,6 @@ pub struct View {
     pub indeterminate: bool,
     /// Fields that the contract does not name.
     pub own: OwnFields,
-}
-
-/// What somebody asks of a task's worker.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Requested {
-    /// What.
-    pub control: Control,
-    /// Who: a client's public name, or `api`.
-    pub by: Box<str>,
-    /// When, in milliseconds since 1970.
-    pub at: u64,
 }
 
 /// One task.
@@ -545,12 +535,8 @@ fn push_requested(out: &mut String, requested: Option<&Requested>) {
     let Some(requested) = requested else {
         return out.push_str("null");
     };
-    out.push_str("{\"action\":");
-    push_string(out, requested.control.as_str());
-    out.push_str(",\"by\":");
-    push_string(out, &requested.by);
-    out.push_str(",\"requestedAt\":");
-    push_number(out, Some(requested.at as f64));
+    out.push('{');
+    requested.push_members(out);
     out.push('}');
 }
 

@@ -10,8 +10,9 @@ mod tests;
 
 use super::estimate::{Estimator, SavedEstimator};
 use super::own_fields::OwnFields;
+use super::requested::Requested;
 use super::size::Ledger;
-use super::task::{EtaSource, Requested, Task, View};
+use super::task::{EtaSource, Task, View};
 use crate::base::time::{Now, Time};
 use crate::wire::message::{Control, Status};
 use serde::de::Error;

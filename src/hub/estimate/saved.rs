@@ -2,6 +2,7 @@
 //! clocks do not travel, and the wall clock of that moment, which tells how long the process was away.
 
 use super::estimator::{Estimator, Lines, bounded, micros};
+use super::line::is_default;
 use crate::base::time::Now;
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +18,7 @@ pub struct SavedEstimator {
     said_end_us: Option<i64>,
     #[serde(rename = "paused", default, skip_serializing_if = "Option::is_none")]
     paused_at_us: Option<i64>,
-    #[serde(rename = "later", default, skip_serializing_if = "is_false")]
+    #[serde(rename = "later", default, skip_serializing_if = "is_default")]
     is_later: bool,
 }
 
@@ -59,10 +60,6 @@ impl Estimator {
         }
         self
     }
-}
-
-fn is_false(flag: &bool) -> bool {
-    !flag
 }
 
 #[cfg(test)]

@@ -2,18 +2,17 @@
 //!
 //! Nothing writes them any more. A field that cannot be understood is left out with a warning, so that its task stays.
 
+use super::super::requested::Requested;
 use super::super::size::Ledger;
-use super::super::task::{EtaSource, Requested, Task, View};
+use super::super::task::{EtaSource, Task, View};
 use crate::base::time::Now;
+use crate::wire::message::number::MAX_COUNT;
 use crate::wire::message::patch::COMPUTED;
 use crate::wire::message::{Control, Controls, Members, Status};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Error};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-
-/// The greatest whole number that every JavaScript client reads exactly.
-const MAX_EXACT: u64 = (1 << 53) - 1;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -132,7 +131,7 @@ fn forget_unknown(view: &mut View) {
 fn whole(value: &str) -> Option<u64> {
     let exact = read::<u64>(value);
     let number = exact.or_else(|| read::<f64>(value).map(|number| number as u64));
-    number.map(|number| number.min(MAX_EXACT))
+    number.map(|number| number.min(MAX_COUNT))
 }
 
 fn read<T: DeserializeOwned>(value: &str) -> Option<T> {
