@@ -2,7 +2,7 @@
 //!
 //! One batch is under way at a time; what changes meanwhile gathers in the next, each thing once. An answer that promises
 //! durability, and the news of a workspace, wait for the batch that holds what they are about. A store that fails stops
-//! nothing but these: what cannot be kept is said to be so, and everything is written anew when it works again.
+//! nothing but these: what cannot be kept is said to be so, and everything is rewritten when it works again.
 
 use super::http::{self, Reply};
 use super::opening;
@@ -25,7 +25,7 @@ const LONGEST_REST: Span = Span::from_secs(10);
 
 /// Bytes that may gather while a batch is under way; beyond that the store counts as failing.
 const MAX_GATHERED: usize = 64 * 1024 * 1024;
-/// The same while everything is written anew, and behind what has gathered then, beside what these take themselves.
+/// The same while everything is rewritten, and behind what has gathered then, beside what these take themselves.
 const MAX_GATHERED_MEANWHILE: usize = 4 * MAX_GATHERED;
 
 /// How the store is.
@@ -317,7 +317,7 @@ pub fn handle_stored(state: &mut State, now: Now, seq: u64, result: Result<(), S
             (durability.recovery, durability.is_due) = (Recovery::Probed, true);
         }
         Ok(()) if durability.recovery == Recovery::Rewriting(seq) => {
-            log::warn!("the store works again; everything was written anew");
+            log::warn!("the store works again; everything was rewritten");
             (durability.recovery, durability.condition) = (Recovery::None, Condition::Good);
             durability.rest = Span::ZERO;
         }
@@ -326,7 +326,7 @@ pub fn handle_stored(state: &mut State, now: Now, seq: u64, result: Result<(), S
     }
 }
 
-/// What has changed since the last batch that was kept is not kept. Everything is to be written anew.
+/// What has changed since the last batch that was kept is not kept. Everything is to be rewritten.
 fn fail(state: &mut State, now: Now, reason: String) {
     if state.durability.fault().is_none() {
         log::error!(

@@ -196,7 +196,7 @@ impl Engine {
     }
 
     /// The next slice of what the store holds, in the order of its tables. After the first that follows
-    /// [`Engine::handle_store_unopened`] all of them come anew.
+    /// [`Engine::handle_store_unopened`] all of them are read again.
     pub fn handle_store_slice(&mut self, now: Now, slice: &Restored) {
         self.state.now = now;
         opening::handle_slice(&mut self.state, now, slice);

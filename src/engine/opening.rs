@@ -17,7 +17,7 @@ use crate::hub::{Batch, Restored};
 const PATIENCE: Span = Span::from_secs(1);
 /// Rooms that begin their epoch in one turn, and whose rows are one batch.
 const EPOCHS_AT_ONCE: usize = 4096;
-/// Sessions of an older form that are written anew with one batch.
+/// Sessions of an older form that are rewritten with one batch.
 const SESSIONS_AT_ONCE: usize = 256;
 /// Reasons why the store does not open that are remembered, so that each is said once.
 const MAX_REASONS: usize = 8;

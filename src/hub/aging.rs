@@ -111,7 +111,7 @@ impl Broadcaster {
             .list(key, due.map_or(Listing::Unlisted, Listing::Alive));
     }
 
-    /// Sees to it that a task whose end has just been told is looked at while it is late. Looks that are planned stay,
+    /// Plans a look at a task whose end has just been told, for when it is late. Looks that are planned stay,
     /// unless it has advanced after a long silence.
     pub(super) fn watch_end(&mut self, key: TaskKey, now: Now) {
         let Some(task) = self.tasks.task_mut(key) else {

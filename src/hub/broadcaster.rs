@@ -243,7 +243,7 @@ impl Broadcaster {
         Ok(())
     }
 
-    /// Forgets a task and its room's log. Whoever still watches is told, and will get a snapshot of a task that comes anew.
+    /// Forgets a task and its room's log. Watchers are told, and get a snapshot when a task of that id is made again.
     pub fn forget(&mut self, stage: &mut Stage<'_>, key: TaskKey, why: Removal) -> Option<Task> {
         let mut task = self.tasks.remove(key)?;
         set_flush(&mut self.planned, &mut task, Flush::Idle);

@@ -265,7 +265,7 @@ impl Directory {
         &mut self.rooms[key.0 as usize]
     }
 
-    /// Sees to it that a room's log is looked at then, unless it is to be looked at already.
+    /// Plans a look at a room's log, unless one is planned already.
     pub fn age_log(&mut self, key: RoomKey, at: Time) {
         let log = self.rooms[key.0 as usize].log.as_mut();
         if let Some(log) = log.filter(|log| log.aging.is_none()) {

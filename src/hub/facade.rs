@@ -558,7 +558,7 @@ impl Hub {
         }
     }
 
-    /// Sees to it that a room's log grows old, unless that of a task: it lives as long as the task.
+    /// Lets a room's log expire, unless it is a task's: that lives as long as the task.
     fn watch_log(&mut self, room: RoomKey) {
         let log = self.directory.room(room).log.as_ref();
         let log = log.filter(|log| log.aging.is_none());
@@ -571,7 +571,7 @@ impl Hub {
         }
     }
 
-    /// Does what is due to tasks and logs, some of it at once.
+    /// Expires logs and looks at tasks that are due, a bounded number in one turn.
     fn age(&mut self, now: Now, out: &mut dyn Outlet) {
         let (broadcaster, mut stage) = self.on_stage(now, out);
         let has_more = broadcaster.age(&mut stage);

@@ -8,7 +8,7 @@ use super::task::Task;
 use crate::base::time::Now;
 
 impl Broadcaster {
-    /// Sees to it that the next batch for the store holds the task.
+    /// Marks a task for the next batch to the store.
     pub(super) fn keep(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
         let journal = &mut stage.fanout.journal;
         if let Some(task) = self.tasks.task_mut(key).filter(|_| journal.is_on())
@@ -18,7 +18,7 @@ impl Broadcaster {
         }
     }
 
-    /// Sees to it that the next batch for the store holds every task.
+    /// Marks every task for the next batch to the store.
     pub fn mark_all(&mut self, journal: &mut Journal) {
         for (id, row) in self.unread.iter() {
             journal.put(Table::Task, id, row.to_owned());
@@ -32,7 +32,7 @@ impl Broadcaster {
         }
     }
 
-    /// Sees to it that the next batch for the store holds every remembered id.
+    /// Puts every remembered id into the next batch to the store.
     pub fn keep_ids(&self, journal: &mut Journal) {
         self.repeats.keep_all(journal);
     }

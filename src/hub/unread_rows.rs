@@ -1,7 +1,7 @@
 //! Rows of tasks that could not be read, as those of a newer version: they stay in the store until somebody deletes the
-//! task or makes it anew.
+//! task or makes it again.
 //!
-//! Their text is held for one purpose only, which is to survive when the store is written anew.
+//! Their text is held for one purpose only, which is to survive when the store is rewritten.
 
 use std::collections::HashMap;
 
@@ -21,13 +21,13 @@ impl UnreadRows {
         }
     }
 
-    /// Holds a row. One that is too many stays in the store, but is not there any more when that is written anew.
+    /// Holds a row. One that is too many stays in the store, but is not there any more when that is rewritten.
     pub fn hold(&mut self, id: &str, row: &str) {
         if self.max_rows == 0 || self.rows.len() < self.max_rows {
             self.rows.insert(id.into(), row.to_owned());
         } else {
             log::warn!(
-                "task `{id}`: more rows are unreadable than broadcaster.max_tasks; this one is lost if the store is written anew"
+                "task `{id}`: more rows are unreadable than broadcaster.max_tasks; this one is lost if the store is rewritten"
             );
         }
     }

@@ -118,7 +118,7 @@ fn a_full_disk_stops_promises_only_and_everything_is_kept_when_there_is_room() {
     create(&mut author, "meanwhile");
     author.expect("error");
     bound_files(&process, INFINITY);
-    process.line("the store works again; everything was written anew");
+    process.line("the store works again; everything was rewritten");
     wait_for(process.http(), "/health", |health| {
         health["status"] == "healthy"
     });
@@ -195,7 +195,7 @@ fn a_disk_that_is_full_at_the_start_may_have_room_later() {
         (503, &json!("storage_unavailable"))
     );
     bound_files(&process, INFINITY);
-    process.line("the store works again; everything was written anew");
+    process.line("the store works again; everything was rewritten");
     process.post("/api/rooms/r/broadcast", &number(2));
     process.kill();
     let process = Process::serve(&directory, &["--storage.path", "kept.db"]);

@@ -26,7 +26,7 @@ fn survives(change: impl FnOnce(&Directory)) {
     );
     process.line("removed, replaced or cut short");
     assert_eq!(http.get("/health").unwrap().1["status"], "degraded");
-    process.line("the store works again; everything was written anew");
+    process.line("the store works again; everything was rewritten");
     wait_for(process.http(), "/health", |health| {
         health["status"] == "healthy"
     });

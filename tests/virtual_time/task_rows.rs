@@ -155,7 +155,7 @@ fn row_that_is_unreadable_stays_in_the_store() {
     for (key, row) in &before {
         assert_eq!(kept.rows.get(key), Some(row), "{key:?}");
     }
-    // A store that has failed is emptied and written anew.
+    // A store that has failed is emptied and rewritten.
     tell(&mut world, "u", "started", json!({}));
     let batch = super::kept::batch(&mut world).expect("a batch");
     super::kept::stored(&mut world, batch.seq, Err("full"));
@@ -198,7 +198,7 @@ fn row_that_is_unreadable_goes_when_its_task_is_deleted_or_made_anew() {
     let row = |kept: &Kept, task: &str| kept.rows.get(&(Table::Task, task.into())).cloned();
     let anew = row(&kept, "anew").expect("a row");
     assert!(anew.contains("\"v\":2"), "{anew}");
-    // What is written anew is what there is now.
+    // What is rewritten is what there is now.
     tell(&mut world, "u", "started", json!({}));
     let batch = super::kept::batch(&mut world).expect("a batch");
     super::kept::stored(&mut world, batch.seq, Err("full"));

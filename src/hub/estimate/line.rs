@@ -352,7 +352,7 @@ impl BaseLine {
         is_usual
     }
 
-    /// Goes on from here: nobody knows how much was done in which part of the silence.
+    /// Measures from here on: nobody knows how much was done in which part of the silence.
     fn skip(&mut self, steps: f64, now_us: i64) {
         if let Some(rest) = self.doubtful() {
             self.confirm(rest.us, rest);

@@ -37,7 +37,7 @@ pub struct Store {
     synchronous: Synchronous,
     /// Which files are open; `None`: the path led to others, and it is to be opened anew.
     identity: Option<Identity>,
-    /// The file that was read, and may be written anew.
+    /// The file that was read, and may be rewritten.
     own: Option<Number>,
     /// Whether it may be changed without being asked: not before it is read.
     is_configured: bool,
@@ -221,7 +221,7 @@ fn file_of(path: &str) -> PathBuf {
     Path::new(".").join(path)
 }
 
-/// Opens a file that is going to be read; with `own`, one that is going to be written anew: that one, or an empty one.
+/// Opens a file that is going to be read; with `own`, one that is going to be rewritten: that one, or an empty one.
 fn connect(path: &str, own: Option<Number>) -> Result<Connection, StoreError> {
     let failed = |error| StoreError::new(path, &error);
     let file = file_of(path);

@@ -75,7 +75,7 @@ pub enum StoreError {
     },
     /// The path does not lead to the file that is open any more.
     #[error(
-        "{path}: the file was removed, replaced or cut short while in use; everything is written anew, to a file of its own"
+        "{path}: the file was removed, replaced or cut short while in use; everything is rewritten, to a file of its own"
     )]
     Replaced {
         /// The file.
@@ -84,7 +84,7 @@ pub enum StoreError {
     /// Another file of joblight's was put in the place of the one that was in use.
     #[error(
         "{path}: another file was put in its place, which this process has not read and leaves as it is; \
-         restart to go on with that one, or move it away to have everything written anew"
+         restart to go on with that one, or move it away to have everything rewritten"
     )]
     Unread {
         /// The file.

@@ -46,7 +46,7 @@ const SECOND: &str = "
 ";
 
 /// Rooms of sessions are rows of their own: to enter one writes one. The rows of sessions that were written before still list
-/// theirs; they are written anew when they are read.
+/// theirs; they are rewritten when they are read.
 const THIRD: &str = "
     CREATE TABLE memberships (key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;
 ";

@@ -28,7 +28,7 @@ const PROMPT_TRIES: u32 = 60;
 pub enum News {
     /// It could not be opened, or not be read to its end; it will be tried again.
     Unopened(StoreError),
-    /// The next slice of what it holds. After the first that follows [`News::Unopened`] all of them come anew. The
+    /// The next slice of what it holds. After the first that follows [`News::Unopened`] all of them are read again. The
     /// next but one is not read before this one is said to be taken.
     Slice(Restored, Sender<()>),
     /// That was all: from now on it takes batches.
