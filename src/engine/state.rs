@@ -102,6 +102,8 @@ pub struct State {
     pub session_key: SessionKey,
     /// Questions whether messages have arrived.
     pub probes: Probes,
+    /// Whether a timer is set for readers whose share of a turn was too much for it.
+    pub is_going_on: bool,
     /// What waits for the store.
     pub durability: Durability,
     /// How far it is opened.
@@ -154,6 +156,7 @@ impl State {
             full_lines: FullLines::default(),
             session_key,
             probes: Probes::default(),
+            is_going_on: false,
             durability: Durability::default(),
             opening: Opening::default(),
             lobby: Lobby::default(),

@@ -13,6 +13,7 @@ pub mod estimate;
 pub mod facade;
 pub mod fanout;
 pub mod foresight;
+pub mod history;
 pub mod journal;
 pub mod listing;
 pub mod log;
@@ -44,6 +45,7 @@ pub mod task_row;
 pub mod timer;
 pub mod unread_rows;
 pub mod visits;
+pub mod workload;
 pub mod workspaces;
 
 #[cfg(test)]
@@ -74,4 +76,5 @@ pub use rules::{DropReason, RequestRefused};
 pub use sessions::SessionSettings;
 pub use size::{Ledger, TooLarge, Truncated};
 pub use timer::Timer;
+pub use workload::{Work, Workload};
 pub use workspaces::{WorkspaceSettings, Workspaces};
