@@ -151,6 +151,7 @@ impl Engine {
         let state = &mut self.state;
         state.now = now;
         state.hub.settle(now, &mut state.peers);
+        messages::tell_evicted(state, now);
         sessions::ask(state, now);
         self.drop_slow(now);
         let state = &mut self.state;

@@ -110,10 +110,14 @@ pub fn resume(
 
 /// Sends a lagging client what it lacks. It is told first when something is lost, and, having come back, in any case.
 pub fn make_up(state: &mut State, now: Now, client: ClientKey, has_come_back: bool) {
+    let denied = match has_come_back {
+        true => state.hub.rejoin(client),
+        false => Vec::new(),
+    };
     let survey = state.hub.survey(client);
     let is_lossy = survey.iter().any(|room| !room.recovered);
     if has_come_back || is_lossy {
-        messages::acknowledge_recovery(state, now, client, &survey);
+        messages::acknowledge_recovery(state, now, client, denied, &survey);
     }
     if is_lossy {
         doubt(state, client);

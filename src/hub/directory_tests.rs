@@ -1,7 +1,7 @@
 //! The directory against a plain model.
 
 use super::client::ClientKey;
-use super::directory::{Directory, Full};
+use super::directory::{Directory, Entry, Full};
 use super::publication::Link;
 use crate::wire::message::Variant;
 use proptest::prelude::*;
@@ -16,7 +16,7 @@ fn link(index: u32) -> Link {
 
 #[test]
 fn a_client_is_found_by_its_public_name_while_it_is_here() {
-    let mut directory = Directory::new(0, [1, 2]);
+    let mut directory = Directory::new(0, 0, [1, 2]);
     let key = directory.attach(link(0), Variant::default(), 0, 0x123456, 0);
     let id = directory.client(key).id.to_string();
     assert_eq!(directory.client_by_id(&id), Some(key));
@@ -27,19 +27,22 @@ fn a_client_is_found_by_its_public_name_while_it_is_here() {
 
 #[test]
 fn limits_hold() {
-    let mut directory = Directory::new(2, [1, 2]);
+    let mut directory = Directory::new(2, 0, [1, 2]);
     let key = directory.attach(link(0), Variant::default(), 0, 1, 0);
-    assert!(directory.join(key, "a", 2).is_ok());
-    assert!(directory.join(key, "b", 2).is_ok());
-    assert_eq!(directory.join(key, "c", 2), Err(Full::Memberships));
-    assert_eq!(directory.join(key, "c", 0), Err(Full::Rooms));
-    assert!(!directory.join(key, "a", 2).unwrap().1);
+    assert!(directory.join(key, "a", Entry::Viewer, 2).is_ok());
+    assert!(directory.join(key, "b", Entry::Viewer, 2).is_ok());
+    assert_eq!(
+        directory.join(key, "c", Entry::Viewer, 2),
+        Err(Full::Memberships)
+    );
+    assert_eq!(directory.join(key, "c", Entry::Viewer, 0), Err(Full::Rooms));
+    assert!(!directory.join(key, "a", Entry::Viewer, 2).unwrap().1);
 }
 
 proptest! {
     #[test]
     fn memberships_agree_with_a_plain_model(steps in prop::collection::vec((0u8..6, 0usize..6, 0u8..5), 1..200)) {
-        let mut directory = Directory::new(0, [3, 4]);
+        let mut directory = Directory::new(0, 0, [3, 4]);
         let mut keys: BTreeMap<usize, ClientKey> = BTreeMap::new();
         let mut model: BTreeSet<(usize, u8)> = BTreeSet::new();
         let mut away: BTreeSet<usize> = BTreeSet::new();
@@ -50,7 +53,7 @@ proptest! {
                     keys.insert(client, directory.attach(link(client as u32), Variant::default(), 0, 9, 0));
                 }
                 (1, Some(key)) => {
-                    let fresh = directory.join(key, &name, 0).unwrap().1;
+                    let fresh = directory.join(key, &name, Entry::Viewer, 0).unwrap().1;
                     prop_assert_eq!(fresh, model.insert((client, room)));
                 }
                 (2, Some(key)) => prop_assert_eq!(directory.leave(key, &name), model.remove(&(client, room))),
@@ -61,7 +64,7 @@ proptest! {
                     away.remove(&client);
                 }
                 (4, Some(key)) => {
-                    directory.leave_behind(key);
+                    directory.leave_behind(key, 0);
                     away.insert(client);
                 }
                 (5, Some(key)) => {
@@ -84,7 +87,7 @@ proptest! {
     /// Long lists are not read from end to end: every client begins in many rooms, and every room with many members.
     #[test]
     fn memberships_in_long_lists_are_found(steps in prop::collection::vec((0usize..40, 0u8..60), 1..1500)) {
-        let mut directory = Directory::new(0, [3, 4]);
+        let mut directory = Directory::new(0, 0, [3, 4]);
         let clients: Vec<ClientKey> = (0..40)
             .map(|client| directory.attach(link(client), Variant::default(), 0, 9, 0))
             .collect();
@@ -96,7 +99,7 @@ proptest! {
                 prop_assert!(directory.leave(clients[client], &name));
             } else {
                 model.insert((client, room));
-                prop_assert!(directory.join(clients[client], &name, 0).unwrap().1);
+                prop_assert!(directory.join(clients[client], &name, Entry::Viewer, 0).unwrap().1);
             }
         }
         directory.check_invariants();

@@ -43,6 +43,8 @@ pub struct HubSettings {
     pub sessions: SessionSettings,
     /// How many rooms there may be (0: no limit).
     pub max_rooms: usize,
+    /// How many of them may be held by viewers only (0: no limit).
+    pub max_viewer_rooms: usize,
     /// How many rooms a client may be in (0: no limit).
     pub max_rooms_per_client: usize,
     /// How many workspaces there may be, and how large.
@@ -152,7 +154,7 @@ impl Hub {
     /// A hub where nobody is and nothing has happened.
     pub fn new(settings: HubSettings, seed: HubSeed) -> Self {
         Self {
-            directory: Directory::new(settings.max_rooms, seed.hash),
+            directory: Directory::new(settings.max_rooms, settings.max_viewer_rooms, seed.hash),
             broadcaster: Broadcaster::new(settings.broadcaster.clone(), seed.hash),
             fanout: Fanout::new(
                 seed.message_prefix,
@@ -221,6 +223,7 @@ impl Hub {
         restore::restore(&mut stage, broadcaster, &mut restoring, limit, restored);
         self.restoring = restoring;
         self.workspaces.restore(&restored.rows);
+        records::restore_meta(&mut self.directory, restored);
     }
 
     /// So many rooms that were restored begin their new epoch; `false`: all have.
@@ -248,6 +251,7 @@ impl Hub {
             self.sessions
                 .record(now.at, self.directory.client(client), &self.directory);
         }
+        self.shed_sessions();
         self.expire_sessions(now);
         let rooms: Vec<RoomKey> = self.directory.rooms().map(|(key, _)| key).collect();
         for room in rooms {
@@ -379,27 +383,6 @@ impl Hub {
             Some(key) => broadcaster.forget(&mut stage, key, why).is_some(),
             None => broadcaster.forget_unread(&mut stage, task, why),
         }
-    }
-
-    /// How many clients watch any of these tasks, each counted once.
-    pub fn watchers(&mut self, tasks: &[TaskKey]) -> usize {
-        let mut rooms = Vec::new();
-        for key in tasks {
-            let task = self.broadcaster.tasks().task(*key);
-            if let Some(id) = task.map(|task| task.id.clone()) {
-                rooms.extend(self.broadcaster.room_of(&self.directory, &id));
-            }
-        }
-        if let [room] = rooms[..] {
-            return self.directory.room(room).watchers();
-        }
-        let members = rooms
-            .into_iter()
-            .flat_map(|room| self.directory.room(room).connected());
-        members
-            .map(|member| member.client)
-            .collect::<std::collections::HashSet<_>>()
-            .len()
     }
 
     /// Entries after `since`; all of them when the log does not know that position, which makes them incomplete.

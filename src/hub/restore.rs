@@ -6,12 +6,13 @@
 
 use super::broadcaster::Broadcaster;
 use super::client::{ClientId, ClientKey, LOST, Unsaved};
-use super::directory::RoomKey;
+use super::directory::{Entry, RoomKey};
 use super::journal::{Restored, StoredEntry, Table};
 use super::log::LogEntry;
 use super::mailbox::Letter;
 use super::position::Position;
 use super::progress::Stage;
+use super::room::Room;
 use super::saved::{self, LetterRow, RoomRow, SessionRow};
 use crate::base::id::MessageIdReader;
 
@@ -218,12 +219,17 @@ fn restore_membership(
     name: &str,
     position: Option<Position>,
 ) {
-    // A lower limit than before is for those who come: whoever was in a room stays in it.
-    if stage.directory.find(name).is_none() {
-        let epoch = stage.directory.fresh_epoch();
-        stage.directory.restore_room(name, epoch);
+    let room = stage.directory.find(name);
+    let holds = |room: &Room| room.has_task || room.log.as_ref().is_some_and(|log| !log.is_empty());
+    if room.is_none_or(|room| !holds(stage.directory.room(room))) {
+        // Only viewers held it: it is made again when one of them comes back.
+        let position = position.unwrap_or_default();
+        return stage
+            .directory
+            .add_name(client, name.into(), position, false);
     }
-    let Ok((room, _)) = stage.directory.join(client, name, 0) else {
+    // A lower limit than before is for those who come: whoever was in such a room stays in it.
+    let Ok((room, _)) = stage.directory.join(client, name, Entry::Viewer, 0) else {
         return;
     };
     let found = stage.directory.room(room);

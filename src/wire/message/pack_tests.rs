@@ -39,7 +39,10 @@ fn numbers_and_texts_are_packed_as_short_as_they_go() {
         ("1.0", &[0xcb, 0x3f, 0xf0, 0, 0, 0, 0, 0, 0]),
         ("1e0", &[0xcb, 0x3f, 0xf0, 0, 0, 0, 0, 0, 0]),
         (r#""\u00e9\n\ud83d\ude00""#, "\u{a7}é\n😀".as_bytes()),
-        (r#" [ true , false,null ,[],{ }] "#, &[0x95, 0xc3, 0xc2, 0xc0, 0x90, 0x80]),
+        (
+            r#" [ true , false,null ,[],{ }] "#,
+            &[0x95, 0xc3, 0xc2, 0xc0, 0x90, 0x80],
+        ),
     ] {
         let expected = match json.starts_with(r#""\u"#) {
             true => [&[0xa7], &bytes[2..]].concat(),
@@ -89,8 +92,14 @@ fn members_of_one_name_all_stay() {
 #[test]
 fn whole_numbers_and_floats_keep_their_value() {
     for (bytes, json) in [
-        (vec![0xcf, 255, 255, 255, 255, 255, 255, 255, 255], "18446744073709551615"),
-        (vec![0xd3, 0x80, 0, 0, 0, 0, 0, 0, 0], "-9223372036854775808"),
+        (
+            vec![0xcf, 255, 255, 255, 255, 255, 255, 255, 255],
+            "18446744073709551615",
+        ),
+        (
+            vec![0xd3, 0x80, 0, 0, 0, 0, 0, 0, 0],
+            "-9223372036854775808",
+        ),
         (vec![0xd0, 0x80], "-128"),
         (vec![0xff], "-1"),
         ([&[0xca][..], &0.1_f32.to_be_bytes()].concat(), "0.1"),
@@ -104,7 +113,11 @@ fn whole_numbers_and_floats_keep_their_value() {
 
 #[test]
 fn what_json_cannot_say_is_refused_with_its_place() {
-    let nan = [&[0x81, 0xa1, b'a', 0x92, 1, 0xcb][..], &f64::NAN.to_be_bytes()].concat();
+    let nan = [
+        &[0x81, 0xa1, b'a', 0x92, 1, 0xcb][..],
+        &f64::NAN.to_be_bytes(),
+    ]
+    .concat();
     assert_eq!(
         reason(&nan),
         "a[1]: `NaN` is not JSON; expected a number, or nil where none is known"
@@ -131,7 +144,9 @@ fn what_json_cannot_say_is_refused_with_its_place() {
         "1 bytes follow the value; expected one value in each message"
     );
     let deep = vec![0x91; 1_000_000];
-    assert!(reason(&deep).ends_with("nested too deep; expected at most 127 levels of arrays and maps"));
+    assert!(
+        reason(&deep).ends_with("nested too deep; expected at most 127 levels of arrays and maps")
+    );
 }
 
 #[test]
@@ -147,7 +162,10 @@ fn lengths_that_are_claimed_and_not_there_reserve_nothing() {
         &[],
     ] {
         let reason = reason(lie);
-        assert!(reason.contains("ends in the middle") || reason.contains("binary"), "{reason}");
+        assert!(
+            reason.contains("ends in the middle") || reason.contains("binary"),
+            "{reason}"
+        );
     }
 }
 
