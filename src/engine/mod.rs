@@ -152,6 +152,7 @@ impl Engine {
         state.now = now;
         state.hub.settle(now, &mut state.peers);
         messages::tell_evicted(state, now);
+        state.lists.release();
         sessions::ask(state, now);
         self.drop_slow(now);
         let state = &mut self.state;
@@ -384,6 +385,9 @@ impl Engine {
                 .handle_backlog(now, client, backlogged, &mut state.peers);
             if !backlogged && state.hub.directory().client(client).is_lagging {
                 sessions::make_up(state, now, client, false);
+            }
+            if !backlogged && state.hub.directory().client(client).lacks_news() {
+                workspaces::catch_up(state, now, client);
             }
         }
         self.drop_slow(now);

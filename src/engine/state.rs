@@ -10,6 +10,7 @@ use super::routes::Routes;
 use super::sessions::{Probes, SessionKey};
 use super::settings::Settings;
 use super::timer::Timer;
+use super::workspaces::Lists;
 use crate::base::counter::MinuteCounter;
 use crate::base::random::Random;
 use crate::base::time::{Now, Time};
@@ -102,6 +103,8 @@ pub struct State {
     pub session_key: SessionKey,
     /// Questions whether messages have arrived.
     pub probes: Probes,
+    /// Lists of workspaces that are being sent.
+    pub lists: Lists,
     /// What waits for the store.
     pub durability: Durability,
     /// How far it is opened.
@@ -154,6 +157,7 @@ impl State {
             full_lines: FullLines::default(),
             session_key,
             probes: Probes::default(),
+            lists: Lists::default(),
             durability: Durability::default(),
             opening: Opening::default(),
             lobby: Lobby::default(),

@@ -5,6 +5,7 @@
 
 use super::directory::RoomKey;
 use super::mailbox::Mailbox;
+use super::news::News;
 use super::position::Position;
 use super::publication::Link;
 use crate::base::index::Index;
@@ -108,6 +109,8 @@ struct Behind {
     names: Vec<KeptName>,
     /// The newest serial when it left.
     left_at: u64,
+    /// News of workspaces that its connection did not take.
+    news: Option<Box<News>>,
 }
 
 /// A room that only viewers held when a client left: its name is kept in its place.
@@ -247,9 +250,36 @@ impl Client {
         behind.map_or_else(Vec::new, |behind| std::mem::take(&mut behind.names))
     }
 
+    /// Whether its connection has not taken all news of workspaces.
+    pub fn lacks_news(&self) -> bool {
+        self.news().is_some()
+    }
+
+    pub(super) fn news(&self) -> Option<&News> {
+        self.behind.as_ref()?.news.as_deref()
+    }
+
+    pub(super) fn news_mut(&mut self) -> Option<&mut News> {
+        self.behind.as_mut()?.news.as_deref_mut()
+    }
+
+    /// The news that it lacks from now on.
+    pub(super) fn open_news(&mut self) -> &mut News {
+        self.behind_mut().news.get_or_insert_default()
+    }
+
+    /// It lacks none any more.
+    pub(super) fn close_news(&mut self) {
+        if let Some(behind) = &mut self.behind {
+            behind.news = None;
+        }
+        self.trim();
+    }
+
     /// Gives back what is not needed now.
     pub(super) fn trim(&mut self) {
-        if !self.is_lagging && self.caught_up() == 0 && self.mailbox().is_none() {
+        let is_behind = self.is_lagging || self.lacks_news();
+        if !is_behind && self.caught_up() == 0 && self.mailbox().is_none() {
             self.behind = None;
         }
     }
@@ -264,6 +294,7 @@ impl Client {
                 mailbox: Mailbox::default(),
                 names: Vec::new(),
                 left_at: 0,
+                news: None,
             })
         })
     }

@@ -19,6 +19,7 @@ pub mod log;
 pub mod lost;
 pub mod mail;
 pub mod mailbox;
+pub mod news;
 pub mod outcome;
 pub mod own_fields;
 pub mod pace;
