@@ -2,26 +2,27 @@
 //!
 //! Owns the membership graph and each room's log; sends nothing and knows no message.
 
-mod logs;
-mod viewers;
-
-pub use viewers::Entry;
-
 use super::client::{Client, ClientId, ClientKey, Member, Membership};
 use super::places::{MAX_SCANNED, Places};
 use super::publication::Link;
 use super::room::Room;
+use super::viewer_rooms::{Entry, ViewerRooms};
 use crate::base::time::Time;
 use crate::wire::message::Variant;
 use hashbrown::HashTable;
 use slab::Slab;
 use smallvec::SmallVec;
 use std::collections::{BTreeSet, HashMap};
-use viewers::ViewerRooms;
 
 /// Names a room while it exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RoomKey(u32);
+
+impl RoomKey {
+    pub(super) fn slot(self) -> usize {
+        self.0 as usize
+    }
+}
 
 /// Why a room cannot be joined or made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +50,7 @@ impl Full {
 #[derive(Debug)]
 pub struct Directory {
     clients: Slab<Client>,
-    rooms: Slab<Room>,
+    pub(super) rooms: Slab<Room>,
     names: HashTable<u32>,
     hasher: ahash::RandomState,
     next_epoch: u64,
@@ -61,11 +62,11 @@ pub struct Directory {
     /// Clients whose name does not carry their slot: they come from an earlier life of the server.
     aliases: HashMap<ClientId, ClientKey>,
     /// Rooms whose log grows old, by when to look at it.
-    aging: BTreeSet<(Time, RoomKey)>,
+    pub(super) aging: BTreeSet<(Time, RoomKey)>,
     /// Rooms that are gone from here and not yet from the store, and entries that their logs had lost before.
-    forgotten: Vec<Box<str>>,
-    forgotten_entries: Vec<u64>,
-    viewer_rooms: ViewerRooms,
+    pub(super) forgotten: Vec<Box<str>>,
+    pub(super) forgotten_entries: Vec<u64>,
+    pub(super) viewer_rooms: ViewerRooms,
 }
 
 impl Directory {
@@ -326,7 +327,7 @@ impl Directory {
         !self.is_full() || self.viewer_rooms() > 0 || self.find(name).is_some()
     }
 
-    fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.max_rooms > 0 && self.rooms.len() >= self.max_rooms
     }
 
@@ -486,7 +487,7 @@ impl Directory {
     }
 
     /// Cuts one membership at both ends and mends the two lists that closed up behind it.
-    fn unlink(&mut self, client: ClientKey, slot: usize) {
+    pub(super) fn unlink(&mut self, client: ClientKey, slot: usize) {
         let left = &mut self.clients[client.slot()];
         let Membership { room, place, .. } = left.rooms[slot];
         left.forget_older(Some(room));

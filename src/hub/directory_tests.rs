@@ -1,8 +1,9 @@
 //! The directory against a plain model.
 
 use super::client::ClientKey;
-use super::directory::{Directory, Entry, Full};
+use super::directory::{Directory, Full};
 use super::publication::Link;
+use super::viewer_rooms::Entry;
 use crate::wire::message::Variant;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,14 +47,17 @@ proptest! {
         let mut keys: BTreeMap<usize, ClientKey> = BTreeMap::new();
         let mut model: BTreeSet<(usize, u8)> = BTreeSet::new();
         let mut away: BTreeSet<usize> = BTreeSet::new();
+        // Rooms of viewers that those who are away are to be in again.
+        let mut names: BTreeSet<(usize, u8)> = BTreeSet::new();
         for (action, client, room) in steps {
             let name = format!("room{room}");
+            let entry = if room < 3 { Entry::Viewer } else { Entry::Task };
             match (action, keys.get(&client).copied()) {
                 (0, None) => {
                     keys.insert(client, directory.attach(link(client as u32), Variant::default(), 0, 9, 0));
                 }
-                (1, Some(key)) => {
-                    let fresh = directory.join(key, &name, Entry::Viewer, 0).unwrap().1;
+                (1, Some(key)) if !away.contains(&client) => {
+                    let fresh = directory.join(key, &name, entry, 0).unwrap().1;
                     prop_assert_eq!(fresh, model.insert((client, room)));
                 }
                 (2, Some(key)) => prop_assert_eq!(directory.leave(key, &name), model.remove(&(client, room))),
@@ -61,15 +65,27 @@ proptest! {
                     directory.detach(key);
                     keys.remove(&client);
                     model.retain(|(member, _)| *member != client);
+                    names.retain(|(member, _)| *member != client);
                     away.remove(&client);
                 }
                 (4, Some(key)) => {
                     directory.leave_behind(key, 0);
                     away.insert(client);
+                    let left = model.iter().filter(|(member, room)| *member == client && *room < 3);
+                    names.extend(left);
+                    model.retain(|(member, room)| *member != client || *room >= 3);
                 }
                 (5, Some(key)) => {
                     directory.take_back(key, link(client as u32), Variant::default());
                     away.remove(&client);
+                    for kept in directory.take_names(key) {
+                        let (entered, _) = directory.join(key, &kept.name, Entry::Viewer, 0).unwrap();
+                        directory.go_on(key, entered, &kept);
+                        let number = kept.name.trim_start_matches("room").parse().unwrap();
+                        prop_assert!(names.remove(&(client, number)));
+                        model.insert((client, number));
+                    }
+                    prop_assert!(names.iter().all(|(member, _)| *member != client));
                 }
                 _ => {}
             }

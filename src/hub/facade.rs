@@ -217,13 +217,13 @@ impl Hub {
     /// Takes back a slice of what a store has kept, before anything happens. The last is followed by [`Hub::begin_epochs`]
     /// and [`Hub::finish_restoring`].
     pub fn restore(&mut self, now: Now, restored: &Restored, out: &mut dyn Outlet) {
+        records::restore_meta(&mut self.directory, restored);
         let limit = self.settings.message_queue_size;
         let mut restoring = std::mem::take(&mut self.restoring);
         let (broadcaster, mut stage) = self.on_stage(now, out);
         restore::restore(&mut stage, broadcaster, &mut restoring, limit, restored);
         self.restoring = restoring;
         self.workspaces.restore(&restored.rows);
-        records::restore_meta(&mut self.directory, restored);
     }
 
     /// So many rooms that were restored begin their new epoch; `false`: all have.

@@ -20,6 +20,7 @@ pub mod lost;
 pub mod mail;
 pub mod mailbox;
 pub mod news;
+pub mod old_logs;
 pub mod outcome;
 pub mod own_fields;
 pub mod pace;
@@ -44,6 +45,7 @@ pub mod task_estimate;
 pub mod task_row;
 pub mod timer;
 pub mod unread_rows;
+pub mod viewer_rooms;
 pub mod visits;
 pub mod workspaces;
 

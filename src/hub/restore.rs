@@ -6,7 +6,7 @@
 
 use super::broadcaster::Broadcaster;
 use super::client::{ClientId, ClientKey, LOST, Unsaved};
-use super::directory::{Entry, RoomKey};
+use super::directory::RoomKey;
 use super::journal::{Restored, StoredEntry, Table};
 use super::log::LogEntry;
 use super::mailbox::Letter;
@@ -14,6 +14,7 @@ use super::position::Position;
 use super::progress::Stage;
 use super::room::Room;
 use super::saved::{self, LetterRow, RoomRow, SessionRow};
+use super::viewer_rooms::Entry;
 use crate::base::id::MessageIdReader;
 
 /// How far the restoring is.
@@ -156,6 +157,8 @@ fn restore_session(stage: &mut Stage<'_>, restoring: &mut Restoring, key: &str, 
         // Earlier versions kept its rooms and messages in this row.
         let client = stage.directory.client_mut(client);
         client.rooms.iter_mut().for_each(|room| room.unsaved = true);
+        let names = client.names_mut().iter_mut();
+        names.for_each(|kept| kept.unsaved = true);
         stage.fanout.journal.mark_client(client, Unsaved::ALL);
     }
 }
@@ -235,8 +238,9 @@ fn restore_membership(
     let found = stage.directory.room(room);
     let (offset, is_outdated) = match &found.log {
         Some(log) => (
-            position.and_then(|position| found.resolve(position)),
-            position.is_some_and(|position| log.is_old(position.epoch)),
+            position.map(|position| stage.directory.place_after(client, room, position)),
+            position
+                .is_some_and(|position| log.is_old(position.epoch) || !found.knows(position.epoch)),
         ),
         // It had no log while the client was in it: whatever comes is new, and is said in the epoch that begins now.
         None => (Some(0), true),

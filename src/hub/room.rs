@@ -57,6 +57,13 @@ impl Room {
         }
     }
 
+    /// Whether positions of an epoch are places in it: of its own, or of one that its log remembers.
+    pub fn knows(&self, epoch: u64) -> bool {
+        let log = self.log.as_ref();
+        let mut lineage = log.into_iter().flat_map(|log| log.lineage());
+        self.epoch == epoch || lineage.any(|ended| ended.epoch == epoch)
+    }
+
     /// The place before the oldest entry that its log still has.
     pub fn start(&self) -> u64 {
         self.log.as_ref().map_or(0, |log| log.first_offset() - 1)

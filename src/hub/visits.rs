@@ -3,7 +3,7 @@
 use super::cache::TaskKey;
 use super::client::{ClientId, ClientKey, Member, Membership, Unsaved};
 use super::delivery::{self, Recovery};
-use super::directory::{Entry, Full, RoomKey};
+use super::directory::{Full, RoomKey};
 use super::facade::{Hub, Joined};
 use super::fanout::Broadcast;
 use super::mail;
@@ -12,6 +12,7 @@ use super::position::{Position, Since};
 use super::publication::{Lane, Link, Outlet};
 use super::saved;
 use super::timer::Timer;
+use super::viewer_rooms::Entry;
 use crate::base::time::{Now, Span, Time};
 use crate::wire::message::{Dialect, Variant};
 use std::cmp::Reverse;

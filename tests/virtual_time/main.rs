@@ -45,6 +45,7 @@ mod store_rows;
 mod task_rows;
 mod time_left;
 mod viewer_model;
+mod viewer_rooms;
 mod visit;
 mod walk;
 mod wishes;

@@ -43,7 +43,8 @@ pub fn begin_array(out: &mut Vec<u8>, items: u32) {
 }
 
 fn push_value(out: &mut Vec<u8>, json: &str) -> Option<()> {
-    let mut counts = count_items(json.as_bytes())?.into_iter();
+    let counts = count_items(json.as_bytes())?;
+    let mut counts = counts.iter();
     out.reserve(json.len());
     let mut at = 0;
     while let Some(byte) = json.as_bytes().get(at) {
@@ -77,10 +78,35 @@ fn push_value(out: &mut Vec<u8>, json: &str) -> Option<()> {
     Some(())
 }
 
-/// How many items or members each array and each object has, in the order in which they begin.
-fn count_items(json: &[u8]) -> Option<SmallVec<[u32; 32]>> {
-    let mut counts = SmallVec::new();
-    let mut open: SmallVec<[usize; 16]> = SmallVec::new();
+/// How many items or members each array and each object of a text has, in the order in which they begin: a byte for each, and
+/// more for the few that have many.
+#[derive(Default)]
+struct Counts {
+    small: SmallVec<[u8; 64]>,
+    large: Vec<(usize, u32)>,
+}
+
+impl Counts {
+    fn set(&mut self, index: usize, count: u32) {
+        self.small[index] = u8::try_from(count).unwrap_or(u8::MAX);
+        if count >= u32::from(u8::MAX) {
+            self.large.push((index, count));
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = u32> {
+        let mut large = self.large.iter();
+        let counts = self.small.iter();
+        counts.map(move |count| match *count {
+            u8::MAX => large.next().map_or(0, |(_, count)| *count),
+            small => small.into(),
+        })
+    }
+}
+
+fn count_items(json: &[u8]) -> Option<Counts> {
+    let mut counts = Counts::default();
+    let mut open: SmallVec<[(usize, u32); 16]> = SmallVec::new();
     let (mut at, mut has_just_begun) = (0, false);
     while let Some(byte) = json.get(at) {
         at += 1;
@@ -89,17 +115,16 @@ fn count_items(json: &[u8]) -> Option<SmallVec<[u32; 32]>> {
                 if open.len() >= MAX_DEPTH {
                     return None;
                 }
-                open.push(counts.len());
-                counts.push(1);
+                open.push((counts.small.len(), 1));
+                counts.small.push(0);
                 has_just_begun = true;
             }
             b'}' | b']' => {
-                let ended = open.pop()?;
-                if std::mem::take(&mut has_just_begun) {
-                    counts[ended] = 0;
-                }
+                let (index, count) = open.pop()?;
+                let is_empty = std::mem::take(&mut has_just_begun);
+                counts.set(index, if is_empty { 0 } else { count });
             }
-            b',' => counts[*open.last()?] += 1,
+            b',' => open.last_mut()?.1 += 1,
             b'"' => {
                 at = end_of_string(json, at)? + 1;
                 has_just_begun = false;
@@ -108,6 +133,7 @@ fn count_items(json: &[u8]) -> Option<SmallVec<[u32; 32]>> {
             _ => has_just_begun = false,
         }
     }
+    counts.large.sort_unstable();
     Some(counts)
 }
 

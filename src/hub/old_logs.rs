@@ -1,12 +1,12 @@
 //! Logs that grow old, and what the store has yet to learn of those that are gone.
 
-use super::{Directory, RoomKey};
+use super::directory::{Directory, RoomKey};
 use crate::base::time::Time;
 
 impl Directory {
     /// Plans a look at a room's log, unless one is planned already.
     pub fn age_log(&mut self, key: RoomKey, at: Time) {
-        let log = self.rooms[key.0 as usize].log.as_mut();
+        let log = self.rooms[key.slot()].log.as_mut();
         if let Some(log) = log.filter(|log| log.aging.is_none()) {
             log.aging = Some(at);
             self.aging.insert((at, key));

@@ -4,9 +4,9 @@
 //! The session of a viewer that is away keeps their names, and what it needs to go on in them. Nothing was said in such a room
 //! while it was there, so whatever is in a room of the name when the viewer comes back is what it has missed.
 
-use super::{Directory, Full, RoomKey};
-use crate::hub::client::{ClientId, ClientKey, KeptName, LOST};
-use crate::hub::position::Position;
+use super::client::{ClientId, ClientKey, KeptName, LOST};
+use super::directory::{Directory, Full, RoomKey};
+use super::position::Position;
 
 /// So many that may give way are looked for at once: it means to look at every room.
 const LISTED_AT_ONCE: usize = 1024;
@@ -103,7 +103,7 @@ impl Directory {
 
     /// What makes a room one of these may have changed.
     pub fn recount(&mut self, key: RoomKey) {
-        let room = &mut self.rooms[key.0 as usize];
+        let room = &mut self.rooms[key.slot()];
         if room.members.is_empty() {
             room.is_called_for = false;
         }
@@ -143,7 +143,7 @@ impl Directory {
                 self.list_oldest();
                 continue;
             };
-            let room = self.rooms.get(key.0 as usize);
+            let room = self.rooms.get(key.slot());
             if room.is_some_and(|room| room.epoch == epoch && room.is_counted) {
                 self.empty(key);
                 self.forget_if_idle(key);
@@ -197,6 +197,8 @@ impl Directory {
                 self.forget_if_idle(room);
             }
         }
+        // It enters them again in the order in which it has entered them.
+        self.client_mut(client).names_mut().reverse();
     }
 
     /// A membership of a client that is away becomes a name.
@@ -237,19 +239,24 @@ impl Directory {
 
     /// A client is in a room again whose name was kept for it.
     pub fn go_on(&mut self, client: ClientKey, room: RoomKey, kept: &KeptName) {
-        let is_lost = kept.position.offset == LOST;
-        let found = self.room(room);
-        let known = found.resolve(kept.position);
-        // A room of the name may have come and gone meanwhile, and what was said there with it.
-        let may_have_missed = self.viewer_rooms.lost_serial > self.client(client).left_at();
-        let from = match known {
-            _ if is_lost => LOST,
-            Some(offset) => offset,
-            None if may_have_missed => LOST,
-            None => 0,
-        };
+        let from = self.place_after(client, room, kept.position);
         if let Some(member) = self.member(client, room) {
             self.membership_mut(member).from = from;
+        }
+    }
+
+    /// Where in a room a client goes on that was last at a position in a room of the name.
+    pub fn place_after(&self, client: ClientKey, room: RoomKey, position: Position) -> u64 {
+        let found = self.room(room);
+        let known = found.resolve(position);
+        // Another room of the name may have come and gone meanwhile, and what was said there with it.
+        let may_have_missed = self.viewer_rooms.lost_serial > self.client(client).left_at();
+        match known {
+            Some(offset) => offset,
+            None if position.offset == LOST || found.knows(position.epoch) => LOST,
+            None if may_have_missed => LOST,
+            // It began when the client had left.
+            None => 0,
         }
     }
 
