@@ -24,8 +24,8 @@ const MAX_IDLE_BYTES: i64 = 352;
 const MAX_GROWTHS: usize = 32;
 
 /// How many times its own size a message of MessagePack may take at once until it is answered: it is read as JSON, which may be
-/// four times as long, and what is sent back is held twice.
-const MAX_FOLD: i64 = 9;
+/// several times as long and have room for twice that, and what is sent back is held twice. A tree of its values took 200 times.
+const MAX_FOLD: i64 = 11;
 /// The same for a list of workspaces: the JSON and what becomes of it.
 const MAX_LIST_FOLD: i64 = 3;
 

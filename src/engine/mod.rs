@@ -152,7 +152,6 @@ impl Engine {
         state.now = now;
         state.hub.settle(now, &mut state.peers);
         messages::tell_evicted(state, now);
-        state.lists.release();
         sessions::ask(state, now);
         self.drop_slow(now);
         let state = &mut self.state;
@@ -268,6 +267,7 @@ impl Engine {
     /// The turn is over: everything was written that the sockets would take.
     pub fn handle_turn_end(&mut self, now: Now) {
         let state = &mut self.state;
+        state.lists.release();
         // One slow reader among a handful is no pressure on the server.
         let clients = state.clients().max(MIN_CROWD);
         let backlogged_share = state.peers.backlogged() as f64 / clients as f64;

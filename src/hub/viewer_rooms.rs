@@ -189,7 +189,6 @@ impl Directory {
 
     /// A client has just become away: rooms that only viewers hold go on without it.
     pub(super) fn leave_viewer_rooms(&mut self, client: ClientKey, serial: u64) {
-        self.client_mut(client).set_left_at(serial);
         for slot in (0..self.client(client).rooms.len()).rev() {
             let room = self.client(client).rooms[slot].room;
             if self.room(room).is_counted {
@@ -197,8 +196,12 @@ impl Directory {
                 self.forget_if_idle(room);
             }
         }
-        // It enters them again in the order in which it has entered them.
-        self.client_mut(client).names_mut().reverse();
+        let left = self.client_mut(client);
+        if !left.names().is_empty() {
+            left.set_left_at(serial);
+            // It enters them again in the order in which it has entered them.
+            left.names_mut().reverse();
+        }
     }
 
     /// A membership of a client that is away becomes a name.

@@ -43,7 +43,7 @@ impl Envelope<'_> {
     }
 
     fn message_pack(&self, dialect: Dialect) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.payload.len() + 128);
+        let mut out = Vec::with_capacity(128);
         let is_whole = dialect == Dialect::Payload;
         let (id, reply_to, place) = match is_whole {
             true => (self.id, self.reply_to, self.place),

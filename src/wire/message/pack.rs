@@ -44,8 +44,8 @@ pub fn begin_array(out: &mut Vec<u8>, items: u32) {
 
 fn push_value(out: &mut Vec<u8>, json: &str) -> Option<()> {
     let counts = count_items(json.as_bytes())?;
+    out.reserve(counts.bytes);
     let mut counts = counts.iter();
-    out.reserve(json.len());
     let mut at = 0;
     while let Some(byte) = json.as_bytes().get(at) {
         at += match byte {
@@ -84,6 +84,8 @@ fn push_value(out: &mut Vec<u8>, json: &str) -> Option<()> {
 struct Counts {
     small: SmallVec<[u8; 64]>,
     large: Vec<(usize, u32)>,
+    /// About how many bytes the text takes when it is packed.
+    bytes: usize,
 }
 
 impl Counts {
@@ -117,6 +119,7 @@ fn count_items(json: &[u8]) -> Option<Counts> {
                 }
                 open.push((counts.small.len(), 1));
                 counts.small.push(0);
+                counts.bytes += 1;
                 has_just_begun = true;
             }
             b'}' | b']' => {
@@ -126,11 +129,17 @@ fn count_items(json: &[u8]) -> Option<Counts> {
             }
             b',' => open.last_mut()?.1 += 1,
             b'"' => {
-                at = end_of_string(json, at)? + 1;
+                let end = end_of_string(json, at)? + 1;
+                counts.bytes += end - at;
+                at = end;
                 has_just_begun = false;
             }
             b' ' | b'\t' | b'\n' | b'\r' | b':' => {}
-            _ => has_just_begun = false,
+            byte => {
+                // Of a word its first letter counts.
+                counts.bytes += usize::from(!byte.is_ascii_lowercase() || b"tfn".contains(byte));
+                has_just_begun = false;
+            }
         }
     }
     counts.large.sort_unstable();
