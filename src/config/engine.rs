@@ -110,6 +110,7 @@ impl Config {
                 max_away: self.websocket.max_sessions,
             },
             max_rooms: self.websocket.max_rooms,
+            max_viewer_rooms: self.max_viewer_rooms(),
             max_rooms_per_client: self.websocket.max_rooms_per_client,
             workspaces: WorkspaceSettings {
                 max_workspaces: self.workspaces.max_workspaces,

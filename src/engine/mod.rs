@@ -157,6 +157,7 @@ impl Engine {
         state.now = now;
         state.hub.settle(now, &mut state.peers);
         sessions::go_on(state, now);
+        messages::tell_evicted(state, now);
         sessions::ask(state, now);
         self.drop_slow(now);
         let state = &mut self.state;
@@ -273,6 +274,7 @@ impl Engine {
     pub fn handle_turn_end(&mut self, now: Now) {
         let state = &mut self.state;
         sessions::arm_postponed(state, now);
+        state.lists.release();
         // One slow reader among a handful is no pressure on the server.
         let clients = state.clients().max(MIN_CROWD);
         let backlogged_share = state.peers.backlogged() as f64 / clients as f64;

@@ -9,6 +9,7 @@ use super::closing;
 use super::messages;
 use super::state::State;
 use super::timer::Timer;
+use super::workspaces;
 use crate::base::time::{Now, Span, Time};
 use crate::hub::{ClientId, ClientKey, Link};
 use crate::wire::message::{Dialect, Variant};
@@ -113,12 +114,16 @@ pub fn make_up(state: &mut State, now: Now, client: ClientKey, has_come_back: bo
     if !has_come_back && state.hub.load().is_spent() {
         return state.hub.postpone(client);
     }
+    let denied = match has_come_back {
+        true => state.hub.rejoin(client),
+        false => Vec::new(),
+    };
     let rooms = state.hub.directory().client(client).memberships().len();
     state.hub.load().visit(rooms);
     let survey = state.hub.survey(client);
     let is_lossy = survey.iter().any(|room| !room.recovered);
     if has_come_back || is_lossy {
-        messages::acknowledge_recovery(state, now, client, &survey);
+        messages::acknowledge_recovery(state, now, client, denied, &survey);
     }
     if is_lossy {
         doubt(state, client);
@@ -156,6 +161,9 @@ pub fn handle_drained(state: &mut State, now: Now, client: ClientKey) {
         .handle_backlog(now, client, false, &mut state.peers);
     if state.hub.directory().client(client).is_lagging {
         make_up(state, now, client, false);
+    }
+    if state.hub.directory().client(client).lacks_news() {
+        workspaces::catch_up(state, now, client);
     }
 }
 

@@ -12,12 +12,17 @@ use crate::base::time::Now;
 use crate::conn::{Ending, Event};
 use crate::hub::{ClientKey, Link};
 use crate::wire::locale::Phrase;
+use crate::wire::message::unpack::{Unpackable, unpack};
 use crate::wire::message::{Encoding, ErrorCode, Variant};
 use crate::wire::websocket::{self, CloseCode, MessageKind, Violation};
 
 /// Messages over the limit that are answered with an error before the connection is closed: a tenth of the limit,
 /// but never fewer than this.
 const MIN_WARNINGS: u32 = 3;
+
+/// A message of MessagePack may be so many times as long in JSON, which it is read as. Six bytes may stand for one; of what
+/// people send it is at most four.
+const MAX_JSON_GROWTH: usize = 4;
 
 /// A text message.
 pub fn handle_text(state: &mut State, now: Now, link: Link, text: &str) {
@@ -98,17 +103,24 @@ fn handle_message_pack(state: &mut State, now: Now, client: ClientKey, payload: 
             None,
         );
     }
-    let json =
-        rmp_serde::from_slice::<serde_json::Value>(payload).map_err(|error| error.to_string());
-    match json.map(|value| value.to_string()) {
+    let max_length = match state.settings.websocket.max_message_size {
+        0 => usize::MAX,
+        max_size => max_size.saturating_mul(MAX_JSON_GROWTH),
+    };
+    match unpack(payload, max_length) {
         Ok(text) => messages::handle(state, now, client, &text),
-        Err(reason) => state.send_error(
-            now,
-            client,
-            ErrorCode::InvalidJson,
-            Phrase::InvalidMessagePack(&reason),
-            None,
-        ),
+        Err(Unpackable::Malformed(malformed)) => {
+            let reason = malformed.to_string();
+            let phrase = Phrase::InvalidMessagePack(&reason);
+            state.send_error(now, client, ErrorCode::InvalidJson, phrase, None);
+        }
+        Err(Unpackable::TooLong) => {
+            let limit = format!(
+                "websocket.max_message_size; as JSON the message has more than {max_length} bytes"
+            );
+            let phrase = Phrase::LimitExceeded(&limit);
+            state.send_error(now, client, ErrorCode::MessageTooLarge, phrase, None);
+        }
     }
 }
 

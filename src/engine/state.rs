@@ -10,6 +10,7 @@ use super::routes::Routes;
 use super::sessions::{Probes, SessionKey};
 use super::settings::Settings;
 use super::timer::Timer;
+use super::workspaces::Lists;
 use crate::base::counter::MinuteCounter;
 use crate::base::random::Random;
 use crate::base::time::{Now, Time};
@@ -104,6 +105,8 @@ pub struct State {
     pub probes: Probes,
     /// Whether a timer is set for readers whose share of a turn was too much for it.
     pub is_going_on: bool,
+    /// Lists of workspaces that are being sent.
+    pub lists: Lists,
     /// What waits for the store.
     pub durability: Durability,
     /// How far it is opened.
@@ -157,6 +160,7 @@ impl State {
             session_key,
             probes: Probes::default(),
             is_going_on: false,
+            lists: Lists::default(),
             durability: Durability::default(),
             opening: Opening::default(),
             lobby: Lobby::default(),

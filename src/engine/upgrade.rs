@@ -285,7 +285,7 @@ fn become_client(
     match variant.dialect {
         Dialect::Payload => greet(state, now, client, resumed.is_some()),
         Dialect::Data => {
-            let joined = state.hub.join(client, ALL);
+            let joined = state.hub.put_into(client, ALL);
             debug_assert!(joined.is_ok(), "there was room for it");
         }
     }

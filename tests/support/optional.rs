@@ -24,6 +24,11 @@ pub fn node_cloud_events() -> Option<PathBuf> {
     node_modules().filter(|modules| modules.join("cloudevents/package.json").exists())
 }
 
+/// Where Node finds `msgpackr`, if it does.
+pub fn node_msgpackr() -> Option<PathBuf> {
+    node_modules().filter(|modules| modules.join("msgpackr/package.json").exists())
+}
+
 /// A Python that has the SDK of CloudEvents, if there is one.
 pub fn python_cloud_events() -> Option<PathBuf> {
     let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/python/bin/python");

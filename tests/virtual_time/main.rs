@@ -46,6 +46,7 @@ mod task_rows;
 mod time_left;
 mod turns;
 mod viewer_model;
+mod viewer_rooms;
 mod visit;
 mod walk;
 mod wishes;

@@ -270,8 +270,7 @@ fn being_told_that_there_is_no_room_uses_nothing_up() {
         config.websocket.max_rooms = 1;
         config.websocket.rate_limit.max_connections_per_minute = 2;
     });
-    let (viewer, _) = knock(&mut world, [10, 0, 0, 2], "/ws", "");
-    world.send(viewer, &json!({"type": "subscribe", "rooms": ["a"]}));
+    world.report("a", "started", json!({}));
     for headers in [ORIGIN, "", ORIGIN] {
         let (_, outcome) = knock(&mut world, [10, 0, 0, 1], "/", headers);
         let Outcome::Away { code, .. } = outcome else {
@@ -282,7 +281,7 @@ fn being_told_that_there_is_no_room_uses_nothing_up() {
     let (_, outcome) = knock(&mut world, [10, 0, 0, 1], "/ws", "");
     assert_eq!(outcome, Outcome::In);
     // Nor does whoever comes too often make the room.
-    world.send(viewer, &json!({"type": "unsubscribe", "rooms": ["a"]}));
+    world.call("DELETE", "/api/tasks/a", &Value::Null);
     knock(&mut world, [10, 0, 0, 1], "/ws", "");
     assert_ne!(knock(&mut world, [10, 0, 0, 1], "/", "").1, Outcome::In);
     assert_eq!(world.engine.state().hub.directory().rooms().len(), 0);

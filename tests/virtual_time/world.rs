@@ -380,6 +380,12 @@ impl World {
             .sum()
     }
 
+    /// Where the first of them lie.
+    pub(crate) fn unsent_place(&self, peer: PeerId) -> *const u8 {
+        let mut unsent = self.engine.unsent(self.peers[peer].link);
+        unsent.next().expect("something is unsent").as_ptr()
+    }
+
     /// Whether the server has sent its FIN.
     pub(crate) fn is_half_closed(&self, peer: PeerId) -> bool {
         self.peers[peer].half_closed

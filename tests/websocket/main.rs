@@ -8,6 +8,7 @@ mod frames;
 mod handshake;
 mod limits;
 mod malformed;
+mod message_pack;
 mod messages;
 mod raw;
 mod rooms;
