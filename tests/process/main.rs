@@ -4,6 +4,7 @@
 mod support;
 
 mod lines;
+mod log;
 mod producers;
 mod refusals;
 mod shutdown;
