@@ -268,7 +268,7 @@ fn announce(config: &Config, listeners: &[Listener]) {
             if listener.path().is_some() {
                 port.clone()
             } else {
-                format!("{host}:{port}")
+                format!("{}:{port}", host_in_url(host, listener.address()))
             }
         };
         if services.websocket() && !std::mem::replace(&mut told.0, true) {
@@ -290,6 +290,18 @@ fn announce(config: &Config, listeners: &[Listener]) {
     }
     say(Phrase::Environment(config.environment.name()));
     say(Phrase::LogLevel(config.log.level.name()));
+/// The host as a URL has it: one that can be connected to, and brackets around an address of IPv6 (RFC 3986 section 3.2.2).
+fn host_in_url(host: &str, address: Option<SocketAddr>) -> String {
+    if address.is_some_and(|address| address.ip().is_unspecified()) {
+        return "localhost".to_owned();
+    }
+    match host.contains(':') && !host.starts_with('[') {
+        // The percent sign before a zone is one of a URL's own (RFC 6874).
+        true => format!("[{}]", host.replace('%', "%25")),
+        false => host.to_owned(),
+    }
+}
+
 }
 
 /// A thread copies standard input into a socket, so that the loop reads it like any producer's and never blocks.

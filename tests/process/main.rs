@@ -4,6 +4,7 @@
 mod support;
 
 mod lines;
+mod listening;
 mod log;
 mod producers;
 mod refusals;
