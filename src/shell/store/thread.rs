@@ -113,7 +113,8 @@ fn open_at_last(
         let began = Instant::now();
         let error = match open().and_then(|store| hand_over(store, report)) {
             Ok(store) => {
-                if store.is_some() {
+                if let Some(store) = &store {
+                    store.warn_of_readers();
                     report(News::Read);
                 }
                 return store;
