@@ -476,6 +476,10 @@ impl Engine {
             Timer::Lobby => {
                 state.lobby.is_armed = false;
                 self.serve_lobby(now);
+            Timer::StoreAnswer => {
+                durability::handle_silence(state, now);
+                self.serve_lobby(now);
+            }
             }
             Timer::Probes => state.probes.is_armed = false,
             Timer::Postponed => state.is_going_on = false,
