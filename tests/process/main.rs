@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod descriptors;
 mod files;
 mod lines;
 mod listening;
@@ -10,4 +11,5 @@ mod log;
 mod producers;
 mod refusals;
 mod shutdown;
+mod signals;
 mod sockets;
