@@ -12,6 +12,8 @@ pub mod id;
 pub mod index;
 /// Patterns of names, with `*`.
 pub mod pattern;
+/// Foreign text in a log or on a terminal.
+pub mod printable;
 /// The seeded generator behind every id, secret and jitter.
 pub mod random;
 /// A sliding-window limit on how often something may happen.

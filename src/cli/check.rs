@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::flags::Options;
 use super::sources;
-use super::telling::{refuse, tell_warnings};
+use super::telling::{printable_lines, refuse, tell_warnings};
 use crate::config::print_resolved;
 
 pub(super) fn check(options: &Options) -> ExitCode {
@@ -13,7 +13,8 @@ pub(super) fn check(options: &Options) -> ExitCode {
         Ok((config, warnings)) => {
             tell_warnings(&warnings);
             // A reader such as `head` may have gone; the configuration is no worse for it.
-            let _ = io::stdout().write_all(print_resolved(&config).as_bytes());
+            let text = printable_lines(&print_resolved(&config));
+            let _ = io::stdout().write_all(text.as_bytes());
             ExitCode::SUCCESS
         }
         Err(error) => refuse(&error),

@@ -2,6 +2,7 @@
 
 use super::telling::tell;
 use super::watch::TROUBLE;
+use crate::base::printable::printable_json;
 use crate::client::http;
 use crate::client::url::{Purpose, ServerUrl};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -46,7 +47,7 @@ pub(super) fn emit(options: EmitOptions) -> ExitCode {
         Ok(answer) if answer.is_success() => {
             let text = String::from_utf8_lossy(&answer.body);
             // The event counts, whether or not anybody reads the answer.
-            let _ = writeln!(io::stdout(), "{}", text.trim_end());
+            let _ = writeln!(io::stdout(), "{}", printable_json(text.trim_end()));
             exit_code(&answer.body, &options.task)
         }
         Ok(answer) => {

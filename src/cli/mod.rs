@@ -11,6 +11,7 @@ mod watch;
 
 pub use serve::serve;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use flags::Invocation;
@@ -30,10 +31,12 @@ pub fn run() -> ExitCode {
         },
         Err(message) => {
             // Help and version come this way too; a reader that went away is no reason to panic.
-            let _ = message.print();
+            let text = telling::printable_lines(&message.render().to_string());
             if message.use_stderr() {
+                let _ = io::stderr().write_all(text.as_bytes());
                 ExitCode::from(USAGE)
             } else {
+                let _ = io::stdout().write_all(text.as_bytes());
                 ExitCode::SUCCESS
             }
         }

@@ -1,5 +1,6 @@
 //! A task's state as one line for a person: time, task, status, bar, percent, counts, stage, remaining time, message.
 
+use crate::base::printable::printable;
 use serde_json::{Map, Value};
 use std::fmt::Write;
 use time::macros::format_description;
@@ -61,13 +62,6 @@ pub(super) fn item_line(message: &Value, zone: UtcOffset) -> String {
     format!("{time} {} {}", printable(kind), plain(&message["payload"]))
 }
 
-/// What came from elsewhere may not move the cursor or colour the screen.
-pub(super) fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
-}
-
 fn push(line: &mut String, part: &str) {
     if !part.is_empty() {
         let _ = write!(line, "  {part}");
@@ -76,8 +70,8 @@ fn push(line: &mut String, part: &str) {
 
 fn plain(value: &Value) -> String {
     match value {
-        Value::String(text) => printable(text),
-        value => printable(&value.to_string()),
+        Value::String(text) => printable(text).into_owned(),
+        value => printable(&value.to_string()).into_owned(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `joblight serve`: runs the server until it is told to stop.
 
-use super::telling::tell;
+use super::telling::{tell, tell_last};
 use crate::config::{Config, Warning};
 use crate::shell::logging::LogOutput;
 use crate::shell::server::{Foreground, run};
@@ -19,8 +19,7 @@ pub fn serve(config: Config, warnings: Vec<Warning>, stdin: bool) -> ExitCode {
     match run(&config, Foreground { log, stdin }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            log::logger().flush();
-            tell(&error);
+            tell_last(&error);
             ExitCode::FAILURE
         }
     }

@@ -1,7 +1,8 @@
 //! `joblight watch`: shows tasks until they have ended, for a person or a script.
 
-use super::progress_line::{item_line, printable, task_line};
+use super::progress_line::{item_line, task_line};
 use super::telling::tell;
+use crate::base::printable::printable_json;
 use crate::client::{Client, ClientError, Event, Message, SUBSCRIBE_ID, TaskStates};
 use crate::wire::message::TASK_REMOVED;
 use serde_json::{Value, json};
@@ -68,7 +69,6 @@ fn follow(options: &WatchOptions) -> Result<ExitCode, ClientError> {
                 delay,
             }) => {
                 let seconds = delay.as_secs_f64();
-                let reason = printable(&reason);
                 tell(&format_args!(
                     "{reason}; attempt {attempt} in {seconds:.1} s"
                 ));
@@ -125,7 +125,7 @@ impl Watch {
     fn handle_error(&self, message: &Message) -> Step {
         let payload = &message.value["payload"];
         let reason = payload["message"].as_str();
-        tell(&printable(reason.unwrap_or(&message.text)));
+        tell(&reason.unwrap_or(&message.text));
         // Before the acknowledgement an error without a name answers the subscription, too.
         let is_answer = match payload["replyTo"].as_str() {
             Some(id) => id == SUBSCRIBE_ID,
@@ -146,7 +146,7 @@ impl Watch {
             .open
             .iter()
             .filter(|task| self.states.state(task).is_none());
-        let mut unknown: Vec<String> = unknown.map(|task| printable(task)).collect();
+        let mut unknown: Vec<String> = unknown.cloned().collect();
         unknown.sort();
         if !unknown.is_empty() {
             let tasks = unknown.join(", ");
@@ -158,7 +158,7 @@ impl Watch {
     fn show(&mut self, message: &Message) -> Step {
         let state = self.states.apply(&message.value);
         let line = match state {
-            _ if self.json => message.text.clone(),
+            _ if self.json => printable_json(&message.text).into_owned(),
             Some(state) => task_line(&message.value, state, self.zone),
             None => item_line(&message.value, self.zone),
         };
@@ -181,11 +181,12 @@ impl Watch {
         self.states.apply(&message.value);
         let payload = &message.value["payload"];
         let task = payload["taskId"].as_str().unwrap_or_default();
-        let reason = printable(payload["reason"].as_str().unwrap_or_default());
-        if self.json && writeln!(io::stdout(), "{}", message.text).is_err() {
+        let reason = payload["reason"].as_str().unwrap_or_default();
+        let line = printable_json(&message.text);
+        if self.json && writeln!(io::stdout(), "{line}").is_err() {
             return Step::End(ExitCode::from(TROUBLE));
         }
-        tell(&format_args!("{} was removed ({reason})", printable(task)));
+        tell(&format_args!("{task} was removed ({reason})"));
         match self.open.contains(task) {
             true => Step::End(ExitCode::from(TROUBLE)),
             false => Step::GoOn,
@@ -220,15 +221,14 @@ fn check_rooms(message: &Value) -> Step {
     let recovered = message["payload"]["recovered"].as_object();
     let lost = recovered.into_iter().flatten();
     for (room, _) in lost.filter(|(_, recovered)| **recovered == false) {
-        let room = printable(room);
         tell(&format_args!("{room}: some messages were missed for good"));
     }
     let denied = message["payload"]["denied"].as_array();
     match denied.and_then(|denied| denied.first()) {
         Some(denied) => {
-            let of = |name: &str| printable(denied[name].as_str().unwrap_or_default());
+            let of = |name: &str| denied[name].as_str().unwrap_or_default();
             let reason = match denied["message"].as_str() {
-                Some(reason) => format!(" ({})", printable(reason)),
+                Some(reason) => format!(" ({reason})"),
                 None => String::new(),
             };
             let (room, code) = (of("room"), of("code"));

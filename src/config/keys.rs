@@ -138,6 +138,7 @@ const KEYS: &[Key] = &[
     Key::new("routes.max_pending", COUNT),
     Key::new("storage.path", Kind::Text),
     Key::new("storage.synchronous", Kind::Choice(Synchronous::NAMES)),
+    Key::new("server.max_connections", COUNT),
     Key::new("server.shutdown_timeout", MILLISECONDS),
     Key::new("log.level", Kind::Choice(LogLevel::NAMES)),
     Key::new("log.file", Kind::Text),

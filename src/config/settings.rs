@@ -236,6 +236,8 @@ pub struct StorageConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServerConfig {
+    /// Connections at once; 0: as many as descriptors allow.
+    pub max_connections: usize,
     /// Milliseconds that clients get to leave.
     pub shutdown_timeout: u64,
 }

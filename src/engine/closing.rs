@@ -165,6 +165,9 @@ pub fn handle_timer(state: &mut State, now: Now, link: Link) {
         return;
     };
     peer.timer = None;
+    if !state.spared.is_empty() && state.spared.contains(&link) {
+        return state.look_at(link, now.at);
+    }
     if !peer.connection.is_open() {
         // Whoever reads a long answer slowly still reads it.
         let is_reading = std::mem::take(&mut peer.alive) && !peer.connection.outbox.is_empty();

@@ -9,7 +9,8 @@ use super::opening;
 use super::state::State;
 use super::timer::Timer;
 use super::workspaces;
-use crate::base::time::{Now, Span};
+use crate::base::time::{Now, Span, Time};
+use crate::base::wheel::TimerId;
 use crate::hub::workspaces::Change;
 use crate::hub::{Batch, ClientId, Link, Record};
 use crate::wire::http::{Problem, Response};
@@ -22,6 +23,11 @@ const GATHER: Span = Span::from_millis(50);
 const FIRST_REST: Span = Span::from_secs(1);
 /// How long it rests at most.
 const LONGEST_REST: Span = Span::from_secs(10);
+
+/// How long it may take over a batch before it counts as failing: a disk that hangs says nothing.
+const PATIENCE: Span = Span::from_secs(5);
+/// A reminder that comes so much later says that this process stood still, and the store with it.
+const LATE: Span = Span::from_secs(1);
 
 /// Bytes that may gather while a batch is under way; beyond that the store counts as failing.
 const MAX_GATHERED: usize = 64 * 1024 * 1024;
@@ -78,6 +84,11 @@ pub struct Durability {
     condition: Condition,
     last_seq: u64,
     under_way: Option<u64>,
+    /// When that began, or was looked at last, and the reminder to look again.
+    looked_at: Time,
+    reminder: Option<TimerId>,
+    /// Whether it has taken too long.
+    is_silent: bool,
     /// How many bytes may gather until that is kept.
     max_gathered: usize,
     recovery: Recovery,
@@ -105,6 +116,11 @@ impl Durability {
             Condition::Unread(None) => Some("it is being opened"),
             Condition::Unread(Some(reason)) | Condition::Failing(reason) => Some(reason),
         }
+    }
+
+    /// Whether the store has taken too long over a batch, and has not answered since.
+    pub fn is_silent(&self) -> bool {
+        self.is_silent
     }
 
     /// How many calls were refused because the store was not read yet.
@@ -289,7 +305,46 @@ pub fn begin(state: &mut State, records: Vec<Record>) -> Batch {
     state.durability.last_seq += 1;
     let seq = state.durability.last_seq;
     state.durability.under_way = Some(seq);
+    watch(state);
     Batch { seq, records }
+}
+
+/// Sees to it that the batch under way is looked at again.
+fn watch(state: &mut State) {
+    let State {
+        durability,
+        wheel,
+        now,
+        ..
+    } = state;
+    let at = now.at + PATIENCE;
+    durability.looked_at = now.at;
+    let is_moved = durability
+        .reminder
+        .is_some_and(|id| wheel.reschedule(id, at));
+    if !is_moved {
+        durability.reminder = Some(wheel.schedule(at, Timer::StoreAnswer));
+    }
+}
+
+/// The store has had a while for the batch under way. What it keeps of it after all is rewritten with everything else.
+pub fn handle_silence(state: &mut State, now: Now) {
+    state.durability.reminder = None;
+    if state.durability.under_way.is_none() {
+        return;
+    }
+    let due = state.durability.looked_at + PATIENCE;
+    if now.at.saturating_since(due) >= LATE {
+        return watch(state);
+    }
+    let reason = "the store has not answered for 5 s; its disk may hang".to_owned();
+    state.durability.is_silent = true;
+    if state.is_unread() {
+        opening::handle_not_kept(state, now);
+    }
+    if state.durability.fault().is_none() {
+        fail(state, now, reason);
+    }
 }
 
 fn everything(state: &mut State) -> Vec<Record> {
@@ -303,7 +358,10 @@ fn everything(state: &mut State) -> Vec<Record> {
 /// The store has kept a batch, or has not.
 pub fn handle_stored(state: &mut State, now: Now, seq: u64, result: Result<(), String>) {
     if state.durability.under_way == Some(seq) {
-        state.durability.under_way = None;
+        (state.durability.under_way, state.durability.is_silent) = (None, false);
+        if let Some(reminder) = state.durability.reminder.take() {
+            state.wheel.cancel(reminder);
+        }
     }
     if state.is_unread() {
         match result {

@@ -10,7 +10,7 @@ use super::peers::Services;
 use super::state::{Life, State};
 use super::upgrade;
 use crate::base::time::Now;
-use crate::conn::Ending;
+use crate::conn::{Ending, Phase};
 use crate::hub::Link;
 use crate::wire::http::{Framing, Head, Method, Problem, Reject, Response};
 use crate::wire::websocket;
@@ -189,6 +189,9 @@ pub fn release(state: &mut State, now: Now, link: Link, reply: Reply, answer: Re
 fn mark_progress(state: &mut State, link: Link) {
     if let Some(peer) = state.peers.peer_mut(link) {
         peer.alive = true;
+        if let Phase::Http(parser) = &mut peer.connection.phase {
+            parser.has_asked = true;
+        }
     }
 }
 

@@ -15,7 +15,9 @@ pub mod http;
 pub mod ingest;
 pub mod lobby;
 pub mod messages;
+pub mod newcomers;
 pub mod opening;
+pub mod pause;
 pub mod peers;
 pub mod refusals;
 pub mod replies;
@@ -132,7 +134,12 @@ impl Engine {
         }
     }
 
-    /// A turn begins, and time has passed: everything that is due happens.
+    /// A turn begins.
+    pub fn begin_turn(&mut self, now: Now) {
+        self.turn_began = now.at;
+    }
+
+    /// Time has passed: everything that is due happens. It comes after the input that had come by then.
     pub fn handle_time(&mut self, now: Now) {
         self.turn_began = now.at;
         self.state.now = now;
@@ -471,6 +478,10 @@ impl Engine {
             }
             Timer::Answers => backend::handle_timer(state, now),
             Timer::Store => durability::handle_timer(state),
+            Timer::StoreAnswer => {
+                durability::handle_silence(state, now);
+                self.serve_lobby(now);
+            }
             Timer::Opening => {
                 opening::handle_timer(state);
                 self.serve_lobby(now);

@@ -262,6 +262,25 @@ impl Peers {
         self.slots.iter().map(|(_, peer)| peer)
     }
 
+    /// All connections with their names, and how many have come since.
+    pub fn aged(&self) -> impl Iterator<Item = (u32, Link, &Peer)> {
+        let newest = self.next_generation;
+        self.slots.iter().map(move |(index, peer)| {
+            let link = Link {
+                index: index as u32,
+                generation: peer.generation,
+            };
+            (newest.wrapping_sub(peer.generation), link, peer)
+        })
+    }
+
+    /// Counts everybody as heard.
+    pub fn forgive(&mut self) {
+        self.slots
+            .iter_mut()
+            .for_each(|(_, peer)| peer.alive = true);
+    }
+
     /// How many connections there are.
     pub fn len(&self) -> usize {
         self.slots.len()

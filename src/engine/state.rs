@@ -3,6 +3,7 @@
 use super::addresses::{Addresses, MINUTE};
 use super::durability::Durability;
 use super::lobby::Lobby;
+use super::newcomers::Newcomers;
 use super::opening::Opening;
 use super::peers::{OutboxLimits, Peers};
 use super::returns::FullLines;
@@ -21,7 +22,7 @@ use crate::wire::http::{self, DateCache};
 use crate::wire::locale::Phrase;
 use crate::wire::message::{Dialect, ErrorCode, ErrorMessage, Variant};
 use crate::wire::websocket::{self, Inflater};
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 /// Where the store keeps what makes the secrets of sessions.
 pub const SESSION_KEY: &str = "session_key";
@@ -113,6 +114,10 @@ pub struct State {
     pub opening: Opening,
     /// Who waits for that.
     pub lobby: Lobby,
+    /// Who makes room when there are too many connections.
+    pub newcomers: Newcomers,
+    /// Whose input is not read to its end.
+    pub spared: HashSet<Link>,
     /// The time of the present input.
     pub now: Now,
     /// Secrets and spreads.
@@ -164,6 +169,8 @@ impl State {
             durability: Durability::default(),
             opening: Opening::default(),
             lobby: Lobby::default(),
+            newcomers: Newcomers::default(),
+            spared: HashSet::new(),
             now,
             random,
             traffic: Traffic::default(),

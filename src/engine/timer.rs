@@ -14,6 +14,8 @@ pub enum Timer {
     Answers,
     /// When to hand over what has gathered for the store, or to try it again.
     Store,
+    /// When the store has taken too long over a batch.
+    StoreAnswer,
     /// When requests have waited long enough for a store that is being opened.
     Opening,
     /// When to let in more of those who waited for the store.

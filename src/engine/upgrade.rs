@@ -5,6 +5,7 @@ use super::backend;
 use super::closing;
 use super::http;
 use super::lobby::Arrival;
+use super::newcomers;
 use super::refusals::{self, Refusal};
 use super::sessions;
 use super::settings::{Settings, WebSocketSettings};
@@ -71,6 +72,9 @@ fn check_room(
     head: &Head,
     purpose: Purpose,
 ) -> Result<(), Refusal> {
+    if purpose != Purpose::Backend && newcomers::is_in_reserve(state) {
+        return Err(Refusal::full("server.max_connections"));
+    }
     let dialect = match purpose {
         Purpose::Client(dialect) => dialect,
         Purpose::Echo => return refusals::check_rate(state, now, link),

@@ -6,12 +6,14 @@ use super::handle::Call;
 use super::listener::Listener;
 use super::logging::LogOutput;
 use super::moderation::Moderation;
+use super::pause::{Pause, Timers};
+use super::places::Places;
+use super::signals::{self, SignalSource, Wish};
 use super::socket::Socket;
 use super::store::StoreThread;
 use crate::base::time::{Now, Span, Time};
-use crate::engine::{Engine, Input, Link, Output, Services};
+use crate::engine::{Engine, Input, Link, Output, Services, newcomers, pause};
 use mio::{Events, Poll, Token};
-use signal_hook_mio::v1_0::Signals;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::mpsc::{Receiver, channel};
@@ -32,6 +34,8 @@ const MAX_OUTPUTS: usize = 256;
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 /// How long a warning about that is not repeated.
 const WARNING_REST: Span = Span::from_secs(60);
+/// How long the end waits at least for a store that is not known to hang.
+const STORE_PATIENCE: Span = Span::from_secs(5);
 
 /// The token that wakes the loop for calls.
 pub const WAKER: Token = Token(0);
@@ -48,7 +52,7 @@ pub struct EventLoop {
     pub(super) listeners: Vec<Listener>,
     pub(super) calls: Receiver<Call>,
     waiting_calls: Vec<Call>,
-    pub(super) signals: Option<Signals>,
+    pub(super) signals: Option<SignalSource>,
     pub(super) log: Option<LogOutput>,
     pub(super) store: Option<StoreThread>,
     sockets: Vec<Option<(Link, Socket)>>,
@@ -59,6 +63,10 @@ pub struct EventLoop {
     warned_at: Option<Time>,
     busy: bool,
     moderation: Moderation,
+    pause: Pause,
+    places: Places,
+    /// When connections began to drain.
+    draining_since: Option<Time>,
 }
 
 /// A socket to be read.
@@ -71,7 +79,14 @@ struct Ready {
 
 impl EventLoop {
     /// A loop over an engine; listeners are added with [`EventLoop::listen`].
-    pub fn new(poll: Poll, clock: Clock, engine: Engine, calls: Receiver<Call>) -> Self {
+    pub fn new(
+        poll: Poll,
+        clock: Clock,
+        mut engine: Engine,
+        calls: Receiver<Call>,
+        places: Places,
+    ) -> Self {
+        newcomers::limit_viewers(engine.state_mut(), places.viewers());
         Self {
             poll,
             clock,
@@ -90,6 +105,9 @@ impl EventLoop {
             warned_at: None,
             busy: false,
             moderation: Moderation::default(),
+            pause: Pause::default(),
+            places,
+            draining_since: None,
         }
     }
 
@@ -145,13 +163,26 @@ impl EventLoop {
         // Whoever calls hears that the server has stopped, the store's thread as well.
         (self.calls, self.waiting_calls) = (channel().1, Vec::new());
         let sent = self.engine.last_batch().map(|batch| store.send(batch));
-        let closed = sent.unwrap_or(Ok(())).and_then(|()| store.join());
+        let patience = self.store_patience();
+        let closed = sent
+            .unwrap_or(Ok(()))
+            .and_then(|()| store.join_within(patience));
         if let Err(error) = closed {
             log::error!("{error}; what came last is not kept");
         }
-        if let Some(log) = &self.log {
-            log.flush();
-        }
+    }
+
+    /// How long the end waits for the store: as long as for connections, and long enough for a disk that works.
+    fn store_patience(&self) -> Duration {
+        let state = self.engine.state();
+        let now = self.clock.now().at;
+        let since = self.draining_since.unwrap_or(now);
+        let left = (since + state.settings.shutdown_timeout).saturating_since(now);
+        let least = match state.durability.is_silent() {
+            true => Span::ZERO,
+            false => STORE_PATIENCE,
+        };
+        Duration::from(left.max(least))
     }
 
     /// One turn: wait, read, decide, write. `false` once the engine has stopped.
@@ -159,13 +190,14 @@ impl EventLoop {
         self.wait(events)?;
         let began = self.clock.now();
         self.moderation.handle_turn(began.at);
-        self.engine.handle_time(began);
+        self.engine.begin_turn(began);
         for event in events.iter() {
             self.handle_event(event, began);
         }
         self.take_waiting_calls(began);
         self.accept_all(began);
         self.read_ready(began);
+        self.run_timers(began, events.is_empty());
         let read = self.clock.now();
         self.engine.settle(read);
         self.hand_over(read);
@@ -175,6 +207,21 @@ impl EventLoop {
             log.flush();
         }
         Ok(goes_on)
+    }
+
+    /// A deadline counts only after the input that could have cancelled it: timers run when the turn's input is in, and
+    /// rest while a process that was stopped catches up.
+    fn run_timers(&mut self, now: Now, is_quiet: bool) {
+        let is_quiet = is_quiet && self.ready.is_empty() && self.accepting.is_empty();
+        let due = self.engine.poll_timeout();
+        match self.pause.handle_input(now.at, due, is_quiet) {
+            Timers::Rest => return,
+            Timers::RunAfterPause => pause::forgive(self.engine.state_mut()),
+            Timers::Run => {}
+        }
+        let unread = self.ready.iter().map(|ready| ready.link);
+        pause::spare(self.engine.state_mut(), unread);
+        self.engine.handle_time(now);
     }
 
     /// Sleeps until something is ready or due; not at all when the last turn left work.
@@ -193,7 +240,7 @@ impl EventLoop {
         } else if !self.accepting.is_empty() {
             timeout = Some(Duration::ZERO);
         }
-        if self.busy || !self.ready.is_empty() {
+        if self.busy || !self.ready.is_empty() || self.pause.is_catching_up() {
             timeout = Some(Duration::ZERO);
         }
         match self.poll.poll(events, timeout) {
@@ -233,11 +280,19 @@ impl EventLoop {
     }
 
     fn take_signals(&mut self, now: Now) {
-        let count = self
-            .signals
-            .as_mut()
-            .map_or(0, |signals| signals.pending().count());
-        (0..count).for_each(|_| self.engine.shut_down(now));
+        let wishes = self.signals.as_mut().map(SignalSource::take);
+        for wish in wishes.unwrap_or_default() {
+            match wish {
+                Wish::End => self.engine.shut_down(now),
+                Wish::Reopen if self.log.as_ref().is_some_and(LogOutput::reopen) => {}
+                Wish::Reopen => {
+                    log::info!(
+                        "SIGHUP: the log is standard error, so there is no file to open anew"
+                    );
+                }
+                Wish::Nothing(signal) => log::info!("{}: ignored", signals::name(signal)),
+            }
+        }
     }
 
     fn handle_readiness(&mut self, index: usize, event: &mio::event::Event, now: Now) {
@@ -273,19 +328,50 @@ impl EventLoop {
             match self.listeners[index].accept() {
                 Ok((socket, address)) => {
                     self.exhausted = false;
+                    if !self.has_place(services, now) {
+                        self.refuse(socket, services, now);
+                        continue;
+                    }
                     let link = self.engine.accept(now, services, address);
                     self.insert(link, socket);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 Err(error) if is_exhaustion(&error) => {
-                    self.handle_exhaustion(&error, now);
-                    return true;
+                    if !self.make_room(now) {
+                        self.handle_exhaustion(&error, now);
+                        return true;
+                    }
                 }
                 // The peer gave up before it was accepted.
                 Err(_) => {}
             }
         }
         true
+    }
+
+    /// Whether there may be one more connection of a listener, if need be in the place of another.
+    fn has_place(&mut self, services: Services, now: Now) -> bool {
+        let connections = self.engine.state().peers.len();
+        connections < self.places.viewers()
+            || self.make_room(now)
+            || connections < self.places.with_reserve(services)
+    }
+
+    fn make_room(&mut self, now: Now) -> bool {
+        let closed = newcomers::make_room(self.engine.state_mut(), now);
+        closed.map(|link| self.close(link)).is_some()
+    }
+
+    /// Tells a connection that there is no place for it, without waiting for what it wants.
+    fn refuse(&mut self, mut socket: Socket, services: Services, now: Now) {
+        let answer = newcomers::refuse(self.engine.state_mut(), now);
+        if services.ingest() {
+            return;
+        }
+        // What has come already and stays unread would turn the answer into a reset.
+        let _ = socket.read(&mut self.scratch);
+        let _ = socket.write(std::iter::once(&answer[..]));
+        socket.half_close();
     }
 
     fn handle_exhaustion(&mut self, error: &io::Error, now: Now) {
@@ -381,7 +467,10 @@ impl EventLoop {
                     }
                 }
                 Some(Output::Close(link)) => self.close(link),
-                Some(Output::StopListening) => self.listeners.clear(),
+                Some(Output::StopListening) => {
+                    self.draining_since = Some(now.at);
+                    self.listeners.clear();
+                }
                 Some(Output::Stopped) => return false,
             }
         }

@@ -5,17 +5,19 @@ use crate::engine::Services;
 use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry, Token};
-use socket2::{Domain, Protocol, Socket as RawSocket, Type};
-use std::fs;
+use socket2::{Domain, Protocol, SockAddr, Socket as RawSocket, Type};
+use std::fs::{self, Permissions};
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::socket::Socket;
 
 /// Connections that the kernel keeps waiting for us.
 const BACKLOG: i32 = 4096;
+/// Who may connect to a Unix-domain socket: the user and the group of this process.
+const SOCKET_MODE: u32 = 0o660;
 /// Bytes that the kernel takes for a peer beyond those on their way.
 #[cfg(target_os = "linux")]
 const MAX_UNSENT_IN_KERNEL: u32 = 128 * 1024;
@@ -139,7 +141,7 @@ impl Listener {
             source,
         };
         remove_stale(path).map_err(failed)?;
-        let listener = UnixListener::bind(path).map_err(failed)?;
+        let listener = listen_unix(path).map_err(failed)?;
         Ok(Self {
             services,
             socket: ListeningSocket::Unix {
@@ -183,7 +185,8 @@ impl Listener {
         match &self.socket {
             ListeningSocket::Tcp(listener) => {
                 let (stream, address) = listener.accept()?;
-                Ok((Socket::Tcp(stream), Some(address.ip())))
+                // IPv4 over a socket of both families looks like IPv6, and is the same address all the same.
+                Ok((Socket::Tcp(stream), Some(address.ip().to_canonical())))
             }
             ListeningSocket::Unix { listener, .. } => {
                 Ok((Socket::Unix(listener.accept()?.0), None))
@@ -209,11 +212,20 @@ fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     if host.eq_ignore_ascii_case("localhost") {
         return Ok(vec![
             ([127, 0, 0, 1], port).into(),
-            (std::net::Ipv6Addr::LOCALHOST, port).into(),
+            (Ipv6Addr::LOCALHOST, port).into(),
         ]);
     }
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let addresses: Vec<SocketAddr> = (bare, port).to_socket_addrs()?.collect();
+    let mut addresses: Vec<SocketAddr> = (bare, port).to_socket_addrs()?.collect();
+    // Where there is no IPv6 at all, every network is every one of IPv4.
+    if addresses
+        .iter()
+        .all(|address| address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED))
+        && RawSocket::new(Domain::IPV6, Type::STREAM, Some(Protocol::TCP)).is_err()
+    {
+        log::warn!("this system has no IPv6; \"{host}\" means \"0.0.0.0\"");
+        addresses = vec![(Ipv4Addr::UNSPECIFIED, port).into()];
+    }
     match addresses.is_empty() {
         true => Err(io::Error::from(io::ErrorKind::AddrNotAvailable)),
         false => Ok(addresses),
@@ -240,6 +252,7 @@ fn listen_all(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, (SocketAddr,
 
 fn listen_once(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, (SocketAddr, io::Error)> {
     let mut sockets: Vec<TcpListener> = Vec::new();
+    let mut absent = None;
     for mut address in addresses.iter().copied() {
         // The system chose a port for the first address: the others get the same.
         if let Some(first) = sockets.first() {
@@ -248,11 +261,14 @@ fn listen_once(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, (SocketAddr
         }
         match listen(address) {
             Ok(socket) => sockets.push(socket),
-            Err(error) if !sockets.is_empty() && is_absent(&error) => {}
+            Err(error) if is_absent(&error) => absent = absent.or(Some((address, error))),
             Err(error) => return Err((address, error)),
         }
     }
-    Ok(sockets)
+    match absent {
+        Some(failed) if sockets.is_empty() => Err(failed),
+        _ => Ok(sockets),
+    }
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
@@ -262,18 +278,41 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
         Some(Protocol::TCP),
     )?;
     if address.is_ipv6() {
-        socket.set_only_v6(true)?;
+        // "::" is every network, those of IPv4 as well; any other address is of one family.
+        socket.set_only_v6(!address.ip().is_unspecified())?;
     }
-    socket.set_reuse_address(true)?;
+    helps("SO_REUSEADDR", socket.set_reuse_address(true));
     // Accepted sockets inherit it, which saves a system call for each.
-    socket.set_tcp_nodelay(true)?;
+    helps("TCP_NODELAY", socket.set_tcp_nodelay(true));
     // A slow reader is to be known before megabytes of old states stand in the kernel.
     #[cfg(target_os = "linux")]
-    socket.set_tcp_notsent_lowat(MAX_UNSENT_IN_KERNEL)?;
+    helps(
+        "TCP_NOTSENT_LOWAT",
+        socket.set_tcp_notsent_lowat(MAX_UNSENT_IN_KERNEL),
+    );
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(TcpListener::from_std(socket.into()))
+}
+
+/// What only helps is no reason not to start.
+fn helps(what: &str, done: io::Result<()>) {
+    if let Err(error) = done {
+        log::info!("this system has no {what}: {error}; it goes without");
+    }
+}
+
+/// Nobody can connect before the file has the mode that it is to have.
+fn listen_unix(path: &Path) -> io::Result<UnixListener> {
+    let socket = RawSocket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    if let Err(error) = fs::set_permissions(path, Permissions::from_mode(SOCKET_MODE)) {
+        log::warn!("{}: cannot set its mode to 660: {error}", path.display());
+    }
+    socket.listen(BACKLOG)?;
+    Ok(UnixListener::from_std(socket.into()))
 }
 
 /// Whether an address family is simply not there.
@@ -293,8 +332,14 @@ fn remove_stale(path: &Path) -> io::Result<()> {
             "a file that is no socket is in the way",
         ));
     }
-    match std::os::unix::net::UnixStream::connect(path) {
-        Ok(_) => Err(io::Error::from(io::ErrorKind::AddrInUse)),
+    let socket = RawSocket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    match socket.connect(&SockAddr::unix(path)?) {
+        Ok(()) => Err(io::Error::from(io::ErrorKind::AddrInUse)),
+        // Somebody listens there and does not come to accept anybody.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Err(io::Error::from(io::ErrorKind::AddrInUse))
+        }
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
         Err(error) => Err(error),
     }

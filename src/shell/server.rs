@@ -6,6 +6,8 @@ use super::handle::Handle;
 use super::listener::{ListenError, Listener};
 use super::logging::LogOutput;
 use super::memory::memory_use;
+use super::places::Places;
+use super::signals::SignalSource;
 use super::socket::Socket;
 use super::store::{Store, StoreThread};
 use crate::base::time::Now;
@@ -13,8 +15,6 @@ use crate::config::{Config, Endpoint, StorageConfig};
 use crate::engine::{Engine, Services};
 use crate::wire::locale::Phrase;
 use mio::{Poll, Waker};
-use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
-use signal_hook_mio::v1_0::Signals;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
@@ -136,13 +136,10 @@ pub struct Foreground {
 
 /// Serves on this thread until SIGTERM or SIGINT.
 pub fn run(config: &Config, foreground: Foreground) -> Result<(), ServerError> {
-    // A file that may grow no further is an error like a full disk, not the end of the process.
-    signal_hook::flag::register(SIGXFSZ, Arc::default()).map_err(failed("handle signals"))?;
+    let mut signals = SignalSource::start().map_err(failed("handle signals"))?;
     let mut event_loop = Prepared::new(config)?.event_loop;
-    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(failed("handle signals"))?;
-    let registry = event_loop.poll.registry();
-    registry
-        .register(&mut signals, SIGNALS, mio::Interest::READABLE)
+    signals
+        .register(event_loop.poll.registry(), SIGNALS)
         .map_err(failed("watch signals"))?;
     event_loop.signals = Some(signals);
     if foreground.stdin {
@@ -181,7 +178,8 @@ impl Prepared {
         let handle = Handle::new(sender, Arc::new(waker));
         let store = open_store(config, &mut engine, clock.now(), &handle)
             .map_err(failed("start a thread"))?;
-        let mut event_loop = EventLoop::new(poll, clock, engine, calls);
+        let places = Places::new(config.server.max_connections);
+        let mut event_loop = EventLoop::new(poll, clock, engine, calls, places);
         event_loop.store = store;
         let first = |wanted: fn(&Services) -> bool| {
             listeners.iter().find(|listener| wanted(&listener.services))
@@ -268,7 +266,7 @@ fn announce(config: &Config, listeners: &[Listener]) {
             if listener.path().is_some() {
                 port.clone()
             } else {
-                format!("{host}:{port}")
+                format!("{}:{port}", host_in_url(host, listener.address()))
             }
         };
         if services.websocket() && !std::mem::replace(&mut told.0, true) {
@@ -290,6 +288,18 @@ fn announce(config: &Config, listeners: &[Listener]) {
     }
     say(Phrase::Environment(config.environment.name()));
     say(Phrase::LogLevel(config.log.level.name()));
+}
+
+/// The host as a URL has it: one that can be connected to, and brackets around an address of IPv6 (RFC 3986 section 3.2.2).
+fn host_in_url(host: &str, address: Option<SocketAddr>) -> String {
+    if address.is_some_and(|address| address.ip().is_unspecified()) {
+        return "localhost".to_owned();
+    }
+    match host.contains(':') && !host.starts_with('[') {
+        // The percent sign before a zone is one of a URL's own (RFC 6874).
+        true => format!("[{}]", host.replace('%', "%25")),
+        false => host.to_owned(),
+    }
 }
 
 /// A thread copies standard input into a socket, so that the loop reads it like any producer's and never blocks.

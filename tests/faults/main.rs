@@ -5,6 +5,8 @@ mod support;
 
 mod crash;
 mod first_rows;
+mod hanging_disk;
+mod pause;
 mod reader;
 mod reconnect;
 mod socket;

@@ -57,6 +57,16 @@ impl Producer {
         Ok((status.expect("a status line"), body))
     }
 
+    /// Posts JSON, and waits for no answer.
+    pub(crate) fn send_only(&mut self, path: &str, body: &str) {
+        let length = body.len();
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
+        let written = self.0.get_mut().write_all(request.as_bytes());
+        written.expect("the bytes leave");
+    }
+
     fn line(&mut self) -> io::Result<String> {
         let mut line = String::new();
         match self.0.read_line(&mut line)? {

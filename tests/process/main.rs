@@ -3,8 +3,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod descriptors;
+mod files;
 mod lines;
+mod listening;
+mod log;
 mod producers;
 mod refusals;
 mod shutdown;
+mod signals;
 mod sockets;

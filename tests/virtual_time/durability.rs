@@ -233,16 +233,18 @@ fn a_producer_that_ends_its_side_still_gets_its_answer() {
 
 #[test]
 fn an_answer_that_waits_for_a_slow_store_outlives_the_connection_timeout() {
-    let mut world = durable();
+    let mut world = World::new(|config| config.websocket.connection_timeout = 2_000);
+    let now = world.now();
+    world.engine.restore(now, &Restored::default());
     let producer = producer(&mut world);
     post(&mut world, producer, "a");
     let batch = batch(&mut world).expect("somebody waits");
-    world.run_for(130_000);
+    world.run_for(4_900);
     stored(&mut world, batch.seq, Ok(()));
     assert_eq!(answers(&mut world, producer)[0].0, 200);
-    world.run_for(59_000);
+    world.run_for(1_900);
     assert!(!world.is_closed(producer), "it may ask on");
-    world.run_for(61_000);
+    world.run_for(2_100);
     assert!(world.is_closed(producer), "it asks nothing");
 }
 

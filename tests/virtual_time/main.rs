@@ -37,6 +37,7 @@ mod session_walk;
 mod sessions;
 #[path = "../support/shadow_task.rs"]
 mod shadow_task;
+mod silence;
 mod since;
 mod slow_readers;
 mod store_failures;

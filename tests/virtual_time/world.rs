@@ -174,8 +174,9 @@ impl World {
 
     /// A turn that takes a while: time passes between its inputs and its end.
     pub(crate) fn long_turn(&mut self, millis: u64, inputs: impl FnOnce(&mut Self)) {
-        self.engine.handle_time(self.now());
+        self.engine.begin_turn(self.now());
         inputs(self);
+        self.engine.handle_time(self.now());
         self.micros += millis * 1000;
         self.engine.settle(self.now());
         self.carry_out();
@@ -370,6 +371,11 @@ impl World {
     /// Whether a connection is over.
     pub(crate) fn is_closed(&self, peer: PeerId) -> bool {
         self.peers[peer].closed
+    }
+
+    /// What the engine calls a peer.
+    pub(crate) fn link(&self, peer: PeerId) -> Link {
+        self.peers[peer].link
     }
 
     /// Bytes that the server holds for a peer.

@@ -9,10 +9,14 @@ use crate::hub::journal::{Batch, Record, Restored, Table};
 use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags, ToSql, params};
-use std::fs;
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::ErrorKind;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// What others on the machine may do with the file: the keys of sessions are in it. SQLite gives its log the same mode.
+const MODE: u32 = 0o600;
 /// How long a try to open waits for another that is just being refused, or for a predecessor that is just closing.
 const LOCK_PATIENCE: Duration = Duration::from_millis(500);
 /// Pages in the write-ahead log after which its content goes into the file. Rows that change, such as tasks, lie all over
@@ -136,6 +140,19 @@ impl Store {
             .map_err(|error| StoreError::new(&path, &error))
     }
 
+    /// Says so if everybody on the machine may read the file: its mode is left as somebody has made it.
+    pub fn warn_of_readers(&self) {
+        let found = fs::metadata(file_of(&self.path));
+        let mode = found.map_or(0, |found| found.permissions().mode() & 0o777);
+        if mode & 0o007 != 0 {
+            log::warn!(
+                "{}: its mode {mode:03o} lets everybody on this machine in, and it holds what resumes sessions; \
+                 expected 600 (chmod 600)",
+                self.path
+            );
+        }
+    }
+
     fn check_identity(&mut self) -> Result<(), StoreError> {
         let file = file_of(&self.path);
         match self.identity.take() {
@@ -228,6 +245,7 @@ fn connect(path: &str, own: Option<Number>) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    make_private(&file);
     let mut connection = Connection::open_with_flags(&file, flags).map_err(failed)?;
     claim(&connection, &file).map_err(failed)?;
     let accepts = match own.is_none() || own == Number::of(&file) {
@@ -238,6 +256,19 @@ fn connect(path: &str, own: Option<Number>) -> Result<Connection, StoreError> {
         reading::read(connection, |_| true).map(drop)
     })?;
     Ok(connection)
+}
+
+/// Makes a file that is not there with the mode that it is to have. What is the matter when that fails, SQLite says.
+fn make_private(file: &Path) {
+    let is_absent = |error: std::io::Error| error.kind() == ErrorKind::NotFound;
+    if !fs::metadata(file).is_err_and(is_absent) {
+        return;
+    }
+    let mut options = OpenOptions::new();
+    if let Ok(made) = options.append(true).create(true).mode(MODE).open(file) {
+        // A mask may have taken more.
+        let _ = made.set_permissions(Permissions::from_mode(MODE));
+    }
 }
 
 /// What must be said before anything is read. Nothing here changes a file that is not empty.

@@ -96,6 +96,12 @@ pub enum StoreError {
         /// The file.
         path: String,
     },
+    /// The disk takes what it is given and says nothing more.
+    #[error("{path}: its disk does not answer")]
+    Silent {
+        /// The file.
+        path: String,
+    },
     /// The store's thread is gone.
     #[error("{path}: the thread that writes it has panicked, which is a bug")]
     Stopped {

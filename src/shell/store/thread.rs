@@ -51,7 +51,8 @@ pub struct Outcome {
 pub struct StoreThread {
     path: String,
     batches: Sender<Batch>,
-    thread: JoinHandle<Result<(), StoreError>>,
+    thread: JoinHandle<()>,
+    end: Receiver<Result<(), StoreError>>,
 }
 
 impl StoreThread {
@@ -63,10 +64,11 @@ impl StoreThread {
         mut report: impl FnMut(News) + Send + 'static,
     ) -> io::Result<Self> {
         let (batches, waiting) = channel();
+        let (ended, end) = channel();
         let name = path.clone();
         let thread = Builder::new().name("store".into()).spawn(move || {
             let opened = AssertUnwindSafe(|| open_at_last(&mut open, &waiting, &mut report));
-            match catch_unwind(opened) {
+            let result = match catch_unwind(opened) {
                 Ok(Some(store)) => run(store, &waiting, report),
                 Ok(None) => Ok(()),
                 Err(panic) => {
@@ -74,12 +76,15 @@ impl StoreThread {
                     report(News::Unopened(StoreError::Stopped { path: name }));
                     resume_unwind(panic)
                 }
-            }
+            };
+            // Whoever waited may have lost patience.
+            let _ = ended.send(result);
         })?;
         Ok(Self {
             path,
             batches,
             thread,
+            end,
         })
     }
 
@@ -92,13 +97,27 @@ impl StoreThread {
 
     /// Waits until all batches are done and reported and the file is closed. An error: not all that was sent is kept.
     pub fn join(self) -> Result<(), StoreError> {
+        self.join_within(Duration::MAX)
+    }
+
+    /// The same, but no longer than `limit`: a thread whose disk hangs is left behind.
+    pub fn join_within(self, limit: Duration) -> Result<(), StoreError> {
         let Self {
             path,
             batches,
             thread,
+            end,
         } = self;
         drop(batches);
-        thread.join().unwrap_or(Err(StoreError::Stopped { path }))
+        match end.recv_timeout(limit) {
+            Ok(result) => {
+                // It has nothing left to do but to end.
+                let _ = thread.join();
+                result
+            }
+            Err(RecvTimeoutError::Timeout) => Err(StoreError::Silent { path }),
+            Err(RecvTimeoutError::Disconnected) => Err(StoreError::Stopped { path }),
+        }
     }
 }
 
@@ -113,7 +132,8 @@ fn open_at_last(
         let began = Instant::now();
         let error = match open().and_then(|store| hand_over(store, report)) {
             Ok(store) => {
-                if store.is_some() {
+                if let Some(store) = &store {
+                    store.warn_of_readers();
                     report(News::Read);
                 }
                 return store;

@@ -1,0 +1,135 @@
+//! Log lines, to a file or to standard error: `[2025-12-29 13:51:03] [INFO] message`.
+//!
+//! A thread of its own writes them, so that a log which nobody reads holds up nobody: lines wait in a bounded queue until
+//! the loop ends its turn, warnings and errors until the thread has woken. What does not fit, or what the sink does not take
+//! (a closed pipe, a full disk), is counted and said later. Each message is one line, whatever is in it. Times are local when
+//! the zone can be known, by the offset that holds when the log starts.
+
+mod error;
+mod queue;
+mod sink;
+
+pub use error::LogError;
+
+use crate::base::printable::printable;
+use crate::config::LogConfig;
+use log::{Level, LevelFilter, Log, Metadata, Record};
+use queue::Queue;
+use sink::Sink;
+use std::sync::Arc;
+use std::thread::Builder;
+use std::time::Duration;
+use time::format_description::StaticFormatDescription;
+use time::macros::format_description;
+use time::{OffsetDateTime, UtcOffset};
+
+/// Escaped by doubling, the bracket around the time is part of the line.
+const TIME_FORMAT: StaticFormatDescription =
+    format_description!("[[[year]-[month]-[day] [hour]:[minute]:[second]]");
+
+/// How long the end waits for a log that does not take its last lines.
+pub const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// The running log of the process.
+#[derive(Debug)]
+pub struct LogOutput {
+    queue: Arc<Queue>,
+    has_file: bool,
+}
+
+impl LogOutput {
+    /// Opens the log that `config` asks for and makes it the process's own. Call it before any thread is started:
+    /// the zone of the local time cannot be asked for later.
+    pub fn start(config: &LogConfig) -> Result<Self, LogError> {
+        let zone = UtcOffset::current_local_offset().unwrap_or(UtcOffset::UTC);
+        let level = LevelFilter::from(config.level);
+        let logger = LineLogger::start(level, zone, Sink::open(&config.file)?)?;
+        let queue = logger.queue.clone();
+        log::set_boxed_logger(Box::new(logger))?;
+        log::set_max_level(level);
+        Ok(Self {
+            queue,
+            has_file: !config.file.is_empty(),
+        })
+    }
+
+    /// Has the lines written that wait, and does not wait for that. Due at the end of every turn; cheap when none wait.
+    pub fn flush(&self) {
+        self.queue.wake();
+    }
+
+    /// Waits until the lines that wait are written, though not for long if nobody takes them.
+    pub fn finish(&self) {
+        self.queue.drain(LAST_WORDS);
+    }
+
+    /// Opens `log.file` anew, so that what moved it away has it to itself. `false`: there is no file.
+    pub fn reopen(&self) -> bool {
+        if self.has_file {
+            self.queue.reopen();
+        }
+        self.has_file
+    }
+}
+
+impl Drop for LogOutput {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+/// Makes lines of messages and hands them to the thread that writes them.
+struct LineLogger {
+    level: LevelFilter,
+    zone: UtcOffset,
+    queue: Arc<Queue>,
+}
+
+impl LineLogger {
+    fn start(level: LevelFilter, zone: UtcOffset, mut sink: Sink) -> Result<Self, LogError> {
+        let queue = Arc::new(Queue::default());
+        let waiting = queue.clone();
+        let write = move || {
+            while let Some(batch) = waiting.next() {
+                sink.take(&batch, |level, message| line(zone, level, message));
+            }
+        };
+        let thread = Builder::new().name("log".into()).spawn(write);
+        thread.map_err(LogError::Thread)?;
+        Ok(Self { level, zone, queue })
+    }
+}
+
+impl Drop for LineLogger {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
+impl Log for LineLogger {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= self.level
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if self.enabled(record.metadata()) {
+            let message = record.args().to_string();
+            let line = line(self.zone, record.level(), &message);
+            self.queue.push(&line, record.level() <= Level::Warn);
+        }
+    }
+
+    fn flush(&self) {
+        self.queue.wake();
+    }
+}
+
+/// The only way into the log: what came from outside is a part of its line and nothing else.
+fn line(zone: UtcOffset, level: Level, message: &str) -> String {
+    let time = OffsetDateTime::now_utc().to_offset(zone);
+    let time = time.format(TIME_FORMAT).unwrap_or_default();
+    format!("{time} [{level}] {}\n", printable(message))
+}
+
+#[cfg(test)]
+mod tests;

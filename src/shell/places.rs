@@ -1,0 +1,90 @@
+//! How many connections there may be at once: what the configuration says, and what the descriptors of the process allow.
+
+use crate::engine::Services;
+use rlimit::Resource;
+use std::fs;
+
+/// Places that only the API and producers may take, so that a crowd of viewers does not lock them out.
+const RESERVE: usize = 32;
+/// Descriptors for what is no connection: the files of the store and of the log while they are opened anew, and a
+/// connection that is taken only to be told that there is no place.
+const SPARE: usize = 16;
+/// What is open when nobody can tell.
+const USUALLY_OPEN: usize = 32;
+
+/// The most connections at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Places {
+    viewers: usize,
+    all: usize,
+}
+
+impl Places {
+    /// Counts what is free now. `max_connections`: what the configuration says, 0: nothing.
+    pub fn new(max_connections: usize) -> Self {
+        let limit = Resource::NOFILE.get_soft().unwrap_or(u64::MAX);
+        let open = fs::read_dir("/proc/self/fd").map_or(USUALLY_OPEN, Iterator::count);
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let places = Self::within(limit.saturating_sub(open), max_connections);
+        if max_connections > places.viewers {
+            log::warn!(
+                "server.max_connections is {max_connections}, and the limit of open files allows {}: raise it (ulimit -n)",
+                places.viewers
+            );
+        }
+        places
+    }
+
+    fn within(descriptors: usize, max_connections: usize) -> Self {
+        // With next to no descriptors everybody still gets a part of them.
+        let spare = SPARE.min(descriptors / 4);
+        let reserve = RESERVE.min(descriptors / 4);
+        let all = descriptors - spare;
+        let viewers = match max_connections {
+            0 => all - reserve,
+            max => max.min(all - reserve),
+        };
+        Self {
+            viewers: viewers.max(1),
+            all: (viewers + reserve).max(1),
+        }
+    }
+
+    /// How many connections there may be.
+    pub fn viewers(&self) -> usize {
+        self.viewers
+    }
+
+    /// The same when one more comes to a listener, and none of those there are makes room for it.
+    pub fn with_reserve(&self, services: Services) -> usize {
+        match services.http() || services.ingest() {
+            true => self.all,
+            false => self.viewers,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn viewers_leave_places_to_the_api() {
+        for (descriptors, max, viewers, all) in [
+            (1000, 0, 952, 984),
+            (1000, 100, 100, 132),
+            (1000, 5000, 952, 984),
+            (40, 0, 20, 30),
+            (40, 1, 1, 11),
+            (0, 0, 1, 1),
+        ] {
+            let places = Places::within(descriptors, max);
+            assert_eq!(places.viewers(), viewers, "{descriptors}");
+            let with_reserve = |services| places.with_reserve(services);
+            assert_eq!(with_reserve(Services::WEBSOCKET), viewers, "{descriptors}");
+            for services in [Services::HTTP, Services::BOTH, Services::INGEST] {
+                assert_eq!(with_reserve(services), all, "{descriptors}");
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Signals: the end, a log to be opened anew, and all those that would end the process without a word and must not.
+
+use mio::{Interest, Registry, Token};
+use signal_hook::consts::{
+    SIGALRM, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGTERM, SIGUSR1, SIGUSR2, SIGVTALRM, SIGXFSZ,
+};
+use signal_hook::low_level::signal_name;
+use signal_hook_mio::v1_0::Signals;
+use std::io;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+/// What ends the server: the first lets connections drain, the second ends it at once.
+const ENDINGS: [i32; 2] = [SIGTERM, SIGINT];
+/// What is passed over with a line. SIGQUIT and what tells of a bug keep their meaning, and SIGPIPE is ignored already.
+const IGNORED: [i32; 6] = [SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO];
+/// The same where signals have Linux's numbers: SIGSTKFLT, SIGPWR, and those in real time.
+const IGNORED_ON_LINUX: [RangeInclusive<i32>; 3] = [16..=16, 30..=30, 34..=64];
+
+/// The signals that have come.
+pub struct SignalSource(Signals);
+
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// The end.
+    End,
+    /// The log's file is to be opened anew.
+    Reopen,
+    /// Nothing that is known here.
+    Nothing(i32),
+}
+
+impl SignalSource {
+    /// From now on signals wait to be asked for.
+    pub fn start() -> io::Result<Self> {
+        // A file that may grow no further is an error like a full disk, not the end of the process.
+        if let Err(error) = signal_hook::flag::register(SIGXFSZ, Arc::default()) {
+            log::warn!(
+                "cannot handle SIGXFSZ: {error}; a file that grows too long ends the server"
+            );
+        }
+        let source = Self(Signals::new(ENDINGS)?);
+        let on_linux = IGNORED_ON_LINUX.into_iter().flatten();
+        let on_linux = on_linux.filter(|_| cfg!(target_os = "linux"));
+        for signal in [SIGHUP].into_iter().chain(IGNORED).chain(on_linux) {
+            if let Err(error) = source.0.add_signal(signal) {
+                log::debug!("cannot handle {}: {error}", name(signal));
+            }
+        }
+        Ok(source)
+    }
+
+    /// Has the poll tell of signals under this token.
+    pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        registry.register(&mut self.0, token, Interest::READABLE)
+    }
+
+    /// What has come since the last call.
+    pub fn take(&mut self) -> Vec<Wish> {
+        let wish = |signal| match signal {
+            SIGTERM | SIGINT => Wish::End,
+            SIGHUP => Wish::Reopen,
+            signal => Wish::Nothing(signal),
+        };
+        self.0.pending().map(wish).collect()
+    }
+}
+
+/// The name of a signal, or its number.
+pub fn name(signal: i32) -> String {
+    signal_name(signal).map_or_else(|| format!("signal {signal}"), str::to_owned)
+}
