@@ -10,6 +10,8 @@ pub mod counter;
 pub mod id;
 /// The place of a node in four bytes, with room for none.
 pub mod index;
+/// Networks of IP addresses.
+pub mod network;
 /// Patterns of names, with `*`.
 pub mod pattern;
 /// The seeded generator behind every id, secret and jitter.
@@ -20,5 +22,7 @@ pub mod rate_window;
 pub mod shrink;
 /// Monotonic time, spans of it, and what the shell says the time is.
 pub mod time;
+/// A limit on how often something may happen: a lasting rate and a burst.
+pub mod token_bucket;
 /// The one timer wheel: everything that is to happen later.
 pub mod wheel;
