@@ -1,8 +1,9 @@
 //! The configuration in the words of the floors below: what the engine is to be started with.
 
-use super::settings::{Config, Control, Locale as Language, Publish};
+use super::settings::{Config, Control, Endpoint, Locale as Language, Publish};
 use crate::base::pattern::Pattern;
 use crate::base::time::Span;
+use crate::engine::access::{Access, Host};
 use crate::engine::{
     HttpSettings, Permission, Reconnect, RoutesSettings, Settings, WebSocketSettings,
 };
@@ -16,6 +17,11 @@ impl Config {
             locale: self.language(),
             websocket: self.websocket_settings(),
             http: self.http_settings(),
+            access: Access::new(
+                self.server.allowed_origins.clone(),
+                self.server.allowed_hosts.clone(),
+                self.is_bound_beyond(),
+            ),
             hub: self.hub_settings(),
             routes: self.routes_settings(),
             batch_size: self.broadcaster.batch_size,
@@ -29,6 +35,17 @@ impl Config {
             Language::English => Locale::English,
             Language::SimplifiedChinese => Locale::Chinese,
         }
+    }
+
+    /// Whether a listener is bound to more than the loopback.
+    fn is_bound_beyond(&self) -> bool {
+        let endpoints = [self.websocket.endpoint(), self.http.endpoint()];
+        endpoints.iter().any(|endpoint| match endpoint {
+            Endpoint::Port { host, .. } => {
+                !Host::parse(host).is_some_and(|host| host.is_loopback())
+            }
+            Endpoint::UnixPath(_) => false,
+        })
     }
 
     fn websocket_settings(&self) -> WebSocketSettings {
@@ -54,7 +71,6 @@ impl Config {
                 Control::Members => Permission::Members,
                 Control::Anybody => Permission::Anybody,
             },
-            allowed_origins: config.allowed_origins.clone(),
             max_messages_per_minute: config.rate_limit.max_messages_per_minute,
             max_connections_per_minute: config.rate_limit.max_connections_per_minute,
             reconnect: Reconnect {
@@ -69,8 +85,6 @@ impl Config {
         let config = &self.http;
         HttpSettings {
             api_key: config.api_key.clone(),
-            allowed_origins: config.allowed_origins.clone(),
-            allowed_hosts: config.allowed_hosts.clone(),
             max_body_size: config.max_body_size,
             max_head_size: config.max_head_size,
         }

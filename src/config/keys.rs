@@ -76,7 +76,6 @@ const KEYS: &[Key] = &[
     Key::new("websocket.max_rooms_per_client", COUNT),
     Key::new("websocket.publish", Kind::Choice(Publish::NAMES)),
     Key::new("websocket.control", Kind::Choice(Control::NAMES)),
-    Key::new("websocket.allowed_origins", Kind::Origins),
     Key::new("websocket.secure", Kind::Switch).seed("WEBSOCKET_SECURE"),
     Key::new("websocket.enable_compression", Kind::Switch),
     Key::new("websocket.compression_threshold", BYTES),
@@ -118,8 +117,6 @@ const KEYS: &[Key] = &[
     Key::new("http.port", Kind::Port).seed("HTTP_PORT"),
     Key::new("http.host", Kind::Host),
     Key::new("http.api_key", Kind::Secret),
-    Key::new("http.allowed_origins", Kind::Origins),
-    Key::new("http.allowed_hosts", Kind::Hosts),
     Key::new("http.max_body_size", BYTES),
     Key::new("http.max_head_size", BYTES),
     Key::new("ingest.socket", Kind::SocketPath),
@@ -128,6 +125,8 @@ const KEYS: &[Key] = &[
     Key::new("routes.max_pending", COUNT),
     Key::new("storage.path", Kind::Text),
     Key::new("storage.synchronous", Kind::Choice(Synchronous::NAMES)),
+    Key::new("server.allowed_origins", Kind::Origins),
+    Key::new("server.allowed_hosts", Kind::Hosts),
     Key::new("server.shutdown_timeout", MILLISECONDS),
     Key::new("log.level", Kind::Choice(LogLevel::NAMES)),
     Key::new("log.file", Kind::Text),
@@ -138,19 +137,33 @@ pub fn keys() -> &'static [Key] {
     KEYS
 }
 
-/// A name that stands for several keys of one kind and sets each of them.
+/// A name that stands for one key or several of one kind and sets each of them.
 #[derive(Debug)]
 pub struct Alias {
     path: &'static str,
     stands_for: &'static [&'static str],
 }
 
-const ALIASES: &[Alias] = &[Alias {
-    path: "broadcaster.task_ttl",
-    stands_for: &["broadcaster.keep_completed", "broadcaster.keep_failed"],
-}];
+const ALIASES: &[Alias] = &[
+    Alias {
+        path: "broadcaster.task_ttl",
+        stands_for: &["broadcaster.keep_completed", "broadcaster.keep_failed"],
+    },
+    Alias {
+        path: "websocket.allowed_origins",
+        stands_for: &["server.allowed_origins"],
+    },
+    Alias {
+        path: "http.allowed_origins",
+        stands_for: &["server.allowed_origins"],
+    },
+    Alias {
+        path: "http.allowed_hosts",
+        stands_for: &["server.allowed_hosts"],
+    },
+];
 
-/// Every name that stands for several keys.
+/// Every name that stands for other keys.
 pub fn aliases() -> &'static [Alias] {
     ALIASES
 }
@@ -162,8 +175,7 @@ pub(super) fn find(path: &str) -> Option<&'static Key> {
 
 /// The keys that a path sets: the one of that name, those that an alias stands for, or none.
 pub(super) fn set_by(path: &str) -> Vec<&'static Key> {
-    let alias = ALIASES.iter().find(|alias| alias.path == path);
-    match alias {
+    match alias(path) {
         Some(alias) => alias
             .stands_for
             .iter()
@@ -173,15 +185,16 @@ pub(super) fn set_by(path: &str) -> Vec<&'static Key> {
     }
 }
 
-/// Whether a path stands for several keys.
-pub(super) fn is_alias(path: &str) -> bool {
-    ALIASES.iter().any(|alias| alias.path == path)
+/// The alias of that path.
+pub(super) fn alias(path: &str) -> Option<&'static Alias> {
+    ALIASES.iter().find(|alias| alias.path == path)
 }
 
-/// Other paths that set a key which this one sets: a source may name one of them only.
+/// Other paths that set a key which this one sets, where one of them sets more than that: a source may name one of them
+/// only. An old name of a single key may stand beside it, if both say the same.
 pub(super) fn rivals(path: &str) -> Vec<&'static str> {
     let mut rivals = Vec::new();
-    for alias in ALIASES {
+    for alias in ALIASES.iter().filter(|alias| alias.stands_for.len() > 1) {
         if alias.path == path {
             rivals.extend(alias.stands_for);
         } else if alias.stands_for.contains(&path) {
@@ -229,6 +242,13 @@ impl Alias {
     /// The environment variable.
     pub fn variable(&self) -> String {
         variable(self.path)
+    }
+
+    /// A word for what it holds, for a usage line.
+    pub fn placeholder(&self) -> &'static str {
+        set_by(self.path)
+            .first()
+            .map_or("TEXT", |key| key.placeholder())
     }
 
     /// The paths of the keys that it sets.

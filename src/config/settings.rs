@@ -34,6 +34,11 @@ pub struct Config {
 }
 
 impl Config {
+    /// Whether messages that go to the application, if any do, go to nobody without `http.api_key`.
+    pub fn guards_routes(&self) -> bool {
+        self.routes.types.is_empty() || !self.http.api_key.is_empty()
+    }
+
     /// Whether one listener serves both HTTP and WebSocket: same port (not 0) on the same host, or same socket path.
     pub fn shares_listener(&self) -> bool {
         let endpoint = self.websocket.endpoint();
@@ -81,8 +86,6 @@ pub struct WebSocketConfig {
     pub publish: Publish,
     /// Who may send `task_control`.
     pub control: Control,
-    /// Origins that may connect; `*`: any.
-    pub allowed_origins: Vec<String>,
     /// TLS; refused by this version.
     pub secure: bool,
     /// `permessage-deflate` (RFC 7692).
@@ -182,10 +185,6 @@ pub struct HttpConfig {
     pub host: String,
     /// Bearer key; empty: none.
     pub api_key: String,
-    /// Origins that may call; `*`: any.
-    pub allowed_origins: Vec<String>,
-    /// Hosts that may be asked for; empty: any.
-    pub allowed_hosts: Vec<String>,
     /// Bytes of the longest body; 0: no limit.
     pub max_body_size: usize,
     /// Bytes of the longest head; 0: no limit.
@@ -233,6 +232,10 @@ pub struct StorageConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServerConfig {
+    /// Origins of pages that are served; `auto`: those of this machine and of the hosts that are; `*`: any.
+    pub allowed_origins: Vec<String>,
+    /// Names of hosts under which the server may be asked.
+    pub allowed_hosts: Vec<String>,
     /// Milliseconds that clients get to leave.
     pub shutdown_timeout: u64,
 }

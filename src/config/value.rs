@@ -5,6 +5,7 @@ use toml::de::{DeInteger, DeValue};
 
 use super::keys::{Key, Kind};
 use crate::base::pattern::MAX_PATTERN_BYTES;
+use crate::engine::access::Host;
 
 /// A Unix-domain socket's path must fit `sockaddr_un` with its closing zero; 104 is the least of the systems in use.
 const MAX_SOCKET_PATH_LENGTH: usize = 103;
@@ -90,7 +91,7 @@ fn fit(kind: &Kind, value: Value) -> Option<Value> {
             .then_some(Value::Array(items)),
         (Kind::Hosts, Value::Array(items)) => items
             .iter()
-            .all(|item| item.as_str().is_some_and(is_host))
+            .all(|item| item.as_str().is_some_and(is_host_name))
             .then_some(Value::Array(items)),
         (Kind::Patterns, Value::Array(items)) => items
             .iter()
@@ -140,9 +141,14 @@ fn is_host(text: &str) -> bool {
             .all(|byte| byte.is_ascii_graphic() && byte != b'/')
 }
 
+/// A name or an address as `Host` has it: what can be compared with one.
+fn is_host_name(text: &str) -> bool {
+    Host::parse(text).is_some()
+}
+
 fn is_origin(text: &str) -> bool {
-    let has_host = |(scheme, host): (&str, &str)| !scheme.is_empty() && is_host(host);
-    text == "*" || text == "null" || text.split_once("://").is_some_and(has_host)
+    let has_host = |(scheme, host): (&str, &str)| !scheme.is_empty() && is_host_name(host);
+    ["*", "auto", "null"].contains(&text) || text.split_once("://").is_some_and(has_host)
 }
 
 fn is_pattern(text: &str) -> bool {
@@ -174,13 +180,15 @@ fn expected(kind: &Kind) -> String {
         ),
         Kind::Port => "0 to 65535 or a Unix socket path".to_owned(),
         Kind::Origins => {
-            "a list of origins such as \"https://example.com\" (no \"/\" at the end), or \"*\""
+            "a list of \"auto\", origins such as \"https://example.com\" (no \"/\" at the end), or \"*\""
                 .to_owned()
         }
         Kind::Patterns => {
             format!("a list of message types of 1 to {MAX_PATTERN_BYTES} bytes, such as \"chat.*\"")
         }
-        Kind::Hosts => "a list of host names, without \"https://\"".to_owned(),
+        Kind::Hosts => {
+            "a list of host names such as \"jobs.example.com\", without \"https://\"".to_owned()
+        }
     }
 }
 
@@ -267,12 +275,19 @@ mod tests {
             ))
         };
         assert_eq!(
-            text("http.allowed_hosts", "a.example, b.example"),
+            text("server.allowed_hosts", "a.example, b.example"),
             list(&["a.example", "b.example"])
         );
-        assert_eq!(text("http.allowed_hosts", ""), list(&[]));
-        assert!(toml("http.allowed_origins", "[\"example.com\"]").is_err());
-        assert!(toml("http.allowed_origins", "[\"https://example.com/\"]").is_err());
+        assert_eq!(text("server.allowed_hosts", ""), list(&[]));
+        for impossible in ["*", "https://a.example", "*.a.example", "a b", "a:port"] {
+            assert!(
+                text("server.allowed_hosts", impossible).is_err(),
+                "{impossible}"
+            );
+        }
+        assert!(toml("server.allowed_origins", "[\"https://*.example.com\"]").is_err());
+        assert!(toml("server.allowed_origins", "[\"example.com\"]").is_err());
+        assert!(toml("server.allowed_origins", "[\"https://example.com/\"]").is_err());
         assert_eq!(text("routes.types", "chat.*,a"), list(&["chat.*", "a"]));
         assert!(toml("routes.types", "[\"\"]").is_err());
         let complaint = text("routes.types", "[\"a.*\"]").unwrap_err();
@@ -280,8 +295,8 @@ mod tests {
             complaint.ends_with("expected a list with commas, as a,b"),
             "{complaint}"
         );
-        assert!(toml("http.allowed_origins", "[1]").is_err());
-        assert!(toml("http.allowed_origins", "\"*\"").is_err());
+        assert!(toml("server.allowed_origins", "[1]").is_err());
+        assert!(toml("server.allowed_origins", "\"*\"").is_err());
     }
 
     #[test]

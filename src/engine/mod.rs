@@ -4,6 +4,7 @@
 //! input at a time, says that the turn's inputs are in with [`Engine::settle`], and drains [`Engine::poll_output`]. A
 //! test can do all of that without a socket, and a year in a second.
 
+pub mod access;
 pub mod addresses;
 pub mod api;
 pub mod backend;

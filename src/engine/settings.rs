@@ -1,5 +1,6 @@
 //! What the engine must know of the configuration. Everywhere 0 means none (contract section 8).
 
+use super::access::Access;
 use crate::base::pattern::Pattern;
 use crate::base::time::Span;
 use crate::hub::HubSettings;
@@ -14,6 +15,8 @@ pub struct Settings {
     pub websocket: WebSocketSettings,
     /// Of the HTTP API.
     pub http: HttpSettings,
+    /// Which pages and hosts are served.
+    pub access: Access,
     /// Of rooms and tasks.
     pub hub: HubSettings,
     /// Of the application's own messages.
@@ -51,8 +54,6 @@ pub struct WebSocketSettings {
     pub publish: Permission,
     /// Who may cancel, pause and resume tasks.
     pub control: Permission,
-    /// Which web origins may connect; `*` is any.
-    pub allowed_origins: Vec<String>,
     /// Messages a minute from one connection.
     pub max_messages_per_minute: u32,
     /// Connections a minute from one address.
@@ -88,10 +89,6 @@ pub struct Reconnect {
 pub struct HttpSettings {
     /// The key that the API demands; empty: none.
     pub api_key: String,
-    /// Which web origins may call; `*` is any.
-    pub allowed_origins: Vec<String>,
-    /// Which hosts requests may name; empty: any.
-    pub allowed_hosts: Vec<String>,
     /// The largest body, in bytes.
     pub max_body_size: usize,
     /// The largest head, in bytes.

@@ -1,5 +1,6 @@
 //! What the engine is made of. The files beside this one are what it does; each works on the parts it needs.
 
+use super::access::Notices;
 use super::addresses::{Addresses, MINUTE};
 use super::durability::Durability;
 use super::lobby::Lobby;
@@ -76,6 +77,8 @@ pub struct Traffic {
     pub connections: u64,
     /// Handshakes that came when the server was full, or too often from their address.
     pub refused: u64,
+    /// Requests that came from a foreign page, or under a name that is not served.
+    pub foreign: u64,
 }
 
 /// The whole server, without its sockets.
@@ -108,6 +111,8 @@ pub struct State {
     pub opening: Opening,
     /// Who waits for that.
     pub lobby: Lobby,
+    /// What the log was told of strangers.
+    pub notices: Notices,
     /// The time of the present input.
     pub now: Now,
     /// Secrets and spreads.
@@ -157,6 +162,7 @@ impl State {
             durability: Durability::default(),
             opening: Opening::default(),
             lobby: Lobby::default(),
+            notices: Notices::default(),
             now,
             random,
             traffic: Traffic::default(),

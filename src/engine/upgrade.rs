@@ -41,21 +41,24 @@ pub fn handle_upgrade(state: &mut State, now: Now, link: Link, head: &Head) {
     }
 }
 
-/// Everything that may stand against an upgrade at any time, the cheapest check first.
+/// Everything that may stand against an upgrade at any time, its page and its host aside, which are judged already.
 fn admit(state: &State, link: Link, head: &Head) -> Result<Purpose, Problem> {
-    http::check_host(state, head)?;
     let purpose = purpose_of(&state.settings, head.path());
-    let serves = state.peers.peer(link).is_some_and(|peer| {
-        peer.services.websocket() || purpose == Some(Purpose::Backend) && peer.services.http()
-    });
-    let Some(purpose) = purpose.filter(|_| serves) else {
+    let services = state.peers.peer(link).map(|peer| peer.services);
+    let serves = |purpose: &Purpose| {
+        services.is_some_and(|services| match purpose {
+            // It may do all that the API may, and is served where that is.
+            Purpose::Backend => services.http(),
+            Purpose::Client(_) | Purpose::Echo => services.websocket(),
+        })
+    };
+    let Some(purpose) = purpose.filter(serves) else {
         let detail = format!("no WebSocket at `{}`", head.path());
         return Err(Problem::new(404, "not_found", detail).at("path"));
     };
     if state.life != Life::Serving {
         return Err(Problem::new(503, "draining", "the server is shutting down").retry_after_s(1));
     }
-    check_origin(state, head)?;
     if purpose == Purpose::Backend {
         api::authorize(&state.settings.http, head)?;
     }
@@ -97,18 +100,6 @@ fn check_common_room(state: &State) -> Result<(), Refusal> {
         true => Ok(()),
         false => Err(Refusal::full("websocket.max_rooms")),
     }
-}
-
-/// Scripts of foreign pages send their origin along (RFC 6455 section 10.2).
-fn check_origin(state: &State, head: &Head) -> Result<(), Problem> {
-    let Some(origin) = head.header("origin") else {
-        return Ok(());
-    };
-    if api::allows_origin(&state.settings.websocket.allowed_origins, origin) {
-        return Ok(());
-    }
-    let detail = format!("the origin `{origin}` is not among websocket.allowed_origins");
-    Err(Problem::new(403, "not_allowed", detail).at("origin"))
 }
 
 fn shake_hands(

@@ -26,6 +26,7 @@ mod masked;
 mod model;
 mod obedience;
 mod old_names;
+mod origins;
 mod pacing;
 mod pressure;
 mod questions;

@@ -9,7 +9,7 @@ use joblight::Config;
 use joblight::engine::Services;
 use serde_json::{Value, json};
 
-const ORIGIN: &str = "Origin: http://page.example\r\n";
+const ORIGIN: &str = "Origin: http://localhost:8080\r\n";
 
 /// What a handshake has come to.
 #[derive(Debug, PartialEq)]

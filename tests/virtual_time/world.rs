@@ -9,6 +9,7 @@ use joblight::engine::{Engine, Input, Link, MemoryUse, Output, Services};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::IpAddr;
 
 /// How long clients may be away by default.
 const SESSION_TTL_MS: u64 = 300_000;
@@ -176,10 +177,15 @@ impl World {
 
     /// A peer connects.
     pub(crate) fn connect(&mut self, services: Services, address: [u8; 4]) -> PeerId {
+        self.connect_from(services, Some(address.into()))
+    }
+
+    /// The same, from any address, or (`None`) over a Unix-domain socket.
+    pub(crate) fn connect_from(&mut self, services: Services, address: Option<IpAddr>) -> PeerId {
         let now = self.now();
         let peer = self.peers.len();
         let mut link = None;
-        self.turn(|world| link = Some(world.engine.accept(now, services, Some(address.into()))));
+        self.turn(|world| link = Some(world.engine.accept(now, services, address)));
         let link = link.expect("the turn accepted");
         self.links.insert(link, peer);
         self.peers.push(Peer {

@@ -30,7 +30,7 @@ fn narrow_viewer(address: SocketAddr) -> Viewer {
 /// A connection as a page makes it.
 fn page(address: SocketAddr, path: &str) -> Viewer {
     let uri = format!("ws://{address}{path}").parse().unwrap();
-    let request = ClientRequestBuilder::new(uri).with_header("Origin", "http://page.example");
+    let request = ClientRequestBuilder::new(uri).with_header("Origin", "http://localhost:8080");
     let stream = TcpStream::connect(address).unwrap();
     stream
         .set_read_timeout(Some(crate::support::LIMIT))

@@ -9,6 +9,7 @@ mod handshake;
 mod limits;
 mod malformed;
 mod messages;
+mod proxies;
 mod raw;
 mod rooms;
 mod sessions;
