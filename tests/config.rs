@@ -197,3 +197,23 @@ fn version_and_help_are_no_errors() {
             .contains("--websocket.rate_limit.max_connections_per_minute <NUMBER>")
     );
 }
+
+#[test]
+fn auto_is_a_value_and_check_prints_what_it_came_to() {
+    let directory = Directory::new("auto");
+    let check = |arguments: &[&str]| joblight(&directory.0, &[&["check"], arguments].concat(), &[]);
+    let outcome = check(&["--websocket.max_rooms", "1000"]);
+    assert!(
+        outcome.has_line("max_viewer_rooms = \"auto\" # 250"),
+        "{outcome:?}"
+    );
+    let outcome = check(&["--websocket.max_viewer_rooms", "auto"]);
+    assert!(outcome.has_line("max_viewer_rooms = \"auto\" # 50000"));
+    let outcome = check(&["--websocket.max_viewer_rooms", "7"]);
+    assert!(outcome.has_line("max_viewer_rooms = 7"));
+    directory.write("config.toml", "[websocket]\nmax_viewer_rooms = \"many\"\n");
+    let outcome = check(&[]);
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    let expected = "expected a whole number from 0 to 4294967295, or \"auto\"";
+    assert!(outcome.stderr.contains(expected), "{}", outcome.stderr);
+}

@@ -22,6 +22,11 @@ pub(super) enum Kind {
         least: u64,
         most: u64,
     },
+    /// The same, or "auto".
+    AutoWhole {
+        least: u64,
+        most: u64,
+    },
     Fraction {
         least: f64,
         most: f64,
@@ -53,6 +58,10 @@ const COUNT: Kind = Kind::Whole {
     least: 0,
     most: u32::MAX as u64,
 };
+const AUTO_COUNT: Kind = Kind::AutoWhole {
+    least: 0,
+    most: u32::MAX as u64,
+};
 const BYTES: Kind = COUNT;
 
 const KEYS: &[Key] = &[
@@ -73,6 +82,7 @@ const KEYS: &[Key] = &[
     Key::new("websocket.session_ttl", MILLISECONDS),
     Key::new("websocket.max_sessions", COUNT),
     Key::new("websocket.max_rooms", COUNT),
+    Key::new("websocket.max_viewer_rooms", AUTO_COUNT),
     Key::new("websocket.max_rooms_per_client", COUNT),
     Key::new("websocket.publish", Kind::Choice(Publish::NAMES)),
     Key::new("websocket.control", Kind::Choice(Control::NAMES)),
@@ -300,7 +310,7 @@ impl Key {
         match &self.kind {
             Kind::Switch => "BOOL",
             Kind::Whole { most: YEAR_MS, .. } => "MS",
-            Kind::Whole { .. } | Kind::Fraction { .. } => "NUMBER",
+            Kind::Whole { .. } | Kind::AutoWhole { .. } | Kind::Fraction { .. } => "NUMBER",
             Kind::Choice(_) => "NAME",
             Kind::Text | Kind::Secret => "TEXT",
             Kind::Host => "HOST",

@@ -4,6 +4,7 @@
 //! flags. They come in as values (nothing here reads a file or a variable), the key table says what each key may
 //! hold, and out comes either a [`Config`] that holds only possible values or every mistake at once, each with its place.
 
+mod auto;
 mod checks;
 mod engine;
 mod environment;
@@ -17,6 +18,7 @@ mod print;
 mod settings;
 mod value;
 
+pub use auto::Auto;
 pub(crate) use checks::ROUTES_NEED_A_KEY;
 pub use keys::{Alias, Key, aliases, keys};
 pub use manual::MANUAL;

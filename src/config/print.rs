@@ -2,6 +2,7 @@
 
 use toml::{Table, Value};
 
+use super::auto::{self, comes_to};
 use super::keys::{Kind, keys};
 use super::settings::Config;
 
@@ -20,10 +21,11 @@ pub fn print_resolved(config: &Config) -> String {
         let value = value_at(&root, key.path())
             .expect("the key table and the fields have the same paths, as tested");
         let is_masked = key.kind == Kind::Secret && value.as_str() != Some("");
-        let line = if is_masked {
-            format!("# {name} = \"***\" (set, not shown)\n")
-        } else {
-            format!("{name} = {value}\n")
+        let derived = comes_to(config, key.path()).filter(|_| value.as_str() == Some(auto::WORD));
+        let line = match derived {
+            _ if is_masked => format!("# {name} = \"***\" (set, not shown)\n"),
+            Some(number) => format!("{name} = {value} # {number}\n"),
+            None => format!("{name} = {value}\n"),
         };
         out.push_str(&line);
     }

@@ -3,6 +3,7 @@
 //! A value of these types that came out of [`load`](super::load) holds only possible values; one built by hand is the
 //! builder's own affair. Zero keeps the meaning that `config.toml` gives it, mostly "none": see [`none_if_zero`].
 
+use super::auto::Auto;
 use serde::{Deserialize, Serialize};
 
 /// Everything that can be set.
@@ -80,6 +81,8 @@ pub struct WebSocketConfig {
     pub max_sessions: usize,
     /// Rooms at once; 0: no limit.
     pub max_rooms: usize,
+    /// Rooms at once that only viewers have asked for; 0: no limit of their own.
+    pub max_viewer_rooms: Auto,
     /// Rooms of one client; 0: no limit.
     pub max_rooms_per_client: usize,
     /// Who may send `room_broadcast`.

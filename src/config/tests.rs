@@ -528,6 +528,7 @@ fn possible_text(key: &Key, seed: u64) -> String {
         Kind::Whole { least, most } => (least + seed % (most - least + 1)).to_string(),
         Kind::Fraction { .. } => ((seed % 10_001) as f64 / 100.0).to_string(),
         Kind::Choice(names) => pick(names),
+        Kind::AutoWhole { .. } => pick(&["auto", "0", "4294967295"]),
         Kind::Text => pick(&["", "a \"b\" \\ c", "日志.txt", "line\nbreak"]),
         Kind::Secret => String::new(),
         Kind::Host => pick(&["localhost", "0.0.0.0", "::1"]),

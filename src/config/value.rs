@@ -3,6 +3,7 @@
 use toml::Value;
 use toml::de::{DeInteger, DeValue};
 
+use super::auto;
 use super::keys::{Key, Kind};
 use crate::base::pattern::MAX_PATTERN_BYTES;
 use crate::engine::access::Host;
@@ -40,6 +41,8 @@ pub(super) fn from_text(key: &Key, text: &str) -> Result<Value, String> {
     let value = match &key.kind {
         Kind::Switch => switch(text).map(Value::Boolean),
         Kind::Whole { .. } => text.parse().ok().map(Value::Integer),
+        Kind::AutoWhole { .. } if text == auto::WORD => Some(Value::from(text)),
+        Kind::AutoWhole { .. } => text.parse().ok().map(Value::Integer),
         Kind::Fraction { .. } => text.parse().ok().map(Value::Float),
         Kind::Origins | Kind::Hosts | Kind::Patterns => {
             Some(Value::Array(items(text).map(Value::from).collect()))
@@ -73,10 +76,12 @@ fn items(text: &str) -> impl Iterator<Item = &str> {
 fn fit(kind: &Kind, value: Value) -> Option<Value> {
     match (kind, value) {
         (Kind::Switch, value @ Value::Boolean(_)) => Some(value),
-        (Kind::Whole { least, most }, Value::Integer(number)) => u64::try_from(number)
-            .ok()
-            .filter(|number| (least..=most).contains(&number))
-            .map(|_| Value::Integer(number)),
+        (Kind::Whole { least, most } | Kind::AutoWhole { least, most }, Value::Integer(number)) => {
+            u64::try_from(number)
+                .ok()
+                .filter(|number| (least..=most).contains(&number))
+                .map(|_| Value::Integer(number))
+        }
         (Kind::Fraction { least, most }, Value::Float(number)) => (least..=most)
             .contains(&&number)
             .then_some(Value::Float(number)),
@@ -111,6 +116,7 @@ fn port(text: String) -> Option<Value> {
 
 fn is_possible_text(kind: &Kind, text: &str) -> bool {
     match kind {
+        Kind::AutoWhole { .. } => text == auto::WORD,
         Kind::Choice(names) => names.contains(&text),
         Kind::Text => !text.contains('\0'),
         Kind::Secret => true,
@@ -169,6 +175,9 @@ fn expected(kind: &Kind) -> String {
     match kind {
         Kind::Switch => "true or false".to_owned(),
         Kind::Whole { least, most } => format!("a whole number from {least} to {most}"),
+        Kind::AutoWhole { least, most } => {
+            format!("a whole number from {least} to {most}, or \"auto\"")
+        }
         Kind::Fraction { least, most } => format!("a number from {least} to {most}"),
         Kind::Choice(names) => format!("one of {}", names.join(", ")),
         Kind::Text | Kind::Secret => "a string".to_owned(),

@@ -1,0 +1,99 @@
+//! Keys that may be "auto": what each comes to when it is.
+
+use super::settings::Config;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// The word that stands for a derived number.
+pub(super) const WORD: &str = "auto";
+
+/// A number that may follow from the rest of the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Auto {
+    /// It does.
+    #[default]
+    Derived,
+    /// It was set.
+    Number(u32),
+}
+
+impl Auto {
+    fn or(self, derived: impl FnOnce() -> usize) -> usize {
+        match self {
+            Self::Derived => derived(),
+            Self::Number(number) => number as usize,
+        }
+    }
+}
+
+impl Serialize for Auto {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Derived => serializer.serialize_str(WORD),
+            Self::Number(number) => serializer.serialize_u32(*number),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Auto {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Found {
+            Number(u32),
+            Text(String),
+        }
+        match Found::deserialize(deserializer)? {
+            Found::Number(number) => Ok(Self::Number(number)),
+            Found::Text(text) if text == WORD => Ok(Self::Derived),
+            Found::Text(text) => Err(de::Error::invalid_value(
+                de::Unexpected::Str(&text),
+                &"a number or \"auto\"",
+            )),
+        }
+    }
+}
+
+/// A key by its path, and what it comes to.
+type ComesTo = (&'static str, fn(&Config) -> usize);
+
+const COMES_TO: &[ComesTo] = &[("websocket.max_viewer_rooms", Config::max_viewer_rooms)];
+
+/// What the key at a path comes to, if it may be "auto".
+pub(super) fn comes_to(config: &Config, path: &str) -> Option<usize> {
+    let found = COMES_TO.iter().find(|(known, _)| *known == path);
+    found.map(|(_, number)| number(config))
+}
+
+impl Config {
+    /// Rooms at once that only viewers have asked for: by default a quarter of all.
+    pub fn max_viewer_rooms(&self) -> usize {
+        let config = &self.websocket;
+        config.max_viewer_rooms.or(|| config.max_rooms.div_ceil(4))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::keys::{Kind, keys};
+
+    #[test]
+    fn every_key_that_may_be_auto_comes_to_something() {
+        for key in keys() {
+            let may_be_auto = matches!(key.kind, Kind::AutoWhole { .. });
+            let found = comes_to(&Config::default(), key.path());
+            assert_eq!(found.is_some(), may_be_auto, "{}", key.path());
+        }
+    }
+
+    #[test]
+    fn a_number_counts_and_auto_follows_the_other_keys() {
+        let mut config = Config::default();
+        config.websocket.max_rooms = 10;
+        assert_eq!(config.max_viewer_rooms(), 3);
+        config.websocket.max_rooms = 0;
+        assert_eq!(config.max_viewer_rooms(), 0);
+        config.websocket.max_viewer_rooms = Auto::Number(7);
+        assert_eq!(config.max_viewer_rooms(), 7);
+    }
+}
