@@ -1,4 +1,4 @@
-//! Floor 0: no domain, no I/O. Time, ids, timer wheel, rate window, chunk queue, counters, seeded random.
+//! Floor 0: no domain, no I/O. Time, ids, timer wheel, token bucket, chunk queue, counters, seeded random.
 
 /// The running mean of a latency.
 pub mod average;
@@ -16,8 +16,6 @@ pub mod network;
 pub mod pattern;
 /// The seeded generator behind every id, secret and jitter.
 pub mod random;
-/// A sliding-window limit on how often something may happen.
-pub mod rate_window;
 /// When a table that empties often should give its memory back.
 pub mod shrink;
 /// Monotonic time, spans of it, and what the shell says the time is.

@@ -3,7 +3,8 @@
 use super::settings::{Config, Control, Endpoint, Locale as Language, Publish};
 use crate::base::pattern::Pattern;
 use crate::base::time::Span;
-use crate::engine::access::{Access, Host};
+use crate::base::token_bucket::Rate;
+use crate::engine::access::{Access, Host, Proxies};
 use crate::engine::{
     HttpSettings, Permission, Reconnect, RoutesSettings, Settings, WebSocketSettings,
 };
@@ -22,6 +23,11 @@ impl Config {
                 self.server.allowed_hosts.clone(),
                 self.is_bound_beyond(),
             ),
+            proxies: Proxies::new(
+                &self.server.trusted_proxies,
+                &self.server.client_address_header,
+            ),
+            max_connections_per_address: self.server.max_connections_per_address,
             hub: self.hub_settings(),
             routes: self.routes_settings(),
             batch_size: self.broadcaster.batch_size,
@@ -56,6 +62,7 @@ impl Config {
             heartbeat_interval: Span::from_millis(config.heartbeat_interval),
             connection_timeout: Span::from_millis(config.connection_timeout),
             max_clients: config.max_clients,
+            max_clients_per_address: config.max_clients_per_address,
             max_message_size: config.max_message_size,
             max_outbox_size: config.max_outbox_size,
             max_outbox_messages: config.max_outbox_messages,
@@ -71,8 +78,14 @@ impl Config {
                 Control::Members => Permission::Members,
                 Control::Anybody => Permission::Anybody,
             },
-            max_messages_per_minute: config.rate_limit.max_messages_per_minute,
-            max_connections_per_minute: config.rate_limit.max_connections_per_minute,
+            message_rate: Rate {
+                per_minute: config.rate_limit.max_messages_per_minute,
+                burst: self.message_burst(),
+            },
+            connection_rate: Rate {
+                per_minute: config.rate_limit.max_connections_per_minute,
+                burst: self.connection_burst(),
+            },
             reconnect: Reconnect {
                 max_attempts: config.reconnect.max_attempts,
                 delay_ms: config.reconnect.delay,

@@ -45,6 +45,10 @@ pub(super) enum Kind {
     Port,
     Origins,
     Hosts,
+    /// Networks in CIDR form and addresses, or `unix`.
+    Networks,
+    /// The name of a header, or nothing.
+    HeaderName,
     /// Patterns of message types.
     Patterns,
 }
@@ -74,6 +78,7 @@ const KEYS: &[Key] = &[
     Key::new("websocket.heartbeat_interval", MILLISECONDS),
     Key::new("websocket.connection_timeout", MILLISECONDS),
     Key::new("websocket.max_clients", COUNT),
+    Key::new("websocket.max_clients_per_address", COUNT),
     Key::new("websocket.message_queue_size", COUNT),
     Key::new("websocket.max_message_size", BYTES),
     Key::new("websocket.max_outbox_size", BYTES),
@@ -92,7 +97,9 @@ const KEYS: &[Key] = &[
     Key::new("websocket.enable_authentication", Kind::Switch).seed("WEBSOCKET_AUTH_ENABLED"),
     Key::new("websocket.auth_secret", Kind::Secret).seed("WEBSOCKET_AUTH_SECRET"),
     Key::new("websocket.rate_limit.max_messages_per_minute", COUNT),
+    Key::new("websocket.rate_limit.message_burst", AUTO_COUNT),
     Key::new("websocket.rate_limit.max_connections_per_minute", COUNT),
+    Key::new("websocket.rate_limit.connection_burst", AUTO_COUNT),
     Key::new("websocket.reconnect.max_attempts", COUNT),
     Key::new("websocket.reconnect.delay", MILLISECONDS),
     Key::new("websocket.reconnect.exponential_backoff", Kind::Switch),
@@ -137,6 +144,9 @@ const KEYS: &[Key] = &[
     Key::new("storage.synchronous", Kind::Choice(Synchronous::NAMES)),
     Key::new("server.allowed_origins", Kind::Origins),
     Key::new("server.allowed_hosts", Kind::Hosts),
+    Key::new("server.trusted_proxies", Kind::Networks),
+    Key::new("server.client_address_header", Kind::HeaderName),
+    Key::new("server.max_connections_per_address", COUNT),
     Key::new("server.shutdown_timeout", MILLISECONDS),
     Key::new("log.level", Kind::Choice(LogLevel::NAMES)),
     Key::new("log.file", Kind::Text),
@@ -312,11 +322,11 @@ impl Key {
             Kind::Whole { most: YEAR_MS, .. } => "MS",
             Kind::Whole { .. } | Kind::AutoWhole { .. } | Kind::Fraction { .. } => "NUMBER",
             Kind::Choice(_) => "NAME",
-            Kind::Text | Kind::Secret => "TEXT",
+            Kind::Text | Kind::Secret | Kind::HeaderName => "TEXT",
             Kind::Host => "HOST",
             Kind::UrlPath | Kind::MaybeUrlPath | Kind::SocketPath => "PATH",
             Kind::Port => "PORT",
-            Kind::Origins | Kind::Hosts | Kind::Patterns => "A,B",
+            Kind::Origins | Kind::Hosts | Kind::Networks | Kind::Patterns => "A,B",
         }
     }
 }

@@ -65,6 +65,8 @@ pub struct WebSocketConfig {
     pub connection_timeout: u64,
     /// Clients at once; 0: no limit.
     pub max_clients: usize,
+    /// Clients of one address at once; 0: no limit.
+    pub max_clients_per_address: usize,
     /// Log entries kept per room; 0: none.
     pub message_queue_size: usize,
     /// Bytes of the longest message; 0: no limit.
@@ -118,8 +120,12 @@ impl WebSocketConfig {
 pub struct RateLimitConfig {
     /// Messages of one client; 0: no limit.
     pub max_messages_per_minute: u32,
+    /// Messages of one client in a row, at first; 0: one.
+    pub message_burst: Auto,
     /// Connections of one address; 0: no limit.
     pub max_connections_per_minute: u32,
+    /// Connections of one address in a row, at first; 0: one.
+    pub connection_burst: Auto,
 }
 
 /// `[websocket.reconnect]`
@@ -239,6 +245,12 @@ pub struct ServerConfig {
     pub allowed_origins: Vec<String>,
     /// Names of hosts under which the server may be asked.
     pub allowed_hosts: Vec<String>,
+    /// Networks whose proxies may say whom they ask for; `unix`: whoever connects over a Unix-domain socket.
+    pub trusted_proxies: Vec<String>,
+    /// The header in which they do; empty: none.
+    pub client_address_header: String,
+    /// Connections of one address at once; 0: no limit.
+    pub max_connections_per_address: usize,
     /// Milliseconds that clients get to leave.
     pub shutdown_timeout: u64,
 }

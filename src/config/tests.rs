@@ -537,6 +537,8 @@ fn possible_text(key: &Key, seed: u64) -> String {
         Kind::SocketPath => pick(&["", "/run/in.sock"]),
         Kind::Port => pick(&["0", "1", "65535", "./out.sock"]),
         Kind::Origins => pick(&["", "*", "auto,https://a.example,null"]),
+        Kind::Networks => pick(&["", "unix,10.0.0.0/8,::1"]),
+        Kind::HeaderName => pick(&["", "X-Real-IP", "Forwarded"]),
         Kind::Hosts => pick(&["", "a.example,b.example:80"]),
         Kind::Patterns => pick(&["", "chat.*,order.create"]),
     }

@@ -5,8 +5,9 @@ use toml::de::{DeInteger, DeValue};
 
 use super::auto;
 use super::keys::{Key, Kind};
+use crate::base::network::Network;
 use crate::base::pattern::MAX_PATTERN_BYTES;
-use crate::engine::access::Host;
+use crate::engine::access::{Host, UNIX};
 
 /// A Unix-domain socket's path must fit `sockaddr_un` with its closing zero; 104 is the least of the systems in use.
 const MAX_SOCKET_PATH_LENGTH: usize = 103;
@@ -32,7 +33,10 @@ pub(super) fn from_toml(key: &Key, found: &DeValue<'_>) -> Result<Value, String>
 
 /// Checks a value of the environment or of a flag, where everything is text and lists are separated by commas.
 pub(super) fn from_text(key: &Key, text: &str) -> Result<Value, String> {
-    let is_list = matches!(key.kind, Kind::Origins | Kind::Hosts | Kind::Patterns);
+    let is_list = matches!(
+        key.kind,
+        Kind::Origins | Kind::Hosts | Kind::Networks | Kind::Patterns
+    );
     if is_list && text.trim_start().starts_with('[') {
         return Err(format!(
             "{text:?} is not a possible value; expected a list with commas, as a,b"
@@ -44,9 +48,7 @@ pub(super) fn from_text(key: &Key, text: &str) -> Result<Value, String> {
         Kind::AutoWhole { .. } if text == auto::WORD => Some(Value::from(text)),
         Kind::AutoWhole { .. } => text.parse().ok().map(Value::Integer),
         Kind::Fraction { .. } => text.parse().ok().map(Value::Float),
-        Kind::Origins | Kind::Hosts | Kind::Patterns => {
-            Some(Value::Array(items(text).map(Value::from).collect()))
-        }
+        _ if is_list => Some(Value::Array(items(text).map(Value::from).collect())),
         _ => Some(Value::from(text)),
     };
     value
@@ -98,6 +100,10 @@ fn fit(kind: &Kind, value: Value) -> Option<Value> {
             .iter()
             .all(|item| item.as_str().is_some_and(is_host_name))
             .then_some(Value::Array(items)),
+        (Kind::Networks, Value::Array(items)) => items
+            .iter()
+            .all(|item| item.as_str().is_some_and(is_network))
+            .then_some(Value::Array(items)),
         (Kind::Patterns, Value::Array(items)) => items
             .iter()
             .all(|item| item.as_str().is_some_and(is_pattern))
@@ -121,6 +127,7 @@ fn is_possible_text(kind: &Kind, text: &str) -> bool {
         Kind::Text => !text.contains('\0'),
         Kind::Secret => true,
         Kind::Host => is_host(text),
+        Kind::HeaderName => text.bytes().all(is_token_byte),
         Kind::UrlPath => is_url_path(text),
         Kind::MaybeUrlPath => text.is_empty() || is_url_path(text),
         Kind::SocketPath => text.is_empty() || is_socket_path(text),
@@ -155,6 +162,15 @@ fn is_host_name(text: &str) -> bool {
 fn is_origin(text: &str) -> bool {
     let has_host = |(scheme, host): (&str, &str)| !scheme.is_empty() && is_host_name(host);
     ["*", "auto", "null"].contains(&text) || text.split_once("://").is_some_and(has_host)
+}
+
+fn is_network(text: &str) -> bool {
+    text == UNIX || Network::parse(text).is_some()
+}
+
+/// Of a token (RFC 9110 section 5.6.2), as a header's name is one.
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 fn is_pattern(text: &str) -> bool {
@@ -195,6 +211,10 @@ fn expected(kind: &Kind) -> String {
         Kind::Patterns => {
             format!("a list of message types of 1 to {MAX_PATTERN_BYTES} bytes, such as \"chat.*\"")
         }
+        Kind::Networks => {
+            "a list of networks such as \"10.0.0.0/8\", addresses, or \"unix\"".to_owned()
+        }
+        Kind::HeaderName => "a header's name such as \"X-Forwarded-For\", or \"\" for none".to_owned(),
         Kind::Hosts => {
             "a list of host names such as \"jobs.example.com\", without \"https://\"".to_owned()
         }
@@ -295,6 +315,16 @@ mod tests {
             );
         }
         assert!(toml("server.allowed_origins", "[\"https://*.example.com\"]").is_err());
+        assert_eq!(
+            text("server.trusted_proxies", "unix, 10.0.0.0/8,::1"),
+            list(&["unix", "10.0.0.0/8", "::1"])
+        );
+        for impossible in ["localhost", "10.0.0.0/33", "unix:", "10.0.0", "/8"] {
+            let complaint = text("server.trusted_proxies", impossible).unwrap_err();
+            assert!(complaint.contains("\"10.0.0.0/8\""), "{complaint}");
+        }
+        assert!(text("server.client_address_header", "").is_ok());
+        assert!(text("server.client_address_header", "X-A, X-B").is_err());
         assert!(toml("server.allowed_origins", "[\"example.com\"]").is_err());
         assert!(toml("server.allowed_origins", "[\"https://example.com/\"]").is_err());
         assert_eq!(text("routes.types", "chat.*,a"), list(&["chat.*", "a"]));

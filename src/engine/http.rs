@@ -7,7 +7,7 @@ use super::closing;
 use super::durability;
 use super::ingest::{self, IngestStream};
 use super::lobby::HeldRequest;
-use super::peers::Services;
+use super::standing::Services;
 use super::state::{Life, State};
 use super::upgrade;
 use crate::base::time::Now;
@@ -240,7 +240,10 @@ pub fn check_page(state: &mut State, now: Now, link: Link, head: &Head) -> Resul
     let checked = state.settings.access.check(head, is_local(state, link));
     checked.map_err(|refused| {
         state.traffic.foreign += 1;
-        state.notices.tell(now.at, &refused);
+        let peer = state.peers.peer(link).and_then(|peer| peer.address);
+        let asker = state.settings.proxies.asker(peer, head);
+        let line = format!("{asker}: {}", refused.detail());
+        state.notices.tell(now.at, refused.topic(), &line);
         refused.into()
     })
 }

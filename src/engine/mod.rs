@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod addresses;
+pub mod allowance;
 pub mod api;
 pub mod backend;
 pub mod closing;
@@ -25,6 +26,7 @@ pub mod routes;
 pub mod sessions;
 pub mod settings;
 pub mod socket;
+pub mod standing;
 pub mod state;
 pub mod statistics;
 pub mod tally;
@@ -34,10 +36,10 @@ mod wishes;
 pub mod workspaces;
 
 pub use crate::hub::{Batch, Link, Restored};
-pub use peers::Services;
 pub use settings::{
     HttpSettings, Permission, Reconnect, RoutesSettings, Settings, WebSocketSettings,
 };
+pub use standing::Services;
 pub use state::{MemoryProbe, MemoryUse, Output};
 
 use crate::base::time::{Now, Span, Time};
@@ -109,10 +111,14 @@ impl Engine {
     /// A peer has connected to a listener; the link names its connection from now on.
     pub fn accept(&mut self, now: Now, services: Services, address: Option<IpAddr>) -> Link {
         self.state.now = now;
-        let link = self.state.peers.insert(services, address);
+        let is_proxy = self.state.settings.proxies.trusts(address);
+        let link = self.state.peers.insert(services, address, is_proxy);
         match services.ingest() {
             true => self.state.lobby.has_producers |= self.state.is_unread(),
-            false => closing::watch_handshake(&mut self.state, now, link),
+            false => {
+                closing::watch_handshake(&mut self.state, now, link);
+                refusals::check_connections(&mut self.state, now, link);
+            }
         }
         link
     }
@@ -473,7 +479,8 @@ impl Engine {
             }
             Timer::Probes => state.probes.is_armed = false,
             Timer::Addresses => {
-                if state.addresses.forget_stale(now.at) {
+                state.addresses.is_armed = state.addresses.forget_stale(now.at);
+                if state.addresses.is_armed {
                     state.wheel.schedule(now.at + MINUTE, Timer::Addresses);
                 }
             }

@@ -6,6 +6,7 @@
 pub mod optional;
 pub mod process;
 
+use joblight::config::Auto;
 use joblight::{Config, ListenPort, Server};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -35,7 +36,25 @@ pub fn config() -> Config {
     config.storage.path = String::new();
     config.websocket.rate_limit.max_connections_per_minute = 0;
     config.websocket.rate_limit.max_messages_per_minute = 0;
+    // Everybody here comes from the loopback, and is to be limited where a test limits anybody.
+    config.server.trusted_proxies = Vec::new();
+    config.server.max_connections_per_address = 0;
+    config.websocket.max_clients_per_address = 0;
     config
+}
+
+/// So many connections of an address at once and in each minute.
+pub fn limit_connections(config: &mut Config, count: u32) {
+    let limits = &mut config.websocket.rate_limit;
+    limits.max_connections_per_minute = count;
+    limits.connection_burst = Auto::Number(count);
+}
+
+/// So many messages of a client at once and in each minute.
+pub fn limit_messages(config: &mut Config, count: u32) {
+    let limits = &mut config.websocket.rate_limit;
+    limits.max_messages_per_minute = count;
+    limits.message_burst = Auto::Number(count);
 }
 
 /// A server that runs as long as this lives.

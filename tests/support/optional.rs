@@ -46,7 +46,9 @@ pub fn nginx() -> Option<PathBuf> {
 /// Caddy, if there is one.
 pub fn caddy() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
+    let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/caddy/usr/bin");
     std::env::split_paths(&path)
+        .chain([unpacked])
         .map(|place| place.join("caddy"))
         .find(|file| file.exists())
 }

@@ -197,6 +197,38 @@ fn behind_nginx_a_page_whose_host_nobody_has_named_is_told_what_to_add() {
 }
 
 #[test]
+fn behind_nginx_each_viewer_has_its_own_share() {
+    let server = Running::start(|config| {
+        crate::support::limit_connections(config, 1);
+        config.server.trusted_proxies = vec!["127.0.0.0/8".to_owned()];
+    });
+    let forward = "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;";
+    let Some(proxy) = nginx(&server, forward) else {
+        return;
+    };
+    let connect = |from: &str| {
+        let lines = format!("Host: localhost\r\nX-Forwarded-For: {from}\r\n{UPGRADE}");
+        ask(&proxy, "/ws", &lines)
+    };
+    let kept: Vec<(Http, Answer)> = ["203.0.113.1", "203.0.113.2", "2001:db8::1"]
+        .map(connect)
+        .into();
+    assert!(kept.iter().all(|(_, answer)| answer.status == 101));
+    for again in ["203.0.113.1", "10.0.0.1, 203.0.113.2", "[2001:db8::2]:99"] {
+        assert_eq!(connect(again).1.status, 429, "{again}");
+    }
+    let clients = server.document("/api/clients");
+    let mut addresses: Vec<&str> = clients["clients"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|client| client["address"].as_str())
+        .collect();
+    addresses.sort_unstable();
+    assert_eq!(addresses, ["2001:db8::1", "203.0.113.1", "203.0.113.2"]);
+}
+
+#[test]
 fn behind_caddy_a_page_is_served_whose_host_is_named() {
     let server = Running::start(|config| {
         config.server.allowed_hosts = vec!["jobs.example".to_owned()];

@@ -4,6 +4,7 @@
 use super::host::Host;
 use crate::base::network::Network;
 use crate::wire::http::{Head, unquote};
+use core::fmt;
 use core::net::IpAddr;
 
 /// The entry that stands for whoever connects over a Unix-domain socket.
@@ -22,12 +23,28 @@ pub struct Proxies {
 }
 
 /// Whom a request comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Asker {
     /// The address, as far as anybody who is trusted has said; `None`: a Unix-domain socket's peer, of whom nobody has.
     pub address: Option<IpAddr>,
     /// Whether that is a proxy that is trusted, so that nobody knows for how many it speaks.
     pub is_proxy: bool,
+}
+
+impl Asker {
+    /// The address whose share this is; nobody's, if it is a proxy's.
+    pub fn limited(&self) -> Option<IpAddr> {
+        self.address.filter(|_| !self.is_proxy)
+    }
+}
+
+impl fmt::Display for Asker {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            Some(address) => address.fmt(out),
+            None => out.write_str(UNIX),
+        }
+    }
 }
 
 impl Proxies {

@@ -42,11 +42,11 @@ impl<'a> Host<'a> {
             let name = Name::Address(parse_v6(address)?);
             return Some(Self { name, port });
         }
-        if let Some(address) = parse_v6(text) {
-            let name = Name::Address(address);
-            return Some(Self { name, port: None });
-        }
         let (name, port) = match text.rsplit_once(':') {
+            Some((rest, _)) if rest.contains(':') => {
+                let name = Name::Address(parse_v6(text)?);
+                return Some(Self { name, port: None });
+            }
             Some((name, port)) => (name, parse_port(port)?),
             None => (text, None),
         };
@@ -119,9 +119,6 @@ fn parse_port(text: &str) -> Option<Option<u16>> {
 
 /// An address without brackets; a zone (RFC 6874) means something to its sender alone.
 fn parse_v6(text: &str) -> Option<IpAddr> {
-    if !text.contains(':') {
-        return None;
-    }
     let address = text.split_once('%').map_or(text, |(address, _)| address);
     let address: Ipv6Addr = address.parse().ok()?;
     Some(IpAddr::V6(address).to_canonical())

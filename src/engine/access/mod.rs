@@ -7,14 +7,16 @@
 
 mod forwarded;
 mod host;
+mod notices;
 mod origin;
 mod refused;
 
 pub use forwarded::{Asker, Proxies, UNIX};
 pub use host::Host;
-pub use refused::{Notices, Refused};
+pub use notices::{Notices, Topic};
+pub use refused::Refused;
 
-use crate::wire::http::{Head, Method, Problem};
+use crate::wire::http::{Head, Method};
 use crate::wire::websocket;
 use origin::{is_same_origin, page_host};
 
@@ -139,11 +141,6 @@ impl Access {
             false => origin.to_owned(),
         }
     }
-}
-
-/// Checks that a request comes from nobody's page, or from one that is served here, and under a name that is.
-pub fn check_page(access: &Access, head: &Head, is_local: bool) -> Result<(), Problem> {
-    access.check(head, is_local).map_err(Problem::from)
 }
 
 impl<'h> Request<'h> {

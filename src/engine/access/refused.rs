@@ -1,12 +1,10 @@
 //! What a page or a host that is not served is told, and what the operator is.
 
 use super::host::Host;
+use super::notices::Topic;
 use super::origin::page_host;
-use crate::base::time::{Span, Time};
 use crate::wire::http::Problem;
 
-/// How long a log line about the same is not repeated.
-const NOTICE_REST: Span = Span::from_secs(60);
 /// The longest text of a stranger that is repeated: a name has 253 bytes, and a scheme and a port stand beside it.
 const MAX_SHOWN: usize = 280;
 /// A longer list is not written out for whoever adds to it.
@@ -121,49 +119,26 @@ fn shown(text: &str) -> String {
     }
 }
 
+impl Refused {
+    /// What the log is told it is about.
+    pub fn topic(&self) -> Topic {
+        match self.kind {
+            Kind::Host => Topic::Hosts,
+            Kind::Page => Topic::Pages,
+        }
+    }
+
+    /// What is wrong and what would be right.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+}
+
 impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         match refused.kind {
             Kind::Host => Self::new(421, "unknown_host", refused.detail).at("host"),
             Kind::Page => Self::new(403, "not_allowed", refused.detail).at("origin"),
         }
-    }
-}
-
-/// What the log was told of lately, so that strangers do not fill it.
-#[derive(Debug, Default)]
-pub struct Notices {
-    hosts: Notice,
-    pages: Notice,
-}
-
-#[derive(Debug, Default)]
-struct Notice {
-    told_at: Option<Time>,
-    untold: u64,
-}
-
-impl Notices {
-    /// Tells the log, unless it was told of the like within a minute.
-    pub fn tell(&mut self, now: Time, refused: &Refused) {
-        let notice = match refused.kind {
-            Kind::Host => &mut self.hosts,
-            Kind::Page => &mut self.pages,
-        };
-        let is_due = notice
-            .told_at
-            .is_none_or(|at| now.saturating_since(at) >= NOTICE_REST);
-        if !is_due {
-            notice.untold += 1;
-            return log::debug!("refused: {}", refused.detail);
-        }
-        match std::mem::take(&mut notice.untold) {
-            0 => log::warn!("refused: {}", refused.detail),
-            untold => log::warn!(
-                "refused: {} ({untold} more since the last such line)",
-                refused.detail
-            ),
-        }
-        notice.told_at = Some(now);
     }
 }
