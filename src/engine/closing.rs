@@ -4,6 +4,7 @@ use super::backend;
 use super::ingest;
 use super::peers::Peer;
 use super::returns;
+use super::standing::Standing;
 use super::state::{Life, Output, State};
 use super::timer::Timer;
 use crate::base::time::{Now, Span};
@@ -138,10 +139,22 @@ pub fn end(state: &mut State, now: Now, link: Link, ending: Ending) {
 /// The socket is gone, or must go now.
 pub fn remove(state: &mut State, link: Link) {
     leave_hub(state, link);
-    if state.peers.remove(link, &mut state.wheel).is_some() {
-        state.outputs.push_back(Output::Close(link));
-    }
+    forget(state, link);
     finish_if_drained(state);
+}
+
+/// Nothing is kept of a connection, and its socket is closed.
+fn forget(state: &mut State, link: Link) {
+    let Some(peer) = state.peers.remove(link, &mut state.wheel) else {
+        return;
+    };
+    if let Some(address) = peer
+        .address
+        .filter(|_| peer.standing.has(Standing::COUNTED))
+    {
+        state.addresses.remove_connection(address);
+    }
+    state.outputs.push_back(Output::Close(link));
 }
 
 /// What is due for a connection once its turn's bytes are written: half-close, close, or nothing.
@@ -256,8 +269,7 @@ pub fn shut_down(state: &mut State, now: Now) {
 pub fn stop(state: &mut State) {
     for link in state.peers.links() {
         leave_hub(state, link);
-        state.peers.remove(link, &mut state.wheel);
-        state.outputs.push_back(Output::Close(link));
+        forget(state, link);
     }
     finish_if_drained(state);
 }
@@ -324,20 +336,39 @@ fn finish_if_drained(state: &mut State) {
     }
 }
 
+/// A connection is no client's any more, so its address has room for another.
+pub fn leave_place(state: &mut State, link: Link) {
+    let placed = state
+        .peers
+        .peer_mut(link)
+        .filter(|peer| peer.standing.has(Standing::PLACED));
+    if let Some(peer) = placed {
+        peer.standing = peer.standing.with(Standing::PLACED, false);
+        if let Some(address) = peer.address {
+            state.addresses.remove_client(address);
+        }
+    }
+}
+
 fn leave_hub(state: &mut State, link: Link) {
     state.lobby.leave(link);
     backend::leave(state, link);
-    let Some(client) = state
-        .peers
-        .peer_mut(link)
-        .and_then(|peer| peer.client.take())
-    else {
+    leave_place(state, link);
+    let Some(peer) = state.peers.peer_mut(link) else {
+        return;
+    };
+    let messages = peer.allowance.messages;
+    let Some(client) = peer.client.take() else {
         return;
     };
     let (id, dialect) = (
         state.hub.directory().client(client).id,
         state.dialect(client),
     );
+    let now = state.now;
+    if state.hub.directory().client(client).has_session && !messages.is_full(now.at) {
+        state.addresses_mut(now).keep_talker(now.at, id, messages);
+    }
     state.hub.leave(state.now, client);
     state.routes.forsake(id);
     let phrase_id = id.to_string();

@@ -67,6 +67,8 @@ pub enum Arrival {
         secret: Option<String>,
         /// Whether it wants batches.
         batches: bool,
+        /// Whether it has used up a connection of its address.
+        is_counted: bool,
     },
     /// To be the application's link.
     Backend,

@@ -4,7 +4,9 @@
 //! input at a time, says that the turn's inputs are in with [`Engine::settle`], and drains [`Engine::poll_output`]. A
 //! test can do all of that without a socket, and a year in a second.
 
+pub mod access;
 pub mod addresses;
+pub mod allowance;
 pub mod api;
 pub mod backend;
 pub mod closing;
@@ -26,6 +28,7 @@ pub mod routes;
 pub mod sessions;
 pub mod settings;
 pub mod socket;
+pub mod standing;
 pub mod state;
 pub mod statistics;
 pub mod tally;
@@ -35,10 +38,10 @@ mod wishes;
 pub mod workspaces;
 
 pub use crate::hub::{Batch, Link, Restored};
-pub use peers::Services;
 pub use settings::{
     HttpSettings, Permission, Reconnect, RoutesSettings, Settings, WebSocketSettings,
 };
+pub use standing::Services;
 pub use state::{MemoryProbe, MemoryUse, Output};
 
 use crate::base::time::{Now, Span, Time};
@@ -110,10 +113,14 @@ impl Engine {
     /// A peer has connected to a listener; the link names its connection from now on.
     pub fn accept(&mut self, now: Now, services: Services, address: Option<IpAddr>) -> Link {
         self.state.now = now;
-        let link = self.state.peers.insert(services, address);
+        let is_proxy = self.state.settings.proxies.trusts(address);
+        let link = self.state.peers.insert(services, address, is_proxy);
         match services.ingest() {
             true => self.state.lobby.has_producers |= self.state.is_unread(),
-            false => closing::watch_handshake(&mut self.state, now, link),
+            false => {
+                closing::watch_handshake(&mut self.state, now, link);
+                refusals::check_connections(&mut self.state, now, link);
+            }
         }
         link
     }
@@ -493,7 +500,8 @@ impl Engine {
             Timer::Probes => state.probes.is_armed = false,
             Timer::Postponed => state.is_going_on = false,
             Timer::Addresses => {
-                if state.addresses.forget_stale(now.at) {
+                state.addresses.is_armed = state.addresses.forget_stale(now.at);
+                if state.addresses.is_armed {
                     state.wheel.schedule(now.at + MINUTE, Timer::Addresses);
                 }
             }

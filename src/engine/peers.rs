@@ -1,9 +1,11 @@
 //! All connections, what each of them is to the server, and which have something to write.
 
+use super::access::Asker;
+use super::allowance::Allowance;
 use super::ingest::IngestStream;
+use super::standing::{Services, Standing};
 use super::timer::Timer;
 use crate::base::chunk_queue::ChunkPool;
-use crate::base::rate_window::RateWindow;
 use crate::base::shrink::LateShrink;
 use crate::base::time::Time;
 use crate::base::wheel::{TimerId, Wheel};
@@ -15,36 +17,6 @@ use crate::wire::websocket::{Compression, EncodedFrame};
 use core::net::IpAddr;
 use slab::Slab;
 use std::collections::{BTreeSet, VecDeque};
-
-/// What a listener serves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Services(u8);
-
-impl Services {
-    /// Of the WebSocket listener.
-    pub const WEBSOCKET: Self = Self(1);
-    /// Of the HTTP listener.
-    pub const HTTP: Self = Self(2);
-    /// Of a listener that serves both.
-    pub const BOTH: Self = Self(1 | 2);
-    /// Of the ingest socket and of standard input.
-    pub const INGEST: Self = Self(4);
-
-    /// WebSocket upgrades.
-    pub fn websocket(self) -> bool {
-        self.0 & Self::WEBSOCKET.0 != 0
-    }
-
-    /// The HTTP API.
-    pub fn http(self) -> bool {
-        self.0 & Self::HTTP.0 != 0
-    }
-
-    /// Newline-delimited events, nothing else.
-    pub fn ingest(self) -> bool {
-        self.0 & Self::INGEST.0 != 0
-    }
-}
 
 /// Marks of a huge room are given back when they are done with.
 const MAX_IDLE_MARKS: usize = 1024;
@@ -88,8 +60,10 @@ impl OutboxLimits {
 pub struct Peer {
     /// Its bytes.
     pub connection: Connection,
-    /// Where it came from; `None` on a Unix socket.
+    /// Where it came from, or, for a WebSocket, whom a proxy has said it came for; `None` on a Unix socket.
     pub address: Option<IpAddr>,
+    /// What that address is, and what of its shares this has.
+    pub standing: Standing,
     /// What its listener serves.
     pub services: Services,
     /// The hub's name for it, once it is a WebSocket client.
@@ -122,15 +96,40 @@ pub struct Peer {
     pub has_ended: bool,
     /// Whether its socket would take no more; it will say when it does.
     pub blocked: bool,
-    /// How often it sends.
-    pub messages: RateWindow,
+    /// How much it may still send.
+    pub allowance: Allowance,
     /// Messages received from it.
     pub received: u32,
     /// Messages queued for it.
     pub sent: u32,
     generation: u32,
-    dirty: bool,
-    urgent: bool,
+    marked: Marked,
+}
+
+/// Whether a connection is to be looked after when the turn ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Marked {
+    No,
+    /// With the crowd.
+    Dirty,
+    /// Before it; it may stand in both queues.
+    Urgent,
+}
+
+impl Peer {
+    /// Who is behind it.
+    pub fn asker(&self) -> Asker {
+        Asker {
+            address: self.address,
+            is_proxy: self.standing.has(Standing::PROXY),
+        }
+    }
+
+    /// A WebSocket is somebody's for as long as it lasts; of a proxy's requests each may be another's.
+    pub fn know(&mut self, asker: Asker) {
+        self.address = asker.address;
+        self.standing = self.standing.with(Standing::PROXY, asker.is_proxy);
+    }
 }
 
 /// What an idle connection costs here; the crate's documentation has the whole account.
@@ -180,7 +179,7 @@ impl Peers {
     }
 
     /// Adds a connection.
-    pub fn insert(&mut self, services: Services, address: Option<IpAddr>) -> Link {
+    pub fn insert(&mut self, services: Services, address: Option<IpAddr>, is_proxy: bool) -> Link {
         self.next_generation = self.next_generation.wrapping_add(1);
         let phase = match services.ingest() {
             true => Phase::Lines(LineSplitter::new()),
@@ -189,6 +188,7 @@ impl Peers {
         let index = self.slots.insert(Peer {
             connection: Connection::new(phase),
             address,
+            standing: Standing::default().with(Standing::PROXY, is_proxy),
             services,
             client: None,
             is_backend: false,
@@ -205,12 +205,11 @@ impl Peers {
             is_held: false,
             has_ended: false,
             blocked: false,
-            messages: RateWindow::default(),
+            allowance: Allowance::default(),
             received: 0,
             sent: 0,
             generation: self.next_generation,
-            dirty: false,
-            urgent: false,
+            marked: Marked::No,
         });
         Link {
             index: index as u32,
@@ -413,8 +412,9 @@ impl Peers {
     /// Marks a connection to be looked after when the turn ends: it has bytes to write, or an end to be told.
     pub fn mark(&mut self, link: Link) {
         if let Some(peer) = self.peer_mut(link)
-            && !std::mem::replace(&mut peer.dirty, true)
+            && peer.marked == Marked::No
         {
+            peer.marked = Marked::Dirty;
             self.dirty.push_back(link);
         }
     }
@@ -422,9 +422,9 @@ impl Peers {
     /// Marks a connection that waits for an answer: it goes before the crowd that hears a publication.
     pub fn hasten(&mut self, link: Link) {
         if let Some(peer) = self.peer_mut(link)
-            && !std::mem::replace(&mut peer.urgent, true)
+            && peer.marked != Marked::Urgent
         {
-            peer.dirty = true;
+            peer.marked = Marked::Urgent;
             self.urgent.push_back(link);
         }
     }
@@ -435,8 +435,10 @@ impl Peers {
         while let Some(link) = self.next_marked() {
             let pool = &mut self.pool;
             // Whoever was hastened stands in the other queue as well.
-            if let Some(peer) = living(&mut self.slots, link).filter(|peer| peer.dirty) {
-                (peer.dirty, peer.urgent) = (false, false);
+            if let Some(peer) =
+                living(&mut self.slots, link).filter(|peer| peer.marked != Marked::No)
+            {
+                peer.marked = Marked::No;
                 peer.connection.outbox.seal(pool);
                 return Some(link);
             }
@@ -576,7 +578,7 @@ mod tests {
     fn a_crowd_keeps_nobody_waiting_and_is_kept_waiting_by_nobody() {
         let mut peers = Peers::new(OutboxLimits::default());
         let links: Vec<Link> = (0..MIN_CROWD + 9)
-            .map(|_| peers.insert(Services::WEBSOCKET, None))
+            .map(|_| peers.insert(Services::WEBSOCKET, None, false))
             .collect();
         let (crowd, few) = links.split_at(MIN_CROWD + 1);
         publish(&mut peers, crowd);

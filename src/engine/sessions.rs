@@ -67,13 +67,28 @@ impl SessionKey {
     }
 }
 
-/// Whether the client of a secret is connected, so that it takes nobody's place when it comes back.
-pub fn is_here(state: &State, secret: &str) -> bool {
+/// Where the client of a secret is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whereabouts {
+    /// Connected, so that it takes nobody's place when it comes back.
+    Here,
+    /// Away, and expected.
+    Away,
+    /// There is no such session.
+    Nowhere,
+}
+
+/// Where the client of a secret is.
+pub fn whereabouts(state: &State, secret: &str) -> Whereabouts {
     let directory = state.hub.directory();
     let client = state.session_key.client(secret);
     let client = client.and_then(|client| directory.living_client(client));
     let client = client.map(|client| directory.client(client));
-    client.is_some_and(|client| client.has_session && !client.is_away)
+    match client.filter(|client| client.has_session) {
+        Some(client) if client.is_away => Whereabouts::Away,
+        Some(_) => Whereabouts::Here,
+        None => Whereabouts::Nowhere,
+    }
 }
 
 /// The client that a secret brings back on a connection, if its session is still there. Whoever holds its connection
@@ -91,11 +106,14 @@ pub fn resume(
     if variant.dialect != Dialect::Payload || !found.has_session {
         return None;
     }
+    let mut messages = state.addresses.take_talker(id);
     if !found.is_away {
         let old = found.link;
+        closing::leave_place(state, old);
         log::info!("{id} has come back before its old connection was gone, which ends here");
         if let Some(peer) = state.peers.peer_mut(old) {
             peer.client = None;
+            messages = peer.allowance.messages;
         }
         state.peers.set_backlogged(old, false);
         // Whoever reads is told first that the upgrade has succeeded.
@@ -103,6 +121,9 @@ pub fn resume(
             state.peers.drop_unstarted(old);
         }
         closing::replace(state, now, client);
+    }
+    if let Some(peer) = state.peers.peer_mut(link) {
+        peer.allowance.messages = messages;
     }
     state.hub.resume(now, client, link, variant);
     state.routes.take_back(id);

@@ -1,5 +1,6 @@
 //! What the engine is made of. The files beside this one are what it does; each works on the parts it needs.
 
+use super::access::Notices;
 use super::addresses::{Addresses, MINUTE};
 use super::durability::Durability;
 use super::lobby::Lobby;
@@ -78,6 +79,8 @@ pub struct Traffic {
     pub connections: u64,
     /// Handshakes that came when the server was full, or too often from their address.
     pub refused: u64,
+    /// Requests that came from a foreign page, or under a name that is not served.
+    pub foreign: u64,
 }
 
 /// The whole server, without its sockets.
@@ -118,6 +121,8 @@ pub struct State {
     pub newcomers: Newcomers,
     /// Whose input is not read to its end.
     pub spared: HashSet<Link>,
+    /// What the log was told of strangers.
+    pub notices: Notices,
     /// The time of the present input.
     pub now: Now,
     /// Secrets and spreads.
@@ -171,6 +176,7 @@ impl State {
             lobby: Lobby::default(),
             newcomers: Newcomers::default(),
             spared: HashSet::new(),
+            notices: Notices::default(),
             now,
             random,
             traffic: Traffic::default(),
@@ -218,7 +224,7 @@ impl State {
 
     /// The rate windows of addresses, to be changed: they are looked at again in a minute.
     pub fn addresses_mut(&mut self, now: Now) -> &mut Addresses {
-        if self.addresses.is_empty() {
+        if !std::mem::replace(&mut self.addresses.is_armed, true) {
             self.wheel.schedule(now.at + MINUTE, Timer::Addresses);
         }
         &mut self.addresses

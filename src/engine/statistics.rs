@@ -121,6 +121,8 @@ pub struct ConnectionStats {
     pub backlogged: usize,
     /// Handshakes since the start that were told to come back later: the server was full, or their address too busy.
     pub refused: u64,
+    /// Requests since the start that came from a foreign page, or for a host that is not served.
+    pub foreign: u64,
 }
 
 /// `messages` of [`WebSocketStats`].
@@ -251,6 +253,7 @@ impl State {
                 authenticated: 0,
                 backlogged: self.peers.backlogged(),
                 refused: self.traffic.refused,
+                foreign: self.traffic.foreign,
             },
             messages: MessageStats {
                 total_sent: self.traffic.sent.total(),

@@ -38,3 +38,22 @@ pub fn python_cloud_events() -> Option<PathBuf> {
         .is_ok_and(|output| output.status.success());
     has_sdk.then_some(python)
 }
+
+/// Debian's nginx, which no user's path has.
+pub fn nginx() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let places = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
+    places
+        .map(|place| place.join("nginx"))
+        .find(|file| file.exists())
+}
+
+/// Caddy, if there is one.
+pub fn caddy() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/caddy/usr/bin");
+    std::env::split_paths(&path)
+        .chain([unpacked])
+        .map(|place| place.join("caddy"))
+        .find(|file| file.exists())
+}

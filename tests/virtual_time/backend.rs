@@ -1,7 +1,7 @@
 //! The application's links in time: whose turn it is, who waits how long, and what becomes of those who wait for the gone.
 
 use super::frames::Heard;
-use super::world::{PeerId, World};
+use super::world::{PeerId, World, limit_connections, limit_messages};
 use joblight::Config;
 use serde_json::{Value, json};
 
@@ -277,8 +277,8 @@ fn a_silent_backend_is_found_out_as_clients_are() {
 fn backends_are_no_clients() {
     let mut world = world(|config| {
         config.websocket.max_clients = 1;
-        config.websocket.rate_limit.max_messages_per_minute = 2;
-        config.websocket.rate_limit.max_connections_per_minute = 1;
+        limit_messages(config, 2);
+        limit_connections(config, 1);
     });
     let backends: Vec<PeerId> = (0..3).map(|_| backend(&mut world)).collect();
     let viewer = world.viewer();

@@ -3,6 +3,7 @@
 //! `world` is what the shell is in production; everything else is themes. A random walk that fails prints its seed,
 //! and `SIM_SEED=<seed> cargo test --test virtual_time walk` repeats that walk alone.
 
+mod askers;
 mod backend;
 #[path = "../support/dice.rs"]
 mod dice;
@@ -26,6 +27,7 @@ mod masked;
 mod model;
 mod obedience;
 mod old_names;
+mod origins;
 mod pacing;
 mod pressure;
 mod questions;

@@ -10,6 +10,7 @@ mod limits;
 mod malformed;
 mod message_pack;
 mod messages;
+mod proxies;
 mod raw;
 mod rooms;
 mod sessions;

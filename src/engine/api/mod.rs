@@ -54,32 +54,6 @@ pub fn admit_stream(state: &State, head: &Head) -> Result<Option<String>, Proble
     .at("content-type"))
 }
 
-/// Adds what browsers must be told before scripts may read an answer (WHATWG Fetch, CORS).
-pub fn with_cors(settings: &HttpSettings, origin: Option<&str>, answer: Response) -> Response {
-    let Some(origin) = origin else {
-        return answer;
-    };
-    if settings
-        .allowed_origins
-        .iter()
-        .any(|allowed| allowed == "*")
-    {
-        return answer.header("Access-Control-Allow-Origin", "*");
-    }
-    let answer = answer.header("Vary", "Origin");
-    match allows_origin(&settings.allowed_origins, origin) {
-        true => answer.header("Access-Control-Allow-Origin", origin.to_owned()),
-        false => answer,
-    }
-}
-
-/// Whether a web origin is among the allowed ones.
-pub fn allows_origin(allowed: &[String], origin: &str) -> bool {
-    allowed
-        .iter()
-        .any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(origin))
-}
-
 fn serve(
     state: &mut State,
     now: Now,
