@@ -1,15 +1,17 @@
 //! How connections end: goodbyes, time-outs and the server's own end (contract section 9).
 
 use super::backend;
+use super::http;
 use super::ingest;
 use super::peers::Peer;
 use super::returns;
+use super::sessions;
 use super::state::{Life, Output, State};
 use super::timer::Timer;
+use super::unfinished;
 use crate::base::time::{Now, Span};
 use crate::conn::{Ending, Phase};
 use crate::hub::{ClientKey, Link};
-use crate::wire::http::{Framing, Response};
 use crate::wire::locale::Phrase;
 use crate::wire::message::envelope::push_string;
 use crate::wire::message::{Dialect, Envelope, Variant};
@@ -61,7 +63,7 @@ pub fn dismiss(
 }
 
 /// Says goodbye to whoever is on a WebSocket: a client, or who waits to be one, or who is sent the code alone.
-fn send_away(state: &mut State, now: Now, link: Link, code: CloseCode, reason: &str) {
+pub fn send_away(state: &mut State, now: Now, link: Link, code: CloseCode, reason: &str) {
     if let Some(client) = state.client_of(link) {
         return disconnect(state, now, client, code, reason);
     }
@@ -122,6 +124,7 @@ pub fn drop_slow(state: &mut State, now: Now, link: Link) {
 /// Begins the end of a connection; the peer has a while to take what it is owed.
 pub fn end(state: &mut State, now: Now, link: Link, ending: Ending) {
     leave_hub(state, link);
+    unfinished::forget(state, link);
     let grace = if state.life == Life::Draining {
         state.settings.shutdown_timeout
     } else {
@@ -138,6 +141,8 @@ pub fn end(state: &mut State, now: Now, link: Link, ending: Ending) {
 /// The socket is gone, or must go now.
 pub fn remove(state: &mut State, link: Link) {
     leave_hub(state, link);
+    unfinished::forget(state, link);
+    sessions::forget(state, link);
     if state.peers.remove(link, &mut state.wheel).is_some() {
         state.outputs.push_back(Output::Close(link));
     }
@@ -177,7 +182,7 @@ pub fn handle_timer(state: &mut State, now: Now, link: Link) {
         Phase::WebSocket(_) if peer.backlogged => check_backlog(state, now, link),
         Phase::WebSocket(_) => check_heartbeat(state, now, link),
         Phase::Http(_) => check_request(state, now, link),
-        Phase::Lines(_) => {}
+        Phase::Lines => {}
     }
 }
 
@@ -253,6 +258,8 @@ pub fn shut_down(state: &mut State, now: Now) {
 pub fn stop(state: &mut State) {
     for link in state.peers.links() {
         leave_hub(state, link);
+        unfinished::forget(state, link);
+        sessions::forget(state, link);
         state.peers.remove(link, &mut state.wheel);
         state.outputs.push_back(Output::Close(link));
     }
@@ -287,7 +294,7 @@ fn end_producer(state: &mut State, link: Link) {
     let Some(peer) = state.peers.peer_mut(link) else {
         return;
     };
-    if matches!(peer.connection.phase, Phase::Lines(_)) {
+    if matches!(peer.connection.phase, Phase::Lines) {
         if let Some(stream) = peer.stream.take() {
             ingest::warn_of_errors(&stream.tally);
         }
@@ -323,6 +330,7 @@ fn finish_if_drained(state: &mut State) {
 
 fn leave_hub(state: &mut State, link: Link) {
     state.lobby.leave(link);
+    state.routes.forget_waiting(link);
     backend::leave(state, link);
     let Some(client) = state
         .peers
@@ -378,10 +386,9 @@ fn check_heartbeat(state: &mut State, now: Now, link: Link) {
     if pinged && answer_time < heartbeat {
         return state.look_at(link, now.at + (heartbeat - answer_time));
     }
-    peer.pinged = true;
-    state
-        .peers
-        .push(link, bytes::Bytes::from_static(websocket::PING));
+    (peer.pinged, peer.pong_due) = (true, true);
+    let ping = sessions::heartbeat(state, link);
+    state.peers.push(link, ping);
     state.look_at(link, now.at + answer_time);
 }
 
@@ -399,20 +406,21 @@ fn check_request(state: &mut State, now: Now, link: Link) {
     if parser.is_idle() {
         return end(state, now, link, Ending::Final);
     }
+    // It is ended when that has taken too long, which is another moment.
+    if state.unfinished.since(link).is_some() {
+        return watch_handshake(state, now, link);
+    }
+    time_out_request(state, now, link);
+}
+
+/// A request has not arrived in time.
+pub fn time_out_request(state: &mut State, now: Now, link: Link) {
     let problem = crate::wire::http::Problem::new(
         408,
         "request_timeout",
         "the request did not arrive in time",
     );
-    let framing = Framing {
-        head_only: false,
-        keep_alive: false,
-        version_minor: 1,
-        date: state.dates.at(now.wall_ms),
-    };
-    let answer = Response::from(problem).encode(framing);
-    state.peers.push(link, answer);
-    end(state, now, link, Ending::Lingering);
+    http::refuse(state, now, link, &problem.into());
 }
 
 /// The message that says why a connection ends, and after how long to come back.

@@ -20,6 +20,10 @@ pub enum Timer {
     Lobby,
     /// When to ask on whether messages have arrived.
     Probes,
+    /// When to ask those again who have answered in vain.
+    Questions,
+    /// When to end what was begun and not finished.
+    Unfinished,
     /// When to forget addresses that have not connected for a while.
     Addresses,
     /// When to end what has not drained.

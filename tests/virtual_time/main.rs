@@ -4,6 +4,7 @@
 //! and `SIM_SEED=<seed> cargo test --test virtual_time walk` repeats that walk alone.
 
 mod backend;
+mod bodies;
 #[path = "../support/dice.rs"]
 mod dice;
 mod durability;
@@ -11,6 +12,7 @@ mod endings;
 mod estimates;
 #[path = "../support/event.rs"]
 mod event;
+mod floods;
 mod frames;
 mod guests;
 mod heartbeat;
@@ -27,6 +29,7 @@ mod model;
 mod obedience;
 mod old_names;
 mod pacing;
+mod pongs;
 mod pressure;
 mod questions;
 mod removals;
@@ -44,6 +47,7 @@ mod store_opening;
 mod store_rows;
 mod task_rows;
 mod time_left;
+mod unfinished;
 mod viewer_model;
 mod visit;
 mod walk;
