@@ -1,7 +1,7 @@
 //! What a page or a host that is not served is told, and what the operator is.
 
+use super::super::notices::Notice;
 use super::host::Host;
-use super::notices::Topic;
 use super::origin::page_host;
 use crate::wire::http::Problem;
 
@@ -121,10 +121,10 @@ fn shown(text: &str) -> String {
 
 impl Refused {
     /// What the log is told it is about.
-    pub fn topic(&self) -> Topic {
+    pub fn notice(&self) -> Notice {
         match self.kind {
-            Kind::Host => Topic::Hosts,
-            Kind::Page => Topic::Pages,
+            Kind::Host => Notice::Host,
+            Kind::Page => Notice::Page,
         }
     }
 
