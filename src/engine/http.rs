@@ -165,7 +165,9 @@ pub fn finish(state: &mut State, now: Now, link: Link, reply: Reply, answer: Res
         date: state.dates.at(now.wall_ms),
     };
     let answer = api::with_cors(&state.settings.http, reply.origin.as_deref(), answer);
-    state.peers.push(link, answer.encode(framing));
+    let answer = answer.encode(framing);
+    state.hub.load().encode(answer.len());
+    state.peers.push(link, answer);
     if !keep_alive {
         closing::end(state, now, link, Ending::Lingering);
     }

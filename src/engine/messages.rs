@@ -150,6 +150,7 @@ fn subscribe(
     wish: Rooms,
 ) -> Result<(), Refusal> {
     let rooms = named_rooms(state, &wish)?;
+    state.hub.load().visit(rooms.len());
     let since = &wish.positions;
     if wish.batch == Some(true) {
         upgrade::enable_batches(state, state.hub.directory().client(client).link);
@@ -178,6 +179,8 @@ fn subscribe(
         })
         .collect();
     let payload = acknowledgement(state, client, &denied, &recoveries);
+    let member_of = state.hub.directory().client(client).memberships().len();
+    state.hub.load().visit(member_of);
     answer(state, now, client, message, "subscription_ack", &payload);
     state.hub.welcome(now, client, &joined, &mut state.peers);
     if !since.is_empty() {
@@ -193,7 +196,9 @@ fn unsubscribe(
     message: &Incoming<'_>,
     wish: Rooms,
 ) -> Result<(), Refusal> {
-    for room in named_rooms(state, &wish)? {
+    let rooms = named_rooms(state, &wish)?;
+    state.hub.load().visit(rooms.len());
+    for room in rooms {
         if state.hub.leave_room(client, &room) {
             state.tell_of_room(client, &room, false);
         }

@@ -41,7 +41,7 @@ pub use state::{MemoryProbe, MemoryUse, Output};
 
 use crate::base::time::{Now, Span, Time};
 use crate::conn::{Ending, Event, Fault};
-use crate::hub;
+use crate::hub::{self, Work};
 use crate::wire::input::Input as Cursor;
 use addresses::MINUTE;
 use core::net::IpAddr;
@@ -116,6 +116,11 @@ impl Engine {
         link
     }
 
+    /// The most that one turn has done so far.
+    pub fn peak(&self) -> Work {
+        self.state.hub.peak()
+    }
+
     /// Something has happened to a connection. What is stale is ignored.
     pub fn handle_input(&mut self, now: Now, link: Link, input: Input<'_>) {
         self.state.now = now;
@@ -152,6 +157,7 @@ impl Engine {
         state.now = now;
         state.hub.settle(now, &mut state.peers);
         messages::tell_evicted(state, now);
+        sessions::go_on(state, now);
         sessions::ask(state, now);
         self.drop_slow(now);
         let state = &mut self.state;
@@ -268,6 +274,7 @@ impl Engine {
     pub fn handle_turn_end(&mut self, now: Now) {
         let state = &mut self.state;
         state.lists.release();
+        sessions::arm_postponed(state, now);
         // One slow reader among a handful is no pressure on the server.
         let clients = state.clients().max(MIN_CROWD);
         let backlogged_share = state.peers.backlogged() as f64 / clients as f64;
@@ -379,16 +386,13 @@ impl Engine {
             self.resume_reading(now, link);
         }
         let state = &mut self.state;
-        if let (true, Some(client)) = (is_news, state.client_of(link)) {
-            state
-                .hub
-                .handle_backlog(now, client, backlogged, &mut state.peers);
-            if !backlogged && state.hub.directory().client(client).is_lagging {
-                sessions::make_up(state, now, client, false);
+        match state.client_of(link).filter(|_| is_news) {
+            Some(client) if backlogged => {
+                let peers = &mut state.peers;
+                state.hub.handle_backlog(now, client, true, peers);
             }
-            if !backlogged && state.hub.directory().client(client).lacks_news() {
-                workspaces::catch_up(state, now, client);
-            }
+            Some(client) => sessions::handle_drained(state, now, client),
+            None => {}
         }
         self.drop_slow(now);
     }
@@ -476,6 +480,7 @@ impl Engine {
                 self.serve_lobby(now);
             }
             Timer::Probes => state.probes.is_armed = false,
+            Timer::Postponed => state.is_going_on = false,
             Timer::Addresses => {
                 if state.addresses.forget_stale(now.at) {
                     state.wheel.schedule(now.at + MINUTE, Timer::Addresses);

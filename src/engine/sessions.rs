@@ -9,6 +9,7 @@ use super::closing;
 use super::messages;
 use super::state::State;
 use super::timer::Timer;
+use super::workspaces;
 use crate::base::time::{Now, Span, Time};
 use crate::hub::{ClientId, ClientKey, Link};
 use crate::wire::message::{Dialect, Variant};
@@ -110,10 +111,15 @@ pub fn resume(
 
 /// Sends a lagging client what it lacks. It is told first when something is lost, and, having come back, in any case.
 pub fn make_up(state: &mut State, now: Now, client: ClientKey, has_come_back: bool) {
+    if !has_come_back && state.hub.load().is_spent() {
+        return state.hub.postpone(client);
+    }
     let denied = match has_come_back {
         true => state.hub.rejoin(client),
         false => Vec::new(),
     };
+    let rooms = state.hub.directory().client(client).memberships().len();
+    state.hub.load().visit(rooms);
     let survey = state.hub.survey(client);
     let is_lossy = survey.iter().any(|room| !room.recovered);
     if has_come_back || is_lossy {
@@ -123,6 +129,42 @@ pub fn make_up(state: &mut State, now: Now, client: ClientKey, has_come_back: bo
         doubt(state, client);
     }
     state.hub.make_up(now, client, &survey, &mut state.peers);
+}
+
+/// Readers whose share of an earlier turn was too much for it go on, those first that have waited longest.
+pub fn go_on(state: &mut State, now: Now) {
+    while !state.hub.load().is_spent() {
+        let Some(client) = state.hub.poll_postponed() else {
+            break;
+        };
+        let link = state.hub.directory().client(client).link;
+        // Whose connection is full goes on when it has drained.
+        if state.peers.peer(link).is_some_and(|peer| !peer.backlogged) {
+            handle_drained(state, now, client);
+        }
+    }
+}
+
+/// Sets when readers go on whose share of this turn was too much for it.
+pub fn arm_postponed(state: &mut State, now: Now) {
+    if state.hub.load().has_postponed() && !std::mem::replace(&mut state.is_going_on, true) {
+        state
+            .wheel
+            .schedule(now.at + Span::from_millis(1), Timer::Postponed);
+    }
+}
+
+/// A client's connection has drained, or its turn has come: it gets what it lacks.
+pub fn handle_drained(state: &mut State, now: Now, client: ClientKey) {
+    state
+        .hub
+        .handle_backlog(now, client, false, &mut state.peers);
+    if state.hub.directory().client(client).is_lagging {
+        make_up(state, now, client, false);
+    }
+    if state.hub.directory().client(client).lacks_news() {
+        workspaces::catch_up(state, now, client);
+    }
 }
 
 /// A client is told of a loss, or is sent older messages: an answer to what it was asked before says nothing of that.

@@ -105,6 +105,8 @@ pub struct State {
     pub probes: Probes,
     /// Lists of workspaces that are being sent.
     pub lists: Lists,
+    /// Whether a timer is set for readers whose share of a turn was too much for it.
+    pub is_going_on: bool,
     /// What waits for the store.
     pub durability: Durability,
     /// How far it is opened.
@@ -158,6 +160,7 @@ impl State {
             session_key,
             probes: Probes::default(),
             lists: Lists::default(),
+            is_going_on: false,
             durability: Durability::default(),
             opening: Opening::default(),
             lobby: Lobby::default(),

@@ -20,6 +20,8 @@ pub enum Timer {
     Lobby,
     /// When to ask on whether messages have arrived.
     Probes,
+    /// When readers go on whose share of a turn was too much for it.
+    Postponed,
     /// When to forget addresses that have not connected for a while.
     Addresses,
     /// When to end what has not drained.

@@ -6,13 +6,14 @@
 
 use super::cache::{TaskCache, TaskKey, TooManyTasks};
 use super::client::ClientKey;
+use super::delivery;
 use super::directory::{Directory, RoomKey};
 use super::fanout::RoomMessage;
 use super::journal::{Journal, Table};
 use super::lost;
 use super::outcome::{ControlRefused, Outcome, Refused};
 use super::pace::Pace;
-use super::progress::{self, Stage};
+use super::progress::{self, Stage, Told};
 use super::removal::{self, Removal};
 use super::repeats::{IdKey, Repeats};
 use super::rules::{self, DropReason, Turn, Verdict};
@@ -300,40 +301,42 @@ impl Broadcaster {
         if alone {
             task.commit();
         }
+        self.send_state(stage, client, room);
+    }
+
+    /// Sends a client the newest state of a room's task, if it has not seen it.
+    fn send_state(&mut self, stage: &mut Stage<'_>, client: ClientKey, room: RoomKey) -> Told {
+        let Some(key) = self.task_of(stage.directory, room) else {
+            return Told::Before;
+        };
         self.watch_end(key, stage.now);
         let Some(task) = self.tasks.task(key) else {
-            return;
+            return Told::Before;
         };
-        progress::send_newest(
-            stage,
-            task,
-            client,
-            room,
-            self.settings.enable_incremental_updates,
-        );
+        let incremental = self.settings.enable_incremental_updates;
+        let before = stage.fanout.load().turn();
+        let told = progress::send_newest(stage, task, client, room, incremental);
+        stage.fanout.load().visit(1);
+        stage.fanout.load().charge(before);
+        told
     }
 
     /// Sends a client whose connection has drained the newest state of every task that has moved meanwhile. Whoever is
     /// behind again after some of them begins with the others the next time.
     pub fn catch_up(&mut self, stage: &mut Stage<'_>, client: ClientKey) {
+        if stage.fanout.load().is_spent() {
+            return delivery::postpone(stage, client);
+        }
         let rooms: SmallVec<[RoomKey; 8]> = stage.directory.client(client).rooms().collect();
         let begin = stage.directory.client(client).caught_up() % rooms.len().max(1);
         for (step, room) in rooms[begin..].iter().chain(&rooms[..begin]).enumerate() {
-            let Some(key) = self.task_of(stage.directory, *room) else {
-                continue;
-            };
-            self.watch_end(key, stage.now);
-            let Some(task) = self.tasks.task(key) else {
-                continue;
-            };
-            let sent = progress::send_newest(
-                stage,
-                task,
-                client,
-                *room,
-                self.settings.enable_incremental_updates,
-            );
-            if !sent {
+            let told = self.send_state(stage, client, *room);
+            // While nothing is sent, looking through the other rooms costs less than beginning again.
+            let is_spent = told == Told::Now && stage.fanout.load().is_spent();
+            if is_spent {
+                delivery::postpone(stage, client);
+            }
+            if is_spent || told == Told::Later {
                 let reader = stage.directory.client_mut(client);
                 return reader.set_caught_up((begin + step) % rooms.len());
             }

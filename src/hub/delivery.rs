@@ -1,11 +1,12 @@
 //! Messages that must not be lost, on their way to one reader that is behind or has come back: read from the logs of its
 //! rooms and its mailbox, in the order in which they were said (contract sections 5.1, 5.2 and 5.5).
 
-use super::client::{Client, ClientKey, Membership};
+use super::client::{Client, ClientId, ClientKey, Membership};
 use super::directory::{Directory, RoomKey};
-use super::log::Missed;
 use super::progress::Stage;
 use super::publication::Lane;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 
 /// A room, and whether its log still holds everything that a client lacks of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,10 +22,14 @@ pub fn survey(directory: &Directory, client: ClientKey) -> Vec<Recovery> {
     let reader = directory.client(client);
     let memberships = reader.memberships().iter();
     memberships
-        .map(|membership| Recovery {
-            room: membership.room,
-            recovered: !membership.is_lost()
-                && lacking(directory, reader, membership).is_none_or(|missed| missed.complete),
+        .map(|membership| {
+            let log = directory.room(membership.room).log.as_ref();
+            let reaches_back =
+                || log.is_none_or(|log| log.reaches_back(given(directory, reader, membership)));
+            Recovery {
+                room: membership.room,
+                recovered: !membership.is_lost() && reaches_back(),
+            }
         })
         .collect()
 }
@@ -46,10 +51,26 @@ pub fn give_up(directory: &mut Directory, client: ClientKey, lost: &[RoomKey]) {
 }
 
 /// Sends a lagging client what it lacks, oldest first. `true`: it lacks nothing any more. `false`: its connection took no
-/// more of it, and the rest follows when it has drained again.
+/// more of it, and the rest follows when it has drained again, or this turn has done enough of that, and the rest is
+/// postponed.
 pub fn replay(stage: &mut Stage<'_>, client: ClientKey) -> bool {
     stage.out.expect_readers(1);
-    for message in overdue(stage.directory, client) {
+    if stage.fanout.load().is_spent() {
+        postpone(stage, client);
+        return false;
+    }
+    let mut overdue = Overdue::new(stage.directory, client);
+    let before = stage.fanout.load().turn();
+    let rooms = stage.directory.client(client).memberships().len();
+    stage.fanout.load().visit(rooms);
+    stage.fanout.load().charge(before);
+    let mut goes_on = false;
+    while let Some(message) = overdue.next(stage.directory) {
+        // Finding out what it lacks had its price, so that it gets one message at least.
+        if std::mem::replace(&mut goes_on, true) && stage.fanout.load().is_spent() {
+            postpone(stage, client);
+            return false;
+        }
         let is_taken = send(stage, client, &message);
         let reader = stage.directory.client_mut(client);
         if !is_taken {
@@ -75,72 +96,109 @@ pub fn replay(stage: &mut Stage<'_>, client: ClientKey) -> bool {
     true
 }
 
+/// The rest of what is due to a client follows in a later turn. Until then it is served like one whose connection is full.
+pub fn postpone(stage: &mut Stage<'_>, client: ClientKey) {
+    let reader = stage.directory.client_mut(client);
+    reader.backlogged = true;
+    stage.fanout.load().postpone(reader.id);
+}
+
 /// Sends a client that has just joined a room what the log holds after an offset; what its connection does not take follows
-/// when it has drained.
-pub fn replay_room(stage: &mut Stage<'_>, client: ClientKey, room: RoomKey, offset: u64) {
+/// when it has drained, and what this turn does not in a later one.
+pub fn replay_room(stage: &mut Stage<'_>, client: ClientKey, room: RoomKey, mut offset: u64) {
     stage.out.expect_readers(1);
-    let log = stage.directory.room(room).log.as_ref();
-    let entries = log.map_or_else(Vec::new, |log| log.after(offset).entries);
     let reader = stage.directory.client(client).id;
-    let due: Vec<Overdue> = entries
-        .iter()
-        .filter(|entry| entry.sender != Some(reader))
-        .map(|entry| Overdue {
+    loop {
+        let log = stage.directory.room(room).log.as_ref();
+        let Some(entry) = log.and_then(|log| log.next_after(offset)) else {
+            return;
+        };
+        let message = Message {
             serial: entry.serial,
             room: Some((room, entry.offset)),
-        })
-        .collect();
-    for message in due {
-        if !send(stage, client, &message) {
+        };
+        let next = entry.offset;
+        let is_own = entry.sender == Some(reader);
+        let is_spent = stage.fanout.load().is_spent();
+        if !is_own && (is_spent || !send(stage, client, &message)) {
             // Of the other rooms it has everything.
             let serial = stage.fanout.serial();
             stage.directory.fall_behind(client, serial);
-            let offset = message.room.map_or(0, |(_, offset)| offset - 1);
-            return stage.directory.client_mut(client).set_older(room, offset);
+            stage.directory.client_mut(client).set_older(room, offset);
+            if is_spent {
+                postpone(stage, client);
+            }
+            return;
         }
+        offset = next;
     }
 }
 
 /// A message that a client lacks, by its place: logs are not copied before it is sent.
-struct Overdue {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Message {
     serial: u64,
     /// Its room and offset; `None`: it is in the mailbox.
     room: Option<(RoomKey, u64)>,
 }
 
-fn overdue(directory: &Directory, client: ClientKey) -> Vec<Overdue> {
-    let reader = directory.client(client);
-    let mut messages = Vec::new();
-    for membership in reader.memberships() {
-        let missed = lacking(directory, reader, membership);
-        let entries = missed.into_iter().flat_map(|missed| missed.entries);
-        let entries = entries.filter(|entry| entry.sender != Some(reader.id));
-        messages.extend(entries.map(|entry| Overdue {
-            serial: entry.serial,
-            room: Some((membership.room, entry.offset)),
-        }));
-    }
-    let mailbox = reader.mailbox().into_iter();
-    let letters = mailbox.flat_map(|mailbox| {
-        mailbox
-            .letters()
-            .filter(|letter| letter.serial > mailbox.sent)
-    });
-    messages.extend(letters.map(|letter| Overdue {
-        serial: letter.serial,
-        room: None,
-    }));
-    messages.sort_unstable_by_key(|message| message.serial);
-    messages
+/// What a lagging client lacks, oldest first: the next message of each of its rooms, and of its mailbox.
+struct Overdue {
+    reader: ClientId,
+    client: ClientKey,
+    next: BinaryHeap<Reverse<Message>>,
 }
 
-fn lacking<'a>(
-    directory: &'a Directory,
-    reader: &Client,
-    membership: &Membership,
-) -> Option<Missed<'a>> {
-    let log = directory.room(membership.room).log.as_ref()?;
-    Some(log.after(given(directory, reader, membership)))
+impl Overdue {
+    fn new(directory: &Directory, client: ClientKey) -> Self {
+        let reader = directory.client(client);
+        let mut overdue = Self {
+            reader: reader.id,
+            client,
+            next: BinaryHeap::new(),
+        };
+        for membership in reader.memberships() {
+            let after = given(directory, reader, membership);
+            overdue.look_into(directory, membership.room, after);
+        }
+        let sent = reader.mailbox().map_or(0, |mailbox| mailbox.sent);
+        overdue.look_into_mailbox(directory, sent);
+        overdue
+    }
+
+    fn look_into(&mut self, directory: &Directory, room: RoomKey, mut after: u64) {
+        let Some(log) = directory.room(room).log.as_ref() else {
+            return;
+        };
+        while let Some(entry) = log.next_after(after) {
+            if entry.sender != Some(self.reader) {
+                return self.next.push(Reverse(Message {
+                    serial: entry.serial,
+                    room: Some((room, entry.offset)),
+                }));
+            }
+            after = entry.offset;
+        }
+    }
+
+    fn look_into_mailbox(&mut self, directory: &Directory, after: u64) {
+        let mailbox = directory.client(self.client).mailbox();
+        if let Some(letter) = mailbox.and_then(|mailbox| mailbox.next_after(after)) {
+            self.next.push(Reverse(Message {
+                serial: letter.serial,
+                room: None,
+            }));
+        }
+    }
+
+    fn next(&mut self, directory: &Directory) -> Option<Message> {
+        let Reverse(message) = self.next.pop()?;
+        match message.room {
+            Some((room, offset)) => self.look_into(directory, room, offset),
+            None => self.look_into_mailbox(directory, message.serial),
+        }
+        Some(message)
+    }
 }
 
 /// Up to which offset of a room everything was queued for a lagging client, or was not for it.
@@ -160,29 +218,33 @@ pub fn queued_serial(directory: &Directory, client: ClientKey) -> u64 {
     let memberships = reader.memberships().iter();
     let older = memberships.filter(|membership| reader.older(membership.room).is_some());
     let missing = older.filter_map(|membership| {
-        let missed = lacking(directory, reader, membership)?;
-        missed.entries.first().map(|entry| entry.serial - 1)
+        let log = directory.room(membership.room).log.as_ref()?;
+        let next = log.next_after(given(directory, reader, membership))?;
+        Some(next.serial - 1)
     });
     missing.fold(reader.queued(), u64::min)
 }
 
-fn send(stage: &mut Stage<'_>, client: ClientKey, message: &Overdue) -> bool {
+fn send(stage: &mut Stage<'_>, client: ClientKey, message: &Message) -> bool {
+    let before = stage.fanout.load().turn();
+    stage.fanout.load().visit(1);
     let reader = stage.directory.client(client);
-    let encoded = match message.room {
+    let frame = match message.room {
         Some((room, offset)) => {
             let room = stage.directory.room(room);
             let entry = room.log.as_ref().and_then(|log| log.entry(offset));
-            entry.map(|entry| entry.envelope(&room.name).encode(reader.variant))
+            entry.map(|entry| stage.fanout.entry_frame(entry, &room.name, reader.variant))
         }
         None => {
             let letter = reader
                 .mailbox()
                 .and_then(|mailbox| mailbox.letter(message.serial));
-            letter.map(|letter| letter.envelope().encode(reader.variant))
+            let encoded = letter.map(|letter| letter.envelope().encode(reader.variant));
+            encoded.map(|encoded| stage.fanout.framer().frame(&encoded, reader.variant))
         }
     };
-    let Some(encoded) = encoded else { return true };
-    let frame = stage.fanout.framer().frame(&encoded, reader.variant);
+    stage.fanout.load().charge(before);
+    let Some(frame) = frame else { return true };
     let is_taken = stage.out.deliver(reader.link, &frame, Lane::Replay);
     stage.fanout.count(is_taken);
     is_taken

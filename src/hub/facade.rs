@@ -6,9 +6,7 @@ use super::client::ClientKey;
 use super::directory::{Directory, Full, RoomKey};
 use super::fanout::{Broadcast, BroadcastCounts, Fanout, RoomMessage};
 use super::journal::{Record, Restored, Table};
-use super::log::Missed;
 use super::outcome::{ControlRefused, Outcome, Refused};
-use super::position::Since;
 use super::progress::Stage;
 use super::publication::{Framer, Outlet};
 use super::records;
@@ -18,6 +16,7 @@ use super::rules::DropReason;
 use super::sessions::{SessionSettings, Sessions};
 use super::size::Truncated;
 use super::timer::{Timer, Timers};
+use super::workload::{Work, Workload};
 use super::workspaces::{WorkspaceSettings, Workspaces};
 use crate::base::time::{Now, Span, Time};
 use crate::wire::locale::Locale;
@@ -301,11 +300,6 @@ impl Hub {
         )
     }
 
-    /// Whether the log of a room still holds everything after `since`.
-    pub fn can_recover(&self, room: RoomKey, since: Since) -> bool {
-        self.history(room, since).complete
-    }
-
     /// Whether an event was accepted before, as far as its id tells.
     pub fn is_known(&self, report: &Report) -> bool {
         let repeats = &self.broadcaster.repeats;
@@ -385,22 +379,14 @@ impl Hub {
         }
     }
 
-    /// Entries after `since`; all of them when the log does not know that position, which makes them incomplete.
-    pub fn history(&self, room: RoomKey, since: Since) -> Missed<'_> {
-        let room = self.directory.room(room);
-        let offset = match since {
-            Since::Start => Some(0),
-            Since::After(position) => room.resolve(position),
-        };
-        let mut missed = match &room.log {
-            Some(log) => log.after(offset.unwrap_or(0)),
-            None => Missed {
-                entries: Vec::new(),
-                complete: true,
-            },
-        };
-        missed.complete &= offset.is_some();
-        missed
+    /// What this turn has cost so far, and whose share of it waits for a later one.
+    pub fn load(&mut self) -> &mut Workload {
+        self.fanout.load()
+    }
+
+    /// The most that one turn has cost.
+    pub fn peak(&self) -> Work {
+        self.fanout.peak()
     }
 
     /// Puts encoded messages into frames.

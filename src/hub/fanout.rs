@@ -7,12 +7,15 @@ use super::log::LogEntry;
 use super::publication::{Framer, Lane, Outlet, Publication};
 use super::room::Room;
 use super::saved;
+use super::workload::{Work, Workload};
 use crate::base::average::Average;
 use crate::base::id::{MessageId, MessageIds};
 use crate::base::time::{Now, Span, Time};
 use crate::wire::locale::{Locale, Phrase};
-use crate::wire::message::{Dialect, Place};
+use crate::wire::message::{Dialect, Place, Variant};
+use crate::wire::websocket::EncodedFrame;
 use bytes::Bytes;
+use hashbrown::HashMap;
 use smallvec::SmallVec;
 use std::borrow::Cow;
 
@@ -45,6 +48,8 @@ pub struct Fanout {
     /// The language of log lines.
     locale: Locale,
     framer: Framer,
+    /// Log entries that readers who were behind have been sent in this turn.
+    shared: HashMap<(u64, usize), EncodedFrame>,
     serial: u64,
     /// What is to be kept of all that.
     pub journal: Journal,
@@ -73,6 +78,7 @@ impl Fanout {
             log_ttl,
             locale,
             framer: Framer::new(compression_threshold),
+            shared: HashMap::new(),
             serial: 0,
             journal: Journal::default(),
         }
@@ -92,6 +98,16 @@ impl Fanout {
     /// Puts messages into frames.
     pub fn framer(&mut self) -> &mut Framer {
         &mut self.framer
+    }
+
+    /// What this turn has cost so far.
+    pub fn load(&mut self) -> &mut Workload {
+        &mut self.framer.load
+    }
+
+    /// The most that one turn has cost.
+    pub fn peak(&self) -> Work {
+        self.framer.load.peak()
     }
 
     /// A phrase in the language of log lines.
@@ -273,6 +289,15 @@ impl Fanout {
         spread
     }
 
+    /// A log entry for one reader: all who are sent it in this turn, in the same form, share its bytes.
+    pub fn entry_frame(&mut self, entry: &LogEntry, room: &str, variant: Variant) -> EncodedFrame {
+        let Self { shared, framer, .. } = self;
+        let frame = shared
+            .entry((entry.serial, variant.index()))
+            .or_insert_with(|| framer.frame(&entry.envelope(room).encode(variant), variant));
+        frame.clone()
+    }
+
     /// Sends a publication to one client; tells whether its connection took it.
     pub fn deliver(
         &mut self,
@@ -311,6 +336,8 @@ impl Fanout {
 
     /// Everything published in this turn has been written by `now`.
     pub fn handle_turn_end(&mut self, now: Time) {
+        self.framer.load.begin_turn();
+        self.shared = HashMap::new();
         for arrived in self.turn.drain(..) {
             self.counts.latency.record(now.saturating_since(arrived));
         }

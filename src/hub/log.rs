@@ -97,6 +97,16 @@ pub struct Missed<'a> {
     pub complete: bool,
 }
 
+impl Missed<'_> {
+    /// There is no log to have missed anything of.
+    pub fn nothing() -> Self {
+        Self {
+            entries: Vec::new(),
+            complete: true,
+        }
+    }
+}
+
 impl RoomLog {
     /// The number of the newest entry ever; 0 before the first.
     pub fn last_offset(&self) -> u64 {
@@ -241,14 +251,26 @@ impl RoomLog {
 
     /// The entries after `offset`.
     pub fn after(&self, offset: u64) -> Missed<'_> {
-        let first = self.first_offset();
-        // Clients name offsets, and may name the greatest that there is.
-        let next = offset.saturating_add(1);
-        let skipped = next.saturating_sub(first) as usize;
         Missed {
-            entries: self.entries.iter().skip(skipped).collect(),
-            complete: next >= first && offset <= self.last_offset,
+            entries: self.entries.range(self.place_after(offset)..).collect(),
+            complete: self.reaches_back(offset),
         }
+    }
+
+    /// Whether `offset` has been, and nothing after it is gone.
+    pub fn reaches_back(&self, offset: u64) -> bool {
+        offset.saturating_add(1) >= self.first_offset() && offset <= self.last_offset
+    }
+
+    /// The oldest entry after `offset`.
+    pub fn next_after(&self, offset: u64) -> Option<&LogEntry> {
+        self.entries.get(self.place_after(offset))
+    }
+
+    fn place_after(&self, offset: u64) -> usize {
+        // Clients name offsets, and may name the greatest that there is.
+        let skipped = offset.saturating_add(1).saturating_sub(self.first_offset());
+        usize::try_from(skipped).map_or(self.entries.len(), |place| place.min(self.entries.len()))
     }
 
     /// The entry of that offset, if it is still there.

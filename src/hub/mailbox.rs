@@ -91,6 +91,14 @@ impl Mailbox {
         self.letters.iter()
     }
 
+    /// The oldest message after a serial.
+    pub fn next_after(&self, serial: u64) -> Option<&Letter> {
+        let place = self
+            .letters
+            .partition_point(|letter| letter.serial <= serial);
+        self.letters.get(place)
+    }
+
     /// The message of a serial.
     pub fn letter(&self, serial: u64) -> Option<&Letter> {
         let place = self

@@ -13,6 +13,7 @@ pub mod estimate;
 pub mod facade;
 pub mod fanout;
 pub mod foresight;
+pub mod history;
 pub mod journal;
 pub mod listing;
 pub mod log;
@@ -47,6 +48,7 @@ pub mod timer;
 pub mod unread_rows;
 pub mod viewer_rooms;
 pub mod visits;
+pub mod workload;
 pub mod workspaces;
 
 #[cfg(test)]
@@ -77,4 +79,5 @@ pub use rules::{DropReason, RequestRefused};
 pub use sessions::SessionSettings;
 pub use size::{Ledger, TooLarge, Truncated};
 pub use timer::Timer;
+pub use workload::{Work, Workload};
 pub use workspaces::{WorkspaceSettings, Workspaces};

@@ -52,20 +52,31 @@ pub fn fan_out(stage: &mut Stage<'_>, room: RoomKey, task: &Task, incremental: b
     delivered
 }
 
-/// Sends one client a task's newest state, unless it has seen it; `false` when its connection is too far behind.
+/// How a client stands to a task's newest state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// It knows it.
+    Before,
+    /// It was sent it.
+    Now,
+    /// Its connection is too far behind.
+    Later,
+}
+
+/// Sends one client a task's newest state, unless it has seen it.
 pub fn send_newest(
     stage: &mut Stage<'_>,
     task: &Task,
     client: ClientKey,
     room: RoomKey,
     incremental: bool,
-) -> bool {
+) -> Told {
     let Some(member) = stage.directory.member(client, room) else {
-        return true;
+        return Told::Before;
     };
     let membership = stage.directory.membership_mut(member);
     if membership.seen == task.version() {
-        return true;
+        return Told::Before;
     }
     let form = Form::of(task, membership, incremental);
     let payload = match form {
@@ -74,7 +85,10 @@ pub fn send_newest(
     };
     let publication = publication(stage, payload);
     stage.out.expect_readers(1);
-    send(stage, task, member, &publication)
+    match send(stage, task, member, &publication) {
+        true => Told::Now,
+        false => Told::Later,
+    }
 }
 
 /// How a viewer is told of a task: those who need the same form share its bytes.

@@ -1,5 +1,6 @@
 //! A message on its way to many: encoded once for each variant, shared by all who read it.
 
+use super::workload::Workload;
 use crate::base::id::MessageId;
 use crate::wire::message::{Encoding, Envelope, Place, Variant};
 use crate::wire::websocket::{
@@ -97,7 +98,12 @@ impl<'a> Publication<'a> {
 pub struct Framer {
     deflater: Deflater,
     threshold: usize,
+    /// What that costs, and what else a turn does.
+    pub load: Workload,
 }
+
+/// Compressing a byte costs about as much as encoding so many.
+const DEFLATE_COST: usize = 16;
 
 impl Framer {
     /// Messages of fewer than `threshold` bytes stay as they are.
@@ -105,6 +111,7 @@ impl Framer {
         Self {
             deflater: Deflater::default(),
             threshold,
+            load: Workload::default(),
         }
     }
 
@@ -117,7 +124,8 @@ impl Framer {
         }
     }
 
-    fn plain(&self, message: &[u8], encoding: Encoding) -> EncodedFrame {
+    fn plain(&mut self, message: &[u8], encoding: Encoding) -> EncodedFrame {
+        self.load.encode(message.len());
         encode(kind_of(encoding), message)
     }
 
@@ -131,6 +139,7 @@ impl Framer {
         if payload.len() < self.threshold {
             return plain.clone();
         }
+        self.load.encode(payload.len() * DEFLATE_COST);
         encode_compressed(kind_of(encoding), self.deflater.compress(window, &payload))
     }
 }

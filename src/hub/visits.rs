@@ -376,6 +376,28 @@ impl Hub {
         }
     }
 
+    /// What is due to a client follows in a later turn.
+    pub fn postpone(&mut self, client: ClientKey) {
+        let reader = self.directory.client_mut(client);
+        reader.backlogged = true;
+        self.fanout.load().postpone(reader.id);
+    }
+
+    /// The client that has waited longest for its share of a turn, if it still waits.
+    pub fn poll_postponed(&mut self) -> Option<ClientKey> {
+        while let Some(id) = self.fanout.load().poll_postponed() {
+            let client = self.directory.living_client(id);
+            let waits = |client: &ClientKey| {
+                let reader = self.directory.client(*client);
+                reader.backlogged && !reader.is_away
+            };
+            if let Some(client) = client.filter(waits) {
+                return Some(client);
+            }
+        }
+        None
+    }
+
     /// Sends a client that has joined rooms what is due (contract section 5.4): of each the entries after its `since`, or
     /// as many of them as the log still holds, and the state of the room's task.
     pub fn welcome(
@@ -393,7 +415,10 @@ impl Hub {
             // A state after what it lacks comes with that.
             if !self.directory.client(client).is_lagging {
                 let (broadcaster, mut stage) = self.on_stage(now, out);
-                broadcaster.send_snapshot(&mut stage, client, *room);
+                match stage.fanout.load().is_spent() {
+                    true => delivery::postpone(&mut stage, client),
+                    false => broadcaster.send_snapshot(&mut stage, client, *room),
+                }
             }
         }
     }
@@ -462,7 +487,7 @@ impl Hub {
             member,
             is_lossy,
             offset,
-            first: log.and_then(|log| Some(log.after(offset).entries.first()?.serial)),
+            first: log.and_then(|log| Some(log.next_after(offset)?.serial)),
         })
     }
 

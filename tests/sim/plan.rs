@@ -30,6 +30,8 @@ pub(crate) struct Plan {
     pub(crate) fails: bool,
     /// The longest time that a batch takes.
     pub(crate) store_ms: u64,
+    /// A turn does next to nothing for single readers, so that most of what is due to them is postponed.
+    pub(crate) postpones: bool,
     /// Clients of the data dialect.
     pub(crate) editors: usize,
     pub(crate) max_workspaces: usize,
@@ -75,6 +77,7 @@ impl Plan {
             crashes,
             fails: stores && dice.one_in(2),
             store_ms: dice.pick(&[0, 3, 40, 700]),
+            postpones: seed.is_multiple_of(3),
             editors: dice.pick(&[0, 2, 3, 5]),
             max_workspaces: dice.pick(&[0, 3]),
             max_sessions: dice.pick(&[0, 0, 0, 3]),

@@ -65,6 +65,7 @@ fn long_logs_that_a_subscriber_asks_for_repeat_nothing_that_it_was_sent() {
     assert_eq!(visit.heard(&mut world), ["b 1", "b 2", "b 3"]);
     let wish = json!({"type": "subscribe", "rooms": rooms, "since": since});
     world.send(visit.peer, &wish);
+    world.run_for(100);
     let places = places(&world.messages(visit.peer));
     let again = places.iter().filter(|place| place.starts_with("\"b\""));
     assert_eq!(again.count(), 0, "they were sent before");

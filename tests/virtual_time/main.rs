@@ -44,6 +44,7 @@ mod store_opening;
 mod store_rows;
 mod task_rows;
 mod time_left;
+mod turns;
 mod viewer_model;
 mod viewer_rooms;
 mod visit;

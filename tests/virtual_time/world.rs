@@ -57,6 +57,14 @@ struct Peer {
     closed: bool,
 }
 
+/// A request to become a WebSocket, with further header lines.
+pub(crate) fn upgrade_request(path: &str, headers: &str) -> String {
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n"
+    )
+}
+
 impl World {
     /// A server with the default configuration, without rate limits, changed by `change`.
     pub(crate) fn new(change: impl FnOnce(&mut Config)) -> Self {
@@ -226,11 +234,7 @@ impl World {
 
     /// A connection asks to become a WebSocket.
     pub(crate) fn ask_upgrade(&mut self, peer: PeerId, path: &str, headers: &str) {
-        let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n"
-        );
-        self.say(peer, request.as_bytes());
+        self.say(peer, upgrade_request(path, headers).as_bytes());
     }
 
     /// A peer says that it will send no more, and goes on reading.
