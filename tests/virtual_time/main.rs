@@ -48,6 +48,7 @@ mod store_rows;
 mod task_rows;
 mod time_left;
 mod unfinished;
+mod unread;
 mod viewer_model;
 mod visit;
 mod walk;
