@@ -97,7 +97,6 @@ fn take_events(state: &mut State, now: Now, link: Link, input: &mut Cursor<'_>) 
         // The application must be heard also when it is behind: its answers are not for itself.
         let is_behind = peer.backlogged && !peer.is_backend;
         let must_wait = is_full || is_behind || peer.is_held || peer.waits;
-        let compression = peer.compression;
         if must_wait || state.lobby.is_full(link) {
             return Some(input.len());
         }
@@ -105,8 +104,7 @@ fn take_events(state: &mut State, now: Now, link: Link, input: &mut Cursor<'_>) 
             state.resume_later(link);
             return Some(input.len());
         }
-        limits.websocket.compression = compression.is_on();
-        let peer = state.peers.peer_mut(link)?;
+        limits.websocket.compression = peer.compression.is_on();
         match peer.connection.poll_event(input, &limits) {
             Ok(Some(event)) => {
                 peer.share.count(&mut state.turn);

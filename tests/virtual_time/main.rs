@@ -52,6 +52,7 @@ mod task_rows;
 mod time_left;
 mod turns;
 mod unfinished;
+mod unread;
 mod viewer_model;
 mod viewer_rooms;
 mod visit;

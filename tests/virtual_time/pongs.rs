@@ -46,7 +46,9 @@ const FRUITLESS: [(&str, Answer); 6] = [
     }),
     ("of another round", |ping| {
         let mut pong = ping.to_vec();
-        pong.get_mut(8).map(|round| *round = round.wrapping_add(77));
+        if let Some(round) = pong.get_mut(8) {
+            *round = round.wrapping_add(77);
+        }
         Some(pong)
     }),
     ("longer", |ping| Some([ping, b"!"].concat())),
