@@ -6,8 +6,10 @@ mod heap;
 #[path = "../benches/support/mod.rs"]
 mod support;
 
-use heap::heap;
-use support::Rig;
+use heap::{heap, peak_during};
+use joblight::engine::{Link, Services};
+use serde_json::json;
+use support::{BINARY, Rig, TEXT, UPGRADE, masked};
 
 #[global_allocator]
 static ALLOCATOR: heap::Counting = heap::Counting;
@@ -20,6 +22,12 @@ const ROOM: &str = "task:import";
 const MAX_IDLE_BYTES: i64 = 352;
 /// How often tables may grow meanwhile: a few of them, each three times over.
 const MAX_GROWTHS: usize = 32;
+
+/// How many times its own size a message of MessagePack may take at once until it is answered: it is read as JSON, which may be
+/// several times as long and have room for twice that, and what is sent back is held twice. A tree of its values took 200 times.
+const MAX_FOLD: i64 = 11;
+/// The same for a list of workspaces: the JSON and what becomes of it.
+const MAX_LIST_FOLD: i64 = 3;
 
 /// A room of so many readers, to which enough was said that every buffer has its size.
 fn warmed_up(readers: usize) -> Rig {
@@ -76,4 +84,52 @@ fn an_idle_connection_holds_its_places_in_the_tables_and_nothing_else() {
         growths < MAX_GROWTHS,
         "{growths} connections of {connections} hold memory of their own"
     );
+}
+
+/// A client that speaks MessagePack.
+fn packing(rig: &mut Rig, path: &str) -> Link {
+    let link = rig.connect(Services::BOTH);
+    let lines = format!("GET {path} HTTP/1.1\r\nSec-WebSocket-Protocol: joblight.msgpack\r\n");
+    let request = UPGRADE.replacen("GET /ws HTTP/1.1\r\n", &lines, 1);
+    assert!(rig.receive(link, &mut request.into_bytes()) > 0);
+    link
+}
+
+#[test]
+fn a_message_pack_of_a_megabyte_takes_a_few_times_its_size_and_no_tree() {
+    const SIZE: usize = 1_000_000;
+    let mut rig = Rig::new(|config| config.websocket.max_message_size = 2 * SIZE);
+    let link = packing(&mut rig, "/ws");
+    // Whole numbers, empty arrays, empty maps, booleans, empty texts, and one long text.
+    for filling in [7_u8, 0x90, 0x80, 0xc3, 0xa0, b'x'] {
+        let head = if filling == b'x' { 0xdb } else { 0xdd };
+        let mut message = b"\x82\xa4type\xa4ping\xa7payload".to_vec();
+        message.push(head);
+        message.extend_from_slice(&(SIZE as u32).to_be_bytes());
+        message.resize(message.len() + SIZE, filling);
+        let mut frame = masked(BINARY, &message);
+        let mut written = 0;
+        let peak = peak_during(|| written = rig.receive(link, &mut frame));
+        assert!(written > SIZE, "{filling:#x} is sent back");
+        let size = SIZE as i64;
+        println!("{filling:#x}: {} times its size", peak as f64 / size as f64);
+        assert!(peak < MAX_FOLD * size, "{filling:#x}: {peak} bytes");
+    }
+}
+
+#[test]
+fn a_list_for_a_client_that_speaks_message_pack_takes_a_few_times_its_size() {
+    let mut rig = Rig::new(|_| {});
+    let link = packing(&mut rig, "/");
+    let numbers = vec![7; 20_000];
+    for number in 0..128 {
+        let data = json!({"name": format!("n{number}"), "numbers": numbers});
+        let message = json!({"type": "workspace.create", "data": data}).to_string();
+        assert!(rig.receive(link, &mut masked(TEXT, message.as_bytes())) > 0);
+    }
+    let mut frame = masked(TEXT, br#"{"type":"workspace.list"}"#);
+    let peak = peak_during(|| assert!(rig.receive(link, &mut frame) > 0));
+    let size = rig.engine.state().hub.workspaces().list().len() as i64;
+    println!("{} times its {size} bytes", peak as f64 / size as f64);
+    assert!(peak < MAX_LIST_FOLD * size, "{peak} bytes");
 }

@@ -24,6 +24,7 @@ pub struct Heap {
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
     static BYTES: Cell<i64> = const { Cell::new(0) };
+    static PEAK: Cell<i64> = const { Cell::new(0) };
 }
 
 /// The heap as this thread has made it.
@@ -34,10 +35,23 @@ pub fn heap() -> Heap {
     }
 }
 
+/// The most bytes that this thread held at once during an operation, beyond what it held before.
+pub fn peak_during(operation: impl FnOnce()) -> i64 {
+    let before = BYTES.get();
+    PEAK.set(before);
+    operation();
+    PEAK.get() - before
+}
+
 /// A thread that is ending counts no more.
 fn count(allocations: u64, bytes: i64) {
     let _ = ALLOCATIONS.try_with(|cell| cell.set(cell.get() + allocations));
-    let _ = BYTES.try_with(|cell| cell.set(cell.get() + bytes));
+    let held = BYTES.try_with(|cell| {
+        cell.set(cell.get() + bytes);
+        cell.get()
+    });
+    let held = held.unwrap_or(0);
+    let _ = PEAK.try_with(|cell| cell.set(cell.get().max(held)));
 }
 
 // SAFETY: every call is handed to the system's allocator unchanged, and counting allocates nothing.

@@ -10,7 +10,7 @@
 #[path = "../../tests/support/masked.rs"]
 mod masked;
 
-pub(crate) use masked::{TEXT, masked};
+pub(crate) use masked::{BINARY, TEXT, masked};
 
 use joblight::Config;
 use joblight::base::time::{Now, Time};

@@ -237,7 +237,7 @@ fn alias_flag(alias: &Alias) -> Arg {
     let keys = alias.stands_for().join(" and ");
     Arg::new(alias.path())
         .long(alias.path())
-        .value_name("MS")
+        .value_name(alias.placeholder())
         .allow_negative_numbers(true)
         .help_heading(section)
         .help(format!("Sets {keys}"))

@@ -10,6 +10,7 @@ pub(super) fn check(config: &Config, layers: &mut Layers) {
     check_websocket_path(config, layers);
     check_echo_path(config, layers);
     check_ingest_socket(config, layers);
+    check_routes(config, layers);
     warn_of_two_hosts(config, layers);
     warn_of_early_timeout(config, layers);
 }
@@ -89,6 +90,19 @@ fn check_ingest_socket(config: &Config, layers: &mut Layers) {
                 format!("ingest.socket and {path} name the same socket; expected two paths"),
             );
         }
+    }
+}
+
+/// The application's link may do all that the API may, and hears what clients say: nobody is to be taken for it by chance.
+pub(crate) const ROUTES_NEED_A_KEY: &str = "needs a key that the application proves itself with on /backend; expected \
+                                          http.api_key to be set, or routes.types to be []";
+
+fn check_routes(config: &Config, layers: &mut Layers) {
+    if !config.guards_routes() {
+        layers.mistake(
+            layers.place_of("routes.types"),
+            ROUTES_NEED_A_KEY.to_owned(),
+        );
     }
 }
 

@@ -1,8 +1,10 @@
 //! The configuration in the words of the floors below: what the engine is to be started with.
 
-use super::settings::{Config, Control, Locale as Language, Publish};
+use super::settings::{Config, Control, Endpoint, Locale as Language, Publish};
 use crate::base::pattern::Pattern;
 use crate::base::time::Span;
+use crate::base::token_bucket::Rate;
+use crate::engine::access::{Access, Host, Proxies};
 use crate::engine::{
     HttpSettings, Permission, Reconnect, RoutesSettings, Settings, WebSocketSettings,
 };
@@ -16,6 +18,16 @@ impl Config {
             locale: self.language(),
             websocket: self.websocket_settings(),
             http: self.http_settings(),
+            access: Access::new(
+                self.server.allowed_origins.clone(),
+                self.server.allowed_hosts.clone(),
+                self.is_bound_beyond(),
+            ),
+            proxies: Proxies::new(
+                &self.server.trusted_proxies,
+                &self.server.client_address_header,
+            ),
+            max_connections_per_address: self.server.max_connections_per_address,
             hub: self.hub_settings(),
             routes: self.routes_settings(),
             batch_size: self.broadcaster.batch_size,
@@ -31,6 +43,17 @@ impl Config {
         }
     }
 
+    /// Whether a listener is bound to more than the loopback.
+    fn is_bound_beyond(&self) -> bool {
+        let endpoints = [self.websocket.endpoint(), self.http.endpoint()];
+        endpoints.iter().any(|endpoint| match endpoint {
+            Endpoint::Port { host, .. } => {
+                !Host::parse(host).is_some_and(|host| host.is_loopback())
+            }
+            Endpoint::UnixPath(_) => false,
+        })
+    }
+
     fn websocket_settings(&self) -> WebSocketSettings {
         let config = &self.websocket;
         WebSocketSettings {
@@ -39,6 +62,7 @@ impl Config {
             heartbeat_interval: Span::from_millis(config.heartbeat_interval),
             connection_timeout: Span::from_millis(config.connection_timeout),
             max_clients: config.max_clients,
+            max_clients_per_address: config.max_clients_per_address,
             max_message_size: config.max_message_size,
             max_outbox_size: config.max_outbox_size,
             max_outbox_messages: config.max_outbox_messages,
@@ -54,9 +78,14 @@ impl Config {
                 Control::Members => Permission::Members,
                 Control::Anybody => Permission::Anybody,
             },
-            allowed_origins: config.allowed_origins.clone(),
-            max_messages_per_minute: config.rate_limit.max_messages_per_minute,
-            max_connections_per_minute: config.rate_limit.max_connections_per_minute,
+            message_rate: Rate {
+                per_minute: config.rate_limit.max_messages_per_minute,
+                burst: self.message_burst(),
+            },
+            connection_rate: Rate {
+                per_minute: config.rate_limit.max_connections_per_minute,
+                burst: self.connection_burst(),
+            },
             reconnect: Reconnect {
                 max_attempts: config.reconnect.max_attempts,
                 delay_ms: config.reconnect.delay,
@@ -69,8 +98,6 @@ impl Config {
         let config = &self.http;
         HttpSettings {
             api_key: config.api_key.clone(),
-            allowed_origins: config.allowed_origins.clone(),
-            allowed_hosts: config.allowed_hosts.clone(),
             max_body_size: config.max_body_size,
             max_head_size: config.max_head_size,
         }
@@ -110,6 +137,7 @@ impl Config {
                 max_away: self.websocket.max_sessions,
             },
             max_rooms: self.websocket.max_rooms,
+            max_viewer_rooms: self.max_viewer_rooms(),
             max_rooms_per_client: self.websocket.max_rooms_per_client,
             workspaces: WorkspaceSettings {
                 max_workspaces: self.workspaces.max_workspaces,

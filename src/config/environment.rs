@@ -31,6 +31,7 @@ pub(super) fn lay(environment: &[(String, String)], layers: &mut Layers) {
         };
         if let Some(text) = value_of(&own) {
             layers.put(
+                key.path(),
                 &[key],
                 Place::Environment { variable: own },
                 value::from_text(key, text),
@@ -65,7 +66,7 @@ fn lay_alias<'a>(
         }
     }
     if let Some(key) = keys.first() {
-        layers.put(&keys, place, value::from_text(key, text));
+        layers.put(alias.path(), &keys, place, value::from_text(key, text));
     }
 }
 
@@ -76,7 +77,7 @@ fn lay_seed(key: &'static Key, variable: &str, text: &str, layers: &mut Layers) 
     match value::from_text(key, text) {
         // NODE_ENV belongs to every program on the machine, so a value that is strange to us stops nobody.
         Err(what) if variable == "NODE_ENV" => layers.warn(place, format!("{what}; passed over")),
-        checked => layers.put(&[key], place, checked),
+        checked => layers.put(key.path(), &[key], place, checked),
     }
 }
 

@@ -125,7 +125,7 @@ fn lay_table(source: &Source<'_>, section: &str, table: &DeTable<'_>, layers: &m
         match (keys.first(), value.get_ref()) {
             (Some(key), value) => {
                 let checked = value::from_toml(key, value);
-                layers.put(&keys, source.place(offset, Some(&path)), checked);
+                layers.put(&path, &keys, source.place(offset, Some(&path)), checked);
             }
             (None, DeValue::Table(below)) if keys::is_section(&path) => {
                 lay_table(source, &path, below, layers);

@@ -45,6 +45,10 @@ pub(super) enum Kind {
     Port,
     Origins,
     Hosts,
+    /// Networks in CIDR form and addresses, or `unix`.
+    Networks,
+    /// The name of a header, or nothing.
+    HeaderName,
     /// Patterns of message types.
     Patterns,
 }
@@ -74,6 +78,7 @@ const KEYS: &[Key] = &[
     Key::new("websocket.heartbeat_interval", MILLISECONDS),
     Key::new("websocket.connection_timeout", MILLISECONDS),
     Key::new("websocket.max_clients", COUNT),
+    Key::new("websocket.max_clients_per_address", COUNT),
     Key::new("websocket.message_queue_size", COUNT),
     Key::new("websocket.max_message_size", BYTES),
     Key::new("websocket.max_outbox_size", BYTES),
@@ -86,14 +91,15 @@ const KEYS: &[Key] = &[
     Key::new("websocket.max_rooms_per_client", COUNT),
     Key::new("websocket.publish", Kind::Choice(Publish::NAMES)),
     Key::new("websocket.control", Kind::Choice(Control::NAMES)),
-    Key::new("websocket.allowed_origins", Kind::Origins),
     Key::new("websocket.secure", Kind::Switch).seed("WEBSOCKET_SECURE"),
     Key::new("websocket.enable_compression", Kind::Switch),
     Key::new("websocket.compression_threshold", BYTES),
     Key::new("websocket.enable_authentication", Kind::Switch).seed("WEBSOCKET_AUTH_ENABLED"),
     Key::new("websocket.auth_secret", Kind::Secret).seed("WEBSOCKET_AUTH_SECRET"),
     Key::new("websocket.rate_limit.max_messages_per_minute", COUNT),
+    Key::new("websocket.rate_limit.message_burst", AUTO_COUNT),
     Key::new("websocket.rate_limit.max_connections_per_minute", COUNT),
+    Key::new("websocket.rate_limit.connection_burst", AUTO_COUNT),
     Key::new("websocket.reconnect.max_attempts", COUNT),
     Key::new("websocket.reconnect.delay", MILLISECONDS),
     Key::new("websocket.reconnect.exponential_backoff", Kind::Switch),
@@ -128,8 +134,6 @@ const KEYS: &[Key] = &[
     Key::new("http.port", Kind::Port).seed("HTTP_PORT"),
     Key::new("http.host", Kind::Host),
     Key::new("http.api_key", Kind::Secret),
-    Key::new("http.allowed_origins", Kind::Origins),
-    Key::new("http.allowed_hosts", Kind::Hosts),
     Key::new("http.max_body_size", BYTES),
     Key::new("http.max_head_size", BYTES),
     Key::new("ingest.socket", Kind::SocketPath),
@@ -138,7 +142,12 @@ const KEYS: &[Key] = &[
     Key::new("routes.max_pending", COUNT),
     Key::new("storage.path", Kind::Text),
     Key::new("storage.synchronous", Kind::Choice(Synchronous::NAMES)),
+    Key::new("server.allowed_origins", Kind::Origins),
+    Key::new("server.allowed_hosts", Kind::Hosts),
+    Key::new("server.trusted_proxies", Kind::Networks),
+    Key::new("server.client_address_header", Kind::HeaderName),
     Key::new("server.max_connections", COUNT),
+    Key::new("server.max_connections_per_address", COUNT),
     Key::new("server.shutdown_timeout", MILLISECONDS),
     Key::new("log.level", Kind::Choice(LogLevel::NAMES)),
     Key::new("log.file", Kind::Text),
@@ -149,19 +158,33 @@ pub fn keys() -> &'static [Key] {
     KEYS
 }
 
-/// A name that stands for several keys of one kind and sets each of them.
+/// A name that stands for one key or several of one kind and sets each of them.
 #[derive(Debug)]
 pub struct Alias {
     path: &'static str,
     stands_for: &'static [&'static str],
 }
 
-const ALIASES: &[Alias] = &[Alias {
-    path: "broadcaster.task_ttl",
-    stands_for: &["broadcaster.keep_completed", "broadcaster.keep_failed"],
-}];
+const ALIASES: &[Alias] = &[
+    Alias {
+        path: "broadcaster.task_ttl",
+        stands_for: &["broadcaster.keep_completed", "broadcaster.keep_failed"],
+    },
+    Alias {
+        path: "websocket.allowed_origins",
+        stands_for: &["server.allowed_origins"],
+    },
+    Alias {
+        path: "http.allowed_origins",
+        stands_for: &["server.allowed_origins"],
+    },
+    Alias {
+        path: "http.allowed_hosts",
+        stands_for: &["server.allowed_hosts"],
+    },
+];
 
-/// Every name that stands for several keys.
+/// Every name that stands for other keys.
 pub fn aliases() -> &'static [Alias] {
     ALIASES
 }
@@ -173,8 +196,7 @@ pub(super) fn find(path: &str) -> Option<&'static Key> {
 
 /// The keys that a path sets: the one of that name, those that an alias stands for, or none.
 pub(super) fn set_by(path: &str) -> Vec<&'static Key> {
-    let alias = ALIASES.iter().find(|alias| alias.path == path);
-    match alias {
+    match alias(path) {
         Some(alias) => alias
             .stands_for
             .iter()
@@ -184,15 +206,16 @@ pub(super) fn set_by(path: &str) -> Vec<&'static Key> {
     }
 }
 
-/// Whether a path stands for several keys.
-pub(super) fn is_alias(path: &str) -> bool {
-    ALIASES.iter().any(|alias| alias.path == path)
+/// The alias of that path.
+pub(super) fn alias(path: &str) -> Option<&'static Alias> {
+    ALIASES.iter().find(|alias| alias.path == path)
 }
 
-/// Other paths that set a key which this one sets: a source may name one of them only.
+/// Other paths that set a key which this one sets, where one of them sets more than that: a source may name one of them
+/// only. An old name of a single key may stand beside it, if both say the same.
 pub(super) fn rivals(path: &str) -> Vec<&'static str> {
     let mut rivals = Vec::new();
-    for alias in ALIASES {
+    for alias in ALIASES.iter().filter(|alias| alias.stands_for.len() > 1) {
         if alias.path == path {
             rivals.extend(alias.stands_for);
         } else if alias.stands_for.contains(&path) {
@@ -240,6 +263,13 @@ impl Alias {
     /// The environment variable.
     pub fn variable(&self) -> String {
         variable(self.path)
+    }
+
+    /// A word for what it holds, for a usage line.
+    pub fn placeholder(&self) -> &'static str {
+        set_by(self.path)
+            .first()
+            .map_or("TEXT", |key| key.placeholder())
     }
 
     /// The paths of the keys that it sets.
@@ -293,11 +323,11 @@ impl Key {
             Kind::Whole { most: YEAR_MS, .. } => "MS",
             Kind::Whole { .. } | Kind::AutoWhole { .. } | Kind::Fraction { .. } => "NUMBER",
             Kind::Choice(_) => "NAME",
-            Kind::Text | Kind::Secret => "TEXT",
+            Kind::Text | Kind::Secret | Kind::HeaderName => "TEXT",
             Kind::Host => "HOST",
             Kind::UrlPath | Kind::MaybeUrlPath | Kind::SocketPath => "PATH",
             Kind::Port => "PORT",
-            Kind::Origins | Kind::Hosts | Kind::Patterns => "A,B",
+            Kind::Origins | Kind::Hosts | Kind::Networks | Kind::Patterns => "A,B",
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use toml::{Table, Value};
 
-use super::keys::Key;
+use super::keys::{self, Key};
 use super::place::{Mistake, Place, Warning};
 use super::settings::Config;
 
@@ -12,6 +12,8 @@ use super::settings::Config;
 #[derive(Debug, Default)]
 pub(super) struct Layers {
     values: BTreeMap<&'static str, Placed>,
+    /// What old names of single keys were given, in whichever source counts for them.
+    old: BTreeMap<&'static str, Placed>,
     mistakes: Vec<Mistake>,
     warnings: Vec<Warning>,
 }
@@ -20,12 +22,15 @@ pub(super) struct Layers {
 struct Placed {
     value: Value,
     place: Place,
+    /// The name by which it was set: that of the key, or one that stands for it.
+    path: String,
 }
 
 impl Layers {
-    /// Lays a checked value over the last one of each of these keys, or notes what is wrong with it.
+    /// Lays a checked value, given as `path`, over the last one of each of these keys, or notes what is wrong with it.
     pub(super) fn put(
         &mut self,
+        path: &str,
         keys: &[&'static Key],
         place: Place,
         checked: Result<Value, String>,
@@ -35,8 +40,52 @@ impl Layers {
             Err(what) => return self.mistake(place, what),
         };
         for key in keys {
-            let (value, place) = (value.clone(), place.clone());
-            self.values.insert(key.path(), Placed { value, place });
+            let before = self.values.get(key.path());
+            let rival = before.filter(|before| {
+                // What may not stand beside the other at all is refused elsewhere.
+                before.path != path
+                    && keys::rivals(path).is_empty()
+                    && rank(&before.place) == rank(&place)
+                    && before.value != value
+            });
+            if let Some(rival) = rival.map(|rival| rival.place.clone()) {
+                self.mistake(place.clone(), says_otherwise(key.path(), &rival));
+            }
+            let placed = || Placed {
+                value: value.clone(),
+                place: place.clone(),
+                path: path.to_owned(),
+            };
+            if let (Some(old), [_]) = (keys::alias(path), keys) {
+                self.old.insert(old.path(), placed());
+            }
+            self.values.insert(key.path(), placed());
+        }
+    }
+
+    /// Two old names of one key that differ, each in a source of its own: neither can be what both listeners are meant to
+    /// have. Above both of them the key itself decides.
+    pub(super) fn refuse_old_rivals(&mut self) {
+        let mut mistakes = Vec::new();
+        for (path, placed) in &self.old {
+            for key in keys::set_by(path) {
+                let counts = self.values.get(key.path());
+                let counts = counts.filter(|counts| rank(&counts.place) != rank(&placed.place));
+                let rival = counts.filter(|counts| {
+                    counts.path != key.path()
+                        && counts.path != *path
+                        && counts.value != placed.value
+                });
+                if let Some(rival) = rival {
+                    mistakes.push((
+                        rival.place.clone(),
+                        says_otherwise(key.path(), &placed.place),
+                    ));
+                }
+            }
+        }
+        for (place, what) in mistakes {
+            self.mistake(place, what);
         }
     }
 
@@ -60,12 +109,6 @@ impl Layers {
 
     /// The place of the one among `paths` that an operator set last; a check that relates keys blames it.
     pub(super) fn place_of_any(&self, paths: &[&str]) -> Place {
-        let rank = |place: &Place| match place {
-            Place::BuiltIn { .. } => 0,
-            Place::File { .. } => 1,
-            Place::Environment { .. } => 2,
-            Place::Flag { .. } => 3,
-        };
         let places = paths.iter().rev().map(|path| self.place_of(path));
         places
             .max_by_key(rank)
@@ -92,6 +135,22 @@ impl Layers {
             Err(self.mistakes)
         }
     }
+}
+
+/// Which source a place is in; the higher one counts.
+fn rank(place: &Place) -> u8 {
+    match place {
+        Place::BuiltIn { .. } => 0,
+        Place::File { .. } => 1,
+        Place::Environment { .. } => 2,
+        Place::Flag { .. } => 3,
+    }
+}
+
+fn says_otherwise(key: &str, rival: &Place) -> String {
+    format!(
+        "sets {key} to something else than {rival} does; expected {key} alone, or the same in both"
+    )
 }
 
 fn insert(table: &mut Table, path: &str, value: Value) {

@@ -19,6 +19,7 @@ mod settings;
 mod value;
 
 pub use auto::Auto;
+pub(crate) use checks::ROUTES_NEED_A_KEY;
 pub use keys::{Alias, Key, aliases, keys};
 pub use manual::MANUAL;
 pub use place::{Mistake, Place, Warning};
@@ -51,6 +52,7 @@ pub fn load(sources: Sources<'_>) -> Result<(Config, Vec<Warning>), Vec<Mistake>
     }
     environment::lay(sources.environment, &mut layers);
     lay_flags(sources.flags, &mut layers);
+    layers.refuse_old_rivals();
     let config = layers.resolve();
     checks::check(&config, &mut layers);
     layers.verdict(config)
@@ -60,14 +62,14 @@ fn lay_flags(flags: &[(String, String)], layers: &mut Layers) {
     for (path, text) in flags {
         let place = Place::Flag { key: path.clone() };
         let is_given = |rival: &&str| flags.iter().any(|(path, _)| path == rival);
-        if keys::is_alias(path) {
+        if keys::alias(path).is_some() {
             for rival in keys::rivals(path).into_iter().filter(is_given) {
                 layers.mistake(place.clone(), keys::sets_the_same(&format!("--{rival}")));
             }
         }
         let keys = keys::set_by(path);
         match keys.first() {
-            Some(key) => layers.put(&keys, place, value::from_text(key, text)),
+            Some(key) => layers.put(path, &keys, place, value::from_text(key, text)),
             None => layers.mistake(place, file::unknown_key(path)),
         }
     }

@@ -35,6 +35,11 @@ pub struct Config {
 }
 
 impl Config {
+    /// Whether messages that go to the application, if any do, go to nobody without `http.api_key`.
+    pub fn guards_routes(&self) -> bool {
+        self.routes.types.is_empty() || !self.http.api_key.is_empty()
+    }
+
     /// Whether one listener serves both HTTP and WebSocket: same port (not 0) on the same host, or same socket path.
     pub fn shares_listener(&self) -> bool {
         let endpoint = self.websocket.endpoint();
@@ -60,6 +65,8 @@ pub struct WebSocketConfig {
     pub connection_timeout: u64,
     /// Clients at once; 0: no limit.
     pub max_clients: usize,
+    /// Clients of one address at once; 0: no limit.
+    pub max_clients_per_address: usize,
     /// Log entries kept per room; 0: none.
     pub message_queue_size: usize,
     /// Bytes of the longest message; 0: no limit.
@@ -84,8 +91,6 @@ pub struct WebSocketConfig {
     pub publish: Publish,
     /// Who may send `task_control`.
     pub control: Control,
-    /// Origins that may connect; `*`: any.
-    pub allowed_origins: Vec<String>,
     /// TLS; refused by this version.
     pub secure: bool,
     /// `permessage-deflate` (RFC 7692).
@@ -115,8 +120,12 @@ impl WebSocketConfig {
 pub struct RateLimitConfig {
     /// Messages of one client; 0: no limit.
     pub max_messages_per_minute: u32,
+    /// Messages of one client in a row, at first; 0: one.
+    pub message_burst: Auto,
     /// Connections of one address; 0: no limit.
     pub max_connections_per_minute: u32,
+    /// Connections of one address in a row, at first; 0: one.
+    pub connection_burst: Auto,
 }
 
 /// `[websocket.reconnect]`
@@ -185,10 +194,6 @@ pub struct HttpConfig {
     pub host: String,
     /// Bearer key; empty: none.
     pub api_key: String,
-    /// Origins that may call; `*`: any.
-    pub allowed_origins: Vec<String>,
-    /// Hosts that may be asked for; empty: any.
-    pub allowed_hosts: Vec<String>,
     /// Bytes of the longest body; 0: no limit.
     pub max_body_size: usize,
     /// Bytes of the longest head; 0: no limit.
@@ -236,8 +241,18 @@ pub struct StorageConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServerConfig {
+    /// Origins of pages that are served; `auto`: those of this machine and of the hosts that are; `*`: any.
+    pub allowed_origins: Vec<String>,
+    /// Names of hosts under which the server may be asked.
+    pub allowed_hosts: Vec<String>,
+    /// Networks whose proxies may say whom they ask for; `unix`: whoever connects over a Unix-domain socket.
+    pub trusted_proxies: Vec<String>,
+    /// The header in which they do; empty: none.
+    pub client_address_header: String,
     /// Connections at once; 0: as many as descriptors allow.
     pub max_connections: usize,
+    /// Connections of one address at once; 0: no limit.
+    pub max_connections_per_address: usize,
     /// Milliseconds that clients get to leave.
     pub shutdown_timeout: u64,
 }

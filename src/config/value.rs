@@ -5,7 +5,9 @@ use toml::de::{DeInteger, DeValue};
 
 use super::auto;
 use super::keys::{Key, Kind};
+use crate::base::network::Network;
 use crate::base::pattern::MAX_PATTERN_BYTES;
+use crate::engine::access::{Host, UNIX};
 
 /// A Unix-domain socket's path must fit `sockaddr_un` with its closing zero; 104 is the least of the systems in use.
 const MAX_SOCKET_PATH_LENGTH: usize = 103;
@@ -31,7 +33,10 @@ pub(super) fn from_toml(key: &Key, found: &DeValue<'_>) -> Result<Value, String>
 
 /// Checks a value of the environment or of a flag, where everything is text and lists are separated by commas.
 pub(super) fn from_text(key: &Key, text: &str) -> Result<Value, String> {
-    let is_list = matches!(key.kind, Kind::Origins | Kind::Hosts | Kind::Patterns);
+    let is_list = matches!(
+        key.kind,
+        Kind::Origins | Kind::Hosts | Kind::Networks | Kind::Patterns
+    );
     if is_list && text.trim_start().starts_with('[') {
         return Err(format!(
             "{text:?} is not a possible value; expected a list with commas, as a,b"
@@ -43,9 +48,7 @@ pub(super) fn from_text(key: &Key, text: &str) -> Result<Value, String> {
         Kind::AutoWhole { .. } if text == auto::WORD => Some(Value::from(text)),
         Kind::AutoWhole { .. } => text.parse().ok().map(Value::Integer),
         Kind::Fraction { .. } => text.parse().ok().map(Value::Float),
-        Kind::Origins | Kind::Hosts | Kind::Patterns => {
-            Some(Value::Array(items(text).map(Value::from).collect()))
-        }
+        _ if is_list => Some(Value::Array(items(text).map(Value::from).collect())),
         _ => Some(Value::from(text)),
     };
     value
@@ -95,7 +98,11 @@ fn fit(kind: &Kind, value: Value) -> Option<Value> {
             .then_some(Value::Array(items)),
         (Kind::Hosts, Value::Array(items)) => items
             .iter()
-            .all(|item| item.as_str().is_some_and(is_host))
+            .all(|item| item.as_str().is_some_and(is_host_name))
+            .then_some(Value::Array(items)),
+        (Kind::Networks, Value::Array(items)) => items
+            .iter()
+            .all(|item| item.as_str().is_some_and(is_network))
             .then_some(Value::Array(items)),
         (Kind::Patterns, Value::Array(items)) => items
             .iter()
@@ -120,6 +127,7 @@ fn is_possible_text(kind: &Kind, text: &str) -> bool {
         Kind::Text => !text.contains('\0'),
         Kind::Secret => true,
         Kind::Host => is_host(text),
+        Kind::HeaderName => text.bytes().all(is_token_byte),
         Kind::UrlPath => is_url_path(text),
         Kind::MaybeUrlPath => text.is_empty() || is_url_path(text),
         Kind::SocketPath => text.is_empty() || is_socket_path(text),
@@ -146,9 +154,23 @@ fn is_host(text: &str) -> bool {
             .all(|byte| byte.is_ascii_graphic() && byte != b'/')
 }
 
+/// A name or an address as `Host` has it: what can be compared with one.
+fn is_host_name(text: &str) -> bool {
+    Host::parse(text).is_some()
+}
+
 fn is_origin(text: &str) -> bool {
-    let has_host = |(scheme, host): (&str, &str)| !scheme.is_empty() && is_host(host);
-    text == "*" || text == "null" || text.split_once("://").is_some_and(has_host)
+    let has_host = |(scheme, host): (&str, &str)| !scheme.is_empty() && is_host_name(host);
+    ["*", "auto", "null"].contains(&text) || text.split_once("://").is_some_and(has_host)
+}
+
+fn is_network(text: &str) -> bool {
+    text == UNIX || Network::parse(text).is_some()
+}
+
+/// Of a token (RFC 9110 section 5.6.2), as a header's name is one.
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 fn is_pattern(text: &str) -> bool {
@@ -183,13 +205,19 @@ fn expected(kind: &Kind) -> String {
         ),
         Kind::Port => "0 to 65535 or a Unix socket path".to_owned(),
         Kind::Origins => {
-            "a list of origins such as \"https://example.com\" (no \"/\" at the end), or \"*\""
+            "a list of \"auto\", origins such as \"https://example.com\" (no \"/\" at the end), or \"*\""
                 .to_owned()
         }
         Kind::Patterns => {
             format!("a list of message types of 1 to {MAX_PATTERN_BYTES} bytes, such as \"chat.*\"")
         }
-        Kind::Hosts => "a list of host names, without \"https://\"".to_owned(),
+        Kind::Networks => {
+            "a list of networks such as \"10.0.0.0/8\", addresses, or \"unix\"".to_owned()
+        }
+        Kind::HeaderName => "a header's name such as \"X-Forwarded-For\", or \"\" for none".to_owned(),
+        Kind::Hosts => {
+            "a list of host names such as \"jobs.example.com\", without \"https://\"".to_owned()
+        }
     }
 }
 
@@ -276,12 +304,29 @@ mod tests {
             ))
         };
         assert_eq!(
-            text("http.allowed_hosts", "a.example, b.example"),
+            text("server.allowed_hosts", "a.example, b.example"),
             list(&["a.example", "b.example"])
         );
-        assert_eq!(text("http.allowed_hosts", ""), list(&[]));
-        assert!(toml("http.allowed_origins", "[\"example.com\"]").is_err());
-        assert!(toml("http.allowed_origins", "[\"https://example.com/\"]").is_err());
+        assert_eq!(text("server.allowed_hosts", ""), list(&[]));
+        for impossible in ["*", "https://a.example", "*.a.example", "a b", "a:port"] {
+            assert!(
+                text("server.allowed_hosts", impossible).is_err(),
+                "{impossible}"
+            );
+        }
+        assert!(toml("server.allowed_origins", "[\"https://*.example.com\"]").is_err());
+        assert_eq!(
+            text("server.trusted_proxies", "unix, 10.0.0.0/8,::1"),
+            list(&["unix", "10.0.0.0/8", "::1"])
+        );
+        for impossible in ["localhost", "10.0.0.0/33", "unix:", "10.0.0", "/8"] {
+            let complaint = text("server.trusted_proxies", impossible).unwrap_err();
+            assert!(complaint.contains("\"10.0.0.0/8\""), "{complaint}");
+        }
+        assert!(text("server.client_address_header", "").is_ok());
+        assert!(text("server.client_address_header", "X-A, X-B").is_err());
+        assert!(toml("server.allowed_origins", "[\"example.com\"]").is_err());
+        assert!(toml("server.allowed_origins", "[\"https://example.com/\"]").is_err());
         assert_eq!(text("routes.types", "chat.*,a"), list(&["chat.*", "a"]));
         assert!(toml("routes.types", "[\"\"]").is_err());
         let complaint = text("routes.types", "[\"a.*\"]").unwrap_err();
@@ -289,8 +334,8 @@ mod tests {
             complaint.ends_with("expected a list with commas, as a,b"),
             "{complaint}"
         );
-        assert!(toml("http.allowed_origins", "[1]").is_err());
-        assert!(toml("http.allowed_origins", "\"*\"").is_err());
+        assert!(toml("server.allowed_origins", "[1]").is_err());
+        assert!(toml("server.allowed_origins", "\"*\"").is_err());
     }
 
     #[test]

@@ -87,10 +87,7 @@ impl From<Refused> for CommandError {
 
 impl From<Full> for CommandError {
     fn from(full: Full) -> Self {
-        match full {
-            Full::Rooms => Self::LimitExceeded("websocket.max_rooms"),
-            Full::Memberships => Self::LimitExceeded("websocket.max_rooms_per_client"),
-        }
+        Self::LimitExceeded(full.key())
     }
 }
 
@@ -170,7 +167,7 @@ impl State {
     pub fn subscribe(&mut self, now: Now, id: &str, room: &str) -> Result<(), CommandError> {
         let room = check_room("room", room)?;
         let client = self.find_client(id)?;
-        let joined = self.hub.join(client, &room)?;
+        let joined = self.hub.put_into(client, &room)?;
         if joined.fresh {
             self.tell_of_room(client, &room, true);
             let due = [(joined.room, None)];

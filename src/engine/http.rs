@@ -1,13 +1,15 @@
 //! The HTTP phase of a connection: requests in, answers out, in order (contract section 7).
 
+use super::access;
 use super::api;
 use super::backend;
 use super::closing;
 use super::durability;
 use super::ingest::{self, IngestStream};
 use super::lobby::HeldRequest;
-use super::peers::Services;
+use super::standing::Services;
 use super::state::{Life, State};
+use super::unfinished;
 use super::upgrade;
 use crate::base::time::Now;
 use crate::conn::{Ending, Phase};
@@ -18,31 +20,99 @@ use crate::wire::websocket;
 /// A whole request has come in.
 pub fn handle_request(state: &mut State, now: Now, link: Link, head: &Head, body: &[u8]) {
     mark_progress(state, link);
-    if websocket::is_upgrade(head.fields().map(|(name, value)| (name, value.as_bytes()))) {
+    if let Err(problem) = check_page(state, now, link, head) {
+        return respond(state, now, link, head, problem.into());
+    }
+    if is_upgrade(head) {
         return upgrade::handle_upgrade(state, now, link, head);
     }
     if waits_for_store(state, head, body.len()) {
         return hold(state, link, head.clone(), Some(body.to_vec()));
     }
-    let answer = match admit(state, link, head) {
+    let answer = match check_listener(state, link, head) {
         Ok(()) => api::answer(state, now, link, head, body),
         Err(problem) => problem.into(),
     };
     respond(state, now, link, head, answer);
 }
 
+/// What follows a head that may go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admitted {
+    /// A body that is read.
+    Body,
+    /// A body that has no meaning, if any.
+    NoBody,
+}
+
+/// Judges a request by its head alone, before anything of its body is kept: the host, the listener, the path, the method and
+/// the key.
+pub fn admit_head(
+    state: &mut State,
+    now: Now,
+    link: Link,
+    head: &Head,
+) -> Result<Admitted, Problem> {
+    check_page(state, now, link, head)?;
+    if is_upgrade(head) {
+        // It is judged as a whole, and has no body.
+        return Ok(Admitted::NoBody);
+    }
+    check_listener(state, link, head)?;
+    api::admit_head(state, head)
+}
+
+/// The head of a request has come and its body has not, or not all of it. A request that will be refused is refused now; its
+/// connection goes on if the rest of the body is short.
+pub fn handle_body_due(state: &mut State, now: Now, link: Link) {
+    let peer = state.peers.peer(link);
+    let Some(Phase::Http(parser)) = peer.map(|peer| &peer.connection.phase) else {
+        return;
+    };
+    let Some(head) = parser.due_head() else {
+        return;
+    };
+    let head = head.clone();
+    let admitted = admit_head(state, now, link, &head);
+    let peer = state.peers.peer_mut(link);
+    let Some(Phase::Http(parser)) = peer.map(|peer| &mut peer.connection.phase) else {
+        return;
+    };
+    let problem = match admitted {
+        Ok(Admitted::Body) => return,
+        Ok(Admitted::NoBody) => return parser.expect_no_body(),
+        Err(problem) => problem,
+    };
+    match parser.refuse_body() {
+        Some((head, true)) => respond(state, now, link, &head, problem.into()),
+        Some((head, false)) => {
+            let answer = Cors::of(state, link, &head).mark(problem.into());
+            refuse(state, now, link, &answer);
+        }
+        None => {}
+    }
+}
+
+fn is_upgrade(head: &Head) -> bool {
+    websocket::is_upgrade(head.fields().map(|(name, value)| (name, value.as_bytes())))
+}
+
 /// A request whose body is handled line by line has begun.
 pub fn handle_stream_start(state: &mut State, now: Now, link: Link, head: Head) {
     mark_progress(state, link);
+    if let Err(problem) = check_page(state, now, link, &head) {
+        let answer = Cors::of(state, link, &head).mark(problem.into());
+        return refuse(state, now, link, &answer);
+    }
     if waits_for_store(state, &head, 0) {
         return hold(state, link, head, None);
     }
-    let admitted = admit(state, link, &head).and_then(|()| api::admit_stream(state, &head));
+    let admitted =
+        check_listener(state, link, &head).and_then(|()| api::admit_stream(state, &head));
     let key = match admitted {
         Ok(key) => key,
         Err(problem) => {
-            let origin = head.header("origin");
-            let answer = api::with_cors(&state.settings.http, origin, problem.into());
+            let answer = Cors::of(state, link, &head).mark(problem.into());
             return refuse(state, now, link, &answer);
         }
     };
@@ -57,7 +127,9 @@ pub fn handle_stream_start(state: &mut State, now: Now, link: Link, head: Head) 
 
 /// Whether a request had better wait: the store is being opened, which takes a moment.
 fn waits_for_store(state: &State, head: &Head, body_bytes: usize) -> bool {
-    state.is_opening() && state.lobby.has_room(body_bytes) && api::needs_store(head)
+    state.is_opening()
+        && state.unfinished.bytes() + body_bytes <= unfinished::MAX_BYTES
+        && api::needs_store(head)
 }
 
 fn hold(state: &mut State, link: Link, head: Head, body: Option<Vec<u8>>) {
@@ -136,23 +208,60 @@ pub struct Reply {
     head_only: bool,
     keep_alive: bool,
     version_minor: u8,
-    origin: Option<Box<str>>,
+    cors: Cors,
 }
 
 impl Reply {
-    fn to(head: &Head) -> Self {
+    fn to(state: &State, link: Link, head: &Head) -> Self {
         Self {
             head_only: head.method() == Method::Head,
             keep_alive: head.keep_alive(),
             version_minor: head.version_minor(),
-            origin: head.header("origin").map(Into::into),
+            cors: Cors::of(state, link, head),
+        }
+    }
+}
+
+/// What a browser is told, so that it lets a page read an answer, or does not (WHATWG Fetch, CORS).
+#[derive(Debug)]
+enum Cors {
+    /// No page asks.
+    Unasked,
+    /// The page of this origin may, or `*`: every page may.
+    Allowed(Box<str>),
+    /// It may not.
+    Foreign,
+}
+
+impl Cors {
+    fn of(state: &State, link: Link, head: &Head) -> Self {
+        let Some(origin) = head.header("origin") else {
+            return Self::Unasked;
+        };
+        let access = &state.settings.access;
+        match access.check(head, is_local(state, link)) {
+            Ok(()) => Self::Allowed(access.allowed_origin(origin).into()),
+            Err(_) => Self::Foreign,
+        }
+    }
+
+    fn mark(self, answer: Response) -> Response {
+        const ALLOW: &str = "Access-Control-Allow-Origin";
+        match self {
+            Self::Unasked => answer,
+            Self::Foreign => answer.header("Vary", "Origin"),
+            Self::Allowed(origin) if &*origin == access::ANY => answer.header(ALLOW, access::ANY),
+            Self::Allowed(origin) => answer
+                .header("Vary", "Origin")
+                .header(ALLOW, String::from(origin)),
         }
     }
 }
 
 /// Answers a request, at once or when what it changed is kept.
 pub fn respond(state: &mut State, now: Now, link: Link, head: &Head, answer: Response) {
-    durability::respond(state, now, link, Reply::to(head), answer);
+    let reply = Reply::to(state, link, head);
+    durability::respond(state, now, link, reply, answer);
 }
 
 /// Sends an answer; the connection goes on unless one side wants it closed.
@@ -164,8 +273,7 @@ pub fn finish(state: &mut State, now: Now, link: Link, reply: Reply, answer: Res
         version_minor: reply.version_minor,
         date: state.dates.at(now.wall_ms),
     };
-    let answer = api::with_cors(&state.settings.http, reply.origin.as_deref(), answer);
-    let answer = answer.encode(framing);
+    let answer = reply.cors.mark(answer).encode(framing);
     state.hub.load().encode(answer.len());
     state.peers.push(link, answer);
     if !keep_alive {
@@ -195,46 +303,49 @@ fn mark_progress(state: &mut State, link: Link) {
     }
 }
 
-/// Checks that a request is meant for a host that is served here, which a page that rebinds its name is not.
-pub fn check_host(state: &State, head: &Head) -> Result<(), Problem> {
-    let allowed = &state.settings.http.allowed_hosts;
-    let host = head.host().unwrap_or("");
-    let is_port = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    let name = host
-        .rsplit_once(':')
-        .filter(|(_, port)| is_port(port))
-        .map_or(host, |(name, _)| name);
-    let is_served =
-        |known: &String| known.eq_ignore_ascii_case(host) || known.eq_ignore_ascii_case(name);
-    if allowed.is_empty() || allowed.iter().any(is_served) {
-        return Ok(());
-    }
-    let detail = format!(
-        "this server does not serve the host `{host}`; http.allowed_hosts names those it does"
-    );
-    Err(Problem::new(421, "unknown_host", detail).at("host"))
+/// Checks, before anything else, that a request is meant for this server and comes from no foreign page.
+pub fn check_page(state: &mut State, now: Now, link: Link, head: &Head) -> Result<(), Problem> {
+    let checked = state.settings.access.check(head, is_local(state, link));
+    checked.map_err(|refused| {
+        state.traffic.foreign += 1;
+        let peer = state.peers.peer(link).and_then(|peer| peer.address);
+        let asker = state.settings.proxies.asker(peer, head);
+        state.notices.count(now.at, refused.notice(), || {
+            format!("refused: {asker}: {}", refused.detail())
+        });
+        refused.into()
+    })
 }
 
-/// Checks what holds for every request of the API: the host, and the listener it came to.
-fn admit(state: &State, link: Link, head: &Head) -> Result<(), Problem> {
-    check_host(state, head)?;
+/// Whether a connection came over a Unix-domain socket, which has no address.
+fn is_local(state: &State, link: Link) -> bool {
+    state
+        .peers
+        .peer(link)
+        .is_some_and(|peer| peer.address.is_none())
+}
+
+/// Checks that a request has come to a listener of the API.
+fn check_listener(state: &State, link: Link, head: &Head) -> Result<(), Problem> {
     let services = state.peers.peer(link).map(|peer| peer.services);
-    let is_for_upgrades = |services: Services| {
-        let path = head.path();
-        !services.http()
-            || path == backend::PATH
-            || services.websocket() && path == state.settings.websocket.path
+    let Some(services) = services else {
+        return Ok(());
     };
-    match services.is_some_and(is_for_upgrades) {
-        true => Err(not_an_upgrade(state, head)),
+    let path = head.path();
+    let is_websocket = match path {
+        backend::PATH => services.http(),
+        "/" => services == Services::WEBSOCKET,
+        path => services.websocket() && path == state.settings.websocket.path,
+    };
+    match is_websocket || !services.http() {
+        true => Err(not_an_upgrade(path, is_websocket)),
         false => Ok(()),
     }
 }
 
 /// Plain HTTP where only WebSockets are.
-fn not_an_upgrade(state: &State, head: &Head) -> Problem {
-    let path = head.path();
-    if path == "/" || path == backend::PATH || path == state.settings.websocket.path {
+fn not_an_upgrade(path: &str, is_websocket: bool) -> Problem {
+    if is_websocket {
         return Problem::new(
             426,
             "upgrade_required",

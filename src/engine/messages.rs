@@ -74,6 +74,13 @@ struct Denied {
     code: ErrorCode,
 }
 
+impl Denied {
+    fn new(room: impl Into<String>, code: ErrorCode) -> Self {
+        let room = room.into();
+        Self { room, code }
+    }
+}
+
 fn dispatch(
     state: &mut State,
     now: Now,
@@ -159,10 +166,7 @@ fn subscribe(
             // A member that names a place wants to hear again what came after it.
             Ok(joining) if joining.fresh || since.is_some() => joined.push((joining.room, since)),
             Ok(_) => {}
-            Err(code) => denied.push(Denied {
-                room: room.into_owned(),
-                code,
-            }),
+            Err(refused) => denied.push(refused),
         }
     }
     let asked = joined
@@ -209,9 +213,13 @@ pub fn acknowledge_recovery(
     state: &mut State,
     now: Now,
     client: ClientKey,
+    denied: Vec<Box<str>>,
     recoveries: &[Recovery],
 ) {
-    let payload = acknowledgement(state, client, &[], recoveries);
+    let denied = denied.into_iter();
+    let denied = denied.map(|room| Denied::new(room, ErrorCode::LimitExceeded));
+    let denied: Vec<Denied> = denied.collect();
+    let payload = acknowledgement(state, client, &denied, recoveries);
     let envelope = Envelope {
         kind: "subscription_ack",
         payload: &payload,
@@ -223,12 +231,36 @@ pub fn acknowledge_recovery(
     state.send_encoded(client, &envelope.encode(state.variant(client)));
 }
 
-fn enter(state: &mut State, client: ClientKey, room: &str) -> Result<Joined, ErrorCode> {
-    check_room("rooms", room).map_err(|_| ErrorCode::InvalidMessage)?;
-    let joined = state
-        .hub
-        .join(client, room)
-        .map_err(|_| ErrorCode::LimitExceeded)?;
+/// Tells viewers of the rooms that they had to leave for a producer's.
+pub fn tell_evicted(state: &mut State, now: Now) {
+    for (client, rooms) in state.hub.take_evicted() {
+        let Some(client) = state.hub.directory().living_client(client) else {
+            continue;
+        };
+        let phrase = Phrase::LimitExceeded(Full::Rooms.key());
+        let mut payload = format!(
+            "{{\"code\":\"{}\",\"message\":",
+            ErrorCode::LimitExceeded.as_str()
+        );
+        push_string(&mut payload, &state.settings.locale.say(phrase).to_string());
+        payload.push_str(",\"rooms\":[");
+        push_list(&mut payload, rooms.iter(), |out, room| {
+            push_string(out, room)
+        });
+        payload.push_str("]}");
+        for room in &rooms {
+            state.tell_of_room(client, room, false);
+        }
+        state
+            .hub
+            .send(now, client, "error", &payload, &mut state.peers);
+    }
+}
+
+fn enter(state: &mut State, client: ClientKey, room: &str) -> Result<Joined, Denied> {
+    check_room("rooms", room).map_err(|_| Denied::new(room, ErrorCode::InvalidMessage))?;
+    let joined = state.hub.join(client, room);
+    let joined = joined.map_err(|_| Denied::new(room, ErrorCode::LimitExceeded))?;
     if joined.fresh {
         state.tell_of_room(client, room, true);
     }
@@ -498,14 +530,7 @@ fn refuse(
         Refusal::NotAllowed(what) => (ErrorCode::NotAllowed, Phrase::NotAllowed(what)),
         Refusal::NotFound(what) => (ErrorCode::NotFound, Phrase::NotFound(what)),
         Refusal::Unauthorized(reason) => (ErrorCode::Unauthorized, Phrase::Unauthorized(reason)),
-        Refusal::Full(Full::Rooms) => (
-            ErrorCode::LimitExceeded,
-            Phrase::LimitExceeded("websocket.max_rooms"),
-        ),
-        Refusal::Full(Full::Memberships) => (
-            ErrorCode::LimitExceeded,
-            Phrase::LimitExceeded("websocket.max_rooms_per_client"),
-        ),
+        Refusal::Full(full) => (ErrorCode::LimitExceeded, Phrase::LimitExceeded(full.key())),
         Refusal::Control(fault) => (fault.code, fault.phrase()),
         Refusal::TooManyNames(limit) => (ErrorCode::LimitExceeded, Phrase::LimitExceeded(limit)),
     };

@@ -4,13 +4,17 @@
 //! first and told then, by `disconnected` and the close code (contract section 9). It becomes no client, and such
 //! goodbyes are bounded; beyond that bound, and without an `Origin`, the answer is 503 or 429 with `Retry-After`.
 
+use super::access::Asker;
 use super::closing;
 use super::http;
+use super::notices::Notice;
+use super::peers::Peer;
 use super::returns::{self, Sort};
+use super::standing::Standing;
 use super::state::State;
-use crate::base::rate_window::Verdict;
 use crate::base::time::{Now, Span};
-use crate::conn::Phase;
+use crate::base::token_bucket::Verdict;
+use crate::conn::{Ending, Phase};
 use crate::hub::Link;
 use crate::wire::http::{Head, Problem};
 use crate::wire::message::Variant;
@@ -20,6 +24,22 @@ use crate::wire::websocket::{self, CloseCode, Reader};
 const MAX_GOODBYES: usize = 512;
 /// Over how many milliseconds those are spread who come when an address may connect again.
 const SPREAD_MS: u64 = 1000;
+
+/// Connections beyond the share of their address that are told so.
+const MAX_TOLD: usize = 16;
+/// When such a connection may be tried again.
+const CROWDED_RETRY_S: u64 = 5;
+
+/// A handshake that is right.
+#[derive(Debug)]
+pub struct Newcomer {
+    /// What is agreed on.
+    pub accepted: websocket::Accepted,
+    /// Whose it is.
+    pub asker: Asker,
+    /// The form of the messages it is sent, if it is sent any.
+    pub variant: Option<Variant>,
+}
 
 /// Why a handshake comes at the wrong time, and when it may come again.
 #[derive(Debug)]
@@ -42,11 +62,9 @@ impl Refusal {
         }
     }
 
-    fn delay(&self, state: &mut State, now: Now, link: Link, sort: Sort) -> Span {
-        self.delay.unwrap_or_else(|| {
-            let address = state.peers.peer(link).and_then(|peer| peer.address);
-            returns::delay_of_full(state, now, address, sort)
-        })
+    fn delay(&self, state: &mut State, now: Now, asker: Asker, sort: Sort) -> Span {
+        self.delay
+            .unwrap_or_else(|| returns::delay_of_full(state, now, asker.limited(), sort))
     }
 
     fn problem(self, delay: Span) -> Problem {
@@ -59,48 +77,114 @@ impl Refusal {
     }
 }
 
-/// Counts a handshake against the limit of its address. One that is refused uses nothing of it up.
-pub fn check_rate(state: &mut State, now: Now, link: Link) -> Result<(), Refusal> {
-    let limit = state.settings.websocket.max_connections_per_minute;
-    let address = state.peers.peer(link).and_then(|peer| peer.address);
-    let Some(address) = address.filter(|_| limit > 0) else {
+/// Counts a connection against the share of its address, and turns it away if that is used up: before anything is read, so
+/// that nothing of it is paid for.
+pub fn check_connections(state: &mut State, now: Now, link: Link) {
+    let limit = state.settings.max_connections_per_address;
+    let peer = state.peers.peer_mut(link).filter(|_| limit > 0);
+    let Some((peer, address)) = peer.and_then(|peer| {
+        let address = peer.asker().limited()?;
+        Some((peer, address))
+    }) else {
+        return;
+    };
+    peer.standing = peer.standing.with(Standing::COUNTED, true);
+    let count = state.addresses.add_connection(address);
+    if count <= limit {
+        return;
+    }
+    state.traffic.refused += 1;
+    let detail = format!(
+        "more than {limit} connections at once from this address (server.max_connections_per_address)"
+    );
+    state.notices.count(now.at, Notice::Connections, || {
+        format!("refused: {address}: {detail}")
+    });
+    // Whoever goes on all the same is not told any more, and holds no descriptor.
+    if count > limit + MAX_TOLD {
+        return closing::end(state, now, link, Ending::Final);
+    }
+    let problem = Problem::new(503, "limit_exceeded", detail).retry_after_s(CROWDED_RETRY_S);
+    http::refuse(state, now, link, &problem.into());
+}
+
+/// Checks that an address may have another client.
+pub fn check_share(state: &mut State, now: Now, asker: Asker) -> Result<(), Refusal> {
+    let limit = state.settings.websocket.max_clients_per_address;
+    let Some(address) = asker.limited().filter(|_| limit > 0) else {
         return Ok(());
+    };
+    if state.addresses.clients(address) < limit {
+        return Ok(());
+    }
+    let detail = format!(
+        "more than {limit} clients at once from this address (websocket.max_clients_per_address)"
+    );
+    state.notices.count(now.at, Notice::Clients, || {
+        format!("refused: {address}: {detail}")
+    });
+    state.addresses_mut(now);
+    let State {
+        addresses, random, ..
+    } = state;
+    Err(Refusal {
+        code: CloseCode::RATE_LIMITED,
+        reason: "too many clients",
+        detail,
+        delay: Some(addresses.wait_for_place(now.at, address, random)),
+    })
+}
+
+/// Counts a handshake against the rate of its address; tells whether there is one. A handshake that is refused uses nothing
+/// of it up.
+pub fn check_rate(state: &mut State, now: Now, asker: Asker) -> Result<bool, Refusal> {
+    let rate = state.settings.websocket.connection_rate;
+    let Some(address) = asker.limited().filter(|_| !rate.is_none()) else {
+        return Ok(false);
     };
     state.addresses_mut(now);
     let State {
         addresses, random, ..
     } = state;
-    match addresses.record(now.at, address, limit, random) {
-        Verdict::Within => Ok(()),
+    match addresses.record(now.at, address, rate, random) {
+        Verdict::Within => Ok(true),
         Verdict::Over { retry_after } => Err(Refusal {
             code: CloseCode::RATE_LIMITED,
             reason: "too many connections",
-            detail: format!("more than {limit} connections a minute from this address"),
+            detail: format!(
+                "more than {} connections a minute from this address",
+                rate.per_minute
+            ),
             delay: Some(retry_after + Span::from_millis(random.below(SPREAD_MS))),
         }),
     }
 }
 
-/// Tells whoever wanted to connect when to come back. `variant`: the form of its messages, if it is sent any.
+/// Tells whoever wanted to connect when to come back.
 pub fn answer(
     state: &mut State,
     now: Now,
     link: Link,
     head: &Head,
-    accepted: websocket::Accepted,
-    variant: Option<Variant>,
+    newcomer: Newcomer,
     refusal: Refusal,
 ) {
+    let Newcomer {
+        accepted,
+        asker,
+        variant,
+    } = newcomer;
     let is_page = head.header("origin").is_some();
     if !is_page || state.peers.goodbyes() >= MAX_GOODBYES {
         state.traffic.refused += 1;
-        let delay = refusal.delay(state, now, link, Sort::Other);
+        let delay = refusal.delay(state, now, asker, Sort::Other);
         let problem = refusal.problem(delay);
         return http::respond(state, now, link, head, problem.into());
     }
     state.peers.push(link, accepted.response);
     if let Some(peer) = state.peers.peer_mut(link) {
         peer.connection.phase = Phase::WebSocket(Reader::default());
+        peer.know(asker);
     }
     state.peers.mark_goodbye(link);
     dismiss(state, now, link, variant, refusal);
@@ -115,7 +199,8 @@ pub fn dismiss(
     refusal: Refusal,
 ) {
     state.traffic.refused += 1;
-    let delay = refusal.delay(state, now, link, Sort::Page);
+    let asker = state.peers.peer(link).map(Peer::asker);
+    let delay = refusal.delay(state, now, asker.unwrap_or_default(), Sort::Page);
     let Refusal { code, reason, .. } = refusal;
     closing::dismiss(state, now, link, variant, code, reason, delay);
 }

@@ -1,7 +1,9 @@
 //! What the engine must know of the configuration. Everywhere 0 means none (contract section 8).
 
+use super::access::{Access, Proxies};
 use crate::base::pattern::Pattern;
 use crate::base::time::Span;
+use crate::base::token_bucket::Rate;
 use crate::hub::HubSettings;
 use crate::wire::locale::Locale;
 
@@ -14,6 +16,12 @@ pub struct Settings {
     pub websocket: WebSocketSettings,
     /// Of the HTTP API.
     pub http: HttpSettings,
+    /// Which pages and hosts are served.
+    pub access: Access,
+    /// Who may say whom it asks for.
+    pub proxies: Proxies,
+    /// The most connections of one address.
+    pub max_connections_per_address: usize,
     /// Of rooms and tasks.
     pub hub: HubSettings,
     /// Of the application's own messages.
@@ -37,6 +45,8 @@ pub struct WebSocketSettings {
     pub connection_timeout: Span,
     /// The most clients.
     pub max_clients: usize,
+    /// The most clients of one address.
+    pub max_clients_per_address: usize,
     /// The largest message, in bytes.
     pub max_message_size: usize,
     /// Unsent bytes of one client beyond which messages stay in the logs.
@@ -51,12 +61,10 @@ pub struct WebSocketSettings {
     pub publish: Permission,
     /// Who may cancel, pause and resume tasks.
     pub control: Permission,
-    /// Which web origins may connect; `*` is any.
-    pub allowed_origins: Vec<String>,
-    /// Messages a minute from one connection.
-    pub max_messages_per_minute: u32,
-    /// Connections a minute from one address.
-    pub max_connections_per_minute: u32,
+    /// How often one client may send a message.
+    pub message_rate: Rate,
+    /// How often one address may connect.
+    pub connection_rate: Rate,
     /// What clients are told about reconnecting.
     pub reconnect: Reconnect,
 }
@@ -88,10 +96,6 @@ pub struct Reconnect {
 pub struct HttpSettings {
     /// The key that the API demands; empty: none.
     pub api_key: String,
-    /// Which web origins may call; `*` is any.
-    pub allowed_origins: Vec<String>,
-    /// Which hosts requests may name; empty: any.
-    pub allowed_hosts: Vec<String>,
     /// The largest body, in bytes.
     pub max_body_size: usize,
     /// The largest head, in bytes.

@@ -1,35 +1,54 @@
 //! The WebSocket phase of a connection: frames in, rate and form checked, messages on to their meaning.
 
-use super::addresses::MINUTE;
+use super::allowance::Ruling;
 use super::closing;
 use super::lobby::Message;
 use super::messages;
 use super::replies;
 use super::returns;
 use super::state::State;
-use crate::base::rate_window::Verdict;
 use crate::base::time::Now;
 use crate::conn::{Ending, Event};
 use crate::hub::{ClientKey, Link};
 use crate::wire::locale::Phrase;
+use crate::wire::message::unpack::{Unpackable, unpack};
 use crate::wire::message::{Encoding, ErrorCode, Variant};
 use crate::wire::websocket::{self, CloseCode, MessageKind, Violation};
 
-/// Messages over the limit that are answered with an error before the connection is closed: a tenth of the limit,
-/// but never fewer than this.
-const MIN_WARNINGS: u32 = 3;
+/// A message of MessagePack may be so many times as long in JSON, which it is read as. Six bytes may stand for one; of what
+/// people send it is at most four.
+const MAX_JSON_GROWTH: usize = 4;
 
 /// A text message.
 pub fn handle_text(state: &mut State, now: Now, link: Link, text: &str) {
     if let Some(sender) = admit_message(state, now, link) {
-        take_text(state, now, link, sender, text);
+        charge(state, now, link, |state| {
+            take_text(state, now, link, sender, text);
+        });
     }
 }
 
 /// A binary message: MessagePack, where that was agreed on.
 pub fn handle_binary(state: &mut State, now: Now, link: Link, payload: &[u8]) {
     if let Some(sender) = admit_message(state, now, link) {
-        take_binary(state, now, link, sender, payload);
+        charge(state, now, link, |state| {
+            take_binary(state, now, link, sender, payload);
+        });
+    }
+}
+
+/// Has a message understood. What its sender is answered with costs as many messages more as it is long (contract section 8).
+fn charge(state: &mut State, now: Now, link: Link, take: impl FnOnce(&mut State)) {
+    let unsent = |state: &State| {
+        let peer = state.peers.peer(link);
+        peer.map_or(0, |peer| peer.connection.outbox.len_bytes())
+    };
+    let before = unsent(state);
+    take(state);
+    let answered = unsent(state).saturating_sub(before);
+    let rate = state.settings.websocket.message_rate;
+    if let Some(peer) = state.peers.peer_mut(link).filter(|_| !rate.is_none()) {
+        peer.allowance.charge(now.at, answered, rate);
     }
 }
 
@@ -61,11 +80,11 @@ pub fn keep(state: &mut State, now: Now, link: Link, event: Event<'_>) {
         _ => return,
     };
     state.traffic.received.record(now.at, 1);
-    let limit = state.settings.websocket.max_messages_per_minute;
+    let rate = state.settings.websocket.message_rate;
     if let Some(peer) = state.peers.peer_mut(link) {
         peer.received = peer.received.wrapping_add(1);
         // Nothing can be said to it yet, so the next message of one that says too much is told.
-        peer.messages.record(now.at, MINUTE, limit);
+        let _ = peer.allowance.messages.take(now.at, rate);
         state.lobby.keep(link, message);
     }
 }
@@ -78,13 +97,13 @@ pub fn handle_kept(state: &mut State, now: Now, link: Link, message: Message) {
         None => peer.is_backend.then_some(Sender::Backend),
     });
     let Some(sender) = sender else { return };
-    match message {
+    charge(state, now, link, |state| match message {
         Message::Text(text) => take_text(state, now, link, sender, &text),
         Message::Binary(payload) => take_binary(state, now, link, sender, &payload),
         Message::Compressed { kind, payload } => {
             take_compressed(state, now, link, sender, kind, &payload);
         }
-    }
+    });
 }
 
 fn handle_message_pack(state: &mut State, now: Now, client: ClientKey, payload: &[u8]) {
@@ -98,17 +117,24 @@ fn handle_message_pack(state: &mut State, now: Now, client: ClientKey, payload: 
             None,
         );
     }
-    let json =
-        rmp_serde::from_slice::<serde_json::Value>(payload).map_err(|error| error.to_string());
-    match json.map(|value| value.to_string()) {
+    let max_length = match state.settings.websocket.max_message_size {
+        0 => usize::MAX,
+        max_size => max_size.saturating_mul(MAX_JSON_GROWTH),
+    };
+    match unpack(payload, max_length) {
         Ok(text) => messages::handle(state, now, client, &text),
-        Err(reason) => state.send_error(
-            now,
-            client,
-            ErrorCode::InvalidJson,
-            Phrase::InvalidMessagePack(&reason),
-            None,
-        ),
+        Err(Unpackable::Malformed(malformed)) => {
+            let reason = malformed.to_string();
+            let phrase = Phrase::InvalidMessagePack(&reason);
+            state.send_error(now, client, ErrorCode::InvalidJson, phrase, None);
+        }
+        Err(Unpackable::TooLong) => {
+            let limit = format!(
+                "websocket.max_message_size; as JSON the message has more than {max_length} bytes"
+            );
+            let phrase = Phrase::LimitExceeded(&limit);
+            state.send_error(now, client, ErrorCode::MessageTooLarge, phrase, None);
+        }
     }
 }
 
@@ -139,7 +165,9 @@ pub fn handle_compressed(
     payload: &[u8],
 ) {
     if let Some(sender) = admit_message(state, now, link) {
-        take_compressed(state, now, link, sender, kind, payload);
+        charge(state, now, link, |state| {
+            take_compressed(state, now, link, sender, kind, payload);
+        });
     }
 }
 
@@ -167,7 +195,14 @@ fn take_compressed(
 
 /// A ping, answered with its own payload (RFC 6455 section 5.5.3).
 pub fn handle_ping(state: &mut State, link: Link, payload: &[u8]) {
-    state.peers.push(link, websocket::encode_pong(payload));
+    let Some(peer) = state.peers.peer_mut(link) else {
+        return;
+    };
+    let pong = websocket::encode_pong(payload);
+    match peer.share.count_ping() {
+        true => state.peers.push(link, pong),
+        false => state.newest_pong = Some(pong),
+    }
 }
 
 /// The client says goodbye: the same code goes back, and the socket closes (RFC 6455 section 5.5.1).
@@ -196,7 +231,7 @@ enum Sender {
 
 /// Counts a message against its connection's limit.
 fn admit_message(state: &mut State, now: Now, link: Link) -> Option<Sender> {
-    let limit = state.settings.websocket.max_messages_per_minute;
+    let rate = state.settings.websocket.message_rate;
     state.traffic.received.record(now.at, 1);
     let peer = state.peers.peer_mut(link)?;
     peer.received = peer.received.wrapping_add(1);
@@ -204,21 +239,19 @@ fn admit_message(state: &mut State, now: Now, link: Link) -> Option<Sender> {
         return Some(Sender::Backend);
     }
     let sender = peer.client.map_or(Sender::Echo, Sender::Client);
-    let verdict = peer.messages.record(now.at, MINUTE, limit);
-    let excess = peer.messages.excess();
-    let Verdict::Over { retry_after } = verdict else {
+    let ruling = peer.allowance.take(now.at, rate);
+    let (Ruling::Warned(retry_after) | Ruling::Closed(retry_after)) = ruling else {
         return Some(sender);
     };
-    let goes_on = excess > MIN_WARNINGS.max(limit / 10);
     match sender {
-        Sender::Client(client) if goes_on => {
+        Sender::Client(client) if matches!(ruling, Ruling::Closed(_)) => {
             let (code, reason) = (CloseCode::RATE_LIMITED, "too many messages");
             let delay = returns::spread(state, retry_after);
             closing::disconnect_for(state, now, client, code, reason, delay);
         }
         Sender::Client(client) => {
             let phrase = Phrase::RateLimited {
-                limit,
+                limit: rate.per_minute,
                 retry_after_s: retry_after.as_millis().div_ceil(1000),
             };
             state.send_error(now, client, ErrorCode::RateLimited, phrase, None);

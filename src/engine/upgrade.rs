@@ -1,14 +1,16 @@
 //! From an HTTP request to a WebSocket client: checks, handshake, greeting (contract sections 1, 2 and 4).
 
+use super::access::Asker;
 use super::api;
 use super::backend;
 use super::closing;
 use super::http;
 use super::lobby::Arrival;
 use super::newcomers;
-use super::refusals::{self, Refusal};
-use super::sessions;
+use super::refusals::{self, Newcomer, Refusal};
+use super::sessions::{self, Whereabouts};
 use super::settings::{Settings, WebSocketSettings};
+use super::standing::Standing;
 use super::state::{Life, State};
 use crate::base::time::Now;
 use crate::conn::Phase;
@@ -33,66 +35,86 @@ pub fn handle_upgrade(state: &mut State, now: Now, link: Link, head: &Head) {
         Ok(accepted) => accepted,
         Err(error) => return http::respond(state, now, link, head, refusal(error)),
     };
-    match check_room(state, now, link, head, purpose) {
-        Ok(()) => become_websocket(state, now, link, head, purpose, accepted),
-        Err(refusal) => {
-            let variant = purpose.variant(&accepted);
-            refusals::answer(state, now, link, head, accepted, variant, refusal);
+    let peer = state.peers.peer(link).and_then(|peer| peer.address);
+    let newcomer = Newcomer {
+        asker: state.settings.proxies.asker(peer, head),
+        variant: purpose.variant(&accepted),
+        accepted,
+    };
+    match check_room(state, now, newcomer.asker, head, purpose) {
+        Ok(is_counted) => {
+            become_websocket(state, now, link, head, purpose, newcomer, is_counted);
         }
+        Err(refusal) => refusals::answer(state, now, link, head, newcomer, refusal),
     }
 }
 
-/// Everything that may stand against an upgrade at any time, the cheapest check first.
+/// Everything that may stand against an upgrade at any time, its page and its host aside, which are judged already.
 fn admit(state: &State, link: Link, head: &Head) -> Result<Purpose, Problem> {
-    http::check_host(state, head)?;
     let purpose = purpose_of(&state.settings, head.path());
-    let serves = state.peers.peer(link).is_some_and(|peer| {
-        peer.services.websocket() || purpose == Some(Purpose::Backend) && peer.services.http()
-    });
-    let Some(purpose) = purpose.filter(|_| serves) else {
+    let services = state.peers.peer(link).map(|peer| peer.services);
+    let serves = |purpose: &Purpose| {
+        services.is_some_and(|services| match purpose {
+            // It may do all that the API may, and is served where that is.
+            Purpose::Backend => services.http(),
+            Purpose::Client(_) | Purpose::Echo => services.websocket(),
+        })
+    };
+    let Some(purpose) = purpose.filter(serves) else {
         let detail = format!("no WebSocket at `{}`", head.path());
         return Err(Problem::new(404, "not_found", detail).at("path"));
     };
     if state.life != Life::Serving {
         return Err(Problem::new(503, "draining", "the server is shutting down").retry_after_s(1));
     }
-    check_origin(state, head)?;
     if purpose == Purpose::Backend {
         api::authorize(&state.settings.http, head)?;
     }
     Ok(purpose)
 }
 
-/// Whether there is room for one more now. A client that takes over its own connection takes nobody's place, and whoever
-/// is told that the server is full has used up nothing of what its address may do.
+/// Whether there is room for one more now, and whether it has used up a connection of its address. A client that takes over
+/// its own connection takes nobody's place, and whoever is told that the server is full has used up nothing of what its
+/// address may do.
 fn check_room(
     state: &mut State,
     now: Now,
-    link: Link,
+    asker: Asker,
     head: &Head,
     purpose: Purpose,
-) -> Result<(), Refusal> {
+) -> Result<bool, Refusal> {
     if purpose != Purpose::Backend && newcomers::is_in_reserve(state) {
         return Err(Refusal::full("server.max_connections"));
     }
     let dialect = match purpose {
         Purpose::Client(dialect) => dialect,
-        Purpose::Echo => return refusals::check_rate(state, now, link),
-        Purpose::Backend => return Ok(()),
+        Purpose::Echo => return refusals::check_rate(state, now, asker),
+        Purpose::Backend => return Ok(false),
     };
+    let secret = head
+        .query("session")
+        .filter(|_| dialect == Dialect::Payload);
+    let whereabouts = secret.map_or(Whereabouts::Nowhere, |secret| {
+        sessions::whereabouts(state, &secret)
+    });
     let max_clients = state.settings.websocket.max_clients;
     // Most of those who wait for the store will be clients as well.
     let is_full = max_clients > 0 && state.clients() + state.lobby.clients() >= max_clients;
-    let secret = head.query("session").filter(|_| is_full);
-    let is_here = secret.is_some_and(|secret| sessions::is_here(state, &secret));
-    if is_full && !(is_here && dialect == Dialect::Payload) {
+    let is_here = whereabouts == Whereabouts::Here;
+    if is_full && !is_here {
         return Err(Refusal::full("websocket.max_clients"));
+    }
+    if !is_here {
+        refusals::check_share(state, now, asker)?;
     }
     if dialect == Dialect::Data && !state.is_unread() {
         check_common_room(state)?;
     }
-    // The last of all: a handshake that is refused uses nothing up.
-    refusals::check_rate(state, now, link)
+    // The last of all: a handshake that is refused uses nothing up, and neither does a client that is expected.
+    match whereabouts {
+        Whereabouts::Nowhere => refusals::check_rate(state, now, asker),
+        Whereabouts::Here | Whereabouts::Away => Ok(false),
+    }
 }
 
 /// Every client of the data dialect is in this room.
@@ -101,18 +123,6 @@ fn check_common_room(state: &State) -> Result<(), Refusal> {
         true => Ok(()),
         false => Err(Refusal::full("websocket.max_rooms")),
     }
-}
-
-/// Scripts of foreign pages send their origin along (RFC 6455 section 10.2).
-fn check_origin(state: &State, head: &Head) -> Result<(), Problem> {
-    let Some(origin) = head.header("origin") else {
-        return Ok(());
-    };
-    if api::allows_origin(&state.settings.websocket.allowed_origins, origin) {
-        return Ok(());
-    }
-    let detail = format!("the origin `{origin}` is not among websocket.allowed_origins");
-    Err(Problem::new(403, "not_allowed", detail).at("origin"))
 }
 
 fn shake_hands(
@@ -191,15 +201,24 @@ fn become_websocket(
     link: Link,
     head: &Head,
     purpose: Purpose,
-    accepted: websocket::Accepted,
+    newcomer: Newcomer,
+    is_counted: bool,
 ) {
-    let variant = purpose.variant(&accepted);
+    let Newcomer {
+        accepted,
+        asker,
+        variant,
+    } = newcomer;
     let compression = accepted.compression;
     state.peers.push(link, accepted.response);
     state.traffic.connections += u64::from(purpose != Purpose::Backend);
     if let Some(peer) = state.peers.peer_mut(link) {
         peer.connection.phase = Phase::WebSocket(Reader::default());
         peer.compression = compression;
+        peer.know(asker);
+    }
+    if variant.is_some() {
+        take_place(state, link, asker);
     }
     closing::watch_heartbeat(state, now, link);
     let arrival = match variant {
@@ -207,6 +226,7 @@ fn become_websocket(
             variant,
             secret: head.query("session").map(String::from),
             batches: head.query("batch").is_some_and(|value| value != "0"),
+            is_counted,
         },
         None if purpose == Purpose::Backend => Arrival::Backend,
         None => return,
@@ -218,6 +238,17 @@ fn become_websocket(
     }
 }
 
+/// Counts a client among those of its address.
+fn take_place(state: &mut State, link: Link, asker: Asker) {
+    let has_limit = state.settings.websocket.max_clients_per_address > 0;
+    if let Some(address) = asker.limited().filter(|_| has_limit)
+        && let Some(peer) = state.peers.peer_mut(link)
+    {
+        peer.standing = peer.standing.with(Standing::PLACED, true);
+        state.addresses.add_client(address);
+    }
+}
+
 /// A WebSocket is taken for what it came for; what the store holds is known.
 pub fn enter(state: &mut State, now: Now, link: Link, arrival: Arrival) {
     match arrival {
@@ -225,13 +256,12 @@ pub fn enter(state: &mut State, now: Now, link: Link, arrival: Arrival) {
             variant,
             secret,
             batches,
+            is_counted,
         } => {
             if variant.dialect == Dialect::Data
                 && let Err(refusal) = check_common_room(state)
             {
-                if let Some(address) = state.peers.peer(link).and_then(|peer| peer.address) {
-                    state.addresses.take_back(address);
-                }
+                give_back(state, link, is_counted);
                 return refusals::dismiss(state, now, link, Some(variant), refusal);
             }
             let resumed = become_client(state, now, link, variant, secret.as_deref());
@@ -239,10 +269,21 @@ pub fn enter(state: &mut State, now: Now, link: Link, arrival: Arrival) {
                 enable_batches(state, link);
             }
             if let Some(client) = resumed {
+                // Nobody could know before the store was read that it was expected.
+                give_back(state, link, is_counted);
                 sessions::make_up(state, now, client, true);
             }
         }
         Arrival::Backend => backend::connect(state, link),
+    }
+}
+
+/// A connection has used up nothing of what its address may do, after all.
+fn give_back(state: &mut State, link: Link, is_counted: bool) {
+    let address = state.peers.peer(link).and_then(|peer| peer.address);
+    if let Some(address) = address.filter(|_| is_counted) {
+        let rate = state.settings.websocket.connection_rate;
+        state.addresses.take_back(address, rate);
     }
 }
 
@@ -289,7 +330,7 @@ fn become_client(
     match variant.dialect {
         Dialect::Payload => greet(state, now, client, resumed.is_some()),
         Dialect::Data => {
-            let joined = state.hub.join(client, ALL);
+            let joined = state.hub.put_into(client, ALL);
             debug_assert!(joined.is_ok(), "there was room for it");
         }
     }

@@ -5,10 +5,11 @@ use super::durability;
 use super::state::State;
 use crate::base::time::Now;
 use crate::hub::workspaces::{Change, MAX_DEPTH};
-use crate::hub::{Broadcast, ClientId, ClientKey};
+use crate::hub::{ClientId, ClientKey};
 use crate::wire::locale::{Phrase, WorkspaceFault as Fault};
 use crate::wire::message::compact::compact;
-use crate::wire::message::{Dialect, Envelope, ErrorCode, Incoming, Malformed, Members};
+use crate::wire::message::{Envelope, ErrorCode, Incoming, Malformed, Members, Variant};
+use crate::wire::websocket::EncodedFrame;
 
 /// What a client may want.
 #[derive(Clone, Copy)]
@@ -67,12 +68,7 @@ fn carry_out(
 
 /// Tells every client of the data dialect of a change, the one that made it included.
 pub fn publish(state: &mut State, now: Now, change: &Change) {
-    let message = Broadcast {
-        kind: change.kind,
-        payload: &change.payload,
-        dialect: Some(Dialect::Data),
-    };
-    state.hub.broadcast(now, message, &mut state.peers);
+    state.hub.publish_change(now, change, &mut state.peers);
 }
 
 /// Tells whoever made a change that it was made and will not outlive the process.
@@ -88,6 +84,27 @@ pub fn list(state: &mut State, now: Now, client: ClientId) {
     let Some(client) = state.hub.directory().living_client(client) else {
         return;
     };
+    let frame = list_frame(state, now, client);
+    let link = state.hub.directory().client(client).link;
+    state.peers.answer(link, &frame);
+    state.hub.forget_news(client);
+}
+
+/// A client that has drained is sent the news that it lacks.
+pub fn catch_up(state: &mut State, now: Now, client: ClientKey) {
+    let id = state.hub.directory().client(client).id;
+    if state.hub.send_news(now, client, &mut state.peers) {
+        durability::list(state, now, id);
+    }
+}
+
+/// The list of workspaces in a client's form.
+fn list_frame(state: &mut State, now: Now, client: ClientKey) -> EncodedFrame {
+    let variant = state.variant(client);
+    let version = state.hub.workspaces().version();
+    if let Some(frame) = state.lists.find(version, variant) {
+        return frame;
+    }
     let payload = state.hub.workspaces().list();
     let envelope = Envelope {
         kind: "workspace.list",
@@ -97,8 +114,38 @@ pub fn list(state: &mut State, now: Now, client: ClientId) {
         reply_to: None,
         place: None,
     };
-    let variant = state.variant(client);
-    state.send_encoded(client, &envelope.encode(variant));
+    let encoded = envelope.encode(variant);
+    drop(payload);
+    let frame = state.hub.framer().frame(&encoded, variant);
+    state.lists.keep(version, variant, &frame);
+    frame
+}
+
+/// The newest lists as they were sent: whoever asks for the same while one of them waits in an outbox shares it.
+#[derive(Debug, Default)]
+pub struct Lists {
+    version: u64,
+    frames: Vec<(Variant, EncodedFrame)>,
+}
+
+impl Lists {
+    fn find(&self, version: u64, variant: Variant) -> Option<EncodedFrame> {
+        let mut frames = self.frames.iter().filter(|_| self.version == version);
+        let found = frames.find(|(known, _)| *known == variant);
+        found.map(|(_, frame)| frame.clone())
+    }
+
+    fn keep(&mut self, version: u64, variant: Variant, frame: &EncodedFrame) {
+        if std::mem::replace(&mut self.version, version) != version {
+            self.frames.clear();
+        }
+        self.frames.push((variant, frame.clone()));
+    }
+
+    /// Those that nobody else holds are not held either.
+    pub fn release(&mut self) {
+        self.frames.retain(|(_, frame)| !frame.bytes().is_unique());
+    }
 }
 
 /// The fields of a message, whose body it is. When they are flat, the envelope's own stand among them.

@@ -190,7 +190,7 @@ impl Broadcaster {
             stage.directory.forget_if_idle(room);
             return Outcome::Refused(Refused::Limit("broadcaster.max_tasks"));
         };
-        stage.directory.room_mut(room).has_task = true;
+        stage.directory.set_has_task(room, true);
         if let Some(status) = self.tasks.task(key).and_then(|task| task.lost) {
             self.revive(stage, key, status);
         }
@@ -273,7 +273,7 @@ impl Broadcaster {
                 log.expire(Time::from_micros(u64::MAX));
             }
             stage.fanout.keep_expiry(stage.directory, room);
-            stage.directory.room_mut(room).has_task = false;
+            stage.directory.set_has_task(room, false);
             stage.directory.forget_if_idle(room);
         }
     }
@@ -371,6 +371,9 @@ impl Broadcaster {
             self.forget(stage, ended, Removal::Expired);
         }
         self.unread.remove(&task.id);
+        if let Some(room) = self.room_of(stage.directory, &task.id) {
+            stage.directory.set_has_task(room, true);
+        }
         Ok(self.tasks.insert(task))
     }
 
@@ -425,7 +428,7 @@ impl Broadcaster {
         };
         let (version, id) = (task.version(), task.id.clone());
         if let Some(room) = self.room_to_log(stage, &id) {
-            stage.directory.room_mut(room).has_task = true;
+            stage.directory.set_has_task(room, true);
             let message = RoomMessage {
                 room,
                 kind: event.as_str(),

@@ -5,6 +5,8 @@
 
 use super::directory::RoomKey;
 use super::mailbox::Mailbox;
+use super::news::News;
+use super::position::Position;
 use super::publication::Link;
 use crate::base::index::Index;
 use crate::wire::message::Variant;
@@ -103,6 +105,23 @@ struct Behind {
     /// Rooms of which it asked for older messages than it has of the others, and what its connection has of each.
     older: BTreeMap<RoomKey, u64>,
     mailbox: Mailbox,
+    /// Rooms that it is to be in again when it comes back.
+    names: Vec<KeptName>,
+    /// The newest serial when it left.
+    left_at: u64,
+    /// News of workspaces that its connection did not take.
+    news: Option<Box<News>>,
+}
+
+/// A room that only viewers held when a client left: its name is kept in its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptName {
+    /// The name.
+    pub name: Box<str>,
+    /// Up to where nothing of it was ever for the client.
+    pub position: Position,
+    /// Whether the store has yet to learn of it.
+    pub(super) unsaved: bool,
 }
 
 impl Client {
@@ -202,9 +221,65 @@ impl Client {
         }
     }
 
+    /// The rooms that it is to be in again when it comes back.
+    pub fn names(&self) -> &[KeptName] {
+        self.behind.as_ref().map_or(&[], |behind| &behind.names)
+    }
+
+    /// It was a member of its rooms up to this serial, whether it has received that or not.
+    pub fn left_at(&self) -> u64 {
+        let left_at = self.behind.as_ref().map_or(0, |behind| behind.left_at);
+        left_at.max(self.received)
+    }
+
+    pub(super) fn set_left_at(&mut self, serial: u64) {
+        self.behind_mut().left_at = serial;
+    }
+
+    pub(super) fn names_mut(&mut self) -> &mut [KeptName] {
+        let names = self.behind.as_mut();
+        names.map_or(&mut [], |behind| &mut behind.names)
+    }
+
+    pub(super) fn keep_name(&mut self, name: KeptName) {
+        self.behind_mut().names.push(name);
+    }
+
+    pub(super) fn take_names(&mut self) -> Vec<KeptName> {
+        let behind = self.behind.as_mut();
+        behind.map_or_else(Vec::new, |behind| std::mem::take(&mut behind.names))
+    }
+
+    /// Whether its connection has not taken all news of workspaces.
+    pub fn lacks_news(&self) -> bool {
+        self.news().is_some()
+    }
+
+    pub(super) fn news(&self) -> Option<&News> {
+        self.behind.as_ref()?.news.as_deref()
+    }
+
+    pub(super) fn news_mut(&mut self) -> Option<&mut News> {
+        self.behind.as_mut()?.news.as_deref_mut()
+    }
+
+    /// The news that it lacks from now on.
+    pub(super) fn open_news(&mut self) -> &mut News {
+        self.behind_mut().news.get_or_insert_default()
+    }
+
+    /// It lacks none any more.
+    pub(super) fn close_news(&mut self) {
+        if let Some(behind) = &mut self.behind {
+            behind.news = None;
+        }
+        self.trim();
+    }
+
     /// Gives back what is not needed now.
     pub(super) fn trim(&mut self) {
-        if !self.is_lagging && self.caught_up() == 0 && self.mailbox().is_none() {
+        let is_behind = self.is_lagging || self.lacks_news();
+        if !is_behind && self.caught_up() == 0 && self.mailbox().is_none() {
             self.behind = None;
         }
     }
@@ -217,6 +292,9 @@ impl Client {
                 caught_up: 0,
                 older: BTreeMap::new(),
                 mailbox: Mailbox::default(),
+                names: Vec::new(),
+                left_at: 0,
+                news: None,
             })
         })
     }

@@ -6,6 +6,7 @@ use super::client::{Client, ClientId, ClientKey, Member, Membership};
 use super::places::{MAX_SCANNED, Places};
 use super::publication::Link;
 use super::room::Room;
+use super::viewer_rooms::{Entry, ViewerRooms};
 use crate::base::time::Time;
 use crate::wire::message::Variant;
 use hashbrown::HashTable;
@@ -17,20 +18,39 @@ use std::collections::{BTreeSet, HashMap};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RoomKey(u32);
 
+impl RoomKey {
+    pub(super) fn slot(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// Why a room cannot be joined or made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Full {
     /// There are as many rooms as allowed.
     Rooms,
+    /// There are as many as allowed that only viewers hold.
+    ViewerRooms,
     /// The client is in as many rooms as allowed.
     Memberships,
+}
+
+impl Full {
+    /// The key of the limit that is reached.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Rooms => "websocket.max_rooms",
+            Self::ViewerRooms => "websocket.max_viewer_rooms",
+            Self::Memberships => "websocket.max_rooms_per_client",
+        }
+    }
 }
 
 /// All clients and rooms.
 #[derive(Debug)]
 pub struct Directory {
     clients: Slab<Client>,
-    rooms: Slab<Room>,
+    pub(super) rooms: Slab<Room>,
     names: HashTable<u32>,
     hasher: ahash::RandomState,
     next_epoch: u64,
@@ -42,15 +62,17 @@ pub struct Directory {
     /// Clients whose name does not carry their slot: they come from an earlier life of the server.
     aliases: HashMap<ClientId, ClientKey>,
     /// Rooms whose log grows old, by when to look at it.
-    aging: BTreeSet<(Time, RoomKey)>,
+    pub(super) aging: BTreeSet<(Time, RoomKey)>,
     /// Rooms that are gone from here and not yet from the store, and entries that their logs had lost before.
-    forgotten: Vec<Box<str>>,
-    forgotten_entries: Vec<u64>,
+    pub(super) forgotten: Vec<Box<str>>,
+    pub(super) forgotten_entries: Vec<u64>,
+    pub(super) viewer_rooms: ViewerRooms,
 }
 
 impl Directory {
-    /// An empty directory of at most `max_rooms` rooms (0: no limit). `seed` keys the hash and the epochs.
-    pub fn new(max_rooms: usize, seed: [u64; 2]) -> Self {
+    /// An empty directory of at most `max_rooms` rooms, `max_viewer_rooms` of them held by viewers only (0: no limit). `seed`
+    /// keys the hash and the epochs.
+    pub fn new(max_rooms: usize, max_viewer_rooms: usize, seed: [u64; 2]) -> Self {
         let hasher = ahash::RandomState::with_seeds(seed[0], seed[1], !seed[0], !seed[1]);
         Self {
             clients: Slab::new(),
@@ -67,6 +89,7 @@ impl Directory {
             aging: BTreeSet::new(),
             forgotten: Vec::new(),
             forgotten_entries: Vec::new(),
+            viewer_rooms: ViewerRooms::new(max_viewer_rooms),
         }
     }
 
@@ -105,12 +128,13 @@ impl Directory {
         ClientKey::new(self.clients.insert(client))
     }
 
-    /// A client's connection is gone, and the client may come back: it stays in its rooms. What it has not surely
-    /// received is owed to it from now on.
-    pub fn leave_behind(&mut self, key: ClientKey) {
+    /// A client's connection is gone, and the client may come back: it stays in its rooms, or keeps the names of those that
+    /// only viewers hold. What it has not surely received is owed to it from now on; `serial` is the newest that there is.
+    pub fn leave_behind(&mut self, key: ClientKey, serial: u64) {
         if !self.client(key).is_away {
             self.owe_unconfirmed(key);
             self.set_away(key, true);
+            self.leave_viewer_rooms(key, serial);
         }
     }
 
@@ -204,6 +228,7 @@ impl Directory {
             self.forget_if_idle(membership.room);
         }
         let client = self.clients.remove(key.slot());
+        self.viewer_rooms.names -= client.names().len();
         self.aliases.remove(&client.id);
         if self.clients.is_empty() {
             self.clients.shrink_to_fit();
@@ -265,51 +290,6 @@ impl Directory {
         &mut self.rooms[key.0 as usize]
     }
 
-    /// Plans a look at a room's log, unless one is planned already.
-    pub fn age_log(&mut self, key: RoomKey, at: Time) {
-        let log = self.rooms[key.0 as usize].log.as_mut();
-        if let Some(log) = log.filter(|log| log.aging.is_none()) {
-            log.aging = Some(at);
-            self.aging.insert((at, key));
-        }
-    }
-
-    /// When the first log is to be looked at.
-    pub fn next_aging(&self) -> Option<Time> {
-        self.aging.first().map(|(at, _)| *at)
-    }
-
-    /// The next room whose log is to be looked at now.
-    pub fn poll_aging(&mut self, now: Time) -> Option<RoomKey> {
-        let first = self.aging.first().filter(|(at, _)| *at <= now)?;
-        let (_, key) = *first;
-        self.aging.pop_first();
-        if let Some(log) = &mut self.room_mut(key).log {
-            log.aging = None;
-        }
-        Some(key)
-    }
-
-    /// Rooms with a stored log that have gone since the last call, and have not come anew.
-    pub fn take_forgotten(&mut self) -> Vec<Box<str>> {
-        let mut names = std::mem::take(&mut self.forgotten);
-        names.retain(|name| {
-            self.find(name)
-                .is_none_or(|room| self.room(room).log.is_none())
-        });
-        names
-    }
-
-    /// Entries of such rooms, gone since the last call.
-    pub fn take_forgotten_entries(&mut self) -> Vec<u64> {
-        std::mem::take(&mut self.forgotten_entries)
-    }
-
-    /// Whether a room has gone since the last call of [`Directory::take_forgotten`].
-    pub fn has_forgotten(&self) -> bool {
-        !self.forgotten.is_empty()
-    }
-
     /// Every room.
     pub fn rooms(&self) -> impl ExactSizeIterator<Item = (RoomKey, &Room)> {
         self.rooms
@@ -330,24 +310,24 @@ impl Directory {
             .map(|slot| RoomKey(*slot))
     }
 
-    /// The room of that name, made when there is none.
+    /// The room of that name, made for a producer when there is none: one that only viewers hold gives way if it must.
     pub fn find_or_create(&mut self, name: &str) -> Result<RoomKey, Full> {
         if let Some(key) = self.find(name) {
             return Ok(key);
         }
-        if self.is_full() {
+        if self.is_full() && !self.evict() {
             return Err(Full::Rooms);
         }
         let epoch = self.fresh_epoch();
         Ok(self.create(name, epoch))
     }
 
-    /// Whether a room of that name is there, or can be made.
+    /// Whether a room of that name is there, or can be made for a producer.
     pub fn has_place_for(&self, name: &str) -> bool {
-        !self.is_full() || self.find(name).is_some()
+        !self.is_full() || self.viewer_rooms() > 0 || self.find(name).is_some()
     }
 
-    fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.max_rooms > 0 && self.rooms.len() >= self.max_rooms
     }
 
@@ -365,6 +345,8 @@ impl Directory {
             epoch,
             log: None,
             has_task: false,
+            is_called_for: false,
+            is_counted: false,
             away: 0,
             members: SmallVec::new(),
         };
@@ -388,18 +370,27 @@ impl Directory {
         &mut self,
         client: ClientKey,
         name: &str,
+        entry: Entry,
         max_memberships: usize,
     ) -> Result<(RoomKey, bool), Full> {
         let existing = self.find(name);
         if let Some(room) = existing
             && self.membership(client, room).is_some()
         {
+            self.open(room, entry);
             return Ok((room, false));
         }
         if max_memberships > 0 && self.client(client).rooms.len() >= max_memberships {
             return Err(Full::Memberships);
         }
-        let room = self.find_or_create(name)?;
+        let room = self.find_or_open(name, entry)?;
+        self.link(client, room);
+        self.open(room, entry);
+        Ok((room, true))
+    }
+
+    /// Makes one membership at both ends.
+    fn link(&mut self, client: ClientKey, room: RoomKey) {
         let slot = self.client(client).rooms.len() as u32;
         let entered = &mut self.rooms[room.0 as usize];
         let place = entered.members.len() as u32;
@@ -427,7 +418,6 @@ impl Directory {
                 self.swap_members(room, place, border);
             }
         }
-        Ok((room, true))
     }
 
     /// Takes a client out of a room; `false` when it was not in it.
@@ -467,8 +457,10 @@ impl Directory {
         &mut self.client_mut(member.client).rooms[member.slot as usize]
     }
 
-    /// Removes a room that nobody is in and whose log is empty.
+    /// Removes a room that nobody is in, or only clients that are away, and whose log is empty.
     pub fn forget_if_idle(&mut self, key: RoomKey) {
+        self.recount(key);
+        self.keep_names_if_left(key);
         let room = &self.rooms[key.0 as usize];
         if !room.is_forgettable() {
             return;
@@ -481,6 +473,9 @@ impl Directory {
         if let Some(at) = room.log.as_ref().and_then(|log| log.aging) {
             self.aging.remove(&(at, key));
         }
+        if let Some(log) = &room.log {
+            self.viewer_rooms.note_lost(log.lost_serial());
+        }
         if let Some(mut log) = room.log.filter(|log| log.is_stored()) {
             self.forgotten_entries.extend(log.take_dropped(1));
             self.forgotten.push(room.name);
@@ -492,7 +487,7 @@ impl Directory {
     }
 
     /// Cuts one membership at both ends and mends the two lists that closed up behind it.
-    fn unlink(&mut self, client: ClientKey, slot: usize) {
+    pub(super) fn unlink(&mut self, client: ClientKey, slot: usize) {
         let left = &mut self.clients[client.slot()];
         let Membership { room, place, .. } = left.rooms[slot];
         left.forget_older(Some(room));
@@ -532,6 +527,7 @@ impl Directory {
 
     /// Whether every link has its other end; for tests and debug builds.
     pub fn check_invariants(&self) {
+        self.check_viewer_rooms();
         let mut memberships = 0;
         for (key, client) in self.all_clients() {
             for (slot, membership) in client.rooms.iter().enumerate() {

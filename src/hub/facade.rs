@@ -42,6 +42,8 @@ pub struct HubSettings {
     pub sessions: SessionSettings,
     /// How many rooms there may be (0: no limit).
     pub max_rooms: usize,
+    /// How many of them may be held by viewers only (0: no limit).
+    pub max_viewer_rooms: usize,
     /// How many rooms a client may be in (0: no limit).
     pub max_rooms_per_client: usize,
     /// How many workspaces there may be, and how large.
@@ -151,7 +153,7 @@ impl Hub {
     /// A hub where nobody is and nothing has happened.
     pub fn new(settings: HubSettings, seed: HubSeed) -> Self {
         Self {
-            directory: Directory::new(settings.max_rooms, seed.hash),
+            directory: Directory::new(settings.max_rooms, settings.max_viewer_rooms, seed.hash),
             broadcaster: Broadcaster::new(settings.broadcaster.clone(), seed.hash),
             fanout: Fanout::new(
                 seed.message_prefix,
@@ -214,6 +216,7 @@ impl Hub {
     /// Takes back a slice of what a store has kept, before anything happens. The last is followed by [`Hub::begin_epochs`]
     /// and [`Hub::finish_restoring`].
     pub fn restore(&mut self, now: Now, restored: &Restored, out: &mut dyn Outlet) {
+        records::restore_meta(&mut self.directory, restored);
         let limit = self.settings.message_queue_size;
         let mut restoring = std::mem::take(&mut self.restoring);
         let (broadcaster, mut stage) = self.on_stage(now, out);
@@ -247,6 +250,7 @@ impl Hub {
             self.sessions
                 .record(now.at, self.directory.client(client), &self.directory);
         }
+        self.shed_sessions();
         self.expire_sessions(now);
         let rooms: Vec<RoomKey> = self.directory.rooms().map(|(key, _)| key).collect();
         for room in rooms {
@@ -375,35 +379,19 @@ impl Hub {
         }
     }
 
-    /// How many clients watch any of these tasks, each counted once.
-    pub fn watchers(&mut self, tasks: &[TaskKey]) -> usize {
-        let mut rooms = Vec::new();
-        for key in tasks {
-            let task = self.broadcaster.tasks().task(*key);
-            if let Some(id) = task.map(|task| task.id.clone()) {
-                rooms.extend(self.broadcaster.room_of(&self.directory, &id));
-            }
-        }
-        if let [room] = rooms[..] {
-            return self.directory.room(room).watchers();
-        }
-        let members = rooms
-            .into_iter()
-            .flat_map(|room| self.directory.room(room).connected());
-        members
-            .map(|member| member.client)
-            .collect::<std::collections::HashSet<_>>()
-            .len()
-    }
-
     /// What this turn has cost so far, and whose share of it waits for a later one.
     pub fn load(&mut self) -> &mut Workload {
         self.fanout.load()
     }
 
+    /// Whether this turn has cost so much that further input waits for the next.
+    pub fn is_turn_full(&self) -> bool {
+        self.fanout.load_so_far().is_full()
+    }
+
     /// The most that one turn has cost.
     pub fn peak(&self) -> Work {
-        self.fanout.peak()
+        self.fanout.load_so_far().peak()
     }
 
     /// Puts encoded messages into frames.

@@ -7,7 +7,7 @@ use super::log::LogEntry;
 use super::publication::{Framer, Lane, Outlet, Publication};
 use super::room::Room;
 use super::saved;
-use super::workload::{Work, Workload};
+use super::workload::Workload;
 use crate::base::average::Average;
 use crate::base::id::{MessageId, MessageIds};
 use crate::base::time::{Now, Span, Time};
@@ -105,9 +105,9 @@ impl Fanout {
         &mut self.framer.load
     }
 
-    /// The most that one turn has cost.
-    pub fn peak(&self) -> Work {
-        self.framer.load.peak()
+    /// The same, to be read.
+    pub fn load_so_far(&self) -> &Workload {
+        &self.framer.load
     }
 
     /// A phrase in the language of log lines.
@@ -209,8 +209,8 @@ impl Fanout {
     }
 
     /// Adds a message that has been sent to a room's log.
-    fn log(&mut self, directory: &mut Directory, room: RoomKey, entry: LogEntry) {
-        let room = directory.room_mut(room);
+    fn log(&mut self, directory: &mut Directory, key: RoomKey, entry: LogEntry) {
+        let room = directory.room_mut(key);
         let log = room.log.get_or_insert_default();
         if self.journal.is_on() {
             self.journal.push(Record::Append(entry.stored(&room.name)));
@@ -219,6 +219,7 @@ impl Fanout {
         // While the log has entries, they show what is gone before them; without any, only the room's row does.
         let is_empty = log.is_empty();
         self.keep_drops(room, DROPPED_AT_ONCE, is_empty);
+        directory.recount(key);
     }
 
     /// Entries of a room's log have gone with their time: the store learns of it.

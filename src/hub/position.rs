@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// An offset within an epoch. Offset 0 is the place before the first entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Position {
     /// Which log: a room that begins anew has another epoch.
     pub epoch: u64,

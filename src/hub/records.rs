@@ -4,9 +4,12 @@ use super::broadcaster::Broadcaster;
 use super::client::{ClientId, ClientKey, Unsaved};
 use super::directory::Directory;
 use super::fanout::Fanout;
-use super::journal::{Journal, Record, Table};
+use super::journal::{Journal, Record, Restored, Table};
 use super::saved;
 use crate::base::time::{Now, Time};
+
+/// The key, among single facts, of the serial of the newest entry that any room had which is gone.
+const LOST_KEY: &str = "lost_serial";
 
 /// What the store has yet to learn, of so many sessions at most. Sessions that are written rest from now on.
 pub fn take_records(
@@ -34,7 +37,19 @@ pub fn take_records(
         journal.delete(Table::Room, &room);
     }
     journal.drop_entries(directory.take_forgotten_entries());
+    if let Some(serial) = directory.take_lost_serial() {
+        journal.put(Table::Meta, LOST_KEY, serial.to_string());
+    }
     journal.take_records()
+}
+
+/// Takes back what a store has kept of rooms that are gone.
+pub fn restore_meta(directory: &mut Directory, restored: &Restored) {
+    let is_it =
+        |(table, key, _): &&(Table, Box<str>, String)| *table == Table::Meta && &**key == LOST_KEY;
+    if let Some((.., value)) = restored.rows.iter().find(is_it) {
+        directory.restore_lost_serial(value.parse().unwrap_or(0));
+    }
 }
 
 /// The rows of a session that have changed.
@@ -70,9 +85,17 @@ fn put_memberships(
     client: ClientKey,
     id: ClientId,
 ) {
+    let names = directory.client_mut(client).names_mut();
+    for kept in names.iter_mut().filter(|kept| kept.unsaved) {
+        kept.unsaved = false;
+        let key = saved::membership_key(id, &kept.name);
+        journal.put(Table::Membership, &key, saved::kept_name(kept));
+    }
     for name in journal.take_left(id) {
         let room = directory.find(&name);
-        if room.is_none_or(|room| directory.membership(client, room).is_none()) {
+        let names = directory.client(client).names();
+        let is_kept = names.iter().any(|kept| kept.name == name);
+        if !is_kept && room.is_none_or(|room| directory.membership(client, room).is_none()) {
             journal.delete(Table::Membership, &saved::membership_key(id, &name));
         }
     }
@@ -100,6 +123,7 @@ pub fn mark_everything(
     let journal = &mut fanout.journal;
     directory.take_forgotten();
     directory.take_forgotten_entries();
+    directory.mark_lost_serial();
     let rooms: Vec<_> = directory.rooms().map(|(key, _)| key).collect();
     for key in rooms {
         let room = directory.room_mut(key);
@@ -122,6 +146,8 @@ pub fn mark_everything(
             .rooms
             .iter_mut()
             .for_each(|membership| membership.unsaved = true);
+        let names = client.names_mut().iter_mut();
+        names.for_each(|kept| kept.unsaved = true);
         journal.mark_client(client, Unsaved::ALL);
         journal.hasten_client(client);
         let mailbox = client.mailbox().filter(|_| client.has_session).into_iter();

@@ -12,7 +12,9 @@ use super::log::LogEntry;
 use super::mailbox::Letter;
 use super::position::Position;
 use super::progress::Stage;
+use super::room::Room;
 use super::saved::{self, LetterRow, RoomRow, SessionRow};
+use super::viewer_rooms::Entry;
 use crate::base::id::MessageIdReader;
 
 /// How far the restoring is.
@@ -155,6 +157,8 @@ fn restore_session(stage: &mut Stage<'_>, restoring: &mut Restoring, key: &str, 
         // Earlier versions kept its rooms and messages in this row.
         let client = stage.directory.client_mut(client);
         client.rooms.iter_mut().for_each(|room| room.unsaved = true);
+        let names = client.names_mut().iter_mut();
+        names.for_each(|kept| kept.unsaved = true);
         stage.fanout.journal.mark_client(client, Unsaved::ALL);
     }
 }
@@ -218,19 +222,25 @@ fn restore_membership(
     name: &str,
     position: Option<Position>,
 ) {
-    // A lower limit than before is for those who come: whoever was in a room stays in it.
-    if stage.directory.find(name).is_none() {
-        let epoch = stage.directory.fresh_epoch();
-        stage.directory.restore_room(name, epoch);
+    let room = stage.directory.find(name);
+    let holds = |room: &Room| room.has_task || room.log.as_ref().is_some_and(|log| !log.is_empty());
+    if room.is_none_or(|room| !holds(stage.directory.room(room))) {
+        // Only viewers held it: it is made again when one of them comes back.
+        let position = position.unwrap_or_default();
+        return stage
+            .directory
+            .add_name(client, name.into(), position, false);
     }
-    let Ok((room, _)) = stage.directory.join(client, name, 0) else {
+    // A lower limit than before is for those who come: whoever was in such a room stays in it.
+    let Ok((room, _)) = stage.directory.join(client, name, Entry::Viewer, 0) else {
         return;
     };
     let found = stage.directory.room(room);
     let (offset, is_outdated) = match &found.log {
         Some(log) => (
-            position.and_then(|position| found.resolve(position)),
-            position.is_some_and(|position| log.is_old(position.epoch)),
+            position.map(|position| stage.directory.place_after(client, room, position)),
+            position
+                .is_some_and(|position| log.is_old(position.epoch) || !found.knows(position.epoch)),
         ),
         // It had no log while the client was in it: whatever comes is new, and is said in the epoch that begins now.
         None => (Some(0), true),

@@ -14,8 +14,12 @@ pub struct Room {
     pub epoch: u64,
     /// Its log, once something was logged.
     pub log: Option<Box<RoomLog>>,
-    /// Whether its log is that of a task which is known.
-    pub has_task: bool,
+    /// Whether its task is known.
+    pub(super) has_task: bool,
+    /// Whether a call put somebody into it, or the server did, since somebody is in it.
+    pub(super) is_called_for: bool,
+    /// Whether it counts among those that only viewers hold.
+    pub(super) is_counted: bool,
     /// How many of the members are away: they are the last ones.
     pub(super) away: u32,
     pub(super) members: SmallVec<[Member; 2]>,
@@ -53,9 +57,22 @@ impl Room {
         }
     }
 
+    /// Whether positions of an epoch are places in it: of its own, or of one that its log remembers.
+    pub fn knows(&self, epoch: u64) -> bool {
+        let log = self.log.as_ref();
+        let mut lineage = log.into_iter().flat_map(|log| log.lineage());
+        self.epoch == epoch || lineage.any(|ended| ended.epoch == epoch)
+    }
+
     /// The place before the oldest entry that its log still has.
     pub fn start(&self) -> u64 {
         self.log.as_ref().map_or(0, |log| log.first_offset() - 1)
+    }
+
+    /// Whether it exists only because viewers have asked for it.
+    pub fn is_viewers(&self) -> bool {
+        let is_empty = self.log.as_ref().is_none_or(|log| log.is_empty());
+        is_empty && !self.members.is_empty() && !self.has_task && !self.is_called_for
     }
 
     /// Whether nobody is in it and nothing is logged. While its task lives, it knows that something was.

@@ -3,7 +3,7 @@
 //! A session is several rows, for its parts change at a different pace: what its client has received all the time, and each
 //! of its rooms and each message for it alone comes and goes by itself.
 
-use super::client::{Client, ClientId, LOST, Membership};
+use super::client::{Client, ClientId, KeptName, LOST, Membership};
 use super::journal::{Journal, Table};
 use super::mailbox::Letter;
 use super::position::Position;
@@ -102,6 +102,11 @@ pub fn membership(room: &Room, membership: &Membership) -> String {
     };
     let epoch = room.epoch;
     format!("\"{}\"", Position { epoch, offset })
+}
+
+/// The same of a room whose name alone is kept.
+pub fn kept_name(kept: &KeptName) -> String {
+    format!("\"{}\"", kept.position)
 }
 
 /// Reads what [`membership`] wrote.

@@ -63,6 +63,12 @@ impl Sessions {
         });
     }
 
+    /// Who is away, in the order in which they left.
+    pub fn away(&self, directory: &Directory) -> impl Iterator<Item = ClientKey> {
+        let departures = self.departures.iter();
+        departures.filter_map(|departure| away(directory, *departure))
+    }
+
     /// When to look who has been away too long, unless that is known already.
     pub fn arm(&mut self) -> Option<Time> {
         let first = self.departures.front().filter(|_| !self.is_armed)?;

@@ -64,7 +64,7 @@ impl Broadcaster {
         };
         let key = self.tasks.insert(task);
         if let Some(room) = self.room_of(stage.directory, id) {
-            stage.directory.room_mut(room).has_task = true;
+            stage.directory.set_has_task(room, true);
         }
         self.spare_the_silent(stage.now);
         self.watch(key);

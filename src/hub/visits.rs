@@ -1,6 +1,7 @@
 //! Clients that come, join, lag behind, leave and come back, and what is sent to one of them alone.
 
-use super::client::{ClientKey, Member, Membership, Unsaved};
+use super::cache::TaskKey;
+use super::client::{ClientId, ClientKey, Member, Membership, Unsaved};
 use super::delivery::{self, Recovery};
 use super::directory::{Full, RoomKey};
 use super::facade::{Hub, Joined};
@@ -11,9 +12,11 @@ use super::position::{Position, Since};
 use super::publication::{Lane, Link, Outlet};
 use super::saved;
 use super::timer::Timer;
+use super::viewer_rooms::Entry;
 use crate::base::time::{Now, Span, Time};
 use crate::wire::message::{Dialect, Variant};
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
 
 /// So many sessions end at once: after a restart all that nobody has taken up again are due together.
 const EXPIRED_AT_ONCE: usize = 256;
@@ -47,9 +50,10 @@ impl Hub {
         if !self.directory.client(client).has_session {
             return self.detach(client);
         }
-        self.directory.leave_behind(client);
+        self.directory.leave_behind(client, self.fanout.serial());
         self.sessions
             .record(now.at, self.directory.client(client), &self.directory);
+        self.shed_sessions();
         self.expire_sessions(now);
     }
 
@@ -59,6 +63,49 @@ impl Hub {
         self.directory.take_back(client, link, variant);
         self.directory.client_mut(client).connected_at = now.wall_ms;
         self.save(client, Unsaved::SESSION);
+    }
+
+    /// A client that has come back is in the rooms again whose names were kept for it; those in which there is no place for it.
+    pub fn rejoin(&mut self, client: ClientKey) -> Vec<Box<str>> {
+        let mut denied = Vec::new();
+        for kept in self.directory.take_names(client) {
+            match self.join(client, &kept.name) {
+                Ok(joined) => self.directory.go_on(client, joined.room, &kept),
+                Err(_) => {
+                    let client = self.directory.client_mut(client);
+                    self.fanout.journal.leave_room(client, &kept.name);
+                    denied.push(kept.name);
+                }
+            }
+        }
+        denied
+    }
+
+    /// Who had to leave rooms for producers since the last call, and which.
+    pub fn take_evicted(&mut self) -> BTreeMap<ClientId, Vec<Box<str>>> {
+        let mut evicted: BTreeMap<ClientId, Vec<Box<str>>> = BTreeMap::new();
+        for (id, name) in self.directory.take_evicted() {
+            let Some(client) = self.directory.living_client(id) else {
+                continue;
+            };
+            let room = self.directory.find(&name);
+            let is_member = |room: RoomKey| self.directory.membership(client, room).is_some();
+            if room.is_some_and(is_member) {
+                continue;
+            }
+            let reader = self.directory.client_mut(client);
+            match reader.is_away {
+                // It tries again when it comes back, and is told then.
+                true => self
+                    .directory
+                    .add_name(client, name, Position::default(), true),
+                false => {
+                    self.fanout.journal.leave_room(reader, &name);
+                    evicted.entry(id).or_default().push(name);
+                }
+            }
+        }
+        evicted
     }
 
     /// Which rooms of a lagging client can be made up for.
@@ -143,6 +190,27 @@ impl Hub {
         journal.mark_client(reader, unsaved);
     }
 
+    /// How many clients watch any of these tasks, each counted once.
+    pub fn watchers(&mut self, tasks: &[TaskKey]) -> usize {
+        let mut rooms = Vec::new();
+        for key in tasks {
+            let task = self.broadcaster.tasks().task(*key);
+            if let Some(id) = task.map(|task| task.id.clone()) {
+                rooms.extend(self.broadcaster.room_of(&self.directory, &id));
+            }
+        }
+        if let [room] = rooms[..] {
+            return self.directory.room(room).watchers();
+        }
+        let members = rooms
+            .into_iter()
+            .flat_map(|room| self.directory.room(room).connected());
+        members
+            .map(|member| member.client)
+            .collect::<std::collections::HashSet<_>>()
+            .len()
+    }
+
     fn save(&mut self, client: ClientKey, what: Unsaved) {
         let client = self.directory.client_mut(client);
         self.fanout.journal.mark_client(client, what);
@@ -186,11 +254,41 @@ impl Hub {
         }
     }
 
-    /// Puts a client into a room. What is due to it there comes with [`Hub::welcome`].
+    /// Sessions that keep too many names of rooms together end, those with most of them first, of these the oldest.
+    pub(super) fn shed_sessions(&mut self) {
+        if !self.directory.has_too_many_names() {
+            return;
+        }
+        let away = self.sessions.away(&self.directory);
+        let names = |client: &ClientKey| self.directory.client(*client).names().len();
+        let mut holders: Vec<ClientKey> = away.filter(|client| names(client) > 0).collect();
+        holders.sort_by_key(|client| Reverse(names(client)));
+        for client in holders {
+            if !self.directory.has_too_many_names() {
+                return;
+            }
+            self.detach(client);
+        }
+    }
+
+    /// A client enters a room. What is due to it there comes with [`Hub::welcome`].
     pub fn join(&mut self, client: ClientKey, room: &str) -> Result<Joined, Full> {
-        let (room, fresh) =
-            self.directory
-                .join(client, room, self.settings.max_rooms_per_client)?;
+        let mut task = room.strip_prefix("task:").into_iter();
+        let entry = match task.any(|task| self.broadcaster.tasks().find(task).is_some()) {
+            true => Entry::Task,
+            false => Entry::Viewer,
+        };
+        self.enter(client, room, entry)
+    }
+
+    /// Puts a client into a room on behalf of somebody else, who is not bound by what viewers may ask for.
+    pub fn put_into(&mut self, client: ClientKey, room: &str) -> Result<Joined, Full> {
+        self.enter(client, room, Entry::Call)
+    }
+
+    fn enter(&mut self, client: ClientKey, room: &str, entry: Entry) -> Result<Joined, Full> {
+        let max_memberships = self.settings.max_rooms_per_client;
+        let (room, fresh) = self.directory.join(client, room, entry, max_memberships)?;
         if fresh {
             self.save(client, Unsaved::ROOMS);
         }

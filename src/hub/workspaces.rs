@@ -45,6 +45,8 @@ pub struct WorkspaceSettings {
 pub struct Change {
     /// The type of the message that tells of it.
     pub kind: &'static str,
+    /// The workspace; empty: it is about all of them.
+    pub id: Box<str>,
     /// That message's payload, as JSON.
     pub payload: String,
     /// What keeps it.
@@ -96,6 +98,7 @@ impl Workspace {
         };
         Change {
             kind,
+            id: self.id.clone(),
             payload,
             records: vec![record],
         }
@@ -113,6 +116,8 @@ pub struct Workspaces {
     stored_order: Vec<String>,
     hasher: ahash::RandomState,
     total_size: usize,
+    /// Rises with each change.
+    version: u64,
     settings: WorkspaceSettings,
 }
 
@@ -126,8 +131,14 @@ impl Workspaces {
             stored_order: Vec::new(),
             hasher: ahash::RandomState::with_seeds(seed[0], !seed[1], seed[1], !seed[0]),
             total_size: 0,
+            version: 0,
             settings,
         }
+    }
+
+    /// What is the same as long as nothing changes.
+    pub fn version(&self) -> u64 {
+        self.version
     }
 
     /// How many there are.
@@ -236,6 +247,7 @@ impl Workspaces {
         new.size = document.len();
         self.check_size(old.size, new.size)?;
         self.total_size = self.total_size - old.size + new.size;
+        self.version += 1;
         let change = new.change("workspace.updated", document);
         self.slots[slot as usize] = new;
         Ok(change)
@@ -250,6 +262,7 @@ impl Workspaces {
         }
         let gone = self.slots.remove(slot as usize);
         self.total_size -= gone.size;
+        self.version += 1;
         self.order.remove(gone.place as usize);
         for later in &self.order[gone.place as usize..] {
             self.slots[*later as usize].place -= 1;
@@ -259,10 +272,11 @@ impl Workspaces {
         payload.push('}');
         let delete = Record::Delete {
             table: Table::Workspace,
-            key: gone.id,
+            key: gone.id.clone(),
         };
         Ok(Change {
             kind: "workspace.deleted",
+            id: gone.id,
             payload,
             records: vec![delete, order_record(self.ids_json())],
         })
@@ -290,6 +304,7 @@ impl Workspaces {
         let ids = self.ids_json();
         Ok(Change {
             kind: "workspace.reordered",
+            id: Box::default(),
             payload: format!("{{\"ids\":{ids}}}"),
             records: vec![order_record(ids)],
         })
@@ -406,6 +421,7 @@ impl Workspaces {
     fn insert(&mut self, workspace: Workspace) {
         let hash = self.hasher.hash_one(&*workspace.id);
         self.total_size += workspace.size;
+        self.version += 1;
         let slot = self.slots.insert(workspace) as u32;
         self.order.push(slot);
         let (slots, hasher) = (&self.slots, &self.hasher);
@@ -415,6 +431,7 @@ impl Workspaces {
     }
 
     fn number_places(&mut self) {
+        self.version += 1;
         for (place, slot) in self.order.iter().enumerate() {
             self.slots[*slot as usize].place = place as u32;
         }

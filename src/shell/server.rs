@@ -11,7 +11,7 @@ use super::signals::SignalSource;
 use super::socket::Socket;
 use super::store::{Store, StoreThread};
 use crate::base::time::Now;
-use crate::config::{Config, Endpoint, StorageConfig};
+use crate::config::{Config, Endpoint, ROUTES_NEED_A_KEY, StorageConfig};
 use crate::engine::{Engine, Services};
 use crate::wire::locale::Phrase;
 use mio::{Poll, Waker};
@@ -25,6 +25,9 @@ use std::thread::{self, JoinHandle};
 /// Why the server did not start, or stopped on its own.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
+    /// The configuration would let strangers be taken for the application.
+    #[error("routes.types: {ROUTES_NEED_A_KEY}")]
+    UnguardedRoutes,
     /// An address cannot be listened on.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -159,6 +162,9 @@ struct Prepared {
 
 impl Prepared {
     fn new(config: &Config) -> Result<Self, ServerError> {
+        if !config.guards_routes() {
+            return Err(ServerError::UnguardedRoutes);
+        }
         raise_descriptor_limit();
         let listeners = open_listeners(config)?;
         let poll = Poll::new().map_err(failed("watch sockets"))?;

@@ -236,7 +236,7 @@ fn source_and_id_name_the_event_and_the_header_does_not() {
 /// Sends a binary-mode event whose `ce-subject` holds these bytes.
 fn with_subject(server: &Running, subject: &[u8]) -> (u16, Value) {
     let mut http = Http::connect(server.http);
-    let head = b"POST /api/events HTTP/1.1\r\nHost: a\r\nContent-Type: application/json; charset=utf-8\r\nce-specversion: 1.0\r\n\
+    let head = b"POST /api/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json; charset=utf-8\r\nce-specversion: 1.0\r\n\
                  ce-type: task_completed\r\nce-source: /w\r\nce-id: 1\r\nce-subject: ";
     http.send(&[head, subject, b"\r\nContent-Length: 2\r\n\r\n{}"].concat());
     let answer = http.answer(false);

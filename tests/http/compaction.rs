@@ -1,6 +1,6 @@
 //! Pretty-printed JSON goes to viewers without its white space, and to the letter otherwise, whichever way it came in.
 
-use crate::support::{Http, Running, Viewer};
+use crate::support::{AUTHORIZATION, Http, Running, Viewer, guarded};
 use serde_json::json;
 use tungstenite::Message;
 
@@ -11,12 +11,13 @@ fn start() -> Running {
     Running::start(|config| {
         config.broadcaster.broadcast_interval = 0;
         config.websocket.publish = joblight::config::Publish::Anybody;
-        config.routes.types = vec!["app.*".to_owned()];
+        guarded(config, &["app.*"]);
     })
 }
 
 fn post(server: &Running, path: &str, body: &str) {
-    let answer = Http::connect(server.http).request("POST", path, &[], body.as_bytes());
+    let answer =
+        Http::connect(server.http).request("POST", path, &[AUTHORIZATION], body.as_bytes());
     assert_eq!(answer.status, 200, "{path} {body}: {answer:?}");
 }
 
@@ -60,7 +61,7 @@ fn fields_of_tasks_and_items_are_compacted() {
         "/api/tasks/u/completed",
         &format!("{{\"result\": {PRETTY} }}"),
     );
-    let shown = Http::connect(server.http).request("GET", "/api/tasks/u", &[], b"");
+    let shown = Http::connect(server.http).request("GET", "/api/tasks/u", &[AUTHORIZATION], b"");
     let shown = String::from_utf8(shown.body).expect("text");
     assert!(shown.contains(&format!("\"result\":{COMPACT}")), "{shown}");
     let item = format!("{{ \"taskId\" : \"t\",\n\"x\" : {PRETTY} }}");
@@ -92,7 +93,7 @@ fn payloads_of_messages_are_compacted() {
         &format!("/api/clients/{}/send", viewer.id()),
         &payload,
     );
-    let mut backend = Viewer::connect(server.http, "/backend");
+    let mut backend = server.application();
     send(
         &mut backend,
         format!("{{\"room\":\"r\",\"type\":\"x\",\"payload\": {PRETTY} }}"),
@@ -109,7 +110,7 @@ fn payloads_of_messages_are_compacted() {
 fn what_clients_say_is_compacted() {
     let server = start();
     let (mut viewer, mut other) = (watcher(&server), watcher(&server));
-    let mut backend = Viewer::connect(server.http, "/backend");
+    let mut backend = server.application();
     send(
         &mut other,
         format!("{{\"type\":\"room_broadcast\",\"room\":\"r\",\"message\": {PRETTY} }}"),

@@ -172,7 +172,7 @@ fn lines_count_while_the_request_is_still_being_sent() {
     let mut viewer = watcher(&server, &["t"]);
     let mut http = Http::connect(server.http);
     http.send(
-        b"POST /api/events HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-ndjson\r\n\
+        b"POST /api/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\n\
           Transfer-Encoding: chunked\r\n\r\n",
     );
     let mut send = |text: &str| http.send(format!("{:x}\r\n{text}\r\n", text.len()).as_bytes());

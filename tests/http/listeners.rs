@@ -1,6 +1,6 @@
 //! Where the server listens: one port for both, and Unix-domain sockets.
 
-use crate::support::{Http, LIMIT, Viewer, config};
+use crate::support::{Http, LIMIT, Viewer, config, limit_connections};
 use joblight::{Config, ListenPort, Server};
 use serde_json::Value;
 use std::io::{Read, Write};
@@ -76,7 +76,7 @@ fn unix_sockets_serve_both() {
     let server = start(|config| {
         (config.http.port, config.websocket.port) = (unix(&http), unix(&websocket));
         // There are no addresses to count here.
-        config.websocket.rate_limit.max_connections_per_minute = 1;
+        limit_connections(config, 1);
     });
     let open = || {
         let stream = UnixStream::connect(&websocket).unwrap();
@@ -112,7 +112,7 @@ fn one_unix_socket_serves_both() {
     let server = start(|config| (config.http.port, config.websocket.port) = (port.clone(), port));
     let health = over_unix(
         &path,
-        "GET /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
     );
     assert!(health.starts_with("HTTP/1.1 200 OK"), "{health}");
     let stream = UnixStream::connect(&path).unwrap();

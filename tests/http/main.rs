@@ -17,6 +17,7 @@ mod limits;
 mod listeners;
 mod names;
 mod numbers;
+mod origins;
 mod own_fields;
 mod pages;
 mod readable;

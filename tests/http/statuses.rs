@@ -44,7 +44,7 @@ fn requests_that_are_none() {
         ("GET\r\n\r\n".to_owned(), 400, None),
         ("GET /health HTTP/1.1\r\n\r\n".to_owned(), 400, Some("host")),
         (
-            "GET /health HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n".to_owned(),
+            "GET /health HTTP/1.1\r\nHost: localhost\r\nHost: b\r\n\r\n".to_owned(),
             400,
             Some("host"),
         ),
@@ -54,7 +54,7 @@ fn requests_that_are_none() {
             Some("host"),
         ),
         (
-            "GET health HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+            "GET health HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(),
             400,
             Some("target"),
         ),
@@ -65,12 +65,12 @@ fn requests_that_are_none() {
             None,
         ),
         (
-            "GET /health HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n".to_owned(),
+            "GET /health HTTP/1.1\r\nHost: localhost\r\n folded\r\n\r\n".to_owned(),
             400,
             None,
         ),
         (
-            "GET /health HTTP/2.0\r\nHost: a\r\n\r\n".to_owned(),
+            "GET /health HTTP/2.0\r\nHost: localhost\r\n\r\n".to_owned(),
             505,
             Some("version"),
         ),
@@ -80,17 +80,17 @@ fn requests_that_are_none() {
             Some("version"),
         ),
         (
-            format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n"),
+            format!("GET /{long} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
             414,
             Some("target"),
         ),
         (
-            format!("GET /health HTTP/1.1\r\nHost: a\r\nX: {long}\r\n\r\n"),
+            format!("GET /health HTTP/1.1\r\nHost: localhost\r\nX: {long}\r\n\r\n"),
             431,
             None,
         ),
         (
-            format!("GET /health HTTP/1.1\r\nHost: a\r\n{many}\r\n"),
+            format!("GET /health HTTP/1.1\r\nHost: localhost\r\n{many}\r\n"),
             431,
             None,
         ),
@@ -139,7 +139,7 @@ fn bodies_whose_end_is_in_doubt() {
             "body",
         ),
     ] {
-        let request = format!("POST /api/tasks/t/started HTTP/1.1\r\nHost: a\r\n{fields}");
+        let request = format!("POST /api/tasks/t/started HTTP/1.1\r\nHost: localhost\r\n{fields}");
         let problem = refused(&server, &request, status);
         assert_eq!(problem["field"], field, "{fields}: {problem}");
     }
@@ -159,7 +159,7 @@ fn a_body_of_no_known_length_is_asked_for_one() {
 #[test]
 fn bodies_that_are_too_long() {
     let server = Running::start(|config| config.http.max_body_size = 100);
-    let head = "POST /api/events HTTP/1.1\r\nHost: a\r\n";
+    let head = "POST /api/events HTTP/1.1\r\nHost: localhost\r\n";
     let announced = format!("{head}Content-Length: 101\r\n\r\n");
     assert_eq!(refused(&server, &announced, 413)["field"], "content-length");
     let part = format!("3c\r\n{}\r\n", " ".repeat(60));
@@ -417,85 +417,11 @@ fn the_key_opens_everything_but_the_health_check_needs_none() {
         );
     }
     assert_eq!(http.request("GET", "/health", &[], b"").status, 200);
-    let lines = [
-        ("Content-Type", "application/x-ndjson"),
-        ("Origin", "https://a.example"),
-    ];
+    let origin = "http://localhost:8080";
+    let lines = [("Content-Type", "application/x-ndjson"), ("Origin", origin)];
     let answer = http.request("POST", "/api/events", &lines, b"{}");
     problem(&answer, 401);
-    assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
-}
-
-#[test]
-fn hosts_that_are_not_served() {
-    let server =
-        Running::start(|config| config.http.allowed_hosts = vec!["jobs.example".to_owned()]);
-    for (host, status) in [
-        ("jobs.example", 200),
-        ("JOBS.example:3000", 200),
-        ("jobs.example.evil.example", 421),
-        ("localhost", 421),
-        ("127.0.0.1", 421),
-    ] {
-        let mut http = Http::connect(server.http);
-        http.send(format!("GET /health HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes());
-        let answer = http.answer(false);
-        assert_eq!(answer.status, status, "{host}");
-        if status == 421 {
-            assert_eq!(problem(&answer, 421)["field"], "host");
-        }
-    }
-}
-
-#[test]
-fn browsers_are_told_what_they_may_read() {
-    let server = Running::start(|_| {});
-    let mut http = Http::connect(server.http);
-    let asked = [
-        ("Origin", "https://a.example"),
-        ("Access-Control-Request-Method", "POST"),
-        ("Access-Control-Request-Headers", "content-type, x-mine"),
-    ];
-    let answer = http.request("OPTIONS", "/api/events", &asked, b"");
-    assert_eq!(answer.status, 204);
-    assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
-    assert_eq!(
-        answer.header("access-control-allow-methods"),
-        Some("POST, OPTIONS")
-    );
-    assert_eq!(
-        answer.header("access-control-allow-headers"),
-        Some("content-type, x-mine")
-    );
-    let origin = asked[0];
-    for (path, body) in [
-        (
-            "/api/events",
-            &b"{\"type\":\"task_started\",\"taskId\":\"t\"}"[..],
-        ),
-        ("/nothing", b""),
-    ] {
-        for kind in ["application/json", "application/x-ndjson"] {
-            let mut http = Http::connect(server.http);
-            let answer = http.request("POST", path, &[origin, ("Content-Type", kind)], body);
-            assert_eq!(
-                answer.header("access-control-allow-origin"),
-                Some("*"),
-                "{path} {kind}"
-            );
-        }
-    }
-    let server =
-        Running::start(|config| config.http.allowed_origins = vec!["https://a.example".to_owned()]);
-    let mut http = Http::connect(server.http);
-    for (origin, allowed) in [
-        ("https://a.example", Some("https://a.example")),
-        ("https://b.example", None),
-    ] {
-        let answer = http.request("GET", "/health", &[("Origin", origin)], b"");
-        assert_eq!(answer.header("access-control-allow-origin"), allowed);
-        assert_eq!(answer.header("vary"), Some("Origin"));
-    }
+    assert_eq!(answer.header("access-control-allow-origin"), Some(origin));
 }
 
 #[test]
@@ -517,7 +443,7 @@ fn bodies_in_a_coding_that_nobody_undoes() {
             ("deflate", "application/x-ndjson"),
         ] {
             let head = format!(
-                "POST {path} HTTP/1.1\r\nHost: a\r\nContent-Type: {kind}\r\nContent-Encoding: {coding}\r\n"
+                "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Encoding: {coding}\r\n"
             );
             let length = event.len();
             for rest in [

@@ -1,6 +1,6 @@
 //! JSON as it is really sent: with a byte order mark, cut in the middle of an emoji, in another envelope.
 
-use crate::support::{Http, Running, Viewer};
+use crate::support::{Http, Running, Viewer, guarded};
 use serde_json::{Value, json};
 use tungstenite::Message;
 
@@ -79,7 +79,7 @@ fn byte_order_mark_is_skipped_wherever_text_comes_in() {
 
 #[test]
 fn byte_order_mark_in_a_web_socket_message_is_skipped() {
-    let server = Running::start(|config| config.routes.types = vec!["chat.*".to_owned()]);
+    let server = Running::start(|config| guarded(config, &["chat.*"]));
     let mut viewer = server.viewer();
     let marked = |text: Value| Message::text(format!("{MARK}{text}"));
     viewer
@@ -87,7 +87,7 @@ fn byte_order_mark_in_a_web_socket_message_is_skipped() {
         .send(marked(json!({"type": "ping"})))
         .expect("it leaves");
     viewer.expect("pong");
-    let mut backend = Viewer::connect(server.http, "/backend");
+    let mut backend = server.application();
     let all = json!({"all": true, "type": "chat.all", "payload": 1});
     backend.socket.send(marked(all)).expect("it leaves");
     viewer.expect("chat.all");
@@ -106,7 +106,7 @@ fn byte_order_mark_in_pieces_is_skipped_too() {
     let server = Running::start(|_| {});
     let mut http = Http::connect(server.http);
     http.send(
-        b"POST /api/events HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-ndjson\r\n\
+        b"POST /api/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\n\
           Transfer-Encoding: chunked\r\n\r\n",
     );
     let text = format!("{MARK}{}\n", json!({"type": "task_started", "taskId": "t"}));
@@ -190,7 +190,7 @@ fn calls_with(
 fn half_an_emoji_in_a_message_is_repaired_and_counted() {
     let server = Running::start(|_| {});
     let mut viewer = watcher(&server);
-    let mut backend = Viewer::connect(server.http, "/backend");
+    let mut backend = server.application();
     for (number, half) in HALVES.into_iter().enumerate() {
         let shown = "\u{fffd}".repeat(half.matches(r"\u").count());
         for (path, kind, body, repaired) in calls_with(half, number, &viewer.id()) {

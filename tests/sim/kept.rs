@@ -90,6 +90,13 @@ impl World {
                 assert_eq!(kept, now, "{key}: {row:?}");
                 keys.insert(key);
             }
+            for name in client.names() {
+                let key = saved::membership_key(client.id, &name.name);
+                let row = self.store.row(Table::Membership, &key);
+                let place = row.and_then(saved::membership_position);
+                assert_eq!(place, Some(name.position), "{key}: {row:?}");
+                keys.insert(key);
+            }
         }
         assert_eq!(self.store.keys(Table::Membership), keys);
     }

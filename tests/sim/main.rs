@@ -28,6 +28,7 @@ mod opening;
 mod plan;
 mod producers;
 mod run;
+mod screen;
 #[path = "../support/shadow_task.rs"]
 mod shadow_task;
 mod store;

@@ -58,8 +58,8 @@ pub(crate) struct Conn {
     pub(crate) is_open: bool,
     /// Its bytes take no time: a producer's.
     is_instant: bool,
-    /// It speaks the data dialect.
-    pub(crate) is_data: bool,
+    /// Its socket has ever been full.
+    pub(crate) was_blocked: bool,
     /// Since when its peer has not been reading.
     pub(crate) stalled_at: Option<u64>,
     pub(crate) decoder: Decoder,
@@ -285,7 +285,7 @@ impl World {
             far: Far::Here,
             is_open: true,
             is_instant,
-            is_data: false,
+            was_blocked: false,
             stalled_at: None,
             decoder: Decoder::default(),
             to_server: VecDeque::new(),
@@ -567,6 +567,7 @@ impl World {
         if bytes > 0 || !was_blocked {
             (conn.taken_at, conn.owed) = (self.micros, None);
         }
+        conn.was_blocked |= conn.is_blocked;
         match conn.is_blocked {
             true => self.blocked.insert(id),
             false => self.blocked.remove(&id),

@@ -6,16 +6,27 @@
 pub mod optional;
 pub mod process;
 
+use joblight::config::Auto;
 use joblight::{Config, ListenPort, Server};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
+use tungstenite::client::ClientRequestBuilder;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::{Message, WebSocket};
 
 /// What only a failing test waits for.
 pub const LIMIT: Duration = Duration::from_secs(20);
+
+/// What a server with [`guarded`] routes wants to be shown.
+pub const AUTHORIZATION: (&str, &str) = ("Authorization", "Bearer s3cret");
+
+/// Messages of these types go to the application, which must prove itself.
+pub fn guarded(config: &mut Config, types: &[&str]) {
+    config.routes.types = types.iter().map(|text| (*text).to_owned()).collect();
+    config.http.api_key = "s3cret".to_owned();
+}
 
 /// The embedded defaults on ports of the system's choice, without rate limits, in memory only.
 pub fn config() -> Config {
@@ -25,7 +36,25 @@ pub fn config() -> Config {
     config.storage.path = String::new();
     config.websocket.rate_limit.max_connections_per_minute = 0;
     config.websocket.rate_limit.max_messages_per_minute = 0;
+    // Everybody here comes from the loopback, and is to be limited where a test limits anybody.
+    config.server.trusted_proxies = Vec::new();
+    config.server.max_connections_per_address = 0;
+    config.websocket.max_clients_per_address = 0;
     config
+}
+
+/// So many connections of an address at once and in each minute.
+pub fn limit_connections(config: &mut Config, count: u32) {
+    let limits = &mut config.websocket.rate_limit;
+    limits.max_connections_per_minute = count;
+    limits.connection_burst = Auto::Number(count);
+}
+
+/// So many messages of a client at once and in each minute.
+pub fn limit_messages(config: &mut Config, count: u32) {
+    let limits = &mut config.websocket.rate_limit;
+    limits.max_messages_per_minute = count;
+    limits.message_burst = Auto::Number(count);
 }
 
 /// A server that runs as long as this lives.
@@ -65,6 +94,20 @@ impl Running {
         viewer
     }
 
+    /// The application on its own link.
+    pub fn application(&self) -> Viewer {
+        let stream = TcpStream::connect(self.http).expect("a connection");
+        stream.set_read_timeout(Some(LIMIT)).expect("a limit");
+        let uri = format!("ws://{}/backend", self.http);
+        let request = ClientRequestBuilder::new(uri.parse().expect("an address"))
+            .with_header(AUTHORIZATION.0, AUTHORIZATION.1);
+        let (socket, _) = tungstenite::client(request, stream).expect("a handshake");
+        Viewer {
+            socket,
+            greeting: Value::Null,
+        }
+    }
+
     /// A request to the API; the answer's status and JSON body (`null` when it has none).
     pub fn call(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
         let body = if body.is_null() {
@@ -76,7 +119,7 @@ impl Running {
         let response = http.request(
             method,
             path,
-            &[("Content-Type", "application/json")],
+            &[("Content-Type", "application/json"), AUTHORIZATION],
             body.as_bytes(),
         );
         (response.status, response.json())

@@ -24,6 +24,11 @@ pub fn node_cloud_events() -> Option<PathBuf> {
     node_modules().filter(|modules| modules.join("cloudevents/package.json").exists())
 }
 
+/// Where Node finds `msgpackr`, if it does.
+pub fn node_msgpackr() -> Option<PathBuf> {
+    node_modules().filter(|modules| modules.join("msgpackr/package.json").exists())
+}
+
 /// A Python that has the SDK of CloudEvents, if there is one.
 pub fn python_cloud_events() -> Option<PathBuf> {
     let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/python/bin/python");
@@ -32,4 +37,23 @@ pub fn python_cloud_events() -> Option<PathBuf> {
         .output()
         .is_ok_and(|output| output.status.success());
     has_sdk.then_some(python)
+}
+
+/// Debian's nginx, which no user's path has.
+pub fn nginx() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let places = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
+    places
+        .map(|place| place.join("nginx"))
+        .find(|file| file.exists())
+}
+
+/// Caddy, if there is one.
+pub fn caddy() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/caddy/usr/bin");
+    std::env::split_paths(&path)
+        .chain([unpacked])
+        .map(|place| place.join("caddy"))
+        .find(|file| file.exists())
 }

@@ -3,7 +3,7 @@
 use super::frames::Heard;
 use super::kept::{Kept, batch, durable, tell};
 use super::visit::Visit;
-use super::world::{PeerId, World};
+use super::world::{PeerId, World, limit_connections};
 use joblight::Config;
 use serde_json::{Value, json};
 
@@ -125,7 +125,7 @@ fn a_guest_that_finds_no_room_is_counted_as_refused_and_uses_nothing_up() {
     kept.take(&mut world);
     let mut world = waiting(|config| {
         config.websocket.max_rooms = 1;
-        config.websocket.rate_limit.max_connections_per_minute = 2;
+        limit_connections(config, 2);
     });
     let guests = [(); 2].map(|()| world.upgrade("/", ""));
     open(&mut world, &mut kept);

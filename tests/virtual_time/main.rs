@@ -3,7 +3,9 @@
 //! `world` is what the shell is in production; everything else is themes. A random walk that fails prints its seed,
 //! and `SIM_SEED=<seed> cargo test --test virtual_time walk` repeats that walk alone.
 
+mod askers;
 mod backend;
+mod bodies;
 #[path = "../support/dice.rs"]
 mod dice;
 mod durability;
@@ -11,6 +13,7 @@ mod endings;
 mod estimates;
 #[path = "../support/event.rs"]
 mod event;
+mod floods;
 mod frames;
 mod guests;
 mod heartbeat;
@@ -26,7 +29,9 @@ mod masked;
 mod model;
 mod obedience;
 mod old_names;
+mod origins;
 mod pacing;
+mod pongs;
 mod pressure;
 mod questions;
 mod removals;
@@ -46,7 +51,10 @@ mod store_rows;
 mod task_rows;
 mod time_left;
 mod turns;
+mod unfinished;
+mod unread;
 mod viewer_model;
+mod viewer_rooms;
 mod visit;
 mod walk;
 mod wishes;

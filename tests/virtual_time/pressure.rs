@@ -161,7 +161,8 @@ fn an_answer_may_be_read_slowly_but_not_left_unread() {
     }
     let reader = world.connect(Services::HTTP, [127, 0, 0, 1]);
     world.stall(reader, 0);
-    let request = b"GET /api/rooms/r/history HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let request =
+        b"GET /api/rooms/r/history HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     world.say(reader, request);
     for _ in 0..20 {
         world.run_for(2_000);

@@ -53,6 +53,10 @@ fn a_lower_limit_of_rooms_takes_none_from_a_session() {
     let mut world = durable(|_| {});
     let mut kept = Kept::default();
     let visit = Visit::new(&mut world, &["a", "b", "c"]);
+    for room in ["a", "b", "c"] {
+        say(&mut world, room, 0);
+    }
+    world.run_for(200);
     kept.take(&mut world);
     let mut world = restarted(2, &kept, |config| config.websocket.max_rooms = 1);
     let again = visit.again(&mut world);

@@ -100,3 +100,198 @@ fn made_ids_come_from_the_seed() {
     assert_ne!(ids(1)[0], ids(1)[1]);
     assert_ne!(ids(1)[0], ids(2)[0]);
 }
+
+/// What a client makes of what it hears: the documents in their order, by id and name.
+#[derive(Debug, Default)]
+struct Screen(Vec<(String, String)>);
+
+impl Screen {
+    fn show(&mut self, messages: &[Value]) {
+        for message in messages {
+            let data = &message["data"];
+            let text = |value: &Value| value.as_str().expect("text").to_owned();
+            let place = |id: &str| self.0.iter().position(|(known, _)| known == id);
+            match message["type"].as_str().expect("a type") {
+                "workspace.created" => self.0.push((text(&data["id"]), text(&data["name"]))),
+                "workspace.updated" => {
+                    let place = place(&text(&data["id"])).expect("it is known");
+                    self.0[place].1 = text(&data["name"]);
+                }
+                "workspace.deleted" => {
+                    drop(self.0.remove(place(&text(&data["id"])).expect("known")))
+                }
+                "workspace.reordered" => {
+                    let ids = data["ids"].as_array().expect("an array");
+                    let ids = ids.iter().map(|id| place(id.as_str().expect("text")));
+                    self.0 = ids
+                        .map(|place| self.0[place.expect("known")].clone())
+                        .collect();
+                }
+                "workspace.list" => {
+                    let list = data["workspaces"].as_array().expect("an array");
+                    let shown = list
+                        .iter()
+                        .map(|one| (text(&one["id"]), text(&one["name"])));
+                    self.0 = shown.collect();
+                }
+                other => panic!("{other}"),
+            }
+        }
+    }
+}
+
+fn wish(world: &mut World, author: PeerId, kind: &str, data: Value) {
+    world.send(
+        author,
+        &json!({"type": format!("workspace.{kind}"), "data": data}),
+    );
+}
+
+fn narrow(config: &mut joblight::Config) {
+    config.websocket.max_outbox_size = 4_000;
+    config.websocket.max_outbox_messages = 8;
+}
+
+#[test]
+fn a_slow_reader_is_not_closed_by_what_others_change_and_gets_the_newest_of_each() {
+    let mut world = World::new(narrow);
+    let (author, reader) = (world.upgrade("/", ""), world.upgrade("/", ""));
+    let (mut truth, mut screen) = (Screen::default(), Screen::default());
+    for id in ["a", "b", "c"] {
+        wish(&mut world, author, "create", json!({"id": id, "name": id}));
+    }
+    screen.show(&world.messages(reader));
+    world.stall(reader, 0);
+    for number in 0..500 {
+        let text = "x".repeat(500);
+        let data = json!({"id": "a", "name": format!("a{number}"), "text": text});
+        wish(&mut world, author, "update", data);
+        wish(
+            &mut world,
+            author,
+            "update",
+            json!({"id": "b", "name": format!("b{number}")}),
+        );
+    }
+    wish(&mut world, author, "delete", json!({"id": "c"}));
+    wish(
+        &mut world,
+        author,
+        "create",
+        json!({"id": "c", "name": "c again"}),
+    );
+    wish(
+        &mut world,
+        author,
+        "create",
+        json!({"id": "d", "name": "d"}),
+    );
+    wish(
+        &mut world,
+        author,
+        "create",
+        json!({"id": "e", "name": "e"}),
+    );
+    wish(&mut world, author, "delete", json!({"id": "d"}));
+    assert!(world.unsent_bytes(reader) < 16_000);
+    truth.show(&world.messages(author));
+    let mut count = 0;
+    while world.unsent_bytes(reader) > 0 {
+        world.read(reader, Some(100));
+        let messages = world.messages(reader);
+        count += messages.len();
+        screen.show(&messages);
+    }
+    assert_eq!(screen.0, truth.0);
+    assert!(count < 40, "{count} messages");
+    world.read(reader, None);
+    wish(
+        &mut world,
+        author,
+        "update",
+        json!({"id": "e", "name": "live"}),
+    );
+    screen.show(&world.messages(reader));
+    truth.show(&world.messages(author));
+    assert_eq!(screen.0, truth.0);
+    assert!(!world.is_closed(reader) && !world.is_half_closed(reader));
+    let clients = world.engine.state().hub.directory().clients();
+    assert_eq!(clients.filter(|(_, client)| client.lacks_news()).count(), 0);
+}
+
+#[test]
+fn a_slow_reader_that_lacks_much_or_the_order_gets_one_list() {
+    for is_much in [true, false] {
+        let mut world = World::new(narrow);
+        let (author, reader) = (world.upgrade("/", ""), world.upgrade("/", ""));
+        world.stall(reader, 0);
+        let count = if is_much { 400 } else { 40 };
+        let mut ids: Vec<String> = (0..count).map(|number| format!("w{number}")).collect();
+        for id in &ids {
+            wish(&mut world, author, "create", json!({"id": id, "name": id}));
+        }
+        ids.reverse();
+        if !is_much {
+            wish(&mut world, author, "reorder", json!({"ids": ids}));
+        }
+        let (mut truth, mut screen) = (Screen::default(), Screen::default());
+        truth.show(&world.messages(author));
+        world.read(reader, None);
+        let messages = world.messages(reader);
+        let lists = messages
+            .iter()
+            .filter(|message| message["type"] == "workspace.list");
+        assert_eq!(lists.count(), 1);
+        screen.show(&messages);
+        assert_eq!(screen.0, truth.0);
+    }
+}
+
+#[test]
+fn a_reader_of_workspaces_that_reads_nothing_is_closed_after_a_while() {
+    let mut world = World::new(|config| {
+        narrow(config);
+        config.websocket.max_backlog_age = 20_000;
+    });
+    let (author, reader) = (world.upgrade("/", ""), world.upgrade("/", ""));
+    world.stall(reader, 0);
+    for number in 0..40 {
+        wish(
+            &mut world,
+            author,
+            "create",
+            json!({"name": format!("n{number}")}),
+        );
+    }
+    world.run_for(19_000);
+    assert!(!world.is_half_closed(reader));
+    world.run_for(10_000);
+    assert!(world.is_closed(reader) || world.is_half_closed(reader));
+}
+
+#[test]
+fn readers_of_one_list_share_its_bytes() {
+    let mut world = World::new(|_| {});
+    let author = world.upgrade("/", "");
+    let pack = "Sec-WebSocket-Protocol: joblight.msgpack\r\n";
+    for number in 0..20 {
+        let data = json!({"name": format!("n{number}"), "text": "x".repeat(30_000)});
+        wish(&mut world, author, "create", data);
+    }
+    for headers in ["", pack] {
+        let readers = [(); 3].map(|()| world.upgrade("/", headers));
+        for reader in readers {
+            world.stall(reader, 0);
+            wish(&mut world, reader, "list", json!({}));
+        }
+        let places: Vec<*const u8> = readers
+            .iter()
+            .map(|reader| world.unsent_place(*reader))
+            .collect();
+        assert_eq!(places, [places[0]; 3]);
+        for reader in readers {
+            world.read(reader, None);
+            assert_eq!(world.messages(reader).len(), 1);
+        }
+    }
+}

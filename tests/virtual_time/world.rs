@@ -5,10 +5,12 @@ use super::frames::{Decoder, Heard};
 use super::masked::{PONG, TEXT, masked};
 use joblight::Config;
 use joblight::base::time::{Now, Span, Time};
+use joblight::config::Auto;
 use joblight::engine::{Engine, Input, Link, MemoryUse, Output, Services};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::IpAddr;
 
 /// How long clients may be away by default.
 const SESSION_TTL_MS: u64 = 300_000;
@@ -94,6 +96,9 @@ impl World {
         config.storage.path = String::new();
         config.websocket.rate_limit.max_connections_per_minute = 0;
         config.websocket.rate_limit.max_messages_per_minute = 0;
+        config.server.trusted_proxies = Vec::new();
+        config.server.max_connections_per_address = 0;
+        config.websocket.max_clients_per_address = 0;
         change(&mut config);
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
@@ -185,23 +190,28 @@ impl World {
 
     /// A peer connects.
     pub(crate) fn connect(&mut self, services: Services, address: [u8; 4]) -> PeerId {
+        self.connect_from(services, Some(address.into()))
+    }
+
+    /// The same, from any address, or (`None`) over a Unix-domain socket.
+    pub(crate) fn connect_from(&mut self, services: Services, address: Option<IpAddr>) -> PeerId {
         let now = self.now();
         let peer = self.peers.len();
-        let mut link = None;
-        self.turn(|world| link = Some(world.engine.accept(now, services, Some(address.into()))));
-        let link = link.expect("the turn accepted");
-        self.links.insert(link, peer);
-        self.peers.push(Peer {
-            link,
-            decoder: Decoder::default(),
-            heard: Vec::new(),
-            window: None,
-            unread: Vec::new(),
-            pings: Vec::new(),
-            answers_pings: true,
-            leaves: true,
-            half_closed: false,
-            closed: false,
+        self.turn(|world| {
+            let link = world.engine.accept(now, services, address);
+            world.links.insert(link, peer);
+            world.peers.push(Peer {
+                link,
+                decoder: Decoder::default(),
+                heard: Vec::new(),
+                window: None,
+                unread: Vec::new(),
+                pings: Vec::new(),
+                answers_pings: true,
+                leaves: true,
+                half_closed: false,
+                closed: false,
+            });
         });
         peer
     }
@@ -345,6 +355,16 @@ impl World {
         std::mem::take(&mut self.peers[peer].pings)
     }
 
+    /// What the pongs carried that a peer has been sent since it was last asked.
+    pub(crate) fn pongs(&mut self, peer: PeerId) -> Vec<Vec<u8>> {
+        self.peers[peer].decoder.take_pongs()
+    }
+
+    /// Whether the server would read more of a peer now.
+    pub(crate) fn is_read(&self, peer: PeerId) -> bool {
+        self.engine.is_reading(self.peers[peer].link)
+    }
+
     /// A peer answers a ping.
     pub(crate) fn pong(&mut self, peer: PeerId, payload: &[u8]) {
         self.say(peer, &masked(PONG, payload));
@@ -384,6 +404,12 @@ impl World {
             .unsent(self.peers[peer].link)
             .map(<[u8]>::len)
             .sum()
+    }
+
+    /// Where the first of them lie.
+    pub(crate) fn unsent_place(&self, peer: PeerId) -> *const u8 {
+        let mut unsent = self.engine.unsent(self.peers[peer].link);
+        unsent.next().expect("something is unsent").as_ptr()
     }
 
     /// Whether the server has sent its FIN.
@@ -481,6 +507,20 @@ impl World {
         self.engine
             .handle_input(now, far.link, Input::Sent { bytes, blocked });
     }
+}
+
+/// So many connections of an address at once and in each minute.
+pub(crate) fn limit_connections(config: &mut Config, count: u32) {
+    let limits = &mut config.websocket.rate_limit;
+    limits.max_connections_per_minute = count;
+    limits.connection_burst = Auto::Number(count);
+}
+
+/// So many messages of a client at once and in each minute.
+pub(crate) fn limit_messages(config: &mut Config, count: u32) {
+    let limits = &mut config.websocket.rate_limit;
+    limits.max_messages_per_minute = count;
+    limits.message_burst = Auto::Number(count);
 }
 
 /// An HTTP request with a JSON body.

@@ -1,6 +1,6 @@
 //! The application's own link over real sockets: who may open it, what it hears, and where its words go.
 
-use crate::support::{Http, LIMIT, Running, Viewer};
+use crate::support::{AUTHORIZATION, Http, LIMIT, Running, Viewer, guarded};
 use joblight::Config;
 use serde_json::{Value, json};
 use std::net::{SocketAddr, TcpStream};
@@ -8,13 +8,13 @@ use tungstenite::Message;
 use tungstenite::client::IntoClientRequest;
 
 fn routes(config: &mut Config) {
-    config.routes.types = vec!["chat.*".to_owned(), "order.create".to_owned()];
+    guarded(config, &["chat.*", "order.create"]);
 }
 
 /// A server, and the application on the HTTP listener.
 fn start() -> (Running, Viewer) {
     let server = Running::start(routes);
-    let backend = Viewer::connect(server.http, "/backend");
+    let backend = server.application();
     (server, backend)
 }
 
@@ -148,24 +148,62 @@ fn words_go_to_a_client_to_rooms_and_to_all() {
 }
 
 #[test]
-fn the_link_needs_the_key_on_both_listeners() {
-    let server = Running::start(|config| {
-        routes(config);
-        config.http.api_key = "s3cret".to_owned();
-    });
-    for address in [server.http, server.websocket] {
-        for wrong in [
-            None,
-            Some("Bearer s3cres"),
-            Some("Bearer"),
-            Some("Basic s3cret"),
-        ] {
-            assert_eq!(authorized(address, wrong).err(), Some(401), "{wrong:?}");
-        }
-        let mut backend = authorized(address, Some("Bearer s3cret")).unwrap();
-        let mut viewer = server.viewer();
-        viewer.send(&json!({"type": "chat.send"}));
-        assert_eq!(backend.expect("chat.send")["payload"], json!({}));
+fn the_link_needs_the_key_and_is_served_where_the_api_is() {
+    let server = Running::start(routes);
+    for wrong in [
+        None,
+        Some("Bearer s3cres"),
+        Some("Bearer"),
+        Some("Basic s3cret"),
+    ] {
+        assert_eq!(authorized(server.http, wrong).err(), Some(401), "{wrong:?}");
+    }
+    for authorization in [None, Some(AUTHORIZATION.1)] {
+        let found = authorized(server.websocket, authorization);
+        assert_eq!(found.err(), Some(404), "the public listener");
+    }
+    let mut backend = authorized(server.http, Some(AUTHORIZATION.1)).unwrap();
+    let mut viewer = server.viewer();
+    viewer.send(&json!({"type": "chat.send"}));
+    assert_eq!(backend.expect("chat.send")["payload"], json!({}));
+}
+
+#[test]
+fn routes_without_a_key_start_no_server() {
+    let mut config = crate::support::config();
+    routes(&mut config);
+    config.http.api_key = String::new();
+    let error = joblight::Server::start(&config).err().expect("a refusal");
+    let text = error.to_string();
+    assert!(
+        text.contains("routes.types") && text.contains("http.api_key"),
+        "{text}"
+    );
+}
+
+#[test]
+fn without_routes_and_key_the_link_is_open_to_programs_and_own_pages() {
+    let server = Running::start(|_| {});
+    Viewer::connect(server.http, "/backend");
+    let upgrade = |address, origin| {
+        let headers = [
+            ("Connection", "Upgrade"),
+            ("Upgrade", "websocket"),
+            ("Sec-WebSocket-Version", "13"),
+            ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+            ("Origin", origin),
+        ];
+        let answer = Http::connect(address).request("GET", "/backend", &headers, b"");
+        answer.status
+    };
+    assert_eq!(upgrade(server.http, "http://localhost:5173"), 101);
+    for origin in [
+        "https://evil.example",
+        "null",
+        "http://localhost.evil.example",
+    ] {
+        assert_eq!(upgrade(server.http, origin), 403, "{origin}");
+        assert_eq!(upgrade(server.websocket, origin), 403, "{origin}");
     }
 }
 
@@ -173,13 +211,16 @@ fn the_link_needs_the_key_on_both_listeners() {
 fn foreign_pages_stay_outside_and_plain_requests_are_told_what_it_is() {
     let server = Running::start(|config| {
         routes(config);
-        config.websocket.allowed_origins = vec!["https://example.com".to_owned()];
+        config.server.allowed_origins = vec!["https://example.com".to_owned()];
     });
-    for address in [server.http, server.websocket] {
+    for (address, plain) in [
+        (server.http, (426, "upgrade_required")),
+        (server.websocket, (404, "not_found")),
+    ] {
         let answer = Http::connect(address).request("GET", "/backend", &[], b"");
         assert_eq!(
             (answer.status, &answer.json()["code"]),
-            (426, &json!("upgrade_required"))
+            (plain.0, &json!(plain.1))
         );
         let upgrade = [
             ("Connection", "Upgrade"),
@@ -285,8 +326,11 @@ fn what_is_no_message_is_said_too_and_the_link_goes_on() {
 
 #[test]
 fn own_types_are_never_given_away_and_unnamed_ones_stay_unknown() {
-    let server = Running::start(|config| config.routes.types = vec!["*".to_owned()]);
-    let mut backend = Viewer::connect(server.websocket, "/backend");
+    let server = Running::start(|config| {
+        routes(config);
+        config.routes.types = vec!["*".to_owned()];
+    });
+    let mut backend = server.application();
     let (mut viewer, mut client) = (server.viewer(), Viewer::connect(server.websocket, "/"));
     viewer.subscribe(&["t"]);
     viewer.send(&json!({"type": "ping"}));
@@ -321,7 +365,7 @@ fn a_sender_is_told_in_its_language_that_nobody_is_there() {
         let error = viewer.expect("error");
         let told = json!({"code": "not_found", "message": text, "replyTo": 1});
         assert_eq!(error["payload"], told);
-        let mut backend = Viewer::connect(server.http, "/backend");
+        let mut backend = server.application();
         viewer.send(&json!({"type": "chat.send", "id": 2}));
         backend.expect("chat.send");
         backend.socket.close(None).unwrap();

@@ -111,8 +111,8 @@ fn bad_handshakes_are_refused_by_name() {
 #[test]
 fn foreign_origins_and_hosts_are_refused() {
     let server = Running::start(|config| {
-        config.websocket.allowed_origins = vec!["https://good.example".to_owned()];
-        config.http.allowed_hosts = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+        config.server.allowed_origins = vec!["https://good.example".to_owned()];
+        config.server.allowed_hosts = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
     });
     for (origin, status) in [
         ("https://good.example", 101),

@@ -1,7 +1,7 @@
 //! Rooms: who is in, who may speak, what was missed.
 
 use crate::support::{Running, Viewer};
-use joblight::config::Publish;
+use joblight::config::{Auto, Publish};
 use serde_json::{Value, json};
 
 fn join(viewer: &mut Viewer, room: &str) -> Value {
@@ -90,7 +90,10 @@ fn rooms_that_cannot_be_are_denied_and_the_others_joined() {
 
 #[test]
 fn there_are_only_so_many_rooms() {
-    let server = Running::start(|config| config.websocket.max_rooms = 2);
+    let server = Running::start(|config| {
+        config.websocket.max_rooms = 2;
+        config.websocket.max_viewer_rooms = Auto::Number(2);
+    });
     let (mut one, mut other) = (server.viewer(), server.viewer());
     one.send(&json!({"type": "subscribe", "rooms": ["a", "b", "c"]}));
     let ack = one.expect("subscription_ack")["payload"].clone();
@@ -105,8 +108,17 @@ fn there_are_only_so_many_rooms() {
         json!([]),
         "an empty room makes place"
     );
-    let (status, problem) = server.call("POST", "/api/rooms/d/broadcast", &json!({"payload": 1}));
-    assert_eq!((status, &problem["code"]), (503, &json!("limit_exceeded")));
+    for (room, expected) in [("d", 200), ("e", 200), ("f", 503)] {
+        let path = format!("/api/rooms/{room}/broadcast");
+        let (status, answer) = server.call("POST", &path, &json!({"payload": 1}));
+        assert_eq!(status, expected, "{room}: {answer}");
+    }
+    let told = one.expect("error")["payload"].clone();
+    assert_eq!(
+        (&told["code"], &told["rooms"]),
+        (&json!("limit_exceeded"), &json!(["b"])),
+        "viewers' rooms give way to producers'"
+    );
 }
 
 fn broadcast(viewer: &mut Viewer, room: &str, message: Value) {

@@ -1,6 +1,6 @@
 //! What viewers ask for in the wrong words: they are told what was expected and what was found.
 
-use crate::support::{Running, Viewer};
+use crate::support::{Running, Viewer, guarded};
 use serde_json::{Value, json};
 use tungstenite::Message;
 
@@ -195,7 +195,7 @@ fn fields_of_the_envelope_that_nobody_needs_are_not_judged() {
 
 #[test]
 fn payload_and_data_at_once_are_refused() {
-    let server = Running::start(|config| config.routes.types = vec!["chat.*".to_owned()]);
+    let server = Running::start(|config| guarded(config, &["chat.*"]));
     let mut viewer = server.viewer();
     for kind in ["subscribe", "ping", "chat.x"] {
         let reason = complaint(
@@ -209,7 +209,7 @@ fn payload_and_data_at_once_are_refused() {
     }
     viewer.send(&json!({"type": "subscribe", "payload": null, "data": {"rooms": ["a"]}}));
     viewer.expect("subscription_ack");
-    let mut backend = Viewer::connect(server.http, "/backend");
+    let mut backend = server.application();
     let reason = complaint(
         &mut backend,
         &json!({"all": true, "type": "chat.y", "payload": 1, "data": 2}),
@@ -334,7 +334,7 @@ fn fields_beside_the_payload_are_refused_by_name() {
 
 #[test]
 fn what_is_no_field_of_a_message_may_stand_beside_its_payload() {
-    let server = Running::start(|config| config.routes.types = vec!["chat.*".to_owned()]);
+    let server = Running::start(|config| guarded(config, &["chat.*"]));
     let mut viewer = server.viewer();
     for beside in [
         json!({"id": 1, "timestamp": 5}),
@@ -349,7 +349,7 @@ fn what_is_no_field_of_a_message_may_stand_beside_its_payload() {
     }
     viewer.send(&json!({"type": "ping", "payload": {"n": 1}, "room": "r", "message": "m"}));
     assert_eq!(viewer.expect("pong")["payload"], json!({"n": 1}));
-    let mut backend = Viewer::connect(server.http, "/backend");
+    let mut backend = server.application();
     backend.send(&json!({"all": true, "type": "chat.ready", "payload": 1}));
     viewer.expect("chat.ready");
     viewer.send(&json!({"type": "chat.say", "payload": {"n": 2}, "message": "m"}));

@@ -315,7 +315,9 @@ fn check_rooms(state: &State, reports: &[Report]) -> Result<(), Problem> {
             }
             Event::Room { room, .. } => Cow::Borrowed(&**room),
         };
-        if directory.find(&room).is_some() {
+        let found = directory.find(&room).map(|room| directory.room(room));
+        // One that only viewers hold becomes a producer's.
+        if found.is_some_and(|room| !room.is_viewers()) {
             continue;
         }
         match &report.event {
@@ -329,7 +331,8 @@ fn check_rooms(state: &State, reports: &[Report]) -> Result<(), Problem> {
         };
     }
     taken.retain(|room| !needed.contains(room));
-    if needed.is_empty() || directory.rooms().len() + needed.len() + taken.len() <= max_rooms {
+    let of_producers = directory.rooms().len() - directory.viewer_rooms();
+    if needed.is_empty() || of_producers + needed.len() + taken.len() <= max_rooms {
         return Ok(());
     }
     Err(limit_exceeded(format!(

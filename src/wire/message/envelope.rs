@@ -1,5 +1,6 @@
 //! Outgoing messages: an envelope around a payload that is JSON already, in any variant (contract section 2).
 
+use super::pack;
 use super::variant::{Dialect, Encoding, Variant};
 use crate::base::id::MessageId;
 use std::fmt::Write;
@@ -31,27 +32,49 @@ pub struct Place<'a> {
 }
 
 impl Envelope<'_> {
-    /// The message's bytes in `variant`, without any frame around them. A payload that JSON can say and MessagePack
-    /// cannot (half a surrogate pair, a number beyond a double) is sent there as the JSON text that it is.
+    /// The message's bytes in `variant`, without any frame around them. See [`pack::push_json`] for a payload that MessagePack
+    /// cannot say.
     pub fn encode(&self, variant: Variant) -> Vec<u8> {
-        let json = self.json(variant.dialect);
-        match variant.encoding {
-            Encoding::Json => json.into_bytes(),
-            Encoding::MessagePack => message_pack(&json).unwrap_or_else(|| {
-                let mut quoted = String::new();
-                push_string(&mut quoted, self.payload);
-                let payload = &quoted;
-                message_pack(&Envelope { payload, ..*self }.json(variant.dialect))
-                    .unwrap_or_default()
-            }),
+        match (variant.encoding, variant.dialect) {
+            (Encoding::Json, Dialect::Payload) => self.payload_json().into_bytes(),
+            (Encoding::Json, Dialect::Data) => self.data_json().into_bytes(),
+            (Encoding::MessagePack, dialect) => self.message_pack(dialect),
         }
     }
 
-    fn json(&self, dialect: Dialect) -> String {
-        match dialect {
-            Dialect::Payload => self.payload_json(),
-            Dialect::Data => self.data_json(),
+    fn message_pack(&self, dialect: Dialect) -> Vec<u8> {
+        let mut out = Vec::with_capacity(128);
+        let is_whole = dialect == Dialect::Payload;
+        let (id, reply_to, place) = match is_whole {
+            true => (self.id, self.reply_to, self.place),
+            false => (None, None, None),
+        };
+        let parts = [is_whole, id.is_some(), reply_to.is_some()];
+        let parts = parts.into_iter().map(u32::from).sum::<u32>();
+        pack::begin_map(&mut out, 2 + parts + 2 * u32::from(place.is_some()));
+        pack::push_text(&mut out, "type");
+        pack::push_text(&mut out, self.kind);
+        pack::push_text(&mut out, if is_whole { "payload" } else { "data" });
+        pack::push_json(&mut out, self.payload);
+        if is_whole {
+            pack::push_text(&mut out, "timestamp");
+            pack::push_number(&mut out, self.timestamp);
         }
+        if let Some(id) = id {
+            pack::push_text(&mut out, "id");
+            pack::push_text(&mut out, &id.to_string());
+        }
+        if let Some(reply_to) = reply_to {
+            pack::push_text(&mut out, "replyTo");
+            pack::push_json(&mut out, reply_to);
+        }
+        if let Some(place) = place {
+            pack::push_text(&mut out, "room");
+            pack::push_text(&mut out, place.room);
+            pack::push_text(&mut out, "offset");
+            pack::push_number(&mut out, place.offset);
+        }
+        out
     }
 
     fn payload_json(&self) -> String {
@@ -177,7 +200,11 @@ impl ErrorMessage<'_> {
                 self.push_reply_to(&mut body);
                 match variant.encoding {
                     Encoding::Json => body.into_bytes(),
-                    Encoding::MessagePack => message_pack(&body).unwrap_or_default(),
+                    Encoding::MessagePack => {
+                        let mut packed = Vec::with_capacity(body.len());
+                        pack::push_json(&mut packed, &body);
+                        packed
+                    }
                 }
             }
         }
@@ -233,16 +260,14 @@ impl Batch {
     }
 
     fn message_pack<'a>(messages: impl ExactSizeIterator<Item = &'a [u8]>) -> Vec<u8> {
-        const INFALLIBLE: &str = "writing to a Vec cannot fail";
         let mut out = Vec::new();
-        let count = u32::try_from(messages.len()).unwrap_or(u32::MAX);
-        rmp::encode::write_map_len(&mut out, 2).expect(INFALLIBLE);
-        rmp::encode::write_str(&mut out, "type").expect(INFALLIBLE);
-        rmp::encode::write_str(&mut out, "batch").expect(INFALLIBLE);
-        rmp::encode::write_str(&mut out, "payload").expect(INFALLIBLE);
-        rmp::encode::write_map_len(&mut out, 1).expect(INFALLIBLE);
-        rmp::encode::write_str(&mut out, "messages").expect(INFALLIBLE);
-        rmp::encode::write_array_len(&mut out, count).expect(INFALLIBLE);
+        pack::begin_map(&mut out, 2);
+        pack::push_text(&mut out, "type");
+        pack::push_text(&mut out, "batch");
+        pack::push_text(&mut out, "payload");
+        pack::begin_map(&mut out, 1);
+        pack::push_text(&mut out, "messages");
+        pack::begin_array(&mut out, u32::try_from(messages.len()).unwrap_or(u32::MAX));
         messages.for_each(|message| out.extend_from_slice(message));
         out
     }
@@ -260,12 +285,6 @@ fn push_number(out: &mut String, name: &str, value: u64) {
     out.push_str(name);
     out.push_str("\":");
     out.push_str(digits.format(value));
-}
-
-/// The same value as MessagePack, if there is one.
-fn message_pack(json: &str) -> Option<Vec<u8>> {
-    let value: serde_json::Value = serde_json::from_str(json).ok()?;
-    rmp_serde::to_vec_named(&value).ok()
 }
 
 #[cfg(test)]

@@ -15,8 +15,12 @@ pub mod malformed;
 pub mod merge;
 pub mod name;
 pub mod number;
+pub mod pack;
+#[cfg(test)]
+mod pack_tests;
 pub mod patch;
 pub mod readable;
+pub mod unpack;
 pub mod variant;
 mod words;
 

@@ -1,0 +1,365 @@
+//! MessagePack as JSON text, in one pass: nothing calls itself, lengths that are claimed reserve nothing, and the text has a limit.
+//!
+//! What JSON cannot say (binary data, extensions, keys that are no strings, NaN) is refused with the path of the field, as in
+//! JSON itself.
+
+use super::malformed::{Malformed, shortened};
+use rmp::Marker;
+use smallvec::SmallVec;
+use std::ops::Range;
+
+/// How deep arrays and maps may be nested, as in JSON.
+const MAX_DEPTH: usize = 127;
+
+/// So many steps of a path are shown.
+const MAX_SHOWN_STEPS: usize = 12;
+
+/// Why there is no JSON text of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unpackable {
+    /// It is no MessagePack, or says what JSON cannot.
+    Malformed(Malformed),
+    /// The text would be longer than allowed.
+    TooLong,
+}
+
+/// The same value as JSON text of at most `max_length` bytes.
+pub fn unpack(packed: &[u8], max_length: usize) -> Result<String, Unpackable> {
+    let mut walk = Walk {
+        rest: packed,
+        out: String::with_capacity(packed.len().saturating_add(16).min(max_length)),
+        max_length,
+        levels: SmallVec::new(),
+    };
+    walk.run().map_err(|fault| match fault {
+        Fault::TooLong => Unpackable::TooLong,
+        Fault::Reason(reason) => Unpackable::Malformed(walk.complain(reason)),
+    })?;
+    Ok(walk.out)
+}
+
+enum Fault {
+    Reason(String),
+    TooLong,
+}
+
+impl From<String> for Fault {
+    fn from(reason: String) -> Self {
+        Self::Reason(reason)
+    }
+}
+
+/// An array or a map that has not ended.
+struct Level {
+    is_map: bool,
+    /// Items or members to come.
+    left: u32,
+    /// How many have come.
+    count: u32,
+    /// Where the name of the present member stands in the output.
+    name: Range<usize>,
+}
+
+struct Walk<'a> {
+    rest: &'a [u8],
+    out: String,
+    max_length: usize,
+    levels: SmallVec<[Level; 8]>,
+}
+
+impl<'a> Walk<'a> {
+    fn run(&mut self) -> Result<(), Fault> {
+        self.value()?;
+        while let Some(level) = self.levels.last_mut() {
+            if level.left == 0 {
+                let end = if level.is_map { "}" } else { "]" };
+                self.levels.pop();
+                self.push(end)?;
+                continue;
+            }
+            level.left -= 1;
+            level.count += 1;
+            let (is_first, is_map) = (level.count == 1, level.is_map);
+            if !is_first {
+                self.push(",")?;
+            }
+            if is_map {
+                self.name()?;
+                self.push(":")?;
+            }
+            self.value()?;
+        }
+        match self.rest.len() {
+            0 => Ok(()),
+            more => Err(Fault::Reason(format!(
+                "{more} bytes follow the value; expected one value in each message"
+            ))),
+        }
+    }
+
+    /// A value, or the beginning of an array or of a map.
+    fn value(&mut self) -> Result<(), Fault> {
+        let marker = self.marker()?;
+        if let Some(length) = self.string_length(marker)? {
+            return self.string(length);
+        }
+        match marker {
+            Marker::Null => self.push("null"),
+            Marker::True => self.push("true"),
+            Marker::False => self.push("false"),
+            Marker::F32 => {
+                let number = f32::from_be_bytes(self.array()?);
+                self.float(number, number.is_finite())
+            }
+            Marker::F64 => {
+                let number = f64::from_be_bytes(self.array()?);
+                self.float(number, number.is_finite())
+            }
+            Marker::FixArray(length) => self.begin(false, length.into()),
+            Marker::Array16 => self.begin_16(false),
+            Marker::Array32 => self.begin_32(false),
+            Marker::FixMap(length) => self.begin(true, length.into()),
+            Marker::Map16 => self.begin_16(true),
+            Marker::Map32 => self.begin_32(true),
+            Marker::Reserved => Err(Fault::Reason("the byte 0xc1 begins no value".to_owned())),
+            marker => match self.whole(marker)? {
+                Some(()) => Ok(()),
+                None => Err(self.unsayable(marker)),
+            },
+        }
+    }
+
+    /// A whole number; `None`: the marker is that of something else.
+    fn whole(&mut self, marker: Marker) -> Result<Option<()>, Fault> {
+        let mut digits = itoa::Buffer::new();
+        let text = match marker {
+            Marker::FixPos(number) => digits.format(number),
+            Marker::FixNeg(number) => digits.format(number),
+            Marker::U8 => digits.format(u8::from_be_bytes(self.array()?)),
+            Marker::U16 => digits.format(u16::from_be_bytes(self.array()?)),
+            Marker::U32 => digits.format(u32::from_be_bytes(self.array()?)),
+            Marker::U64 => digits.format(u64::from_be_bytes(self.array()?)),
+            Marker::I8 => digits.format(i8::from_be_bytes(self.array()?)),
+            Marker::I16 => digits.format(i16::from_be_bytes(self.array()?)),
+            Marker::I32 => digits.format(i32::from_be_bytes(self.array()?)),
+            Marker::I64 => digits.format(i64::from_be_bytes(self.array()?)),
+            _ => return Ok(None),
+        };
+        self.push(text).map(Some)
+    }
+
+    /// A number of that many bits, in the fewest digits that tell it from others of so many.
+    fn float(
+        &mut self,
+        number: impl serde::Serialize + std::fmt::Display,
+        is_finite: bool,
+    ) -> Result<(), Fault> {
+        if !is_finite {
+            return Err(Fault::Reason(format!(
+                "`{number}` is not JSON; expected a number, or nil where none is known"
+            )));
+        }
+        let text = serde_json::to_string(&number).map_err(|error| error.to_string())?;
+        self.push(&text)
+    }
+
+    fn name(&mut self) -> Result<(), Fault> {
+        if let Some(level) = self.levels.last_mut() {
+            level.name = 0..0;
+        }
+        let marker = self.marker()?;
+        let begin = self.out.len();
+        match self.string_length(marker)? {
+            Some(length) => self.string(length)?,
+            None => {
+                let kind = kind_of(marker);
+                return Err(Fault::Reason(format!(
+                    "a key of this map is {kind}; expected a string"
+                )));
+            }
+        }
+        let end = self.out.len();
+        if let Some(level) = self.levels.last_mut() {
+            level.name = begin + 1..end - 1;
+        }
+        Ok(())
+    }
+
+    /// The length of a string; `None`: the marker is that of something else.
+    fn string_length(&mut self, marker: Marker) -> Result<Option<usize>, Fault> {
+        Ok(Some(match marker {
+            Marker::FixStr(length) => length.into(),
+            Marker::Str8 => u8::from_be_bytes(self.array()?).into(),
+            Marker::Str16 => u16::from_be_bytes(self.array()?).into(),
+            Marker::Str32 => u32::from_be_bytes(self.array()?) as usize,
+            _ => return Ok(None),
+        }))
+    }
+
+    fn string(&mut self, length: usize) -> Result<(), Fault> {
+        let bytes = self.take(length)?;
+        let text = simdutf8::basic::from_utf8(bytes)
+            .map_err(|_| Fault::Reason("a string is not UTF-8".to_owned()))?;
+        self.push("\"")?;
+        let mut done = 0;
+        for (at, byte) in bytes.iter().enumerate() {
+            if *byte >= b' ' && *byte != b'"' && *byte != b'\\' {
+                continue;
+            }
+            self.push(&text[done..at])?;
+            self.escape(*byte)?;
+            done = at + 1;
+        }
+        self.push(&text[done..])?;
+        self.push("\"")
+    }
+
+    fn escape(&mut self, byte: u8) -> Result<(), Fault> {
+        match byte {
+            b'"' => self.push("\\\""),
+            b'\\' => self.push("\\\\"),
+            b'\n' => self.push("\\n"),
+            b'\r' => self.push("\\r"),
+            b'\t' => self.push("\\t"),
+            8 => self.push("\\b"),
+            12 => self.push("\\f"),
+            byte => {
+                let digit = |value: u8| char::from_digit(value.into(), 16).unwrap_or('0');
+                self.push("\\u00")?;
+                self.push(digit(byte >> 4).encode_utf8(&mut [0; 4]))?;
+                self.push(digit(byte & 15).encode_utf8(&mut [0; 4]))
+            }
+        }
+    }
+
+    fn begin_16(&mut self, is_map: bool) -> Result<(), Fault> {
+        let length = u16::from_be_bytes(self.array()?);
+        self.begin(is_map, length.into())
+    }
+
+    fn begin_32(&mut self, is_map: bool) -> Result<(), Fault> {
+        let length = u32::from_be_bytes(self.array()?);
+        self.begin(is_map, length)
+    }
+
+    fn begin(&mut self, is_map: bool, left: u32) -> Result<(), Fault> {
+        // Each item takes at least a byte, each member two.
+        let least = u64::from(left) << u32::from(is_map);
+        if least > self.rest.len() as u64 {
+            return Err(early_end());
+        }
+        if self.levels.len() >= MAX_DEPTH {
+            return Err(Fault::Reason(format!(
+                "nested too deep; expected at most {MAX_DEPTH} levels of arrays and maps"
+            )));
+        }
+        self.levels.push(Level {
+            is_map,
+            left,
+            count: 0,
+            name: 0..0,
+        });
+        self.push(if is_map { "{" } else { "[" })
+    }
+
+    /// What JSON has nothing for.
+    fn unsayable(&mut self, marker: Marker) -> Fault {
+        let expected = match marker {
+            Marker::Bin8 | Marker::Bin16 | Marker::Bin32 => "a string, for instance in base64",
+            _ => "nil, a boolean, a number, a string, an array or a map",
+        };
+        let number = match self.extension(marker) {
+            Some(number) => format!(" (type {number})"),
+            None => String::new(),
+        };
+        let kind = kind_of(marker);
+        Fault::Reason(format!("{kind}{number} is not JSON; expected {expected}"))
+    }
+
+    /// The number of an extension's type.
+    fn extension(&self, marker: Marker) -> Option<i8> {
+        let place = match marker {
+            Marker::FixExt1
+            | Marker::FixExt2
+            | Marker::FixExt4
+            | Marker::FixExt8
+            | Marker::FixExt16 => 0,
+            Marker::Ext8 => 1,
+            Marker::Ext16 => 2,
+            Marker::Ext32 => 4,
+            _ => return None,
+        };
+        self.rest.get(place).map(|byte| i8::from_be_bytes([*byte]))
+    }
+
+    fn marker(&mut self) -> Result<Marker, Fault> {
+        let [byte] = self.array()?;
+        Ok(Marker::from_u8(byte))
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
+        let (bytes, rest) = self.rest.split_first_chunk().ok_or_else(early_end)?;
+        self.rest = rest;
+        Ok(*bytes)
+    }
+
+    fn take(&mut self, length: usize) -> Result<&'a [u8], Fault> {
+        let (bytes, rest) = self.rest.split_at_checked(length).ok_or_else(early_end)?;
+        self.rest = rest;
+        Ok(bytes)
+    }
+
+    fn push(&mut self, text: &str) -> Result<(), Fault> {
+        if self.max_length - self.out.len() < text.len() {
+            return Err(Fault::TooLong);
+        }
+        self.out.push_str(text);
+        Ok(())
+    }
+
+    /// A complaint about the place where the walk has stopped.
+    fn complain(&self, reason: String) -> Malformed {
+        let mut field = String::new();
+        for level in self.levels.iter().take(MAX_SHOWN_STEPS) {
+            match level.is_map {
+                true if level.name.is_empty() => {}
+                true => {
+                    field.push_str(if field.is_empty() { "" } else { "." });
+                    field.push_str(&shortened(&self.out[level.name.clone()]));
+                }
+                false => field.push_str(&format!("[{}]", level.count.saturating_sub(1))),
+            }
+        }
+        if self.levels.len() > MAX_SHOWN_STEPS {
+            field.push('…');
+        }
+        Malformed::Text { field, reason }
+    }
+}
+
+fn early_end() -> Fault {
+    Fault::Reason("the message ends in the middle of a value".to_owned())
+}
+
+/// What a marker begins, in words.
+fn kind_of(marker: Marker) -> &'static str {
+    match marker {
+        Marker::Null => "nil",
+        Marker::True | Marker::False => "a boolean",
+        Marker::F32 | Marker::F64 => "a float",
+        Marker::Bin8 | Marker::Bin16 | Marker::Bin32 => "binary data",
+        Marker::FixArray(_) | Marker::Array16 | Marker::Array32 => "an array",
+        Marker::FixMap(_) | Marker::Map16 | Marker::Map32 => "a map",
+        Marker::FixStr(_) | Marker::Str8 | Marker::Str16 | Marker::Str32 => "a string",
+        Marker::Reserved => "the byte 0xc1",
+        Marker::FixExt1
+        | Marker::FixExt2
+        | Marker::FixExt4
+        | Marker::FixExt8
+        | Marker::FixExt16
+        | Marker::Ext8
+        | Marker::Ext16
+        | Marker::Ext32 => "an extension",
+        _ => "a whole number",
+    }
+}
