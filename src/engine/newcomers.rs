@@ -3,6 +3,7 @@
 
 use super::closing;
 use super::peers::{Peer, Peers};
+use super::standing::Standing;
 use super::state::State;
 use crate::base::time::{Now, Span, Time};
 use crate::conn::Phase;
@@ -78,7 +79,7 @@ pub fn is_in_reserve(state: &State) -> bool {
 }
 
 fn is_newcomer(peer: &Peer) -> bool {
-    matches!(&peer.connection.phase, Phase::Http(parser) if !parser.has_asked)
+    matches!(peer.connection.phase, Phase::Http(_)) && !peer.standing.has(Standing::ASKED)
 }
 
 fn oldest(peers: &Peers) -> VecDeque<Link> {
