@@ -1,12 +1,13 @@
 //! The HTTP phase of a connection: requests in, answers out, in order (contract section 7).
 
-use super::access;
+use super::access::{self, Asker, Refused};
 use super::api;
 use super::backend;
 use super::closing;
 use super::durability;
 use super::ingest::{self, IngestStream};
 use super::lobby::HeldRequest;
+use super::settings::Settings;
 use super::standing::Services;
 use super::state::{Life, State};
 use super::upgrade;
@@ -240,16 +241,38 @@ fn mark_progress(state: &mut State, link: Link) {
 }
 
 /// Checks, before anything else, that a request is meant for this server and comes from no foreign page.
-pub fn check_page(state: &mut State, now: Now, link: Link, head: &Head) -> Result<(), Problem> {
-    let checked = state.settings.access.check(head, is_local(state, link));
-    checked.map_err(|refused| {
-        state.traffic.foreign += 1;
-        let peer = state.peers.peer(link).and_then(|peer| peer.address);
-        let asker = state.settings.proxies.asker(peer, head);
-        let line = format!("{asker}: {}", refused.detail());
-        state.notices.tell(now.at, refused.topic(), &line);
-        refused.into()
-    })
+fn check_page(state: &mut State, now: Now, link: Link, head: &Head) -> Result<(), Problem> {
+    judge_page(state, link, head).map_err(|stranger| turn_away(state, now, &stranger))
+}
+
+/// Somebody who is refused for a page or a host, and why.
+#[derive(Debug)]
+pub struct Stranger {
+    asker: Asker,
+    refused: Refused,
+}
+
+/// Whether a request is meant for this server and comes from no foreign page, by its head alone.
+pub fn judge_page(state: &State, link: Link, head: &Head) -> Result<(), Stranger> {
+    let Settings {
+        access, proxies, ..
+    } = &state.settings;
+    access
+        .check(head, is_local(state, link))
+        .map_err(|refused| {
+            let peer = state.peers.peer(link).and_then(|peer| peer.address);
+            let asker = proxies.asker(peer, head);
+            Stranger { asker, refused }
+        })
+}
+
+/// Counts a stranger, tells the log, and says what it is told.
+pub fn turn_away(state: &mut State, now: Now, stranger: &Stranger) -> Problem {
+    let Stranger { asker, refused } = stranger;
+    state.traffic.foreign += 1;
+    let line = format!("{asker}: {}", refused.detail());
+    state.notices.tell(now.at, refused.topic(), &line);
+    refused.problem()
 }
 
 /// Whether a connection came over a Unix-domain socket, which has no address.

@@ -132,13 +132,13 @@ impl Refused {
     pub fn detail(&self) -> &str {
         &self.detail
     }
-}
 
-impl From<Refused> for Problem {
-    fn from(refused: Refused) -> Self {
-        match refused.kind {
-            Kind::Host => Self::new(421, "unknown_host", refused.detail).at("host"),
-            Kind::Page => Self::new(403, "not_allowed", refused.detail).at("origin"),
-        }
+    /// The same as an answer.
+    pub fn problem(&self) -> Problem {
+        let (status, code, field) = match self.kind {
+            Kind::Host => (421, "unknown_host", "host"),
+            Kind::Page => (403, "not_allowed", "origin"),
+        };
+        Problem::new(status, code, self.detail.as_str()).at(field)
     }
 }
