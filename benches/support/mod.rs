@@ -55,8 +55,9 @@ impl Rig {
     /// One turn of the loop with these inputs; how many bytes were written.
     pub fn turn(&mut self, inputs: impl FnOnce(&mut Engine, Now)) -> usize {
         let now = self.now();
-        self.engine.handle_time(now);
+        self.engine.begin_turn(now);
         inputs(&mut self.engine, now);
+        self.engine.handle_time(now);
         self.engine.settle(now);
         let written = self.drain(now);
         self.engine.handle_turn_end(now);

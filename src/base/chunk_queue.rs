@@ -12,6 +12,9 @@ use slab::Slab;
 /// An empty pool keeps room for this many chunks (40 KiB), so that light traffic does not allocate every turn.
 const CHUNKS_KEPT: usize = 1024;
 
+/// What keeping a chunk takes beside its bytes: its node, and an allocation of its own.
+pub const CHUNK_COST: usize = size_of::<Node>() + 56;
+
 /// The nodes of every queue.
 #[derive(Debug, Default)]
 pub struct ChunkPool {

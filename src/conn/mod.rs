@@ -42,8 +42,22 @@ pub struct Connection {
 
 /// Behind one pointer: hardly any connection has it.
 #[derive(Debug, Default)]
-struct Stash {
+pub struct Stash {
     bytes: Vec<u8>,
+    /// How many of them have been handled already.
+    taken: usize,
+}
+
+impl Stash {
+    /// What is still to be handled.
+    pub fn rest(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.taken..]
+    }
+
+    /// All but the last `rest` bytes have been handled.
+    pub fn keep_last(&mut self, rest: usize) {
+        self.taken = self.bytes.len() - rest;
+    }
 }
 
 impl Connection {
@@ -80,25 +94,45 @@ impl Connection {
         self.ending == Ending::Open
     }
 
+    /// Whether a message, a request or a part of either has begun and not ended.
+    pub fn has_begun(&self) -> bool {
+        self.phase.held_bytes() > 0
+    }
+
     /// Begins the end; what the outbox holds still goes out. A later call may only hasten it.
     pub fn end(&mut self, ending: Ending) {
         if self.ending != Ending::Final {
             self.ending = ending;
             self.stash = None;
+            self.phase.forget_input();
         }
     }
 
-    /// Keeps input for later.
+    /// Keeps input for later. In the middle of a request its end may be known already.
     pub fn stash(&mut self, rest: &[u8]) {
-        if !rest.is_empty() {
+        if !rest.is_empty() || self.phase.is_mid_request() {
             let stash = self.stash.get_or_insert_default();
             stash.bytes.extend_from_slice(rest);
         }
     }
 
     /// Input that was kept, to be handled now.
-    pub fn take_stash(&mut self) -> Option<Vec<u8>> {
-        self.stash.take().map(|stash| stash.bytes)
+    pub fn take_stash(&mut self) -> Option<Box<Stash>> {
+        self.stash.take()
+    }
+
+    /// Keeps what is left of it.
+    pub fn put_back(&mut self, stash: Box<Stash>) {
+        self.stash = Some(stash);
+    }
+
+    /// The memory that unfinished input takes: what waits, and what has begun and not ended.
+    pub fn held_input(&self) -> usize {
+        let stash = self
+            .stash
+            .as_ref()
+            .map_or(0, |stash| stash.bytes.capacity());
+        stash + self.phase.held_bytes()
     }
 
     /// Whether input is being kept.

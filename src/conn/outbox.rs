@@ -1,6 +1,6 @@
 //! What a peer is owed: shared chunks in order, and for batching clients the messages that wait to become one.
 
-use crate::base::chunk_queue::{ChunkPool, ChunkQueue};
+use crate::base::chunk_queue::{CHUNK_COST, ChunkPool, ChunkQueue};
 use crate::wire::message::{Batch, Encoding};
 use crate::wire::websocket::{EncodedFrame, MessageKind, encode};
 use bytes::Bytes;
@@ -39,8 +39,8 @@ impl Outbox {
         });
     }
 
-    /// Queues a message, unless more than `max_bytes` or `max_messages` (0: no limit) would then be unsent. One that is
-    /// larger than that is taken when nothing else is unsent: it would never fit.
+    /// Queues a message, unless what is unsent would then take more than `max_bytes`, or be more than `max_messages` (0: no
+    /// limit). One that is larger than that is taken when nothing else is unsent: it would never fit.
     pub fn push_message(
         &mut self,
         pool: &mut ChunkPool,
@@ -49,8 +49,8 @@ impl Outbox {
         max_messages: usize,
     ) -> Result<(), Refused> {
         let size = frame.bytes().len();
-        let unsent = self.len_bytes();
-        if max_bytes > 0 && unsent > 0 && unsent + size > max_bytes
+        let unsent = self.held_bytes();
+        if max_bytes > 0 && unsent > 0 && unsent + size + CHUNK_COST > max_bytes
             || max_messages > 0 && self.len_chunks() >= max_messages
         {
             return Err(Refused);
@@ -88,6 +88,11 @@ impl Outbox {
     /// How many bytes are unsent.
     pub fn len_bytes(&self) -> usize {
         self.queue.len_bytes() as usize + self.batch.as_ref().map_or(0, |held| held.bytes)
+    }
+
+    /// The memory that all of it takes: many short chunks take more than their bytes.
+    pub fn held_bytes(&self) -> usize {
+        self.len_bytes() + self.len_chunks() * CHUNK_COST
     }
 
     /// How many chunks are unsent.
@@ -194,16 +199,19 @@ mod tests {
         let mut outbox = Outbox::default();
         assert_eq!(
             outbox.push_message(&mut pool, &message("12345678"), 15, 0),
-            Ok(())
+            Ok(()),
+            "nothing else is unsent"
         );
         assert_eq!(
-            outbox.push_message(&mut pool, &message("12345678"), 15, 0),
-            Err(Refused)
+            outbox.push_message(&mut pool, &message("12345678"), 2 * CHUNK_COST, 0),
+            Err(Refused),
+            "to keep a message takes more than its bytes"
         );
         outbox.handle_sent(&mut pool, 10);
-        assert_eq!(
-            outbox.push_message(&mut pool, &message("12345678"), 15, 0),
-            Ok(())
-        );
+        for _ in 0..2 {
+            let room = 2 * (CHUNK_COST + 10);
+            let pushed = outbox.push_message(&mut pool, &message("12345678"), room, 0);
+            assert_eq!(pushed, Ok(()));
+        }
     }
 }

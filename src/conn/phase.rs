@@ -1,6 +1,6 @@
 //! The protocols a peer may speak, and the events in what it sends.
 
-use crate::wire::http::{self, Body, BodyMode, Head, LineSplitter, Method, Reject};
+use crate::wire::http::{self, Body, BodyMode, Head, Method, Reject};
 use crate::wire::input::Input;
 use crate::wire::websocket::{self, CloseCode, MessageKind, Payload, Reader, Text, Violation};
 
@@ -12,7 +12,7 @@ pub enum Phase {
     /// WebSocket frames.
     WebSocket(Reader),
     /// Newline-delimited JSON from a local producer.
-    Lines(LineSplitter),
+    Lines,
 }
 
 /// What bounds a peer's input.
@@ -36,11 +36,13 @@ pub enum Event<'a> {
         /// Its body.
         body: Body<'a>,
     },
+    /// A head is complete and its body is not: what is wrong with it is to be said now.
+    BodyDue,
     /// The peer waits for leave to send a body.
     Continue,
     /// A request whose body is handled as it comes.
     StreamStart(Head),
-    /// A part of that body, or of a producer's lines.
+    /// A part of that body, or of a producer's lines: of one line, or with its end.
     Chunk(&'a [u8]),
     /// That body has ended.
     StreamEnd,
@@ -61,6 +63,8 @@ pub enum Event<'a> {
     Pong(Payload<'a>),
     /// The peer says goodbye.
     Close(Option<CloseCode>),
+    /// A frame of a message that goes on.
+    Fragment,
 }
 
 /// What a peer did wrong: its connection ends.
@@ -97,8 +101,35 @@ impl Phase {
                     .map(|event| event.map(Event::from))
                     .map_err(Fault::WebSocket)
             }
-            Self::Lines(_) if input.is_empty() => Ok(None),
-            Self::Lines(_) => Ok(Some(Event::Chunk(input.take_all()))),
+            Self::Lines if input.is_empty() => Ok(None),
+            Self::Lines => {
+                let line_feed = memchr::memchr(b'\n', input.peek());
+                let count = line_feed.map_or(input.len(), |index| index + 1);
+                Ok(Some(Event::Chunk(input.take(count))))
+            }
+        }
+    }
+
+    /// Whether more may come to light without more input: a request goes on.
+    pub fn is_mid_request(&self) -> bool {
+        matches!(self, Self::Http(parser) if !parser.is_idle())
+    }
+
+    /// The memory that what has begun and not ended takes.
+    pub fn held_bytes(&self) -> usize {
+        match self {
+            Self::Http(parser) => parser.held_bytes(),
+            Self::WebSocket(reader) => reader.held_bytes(),
+            Self::Lines => 0,
+        }
+    }
+
+    /// Drops that: nothing more is understood.
+    pub fn forget_input(&mut self) {
+        match self {
+            Self::Http(parser) => *parser = http::Parser::new(),
+            Self::WebSocket(reader) => *reader = Reader::default(),
+            Self::Lines => {}
         }
     }
 }
@@ -128,6 +159,7 @@ impl<'a> From<http::Event<'a>> for Event<'a> {
     fn from(event: http::Event<'a>) -> Self {
         match event {
             http::Event::Request { head, body } => Self::Request { head, body },
+            http::Event::BodyDue => Self::BodyDue,
             http::Event::Continue => Self::Continue,
             http::Event::StreamStart(head) => Self::StreamStart(head),
             http::Event::Chunk(chunk) => Self::Chunk(chunk),
@@ -145,6 +177,7 @@ impl<'a> From<websocket::Event<'a>> for Event<'a> {
             websocket::Event::Ping(payload) => Self::Ping(payload),
             websocket::Event::Pong(payload) => Self::Pong(payload),
             websocket::Event::Close { code, .. } => Self::Close(code),
+            websocket::Event::Fragment => Self::Fragment,
         }
     }
 }

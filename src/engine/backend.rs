@@ -3,11 +3,12 @@
 //! A message goes to one link, the next in turn, and to that one only: a link that breaks may have done what it was
 //! asked for, so its messages end as errors to their senders and are not given to another link.
 
-use super::routes::Request;
+use super::routes::{Message, Request};
 use super::state::State;
 use super::timer::Timer;
+use super::unfinished;
 use crate::base::time::Now;
-use crate::hub::{ClientKey, Lane, Link, Outlet};
+use crate::hub::{ClientId, ClientKey, Link};
 use crate::wire::locale::Phrase;
 use crate::wire::message::compact::compact;
 use crate::wire::message::envelope::push_string;
@@ -58,45 +59,119 @@ pub fn takes(state: &State, kind: &str) -> bool {
     state.settings.routes.takes(kind) && check_application_type(kind).is_ok()
 }
 
-/// Hands a client's message to the application, or tells the client why not.
+/// Hands a client's message to the application, or tells the client why not. When no link has room for it, it waits, and
+/// nothing more is read of its sender.
 pub fn forward(state: &mut State, now: Now, client: ClientKey, message: &Incoming<'_>) {
     if state.routes.links() == 0 {
         let (code, phrase) = (ErrorCode::NotFound, Phrase::NoApplication(&message.kind));
         return state.send_error(now, client, code, phrase, message.id);
     }
+    let dialect = state.dialect(client);
+    let mut fields = String::with_capacity(message.body.len());
+    push_fields(&mut fields, message, dialect);
+    let sender = state.hub.directory().client(client);
+    let (id, sender_link) = (sender.id, sender.link);
+    let message = Message {
+        sender: id,
+        dialect,
+        kind: message.kind.as_ref().into(),
+        id: message.id.map(Into::into),
+        fields,
+    };
+    // Nobody overtakes those who wait already.
+    let is_first = state.routes.first_waiting().is_none();
+    let link = is_first.then(|| choose_link(state, message.size()));
+    match link.flatten() {
+        Some(link) => hand_over(state, now, link, message),
+        None => {
+            state.routes.wait(sender_link, message);
+            if let Some(peer) = state.peers.peer_mut(sender_link) {
+                peer.waits = true;
+            }
+        }
+    }
+}
+
+/// The next link that has room for so many bytes.
+fn choose_link(state: &mut State, bytes: usize) -> Option<Link> {
+    let State { routes, peers, .. } = state;
+    routes.choose_link(|link| peers.has_room(link, bytes))
+}
+
+/// A link may have room again, or be gone: those who wait go on, as far as there is room.
+pub fn serve_waiting(state: &mut State, now: Now) {
+    while let Some(bytes) = state.routes.first_waiting().map(Message::size) {
+        let link = choose_link(state, bytes);
+        if link.is_none() && state.routes.links() > 0 {
+            return;
+        }
+        let Some((sender, message)) = state.routes.take_waiting() else {
+            return;
+        };
+        if state.routes.waiting_bytes(sender) == 0 {
+            end_wait(state, now, sender);
+        }
+        match link {
+            Some(link) => hand_over(state, now, link, message),
+            None => {
+                let phrase = Phrase::NoApplication(&message.kind);
+                let id = message.id.as_deref();
+                tell_sender(
+                    state,
+                    now,
+                    message.sender,
+                    (ErrorCode::NotFound, phrase),
+                    id,
+                );
+            }
+        }
+    }
+}
+
+/// A connection whose message has waited is read again.
+pub fn end_wait(state: &mut State, now: Now, link: Link) {
+    if let Some(peer) = state.peers.peer_mut(link) {
+        peer.waits = false;
+        state.resume_later(link);
+        unfinished::note(state, now, link, true);
+    }
+}
+
+/// Hands a message to a link, unless too many wait for an answer.
+fn hand_over(state: &mut State, now: Now, link: Link, message: Message) {
+    const LIMIT: Phrase<'_> = Phrase::LimitExceeded("routes.max_pending");
+    let Message {
+        sender,
+        dialect,
+        kind,
+        id,
+        fields,
+    } = message;
     if let Some(request) = state.routes.make_room() {
-        let limit = Phrase::LimitExceeded("routes.max_pending");
-        tell(state, now, &request, ErrorCode::LimitExceeded, limit);
+        tell(state, now, &request, ErrorCode::LimitExceeded, LIMIT);
     }
     if !state.routes.has_room() {
-        let (code, phrase) = (
-            ErrorCode::LimitExceeded,
-            Phrase::LimitExceeded("routes.max_pending"),
-        );
-        return state.send_error(now, client, code, phrase, message.id);
+        let error = (ErrorCode::LimitExceeded, LIMIT);
+        return tell_sender(state, now, sender, error, id.as_deref());
     }
-    let Some(link) = state.routes.choose_link() else {
-        return;
-    };
     let timeout = state.settings.routes.timeout;
-    let sender = state.hub.directory().client(client).id;
+    let mut text = String::with_capacity(fields.len() + 160);
+    text.push_str("{\"type\":");
+    push_string(&mut text, &kind);
+    text.push_str(match dialect {
+        Dialect::Payload => ",\"payload\":",
+        Dialect::Data => ",\"data\":",
+    });
+    text.push_str(&fields);
     let number = state.routes.insert(Request {
         sender,
         link,
-        kind: message.kind.as_ref().into(),
-        id: message.id.map(Into::into),
+        kind,
+        id,
         deadline: (!timeout.is_zero()).then(|| now.at + timeout),
     });
     arm(state);
     let name = state.routes.name(number);
-    let mut text = String::with_capacity(message.body.len() + 160);
-    text.push_str("{\"type\":");
-    push_string(&mut text, &message.kind);
-    text.push_str(match state.dialect(client) {
-        Dialect::Payload => ",\"payload\":",
-        Dialect::Data => ",\"data\":",
-    });
-    push_fields(&mut text, message, state.dialect(client));
     let _ = write!(
         text,
         ",\"clientId\":\"{sender}\",\"identity\":null,\"requestId\":\"{name}\"}}"
@@ -123,7 +198,7 @@ fn push_fields(out: &mut String, message: &Incoming<'_>, dialect: Dialect) {
     out.push_str(&compact(&fields));
 }
 
-/// Sends text to one of the application's links.
+/// Sends text to one of the application's links, which has room for it.
 pub fn send(state: &mut State, link: Link, text: &str) {
     let peer = state.peers.peer(link);
     let variant = Variant {
@@ -131,8 +206,7 @@ pub fn send(state: &mut State, link: Link, text: &str) {
         ..Variant::default()
     };
     let frame = state.hub.framer().frame(text.as_bytes(), variant);
-    state.peers.expect_readers(1);
-    state.peers.deliver(link, &frame, Lane::Log);
+    state.peers.answer(link, &frame);
 }
 
 /// The first of those who wait has waited too long, or had its answer meanwhile.
@@ -152,6 +226,19 @@ pub fn tell_of_lost(state: &mut State, now: Now) {
         tell(state, now, &request, ErrorCode::Internal, phrase);
     }
     arm(state);
+    serve_waiting(state, now);
+}
+
+fn tell_sender(
+    state: &mut State,
+    now: Now,
+    sender: ClientId,
+    (code, phrase): (ErrorCode, Phrase<'_>),
+    id: Option<&str>,
+) {
+    if let Some(client) = state.hub.directory().living_client(sender) {
+        state.send_error(now, client, code, phrase, id);
+    }
 }
 
 fn tell(state: &mut State, now: Now, request: &Request, code: ErrorCode, phrase: Phrase<'_>) {

@@ -1,16 +1,18 @@
 //! How connections end: goodbyes, time-outs and the server's own end (contract section 9).
 
 use super::backend;
+use super::http;
 use super::ingest;
 use super::peers::Peer;
 use super::returns;
+use super::sessions;
 use super::standing::Standing;
 use super::state::{Life, Output, State};
 use super::timer::Timer;
+use super::unfinished;
 use crate::base::time::{Now, Span};
 use crate::conn::{Ending, Phase};
 use crate::hub::{ClientKey, Link};
-use crate::wire::http::{Framing, Response};
 use crate::wire::locale::Phrase;
 use crate::wire::message::envelope::push_string;
 use crate::wire::message::{Dialect, Envelope, Variant};
@@ -62,7 +64,7 @@ pub fn dismiss(
 }
 
 /// Says goodbye to whoever is on a WebSocket: a client, or who waits to be one, or who is sent the code alone.
-fn send_away(state: &mut State, now: Now, link: Link, code: CloseCode, reason: &str) {
+pub fn send_away(state: &mut State, now: Now, link: Link, code: CloseCode, reason: &str) {
     if let Some(client) = state.client_of(link) {
         return disconnect(state, now, client, code, reason);
     }
@@ -123,6 +125,7 @@ pub fn drop_slow(state: &mut State, now: Now, link: Link) {
 /// Begins the end of a connection; the peer has a while to take what it is owed.
 pub fn end(state: &mut State, now: Now, link: Link, ending: Ending) {
     leave_hub(state, link);
+    unfinished::forget(state, link);
     let grace = if state.life == Life::Draining {
         state.settings.shutdown_timeout
     } else {
@@ -145,6 +148,8 @@ pub fn remove(state: &mut State, link: Link) {
 
 /// Nothing is kept of a connection, and its socket is closed.
 fn forget(state: &mut State, link: Link) {
+    unfinished::forget(state, link);
+    sessions::forget(state, link);
     let Some(peer) = state.peers.remove(link, &mut state.wheel) else {
         return;
     };
@@ -193,7 +198,7 @@ pub fn handle_timer(state: &mut State, now: Now, link: Link) {
         Phase::WebSocket(_) if peer.backlogged => check_backlog(state, now, link),
         Phase::WebSocket(_) => check_heartbeat(state, now, link),
         Phase::Http(_) => check_request(state, now, link),
-        Phase::Lines(_) => {}
+        Phase::Lines => {}
     }
 }
 
@@ -302,7 +307,7 @@ fn end_producer(state: &mut State, link: Link) {
     let Some(peer) = state.peers.peer_mut(link) else {
         return;
     };
-    if matches!(peer.connection.phase, Phase::Lines(_)) {
+    if matches!(peer.connection.phase, Phase::Lines) {
         if let Some(stream) = peer.stream.take() {
             ingest::warn_of_errors(&stream.tally);
         }
@@ -352,6 +357,7 @@ pub fn leave_place(state: &mut State, link: Link) {
 
 fn leave_hub(state: &mut State, link: Link) {
     state.lobby.leave(link);
+    state.routes.forget_waiting(link);
     backend::leave(state, link);
     leave_place(state, link);
     let Some(peer) = state.peers.peer_mut(link) else {
@@ -412,10 +418,9 @@ fn check_heartbeat(state: &mut State, now: Now, link: Link) {
     if pinged && answer_time < heartbeat {
         return state.look_at(link, now.at + (heartbeat - answer_time));
     }
-    peer.pinged = true;
-    state
-        .peers
-        .push(link, bytes::Bytes::from_static(websocket::PING));
+    (peer.pinged, peer.pong_due) = (true, true);
+    let ping = sessions::heartbeat(state, link);
+    state.peers.push(link, ping);
     state.look_at(link, now.at + answer_time);
 }
 
@@ -433,20 +438,21 @@ fn check_request(state: &mut State, now: Now, link: Link) {
     if parser.is_idle() {
         return end(state, now, link, Ending::Final);
     }
+    // It is ended when that has taken too long, which is another moment.
+    if state.unfinished.since(link).is_some() {
+        return watch_handshake(state, now, link);
+    }
+    time_out_request(state, now, link);
+}
+
+/// A request has not arrived in time.
+pub fn time_out_request(state: &mut State, now: Now, link: Link) {
     let problem = crate::wire::http::Problem::new(
         408,
         "request_timeout",
         "the request did not arrive in time",
     );
-    let framing = Framing {
-        head_only: false,
-        keep_alive: false,
-        version_minor: 1,
-        date: state.dates.at(now.wall_ms),
-    };
-    let answer = Response::from(problem).encode(framing);
-    state.peers.push(link, answer);
-    end(state, now, link, Ending::Lingering);
+    http::refuse(state, now, link, &problem.into());
 }
 
 /// The message that says why a connection ends, and after how long to come back.

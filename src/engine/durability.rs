@@ -4,6 +4,7 @@
 //! durability, and the news of a workspace, wait for the batch that holds what they are about. A store that fails stops
 //! nothing but these: what cannot be kept is said to be so, and everything is rewritten when it works again.
 
+use super::backend;
 use super::http::{self, Reply};
 use super::opening;
 use super::state::State;
@@ -207,9 +208,21 @@ pub fn list(state: &mut State, now: Now, client: ClientId) {
                 .durability
                 .waiting
                 .push_back((seq, Waiting::List { client }));
+            // Lists are long, and a client that asks for many would get all of them at once.
+            if let Some(link) = link_of(state, client)
+                && let Some(peer) = state.peers.peer_mut(link)
+            {
+                peer.waits = true;
+            }
         }
         _ => workspaces::list(state, now, client),
     }
+}
+
+fn link_of(state: &State, client: ClientId) -> Option<Link> {
+    let directory = state.hub.directory();
+    let client = directory.living_client(client)?;
+    Some(directory.client(client).link)
 }
 
 /// The batch that will hold what has changed up to now; `None`: all of it is kept.
@@ -430,7 +443,12 @@ fn release(state: &mut State, now: Now, seq: u64, fault: Option<&str>) {
                     workspaces::tell_not_kept(state, now, sender, reason);
                 }
             }
-            Waiting::List { client } => workspaces::list(state, now, client),
+            Waiting::List { client } => {
+                workspaces::list(state, now, client);
+                if let Some(link) = link_of(state, client) {
+                    backend::end_wait(state, now, link);
+                }
+            }
         }
     }
 }

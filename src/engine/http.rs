@@ -1,15 +1,15 @@
 //! The HTTP phase of a connection: requests in, answers out, in order (contract section 7).
 
-use super::access::{self, Asker, Refused};
+use super::access;
 use super::api;
 use super::backend;
 use super::closing;
 use super::durability;
 use super::ingest::{self, IngestStream};
 use super::lobby::HeldRequest;
-use super::settings::Settings;
 use super::standing::Services;
 use super::state::{Life, State};
+use super::unfinished;
 use super::upgrade;
 use crate::base::time::Now;
 use crate::conn::{Ending, Phase};
@@ -23,7 +23,7 @@ pub fn handle_request(state: &mut State, now: Now, link: Link, head: &Head, body
     if let Err(problem) = check_page(state, now, link, head) {
         return respond(state, now, link, head, problem.into());
     }
-    if websocket::is_upgrade(head.fields().map(|(name, value)| (name, value.as_bytes()))) {
+    if is_upgrade(head) {
         return upgrade::handle_upgrade(state, now, link, head);
     }
     if waits_for_store(state, head, body.len()) {
@@ -34,6 +34,67 @@ pub fn handle_request(state: &mut State, now: Now, link: Link, head: &Head, body
         Err(problem) => problem.into(),
     };
     respond(state, now, link, head, answer);
+}
+
+/// What follows a head that may go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admitted {
+    /// A body that is read.
+    Body,
+    /// A body that has no meaning, if any.
+    NoBody,
+}
+
+/// Judges a request by its head alone, before anything of its body is kept: the host, the listener, the path, the method and
+/// the key.
+pub fn admit_head(
+    state: &mut State,
+    now: Now,
+    link: Link,
+    head: &Head,
+) -> Result<Admitted, Problem> {
+    check_page(state, now, link, head)?;
+    if is_upgrade(head) {
+        // It is judged as a whole, and has no body.
+        return Ok(Admitted::NoBody);
+    }
+    check_listener(state, link, head)?;
+    api::admit_head(state, head)
+}
+
+/// The head of a request has come and its body has not, or not all of it. A request that will be refused is refused now; its
+/// connection goes on if the rest of the body is short.
+pub fn handle_body_due(state: &mut State, now: Now, link: Link) {
+    let peer = state.peers.peer(link);
+    let Some(Phase::Http(parser)) = peer.map(|peer| &peer.connection.phase) else {
+        return;
+    };
+    let Some(head) = parser.due_head() else {
+        return;
+    };
+    let head = head.clone();
+    let admitted = admit_head(state, now, link, &head);
+    let peer = state.peers.peer_mut(link);
+    let Some(Phase::Http(parser)) = peer.map(|peer| &mut peer.connection.phase) else {
+        return;
+    };
+    let problem = match admitted {
+        Ok(Admitted::Body) => return,
+        Ok(Admitted::NoBody) => return parser.expect_no_body(),
+        Err(problem) => problem,
+    };
+    match parser.refuse_body() {
+        Some((head, true)) => respond(state, now, link, &head, problem.into()),
+        Some((head, false)) => {
+            let answer = Cors::of(state, link, &head).mark(problem.into());
+            refuse(state, now, link, &answer);
+        }
+        None => {}
+    }
+}
+
+fn is_upgrade(head: &Head) -> bool {
+    websocket::is_upgrade(head.fields().map(|(name, value)| (name, value.as_bytes())))
 }
 
 /// A request whose body is handled line by line has begun.
@@ -66,7 +127,9 @@ pub fn handle_stream_start(state: &mut State, now: Now, link: Link, head: Head) 
 
 /// Whether a request had better wait: the store is being opened, which takes a moment.
 fn waits_for_store(state: &State, head: &Head, body_bytes: usize) -> bool {
-    state.is_opening() && state.lobby.has_room(body_bytes) && api::needs_store(head)
+    state.is_opening()
+        && state.unfinished.bytes() + body_bytes <= unfinished::MAX_BYTES
+        && api::needs_store(head)
 }
 
 fn hold(state: &mut State, link: Link, head: Head, body: Option<Vec<u8>>) {
@@ -241,38 +304,17 @@ fn mark_progress(state: &mut State, link: Link) {
 }
 
 /// Checks, before anything else, that a request is meant for this server and comes from no foreign page.
-fn check_page(state: &mut State, now: Now, link: Link, head: &Head) -> Result<(), Problem> {
-    judge_page(state, link, head).map_err(|stranger| turn_away(state, now, &stranger))
-}
-
-/// Somebody who is refused for a page or a host, and why.
-#[derive(Debug)]
-pub struct Stranger {
-    asker: Asker,
-    refused: Refused,
-}
-
-/// Whether a request is meant for this server and comes from no foreign page, by its head alone.
-pub fn judge_page(state: &State, link: Link, head: &Head) -> Result<(), Stranger> {
-    let Settings {
-        access, proxies, ..
-    } = &state.settings;
-    access
-        .check(head, is_local(state, link))
-        .map_err(|refused| {
-            let peer = state.peers.peer(link).and_then(|peer| peer.address);
-            let asker = proxies.asker(peer, head);
-            Stranger { asker, refused }
-        })
-}
-
-/// Counts a stranger, tells the log, and says what it is told.
-pub fn turn_away(state: &mut State, now: Now, stranger: &Stranger) -> Problem {
-    let Stranger { asker, refused } = stranger;
-    state.traffic.foreign += 1;
-    let line = format!("{asker}: {}", refused.detail());
-    state.notices.tell(now.at, refused.topic(), &line);
-    refused.problem()
+pub fn check_page(state: &mut State, now: Now, link: Link, head: &Head) -> Result<(), Problem> {
+    let checked = state.settings.access.check(head, is_local(state, link));
+    checked.map_err(|refused| {
+        state.traffic.foreign += 1;
+        let peer = state.peers.peer(link).and_then(|peer| peer.address);
+        let asker = state.settings.proxies.asker(peer, head);
+        state.notices.count(now.at, refused.notice(), || {
+            format!("refused: {asker}: {}", refused.detail())
+        });
+        refused.into()
+    })
 }
 
 /// Whether a connection came over a Unix-domain socket, which has no address.

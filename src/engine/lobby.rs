@@ -4,6 +4,7 @@
 //! Owns what they have said so far, bounded for each and for all together: beyond that their bytes stay where they are.
 //! Requests keep nothing else waiting; WebSockets answer pings and hear them meanwhile.
 
+use super::unfinished::MAX_BYTES;
 use crate::hub::Link;
 use crate::wire::http::Head;
 use crate::wire::message::Variant;
@@ -14,9 +15,6 @@ use std::collections::{HashMap, VecDeque};
 const MAX_GUEST_BYTES: usize = 64 * 1024;
 /// Messages that it may.
 const MAX_GUEST_MESSAGES: usize = 64;
-/// Bytes of messages and requests together.
-const MAX_BYTES: usize = 16 * 1024 * 1024;
-
 /// Everybody who waits.
 #[derive(Debug, Default)]
 pub struct Lobby {
@@ -107,9 +105,16 @@ impl Message {
 }
 
 impl Lobby {
-    /// Whether a request with a body of so many bytes may wait here.
-    pub fn has_room(&self, bytes: usize) -> bool {
-        self.bytes + bytes <= MAX_BYTES
+    /// The memory that takes what a connection has said.
+    pub fn bytes_of(&self, link: Link) -> usize {
+        let body = |(_, request): &(u64, HeldRequest)| request.body.as_ref().map_or(0, Vec::len);
+        match self.requests.is_empty() && self.guests.is_empty() {
+            true => 0,
+            false => {
+                let request = self.requests.get(&link).map_or(0, body);
+                request + self.guests.get(&link).map_or(0, |guest| guest.bytes)
+            }
+        }
     }
 
     /// A request waits.

@@ -11,6 +11,7 @@ pub mod api;
 pub mod backend;
 pub mod closing;
 pub mod commands;
+pub mod confirmation;
 pub mod controls;
 pub mod durability;
 pub mod http;
@@ -18,21 +19,25 @@ pub mod ingest;
 pub mod lobby;
 pub mod messages;
 pub mod newcomers;
+pub mod notices;
 pub mod opening;
 pub mod pause;
 pub mod peers;
+pub mod receiving;
 pub mod refusals;
 pub mod replies;
 pub mod returns;
 pub mod routes;
 pub mod sessions;
 pub mod settings;
+pub mod shares;
 pub mod socket;
 pub mod standing;
 pub mod state;
 pub mod statistics;
 pub mod tally;
 pub mod timer;
+pub mod unfinished;
 pub mod upgrade;
 mod wishes;
 pub mod workspaces;
@@ -45,18 +50,13 @@ pub use standing::Services;
 pub use state::{MemoryProbe, MemoryUse, Output};
 
 use crate::base::time::{Now, Span, Time};
-use crate::conn::{Ending, Event, Fault};
+use crate::conn::Ending;
 use crate::hub::{self, Work};
-use crate::wire::input::Input as Cursor;
 use addresses::MINUTE;
 use core::net::IpAddr;
 use lobby::HeldRequest;
 use state::State;
 use timer::Timer;
-
-/// A peer that has this much unsent, or whose socket is full, must read before it is served further: so what it asks
-/// for stays bounded.
-pub const MAX_UNSENT_ANSWERS: usize = 256 * 1024;
 
 /// Fewer clients than this are no crowd whose backlog says something of the server.
 const MIN_CROWD: usize = 8;
@@ -134,7 +134,7 @@ impl Engine {
     pub fn handle_input(&mut self, now: Now, link: Link, input: Input<'_>) {
         self.state.now = now;
         match input {
-            Input::Received(bytes) => self.handle_bytes(now, link, bytes),
+            Input::Received(bytes) => receiving::handle_bytes(&mut self.state, now, link, bytes),
             Input::Sent { bytes, blocked } => self.handle_sent(now, link, bytes, blocked),
             Input::Ended => self.handle_ended(now, link),
             Input::Failed => closing::remove(&mut self.state, link),
@@ -144,11 +144,13 @@ impl Engine {
     /// A turn begins.
     pub fn begin_turn(&mut self, now: Now) {
         self.turn_began = now.at;
+        self.state.now = now;
+        self.state.turn.begin();
+        receiving::resume_cut(&mut self.state, now);
     }
 
     /// Time has passed: everything that is due happens. It comes after the input that had come by then.
     pub fn handle_time(&mut self, now: Now) {
-        self.turn_began = now.at;
         self.state.now = now;
         self.state.wheel.advance(now.at);
         while let Some(expired) = self.state.wheel.pop_expired() {
@@ -281,7 +283,15 @@ impl Engine {
 
     /// When [`Engine::handle_time`] must be called at the latest; `None`: only input can change anything.
     pub fn poll_timeout(&self) -> Option<Time> {
-        self.state.wheel.next_deadline()
+        match self.state.cut.is_empty() {
+            true => self.state.wheel.next_deadline(),
+            false => Some(self.turn_began),
+        }
+    }
+
+    /// Whether peers have brought so much in this turn that the others are to be read in the next.
+    pub fn is_turn_full(&self) -> bool {
+        self.state.turn.is_full() || self.state.hub.is_turn_full()
     }
 
     /// The turn is over: everything was written that the sockets would take.
@@ -316,63 +326,6 @@ impl Engine {
         })
     }
 
-    fn handle_bytes(&mut self, now: Now, link: Link, bytes: &mut [u8]) {
-        if self.state.is_websocket(link)
-            && let Some(peer) = self.state.peers.peer_mut(link)
-        {
-            peer.alive = true;
-        }
-        let mut limits = self.state.limits();
-        let mut input = Cursor::new(bytes);
-        while let Some(peer) = self.state.peers.peer_mut(link) {
-            let is_full = peer.connection.outbox.len_bytes() >= MAX_UNSENT_ANSWERS;
-            if peer.backlogged || peer.is_held || is_full || self.state.lobby.is_full(link) {
-                return peer.connection.stash(input.take_all());
-            }
-            limits.websocket.compression = peer.compression.is_on();
-            match peer.connection.poll_event(&mut input, &limits) {
-                Ok(Some(event)) => self.handle_event(now, link, event),
-                Ok(None) => return,
-                Err(fault) => self.handle_fault(now, link, fault),
-            }
-        }
-    }
-
-    fn handle_event(&mut self, now: Now, link: Link, event: Event<'_>) {
-        let state = &mut self.state;
-        match event {
-            Event::Request { head, body } => http::handle_request(state, now, link, &head, &body),
-            Event::Continue => state
-                .peers
-                .push(link, bytes::Bytes::from_static(crate::wire::http::CONTINUE)),
-            Event::StreamStart(head) => http::handle_stream_start(state, now, link, head),
-            Event::Chunk(chunk) => http::handle_chunk(state, now, link, chunk),
-            Event::StreamEnd => http::handle_stream_end(state, now, link),
-            Event::Text(_) | Event::Binary(_) | Event::Compressed { .. }
-                if state.lobby.is_guest(link) =>
-            {
-                socket::keep(state, now, link, event);
-            }
-            Event::Text(text) => socket::handle_text(state, now, link, &text),
-            Event::Binary(payload) => socket::handle_binary(state, now, link, &payload),
-            Event::Compressed { kind, payload } => {
-                socket::handle_compressed(state, now, link, kind, &payload)
-            }
-            Event::Ping(payload) => socket::handle_ping(state, link, &payload),
-            Event::Pong(payload) => sessions::handle_pong(state, link, &payload),
-            Event::Close(code) => socket::handle_close(state, now, link, code),
-        }
-    }
-
-    fn handle_fault(&mut self, now: Now, link: Link, fault: Fault) {
-        match fault {
-            Fault::Http(reject) => http::handle_reject(&mut self.state, now, link, reject),
-            Fault::WebSocket(violation) => {
-                socket::handle_violation(&mut self.state, now, link, &violation)
-            }
-        }
-    }
-
     fn handle_sent(&mut self, now: Now, link: Link, bytes: usize, blocked: bool) {
         let state = &mut self.state;
         state.peers.handle_sent(link, bytes);
@@ -386,6 +339,7 @@ impl Engine {
         peer.blocked = blocked;
         let drained = peer.connection.outbox.is_empty();
         let backlogged = !drained && (blocked || peer.backlogged);
+        let is_backend = peer.is_backend;
         let is_news = state.peers.set_backlogged(link, backlogged);
         match (is_news || backlogged && is_stuck, backlogged) {
             (true, true) => closing::watch_backlog(state, now, link),
@@ -394,10 +348,13 @@ impl Engine {
             }
             _ => {}
         }
+        if is_backend {
+            backend::serve_waiting(state, now);
+        }
         if drained {
             closing::handle_drained(state, link);
             // What it asks comes first: the states that it missed could keep it waiting again.
-            self.resume_reading(now, link);
+            receiving::resume_reading(&mut self.state, now, link);
         }
         let state = &mut self.state;
         match state.client_of(link).filter(|_| is_news) {
@@ -409,25 +366,6 @@ impl Engine {
             None => {}
         }
         self.drop_slow(now);
-    }
-
-    /// Asked after every write, so that this must cost next to nothing.
-    #[inline]
-    fn resume_reading(&mut self, now: Now, link: Link) {
-        let peer = self.state.peers.peer(link);
-        if peer.is_some_and(|peer| peer.connection.has_stash()) {
-            self.read_stash(now, link);
-        }
-    }
-
-    fn read_stash(&mut self, now: Now, link: Link) {
-        let peer = self.state.peers.peer_mut(link);
-        let stash = peer.and_then(|peer| peer.connection.take_stash());
-        if let Some(mut stash) = stash {
-            self.handle_bytes(now, link, &mut stash);
-            // Also when the rest is stashed again: what was handled is still to be settled, in a turn of its own.
-            self.state.outputs.push_back(Output::Read(link));
-        }
     }
 
     /// A peer that sends no more may still read what it asked for.
@@ -499,6 +437,8 @@ impl Engine {
             }
             Timer::Probes => state.probes.is_armed = false,
             Timer::Postponed => state.is_going_on = false,
+            Timer::Questions => sessions::handle_timer(state, now),
+            Timer::Unfinished => unfinished::handle_timer(state, now),
             Timer::Addresses => {
                 state.addresses.is_armed = state.addresses.forget_stale(now.at);
                 if state.addresses.is_armed {
@@ -516,7 +456,8 @@ impl Engine {
         }
         for HeldRequest { link, head, body } in self.state.lobby.take_requests() {
             http::handle_held(&mut self.state, now, link, head, body.as_deref());
-            self.resume_reading(now, link);
+            unfinished::note(&mut self.state, now, link, true);
+            receiving::resume_reading(&mut self.state, now, link);
         }
         if self.state.is_unread() {
             return;
@@ -536,7 +477,8 @@ impl Engine {
             for message in guest.messages {
                 socket::handle_kept(&mut self.state, now, link, message);
             }
-            self.resume_reading(now, link);
+            unfinished::note(&mut self.state, now, link, true);
+            receiving::resume_reading(&mut self.state, now, link);
         }
         let state = &mut self.state;
         if state.lobby.has_guests() && !std::mem::replace(&mut state.lobby.is_armed, true) {

@@ -2,7 +2,9 @@
 
 use super::access::Asker;
 use super::allowance::Allowance;
+use super::confirmation::Confirmation;
 use super::ingest::IngestStream;
+use super::shares::{ControlFrames, Share};
 use super::standing::{Services, Standing};
 use super::timer::Timer;
 use crate::base::chunk_queue::ChunkPool;
@@ -12,7 +14,6 @@ use crate::base::wheel::{TimerId, Wheel};
 use crate::conn::{Connection, Phase};
 use crate::hub::{ClientKey, Lane, Link, Outlet};
 use crate::wire::http;
-use crate::wire::http::LineSplitter;
 use crate::wire::websocket::{Compression, EncodedFrame};
 use core::net::IpAddr;
 use slab::Slab;
@@ -28,7 +29,7 @@ const MIN_CROWD: usize = 64;
 const CROWD_TURN: u8 = 4;
 
 /// Bytes that may wait for a socket that has refused none yet; what a publication queues is shared by its readers.
-const MAX_UNTRIED: usize = 16 * 1024 * 1024;
+pub const MAX_UNTRIED: usize = 16 * 1024 * 1024;
 
 /// Progress is not queued behind more unsent bytes than this: its newest state follows when they are gone.
 const MAX_UNSENT_STATE: usize = 128 * 1024;
@@ -80,14 +81,20 @@ pub struct Peer {
     pub alive: bool,
     /// Whether it asks for confirmations: its client may come back.
     pub has_session: bool,
-    /// Whether it was sent messages that no confirmation has been asked for.
-    unconfirmed: bool,
-    /// Whether a confirmation has been asked for and not been given.
-    asked: bool,
-    /// Which questions count: an answer to one of another round says too much.
-    round: u8,
+    /// Whether it has confirmed what it was sent.
+    pub confirmation: Confirmation,
     /// Whether a ping waits for an answer.
     pub pinged: bool,
+    /// The same, until the first pong: what answers it was asked for.
+    pub pong_due: bool,
+    /// Control frames that it has sent lately.
+    pub control_frames: ControlFrames,
+    /// What it has brought in this turn.
+    pub share: Share,
+    /// Whether something of it has begun and not ended.
+    pub is_unfinished: bool,
+    /// Whether a message of it waits, for the application or the store: nothing more of it is read before.
+    pub waits: bool,
     /// Whether it holds unsent bytes that keep progress from it until it has drained.
     pub backlogged: bool,
     /// Whether an answer is held back until what it is about is kept: nothing of the peer's is read before.
@@ -182,7 +189,7 @@ impl Peers {
     pub fn insert(&mut self, services: Services, address: Option<IpAddr>, is_proxy: bool) -> Link {
         self.next_generation = self.next_generation.wrapping_add(1);
         let phase = match services.ingest() {
-            true => Phase::Lines(LineSplitter::new()),
+            true => Phase::Lines,
             false => Phase::Http(http::Parser::new()),
         };
         let index = self.slots.insert(Peer {
@@ -197,10 +204,13 @@ impl Peers {
             timer: None,
             alive: false,
             has_session: false,
-            unconfirmed: false,
-            asked: false,
-            round: 0,
+            confirmation: Confirmation::default(),
             pinged: false,
+            pong_due: false,
+            control_frames: ControlFrames::default(),
+            share: Share::default(),
+            is_unfinished: false,
+            waits: false,
             backlogged: false,
             is_held: false,
             has_ended: false,
@@ -317,6 +327,21 @@ impl Peers {
         self.pool.len_chunks()
     }
 
+    /// Whether a connection may be sent a message of so many bytes without what is unsent exceeding its limits.
+    pub fn has_room(&self, link: Link, bytes: usize) -> bool {
+        let Some(peer) = self.peer(link).filter(|peer| peer.connection.is_open()) else {
+            return false;
+        };
+        let OutboxLimits {
+            max_bytes,
+            max_messages,
+        } = self.limits;
+        let outbox = &peer.connection.outbox;
+        let is_short = max_messages == 0 || outbox.len_chunks() < max_messages;
+        let is_small = max_bytes == 0 || outbox.held_bytes() + bytes <= max_bytes;
+        outbox.is_empty() || is_short && is_small
+    }
+
     /// Queues bytes for a connection that must not be refused.
     pub fn push(&mut self, link: Link, bytes: impl Into<bytes::Bytes>) {
         let pool = &mut self.pool;
@@ -350,8 +375,7 @@ impl Peers {
             if let Some(peer) =
                 living(&mut self.slots, link).filter(|peer| peer.connection.is_open())
             {
-                (peer.unconfirmed, peer.asked) = (false, true);
-                return Some((link, peer.round));
+                return Some((link, peer.confirmation.ask()));
             }
         }
         self.unconfirmed.shrink_to(MAX_IDLE_MARKS);
@@ -363,28 +387,37 @@ impl Peers {
         !self.unconfirmed.is_empty()
     }
 
+    /// The round in which a connection is asked now that was to be asked later.
+    pub fn take_postponed(&mut self, link: Link) -> Option<u8> {
+        let peer = living(&mut self.slots, link).filter(|peer| peer.connection.is_open())?;
+        let confirmation = &mut peer.confirmation;
+        confirmation.is_postponed().then(|| confirmation.ask())
+    }
+
     /// A connection has confirmed what it was asked for in a round; tells whether that counts. If more was sent since, it is
     /// asked again.
     pub fn handle_confirmed(&mut self, link: Link, round: u8) -> bool {
-        let Some(peer) = living(&mut self.slots, link) else {
+        let peer = living(&mut self.slots, link);
+        let Some(peer) = peer.filter(|peer| peer.confirmation.counts(round)) else {
             return false;
         };
-        if peer.round != round {
-            self.handle_unconfirmed(link);
-            return false;
-        }
-        if std::mem::take(&mut peer.asked) && peer.unconfirmed {
+        if peer.confirmation.give() {
             self.unconfirmed.push_back(link);
         }
         true
     }
 
-    /// A connection has answered something else: if a confirmation was asked for, that may have been left out.
-    pub fn handle_unconfirmed(&mut self, link: Link) {
-        if let Some(peer) = living(&mut self.slots, link).filter(|peer| peer.asked) {
-            (peer.asked, peer.unconfirmed) = (false, true);
+    /// A connection has answered something else, perhaps a question of another round. Tells whether it is to be asked again
+    /// only later, because it never answers well.
+    pub fn handle_unconfirmed(&mut self, link: Link, round: Option<u8>) -> bool {
+        let Some(peer) = living(&mut self.slots, link) else {
+            return false;
+        };
+        let was_postponed = peer.confirmation.is_postponed();
+        if peer.confirmation.miss(round) {
             self.unconfirmed.push_back(link);
         }
+        peer.confirmation.is_postponed() && !was_postponed
     }
 
     /// A confirmation that a connection was asked for before says too little: it will be asked again.
@@ -392,8 +425,7 @@ impl Peers {
         let Some(peer) = living(&mut self.slots, link).filter(|peer| peer.has_session) else {
             return;
         };
-        peer.round = peer.round.wrapping_add(1);
-        if !std::mem::replace(&mut peer.unconfirmed, true) && !peer.asked {
+        if peer.confirmation.want_anew() {
             self.unconfirmed.push_back(link);
         }
     }
@@ -514,7 +546,7 @@ impl Outlet for Peers {
         else {
             return false;
         };
-        if lane == Lane::State && peer.connection.outbox.len_bytes() > MAX_UNSENT_STATE {
+        if lane == Lane::State && peer.connection.outbox.held_bytes() > MAX_UNSENT_STATE {
             self.set_backlogged(link, true);
             return false;
         }
@@ -537,11 +569,7 @@ impl Outlet for Peers {
             self.set_backlogged(link, true);
             return false;
         }
-        if lane != Lane::State
-            && peer.has_session
-            && !std::mem::replace(&mut peer.unconfirmed, true)
-            && !peer.asked
-        {
+        if lane != Lane::State && peer.has_session && peer.confirmation.want() {
             self.unconfirmed.push_back(link);
         }
         peer.sent = peer.sent.wrapping_add(1);

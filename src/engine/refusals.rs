@@ -4,9 +4,10 @@
 //! first and told then, by `disconnected` and the close code (contract section 9). It becomes no client, and such
 //! goodbyes are bounded; beyond that bound, and without an `Origin`, the answer is 503 or 429 with `Retry-After`.
 
-use super::access::{Asker, Topic};
+use super::access::Asker;
 use super::closing;
 use super::http;
+use super::notices::Notice;
 use super::peers::Peer;
 use super::returns::{self, Sort};
 use super::standing::Standing;
@@ -96,8 +97,9 @@ pub fn check_connections(state: &mut State, now: Now, link: Link) {
     let detail = format!(
         "more than {limit} connections at once from this address (server.max_connections_per_address)"
     );
-    let line = format!("{address}: {detail}");
-    state.notices.tell(now.at, Topic::Connections, &line);
+    state.notices.count(now.at, Notice::Connections, || {
+        format!("refused: {address}: {detail}")
+    });
     // Whoever goes on all the same is not told any more, and holds no descriptor.
     if count > limit + MAX_TOLD {
         return closing::end(state, now, link, Ending::Final);
@@ -118,8 +120,9 @@ pub fn check_share(state: &mut State, now: Now, asker: Asker) -> Result<(), Refu
     let detail = format!(
         "more than {limit} clients at once from this address (websocket.max_clients_per_address)"
     );
-    let line = format!("{address}: {detail}");
-    state.notices.tell(now.at, Topic::Clients, &line);
+    state.notices.count(now.at, Notice::Clients, || {
+        format!("refused: {address}: {detail}")
+    });
     state.addresses_mut(now);
     let State {
         addresses, random, ..

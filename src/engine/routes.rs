@@ -6,7 +6,8 @@
 use crate::base::time::Time;
 use crate::base::wheel::TimerId;
 use crate::hub::{ClientId, Link};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::wire::message::Dialect;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 /// A client's message that waits for the application's answer.
 #[derive(Debug)]
@@ -26,6 +27,31 @@ pub struct Request {
 /// A waiting message stays small, whatever its sender sent.
 const _: () = assert!(size_of::<Request>() <= 72);
 
+/// A client's message that no link has room for yet.
+#[derive(Debug)]
+pub struct Message {
+    /// Who sent it.
+    pub sender: ClientId,
+    /// In which dialect.
+    pub dialect: Dialect,
+    /// Its type.
+    pub kind: Box<str>,
+    /// The sender's name for it, as JSON.
+    pub id: Option<Box<str>>,
+    /// What it says, as JSON.
+    pub fields: String,
+}
+
+/// What an envelope takes beside type and fields, at most.
+const ENVELOPE_BYTES: usize = 256;
+
+impl Message {
+    /// The bytes that a link must have room for.
+    pub fn size(&self) -> usize {
+        self.fields.len() + self.kind.len() + ENVELOPE_BYTES
+    }
+}
+
 /// The application's links, and what waits for them.
 #[derive(Debug)]
 pub struct Routes {
@@ -43,6 +69,10 @@ pub struct Routes {
     next_number: u64,
     prefix: String,
     max_pending: usize,
+    /// Messages that no link has room for, in the order in which they came, and the connections of their senders.
+    waiting: VecDeque<(Link, Message)>,
+    /// How many of them a connection has there, and their bytes.
+    waiting_of: HashMap<Link, (usize, usize)>,
     /// The timer for the first request.
     pub timer: Option<TimerId>,
 }
@@ -62,6 +92,8 @@ impl Routes {
             next_number: 1,
             prefix: format!("req_{nonce}_"),
             max_pending,
+            waiting: VecDeque::new(),
+            waiting_of: HashMap::new(),
             timer: None,
         }
     }
@@ -87,11 +119,56 @@ impl Routes {
         self.gone.push(link);
     }
 
-    /// The link whose turn it is.
-    pub fn choose_link(&mut self) -> Option<Link> {
-        let turn = self.next_link.checked_rem(self.links.len())?;
+    /// The link whose turn it is among those that will do.
+    pub fn choose_link(&mut self, will_do: impl Fn(Link) -> bool) -> Option<Link> {
+        let count = self.links.len();
+        let first = self.next_link.checked_rem(count)?;
+        let mut turns = (first..first + count).map(|turn| turn % count);
+        let turn = turns.find(|turn| will_do(self.links[*turn]))?;
         self.next_link = turn + 1;
         Some(self.links[turn])
+    }
+
+    /// A message waits for room on a link.
+    pub fn wait(&mut self, sender: Link, message: Message) {
+        let (count, bytes) = self.waiting_of.entry(sender).or_default();
+        (*count, *bytes) = (*count + 1, *bytes + message.size());
+        self.waiting.push_back((sender, message));
+    }
+
+    /// The message that has waited longest.
+    pub fn first_waiting(&self) -> Option<&Message> {
+        self.waiting.front().map(|(_, message)| message)
+    }
+
+    /// Takes it away; with the connection of its sender.
+    pub fn take_waiting(&mut self) -> Option<(Link, Message)> {
+        let (sender, message) = self.waiting.pop_front()?;
+        if let Some((count, bytes)) = self.waiting_of.get_mut(&sender) {
+            (*count, *bytes) = (*count - 1, *bytes - message.size());
+            if *count == 0 {
+                self.waiting_of.remove(&sender);
+            }
+        }
+        if self.waiting.is_empty() {
+            (self.waiting, self.waiting_of) = (VecDeque::new(), HashMap::new());
+        }
+        Some((sender, message))
+    }
+
+    /// The bytes of what waits of a connection's messages.
+    pub fn waiting_bytes(&self, sender: Link) -> usize {
+        match self.waiting_of.is_empty() {
+            true => 0,
+            false => self.waiting_of.get(&sender).map_or(0, |(_, bytes)| *bytes),
+        }
+    }
+
+    /// A connection is gone, and what waited of its messages with it.
+    pub fn forget_waiting(&mut self, sender: Link) {
+        if !self.waiting_of.is_empty() && self.waiting_of.remove(&sender).is_some() {
+            self.waiting.retain(|(known, _)| *known != sender);
+        }
     }
 
     /// Whether one more request may wait.

@@ -11,10 +11,13 @@ use super::state::State;
 use super::timer::Timer;
 use super::workspaces;
 use crate::base::time::{Now, Span, Time};
+use crate::base::wheel::TimerId;
 use crate::hub::{ClientId, ClientKey, Link};
 use crate::wire::message::{Dialect, Variant};
 use crate::wire::websocket;
+use bytes::Bytes;
 use siphasher::sip128::{Hasher128, SipHasher24};
+use std::collections::VecDeque;
 use std::hash::Hasher;
 
 /// Most pings in a second that ask for a confirmation; the other clients are asked later.
@@ -23,6 +26,9 @@ const PROBES_PER_SECOND: u64 = 256;
 const PROBE: &[u8; 8] = b"joblight";
 /// Refill step of the ping budget: pings go out in groups so that their pongs share wake-ups.
 const PAUSE: Span = Span::from_millis(100);
+
+/// How long a client that has answered in vain is not asked again, where there are no heartbeats to go with.
+const FRUITLESS_PAUSE: Span = Span::from_secs(30);
 
 /// Makes and checks the secrets that resume sessions: nothing is kept of them.
 #[derive(Debug, Clone, Copy)]
@@ -201,23 +207,88 @@ pub fn ask(state: &mut State, now: Now) {
         let Some((link, round)) = state.peers.poll_unconfirmed() else {
             return;
         };
-        let Some(client) = state.client_of(link) else {
-            continue;
-        };
-        state.probes.tokens -= 1;
-        let serial = state.hub.queued_serial(client);
-        let payload = [&PROBE[..], &[round], &serial.to_be_bytes()].concat();
-        state.peers.push(link, websocket::encode_ping(&payload));
+        if let Some(question) = question(state, link, round) {
+            state.probes.tokens -= 1;
+            state.peers.push(link, question);
+        }
     }
     if state.peers.has_unconfirmed() && !std::mem::replace(&mut state.probes.is_armed, true) {
         state.wheel.schedule(now.at + PAUSE, Timer::Probes);
     }
 }
 
-/// A pong has come: if it answers a question of ours, everything before it has arrived.
-pub fn handle_pong(state: &mut State, link: Link, payload: &[u8]) {
-    let Some(client) = state.client_of(link) else {
-        return;
+fn question(state: &State, link: Link, round: u8) -> Option<Bytes> {
+    let serial = state.hub.queued_serial(state.client_of(link)?);
+    let payload = [&PROBE[..], &[round], &serial.to_be_bytes()].concat();
+    Some(websocket::encode_ping(&payload))
+}
+
+/// The ping that asks for a sign of life. Where the client has answered questions in vain, it is a question as well.
+pub fn heartbeat(state: &mut State, link: Link) -> Bytes {
+    let round = state.peers.take_postponed(link);
+    let question = round.and_then(|round| question(state, link, round));
+    question.unwrap_or(Bytes::from_static(websocket::PING))
+}
+
+/// Asks those again who have answered in vain, where there are no heartbeats.
+pub fn handle_timer(state: &mut State, now: Now) {
+    state.probes.timer = None;
+    while let Some((due, link)) = state.probes.postponed.front().copied()
+        && due <= now.at
+    {
+        state.probes.postponed.pop_front();
+        let round = state.peers.take_postponed(link);
+        if let Some(question) = round.and_then(|round| question(state, link, round)) {
+            state.peers.push(link, question);
+        }
+    }
+    arm(state);
+}
+
+fn postpone(state: &mut State, now: Now, link: Link) {
+    if state.settings.websocket.heartbeat_interval.is_zero() {
+        state
+            .probes
+            .postponed
+            .push_back((now.at + FRUITLESS_PAUSE, link));
+        arm(state);
+    }
+}
+
+/// A connection ends, so that it is asked nothing any more.
+pub fn forget(state: &mut State, link: Link) {
+    if state
+        .peers
+        .peer(link)
+        .is_some_and(|peer| peer.confirmation.is_postponed())
+    {
+        state.probes.postponed.retain(|(_, known)| *known != link);
+        arm(state);
+    }
+}
+
+fn arm(state: &mut State) {
+    let first = state.probes.postponed.front().map(|(due, _)| *due);
+    match (first, state.probes.timer) {
+        (Some(due), None) => {
+            state.probes.timer = Some(state.wheel.schedule(due, Timer::Questions));
+        }
+        (None, Some(timer)) => {
+            state.wheel.cancel(timer);
+            state.probes.timer = None;
+        }
+        _ => {}
+    }
+}
+
+/// A pong has come: if it answers a question of ours, everything before it has arrived. Tells whether any was due.
+pub fn handle_pong(state: &mut State, now: Now, link: Link, payload: &[u8]) -> bool {
+    let Some(peer) = state.peers.peer_mut(link) else {
+        return false;
+    };
+    let is_due = std::mem::take(&mut peer.pong_due) | peer.confirmation.is_asked();
+    let Some(client) = peer.client else {
+        return is_due;
     };
     let answer = payload.strip_prefix(PROBE).and_then(<[u8]>::split_first);
     let answer = answer.and_then(|(round, serial)| Some((*round, serial.try_into().ok()?)));
@@ -225,10 +296,15 @@ pub fn handle_pong(state: &mut State, link: Link, payload: &[u8]) {
         Some((round, serial)) if state.peers.handle_confirmed(link, round) => {
             state.hub.confirm(client, u64::from_be_bytes(serial));
         }
-        Some(_) => {}
         // Of several pings only the newest must be answered (RFC 6455 section 5.5.3).
-        None => state.peers.handle_unconfirmed(link),
+        other => {
+            let round = other.map(|(round, _)| round);
+            if state.peers.handle_unconfirmed(link, round) {
+                postpone(state, now, link);
+            }
+        }
     }
+    is_due
 }
 
 /// How many questions may be asked now.
@@ -238,6 +314,9 @@ pub struct Probes {
     refilled: Time,
     /// Whether a timer will go on.
     pub is_armed: bool,
+    /// Those who have answered in vain, where no heartbeat asks them again, and when they are asked.
+    postponed: VecDeque<(Time, Link)>,
+    timer: Option<TimerId>,
 }
 
 impl Probes {

@@ -195,7 +195,14 @@ fn take_compressed(
 
 /// A ping, answered with its own payload (RFC 6455 section 5.5.3).
 pub fn handle_ping(state: &mut State, link: Link, payload: &[u8]) {
-    state.peers.push(link, websocket::encode_pong(payload));
+    let Some(peer) = state.peers.peer_mut(link) else {
+        return;
+    };
+    let pong = websocket::encode_pong(payload);
+    match peer.share.count_ping() {
+        true => state.peers.push(link, pong),
+        false => state.newest_pong = Some(pong),
+    }
 }
 
 /// The client says goodbye: the same code goes back, and the socket closes (RFC 6455 section 5.5.1).

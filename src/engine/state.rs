@@ -1,17 +1,19 @@
 //! What the engine is made of. The files beside this one are what it does; each works on the parts it needs.
 
-use super::access::Notices;
 use super::addresses::{Addresses, MINUTE};
 use super::durability::Durability;
 use super::lobby::Lobby;
 use super::newcomers::Newcomers;
+use super::notices::Notices;
 use super::opening::Opening;
-use super::peers::{OutboxLimits, Peers};
+use super::peers::{MAX_UNTRIED, OutboxLimits, Peers};
 use super::returns::FullLines;
 use super::routes::Routes;
 use super::sessions::{Probes, SessionKey};
 use super::settings::Settings;
+use super::shares::Turn;
 use super::timer::Timer;
+use super::unfinished::Unfinished;
 use super::workspaces::Lists;
 use crate::base::counter::MinuteCounter;
 use crate::base::random::Random;
@@ -24,6 +26,40 @@ use crate::wire::locale::Phrase;
 use crate::wire::message::{Dialect, ErrorCode, ErrorMessage, Variant};
 use crate::wire::websocket::{self, Inflater};
 use std::collections::{HashSet, VecDeque};
+
+/// A peer that has this much unsent, or whose socket is full, must read before it is served further: so what it asks
+/// for stays bounded.
+const MAX_UNSENT_ANSWERS: usize = 256 * 1024;
+
+/// What may be unsent of a peer that is to be served further.
+#[derive(Debug, Clone, Copy)]
+pub struct MaxUnsent {
+    viewer: usize,
+    backend: usize,
+}
+
+impl MaxUnsent {
+    fn new(max_outbox_size: usize) -> Self {
+        let (viewer, backend) = match max_outbox_size {
+            0 => (MAX_UNSENT_ANSWERS, MAX_UNTRIED),
+            max => (max.min(MAX_UNSENT_ANSWERS), max),
+        };
+        Self {
+            viewer,
+            // Behind what it is asked there is room for what is wrong with its answers.
+            backend: backend + MAX_UNSENT_ANSWERS,
+        }
+    }
+
+    /// In bytes of memory.
+    pub fn of(self, is_backend: bool) -> usize {
+        if is_backend {
+            self.backend
+        } else {
+            self.viewer
+        }
+    }
+}
 
 /// Where the store keeps what makes the secrets of sessions.
 pub const SESSION_KEY: &str = "session_key";
@@ -87,6 +123,8 @@ pub struct Traffic {
 pub struct State {
     /// The configuration.
     pub settings: Settings,
+    /// What may be unsent of whoever is served.
+    pub max_unsent: MaxUnsent,
     /// Rooms and tasks.
     pub hub: Hub,
     /// What the hub was made from.
@@ -121,7 +159,17 @@ pub struct State {
     pub newcomers: Newcomers,
     /// Whose input is not read to its end.
     pub spared: HashSet<Link>,
-    /// What the log was told of strangers.
+    /// What peers have begun and not ended.
+    pub unfinished: Unfinished,
+    /// This turn, and what peers have brought in it.
+    pub turn: Turn,
+    /// Whether something was completed by the bytes that are being handled.
+    pub has_completed: bool,
+    /// Those who have input left of which they may bring more in the next turn.
+    pub cut: VecDeque<Link>,
+    /// The answer to the newest of many pings, while their bytes are handled.
+    pub newest_pong: Option<bytes::Bytes>,
+    /// What was refused or ended, and what the log was told of it.
     pub notices: Notices,
     /// The time of the present input.
     pub now: Now,
@@ -156,6 +204,7 @@ impl State {
             message_prefix,
         };
         Self {
+            max_unsent: MaxUnsent::new(settings.websocket.max_outbox_size),
             hub: Hub::new(settings.hub.clone(), hub_seed.clone()),
             hub_seed,
             peers: Peers::new(OutboxLimits {
@@ -176,6 +225,11 @@ impl State {
             lobby: Lobby::default(),
             newcomers: Newcomers::default(),
             spared: HashSet::new(),
+            unfinished: Unfinished::default(),
+            turn: Turn::default(),
+            has_completed: false,
+            cut: VecDeque::new(),
+            newest_pong: None,
             notices: Notices::default(),
             now,
             random,
@@ -309,6 +363,15 @@ impl State {
         let (link, variant) = (client.link, client.variant);
         let frame = self.hub.framer().frame(message, variant);
         self.peers.answer(link, &frame);
+    }
+
+    /// Goes on with what is kept of a connection's input, in the next turn.
+    pub fn resume_later(&mut self, link: Link) {
+        if let Some(peer) = self.peers.peer_mut(link)
+            && !std::mem::replace(&mut peer.share.is_cut, true)
+        {
+            self.cut.push_back(link);
+        }
     }
 
     /// Sets when a connection will be looked at again.

@@ -1,6 +1,7 @@
 //! The statistics documents of seed 000, every field live.
 
 use super::durability::{Condition, Durability};
+use super::notices::Notice;
 use super::state::{Life, State};
 use crate::base::time::Now;
 use crate::hub::DropReason;
@@ -123,6 +124,20 @@ pub struct ConnectionStats {
     pub refused: u64,
     /// Requests since the start that came from a foreign page, or for a host that is not served.
     pub foreign: u64,
+    /// Connections that were ended because they asked too much.
+    pub ended: EndedStats,
+}
+
+/// `ended` of [`ConnectionStats`]: connections since the start that asked too much of the server.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EndedStats {
+    /// They sent too many pings and pongs.
+    pub control_frames: u64,
+    /// A message or request of theirs was begun and not finished in time.
+    pub late: u64,
+    /// All that was unfinished was too much, and they had left the most.
+    pub unfinished: u64,
 }
 
 /// `messages` of [`WebSocketStats`].
@@ -254,6 +269,11 @@ impl State {
                 backlogged: self.peers.backlogged(),
                 refused: self.traffic.refused,
                 foreign: self.traffic.foreign,
+                ended: EndedStats {
+                    control_frames: self.notices.total(Notice::ControlFrames),
+                    late: self.notices.total(Notice::Late),
+                    unfinished: self.notices.total(Notice::Unfinished),
+                },
             },
             messages: MessageStats {
                 total_sent: self.traffic.sent.total(),

@@ -24,6 +24,10 @@ pub enum Timer {
     Probes,
     /// When readers go on whose share of a turn was too much for it.
     Postponed,
+    /// When to ask those again who have answered in vain.
+    Questions,
+    /// When to end what was begun and not finished.
+    Unfinished,
     /// When to forget addresses that have not connected for a while.
     Addresses,
     /// When to end what has not drained.

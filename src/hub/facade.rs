@@ -384,9 +384,14 @@ impl Hub {
         self.fanout.load()
     }
 
+    /// Whether this turn has cost so much that further input waits for the next.
+    pub fn is_turn_full(&self) -> bool {
+        self.fanout.load_so_far().is_full()
+    }
+
     /// The most that one turn has cost.
     pub fn peak(&self) -> Work {
-        self.fanout.peak()
+        self.fanout.load_so_far().peak()
     }
 
     /// Puts encoded messages into frames.

@@ -7,7 +7,7 @@ use super::log::LogEntry;
 use super::publication::{Framer, Lane, Outlet, Publication};
 use super::room::Room;
 use super::saved;
-use super::workload::{Work, Workload};
+use super::workload::Workload;
 use crate::base::average::Average;
 use crate::base::id::{MessageId, MessageIds};
 use crate::base::time::{Now, Span, Time};
@@ -105,9 +105,9 @@ impl Fanout {
         &mut self.framer.load
     }
 
-    /// The most that one turn has cost.
-    pub fn peak(&self) -> Work {
-        self.framer.load.peak()
+    /// The same, to be read.
+    pub fn load_so_far(&self) -> &Workload {
+        &self.framer.load
     }
 
     /// A phrase in the language of log lines.

@@ -189,14 +189,20 @@ impl Hub {
         }
         out.expect_readers(1);
         for due in news.due() {
+            if self.load().is_spent() {
+                self.postpone(client);
+                return false;
+            }
+            let before = self.load().turn();
             let payload = Cow::Borrowed(&*due.payload);
             let id = self.fanout.next_id();
             let publication = Publication::new(due.kind, payload, now.wall_ms, id, None);
             let lane = Lane::Replay;
-            if !self
-                .fanout
-                .deliver(&self.directory, client, &publication, lane, out)
-            {
+            let fanout = &mut self.fanout;
+            let is_taken = fanout.deliver(&self.directory, client, &publication, lane, out);
+            self.load().visit(1);
+            self.load().charge(before);
+            if !is_taken {
                 return false;
             }
             if let Some(news) = self.directory.client_mut(client).news_mut() {

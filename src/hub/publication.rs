@@ -32,7 +32,7 @@ pub enum Lane {
 }
 
 /// The owner's name for a connection; opaque to the hub.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Link {
     /// The connection's slot.
     pub index: u32,

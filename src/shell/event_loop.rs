@@ -403,6 +403,10 @@ impl EventLoop {
 
     fn read_ready(&mut self, now: Now) {
         for _ in 0..self.ready.len() {
+            // The others go first in the next turn.
+            if self.engine.is_turn_full() {
+                return;
+            }
             let Some(ready) = self.ready.pop_front() else {
                 return;
             };

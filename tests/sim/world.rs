@@ -243,7 +243,7 @@ impl World {
     /// One turn of the loop, with these inputs.
     pub(crate) fn turn(&mut self, inputs: impl FnOnce(&mut Self)) {
         let (was_good, heard) = (self.is_good(), self.observer.heard);
-        self.engine.handle_time(self.now());
+        self.engine.begin_turn(self.now());
         while let Some(Reverse((at, _, due))) = self.due.peek().copied()
             && at <= self.micros
         {
@@ -251,6 +251,7 @@ impl World {
             self.happen(due);
         }
         inputs(self);
+        self.engine.handle_time(self.now());
         self.engine.settle(self.now());
         self.hand_over();
         self.carry_out();

@@ -241,24 +241,166 @@ fn so_many_wait_and_whoever_has_left_makes_way() {
     world.assert_empty();
 }
 
+/// A message of so many bytes, as a viewer sends it.
+fn long(id: u64, bytes: usize) -> Value {
+    json!({"type": "chat.send", "payload": "x".repeat(bytes), "id": id})
+}
+
+/// The ids of the senders' messages that a backend has heard, by their payloads' lengths.
+fn lengths(world: &mut World, backend: PeerId) -> Vec<usize> {
+    let messages = world.messages(backend).into_iter();
+    let length = |message: Value| message["payload"].as_str().map_or(0, str::len);
+    messages.map(length).collect()
+}
+
 #[test]
 fn a_backend_that_does_not_read_is_closed_and_those_who_wait_are_told() {
-    let mut world = world(|config| config.websocket.max_outbox_size = 100_000);
-    let (viewer, backend) = (world.viewer(), backend(&mut world));
+    let mut world = world(|config| {
+        config.websocket.max_outbox_size = 100_000;
+        config.routes.timeout = 0;
+    });
+    let (viewer, other, backend) = (world.viewer(), world.viewer(), backend(&mut world));
     world.stall(backend, 0);
-    let body = "x".repeat(40_000);
     for id in 1..=4 {
-        let message = json!({"type": "chat.send", "payload": body, "id": id});
-        world.send(viewer, &message);
+        world.send(viewer, &long(id, 40_000));
     }
+    world.send(other, &long(5, 10));
+    assert_eq!(world.messages(viewer), [Value::Null; 0], "it waits");
+    assert_eq!(world.engine.state().routes.pending(), 2);
+    world.run_for(59_999);
+    assert_eq!(world.engine.state().routes.links(), 1);
+    world.run_for(2);
+    assert_eq!(world.engine.state().routes.links(), 0);
     let errors = world.messages(viewer);
+    assert_eq!(errors.len(), 4, "{errors:?}");
     assert_error(&errors[0], "internal", GONE, 1);
-    assert_error(errors.last().expect("the last"), "not_found", NOBODY, 4);
-    assert_eq!((errors.len(), world.engine.state().routes.links()), (4, 0));
+    assert_error(&errors[1], "internal", GONE, 2);
+    assert_error(&errors[2], "not_found", NOBODY, 3);
+    assert_error(&errors[3], "not_found", NOBODY, 4);
+    assert_error(&only(&mut world, other), "not_found", NOBODY, 5);
     world.read(backend, None);
     let heard = world.heard(backend);
     let last = heard.last().map(|(_, heard)| heard);
     assert_eq!(last, Some(&Heard::Close(4430)), "{heard:?}");
+}
+
+#[test]
+fn whoever_finds_the_application_behind_waits_in_the_order_of_arrival() {
+    let mut world = world(|config| config.websocket.max_outbox_size = 100_000);
+    let (first, second, third) = (world.viewer(), world.viewer(), world.viewer());
+    let backend = backend(&mut world);
+    world.stall(backend, 1);
+    world.send(first, &long(1, 90_001));
+    world.send(first, &long(2, 90_002));
+    world.send(first, &json!({"type": "ping", "id": 3}));
+    world.send(second, &long(4, 4));
+    world.send(third, &long(5, 90_005));
+    world.send(second, &long(6, 6));
+    assert_eq!(
+        world.messages(first),
+        [Value::Null; 0],
+        "the ping waits behind it"
+    );
+    let unsent = world.unsent_bytes(backend);
+    assert!(unsent < 100_000, "{unsent} bytes");
+    world.leave(third);
+    world.read(backend, None);
+    world.run_for(0);
+    assert_eq!(lengths(&mut world, backend), [90_001, 90_002, 4, 6]);
+    assert_eq!(only(&mut world, first)["type"], "pong");
+    for peer in [first, second, backend] {
+        world.leave(peer);
+    }
+    world.run_for(20_000);
+    world.assert_empty();
+}
+
+#[test]
+fn a_message_goes_to_a_link_that_has_room() {
+    let mut world = world(|config| config.websocket.max_outbox_size = 100_000);
+    let viewer = world.viewer();
+    let (stuck, free) = (backend(&mut world), backend(&mut world));
+    world.stall(stuck, 0);
+    for id in 0..6 {
+        world.send(viewer, &long(id, 60_000));
+    }
+    assert_eq!(lengths(&mut world, free), [60_000; 5]);
+    world.leave(stuck);
+    assert_error(&only(&mut world, viewer), "internal", GONE, 0);
+}
+
+#[test]
+fn a_wait_does_not_count_as_the_applications_and_a_new_link_ends_it() {
+    let mut world = world(|config| {
+        config.websocket.max_outbox_size = 100_000;
+        config.routes.timeout = 5_000;
+    });
+    let (viewer, other) = (world.viewer(), world.viewer());
+    let stuck = backend(&mut world);
+    world.stall(stuck, 0);
+    world.send(viewer, &long(1, 90_000));
+    world.send(other, &long(2, 90_000));
+    world.run_for(4_000);
+    let free = world.upgrade("/backend", "");
+    assert_eq!(lengths(&mut world, free), [90_000]);
+    world.run_for(1_000);
+    assert_error(&only(&mut world, viewer), "internal", NO_ANSWER, 1);
+    world.run_for(3_999);
+    assert_eq!(world.messages(other), [Value::Null; 0]);
+    world.run_for(1);
+    assert_error(&only(&mut world, other), "internal", NO_ANSWER, 2);
+}
+
+#[test]
+fn two_long_messages_in_a_row_do_not_end_the_link() {
+    let mut world = world(|config| config.websocket.max_message_size = 2_000_000);
+    let viewer = world.viewer();
+    let backend = backend(&mut world);
+    world.stall(backend, 10_000);
+    let (mut heard, mut said) = (Vec::new(), 0);
+    while heard.len() < 20 {
+        if world.is_read(viewer) && said < 20 {
+            world.send(viewer, &long(said, 1_000_000));
+            said += 1;
+        }
+        let unsent = world.unsent_bytes(backend);
+        assert!(unsent < 1_100_000, "{unsent} bytes");
+        world.read(backend, Some(100_000));
+        world.run_for(10);
+        heard.extend(lengths(&mut world, backend));
+        assert!(world.millis() < 60_000, "{}", heard.len());
+    }
+    assert_eq!(heard, [1_000_000; 20]);
+}
+
+#[test]
+fn what_is_wrong_with_its_answers_does_not_end_the_link() {
+    let mut world = world(|config| config.websocket.max_outbox_size = 20_000);
+    let backend = backend(&mut world);
+    world.stall(backend, 0);
+    for _ in 0..4_000 {
+        world.send(backend, &json!({"requestId": "nobody's", "payload": 1}));
+    }
+    let unsent = world.unsent_bytes(backend);
+    assert!(unsent < 300_000, "{unsent} bytes");
+    world.read(backend, None);
+    world.run_for(0);
+    let complaints = world.messages(backend);
+    assert_eq!(complaints.len(), 4_000);
+    assert_eq!(world.engine.state().routes.links(), 1);
+}
+
+#[test]
+fn an_application_that_is_behind_is_heard() {
+    let mut world = world(|config| config.websocket.max_outbox_size = 100_000);
+    let viewer = world.viewer();
+    let backend = backend(&mut world);
+    ask(&mut world, viewer, 1);
+    let name = request(&mut world, backend);
+    world.stall(backend, 0);
+    world.send(viewer, &long(2, 90_000));
+    world.send(backend, &json!({"requestId": name, "payload": "yes"}));
+    assert_eq!(only(&mut world, viewer)["payload"], "yes");
 }
 
 #[test]

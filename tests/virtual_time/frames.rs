@@ -26,6 +26,8 @@ pub(crate) struct Decoder {
     upgraded: bool,
     /// What pings carried that nobody has answered.
     pings: Vec<Vec<u8>>,
+    /// What pongs carried.
+    pongs: Vec<Vec<u8>>,
     /// The `Retry-After` of the last answer, in seconds.
     pub(crate) retry_after: Option<u64>,
 }
@@ -39,6 +41,11 @@ impl Decoder {
     /// What the pings carried that have come since the last call.
     pub(crate) fn take_pings(&mut self) -> Vec<Vec<u8>> {
         std::mem::take(&mut self.pings)
+    }
+
+    /// What the pongs carried that have come since the last call.
+    pub(crate) fn take_pongs(&mut self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.pongs)
     }
 
     /// The next thing that is complete.
@@ -105,7 +112,10 @@ impl Decoder {
                 self.pings.push(payload);
                 vec![Heard::Ping]
             }
-            10 => vec![Heard::Pong],
+            10 => {
+                self.pongs.push(payload);
+                vec![Heard::Pong]
+            }
             opcode => panic!("no server sends opcode {opcode}"),
         })
     }

@@ -5,6 +5,7 @@
 
 mod askers;
 mod backend;
+mod bodies;
 #[path = "../support/dice.rs"]
 mod dice;
 mod durability;
@@ -12,6 +13,7 @@ mod endings;
 mod estimates;
 #[path = "../support/event.rs"]
 mod event;
+mod floods;
 mod frames;
 mod guests;
 mod heartbeat;
@@ -29,6 +31,7 @@ mod obedience;
 mod old_names;
 mod origins;
 mod pacing;
+mod pongs;
 mod pressure;
 mod questions;
 mod removals;
@@ -48,6 +51,8 @@ mod store_rows;
 mod task_rows;
 mod time_left;
 mod turns;
+mod unfinished;
+mod unread;
 mod viewer_model;
 mod viewer_rooms;
 mod visit;

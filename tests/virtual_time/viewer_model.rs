@@ -307,6 +307,10 @@ impl ViewerModel {
             // What was said while a slow reader was being made up for comes with the rest.
             let is_missed = watch.next < len || self.was_slow;
             assert!(is_missed, "live before the snapshot: {message}");
+            // Such an entry carries the whole state: a snapshot behind it would say the same.
+            if watch.next >= len && kind.starts_with("task_") {
+                watch.welcome_at = None;
+            }
         }
         watch.offset += 1;
         watch.next += 1;

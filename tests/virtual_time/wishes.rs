@@ -18,7 +18,7 @@ fn names(count: usize) -> Vec<String> {
 
 #[test]
 fn a_name_that_is_repeated_counts_once() {
-    let mut world = World::new(|_| {});
+    let mut world = World::new(|config| config.websocket.max_message_size = 1_048_576);
     let rooms = vec!["a".to_owned(); 200_000];
     let ack = answer(&mut world, "subscribe", &rooms);
     assert_eq!(ack["payload"]["rooms"], json!(["a"]), "{}", ack["type"]);

@@ -355,6 +355,16 @@ impl World {
         std::mem::take(&mut self.peers[peer].pings)
     }
 
+    /// What the pongs carried that a peer has been sent since it was last asked.
+    pub(crate) fn pongs(&mut self, peer: PeerId) -> Vec<Vec<u8>> {
+        self.peers[peer].decoder.take_pongs()
+    }
+
+    /// Whether the server would read more of a peer now.
+    pub(crate) fn is_read(&self, peer: PeerId) -> bool {
+        self.engine.is_reading(self.peers[peer].link)
+    }
+
     /// A peer answers a ping.
     pub(crate) fn pong(&mut self, peer: PeerId, payload: &[u8]) {
         self.say(peer, &masked(PONG, payload));

@@ -7,13 +7,11 @@
 
 mod forwarded;
 mod host;
-mod notices;
 mod origin;
 mod refused;
 
 pub use forwarded::{Asker, Proxies, UNIX};
 pub use host::Host;
-pub use notices::{Notices, Topic};
 pub use refused::Refused;
 
 use crate::wire::http::{Head, Method};

@@ -1,7 +1,7 @@
 //! What a page or a host that is not served is told, and what the operator is.
 
+use super::super::notices::Notice;
 use super::host::Host;
-use super::notices::Topic;
 use super::origin::page_host;
 use crate::wire::http::Problem;
 
@@ -121,10 +121,10 @@ fn shown(text: &str) -> String {
 
 impl Refused {
     /// What the log is told it is about.
-    pub fn topic(&self) -> Topic {
+    pub fn notice(&self) -> Notice {
         match self.kind {
-            Kind::Host => Topic::Hosts,
-            Kind::Page => Topic::Pages,
+            Kind::Host => Notice::Host,
+            Kind::Page => Notice::Page,
         }
     }
 
@@ -132,13 +132,13 @@ impl Refused {
     pub fn detail(&self) -> &str {
         &self.detail
     }
+}
 
-    /// The same as an answer.
-    pub fn problem(&self) -> Problem {
-        let (status, code, field) = match self.kind {
-            Kind::Host => (421, "unknown_host", "host"),
-            Kind::Page => (403, "not_allowed", "origin"),
-        };
-        Problem::new(status, code, self.detail.as_str()).at(field)
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        match refused.kind {
+            Kind::Host => Self::new(421, "unknown_host", refused.detail).at("host"),
+            Kind::Page => Self::new(403, "not_allowed", refused.detail).at("origin"),
+        }
     }
 }

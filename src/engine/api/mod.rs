@@ -9,6 +9,7 @@ pub mod route;
 pub mod sizes;
 pub mod tasks;
 
+use super::http::Admitted;
 use super::settings::HttpSettings;
 use super::state::{Life, State};
 use crate::base::time::Now;
@@ -16,6 +17,7 @@ use crate::hub::Link;
 use crate::wire::http::{Head, Method, Problem, Response};
 use answers::{command_problem, json};
 use route::Route;
+use std::borrow::Cow;
 
 /// Answers a request.
 pub fn answer(state: &mut State, now: Now, link: Link, head: &Head, body: &[u8]) -> Response {
@@ -36,12 +38,38 @@ pub fn needs_store(head: &Head) -> bool {
     head.method() != Method::Options && route.is_some_and(Route::needs_store)
 }
 
+/// Judges a request by its head, and tells whether its body will be read.
+pub fn admit_head(state: &State, head: &Head) -> Result<Admitted, Problem> {
+    if head.method() == Method::Options {
+        return preflight(head).map(|_| Admitted::NoBody);
+    }
+    let segments = head.segments()?;
+    let route = admit_call(state, &segments, head)?;
+    if route.needs_store() && !state.is_opening() {
+        state.check_read().map_err(command_problem)?;
+    }
+    Ok(match route.takes_body() {
+        true => Admitted::Body,
+        false => Admitted::NoBody,
+    })
+}
+
+/// The call that a head means, if it may be made.
+fn admit_call<'a>(
+    state: &State,
+    segments: &'a [Cow<'_, str>],
+    head: &Head,
+) -> Result<Route<'a>, Problem> {
+    let route = Route::resolve(segments).ok_or_else(|| unknown_path(head))?;
+    check_method(&route, head)?;
+    check_key(state, &route, head)?;
+    Ok(route)
+}
+
 /// Checks a request whose body is handled as it comes: only events are. Answers its `Idempotency-Key`.
 pub fn admit_stream(state: &State, head: &Head) -> Result<Option<String>, Problem> {
     let segments = head.segments()?;
-    let route = Route::resolve(&segments).ok_or_else(|| unknown_path(head))?;
-    check_method(&route, head)?;
-    check_key(state, &route, head)?;
+    let route = admit_call(state, &segments, head)?;
     if route == Route::Events {
         state.check_read().map_err(command_problem)?;
         return event_key::key_of(head);
@@ -62,9 +90,7 @@ fn serve(
     body: &[u8],
 ) -> Result<Response, Problem> {
     let segments = head.segments()?;
-    let route = Route::resolve(&segments).ok_or_else(|| unknown_path(head))?;
-    check_method(&route, head)?;
-    check_key(state, &route, head)?;
+    let route = admit_call(state, &segments, head)?;
     if route.needs_body() {
         check_length(head)?;
     }

@@ -93,6 +93,11 @@ impl<'a> Route<'a> {
         )
     }
 
+    /// Whether a body is read.
+    pub fn takes_body(self) -> bool {
+        self.methods().starts_with("POST")
+    }
+
     /// Whether the call shows or changes what a store keeps, or is about clients, who are nobody before that is read.
     pub fn needs_store(self) -> bool {
         !matches!(

@@ -24,6 +24,15 @@ pub(super) enum Piece<'a> {
     Pending,
 }
 
+/// Where pieces end, but for the end of the input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cut {
+    /// Nowhere.
+    Never,
+    /// Behind every line feed, so that whoever reads lines may stop between two of them.
+    AtLineEnds,
+}
+
 impl Source {
     pub(super) fn sized(remaining: u64) -> Self {
         Self::Sized { remaining }
@@ -50,19 +59,25 @@ impl Source {
         &mut self,
         input: &mut Input<'a>,
         max_trailer_bytes: usize,
+        cut: Cut,
     ) -> Result<Piece<'a>, Reject> {
         match self {
             Self::Sized { remaining: 0 } => Ok(Piece::End),
             Self::Sized { .. } if input.is_empty() => Ok(Piece::Pending),
-            Self::Sized { remaining } => Ok(Piece::Bytes(take_counted(input, remaining))),
-            Self::Chunked(chunked) => chunked.poll_piece(input, max_trailer_bytes),
+            Self::Sized { remaining } => Ok(Piece::Bytes(take_counted(input, remaining, cut))),
+            Self::Chunked(chunked) => chunked.poll_piece(input, max_trailer_bytes, cut),
         }
     }
 }
 
-/// Takes as much as there is of `remaining` bytes, and counts it off.
-pub(super) fn take_counted<'a>(input: &mut Input<'a>, remaining: &mut u64) -> &'a [u8] {
-    let taken = input.take(usize::try_from(*remaining).unwrap_or(usize::MAX));
+/// Takes as much as there is of `remaining` bytes, up to where it is cut, and counts it off.
+pub(super) fn take_counted<'a>(input: &mut Input<'a>, remaining: &mut u64, cut: Cut) -> &'a [u8] {
+    let count = usize::try_from(*remaining).unwrap_or(usize::MAX);
+    let line_feed = match cut {
+        Cut::Never => None,
+        Cut::AtLineEnds => memchr::memchr(b'\n', input.peek()),
+    };
+    let taken = input.take(line_feed.map_or(count, |index| count.min(index + 1)));
     *remaining -= taken.len() as u64;
     taken
 }

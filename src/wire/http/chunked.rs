@@ -3,7 +3,7 @@
 //! It holds a phase and two counters, never bytes. Extensions and trailers are checked, bounded and dropped. Every
 //! line must end in CRLF, since a lone line feed in an extension is how requests are smuggled past proxies.
 
-use super::body::{Piece, take_counted};
+use super::body::{Cut, Piece, take_counted};
 use super::reject::Reject;
 use super::syntax::is_token;
 use crate::wire::input::Input;
@@ -46,6 +46,7 @@ impl Chunked {
         &mut self,
         input: &mut Input<'a>,
         max_trailer_bytes: usize,
+        cut: Cut,
     ) -> Result<Piece<'a>, Reject> {
         loop {
             if self.phase == Phase::Done {
@@ -55,7 +56,7 @@ impl Chunked {
                 return Ok(Piece::Pending);
             }
             if self.phase == Phase::Bytes {
-                let bytes = take_counted(input, &mut self.remaining);
+                let bytes = take_counted(input, &mut self.remaining, cut);
                 if self.remaining == 0 {
                     self.phase = Phase::BytesReturn;
                 }
@@ -179,7 +180,7 @@ mod tests {
             let mut input = Input::new(part);
             while !decoded.is_complete {
                 let before = input.len();
-                match chunked.poll_piece(&mut input, MAX_TRAILER_BYTES)? {
+                match chunked.poll_piece(&mut input, MAX_TRAILER_BYTES, Cut::Never)? {
                     Piece::Bytes(piece) => decoded.body.extend_from_slice(piece),
                     Piece::End => decoded.is_complete = true,
                     Piece::Pending => {

@@ -37,6 +37,17 @@ impl LineSplitter {
         Self::default()
     }
 
+    /// The memory that a line which has begun and not ended takes.
+    pub fn held_bytes(&self) -> usize {
+        self.partial.capacity()
+    }
+
+    /// Refuses the line that has begun: what is left of it is dropped. Its number.
+    pub fn skip_line(&mut self) -> u64 {
+        (self.partial, self.is_skipping) = (Vec::new(), true);
+        self.ended_lines + 1
+    }
+
     /// The next line that ends in `input`, from which it is taken. `None` means that all of `input` was taken.
     /// Lines end in `\n` or `\r\n`; blank ones are passed over.
     pub fn poll_line<'a>(

@@ -6,7 +6,7 @@
 
 use std::ops::Deref;
 
-use super::body::{Piece, Source};
+use super::body::{Cut, Piece, Source, take_counted};
 use super::reject::Reject;
 use super::request::Head;
 use super::syntax::{Found, MAX_HEAD_BYTES, read_head};
@@ -14,6 +14,9 @@ use crate::wire::input::Input;
 
 /// What a body is given at first, however much its head announces.
 const FIRST_BODY_BYTES: usize = 16 * 1024;
+
+/// A body that nobody wants is read to its end up to this length, so that the connection may go on.
+const MAX_DRAINED_BYTES: usize = 16 * 1024;
 
 /// What one request head may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,8 +44,8 @@ pub enum BodyMode {
         /// A longer body is refused with 413.
         max_bytes: usize,
     },
-    /// In pieces as it arrives: [`Event::StreamStart`], [`Event::Chunk`], [`Event::StreamEnd`]. It has no limit
-    /// here: the owner counts.
+    /// In pieces as it arrives, cut behind each line feed: [`Event::StreamStart`], [`Event::Chunk`],
+    /// [`Event::StreamEnd`]. It has no limit here: the owner counts.
     Stream,
 }
 
@@ -56,6 +59,9 @@ pub enum Event<'a> {
         /// The body, decoded from its transfer coding.
         body: Body<'a>,
     },
+    /// A head is complete and its body is not: what is wrong with the head is to be said now. It is
+    /// [`Parser::due_head`]; [`Parser::expect_no_body`] and [`Parser::refuse_body`] may follow.
+    BodyDue,
     /// The client waits for [`CONTINUE`](super::CONTINUE) before it sends the body: write it now
     /// (RFC 9110 section 10.1.1).
     Continue,
@@ -112,6 +118,8 @@ enum State {
     Head(Box<PartialHead>),
     Collecting(Box<Collecting>),
     Streaming(Box<Streaming>),
+    /// The rest of a body that nobody wants, in bytes.
+    Draining(u64),
     /// After a refusal: where the next request begins is no longer known, so nothing is read any more.
     Broken,
 }
@@ -128,6 +136,11 @@ struct Collecting {
     max_bytes: usize,
     source: Source,
     is_continue_due: bool,
+    /// Whether the owner has been told of the head.
+    is_told: bool,
+    /// Whether the body is dropped as it comes; how much of it has come.
+    is_dropped: bool,
+    taken_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -144,7 +157,54 @@ impl Parser {
 
     /// Whether nothing is partial: the peer is between requests.
     pub fn is_idle(&self) -> bool {
-        matches!(self.state, State::Idle)
+        matches!(self.state, State::Idle | State::Draining(_))
+    }
+
+    /// The memory that a request which has begun and not ended takes; of a streamed one only the owner knows.
+    pub fn held_bytes(&self) -> usize {
+        match &self.state {
+            State::Head(partial) => size_of::<PartialHead>() + partial.text.capacity(),
+            State::Collecting(collecting) => {
+                let Collecting { head, body, .. } = &**collecting;
+                size_of::<Collecting>() + head.len_bytes() + body.capacity()
+            }
+            _ => 0,
+        }
+    }
+
+    /// The head behind [`Event::BodyDue`].
+    pub fn due_head(&self) -> Option<&Head> {
+        match &self.state {
+            State::Collecting(collecting) => Some(&collecting.head),
+            _ => None,
+        }
+    }
+
+    /// The body that is due has no meaning: it is dropped as it comes, and refused with 413 if it is long.
+    pub fn expect_no_body(&mut self) {
+        if let State::Collecting(collecting) = &mut self.state {
+            collecting.is_dropped = true;
+            collecting.max_bytes = collecting.max_bytes.min(MAX_DRAINED_BYTES);
+        }
+    }
+
+    /// The body that is due will not be read. Its head, and whether the next request will be found: the rest of the
+    /// body is short, and is on its way.
+    pub fn refuse_body(&mut self) -> Option<(Head, bool)> {
+        match std::mem::replace(&mut self.state, State::Broken) {
+            State::Collecting(collecting) => {
+                let rest = collecting.source.known_bytes();
+                let rest = rest.filter(|rest| *rest <= MAX_DRAINED_BYTES as u64);
+                if let Some(rest) = rest.filter(|_| !collecting.is_continue_due) {
+                    self.state = State::Draining(rest);
+                }
+                Some((collecting.head, matches!(self.state, State::Draining(_))))
+            }
+            other => {
+                self.state = other;
+                None
+            }
+        }
     }
 
     /// Whether a head has begun and not ended, so that a time-out may be answered with 408.
@@ -168,6 +228,7 @@ impl Parser {
             State::Head(partial) => self.resume_head(partial, input, limits)?,
             State::Collecting(collecting) => return self.collect(collecting, input, limits),
             State::Streaming(streaming) => return self.stream(streaming, input, limits),
+            State::Draining(rest) => self.drain(rest, input, limits)?,
             State::Broken => {
                 input.take_all();
                 return Ok(None);
@@ -208,6 +269,21 @@ impl Parser {
         Ok(found)
     }
 
+    /// Reads on behind the body that nobody wants.
+    fn drain(
+        &mut self,
+        mut rest: u64,
+        input: &mut Input<'_>,
+        limits: &Limits,
+    ) -> Result<Option<Found>, Reject> {
+        take_counted(input, &mut rest, Cut::Never);
+        if rest == 0 {
+            return self.begin_head(input, limits);
+        }
+        self.state = State::Draining(rest);
+        Ok(None)
+    }
+
     fn resume_head(
         &mut self,
         mut partial: Box<PartialHead>,
@@ -242,29 +318,33 @@ impl Parser {
         let known_bytes = source
             .known_bytes()
             .map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
-        match known_bytes {
-            Some(bytes) if bytes > max_bytes => {
-                return Err(too_large(max_bytes).at("content-length"));
-            }
-            Some(bytes) if bytes <= input.len() => {
-                self.state = State::Idle;
-                return Ok(Some(Event::Request {
-                    head,
-                    body: Body::Borrowed(input.take(bytes)),
-                }));
-            }
-            _ => {}
+        if let Some(bytes) = known_bytes
+            && bytes <= input.len()
+            && bytes <= max_bytes
+        {
+            self.state = State::Idle;
+            return Ok(Some(Event::Request {
+                head,
+                body: Body::Borrowed(input.take(bytes)),
+            }));
         }
-        let body = Vec::with_capacity(known_bytes.unwrap_or(0).min(FIRST_BODY_BYTES));
         let is_continue_due = head.expects_continue();
-        let collecting = Collecting {
+        let collecting = Box::new(Collecting {
             head,
-            body,
+            body: Vec::new(),
             max_bytes,
             source,
             is_continue_due,
-        };
-        self.collect(Box::new(collecting), input, limits)
+            is_told: known_bytes.is_some(),
+            is_dropped: false,
+            taken_bytes: 0,
+        });
+        if known_bytes.is_some() {
+            self.state = State::Collecting(collecting);
+            return Ok(Some(Event::BodyDue));
+        }
+        // A chunked body may end in what has come already.
+        self.collect(collecting, input, limits)
     }
 
     fn collect<'a>(
@@ -273,17 +353,20 @@ impl Parser {
         input: &mut Input<'a>,
         limits: &Limits,
     ) -> Result<Option<Event<'a>>, Reject> {
-        if must_continue(&mut collecting.is_continue_due, input) {
+        collecting.check_announced()?;
+        if collecting.is_told && must_continue(&mut collecting.is_continue_due, input) {
             self.state = State::Collecting(collecting);
             return Ok(Some(Event::Continue));
         }
         loop {
-            match collecting.source.poll_piece(input, limits.max_head_bytes)? {
+            let source = &mut collecting.source;
+            match source.poll_piece(input, limits.max_head_bytes, Cut::Never)? {
                 Piece::Bytes(bytes) => collecting.add(bytes)?,
                 Piece::End => break,
                 Piece::Pending => {
+                    let is_told = std::mem::replace(&mut collecting.is_told, true);
                     self.state = State::Collecting(collecting);
-                    return Ok(None);
+                    return Ok((!is_told).then_some(Event::BodyDue));
                 }
             }
         }
@@ -314,7 +397,8 @@ impl Parser {
         let event = if must_continue(&mut streaming.is_continue_due, input) {
             Some(Event::Continue)
         } else {
-            match streaming.source.poll_piece(input, limits.max_head_bytes)? {
+            let source = &mut streaming.source;
+            match source.poll_piece(input, limits.max_head_bytes, Cut::AtLineEnds)? {
                 Piece::Bytes(bytes) => Some(Event::Chunk(bytes)),
                 Piece::Pending => None,
                 Piece::End => {
@@ -356,9 +440,28 @@ impl PartialHead {
 }
 
 impl Collecting {
+    /// Refuses a body that is announced as longer than is allowed.
+    fn check_announced(&self) -> Result<(), Reject> {
+        let rest = self.source.known_bytes().unwrap_or(0);
+        match rest > self.max_bytes.saturating_sub(self.taken_bytes) as u64 {
+            true => Err(too_large(self.max_bytes).at("content-length")),
+            false => Ok(()),
+        }
+    }
+
     fn add(&mut self, bytes: &[u8]) -> Result<(), Reject> {
-        if bytes.len() > self.max_bytes - self.body.len() {
+        if bytes.len() > self.max_bytes.saturating_sub(self.taken_bytes) {
             return Err(too_large(self.max_bytes).at("body"));
+        }
+        self.taken_bytes += bytes.len();
+        if self.is_dropped {
+            self.body = Vec::new();
+            return Ok(());
+        }
+        if self.body.capacity() == 0 {
+            let rest = self.source.known_bytes().unwrap_or(0) as usize;
+            let expected = bytes.len().saturating_add(rest);
+            self.body.reserve(expected.min(FIRST_BODY_BYTES));
         }
         self.body.extend_from_slice(bytes);
         Ok(())

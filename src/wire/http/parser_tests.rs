@@ -61,6 +61,7 @@ fn feed(parser: &mut Parser, piece: &[u8], seen: &mut Vec<Seen>) {
             (Event::StreamStart(head), _) => seen.push(Seen::StreamStart(head.path().to_owned())),
             (Event::StreamEnd, _) => seen.push(Seen::StreamEnd),
             (Event::Continue, _) => seen.push(Seen::Continue),
+            (Event::BodyDue, _) => {}
         }
     }
     assert!(input.is_empty(), "nothing to report, and yet input is left");

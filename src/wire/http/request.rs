@@ -66,6 +66,11 @@ struct Field {
 }
 
 impl Head {
+    /// The memory that it takes, about.
+    pub fn len_bytes(&self) -> usize {
+        size_of::<Self>() + self.text.len()
+    }
+
     /// Owns what `request` found in `raw`.
     pub(super) fn new(raw: &[u8], request: &httparse::Request<'_, '_>) -> Result<Self, Reject> {
         let method_text = request.method.unwrap_or_default();

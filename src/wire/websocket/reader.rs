@@ -50,6 +50,8 @@ pub enum Event<'a> {
         /// The reason in words, often empty.
         reason: String,
     },
+    /// A frame is complete and its message is not. It says nothing yet, and was work.
+    Fragment,
 }
 
 /// What a client may send.
@@ -101,17 +103,20 @@ impl Reader {
         self.partial.is_none()
     }
 
+    /// The memory that what has begun and not ended takes.
+    pub fn held_bytes(&self) -> usize {
+        self.partial.as_deref().map_or(0, Partial::held_bytes)
+    }
+
     fn next_event<'a>(
         &mut self,
         input: &mut Input<'a>,
         limits: &Limits,
     ) -> Result<Option<Event<'a>>, Violation> {
-        while let Some(frame) = self.next_frame(input, limits)? {
-            if let Some(event) = self.receive(frame, input)? {
-                return Ok(Some(event));
-            }
+        match self.next_frame(input, limits)? {
+            Some(frame) => self.receive(frame, input),
+            None => Ok(None),
         }
-        Ok(None)
     }
 
     /// The frame whose payload comes next in `input`: the one under way, or one that begins here.
@@ -186,7 +191,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Takes as much of the frame's payload as there is; an event, if that completes one.
+    /// Takes as much of the frame's payload as there is; an event, if that completes the frame.
     fn receive<'a>(
         &mut self,
         mut frame: Frame,
@@ -201,8 +206,9 @@ impl Reader {
         }?;
         if frame.remaining > 0 {
             self.partial().frame = Some(frame);
+            return Ok(None);
         }
-        Ok(event)
+        Ok(Some(event.unwrap_or(Event::Fragment)))
     }
 
     fn receive_data<'a>(
@@ -268,6 +274,11 @@ struct Partial {
 impl Partial {
     fn is_empty(&self) -> bool {
         self.header.len == 0 && self.frame.is_none() && self.message.is_none()
+    }
+
+    fn held_bytes(&self) -> usize {
+        let message = self.message.as_ref().map_or(0, Message::held_bytes);
+        size_of::<Self>() + message + self.control.capacity()
     }
 }
 
@@ -378,6 +389,13 @@ impl Message {
         match self {
             Self::Text(text) => text.len(),
             Self::Binary(bytes) | Self::Compressed(_, bytes) => bytes.len(),
+        }
+    }
+
+    fn held_bytes(&self) -> usize {
+        match self {
+            Self::Text(text) => text.capacity(),
+            Self::Binary(bytes) | Self::Compressed(_, bytes) => bytes.capacity(),
         }
     }
 

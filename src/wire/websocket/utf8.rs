@@ -20,6 +20,11 @@ impl PartialText {
         self.text.len() + self.cut_len
     }
 
+    /// The bytes of memory that they take.
+    pub(super) fn capacity(&self) -> usize {
+        self.text.capacity()
+    }
+
     /// Appends the next part, wherever it was cut.
     pub(super) fn push(&mut self, part: &[u8]) -> Result<(), InvalidUtf8> {
         let part = self.complete_cut(part)?;

@@ -41,6 +41,7 @@ fn read_with(limits: Limits, chunks: &[&[u8]]) -> (Vec<Event<'static>>, Option<u
         let mut input = Input::new(&mut bytes);
         loop {
             match reader.poll_event(&mut input, &limits) {
+                Ok(Some(Event::Fragment)) => {}
                 Ok(Some(event)) => events.push(owned(event)),
                 Ok(None) => break,
                 Err(violation) => {
@@ -77,6 +78,7 @@ fn owned(event: Event<'_>) -> Event<'static> {
         Event::Ping(payload) => Event::Ping(Cow::Owned(payload.into_owned())),
         Event::Pong(payload) => Event::Pong(Cow::Owned(payload.into_owned())),
         Event::Close { code, reason } => Event::Close { code, reason },
+        Event::Fragment => Event::Fragment,
     }
 }
 

@@ -1,0 +1,188 @@
+//! Bytes of a peer, on their way to what they mean. Each peer has its share of a turn; the rest is kept and handled in the
+//! next, after others had theirs.
+
+use super::http;
+use super::sessions;
+use super::shares;
+use super::socket;
+use super::state::{Output, State};
+use super::unfinished;
+use crate::base::time::Now;
+use crate::conn::{Event, Fault};
+use crate::hub::Link;
+use crate::wire::input::Input as Cursor;
+
+/// Room for those who were cut short that is kept when there are fewer.
+const MAX_IDLE_LINKS: usize = 64;
+
+/// Handles what a peer has sent, or keeps it: nobody overtakes what it has sent before.
+pub fn handle_bytes(state: &mut State, now: Now, link: Link, bytes: &mut [u8]) {
+    let is_websocket = state.is_websocket(link);
+    let Some(peer) = state.peers.peer_mut(link) else {
+        return;
+    };
+    peer.alive |= is_websocket;
+    if peer.connection.has_stash() {
+        return peer.connection.stash(bytes);
+    }
+    let length = bytes.len();
+    let rest = take_events(state, now, link, &mut Cursor::new(bytes));
+    if let Some(rest) = rest
+        && let Some(peer) = state.peers.peer_mut(link)
+    {
+        peer.connection.stash(&bytes[length - rest..]);
+    }
+    end_bytes(state, now, link);
+}
+
+/// Asked after every write, so that this must cost next to nothing.
+#[inline]
+pub fn resume_reading(state: &mut State, now: Now, link: Link) {
+    let peer = state.peers.peer(link);
+    if peer.is_some_and(|peer| peer.connection.has_stash() && !peer.share.is_cut) {
+        read_stash(state, now, link);
+        // Also when the rest is kept again: what was handled is still to be settled, in a turn of its own.
+        state.outputs.push_back(Output::Read(link));
+    }
+}
+
+/// Goes on with those who were cut short in an earlier turn, each in turn.
+pub fn resume_cut(state: &mut State, now: Now) {
+    for _ in 0..state.cut.len() {
+        if state.turn.is_half_full() || state.hub.load().is_full() {
+            return;
+        }
+        let Some(link) = state.cut.pop_front() else {
+            return;
+        };
+        let Some(peer) = state.peers.peer_mut(link) else {
+            continue;
+        };
+        peer.share.is_cut = false;
+        read_stash(state, now, link);
+        let peer = state.peers.peer(link);
+        if peer.is_some_and(|peer| !peer.connection.has_stash()) {
+            state.outputs.push_back(Output::Read(link));
+        }
+    }
+    state.cut.shrink_to(MAX_IDLE_LINKS);
+}
+
+fn read_stash(state: &mut State, now: Now, link: Link) {
+    let peer = state.peers.peer_mut(link);
+    let Some(mut stash) = peer.and_then(|peer| peer.connection.take_stash()) else {
+        return;
+    };
+    let rest = take_events(state, now, link, &mut Cursor::new(stash.rest()));
+    if let Some(rest) = rest
+        && let Some(peer) = state.peers.peer_mut(link)
+    {
+        stash.keep_last(rest);
+        peer.connection.put_back(stash);
+    }
+    end_bytes(state, now, link);
+}
+
+/// Handles events while the peer may be served. How many bytes are left when it may not; `None`: all are handled.
+fn take_events(state: &mut State, now: Now, link: Link, input: &mut Cursor<'_>) -> Option<usize> {
+    let mut limits = state.limits();
+    state.has_completed = false;
+    while let Some(peer) = state.peers.peer_mut(link) {
+        if !peer.connection.is_open() {
+            return None;
+        }
+        let has_had_enough = peer.share.is_used_up(state.turn) || state.hub.load().is_full();
+        let is_cut = has_had_enough && !input.is_empty();
+        let is_full = peer.connection.outbox.held_bytes() >= state.max_unsent.of(peer.is_backend);
+        // The application must be heard also when it is behind: its answers are not for itself.
+        let is_behind = peer.backlogged && !peer.is_backend;
+        let must_wait = is_full || is_behind || peer.is_held || peer.waits;
+        if must_wait || state.lobby.is_full(link) {
+            return Some(input.len());
+        }
+        if is_cut {
+            state.resume_later(link);
+            return Some(input.len());
+        }
+        limits.websocket.compression = peer.compression.is_on();
+        match peer.connection.poll_event(input, &limits) {
+            Ok(Some(event)) => {
+                peer.share.count(&mut state.turn);
+                handle_event(state, now, link, event);
+            }
+            Ok(None) => return None,
+            Err(fault) => handle_fault(state, now, link, fault),
+        }
+    }
+    None
+}
+
+/// What was read is handled as far as it may be now.
+fn end_bytes(state: &mut State, now: Now, link: Link) {
+    answer_newest_ping(state, link);
+    unfinished::note(state, now, link, state.has_completed);
+}
+
+/// Of many pings the newest is answered (RFC 6455 section 5.5.3).
+fn answer_newest_ping(state: &mut State, link: Link) {
+    if let Some(pong) = state.newest_pong.take()
+        && state.is_open_websocket(link)
+    {
+        state.peers.push(link, pong);
+    }
+}
+
+fn handle_event(state: &mut State, now: Now, link: Link, event: Event<'_>) {
+    state.has_completed |= completes(&event);
+    match event {
+        Event::Request { head, body } => http::handle_request(state, now, link, &head, &body),
+        Event::BodyDue => http::handle_body_due(state, now, link),
+        Event::Continue => state
+            .peers
+            .push(link, bytes::Bytes::from_static(crate::wire::http::CONTINUE)),
+        Event::StreamStart(head) => http::handle_stream_start(state, now, link, head),
+        Event::Chunk(chunk) => http::handle_chunk(state, now, link, chunk),
+        Event::StreamEnd => http::handle_stream_end(state, now, link),
+        Event::Text(_) | Event::Binary(_) | Event::Compressed { .. }
+            if state.lobby.is_guest(link) =>
+        {
+            socket::keep(state, now, link, event);
+        }
+        Event::Text(text) => socket::handle_text(state, now, link, &text),
+        Event::Binary(payload) => socket::handle_binary(state, now, link, &payload),
+        Event::Compressed { kind, payload } => {
+            socket::handle_compressed(state, now, link, kind, &payload)
+        }
+        Event::Ping(payload) => {
+            if shares::admit_control(state, now, link) {
+                socket::handle_ping(state, link, &payload);
+            }
+        }
+        Event::Pong(payload) => {
+            if !sessions::handle_pong(state, now, link, &payload) {
+                shares::admit_control(state, now, link);
+            }
+        }
+        Event::Close(code) => {
+            answer_newest_ping(state, link);
+            socket::handle_close(state, now, link, code);
+        }
+        Event::Fragment => {}
+    }
+}
+
+fn handle_fault(state: &mut State, now: Now, link: Link, fault: Fault) {
+    match fault {
+        Fault::Http(reject) => http::handle_reject(state, now, link, reject),
+        Fault::WebSocket(violation) => socket::handle_violation(state, now, link, &violation),
+    }
+}
+
+/// Whether something is whole with this, so that what is unfinished afterwards has begun after it.
+fn completes(event: &Event<'_>) -> bool {
+    match event {
+        Event::Chunk(chunk) => chunk.ends_with(b"\n"),
+        Event::Ping(_) | Event::Pong(_) | Event::Fragment | Event::Continue => false,
+        _ => true,
+    }
+}

@@ -1,0 +1,223 @@
+//! What peers have begun and not ended, and what waits to be handled: bounded in time for each, and in bytes for all
+//! together.
+//!
+//! A whole message that comes in one piece never gets here. When there is too much of it, whoever has left the most goes
+//! first, so that an attack does not end those who have left little.
+
+use super::closing;
+use super::http;
+use super::notices::Notice;
+use super::state::State;
+use super::timer::Timer;
+use crate::base::time::{Now, Time};
+use crate::base::wheel::TimerId;
+use crate::conn::Phase;
+use crate::hub::Link;
+use crate::wire::http::Problem;
+use crate::wire::websocket::CloseCode;
+use std::collections::{BTreeSet, HashMap};
+
+/// The memory that the unfinished input of all connections may take together.
+pub const MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// What an allocation takes beside its bytes, and an entry here.
+const ENTRY_COST: usize = 160;
+
+/// The unfinished input of all connections.
+#[derive(Debug, Default)]
+pub struct Unfinished {
+    entries: HashMap<Link, Entry>,
+    by_size: BTreeSet<(usize, Link)>,
+    /// Those who must finish in time, by when they began.
+    by_age: BTreeSet<(Time, Link)>,
+    bytes: usize,
+    timer: Option<TimerId>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    bytes: usize,
+    /// When what must end in time began; `None`: it waits for the server.
+    since: Option<Time>,
+}
+
+impl Unfinished {
+    /// The memory that all of it takes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Since when a connection has something unfinished that must end in time.
+    pub fn since(&self, link: Link) -> Option<Time> {
+        self.entries.get(&link)?.since
+    }
+
+    fn set(&mut self, link: Link, entry: Entry) {
+        self.remove(link);
+        self.entries.insert(link, entry);
+        self.by_size.insert((entry.bytes, link));
+        self.by_age.extend(entry.since.map(|since| (since, link)));
+        self.bytes += entry.bytes;
+    }
+
+    fn remove(&mut self, link: Link) {
+        if let Some(entry) = self.entries.remove(&link) {
+            self.by_size.remove(&(entry.bytes, link));
+            if let Some(since) = entry.since {
+                self.by_age.remove(&(since, link));
+            }
+            self.bytes -= entry.bytes;
+        }
+    }
+}
+
+/// Takes note of what a connection has left unfinished. `has_completed`: something was completed since the last time, so
+/// that whatever is unfinished now has begun since.
+pub fn note(state: &mut State, now: Now, link: Link, has_completed: bool) {
+    let Some(peer) = state.peers.peer(link) else {
+        return;
+    };
+    let mut bytes = 0;
+    if peer.connection.is_open() {
+        let line = peer
+            .stream
+            .as_ref()
+            .map_or(0, |stream| stream.splitter.held_bytes());
+        bytes = peer.connection.held_input() + line;
+        bytes += state.lobby.bytes_of(link) + state.routes.waiting_bytes(link);
+    }
+    if bytes == 0 && !peer.is_unfinished {
+        return;
+    }
+    if bytes == 0 {
+        return forget(state, link);
+    }
+    bytes += ENTRY_COST;
+    let must_wait = peer.connection.has_stash() || peer.is_held || peer.waits;
+    let has_line = peer
+        .stream
+        .as_ref()
+        .is_some_and(|stream| stream.splitter.held_bytes() > 0);
+    let is_timed = !peer.services.ingest() && (peer.connection.has_begun() || has_line);
+    let since = state.unfinished.since(link).filter(|_| !has_completed);
+    let since = (is_timed && !must_wait).then(|| since.unwrap_or(now.at));
+    if let Some(peer) = state.peers.peer_mut(link) {
+        peer.is_unfinished = true;
+    }
+    state.unfinished.set(link, Entry { bytes, since });
+    arm(state);
+    while state.unfinished.bytes > MAX_BYTES && shed(state, now) {}
+}
+
+/// A connection has nothing unfinished any more.
+pub fn forget(state: &mut State, link: Link) {
+    if let Some(peer) = state.peers.peer_mut(link)
+        && std::mem::take(&mut peer.is_unfinished)
+    {
+        state.unfinished.remove(link);
+        arm(state);
+    }
+}
+
+/// Whoever has begun too long ago is ended.
+pub fn handle_timer(state: &mut State, now: Now) {
+    state.unfinished.timer = None;
+    let timeout = state.settings.websocket.connection_timeout;
+    while let Some((since, link)) = state.unfinished.by_age.first().copied()
+        && since + timeout <= now.at
+    {
+        forget(state, link);
+        end_late(state, now, link);
+    }
+    arm(state);
+}
+
+/// Sees to it that the timer is set if, and only if, somebody must finish something.
+fn arm(state: &mut State) {
+    let timeout = state.settings.websocket.connection_timeout;
+    let first = state.unfinished.by_age.first().map(|(since, _)| *since);
+    let first = first.filter(|_| !timeout.is_zero());
+    match (first, state.unfinished.timer) {
+        (Some(since), None) => {
+            let timer = state.wheel.schedule(since + timeout, Timer::Unfinished);
+            state.unfinished.timer = Some(timer);
+        }
+        (None, Some(timer)) => {
+            state.wheel.cancel(timer);
+            state.unfinished.timer = None;
+        }
+        _ => {}
+    }
+}
+
+fn end_late(state: &mut State, now: Now, link: Link) {
+    let is_websocket = state.is_websocket(link);
+    let what = if is_websocket { "message" } else { "request" };
+    state.notices.count(now.at, Notice::Late, || {
+        format!("a {what} was begun and not finished within websocket.connection_timeout; its connection is closed")
+    });
+    match is_websocket {
+        true => closing::send_away(
+            state,
+            now,
+            link,
+            CloseCode::TIMED_OUT,
+            "message not finished in time",
+        ),
+        false => closing::time_out_request(state, now, link),
+    }
+}
+
+/// Ends the connection that has left the most; `false`: nobody can be ended.
+fn shed(state: &mut State, now: Now) -> bool {
+    const REASON: &str = "too much unfinished input";
+    let mut by_size = state.unfinished.by_size.iter().rev();
+    let peers = &state.peers;
+    let is_producer = |link: Link| peers.peer(link).is_some_and(|peer| peer.services.ingest());
+    let largest = by_size.find(|(_, link)| !is_producer(*link)).copied();
+    let Some((bytes, link)) = largest else {
+        return cut_line(state, now);
+    };
+    forget(state, link);
+    state.notices.count(now.at, Notice::Unfinished, || {
+        format!(
+            "unfinished messages and requests take more than {MAX_BYTES} bytes; \
+             the connection that had left the most, {bytes}, is closed"
+        )
+    });
+    match state.is_websocket(link) {
+        true => closing::send_away(state, now, link, CloseCode::TRY_AGAIN_LATER, REASON),
+        false => {
+            let detail =
+                "too many unfinished requests, of which this was the largest; come back later";
+            let problem = Problem::new(503, "limit_exceeded", detail).retry_after_s(1);
+            http::refuse(state, now, link, &problem.into());
+        }
+    }
+    true
+}
+
+/// A local producer is not ended: its longest line is refused, as one that is longer than is allowed.
+fn cut_line(state: &mut State, now: Now) -> bool {
+    let Some((_, link)) = state.unfinished.by_size.last().copied() else {
+        return false;
+    };
+    forget(state, link);
+    let Some(peer) = state.peers.peer_mut(link) else {
+        return true;
+    };
+    if !matches!(peer.connection.phase, Phase::Lines) {
+        return true;
+    }
+    if let Some(stream) = &mut peer.stream {
+        let line = stream.splitter.skip_line();
+        stream.tally.reject(
+            line,
+            format!("unfinished lines take more than {MAX_BYTES} bytes together"),
+        );
+        state.notices.count(now.at, Notice::Unfinished, || {
+            format!("ingest: line {line} of a producer is dropped: unfinished lines take more than {MAX_BYTES} bytes")
+        });
+    }
+    true
+}
