@@ -144,6 +144,7 @@ fn is_socket_path(text: &str) -> bool {
     text.contains('/')
         && !text.ends_with('/')
         && !text.contains('\0')
+        && !text.contains("://")
         && text.len() <= MAX_SOCKET_PATH_LENGTH
 }
 
@@ -258,7 +259,10 @@ mod tests {
             Ok(Value::from("/run/joblight.sock"))
         );
         assert_eq!(text("http.port", "65535"), Ok(Value::Integer(65535)));
-        for impossible in ["65536", "-1", "true", "\"abc\"", "\"\"", "3000.0", "[3000]"] {
+        let url = "\"tcp://10.3.240.7:80\"";
+        for impossible in [
+            "65536", "-1", "true", "\"abc\"", "\"\"", url, "3000.0", "[3000]",
+        ] {
             let found = toml("http.port", impossible);
             assert_eq!(
                 found,

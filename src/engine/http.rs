@@ -7,7 +7,7 @@ use super::closing;
 use super::durability;
 use super::ingest::{self, IngestStream};
 use super::lobby::HeldRequest;
-use super::standing::Services;
+use super::standing::{Services, Standing};
 use super::state::{Life, State};
 use super::unfinished;
 use super::upgrade;
@@ -297,9 +297,7 @@ pub fn release(state: &mut State, now: Now, link: Link, reply: Reply, answer: Re
 fn mark_progress(state: &mut State, link: Link) {
     if let Some(peer) = state.peers.peer_mut(link) {
         peer.alive = true;
-        if let Phase::Http(parser) = &mut peer.connection.phase {
-            parser.has_asked = true;
-        }
+        peer.standing = peer.standing.with(Standing::ASKED, true);
     }
 }
 

@@ -21,6 +21,7 @@ pub mod messages;
 pub mod newcomers;
 pub mod notices;
 pub mod opening;
+pub mod outbox_limits;
 pub mod pause;
 pub mod peers;
 pub mod receiving;

@@ -3,6 +3,7 @@
 
 use super::closing;
 use super::peers::{Peer, Peers};
+use super::standing::Standing;
 use super::state::State;
 use crate::base::time::{Now, Span, Time};
 use crate::conn::Phase;
@@ -78,15 +79,20 @@ pub fn is_in_reserve(state: &State) -> bool {
 }
 
 fn is_newcomer(peer: &Peer) -> bool {
-    matches!(&peer.connection.phase, Phase::Http(parser) if !parser.has_asked)
+    matches!(peer.connection.phase, Phase::Http(_)) && !peer.standing.has(Standing::ASKED)
 }
 
 fn oldest(peers: &Peers) -> VecDeque<Link> {
-    let newcomers = peers.aged().filter(|(_, _, peer)| is_newcomer(peer));
-    let mut newcomers: Vec<(u32, Link)> = newcomers.map(|(age, link, _)| (age, link)).collect();
-    newcomers.sort_unstable_by_key(|(age, _)| std::cmp::Reverse(*age));
+    let mut newcomers = peers.links();
+    newcomers.retain(|link| peers.peer(*link).is_some_and(is_newcomer));
+    let Some(some) = newcomers.first().copied() else {
+        return VecDeque::new();
+    };
+    // Connections are numbered as they come, and numbers begin anew at their end.
+    let age = |link: &Link| link.generation.wrapping_sub(some.generation).cast_signed();
+    newcomers.sort_unstable_by_key(age);
     newcomers.truncate(KNOWN);
-    newcomers.into_iter().map(|(_, link)| link).collect()
+    newcomers.into()
 }
 
 /// One line for all of a minute.

@@ -4,6 +4,7 @@ use super::access::Asker;
 use super::allowance::Allowance;
 use super::confirmation::Confirmation;
 use super::ingest::IngestStream;
+use super::outbox_limits::OutboxLimits;
 use super::shares::{ControlFrames, Share};
 use super::standing::{Services, Standing};
 use super::timer::Timer;
@@ -28,33 +29,8 @@ const MIN_CROWD: usize = 64;
 /// Of so many connections written, one is of a crowd, if there is one.
 const CROWD_TURN: u8 = 4;
 
-/// Bytes that may wait for a socket that has refused none yet; what a publication queues is shared by its readers.
-pub const MAX_UNTRIED: usize = 16 * 1024 * 1024;
-
 /// Progress is not queued behind more unsent bytes than this: its newest state follows when they are gone.
 const MAX_UNSENT_STATE: usize = 128 * 1024;
-
-/// What may wait for a connection that has left something unread; 0: no limit.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct OutboxLimits {
-    /// Bytes.
-    pub max_bytes: usize,
-    /// Messages.
-    pub max_messages: usize,
-}
-
-impl OutboxLimits {
-    fn untried(self) -> Self {
-        let max_bytes = match self.max_bytes {
-            0 => 0,
-            max_bytes => max_bytes.max(MAX_UNTRIED),
-        };
-        Self {
-            max_bytes,
-            max_messages: 0,
-        }
-    }
-}
 
 /// One connection and its standing.
 #[derive(Debug)]
@@ -269,25 +245,6 @@ impl Peers {
     /// All connections.
     pub fn iter(&self) -> impl Iterator<Item = &Peer> {
         self.slots.iter().map(|(_, peer)| peer)
-    }
-
-    /// All connections with their names, and how many have come since.
-    pub fn aged(&self) -> impl Iterator<Item = (u32, Link, &Peer)> {
-        let newest = self.next_generation;
-        self.slots.iter().map(move |(index, peer)| {
-            let link = Link {
-                index: index as u32,
-                generation: peer.generation,
-            };
-            (newest.wrapping_sub(peer.generation), link, peer)
-        })
-    }
-
-    /// Counts everybody as heard.
-    pub fn forgive(&mut self) {
-        self.slots
-            .iter_mut()
-            .for_each(|(_, peer)| peer.alive = true);
     }
 
     /// How many connections there are.

@@ -30,7 +30,7 @@ impl Services {
     }
 }
 
-/// What is known of a connection's address, in one byte.
+/// What is known of a connection and its address, in one byte.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Standing(u8);
 
@@ -41,6 +41,8 @@ impl Standing {
     pub const COUNTED: Self = Self(2);
     /// It is counted among the clients of its address.
     pub const PLACED: Self = Self(4);
+    /// It has sent a whole request, or the head of one whose body is handled as it comes.
+    pub const ASKED: Self = Self(8);
 
     /// Whether that is so.
     pub fn has(self, mark: Self) -> bool {

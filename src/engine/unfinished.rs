@@ -60,6 +60,16 @@ impl Unfinished {
         self.bytes += entry.bytes;
     }
 
+    /// Whatever must end in time begins now.
+    pub fn forgive(&mut self, now: Time) {
+        for (_, link) in std::mem::take(&mut self.by_age) {
+            if let Some(entry) = self.entries.get_mut(&link) {
+                entry.since = Some(now);
+                self.by_age.insert((now, link));
+            }
+        }
+    }
+
     fn remove(&mut self, link: Link) {
         if let Some(entry) = self.entries.remove(&link) {
             self.by_size.remove(&(entry.bytes, link));
@@ -123,9 +133,12 @@ pub fn forget(state: &mut State, link: Link) {
 pub fn handle_timer(state: &mut State, now: Now) {
     state.unfinished.timer = None;
     let timeout = state.settings.websocket.connection_timeout;
-    while let Some((since, link)) = state.unfinished.by_age.first().copied()
-        && since + timeout <= now.at
-    {
+    let by_age = state.unfinished.by_age.iter();
+    let due = by_age.take_while(|(since, _)| *since + timeout <= now.at);
+    // What completes it may have come, and be read in the next turn.
+    let due = due.filter(|(_, link)| !state.spared.contains(link));
+    let due: Vec<Link> = due.map(|(_, link)| *link).collect();
+    for link in due {
         forget(state, link);
         end_late(state, now, link);
     }

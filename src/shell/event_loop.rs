@@ -216,7 +216,7 @@ impl EventLoop {
         let due = self.engine.poll_timeout();
         match self.pause.handle_input(now.at, due, is_quiet) {
             Timers::Rest => return,
-            Timers::RunAfterPause => pause::forgive(self.engine.state_mut()),
+            Timers::RunAfterPause => pause::forgive(self.engine.state_mut(), now),
             Timers::Run => {}
         }
         let unread = self.ready.iter().map(|ready| ready.link);

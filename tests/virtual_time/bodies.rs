@@ -10,7 +10,7 @@ const KEY: &str = "Authorization: Bearer k\r\n";
 fn world() -> World {
     World::new(|config| {
         config.http.api_key = "k".to_owned();
-        config.http.allowed_hosts = vec!["x".to_owned()];
+        config.server.allowed_hosts = vec!["x".to_owned()];
     })
 }
 

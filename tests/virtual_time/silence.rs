@@ -148,9 +148,32 @@ fn after_a_pause_everybody_has_time_to_be_heard() {
     let viewer = world.viewer();
     world.set_answers_pings(viewer, false);
     world.run_for(59_000);
-    forgive(world.engine.state_mut());
+    let now = world.now();
+    forgive(world.engine.state_mut(), now);
     world.run_for(30_900);
     assert!(!world.is_half_closed(viewer) && !world.is_closed(viewer));
     world.run_for(10_000);
     assert!(world.is_closed(viewer), "but not for ever");
+}
+
+#[test]
+fn after_a_pause_a_request_has_its_time_once_more_and_one_that_is_read_meanwhile_counts() {
+    let text = request("POST", "/api/tasks/t/started", &json!({"total": 3}));
+    let (first, rest) = text.as_bytes().split_at(text.len() - 4);
+    let mut world = World::new(|_| {});
+    let [paused, unread] = [(); 2].map(|()| {
+        let peer = world.connect(Services::HTTP, [127, 0, 0, 1]);
+        world.say(peer, first);
+        peer
+    });
+    world.run_for(59_000);
+    let (now, link) = (world.now(), world.link(unread));
+    forgive(world.engine.state_mut(), now);
+    world.run_for(59_000);
+    world.say(paused, rest);
+    assert_eq!(answers(&mut world, paused), [200]);
+    world.long_turn(10_000, |_| {});
+    world.turn(|world| spare(world.engine.state_mut(), [link].into_iter()));
+    world.say(unread, rest);
+    assert_eq!(answers(&mut world, unread), [200]);
 }

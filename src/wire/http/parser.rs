@@ -106,8 +106,6 @@ impl Eq for Body<'_> {}
 #[derive(Debug, Default)]
 pub struct Parser {
     state: State,
-    /// Whether the peer has ever asked for something: for its owner, who judges peers by it.
-    pub has_asked: bool,
 }
 
 #[derive(Debug, Default)]
