@@ -60,7 +60,7 @@ fn lay_alias<'a>(
     let variable = alias.variable();
     let place = Place::Environment { variable };
     let keys = keys::set_by(alias.path());
-    for rival in keys.iter().map(|key| key.variable()) {
+    for rival in keys::rivals(alias.path()).into_iter().map(keys::variable) {
         if text_of(&rival).is_some() {
             layers.mistake(place.clone(), keys::sets_the_same(&rival));
         }

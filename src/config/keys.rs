@@ -278,7 +278,8 @@ impl Alias {
     }
 }
 
-fn variable(path: &str) -> String {
+/// The environment variable of a path.
+pub(super) fn variable(path: &str) -> String {
     format!("JOBLIGHT_{}", path.replace('.', "_").to_ascii_uppercase())
 }
 

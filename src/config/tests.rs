@@ -481,13 +481,14 @@ fn old_names_must_say_the_same() {
         )
         .is_ok()
     );
-    assert!(
-        load_environment(&[
-            ("JOBLIGHT_HTTP_ALLOWED_ORIGINS", "auto"),
-            ("JOBLIGHT_WEBSOCKET_ALLOWED_ORIGINS", "*")
-        ])
-        .is_err()
-    );
+    for rival in ["WEBSOCKET", "SERVER"] {
+        let rival = format!("JOBLIGHT_{rival}_ALLOWED_ORIGINS");
+        for (text, is_possible) in [("auto", true), ("*", false)] {
+            let old = ("JOBLIGHT_HTTP_ALLOWED_ORIGINS", "auto");
+            let both = load_environment(&[old, (&rival, text)]);
+            assert_eq!(both.is_ok(), is_possible, "{rival} {text}: {both:?}");
+        }
+    }
 }
 
 #[test]

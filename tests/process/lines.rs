@@ -257,3 +257,33 @@ fn a_broken_pipe_for_the_log_does_not_end_the_server() {
     assert!(status.unwrap().success());
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
+
+#[test]
+fn strangers_leave_one_line_of_a_kind() {
+    let directory = Directory::new();
+    let mut process = Process::serve(&directory, &[]);
+    for (header, count) in [
+        ("Origin: https://evil.example\r\n", 5),
+        ("Origin: null\r\n", 5),
+    ] {
+        for _ in 0..count {
+            let mut http = Http::connect(process.http());
+            let head = format!("GET /health HTTP/1.1\r\nHost: localhost\r\n{header}\r\n");
+            http.send(head.as_bytes());
+            assert_eq!(http.answer(false).status, 403);
+        }
+    }
+    let mut http = Http::connect(process.http());
+    http.send(b"GET /health HTTP/1.1\r\nHost: evil.example\r\n\r\n");
+    assert_eq!(http.answer(false).status, 421);
+    let page = process.line("refused: ");
+    let expected =
+        "refused: 127.0.0.1: a page of the origin \"https://evil.example\" is foreign here: ";
+    assert!(page.starts_with(expected), "{page}");
+    let host = process.line("refused: ");
+    assert!(
+        host.contains("server.allowed_hosts"),
+        "the next line is of another kind: {host}"
+    );
+    process.stop();
+}
