@@ -209,7 +209,10 @@ impl State {
             durability: Durability::default(),
             opening: Opening::default(),
             lobby: Lobby::default(),
-            unfinished: Unfinished::default(),
+            unfinished: Unfinished::new([
+                settings.websocket.max_message_size,
+                settings.http.max_body_size,
+            ]),
             turn: Turn::default(),
             has_completed: false,
             cut: VecDeque::new(),
