@@ -71,9 +71,14 @@ impl Rig {
             .accept(now, services, Some([127, 0, 0, 1].into()))
     }
 
-    /// A peer sends bytes, in a turn of their own.
+    /// A peer sends bytes, in a turn of their own, or as many as their share of a turn takes.
     pub fn receive(&mut self, link: Link, bytes: &mut [u8]) -> usize {
-        self.turn(|engine, now| engine.handle_input(now, link, Input::Received(bytes)))
+        let mut written =
+            self.turn(|engine, now| engine.handle_input(now, link, Input::Received(bytes)));
+        while self.engine.has_input() {
+            written += self.turn(|_, _| {});
+        }
+        written
     }
 
     /// A WebSocket client that watches these tasks and has been told so.
@@ -106,7 +111,7 @@ impl Rig {
                     };
                     self.engine.handle_input(now, link, input);
                 }
-                Output::Close(_) => {}
+                Output::Close(_) | Output::Read(_) => {}
                 other => panic!("nothing here reads slowly: {other:?}"),
             }
         }

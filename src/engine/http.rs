@@ -9,7 +9,6 @@ use super::ingest::{self, IngestStream};
 use super::lobby::HeldRequest;
 use super::standing::{Services, Standing};
 use super::state::{Life, State};
-use super::unfinished;
 use super::upgrade;
 use crate::base::time::Now;
 use crate::conn::{Ending, Phase};
@@ -127,9 +126,7 @@ pub fn handle_stream_start(state: &mut State, now: Now, link: Link, head: Head) 
 
 /// Whether a request had better wait: the store is being opened, which takes a moment.
 fn waits_for_store(state: &State, head: &Head, body_bytes: usize) -> bool {
-    state.is_opening()
-        && state.unfinished.bytes() + body_bytes <= unfinished::MAX_BYTES
-        && api::needs_store(head)
+    state.is_opening() && state.unfinished.has_room(body_bytes) && api::needs_store(head)
 }
 
 fn hold(state: &mut State, link: Link, head: Head, body: Option<Vec<u8>>) {

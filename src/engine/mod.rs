@@ -290,6 +290,11 @@ impl Engine {
         }
     }
 
+    /// Whether input of peers is kept that is to be handled in the next turn.
+    pub fn has_input(&self) -> bool {
+        !self.state.cut.is_empty()
+    }
+
     /// Whether peers have brought so much in this turn that the others are to be read in the next.
     pub fn is_turn_full(&self) -> bool {
         self.state.turn.is_full() || self.state.hub.is_turn_full()

@@ -226,7 +226,10 @@ impl State {
             lobby: Lobby::default(),
             newcomers: Newcomers::default(),
             spared: HashSet::new(),
-            unfinished: Unfinished::default(),
+            unfinished: Unfinished::new([
+                settings.websocket.max_message_size,
+                settings.http.max_body_size,
+            ]),
             turn: Turn::default(),
             has_completed: false,
             cut: VecDeque::new(),

@@ -17,20 +17,26 @@ use crate::wire::http::Problem;
 use crate::wire::websocket::CloseCode;
 use std::collections::{BTreeSet, HashMap};
 
-/// The memory that the unfinished input of all connections may take together.
+/// The memory that the unfinished input of all connections may take together, unless single messages and bodies may be so
+/// long that this would be no room for several.
 pub const MAX_BYTES: usize = 16 * 1024 * 1024;
+/// The same where these may have any length.
+const MAX_UNLIMITED_BYTES: usize = 4 * MAX_BYTES;
+/// How many of the longest messages or bodies must have room.
+const LONGEST_AT_ONCE: usize = 4;
 
 /// What an allocation takes beside its bytes, and an entry here.
 const ENTRY_COST: usize = 160;
 
 /// The unfinished input of all connections.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Unfinished {
     entries: HashMap<Link, Entry>,
     by_size: BTreeSet<(usize, Link)>,
     /// Those who must finish in time, by when they began.
     by_age: BTreeSet<(Time, Link)>,
     bytes: usize,
+    max_bytes: usize,
     timer: Option<TimerId>,
 }
 
@@ -42,6 +48,27 @@ struct Entry {
 }
 
 impl Unfinished {
+    /// Nothing yet. `longest`: the longest message and the longest body (0: no limit).
+    pub fn new(longest: [usize; 2]) -> Self {
+        let room = |longest: usize| match longest {
+            0 => MAX_UNLIMITED_BYTES,
+            longest => longest.saturating_mul(LONGEST_AT_ONCE),
+        };
+        Self {
+            entries: HashMap::new(),
+            by_size: BTreeSet::new(),
+            by_age: BTreeSet::new(),
+            bytes: 0,
+            max_bytes: longest.map(room).into_iter().fold(MAX_BYTES, usize::max),
+            timer: None,
+        }
+    }
+
+    /// Whether so many bytes more would be too much.
+    pub fn has_room(&self, bytes: usize) -> bool {
+        self.bytes.saturating_add(bytes) <= self.max_bytes
+    }
+
     /// The memory that all of it takes.
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -116,7 +143,7 @@ pub fn note(state: &mut State, now: Now, link: Link, has_completed: bool) {
     }
     state.unfinished.set(link, Entry { bytes, since });
     arm(state);
-    while state.unfinished.bytes > MAX_BYTES && shed(state, now) {}
+    while !state.unfinished.has_room(0) && shed(state, now) {}
 }
 
 /// A connection has nothing unfinished any more.
@@ -184,6 +211,7 @@ fn end_late(state: &mut State, now: Now, link: Link) {
 /// Ends the connection that has left the most; `false`: nobody can be ended.
 fn shed(state: &mut State, now: Now) -> bool {
     const REASON: &str = "too much unfinished input";
+    let max_bytes = state.unfinished.max_bytes;
     let mut by_size = state.unfinished.by_size.iter().rev();
     let peers = &state.peers;
     let is_producer = |link: Link| peers.peer(link).is_some_and(|peer| peer.services.ingest());
@@ -194,7 +222,7 @@ fn shed(state: &mut State, now: Now) -> bool {
     forget(state, link);
     state.notices.count(now.at, Notice::Unfinished, || {
         format!(
-            "unfinished messages and requests take more than {MAX_BYTES} bytes; \
+            "unfinished messages and requests take more than {max_bytes} bytes; \
              the connection that had left the most, {bytes}, is closed"
         )
     });
@@ -212,6 +240,7 @@ fn shed(state: &mut State, now: Now) -> bool {
 
 /// A local producer is not ended: its longest line is refused, as one that is longer than is allowed.
 fn cut_line(state: &mut State, now: Now) -> bool {
+    let max_bytes = state.unfinished.max_bytes;
     let Some((_, link)) = state.unfinished.by_size.last().copied() else {
         return false;
     };
@@ -226,10 +255,10 @@ fn cut_line(state: &mut State, now: Now) -> bool {
         let line = stream.splitter.skip_line();
         stream.tally.reject(
             line,
-            format!("unfinished lines take more than {MAX_BYTES} bytes together"),
+            format!("unfinished lines take more than {max_bytes} bytes together"),
         );
         state.notices.count(now.at, Notice::Unfinished, || {
-            format!("ingest: line {line} of a producer is dropped: unfinished lines take more than {MAX_BYTES} bytes")
+            format!("ingest: line {line} of a producer is dropped: unfinished lines take more than {max_bytes} bytes")
         });
     }
     true

@@ -226,7 +226,8 @@ impl EventLoop {
 
     /// Sleeps until something is ready or due; not at all when the last turn left work.
     fn wait(&mut self, events: &mut Events) -> io::Result<()> {
-        let has_work = self.busy || !self.ready.is_empty() || !self.accepting.is_empty();
+        let is_behind = self.busy || self.engine.has_input();
+        let has_work = is_behind || !self.ready.is_empty() || !self.accepting.is_empty();
         if !has_work && let Some(rest) = self.moderation.rest(self.clock.now().at) {
             thread::sleep(rest);
         }

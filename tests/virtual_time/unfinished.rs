@@ -189,7 +189,7 @@ fn open(world: &World, peers: &[PeerId]) -> Vec<usize> {
 
 #[test]
 fn of_too_much_that_is_unfinished_the_largest_goes_first() {
-    let mut world = World::new(|config| config.websocket.max_message_size = 0);
+    let mut world = World::new(|config| config.websocket.max_message_size = 1_000_000);
     let small = world.viewer();
     world.say(small, &beginning(br#"{"type":"#));
     let large: Vec<PeerId> = (0..30).map(|_| world.upgrade("/", "")).collect();
@@ -217,29 +217,41 @@ fn of_too_much_that_is_unfinished_the_largest_goes_first() {
 #[test]
 fn requests_and_messages_are_counted_together() {
     let mut world = World::new(|config| {
-        config.websocket.max_message_size = 0;
-        config.http.max_body_size = 0;
+        config.websocket.max_message_size = 4_000_000;
+        config.http.max_body_size = 4_000_000;
     });
     let viewer = world.viewer();
-    world.say(viewer, &beginning(&vec![b' '; 7_000_000]));
-    let upload = |world: &mut World, bytes: usize| {
-        let peer = world.connect(Services::HTTP, [127, 0, 0, 1]);
-        let head =
-            "POST /api/tasks/t/progress HTTP/1.1\r\nHost: x\r\nContent-Length: 90000000\r\n\r\n";
-        world.say(peer, head.as_bytes());
-        world.say(peer, &vec![b' '; bytes]);
-        peer
-    };
-    let (less, more) = (
-        upload(&mut world, 3_000_000),
-        upload(&mut world, 10_000_000),
-    );
-    assert_eq!(
-        answer(&mut world, more).map(|(_, status)| status),
-        Some(503)
-    );
-    assert_eq!(world.retry_after(more), Some(1));
-    assert_eq!(open(&world, &[viewer, less]), [0, 1]);
+    world.say(viewer, &beginning(&vec![b' '; 3_000_000]));
+    let mut refused = Vec::new();
+    let callers: Vec<PeerId> = (0..6)
+        .map(|n| {
+            let peer = world.connect(Services::HTTP, [127, 0, 0, 1]);
+            let head =
+                "POST /api/tasks/t/progress HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\n\r\n";
+            world.say(peer, head.as_bytes());
+            world.say(peer, &vec![b' '; 3_400_000 + 1_000 * n]);
+            peer
+        })
+        .collect();
+    for caller in &callers {
+        if let Some((_, status)) = answer(&mut world, *caller) {
+            refused.push(status);
+            assert_eq!(world.retry_after(*caller), Some(1));
+        }
+    }
+    assert_eq!(refused, [503; 2]);
+    assert_eq!(open(&world, &[viewer]), [0]);
+    assert_eq!(open(&world, &callers), [0, 1, 2, 3]);
+}
+
+#[test]
+fn where_long_messages_are_allowed_there_is_room_for_some() {
+    let mut world = World::new(|config| config.websocket.max_message_size = 0);
+    let peers: Vec<PeerId> = (0..6).map(|_| world.viewer()).collect();
+    for peer in &peers {
+        world.say(*peer, &beginning(&vec![b' '; 15_000_000]));
+    }
+    assert_eq!(open(&world, &peers).len(), 4);
 }
 
 #[test]
@@ -261,7 +273,7 @@ fn many_small_beginnings_count_by_what_they_take() {
 
 #[test]
 fn what_the_store_is_waited_with_counts_too() {
-    let mut world = World::new(|config| config.http.max_body_size = 0);
+    let mut world = World::new(|config| config.http.max_body_size = 4_000_000);
     let now = world.now();
     world.engine.await_store(now);
     let viewer = world.upgrade("/ws", "");
@@ -283,13 +295,18 @@ fn what_the_store_is_waited_with_counts_too() {
 
 #[test]
 fn a_producers_line_is_dropped_before_its_connection() {
-    let mut world = World::new(|config| config.http.max_body_size = 0);
-    let producer = world.connect(Services::INGEST, [127, 0, 0, 1]);
-    world.say(producer, &vec![b' '; 20_000_000]);
-    assert!(world.engine.state().unfinished.bytes() <= 16 * 1024 * 1024);
-    world.say(
-        producer,
-        b"x\n{\"type\":\"task_progress\",\"payload\":{\"taskId\":\"t\"}}\n",
-    );
-    assert_eq!(world.document("/api/tasks/t")["taskId"], "t", "it goes on");
+    let mut world = World::new(|config| config.http.max_body_size = 4_000_000);
+    let producers: Vec<PeerId> = (0..6)
+        .map(|_| world.connect(Services::INGEST, [127, 0, 0, 1]))
+        .collect();
+    for producer in &producers {
+        world.say(*producer, &vec![b' '; 3_500_000]);
+        assert!(world.engine.state().unfinished.bytes() <= 16 * 1024 * 1024);
+    }
+    for (n, producer) in producers.iter().enumerate() {
+        let line = json!({"type": "task_progress", "payload": {"taskId": format!("t{n}")}});
+        world.say(*producer, format!("x\n{line}\n").as_bytes());
+        let task = world.document(&format!("/api/tasks/t{n}"));
+        assert_eq!(task["taskId"], format!("t{n}"), "it goes on");
+    }
 }
