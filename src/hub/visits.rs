@@ -93,17 +93,16 @@ impl Hub {
             if room.is_some_and(is_member) {
                 continue;
             }
-            let reader = self.directory.client_mut(client);
-            match reader.is_away {
+            if self.directory.client(client).is_away {
                 // It tries again when it comes back, and is told then.
-                true => self
-                    .directory
-                    .add_name(client, name, Position::default(), true),
-                false => {
-                    self.fanout.journal.leave_room(reader, &name);
-                    evicted.entry(id).or_default().push(name);
-                }
+                let nowhere = Position::default();
+                self.directory.add_name(client, name, nowhere, true);
+                self.save(client, Unsaved::ROOMS);
+                continue;
             }
+            let reader = self.directory.client_mut(client);
+            self.fanout.journal.leave_room(reader, &name);
+            evicted.entry(id).or_default().push(name);
         }
         evicted
     }

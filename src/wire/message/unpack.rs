@@ -313,6 +313,11 @@ impl<'a> Walk<'a> {
         if self.max_length - self.out.len() < text.len() {
             return Err(Fault::TooLong);
         }
+        if self.out.capacity() - self.out.len() < text.len() {
+            // Twice as much each time would be half unused.
+            let more = text.len().max(self.out.len() / 2);
+            self.out.reserve_exact(more);
+        }
         self.out.push_str(text);
         Ok(())
     }
