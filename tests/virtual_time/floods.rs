@@ -190,7 +190,7 @@ fn pipelined_requests_have_a_share_of_a_turn() {
 
 #[test]
 fn chunks_and_lines_have_a_share_of_a_turn() {
-    let head = "POST /api/events HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\
+    let head = "POST /api/events HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\
                 Content-Type: application/x-ndjson\r\n\r\n";
     let lines = "0\n".repeat(1_000);
     let whole = format!("{:x}\r\n{lines}\r\n0\r\n\r\n", lines.len());
