@@ -16,7 +16,7 @@ fn histories_that_nobody_reads() {
     }
     let (viewers, api) = (target.websocket(), target.http());
     let wish = masked(TEXT, br#"{"type":"history","room":"r"}"#);
-    let request = b"GET /api/rooms/r/history HTTP/1.1\r\nHost: x\r\n\r\n";
+    let request = b"GET /api/rooms/r/history HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let cost = target.suffers(
         "histories of 4 MB, asked for by five viewers and five callers, unread",
         || {

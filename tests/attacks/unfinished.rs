@@ -12,7 +12,7 @@ fn many(count: usize, open: impl Fn() -> Attacker) -> Vec<Attacker> {
 fn bodies_where_none_is_read() {
     let target = Target::start(&[]);
     let address = target.websocket();
-    let head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n";
+    let head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n";
     let cost = target.suffers(
         "bodies of 0.96 MB on the WebSocket port, 100 of them",
         || {
@@ -34,7 +34,7 @@ fn bodies_where_none_is_read() {
 fn bodies_without_a_key() {
     let target = Target::start(&["--http.api_key", "k"]);
     let address = target.http();
-    let head = b"POST /api/events HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\
+    let head = b"POST /api/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\
                  Expect: 100-continue\r\n\r\n";
     let cost = target.suffers("bodies without a key, 100 of them", || {
         for mut attacker in many(100, || {
@@ -52,7 +52,7 @@ fn bodies_without_a_key() {
 fn bodies_that_never_end() {
     let target = Target::start(&[]);
     let address = target.http();
-    let head = b"POST /api/events HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n";
+    let head = b"POST /api/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n";
     let cost = target.suffers("bodies of 0.96 MB that never end, 100 of them", || {
         many(100, || {
             let mut attacker = Attacker::connect(address);

@@ -99,9 +99,9 @@ fn what_the_server_leaves_unread_is_not_late() {
 
 #[test]
 fn heads_and_bodies_are_complete_in_time() {
-    let head = "POST /api/tasks/t/progress HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n";
+    let head = "POST /api/tasks/t/progress HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n";
     let chunked =
-        "POST /api/tasks/t/progress HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+        "POST /api/tasks/t/progress HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
     for (first, more) in [
         ("GET / HTTP/1.1\r\nX: ", "x"),
         (head, " "),
@@ -134,7 +134,7 @@ fn heads_and_bodies_are_complete_in_time() {
 
 #[test]
 fn a_stream_goes_on_as_long_as_its_lines_end() {
-    let head = "POST /api/events HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\
+    let head = "POST /api/events HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\
                 Content-Type: application/x-ndjson\r\n\r\n";
     let line = "{\"type\":\"task_progress\",\"payload\":{\"taskId\":\"t\"}}\n";
     let mut world = World::new(|_| {});
@@ -227,7 +227,7 @@ fn requests_and_messages_are_counted_together() {
         .map(|n| {
             let peer = world.connect(Services::HTTP, [127, 0, 0, 1]);
             let head =
-                "POST /api/tasks/t/progress HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\n\r\n";
+                "POST /api/tasks/t/progress HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4000000\r\n\r\n";
             world.say(peer, head.as_bytes());
             world.say(peer, &vec![b' '; 3_400_000 + 1_000 * n]);
             peer
