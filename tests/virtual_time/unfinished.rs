@@ -99,9 +99,9 @@ fn what_the_server_leaves_unread_is_not_late() {
 
 #[test]
 fn heads_and_bodies_are_complete_in_time() {
-    let head = "POST /api/tasks/t/progress HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n";
-    let chunked =
-        "POST /api/tasks/t/progress HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let head =
+        "POST /api/tasks/t/progress HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n";
+    let chunked = "POST /api/tasks/t/progress HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
     for (first, more) in [
         ("GET / HTTP/1.1\r\nX: ", "x"),
         (head, " "),
