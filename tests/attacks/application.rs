@@ -13,11 +13,13 @@ fn long_messages_in_a_row() {
         "chat.*",
         "--websocket.max_message_size",
         "2000000",
+        "--http.api_key",
+        "k",
     ]);
     let address = target.websocket();
     let message = json!({"type": "chat.send", "payload": "x".repeat(1_000_000)}).to_string();
     let message = masked(TEXT, message.as_bytes());
-    let mut backend = Viewer::connect(address, "/backend");
+    let mut backend = Viewer::application(target.http(), "k");
     let attacker = Attacker::upgraded(address, "/ws").patient();
     let name = "twenty messages of 1 MB in a row for the application";
     let cost = target.suffers(name, || {

@@ -10,7 +10,6 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::process::Command;
 use tungstenite::Message;
-use tungstenite::client::IntoClientRequest;
 
 /// What every deadline is here, in milliseconds.
 const DEADLINE: &str = "1000";
@@ -95,16 +94,7 @@ fn an_answer_of_the_application_that_waits_is_in_time() {
     let directory = Directory::new();
     let flags = ["--routes.types", "ask.*", "--routes.timeout", DEADLINE];
     let process = Process::serve(&directory, &[&flags[..], &["--http.api_key", "k"]].concat());
-    let stream = TcpStream::connect(process.websocket()).expect("a connection");
-    let url = format!("ws://{}/backend", process.websocket());
-    let mut request = url.into_client_request().expect("a request");
-    let key = "Bearer k".parse().expect("a value");
-    request.headers_mut().insert("Authorization", key);
-    let (socket, _) = tungstenite::client(request, stream).expect("a link");
-    let mut application = Viewer {
-        socket,
-        greeting: json!(null),
-    };
+    let mut application = Viewer::application(process.http(), "k");
     let mut viewer = Viewer::connect(process.websocket(), "/ws");
     viewer.expect("connected");
     viewer.send(&json!({"type": "ask.it", "payload": {}, "id": "1"}));

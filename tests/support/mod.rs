@@ -96,16 +96,7 @@ impl Running {
 
     /// The application on its own link.
     pub fn application(&self) -> Viewer {
-        let stream = TcpStream::connect(self.http).expect("a connection");
-        stream.set_read_timeout(Some(LIMIT)).expect("a limit");
-        let uri = format!("ws://{}/backend", self.http);
-        let request = ClientRequestBuilder::new(uri.parse().expect("an address"))
-            .with_header(AUTHORIZATION.0, AUTHORIZATION.1);
-        let (socket, _) = tungstenite::client(request, stream).expect("a handshake");
-        Viewer {
-            socket,
-            greeting: Value::Null,
-        }
+        Viewer::application(self.http, "s3cret")
     }
 
     /// A request to the API; the answer's status and JSON body (`null` when it has none).
@@ -179,6 +170,20 @@ impl Viewer {
         stream.set_nodelay(true).expect("no delay");
         let (socket, _) =
             tungstenite::client(format!("ws://{address}{path}"), stream).expect("a handshake");
+        Self {
+            socket,
+            greeting: Value::Null,
+        }
+    }
+
+    /// Connects as the application, with its key.
+    pub fn application(address: SocketAddr, key: &str) -> Self {
+        let stream = TcpStream::connect(address).expect("a connection");
+        stream.set_read_timeout(Some(LIMIT)).expect("a limit");
+        let uri = format!("ws://{address}/backend");
+        let request = ClientRequestBuilder::new(uri.parse().expect("an address"))
+            .with_header("Authorization", format!("Bearer {key}"));
+        let (socket, _) = tungstenite::client(request, stream).expect("a handshake");
         Self {
             socket,
             greeting: Value::Null,
