@@ -103,8 +103,7 @@ impl Phase {
             }
             Self::Lines if input.is_empty() => Ok(None),
             Self::Lines => {
-                let line_feed = memchr::memchr(b'\n', input.peek());
-                let count = line_feed.map_or(input.len(), |index| index + 1);
+                let count = http::lines_at_once(input.peek());
                 Ok(Some(Event::Chunk(input.take(count))))
             }
         }

@@ -99,7 +99,14 @@ fn choose_link(state: &mut State, bytes: usize) -> Option<Link> {
 }
 
 /// A link may have room again, or be gone: those who wait go on, as far as there is room.
+#[inline]
 pub fn serve_waiting(state: &mut State, now: Now) {
+    if state.routes.first_waiting().is_some() {
+        serve_first_waiting(state, now);
+    }
+}
+
+fn serve_first_waiting(state: &mut State, now: Now) {
     while let Some(bytes) = state.routes.first_waiting().map(Message::size) {
         let link = choose_link(state, bytes);
         if link.is_none() && state.routes.links() > 0 {

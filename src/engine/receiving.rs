@@ -107,7 +107,7 @@ fn take_events(state: &mut State, now: Now, link: Link, input: &mut Cursor<'_>) 
         limits.websocket.compression = peer.compression.is_on();
         match peer.connection.poll_event(input, &limits) {
             Ok(Some(event)) => {
-                peer.share.count(&mut state.turn);
+                peer.share.count(&mut state.turn, weight(&event));
                 handle_event(state, now, link, event);
             }
             Ok(None) => return None,
@@ -178,10 +178,18 @@ fn handle_fault(state: &mut State, now: Now, link: Link, fault: Fault) {
     }
 }
 
+/// For how many of its like an event counts: lines come several at once.
+fn weight(event: &Event<'_>) -> u16 {
+    match event {
+        Event::Chunk(chunk) => memchr::memchr_iter(b'\n', chunk).count().clamp(1, 64) as u16,
+        _ => 1,
+    }
+}
+
 /// Whether something is whole with this, so that what is unfinished afterwards has begun after it.
 fn completes(event: &Event<'_>) -> bool {
     match event {
-        Event::Chunk(chunk) => chunk.ends_with(b"\n"),
+        Event::Chunk(chunk) => memchr::memchr(b'\n', chunk).is_some(),
         Event::Ping(_) | Event::Pong(_) | Event::Fragment | Event::Continue => false,
         _ => true,
     }

@@ -69,10 +69,10 @@ impl Share {
         self.events >= MAX_OF_ONE
     }
 
-    /// It has brought something.
-    pub fn count(&mut self, turn: &mut Turn) {
-        self.events += 1;
-        turn.events += 1;
+    /// It has brought something, or several things at once.
+    pub fn count(&mut self, turn: &mut Turn, events: u16) {
+        self.events += events;
+        turn.events += u32::from(events);
     }
 
     /// It has sent a ping; whether that is answered at once.

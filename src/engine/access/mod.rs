@@ -16,6 +16,7 @@ pub use refused::Refused;
 
 use crate::wire::http::{Head, Method};
 use crate::wire::websocket;
+use core::cell::RefCell;
 use origin::{is_same_origin, page_host};
 
 /// The word that stands for pages of this machine and of the hosts that are served.
@@ -29,6 +30,8 @@ pub struct Access {
     origins: Vec<String>,
     hosts: Vec<String>,
     is_exposed: bool,
+    /// The name under which this server was asked last by a program that is no browser: it need not be judged again.
+    last_host: RefCell<String>,
 }
 
 /// What a request says of where it comes from.
@@ -54,12 +57,18 @@ impl Access {
             is_exposed: is_bound_beyond || has_name,
             origins,
             hosts,
+            last_host: RefCell::default(),
         }
     }
 
     /// Decides whether a request is served, by its head alone. `is_local`: it came over a Unix-domain socket.
     pub fn check(&self, head: &Head, is_local: bool) -> Result<(), Refused> {
         let request = Request::of(head);
+        let is_page = request.origin.is_some() || request.is_cross_site;
+        let asked = request.host.filter(|_| !is_page && !is_local);
+        if asked.is_some_and(|asked| asked == *self.last_host.borrow()) {
+            return Ok(());
+        }
         let host = request.host.and_then(Host::parse);
         let is_lasting = host.is_some_and(|host| host.is_lasting());
         // No browser opens a Unix-domain socket: another name there is that of a proxy, or a tool's fancy.
@@ -74,7 +83,11 @@ impl Access {
         if !is_served {
             return Err(Refused::host(request.host.unwrap_or(""), &self.hosts));
         }
-        self.check_origin(&request, host, is_exposed)
+        self.check_origin(&request, host, is_exposed)?;
+        if let Some(asked) = asked {
+            asked.clone_into(&mut self.last_host.borrow_mut());
+        }
+        Ok(())
     }
 
     fn check_origin(

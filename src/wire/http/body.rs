@@ -29,8 +29,17 @@ pub(super) enum Piece<'a> {
 pub(super) enum Cut {
     /// Nowhere.
     Never,
-    /// Behind every line feed, so that whoever reads lines may stop between two of them.
+    /// Behind some line feeds, so that whoever reads lines may stop between two of them.
     AtLineEnds,
+}
+
+/// Lines that come in one piece: each piece has its price.
+const LINES_AT_ONCE: usize = 16;
+
+/// How many bytes of `text` make a piece of lines.
+pub fn lines_at_once(text: &[u8]) -> usize {
+    let last = memchr::memchr_iter(b'\n', text).nth(LINES_AT_ONCE - 1);
+    last.map_or(text.len(), |index| index + 1)
 }
 
 impl Source {
@@ -73,11 +82,11 @@ impl Source {
 /// Takes as much as there is of `remaining` bytes, up to where it is cut, and counts it off.
 pub(super) fn take_counted<'a>(input: &mut Input<'a>, remaining: &mut u64, cut: Cut) -> &'a [u8] {
     let count = usize::try_from(*remaining).unwrap_or(usize::MAX);
-    let line_feed = match cut {
-        Cut::Never => None,
-        Cut::AtLineEnds => memchr::memchr(b'\n', input.peek()),
+    let count = match cut {
+        Cut::Never => count,
+        Cut::AtLineEnds => count.min(lines_at_once(input.peek())),
     };
-    let taken = input.take(line_feed.map_or(count, |index| count.min(index + 1)));
+    let taken = input.take(count);
     *remaining -= taken.len() as u64;
     taken
 }

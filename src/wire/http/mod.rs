@@ -20,6 +20,7 @@ mod syntax;
 #[cfg(test)]
 mod parser_tests;
 
+pub use body::lines_at_once;
 pub use date::{Date, DateCache};
 pub use lines::{Line, LineSplitter, TooLong};
 pub use parser::{Body, BodyMode, Event, Limits, Parser};
