@@ -103,7 +103,7 @@ impl ChunkQueue {
             .map(|node| node.chunk.as_ref())
     }
 
-    /// Takes note that this many bytes were sent, and frees the chunks that were sent whole; returns how many.
+    /// Records that this many bytes were sent, and frees the chunks that were sent whole; returns how many.
     pub fn advance(&mut self, pool: &mut ChunkPool, sent_bytes: usize) -> u32 {
         debug_assert!(
             sent_bytes as u64 <= self.bytes,

@@ -11,7 +11,7 @@ pub struct LateShrink {
 }
 
 impl LateShrink {
-    /// Takes note of how many entries the table holds.
+    /// Records how many entries the table holds.
     pub fn record(&mut self, len: usize) {
         self.peak = self.peak.max(u32::try_from(len).unwrap_or(u32::MAX));
     }

@@ -79,7 +79,10 @@ impl TokenBucket {
             .checked_sub(rate.slack_ns())
             .filter(|wait_ns| *wait_ns > 0)
         else {
-            self.full_at_ns = self.full_at_ns.max(nanos(now)) + rate.gap_ns();
+            self.full_at_ns = self
+                .full_at_ns
+                .max(nanos(now))
+                .saturating_add(rate.gap_ns());
             return Verdict::Within;
         };
         Verdict::Over {
@@ -90,7 +93,9 @@ impl TokenBucket {
     /// Takes tokens whether they are there or not: what they pay for has happened already.
     pub fn charge(&mut self, now: Time, tokens: u64, rate: Rate) {
         let debt_ns = rate.gap_ns().saturating_mul(tokens).min(MAX_DEBT_NS);
-        let latest_ns = nanos(now) + rate.slack_ns().saturating_add(MAX_DEBT_NS);
+        let latest_ns = nanos(now)
+            .saturating_add(rate.slack_ns())
+            .saturating_add(MAX_DEBT_NS);
         let full_at_ns = self.full_at_ns.max(nanos(now)).saturating_add(debt_ns);
         if debt_ns > 0 {
             self.full_at_ns = full_at_ns.min(latest_ns);

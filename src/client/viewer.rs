@@ -275,7 +275,7 @@ impl Client {
         }
     }
 
-    /// Takes note of what a message says about the connection itself; tells whether it is news.
+    /// Records what a message says about the connection itself; tells whether it is news.
     fn observe(&mut self, message: &Value) -> bool {
         let payload = &message["payload"];
         match message["type"].as_str() {

@@ -12,6 +12,7 @@ pub(super) fn check(config: &Config, layers: &mut Layers) {
     check_ingest_socket(config, layers);
     check_routes(config, layers);
     warn_of_two_hosts(config, layers);
+    warn_of_open_api(config, layers);
     warn_of_early_timeout(config, layers);
 }
 
@@ -117,6 +118,14 @@ fn warn_of_two_hosts(config: &Config, layers: &mut Layers) {
             websocket.host, http.host
         );
         layers.warn(place, what);
+    }
+}
+
+fn warn_of_open_api(config: &Config, layers: &mut Layers) {
+    if config.has_public_api() && config.http.api_key.is_empty() {
+        let place = layers.place_of_any(&["http.host", "server.allowed_hosts"]);
+        let what = "there is no http.api_key, so whoever reaches the API may report, read and delete tasks; expected a key";
+        layers.warn(place, what.to_owned());
     }
 }
 

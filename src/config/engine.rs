@@ -45,13 +45,13 @@ impl Config {
 
     /// Whether a listener is bound to more than the loopback.
     fn is_bound_beyond(&self) -> bool {
-        let endpoints = [self.websocket.endpoint(), self.http.endpoint()];
-        endpoints.iter().any(|endpoint| match endpoint {
-            Endpoint::Port { host, .. } => {
-                !Host::parse(host).is_some_and(|host| host.is_loopback())
-            }
-            Endpoint::UnixPath(_) => false,
-        })
+        is_beyond(&self.websocket.endpoint()) || is_beyond(&self.http.endpoint())
+    }
+
+    /// Whether others than this machine reach the API: by the address that it is bound to, or through a proxy that has a name.
+    pub(super) fn has_public_api(&self) -> bool {
+        let is_public = |host: &String| !is_loopback(host);
+        is_beyond(&self.http.endpoint()) || self.server.allowed_hosts.iter().any(is_public)
     }
 
     fn websocket_settings(&self) -> WebSocketSettings {
@@ -145,5 +145,16 @@ impl Config {
                 max_total_size: self.workspaces.max_total_size,
             },
         }
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    Host::parse(host).is_some_and(|host| host.is_loopback())
+}
+
+fn is_beyond(endpoint: &Endpoint) -> bool {
+    match endpoint {
+        Endpoint::Port { host, .. } => !is_loopback(host),
+        Endpoint::UnixPath(_) => false,
     }
 }

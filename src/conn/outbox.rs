@@ -113,7 +113,7 @@ impl Outbox {
         self.queue.iter(pool)
     }
 
-    /// Takes note that the first `sent_bytes` have been sent.
+    /// Records that the first `sent_bytes` have been sent.
     pub fn handle_sent(&mut self, pool: &mut ChunkPool, sent_bytes: usize) {
         self.queue.advance(pool, sent_bytes);
     }

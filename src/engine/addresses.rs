@@ -171,8 +171,10 @@ impl Addresses {
 
     /// Forgets what is full again; tells whether anything is left.
     pub fn forget_stale(&mut self, now: Time) -> bool {
-        self.known
-            .retain(|_, known| !(known.connections.is_full(now) && known.turned_away.is_full(now)));
+        self.known.retain(|_, known| {
+            let is_full = known.connections.is_full(now) && known.turned_away.is_full(now);
+            !is_full || known.line.is_waited_for(now) || known.places.is_waited_for(now)
+        });
         self.talkers.retain(|_, messages| !messages.is_full(now));
         if self.known.is_empty() {
             self.known.shrink_to_fit();

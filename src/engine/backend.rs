@@ -135,10 +135,20 @@ fn serve_first_waiting(state: &mut State, now: Now) {
     }
 }
 
+fn waits_for_list(state: &State, link: Link) -> bool {
+    let client = state.client_of(link);
+    client.is_some_and(|client| {
+        let id = state.hub.directory().client(client).id;
+        state.durability.waits_for_list(id)
+    })
+}
+
 /// A connection whose message has waited is read again.
 pub fn end_wait(state: &mut State, now: Now, link: Link) {
+    // It may wait for both at once: for a link, and for a list.
+    let waits = state.routes.waiting_bytes(link) > 0 || waits_for_list(state, link);
     if let Some(peer) = state.peers.peer_mut(link) {
-        peer.waits = false;
+        peer.waits = waits;
         state.resume_later(link);
         unfinished::note(state, now, link, true);
     }

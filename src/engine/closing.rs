@@ -296,21 +296,24 @@ fn begin_drain(state: &mut State, now: Now) {
     for link in state.peers.links() {
         match state.is_websocket(link) {
             true => send_away(state, now, link, CloseCode::GOING_AWAY, "shutting down"),
-            false => end_producer(state, link),
+            false => end_producer(state, now, link),
         }
     }
     finish_if_drained(state);
 }
 
 /// A local producer waits for no last words, and may never end by itself. What it has sent in whole lines counts.
-fn end_producer(state: &mut State, link: Link) {
+fn end_producer(state: &mut State, now: Now, link: Link) {
     let Some(peer) = state.peers.peer_mut(link) else {
         return;
     };
     if matches!(peer.connection.phase, Phase::Lines) {
-        if let Some(stream) = peer.stream.take() {
-            ingest::warn_of_errors(&stream.tally);
+        let stash = peer.connection.take_stash();
+        let mut stream = peer.stream.take().unwrap_or_default();
+        if let Some(mut stash) = stash {
+            ingest::take_lines(state, now, &mut stream, stash.rest());
         }
+        ingest::warn_of_errors(&stream.tally);
         remove(state, link);
     }
 }

@@ -105,6 +105,13 @@ pub struct Durability {
 }
 
 impl Durability {
+    /// Whether a list that a client has asked for waits for the store.
+    pub fn waits_for_list(&self, client: ClientId) -> bool {
+        let is_its =
+            |waiting: &Waiting| matches!(waiting, Waiting::List { client: of } if *of == client);
+        self.waiting.iter().any(|(_, waiting)| is_its(waiting))
+    }
+
     /// How the store is.
     pub fn condition(&self) -> &Condition {
         &self.condition

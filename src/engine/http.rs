@@ -285,6 +285,9 @@ pub fn release(state: &mut State, now: Now, link: Link, reply: Reply, answer: Re
     };
     (peer.is_held, peer.alive) = (false, true);
     let has_ended = peer.has_ended;
+    if !peer.connection.is_open() {
+        return;
+    }
     finish(state, now, link, reply, answer);
     if has_ended {
         closing::end(state, now, link, Ending::Final);
@@ -344,7 +347,9 @@ fn not_an_upgrade(path: &str, is_websocket: bool) -> Problem {
         return Problem::new(
             426,
             "upgrade_required",
-            format!("`{path}` is a WebSocket; connect with `Upgrade: websocket`"),
+            format!(
+                "`{path}` is a WebSocket; connect with `Upgrade: websocket`, which a proxy must pass on, and `Connection` with it"
+            ),
         );
     }
     Problem::new(

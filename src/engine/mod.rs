@@ -285,9 +285,14 @@ impl Engine {
     /// When [`Engine::handle_time`] must be called at the latest; `None`: only input can change anything.
     pub fn poll_timeout(&self) -> Option<Time> {
         match self.state.cut.is_empty() {
-            true => self.state.wheel.next_deadline(),
+            true => self.next_timer(),
             false => Some(self.turn_began),
         }
+    }
+
+    /// When the first timer is due.
+    pub fn next_timer(&self) -> Option<Time> {
+        self.state.wheel.next_deadline()
     }
 
     /// Whether input of peers is kept that is to be handled in the next turn.

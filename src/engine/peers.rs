@@ -463,7 +463,7 @@ impl Peers {
             .flat_map(|peer| peer.connection.outbox.iter(&self.pool))
     }
 
-    /// Takes note of what a socket took.
+    /// Records what a socket took.
     pub fn handle_sent(&mut self, link: Link, sent_bytes: usize) {
         let pool = &mut self.pool;
         let peer = living(&mut self.slots, link);
@@ -472,7 +472,7 @@ impl Peers {
         }
     }
 
-    /// Takes note that a socket does or does not keep up; tells whether that is news.
+    /// Records that a socket does or does not keep up; tells whether that is news.
     pub fn set_backlogged(&mut self, link: Link, backlogged: bool) -> bool {
         let Some(peer) = self.peer_mut(link) else {
             return false;

@@ -34,6 +34,11 @@ pub struct Line {
 }
 
 impl Line {
+    /// Whether a moment that was given out is still to come.
+    pub fn is_waited_for(&self, now: Time) -> bool {
+        self.last > now
+    }
+
     /// The wait until the next free moment, which is not before `earliest` and `step` after the one before it.
     pub fn join(&mut self, now: Time, earliest: Span, step: Span, random: &mut Random) -> Span {
         let earliest = earliest.max(SHORTEST);

@@ -7,11 +7,11 @@
 use super::closing;
 use super::http;
 use super::notices::Notice;
+use super::peers::Peer;
 use super::state::State;
 use super::timer::Timer;
 use crate::base::time::{Now, Time};
 use crate::base::wheel::TimerId;
-use crate::conn::Phase;
 use crate::hub::Link;
 use crate::wire::http::Problem;
 use crate::wire::websocket::CloseCode;
@@ -108,7 +108,7 @@ impl Unfinished {
     }
 }
 
-/// Takes note of what a connection has left unfinished. `has_completed`: something was completed since the last time, so
+/// Records what a connection has left unfinished. `has_completed`: something was completed since the last time, so
 /// that whatever is unfinished now has begun since.
 pub fn note(state: &mut State, now: Now, link: Link, has_completed: bool) {
     let Some(peer) = state.peers.peer(link) else {
@@ -116,10 +116,7 @@ pub fn note(state: &mut State, now: Now, link: Link, has_completed: bool) {
     };
     let mut bytes = 0;
     if peer.connection.is_open() {
-        let line = peer
-            .stream
-            .as_ref()
-            .map_or(0, |stream| stream.splitter.held_bytes());
+        let line = line_bytes(peer);
         bytes = peer.connection.held_input() + line;
         bytes += state.lobby.bytes_of(link) + state.routes.waiting_bytes(link);
     }
@@ -130,11 +127,10 @@ pub fn note(state: &mut State, now: Now, link: Link, has_completed: bool) {
         return forget(state, link);
     }
     bytes += ENTRY_COST;
-    let must_wait = peer.connection.has_stash() || peer.is_held || peer.waits;
-    let has_line = peer
-        .stream
-        .as_ref()
-        .is_some_and(|stream| stream.splitter.held_bytes() > 0);
+    // Whoever is cut short by its own share goes on at once, and has no more time for that.
+    let waits_for_others = peer.connection.has_stash() && !peer.share.is_cut;
+    let must_wait = waits_for_others || peer.is_held || peer.waits;
+    let has_line = line_bytes(peer) > 0;
     let is_timed = !peer.services.ingest() && (peer.connection.has_begun() || has_line);
     let since = state.unfinished.since(link).filter(|_| !has_completed);
     let since = (is_timed && !must_wait).then(|| since.unwrap_or(now.at));
@@ -210,48 +206,81 @@ fn end_late(state: &mut State, now: Now, link: Link) {
 
 /// Ends the connection that has left the most; `false`: nobody can be ended.
 fn shed(state: &mut State, now: Now) -> bool {
-    const REASON: &str = "too much unfinished input";
-    let max_bytes = state.unfinished.max_bytes;
-    let mut by_size = state.unfinished.by_size.iter().rev();
-    let peers = &state.peers;
-    let is_producer = |link: Link| peers.peer(link).is_some_and(|peer| peer.services.ingest());
-    let largest = by_size.find(|(_, link)| !is_producer(*link)).copied();
+    let by_size = state.unfinished.by_size.iter().rev();
+    let largest = by_size.copied().find(|(_, link)| may_shed(state, *link));
     let Some((bytes, link)) = largest else {
-        return cut_line(state, now);
+        return false;
     };
+    if state
+        .peers
+        .peer(link)
+        .is_some_and(|peer| peer.services.ingest())
+    {
+        cut_line(state, now, link);
+        return true;
+    }
     forget(state, link);
+    let max_bytes = state.unfinished.max_bytes;
     state.notices.count(now.at, Notice::Unfinished, || {
         format!(
             "unfinished messages and requests take more than {max_bytes} bytes; \
              the connection that had left the most, {bytes}, is closed"
         )
     });
-    match state.is_websocket(link) {
-        true => closing::send_away(state, now, link, CloseCode::TRY_AGAIN_LATER, REASON),
-        false => {
+    end_largest(state, now, link, bytes > max_bytes);
+    true
+}
+
+/// Whether what a connection has left may be given up. The application is trusted, and whose request is carried out
+/// already has its answer coming.
+fn may_shed(state: &State, link: Link) -> bool {
+    let Some(peer) = state.peers.peer(link) else {
+        return true;
+    };
+    if peer.services.ingest() {
+        return line_bytes(peer) > 0;
+    }
+    let has_answer = peer.is_held && state.lobby.bytes_of(link) == 0;
+    !peer.is_backend && !has_answer
+}
+
+/// `alone`: it would be too much without the others, and will be again.
+fn end_largest(state: &mut State, now: Now, link: Link, alone: bool) {
+    let is_websocket = state.is_websocket(link);
+    match (is_websocket, alone) {
+        (true, true) => {
+            closing::send_away(state, now, link, CloseCode::TOO_BIG, "message too long");
+        }
+        (true, false) => {
+            const REASON: &str = "too much unfinished input";
+            closing::send_away(state, now, link, CloseCode::TRY_AGAIN_LATER, REASON);
+        }
+        (false, true) => {
+            let detail = "this request alone takes more than all unfinished requests may together";
+            http::refuse(
+                state,
+                now,
+                link,
+                &Problem::new(413, "too_large", detail).into(),
+            );
+        }
+        (false, false) => {
             let detail =
                 "too many unfinished requests, of which this was the largest; come back later";
             let problem = Problem::new(503, "limit_exceeded", detail).retry_after_s(1);
             http::refuse(state, now, link, &problem.into());
         }
     }
-    true
 }
 
-/// A local producer is not ended: its longest line is refused, as one that is longer than is allowed.
-fn cut_line(state: &mut State, now: Now) -> bool {
+/// A local producer is not ended: its line is refused, as one that is longer than is allowed.
+fn cut_line(state: &mut State, now: Now, link: Link) {
     let max_bytes = state.unfinished.max_bytes;
-    let Some((_, link)) = state.unfinished.by_size.last().copied() else {
-        return false;
-    };
-    forget(state, link);
-    let Some(peer) = state.peers.peer_mut(link) else {
-        return true;
-    };
-    if !matches!(peer.connection.phase, Phase::Lines) {
-        return true;
-    }
-    if let Some(stream) = &mut peer.stream {
+    let stream = state
+        .peers
+        .peer_mut(link)
+        .and_then(|peer| peer.stream.as_mut());
+    if let Some(stream) = stream {
         let line = stream.splitter.skip_line();
         stream.tally.reject(
             line,
@@ -261,5 +290,11 @@ fn cut_line(state: &mut State, now: Now) -> bool {
             format!("ingest: line {line} of a producer is dropped: unfinished lines take more than {max_bytes} bytes")
         });
     }
-    true
+    note(state, now, link, true);
+}
+
+/// The part of a line that a connection has sent so far.
+fn line_bytes(peer: &Peer) -> usize {
+    let stream = peer.stream.as_ref();
+    stream.map_or(0, |stream| stream.splitter.held_bytes())
 }

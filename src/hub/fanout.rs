@@ -323,7 +323,7 @@ impl Fanout {
         self.counts.delivered += u64::from(delivered);
     }
 
-    /// Takes note of a publication whose event arrived at `arrived`.
+    /// Records a publication whose event arrived at `arrived`.
     pub fn handle_broadcast(&mut self, now: Now, arrived: Time, delivered: usize) {
         if delivered > 0 {
             self.counts.broadcasts += 1;

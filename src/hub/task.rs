@@ -323,7 +323,7 @@ impl Task {
         self.version
     }
 
-    /// Takes note that a field has changed since the last flush.
+    /// Records that a field has changed since the last flush.
     pub fn mark(&mut self, field: TaskField) {
         self.changed |= field.bit();
         self.versions[field as usize] = self.version + 1;

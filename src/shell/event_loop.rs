@@ -57,7 +57,10 @@ pub struct EventLoop {
     pub(super) store: Option<StoreThread>,
     sockets: Vec<Option<(Link, Socket)>>,
     scratch: Vec<u8>,
-    ready: VecDeque<Ready>,
+    /// Slots of the sockets that are to be read, each once.
+    ready: VecDeque<u32>,
+    /// By slot.
+    readiness: Vec<Readiness>,
     accepting: Vec<usize>,
     exhausted: bool,
     warned_at: Option<Time>,
@@ -69,12 +72,14 @@ pub struct EventLoop {
     draining_since: Option<Time>,
 }
 
-/// A socket to be read.
-#[derive(Debug, Clone, Copy)]
-struct Ready {
-    link: Link,
-    /// Whether its end is known to be near: it must be read until that comes, for it will not be announced again.
-    to_the_end: bool,
+/// Whether a socket is to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+enum Readiness {
+    #[default]
+    No,
+    Readable,
+    /// Its end may be near, which will not be announced again: it must be read until that comes.
+    ToTheEnd,
 }
 
 impl EventLoop {
@@ -100,6 +105,7 @@ impl EventLoop {
             sockets: Vec::new(),
             scratch: vec![0; SCRATCH_BYTES],
             ready: VecDeque::new(),
+            readiness: Vec::new(),
             accepting: Vec::new(),
             exhausted: false,
             warned_at: None,
@@ -212,15 +218,20 @@ impl EventLoop {
     /// A deadline counts only after the input that could have cancelled it: timers run when the turn's input is in, and
     /// rest while a process that was stopped catches up.
     fn run_timers(&mut self, now: Now, is_quiet: bool) {
-        let is_quiet = is_quiet && self.ready.is_empty() && self.accepting.is_empty();
-        let due = self.engine.poll_timeout();
+        let is_read = self.ready.is_empty() && !self.engine.has_input();
+        let is_quiet = is_quiet && is_read && self.accepting.is_empty();
+        let due = self.engine.next_timer();
         match self.pause.handle_input(now.at, due, is_quiet) {
             Timers::Rest => return,
             Timers::RunAfterPause => pause::forgive(self.engine.state_mut(), now),
             Timers::Run => {}
         }
-        let unread = self.ready.iter().map(|ready| ready.link);
-        pause::spare(self.engine.state_mut(), unread);
+        let sockets = &self.sockets;
+        let unread = self
+            .ready
+            .iter()
+            .filter_map(|slot| sockets.get(*slot as usize)?.as_ref());
+        pause::spare(self.engine.state_mut(), unread.map(|(link, _)| *link));
         self.engine.handle_time(now);
     }
 
@@ -287,9 +298,7 @@ impl EventLoop {
                 Wish::End => self.engine.shut_down(now),
                 Wish::Reopen if self.log.as_ref().is_some_and(LogOutput::reopen) => {}
                 Wish::Reopen => {
-                    log::info!(
-                        "SIGHUP: the log is standard error, so there is no file to open anew"
-                    );
+                    log::info!("SIGHUP: the log is standard error, so there is no file to reopen");
                 }
                 Wish::Nothing(signal) => log::info!("{}: ignored", signals::name(signal)),
             }
@@ -305,9 +314,23 @@ impl EventLoop {
             self.write(link, now);
         }
         let to_the_end = event.is_read_closed() || event.is_error();
-        if event.is_readable() || to_the_end {
-            self.ready.push_back(Ready { link, to_the_end });
+        if to_the_end {
+            self.make_ready(index as u32, Readiness::ToTheEnd);
+        } else if event.is_readable() {
+            self.make_ready(index as u32, Readiness::Readable);
         }
+    }
+
+    /// A socket is to be read. It stands in the queue once, however often it is announced.
+    fn make_ready(&mut self, slot: u32, readiness: Readiness) {
+        let index = slot as usize;
+        if self.readiness.len() <= index {
+            self.readiness.resize(index + 1, Readiness::No);
+        }
+        if self.readiness[index] == Readiness::No {
+            self.ready.push_back(slot);
+        }
+        self.readiness[index] = self.readiness[index].max(readiness);
     }
 
     /// Accepts from every listener that announced connections, or was cut short before.
@@ -408,18 +431,22 @@ impl EventLoop {
             if self.engine.is_turn_full() {
                 return;
             }
-            let Some(ready) = self.ready.pop_front() else {
+            let Some(slot) = self.ready.pop_front() else {
                 return;
             };
-            if self.read(ready, now) {
-                self.ready.push_back(ready);
+            let readiness = std::mem::take(&mut self.readiness[slot as usize]);
+            let socket = self.sockets.get(slot as usize).and_then(Option::as_ref);
+            let Some(link) = socket.map(|(link, _)| *link) else {
+                continue;
+            };
+            if self.read(link, readiness, now) {
+                self.make_ready(slot, readiness);
             }
         }
     }
 
     /// Reads one socket; `true` when it may hold more. What comes after a short read announces itself.
-    fn read(&mut self, ready: Ready, now: Now) -> bool {
-        let link = ready.link;
+    fn read(&mut self, link: Link, readiness: Readiness, now: Now) -> bool {
         let mut total = 0;
         while total < MAX_READ_BYTES && self.engine.is_reading(link) {
             let slot = self
@@ -441,7 +468,7 @@ impl EventLoop {
             };
             self.engine.handle_input(now, link, input);
             total += count;
-            if count == 0 || (count < SCRATCH_BYTES && !ready.to_the_end) {
+            if count == 0 || (count < SCRATCH_BYTES && readiness != Readiness::ToTheEnd) {
                 return false;
             }
         }
@@ -462,10 +489,7 @@ impl EventLoop {
                     writes += 1;
                     self.write(link, now);
                 }
-                Some(Output::Read(link)) => self.ready.push_back(Ready {
-                    link,
-                    to_the_end: true,
-                }),
+                Some(Output::Read(link)) => self.make_ready(link.index, Readiness::ToTheEnd),
                 Some(Output::HalfClose(link)) => {
                     if let Some((_, socket)) = self.slot(link) {
                         socket.half_close();

@@ -6,7 +6,7 @@ use std::fs;
 
 /// Places that only the API and producers may take, so that a crowd of viewers does not lock them out.
 const RESERVE: usize = 32;
-/// Descriptors for what is no connection: the files of the store and of the log while they are opened anew, and a
+/// Descriptors for what is no connection: the files of the store and of the log while they are reopened, and a
 /// connection that is taken only to be told that there is no place.
 const SPARE: usize = 16;
 /// What is open when nobody can tell.

@@ -1,4 +1,4 @@
-//! Signals: the end, a log to be opened anew, and all those that would end the process without a word and must not.
+//! Signals: the end, a log to be reopened, and all those that would end the process without a word and must not.
 
 use mio::{Interest, Registry, Token};
 use signal_hook::consts::{
@@ -25,7 +25,7 @@ pub struct SignalSource(Signals);
 pub enum Wish {
     /// The end.
     End,
-    /// The log's file is to be opened anew.
+    /// The log's file is to be reopened.
     Reopen,
     /// Nothing that is known here.
     Nothing(i32),

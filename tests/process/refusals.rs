@@ -51,7 +51,8 @@ fn a_host_that_is_none_of_this_machine_is_named_with_its_key() {
         ("websocket.host", "203.0.113.7"),
         ("http.host", "203.0.113.7"),
     ] {
-        let line = refused(&directory, &[&format!("--{key}"), host]);
+        let flags = [&format!("--{key}"), host, "--http.api_key", "k"];
+        let line = refused(&directory, &flags);
         assert!(
             line.starts_with(&format!("{key}: ")) && line.contains(host),
             "{key} in {line}"

@@ -247,3 +247,17 @@ fn who_says_little_is_served_between_those_who_say_much() {
         assert!(world.is_read(flood));
     }
 }
+
+#[test]
+fn lines_that_were_read_from_a_producer_count_when_the_server_ends() {
+    let mut world = World::new(|_| {});
+    let producer = world.connect(Services::INGEST, [127, 0, 0, 1]);
+    let line = |task| {
+        let event = json!({"type": "task_progress", "payload": {"taskId": format!("t{task}")}});
+        format!("{event}\n")
+    };
+    let lines: String = (0..1_000).map(line).collect();
+    world.say(producer, lines.as_bytes());
+    world.shut_down();
+    assert_eq!(world.engine.state().hub.broadcaster().tasks().len(), 1_000);
+}

@@ -310,3 +310,20 @@ fn a_producers_line_is_dropped_before_its_connection() {
         assert_eq!(task["taskId"], format!("t{n}"), "it goes on");
     }
 }
+
+#[test]
+fn a_message_is_complete_in_time_also_when_its_sender_is_cut_short() {
+    // More than a turn's share, so that something is always left for the next.
+    let parts: Vec<u8> = (0..300).flat_map(|_| masked_frame(0, b"")).collect();
+    let mut world = World::new(|_| {});
+    let viewer = world.viewer();
+    world.say(viewer, &beginning(b"{"));
+    for _ in 0..5 {
+        world.run_for(11_000);
+        world.say(viewer, &parts);
+    }
+    assert_eq!(close_of(&mut world, viewer), None);
+    world.run_for(5_000);
+    let expected = Some((60_000, Heard::Close(4408)));
+    assert_eq!(close_of(&mut world, viewer), expected);
+}

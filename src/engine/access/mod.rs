@@ -31,7 +31,7 @@ pub struct Access {
     hosts: Vec<String>,
     is_exposed: bool,
     /// The name under which this server was asked last by a program that is no browser: it need not be judged again.
-    last_host: RefCell<String>,
+    last_host: RefCell<Option<String>>,
 }
 
 /// What a request says of where it comes from.
@@ -66,7 +66,7 @@ impl Access {
         let request = Request::of(head);
         let is_page = request.origin.is_some() || request.is_cross_site;
         let asked = request.host.filter(|_| !is_page && !is_local);
-        if asked.is_some_and(|asked| asked == *self.last_host.borrow()) {
+        if asked.is_some() && asked == self.last_host.borrow().as_deref() {
             return Ok(());
         }
         let host = request.host.and_then(Host::parse);
@@ -85,7 +85,7 @@ impl Access {
         }
         self.check_origin(&request, host, is_exposed)?;
         if let Some(asked) = asked {
-            asked.clone_into(&mut self.last_host.borrow_mut());
+            *self.last_host.borrow_mut() = Some(asked.to_owned());
         }
         Ok(())
     }
@@ -140,7 +140,7 @@ impl Access {
     fn covers(&self, host: Option<Host<'_>>) -> bool {
         let covers = |host: Host<'_>| {
             let mut known = self.hosts.iter().filter_map(|known| Host::parse(known));
-            known.any(|known| known.covers(&host))
+            known.any(|known| known.is_namesake(&host))
         };
         host.is_some_and(covers)
     }

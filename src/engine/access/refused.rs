@@ -29,7 +29,10 @@ impl Refused {
     pub(super) fn host(host: &str, known: &[String]) -> Self {
         let bare = Host::parse(host).map(|_| without_port(host));
         let advice = match bare {
-            Some(name) if name.len() <= MAX_SHOWN => line("server.allowed_hosts", known, name),
+            Some(name) if name.len() <= MAX_SHOWN => format!(
+                "{}; if a proxy has put it there, let it pass on what it was asked for (nginx: proxy_set_header Host $host)",
+                line("server.allowed_hosts", known, name)
+            ),
             _ => "server.allowed_hosts names those that are".to_owned(),
         };
         Self {

@@ -1,4 +1,4 @@
-//! Why a log does not start, or a file is not opened anew.
+//! Why a log does not start, or a file is not reopened.
 
 use std::io;
 

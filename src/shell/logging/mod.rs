@@ -63,7 +63,7 @@ impl LogOutput {
         self.queue.drain(LAST_WORDS);
     }
 
-    /// Opens `log.file` anew, so that what moved it away has it to itself. `false`: there is no file.
+    /// Reopens `log.file`, so that what moved it away has it to itself. `false`: there is no file.
     pub fn reopen(&self) -> bool {
         if self.has_file {
             self.queue.reopen();

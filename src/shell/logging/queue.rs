@@ -34,7 +34,7 @@ pub(super) struct Batch {
     lines: u64,
     /// How many more there would have been behind these.
     pub(super) left_out: u64,
-    /// How many bytes of them come before the file is to be opened anew, if it is.
+    /// How many bytes of them come before the file is to be reopened, if it is.
     pub(super) reopen: Option<usize>,
 }
 
@@ -72,7 +72,7 @@ impl Queue {
         }
     }
 
-    /// Has the file opened anew, behind the lines that wait.
+    /// Has the file reopened, behind the lines that wait.
     pub(super) fn reopen(&self) {
         let mut waiting = self.lock();
         waiting.batch.reopen = Some(waiting.batch.text.len());

@@ -88,7 +88,7 @@ impl Sink {
         let (level, message) = match open_file(path) {
             Ok(file) => {
                 (self.output, self.is_torn) = (Box::new(file), false);
-                (log::Level::Info, "log.file is open anew".to_owned())
+                (log::Level::Info, "log.file is reopened".to_owned())
             }
             Err(error) => {
                 let message = format!("{error}; the file that was open before goes on");

@@ -145,7 +145,7 @@ fn a_file_that_does_not_open_is_named() {
 }
 
 #[test]
-fn the_process_logs_to_the_end_of_its_file_and_opens_it_anew() {
+fn the_process_logs_to_the_end_of_its_file_and_reopens_it() {
     let name = format!("joblight-logging-{}.log", std::process::id());
     let path = std::env::temp_dir().join(name);
     std::fs::write(&path, "from an earlier run\n").unwrap();
