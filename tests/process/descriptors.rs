@@ -123,7 +123,7 @@ fn viewers_never_take_the_places_of_the_api_and_of_the_store() {
     std::os::unix::net::UnixStream::connect(&socket).expect("a producer");
     assert_refused(&shake_hands(process.websocket()).0);
     process.line("were refused since the start");
-    // A store that is removed is opened anew.
+    // A store that is removed is reopened.
     std::fs::remove_file(directory.path("kept.db")).expect("a file");
     let mut http = Http::connect(process.http());
     while http

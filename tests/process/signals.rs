@@ -75,7 +75,7 @@ fn sighup_opens_the_file_anew_and_a_failure_keeps_the_old_one() {
     let moved = directory.path("logs/joblight.log.1");
     fs::rename(&log, &moved).unwrap();
     process.signal("HUP");
-    lines_with(&log, "[INFO] log.file is open anew");
+    lines_with(&log, "[INFO] log.file is reopened");
     assert_eq!(mode(&log), 0o600);
     let away = directory.path("away");
     fs::rename(directory.path("logs"), &away).unwrap();
