@@ -28,6 +28,9 @@ pub enum Ending {
     Final,
 }
 
+/// What is read of a peer whose end has begun, so that it hears why: no more than the rest of a large request.
+const MAX_DISCARDED: u32 = 16 * 1024 * 1024;
+
 /// One peer.
 #[derive(Debug)]
 pub struct Connection {
@@ -36,6 +39,8 @@ pub struct Connection {
     /// What it is owed.
     pub outbox: Outbox,
     ending: Ending,
+    /// Bytes that came after its end had begun.
+    discarded: u32,
     /// Input that waits until the outbox has drained.
     stash: Option<Box<Stash>>,
 }
@@ -67,6 +72,7 @@ impl Connection {
             phase,
             outbox: Outbox::default(),
             ending: Ending::Open,
+            discarded: 0,
             stash: None,
         }
     }
@@ -92,6 +98,13 @@ impl Connection {
     /// Whether the peer can still be sent messages.
     pub fn is_open(&self) -> bool {
         self.ending == Ending::Open
+    }
+
+    /// Bytes have come that mean nothing any more; `false`: so many that the peer will not stop for our last words.
+    pub fn discard(&mut self, bytes: usize) -> bool {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.discarded = self.discarded.saturating_add(bytes);
+        self.discarded <= MAX_DISCARDED
     }
 
     /// Whether a message, a request or a part of either has begun and not ended.

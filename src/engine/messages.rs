@@ -345,13 +345,30 @@ fn control(
     Ok(())
 }
 
-/// A page of a room's log as JSON: `{room, messages, position, complete}`, at most `limit` messages
-/// (0: all), the oldest first.
+/// Bytes beyond which a page of a log has no further entry: it is made for one reader alone.
+const MAX_PAGE_BYTES: usize = 1024 * 1024;
+
+/// A page of a room's log as JSON: `{room, messages, position, complete, more?}`, the oldest first: at most `limit` messages
+/// (0: all), and no more than [`MAX_PAGE_BYTES`] but for the first.
 pub fn history_page(state: &State, key: RoomKey, since: Since, limit: Option<usize>) -> String {
     let room = state.hub.directory().room(key);
     let missed = state.hub.history(key, since);
     let limit = limit.filter(|limit| *limit > 0).unwrap_or(usize::MAX);
-    let shown = limit.min(missed.entries.len());
+    let mut out = String::from("{\"room\":");
+    push_string(&mut out, &room.name);
+    out.push_str(",\"messages\":[");
+    let mut shown = 0;
+    for entry in missed.entries.iter().take(limit) {
+        let message = entry.envelope(&room.name).encode(Default::default());
+        if shown > 0 && out.len() + message.len() > MAX_PAGE_BYTES {
+            break;
+        }
+        if shown > 0 {
+            out.push(',');
+        }
+        out.push_str(&String::from_utf8_lossy(&message));
+        shown += 1;
+    }
     let offset = match missed.entries[..shown].last() {
         Some(last) => last.offset,
         None => match since {
@@ -359,25 +376,19 @@ pub fn history_page(state: &State, key: RoomKey, since: Since, limit: Option<usi
             Since::Start | Since::After(_) => room.position().offset,
         },
     };
-    let mut out = String::from("{\"room\":");
-    push_string(&mut out, &room.name);
-    out.push_str(",\"messages\":[");
-    for (index, entry) in missed.entries[..shown].iter().enumerate() {
-        if index > 0 {
-            out.push(',');
-        }
-        let message = entry.envelope(&room.name).encode(Default::default());
-        out.push_str(&String::from_utf8_lossy(&message));
-    }
     let position = Position {
         epoch: room.epoch,
         offset,
     };
     let _ = write!(
         out,
-        "],\"position\":\"{position}\",\"complete\":{}}}",
+        "],\"position\":\"{position}\",\"complete\":{}",
         missed.complete
     );
+    if shown < missed.entries.len() {
+        out.push_str(",\"more\":true");
+    }
+    out.push('}');
     out
 }
 

@@ -1,6 +1,7 @@
 //! Bytes of a peer, on their way to what they mean. Each peer has its share of a turn; the rest is kept and handled in the
 //! next, after others had theirs.
 
+use super::closing;
 use super::http;
 use super::sessions;
 use super::shares;
@@ -21,6 +22,9 @@ pub fn handle_bytes(state: &mut State, now: Now, link: Link, bytes: &mut [u8]) {
     let Some(peer) = state.peers.peer_mut(link) else {
         return;
     };
+    if !peer.connection.is_open() && !peer.connection.discard(bytes.len()) {
+        return closing::remove(state, link);
+    }
     peer.alive |= is_websocket;
     if peer.connection.has_stash() {
         return peer.connection.stash(bytes);

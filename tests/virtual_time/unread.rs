@@ -91,3 +91,62 @@ fn one_list_at_a_time_waits_for_the_store() {
     let lists = lists.filter(|message| message["type"] == "workspace.list");
     assert_eq!(lists.count(), 30);
 }
+
+#[test]
+fn one_answer_is_no_longer_than_a_page_and_the_pages_hold_everything() {
+    let mut world = World::new(|_| {});
+    for number in 0..15 {
+        let payload = json!({"n": number, "text": "x".repeat(200_000)});
+        world.post("/api/rooms/r/broadcast", json!({"payload": payload}));
+        let meta = json!({"text": "x".repeat(200_000)});
+        world.report(&format!("t{number}"), "progress", json!({"meta": meta}));
+    }
+    let viewer = world.viewer();
+    let (mut since, mut heard) = (json!("start"), 0);
+    loop {
+        world.send(
+            viewer,
+            &json!({"type": "history", "room": "r", "since": since}),
+        );
+        let page = world.messages(viewer).remove(0)["payload"].clone();
+        assert!(page.to_string().len() <= 1024 * 1024);
+        heard += page["messages"].as_array().expect("messages").len();
+        since = page["position"].clone();
+        if page["more"] != true {
+            break;
+        }
+    }
+    assert_eq!(heard, 15);
+    let (mut path, mut tasks) = ("/api/tasks".to_owned(), 0);
+    loop {
+        let page = world.document(&path);
+        assert!(page.to_string().len() <= 2 * 1024 * 1024);
+        tasks += page["tasks"].as_array().expect("tasks").len();
+        let Some(cursor) = page["cursor"].as_str() else {
+            break;
+        };
+        path = format!("/api/tasks?cursor={cursor}");
+    }
+    assert_eq!(tasks, 15);
+}
+
+#[test]
+fn whoever_goes_on_after_its_end_is_not_read_for_long() {
+    let mut world = World::new(|_| {});
+    let peer = world.connect(Services::HTTP, [127, 0, 0, 1]);
+    world.set_leaves(peer, false);
+    world.say(
+        peer,
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n",
+    );
+    let mut sent = 0;
+    while !world.is_closed(peer) && sent < 64 * 1024 * 1024 {
+        world.say(peer, &[b'x'; 65_536]);
+        sent += 65_536;
+    }
+    assert!(
+        sent > 1024 * 1024,
+        "a client that is slow to stop hears why"
+    );
+    assert!(sent < 32 * 1024 * 1024);
+}

@@ -20,6 +20,9 @@ const BY_CALL: &str = "api";
 /// The most tasks on a page.
 const MAX_LIMIT: usize = 1000;
 
+/// Bytes beyond which a page has no further task.
+const MAX_PAGE_BYTES: usize = 1024 * 1024;
+
 /// `GET /api/tasks?status=&limit=&cursor=`: `{tasks, cursor}`, where a `cursor` other than `null` asks for the next page.
 pub fn list(state: &State, now: Now, head: &Head) -> Result<Response, Problem> {
     let status = head
@@ -45,11 +48,16 @@ pub fn list(state: &State, now: Now, head: &Head) -> Result<Response, Problem> {
     let mut matching =
         tasks.filter(|(_, task)| status.is_none_or(|status| task.view.status == status));
     let mut out = String::from("{\"tasks\":[");
-    for (index, (_, task)) in matching.by_ref().take(limit).enumerate() {
-        if index > 0 {
+    let mut shown = 0;
+    while shown < limit && out.len() < MAX_PAGE_BYTES {
+        let Some((_, task)) = matching.next() else {
+            break;
+        };
+        if shown > 0 {
             out.push(',');
         }
         out.push_str(&task.whole_at(false, now));
+        shown += 1;
     }
     match matching.next() {
         Some((slot, _)) => out.push_str(&format!("],\"cursor\":\"{slot}\"}}")),
