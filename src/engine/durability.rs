@@ -251,12 +251,10 @@ pub fn poll_batch(state: &mut State, now: Now) -> Option<Batch> {
         return is_free.then(|| opening::poll_batch(state)).flatten();
     }
     if state.durability.under_way.is_some() {
-        if state.hub.gathered_bytes() > state.durability.max_gathered {
-            fail(
-                state,
-                now,
-                "the store takes too long over a batch".to_owned(),
-            );
+        let gathered = state.hub.gathered_bytes();
+        if gathered > state.durability.max_gathered {
+            let reason = format!("{gathered} bytes wait while it writes a batch");
+            fail(state, now, reason);
         }
         return None;
     }
