@@ -349,7 +349,7 @@ fn control(
 const MAX_PAGE_BYTES: usize = 1024 * 1024;
 
 /// A page of a room's log as JSON: `{room, messages, position, complete, more?}`, the oldest first: at most `limit` messages
-/// (0: all), and no more than [`MAX_PAGE_BYTES`] but for the first.
+/// (0: all), and no more than a megabyte but for the first.
 pub fn history_page(state: &State, key: RoomKey, since: Since, limit: Option<usize>) -> String {
     let room = state.hub.directory().room(key);
     let missed = state.hub.history(key, since);
