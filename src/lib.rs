@@ -10,7 +10,7 @@
 //!
 //! | floor | folder | holds |
 //! | --- | --- | --- |
-//! | 0 | [`base`] | no domain, no I/O: time, timer wheel, rate window, chunk queue, counters, seeded random |
+//! | 0 | [`base`] | no domain, no I/O: time, timer wheel, token bucket, chunk queue, counters, seeded random |
 //! | 1 | [`wire`] | bytes to values and back, pure: HTTP, WebSocket, envelopes, locale |
 //! | 2 | [`hub`] | the product: rooms, logs, tasks, deltas, pacing. Knows no socket |
 //! | 2 | [`conn`] | one peer: protocol phase and outbox. Knows no room |
@@ -32,7 +32,7 @@
 //!
 //! | part | bytes |
 //! | --- | --- |
-//! | [`engine::peers::Peer`]: protocol phase, outbox, rate window, standing | 168 |
+//! | [`engine::peers::Peer`]: protocol phase, outbox, token buckets, standing | 168 |
 //! | [`hub::Client`]: link, name, variant, one membership | 80 |
 //! | [`hub::Room`] of its own, name, place in the index: what 15,000 rooms for 15,000 viewers cost each | 64 and about 40 |
 //! | the shell's slot: link and socket | 32 |

@@ -84,12 +84,15 @@ pub fn handle_body_due(state: &mut State, now: Now, link: Link) {
     };
     match parser.refuse_body() {
         Some((head, true)) => respond(state, now, link, &head, problem.into()),
-        Some((head, false)) => {
-            let answer = Cors::of(state, link, &head).mark(problem.into());
-            refuse(state, now, link, &answer);
-        }
+        Some((head, false)) => refuse_problem(state, now, link, &head, problem),
         None => {}
     }
+}
+
+/// Ends a request whose body has not been read, with an answer that its page may read.
+fn refuse_problem(state: &mut State, now: Now, link: Link, head: &Head, problem: Problem) {
+    let answer = Cors::of(state, link, head).mark(problem.into());
+    refuse(state, now, link, &answer);
 }
 
 fn is_upgrade(head: &Head) -> bool {
@@ -100,8 +103,7 @@ fn is_upgrade(head: &Head) -> bool {
 pub fn handle_stream_start(state: &mut State, now: Now, link: Link, head: Head) {
     mark_progress(state, link);
     if let Err(problem) = check_page(state, now, link, &head) {
-        let answer = Cors::of(state, link, &head).mark(problem.into());
-        return refuse(state, now, link, &answer);
+        return refuse_problem(state, now, link, &head, problem);
     }
     if waits_for_store(state, &head, 0) {
         return hold(state, link, head, None);
@@ -110,10 +112,7 @@ pub fn handle_stream_start(state: &mut State, now: Now, link: Link, head: Head) 
         check_listener(state, link, &head).and_then(|()| api::admit_stream(state, &head));
     let key = match admitted {
         Ok(key) => key,
-        Err(problem) => {
-            let answer = Cors::of(state, link, &head).mark(problem.into());
-            return refuse(state, now, link, &answer);
-        }
+        Err(problem) => return refuse_problem(state, now, link, &head, problem),
     };
     if let Some(peer) = state.peers.peer_mut(link) {
         peer.stream = Some(Box::new(IngestStream {

@@ -23,9 +23,14 @@ pub enum Notice {
     Unfinished,
 }
 
+impl Notice {
+    /// How many there are; the last one is named.
+    const COUNT: usize = Self::Unfinished as usize + 1;
+}
+
 /// How often each has happened, and when it was told.
 #[derive(Debug, Default)]
-pub struct Notices([Entry; 7]);
+pub struct Notices([Entry; Notice::COUNT]);
 
 #[derive(Debug, Default)]
 struct Entry {

@@ -280,7 +280,7 @@ impl State {
         }
     }
 
-    /// The rate windows of addresses, to be changed: they are looked at again in a minute.
+    /// What addresses have used up, to be changed: they are looked at again in a minute.
     pub fn addresses_mut(&mut self, now: Now) -> &mut Addresses {
         if !std::mem::replace(&mut self.addresses.is_armed, true) {
             self.wheel.schedule(now.at + MINUTE, Timer::Addresses);

@@ -205,11 +205,6 @@ impl Parser {
         }
     }
 
-    /// Whether a head has begun and not ended, so that a time-out may be answered with 408.
-    pub fn has_partial_head(&self) -> bool {
-        matches!(self.state, State::Head(_))
-    }
-
     /// The next event in `input`. `None` means that all of it has been taken and more is needed.
     ///
     /// `decide` is called once for each request, as soon as its head is complete. After a refusal the connection

@@ -383,13 +383,13 @@ fn nothing_past_an_upgrade_is_taken() {
 fn the_state_is_known_for_time_outs() {
     let mut parser = Parser::new();
     let mut seen = Vec::new();
-    assert!(parser.is_idle() && !parser.has_partial_head());
+    assert!(parser.is_idle());
     feed(&mut parser, b"\r\n", &mut seen);
     assert!(parser.is_idle());
     feed(&mut parser, b"POST / HTTP/1.1\r\nHost: a\r\n", &mut seen);
-    assert!(!parser.is_idle() && parser.has_partial_head());
+    assert!(!parser.is_idle());
     feed(&mut parser, b"Content-Length: 2\r\n\r\na", &mut seen);
-    assert!(!parser.is_idle() && !parser.has_partial_head());
+    assert!(!parser.is_idle());
     feed(&mut parser, b"b", &mut seen);
     assert!(parser.is_idle() && seen == [request("/", "ab")]);
     feed(
@@ -398,7 +398,7 @@ fn the_state_is_known_for_time_outs() {
         &mut seen,
     );
     assert_eq!(seen[1..], [Seen::Reject(400, None)]);
-    assert!(!parser.is_idle() && !parser.has_partial_head());
+    assert!(!parser.is_idle());
 }
 
 #[test]
