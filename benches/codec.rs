@@ -3,11 +3,11 @@
 mod support;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use joblight::base::id::MessageIds;
-use joblight::wire::http;
-use joblight::wire::input::Input;
-use joblight::wire::message::{Encoding, Envelope, Place, Variant};
-use joblight::wire::websocket::{self, Deflater, MessageKind, Window};
+use joblight::internals::base::MessageIds;
+use joblight::internals::wire::Input;
+use joblight::internals::wire::http;
+use joblight::internals::wire::{Deflater, MessageKind, Window, websocket};
+use joblight::internals::wire::{Encoding, Envelope, Place, Variant};
 use std::hint::black_box;
 use std::time::Duration;
 use support::{TEXT, masked};

@@ -8,7 +8,7 @@ mod heap;
 mod support;
 
 use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
-use joblight::wire::message::Report;
+use joblight::internals::wire::Report;
 use std::time::Duration;
 use support::{Rig, is_measuring};
 

@@ -4,7 +4,7 @@
 mod support;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use joblight::engine::{Link, Services};
+use joblight::internals::engine::{Link, Services};
 use std::time::Duration;
 use support::Rig;
 

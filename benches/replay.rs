@@ -6,7 +6,7 @@
 mod support;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use joblight::engine::{Input, Link, Services};
+use joblight::internals::engine::{Input, Link, Services};
 use std::time::Duration;
 use support::{Rig, UPGRADE};
 

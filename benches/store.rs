@@ -2,10 +2,10 @@
 //! before, and to load 100,000 at the start.
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use joblight::base::id::MessageIds;
 use joblight::config::Synchronous;
-use joblight::hub::journal::{Batch, Record, StoredEntry, Table};
-use joblight::shell::store::Store;
+use joblight::internals::base::MessageIds;
+use joblight::internals::hub::{Batch, Record, StoredEntry, Table};
+use joblight::internals::shell::Store;
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! Whether a timer costs the same however many others are armed: to set and cancel one, and to let one fire.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use joblight::base::time::{Span, Time};
-use joblight::base::wheel::Wheel;
+use joblight::internals::base::Wheel;
+use joblight::internals::base::{Span, Time};
 use std::hint::black_box;
 use std::time::Duration;
 

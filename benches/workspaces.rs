@@ -1,10 +1,10 @@
 //! Whether a change of one workspace among 10,000, a new order of all of them, and their list, stay within a blink.
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use joblight::base::random::Random;
-use joblight::base::time::{Now, Time};
-use joblight::hub::{WorkspaceSettings, Workspaces};
-use joblight::wire::message::Members;
+use joblight::internals::base::Random;
+use joblight::internals::base::{Now, Time};
+use joblight::internals::hub::{WorkspaceSettings, Workspaces};
+use joblight::internals::wire::Members;
 use std::time::Duration;
 
 /// The default of `workspaces.max_workspaces`, and a tenth of it.

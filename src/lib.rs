@@ -10,15 +10,15 @@
 //!
 //! | floor | folder | holds |
 //! | --- | --- | --- |
-//! | 0 | [`base`] | no domain, no I/O: time, timer wheel, token bucket, chunk queue, counters, seeded random |
-//! | 1 | [`wire`] | bytes to values and back, pure: HTTP, WebSocket, envelopes, locale |
-//! | 2 | [`hub`] | the product: rooms, logs, tasks, deltas, pacing. Knows no socket |
-//! | 2 | [`conn`] | one peer: protocol phase and outbox. Knows no room |
-//! | 3 | [`engine`] | connections, hub, timers and policy: inputs in, outputs out. Still pure |
-//! | 4 | [`config`] | file, environment and flags become one checked [`Config`] |
-//! | 5 | [`shell`] | the only syscalls: loop, sockets, listeners, signals, clock, log, store |
-//! | 5 | [`client`] | a small blocking client, for the command line |
-//! | 6 | [`cli`] | `serve`, `check`, `watch`, `emit` |
+//! | 0 | `base` | no domain, no I/O: time, timer wheel, token bucket, chunk queue, counters, seeded random |
+//! | 1 | `wire` | bytes to values and back, pure: HTTP, WebSocket, envelopes, locale |
+//! | 2 | `hub` | the product: rooms, logs, tasks, deltas, pacing. Knows no socket |
+//! | 2 | `conn` | one peer: protocol phase and outbox. Knows no room |
+//! | 3 | `engine` | connections, hub, timers and policy: inputs in, outputs out. Still pure |
+//! | 4 | `config` | file, environment and flags become one checked [`Config`] |
+//! | 5 | `shell` | the only syscalls: loop, sockets, listeners, signals, clock, log, store |
+//! | 5 | `client` | a small blocking client, for the command line |
+//! | 6 | `cli` | `serve`, `check`, `watch`, `emit` |
 //!
 //! # The loop
 //!
@@ -32,9 +32,9 @@
 //!
 //! | part | bytes |
 //! | --- | --- |
-//! | [`engine::peers::Peer`]: protocol phase, outbox, token buckets, standing | 168 |
-//! | [`hub::Client`]: link, name, variant, one membership | 80 |
-//! | [`hub::Room`] of its own, name, place in the index: what 15,000 rooms for 15,000 viewers cost each | 64 and about 40 |
+//! | `engine::peers::Peer`: protocol phase, outbox, token buckets, standing | 168 |
+//! | `hub::Client`: link, name, variant, one membership | 80 |
+//! | `hub::Room` of its own, name, place in the index: what 15,000 rooms for 15,000 viewers cost each | 64 and about 40 |
 //! | the shell's slot: link and socket | 32 |
 //! | its entry in the wheel | 40 |
 //!
@@ -44,18 +44,64 @@
 //! *publication*: one message for a room. *position*: `epoch:offset` in a room's log. *turn*: one pass of the loop.
 //! *lane*: conflated state, or ordered log.
 
-pub mod base;
+// Names in `internals` are public for the compiler only: their links may lead to what nobody outside sees.
+#![allow(rustdoc::private_intra_doc_links)]
+
+mod base;
 pub mod cli;
-pub mod client;
+mod client;
 pub mod config;
-pub mod conn;
-pub mod engine;
-pub mod hub;
-pub mod shell;
-pub mod wire;
+mod conn;
+mod engine;
+mod hub;
+mod shell;
+mod wire;
 
 pub use config::{Config, ListenPort};
 pub use engine::commands::{ClientInfo, CommandError};
 pub use engine::statistics::{BroadcasterStats, Health, WebSocketStats};
 pub use shell::handle::Handle;
 pub use shell::server::{Addresses, Server, ServerError};
+
+/// What joblight's own tests and benches reach of the inside. No promise of any kind.
+#[doc(hidden)]
+#[allow(missing_docs)]
+pub mod internals {
+    pub mod base {
+        pub use crate::base::id::MessageIds;
+        pub use crate::base::random::Random;
+        pub use crate::base::time::{Now, Span, Time};
+        pub use crate::base::wheel::Wheel;
+    }
+
+    pub mod wire {
+        pub use crate::wire::http;
+        pub use crate::wire::input::Input;
+        pub use crate::wire::message::{Encoding, Envelope, Members, Place, Report, Variant};
+        pub use crate::wire::websocket::{self, Deflater, MessageKind, Window};
+    }
+
+    pub mod hub {
+        pub use crate::hub::journal::{Batch, Record, StoredEntry, StoredId, Table};
+        pub use crate::hub::task::Task;
+        pub use crate::hub::{Client, ClientId, Directory, DropReason, Room, TaskCache, Work};
+        pub use crate::hub::{WorkspaceSettings, Workspaces, saved};
+    }
+
+    pub mod engine {
+        pub use crate::engine::durability::Condition;
+        pub use crate::engine::newcomers::{limit_viewers, make_room};
+        pub use crate::engine::pause::{forgive, spare};
+        pub use crate::engine::{
+            Batch, Engine, Input, Link, MemoryUse, Output, Restored, Services,
+        };
+    }
+
+    pub mod shell {
+        pub use crate::shell::store::Store;
+    }
+
+    pub mod client {
+        pub use crate::client::{Client, Event};
+    }
+}

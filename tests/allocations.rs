@@ -7,7 +7,7 @@ mod heap;
 mod support;
 
 use heap::{heap, peak_during};
-use joblight::engine::{Link, Services};
+use joblight::internals::engine::{Link, Services};
 use serde_json::json;
 use support::{BINARY, Rig, TEXT, UPGRADE, masked};
 

@@ -13,8 +13,8 @@ mod masked;
 pub(crate) use masked::{BINARY, TEXT, masked};
 
 use joblight::Config;
-use joblight::base::time::{Now, Time};
-use joblight::engine::{Engine, Input, Link, MemoryUse, Output, Services};
+use joblight::internals::base::{Now, Time};
+use joblight::internals::engine::{Engine, Input, Link, MemoryUse, Output, Services};
 use std::hint::black_box;
 
 /// Milliseconds since 1970 when a benchmark begins.

@@ -12,7 +12,5 @@ pub mod task_states;
 pub mod url;
 pub mod viewer;
 
-pub use connection::ConnectError;
 pub use task_states::TaskStates;
-pub use url::{ServerUrl, UrlError};
 pub use viewer::{Client, ClientError, Event, Message, SUBSCRIBE_ID};

@@ -6,7 +6,7 @@
 pub mod outbox;
 pub mod phase;
 
-pub use outbox::{Outbox, Refused};
+pub use outbox::Outbox;
 pub use phase::{Event, Fault, Limits, Phase};
 
 use crate::base::chunk_queue::ChunkPool;

@@ -7,7 +7,7 @@ use super::run::Run;
 use super::screen::Screen;
 use super::wish::{Wish, id_of};
 use super::world::{ConnId, Far, Observer};
-use joblight::engine::Services;
+use joblight::internals::engine::Services;
 use serde_json::{Value, json};
 
 /// One of them.

@@ -1,9 +1,9 @@
 //! Whether the store holds what the engine holds.
 
 use super::world::World;
-use joblight::engine::durability::Condition;
-use joblight::hub::journal::Table;
-use joblight::hub::{Client, saved};
+use joblight::internals::engine::Condition;
+use joblight::internals::hub::Table;
+use joblight::internals::hub::{Client, saved};
 use std::collections::BTreeSet;
 
 impl World {

@@ -1,7 +1,7 @@
 //! Everything that waits, each kind of it and all together, against the limits that are configured.
 
 use super::run::Run;
-use joblight::engine::durability::Condition;
+use joblight::internals::engine::Condition;
 
 /// Beyond its limit a connection may be owed a goodbye and answers; a burst of one turn may be larger.
 const MAX_ANSWERS: usize = 32;

@@ -5,7 +5,7 @@ use super::event::Event;
 use super::run::Run;
 use super::tasks::Verdict;
 use super::world::{ConnId, Far};
-use joblight::engine::Services;
+use joblight::internals::engine::Services;
 use serde_json::json;
 use std::collections::BTreeMap;
 

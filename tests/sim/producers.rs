@@ -5,8 +5,8 @@ use super::event::{self, Event};
 use super::run::Run;
 use super::tasks::{EventName, Standing, Verdict, standing};
 use super::world::ConnId;
-use joblight::engine::Services;
-use joblight::hub::DropReason;
+use joblight::internals::engine::Services;
+use joblight::internals::hub::DropReason;
 use serde_json::{Value, json};
 
 /// A request that has not been answered.

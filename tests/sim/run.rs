@@ -11,7 +11,7 @@ use super::tasks::Tasks;
 use super::truth::Truth;
 use super::viewer::{Rules, Viewer};
 use super::world::{ConnId, Far, World};
-use joblight::engine::Services;
+use joblight::internals::engine::Services;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 

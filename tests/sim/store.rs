@@ -1,7 +1,7 @@
 //! A store of a few maps: it takes one batch at a time, slowly or not at all, and what it has kept outlives the engine.
 
-use joblight::engine::{Batch, Restored};
-use joblight::hub::journal::{Record, StoredEntry, StoredId, Table};
+use joblight::internals::engine::{Batch, Restored};
+use joblight::internals::hub::{Record, StoredEntry, StoredId, Table};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is kept, and the batch that is under way.

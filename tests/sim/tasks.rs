@@ -2,7 +2,7 @@
 
 use super::event::Event;
 use super::shadow_task::ShadowTask;
-use joblight::hub::TaskCache;
+use joblight::internals::hub::TaskCache;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What tells a repeat: the task and the event's id.

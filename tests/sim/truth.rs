@@ -1,6 +1,6 @@
 //! The shadow of the rooms' logs: what was said at which position, what was acknowledged, and what a crash may take.
 
-use joblight::hub::{Directory, Room};
+use joblight::internals::hub::{Directory, Room};
 use std::collections::BTreeMap;
 
 /// A place in a room's log, as viewers are told of it.

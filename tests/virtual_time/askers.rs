@@ -5,7 +5,7 @@ use super::frames::Heard;
 use super::visit::Visit;
 use super::world::{PeerId, World, limit_connections, limit_messages};
 use joblight::Config;
-use joblight::engine::Services;
+use joblight::internals::engine::Services;
 use serde_json::{Value, json};
 use std::net::IpAddr;
 

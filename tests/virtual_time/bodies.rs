@@ -2,7 +2,7 @@
 
 use super::frames::Heard;
 use super::world::{PeerId, World};
-use joblight::engine::Services;
+use joblight::internals::engine::Services;
 use serde_json::Value;
 
 const KEY: &str = "Authorization: Bearer k\r\n";

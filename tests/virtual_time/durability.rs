@@ -5,9 +5,9 @@ use super::visit::Visit;
 use super::world::{PeerId, World, request};
 use joblight::Config;
 use joblight::config::Publish;
-use joblight::engine::{Batch, Restored, Services};
-use joblight::hub::Record;
-use joblight::hub::journal::Table;
+use joblight::internals::engine::{Batch, Restored, Services};
+use joblight::internals::hub::Record;
+use joblight::internals::hub::Table;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 

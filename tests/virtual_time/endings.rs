@@ -3,7 +3,7 @@
 use super::frames::Heard;
 use super::masked::{CLOSE, masked};
 use super::world::{PeerId, World, limit_connections, limit_messages};
-use joblight::engine::Services;
+use joblight::internals::engine::Services;
 use serde_json::{Value, json};
 
 #[test]

@@ -4,7 +4,7 @@
 use super::frames::Heard;
 use super::masked::{PING, PONG, TEXT, masked, masked_frame};
 use super::world::{PeerId, World, request};
-use joblight::engine::Services;
+use joblight::internals::engine::Services;
 use serde_json::{Value, json};
 
 /// What a peer may bring in one turn: messages, frames, requests or lines.

@@ -2,7 +2,7 @@
 
 use super::frames::Heard;
 use super::world::{PeerId, World};
-use joblight::engine::Services;
+use joblight::internals::engine::Services;
 use serde_json::json;
 
 fn pings(world: &mut World, peer: PeerId) -> Vec<u64> {

@@ -2,7 +2,7 @@
 
 use super::kept::{Kept, ask, durable, restarted_at, say, tell};
 use super::world::World;
-use joblight::hub::journal::Table;
+use joblight::internals::hub::Table;
 use serde_json::{Value, json};
 
 const DAY_MS: u64 = 24 * 3_600_000;

@@ -1,8 +1,8 @@
 //! A store that keeps every batch at once, as the tests of what is written see it.
 
 use super::world::{World, request};
-use joblight::engine::{Batch, Restored, Services};
-use joblight::hub::journal::{Record, StoredEntry, Table};
+use joblight::internals::engine::{Batch, Restored, Services};
+use joblight::internals::hub::{Record, StoredEntry, Table};
 use serde_json::Value;
 use std::collections::BTreeMap;
 

@@ -4,7 +4,7 @@ use super::kept::{Kept, durable, restarted, say};
 use super::visit::Visit;
 use super::world::World;
 use joblight::Config;
-use joblight::hub::journal::Table;
+use joblight::internals::hub::Table;
 use serde_json::{Value, json};
 
 fn logless(config: &mut Config) {

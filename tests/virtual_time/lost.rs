@@ -373,7 +373,8 @@ fn tasks_that_are_lost_together_hold_no_turn() {
     }
     let failed = |world: &World| {
         let tasks = world.engine.state().hub.broadcaster().tasks();
-        let is_failed = |task: &joblight::hub::task::Task| task.view.status.as_str() == "failed";
+        let is_failed =
+            |task: &joblight::internals::hub::Task| task.view.status.as_str() == "failed";
         tasks.iter().filter(|(_, task)| is_failed(task)).count()
     };
     world.run_for(HOUR_MS);

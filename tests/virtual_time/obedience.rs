@@ -6,7 +6,7 @@ use super::masked::{TEXT, masked};
 use super::visit::Visit;
 use super::world::{PeerId, World, limit_connections, limit_messages};
 use joblight::Config;
-use joblight::engine::Services;
+use joblight::internals::engine::Services;
 use serde_json::{Value, json};
 
 const ORIGIN: &str = "Origin: http://localhost:8080\r\n";

@@ -4,7 +4,7 @@ use super::frames::Heard;
 use super::kept::{Kept, durable, restarted, say};
 use super::visit::Visit;
 use super::world::{World, request};
-use joblight::engine::Services;
+use joblight::internals::engine::Services;
 use serde_json::{Value, json};
 
 /// The status of a call that is answered when the store has kept what it changed.

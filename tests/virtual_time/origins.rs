@@ -3,7 +3,7 @@
 use super::frames::Heard;
 use super::world::World;
 use joblight::Config;
-use joblight::engine::Services;
+use joblight::internals::engine::Services;
 use serde_json::json;
 
 #[derive(Clone, Copy, PartialEq)]

@@ -1,7 +1,7 @@
 //! What load does: slow turns and slow readers stretch the interval; a slow reader costs one mark a task, not a queue.
 
 use super::world::{PeerId, World};
-use joblight::engine::Services;
+use joblight::internals::engine::Services;
 use serde_json::{Value, json};
 
 fn slowdown(world: &mut World) -> f64 {
@@ -140,7 +140,7 @@ fn work_done_while_answers_are_read_is_not_left_lying() {
             json!({"meta": "x".repeat(300)}),
         );
     }
-    let producer = world.connect(joblight::engine::Services::HTTP, [127, 0, 0, 1]);
+    let producer = world.connect(joblight::internals::engine::Services::HTTP, [127, 0, 0, 1]);
     let list = super::world::request("GET", "/api/tasks?limit=1000", &Value::Null);
     let event = super::world::request("POST", "/api/tasks/t/progress", &json!({"progress": 50}));
     let pipelined = [list.as_str(), &event, &list, &list].concat();

@@ -3,7 +3,7 @@
 use super::kept::{Kept, batch, durable, restarted, say, stored};
 use super::visit::Visit;
 use super::world::World;
-use joblight::hub::journal::Table;
+use joblight::internals::hub::Table;
 use serde_json::json;
 
 const KEEP_MS: u64 = 3_600_000;

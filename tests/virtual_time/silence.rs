@@ -3,9 +3,9 @@
 use super::frames::Heard;
 use super::kept::{batch, durable, say, stored};
 use super::world::{PeerId, World, request};
-use joblight::engine::newcomers::{limit_viewers, make_room};
-use joblight::engine::pause::{forgive, spare};
-use joblight::engine::{Batch, Services};
+use joblight::internals::engine::{Batch, Services};
+use joblight::internals::engine::{forgive, spare};
+use joblight::internals::engine::{limit_viewers, make_room};
 use serde_json::{Value, json};
 
 fn answers(world: &mut World, peer: PeerId) -> Vec<u16> {

@@ -4,7 +4,7 @@ use super::kept::{Kept, durable, restarted};
 use super::visit::{Visit, brief, position_of, publish, settle};
 use super::world::{PeerId, World};
 use joblight::Config;
-use joblight::wire::message::Report;
+use joblight::internals::wire::Report;
 use serde_json::{Value, json};
 
 fn short_logs(config: &mut Config) {

@@ -3,8 +3,8 @@
 use super::kept::{Kept, batch, durable, say, stored};
 use super::visit::Visit;
 use super::world::World;
-use joblight::hub::Record;
-use joblight::wire::message::Report;
+use joblight::internals::hub::Record;
+use joblight::internals::wire::Report;
 use serde_json::json;
 
 /// The store fails with the next batch, which something gives it reason for.

@@ -6,10 +6,10 @@ use super::masked::{CLOSE, TEXT, masked};
 use super::visit::{Visit, brief, settle};
 use super::world::{PeerId, World, request};
 use joblight::Config;
-use joblight::engine::{Restored, Services};
-use joblight::hub::Record;
-use joblight::hub::journal::Table;
-use joblight::wire::message::Report;
+use joblight::internals::engine::{Restored, Services};
+use joblight::internals::hub::Record;
+use joblight::internals::hub::Table;
+use joblight::internals::wire::Report;
 use serde_json::{Value, json};
 
 /// The opcode of a ping.

@@ -2,8 +2,8 @@
 
 use super::kept::{Kept, durable, restarted, say, write_to};
 use super::visit::{Visit, settle};
-use joblight::hub::ClientId;
-use joblight::hub::journal::{Record, Table};
+use joblight::internals::hub::ClientId;
+use joblight::internals::hub::{Record, Table};
 use serde_json::json;
 
 #[test]
@@ -130,7 +130,7 @@ fn a_session_of_the_first_version_goes_on() {
         "mail": [letter],
     });
     let id = ClientId::parse(&visit.id).expect("an id");
-    let key = joblight::hub::saved::session_key(id);
+    let key = joblight::internals::hub::saved::session_key(id);
     kept.rows.retain(|(table, _), _| *table != Table::Received);
     kept.rows
         .insert((Table::Session, key.into()), row.to_string());
@@ -166,7 +166,7 @@ fn a_session_of_the_second_version_goes_on_and_its_rooms_become_rows() {
         .collect();
     assert_eq!(places.len(), 2);
     let id = ClientId::parse(&visit.id).expect("an id");
-    let key = joblight::hub::saved::session_key(id);
+    let key = joblight::internals::hub::saved::session_key(id);
     kept.rows
         .retain(|(table, _), _| *table != Table::Membership);
     let row = json!({"connectedAt": 5, "rooms": places}).to_string();
@@ -230,7 +230,7 @@ fn a_room_that_a_call_has_promised_does_not_wait_for_its_second() {
     visit.enter(&mut world, &["c"]);
     for (method, rows) in [("PUT", 4), ("DELETE", 3)] {
         let path = format!("/api/clients/{}/rooms/d", visit.id);
-        let peer = world.connect(joblight::engine::Services::HTTP, [127, 0, 0, 1]);
+        let peer = world.connect(joblight::internals::engine::Services::HTTP, [127, 0, 0, 1]);
         let text = super::world::request(method, &path, &json!(null));
         world.say(peer, text.as_bytes());
         assert!(world.heard(peer).is_empty(), "not kept yet");

@@ -3,7 +3,7 @@
 use super::frames::Heard;
 use super::kept::{Kept, ask, durable, restarted_at, tell};
 use super::world::{World, request};
-use joblight::hub::journal::Table;
+use joblight::internals::hub::Table;
 use serde_json::{Value, json};
 
 /// The server after so many milliseconds, with the tasks of the one before.
@@ -183,7 +183,7 @@ fn row_that_is_unreadable_goes_when_its_task_is_deleted_or_made_anew() {
         kept.rows.insert((Table::Task, task.into()), row);
     }
     let mut world = restarted_at(0, &kept, |_| {});
-    let caller = world.connect(joblight::engine::Services::HTTP, [127, 0, 0, 1]);
+    let caller = world.connect(joblight::internals::engine::Services::HTTP, [127, 0, 0, 1]);
     for (path, status) in [("/api/tasks/deleted", 204), ("/api/tasks/deleted", 404)] {
         world.say(caller, request("DELETE", path, &Value::Null).as_bytes());
         kept.take(&mut world);

@@ -3,8 +3,8 @@
 use super::masked::{TEXT, masked};
 use super::visit::{Visit, settle};
 use super::world::{PeerId, World, upgrade_request};
-use joblight::engine::Services;
-use joblight::hub::Work;
+use joblight::internals::engine::Services;
+use joblight::internals::hub::Work;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 

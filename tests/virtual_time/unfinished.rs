@@ -3,7 +3,7 @@
 use super::frames::Heard;
 use super::masked::{BINARY, PING, TEXT, masked, masked_frame};
 use super::world::{PeerId, World, request};
-use joblight::engine::Services;
+use joblight::internals::engine::Services;
 use serde_json::{Value, json};
 
 /// A frame that begins a message and does not end it.

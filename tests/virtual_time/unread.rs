@@ -2,7 +2,7 @@
 
 use super::masked::{TEXT, masked};
 use super::world::{PeerId, World, request};
-use joblight::engine::{Restored, Services};
+use joblight::internals::engine::{Restored, Services};
 use serde_json::{Value, json};
 
 const OUTBOX: usize = 64 * 1024;

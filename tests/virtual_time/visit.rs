@@ -59,7 +59,7 @@ impl Visit {
 
     /// The same client on a connection that reads only so many bytes.
     pub(crate) fn again_reading(&self, world: &mut World, bytes: usize) -> PeerId {
-        let services = joblight::engine::Services::BOTH;
+        let services = joblight::internals::engine::Services::BOTH;
         let peer = world.connect(services, [127, 0, 0, 1]);
         world.stall(peer, bytes);
         world.ask_upgrade(peer, &format!("/ws?session={}", self.secret), "");

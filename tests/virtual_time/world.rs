@@ -4,9 +4,9 @@
 use super::frames::{Decoder, Heard};
 use super::masked::{PONG, TEXT, masked};
 use joblight::Config;
-use joblight::base::time::{Now, Span, Time};
 use joblight::config::Auto;
-use joblight::engine::{Engine, Input, Link, MemoryUse, Output, Services};
+use joblight::internals::base::{Now, Span, Time};
+use joblight::internals::engine::{Engine, Input, Link, MemoryUse, Output, Services};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};

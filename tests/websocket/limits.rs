@@ -2,7 +2,7 @@
 
 use crate::raw::upgrade;
 use crate::support::{Running, Viewer, limit_connections, limit_messages};
-use joblight::client::{Client, Event};
+use joblight::internals::client::{Client, Event};
 use serde_json::{Value, json};
 use std::net::{SocketAddr, TcpStream};
 use tungstenite::Message;

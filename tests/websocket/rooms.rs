@@ -1,7 +1,7 @@
 //! Rooms: who is in, who may speak, what was missed.
 
 use crate::support::{Running, Viewer};
-use joblight::config::{Auto, Publish};
+use joblight::{config::Auto, config::Publish};
 use serde_json::{Value, json};
 
 fn join(viewer: &mut Viewer, room: &str) -> Value {

@@ -21,5 +21,4 @@ mod thread;
 mod tests;
 
 pub use database::Store;
-pub use error::StoreError;
-pub use thread::{News, Outcome, StoreThread};
+pub use thread::{News, StoreThread};

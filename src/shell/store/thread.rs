@@ -46,7 +46,7 @@ pub struct Outcome {
     pub result: Result<(), StoreError>,
 }
 
-/// A store at work on a thread of its own. Dropped, it goes on until all batches are done; [`StoreThread::join`] waits.
+/// A store at work on a thread of its own. Dropped, it goes on until all batches are done; [`StoreThread::join_within`] waits.
 #[derive(Debug)]
 pub struct StoreThread {
     path: String,
@@ -95,12 +95,8 @@ impl StoreThread {
         })
     }
 
-    /// Waits until all batches are done and reported and the file is closed. An error: not all that was sent is kept.
-    pub fn join(self) -> Result<(), StoreError> {
-        self.join_within(Duration::MAX)
-    }
-
-    /// The same, but no longer than `limit`: a thread whose disk hangs is left behind.
+    /// Waits until all batches are done and reported and the file is closed, but no longer than `limit`: a thread whose
+    /// disk hangs is left behind. An error: not all that was sent is kept.
     pub fn join_within(self, limit: Duration) -> Result<(), StoreError> {
         let Self {
             path,

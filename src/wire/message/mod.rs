@@ -25,7 +25,7 @@ pub mod variant;
 mod words;
 
 pub use envelope::{Batch, Envelope, ErrorCode, ErrorMessage, Place};
-pub use event::{Event, ItemKind, Report, TASK_REMOVED, TaskEvent};
+pub use event::{Event, Report, TASK_REMOVED, TaskEvent};
 pub use field::Field;
 pub use incoming::Incoming;
 pub use malformed::Malformed;

@@ -57,7 +57,7 @@ fn a_file_is_opened_when_its_directory_is_there() {
     store.close().unwrap();
     fs::rename(&elsewhere.0, directory.path("late")).unwrap();
     assert_eq!(read(&news).1.entries, [entry("a", 1)]);
-    thread.join().unwrap();
+    thread.join_within(Duration::MAX).unwrap();
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn a_file_is_opened_when_its_lock_is_let_go() {
     holder.apply(&[batch(2, vec![append("a", 2)])]).unwrap();
     holder.close().unwrap();
     assert_eq!(read(&news).1.entries, [entry("a", 1), entry("a", 2)]);
-    thread.join().unwrap();
+    thread.join_within(Duration::MAX).unwrap();
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn a_thread_that_waits_ends_when_it_is_told() {
     let directory = Directory::new();
     let (thread, news) = start(&directory.path("absent/joblight.db"));
     news.recv_timeout(LIMIT).expect("a first try");
-    thread.join().unwrap();
+    thread.join_within(Duration::MAX).unwrap();
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn a_reader_that_is_gone_ends_the_reading() {
     let first = news.recv_timeout(LIMIT).expect("news");
     assert!(matches!(first, News::Slice(..)));
     drop((first, news));
-    thread.join().unwrap();
+    thread.join_within(Duration::MAX).unwrap();
 }
 
 /// Of many rows no more than a slice or two are in memory at once, and a large row is a slice of its own.
@@ -135,10 +135,10 @@ fn slices_are_small_in_order_and_wait_for_each_other() {
     kinds.dedup();
     assert_eq!(kinds, [Some(Table::Room), None, Some(Table::Task)]);
     let (_, all) = {
-        thread.join().unwrap();
+        thread.join_within(Duration::MAX).unwrap();
         let (thread, news) = start(&directory.path("joblight.db"));
         let all = read(&news);
-        thread.join().unwrap();
+        thread.join_within(Duration::MAX).unwrap();
         all
     };
     assert_eq!(all.entries.len(), 5_000);
@@ -153,5 +153,5 @@ fn a_panic_while_it_opens_is_told() {
     let thread = StoreThread::start("kept.db".to_owned(), open, report).unwrap();
     let told = news.recv_timeout(LIMIT).expect("news");
     assert!(matches!(told, News::Unopened(StoreError::Stopped { .. })));
-    assert!(thread.join().is_err());
+    assert!(thread.join_within(Duration::MAX).is_err());
 }

@@ -84,7 +84,7 @@ fn what_waits_is_kept_in_one_go_and_told_in_order() {
     gate.send(()).unwrap();
     assert_eq!(working.report(), kept(2..=500));
     drop(gate);
-    working.thread.join().unwrap();
+    working.thread.join_within(Duration::MAX).unwrap();
     assert_eq!(directory.open().load().unwrap().entries.len(), 500);
 }
 
@@ -102,7 +102,7 @@ fn a_group_has_a_limit() {
     drop(gate);
     assert_eq!(working.report(), kept(1..=17));
     assert_eq!(working.report(), kept(18..=20));
-    working.thread.join().unwrap();
+    working.thread.join_within(Duration::MAX).unwrap();
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn it_ends_when_all_is_done_and_leaves_one_file() {
     let directory = Directory::new();
     let working = Working::start(&directory);
     (1..=50).for_each(|seq| working.thread.send(one(seq)).unwrap());
-    working.thread.join().unwrap();
+    working.thread.join_within(Duration::MAX).unwrap();
     let outcomes: Vec<Outcome> = working.reports.iter().flatten().collect();
     assert_eq!(outcomes, kept(1..=50));
     assert_eq!(fs::read_dir(&directory.0).unwrap().count(), 1);
@@ -137,7 +137,10 @@ fn after_a_failure_the_next_batch_is_tried() {
     working.thread.send(one(2)).unwrap();
     assert_eq!(working.report(), kept([2]));
     let path = directory.path("joblight.db");
-    assert_eq!(working.thread.join(), Err(StoreError::Full { path }));
+    assert_eq!(
+        working.thread.join_within(Duration::MAX),
+        Err(StoreError::Full { path })
+    );
     let restored = directory.open().load().unwrap();
     assert_eq!(restored.rows, []);
     assert_eq!(restored.entries, [super::entry("room", 2)]);
@@ -153,7 +156,7 @@ fn what_has_failed_and_was_not_written_anew_is_told_at_the_end() {
         assert!(working.report()[0].result.is_err());
         working.thread.send(batch(2, vec![again])).unwrap();
         drop(gate);
-        assert_eq!(working.thread.join().is_err(), is_told);
+        assert_eq!(working.thread.join_within(Duration::MAX).is_err(), is_told);
     }
 }
 
@@ -181,7 +184,10 @@ fn a_panic_is_told_to_who_sends_and_to_who_waits() {
         thread.send(one(3)),
         Err(StoreError::Stopped { path: path.clone() })
     );
-    assert_eq!(thread.join(), Err(StoreError::Stopped { path }));
+    assert_eq!(
+        thread.join_within(Duration::MAX),
+        Err(StoreError::Stopped { path })
+    );
     // What was committed before it stays.
     let entries = directory.open().load().unwrap().entries;
     assert_eq!(entries[0], super::entry("room", 1));
