@@ -93,7 +93,7 @@ pub mod internals {
         pub use crate::engine::newcomers::{limit_viewers, make_room};
         pub use crate::engine::pause::{forgive, spare};
         pub use crate::engine::{
-            Batch, Engine, Input, Link, MemoryUse, Output, Restored, Services,
+            Batch, ConnectionId, Engine, Input, MemoryUse, Output, Restored, Services,
         };
     }
 

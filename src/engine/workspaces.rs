@@ -85,8 +85,8 @@ pub fn list(state: &mut State, now: Now, client: ClientId) {
         return;
     };
     let frame = list_frame(state, now, client);
-    let link = state.hub.directory().client(client).link;
-    state.peers.answer(link, &frame);
+    let connection = state.hub.directory().client(client).connection;
+    state.peers.answer(connection, &frame);
     state.hub.forget_news(client);
 }
 

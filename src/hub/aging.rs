@@ -9,7 +9,7 @@ use super::broadcaster::Broadcaster;
 use super::cache::TaskKey;
 use super::listing::Listing;
 use super::lost;
-use super::progress::Stage;
+use super::progress::Scope;
 use super::removal::Removal;
 use super::rules;
 use super::task::Task;
@@ -34,17 +34,17 @@ impl Broadcaster {
     }
 
     /// Does what is due; `true`: there is more of it than one turn should do.
-    pub fn age(&mut self, stage: &mut Stage<'_>) -> bool {
+    pub fn age(&mut self, scope: &mut Scope<'_>) -> bool {
         for _ in 0..AGED_AT_ONCE {
-            let is_due = |(at, _): &(Time, TaskKey)| *at <= stage.now.at;
+            let is_due = |(at, _): &(Time, TaskKey)| *at <= scope.now.at;
             if let Some((_, key)) = self.tasks.first_alive().filter(is_due) {
-                self.look_at(stage, key);
+                self.look_at(scope, key);
             } else if let Some((_, key)) = self.first_expiring().filter(is_due) {
-                self.forget(stage, key, Removal::Expired);
+                self.forget(scope, key, Removal::Expired);
             } else if let Some(key) = self.tasks.first_to_go()
                 && self.tasks.is_over_full()
             {
-                self.forget(stage, key, Removal::Expired);
+                self.forget(scope, key, Removal::Expired);
             } else {
                 return false;
             }
@@ -75,34 +75,34 @@ impl Broadcaster {
     }
 
     /// A lost task was heard of: that is said before what it said.
-    pub(super) fn revive(&mut self, stage: &mut Stage<'_>, key: TaskKey, status: Status) {
+    pub(super) fn revive(&mut self, scope: &mut Scope<'_>, key: TaskKey, status: Status) {
         let Some(task) = self.tasks.task_mut(key) else {
             return;
         };
-        lost::revive(task, status, stage.now);
-        task.refresh_estimate(stage.now);
+        lost::revive(task, status, scope.now);
+        task.refresh_estimate(scope.now);
         task.commit();
-        let payload = task.revived(stage.now);
-        self.announce(stage, key, TaskEvent::Started, payload);
+        let payload = task.revived(scope.now);
+        self.announce(scope, key, TaskEvent::Started, payload);
     }
 
-    fn look_at(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
-        let now = stage.now.at;
+    fn look_at(&mut self, scope: &mut Scope<'_>, key: TaskKey) {
+        let now = scope.now.at;
         let Some(task) = self.tasks.task(key) else {
             return;
         };
         if self.lost_due(task).is_some_and(|due| due <= now) {
-            return self.lose(stage, key);
+            return self.lose(scope, key);
         }
         if self.stall_due(task).is_some_and(|due| due <= now)
             && let Some(task) = self.tasks.task_mut(key)
         {
             task.pending_since.get_or_insert(now);
             rules::set_stalled(task, true);
-            self.plan_flush(stage, key);
-            self.keep(stage, key);
+            self.plan_flush(scope, key);
+            self.keep(scope, key);
         }
-        self.look_late(stage, key);
+        self.look_late(scope, key);
         let due = self.tasks.task(key).and_then(|task| {
             let due = self.stall_due(task).into_iter();
             due.chain(self.lost_due(task)).chain(task.late_look).min()
@@ -126,8 +126,8 @@ impl Broadcaster {
     }
 
     /// Tells those who watch a late task where its end is now, when that is due.
-    fn look_late(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
-        let now = stage.now;
+    fn look_late(&mut self, scope: &mut Scope<'_>, key: TaskKey) {
+        let now = scope.now;
         let Some(task) = self.tasks.task_mut(key) else {
             return;
         };
@@ -135,7 +135,7 @@ impl Broadcaster {
             return;
         }
         task.late_look = None;
-        if !self.is_watched(stage.directory, key) {
+        if !self.is_watched(scope.directory, key) {
             return;
         }
         let Some(task) = self.tasks.task_mut(key) else {
@@ -144,24 +144,24 @@ impl Broadcaster {
         task.late_look = task.next_late_look(now.at);
         if task.is_late(now.at) && task.look_late(now) {
             task.pending_since.get_or_insert(now.at);
-            self.plan_flush(stage, key);
+            self.plan_flush(scope, key);
         }
     }
 
-    fn lose(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
-        self.flush(stage, key);
+    fn lose(&mut self, scope: &mut Scope<'_>, key: TaskKey) {
+        self.flush(scope, key);
         let lost_after = self.settings.lost_after.as_millis();
-        let message = stage.fanout.say(Phrase::Lost { lost_after });
+        let message = scope.fanout.say(Phrase::Lost { lost_after });
         let Some(task) = self.tasks.task_mut(key) else {
             return;
         };
-        lost::lose(task, &message, stage.now);
-        task.refresh_estimate(stage.now);
+        lost::lose(task, &message, scope.now);
+        task.refresh_estimate(scope.now);
         task.commit();
         let payload = task.whole(false);
-        self.announce(stage, key, TaskEvent::Failed, payload);
+        self.announce(scope, key, TaskEvent::Failed, payload);
         self.watch(key);
-        self.keep(stage, key);
+        self.keep(scope, key);
     }
 
     /// When to look at a task at the latest. Its pace may let it be silent for longer, but that is not worth finding out

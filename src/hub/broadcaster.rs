@@ -13,7 +13,7 @@ use super::journal::{Journal, Table};
 use super::lost;
 use super::outcome::{ControlRefused, Outcome, Refused};
 use super::pace::Pace;
-use super::progress::{self, Stage, Told};
+use super::progress::{self, Scope, Told};
 use super::removal::{self, Removal};
 use super::repeats::{IdKey, Repeats};
 use super::rules::{self, DropReason, Turn, Verdict};
@@ -122,7 +122,7 @@ impl Broadcaster {
     /// Takes a task event. `has_id`: it has an id of its own, and that is unknown.
     pub fn handle_event(
         &mut self,
-        stage: &mut Stage<'_>,
+        scope: &mut Scope<'_>,
         id: &str,
         kind: TaskEvent,
         mut patch: TaskPatch,
@@ -130,12 +130,12 @@ impl Broadcaster {
     ) -> Outcome {
         let key = self.tasks.find(id);
         // A task that was not there is made only for an event that counts.
-        let new = key.is_none().then(|| Task::new(id.into(), stage.now.at));
+        let new = key.is_none().then(|| Task::new(id.into(), scope.now.at));
         let known = key.and_then(|key| self.tasks.task(key));
         let Some(task) = known.or(new.as_ref()) else {
             return Outcome::Refused(Refused::Limit("broadcaster.max_tasks"));
         };
-        let verdict = match rules::judge(task, kind, &patch, stage.now, has_id) {
+        let verdict = match rules::judge(task, kind, &patch, scope.now, has_id) {
             Ok(verdict) => verdict,
             Err(reason) => {
                 self.dropped[reason.index()] += 1;
@@ -151,7 +151,7 @@ impl Broadcaster {
         };
         let key = match new {
             None => key,
-            Some(task) => self.insert(stage, task).ok(),
+            Some(task) => self.insert(scope, task).ok(),
         };
         let Some(key) = key else {
             return Outcome::Refused(Refused::Limit("broadcaster.max_tasks"));
@@ -159,62 +159,62 @@ impl Broadcaster {
         if let Some(status) = revival
             && verdict.turn != Turn::Lifecycle(TaskEvent::Started)
         {
-            self.revive(stage, key, status);
+            self.revive(scope, key, status);
         }
         self.change(key, |task| task.size_bound = size_bound);
         match verdict.turn {
             Turn::Progress => {
-                let now = stage.now;
+                let now = scope.now;
                 self.change(key, |task| rules::apply(task, kind, verdict, patch, now));
-                self.plan_flush(stage, key);
+                self.plan_flush(scope, key);
             }
-            Turn::Lifecycle(_) => self.turn(stage, key, kind, verdict, patch),
+            Turn::Lifecycle(_) => self.turn(scope, key, kind, verdict, patch),
         }
         self.watch(key);
-        self.keep(stage, key);
+        self.keep(scope, key);
         Outcome::Accepted(key, truncated)
     }
 
     /// Relays what a task brought forth; the event creates the task but does not move it.
     pub fn handle_item(
         &mut self,
-        stage: &mut Stage<'_>,
+        scope: &mut Scope<'_>,
         id: &str,
         kind: &str,
         payload: String,
     ) -> Outcome {
-        let Some(room) = self.room_to_log(stage, id) else {
+        let Some(room) = self.room_to_log(scope, id) else {
             return Outcome::Refused(Refused::Limit("websocket.max_rooms"));
         };
-        let Ok(key) = self.find_or_create(stage, id) else {
-            stage.directory.forget_if_idle(room);
+        let Ok(key) = self.find_or_create(scope, id) else {
+            scope.directory.forget_if_idle(room);
             return Outcome::Refused(Refused::Limit("broadcaster.max_tasks"));
         };
-        stage.directory.set_has_task(room, true);
+        scope.directory.set_has_task(room, true);
         if let Some(status) = self.tasks.task(key).and_then(|task| task.lost) {
-            self.revive(stage, key, status);
+            self.revive(scope, key, status);
         }
-        stage.fanout.publish(
-            stage.directory,
-            stage.now,
+        scope.fanout.publish(
+            scope.directory,
+            scope.now,
             RoomMessage {
                 room,
                 kind,
                 payload,
                 except: None,
             },
-            stage.out,
+            scope.out,
         );
         self.change(key, |task| {
             if !task.view.status.is_terminal() {
-                rules::wake(task, stage.now);
-                task.last_event = stage.now.at;
+                rules::wake(task, scope.now);
+                task.last_event = scope.now.at;
                 task.restarted_at = None;
             }
         });
-        self.plan_flush(stage, key);
+        self.plan_flush(scope, key);
         self.watch(key);
-        self.keep(stage, key);
+        self.keep(scope, key);
         Outcome::Accepted(key, Vec::new())
     }
 
@@ -228,7 +228,7 @@ impl Broadcaster {
     /// Records what a viewer asks of the task's worker; viewers see it as `requested`.
     pub fn handle_control(
         &mut self,
-        stage: &mut Stage<'_>,
+        scope: &mut Scope<'_>,
         id: &str,
         control: Control,
         by: &str,
@@ -238,110 +238,110 @@ impl Broadcaster {
             .tasks
             .task_mut(key)
             .ok_or(ControlRefused::UnknownTask)?;
-        rules::request(task, control, by, stage.now).map_err(ControlRefused::ByTask)?;
-        self.plan_flush(stage, key);
-        self.keep(stage, key);
+        rules::request(task, control, by, scope.now).map_err(ControlRefused::ByTask)?;
+        self.plan_flush(scope, key);
+        self.keep(scope, key);
         Ok(())
     }
 
     /// Forgets a task and its room's log. Watchers are told, and get a snapshot when a task of that id is made again.
-    pub fn forget(&mut self, stage: &mut Stage<'_>, key: TaskKey, why: Removal) -> Option<Task> {
+    pub fn forget(&mut self, scope: &mut Scope<'_>, key: TaskKey, why: Removal) -> Option<Task> {
         let mut task = self.tasks.remove(key)?;
         set_flush(&mut self.planned, &mut task, Flush::Idle);
-        self.forget_row(stage, &task.id, why);
+        self.forget_row(scope, &task.id, why);
         Some(task)
     }
 
     /// Forgets a task whose row could not be read; `false` when there is none.
-    pub fn forget_unread(&mut self, stage: &mut Stage<'_>, id: &str, why: Removal) -> bool {
+    pub fn forget_unread(&mut self, scope: &mut Scope<'_>, id: &str, why: Removal) -> bool {
         let is_there = self.unread.remove(id);
         if is_there {
-            self.forget_row(stage, id, why);
+            self.forget_row(scope, id, why);
         }
         is_there
     }
 
-    fn forget_row(&mut self, stage: &mut Stage<'_>, id: &str, why: Removal) {
-        stage.fanout.journal.delete(Table::Task, id);
-        if let Some(room) = self.room_of(stage.directory, id) {
-            removal::announce(stage, room, id, why);
-            for place in 0..stage.directory.room(room).members().len() {
-                let member = stage.directory.room(room).members()[place];
-                stage.directory.membership_mut(member).forget();
+    fn forget_row(&mut self, scope: &mut Scope<'_>, id: &str, why: Removal) {
+        scope.fanout.journal.delete(Table::Task, id);
+        if let Some(room) = self.room_of(scope.directory, id) {
+            removal::announce(scope, room, id, why);
+            for place in 0..scope.directory.room(room).members().len() {
+                let member = scope.directory.room(room).members()[place];
+                scope.directory.membership_mut(member).forget();
             }
-            if let Some(log) = &mut stage.directory.room_mut(room).log {
+            if let Some(log) = &mut scope.directory.room_mut(room).log {
                 log.expire(Time::from_micros(u64::MAX));
             }
-            stage.fanout.keep_expiry(stage.directory, room);
-            stage.directory.set_has_task(room, false);
-            stage.directory.forget_if_idle(room);
+            scope.fanout.keep_expiry(scope.directory, room);
+            scope.directory.set_has_task(room, false);
+            scope.directory.forget_if_idle(room);
         }
     }
 
     /// Sends the progress that was marked in this turn.
-    pub fn settle(&mut self, stage: &mut Stage<'_>) {
+    pub fn settle(&mut self, scope: &mut Scope<'_>) {
         let mut marked = std::mem::take(&mut self.marked);
         for key in marked.drain(..) {
-            self.flush(stage, key);
+            self.flush(scope, key);
         }
         self.marked = marked;
     }
 
     /// Sends a client that has just joined a task's room the whole state, if there is a task.
-    pub fn send_snapshot(&mut self, stage: &mut Stage<'_>, client: ClientKey, room: RoomKey) {
-        let Some(key) = self.task_of(stage.directory, room) else {
+    pub fn send_snapshot(&mut self, scope: &mut Scope<'_>, client: ClientKey, room: RoomKey) {
+        let Some(key) = self.task_of(scope.directory, room) else {
             return;
         };
-        let alone = stage.directory.room(room).members().len() == 1;
+        let alone = scope.directory.room(room).members().len() == 1;
         let Some(task) = self.tasks.task_mut(key) else {
             return;
         };
         // Others who watch keep the estimate that they were sent until the next movement; whoever joins gets that of now.
-        task.refresh_estimate(stage.now);
+        task.refresh_estimate(scope.now);
         if alone {
             task.commit();
         }
-        self.send_state(stage, client, room);
+        self.send_state(scope, client, room);
     }
 
     /// Sends a client the newest state of a room's task, if it has not seen it.
-    fn send_state(&mut self, stage: &mut Stage<'_>, client: ClientKey, room: RoomKey) -> Told {
-        let Some(key) = self.task_of(stage.directory, room) else {
+    fn send_state(&mut self, scope: &mut Scope<'_>, client: ClientKey, room: RoomKey) -> Told {
+        let Some(key) = self.task_of(scope.directory, room) else {
             return Told::Before;
         };
-        self.watch_end(key, stage.now);
+        self.watch_end(key, scope.now);
         let Some(task) = self.tasks.task(key) else {
             return Told::Before;
         };
         let incremental = self.settings.enable_incremental_updates;
-        let before = stage.fanout.load().turn();
-        let told = progress::send_newest(stage, task, client, room, incremental);
-        stage.fanout.load().visit(1);
-        stage.fanout.load().charge(before);
+        let before = scope.fanout.load().turn();
+        let told = progress::send_newest(scope, task, client, room, incremental);
+        scope.fanout.load().visit(1);
+        scope.fanout.load().charge(before);
         told
     }
 
     /// Sends a client whose connection has drained the newest state of every task that has moved meanwhile. Whoever is
     /// behind again after some of them begins with the others the next time.
-    pub fn catch_up(&mut self, stage: &mut Stage<'_>, client: ClientKey) {
-        if stage.fanout.load().is_spent() {
-            return delivery::postpone(stage, client);
+    pub fn catch_up(&mut self, scope: &mut Scope<'_>, client: ClientKey) {
+        if scope.fanout.load().is_spent() {
+            return delivery::postpone(scope, client);
         }
-        let rooms: SmallVec<[RoomKey; 8]> = stage.directory.client(client).rooms().collect();
-        let begin = stage.directory.client(client).caught_up() % rooms.len().max(1);
+        let rooms: SmallVec<[RoomKey; 8]> = scope.directory.client(client).rooms().collect();
+        let begin = scope.directory.client(client).caught_up() % rooms.len().max(1);
         for (step, room) in rooms[begin..].iter().chain(&rooms[..begin]).enumerate() {
-            let told = self.send_state(stage, client, *room);
+            let told = self.send_state(scope, client, *room);
             // While nothing is sent, looking through the other rooms costs less than beginning again.
-            let is_spent = told == Told::Now && stage.fanout.load().is_spent();
+            let is_spent = told == Told::Now && scope.fanout.load().is_spent();
             if is_spent {
-                delivery::postpone(stage, client);
+                delivery::postpone(scope, client);
             }
             if is_spent || told == Told::Later {
-                let reader = stage.directory.client_mut(client);
+                let reader = scope.directory.client_mut(client);
                 return reader.set_caught_up((begin + step) % rooms.len());
             }
         }
-        let reader = stage.directory.client_mut(client);
+        let reader = scope.directory.client_mut(client);
         reader.set_caught_up(0);
         reader.trim();
     }
@@ -358,21 +358,21 @@ impl Broadcaster {
         directory.find(&self.room_name)
     }
 
-    fn find_or_create(&mut self, stage: &mut Stage<'_>, id: &str) -> Result<TaskKey, TooManyTasks> {
+    fn find_or_create(&mut self, scope: &mut Scope<'_>, id: &str) -> Result<TaskKey, TooManyTasks> {
         if let Some(key) = self.tasks.find(id) {
             return Ok(key);
         }
-        self.insert(stage, Task::new(id.into(), stage.now.at))
+        self.insert(scope, Task::new(id.into(), scope.now.at))
     }
 
     /// Adds a task; the one that ended first gives way where there are too many.
-    fn insert(&mut self, stage: &mut Stage<'_>, task: Task) -> Result<TaskKey, TooManyTasks> {
+    fn insert(&mut self, scope: &mut Scope<'_>, task: Task) -> Result<TaskKey, TooManyTasks> {
         if let Some(ended) = self.tasks.room_for_one()? {
-            self.forget(stage, ended, Removal::Expired);
+            self.forget(scope, ended, Removal::Expired);
         }
         self.unread.remove(&task.id);
-        if let Some(room) = self.room_of(stage.directory, &task.id) {
-            stage.directory.set_has_task(room, true);
+        if let Some(room) = self.room_of(scope.directory, &task.id) {
+            scope.directory.set_has_task(room, true);
         }
         Ok(self.tasks.insert(task))
     }
@@ -386,7 +386,7 @@ impl Broadcaster {
     /// The task turns: what is pending goes out first, then the message that says so, with the whole state.
     fn turn(
         &mut self,
-        stage: &mut Stage<'_>,
+        scope: &mut Scope<'_>,
         key: TaskKey,
         kind: TaskEvent,
         verdict: Verdict,
@@ -395,7 +395,7 @@ impl Broadcaster {
         let Turn::Lifecycle(event) = verdict.turn else {
             return;
         };
-        self.flush(stage, key);
+        self.flush(scope, key);
         let Some(task) = self.tasks.task_mut(key) else {
             return;
         };
@@ -403,22 +403,22 @@ impl Broadcaster {
         let revival = lost::revival(task, kind, verdict, &patch);
         let revival = revival.filter(|_| event == TaskEvent::Started);
         if let Some(status) = revival {
-            lost::revive(task, status, stage.now);
+            lost::revive(task, status, scope.now);
         }
-        rules::apply(task, kind, verdict, patch, stage.now);
-        task.refresh_estimate(stage.now);
+        rules::apply(task, kind, verdict, patch, scope.now);
+        task.refresh_estimate(scope.now);
         task.commit();
         let payload = match revival {
-            Some(_) => task.revived(stage.now),
-            None => task.whole_at(false, stage.now),
+            Some(_) => task.revived(scope.now),
+            None => task.whole_at(false, scope.now),
         };
-        self.announce(stage, key, event, payload);
+        self.announce(scope, key, event, payload);
     }
 
     /// Logs and sends a message with the whole state of a task.
     pub(super) fn announce(
         &mut self,
-        stage: &mut Stage<'_>,
+        scope: &mut Scope<'_>,
         key: TaskKey,
         event: TaskEvent,
         payload: String,
@@ -427,29 +427,29 @@ impl Broadcaster {
             return;
         };
         let (version, id) = (task.version(), task.id.clone());
-        if let Some(room) = self.room_to_log(stage, &id) {
-            stage.directory.set_has_task(room, true);
+        if let Some(room) = self.room_to_log(scope, &id) {
+            scope.directory.set_has_task(room, true);
             let message = RoomMessage {
                 room,
                 kind: event.as_str(),
                 payload,
                 except: None,
             };
-            stage
+            scope
                 .fanout
-                .publish(stage.directory, stage.now, message, stage.out);
-            for place in 0..stage.directory.room(room).watchers() {
-                let member = stage.directory.room(room).connected()[place];
-                stage.directory.membership_mut(member).seen = version;
+                .publish(scope.directory, scope.now, message, scope.out);
+            for place in 0..scope.directory.room(room).watchers() {
+                let member = scope.directory.room(room).connected()[place];
+                scope.directory.membership_mut(member).seen = version;
             }
-            if !stage.directory.room(room).members().is_empty() {
-                self.watch_end(key, stage.now);
+            if !scope.directory.room(room).members().is_empty() {
+                self.watch_end(key, scope.now);
             }
         }
     }
 
-    pub(super) fn plan_flush(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
-        let interval = self.pace.interval(stage.now.at);
+    pub(super) fn plan_flush(&mut self, scope: &mut Scope<'_>, key: TaskKey) {
+        let interval = self.pace.interval(scope.now.at);
         let threshold = self.settings.min_change_threshold;
         let Some(task) = self.tasks.task_mut(key) else {
             return;
@@ -462,32 +462,32 @@ impl Broadcaster {
         let due = task.last_flush.map_or(Time::ZERO, |last| last + held);
         match task.flush {
             Flush::Marked => {}
-            Flush::Armed(at) if at <= due && at > stage.now.at => {}
-            _ if due <= stage.now.at => {
+            Flush::Armed(at) if at <= due && at > scope.now.at => {}
+            _ if due <= scope.now.at => {
                 set_flush(&mut self.planned, task, Flush::Marked);
                 self.marked.push(key);
             }
             _ => {
                 let due = self.pace.next_beat(due);
                 set_flush(&mut self.planned, task, Flush::Armed(due));
-                stage.timers.push(due, Timer::Flush(key));
+                scope.timers.push(due, Timer::Flush(key));
             }
         }
     }
 
     /// The time of a task's pending progress has come.
-    pub fn handle_flush_due(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
+    pub fn handle_flush_due(&mut self, scope: &mut Scope<'_>, key: TaskKey) {
         let Some(task) = self.tasks.task_mut(key) else {
             return;
         };
-        if matches!(task.flush, Flush::Armed(at) if at <= stage.now.at) {
+        if matches!(task.flush, Flush::Armed(at) if at <= scope.now.at) {
             set_flush(&mut self.planned, task, Flush::Idle);
-            self.plan_flush(stage, key);
+            self.plan_flush(scope, key);
         }
     }
 
     /// Sends a task's pending progress to every watcher whose connection keeps up.
-    pub(super) fn flush(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
+    pub(super) fn flush(&mut self, scope: &mut Scope<'_>, key: TaskKey) {
         let threshold = self.settings.min_change_threshold;
         let Some(task) = self.tasks.task_mut(key) else {
             return;
@@ -497,24 +497,24 @@ impl Broadcaster {
             return;
         }
         let id = std::mem::take(&mut task.id);
-        let room = self.room_of(stage.directory, &id);
+        let room = self.room_of(scope.directory, &id);
         let Some(task) = self.tasks.task_mut(key) else {
             return;
         };
         task.id = id;
-        let Some(room) = room.filter(|room| !stage.directory.room(*room).members().is_empty())
+        let Some(room) = room.filter(|room| !scope.directory.room(*room).members().is_empty())
         else {
             return;
         };
-        let arrived = task.pending_since.unwrap_or(stage.now.at);
-        task.refresh_estimate(stage.now);
+        let arrived = task.pending_since.unwrap_or(scope.now.at);
+        task.refresh_estimate(scope.now);
         task.commit();
-        task.last_flush = Some(stage.now.at);
-        stage.fanout.tell(stage.directory, room);
+        task.last_flush = Some(scope.now.at);
+        scope.fanout.tell(scope.directory, room);
         let delivered =
-            progress::fan_out(stage, room, task, self.settings.enable_incremental_updates);
-        stage.fanout.handle_broadcast(stage.now, arrived, delivered);
-        self.watch_end(key, stage.now);
+            progress::fan_out(scope, room, task, self.settings.enable_incremental_updates);
+        scope.fanout.handle_broadcast(scope.now, arrived, delivered);
+        self.watch_end(key, scope.now);
     }
 
     /// Whether anybody is in a task's room.
@@ -528,9 +528,9 @@ impl Broadcaster {
     }
 
     /// The room of a task, made when there is none, so that its log can begin.
-    fn room_to_log(&mut self, stage: &mut Stage<'_>, id: &str) -> Option<RoomKey> {
+    fn room_to_log(&mut self, scope: &mut Scope<'_>, id: &str) -> Option<RoomKey> {
         name_room(&mut self.room_name, id);
-        stage.directory.find_or_create(&self.room_name).ok()
+        scope.directory.find_or_create(&self.room_name).ok()
     }
 }
 

@@ -3,11 +3,11 @@
 //! A client outlives its connection for a while (contract section 5.5): it stays in its rooms, and what it misses there
 //! is read from the rooms' logs when it comes back. A reader that is behind is the same thing with a connection.
 
+use super::direct::DirectQueue;
 use super::directory::RoomKey;
-use super::mailbox::Mailbox;
 use super::news::News;
 use super::position::Position;
-use super::publication::Link;
+use super::publication::ConnectionId;
 use crate::base::index::Index;
 use crate::wire::message::Variant;
 use smallvec::SmallVec;
@@ -18,7 +18,7 @@ use std::fmt;
 #[derive(Debug)]
 pub struct Client {
     /// Its connection, or its last one.
-    pub link: Link,
+    pub connection: ConnectionId,
     /// Its public name.
     pub id: ClientId,
     /// The form in which it reads messages.
@@ -104,7 +104,7 @@ struct Behind {
     caught_up: u32,
     /// Rooms of which it asked for older messages than it has of the others, and what its connection has of each.
     older: BTreeMap<RoomKey, u64>,
-    mailbox: Mailbox,
+    direct: DirectQueue,
     /// Rooms that it is to be in again when it comes back.
     names: Vec<KeptName>,
     /// The newest serial when it left.
@@ -127,14 +127,14 @@ pub struct KeptName {
 impl Client {
     /// A client that is in no room and has everything up to a serial.
     pub(super) fn new(
-        link: Link,
+        connection: ConnectionId,
         id: ClientId,
         variant: Variant,
         connected_at: u64,
         received: u64,
     ) -> Self {
         Self {
-            link,
+            connection,
             id,
             variant,
             backlogged: false,
@@ -199,25 +199,25 @@ impl Client {
     }
 
     /// Messages for it alone that may not have reached it, if there are any.
-    pub fn mailbox(&self) -> Option<&Mailbox> {
-        let mailbox = self.behind.as_ref().map(|behind| &behind.mailbox);
-        mailbox.filter(|mailbox| !mailbox.is_empty())
+    pub fn direct(&self) -> Option<&DirectQueue> {
+        let direct = self.behind.as_ref().map(|behind| &behind.direct);
+        direct.filter(|direct| !direct.is_empty())
     }
 
-    pub(super) fn mailbox_mut(&mut self) -> Option<&mut Mailbox> {
-        let mailbox = self.behind.as_mut().map(|behind| &mut behind.mailbox);
-        mailbox.filter(|mailbox| !mailbox.is_empty())
+    pub(super) fn direct_mut(&mut self) -> Option<&mut DirectQueue> {
+        let direct = self.behind.as_mut().map(|behind| &mut behind.direct);
+        direct.filter(|direct| !direct.is_empty())
     }
 
-    /// The mailbox, to put something into it.
-    pub(super) fn open_mailbox(&mut self) -> &mut Mailbox {
-        &mut self.behind_mut().mailbox
+    /// The direct queue, to put something into it.
+    pub(super) fn open_direct(&mut self) -> &mut DirectQueue {
+        &mut self.behind_mut().direct
     }
 
     /// Nothing waits for it any more.
-    pub(super) fn close_mailbox(&mut self) {
+    pub(super) fn close_direct(&mut self) {
         if let Some(behind) = &mut self.behind {
-            behind.mailbox = Mailbox::default();
+            behind.direct = DirectQueue::default();
         }
     }
 
@@ -279,7 +279,7 @@ impl Client {
     /// Gives back what is not needed now.
     pub(super) fn trim(&mut self) {
         let is_behind = self.is_lagging || self.lacks_news();
-        if !is_behind && self.caught_up() == 0 && self.mailbox().is_none() {
+        if !is_behind && self.caught_up() == 0 && self.direct().is_none() {
             self.behind = None;
         }
     }
@@ -291,7 +291,7 @@ impl Client {
                 queued,
                 caught_up: 0,
                 older: BTreeMap::new(),
-                mailbox: Mailbox::default(),
+                direct: DirectQueue::default(),
                 names: Vec::new(),
                 left_at: 0,
                 news: None,
@@ -347,7 +347,7 @@ impl Membership {
     }
 
     /// What was said since the client last confirmed anything may not have arrived, and that it has missed something neither.
-    pub(super) fn doubt(&mut self) {
+    pub(super) fn rewind(&mut self) {
         if std::mem::take(&mut self.told_of_loss) {
             self.from = LOST;
         }

@@ -1,9 +1,9 @@
 //! Messages that must not be lost, on their way to one reader that is behind or has come back: read from the logs of its
-//! rooms and its mailbox, in the order in which they were said (contract sections 5.1, 5.2 and 5.5).
+//! rooms and its direct queue, in the order in which they were said (contract sections 5.1, 5.2 and 5.5).
 
 use super::client::{Client, ClientId, ClientKey, Membership};
 use super::directory::{Directory, RoomKey};
-use super::progress::Stage;
+use super::progress::Scope;
 use super::publication::Lane;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -18,7 +18,7 @@ pub struct Recovery {
 }
 
 /// Which of a lagging client's rooms can be made up for.
-pub fn survey(directory: &Directory, client: ClientKey) -> Vec<Recovery> {
+pub fn plan_recovery(directory: &Directory, client: ClientKey) -> Vec<Recovery> {
     let reader = directory.client(client);
     let memberships = reader.memberships().iter();
     memberships
@@ -53,26 +53,26 @@ pub fn give_up(directory: &mut Directory, client: ClientKey, lost: &[RoomKey]) {
 /// Sends a lagging client what it lacks, oldest first. `true`: it lacks nothing any more. `false`: its connection took no
 /// more of it, and the rest follows when it has drained again, or this turn has done enough of that, and the rest is
 /// postponed.
-pub fn replay(stage: &mut Stage<'_>, client: ClientKey) -> bool {
-    stage.out.expect_readers(1);
-    if stage.fanout.load().is_spent() {
-        postpone(stage, client);
+pub fn replay(scope: &mut Scope<'_>, client: ClientKey) -> bool {
+    scope.out.expect_readers(1);
+    if scope.fanout.load().is_spent() {
+        postpone(scope, client);
         return false;
     }
-    let mut overdue = Overdue::new(stage.directory, client);
-    let before = stage.fanout.load().turn();
-    let rooms = stage.directory.client(client).memberships().len();
-    stage.fanout.load().visit(rooms);
-    stage.fanout.load().charge(before);
+    let mut overdue = Overdue::new(scope.directory, client);
+    let before = scope.fanout.load().turn();
+    let rooms = scope.directory.client(client).memberships().len();
+    scope.fanout.load().visit(rooms);
+    scope.fanout.load().charge(before);
     let mut goes_on = false;
-    while let Some(message) = overdue.next(stage.directory) {
+    while let Some(message) = overdue.next(scope.directory) {
         // Finding out what it lacks had its price, so that it gets one message at least.
-        if std::mem::replace(&mut goes_on, true) && stage.fanout.load().is_spent() {
-            postpone(stage, client);
+        if std::mem::replace(&mut goes_on, true) && scope.fanout.load().is_spent() {
+            postpone(scope, client);
             return false;
         }
-        let is_taken = send(stage, client, &message);
-        let reader = stage.directory.client_mut(client);
+        let is_taken = send(scope, client, &message);
+        let reader = scope.directory.client_mut(client);
         if !is_taken {
             reader.backlogged = true;
             return false;
@@ -81,35 +81,35 @@ pub fn replay(stage: &mut Stage<'_>, client: ClientKey) -> bool {
             Some((room, offset)) if reader.older(room).is_some() => reader.set_older(room, offset),
             _ => reader.set_queued(message.serial),
         }
-        if let (None, Some(mailbox)) = (message.room, reader.mailbox_mut()) {
-            mailbox.sent = message.serial;
+        if let (None, Some(direct)) = (message.room, reader.direct_mut()) {
+            direct.sent = message.serial;
         }
     }
-    let reader = stage.directory.client_mut(client);
+    let reader = scope.directory.client_mut(client);
     reader.is_lagging = false;
     reader.forget_older(None);
     if !reader.has_session {
         // Nobody will ask for these again.
-        reader.close_mailbox();
+        reader.close_direct();
     }
     reader.trim();
     true
 }
 
 /// The rest of what is due to a client follows in a later turn. Until then it is served like one whose connection is full.
-pub fn postpone(stage: &mut Stage<'_>, client: ClientKey) {
-    let reader = stage.directory.client_mut(client);
+pub fn postpone(scope: &mut Scope<'_>, client: ClientKey) {
+    let reader = scope.directory.client_mut(client);
     reader.backlogged = true;
-    stage.fanout.load().postpone(reader.id);
+    scope.fanout.load().postpone(reader.id);
 }
 
 /// Sends a client that has just joined a room what the log holds after an offset; what its connection does not take follows
 /// when it has drained, and what this turn does not in a later one.
-pub fn replay_room(stage: &mut Stage<'_>, client: ClientKey, room: RoomKey, mut offset: u64) {
-    stage.out.expect_readers(1);
-    let reader = stage.directory.client(client).id;
+pub fn replay_room(scope: &mut Scope<'_>, client: ClientKey, room: RoomKey, mut offset: u64) {
+    scope.out.expect_readers(1);
+    let reader = scope.directory.client(client).id;
     loop {
-        let log = stage.directory.room(room).log.as_ref();
+        let log = scope.directory.room(room).log.as_ref();
         let Some(entry) = log.and_then(|log| log.next_after(offset)) else {
             return;
         };
@@ -119,14 +119,14 @@ pub fn replay_room(stage: &mut Stage<'_>, client: ClientKey, room: RoomKey, mut 
         };
         let next = entry.offset;
         let is_own = entry.sender == Some(reader);
-        let is_spent = stage.fanout.load().is_spent();
-        if !is_own && (is_spent || !send(stage, client, &message)) {
+        let is_spent = scope.fanout.load().is_spent();
+        if !is_own && (is_spent || !send(scope, client, &message)) {
             // Of the other rooms it has everything.
-            let serial = stage.fanout.serial();
-            stage.directory.fall_behind(client, serial);
-            stage.directory.client_mut(client).set_older(room, offset);
+            let serial = scope.fanout.serial();
+            scope.directory.fall_behind(client, serial);
+            scope.directory.client_mut(client).set_older(room, offset);
             if is_spent {
-                postpone(stage, client);
+                postpone(scope, client);
             }
             return;
         }
@@ -138,11 +138,11 @@ pub fn replay_room(stage: &mut Stage<'_>, client: ClientKey, room: RoomKey, mut 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Message {
     serial: u64,
-    /// Its room and offset; `None`: it is in the mailbox.
+    /// Its room and offset; `None`: it is in the direct queue.
     room: Option<(RoomKey, u64)>,
 }
 
-/// What a lagging client lacks, oldest first: the next message of each of its rooms, and of its mailbox.
+/// What a lagging client lacks, oldest first: the next message of each of its rooms, and of its direct queue.
 struct Overdue {
     reader: ClientId,
     client: ClientKey,
@@ -161,8 +161,8 @@ impl Overdue {
             let after = given(directory, reader, membership);
             overdue.look_into(directory, membership.room, after);
         }
-        let sent = reader.mailbox().map_or(0, |mailbox| mailbox.sent);
-        overdue.look_into_mailbox(directory, sent);
+        let sent = reader.direct().map_or(0, |direct| direct.sent);
+        overdue.look_into_direct(directory, sent);
         overdue
     }
 
@@ -181,9 +181,9 @@ impl Overdue {
         }
     }
 
-    fn look_into_mailbox(&mut self, directory: &Directory, after: u64) {
-        let mailbox = directory.client(self.client).mailbox();
-        if let Some(letter) = mailbox.and_then(|mailbox| mailbox.next_after(after)) {
+    fn look_into_direct(&mut self, directory: &Directory, after: u64) {
+        let direct = directory.client(self.client).direct();
+        if let Some(letter) = direct.and_then(|direct| direct.next_after(after)) {
             self.next.push(Reverse(Message {
                 serial: letter.serial,
                 room: None,
@@ -195,7 +195,7 @@ impl Overdue {
         let Reverse(message) = self.next.pop()?;
         match message.room {
             Some((room, offset)) => self.look_into(directory, room, offset),
-            None => self.look_into_mailbox(directory, message.serial),
+            None => self.look_into_direct(directory, message.serial),
         }
         Some(message)
     }
@@ -225,27 +225,27 @@ pub fn queued_serial(directory: &Directory, client: ClientKey) -> u64 {
     missing.fold(reader.queued(), u64::min)
 }
 
-fn send(stage: &mut Stage<'_>, client: ClientKey, message: &Message) -> bool {
-    let before = stage.fanout.load().turn();
-    stage.fanout.load().visit(1);
-    let reader = stage.directory.client(client);
+fn send(scope: &mut Scope<'_>, client: ClientKey, message: &Message) -> bool {
+    let before = scope.fanout.load().turn();
+    scope.fanout.load().visit(1);
+    let reader = scope.directory.client(client);
     let frame = match message.room {
         Some((room, offset)) => {
-            let room = stage.directory.room(room);
+            let room = scope.directory.room(room);
             let entry = room.log.as_ref().and_then(|log| log.entry(offset));
-            entry.map(|entry| stage.fanout.entry_frame(entry, &room.name, reader.variant))
+            entry.map(|entry| scope.fanout.entry_frame(entry, &room.name, reader.variant))
         }
         None => {
             let letter = reader
-                .mailbox()
-                .and_then(|mailbox| mailbox.letter(message.serial));
+                .direct()
+                .and_then(|direct| direct.letter(message.serial));
             let encoded = letter.map(|letter| letter.envelope().encode(reader.variant));
-            encoded.map(|encoded| stage.fanout.framer().frame(&encoded, reader.variant))
+            encoded.map(|encoded| scope.fanout.framer().frame(&encoded, reader.variant))
         }
     };
-    stage.fanout.load().charge(before);
+    scope.fanout.load().charge(before);
     let Some(frame) = frame else { return true };
-    let is_taken = stage.out.deliver(reader.link, &frame, Lane::Replay);
-    stage.fanout.count(is_taken);
+    let is_taken = scope.out.deliver(reader.connection, &frame, Lane::Replay);
+    scope.fanout.count(is_taken);
     is_taken
 }

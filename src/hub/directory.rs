@@ -4,7 +4,7 @@
 
 use super::client::{Client, ClientId, ClientKey, Member, Membership};
 use super::places::{MAX_SCANNED, Places};
-use super::publication::Link;
+use super::publication::ConnectionId;
 use super::room::Room;
 use super::viewer_rooms::{Entry, ViewerRooms};
 use crate::base::time::Time;
@@ -96,24 +96,24 @@ impl Directory {
     /// Adds a client; `nonce` makes its name unguessable. Nothing up to `serial` is owed to it.
     pub fn attach(
         &mut self,
-        link: Link,
+        connection: ConnectionId,
         variant: Variant,
         connected_at: u64,
         nonce: u64,
         serial: u64,
     ) -> ClientKey {
         let id = ClientId::new(self.clients.vacant_key(), nonce);
-        self.insert(Client::new(link, id, variant, connected_at, serial))
+        self.insert(Client::new(connection, id, variant, connected_at, serial))
     }
 
     /// Brings back a client of an earlier life of the server; its connection is gone.
     pub fn restore(&mut self, id: ClientId, connected_at: u64, received: u64) -> ClientKey {
-        let link = Link {
+        let connection = ConnectionId {
             index: u32::MAX,
             generation: 0,
         };
         let variant = Variant::default();
-        let mut client = Client::new(link, id, variant, connected_at, received);
+        let mut client = Client::new(connection, id, variant, connected_at, received);
         (client.backlogged, client.is_lagging) = (true, true);
         (client.is_away, client.has_session) = (true, true);
         let key = self.insert(client);
@@ -132,20 +132,20 @@ impl Directory {
     /// only viewers hold. What it has not surely received is owed to it from now on; `serial` is the newest that there is.
     pub fn leave_behind(&mut self, key: ClientKey, serial: u64) {
         if !self.client(key).is_away {
-            self.owe_unconfirmed(key);
+            self.requeue_unconfirmed(key);
             self.set_away(key, true);
             self.leave_viewer_rooms(key, serial);
         }
     }
 
     /// A client has come back on another connection; it is still lagging.
-    pub fn take_back(&mut self, key: ClientKey, link: Link, variant: Variant) {
+    pub fn adopt(&mut self, key: ClientKey, connection: ConnectionId, variant: Variant) {
         match self.client(key).is_away {
             true => self.set_away(key, false),
-            false => self.owe_unconfirmed(key),
+            false => self.requeue_unconfirmed(key),
         }
         let client = self.client_mut(key);
-        (client.link, client.variant) = (link, variant);
+        (client.connection, client.variant) = (connection, variant);
         (client.backlogged, client.is_lagging) = (false, true);
         for membership in &mut client.rooms {
             membership.forget();
@@ -154,7 +154,7 @@ impl Directory {
 
     /// Rewinds `received` to `serial`, because older entries of some rooms are resent. What the client has received up to
     /// now stays known of each room; the caller sets those rooms back.
-    pub fn doubt_after(&mut self, key: ClientKey, serial: u64) {
+    pub fn rewind_confirmed(&mut self, key: ClientKey, serial: u64) {
         let client = &mut self.clients[key.slot()];
         for membership in &mut client.rooms {
             let log = self.rooms[membership.room.0 as usize].log.as_ref();
@@ -169,14 +169,14 @@ impl Directory {
         }
     }
 
-    fn owe_unconfirmed(&mut self, key: ClientKey) {
+    fn requeue_unconfirmed(&mut self, key: ClientKey) {
         let client = &mut self.clients[key.slot()];
         let received = client.received;
         client.set_queued(received);
         client.forget_older(None);
-        client.rooms.iter_mut().for_each(Membership::doubt);
-        if let Some(mailbox) = client.mailbox_mut() {
-            mailbox.sent = received;
+        client.rooms.iter_mut().for_each(Membership::rewind);
+        if let Some(direct) = client.direct_mut() {
+            direct.sent = received;
         }
         (client.backlogged, client.is_lagging) = (true, true);
     }
@@ -384,13 +384,13 @@ impl Directory {
             return Err(Full::Memberships);
         }
         let room = self.find_or_open(name, entry)?;
-        self.link(client, room);
+        self.connection(client, room);
         self.open(room, entry);
         Ok((room, true))
     }
 
     /// Makes one membership at both ends.
-    fn link(&mut self, client: ClientKey, room: RoomKey) {
+    fn connection(&mut self, client: ClientKey, room: RoomKey) {
         let slot = self.client(client).rooms.len() as u32;
         let entered = &mut self.rooms[room.0 as usize];
         let place = entered.members.len() as u32;

@@ -7,7 +7,7 @@ use super::directory::{Directory, Full, RoomKey};
 use super::fanout::{Broadcast, BroadcastCounts, Fanout, RoomMessage};
 use super::journal::{Record, Restored, Table};
 use super::outcome::{ControlRefused, Outcome, Refused};
-use super::progress::Stage;
+use super::progress::Scope;
 use super::publication::{Framer, Outlet};
 use super::records;
 use super::removal::Removal;
@@ -96,14 +96,14 @@ pub struct Accepted {
 
 /// What a report is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Scope {
+pub enum Subject {
     /// The task of this id.
     Task(Box<str>),
     /// The room of this name.
     Room(Box<str>),
 }
 
-impl Scope {
+impl Subject {
     fn of(event: Event) -> Self {
         match event {
             Event::Task { task_id, .. } | Event::Item { task_id, .. } => Self::Task(task_id),
@@ -135,7 +135,7 @@ pub struct Dropped {
     /// The task that it was about, if that is known.
     pub task: Option<TaskKey>,
     /// What it was about.
-    pub scope: Scope,
+    pub scope: Subject,
     /// Why.
     pub reason: DropReason,
 }
@@ -219,8 +219,8 @@ impl Hub {
         records::restore_meta(&mut self.directory, restored);
         let limit = self.settings.message_queue_size;
         let mut restoring = std::mem::take(&mut self.restoring);
-        let (broadcaster, mut stage) = self.on_stage(now, out);
-        restore::restore(&mut stage, broadcaster, &mut restoring, limit, restored);
+        let (broadcaster, mut scope) = self.on_stage(now, out);
+        restore::restore(&mut scope, broadcaster, &mut restoring, limit, restored);
         self.restoring = restoring;
         self.workspaces.restore(&restored.rows);
     }
@@ -228,8 +228,8 @@ impl Hub {
     /// So many rooms that were restored begin their new epoch; `false`: all have.
     pub fn begin_epochs(&mut self, now: Now, count: usize, out: &mut dyn Outlet) -> bool {
         let mut restoring = std::mem::take(&mut self.restoring);
-        let (_, mut stage) = self.on_stage(now, out);
-        let more = restore::begin_epochs(&mut stage, &mut restoring, count);
+        let (_, mut scope) = self.on_stage(now, out);
+        let more = restore::begin_epochs(&mut scope, &mut restoring, count);
         self.restoring = restoring;
         more
     }
@@ -237,8 +237,8 @@ impl Hub {
     /// Everything is restored and has its epoch: it grows old from now on.
     pub fn finish_restoring(&mut self, now: Now, out: &mut dyn Outlet) {
         self.restoring = Restoring::default();
-        let (broadcaster, mut stage) = self.on_stage(now, out);
-        broadcaster.finish_restoring(&mut stage);
+        let (broadcaster, mut scope) = self.on_stage(now, out);
+        broadcaster.finish_restoring(&mut scope);
         self.workspaces.finish_restoring();
         self.wake_up(now);
     }
@@ -266,7 +266,7 @@ impl Hub {
 
     /// Changes are not to be kept: there is nobody to take them.
     pub fn turn_off_journal(&mut self, now: Now) {
-        self.hasten_all_sessions();
+        self.write_all_sessions_now();
         self.take_records(now, usize::MAX);
         self.fanout.journal.turn_off();
     }
@@ -318,7 +318,7 @@ impl Hub {
         let key = self.broadcaster.repeats.key(id_scope(&report.event), &id);
         let journal = &mut self.fanout.journal;
         if self.broadcaster.is_repeat(now, key, journal) {
-            let scope = Scope::of(report.event);
+            let scope = Subject::of(report.event);
             return Ingested::Dropped(Dropped {
                 task: scope
                     .task()
@@ -366,16 +366,16 @@ impl Hub {
         by: &str,
         out: &mut dyn Outlet,
     ) -> Result<(), ControlRefused> {
-        let (broadcaster, mut stage) = self.on_stage(now, out);
-        broadcaster.handle_control(&mut stage, task, control, by)
+        let (broadcaster, mut scope) = self.on_stage(now, out);
+        broadcaster.handle_control(&mut scope, task, control, by)
     }
 
     /// Forgets a task, also one whose row could not be read; `false` when there is none of that id.
     pub fn forget(&mut self, now: Now, task: &str, why: Removal, out: &mut dyn Outlet) -> bool {
-        let (broadcaster, mut stage) = self.on_stage(now, out);
+        let (broadcaster, mut scope) = self.on_stage(now, out);
         match broadcaster.tasks().find(task) {
-            Some(key) => broadcaster.forget(&mut stage, key, why).is_some(),
-            None => broadcaster.forget_unread(&mut stage, task, why),
+            Some(key) => broadcaster.forget(&mut scope, key, why).is_some(),
+            None => broadcaster.forget_unread(&mut scope, task, why),
         }
     }
 
@@ -408,8 +408,8 @@ impl Hub {
                 self.expire_sessions(now);
             }
             Timer::Flush(key) => {
-                let (broadcaster, mut stage) = self.on_stage(now, out);
-                broadcaster.handle_flush_due(&mut stage, key);
+                let (broadcaster, mut scope) = self.on_stage(now, out);
+                broadcaster.handle_flush_due(&mut scope, key);
             }
             Timer::Rests => {
                 self.fanout.journal.rests.disarm();
@@ -427,8 +427,8 @@ impl Hub {
 
     /// The turn's inputs are all in: what was marked goes out.
     pub fn settle(&mut self, now: Now, out: &mut dyn Outlet) {
-        let (broadcaster, mut stage) = self.on_stage(now, out);
-        broadcaster.settle(&mut stage);
+        let (broadcaster, mut scope) = self.on_stage(now, out);
+        broadcaster.settle(&mut scope);
     }
 
     /// The turn is over: everything is written that the sockets took.
@@ -451,7 +451,7 @@ impl Hub {
         &'a mut self,
         now: Now,
         out: &'a mut dyn Outlet,
-    ) -> (&'a mut Broadcaster, Stage<'a>) {
+    ) -> (&'a mut Broadcaster, Scope<'a>) {
         let Self {
             directory,
             broadcaster,
@@ -461,7 +461,7 @@ impl Hub {
         } = self;
         (
             broadcaster,
-            Stage {
+            Scope {
                 directory,
                 fanout,
                 timers,
@@ -484,8 +484,8 @@ impl Hub {
                 kind,
                 patch,
             } => {
-                let (broadcaster, mut stage) = self.on_stage(now, out);
-                let outcome = broadcaster.handle_event(&mut stage, &task_id, kind, *patch, has_id);
+                let (broadcaster, mut scope) = self.on_stage(now, out);
+                let outcome = broadcaster.handle_event(&mut scope, &task_id, kind, *patch, has_id);
                 (task_id, outcome)
             }
             Event::Item {
@@ -493,8 +493,8 @@ impl Hub {
                 kind,
                 payload,
             } => {
-                let (broadcaster, mut stage) = self.on_stage(now, out);
-                let outcome = broadcaster.handle_item(&mut stage, &task_id, kind.as_str(), payload);
+                let (broadcaster, mut scope) = self.on_stage(now, out);
+                let outcome = broadcaster.handle_item(&mut scope, &task_id, kind.as_str(), payload);
                 (task_id, outcome)
             }
             Event::Room {
@@ -525,7 +525,7 @@ impl Hub {
             }),
             Outcome::Dropped(key, reason) => Ingested::Dropped(Dropped {
                 task: key,
-                scope: Scope::Task(scope),
+                scope: Subject::Task(scope),
                 reason,
             }),
             Outcome::Refused(refused) => Ingested::Refused(refused),
@@ -547,8 +547,8 @@ impl Hub {
 
     /// Expires logs and looks at tasks that are due, a bounded number in one turn.
     fn age(&mut self, now: Now, out: &mut dyn Outlet) {
-        let (broadcaster, mut stage) = self.on_stage(now, out);
-        let has_more = broadcaster.age(&mut stage);
+        let (broadcaster, mut scope) = self.on_stage(now, out);
+        let has_more = broadcaster.age(&mut scope);
         for _ in 0..LOGS_AT_ONCE {
             let Some(room) = self.directory.poll_aging(now.at) else {
                 break;

@@ -115,7 +115,7 @@ impl Fanout {
         self.locale.say(phrase).to_string()
     }
 
-    /// How many entries each log keeps, and how many messages each mailbox.
+    /// How many entries each log keeps, and how many messages each direct queue.
     pub fn log_limit(&self) -> usize {
         self.log_limit
     }
@@ -309,7 +309,7 @@ impl Fanout {
     ) -> bool {
         let client = directory.client(client);
         let delivered = out.deliver(
-            client.link,
+            client.connection,
             publication.frame(client.variant, &mut self.framer),
             lane,
         );

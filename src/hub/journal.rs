@@ -26,7 +26,7 @@ pub enum Table {
     /// Rooms of sessions, by the session's id and the room's name.
     Membership,
     /// Messages for one client, by the id of its session and their serial.
-    Letter,
+    DirectMessage,
     /// Workspaces, by id.
     Workspace,
 }
@@ -230,7 +230,7 @@ impl Journal {
     }
 
     /// Skips that wait: what is to be kept of a client's session goes with the next batch, because somebody was promised it.
-    pub fn hasten_client(&mut self, client: &mut Client) {
+    pub fn write_client_now(&mut self, client: &mut Client) {
         if client.unsaved.end_rest() && !client.unsaved.is_empty() {
             self.rests.settle_one();
             self.clients.push(client.id);
@@ -247,7 +247,7 @@ impl Journal {
             let is_much = left.len() >= MAX_LEFT;
             self.mark_client(client, Unsaved::ROOMS);
             if is_much {
-                self.hasten_client(client);
+                self.write_client_now(client);
             }
         }
     }
@@ -290,7 +290,7 @@ pub struct Restored {
 
 #[cfg(test)]
 mod tests {
-    use super::super::publication::Link;
+    use super::super::publication::ConnectionId;
     use super::*;
 
     /// What a stuck batch makes wait is bounded by what is counted.
@@ -298,12 +298,12 @@ mod tests {
     fn names_of_rooms_that_were_left_count_until_the_store_is_told() {
         let mut journal = Journal::default();
         journal.turn_on();
-        let link = Link {
+        let connection = ConnectionId {
             index: 0,
             generation: 0,
         };
         let id = ClientId::from_number(1);
-        let mut client = Client::new(link, id, Default::default(), 0, 0);
+        let mut client = Client::new(connection, id, Default::default(), 0, 0);
         client.has_session = true;
         for number in 0..1000 {
             let room = format!("{number:0>200}");

@@ -1,15 +1,15 @@
-//! Messages for one client alone: written, and kept in its mailbox until they have surely arrived.
+//! Messages for one client alone: written, and kept in its direct queue until they have surely arrived.
 
 use super::client::ClientKey;
+use super::direct::DirectMessage;
 use super::directory::Directory;
 use super::fanout::Fanout;
-use super::mailbox::Letter;
 use super::saved;
 use crate::base::time::Now;
 
 /// A message with its place among all that must not be lost.
-pub fn letter(fanout: &mut Fanout, now: Now, kind: &str, payload: &str) -> Letter {
-    Letter {
+pub fn letter(fanout: &mut Fanout, now: Now, kind: &str, payload: &str) -> DirectMessage {
+    DirectMessage {
         serial: fanout.next_serial(),
         kind: kind.into(),
         payload: payload.into(),
@@ -23,7 +23,7 @@ pub fn post(
     directory: &mut Directory,
     fanout: &mut Fanout,
     client: ClientKey,
-    letter: Letter,
+    letter: DirectMessage,
     is_taken: bool,
 ) {
     let (limit, serial) = (fanout.log_limit(), letter.serial);
@@ -34,14 +34,14 @@ pub fn post(
     }
     let journal = &mut fanout.journal;
     if has_session {
-        saved::put_letter(journal, id, &letter);
+        saved::put_direct(journal, id, &letter);
     }
-    let mailbox = reader.open_mailbox();
+    let direct = reader.open_direct();
     if is_taken {
-        mailbox.sent = serial;
+        direct.sent = serial;
     }
-    let gone = mailbox.keep(limit, letter);
+    let gone = direct.keep(limit, letter);
     if has_session {
-        saved::delete_letters(journal, id, gone);
+        saved::delete_direct(journal, id, gone);
     }
 }

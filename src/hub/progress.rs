@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 use std::borrow::Cow;
 
 /// What everything here works on besides its own state.
-pub struct Stage<'a> {
+pub struct Scope<'a> {
     /// Who listens.
     pub directory: &'a mut Directory,
     /// How it reaches them.
@@ -26,28 +26,28 @@ pub struct Stage<'a> {
 }
 
 /// Sends a task's state to every watcher whose connection keeps up; tells how many took it.
-pub fn fan_out(stage: &mut Stage<'_>, room: RoomKey, task: &Task, incremental: bool) -> usize {
+pub fn fan_out(scope: &mut Scope<'_>, room: RoomKey, task: &Task, incremental: bool) -> usize {
     let mut publications: SmallVec<[(Form, Publication<'_>); 2]> = SmallVec::new();
     let mut delivered = 0;
-    let readers = stage.directory.room(room).watchers();
-    stage.out.expect_readers(readers);
+    let readers = scope.directory.room(room).watchers();
+    scope.out.expect_readers(readers);
     for place in 0..readers {
-        let member = stage.directory.room(room).connected()[place];
-        if stage.directory.client(member.client).backlogged {
+        let member = scope.directory.room(room).connected()[place];
+        if scope.directory.client(member.client).backlogged {
             continue;
         }
-        let form = Form::of(task, stage.directory.membership_mut(member), incremental);
+        let form = Form::of(task, scope.directory.membership_mut(member), incremental);
         let known = publications.iter().position(|(known, _)| *known == form);
         let index = known.unwrap_or_else(|| {
             let payload = match form {
-                Form::Snapshot => task.whole_at(true, stage.now),
+                Form::Snapshot => task.whole_at(true, scope.now),
                 // The estimate is as old as this turn.
                 Form::Delta { after } => task.delta(after),
             };
-            publications.push((form, publication(stage, payload)));
+            publications.push((form, publication(scope, payload)));
             publications.len() - 1
         });
-        delivered += usize::from(send(stage, task, member, &publications[index].1));
+        delivered += usize::from(send(scope, task, member, &publications[index].1));
     }
     delivered
 }
@@ -65,27 +65,27 @@ pub enum Told {
 
 /// Sends one client a task's newest state, unless it has seen it.
 pub fn send_newest(
-    stage: &mut Stage<'_>,
+    scope: &mut Scope<'_>,
     task: &Task,
     client: ClientKey,
     room: RoomKey,
     incremental: bool,
 ) -> Told {
-    let Some(member) = stage.directory.member(client, room) else {
+    let Some(member) = scope.directory.member(client, room) else {
         return Told::Before;
     };
-    let membership = stage.directory.membership_mut(member);
+    let membership = scope.directory.membership_mut(member);
     if membership.seen == task.version() {
         return Told::Before;
     }
     let form = Form::of(task, membership, incremental);
     let payload = match form {
-        Form::Snapshot => task.whole_at(true, stage.now),
-        Form::Delta { after } => task.delta_at(after, stage.now),
+        Form::Snapshot => task.whole_at(true, scope.now),
+        Form::Delta { after } => task.delta_at(after, scope.now),
     };
-    let publication = publication(stage, payload);
-    stage.out.expect_readers(1);
-    match send(stage, task, member, &publication) {
+    let publication = publication(scope, payload);
+    scope.out.expect_readers(1);
+    match send(scope, task, member, &publication) {
         true => Told::Now,
         false => Told::Later,
     }
@@ -111,25 +111,25 @@ impl Form {
     }
 }
 
-fn send(stage: &mut Stage<'_>, task: &Task, member: Member, publication: &Publication<'_>) -> bool {
-    let sent = stage.fanout.deliver(
-        stage.directory,
+fn send(scope: &mut Scope<'_>, task: &Task, member: Member, publication: &Publication<'_>) -> bool {
+    let sent = scope.fanout.deliver(
+        scope.directory,
         member.client,
         publication,
         Lane::State,
-        stage.out,
+        scope.out,
     );
     match sent {
         true => {
-            let membership = stage.directory.membership_mut(member);
+            let membership = scope.directory.membership_mut(member);
             (membership.seen, membership.introduced) = (task.version(), true);
         }
-        false => stage.directory.client_mut(member.client).backlogged = true,
+        false => scope.directory.client_mut(member.client).backlogged = true,
     }
     sent
 }
 
-fn publication<'a>(stage: &mut Stage<'_>, payload: String) -> Publication<'a> {
-    let (kind, id) = (TaskEvent::Progress.as_str(), stage.fanout.next_id());
-    Publication::new(kind, Cow::Owned(payload), stage.now.wall_ms, id, None)
+fn publication<'a>(scope: &mut Scope<'_>, payload: String) -> Publication<'a> {
+    let (kind, id) = (TaskEvent::Progress.as_str(), scope.fanout.next_id());
+    Publication::new(kind, Cow::Owned(payload), scope.now.wall_ms, id, None)
 }

@@ -15,7 +15,7 @@ pub trait Outlet {
     fn expect_readers(&mut self, readers: usize);
 
     /// Queues a frame for one connection. `false`: it did not take it, because it is closing or too far behind.
-    fn deliver(&mut self, link: Link, frame: &EncodedFrame, lane: Lane) -> bool;
+    fn deliver(&mut self, connection: ConnectionId, frame: &EncodedFrame, lane: Lane) -> bool;
 }
 
 /// What becomes of a message when its reader is behind.
@@ -33,7 +33,7 @@ pub enum Lane {
 
 /// The owner's name for a connection; opaque to the hub.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Link {
+pub struct ConnectionId {
     /// The connection's slot.
     pub index: u32,
     /// Which of the connections that had this slot.

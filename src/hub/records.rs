@@ -149,10 +149,10 @@ pub fn mark_everything(
         let names = client.names_mut().iter_mut();
         names.for_each(|kept| kept.unsaved = true);
         journal.mark_client(client, Unsaved::ALL);
-        journal.hasten_client(client);
-        let mailbox = client.mailbox().filter(|_| client.has_session).into_iter();
-        mailbox
-            .flat_map(|mailbox| mailbox.letters())
-            .for_each(|letter| saved::put_letter(journal, client.id, letter));
+        journal.write_client_now(client);
+        let direct = client.direct().filter(|_| client.has_session).into_iter();
+        direct
+            .flat_map(|direct| direct.letters())
+            .for_each(|letter| saved::put_direct(journal, client.id, letter));
     }
 }

@@ -6,7 +6,7 @@
 use super::client::ClientKey;
 use super::directory::RoomKey;
 use super::mail;
-use super::progress::Stage;
+use super::progress::Scope;
 use super::publication::{Lane, Publication};
 use crate::wire::message::TASK_REMOVED;
 use crate::wire::message::envelope::push_string;
@@ -32,37 +32,37 @@ impl Removal {
 }
 
 /// Tells the watchers of a task's room that the task is gone.
-pub fn announce(stage: &mut Stage<'_>, room: RoomKey, task: &str, why: Removal) {
-    let readers = stage.directory.room(room).watchers();
+pub fn announce(scope: &mut Scope<'_>, room: RoomKey, task: &str, why: Removal) {
+    let readers = scope.directory.room(room).watchers();
     if readers == 0 {
         return;
     }
     let payload = payload(task, why);
-    let (id, wall_ms) = (stage.fanout.next_id(), stage.now.wall_ms);
+    let (id, wall_ms) = (scope.fanout.next_id(), scope.now.wall_ms);
     let publication = Publication::new(TASK_REMOVED, Cow::Borrowed(&payload), wall_ms, id, None);
     let mut refused: SmallVec<[ClientKey; 8]> = SmallVec::new();
-    stage.out.expect_readers(readers);
-    for member in stage.directory.room(room).connected() {
-        let is_taken = !stage.directory.client(member.client).is_lagging
-            && stage.fanout.deliver(
-                stage.directory,
+    scope.out.expect_readers(readers);
+    for member in scope.directory.room(room).connected() {
+        let is_taken = !scope.directory.client(member.client).is_lagging
+            && scope.fanout.deliver(
+                scope.directory,
                 member.client,
                 &publication,
                 Lane::Log,
-                stage.out,
+                scope.out,
             );
         if !is_taken {
             refused.push(member.client);
         }
     }
     let delivered = readers - refused.len();
-    stage
+    scope
         .fanout
-        .handle_broadcast(stage.now, stage.now.at, delivered);
+        .handle_broadcast(scope.now, scope.now.at, delivered);
     for client in refused {
-        let letter = mail::letter(stage.fanout, stage.now, TASK_REMOVED, &payload);
-        stage.directory.fall_behind(client, letter.serial - 1);
-        mail::post(stage.directory, stage.fanout, client, letter, false);
+        let letter = mail::letter(scope.fanout, scope.now, TASK_REMOVED, &payload);
+        scope.directory.fall_behind(client, letter.serial - 1);
+        mail::post(scope.directory, scope.fanout, client, letter, false);
     }
 }
 

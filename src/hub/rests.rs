@@ -1,4 +1,4 @@
-//! The debounce of sessions: each is written at most once a second, however often it changes; `hasten` skips the wait.
+//! The debounce of sessions: each is written at most once a second, however often it changes; `mark_urgent` skips the wait.
 //!
 //! Owns when the waits ("rests") end and whether any session has changed meanwhile; whether a client rests is a bit of its
 //! `Unsaved`. A rest in which nothing changes takes no timer, so that an idle server sleeps.

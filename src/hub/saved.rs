@@ -4,8 +4,8 @@
 //! of its rooms and each message for it alone comes and goes by itself.
 
 use super::client::{Client, ClientId, KeptName, LOST, Membership};
+use super::direct::DirectMessage;
 use super::journal::{Journal, Table};
-use super::mailbox::Letter;
 use super::position::Position;
 use super::room::Room;
 use crate::base::id::MessageIdReader;
@@ -37,13 +37,13 @@ pub struct SessionRow {
     pub received: Option<u64>,
     /// The same: what waits for it alone.
     #[serde(skip_serializing)]
-    pub mail: Vec<LetterRow>,
+    pub mail: Vec<DirectRow>,
 }
 
 /// A message for one client.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct LetterRow {
+pub struct DirectRow {
     serial: u64,
     kind: Box<str>,
     payload: Box<str>,
@@ -51,8 +51,8 @@ pub struct LetterRow {
     id: String,
 }
 
-impl LetterRow {
-    fn new(letter: &Letter) -> Self {
+impl DirectRow {
+    fn new(letter: &DirectMessage) -> Self {
         Self {
             serial: letter.serial,
             kind: letter.kind.clone(),
@@ -63,8 +63,8 @@ impl LetterRow {
     }
 
     /// The message, if its id can be read.
-    pub fn letter(self, ids: &mut MessageIdReader) -> Option<Letter> {
-        Some(Letter {
+    pub fn letter(self, ids: &mut MessageIdReader) -> Option<DirectMessage> {
+        Some(DirectMessage {
             serial: self.serial,
             kind: self.kind,
             payload: self.payload,
@@ -115,22 +115,22 @@ pub fn membership_position(row: &str) -> Option<Position> {
 }
 
 /// Has the store keep a message for a client.
-pub fn put_letter(journal: &mut Journal, client: ClientId, letter: &Letter) {
+pub fn put_direct(journal: &mut Journal, client: ClientId, letter: &DirectMessage) {
     if journal.is_on() {
-        let key = letter_key(client, letter.serial);
-        journal.put(Table::Letter, &key, text(&LetterRow::new(letter)));
+        let key = direct_key(client, letter.serial);
+        journal.put(Table::DirectMessage, &key, text(&DirectRow::new(letter)));
     }
 }
 
 /// Has the store forget messages for a client.
-pub fn delete_letters(
+pub fn delete_direct(
     journal: &mut Journal,
     client: ClientId,
     serials: impl IntoIterator<Item = u64>,
 ) {
     if journal.is_on() {
         for serial in serials {
-            journal.delete(Table::Letter, &letter_key(client, serial));
+            journal.delete(Table::DirectMessage, &direct_key(client, serial));
         }
     }
 }
@@ -142,9 +142,9 @@ pub fn delete_session(journal: &mut Journal, client: &mut Client) {
     journal.delete(Table::Session, &key);
     journal.delete(Table::Received, &key);
     journal.delete_prefix(Table::Membership, &format!("{key}:"));
-    let mailbox = client.mailbox().into_iter();
-    let letters = mailbox.flat_map(|mailbox| mailbox.letters());
-    delete_letters(journal, client.id, letters.map(|letter| letter.serial));
+    let direct = client.direct().into_iter();
+    let letters = direct.flat_map(|direct| direct.letters());
+    delete_direct(journal, client.id, letters.map(|letter| letter.serial));
 }
 
 /// The key of a client's session.
@@ -158,7 +158,7 @@ pub fn membership_key(client: ClientId, room: &str) -> String {
 }
 
 /// The key of a message for a client.
-pub fn letter_key(client: ClientId, serial: u64) -> String {
+pub fn direct_key(client: ClientId, serial: u64) -> String {
     format!("{}:{serial:016x}", session_key(client))
 }
 

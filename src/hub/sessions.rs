@@ -2,7 +2,7 @@
 
 use super::client::{Client, ClientId, ClientKey};
 use super::directory::Directory;
-use super::publication::Link;
+use super::publication::ConnectionId;
 use crate::base::time::{Span, Time};
 use std::collections::VecDeque;
 
@@ -31,7 +31,7 @@ pub struct Sessions {
 struct Departure {
     at: Time,
     client: ClientId,
-    link: Link,
+    connection: ConnectionId,
 }
 
 impl Sessions {
@@ -59,7 +59,7 @@ impl Sessions {
         self.departures.push_back(Departure {
             at: now,
             client: client.id,
-            link: client.link,
+            connection: client.connection,
         });
     }
 
@@ -102,5 +102,5 @@ impl Sessions {
 fn away(directory: &Directory, departure: Departure) -> Option<ClientKey> {
     let key = directory.living_client(departure.client)?;
     let client = directory.client(key);
-    (client.is_away && client.link == departure.link).then_some(key)
+    (client.is_away && client.connection == departure.connection).then_some(key)
 }

@@ -3,14 +3,14 @@
 use super::broadcaster::Broadcaster;
 use super::cache::TaskKey;
 use super::journal::{Journal, Restored, Table};
-use super::progress::Stage;
+use super::progress::Scope;
 use super::task::Task;
 use crate::base::time::Now;
 
 impl Broadcaster {
     /// Marks a task for the next batch to the store.
-    pub(super) fn keep(&mut self, stage: &mut Stage<'_>, key: TaskKey) {
-        let journal = &mut stage.fanout.journal;
+    pub(super) fn keep(&mut self, scope: &mut Scope<'_>, key: TaskKey) {
+        let journal = &mut scope.fanout.journal;
         if let Some(task) = self.tasks.task_mut(key).filter(|_| journal.is_on())
             && !std::mem::replace(&mut task.is_unsaved, true)
         {
@@ -38,24 +38,24 @@ impl Broadcaster {
     }
 
     /// Takes back the ids that a store has kept.
-    pub fn restore_ids(&mut self, stage: &mut Stage<'_>, restored: &Restored) {
-        self.repeats.restore(stage.now, restored);
+    pub fn restore_ids(&mut self, scope: &mut Scope<'_>, restored: &Restored) {
+        self.repeats.restore(scope.now, restored);
     }
 
     /// All that a store has kept is there.
-    pub fn finish_restoring(&mut self, stage: &mut Stage<'_>) {
+    pub fn finish_restoring(&mut self, scope: &mut Scope<'_>) {
         self.repeats
-            .finish_restoring(stage.now.at, &mut stage.fanout.journal);
+            .finish_restoring(scope.now.at, &mut scope.fanout.journal);
     }
 
     /// Takes back a task that a store has kept.
     pub fn restore(
         &mut self,
-        stage: &mut Stage<'_>,
+        scope: &mut Scope<'_>,
         id: &str,
         row: &str,
     ) -> Result<(), serde_json::Error> {
-        let task = match Task::restored(id, row, stage.now) {
+        let task = match Task::restored(id, row, scope.now) {
             Ok(task) => task,
             Err(fault) => {
                 self.unread.hold(id, row);
@@ -63,10 +63,10 @@ impl Broadcaster {
             }
         };
         let key = self.tasks.insert(task);
-        if let Some(room) = self.room_of(stage.directory, id) {
-            stage.directory.set_has_task(room, true);
+        if let Some(room) = self.room_of(scope.directory, id) {
+            scope.directory.set_has_task(room, true);
         }
-        self.spare_the_silent(stage.now);
+        self.spare_the_silent(scope.now);
         self.watch(key);
         Ok(())
     }

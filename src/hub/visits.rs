@@ -3,13 +3,13 @@
 use super::cache::TaskKey;
 use super::client::{ClientId, ClientKey, Member, Membership, Unsaved};
 use super::delivery::{self, Recovery};
+use super::direct::DirectMessage;
 use super::directory::{Full, RoomKey};
 use super::facade::{Hub, Joined};
 use super::fanout::Broadcast;
 use super::mail;
-use super::mailbox::Letter;
 use super::position::{Position, Since};
-use super::publication::{Lane, Link, Outlet};
+use super::publication::{ConnectionId, Lane, Outlet};
 use super::saved;
 use super::timer::Timer;
 use super::viewer_rooms::Entry;
@@ -25,11 +25,17 @@ const PAUSE: Span = Span::from_millis(1);
 
 impl Hub {
     /// A client has connected.
-    pub fn attach(&mut self, now: Now, link: Link, variant: Variant, nonce: u64) -> ClientKey {
+    pub fn attach(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        variant: Variant,
+        nonce: u64,
+    ) -> ClientKey {
         let serial = self.fanout.serial();
         let key = self
             .directory
-            .attach(link, variant, now.wall_ms, nonce, serial);
+            .attach(connection, variant, now.wall_ms, nonce, serial);
         let has_session = self.sessions.are_on() && variant.dialect == Dialect::Payload;
         self.directory.client_mut(key).has_session = has_session;
         self.save(key, Unsaved::ALL);
@@ -58,9 +64,15 @@ impl Hub {
     }
 
     /// A client has come back on another connection: it is in its rooms again. What it missed there comes with
-    /// [`Hub::make_up`], once it has been told what [`Hub::survey`] says.
-    pub fn resume(&mut self, now: Now, client: ClientKey, link: Link, variant: Variant) {
-        self.directory.take_back(client, link, variant);
+    /// [`Hub::recover`], once it has been told what [`Hub::plan_recovery`] says.
+    pub fn resume(
+        &mut self,
+        now: Now,
+        client: ClientKey,
+        connection: ConnectionId,
+        variant: Variant,
+    ) {
+        self.directory.adopt(client, connection, variant);
         self.directory.client_mut(client).connected_at = now.wall_ms;
         self.save(client, Unsaved::SESSION);
     }
@@ -108,29 +120,29 @@ impl Hub {
     }
 
     /// Which rooms of a lagging client can be made up for.
-    pub fn survey(&self, client: ClientKey) -> Vec<Recovery> {
-        delivery::survey(&self.directory, client)
+    pub fn plan_recovery(&self, client: ClientKey) -> Vec<Recovery> {
+        delivery::plan_recovery(&self.directory, client)
     }
 
     /// Sends a lagging client what it lacks, oldest first, and of the rooms that cannot be made up for all that is there;
     /// then the newest states. What its connection does not take follows later.
-    pub fn make_up(
+    pub fn recover(
         &mut self,
         now: Now,
         client: ClientKey,
-        survey: &[Recovery],
+        plan_recovery: &[Recovery],
         out: &mut dyn Outlet,
     ) {
-        let lost = survey.iter().filter(|room| !room.recovered);
+        let lost = plan_recovery.iter().filter(|room| !room.recovered);
         let lost: Vec<RoomKey> = lost.map(|lost| lost.room).collect();
         if !lost.is_empty() {
             delivery::give_up(&mut self.directory, client, &lost);
             // It is told again after a crash, if it may not have heard.
             self.save(client, Unsaved::ROOMS);
         }
-        let (broadcaster, mut stage) = self.on_stage(now, out);
-        if delivery::replay(&mut stage, client) {
-            broadcaster.catch_up(&mut stage, client);
+        let (broadcaster, mut scope) = self.on_stage(now, out);
+        if delivery::replay(&mut scope, client) {
+            broadcaster.catch_up(&mut scope, client);
         }
     }
 
@@ -179,10 +191,10 @@ impl Hub {
             }
         }
         let journal = &mut self.fanout.journal;
-        if let Some(mailbox) = reader.mailbox_mut() {
-            let gone = mailbox.confirm(serial);
+        if let Some(direct) = reader.direct_mut() {
+            let gone = direct.confirm(serial);
             if reader.has_session {
-                saved::delete_letters(journal, reader.id, gone);
+                saved::delete_direct(journal, reader.id, gone);
             }
             reader.trim();
         }
@@ -216,25 +228,25 @@ impl Hub {
     }
 
     /// Skips the wait of a client's session: what has changed is written with the next batch, because it was promised.
-    pub fn hasten_session(&mut self, client: ClientKey) {
+    pub fn write_session_now(&mut self, client: ClientKey) {
         let client = self.directory.client_mut(client);
-        self.fanout.journal.hasten_client(client);
+        self.fanout.journal.write_client_now(client);
     }
 
     /// Sessions are written at most once a second: of those whose second is over, what has changed goes with the next batch.
     pub(super) fn end_rests(&mut self, now: Time) {
         while let Some(id) = self.fanout.journal.rests.poll_over(now) {
             if let Some(client) = self.directory.living_client(id) {
-                self.hasten_session(client);
+                self.write_session_now(client);
             }
         }
     }
 
     /// The server ends: nothing waits any longer.
-    pub fn hasten_all_sessions(&mut self) {
+    pub fn write_all_sessions_now(&mut self) {
         let clients: Vec<ClientKey> = self.directory.all_clients().map(|(key, _)| key).collect();
         for client in clients {
-            self.hasten_session(client);
+            self.write_session_now(client);
         }
     }
 
@@ -305,7 +317,7 @@ impl Hub {
     }
 
     /// Sends a message to one client; tells whether its connection took it. While it does not, and until the message has
-    /// surely arrived, it waits in the client's mailbox.
+    /// surely arrived, it waits in the client's direct queue.
     pub fn send(
         &mut self,
         now: Now,
@@ -339,15 +351,15 @@ impl Hub {
         }
     }
 
-    fn deliver(&mut self, client: ClientKey, letter: &Letter, out: &mut dyn Outlet) -> bool {
+    fn deliver(&mut self, client: ClientKey, letter: &DirectMessage, out: &mut dyn Outlet) -> bool {
         let variant = self.directory.client(client).variant;
-        let link = self.directory.client(client).link;
+        let connection = self.directory.client(client).connection;
         let frame = self
             .fanout
             .framer()
             .frame(&letter.envelope().encode(variant), variant);
         out.expect_readers(1);
-        let is_taken = out.deliver(link, &frame, Lane::Log);
+        let is_taken = out.deliver(connection, &frame, Lane::Log);
         self.fanout.count(is_taken);
         is_taken
     }
@@ -359,7 +371,7 @@ impl Hub {
     }
 
     /// A client's connection does or does not hold unsent bytes. When it has drained, it gets the newest states; if it is
-    /// lagging, these come with [`Hub::make_up`].
+    /// lagging, these come with [`Hub::recover`].
     pub fn handle_backlog(
         &mut self,
         now: Now,
@@ -370,8 +382,8 @@ impl Hub {
         let reader = self.directory.client_mut(client);
         let was = std::mem::replace(&mut reader.backlogged, backlogged);
         if was && !backlogged && !reader.is_lagging {
-            let (broadcaster, mut stage) = self.on_stage(now, out);
-            broadcaster.catch_up(&mut stage, client);
+            let (broadcaster, mut scope) = self.on_stage(now, out);
+            broadcaster.catch_up(&mut scope, client);
         }
     }
 
@@ -413,10 +425,10 @@ impl Hub {
             }
             // A state after what it lacks comes with that.
             if !self.directory.client(client).is_lagging {
-                let (broadcaster, mut stage) = self.on_stage(now, out);
-                match stage.fanout.load().is_spent() {
-                    true => delivery::postpone(&mut stage, client),
-                    false => broadcaster.send_snapshot(&mut stage, client, *room),
+                let (broadcaster, mut scope) = self.on_stage(now, out);
+                match scope.fanout.load().is_spent() {
+                    true => delivery::postpone(&mut scope, client),
+                    false => broadcaster.send_snapshot(&mut scope, client, *room),
                 }
             }
         }
@@ -439,7 +451,7 @@ impl Hub {
         }
         if let Some(first) = places.iter().filter_map(|place| place.first).min() {
             // These are older than what it has received of other rooms, and may not arrive.
-            self.directory.doubt_after(client, first - 1);
+            self.directory.rewind_confirmed(client, first - 1);
         }
         for place in &places {
             self.set_back(place);
@@ -462,8 +474,8 @@ impl Hub {
         if self.directory.client(client).is_lagging {
             return self.directory.client_mut(client).set_older(room, offset);
         }
-        let (_, mut stage) = self.on_stage(now, out);
-        delivery::replay_room(&mut stage, client, room, offset);
+        let (_, mut scope) = self.on_stage(now, out);
+        delivery::replay_room(&mut scope, client, room, offset);
     }
 
     /// Where a member goes on that names a place.

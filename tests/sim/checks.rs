@@ -23,7 +23,11 @@ impl World {
             && self.micros - conn.fed_at >= plan.heartbeat_ms * 1000
             && !conn.is_blocked;
         // A connection that its viewer had given up has reached the server last, and has its session.
-        let unsent = self.engine.unsent(conn.link).collect::<Vec<_>>().concat();
+        let unsent = self
+            .engine
+            .unsent(conn.connection)
+            .collect::<Vec<_>>()
+            .concat();
         let is_replaced = unsent.windows(REPLACED.len()).any(|part| part == REPLACED);
         assert!(
             is_old || is_silent || is_replaced,
@@ -33,7 +37,7 @@ impl World {
 
     /// Takes note when the server decides to end a connection.
     pub(crate) fn look_for_ending(&mut self, id: ConnId) {
-        let peer = self.engine.state().peers.peer(self.conns[id].link);
+        let peer = self.engine.state().peers.peer(self.conns[id].connection);
         if peer.is_some_and(|peer| !peer.connection.is_open()) {
             self.check_closing(id);
         }
@@ -45,7 +49,7 @@ impl World {
         for id in self.blocked.iter().copied().collect::<Vec<_>>() {
             self.look_for_ending(id);
             let conn = &mut self.conns[id];
-            let Some(peer) = self.engine.state().peers.peer(conn.link) else {
+            let Some(peer) = self.engine.state().peers.peer(conn.connection) else {
                 continue;
             };
             let outbox = &peer.connection.outbox;

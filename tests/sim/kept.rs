@@ -61,11 +61,11 @@ impl World {
             self.check_places_kept(&clients);
         }
         let letters = clients.iter().flat_map(|client| {
-            let mailbox = client.mailbox().into_iter();
-            let letters = mailbox.flat_map(|mailbox| mailbox.letters());
-            letters.map(|letter| saved::letter_key(client.id, letter.serial))
+            let direct = client.direct().into_iter();
+            let letters = direct.flat_map(|direct| direct.letters());
+            letters.map(|letter| saved::direct_key(client.id, letter.serial))
         });
-        assert_eq!(self.store.keys(Table::Letter), letters.collect());
+        assert_eq!(self.store.keys(Table::DirectMessage), letters.collect());
     }
 
     /// Where the clients of sessions stand.

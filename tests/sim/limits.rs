@@ -19,9 +19,7 @@ impl Run {
             assert!(kept <= plan.log_limit, "{kept} entries of {}", room.name);
         }
         for (_, client) in state.hub.directory().all_clients() {
-            let waiting = client
-                .mailbox()
-                .map_or(0, |mailbox| mailbox.letters().count());
+            let waiting = client.direct().map_or(0, |direct| direct.letters().count());
             assert!(
                 waiting <= plan.log_limit,
                 "{waiting} letters for {}",
@@ -42,7 +40,7 @@ impl Run {
         let (mut chunks, mut bytes) = (0, 0);
         let open = self.world.conns.iter().filter(|conn| conn.is_open);
         for conn in open.clone() {
-            let peer = state.peers.peer(conn.link).expect("it is open");
+            let peer = state.peers.peer(conn.connection).expect("it is open");
             let outbox = &peer.connection.outbox;
             assert!(conn.is_blocked || outbox.is_empty(), "unsent for no reason");
             (chunks, bytes) = (chunks + outbox.len_chunks(), bytes + outbox.len_bytes());
@@ -53,8 +51,8 @@ impl Run {
         let entries = directory.rooms().filter_map(|(_, room)| room.log.as_ref());
         let entries: usize = entries.map(|log| log.after(0).entries.len()).sum();
         let mailboxes = directory.all_clients();
-        let mailboxes = mailboxes.filter_map(|(_, client)| client.mailbox());
-        let letters: usize = mailboxes.map(|mailbox| mailbox.letters().count()).sum();
+        let mailboxes = mailboxes.filter_map(|(_, client)| client.direct());
+        let letters: usize = mailboxes.map(|direct| direct.letters().count()).sum();
         // In one turn a client may be given every log that it follows, its mail, and a state of every task.
         let burst = (plan.rooms.len() + 1) * (plan.log_limit + 1) + MAX_ANSWERS;
         let logs = (plan.rooms.len() + directory.all_clients().count()) * plan.log_limit;

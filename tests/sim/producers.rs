@@ -196,9 +196,13 @@ impl Run {
         let watchers = viewers.filter_map(|(index, viewer)| {
             let key = directory.client_by_id(viewer.client_id.as_deref()?)?;
             let client = directory.client(key);
-            let link = viewer.conn.map(|conn| self.world.conns[conn].link);
+            let connection = viewer.conn.map(|conn| self.world.conns[conn].connection);
             let is_watching = !client.is_away && directory.membership(key, room?).is_some();
-            is_watching.then_some((index, link == Some(client.link), !client.is_lagging))
+            is_watching.then_some((
+                index,
+                connection == Some(client.connection),
+                !client.is_lagging,
+            ))
         });
         watchers.collect()
     }

@@ -8,7 +8,7 @@ use super::masked::{BINARY, PONG, TEXT, masked};
 use super::plan::Plan;
 use super::store::Store;
 use joblight::internals::base::{Now, Time};
-use joblight::internals::engine::{Engine, Input, Link, MemoryUse, Output, Services};
+use joblight::internals::engine::{ConnectionId, Engine, Input, MemoryUse, Output, Services};
 use joblight::internals::hub::Work;
 use serde_json::Value;
 use std::cmp::Reverse;
@@ -52,7 +52,7 @@ pub(crate) enum Far {
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Conn {
-    pub(crate) link: Link,
+    pub(crate) connection: ConnectionId,
     pub(crate) far: Far,
     /// The server still has it.
     pub(crate) is_open: bool,
@@ -121,7 +121,7 @@ pub(crate) struct World {
     pub(crate) observer: Observer,
     pub(crate) ending: Ending,
     began: u64,
-    links: HashMap<Link, ConnId>,
+    links: HashMap<ConnectionId, ConnId>,
     due: BinaryHeap<Reverse<(u64, u64, Due)>>,
     order: u64,
     pub(crate) blocked: BTreeSet<ConnId>,
@@ -270,18 +270,18 @@ impl World {
     /// A peer connects. An instant one hears and is heard at once.
     pub(crate) fn connect(&mut self, services: Services, is_instant: bool) -> ConnId {
         let (now, id) = (self.now(), self.conns.len());
-        let mut link = None;
+        let mut connection = None;
         self.turn(|world| {
-            link = Some(
+            connection = Some(
                 world
                     .engine
                     .accept(now, services, Some([10, 0, 0, 1].into())),
             );
         });
-        let link = link.expect("the turn accepted");
-        self.links.insert(link, id);
+        let connection = connection.expect("the turn accepted");
+        self.links.insert(connection, id);
         self.conns.push(Conn {
-            link,
+            connection,
             far: Far::Here,
             is_open: true,
             is_instant,
@@ -407,11 +407,11 @@ impl World {
             Due::ToPeer(id) => self.reach(id),
             Due::Ended(id) if self.conns[id].is_open => {
                 self.engine
-                    .handle_input(now, self.conns[id].link, Input::Ended);
+                    .handle_input(now, self.conns[id].connection, Input::Ended);
             }
             Due::Failed(id) if self.conns[id].is_open => {
                 self.engine
-                    .handle_input(now, self.conns[id].link, Input::Failed);
+                    .handle_input(now, self.conns[id].connection, Input::Failed);
             }
             Due::Ended(_) | Due::Failed(_) => {}
             Due::Stored(life) if life == self.life => {
@@ -435,10 +435,10 @@ impl World {
             conn.fed_at = self.micros;
         }
         conn.unread.extend_from_slice(bytes);
-        if conn.is_open && !conn.unread.is_empty() && self.engine.is_reading(conn.link) {
+        if conn.is_open && !conn.unread.is_empty() && self.engine.is_reading(conn.connection) {
             let mut unread = std::mem::take(&mut conn.unread);
             self.engine
-                .handle_input(now, conn.link, Input::Received(&mut unread));
+                .handle_input(now, conn.connection, Input::Received(&mut unread));
         }
     }
 
@@ -446,8 +446,8 @@ impl World {
     fn reach(&mut self, id: ConnId) {
         // A socket that has room again may bring others news before the turn ends; the observer hears them first.
         if let Some(observer) = self.observer.conn
-            && let link = self.conns[observer].link
-            && self.engine.unsent(link).next().is_some()
+            && let connection = self.conns[observer].connection
+            && self.engine.unsent(connection).next().is_some()
         {
             self.write(observer);
         }
@@ -505,21 +505,21 @@ impl World {
         while let Some(output) = self.engine.poll_output() {
             (self.micros, format!("{output:?}")).hash(&mut self.transcript);
             match output {
-                Output::Write(link) => {
-                    if let Some(id) = self.links.get(&link) {
+                Output::Write(connection) => {
+                    if let Some(id) = self.links.get(&connection) {
                         self.write(*id);
                     }
                 }
-                Output::Read(link) => {
-                    if let Some(id) = self.links.get(&link).copied() {
+                Output::Read(connection) => {
+                    if let Some(id) = self.links.get(&connection).copied() {
                         self.plan_due(self.micros, Due::ToServer(id));
                         let at = self.micros;
                         self.conns[id].to_server.push_front((at, Vec::new()));
                     }
                 }
-                Output::HalfClose(link) => self.handle_half_close(self.links[&link]),
-                Output::Close(link) => {
-                    if let Some(id) = self.links.remove(&link) {
+                Output::HalfClose(connection) => self.handle_half_close(self.links[&connection]),
+                Output::Close(connection) => {
+                    if let Some(id) = self.links.remove(&connection) {
                         self.handle_close(id);
                     }
                 }
@@ -553,7 +553,11 @@ impl World {
         }
         self.look_for_ending(id);
         let conn = &mut self.conns[id];
-        let mut unsent = self.engine.unsent(conn.link).collect::<Vec<_>>().concat();
+        let mut unsent = self
+            .engine
+            .unsent(conn.connection)
+            .collect::<Vec<_>>()
+            .concat();
         let owed = unsent.len();
         let room = match conn.far {
             Far::Gone => usize::MAX,
@@ -582,9 +586,9 @@ impl World {
             conn.to_peer.push_back((at, unsent));
             self.plan_due(at, Due::ToPeer(id));
         }
-        let link = self.conns[id].link;
+        let connection = self.conns[id].connection;
         self.engine
-            .handle_input(now, link, Input::Sent { bytes, blocked });
+            .handle_input(now, connection, Input::Sent { bytes, blocked });
     }
 }
 

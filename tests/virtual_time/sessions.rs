@@ -84,7 +84,7 @@ fn of_the_messages_for_one_client_the_newest_wait() {
     assert_eq!(again.missed(), ["letter 2", "letter 3", "letter 4", "a 9"]);
     settle(&mut world);
     let clients = world.engine.state().hub.directory().clients();
-    let waiting = clients.filter(|(_, client)| client.mailbox().is_some());
+    let waiting = clients.filter(|(_, client)| client.direct().is_some());
     assert_eq!(waiting.count(), 0, "what has arrived is let go");
 }
 

@@ -130,11 +130,11 @@ fn whose_input_is_not_read_to_its_end_is_looked_at_a_turn_later() {
     let viewer = world.viewer();
     world.set_answers_pings(viewer, false);
     world.run_for(59_999);
-    let link = world.link(viewer);
+    let connection = world.connection(viewer);
     world.long_turn(1, |world| {
-        spare(world.engine.state_mut(), [link].into_iter());
+        spare(world.engine.state_mut(), [connection].into_iter());
     });
-    world.turn(|world| spare(world.engine.state_mut(), [link].into_iter()));
+    world.turn(|world| spare(world.engine.state_mut(), [connection].into_iter()));
     assert!(!world.is_half_closed(viewer));
     spare(world.engine.state_mut(), [].into_iter());
     world.run_for(1);
@@ -167,13 +167,13 @@ fn after_a_pause_a_request_has_its_time_once_more_and_one_that_is_read_meanwhile
         peer
     });
     world.run_for(59_000);
-    let (now, link) = (world.now(), world.link(unread));
+    let (now, connection) = (world.now(), world.connection(unread));
     forgive(world.engine.state_mut(), now);
     world.run_for(59_000);
     world.say(paused, rest);
     assert_eq!(answers(&mut world, paused), [200]);
     world.long_turn(10_000, |_| {});
-    world.turn(|world| spare(world.engine.state_mut(), [link].into_iter()));
+    world.turn(|world| spare(world.engine.state_mut(), [connection].into_iter()));
     world.say(unread, rest);
     assert_eq!(answers(&mut world, unread), [200]);
 }

@@ -264,7 +264,7 @@ fn without_sessions_a_letter_that_was_sent_is_let_go() {
     assert_eq!(visit.heard(&mut world).len(), 9);
     world.run_for(100_000);
     let clients = world.engine.state().hub.directory().clients();
-    let waiting = clients.filter(|(_, client)| client.mailbox().is_some());
+    let waiting = clients.filter(|(_, client)| client.direct().is_some());
     assert_eq!(
         waiting.count(),
         0,

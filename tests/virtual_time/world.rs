@@ -6,7 +6,7 @@ use super::masked::{PONG, TEXT, masked};
 use joblight::Config;
 use joblight::config::Auto;
 use joblight::internals::base::{Now, Span, Time};
-use joblight::internals::engine::{Engine, Input, Link, MemoryUse, Output, Services};
+use joblight::internals::engine::{ConnectionId, Engine, Input, MemoryUse, Output, Services};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -34,7 +34,7 @@ pub(crate) struct World {
     began: Now,
     micros: u64,
     peers: Vec<Peer>,
-    links: HashMap<Link, PeerId>,
+    links: HashMap<ConnectionId, PeerId>,
     rereads: Vec<PeerId>,
     transcript: DefaultHasher,
     /// The engine asked for its listeners to be closed.
@@ -45,7 +45,7 @@ pub(crate) struct World {
 
 /// The far end of one connection.
 struct Peer {
-    link: Link,
+    connection: ConnectionId,
     decoder: Decoder,
     heard: Vec<Said>,
     /// Bytes that its socket still takes; `None`: any number.
@@ -198,10 +198,10 @@ impl World {
         let now = self.now();
         let peer = self.peers.len();
         self.turn(|world| {
-            let link = world.engine.accept(now, services, address);
-            world.links.insert(link, peer);
+            let connection = world.engine.accept(now, services, address);
+            world.links.insert(connection, peer);
             world.peers.push(Peer {
-                link,
+                connection,
                 decoder: Decoder::default(),
                 heard: Vec::new(),
                 window: None,
@@ -250,8 +250,8 @@ impl World {
 
     /// A peer says that it will send no more, and goes on reading.
     pub(crate) fn end(&mut self, peer: PeerId) {
-        let (now, link) = (self.now(), self.peers[peer].link);
-        self.turn(|world| world.engine.handle_input(now, link, Input::Ended));
+        let (now, connection) = (self.now(), self.peers[peer].connection);
+        self.turn(|world| world.engine.handle_input(now, connection, Input::Ended));
     }
 
     /// A client sends a message.
@@ -269,10 +269,10 @@ impl World {
         let now = self.now();
         let far = &mut self.peers[peer];
         far.unread.extend_from_slice(bytes);
-        if !far.closed && self.engine.is_reading(far.link) {
+        if !far.closed && self.engine.is_reading(far.connection) {
             let mut unread = std::mem::take(&mut far.unread);
             self.engine
-                .handle_input(now, far.link, Input::Received(&mut unread));
+                .handle_input(now, far.connection, Input::Received(&mut unread));
         }
     }
 
@@ -346,7 +346,7 @@ impl World {
     pub(crate) fn is_held_back(&self, peer: PeerId) -> bool {
         let peers = &self.engine.state().peers;
         peers
-            .peer(self.peers[peer].link)
+            .peer(self.peers[peer].connection)
             .is_some_and(|peer| peer.backlogged)
     }
 
@@ -362,7 +362,7 @@ impl World {
 
     /// Whether the server would read more of a peer now.
     pub(crate) fn is_read(&self, peer: PeerId) -> bool {
-        self.engine.is_reading(self.peers[peer].link)
+        self.engine.is_reading(self.peers[peer].connection)
     }
 
     /// A peer answers a ping.
@@ -383,8 +383,8 @@ impl World {
     /// A peer's socket closes.
     pub(crate) fn leave(&mut self, peer: PeerId) {
         let now = self.now();
-        let link = self.peers[peer].link;
-        self.turn(|world| world.engine.handle_input(now, link, Input::Failed));
+        let connection = self.peers[peer].connection;
+        self.turn(|world| world.engine.handle_input(now, connection, Input::Failed));
         assert!(self.peers[peer].closed, "a closed socket is let go");
     }
 
@@ -394,21 +394,21 @@ impl World {
     }
 
     /// What the engine calls a peer.
-    pub(crate) fn link(&self, peer: PeerId) -> Link {
-        self.peers[peer].link
+    pub(crate) fn connection(&self, peer: PeerId) -> ConnectionId {
+        self.peers[peer].connection
     }
 
     /// Bytes that the server holds for a peer.
     pub(crate) fn unsent_bytes(&self, peer: PeerId) -> usize {
         self.engine
-            .unsent(self.peers[peer].link)
+            .unsent(self.peers[peer].connection)
             .map(<[u8]>::len)
             .sum()
     }
 
     /// Where the first of them lie.
     pub(crate) fn unsent_place(&self, peer: PeerId) -> *const u8 {
-        let mut unsent = self.engine.unsent(self.peers[peer].link);
+        let mut unsent = self.engine.unsent(self.peers[peer].connection);
         unsent.next().expect("something is unsent").as_ptr()
     }
 
@@ -461,15 +461,15 @@ impl World {
         while let Some(output) = self.engine.poll_output() {
             (self.micros, format!("{output:?}")).hash(&mut self.transcript);
             match output {
-                Output::Write(link) => {
-                    if let Some(peer) = self.links.get(&link) {
+                Output::Write(connection) => {
+                    if let Some(peer) = self.links.get(&connection) {
                         self.write(*peer);
                     }
                 }
-                Output::Read(link) => self.rereads.extend(self.links.get(&link)),
-                Output::HalfClose(link) => self.handle_half_close(self.links[&link]),
-                Output::Close(link) => {
-                    let peer = self.links[&link];
+                Output::Read(connection) => self.rereads.extend(self.links.get(&connection)),
+                Output::HalfClose(connection) => self.handle_half_close(self.links[&connection]),
+                Output::Close(connection) => {
+                    let peer = self.links[&connection];
                     assert!(!self.peers[peer].closed, "a socket is closed once");
                     self.peers[peer].closed = true;
                 }
@@ -484,7 +484,7 @@ impl World {
         if self.peers[peer].leaves {
             let now = self.now();
             self.engine
-                .handle_input(now, self.peers[peer].link, Input::Ended);
+                .handle_input(now, self.peers[peer].connection, Input::Ended);
         }
     }
 
@@ -495,7 +495,11 @@ impl World {
         if far.closed {
             return;
         }
-        let unsent = self.engine.unsent(far.link).collect::<Vec<_>>().concat();
+        let unsent = self
+            .engine
+            .unsent(far.connection)
+            .collect::<Vec<_>>()
+            .concat();
         let bytes = unsent.len().min(far.window.unwrap_or(usize::MAX));
         let blocked = bytes < unsent.len();
         unsent[..bytes].hash(&mut self.transcript);
@@ -505,7 +509,7 @@ impl World {
         far.pings.extend(far.decoder.take_pings());
         far.heard.extend(heard.into_iter().map(|heard| (at, heard)));
         self.engine
-            .handle_input(now, far.link, Input::Sent { bytes, blocked });
+            .handle_input(now, far.connection, Input::Sent { bytes, blocked });
     }
 }
 

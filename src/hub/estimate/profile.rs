@@ -21,7 +21,7 @@ pub(super) enum Report {
     /// `progress`.
     Percent(f64),
     /// Another stage, at `current` of `total`.
-    Stage(f64, f64),
+    Scope(f64, f64),
     Pause,
     Resume,
 }
@@ -190,11 +190,11 @@ impl Profile {
 impl Mean {
     fn after(known: Option<Self>, report: Report, at_ms: u64) -> Option<Self> {
         let (steps, target) = match report {
-            Report::Steps(steps, total) | Report::Stage(steps, total) => (steps, total),
+            Report::Steps(steps, total) | Report::Scope(steps, total) => (steps, total),
             _ => return known,
         };
         let goes_on =
-            known.filter(|mean| mean.target == target && !matches!(report, Report::Stage(..)));
+            known.filter(|mean| mean.target == target && !matches!(report, Report::Scope(..)));
         let Some(mut mean) = goes_on else {
             return Some(Self {
                 began: (at_ms, steps),
@@ -238,8 +238,8 @@ pub(super) fn apply(
         Report::Count(current, percent) => {
             (position.current, position.percent) = (Some(current), Some(percent));
         }
-        Report::Steps(current, total) | Report::Stage(current, total) => {
-            if position.total != Some(total) || matches!(report, Report::Stage(..)) {
+        Report::Steps(current, total) | Report::Scope(current, total) => {
+            if position.total != Some(total) || matches!(report, Report::Scope(..)) {
                 estimator.begin_base_line();
             }
             (position.current, position.total) = (Some(current), Some(total));

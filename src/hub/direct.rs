@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 
 /// One message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Letter {
+pub struct DirectMessage {
     /// Its number among the log entries of all rooms.
     pub serial: u64,
     /// The message type.
@@ -19,7 +19,7 @@ pub struct Letter {
     pub id: MessageId,
 }
 
-impl Letter {
+impl DirectMessage {
     /// Whether it only tells what the client can also see by asking: such news gives way to what is meant for it alone.
     fn is_notice(&self) -> bool {
         &*self.kind == TASK_REMOVED
@@ -40,8 +40,8 @@ impl Letter {
 
 /// What waits for a client.
 #[derive(Debug, Default)]
-pub struct Mailbox {
-    letters: VecDeque<Letter>,
+pub struct DirectQueue {
+    letters: VecDeque<DirectMessage>,
     bytes: usize,
     notices: usize,
     /// The newest that its present connection took.
@@ -51,16 +51,16 @@ pub struct Mailbox {
 /// Payload bytes that may wait for one client.
 pub const MAX_MAIL_BYTES: usize = 1024 * 1024;
 
-impl Mailbox {
+impl DirectQueue {
     /// Keeps a message, and of all no more than `limit` and [`MAX_MAIL_BYTES`] allow; the serials of those that go: notices
     /// first, then the oldest.
-    pub fn keep(&mut self, limit: usize, letter: Letter) -> Vec<u64> {
+    pub fn keep(&mut self, limit: usize, letter: DirectMessage) -> Vec<u64> {
         self.insert(self.letters.len(), letter);
         self.trim(limit)
     }
 
     /// Takes back a message that a store has kept, in the order of their serials.
-    pub fn restore(&mut self, letter: Letter) -> Vec<u64> {
+    pub fn restore(&mut self, letter: DirectMessage) -> Vec<u64> {
         let place = self
             .letters
             .partition_point(|known| known.serial < letter.serial);
@@ -87,12 +87,12 @@ impl Mailbox {
     }
 
     /// What waits, oldest first.
-    pub fn letters(&self) -> impl Iterator<Item = &Letter> {
+    pub fn letters(&self) -> impl Iterator<Item = &DirectMessage> {
         self.letters.iter()
     }
 
     /// The oldest message after a serial.
-    pub fn next_after(&self, serial: u64) -> Option<&Letter> {
+    pub fn next_after(&self, serial: u64) -> Option<&DirectMessage> {
         let place = self
             .letters
             .partition_point(|letter| letter.serial <= serial);
@@ -100,14 +100,14 @@ impl Mailbox {
     }
 
     /// The message of a serial.
-    pub fn letter(&self, serial: u64) -> Option<&Letter> {
+    pub fn letter(&self, serial: u64) -> Option<&DirectMessage> {
         let place = self
             .letters
             .binary_search_by_key(&serial, |letter| letter.serial);
         self.letters.get(place.ok()?)
     }
 
-    fn insert(&mut self, place: usize, letter: Letter) {
+    fn insert(&mut self, place: usize, letter: DirectMessage) {
         self.bytes += letter.payload.len();
         self.notices += usize::from(letter.is_notice());
         self.letters.insert(place, letter);
@@ -118,7 +118,7 @@ impl Mailbox {
         while self.letters.len() > limit || self.bytes > MAX_MAIL_BYTES {
             let place = match self.notices {
                 0 => Some(0),
-                _ => self.letters.iter().position(Letter::is_notice),
+                _ => self.letters.iter().position(DirectMessage::is_notice),
             };
             gone.extend(self.remove(place.unwrap_or(0)));
         }
@@ -141,23 +141,23 @@ mod tests {
     #[test]
     fn notices_give_way_to_messages_and_then_the_oldest_message_does() {
         let mut ids = MessageIds::new("m".to_owned());
-        let mut letter = |serial, kind: &str| Letter {
+        let mut letter = |serial, kind: &str| DirectMessage {
             serial,
             kind: kind.into(),
             payload: "{}".into(),
             timestamp: 0,
             id: ids.next(),
         };
-        let mut mailbox = Mailbox::default();
-        assert!(mailbox.keep(2, letter(1, "note")).is_empty());
-        assert!(mailbox.keep(2, letter(2, TASK_REMOVED)).is_empty());
-        assert_eq!(mailbox.keep(2, letter(3, "note")), [2]);
-        assert_eq!(mailbox.keep(2, letter(4, TASK_REMOVED)), [4]);
-        assert_eq!(mailbox.keep(2, letter(5, "note")), [1]);
-        assert_eq!(mailbox.confirm(3), [3]);
-        let left: Vec<u64> = mailbox.letters().map(|letter| letter.serial).collect();
+        let mut direct = DirectQueue::default();
+        assert!(direct.keep(2, letter(1, "note")).is_empty());
+        assert!(direct.keep(2, letter(2, TASK_REMOVED)).is_empty());
+        assert_eq!(direct.keep(2, letter(3, "note")), [2]);
+        assert_eq!(direct.keep(2, letter(4, TASK_REMOVED)), [4]);
+        assert_eq!(direct.keep(2, letter(5, "note")), [1]);
+        assert_eq!(direct.confirm(3), [3]);
+        let left: Vec<u64> = direct.letters().map(|letter| letter.serial).collect();
         assert_eq!(left, [5]);
-        assert_eq!(mailbox.letter(5).map(|letter| letter.serial), Some(5));
-        assert_eq!(mailbox.letter(4), None);
+        assert_eq!(direct.letter(5).map(|letter| letter.serial), Some(5));
+        assert_eq!(direct.letter(4), None);
     }
 }
