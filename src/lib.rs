@@ -82,10 +82,10 @@ pub mod internals {
     }
 
     pub mod hub {
-        pub use crate::hub::journal::{Batch, Record, StoredEntry, StoredId, Table};
-        pub use crate::hub::task::Task;
+        pub use crate::hub::durable::journal::{Batch, Record, StoredEntry, StoredId, Table};
+        pub use crate::hub::tasks::state::Task;
         pub use crate::hub::{Client, ClientId, Directory, DropReason, Room, TaskCache, Work};
-        pub use crate::hub::{WorkspaceSettings, Workspaces, saved};
+        pub use crate::hub::{WorkspaceSettings, Workspaces, durable::rows as saved};
     }
 
     pub mod engine {

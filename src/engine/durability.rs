@@ -12,7 +12,7 @@ use super::timer::Timer;
 use super::workspaces;
 use crate::base::time::{Now, Span, Time};
 use crate::base::wheel::TimerId;
-use crate::hub::workspaces::Change;
+use crate::hub::workspaces::documents::Change;
 use crate::hub::{Batch, ClientId, ConnectionId, Record};
 use crate::wire::http::{Problem, Response};
 use std::cell::Cell;

@@ -4,7 +4,7 @@
 use super::durability;
 use super::state::State;
 use crate::base::time::Now;
-use crate::hub::workspaces::{Change, MAX_DEPTH};
+use crate::hub::workspaces::documents::{Change, MAX_DEPTH};
 use crate::hub::{ClientId, ClientKey};
 use crate::wire::locale::{Phrase, WorkspaceFault as Fault};
 use crate::wire::message::compact::compact;

@@ -1,24 +1,24 @@
 //! Everything that is known of clients, rooms, tasks and workspaces, and what may be done with it.
 
-use super::broadcaster::{Broadcaster, BroadcasterSettings};
-use super::cache::TaskKey;
-use super::client::ClientKey;
-use super::directory::{Directory, Full, RoomKey};
-use super::fanout::{Broadcast, BroadcastCounts, Fanout, RoomMessage};
-use super::journal::{Record, Restored, Table};
-use super::outcome::{ControlRefused, Outcome, Refused};
-use super::progress::Scope;
-use super::publication::{Framer, Outlet};
-use super::records;
-use super::removal::Removal;
-use super::restore::{self, Restoring};
-use super::rules::DropReason;
-use super::sessions::{SessionSettings, Sessions};
-use super::size::Truncated;
-use super::timer::{Timer, Timers};
-use super::workload::{Work, Workload};
-use super::workspaces::{WorkspaceSettings, Workspaces};
 use crate::base::time::{Now, Span, Time};
+use crate::hub::budget::{Work, Workload};
+use crate::hub::clients::client::ClientKey;
+use crate::hub::clients::expiry::{SessionSettings, Sessions};
+use crate::hub::delivery::fanout::{Broadcast, BroadcastCounts, Fanout, RoomMessage};
+use crate::hub::delivery::progress::Scope;
+use crate::hub::delivery::publication::{Framer, Outlet};
+use crate::hub::durable::journal::{Record, Restored, Table};
+use crate::hub::durable::records;
+use crate::hub::durable::restore::{self, Restoring};
+use crate::hub::rooms::directory::{Directory, Full, RoomKey};
+use crate::hub::tasks::broadcaster::{Broadcaster, BroadcasterSettings};
+use crate::hub::tasks::outcome::{ControlRefused, Outcome, Refused};
+use crate::hub::tasks::removal::Removal;
+use crate::hub::tasks::rules::DropReason;
+use crate::hub::tasks::size::Truncated;
+use crate::hub::tasks::table::TaskKey;
+use crate::hub::timer::{Timer, Timers};
+use crate::hub::workspaces::documents::{WorkspaceSettings, Workspaces};
 use crate::wire::locale::Locale;
 use crate::wire::message::{Control, Event, Report};
 
@@ -62,16 +62,16 @@ pub struct HubSeed {
 /// Everything that is known of clients, rooms and tasks.
 #[derive(Debug)]
 pub struct Hub {
-    pub(super) directory: Directory,
-    pub(super) broadcaster: Broadcaster,
-    pub(super) fanout: Fanout,
-    pub(super) timers: Timers,
+    pub(in crate::hub) directory: Directory,
+    pub(in crate::hub) broadcaster: Broadcaster,
+    pub(in crate::hub) fanout: Fanout,
+    pub(in crate::hub) timers: Timers,
     /// What is due is not seen to before: others have their turn.
     rested_at: Time,
-    pub(super) sessions: Sessions,
-    pub(super) workspaces: Workspaces,
+    pub(in crate::hub) sessions: Sessions,
+    pub(in crate::hub) workspaces: Workspaces,
     restoring: Restoring,
-    pub(super) settings: HubSettings,
+    pub(in crate::hub) settings: HubSettings,
 }
 
 /// What became of a report.
@@ -447,7 +447,7 @@ impl Hub {
     }
 
     /// The broadcaster, and everything else that it works on.
-    pub(super) fn on_stage<'a>(
+    pub(in crate::hub) fn on_stage<'a>(
         &'a mut self,
         now: Now,
         out: &'a mut dyn Outlet,
