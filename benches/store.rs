@@ -86,7 +86,7 @@ impl Source {
             table: Table::Task,
             key: format!("report-{number}").into(),
             value: format!(
-                r#"{{"taskId":"report-{number}","status":"running","progress":42.5,"current":{number},"total":100000,"scope":"rendering"}}"#
+                r#"{{"taskId":"report-{number}","status":"running","progress":42.5,"current":{number},"total":100000,"stage":"rendering"}}"#
             ),
         }
     }

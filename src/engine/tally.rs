@@ -199,7 +199,7 @@ impl Tally {
         out.push_str("},\"drops\":[");
         for (index, (number, dropped)) in self.drops.iter().enumerate() {
             let comma = if index > 0 { "," } else { "" };
-            let (what, name) = match &dropped.scope {
+            let (what, name) = match &dropped.subject {
                 Subject::Task(name) => ("taskId", name),
                 Subject::Room(name) => ("room", name),
             };

@@ -135,7 +135,7 @@ pub struct Dropped {
     /// The task that it was about, if that is known.
     pub task: Option<TaskKey>,
     /// What it was about.
-    pub scope: Subject,
+    pub subject: Subject,
     /// Why.
     pub reason: DropReason,
 }
@@ -219,7 +219,7 @@ impl Hub {
         records::restore_meta(&mut self.directory, restored);
         let limit = self.settings.message_queue_size;
         let mut restoring = std::mem::take(&mut self.restoring);
-        let (broadcaster, mut scope) = self.on_stage(now, out);
+        let (broadcaster, mut scope) = self.scope(now, out);
         restore::restore(&mut scope, broadcaster, &mut restoring, limit, restored);
         self.restoring = restoring;
         self.workspaces.restore(&restored.rows);
@@ -228,7 +228,7 @@ impl Hub {
     /// So many rooms that were restored begin their new epoch; `false`: all have.
     pub fn begin_epochs(&mut self, now: Now, count: usize, out: &mut dyn Outlet) -> bool {
         let mut restoring = std::mem::take(&mut self.restoring);
-        let (_, mut scope) = self.on_stage(now, out);
+        let (_, mut scope) = self.scope(now, out);
         let more = restore::begin_epochs(&mut scope, &mut restoring, count);
         self.restoring = restoring;
         more
@@ -237,7 +237,7 @@ impl Hub {
     /// Everything is restored and has its epoch: it grows old from now on.
     pub fn finish_restoring(&mut self, now: Now, out: &mut dyn Outlet) {
         self.restoring = Restoring::default();
-        let (broadcaster, mut scope) = self.on_stage(now, out);
+        let (broadcaster, mut scope) = self.scope(now, out);
         broadcaster.finish_restoring(&mut scope);
         self.workspaces.finish_restoring();
         self.wake_up(now);
@@ -318,12 +318,12 @@ impl Hub {
         let key = self.broadcaster.repeats.key(id_scope(&report.event), &id);
         let journal = &mut self.fanout.journal;
         if self.broadcaster.is_repeat(now, key, journal) {
-            let scope = Subject::of(report.event);
+            let subject = Subject::of(report.event);
             return Ingested::Dropped(Dropped {
-                task: scope
+                task: subject
                     .task()
                     .and_then(|task| self.broadcaster.tasks().find(task)),
-                scope,
+                subject,
                 reason: DropReason::Repeat,
             });
         }
@@ -366,13 +366,13 @@ impl Hub {
         by: &str,
         out: &mut dyn Outlet,
     ) -> Result<(), ControlRefused> {
-        let (broadcaster, mut scope) = self.on_stage(now, out);
+        let (broadcaster, mut scope) = self.scope(now, out);
         broadcaster.handle_control(&mut scope, task, control, by)
     }
 
     /// Forgets a task, also one whose row could not be read; `false` when there is none of that id.
     pub fn forget(&mut self, now: Now, task: &str, why: Removal, out: &mut dyn Outlet) -> bool {
-        let (broadcaster, mut scope) = self.on_stage(now, out);
+        let (broadcaster, mut scope) = self.scope(now, out);
         match broadcaster.tasks().find(task) {
             Some(key) => broadcaster.forget(&mut scope, key, why).is_some(),
             None => broadcaster.forget_unread(&mut scope, task, why),
@@ -408,7 +408,7 @@ impl Hub {
                 self.expire_sessions(now);
             }
             Timer::Flush(key) => {
-                let (broadcaster, mut scope) = self.on_stage(now, out);
+                let (broadcaster, mut scope) = self.scope(now, out);
                 broadcaster.handle_flush_due(&mut scope, key);
             }
             Timer::Rests => {
@@ -427,7 +427,7 @@ impl Hub {
 
     /// The turn's inputs are all in: what was marked goes out.
     pub fn settle(&mut self, now: Now, out: &mut dyn Outlet) {
-        let (broadcaster, mut scope) = self.on_stage(now, out);
+        let (broadcaster, mut scope) = self.scope(now, out);
         broadcaster.settle(&mut scope);
     }
 
@@ -447,7 +447,7 @@ impl Hub {
     }
 
     /// The broadcaster, and everything else that it works on.
-    pub(in crate::hub) fn on_stage<'a>(
+    pub(in crate::hub) fn scope<'a>(
         &'a mut self,
         now: Now,
         out: &'a mut dyn Outlet,
@@ -478,13 +478,13 @@ impl Hub {
         has_id: bool,
         out: &mut dyn Outlet,
     ) -> Ingested {
-        let (scope, outcome) = match event {
+        let (id, outcome) = match event {
             Event::Task {
                 task_id,
                 kind,
                 patch,
             } => {
-                let (broadcaster, mut scope) = self.on_stage(now, out);
+                let (broadcaster, mut scope) = self.scope(now, out);
                 let outcome = broadcaster.handle_event(&mut scope, &task_id, kind, *patch, has_id);
                 (task_id, outcome)
             }
@@ -493,7 +493,7 @@ impl Hub {
                 kind,
                 payload,
             } => {
-                let (broadcaster, mut scope) = self.on_stage(now, out);
+                let (broadcaster, mut scope) = self.scope(now, out);
                 let outcome = broadcaster.handle_item(&mut scope, &task_id, kind.as_str(), payload);
                 (task_id, outcome)
             }
@@ -525,7 +525,7 @@ impl Hub {
             }),
             Outcome::Dropped(key, reason) => Ingested::Dropped(Dropped {
                 task: key,
-                scope: Subject::Task(scope),
+                subject: Subject::Task(id),
                 reason,
             }),
             Outcome::Refused(refused) => Ingested::Refused(refused),
@@ -547,7 +547,7 @@ impl Hub {
 
     /// Expires logs and looks at tasks that are due, a bounded number in one turn.
     fn age(&mut self, now: Now, out: &mut dyn Outlet) {
-        let (broadcaster, mut scope) = self.on_stage(now, out);
+        let (broadcaster, mut scope) = self.scope(now, out);
         let has_more = broadcaster.age(&mut scope);
         for _ in 0..LOGS_AT_ONCE {
             let Some(room) = self.directory.poll_aging(now.at) else {

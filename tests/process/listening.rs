@@ -36,7 +36,7 @@ fn in_a_network_of_its_own(directory: &Directory, script: &str) -> Option<String
 /// Starts the server with a host for both listeners and asks it over an address of each family that is named.
 fn script(before: &str, host: &str, addresses: &[&str]) -> String {
     let mut script = format!(
-        "ip connection set lo up || exit 77\n{before}\n\
+        "ip link set lo up || exit 77\n{before}\n\
          \"$0\" serve --http.host '{host}' --http.port 3000 --websocket.host '{host}' --websocket.port 3001 2>log &\n\
          server=$!\ntrap 'kill $server 2>/dev/null' EXIT\ntries=0\nuntil grep -q 'Log level' log; do\n\
          tries=$((tries + 1)); [ $tries -lt 400 ] || exit 3; sleep 0.05; done\n"

@@ -367,8 +367,8 @@ fn a_silence_after_a_long_one_is_followed_from_its_beginning() {
     work(&mut world, Unit::Steps, 0, 3_000);
     world.run_for(100_000);
     assert!(page.count(&mut world) > 10);
-    let scope = json!({"stage": "next", "current": 0, "total": 60});
-    world.report("t", "progress", scope);
+    let stage = json!({"stage": "next", "current": 0, "total": 60});
+    world.report("t", "progress", stage);
     work(&mut world, Unit::Steps, 0, 500);
     world.run_for(400);
     assert!(page.count(&mut world) > 3, "an advance is told as ever");

@@ -120,8 +120,8 @@ fn any_word_of_the_attempt_revives_it_before_it_counts() {
             (&revived["progress"], &revived["attempt"]),
             (&json!(5), &json!(2))
         );
-        let scope = if verb == "started" { "again" } else { "" };
-        assert_eq!(revived["stage"], scope, "{body_text}");
+        let stage = if verb == "started" { "again" } else { "" };
+        assert_eq!(revived["stage"], stage, "{body_text}");
         assert_eq!(told[0]["offset"], 3, "it is logged");
         assert_eq!(status(&mut world), after, "{verb}");
         let document = world.document("/api/tasks/t");

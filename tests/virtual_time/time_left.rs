@@ -289,11 +289,11 @@ fn what_is_shown_alike_goes_on_with_the_base_line() {
     let mut world = World::new(|_| {});
     for done in 0..=20_u32 {
         let total = [100.0, 100.0 + 1e-12, 100.00000001][(done % 3) as usize];
-        let scope = [Value::Null, json!("")][(done % 2) as usize].clone();
+        let stage = [Value::Null, json!("")][(done % 2) as usize].clone();
         world.report(
             "t",
             "progress",
-            json!({"current": done, "total": total, "stage": scope}),
+            json!({"current": done, "total": total, "stage": stage}),
         );
         world.run_for(1_000);
     }

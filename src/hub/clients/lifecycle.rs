@@ -140,7 +140,7 @@ impl Hub {
             // It is told again after a crash, if it may not have heard.
             self.save(client, Unsaved::ROOMS);
         }
-        let (broadcaster, mut scope) = self.on_stage(now, out);
+        let (broadcaster, mut scope) = self.scope(now, out);
         if replay::replay(&mut scope, client) {
             broadcaster.catch_up(&mut scope, client);
         }
@@ -382,7 +382,7 @@ impl Hub {
         let reader = self.directory.client_mut(client);
         let was = std::mem::replace(&mut reader.backlogged, backlogged);
         if was && !backlogged && !reader.is_lagging {
-            let (broadcaster, mut scope) = self.on_stage(now, out);
+            let (broadcaster, mut scope) = self.scope(now, out);
             broadcaster.catch_up(&mut scope, client);
         }
     }
@@ -425,7 +425,7 @@ impl Hub {
             }
             // A state after what it lacks comes with that.
             if !self.directory.client(client).is_lagging {
-                let (broadcaster, mut scope) = self.on_stage(now, out);
+                let (broadcaster, mut scope) = self.scope(now, out);
                 match scope.fanout.load().is_spent() {
                     true => replay::postpone(&mut scope, client),
                     false => broadcaster.send_snapshot(&mut scope, client, *room),
@@ -474,7 +474,7 @@ impl Hub {
         if self.directory.client(client).is_lagging {
             return self.directory.client_mut(client).set_older(room, offset);
         }
-        let (_, mut scope) = self.on_stage(now, out);
+        let (_, mut scope) = self.scope(now, out);
         replay::replay_room(&mut scope, client, room, offset);
     }
 

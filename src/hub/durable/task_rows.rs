@@ -67,7 +67,7 @@ struct ViewRow<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     total: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    scope: Option<Cow<'a, str>>,
+    stage: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     estimated_time_remaining: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -176,7 +176,7 @@ impl<'a> ViewRow<'a> {
             progress,
             current,
             total,
-            scope,
+            stage,
             estimated_time_remaining,
             estimated_end_at,
             message,
@@ -200,7 +200,7 @@ impl<'a> ViewRow<'a> {
             progress: *progress,
             current: *current,
             total: *total,
-            scope: scope.as_deref().map(Cow::Borrowed),
+            stage: stage.as_deref().map(Cow::Borrowed),
             estimated_time_remaining: *estimated_time_remaining,
             estimated_end_at: *estimated_end_at,
             message: message.as_deref().map(Cow::Borrowed),
@@ -235,7 +235,7 @@ impl<'a> ViewRow<'a> {
             progress: self.progress,
             current: self.current,
             total: self.total,
-            scope: text(self.scope),
+            stage: text(self.stage),
             estimated_time_remaining: self.estimated_time_remaining,
             estimated_end_at: self.estimated_end_at,
             message: text(self.message),

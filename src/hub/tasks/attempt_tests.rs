@@ -111,19 +111,19 @@ fn clearing_current_needs_no_seq() {
 
 #[test]
 fn current_goes_back_with_another_stage_or_total_and_not_with_the_same() {
-    let before = r#"{"current":50,"total":100,"scope":"copy"}"#;
+    let before = r#"{"current":50,"total":100,"stage":"copy"}"#;
     for (patch, current) in [
         (r#"{"current":3}"#, 50.0),
-        (r#"{"current":3,"scope":"copy"}"#, 50.0),
+        (r#"{"current":3,"stage":"copy"}"#, 50.0),
         (r#"{"current":3,"total":100}"#, 50.0),
-        (r#"{"current":3,"total":1e2,"scope":"copy"}"#, 50.0),
-        (r#"{"current":3,"scope":"pack"}"#, 3.0),
-        (r#"{"current":3,"scope":null}"#, 3.0),
+        (r#"{"current":3,"total":1e2,"stage":"copy"}"#, 50.0),
+        (r#"{"current":3,"stage":"pack"}"#, 3.0),
+        (r#"{"current":3,"stage":null}"#, 3.0),
         (r#"{"current":3,"total":60}"#, 3.0),
         (r#"{"current":3,"total":null}"#, 3.0),
-        (r#"{"scope":"copy","total":null,"current":3}"#, 3.0),
-        (r#"{"total":100,"current":3,"scope":null}"#, 3.0),
-        (r#"{"current":3,"scope":null,"total":null}"#, 3.0),
+        (r#"{"stage":"copy","total":null,"current":3}"#, 3.0),
+        (r#"{"total":100,"current":3,"stage":null}"#, 3.0),
+        (r#"{"current":3,"stage":null,"total":null}"#, 3.0),
     ] {
         for kind in [TaskEvent::Progress, TaskEvent::Paused] {
             let mut task = task(&[(TaskEvent::Progress, before)]);
@@ -132,7 +132,7 @@ fn current_goes_back_with_another_stage_or_total_and_not_with_the_same() {
         }
     }
     for patch in [
-        r#"{"current":3,"scope":null}"#,
+        r#"{"current":3,"stage":null}"#,
         r#"{"current":3,"total":null}"#,
     ] {
         let mut task = task(&[(TaskEvent::Progress, r#"{"current":50}"#)]);

@@ -353,7 +353,7 @@ fn begin_attempt(task: &mut Task) {
     set(task, TaskField::Current, Some(None), |view| {
         &mut view.current
     });
-    set(task, TaskField::Scope, Some(None), |view| &mut view.scope);
+    set(task, TaskField::Stage, Some(None), |view| &mut view.stage);
     set(task, TaskField::StartedAt, Some(None), |view| {
         &mut view.started_at
     });
@@ -414,9 +414,9 @@ fn is_answered(control: Control, status: Status, reported: Option<Status>) -> bo
 
 /// Whether stage or total change, as they are shown. A total that producers sum up anew differs in its last digits.
 fn names_other_work(patch: &TaskPatch, task: &Task) -> bool {
-    let other_stage = patch.scope.changes(&task.view.scope) && {
-        let new = patch.scope.value().map_or("", |scope| scope);
-        new != task.view.scope.as_deref().unwrap_or("")
+    let other_stage = patch.stage.changes(&task.view.stage) && {
+        let new = patch.stage.value().map_or("", |stage| stage);
+        new != task.view.stage.as_deref().unwrap_or("")
     };
     let other_total = patch.total.changes(&task.view.total) && {
         let new = patch.total.value().copied().unwrap_or(0.0);
@@ -435,8 +435,8 @@ fn apply_fields(task: &mut Task, patch: TaskPatch, context: Context) {
     set(task, TaskField::Total, patch.total.into_change(), |view| {
         &mut view.total
     });
-    set(task, TaskField::Scope, patch.scope.into_change(), |view| {
-        &mut view.scope
+    set(task, TaskField::Stage, patch.stage.into_change(), |view| {
+        &mut view.stage
     });
     let current = patch
         .current

@@ -73,7 +73,7 @@ fn the_bar_never_goes_back_and_ends_at_99_until_completed() {
         &mut task,
         0,
         TaskEvent::Progress,
-        r#"{"current":50,"total":50,"scope":"a"}"#,
+        r#"{"current":50,"total":50,"stage":"a"}"#,
     )
     .unwrap();
     assert_eq!(task.view.progress, 99.0);
@@ -92,7 +92,7 @@ fn the_bar_never_goes_back_and_ends_at_99_until_completed() {
         &mut task,
         2,
         TaskEvent::Progress,
-        r#"{"current":1,"total":70,"scope":"b"}"#,
+        r#"{"current":1,"total":70,"stage":"b"}"#,
     )
     .unwrap();
     assert_eq!((task.view.current, task.view.progress), (Some(1.0), 99.0));
@@ -376,13 +376,13 @@ fn a_restart_that_names_its_attempt_counts_once() {
 fn what_is_announced_already_counts_like_progress() {
     let mut task = task();
     feed(&mut task, 0, TaskEvent::Started, "{}").unwrap();
-    let again = r#"{"total":40,"scope":"two","message":"m","status":"pending"}"#;
+    let again = r#"{"total":40,"stage":"two","message":"m","status":"pending"}"#;
     assert_eq!(feed(&mut task, 1, TaskEvent::Started, again), PROGRESS);
     assert_eq!(
         (task.view.total, task.view.status),
         (Some(40.0), Status::Running)
     );
-    assert_eq!(task.view.scope.as_deref(), Some("two"));
+    assert_eq!(task.view.stage.as_deref(), Some("two"));
     feed(&mut task, 2, TaskEvent::Paused, "{}").unwrap();
     let again = r#"{"message":"still held","current":3}"#;
     assert_eq!(feed(&mut task, 3, TaskEvent::Paused, again), PROGRESS);

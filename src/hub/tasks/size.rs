@@ -106,7 +106,7 @@ impl Ledger {
         let mut ledger = Self::default();
         let view = &task.view;
         let texts = [
-            ("stage", &view.scope),
+            ("stage", &view.stage),
             ("message", &view.message),
             ("parentId", &view.parent_id),
         ];
@@ -248,7 +248,7 @@ impl Ledger {
 pub fn patch_bytes(patch: &TaskPatch) -> usize {
     let text = |field: &Field<Box<str>>| field.value().map_or(0, |text| text.len());
     let raw = |field: &Field<Box<RawValue>>| field.value().map_or(0, |raw| raw.get().len());
-    let named = text(&patch.scope) + text(&patch.message) + text(&patch.parent_id);
+    let named = text(&patch.stage) + text(&patch.message) + text(&patch.parent_id);
     let named = named + raw(&patch.result) + raw(&patch.error) + raw(&patch.meta);
     let own = patch.extra.iter();
     own.fold(named, |sum, (name, value)| sum + name.len() + raw(value))
@@ -257,7 +257,7 @@ pub fn patch_bytes(patch: &TaskPatch) -> usize {
 /// The fields that an event speaks of, with the bytes that each takes afterwards and whether it is an own one.
 fn sizes(patch: &TaskPatch) -> impl Iterator<Item = (&str, usize, bool)> {
     let texts = [
-        ("stage", &patch.scope),
+        ("stage", &patch.stage),
         ("message", &patch.message),
         ("parentId", &patch.parent_id),
     ];
@@ -286,7 +286,7 @@ fn sizes(patch: &TaskPatch) -> impl Iterator<Item = (&str, usize, bool)> {
 /// Cuts the field of that name; tells how large it was, or `None` when cutting it gains nothing.
 fn cut(patch: &mut TaskPatch, name: &str) -> Option<usize> {
     match name {
-        "stage" => cut_text(&mut patch.scope),
+        "stage" => cut_text(&mut patch.stage),
         "message" => cut_text(&mut patch.message),
         // Half an id names another task, or none.
         "parentId" => match std::mem::take(&mut patch.parent_id) {

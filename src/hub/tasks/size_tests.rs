@@ -73,7 +73,7 @@ fn names(truncated: &[Truncated]) -> Vec<&str> {
 
 /// Whether a further cut could gain anything.
 fn can_be_cut(patch: &TaskPatch) -> bool {
-    let texts = [&patch.scope, &patch.message];
+    let texts = [&patch.stage, &patch.message];
     let raws = [&patch.result, &patch.error, &patch.meta];
     texts
         .iter()
@@ -87,7 +87,7 @@ fn can_be_cut(patch: &TaskPatch) -> bool {
 
 /// The names of the fields that an event clears.
 fn cleared(patch: &TaskPatch) -> BTreeSet<String> {
-    let texts = [&patch.scope, &patch.message, &patch.parent_id];
+    let texts = [&patch.stage, &patch.message, &patch.parent_id];
     let texts = TEXTS.iter().zip(texts);
     let texts = texts
         .filter(|(_, text)| **text == Field::Clear)
@@ -112,7 +112,7 @@ fn a_large_field_that_cannot_be_cut_keeps_no_other_from_being_cut() {
             let (truncated, patch) = cut(parse(&patch).unwrap(), 1_100);
             assert_eq!(names(&truncated), [other], "{whole}");
             assert_eq!(truncated[0].bytes, 702);
-            let texts = [&patch.scope, &patch.message];
+            let texts = [&patch.stage, &patch.message];
             assert!(
                 texts
                     .iter()
@@ -169,7 +169,7 @@ fn a_text_is_cut_from_1025_bytes_on() {
                 let patch = parse(&format!(r#"{{"{name}":"{text}"}}"#)).unwrap();
                 let (truncated, patch) = cut(patch, 100);
                 let field = if name == "stage" {
-                    patch.scope
+                    patch.stage
                 } else {
                     patch.message
                 };
@@ -197,13 +197,13 @@ fn a_text_is_cut_from_1025_bytes_on() {
 #[test]
 fn what_an_event_clears_is_cleared_though_it_is_cut() {
     let mut task = Task::new("t".into(), Time::ZERO);
-    let before = r#"{"own":"oooooooo","parentId":"pppp","scope":"s","message":"m","meta":[1]}"#;
+    let before = r#"{"own":"oooooooo","parentId":"pppp","stage":"s","message":"m","meta":[1]}"#;
     let before: TaskPatch = parse(before).unwrap();
     let first = verdict(&task, TaskEvent::Started, &before);
     apply(&mut task, TaskEvent::Started, first, before, Now::default());
     for kind in KINDS {
         let text = "x".repeat(1_000);
-        let patch = format!(r#"{{"error":"{text}","own":null,"parentId":null,"scope":"{text}"}}"#);
+        let patch = format!(r#"{{"error":"{text}","own":null,"parentId":null,"stage":"{text}"}}"#);
         let mut patch: TaskPatch = parse(&patch).unwrap();
         let verdict = verdict(&task, kind, &patch);
         admit(&task, &mut patch, kind, &verdict, 100).unwrap();

@@ -27,8 +27,8 @@ pub enum TaskField {
     Current,
     /// `total`
     Total,
-    /// `scope`
-    Scope,
+    /// `stage`
+    Stage,
     /// `estimatedTimeRemaining`
     EstimatedTimeRemaining,
     /// `estimatedEndAt`
@@ -72,7 +72,7 @@ impl TaskField {
         Self::Progress,
         Self::Current,
         Self::Total,
-        Self::Scope,
+        Self::Stage,
         Self::EstimatedTimeRemaining,
         Self::EstimatedEndAt,
         Self::Message,
@@ -101,7 +101,7 @@ impl TaskField {
             Self::Progress => "progress",
             Self::Current => "current",
             Self::Total => "total",
-            Self::Scope => "stage",
+            Self::Stage => "stage",
             Self::EstimatedTimeRemaining => "estimatedTimeRemaining",
             Self::EstimatedEndAt => "estimatedEndAt",
             Self::Message => "message",
@@ -178,8 +178,8 @@ pub struct View {
     pub current: Option<f64>,
     /// `total`
     pub total: Option<f64>,
-    /// `scope`
-    pub scope: Option<Box<str>>,
+    /// `stage`
+    pub stage: Option<Box<str>>,
     /// `estimatedTimeRemaining`, in milliseconds.
     pub estimated_time_remaining: Option<f64>,
     /// `estimatedEndAt`, in milliseconds since 1970.
@@ -502,7 +502,7 @@ impl Task {
             TaskField::Progress => push_number(out, Some(view.progress)),
             TaskField::Current => push_number(out, Some(view.current.unwrap_or(0.0))),
             TaskField::Total => push_number(out, Some(view.total.unwrap_or(0.0))),
-            TaskField::Scope => push_string(out, view.scope.as_deref().unwrap_or("")),
+            TaskField::Stage => push_string(out, view.stage.as_deref().unwrap_or("")),
             TaskField::EstimatedTimeRemaining => push_number(out, estimate.remaining_ms),
             TaskField::EstimatedEndAt => push_number(out, estimate.end_at_ms.map(|ms| ms as f64)),
             TaskField::Message => push_text(out, view.message.as_deref()),

@@ -185,8 +185,8 @@ pub struct TaskPatch {
     pub current: Field<f64>,
     /// `total`: units in all.
     pub total: Field<f64>,
-    /// `scope`: what is being done.
-    pub scope: Field<Box<str>>,
+    /// `stage`: what is being done.
+    pub stage: Field<Box<str>>,
     /// `estimatedTimeRemaining`, in milliseconds, the application's own.
     pub estimated_time_remaining: Field<f64>,
     /// `message`, for people.
@@ -227,7 +227,7 @@ impl TaskPatch {
             &self.estimated_time_remaining,
             &self.rate,
         ];
-        let texts = [&self.scope, &self.message, &self.parent_id];
+        let texts = [&self.stage, &self.message, &self.parent_id];
         let raws = [&self.result, &self.error, &self.meta];
         numbers.into_iter().all(Field::is_absent)
             && texts.into_iter().all(Field::is_absent)
@@ -257,7 +257,7 @@ impl TaskPatch {
             "progress" => self.progress = map.next_value::<Field<Percent>>()?.map(|value| value.0),
             "current" => self.current = map.next_value::<Field<Amount>>()?.map(|value| value.0),
             "total" => self.total = map.next_value::<Field<Amount>>()?.map(|value| value.0),
-            "stage" => self.scope = map.next_value()?,
+            "stage" => self.stage = map.next_value()?,
             "estimatedTimeRemaining" => {
                 self.estimated_time_remaining = time_left(map.next_value()?)
             }
@@ -430,8 +430,8 @@ mod tests {
 
     #[test]
     fn absent_null_and_set_are_told_apart() {
-        let patch: TaskPatch = parse(r#"{"scope":null,"message":"m","current":3}"#).unwrap();
-        assert_eq!(patch.scope, Field::Clear);
+        let patch: TaskPatch = parse(r#"{"stage":null,"message":"m","current":3}"#).unwrap();
+        assert_eq!(patch.stage, Field::Clear);
         assert_eq!(patch.message, Field::Set("m".into()));
         assert_eq!(patch.current, Field::Set(3.0));
         assert_eq!(patch.total, Field::Absent);
@@ -457,7 +457,7 @@ mod tests {
             "current: -1 is negative; expected 0 or more"
         );
         assert_eq!(
-            fault(r#"{"scope":5}"#),
+            fault(r#"{"stage":5}"#),
             "stage: invalid type: integer `5`, expected a string"
         );
         assert_eq!(

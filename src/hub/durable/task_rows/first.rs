@@ -99,7 +99,7 @@ fn take(view: &mut View, name: &str, value: &str) -> Option<()> {
         "progress" => view.progress = read::<f64>(value)?.clamp(0.0, 100.0),
         "current" => view.current = Some(read(value)?),
         "total" => view.total = Some(read(value)?),
-        "stage" => view.scope = Some(read(value)?),
+        "stage" => view.stage = Some(read(value)?),
         "estimatedTimeRemaining" => view.estimated_time_remaining = Some(read(value)?),
         "message" => view.message = Some(read(value)?),
         "result" => view.result = Some(read(value)?),
@@ -124,7 +124,7 @@ fn forget_unknown(view: &mut View) {
         view.total = None;
         view.current = view.current.filter(|current| *current != 0.0);
     }
-    view.scope = view.scope.take().filter(|scope| !scope.is_empty());
+    view.stage = view.stage.take().filter(|stage| !stage.is_empty());
 }
 
 /// A time that was too great to be written exactly comes back as the greatest that can be.

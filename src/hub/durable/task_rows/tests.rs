@@ -423,7 +423,7 @@ fn first(state: &str) -> String {
 
 #[test]
 fn a_row_of_the_first_version_keeps_all_that_it_says() {
-    let state = r#"{"taskId":"t","seq":4,"status":"running","progress":41.7,"current":3,"total":9.5,"scope":"an \"st\"age",
+    let state = r#"{"taskId":"t","seq":4,"status":"running","progress":41.7,"current":3,"total":9.5,"stage":"an \"st\"age",
         "estimatedTimeRemaining":50000.5,"message":"m","attempt":2,"rate":120.25,"etaSource":"app","stalled":true,
         "startedAt":1700000000123,"updatedAt":1700000000000,"parentId":"p","meta":{"a":[1, 2.50]},"requested":"pause",
         "id":"7","spelled":  [1, 2.50],"indeterminate":"mine"}"#;
@@ -433,7 +433,7 @@ fn a_row_of_the_first_version_keeps_all_that_it_says() {
         (view.progress, view.current, view.total),
         (41.7, Some(3.0), Some(9.5))
     );
-    assert_eq!(view.scope.as_deref(), Some("an \"st\"age"));
+    assert_eq!(view.stage.as_deref(), Some("an \"st\"age"));
     assert_eq!((task.seq, task.producer_seq), (4, Some(3)));
     assert_eq!(
         (view.rate, view.estimated_time_remaining),
@@ -468,7 +468,7 @@ fn a_field_of_the_first_version_that_is_unreadable_costs_no_task() {
         ),
         (r#""progress":117"#, r#""progress":100"#),
         (r#""attempt":-1"#, r#""status":"completed""#),
-        (r#""scope":7"#, r#""scope":"""#),
+        (r#""stage":7"#, r#""stage":"""#),
         (r#""message":null"#, r#""status":"completed""#),
     ] {
         let state = format!(r#"{{"taskId":"t","status":"completed",{member},"result":"kept"}}"#);

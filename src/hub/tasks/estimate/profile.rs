@@ -21,7 +21,7 @@ pub(in crate::hub) enum Report {
     /// `progress`.
     Percent(f64),
     /// Another stage, at `current` of `total`.
-    Scope(f64, f64),
+    Stage(f64, f64),
     Pause,
     Resume,
 }
@@ -190,11 +190,11 @@ impl Profile {
 impl Mean {
     fn after(known: Option<Self>, report: Report, at_ms: u64) -> Option<Self> {
         let (steps, target) = match report {
-            Report::Steps(steps, total) | Report::Scope(steps, total) => (steps, total),
+            Report::Steps(steps, total) | Report::Stage(steps, total) => (steps, total),
             _ => return known,
         };
         let goes_on =
-            known.filter(|mean| mean.target == target && !matches!(report, Report::Scope(..)));
+            known.filter(|mean| mean.target == target && !matches!(report, Report::Stage(..)));
         let Some(mut mean) = goes_on else {
             return Some(Self {
                 began: (at_ms, steps),
@@ -238,8 +238,8 @@ pub(in crate::hub) fn apply(
         Report::Count(current, percent) => {
             (position.current, position.percent) = (Some(current), Some(percent));
         }
-        Report::Steps(current, total) | Report::Scope(current, total) => {
-            if position.total != Some(total) || matches!(report, Report::Scope(..)) {
+        Report::Steps(current, total) | Report::Stage(current, total) => {
+            if position.total != Some(total) || matches!(report, Report::Stage(..)) {
                 estimator.begin_base_line();
             }
             (position.current, position.total) = (Some(current), Some(total));

@@ -228,13 +228,13 @@ fn stages_are_measured_on_their_own() {
         [(7, 10_000), (7, 100), (7, 30_000), (7, 1_000)],
     ];
     for plan in stages {
-        let mut profile = Profile::new(Report::Scope(0.0, f64::from(plan[0].0)));
+        let mut profile = Profile::new(Report::Stage(0.0, f64::from(plan[0].0)));
         profile.is_of_base_line = true;
         profile.from_ms = 3_000;
         for (index, (total, gap_ms)) in plan.into_iter().enumerate() {
             let total = f64::from(total);
             if index > 0 {
-                profile.then(500, Report::Scope(0.0, total));
+                profile.then(500, Report::Stage(0.0, total));
             }
             let (size, gap_ms) = if gap_ms == 0 {
                 (total / 50.0, 400)
