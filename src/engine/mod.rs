@@ -5,20 +5,25 @@
 //! test can do all of that without a socket, and a year in a second.
 
 pub mod access;
+pub mod answer;
 pub mod api;
 pub mod backend;
 pub mod boundary;
 pub mod commands;
 pub mod commit;
+pub mod context;
 pub mod http;
+pub mod life;
 pub mod notices;
 pub mod reading;
+pub mod refusal;
 pub mod session;
 pub mod settings;
 pub mod shutdown;
 pub mod state;
 pub mod statistics;
 pub mod timer;
+pub mod traffic;
 pub mod transport;
 
 pub use crate::hub::{Batch, ConnectionId, Restored};
@@ -30,17 +35,19 @@ pub use transport::standing::Services;
 use crate::base::time::{Now, Span, Time};
 use crate::conn::Ending;
 use crate::hub::{self, Work};
-use crate::wire::http::Problem;
+use access::caller::Caller;
 use access::connection_rate::MINUTE;
 use api::ingest;
 use backend::outbound;
 use commit::lobby::HeldRequest;
 use commit::{batches, opening, store_turn};
+use context::Context;
 use core::net::IpAddr;
-use session::{acknowledgement, farewell, frames, greeting, pings, recovery, refusals};
+use refusal::Refusal;
+use session::{acknowledgement, catching_up, deferrals, farewell, frames, greeting, pings};
 use state::State;
 use timer::Timer;
-use transport::{answer, close, liveness, shedding};
+use transport::{close, liveness, shedding};
 
 /// Fewer clients than this are no crowd whose backlog says something of the server.
 const MIN_CROWD: usize = 8;
@@ -71,9 +78,17 @@ impl Engine {
         &self.state
     }
 
-    /// The same, for commands.
+    /// The same, to be changed.
     pub fn state_mut(&mut self) -> &mut State {
         &mut self.state
+    }
+
+    /// Carries out a command of the program that joblight is a part of.
+    pub fn command<T>(&mut self, now: Now, command: impl FnOnce(&mut Context<'_>) -> T) -> T {
+        self.state.now = now;
+        let result = command(&mut self.state.context(Caller::Program));
+        farewell::dismiss_all(&mut self.state, now);
+        result
     }
 
     /// A peer has connected to a listener; the link names its connection from now on.
@@ -90,7 +105,7 @@ impl Engine {
             true => self.state.lobby.has_producers |= self.state.is_unread(),
             false => {
                 liveness::watch_handshake(&mut self.state, now, connection);
-                refusals::check_connections(&mut self.state, now, connection);
+                deferrals::check_connections(&mut self.state, now, connection);
             }
         }
         connection
@@ -123,8 +138,8 @@ impl Engine {
         state.traffic.refused += 1;
         let detail = "the server has as many connections as it can have (server.max_connections, \
                       or the limit of open files); come back later";
-        let problem = Problem::new(503, "limit_exceeded", detail).retry_after_s(1);
-        answer::unread_answer(state, now, &problem.into())
+        let refusal = Refusal::limit_exceeded(detail).retry_after_s(1);
+        transport::answer::unread_answer(state, now, &refusal.into())
     }
 
     /// The process stood still for a while. What its peers have sent meanwhile may still be on its way, so they count as
@@ -192,8 +207,8 @@ impl Engine {
         let state = &mut self.state;
         state.now = now;
         state.hub.settle(now, &mut state.peers);
-        recovery::go_on(state, now);
-        acknowledgement::tell_evicted(state, now);
+        catching_up::go_on(state, now);
+        acknowledgement::tell_evicted(&mut state.context(Caller::Program));
         pings::ask(state, now);
         self.drop_slow(now);
         let state = &mut self.state;
@@ -327,7 +342,7 @@ impl Engine {
     /// The turn is over: everything was written that the sockets would take.
     pub fn handle_turn_end(&mut self, now: Now) {
         let state = &mut self.state;
-        recovery::arm_postponed(state, now);
+        catching_up::arm(state, now);
         state.lists.release();
         // One slow reader among a handful is no pressure on the server.
         let clients = state.clients().max(MIN_CROWD);
@@ -392,7 +407,7 @@ impl Engine {
                 let peers = &mut state.peers;
                 state.hub.handle_backlog(now, client, true, peers);
             }
-            Some(client) => recovery::handle_drained(state, now, client),
+            Some(client) => catching_up::handle_drained(state, now, client),
             None => {}
         }
         self.drop_slow(now);

@@ -48,10 +48,10 @@ fn go_on(mut world: World, kept: &Kept) -> World {
 pub(crate) fn say(world: &mut World, room: &str, payload: impl ToString) {
     let (now, payload) = (world.now(), payload.to_string());
     world.turn(|world| {
-        let state = world.engine.state_mut();
-        state
-            .send_to_room(now, room, "room_broadcast", payload)
-            .expect("sent");
+        world.engine.command(now, |context| {
+            let sent = context.send_to_room(room, "room_broadcast", payload);
+            sent.expect("sent");
+        });
     });
 }
 
@@ -70,8 +70,9 @@ pub(crate) fn ask(world: &mut World, method: &str, path: &str, body: &Value) {
 pub(crate) fn write_to(world: &mut World, client: &str, payload: impl ToString) {
     let (now, payload) = (world.now(), payload.to_string());
     world.turn(|world| {
-        let state = world.engine.state_mut();
-        state.send(now, client, "letter", &payload).expect("sent");
+        world.engine.command(now, |context| {
+            context.send(client, "letter", &payload).expect("sent");
+        });
     });
 }
 

@@ -320,7 +320,10 @@ fn tell(world: &mut World, event: Value) {
     let report = Report::parse(&event.to_string()).expect("a report");
     let now = world.now();
     world.turn(|world| {
-        world.engine.state_mut().report(now, report).expect("taken");
+        world
+            .engine
+            .command(now, |context| context.report(report))
+            .expect("taken");
     });
 }
 

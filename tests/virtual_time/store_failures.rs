@@ -37,7 +37,10 @@ fn a_store_that_goes_on_failing_is_asked_seldom_and_little() {
         let text = json!({"type": "task_progress", "payload": payload}).to_string();
         let report = Report::parse(&text).expect("a report");
         let now = world.now();
-        world.engine.state_mut().report(now, report).expect("taken");
+        world
+            .engine
+            .command(now, |context| context.report(report))
+            .expect("taken");
     }
     fail(&mut world);
     let mut waits = Vec::new();

@@ -171,15 +171,16 @@ fn an_embedding_program_is_refused_as_well() {
     let mut world = waiting(|_| {});
     let now = world.now();
     let report = Report::parse(r#"{"type":"task_started","payload":{"taskId":"t"}}"#).unwrap();
-    let state = world.engine.state_mut();
-    let refusals = [
-        state.report(now, report).err(),
-        state.send_to_room(now, "r", "note", "1".to_owned()).err(),
-        state.broadcast_to_all(now, "note", "1").err(),
-        state.send(now, "client_ab", "note", "1").err(),
-        state.subscribe(now, "client_ab", "r").err(),
-        state.unsubscribe("client_ab", "r").err(),
-    ];
+    let refusals = world.engine.command(now, |context| {
+        [
+            context.report(report).err(),
+            context.send_to_room("r", "note", "1".to_owned()).err(),
+            context.broadcast_to_all("note", "1").err(),
+            context.send("client_ab", "note", "1").err(),
+            context.subscribe("client_ab", "r").err(),
+            context.unsubscribe("client_ab", "r").err(),
+        ]
+    });
     for refusal in refusals {
         let text = refusal.expect("refused").to_string();
         assert!(text.contains("not read yet: kept.db: in use"), "{text}");
@@ -257,7 +258,10 @@ fn before() -> (Kept, Visit) {
         let now = world.now();
         let text = r#"{"type":"task_started","payload":{"taskId":"t","total":9}}"#;
         let report = Report::parse(text).unwrap();
-        world.engine.state_mut().report(now, report).unwrap();
+        world
+            .engine
+            .command(now, |context| context.report(report))
+            .unwrap();
     });
     for number in 0..7 {
         say(&mut world, "a", number);

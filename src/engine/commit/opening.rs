@@ -5,7 +5,6 @@
 //! read, every room begins its epoch; when that is kept as well, service begins.
 
 use crate::base::time::{Now, Span};
-use crate::engine::commands::CommandError;
 use crate::engine::commit::batches;
 use crate::engine::commit::opening_step::Step;
 use crate::engine::commit::store::Condition;
@@ -34,17 +33,6 @@ impl State {
     /// Whether that is soon over, as far as anybody knows: who can wait is not refused.
     pub fn is_opening(&self) -> bool {
         self.opening.is_first && self.is_unread()
-    }
-
-    /// Refuses what cannot be decided before the store is read.
-    pub fn check_read(&self) -> Result<(), CommandError> {
-        match self.durability.fault() {
-            Some(reason) if self.is_unread() => {
-                self.durability.count_refusal();
-                Err(CommandError::Unread(reason.to_owned()))
-            }
-            _ => Ok(()),
-        }
     }
 }
 

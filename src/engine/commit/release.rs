@@ -4,7 +4,7 @@ use crate::base::time::Now;
 use crate::engine::backend::outbound;
 use crate::engine::commit::respond::not_kept;
 use crate::engine::commit::store::Held;
-use crate::engine::session::workspaces;
+use crate::engine::session::workspace_news;
 use crate::engine::state::State;
 use crate::engine::transport::answer;
 
@@ -21,13 +21,13 @@ pub fn release(state: &mut State, now: Now, seq: u64, fault: Option<&str>) {
                 answer::release(state, now, connection, reply, answer);
             }
             Held::Change { sender, change } => {
-                workspaces::publish(state, now, &change);
+                workspace_news::publish(state, now, &change);
                 if let Some(reason) = fault {
-                    workspaces::tell_not_kept(state, now, sender, reason);
+                    workspace_news::tell_not_kept(state, sender, reason);
                 }
             }
             Held::List { client } => {
-                workspaces::list(state, now, client);
+                workspace_news::list(state, now, client);
                 if let Some(connection) = state.connection_of(client) {
                     outbound::end_wait(state, now, connection);
                 }

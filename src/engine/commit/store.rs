@@ -72,8 +72,6 @@ pub struct Durability {
     pub waiting: VecDeque<(u64, Held)>,
     pub is_due: bool,
     pub is_armed: bool,
-    /// Whether the request that is being carried out was promised that it will be kept.
-    pub is_promised: bool,
     /// What was refused because the store was not read yet.
     pub refused: Cell<u64>,
 }
@@ -122,16 +120,6 @@ impl Durability {
     /// A call is refused for that.
     pub fn count_refusal(&self) {
         self.refused.set(self.refused.get() + 1);
-    }
-
-    /// The request that is being carried out is to be answered when what it changes is kept.
-    pub fn promise(&mut self) {
-        self.is_promised = true;
-    }
-
-    /// Whether it is; the next request promises nothing by itself.
-    pub fn take_promise(&mut self) -> bool {
-        std::mem::take(&mut self.is_promised)
     }
 
     /// The batch that will hold what has changed up to now; `None`: all of it is kept. `has_records`: there are changes that
