@@ -82,7 +82,7 @@ pub mod internals {
     }
 
     pub mod hub {
-        pub use crate::hub::durable::journal::{Batch, Record, StoredEntry, StoredId, Table};
+        pub use crate::hub::durable::record::{Batch, Record, StoredEntry, StoredId, Table};
         pub use crate::hub::tasks::state::Task;
         pub use crate::hub::{Client, ClientId, Directory, DropReason, Room, TaskCache, Work};
         pub use crate::hub::{WorkspaceSettings, Workspaces, durable::rows as saved};

@@ -2,7 +2,7 @@
 //! encoded. What is due to single readers (replays, snapshots, states that they missed) has a measure for each turn, so
 //! that many of them together do not hold the loop; the rest is postponed, reader by reader, and goes on in later turns.
 
-use crate::hub::clients::client::ClientId;
+use crate::hub::keys::ClientId;
 use std::collections::{BTreeSet, VecDeque};
 
 /// What was done.

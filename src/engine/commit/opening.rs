@@ -12,7 +12,7 @@ use crate::engine::session::key::SESSION_KEY;
 use crate::engine::session::key::SessionKey;
 use crate::engine::state::State;
 use crate::engine::timer::Timer;
-use crate::hub::durable::journal::Table;
+use crate::hub::durable::record::Table;
 use crate::hub::{Batch, Restored};
 
 /// How long requests wait for a store that is being opened for the first time, before they are refused.

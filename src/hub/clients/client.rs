@@ -3,16 +3,16 @@
 //! A client outlives its connection for a while (contract section 5.5): it stays in its rooms, and what it misses there
 //! is read from the rooms' logs when it comes back. A reader that is behind is the same thing with a connection.
 
-use crate::base::index::Index;
 use crate::hub::clients::direct::DirectQueue;
-use crate::hub::delivery::publication::ConnectionId;
-use crate::hub::rooms::directory::RoomKey;
+use crate::hub::keys::ClientId;
+use crate::hub::keys::ClientKey;
+use crate::hub::keys::ConnectionId;
+use crate::hub::keys::RoomKey;
 use crate::hub::rooms::position::Position;
 use crate::hub::workspaces::news::News;
 use crate::wire::message::Variant;
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
-use std::fmt;
 
 /// A client.
 #[derive(Debug)]
@@ -365,60 +365,3 @@ pub struct Member {
 
 /// What an idle client costs here.
 const _: () = assert!(size_of::<Client>() <= 80);
-
-/// Names a client while it is attached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ClientKey(Index);
-
-impl ClientKey {
-    pub(in crate::hub) fn new(slot: usize) -> Self {
-        Self(Index::new(slot))
-    }
-
-    pub(in crate::hub) fn slot(self) -> usize {
-        self.0.position()
-    }
-}
-
-/// A client's public name: `client_` and letters that cannot be guessed. It carries the client's slot, so that
-/// looking it up needs no table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ClientId(u64);
-
-/// The slot takes the low bits of a [`ClientId`].
-const SLOT_BITS: u32 = 24;
-
-impl fmt::Display for ClientId {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "client_{:x}", self.0)
-    }
-}
-
-impl ClientId {
-    /// A name for the client of that slot; `nonce` makes it unguessable.
-    pub fn new(slot: usize, nonce: u64) -> Self {
-        Self((nonce << SLOT_BITS) | slot as u64)
-    }
-
-    /// Reads what was printed.
-    pub fn parse(text: &str) -> Option<Self> {
-        u64::from_str_radix(text.strip_prefix("client_")?, 16)
-            .ok()
-            .map(Self)
-    }
-
-    /// Its slot, unless it comes from an earlier life of the server.
-    pub fn slot(self) -> usize {
-        (self.0 & ((1 << SLOT_BITS) - 1)) as usize
-    }
-
-    /// The name as a number.
-    pub fn number(self) -> u64 {
-        self.0
-    }
-
-    /// The name of that number.
-    pub fn from_number(number: u64) -> Self {
-        Self(number)
-    }
-}

@@ -1,8 +1,9 @@
 //! Clients that have left and may come back within their time (contract section 5.5), bounded in number and age.
 
 use crate::base::time::{Span, Time};
-use crate::hub::clients::client::{Client, ClientId, ClientKey};
-use crate::hub::delivery::publication::ConnectionId;
+use crate::hub::clients::client::Client;
+use crate::hub::keys::ConnectionId;
+use crate::hub::keys::{ClientId, ClientKey};
 use crate::hub::rooms::directory::Directory;
 use std::collections::VecDeque;
 

@@ -1,18 +1,21 @@
 //! Clients that come, join, lag behind, leave and come back, and what is sent to one of them alone.
 
 use crate::base::time::{Now, Span, Time};
-use crate::hub::clients::client::{ClientId, ClientKey, Member, Membership, Unsaved};
+use crate::hub::clients::client::{Member, Membership, Unsaved};
 use crate::hub::clients::direct::DirectMessage;
 use crate::hub::clients::mail;
 use crate::hub::delivery::fanout::Broadcast;
-use crate::hub::delivery::publication::{ConnectionId, Lane, Outlet};
+use crate::hub::delivery::publication::{Lane, Outlet};
 use crate::hub::delivery::replay::{self, Recovery};
 use crate::hub::durable::rows;
-use crate::hub::facade::{Hub, Joined};
-use crate::hub::rooms::directory::{Full, RoomKey};
+use crate::hub::keys::ConnectionId;
+use crate::hub::keys::RoomKey;
+use crate::hub::keys::TaskKey;
+use crate::hub::keys::{ClientId, ClientKey};
+use crate::hub::parts::{Hub, Joined};
+use crate::hub::rooms::directory::Full;
 use crate::hub::rooms::position::{Position, Since};
 use crate::hub::rooms::viewer_rooms::Entry;
-use crate::hub::tasks::table::TaskKey;
 use crate::hub::timer::Timer;
 use crate::wire::message::{Dialect, Variant};
 use std::cmp::Reverse;

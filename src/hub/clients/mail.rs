@@ -1,10 +1,10 @@
 //! Messages for one client alone: written, and kept in its direct queue until they have surely arrived.
 
 use crate::base::time::Now;
-use crate::hub::clients::client::ClientKey;
 use crate::hub::clients::direct::DirectMessage;
 use crate::hub::delivery::fanout::Fanout;
 use crate::hub::durable::rows;
+use crate::hub::keys::ClientKey;
 use crate::hub::rooms::directory::Directory;
 
 /// A message with its place among all that must not be lost.

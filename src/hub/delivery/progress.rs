@@ -1,29 +1,14 @@
 //! A task's progress on its way to those who watch: each gets what it lacks, and who lacks the same shares the bytes.
 
-use crate::base::time::Now;
-use crate::hub::clients::client::{ClientKey, Member, Membership};
-use crate::hub::delivery::fanout::Fanout;
-use crate::hub::delivery::publication::{Lane, Outlet, Publication};
-use crate::hub::rooms::directory::{Directory, RoomKey};
+use crate::hub::clients::client::{Member, Membership};
+use crate::hub::delivery::publication::{Lane, Publication};
+use crate::hub::keys::ClientKey;
+use crate::hub::keys::RoomKey;
+use crate::hub::scope::Scope;
 use crate::hub::tasks::state::Task;
-use crate::hub::timer::Timers;
 use crate::wire::message::TaskEvent;
 use smallvec::SmallVec;
 use std::borrow::Cow;
-
-/// What everything here works on besides its own state.
-pub struct Scope<'a> {
-    /// Who listens.
-    pub directory: &'a mut Directory,
-    /// How it reaches them.
-    pub fanout: &'a mut Fanout,
-    /// What is to be done later.
-    pub timers: &'a mut Timers,
-    /// Where frames go.
-    pub out: &'a mut dyn Outlet,
-    /// The time.
-    pub now: Now,
-}
 
 /// Sends a task's state to every watcher whose connection keeps up; tells how many took it.
 pub fn fan_out(scope: &mut Scope<'_>, room: RoomKey, task: &Task, incremental: bool) -> usize {

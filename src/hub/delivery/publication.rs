@@ -2,6 +2,7 @@
 
 use crate::base::id::MessageId;
 use crate::hub::budget::Workload;
+use crate::hub::keys::ConnectionId;
 use crate::wire::message::{Encoding, Envelope, Place, Variant};
 use crate::wire::websocket::{
     Deflater, EncodedFrame, MessageKind, Window, encode, encode_compressed,
@@ -29,15 +30,6 @@ pub enum Lane {
     Once,
     /// Only the newest counts: it is refused early, and the hub sends the newest state when the reader has drained.
     State,
-}
-
-/// The owner's name for a connection; opaque to the hub.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConnectionId {
-    /// The connection's slot.
-    pub index: u32,
-    /// Which of the connections that had this slot.
-    pub generation: u32,
 }
 
 /// One message and its encoded forms.

@@ -1,10 +1,12 @@
 //! Messages that must not be lost, on their way to one reader that is behind or has come back: read from the logs of its
 //! rooms and its direct queue, in the order in which they were said (contract sections 5.1, 5.2 and 5.5).
 
-use crate::hub::clients::client::{Client, ClientId, ClientKey, Membership};
-use crate::hub::delivery::progress::Scope;
+use crate::hub::clients::client::{Client, Membership};
 use crate::hub::delivery::publication::Lane;
-use crate::hub::rooms::directory::{Directory, RoomKey};
+use crate::hub::keys::RoomKey;
+use crate::hub::keys::{ClientId, ClientKey};
+use crate::hub::rooms::directory::Directory;
+use crate::hub::scope::Scope;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 

@@ -11,6 +11,8 @@
 //! | [`write_debounce`] | sessions are written at most once a second |
 
 pub mod journal;
+pub mod persistence;
+pub mod record;
 pub mod records;
 pub mod restore;
 pub mod rows;

@@ -1,10 +1,12 @@
 //! What the store is told with the next batch (contract section 5.6): the newest state of each thing once.
 
 use crate::base::time::{Now, Time};
-use crate::hub::clients::client::{ClientId, ClientKey, Unsaved};
+use crate::hub::clients::client::Unsaved;
 use crate::hub::delivery::fanout::Fanout;
-use crate::hub::durable::journal::{Journal, Record, Restored, Table};
+use crate::hub::durable::journal::Journal;
+use crate::hub::durable::record::{Record, Restored, Table};
 use crate::hub::durable::rows;
+use crate::hub::keys::{ClientId, ClientKey};
 use crate::hub::rooms::directory::Directory;
 use crate::hub::tasks::broadcaster::Broadcaster;
 

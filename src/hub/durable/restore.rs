@@ -5,16 +5,17 @@
 //! and what that records is kept.
 
 use crate::base::id::MessageIdReader;
-use crate::hub::clients::client::{ClientId, ClientKey, LOST, Unsaved};
+use crate::hub::clients::client::{LOST, Unsaved};
 use crate::hub::clients::direct::DirectMessage;
-use crate::hub::delivery::progress::Scope;
-use crate::hub::durable::journal::{Restored, StoredEntry, Table};
+use crate::hub::durable::record::{Restored, StoredEntry, Table};
 use crate::hub::durable::rows::{self, DirectRow, RoomRow, SessionRow};
-use crate::hub::rooms::directory::RoomKey;
+use crate::hub::keys::RoomKey;
+use crate::hub::keys::{ClientId, ClientKey};
 use crate::hub::rooms::log::LogEntry;
 use crate::hub::rooms::position::Position;
 use crate::hub::rooms::room::Room;
 use crate::hub::rooms::viewer_rooms::Entry;
+use crate::hub::scope::Scope;
 use crate::hub::tasks::broadcaster::Broadcaster;
 
 /// How far the restoring is.

@@ -4,9 +4,11 @@
 //! of its rooms and each message for it alone comes and goes by itself.
 
 use crate::base::id::MessageIdReader;
-use crate::hub::clients::client::{Client, ClientId, KeptName, LOST, Membership};
+use crate::hub::clients::client::{Client, KeptName, LOST, Membership};
 use crate::hub::clients::direct::DirectMessage;
-use crate::hub::durable::journal::{Journal, Table};
+use crate::hub::durable::journal::Journal;
+use crate::hub::durable::record::Table;
+use crate::hub::keys::ClientId;
 use crate::hub::rooms::position::Position;
 use crate::hub::rooms::room::Room;
 use serde::{Deserialize, Serialize};

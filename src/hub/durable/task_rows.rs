@@ -10,10 +10,11 @@ mod tests;
 
 use crate::base::time::{Now, Time};
 use crate::hub::tasks::estimate::{Estimator, SavedEstimator};
+use crate::hub::tasks::fields::EtaSource;
 use crate::hub::tasks::own_fields::OwnFields;
 use crate::hub::tasks::requested::Requested;
 use crate::hub::tasks::size::Ledger;
-use crate::hub::tasks::state::{EtaSource, Task, View};
+use crate::hub::tasks::state::{Task, View};
 use crate::wire::message::{Control, Status};
 use serde::de::Error;
 use serde::{Deserialize, Serialize};

@@ -4,7 +4,7 @@
 //! `Unsaved`. A rest in which nothing changes takes no timer, so that an idle server sleeps.
 
 use crate::base::time::{Span, Time};
-use crate::hub::clients::client::ClientId;
+use crate::hub::keys::ClientId;
 use std::collections::VecDeque;
 
 /// The shortest time between two writes of one session.

@@ -3,8 +3,10 @@
 //! Owns the membership graph and each room's log; sends nothing and knows no message.
 
 use crate::base::time::Time;
-use crate::hub::clients::client::{Client, ClientId, ClientKey, Member, Membership};
-use crate::hub::delivery::publication::ConnectionId;
+use crate::hub::clients::client::{Client, Member, Membership};
+use crate::hub::keys::ConnectionId;
+use crate::hub::keys::RoomKey;
+use crate::hub::keys::{ClientId, ClientKey};
 use crate::hub::rooms::membership_index::{MAX_SCANNED, Places};
 use crate::hub::rooms::room::Room;
 use crate::hub::rooms::viewer_rooms::{Entry, ViewerRooms};
@@ -13,16 +15,6 @@ use hashbrown::HashTable;
 use slab::Slab;
 use smallvec::SmallVec;
 use std::collections::{BTreeSet, HashMap};
-
-/// Names a room while it exists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RoomKey(u32);
-
-impl RoomKey {
-    pub(in crate::hub) fn slot(self) -> usize {
-        self.0 as usize
-    }
-}
 
 /// Why a room cannot be joined or made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! The directory against a plain model.
 
-use crate::hub::clients::client::ClientKey;
-use crate::hub::delivery::publication::ConnectionId;
+use crate::hub::keys::ClientKey;
+use crate::hub::keys::ConnectionId;
 use crate::hub::rooms::directory::{Directory, Full};
 use crate::hub::rooms::viewer_rooms::Entry;
 use crate::wire::message::Variant;

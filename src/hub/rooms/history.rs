@@ -1,7 +1,7 @@
 //! What a room's log holds, for those who ask for a page of it or name a place in it.
 
-use crate::hub::facade::Hub;
-use crate::hub::rooms::directory::RoomKey;
+use crate::hub::keys::RoomKey;
+use crate::hub::parts::Hub;
 use crate::hub::rooms::log::Missed;
 use crate::hub::rooms::position::Since;
 

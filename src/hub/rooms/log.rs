@@ -2,8 +2,8 @@
 
 use crate::base::id::MessageId;
 use crate::base::time::Time;
-use crate::hub::clients::client::ClientId;
-use crate::hub::durable::journal::StoredEntry;
+use crate::hub::durable::record::StoredEntry;
+use crate::hub::keys::ClientId;
 use crate::hub::rooms::position::Position;
 use crate::wire::message::{Envelope, Place};
 use bytes::Bytes;

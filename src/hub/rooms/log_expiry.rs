@@ -1,7 +1,8 @@
 //! Logs that grow old, and what the store has yet to learn of those that are gone.
 
 use crate::base::time::Time;
-use crate::hub::rooms::directory::{Directory, RoomKey};
+use crate::hub::keys::RoomKey;
+use crate::hub::rooms::directory::Directory;
 
 impl Directory {
     /// Plans a look at a room's log, unless one is planned already.

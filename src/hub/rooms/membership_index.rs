@@ -3,8 +3,9 @@
 //! Owns nothing but the slots, which the directory keeps in step with its lists. A client in few rooms is not in here,
 //! because its list is read as fast.
 
-use crate::hub::clients::client::{ClientKey, Membership};
-use crate::hub::rooms::directory::RoomKey;
+use crate::hub::clients::client::Membership;
+use crate::hub::keys::ClientKey;
+use crate::hub::keys::RoomKey;
 use hashbrown::HashMap;
 
 /// Lists up to this length are read from end to end.

@@ -10,7 +10,9 @@
 //! | [`room`], [`log`], [`position`], [`history`] | one room, its entries, places in it |
 //! | [`log_expiry`] | logs that grow old |
 
+pub mod aging;
 pub mod directory;
+pub mod eviction;
 pub mod history;
 pub mod log;
 pub mod log_expiry;

@@ -6,14 +6,14 @@
 //! events leave the list alone, and a look that comes too early puts the task back.
 
 use crate::base::time::{Now, Span, Time};
-use crate::hub::delivery::progress::Scope;
+use crate::hub::keys::TaskKey;
+use crate::hub::scope::Scope;
 use crate::hub::tasks::broadcaster::Broadcaster;
 use crate::hub::tasks::listing::Listing;
 use crate::hub::tasks::lost;
 use crate::hub::tasks::removal::Removal;
 use crate::hub::tasks::rules;
 use crate::hub::tasks::state::Task;
-use crate::hub::tasks::table::TaskKey;
 use crate::wire::locale::Phrase;
 use crate::wire::message::{Status, TaskEvent};
 

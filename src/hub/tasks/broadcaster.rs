@@ -5,13 +5,17 @@
 //! goes out at the end of a turn or with its timer, and always before a lifecycle message of the same task.
 
 use crate::base::time::{Now, Span, Time};
-use crate::hub::clients::client::ClientKey;
 use crate::hub::delivery::fanout::RoomMessage;
-use crate::hub::delivery::progress::{self, Scope, Told};
+use crate::hub::delivery::progress::{self, Told};
 use crate::hub::delivery::replay;
-use crate::hub::durable::journal::{Journal, Table};
+use crate::hub::durable::journal::Journal;
+use crate::hub::durable::record::Table;
 use crate::hub::durable::unread_rows::UnreadRows;
-use crate::hub::rooms::directory::{Directory, RoomKey};
+use crate::hub::keys::ClientKey;
+use crate::hub::keys::RoomKey;
+use crate::hub::keys::TaskKey;
+use crate::hub::rooms::directory::Directory;
+use crate::hub::scope::Scope;
 use crate::hub::tasks::deduplication::{IdKey, Repeats};
 use crate::hub::tasks::lost;
 use crate::hub::tasks::outcome::{ControlRefused, Outcome, Refused};
@@ -20,7 +24,7 @@ use crate::hub::tasks::removal::{self, Removal};
 use crate::hub::tasks::rules::{self, DropReason, Turn, Verdict};
 use crate::hub::tasks::size;
 use crate::hub::tasks::state::{Flush, Pending, Task};
-use crate::hub::tasks::table::{TaskCache, TaskKey, TooManyTasks};
+use crate::hub::tasks::table::{TaskCache, TooManyTasks};
 use crate::hub::timer::Timer;
 use crate::wire::message::{Control, TaskEvent, TaskPatch};
 use smallvec::SmallVec;

@@ -1,7 +1,8 @@
 //! Events that came before: their ids are remembered for a while (contract section 7), bounded by age and number.
 
 use crate::base::time::{Now, Span, Time};
-use crate::hub::durable::journal::{Journal, Record, Restored, StoredId, Table};
+use crate::hub::durable::journal::Journal;
+use crate::hub::durable::record::{Record, Restored, StoredId, Table};
 use siphasher::sip::SipHasher13;
 use std::collections::{HashSet, VecDeque};
 use std::hash::Hasher;

@@ -6,7 +6,9 @@
 
 use crate::base::time::{Now, Span, Time};
 use crate::hub::tasks::estimate::Position;
-use crate::hub::tasks::state::{EtaSource, Task, TaskField};
+use crate::hub::tasks::fields::Estimate;
+use crate::hub::tasks::fields::{EtaSource, TaskField};
+use crate::hub::tasks::state::Task;
 use crate::wire::message::{Field, Status};
 
 /// Estimates beyond a year are noise; leave them out.
@@ -19,19 +21,6 @@ const MIN_MOVE_PART: f64 = 0.02;
 const MIN_LATE_LOOK: Span = Span::from_secs(1);
 /// or when it has been silent for this part of the silence longer: looks get rarer as it goes on.
 const LATE_LOOK_PART: u64 = 4;
-
-/// Speed and end of a task at one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Estimate {
-    /// `rate`, in units a second.
-    pub rate: Option<f64>,
-    /// `estimatedTimeRemaining`, in milliseconds.
-    pub remaining_ms: Option<f64>,
-    /// `estimatedEndAt`, in milliseconds since 1970.
-    pub end_at_ms: Option<u64>,
-    /// `etaSource`
-    pub source: Option<EtaSource>,
-}
 
 impl Task {
     /// Records where the task stands; `names_percent`: the event that led here named `progress`.

@@ -2,8 +2,9 @@
 //! section 5.3). How the fields turn; when that happens stands in [`crate::hub::tasks::aging`].
 
 use crate::base::time::Now;
+use crate::hub::tasks::fields::TaskField;
 use crate::hub::tasks::rules::{self, Attempt, Verdict};
-use crate::hub::tasks::state::{Task, TaskField};
+use crate::hub::tasks::state::Task;
 use crate::wire::message::envelope::push_string;
 use crate::wire::message::{Status, TaskEvent, TaskPatch};
 use serde_json::value::RawValue;

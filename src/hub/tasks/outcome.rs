@@ -1,8 +1,8 @@
 //! What became of an event or a control request.
 
+use crate::hub::keys::TaskKey;
 use crate::hub::tasks::rules::{DropReason, RequestRefused};
 use crate::hub::tasks::size::{TooLarge, Truncated};
-use crate::hub::tasks::table::TaskKey;
 
 /// What became of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,6 @@
 //! can say `null`, until [`OwnFields::drop_tombstones`]. It never decides how many fields are too many: that is
 //! [`crate::hub::tasks::size`]'s business.
 
-use crate::hub::tasks::state::same;
 use crate::wire::message::envelope::push_string;
 use hashbrown::HashTable;
 use serde_json::value::RawValue;
@@ -170,6 +169,11 @@ impl NameIndex {
         let stored = u32::try_from(place).expect("a task has at most a few hundred fields");
         self.places.insert_unique(hash(&stored), stored, hash);
     }
+}
+
+/// Whether two raw values are the same text.
+pub fn same(one: &Option<Box<RawValue>>, other: &Option<Box<RawValue>>) -> bool {
+    one.as_ref().map(|raw| raw.get()) == other.as_ref().map(|raw| raw.get())
 }
 
 fn push_member(out: &mut String, name: &str, value: &str) {

@@ -3,11 +3,11 @@
 //! The message is not logged, because the log goes with the task. A connection that takes no more gets it as mail, which
 //! follows what it lacks of the logs; clients that are away are not told.
 
-use crate::hub::clients::client::ClientKey;
 use crate::hub::clients::mail;
-use crate::hub::delivery::progress::Scope;
 use crate::hub::delivery::publication::{Lane, Publication};
-use crate::hub::rooms::directory::RoomKey;
+use crate::hub::keys::ClientKey;
+use crate::hub::keys::RoomKey;
+use crate::hub::scope::Scope;
 use crate::wire::message::TASK_REMOVED;
 use crate::wire::message::envelope::push_string;
 use smallvec::SmallVec;

@@ -4,8 +4,10 @@
 //! that comes names it.
 
 use crate::base::time::{Now, Span};
+use crate::hub::tasks::fields::TaskField;
+use crate::hub::tasks::own_fields::same;
 use crate::hub::tasks::requested::Requested;
-use crate::hub::tasks::state::{Task, TaskField, same};
+use crate::hub::tasks::state::Task;
 use crate::wire::message::number::MAX_COUNT;
 use crate::wire::message::{Control, Controls, Field, Status, TaskEvent, TaskPatch};
 

@@ -5,123 +5,16 @@
 
 use crate::base::time::{Now, Time};
 use crate::hub::tasks::estimate::Estimator;
-use crate::hub::tasks::eta::Estimate;
+use crate::hub::tasks::fields::Estimate;
+use crate::hub::tasks::fields::EtaSource;
+use crate::hub::tasks::fields::TaskField;
 use crate::hub::tasks::listing::Listing;
 use crate::hub::tasks::own_fields::{Change, OwnFields};
 use crate::hub::tasks::requested::Requested;
 use crate::wire::message::envelope::push_string;
 use crate::wire::message::number::MAX_COUNT;
 use crate::wire::message::{Controls, Status};
-use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-
-/// A field of the task payload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum TaskField {
-    /// `status`
-    Status,
-    /// `progress`
-    Progress,
-    /// `current`
-    Current,
-    /// `total`
-    Total,
-    /// `stage`
-    Stage,
-    /// `estimatedTimeRemaining`
-    EstimatedTimeRemaining,
-    /// `estimatedEndAt`
-    EstimatedEndAt,
-    /// `message`
-    Message,
-    /// `result`
-    Result,
-    /// `error`
-    Error,
-    /// `attempt`
-    Attempt,
-    /// `rate`
-    Rate,
-    /// `etaSource`
-    EtaSource,
-    /// `stalled`
-    Stalled,
-    /// `startedAt`
-    StartedAt,
-    /// `updatedAt`
-    UpdatedAt,
-    /// `parentId`
-    ParentId,
-    /// `meta`
-    Meta,
-    /// `requested`
-    Requested,
-    /// `indeterminate`
-    Indeterminate,
-    /// `controls`
-    Controls,
-    /// Fields that the contract does not name.
-    Own,
-}
-
-impl TaskField {
-    const COUNT: usize = 22;
-    const NAMED: [Self; Self::COUNT - 1] = [
-        Self::Status,
-        Self::Progress,
-        Self::Current,
-        Self::Total,
-        Self::Stage,
-        Self::EstimatedTimeRemaining,
-        Self::EstimatedEndAt,
-        Self::Message,
-        Self::Result,
-        Self::Error,
-        Self::Attempt,
-        Self::Rate,
-        Self::EtaSource,
-        Self::Stalled,
-        Self::StartedAt,
-        Self::UpdatedAt,
-        Self::ParentId,
-        Self::Meta,
-        Self::Requested,
-        Self::Indeterminate,
-        Self::Controls,
-    ];
-
-    fn bit(self) -> u32 {
-        1 << self as u8
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Status => "status",
-            Self::Progress => "progress",
-            Self::Current => "current",
-            Self::Total => "total",
-            Self::Stage => "stage",
-            Self::EstimatedTimeRemaining => "estimatedTimeRemaining",
-            Self::EstimatedEndAt => "estimatedEndAt",
-            Self::Message => "message",
-            Self::Result => "result",
-            Self::Error => "error",
-            Self::Attempt => "attempt",
-            Self::Rate => "rate",
-            Self::EtaSource => "etaSource",
-            Self::Stalled => "stalled",
-            Self::StartedAt => "startedAt",
-            Self::UpdatedAt => "updatedAt",
-            Self::ParentId => "parentId",
-            Self::Meta => "meta",
-            Self::Requested => "requested",
-            Self::Indeterminate => "indeterminate",
-            Self::Controls => "controls",
-            Self::Own => "",
-        }
-    }
-}
 
 /// Fields whose change alone is held back by the threshold (contract section 4).
 const MOVEMENT: u32 = 1 << TaskField::Progress as u8
@@ -139,33 +32,6 @@ const REVIVED: &str = ",\"revived\":true";
 
 /// Cleared fields of one task that are remembered at once, for deltas.
 const MAX_TOMBSTONES: usize = 32;
-
-/// Who says when the task will end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum EtaSource {
-    /// The application.
-    App,
-    /// The observed rate.
-    Rate,
-}
-
-impl EtaSource {
-    /// The source that a word stands for.
-    pub fn from_word(word: &str) -> Option<Self> {
-        [Self::App, Self::Rate]
-            .into_iter()
-            .find(|source| source.as_str() == word)
-    }
-
-    /// The word on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::App => "app",
-            Self::Rate => "rate",
-        }
-    }
-}
 
 /// What viewers see of a task.
 #[derive(Debug, Default)]
@@ -524,11 +390,6 @@ impl Task {
             TaskField::Own => {}
         }
     }
-}
-
-/// Whether two raw values are the same text.
-pub fn same(one: &Option<Box<RawValue>>, other: &Option<Box<RawValue>>) -> bool {
-    one.as_ref().map(|raw| raw.get()) == other.as_ref().map(|raw| raw.get())
 }
 
 fn push_requested(out: &mut String, requested: Option<&Requested>) {

@@ -1,11 +1,12 @@
 //! Tasks and the store: what the next batch must hold of them, and how they come back.
 
 use crate::base::time::Now;
-use crate::hub::delivery::progress::Scope;
-use crate::hub::durable::journal::{Journal, Restored, Table};
+use crate::hub::durable::journal::Journal;
+use crate::hub::durable::record::{Restored, Table};
+use crate::hub::keys::TaskKey;
+use crate::hub::scope::Scope;
 use crate::hub::tasks::broadcaster::Broadcaster;
 use crate::hub::tasks::state::Task;
-use crate::hub::tasks::table::TaskKey;
 
 impl Broadcaster {
     /// Marks a task for the next batch to the store.

@@ -1,18 +1,12 @@
 //! The tasks that are known: found by id, named by key, bounded in number.
 
 use crate::base::time::Time;
+use crate::hub::keys::TaskKey;
 use crate::hub::tasks::listing::Listing;
 use crate::hub::tasks::state::Task;
 use hashbrown::HashTable;
 use slab::Slab;
 use std::collections::BTreeSet;
-
-/// Names a task while it is known; a stale key finds nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TaskKey {
-    index: u32,
-    generation: u32,
-}
 
 /// There are as many tasks as allowed, and none of them has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

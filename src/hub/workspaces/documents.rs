@@ -6,7 +6,7 @@
 
 use crate::base::random::Random;
 use crate::base::time::Now;
-use crate::hub::durable::journal::{Record, Table};
+use crate::hub::durable::record::{Record, Table};
 use crate::wire::locale::{WorkspaceFault as Fault, WorkspaceField as Field};
 use crate::wire::message::envelope::push_string;
 use crate::wire::message::incoming::parse;

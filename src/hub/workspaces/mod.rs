@@ -6,4 +6,5 @@
 //! | [`news`] | changes on their way to a reader that is behind |
 
 pub mod documents;
+pub mod feed;
 pub mod news;

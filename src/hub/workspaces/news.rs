@@ -4,13 +4,6 @@
 //! Of each workspace only the newest document is kept, which all who lack it share. Whoever lacks too many, or a new order, is
 //! to be sent a whole list.
 
-use crate::base::time::Now;
-use crate::hub::clients::client::ClientKey;
-use crate::hub::delivery::publication::{Lane, Outlet, Publication};
-use crate::hub::facade::Hub;
-use crate::hub::workspaces::documents::Change;
-use crate::wire::message::Dialect;
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -28,9 +21,9 @@ pub struct News {
     /// How many workspaces were created since it lacks any.
     created: u64,
     /// It is to be sent all workspaces in their order.
-    is_list: bool,
+    pub(super) is_list: bool,
     /// That list is on its way.
-    is_asked: bool,
+    pub(super) is_asked: bool,
 }
 
 /// What a client lacks of one workspace.
@@ -48,21 +41,21 @@ struct Lacking {
 
 /// A message that is due to it.
 #[derive(Debug, PartialEq, Eq)]
-struct Due {
-    kind: &'static str,
-    id: Arc<str>,
-    payload: Arc<str>,
+pub(super) struct Due {
+    pub(super) kind: &'static str,
+    pub(super) id: Arc<str>,
+    pub(super) payload: Arc<str>,
 }
 
 /// A change in a form that all who lack it share.
-struct Shared {
-    kind: &'static str,
-    id: Arc<str>,
-    payload: Arc<str>,
+pub(super) struct Shared {
+    pub(super) kind: &'static str,
+    pub(super) id: Arc<str>,
+    pub(super) payload: Arc<str>,
 }
 
 impl News {
-    fn add(&mut self, change: &Shared) {
+    pub(super) fn add(&mut self, change: &Shared) {
         if self.is_list {
             return;
         }
@@ -95,7 +88,7 @@ impl News {
     }
 
     /// What is due: those that are gone, those that are known, and those that are new in the order in which they were created.
-    fn due(&self) -> Vec<Due> {
+    pub(super) fn due(&self) -> Vec<Due> {
         let due = |kind, id: &Arc<str>, payload: &Arc<str>| Due {
             kind,
             id: id.clone(),
@@ -120,7 +113,7 @@ impl News {
         gone
     }
 
-    fn handle_sent(&mut self, due: &Due) {
+    pub(super) fn handle_sent(&mut self, due: &Due) {
         if due.kind != DELETED {
             self.changes.remove(&due.id);
             return;
@@ -138,86 +131,6 @@ impl Lacking {
         Self {
             is_known: true,
             ..Self::default()
-        }
-    }
-}
-
-impl Hub {
-    /// Tells every client of the data dialect of a change.
-    pub fn publish_change(&mut self, now: Now, change: &Change, out: &mut dyn Outlet) {
-        let (kind, id) = (change.kind, self.fanout.next_id());
-        let payload = Cow::Borrowed(&*change.payload);
-        let publication = Publication::new(kind, payload, now.wall_ms, id, None);
-        out.expect_readers(self.directory.connected());
-        let (mut delivered, mut lacking) = (0, Vec::new());
-        for (key, client) in self.directory.clients() {
-            if client.variant.dialect != Dialect::Data {
-                continue;
-            }
-            // What comes later must not overtake what it lacks.
-            let is_taken = !client.lacks_news()
-                && self
-                    .fanout
-                    .deliver(&self.directory, key, &publication, Lane::Log, out);
-            match is_taken {
-                true => delivered += 1,
-                false => lacking.push(key),
-            }
-        }
-        self.fanout.handle_broadcast(now, now.at, delivered);
-        if lacking.is_empty() {
-            return;
-        }
-        let shared = Shared {
-            kind,
-            id: Arc::from(&*change.id),
-            payload: Arc::from(&*change.payload),
-        };
-        for client in lacking {
-            self.directory.client_mut(client).open_news().add(&shared);
-        }
-    }
-
-    /// Sends a client the news that it lacks, as far as its connection takes them. `true`: it is to be sent a list, after which
-    /// [`Hub::forget_news`] is to be called.
-    pub fn send_news(&mut self, now: Now, client: ClientKey, out: &mut dyn Outlet) -> bool {
-        let Some(news) = self.directory.client_mut(client).news_mut() else {
-            return false;
-        };
-        if news.is_list {
-            return !std::mem::replace(&mut news.is_asked, true);
-        }
-        out.expect_readers(1);
-        for due in news.due() {
-            if self.load().is_spent() {
-                self.postpone(client);
-                return false;
-            }
-            let before = self.load().turn();
-            let payload = Cow::Borrowed(&*due.payload);
-            let id = self.fanout.next_id();
-            let publication = Publication::new(due.kind, payload, now.wall_ms, id, None);
-            let lane = Lane::Replay;
-            let fanout = &mut self.fanout;
-            let is_taken = fanout.deliver(&self.directory, client, &publication, lane, out);
-            self.load().visit(1);
-            self.load().charge(before);
-            if !is_taken {
-                return false;
-            }
-            if let Some(news) = self.directory.client_mut(client).news_mut() {
-                news.handle_sent(&due);
-            }
-        }
-        self.forget_news(client);
-        false
-    }
-
-    /// A client lacks no news any more: it is being sent all that there is.
-    pub fn forget_news(&mut self, client: ClientKey) {
-        let client = self.directory.client_mut(client);
-        if client.lacks_news() {
-            client.close_news();
         }
     }
 }

@@ -5,7 +5,7 @@ use super::identity::{Identity, Number};
 use super::reading::{self, table_name};
 use super::schema::{self, Accepts};
 use crate::config::Synchronous;
-use crate::hub::durable::journal::{Batch, Record, Restored, Table};
+use crate::hub::durable::record::{Batch, Record, Restored, Table};
 use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags, ToSql, params};

@@ -2,7 +2,7 @@
 
 use crate::base::id::MessageIdReader;
 use crate::hub::ClientId;
-use crate::hub::durable::journal::{Restored, StoredEntry, StoredId, Table};
+use crate::hub::durable::record::{Restored, StoredEntry, StoredId, Table};
 use bytes::Bytes;
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row};

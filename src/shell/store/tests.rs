@@ -11,7 +11,7 @@ use super::schema::{APPLICATION_ID, LADDER};
 use crate::base::id::{MessageId, MessageIdReader};
 use crate::config::Synchronous;
 use crate::hub::ClientId;
-use crate::hub::durable::journal::{Batch, Record, Restored, StoredEntry, StoredId, Table};
+use crate::hub::durable::record::{Batch, Record, Restored, StoredEntry, StoredId, Table};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::fs;

@@ -3,9 +3,10 @@
 //! Nothing writes them any more. A field that cannot be understood is left out with a warning, so that its task stays.
 
 use crate::base::time::Now;
+use crate::hub::tasks::fields::EtaSource;
 use crate::hub::tasks::requested::Requested;
 use crate::hub::tasks::size::Ledger;
-use crate::hub::tasks::state::{EtaSource, Task, View};
+use crate::hub::tasks::state::{Task, View};
 use crate::wire::message::number::MAX_COUNT;
 use crate::wire::message::patch::COMPUTED;
 use crate::wire::message::{Control, Controls, Members, Status};

@@ -6,6 +6,7 @@
 //! while a steady task works on its next step. Times are microseconds of the task's own clock, which pauses shift.
 
 use super::gaps::Gaps;
+use super::point::{Point, UNUSUAL_GAPS, seconds};
 use super::rest::{Doubt, Kind, Rest, stretch};
 use serde::{Deserialize, Serialize};
 
@@ -17,11 +18,9 @@ const MIN_TIME_CONSTANT_US: i64 = 15_000_000;
 const MAX_TIME_CONSTANT_US: i64 = 600_000_000;
 /// Advances within this fraction of the time constant are weighed together (a shift: 1/32).
 const WEIGHED_TOGETHER_SHIFT: u32 = 5;
-/// A gap more than this many times as long as the usual one is looked at more closely,
-pub(in crate::hub) const UNUSUAL_GAPS: i64 = 3;
 /// A rest that has not come for this many times its length is not usual any more.
 const RESTS_UNTIL_FORGOTTEN: i64 = 8;
-/// unless it is shorter than this, which nobody sees in a rate that is measured over a longer time.
+/// A gap shorter than this is never unusual: nobody sees it in a rate that is measured over a longer time.
 const LEAST_REST_US: i64 = MIN_TIME_CONSTANT_US >> WEIGHED_TOGETHER_SHIFT;
 /// More steps since a rest than this many times those before it are no second burst.
 const LONGER_BURST: f64 = 1.25;
@@ -43,14 +42,6 @@ pub(in crate::hub) enum Unit {
     /// `progress`
     #[serde(rename = "p")]
     Percent,
-}
-
-/// How far the work was at a moment.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(from = "(i64, f64)", into = "(i64, f64)")]
-pub(in crate::hub) struct Point {
-    pub(in crate::hub) at_us: i64,
-    pub(in crate::hub) steps: f64,
 }
 
 /// The observed speed of one attempt, stage, total and unit.
@@ -556,18 +547,6 @@ struct Pace {
     late: f64,
 }
 
-impl From<(i64, f64)> for Point {
-    fn from((at_us, steps): (i64, f64)) -> Self {
-        Self { at_us, steps }
-    }
-}
-
-impl From<Point> for (i64, f64) {
-    fn from(point: Point) -> Self {
-        (point.at_us, point.steps)
-    }
-}
-
 /// Whether so many steps in this time are much slower than `pace`: a large step is no rest.
 fn is_slow(steps: f64, time_us: i64, pace: f64) -> bool {
     steps * (UNUSUAL_GAPS as f64) < pace * seconds(time_us)
@@ -577,8 +556,4 @@ fn time_constant_us(usual_us: i64) -> i64 {
     usual_us
         .saturating_mul(GAPS_PER_TIME_CONSTANT)
         .clamp(MIN_TIME_CONSTANT_US, MAX_TIME_CONSTANT_US)
-}
-
-pub(in crate::hub) fn seconds(span_us: i64) -> f64 {
-    span_us as f64 / 1e6
 }

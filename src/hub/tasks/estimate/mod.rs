@@ -10,6 +10,7 @@
 mod estimator;
 mod gaps;
 mod line;
+mod point;
 #[cfg(test)]
 mod profile;
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! When it has come only once nobody can know. Until it is settled, the work is reckoned in cycles of all that was done
 //! before and the rest after it, as far as the plain average allows.
 
-use super::line::{Point, seconds};
+use super::point::{Point, UNUSUAL_GAPS, seconds};
 use serde::{Deserialize, Serialize};
 
 /// While a rest is in doubt, its cycles may say this many times what the plain average says, or less.
@@ -45,7 +45,7 @@ pub(in crate::hub) struct Rest {
 impl Rest {
     /// Whether a gap is as long as this, give or take.
     pub(in crate::hub) fn is_like(&self, gap_us: i64) -> bool {
-        gap_us.saturating_mul(super::line::UNUSUAL_GAPS) >= self.us
+        gap_us.saturating_mul(UNUSUAL_GAPS) >= self.us
     }
 
     pub(in crate::hub) fn is_exception(&self) -> bool {

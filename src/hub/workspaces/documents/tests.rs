@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::base::time::Time;
+use crate::hub::durable::record::Record;
+use crate::hub::durable::record::Table;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
