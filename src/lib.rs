@@ -89,7 +89,7 @@ pub mod internals {
     }
 
     pub mod engine {
-        pub use crate::engine::commit::store::Condition;
+        pub use crate::engine::commit::condition::Condition;
         pub use crate::engine::{
             Batch, ConnectionId, Engine, Input, MemoryUse, Output, Restored, Services,
         };

@@ -8,7 +8,7 @@ use crate::base::random::Random;
 use crate::base::time::Now;
 use crate::engine::access::caller::Caller;
 use crate::engine::boundary::MemoryProbe;
-use crate::engine::commit::store::{Condition, Durability};
+use crate::engine::commit::durability::Durability;
 use crate::engine::life::Life;
 use crate::engine::notices::Notices;
 use crate::engine::refusal::Refusal;
@@ -64,13 +64,11 @@ pub struct Dismissal {
 impl Context<'_> {
     /// Why nothing can be decided: the store is not read yet.
     pub fn unread(&self) -> Option<&str> {
-        match self.store.condition() {
-            Condition::Unread(_) => {
-                self.store.count_refusal();
-                self.store.fault()
-            }
-            _ => None,
+        if !self.store.is_unread() {
+            return None;
         }
+        self.store.count_refusal();
+        self.store.fault()
     }
 
     /// The form in which a client reads messages.

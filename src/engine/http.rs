@@ -60,7 +60,7 @@ pub fn admit_head(
         return Ok(Admitted::NoBody);
     }
     check_listener(state, connection, head)?;
-    let is_opening = state.is_opening();
+    let is_opening = state.durability.is_opening();
     calls::admit_head(&state.context(Caller::Request(head)), head, is_opening)
 }
 
@@ -135,7 +135,9 @@ pub fn handle_stream_start(state: &mut State, now: Now, connection: ConnectionId
 
 /// Whether a request had better wait: the store is being opened, which takes a moment.
 fn waits_for_store(state: &State, head: &Head, body_bytes: usize) -> bool {
-    state.is_opening() && state.unfinished.has_room(body_bytes) && calls::needs_store(head)
+    state.durability.is_opening()
+        && state.unfinished.has_room(body_bytes)
+        && calls::needs_store(head)
 }
 
 fn hold(state: &mut State, connection: ConnectionId, head: Head, body: Option<Vec<u8>>) {

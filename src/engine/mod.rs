@@ -40,7 +40,7 @@ use access::connection_rate::MINUTE;
 use api::ingest;
 use backend::outbound;
 use commit::lobby::HeldRequest;
-use commit::{batches, opening, store_turn};
+use commit::release;
 use context::Context;
 use core::net::IpAddr;
 use refusal::Refusal;
@@ -102,7 +102,7 @@ impl Engine {
         let is_proxy = self.state.settings.proxies.trusts(address);
         let connection = self.state.peers.insert(services, address, is_proxy);
         match services.ingest() {
-            true => self.state.lobby.has_producers |= self.state.is_unread(),
+            true => self.state.lobby.has_producers |= self.state.durability.is_unread(),
             false => {
                 liveness::watch_handshake(&mut self.state, now, connection);
                 deferrals::check_connections(&mut self.state, now, connection);
@@ -198,7 +198,7 @@ impl Engine {
     pub fn shut_down(&mut self, now: Now) {
         self.state.now = now;
         shutdown::shut_down(&mut self.state, now);
-        opening::handle_timer(&mut self.state);
+        self.state.durability.handle_delay();
         self.serve_lobby(now);
     }
 
@@ -236,20 +236,24 @@ impl Engine {
     /// Takes back what a store has kept, all at once and before anything happens; from now on changes go to it.
     pub fn restore(&mut self, now: Now, restored: &Restored) {
         self.state.now = now;
-        opening::restore_all(&mut self.state, now, restored);
+        let (durability, mut parts) = self.state.commit();
+        durability.restore_all(&mut parts, restored);
         self.arm_timers();
     }
 
     /// A store is being opened. Until it is read, slice by slice, nothing is decided.
     pub fn await_store(&mut self, now: Now) {
         self.state.now = now;
-        opening::begin(&mut self.state, now);
+        let (durability, mut parts) = self.state.commit();
+        durability.await_store(&mut parts);
     }
 
     /// The store could not be opened, or not be read to its end; it is going to be tried again.
     pub fn handle_store_unopened(&mut self, now: Now, reason: String) {
         self.state.now = now;
-        opening::handle_failure(&mut self.state, reason);
+        if self.state.durability.handle_unopened(reason) {
+            self.state.forget_hub();
+        }
         self.serve_lobby(now);
     }
 
@@ -257,37 +261,46 @@ impl Engine {
     /// [`Engine::handle_store_unopened`] all of them are read again.
     pub fn handle_store_slice(&mut self, now: Now, slice: &Restored) {
         self.state.now = now;
-        opening::handle_slice(&mut self.state, now, slice);
+        let (durability, mut parts) = self.state.commit();
+        durability.handle_slice(&mut parts, slice);
     }
 
     /// That was all. Service begins when the batches are kept that come now.
     pub fn handle_store_read(&mut self, now: Now) {
         self.state.now = now;
-        opening::handle_end(&mut self.state, now);
+        let (durability, mut parts) = self.state.commit();
+        durability.handle_read(&mut parts);
         self.serve_lobby(now);
         self.arm_timers();
     }
 
     /// Whether the store is being opened for the first time, which takes a moment: who can wait need not be refused.
     pub fn is_opening(&self) -> bool {
-        self.state.is_opening()
+        self.state.durability.is_opening()
     }
 
     /// Records for the store, which are to be kept together. The next come when [`Engine::handle_stored`] was told of
     /// these.
     pub fn poll_batch(&mut self, now: Now) -> Option<Batch> {
-        store_turn::poll_batch(&mut self.state, now)
+        self.state.now = now;
+        let (durability, mut parts) = self.state.commit();
+        let batch = durability.poll_batch(&mut parts);
+        release::say_released(&mut self.state, now);
+        batch
     }
 
     /// What has not gone to the store, when the server has stopped.
     pub fn last_batch(&mut self) -> Option<Batch> {
-        batches::last_batch(&mut self.state)
+        let (durability, mut parts) = self.state.commit();
+        durability.last_batch(&mut parts)
     }
 
     /// The store has kept a batch, or has not: why.
     pub fn handle_stored(&mut self, now: Now, seq: u64, result: Result<(), String>) {
         self.state.now = now;
-        store_turn::handle_stored(&mut self.state, now, seq, result);
+        let (durability, mut parts) = self.state.commit();
+        durability.handle_stored(&mut parts, seq, result);
+        release::say_released(&mut self.state, now);
         self.serve_lobby(now);
         self.arm_timers();
     }
@@ -366,7 +379,7 @@ impl Engine {
     /// Whether input of this connection may be read now. When not, [`Output::Read`] says when again.
     pub fn is_reading(&self, connection: ConnectionId) -> bool {
         self.state.peers.peer(connection).is_some_and(|peer| {
-            let must_wait = peer.services.ingest() && self.state.is_unread();
+            let must_wait = peer.services.ingest() && self.state.durability.is_unread();
             !peer.connection.has_stash() && !must_wait
         })
     }
@@ -467,13 +480,15 @@ impl Engine {
                 state.hub.handle_timer(now, timer, &mut state.peers);
             }
             Timer::Answers => outbound::handle_timer(state, now),
-            Timer::Store => store_turn::handle_timer(state),
+            Timer::Store => state.durability.handle_timer(),
             Timer::StoreAnswer => {
-                store_turn::handle_silence(state, now);
+                let (durability, mut parts) = state.commit();
+                durability.handle_silence(&mut parts);
+                release::say_released(state, now);
                 self.serve_lobby(now);
             }
             Timer::Opening => {
-                opening::handle_timer(state);
+                state.durability.handle_delay();
                 self.serve_lobby(now);
             }
             Timer::Lobby => {
@@ -496,7 +511,7 @@ impl Engine {
 
     /// Whoever has waited for the store is served, or refused if it takes too long.
     fn serve_lobby(&mut self, now: Now) {
-        if self.state.is_opening() {
+        if self.state.durability.is_opening() {
             return;
         }
         for HeldRequest {
@@ -509,7 +524,7 @@ impl Engine {
             shedding::note(&mut self.state, now, connection, true);
             reading::resume_reading(&mut self.state, now, connection);
         }
-        if self.state.is_unread() {
+        if self.state.durability.is_unread() {
             return;
         }
         if std::mem::take(&mut self.state.lobby.has_producers) {
@@ -541,7 +556,7 @@ impl Engine {
 
     fn arm_timers(&mut self) {
         // What a store has been read of so far may have to be forgotten again.
-        if self.state.is_unread() {
+        if self.state.durability.is_unread() {
             return;
         }
         while let Some((at, timer)) = self.state.hub.poll_timer() {

@@ -9,14 +9,13 @@ use crate::engine::access::connection_rate::{Addresses, MINUTE};
 use crate::engine::access::waiting_line::FullLines;
 use crate::engine::backend::pending::Routes;
 use crate::engine::boundary::{MemoryProbe, Output};
+use crate::engine::commit::durability::Durability;
 use crate::engine::commit::lobby::Lobby;
-use crate::engine::commit::opening_step::Opening;
-use crate::engine::commit::store::Durability;
+use crate::engine::commit::parts::Parts;
 use crate::engine::context::{Context, Dismissal};
 use crate::engine::life::Life;
 use crate::engine::notices::Notices;
 use crate::engine::refusal::Refusal;
-use crate::engine::session::key::SESSION_KEY;
 use crate::engine::session::key::SessionKey;
 use crate::engine::session::lists::Lists;
 use crate::engine::session::probes::Probes;
@@ -68,8 +67,6 @@ pub struct State {
     pub lists: Lists,
     /// What waits for the store.
     pub durability: Durability,
-    /// How far it is opened.
-    pub opening: Opening,
     /// Who waits for that.
     pub lobby: Lobby,
     /// Who makes room when there are too many connections.
@@ -140,7 +137,6 @@ impl State {
             is_going_on: false,
             lists: Lists::default(),
             durability: Durability::default(),
-            opening: Opening::default(),
             lobby: Lobby::default(),
             newcomers: Newcomers::default(),
             spared: HashSet::new(),
@@ -191,9 +187,16 @@ impl State {
         self.hub = Hub::new(self.settings.hub.clone(), self.hub_seed.clone());
     }
 
-    /// Has the store keep what makes the secrets of sessions.
-    pub fn keep_session_key(&mut self) {
-        self.hub.keep_meta(SESSION_KEY, self.session_key.to_text());
+    /// The engine's side of the store, and what it works on.
+    pub fn commit(&mut self) -> (&mut Durability, Parts<'_>) {
+        let parts = Parts {
+            now: self.now,
+            hub: &mut self.hub,
+            peers: &mut self.peers,
+            wheel: &mut self.wheel,
+            session_key: &mut self.session_key,
+        };
+        (&mut self.durability, parts)
     }
 
     /// What bounds the input of every peer; whether compressed messages may come is each peer's own.

@@ -1,6 +1,7 @@
 //! The statistics documents of seed 000, every field live.
 
-use crate::engine::commit::store::{Condition, Durability};
+use crate::engine::commit::condition::Condition;
+use crate::engine::commit::durability::Durability;
 use crate::engine::context::Context;
 use crate::engine::life::Life;
 use crate::engine::notices::Notice;
@@ -50,10 +51,12 @@ impl HealthStorage {
         let (status, reason) = match durability.condition() {
             Condition::Absent => ("off", None),
             Condition::Good => ("ok", None),
-            Condition::Unread(None) => ("opening", None),
-            Condition::Unread(Some(reason)) | Condition::Failing(reason) => {
-                ("failing", Some(reason.clone()))
+            Condition::Unread { reason: None, .. } => ("opening", None),
+            Condition::Unread {
+                reason: Some(reason),
+                ..
             }
+            | Condition::Failing { reason, .. } => ("failing", Some(reason.clone())),
         };
         Self {
             status,

@@ -2,7 +2,7 @@
 
 use crate::base::time::Now;
 use crate::engine::answer::Answer;
-use crate::engine::commit::store::Held;
+use crate::engine::commit::held::Held;
 use crate::engine::refusal::Refusal;
 use crate::engine::state::State;
 use crate::engine::transport::answer;

@@ -112,7 +112,7 @@ fn check_room(
     if !is_here {
         deferrals::check_share(state, now, asker)?;
     }
-    if dialect == Dialect::Data && !state.is_unread() {
+    if dialect == Dialect::Data && !state.durability.is_unread() {
         greeting::check_common_room(state)?;
     }
     // The last of all: a handshake that is refused uses nothing up, and neither does a client that is expected.
@@ -229,7 +229,7 @@ fn become_websocket(
         None => return,
     };
     // Whoever waits already goes first, or an older connection would take its session from a newer one.
-    match state.is_unread() || state.lobby.has_guests() {
+    match state.durability.is_unread() || state.lobby.has_guests() {
         true => state.lobby.receive(connection, arrival),
         false => greeting::enter(state, now, connection, arrival),
     }

@@ -2,7 +2,7 @@
 //! order of the changes.
 
 use crate::base::time::Now;
-use crate::engine::commit::store::Held;
+use crate::engine::commit::held::Held;
 use crate::engine::refusal::Refusal;
 use crate::engine::state::State;
 use crate::hub::workspaces::documents::Change;
