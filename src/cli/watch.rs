@@ -1,7 +1,8 @@
 //! `joblight watch`: shows tasks until they have ended, for a person or a script.
 
+use super::diagnostics::{TROUBLE, tell};
+use super::options::WatchOptions;
 use super::progress_line::{item_line, task_line};
-use super::telling::tell;
 use crate::base::printable::printable_json;
 use crate::client::{Client, ClientError, Event, Message, SUBSCRIBE_ID, TaskStates};
 use crate::wire::message::TASK_REMOVED;
@@ -12,16 +13,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 use time::UtcOffset;
 
-/// What `watch` is told.
-#[derive(Debug, PartialEq)]
-pub(super) struct WatchOptions {
-    pub(super) url: String,
-    pub(super) json: bool,
-    pub(super) tasks: Vec<String>,
-}
-
-/// The exit code when the tasks could not be watched to their end.
-pub(super) const TROUBLE: u8 = 2;
 /// How long to wait for one event; then for the next.
 const PATIENCE: Duration = Duration::from_secs(3600);
 

@@ -6,6 +6,7 @@
 
 mod auto;
 mod checks;
+mod derived;
 mod engine;
 mod environment;
 mod file;

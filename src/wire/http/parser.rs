@@ -6,7 +6,9 @@
 
 use std::ops::Deref;
 
-use super::body::{Cut, Piece, Source, take_counted};
+use super::body::Source;
+use super::limits::Limits;
+use super::piece::{Cut, Piece, take_counted};
 use super::reject::Reject;
 use super::request::Head;
 use super::syntax::{Found, MAX_HEAD_BYTES, read_head};
@@ -17,24 +19,6 @@ const FIRST_BODY_BYTES: usize = 16 * 1024;
 
 /// A body that nobody wants is read to its end up to this length, so that the connection may go on.
 const MAX_DRAINED_BYTES: usize = 16 * 1024;
-
-/// What one request head may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Request line and header section together, and each trailer section; at most 65,535.
-    pub max_head_bytes: usize,
-    /// Header fields; at most 128.
-    pub max_headers: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            max_head_bytes: 16 * 1024,
-            max_headers: 64,
-        }
-    }
-}
 
 /// How the owner wants the body of a request whose head it has seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -337,7 +337,7 @@ fn form_decoded(text: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::parser::Limits;
+    use super::super::limits::Limits;
     use super::super::syntax::read_head;
     use super::*;
 

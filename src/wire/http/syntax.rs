@@ -7,9 +7,10 @@ use std::mem::MaybeUninit;
 
 use super::body::Source;
 use super::framing::body_source;
-use super::parser::Limits;
+use super::limits::Limits;
 use super::reject::{Reject, quote};
 use super::request::Head;
+use super::token::is_token;
 
 /// No limit may exceed this: the places of a head's parts are kept in sixteen bits.
 pub(super) const MAX_HEAD_BYTES: usize = u16::MAX as usize;
@@ -177,9 +178,4 @@ fn first_line(window: &[u8]) -> String {
         .next()
         .unwrap_or_default();
     String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line)).into_owned()
-}
-
-/// What names are made of (RFC 9110 section 5.6.2).
-pub(super) fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
