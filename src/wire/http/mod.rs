@@ -24,9 +24,9 @@ mod token;
 mod parser_tests;
 
 pub use date::{Date, DateCache};
-pub use limits::Limits;
+pub use limits::ParserLimits;
 pub use lines::{Line, LineSplitter, TooLong};
-pub use parser::{Body, BodyMode, Event, Parser};
+pub use parser::{Body, BodyMode, Parser, ParserEvent};
 pub use piece::lines_at_once;
 pub use problem::Problem;
 pub use quoted::unquote;

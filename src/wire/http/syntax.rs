@@ -7,7 +7,7 @@ use std::mem::MaybeUninit;
 
 use super::body::Source;
 use super::framing::body_source;
-use super::limits::Limits;
+use super::limits::ParserLimits;
 use super::reject::{Reject, quote};
 use super::request::Head;
 use super::token::is_token;
@@ -31,7 +31,7 @@ pub(super) struct Found {
 ///
 /// A fault is reported as soon as a complete line shows it, in the order of the bytes, so that the verdict does not
 /// depend on how they were split over reads.
-pub(super) fn read_head(bytes: &[u8], limits: &Limits) -> Result<Option<Found>, Reject> {
+pub(super) fn read_head(bytes: &[u8], limits: &ParserLimits) -> Result<Option<Found>, Reject> {
     let max_bytes = limits.max_head_bytes.min(MAX_HEAD_BYTES);
     let window = &bytes[..bytes.len().min(max_bytes)];
     if window.first() == Some(&b'\n') {
@@ -93,7 +93,7 @@ fn too_long(window: &[u8], max_bytes: usize) -> Reject {
     }
 }
 
-fn explain(error: httparse::Error, window: &[u8], limits: &Limits) -> Reject {
+fn explain(error: httparse::Error, window: &[u8], limits: &ParserLimits) -> Reject {
     match error {
         httparse::Error::Version => explain_version(window),
         httparse::Error::HeaderName => explain_header_name(window),
