@@ -77,7 +77,7 @@ pub mod internals {
     pub mod wire {
         pub use crate::wire::http;
         pub use crate::wire::input::Input;
-        pub use crate::wire::message::{Encoding, Envelope, Members, Place, Report, Variant};
+        pub use crate::wire::message::{Encoding, Envelope, Members, Report, RoomOffset, Variant};
         pub use crate::wire::websocket::{self, Deflater, MessageKind, Window};
     }
 
@@ -102,6 +102,6 @@ pub mod internals {
     }
 
     pub mod client {
-        pub use crate::client::{Client, Event};
+        pub use crate::client::{Client, ClientEvent};
     }
 }

@@ -7,7 +7,7 @@ use crate::hub::{Broadcast, ClientKey, Full, Ingested, Refused, RoomMessage, Too
 use crate::wire::message::compact::{compact, into_compact};
 use crate::wire::message::event::check_application_type;
 use crate::wire::message::name::check_room;
-use crate::wire::message::{Report, check_readable};
+use crate::wire::message::{Report, check_relayable};
 use crate::wire::websocket::CloseCode;
 
 /// A connected client, as statistics show it.
@@ -210,7 +210,7 @@ impl State {
         payload: &str,
     ) -> Result<bool, CommandError> {
         check_application_type(kind)?;
-        check_readable(payload, 1)?;
+        check_relayable(payload, 1)?;
         let payload = &compact(payload);
         let client = self.find_session(id)?;
         Ok(self.hub.send(now, client, kind, payload, &mut self.peers))
@@ -226,7 +226,7 @@ impl State {
     ) -> Result<usize, CommandError> {
         self.check_read()?;
         check_application_type(kind)?;
-        check_readable(&payload, 1)?;
+        check_relayable(&payload, 1)?;
         let payload = into_compact(payload);
         let room = check_room("room", room)?;
         let room = self.hub.find_or_create_room(&room)?;
@@ -251,7 +251,7 @@ impl State {
     ) -> Result<usize, CommandError> {
         self.check_read()?;
         check_application_type(kind)?;
-        check_readable(payload, 1)?;
+        check_relayable(payload, 1)?;
         let payload = &compact(payload);
         let message = Broadcast {
             kind,

@@ -91,10 +91,10 @@ fn dispatch(
         if workspaces::handle(state, now, client, message) {
             return Ok(());
         }
-        message.check_readable()?;
+        message.check_relayable()?;
         return Err(Refusal::UnknownType);
     }
-    message.check_readable()?;
+    message.check_relayable()?;
     if is_wish(&message.kind) {
         check_beside_payload(message)?;
     }
@@ -226,7 +226,7 @@ pub fn acknowledge_recovery(
         timestamp: now.wall_ms,
         id: None,
         reply_to: None,
-        place: None,
+        room_offset: None,
     };
     state.send_encoded(client, &envelope.encode(state.variant(client)));
 }
@@ -502,7 +502,7 @@ fn answer(
         timestamp: now.wall_ms,
         id: None,
         reply_to: message.id,
-        place: None,
+        room_offset: None,
     };
     state.send_encoded(client, &envelope.encode(variant));
 }

@@ -13,7 +13,7 @@ use super::returns::{self, Sort};
 use super::standing::Standing;
 use super::state::State;
 use crate::base::time::{Now, Span};
-use crate::base::token_bucket::Verdict;
+use crate::base::token_bucket::Admission;
 use crate::conn::{Ending, Phase};
 use crate::hub::ConnectionId;
 use crate::wire::http::{Head, Problem};
@@ -147,8 +147,8 @@ pub fn check_rate(state: &mut State, now: Now, asker: Asker) -> Result<bool, Ref
         addresses, random, ..
     } = state;
     match addresses.record(now.at, address, rate, random) {
-        Verdict::Within => Ok(true),
-        Verdict::Over { retry_after } => Err(Refusal {
+        Admission::Within => Ok(true),
+        Admission::Over { retry_after } => Err(Refusal {
             code: CloseCode::RATE_LIMITED,
             reason: "too many connections",
             detail: format!(

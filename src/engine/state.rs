@@ -20,7 +20,7 @@ use crate::base::counter::MinuteCounter;
 use crate::base::random::Random;
 use crate::base::time::{Now, Time};
 use crate::base::wheel::{TimerId, Wheel};
-use crate::conn::{Limits, Phase};
+use crate::conn::{InputLimits, Phase};
 use crate::hub::{ClientKey, ConnectionId, Hub, HubSeed};
 use crate::wire::http::{self, DateCache};
 use crate::wire::locale::Phrase;
@@ -259,7 +259,7 @@ impl State {
     }
 
     /// What bounds the input of every peer; whether compressed messages may come is each peer's own.
-    pub fn limits(&self) -> Limits {
+    pub fn limits(&self) -> InputLimits {
         let Settings {
             http, websocket, ..
         } = &self.settings;
@@ -267,13 +267,13 @@ impl State {
             0 => usize::MAX,
             max => max,
         };
-        Limits {
-            http: http::Limits {
+        InputLimits {
+            http: http::ParserLimits {
                 max_head_bytes,
                 ..Default::default()
             },
             max_body_bytes: http.max_body_size,
-            websocket: websocket::Limits {
+            websocket: websocket::FrameLimits {
                 max_message_size: websocket.max_message_size,
                 compression: false,
             },

@@ -379,7 +379,7 @@ fn greet(state: &mut State, now: Now, client: ClientKey, resumed: bool) {
         timestamp: now.wall_ms,
         id: None,
         reply_to: None,
-        place: None,
+        room_offset: None,
     };
     state.send_encoded(client, &envelope.encode(variant));
 }

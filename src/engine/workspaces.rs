@@ -112,7 +112,7 @@ fn list_frame(state: &mut State, now: Now, client: ClientKey) -> EncodedFrame {
         timestamp: now.wall_ms,
         id: None,
         reply_to: None,
-        place: None,
+        room_offset: None,
     };
     let encoded = envelope.encode(variant);
     drop(payload);
@@ -157,7 +157,7 @@ fn wish_of<'a>(message: &Incoming<'_>, body: &'a str) -> Result<Members<'a>, Fau
     // What is nested too deep is refused for that, by whoever keeps it.
     if wish.depth() <= MAX_DEPTH {
         message
-            .check_readable()
+            .check_relayable()
             .map_err(|malformed| Fault::Unreadable(malformed.to_string()))?;
     }
     match message.nested {
@@ -167,7 +167,7 @@ fn wish_of<'a>(message: &Incoming<'_>, body: &'a str) -> Result<Members<'a>, Fau
 }
 
 fn refuse(state: &mut State, now: Now, client: ClientKey, message: &Incoming<'_>, fault: &Fault) {
-    // Beside flat fields an `id` names the workspace, not the message.
+    // EnvelopeFields flat fields an `id` names the workspace, not the message.
     let reply_to = message.id.filter(|_| message.nested);
     let phrase = Phrase::WorkspaceFault(fault);
     state.send_error(now, client, code_of(fault), phrase, reply_to);

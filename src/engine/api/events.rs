@@ -95,7 +95,7 @@ pub fn answer_lines(state: &mut State, tally: Tally) -> Response {
 
 fn read(head: &Head, body: &str) -> Result<Vec<Report>, Problem> {
     let structured =
-        |text: &str| Report::read_mended(text, "id", |text| CloudEvent::parse(text)?.report());
+        |text: &str| Report::read_repairing(text, "id", |text| CloudEvent::parse(text)?.report());
     let kind = head.content_type().unwrap_or("application/json");
     let is = |essence: &str| kind.eq_ignore_ascii_case(essence);
     if is("application/cloudevents-batch+json") {
@@ -113,7 +113,7 @@ fn read(head: &Head, body: &str) -> Result<Vec<Report>, Problem> {
         if !is("application/x-www-form-urlencoded") {
             check_charset(head)?;
         }
-        let report = Report::read_mended(body, "id", |body| read_binary_cloud_event(head, body));
+        let report = Report::read_repairing(body, "id", |body| read_binary_cloud_event(head, body));
         return Ok(vec![report.map_err(malformed)?]);
     }
     let key = key_of(head)?;
