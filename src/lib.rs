@@ -89,9 +89,7 @@ pub mod internals {
     }
 
     pub mod engine {
-        pub use crate::engine::durability::Condition;
-        pub use crate::engine::newcomers::{limit_viewers, make_room};
-        pub use crate::engine::pause::{forgive, spare};
+        pub use crate::engine::commit::store::Condition;
         pub use crate::engine::{
             Batch, ConnectionId, Engine, Input, MemoryUse, Output, Restored, Services,
         };

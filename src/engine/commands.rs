@@ -1,8 +1,8 @@
 //! What an operator or an embedding program may do with clients, rooms and tasks: the interface of seed 000.
 
-use super::closing;
-use super::state::State;
 use crate::base::time::Now;
+use crate::engine::session::farewell;
+use crate::engine::state::State;
 use crate::hub::{Broadcast, ClientKey, Full, Ingested, Refused, RoomMessage, TooLarge};
 use crate::wire::message::compact::{compact, into_compact};
 use crate::wire::message::event::check_application_type;
@@ -159,7 +159,7 @@ impl State {
                 reason,
             });
         }
-        closing::disconnect(self, now, client, code, reason);
+        farewell::disconnect(self, now, client, code, reason);
         Ok(())
     }
 

@@ -5,59 +5,42 @@
 //! test can do all of that without a socket, and a year in a second.
 
 pub mod access;
-pub mod addresses;
-pub mod allowance;
 pub mod api;
 pub mod backend;
-pub mod closing;
+pub mod boundary;
 pub mod commands;
-pub mod confirmation;
-pub mod controls;
-pub mod durability;
+pub mod commit;
 pub mod http;
-pub mod ingest;
-pub mod lobby;
-pub mod messages;
-pub mod newcomers;
 pub mod notices;
-pub mod opening;
-pub mod outbox_limits;
-pub mod pause;
-pub mod peers;
-pub mod receiving;
-pub mod refusals;
-pub mod replies;
-pub mod returns;
-pub mod routes;
-pub mod sessions;
+pub mod reading;
+pub mod session;
 pub mod settings;
-pub mod shares;
-pub mod socket;
-pub mod standing;
+pub mod shutdown;
 pub mod state;
 pub mod statistics;
-pub mod tally;
 pub mod timer;
-pub mod unfinished;
-pub mod upgrade;
-mod wishes;
-pub mod workspaces;
+pub mod transport;
 
 pub use crate::hub::{Batch, ConnectionId, Restored};
-pub use settings::{
-    HttpSettings, Permission, Reconnect, RoutesSettings, Settings, WebSocketSettings,
-};
-pub use standing::Services;
-pub use state::{MemoryProbe, MemoryUse, Output};
+pub use access::permission::Permission;
+pub use boundary::{Input, MemoryProbe, MemoryUse, Output};
+pub use settings::{HttpSettings, Reconnect, RoutesSettings, Settings, WebSocketSettings};
+pub use transport::standing::Services;
 
 use crate::base::time::{Now, Span, Time};
 use crate::conn::Ending;
 use crate::hub::{self, Work};
-use addresses::MINUTE;
+use crate::wire::http::Problem;
+use access::connection_rate::MINUTE;
+use api::ingest;
+use backend::outbound;
+use commit::lobby::HeldRequest;
+use commit::{batches, opening, store_turn};
 use core::net::IpAddr;
-use lobby::HeldRequest;
+use session::{acknowledgement, farewell, frames, greeting, pings, recovery, refusals};
 use state::State;
 use timer::Timer;
+use transport::{answer, close, liveness, shedding};
 
 /// Fewer clients than this are no crowd whose backlog says something of the server.
 const MIN_CROWD: usize = 8;
@@ -67,24 +50,6 @@ const GUESTS_AT_ONCE: usize = 256;
 
 /// How long others have their turn then.
 const PAUSE: Span = Span::from_millis(1);
-
-/// Something that happened to a connection.
-#[derive(Debug)]
-pub enum Input<'a> {
-    /// Its peer sent these bytes. They are unmasked in place.
-    Received(&'a mut [u8]),
-    /// Its socket took this many bytes of what was unsent; `blocked`: it would take no more.
-    Sent {
-        /// The bytes taken.
-        bytes: usize,
-        /// Whether the socket would block.
-        blocked: bool,
-    },
-    /// Its peer will send no more.
-    Ended,
-    /// Its socket has failed, or is gone.
-    Failed,
-}
 
 /// The whole server as a state machine: `handle_*` in, `poll_*` out.
 pub struct Engine {
@@ -124,11 +89,58 @@ impl Engine {
         match services.ingest() {
             true => self.state.lobby.has_producers |= self.state.is_unread(),
             false => {
-                closing::watch_handshake(&mut self.state, now, connection);
+                liveness::watch_handshake(&mut self.state, now, connection);
                 refusals::check_connections(&mut self.state, now, connection);
             }
         }
         connection
+    }
+
+    /// Sets how many connections there may be beyond which no viewer is let in; 0: any number.
+    pub fn limit_viewers(&mut self, max: usize) {
+        self.state.newcomers.limit_viewers(max);
+    }
+
+    /// How many connections there are.
+    pub fn connections(&self) -> usize {
+        self.state.peers.len()
+    }
+
+    /// Closes the oldest connection that has sent no request, so that another may come; `None`: all have sent one.
+    pub fn make_room(&mut self, now: Now) -> Option<ConnectionId> {
+        let state = &mut self.state;
+        state.now = now;
+        let oldest = state.newcomers.poll_oldest(now.at, &state.peers)?;
+        close::remove(state, oldest);
+        state.newcomers.count_closed(now.at, state.peers.len());
+        Some(oldest)
+    }
+
+    /// What a connection is told for which there is no place, whatever it asks.
+    pub fn refuse_connection(&mut self, now: Now) -> Vec<u8> {
+        let state = &mut self.state;
+        state.newcomers.count_refused(now.at, state.peers.len());
+        state.traffic.refused += 1;
+        let detail = "the server has as many connections as it can have (server.max_connections, \
+                      or the limit of open files); come back later";
+        let problem = Problem::new(503, "limit_exceeded", detail).retry_after_s(1);
+        answer::unread_answer(state, now, &problem.into())
+    }
+
+    /// The process stood still for a while. What its peers have sent meanwhile may still be on its way, so they count as
+    /// heard, and have their time once more.
+    pub fn forgive_pause(&mut self, now: Now) {
+        self.state
+            .peers
+            .iter_mut()
+            .for_each(|peer| peer.alive = true);
+        self.state.unfinished.forgive(now.at);
+    }
+
+    /// These have sent more than was read of them: what is due for them now is due one turn later.
+    pub fn spare(&mut self, unread: impl Iterator<Item = ConnectionId>) {
+        self.state.spared.clear();
+        self.state.spared.extend(unread);
     }
 
     /// The most that one turn has done so far.
@@ -141,11 +153,11 @@ impl Engine {
         self.state.now = now;
         match input {
             Input::Received(bytes) => {
-                receiving::handle_bytes(&mut self.state, now, connection, bytes)
+                reading::handle_bytes(&mut self.state, now, connection, bytes)
             }
             Input::Sent { bytes, blocked } => self.handle_sent(now, connection, bytes, blocked),
             Input::Ended => self.handle_ended(now, connection),
-            Input::Failed => closing::remove(&mut self.state, connection),
+            Input::Failed => close::remove(&mut self.state, connection),
         }
     }
 
@@ -154,7 +166,7 @@ impl Engine {
         self.turn_began = now.at;
         self.state.now = now;
         self.state.turn.begin();
-        receiving::resume_cut(&mut self.state, now);
+        reading::resume_cut(&mut self.state, now);
     }
 
     /// Time has passed: everything that is due happens. It comes after the input that had come by then.
@@ -170,7 +182,7 @@ impl Engine {
     /// Begins the end of the server; a second call ends it at once.
     pub fn shut_down(&mut self, now: Now) {
         self.state.now = now;
-        closing::shut_down(&mut self.state, now);
+        shutdown::shut_down(&mut self.state, now);
         opening::handle_timer(&mut self.state);
         self.serve_lobby(now);
     }
@@ -180,9 +192,9 @@ impl Engine {
         let state = &mut self.state;
         state.now = now;
         state.hub.settle(now, &mut state.peers);
-        sessions::go_on(state, now);
-        messages::tell_evicted(state, now);
-        sessions::ask(state, now);
+        recovery::go_on(state, now);
+        acknowledgement::tell_evicted(state, now);
+        pings::ask(state, now);
         self.drop_slow(now);
         let state = &mut self.state;
         let sent = state.peers.take_sent();
@@ -195,13 +207,13 @@ impl Engine {
     /// Ends whoever is too far behind to be sent any more, and tells those who waited for the application behind it.
     fn drop_slow(&mut self, now: Now) {
         loop {
-            backend::tell_of_lost(&mut self.state, now);
+            outbound::tell_of_lost(&mut self.state, now);
             let Some(connection) = self.state.peers.poll_overflowed() else {
                 return;
             };
             let peer = self.state.peers.peer(connection);
             if peer.is_some_and(|peer| peer.connection.is_open()) {
-                closing::drop_slow(&mut self.state, now, connection);
+                farewell::drop_slow(&mut self.state, now, connection);
             }
         }
     }
@@ -249,18 +261,18 @@ impl Engine {
     /// Records for the store, which are to be kept together. The next come when [`Engine::handle_stored`] was told of
     /// these.
     pub fn poll_batch(&mut self, now: Now) -> Option<Batch> {
-        durability::poll_batch(&mut self.state, now)
+        store_turn::poll_batch(&mut self.state, now)
     }
 
     /// What has not gone to the store, when the server has stopped.
     pub fn last_batch(&mut self) -> Option<Batch> {
-        durability::last_batch(&mut self.state)
+        batches::last_batch(&mut self.state)
     }
 
     /// The store has kept a batch, or has not: why.
     pub fn handle_stored(&mut self, now: Now, seq: u64, result: Result<(), String>) {
         self.state.now = now;
-        durability::handle_stored(&mut self.state, now, seq, result);
+        store_turn::handle_stored(&mut self.state, now, seq, result);
         self.serve_lobby(now);
         self.arm_timers();
     }
@@ -280,12 +292,12 @@ impl Engine {
             if !peer.connection.outbox.is_empty() {
                 return Some(Output::Write(connection));
             }
-            closing::handle_drained(&mut self.state, connection);
+            close::handle_drained(&mut self.state, connection);
             if let Some(output) = self.state.outputs.pop_front() {
                 return Some(output);
             }
         }
-        closing::end_idle(&mut self.state);
+        shutdown::end_idle(&mut self.state);
         self.state.outputs.pop_front()
     }
 
@@ -315,7 +327,7 @@ impl Engine {
     /// The turn is over: everything was written that the sockets would take.
     pub fn handle_turn_end(&mut self, now: Now) {
         let state = &mut self.state;
-        sessions::arm_postponed(state, now);
+        recovery::arm_postponed(state, now);
         state.lists.release();
         // One slow reader among a handful is no pressure on the server.
         let clients = state.clients().max(MIN_CROWD);
@@ -360,19 +372,19 @@ impl Engine {
         let is_backend = peer.is_backend;
         let is_news = state.peers.set_backlogged(connection, backlogged);
         match (is_news || backlogged && is_stuck, backlogged) {
-            (true, true) => closing::watch_backlog(state, now, connection),
+            (true, true) => liveness::watch_backlog(state, now, connection),
             (true, false) if state.is_open_websocket(connection) => {
-                closing::watch_heartbeat(state, now, connection)
+                liveness::watch_heartbeat(state, now, connection)
             }
             _ => {}
         }
         if is_backend {
-            backend::serve_waiting(state, now);
+            outbound::serve_waiting(state, now);
         }
         if drained {
-            closing::handle_drained(state, connection);
+            close::handle_drained(state, connection);
             // What it asks comes first: the states that it missed could keep it waiting again.
-            receiving::resume_reading(&mut self.state, now, connection);
+            reading::resume_reading(&mut self.state, now, connection);
         }
         let state = &mut self.state;
         match state.client_of(connection).filter(|_| is_news) {
@@ -380,7 +392,7 @@ impl Engine {
                 let peers = &mut state.peers;
                 state.hub.handle_backlog(now, client, true, peers);
             }
-            Some(client) => sessions::handle_drained(state, now, client),
+            Some(client) => recovery::handle_drained(state, now, client),
             None => {}
         }
         self.drop_slow(now);
@@ -405,8 +417,8 @@ impl Engine {
             self.finish_producer(now, connection);
         }
         match (owed, open) {
-            (false, _) => closing::remove(&mut self.state, connection),
-            (true, true) => closing::end(&mut self.state, now, connection, Ending::Final),
+            (false, _) => close::remove(&mut self.state, connection),
+            (true, true) => close::end(&mut self.state, now, connection, Ending::Final),
             (true, false) => {
                 if let Some(peer) = self.state.peers.peer_mut(connection) {
                     peer.connection.end(Ending::Final);
@@ -425,24 +437,24 @@ impl Engine {
         else {
             return;
         };
-        ingest::finish_lines(&mut self.state, now, &mut stream);
+        ingest::finish_lines(&mut self.state.hub, &mut self.state.peers, now, &mut stream);
         ingest::warn_of_errors(&stream.tally);
     }
 
     fn handle_timer(&mut self, now: Now, timer: Timer) {
         let state = &mut self.state;
         match timer {
-            Timer::Connection(connection) => closing::handle_timer(state, now, connection),
+            Timer::Connection(connection) => liveness::handle_timer(state, now, connection),
             Timer::Hub(timer) => {
                 if timer == hub::Timer::Aging {
                     state.aging = None;
                 }
                 state.hub.handle_timer(now, timer, &mut state.peers);
             }
-            Timer::Answers => backend::handle_timer(state, now),
-            Timer::Store => durability::handle_timer(state),
+            Timer::Answers => outbound::handle_timer(state, now),
+            Timer::Store => store_turn::handle_timer(state),
             Timer::StoreAnswer => {
-                durability::handle_silence(state, now);
+                store_turn::handle_silence(state, now);
                 self.serve_lobby(now);
             }
             Timer::Opening => {
@@ -455,15 +467,15 @@ impl Engine {
             }
             Timer::Probes => state.probes.is_armed = false,
             Timer::Postponed => state.is_going_on = false,
-            Timer::Questions => sessions::handle_timer(state, now),
-            Timer::Unfinished => unfinished::handle_timer(state, now),
+            Timer::Questions => pings::handle_timer(state, now),
+            Timer::Unfinished => shedding::handle_timer(state, now),
             Timer::Addresses => {
                 state.addresses.is_armed = state.addresses.forget_stale(now.at);
                 if state.addresses.is_armed {
                     state.wheel.schedule(now.at + MINUTE, Timer::Addresses);
                 }
             }
-            Timer::ShutdownDeadline => closing::stop(state),
+            Timer::ShutdownDeadline => shutdown::stop(state),
         }
     }
 
@@ -479,8 +491,8 @@ impl Engine {
         } in self.state.lobby.take_requests()
         {
             http::handle_held(&mut self.state, now, connection, head, body.as_deref());
-            unfinished::note(&mut self.state, now, connection, true);
-            receiving::resume_reading(&mut self.state, now, connection);
+            shedding::note(&mut self.state, now, connection, true);
+            reading::resume_reading(&mut self.state, now, connection);
         }
         if self.state.is_unread() {
             return;
@@ -499,12 +511,12 @@ impl Engine {
             let Some((connection, guest)) = self.state.lobby.poll_guest() else {
                 return;
             };
-            upgrade::enter(&mut self.state, now, connection, guest.arrival);
+            greeting::enter(&mut self.state, now, connection, guest.arrival);
             for message in guest.messages {
-                socket::handle_kept(&mut self.state, now, connection, message);
+                frames::handle_kept(&mut self.state, now, connection, message);
             }
-            unfinished::note(&mut self.state, now, connection, true);
-            receiving::resume_reading(&mut self.state, now, connection);
+            shedding::note(&mut self.state, now, connection, true);
+            reading::resume_reading(&mut self.state, now, connection);
         }
         let state = &mut self.state;
         if state.lobby.has_guests() && !std::mem::replace(&mut state.lobby.is_armed, true) {

@@ -1,9 +1,10 @@
 //! What the engine must know of the configuration. Everywhere 0 means none (contract section 8).
 
-use super::access::{Access, Proxies};
 use crate::base::pattern::Pattern;
 use crate::base::time::Span;
 use crate::base::token_bucket::Rate;
+use crate::engine::access::permission::Permission;
+use crate::engine::access::{Access, Proxies};
 use crate::hub::HubSettings;
 use crate::wire::locale::Locale;
 
@@ -67,17 +68,6 @@ pub struct WebSocketSettings {
     pub connection_rate: Rate,
     /// What clients are told about reconnecting.
     pub reconnect: Reconnect,
-}
-
-/// What viewers may do: `websocket.publish` (send a `room_broadcast`), `websocket.control` (send a `task_control`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Permission {
-    /// Nobody.
-    Nobody,
-    /// The members of the room, or of the task's room.
-    Members,
-    /// Everybody.
-    Anybody,
 }
 
 /// `[websocket.reconnect]`

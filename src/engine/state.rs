@@ -1,98 +1,37 @@
 //! What the engine is made of. The files beside this one are what it does; each works on the parts it needs.
 
-use super::addresses::{Addresses, MINUTE};
-use super::durability::Durability;
-use super::lobby::Lobby;
-use super::newcomers::Newcomers;
-use super::notices::Notices;
-use super::opening::Opening;
-use super::outbox_limits::{MAX_UNTRIED, OutboxLimits};
-use super::peers::Peers;
-use super::returns::FullLines;
-use super::routes::Routes;
-use super::sessions::{Probes, SessionKey};
-use super::settings::Settings;
-use super::shares::Turn;
-use super::timer::Timer;
-use super::unfinished::Unfinished;
-use super::workspaces::Lists;
 use crate::base::counter::MinuteCounter;
 use crate::base::random::Random;
 use crate::base::time::{Now, Time};
 use crate::base::wheel::{TimerId, Wheel};
 use crate::conn::{InputLimits, Phase};
-use crate::hub::{ClientKey, ConnectionId, Hub, HubSeed};
-use crate::wire::http::{self, DateCache};
+use crate::engine::access::connection_rate::{Addresses, MINUTE};
+use crate::engine::access::waiting_line::FullLines;
+use crate::engine::backend::pending::Routes;
+use crate::engine::boundary::{MemoryProbe, Output};
+use crate::engine::commit::lobby::Lobby;
+use crate::engine::commit::opening_step::Opening;
+use crate::engine::commit::store::Durability;
+use crate::engine::notices::Notices;
+use crate::engine::session::key::SESSION_KEY;
+use crate::engine::session::key::SessionKey;
+use crate::engine::session::lists::Lists;
+use crate::engine::session::probes::Probes;
+use crate::engine::settings::Settings;
+use crate::engine::timer::Timer;
+use crate::engine::transport::newcomers::Newcomers;
+use crate::engine::transport::outbox_limits::MaxUnsent;
+use crate::engine::transport::outbox_limits::OutboxLimits;
+use crate::engine::transport::peers::Peers;
+use crate::engine::transport::turn::Turn;
+use crate::engine::transport::unfinished::Unfinished;
+use crate::hub::{ClientId, ClientKey, ConnectionId, Hub, HubSeed};
+use crate::wire::http::DateCache;
 use crate::wire::locale::Phrase;
 use crate::wire::message::{Dialect, ErrorCode, ErrorMessage, Variant};
-use crate::wire::websocket::{self, Inflater};
+use crate::wire::websocket::Inflater;
+use crate::wire::{http, websocket};
 use std::collections::{HashSet, VecDeque};
-
-/// A peer that has this much unsent, or whose socket is full, must read before it is served further: so what it asks
-/// for stays bounded.
-const MAX_UNSENT_ANSWERS: usize = 256 * 1024;
-
-/// What may be unsent of a peer that is to be served further.
-#[derive(Debug, Clone, Copy)]
-pub struct MaxUnsent {
-    viewer: usize,
-    backend: usize,
-}
-
-impl MaxUnsent {
-    fn new(max_outbox_size: usize) -> Self {
-        let (viewer, backend) = match max_outbox_size {
-            0 => (MAX_UNSENT_ANSWERS, MAX_UNTRIED),
-            max => (max.min(MAX_UNSENT_ANSWERS), max),
-        };
-        Self {
-            viewer,
-            // Behind what it is asked there is room for what is wrong with its answers.
-            backend: backend + MAX_UNSENT_ANSWERS,
-        }
-    }
-
-    /// In bytes of memory.
-    pub fn of(self, is_backend: bool) -> usize {
-        if is_backend {
-            self.backend
-        } else {
-            self.viewer
-        }
-    }
-}
-
-/// Where the store keeps what makes the secrets of sessions.
-pub const SESSION_KEY: &str = "session_key";
-
-/// What the process uses of the machine's memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct MemoryUse {
-    /// Resident bytes of this process.
-    pub used: u64,
-    /// Bytes of memory that the machine, or the limit on this process, has.
-    pub total: u64,
-}
-
-/// Asked when somebody wants to know; the only answer that the engine cannot be given beforehand.
-pub type MemoryProbe = Box<dyn Fn() -> MemoryUse + Send>;
-
-/// Something the shell must do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Output {
-    /// Write what is unsent to this socket.
-    Write(ConnectionId),
-    /// Read from this socket again: it may hold bytes that were left there.
-    Read(ConnectionId),
-    /// Send a FIN on this socket, and go on reading.
-    HalfClose(ConnectionId),
-    /// Close this socket.
-    Close(ConnectionId),
-    /// Close every listener.
-    StopListening,
-    /// The end: nothing is left to be done.
-    Stopped,
-}
 
 /// How far the shutdown is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -288,6 +227,12 @@ impl State {
         &mut self.addresses
     }
 
+    /// Sets the timer of what must be finished in time.
+    pub fn arm_unfinished(&mut self) {
+        let timeout = self.settings.websocket.connection_timeout;
+        self.unfinished.arm(&mut self.wheel, timeout);
+    }
+
     /// How many WebSocket clients there are.
     pub fn clients(&self) -> usize {
         self.hub.directory().connected()
@@ -383,9 +328,22 @@ impl State {
         self.peers.look_at(connection, at, &mut self.wheel);
     }
 
+    /// Whether a connection came over a Unix-domain socket, which has no address.
+    pub fn is_local(&self, connection: ConnectionId) -> bool {
+        let peer = self.peers.peer(connection);
+        peer.is_some_and(|peer| peer.address.is_none())
+    }
+
     /// The client behind a connection.
     pub fn client_of(&self, connection: ConnectionId) -> Option<ClientKey> {
         self.peers.peer(connection).and_then(|peer| peer.client)
+    }
+
+    /// The connection of a client, if it is still here.
+    pub fn connection_of(&self, client: ClientId) -> Option<ConnectionId> {
+        let directory = self.hub.directory();
+        let client = directory.living_client(client)?;
+        Some(directory.client(client).connection)
     }
 
     /// The dialect in which a connection was greeted.

@@ -1,9 +1,9 @@
 //! The statistics documents of seed 000, every field live.
 
-use super::durability::{Condition, Durability};
-use super::notices::Notice;
-use super::state::{Life, State};
 use crate::base::time::Now;
+use crate::engine::commit::store::{Condition, Durability};
+use crate::engine::notices::Notice;
+use crate::engine::state::{Life, State};
 use crate::hub::DropReason;
 use serde::Serialize;
 

@@ -12,7 +12,7 @@ use super::socket::Socket;
 use super::store::StoreThread;
 use super::wakeup_coalescing::WakeupCoalescer;
 use crate::base::time::{Now, Span, Time};
-use crate::engine::{ConnectionId, Engine, Input, Output, Services, newcomers, pause};
+use crate::engine::{ConnectionId, Engine, Input, Output, Services};
 use mio::{Events, Poll, Token};
 use std::collections::VecDeque;
 use std::io;
@@ -91,7 +91,7 @@ impl EventLoop {
         calls: Receiver<Call>,
         connection_limits: ConnectionLimits,
     ) -> Self {
-        newcomers::limit_viewers(engine.state_mut(), connection_limits.viewers());
+        engine.limit_viewers(connection_limits.viewers());
         Self {
             poll,
             clock,
@@ -223,7 +223,7 @@ impl EventLoop {
         let due = self.engine.next_timer();
         match self.pause.handle_input(now.at, due, is_quiet) {
             Timers::Rest => return,
-            Timers::RunAfterPause => pause::forgive(self.engine.state_mut(), now),
+            Timers::RunAfterPause => self.engine.forgive_pause(now),
             Timers::Run => {}
         }
         let sockets = &self.sockets;
@@ -231,10 +231,7 @@ impl EventLoop {
             .ready
             .iter()
             .filter_map(|slot| sockets.get(*slot as usize)?.as_ref());
-        pause::spare(
-            self.engine.state_mut(),
-            unread.map(|(connection, _)| *connection),
-        );
+        self.engine.spare(unread.map(|(connection, _)| *connection));
         self.engine.handle_time(now);
     }
 
@@ -378,20 +375,20 @@ impl EventLoop {
 
     /// Whether there may be one more connection of a listener, if need be in the place of another.
     fn has_place(&mut self, services: Services, now: Now) -> bool {
-        let connections = self.engine.state().peers.len();
+        let connections = self.engine.connections();
         connections < self.connection_limits.viewers()
             || self.make_room(now)
             || connections < self.connection_limits.with_reserve(services)
     }
 
     fn make_room(&mut self, now: Now) -> bool {
-        let closed = newcomers::make_room(self.engine.state_mut(), now);
+        let closed = self.engine.make_room(now);
         closed.map(|connection| self.close(connection)).is_some()
     }
 
     /// Tells a connection that there is no place for it, without waiting for what it wants.
     fn refuse(&mut self, mut socket: Socket, services: Services, now: Now) {
-        let answer = newcomers::refuse(self.engine.state_mut(), now);
+        let answer = self.engine.refuse_connection(now);
         if services.ingest() {
             return;
         }

@@ -9,9 +9,6 @@ use crate::Offence;
 use crate::paths::{code_paths, module_of, reexports, resolve};
 use crate::source::Source;
 
-/// Folders that still hold circles.
-const NOT_YET: [&str; 2] = ["engine", "hub"];
-
 /// How many re-exports may hand a name on before it counts for the last of them.
 const MOST_HANDS: usize = 8;
 
@@ -63,11 +60,7 @@ impl Graph {
             .iter()
             .filter(|source| !source.is_test_file)
             .filter_map(|source| Some((module_of(&source.path)?, source)))
-            .filter(|(module, _)| {
-                module
-                    .first()
-                    .is_some_and(|folder| !NOT_YET.contains(&folder.as_str()))
-            })
+            .filter(|(module, _)| !module.is_empty())
             .collect();
         let modules: BTreeSet<Module> = files.keys().cloned().collect();
         let handed_on: Reexports = files

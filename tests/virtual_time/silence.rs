@@ -4,8 +4,6 @@ use super::frames::Heard;
 use super::kept::{batch, durable, say, stored};
 use super::world::{PeerId, World, request};
 use joblight::internals::engine::{Batch, Services};
-use joblight::internals::engine::{forgive, spare};
-use joblight::internals::engine::{limit_viewers, make_room};
 use serde_json::{Value, json};
 
 fn answers(world: &mut World, peer: PeerId) -> Vec<u16> {
@@ -98,7 +96,7 @@ fn who_has_sent_no_request_makes_room_the_oldest_first() {
     let mut is_over = false;
     while !is_over {
         let now = world.now();
-        world.turn(|world| is_over = make_room(world.engine.state_mut(), now).is_none());
+        world.turn(|world| is_over = world.engine.make_room(now).is_none());
         let gone = peers.iter().filter(|peer| world.is_closed(**peer));
         let news: Vec<PeerId> = gone
             .copied()
@@ -113,7 +111,7 @@ fn who_has_sent_no_request_makes_room_the_oldest_first() {
 #[test]
 fn a_viewer_is_not_let_in_where_only_places_for_the_api_are_left() {
     let mut world = World::new(|_| {});
-    limit_viewers(world.engine.state_mut(), 2);
+    world.engine.limit_viewers(2);
     let viewers = [world.viewer(), world.viewer()];
     let refused = world.upgrade("/ws", "");
     assert_eq!(answers(&mut world, refused), [503]);
@@ -132,11 +130,11 @@ fn whose_input_is_not_read_to_its_end_is_looked_at_a_turn_later() {
     world.run_for(59_999);
     let connection = world.connection(viewer);
     world.long_turn(1, |world| {
-        spare(world.engine.state_mut(), [connection].into_iter());
+        world.engine.spare([connection].into_iter());
     });
-    world.turn(|world| spare(world.engine.state_mut(), [connection].into_iter()));
+    world.turn(|world| world.engine.spare([connection].into_iter()));
     assert!(!world.is_half_closed(viewer));
-    spare(world.engine.state_mut(), [].into_iter());
+    world.engine.spare([].into_iter());
     world.run_for(1);
     let last = world.heard(viewer).pop();
     assert_eq!(last.map(|(_, heard)| heard), Some(Heard::Close(4408)));
@@ -149,7 +147,7 @@ fn after_a_pause_everybody_has_time_to_be_heard() {
     world.set_answers_pings(viewer, false);
     world.run_for(59_000);
     let now = world.now();
-    forgive(world.engine.state_mut(), now);
+    world.engine.forgive_pause(now);
     world.run_for(30_900);
     assert!(!world.is_half_closed(viewer) && !world.is_closed(viewer));
     world.run_for(10_000);
@@ -168,12 +166,12 @@ fn after_a_pause_a_request_has_its_time_once_more_and_one_that_is_read_meanwhile
     });
     world.run_for(59_000);
     let (now, connection) = (world.now(), world.connection(unread));
-    forgive(world.engine.state_mut(), now);
+    world.engine.forgive_pause(now);
     world.run_for(59_000);
     world.say(paused, rest);
     assert_eq!(answers(&mut world, paused), [200]);
     world.long_turn(10_000, |_| {});
-    world.turn(|world| spare(world.engine.state_mut(), [connection].into_iter()));
+    world.turn(|world| world.engine.spare([connection].into_iter()));
     world.say(unread, rest);
     assert_eq!(answers(&mut world, unread), [200]);
 }

@@ -5,10 +5,14 @@
 //! own name to this address cannot hide that name. Programs that are no browsers send no `Origin`, and are not kept out
 //! here: what they may do is a matter of listeners and keys.
 
+pub mod connection_rate;
 mod forwarded;
 mod host;
+pub mod keys;
 mod origin;
+pub mod permission;
 mod refused;
+pub mod waiting_line;
 
 pub use forwarded::{Asker, Proxies, UNIX};
 pub use host::Host;

@@ -101,3 +101,11 @@ pub fn too_large(fault: &TooLarge) -> Problem {
 pub fn invalid(field: &str, reason: &str) -> Problem {
     Problem::new(400, "invalid_message", format!("{field}: {reason}")).at(field)
 }
+
+/// There is no room for so many more tasks.
+pub fn too_many(new: usize) -> Problem {
+    let detail = format!(
+        "{new} more tasks would be over broadcaster.max_tasks, and too few have ended; nothing was taken"
+    );
+    Problem::new(503, "limit_exceeded", detail).retry_after_s(60)
+}

@@ -1,8 +1,8 @@
 //! Calls about single clients (contract section 7).
 
-use super::answers::{command_problem, invalid, json, list_of, whole};
-use super::rooms::Message;
 use crate::base::time::Now;
+use crate::engine::api::answers::{command_problem, invalid, json, list_of, whole};
+use crate::engine::api::rooms::Message;
 use crate::engine::commands::ClientInfo;
 use crate::engine::state::State;
 use crate::wire::http::{Head, Problem, Response};

@@ -1,13 +1,13 @@
 //! Calls by which producers report (contract section 7): all or nothing for each request, unless it is lines.
 
-use super::answers::{expect_json, expect_json_type, invalid, json_text, malformed, too_large};
-use super::event_key::key_of;
-use super::sizes;
-use super::tasks;
 use crate::base::time::Now;
-use crate::engine::ingest;
+use crate::engine::api::answers::{
+    expect_json, expect_json_type, invalid, json_text, malformed, too_large, too_many,
+};
+use crate::engine::api::event_key::key_of;
+use crate::engine::api::tally::{Numbering, Tally};
+use crate::engine::api::{ingest, sizes};
 use crate::engine::state::State;
-use crate::engine::tally::{Numbering, Tally};
 use crate::hub::Refused;
 use crate::hub::tasks::rules;
 use crate::hub::tasks::state::Task;
@@ -90,7 +90,7 @@ pub fn answer_lines(state: &mut State, tally: Tally) -> Response {
             .into();
     }
     state.durability.promise();
-    json_text(200, tally.answer(state))
+    json_text(200, tally.answer(&mut state.hub))
 }
 
 fn read(head: &Head, body: &str) -> Result<Vec<Report>, Problem> {
@@ -247,7 +247,8 @@ fn take_all(state: &mut State, now: Now, reports: Vec<Report>) -> Result<Respons
     check_room_for(state, &reports)?;
     let mut tally = Tally::new(Numbering::Places);
     for (index, report) in reports.into_iter().enumerate() {
-        ingest::take(state, now, &mut tally, index as u64, Ok(report));
+        let State { hub, peers, .. } = state;
+        ingest::take(hub, peers, now, &mut tally, index as u64, Ok(report));
     }
     if tally.rejected() > 0 {
         if let Some(Refused::TooLarge(fault)) = tally.refusal() {
@@ -256,7 +257,7 @@ fn take_all(state: &mut State, now: Now, reports: Vec<Report>) -> Result<Respons
         return Err(limit_exceeded(tally.first_error().unwrap_or_default()));
     }
     state.durability.promise();
-    Ok(json_text(200, tally.answer(state)))
+    Ok(json_text(200, tally.answer(&mut state.hub)))
 }
 
 /// Of several events none counts when the limits would refuse one.
@@ -284,7 +285,7 @@ fn check_room_for(state: &State, reports: &[Report]) -> Result<(), Problem> {
         }
     }
     if !tasks.has_room_for(new_tasks.len(), reopened.len()) {
-        return Err(tasks::too_many(new_tasks.len()));
+        return Err(too_many(new_tasks.len()));
     }
     check_rooms(state, reports)?;
     sizes::check(state, reports, bounds)

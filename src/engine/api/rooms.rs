@@ -1,11 +1,11 @@
 //! Calls about rooms and about everybody (contract section 7).
 
-use super::answers::{
+use crate::base::time::Now;
+use crate::engine::api::answers::{
     command_problem, expect_json, invalid, json, json_text, malformed, parse_limit,
 };
-use crate::base::time::Now;
-use crate::engine::ingest;
-use crate::engine::messages::history_page;
+use crate::engine::api::ingest;
+use crate::engine::session::history::history_page;
 use crate::engine::state::State;
 use crate::hub::rooms::position::NotAPosition;
 use crate::hub::{RoomKey, Since};

@@ -1,6 +1,6 @@
 //! Whether several events of one request fit into their tasks, before the first of them counts.
 
-use super::answers::too_large;
+use crate::engine::api::answers::too_large;
 use crate::engine::state::State;
 use crate::hub::Foresight;
 use crate::hub::tasks::size::{MAX_OWN_FIELDS, patch_bytes};

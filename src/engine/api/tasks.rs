@@ -1,11 +1,11 @@
 //! Calls about tasks: list, state, forget (contract section 7).
 
-use super::answers::{expect_json, invalid, json_text, malformed, parse_limit};
-use super::events::refuse_cloud_event;
 use crate::base::time::Now;
-use crate::engine::controls;
-use crate::engine::ingest;
-use crate::engine::settings::Permission;
+use crate::engine::access::permission::Permission;
+use crate::engine::api::answers::{expect_json, invalid, json_text, malformed, parse_limit};
+use crate::engine::api::events::refuse_cloud_event;
+use crate::engine::api::ingest;
+use crate::engine::session::controls;
 use crate::engine::state::State;
 use crate::hub::Removal;
 use crate::wire::http::{Head, Problem, Response};
@@ -19,7 +19,6 @@ const DEFAULT_LIMIT: usize = 100;
 const BY_CALL: &str = "api";
 /// The most tasks on a page.
 const MAX_LIMIT: usize = 1000;
-
 /// Bytes beyond which a page has no further task.
 const MAX_PAGE_BYTES: usize = 1024 * 1024;
 
@@ -127,14 +126,6 @@ pub fn control(
     })?;
     state.durability.promise();
     Ok(json_text(200, payload))
-}
-
-/// There is no room for so many more tasks.
-pub fn too_many(new: usize) -> Problem {
-    let detail = format!(
-        "{new} more tasks would be over broadcaster.max_tasks, and too few have ended; nothing was taken"
-    );
-    Problem::new(503, "limit_exceeded", detail).retry_after_s(60)
 }
 
 fn parse_status(word: &str) -> Result<Status, Problem> {
