@@ -83,13 +83,11 @@ pub mod internals {
 
     pub mod hub {
         pub use crate::hub::journal::{Batch, Record, StoredEntry, StoredId, Table};
-        pub use crate::hub::task::Task;
-        pub use crate::hub::{Client, ClientId, Directory, DropReason, Room, TaskCache, Work};
-        pub use crate::hub::{WorkspaceSettings, Workspaces, saved};
+        pub use crate::hub::{Work, WorkspaceSettings, Workspaces};
     }
 
     pub mod engine {
-        pub use crate::engine::durability::Condition;
+        pub use crate::engine::inspect::{ClientState, Inspection};
         pub use crate::engine::newcomers::{limit_viewers, make_room};
         pub use crate::engine::pause::{forgive, spare};
         pub use crate::engine::{

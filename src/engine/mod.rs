@@ -16,6 +16,7 @@ pub mod controls;
 pub mod durability;
 pub mod http;
 pub mod ingest;
+pub mod inspect;
 pub mod lobby;
 pub mod messages;
 pub mod newcomers;
@@ -55,6 +56,7 @@ use crate::conn::Ending;
 use crate::hub::{self, Work};
 use addresses::MINUTE;
 use core::net::IpAddr;
+use inspect::Inspection;
 use lobby::HeldRequest;
 use state::State;
 use timer::Timer;
@@ -99,6 +101,11 @@ impl Engine {
             state: State::new(settings, now, seed, memory),
             turn_began: now.at,
         }
+    }
+
+    /// What the server holds, to be read.
+    pub fn inspect(&self) -> Inspection<'_> {
+        Inspection::new(&self.state)
     }
 
     /// Clients, rooms, tasks and statistics, and the commands on them.

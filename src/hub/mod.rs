@@ -61,10 +61,10 @@ mod rules_tests;
 mod size_tests;
 
 pub use broadcaster::BroadcasterSettings;
-pub use cache::{TaskCache, TaskKey};
+pub use cache::TaskKey;
 pub use client::{Client, ClientId, ClientKey};
 pub use delivery::Recovery;
-pub use directory::{Directory, Full, RoomKey};
+pub use directory::{Full, RoomKey};
 pub use facade::{Accepted, Dropped, Hub, HubSeed, HubSettings, Ingested, Joined, Scope};
 pub use fanout::{Broadcast, RoomMessage};
 pub use foresight::Foresight;

@@ -47,12 +47,12 @@ impl Run {
         self.check_viewers();
         self.check_tasks();
         self.check_statistics();
-        self.world.engine.state().hub.directory().check_invariants();
+        self.world.engine.inspect().check_invariants();
         if self.world.plan.stores {
             assert!(!self.world.store.is_busy(), "the store is not done");
-            let hub = &self.world.engine.state().hub;
+            let held = self.world.engine.inspect();
             assert!(
-                !hub.has_records() && !hub.has_resting_changes(),
+                !held.has_unstored_changes() && !held.has_resting_changes(),
                 "something is not kept"
             );
         }
@@ -87,8 +87,7 @@ impl Run {
         for task in self.tasks.names() {
             let state = self.document(&format!("/api/tasks/{task}"));
             let state = state.unwrap_or_else(|| panic!("{task} is gone"));
-            let cache = self.world.engine.state().hub.broadcaster().tasks();
-            self.tasks.check(cache, &task);
+            self.tasks.check(self.world.engine.inspect(), &task);
             // A task that only items have named has not moved, so nothing was said of it.
             if state["status"] == "pending" {
                 continue;
@@ -202,15 +201,15 @@ impl Run {
     }
 
     fn assert_empty(&self) {
-        let state = self.world.engine.state();
-        assert_eq!(state.peers.len(), 0, "connections");
-        assert_eq!(state.peers.backlogged(), 0, "backlogged connections");
-        assert_eq!(state.peers.unsent_chunks(), 0, "unsent chunks");
-        assert_eq!(state.hub.directory().away(), 0, "sessions");
-        assert_eq!(state.hub.directory().rooms().len(), 0, "rooms");
-        assert_eq!(state.hub.broadcaster().tasks().len(), 0, "tasks");
-        assert_eq!(state.hub.broadcaster().queue_len(), 0, "pending progress");
-        assert_eq!(state.wheel.len(), 0, "timers");
+        let held = self.world.engine.inspect();
+        assert_eq!(held.connections(), 0, "connections");
+        assert_eq!(held.backlogged(), 0, "backlogged connections");
+        assert_eq!(held.unsent_messages(), 0, "unsent messages");
+        assert_eq!(held.away(), 0, "sessions");
+        assert_eq!(held.rooms().len(), 0, "rooms");
+        assert_eq!(held.tasks(), 0, "tasks");
+        assert_eq!(held.pending_progress(), 0, "pending progress");
+        assert_eq!(held.timers(), 0, "timers");
         let timeout = self.world.engine.poll_timeout();
         assert_eq!(timeout, None, "an empty server wakes for nothing");
         if self.world.plan.stores {

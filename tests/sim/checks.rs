@@ -33,8 +33,7 @@ impl World {
 
     /// Takes note when the server decides to end a connection.
     pub(crate) fn look_for_ending(&mut self, id: ConnId) {
-        let peer = self.engine.state().peers.peer(self.conns[id].link);
-        if peer.is_some_and(|peer| !peer.connection.is_open()) {
+        if self.engine.inspect().is_ending(self.conns[id].link) {
             self.check_closing(id);
         }
     }
@@ -45,11 +44,10 @@ impl World {
         for id in self.blocked.iter().copied().collect::<Vec<_>>() {
             self.look_for_ending(id);
             let conn = &mut self.conns[id];
-            let Some(peer) = self.engine.state().peers.peer(conn.link) else {
+            let Some(unsent) = self.engine.inspect().unsent(conn.link) else {
                 continue;
             };
-            let outbox = &peer.connection.outbox;
-            let (bytes, messages) = (outbox.len_bytes(), outbox.len_chunks());
+            let (bytes, messages) = (unsent.bytes, unsent.messages);
             if let Some((bytes_before, messages_before)) = conn.owed {
                 let most = max_bytes.max(bytes_before) + LAST_WORDS;
                 assert!(

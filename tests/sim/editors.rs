@@ -227,7 +227,7 @@ impl Run {
 
     /// The workspaces as the engine has them now.
     pub(crate) fn workspaces(&self) -> Value {
-        let list = self.world.engine.state().hub.workspaces().list();
+        let list = self.world.engine.inspect().workspace_list();
         serde_json::from_str(&list).expect("JSON")
     }
 

@@ -24,7 +24,10 @@ impl World {
 
     /// The engine has stopped: what is left goes to the store, if that works. Another life begins.
     fn hand_over_the_rest(&mut self) -> bool {
-        assert!(self.engine.state().peers.is_empty(), "a connection is left");
+        assert!(
+            self.engine.inspect().connections() == 0,
+            "a connection is left"
+        );
         let works = !self.store_fails;
         if self.store.is_busy() {
             self.store.finish(works);

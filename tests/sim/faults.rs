@@ -63,9 +63,8 @@ impl Run {
         self.upgrades = 0;
         self.idle.clear();
         self.stalled.clear();
-        let hub = &self.world.engine.state().hub;
-        self.truth.survive(hub.directory());
-        self.tasks.survive(hub.broadcaster().tasks());
+        self.truth.survive(self.world.engine.inspect());
+        self.tasks.survive(self.world.engine.inspect());
         for index in 0..self.viewers.len() {
             if self.viewers[index].conn.is_some() {
                 self.lose(index);
@@ -93,5 +92,5 @@ impl Run {
 }
 
 fn hub_is_sound(run: &Run) {
-    run.world.engine.state().hub.directory().check_invariants();
+    run.world.engine.inspect().check_invariants();
 }

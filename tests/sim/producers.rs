@@ -6,7 +6,6 @@ use super::run::Run;
 use super::tasks::{EventName, Standing, Verdict, standing};
 use super::world::ConnId;
 use joblight::internals::engine::Services;
-use joblight::internals::hub::DropReason;
 use serde_json::{Value, json};
 
 /// A request that has not been answered.
@@ -137,8 +136,7 @@ impl Run {
         let Some(id) = self.viewers[index].client_id.clone() else {
             return;
         };
-        let known = self.world.engine.state().hub.directory().client_by_id(&id);
-        if known.is_none() {
+        if self.world.engine.inspect().client(&id).is_none() {
             return;
         }
         let mark = self.next_mark();
@@ -166,8 +164,8 @@ impl Run {
         watches.for_each(|watch| watch.fold.allow_restarts(1));
         let watchers = self.watchers(&room);
         let conn = self.request("DELETE", &format!("/api/tasks/{TASK}"), &Value::Null);
-        let cache = self.world.engine.state().hub.broadcaster().tasks();
-        assert!(cache.find(TASK).is_none(), "{TASK} is still there");
+        let held = self.world.engine.inspect();
+        assert!(held.task(TASK).is_none(), "{TASK} is still there");
         let (after, wall_ms) = (self.watchers(&room), self.world.now().wall_ms);
         for (index, ..) in &watchers {
             if after.iter().all(|(known, ..)| known != index) {
@@ -190,14 +188,13 @@ impl Run {
 
     /// Clients that watch a room, and whether their connections take what they are sent.
     fn watchers(&self, room: &str) -> Vec<(usize, bool, bool)> {
-        let directory = self.world.engine.state().hub.directory();
-        let room = directory.find(room);
+        let held = self.world.engine.inspect();
         let viewers = self.viewers.iter().enumerate();
         let watchers = viewers.filter_map(|(index, viewer)| {
-            let key = directory.client_by_id(viewer.client_id.as_deref()?)?;
-            let client = directory.client(key);
+            let client = held.client(viewer.client_id.as_deref()?)?;
             let link = viewer.conn.map(|conn| self.world.conns[conn].link);
-            let is_watching = !client.is_away && directory.membership(key, room?).is_some();
+            let is_in_room = client.positions.iter().any(|(known, _)| known == room);
+            let is_watching = !client.is_away && is_in_room;
             is_watching.then_some((index, link == Some(client.link), !client.is_lagging))
         });
         watchers.collect()
@@ -224,9 +221,9 @@ impl Run {
             said,
             "entries of {room} for {event:?}"
         );
-        let cache = self.world.engine.state().hub.broadcaster().tasks();
-        self.tasks.check(cache, &event.task);
-        let standing = standing(cache, &event.task).filter(|_| is_accepted);
+        let held = self.world.engine.inspect();
+        self.tasks.check(held, &event.task);
+        let standing = standing(held, &event.task).filter(|_| is_accepted);
         let task = standing.map(|standing| (event.task.clone(), standing));
         let rooms = vec![(room.clone(), self.truth.last(&room))];
         self.expect(conn, rooms, task, Some(u64::from(is_accepted)));
@@ -242,9 +239,7 @@ impl Run {
     }
 
     fn dropped_events(&self) -> u64 {
-        let broadcaster = self.world.engine.state().hub.broadcaster();
-        let reasons = DropReason::ALL.into_iter();
-        reasons.map(|reason| broadcaster.dropped(reason)).sum()
+        self.world.engine.inspect().dropped_events()
     }
 
     fn text(&mut self) -> String {
@@ -258,8 +253,7 @@ impl Run {
     }
 
     pub(crate) fn observe(&mut self, room: &str, said: &[u64]) -> Vec<u64> {
-        let directory = self.world.engine.state().hub.directory();
-        self.truth.observe(directory, room, said)
+        self.truth.observe(self.world.engine.inspect(), room, said)
     }
 
     /// A connection to the API where no request is under way.

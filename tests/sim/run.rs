@@ -109,7 +109,7 @@ impl Run {
             self.listen();
             self.reconcile();
             if step % 64 == 0 {
-                self.world.engine.state().hub.directory().check_invariants();
+                self.world.engine.inspect().check_invariants();
                 self.check_limits();
             }
         }

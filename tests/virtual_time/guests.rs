@@ -137,18 +137,3 @@ fn a_guest_that_finds_no_room_is_counted_as_refused_and_uses_nothing_up() {
     assert_eq!(statistics["connections"]["refused"], 2, "{statistics}");
     world.viewer();
 }
-
-#[test]
-fn nobody_is_told_of_an_empty_house_before_the_store_is_read() {
-    let world = waiting(|_| {});
-    let state = world.engine.state();
-    let refusals = [
-        state.client_infos().err(),
-        state.room_clients("r").err(),
-        state.find_client("client_ab").err(),
-    ];
-    for refusal in refusals {
-        let text = refusal.expect("refused").to_string();
-        assert!(text.contains("not read yet: kept.db: in use"), "{text}");
-    }
-}

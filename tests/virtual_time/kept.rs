@@ -46,13 +46,7 @@ fn go_on(mut world: World, kept: &Kept) -> World {
 
 /// Publishes to a room and waits for no answer.
 pub(crate) fn say(world: &mut World, room: &str, payload: impl ToString) {
-    let (now, payload) = (world.now(), payload.to_string());
-    world.turn(|world| {
-        let state = world.engine.state_mut();
-        state
-            .send_to_room(now, room, "room_broadcast", payload)
-            .expect("sent");
-    });
+    world.publish(room, payload);
 }
 
 /// Reports a task event and waits for no answer.
@@ -68,11 +62,13 @@ pub(crate) fn ask(world: &mut World, method: &str, path: &str, body: &Value) {
 
 /// Writes to one client and waits for no answer.
 pub(crate) fn write_to(world: &mut World, client: &str, payload: impl ToString) {
-    let (now, payload) = (world.now(), payload.to_string());
-    world.turn(|world| {
-        let state = world.engine.state_mut();
-        state.send(now, client, "letter", &payload).expect("sent");
-    });
+    world.write_to(client, payload);
+}
+
+/// By which key the store knows a client's session.
+pub(crate) fn session_key(client: &str) -> String {
+    let number = client.strip_prefix("client_").expect("a client's name");
+    format!("{number:0>16}")
 }
 
 /// The next batch, if one is due.

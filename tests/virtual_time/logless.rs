@@ -12,9 +12,8 @@ fn logless(config: &mut Config) {
 }
 
 fn position(world: &World) -> Value {
-    let directory = world.engine.state().hub.directory();
-    let room = directory.room(directory.find("a").expect("the room"));
-    room.position().to_string().into()
+    let position = world.engine.inspect().position("a");
+    position.expect("the room").into()
 }
 
 #[test]

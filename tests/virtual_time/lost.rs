@@ -372,10 +372,9 @@ fn tasks_that_are_lost_together_hold_no_turn() {
         world.report(&format!("t{task}"), "started", json!({}));
     }
     let failed = |world: &World| {
-        let tasks = world.engine.state().hub.broadcaster().tasks();
-        let is_failed =
-            |task: &joblight::internals::hub::Task| task.view.status.as_str() == "failed";
-        tasks.iter().filter(|(_, task)| is_failed(task)).count()
+        let held = world.engine.inspect();
+        let tasks = held.task_ids().filter_map(|id| held.task(id));
+        tasks.filter(|task| task.status == "failed").count()
     };
     world.run_for(HOUR_MS);
     assert_eq!(failed(&world), 256);

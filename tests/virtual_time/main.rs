@@ -6,6 +6,7 @@
 mod askers;
 mod backend;
 mod bodies;
+mod commands;
 #[path = "../support/dice.rs"]
 mod dice;
 mod durability;

@@ -42,10 +42,11 @@ fn longest_turn(kept: &Kept, millis: u64) -> (World, usize, usize) {
 
 /// How many clients are away, and how many rooms have something in their log.
 fn size(world: &World) -> (usize, usize) {
-    let directory = world.engine.state().hub.directory();
-    let logs = directory.rooms();
-    let logs = logs.filter(|(_, room)| room.log.as_ref().is_some_and(|log| !log.is_empty()));
-    (directory.away(), logs.count())
+    let held = world.engine.inspect();
+    let logs = held
+        .rooms()
+        .filter(|room| held.entries(room).next().is_some());
+    (held.away(), logs.count())
 }
 
 #[test]

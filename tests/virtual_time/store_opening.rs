@@ -9,7 +9,6 @@ use joblight::Config;
 use joblight::internals::engine::{Restored, Services};
 use joblight::internals::hub::Record;
 use joblight::internals::hub::Table;
-use joblight::internals::wire::Report;
 use serde_json::{Value, json};
 
 /// The opcode of a ping.
@@ -169,19 +168,7 @@ fn every_call_about_what_is_kept_is_refused_and_changes_nothing() {
 #[test]
 fn an_embedding_program_is_refused_as_well() {
     let mut world = waiting(|_| {});
-    let now = world.now();
-    let report = Report::parse(r#"{"type":"task_started","payload":{"taskId":"t"}}"#).unwrap();
-    let state = world.engine.state_mut();
-    let refusals = [
-        state.report(now, report).err(),
-        state.send_to_room(now, "r", "note", "1".to_owned()).err(),
-        state.broadcast_to_all(now, "note", "1").err(),
-        state.send(now, "client_ab", "note", "1").err(),
-        state.subscribe(now, "client_ab", "r").err(),
-        state.unsubscribe("client_ab", "r").err(),
-    ];
-    for refusal in refusals {
-        let text = refusal.expect("refused").to_string();
+    for text in world.refusals() {
         assert!(text.contains("not read yet: kept.db: in use"), "{text}");
     }
 }
@@ -254,10 +241,8 @@ fn before() -> (Kept, Visit) {
     let visit = Visit::new(&mut world, &["a", "b"]);
     world.leave(visit.peer);
     world.turn(|world| {
-        let now = world.now();
-        let text = r#"{"type":"task_started","payload":{"taskId":"t","total":9}}"#;
-        let report = Report::parse(text).unwrap();
-        world.engine.state_mut().report(now, report).unwrap();
+        let payload = json!({"taskId": "t", "total": 9});
+        world.take_event(&json!({"type": "task_started", "payload": payload}));
     });
     for number in 0..7 {
         say(&mut world, "a", number);
@@ -375,7 +360,7 @@ fn pings_are_answered_and_goodbyes_heard_meanwhile() {
     world.run_for(100_000);
     assert!(world.is_closed(gone), "a dead one is found out");
     open(&mut world, &mut Kept::default());
-    assert_eq!(world.engine.state().clients(), 0);
+    assert_eq!(world.engine.inspect().connected(), 0);
 }
 
 #[test]
@@ -384,7 +369,7 @@ fn the_limit_of_clients_holds_for_those_who_have_waited() {
     let peers = [(); 3].map(|()| world.upgrade("/ws", ""));
     open(&mut world, &mut Kept::default());
     settle(&mut world);
-    assert_eq!(world.engine.state().clients(), 2);
+    assert_eq!(world.engine.inspect().connected(), 2);
     let heard = world.heard(peers[2]);
     let is_refused = |heard: &Heard| matches!(heard, Heard::Answer(503, _));
     assert!(
@@ -402,9 +387,9 @@ fn a_crowd_that_has_waited_is_let_in_a_few_at_a_time() {
     world.turn(|world| world.engine.handle_store_read(now));
     let first = batch(&mut world).expect("facts");
     kept.keep(&mut world, first);
-    assert_eq!(world.engine.state().clients(), 256);
+    assert_eq!(world.engine.inspect().connected(), 256);
     world.run_for(10);
-    assert_eq!(world.engine.state().clients(), 700);
+    assert_eq!(world.engine.inspect().connected(), 700);
     for peer in peers {
         assert_eq!(world.messages(peer)[0]["type"], "connected");
     }
@@ -463,9 +448,8 @@ fn a_store_that_fails_half_way_leaves_no_trace() {
     let mut world = opening(|_| {});
     read(&mut world, &kept, 1, slices(&kept, 1).len() - 1);
     refuse(&mut world, "kept.db: damaged");
-    let hub = &world.engine.state().hub;
-    assert_eq!(hub.directory().rooms().len(), 0);
-    assert_eq!(hub.broadcaster().tasks().len(), 0);
+    let held = world.engine.inspect();
+    assert_eq!((held.rooms().len(), held.tasks()), (0, 0));
     assert!(batch(&mut world).is_none());
     world.run_for(3_600_000 * 2);
     assert!(batch(&mut world).is_none(), "nothing of it has grown old");

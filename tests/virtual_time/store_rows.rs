@@ -1,8 +1,8 @@
 //! What the store is told of sessions: no more than has changed, and all that is needed to go on.
 
+use super::kept::session_key;
 use super::kept::{Kept, durable, restarted, say, write_to};
 use super::visit::{Visit, settle};
-use joblight::internals::hub::ClientId;
 use joblight::internals::hub::{Record, Table};
 use serde_json::json;
 
@@ -129,8 +129,7 @@ fn a_session_of_the_first_version_goes_on() {
         "rooms": [["a", room["position"].as_str().expect("a position").replace(":1", ":0")]],
         "mail": [letter],
     });
-    let id = ClientId::parse(&visit.id).expect("an id");
-    let key = joblight::internals::hub::saved::session_key(id);
+    let key = session_key(&visit.id);
     kept.rows.retain(|(table, _), _| *table != Table::Received);
     kept.rows
         .insert((Table::Session, key.into()), row.to_string());
@@ -165,8 +164,7 @@ fn a_session_of_the_second_version_goes_on_and_its_rooms_become_rows() {
         })
         .collect();
     assert_eq!(places.len(), 2);
-    let id = ClientId::parse(&visit.id).expect("an id");
-    let key = joblight::internals::hub::saved::session_key(id);
+    let key = session_key(&visit.id);
     kept.rows
         .retain(|(table, _), _| *table != Table::Membership);
     let row = json!({"connectedAt": 5, "rooms": places}).to_string();

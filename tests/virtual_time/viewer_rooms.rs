@@ -22,11 +22,11 @@ fn subscribe(world: &mut World, visit: &Visit, rooms: &[String]) -> Vec<Value> {
 }
 
 fn rooms(world: &World) -> usize {
-    world.engine.state().hub.directory().rooms().len()
+    world.engine.inspect().rooms().len()
 }
 
 fn check(world: &World) {
-    world.engine.state().hub.directory().check_invariants();
+    world.engine.inspect().check_invariants();
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn sessions_that_keep_the_most_names_end_first_when_all_keep_too_many() {
         subscribe(&mut world, &visit, &names(&format!("{number}-"), 40));
         world.leave(visit.peer);
         check(&world);
-        assert!(world.engine.state().hub.directory().kept_names() <= 100);
+        assert!(world.engine.inspect().kept_names() <= 100);
         greedy.push(visit);
     }
     assert!(modest.again(&mut world).resumed);

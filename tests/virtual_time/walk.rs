@@ -79,7 +79,7 @@ impl Walk {
             walk.step = step;
             walk.step();
             walk.listen();
-            walk.world.engine.state().hub.directory().check_invariants();
+            walk.world.engine.inspect().check_invariants();
         }
         walk.converge();
         walk.tear_down();

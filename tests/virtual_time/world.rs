@@ -344,10 +344,7 @@ impl World {
 
     /// Whether the server leaves a peer's requests for later, because it does not read the answers.
     pub(crate) fn is_held_back(&self, peer: PeerId) -> bool {
-        let peers = &self.engine.state().peers;
-        peers
-            .peer(self.peers[peer].link)
-            .is_some_and(|peer| peer.backlogged)
+        self.engine.inspect().is_backlogged(self.peers[peer].link)
     }
 
     /// What the pings carried that a peer has not answered; nobody answers them any more.
@@ -425,24 +422,19 @@ impl World {
 
     /// Fails unless nothing is left of any connection, room, task or timer.
     pub(crate) fn assert_empty(&mut self) {
-        while let Some(away) =
-            Some(self.engine.state().hub.directory().away()).filter(|away| *away > 0)
-        {
+        while let Some(away) = Some(self.engine.inspect().away()).filter(|away| *away > 0) {
             self.run_for(SESSION_TTL_MS);
-            assert!(
-                self.engine.state().hub.directory().away() < away,
-                "sessions"
-            );
+            assert!(self.engine.inspect().away() < away, "sessions");
         }
-        let state = self.engine.state();
-        assert_eq!(state.peers.len(), 0, "connections");
-        assert_eq!(state.peers.backlogged(), 0, "backlogged connections");
-        assert_eq!(state.peers.unsent_chunks(), 0, "unsent chunks");
-        assert_eq!(state.hub.directory().rooms().len(), 0, "rooms");
-        assert_eq!(state.hub.broadcaster().tasks().len(), 0, "tasks");
-        assert_eq!(state.hub.broadcaster().queue_len(), 0, "pending progress");
-        assert_eq!(state.routes.pending(), 0, "messages for the application");
-        assert_eq!(state.wheel.len(), 0, "timers");
+        let held = self.engine.inspect();
+        assert_eq!(held.connections(), 0, "connections");
+        assert_eq!(held.backlogged(), 0, "backlogged connections");
+        assert_eq!(held.unsent_messages(), 0, "unsent messages");
+        assert_eq!(held.rooms().len(), 0, "rooms");
+        assert_eq!(held.tasks(), 0, "tasks");
+        assert_eq!(held.pending_progress(), 0, "pending progress");
+        assert_eq!(held.backend_requests(), 0, "messages for the application");
+        assert_eq!(held.timers(), 0, "timers");
         assert_eq!(
             self.engine.poll_timeout(),
             None,
