@@ -1,20 +1,21 @@
 //! What holds of every connection and of the store whenever a turn has ended.
 
-use super::world::{ConnId, Far, World};
+use super::witness::Sim;
+use super::world::{Far, PeerId, World};
 
 /// What a backlogged connection may be owed beyond its limits: a goodbye, a ping.
 const LAST_WORDS: usize = 1_024;
 /// Why a connection is closed whose session has gone on to another.
 const REPLACED: &[u8] = b"replaced by a newer connection";
 
-impl World {
+impl World<Sim> {
     /// Whoever reads, or has not been waited for long enough, is not closed.
-    pub(crate) fn check_closing(&mut self, id: ConnId) {
+    pub(crate) fn check_closing(&mut self, id: PeerId) {
         if std::mem::replace(&mut self.conns[id].is_ending, true) {
             return;
         }
-        let (conn, plan) = (&self.conns[id], &self.plan);
-        if self.ending.has_begun || conn.stalled_at.is_none() || conn.far != Far::Here {
+        let (conn, plan) = (&self.conns[id], &self.own.plan);
+        if self.own.ending.has_begun || conn.stalled_at.is_none() || conn.far != Far::Here {
             return;
         }
         let backlog_age = (self.micros - conn.taken_at) / 1000;
@@ -32,7 +33,7 @@ impl World {
     }
 
     /// Takes note when the server decides to end a connection.
-    pub(crate) fn look_for_ending(&mut self, id: ConnId) {
+    pub(crate) fn look_for_ending(&mut self, id: PeerId) {
         if self.engine.inspect().is_ending(self.conns[id].link) {
             self.check_closing(id);
         }
@@ -40,7 +41,10 @@ impl World {
 
     /// Whoever takes nothing is owed no more than the limits allow.
     pub(crate) fn check_backlogs(&mut self) {
-        let (max_bytes, max_messages) = (self.plan.max_outbox_bytes, self.plan.max_outbox_messages);
+        let (max_bytes, max_messages) = (
+            self.own.plan.max_outbox_bytes,
+            self.own.plan.max_outbox_messages,
+        );
         for id in self.blocked.iter().copied().collect::<Vec<_>>() {
             self.look_for_ending(id);
             let conn = &mut self.conns[id];

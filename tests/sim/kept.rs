@@ -1,11 +1,12 @@
 //! Whether the store holds what the engine holds.
 
+use super::witness::Sim;
 use super::world::World;
 use joblight::internals::engine::ClientState;
 use joblight::internals::hub::Table;
 use std::collections::BTreeSet;
 
-impl World {
+impl World<Sim> {
     /// Whether the store works, as far as the engine knows.
     pub(crate) fn is_good(&self) -> bool {
         self.engine.inspect().is_store_good()
@@ -13,7 +14,7 @@ impl World {
 
     /// Whether nothing is on its way to a store that works.
     pub(crate) fn is_everything_kept(&self) -> bool {
-        !self.store.is_busy() && !self.engine.inspect().has_unstored_changes()
+        !self.store().is_busy() && !self.engine.inspect().has_unstored_changes()
     }
 
     /// Whether nothing of a session is on its way, or waits for its turn.
@@ -29,14 +30,14 @@ impl World {
         }
         self.check_sessions_kept();
         let tasks = held.task_ids().map(str::to_owned);
-        assert_eq!(self.store.keys(Table::Task), tasks.collect());
-        let ids = self.store.keys(Table::Workspace);
+        assert_eq!(self.store().keys(Table::Task), tasks.collect());
+        let ids = self.store().keys(Table::Workspace);
         let are_known = ids.iter().all(|id| held.has_workspace(id));
         assert!(are_known && ids.len() == held.workspaces(), "{ids:?}");
         for room in held.rooms() {
             for entry in held.entries(room) {
                 assert!(
-                    self.store.has_entry(entry.serial),
+                    self.store().entries.contains_key(&entry.serial),
                     "entry {} of {room} is not kept",
                     entry.offset
                 );
@@ -48,8 +49,8 @@ impl World {
         let clients = self.engine.inspect().clients();
         let clients: Vec<ClientState> = clients.filter(|client| client.has_session).collect();
         let keys: BTreeSet<String> = clients.iter().map(session_key).collect();
-        assert_eq!(self.store.keys(Table::Session), keys);
-        assert_eq!(self.store.keys(Table::Received), keys);
+        assert_eq!(self.store().keys(Table::Session), keys);
+        assert_eq!(self.store().keys(Table::Received), keys);
         if !self.engine.inspect().has_resting_changes() {
             self.check_positions_kept(&clients);
         }
@@ -57,7 +58,7 @@ impl World {
             let serials = client.direct_messages.iter();
             serials.map(|serial| format!("{}:{serial:016x}", session_key(client)))
         });
-        assert_eq!(self.store.keys(Table::Letter), letters.collect());
+        assert_eq!(self.store().keys(Table::Letter), letters.collect());
     }
 
     /// Where the clients of sessions stand.
@@ -65,11 +66,11 @@ impl World {
         let held = self.engine.inspect();
         let mut keys = BTreeSet::new();
         for client in clients {
-            let received = self.store.row(Table::Received, &session_key(client));
+            let received = self.store().row(Table::Received, &session_key(client));
             assert_eq!(received, Some(&*client.received.to_string()));
             for (room, position) in &client.positions {
                 let key = format!("{}:{room}", session_key(client));
-                let row = self.store.row(Table::Membership, &key);
+                let row = self.store().row(Table::Membership, &key);
                 let kept = row.expect("a row").trim_matches('"');
                 let is_same_place = held.offset(room, kept) == held.offset(room, position);
                 let is_kept = kept == position || held.position(room).is_some() && is_same_place;
@@ -77,7 +78,7 @@ impl World {
                 keys.insert(key);
             }
         }
-        assert_eq!(self.store.keys(Table::Membership), keys);
+        assert_eq!(self.store().keys(Table::Membership), keys);
     }
 }
 

@@ -11,7 +11,7 @@ const MAX_MESSAGE: usize = 4_096;
 impl Run {
     /// Everything that waits stays within what is configured.
     pub(crate) fn check_limits(&self) {
-        let (held, plan) = (self.world.engine.inspect(), &self.world.plan);
+        let (held, plan) = (self.world.engine.inspect(), &self.world.own.plan);
         held.check_invariants();
         for room in held.rooms() {
             let kept = held.entries(room).count();
@@ -34,7 +34,7 @@ impl Run {
 
     /// All that the server keeps for others is bounded by how many they are, not by how much was said.
     fn check_sum(&self) {
-        let (held, plan) = (self.world.engine.inspect(), &self.world.plan);
+        let (held, plan) = (self.world.engine.inspect(), &self.world.own.plan);
         let (mut chunks, mut bytes) = (0, 0);
         let open = self.world.conns.iter().filter(|conn| conn.is_open);
         for conn in open.clone() {
@@ -66,7 +66,7 @@ impl Run {
         let of_tasks = 110 * (self.tasks.count() + 1);
         let timers = held.connections() + of_tasks + 8;
         assert!(held.timers() <= timers, "{} timers", held.timers());
-        if held.is_store_failing() && !self.world.store.is_busy() {
+        if held.is_store_failing() && !self.world.store().is_busy() {
             let gathered = held.unstored_bytes();
             assert_eq!(gathered, 0, "bytes gather for a store that fails");
         }

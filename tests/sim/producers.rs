@@ -4,7 +4,7 @@
 use super::event::{self, Event};
 use super::run::Run;
 use super::tasks::{EventName, Standing, Verdict, standing};
-use super::world::ConnId;
+use super::world::{Heard, PeerId, request};
 use joblight::internals::engine::Services;
 use serde_json::{Value, json};
 
@@ -114,7 +114,7 @@ impl Run {
     /// A message to a room.
     pub(crate) fn broadcast(&mut self) {
         let mark = self.next_mark();
-        let rooms = self.world.plan.rooms.clone();
+        let rooms = self.world.own.plan.rooms.clone();
         let room = match self.dice.one_in(3) {
             true => self.dice.pick(&rooms),
             false => "lobby".to_owned(),
@@ -248,7 +248,7 @@ impl Run {
     }
 
     pub(crate) fn any_task(&mut self) -> String {
-        let tasks = self.world.plan.rooms.len() - 1;
+        let tasks = self.world.own.plan.rooms.len() - 1;
         format!("t{}", self.dice.below(tasks as u64))
     }
 
@@ -257,7 +257,7 @@ impl Run {
     }
 
     /// A connection to the API where no request is under way.
-    pub(crate) fn idle_conn(&mut self) -> ConnId {
+    pub(crate) fn idle_conn(&mut self) -> PeerId {
         let world = &mut self.world;
         self.idle.retain(|id| world.conns[*id].is_open);
         let idle = self.idle.pop();
@@ -265,24 +265,16 @@ impl Run {
     }
 
     /// A request to the API, on a connection where none is under way.
-    pub(crate) fn request(&mut self, method: &str, path: &str, body: &Value) -> ConnId {
+    pub(crate) fn request(&mut self, method: &str, path: &str, body: &Value) -> PeerId {
         let conn = self.idle_conn();
-        let body = if body.is_null() {
-            String::new()
-        } else {
-            body.to_string()
-        };
-        let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
-            body.len()
-        );
-        self.world.say(conn, (head + &body).into_bytes());
+        let request = request(method, path, body);
+        self.world.say(conn, request.as_bytes());
         conn
     }
 
     pub(crate) fn expect(
         &mut self,
-        conn: ConnId,
+        conn: PeerId,
         rooms: Vec<(String, u64)>,
         task: Option<(String, Standing)>,
         accepted: Option<u64>,
@@ -301,7 +293,7 @@ impl Run {
     /// A request is answered.
     pub(crate) fn handle_answer(
         &mut self,
-        conn: ConnId,
+        conn: PeerId,
         request: Request,
         status: u16,
         answer: &Value,
@@ -309,7 +301,7 @@ impl Run {
         assert_eq!(request.life, self.world.life, "an answer from the dead");
         self.idle.push(conn);
         if status == 503 {
-            assert!(self.world.plan.fails, "{answer}");
+            assert!(self.world.own.plan.fails, "{answer}");
             assert_eq!(answer["code"], "storage_unavailable", "{answer}");
             return;
         }
@@ -322,7 +314,7 @@ impl Run {
         let lines: Vec<Option<u64>> = errors.map(|error| error["line"].as_u64()).collect();
         let rejected: Vec<Option<u64>> = request.rejected.into_iter().map(Some).collect();
         assert_eq!(lines, rejected, "{answer}");
-        if !self.world.plan.stores {
+        if !self.world.own.plan.stores {
             return;
         }
         for (room, offset) in request.rooms {
@@ -339,12 +331,11 @@ impl Run {
     /// A document that must be there at once.
     pub(crate) fn document(&mut self, path: &str) -> Option<Value> {
         let conn = self.request("GET", path, &Value::Null);
-        let place = self.world.heard.iter().position(|(id, _)| *id == conn);
-        let heard = place.and_then(|place| self.world.heard.remove(place));
+        let heard = self.world.take_answer(conn);
         self.idle.push(conn);
         match heard {
-            Some((_, super::frames::Heard::Answer(200, document))) => Some(document),
-            Some((_, super::frames::Heard::Answer(404, _))) => None,
+            Some(Heard::Answer(200, document)) => Some(document),
+            Some(Heard::Answer(404, _)) => None,
             other => panic!("GET {path}: {other:?}"),
         }
     }

@@ -1,8 +1,8 @@
 //! Whose share a connection and a message are counted against (contract section 8): addresses behind proxies, sessions, and
 //! what answers cost.
 
-use super::frames::Heard;
 use super::visit::Visit;
+use super::world::Heard;
 use super::world::{PeerId, World, limit_connections, limit_messages};
 use joblight::Config;
 use joblight::internals::engine::Services;

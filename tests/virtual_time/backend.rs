@@ -1,6 +1,6 @@
 //! The application's links in time: whose turn it is, who waits how long, and what becomes of those who wait for the gone.
 
-use super::frames::Heard;
+use super::world::Heard;
 use super::world::{PeerId, World, limit_connections, limit_messages};
 use joblight::Config;
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! Bodies that nobody will read: the head alone says so, and is answered at once.
 
-use super::frames::Heard;
+use super::world::Heard;
 use super::world::{PeerId, World};
 use joblight::internals::engine::Services;
 use serde_json::Value;

@@ -3,7 +3,6 @@
 
 use super::world::{PeerId, World};
 use joblight::internals::engine::{forgive, limit_viewers, make_room, spare};
-use joblight::internals::hub::Work;
 use joblight::internals::wire::Report;
 use serde_json::Value;
 
@@ -78,15 +77,5 @@ impl World {
     /// Beyond so many connections no viewer is let in.
     pub(crate) fn limit_viewers(&mut self, max: usize) {
         limit_viewers(self.engine.state_mut(), max);
-    }
-
-    /// A turn does next to nothing for single readers, so that most of what is due to them is postponed.
-    pub(crate) fn postpone_readers(&mut self) {
-        let next_to_nothing = Work {
-            visited: 3,
-            encoded: 500,
-        };
-        let load = self.engine.state_mut().hub.load();
-        load.set_measure(next_to_nothing);
     }
 }

@@ -1,8 +1,8 @@
 //! Peers that send more than they need to: each has its share of a turn, in messages as well as bytes, and what it makes
 //! the server keep for it is bounded.
 
-use super::frames::Heard;
 use super::masked::{PING, PONG, TEXT, masked, masked_frame};
+use super::world::Heard;
 use super::world::{PeerId, World, request};
 use joblight::internals::engine::Services;
 use serde_json::{Value, json};

@@ -1,9 +1,9 @@
 //! Clients that do exactly what they are told when the server sends them away (contract section 9): they get in when there
 //! is room, and do not storm meanwhile.
 
-use super::frames::Heard;
 use super::masked::{TEXT, masked};
 use super::visit::Visit;
+use super::world::Heard;
 use super::world::{PeerId, World, limit_connections, limit_messages};
 use joblight::Config;
 use joblight::internals::engine::Services;

@@ -1,7 +1,7 @@
 //! Sessions: clients that leave and come back to what they missed (contract section 5.5), and those that do not.
 
-use super::frames::Heard;
 use super::visit::{Visit, brief, publish, settle};
+use super::world::Heard;
 use super::world::World;
 use joblight::config::Publish;
 use serde_json::{Value, json};

@@ -1,7 +1,7 @@
 //! A store that says nothing, connections that say nothing, and a process that stood still: what counts, and when.
 
-use super::frames::Heard;
 use super::kept::{batch, durable, say, stored};
+use super::world::Heard;
 use super::world::{PeerId, World, request};
 use joblight::internals::engine::{Batch, Services};
 use serde_json::{Value, json};

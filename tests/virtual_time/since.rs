@@ -1,6 +1,6 @@
 //! What a client gets that names a place in a log, or its start (contract section 5.4): on every way into a room.
 
-use super::kept::{Kept, durable, restarted};
+use super::kept::{Store, durable, restarted};
 use super::visit::{Visit, brief, position_of, publish, settle};
 use super::world::{PeerId, World};
 use joblight::Config;
@@ -328,7 +328,7 @@ fn a_running_task_that_has_outgrown_its_log_admits_it() {
         config.websocket.message_queue_size = 1;
     };
     let mut world = durable(short_lived);
-    let mut kept = Kept::default();
+    let mut kept = Store::default();
     for task in ["t", "u"] {
         let payload = json!({"taskId": task});
         for kind in ["task_started", "document_generated"] {

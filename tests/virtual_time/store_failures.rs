@@ -1,6 +1,6 @@
 //! A store that fails, for a moment or for long: the loop stays free, nothing gathers without an end, and it gets well.
 
-use super::kept::{Kept, batch, durable, say, stored};
+use super::kept::{Store, batch, durable, say, stored};
 use super::visit::Visit;
 use super::world::World;
 use joblight::internals::hub::Record;
@@ -116,9 +116,9 @@ fn a_store_that_is_too_slow_counts_as_failing() {
 fn for_a_store_that_fails_nothing_gathers() {
     let mut world = durable(|_| {});
     let visit = Visit::new(&mut world, &["a"]);
-    Kept::default().take(&mut world);
+    Store::default().take(&mut world);
     visit.enter(&mut world, &["b"]);
-    Kept::default().take(&mut world);
+    Store::default().take(&mut world);
     visit.enter(&mut world, &["c"]);
     assert!(world.engine.inspect().has_resting_changes());
     fail(&mut world);

@@ -1,12 +1,12 @@
 //! A store that is not open yet: nothing is decided, nobody is sent away for good, and what was there before comes first.
 
-use super::frames::Heard;
-use super::kept::{Kept, batch, durable, say, stored};
+use super::kept::{Store, batch, durable, say, stored};
 use super::masked::{CLOSE, TEXT, masked};
 use super::visit::{Visit, brief, settle};
+use super::world::Heard;
 use super::world::{PeerId, World, request};
 use joblight::Config;
-use joblight::internals::engine::{Restored, Services};
+use joblight::internals::engine::Services;
 use joblight::internals::hub::Record;
 use joblight::internals::hub::Table;
 use serde_json::{Value, json};
@@ -34,42 +34,16 @@ fn refuse(world: &mut World, reason: &str) {
     world.turn(|world| world.engine.handle_store_unopened(now, reason));
 }
 
-/// What a store holds, in slices of so many rows.
-fn slices(kept: &Kept, size: usize) -> Vec<Restored> {
-    let rows: Vec<_> = kept
-        .rows
-        .iter()
-        .map(|((table, key), value)| (*table, key.clone(), value.clone()))
-        .collect();
-    let border = rows.partition_point(|(table, ..)| *table <= Table::Room);
-    let of_rows = |rows: &[(Table, Box<str>, String)]| {
-        let slices = rows.chunks(size).map(|rows| Restored {
-            rows: rows.to_vec(),
-            ..Restored::default()
-        });
-        slices.collect::<Vec<_>>()
-    };
-    let entries: Vec<_> = kept.entries.values().cloned().collect();
-    let entries = entries.chunks(size).map(|entries| Restored {
-        entries: entries.to_vec(),
-        ..Restored::default()
-    });
-    let mut all = of_rows(&rows[..border]);
-    all.extend(entries);
-    all.extend(of_rows(&rows[border..]));
-    all
-}
-
 /// The store opens and is read, as far as `count` slices.
-fn read(world: &mut World, kept: &Kept, size: usize, count: usize) {
-    for slice in slices(kept, size).iter().take(count) {
+fn read(world: &mut World, kept: &Store, size: usize, count: usize) {
+    for slice in kept.slices(size).iter().take(count) {
         let now = world.now();
         world.turn(|world| world.engine.handle_store_slice(now, slice));
     }
 }
 
 /// The store opens, is read, and keeps what that records.
-fn open(world: &mut World, kept: &mut Kept) {
+fn open(world: &mut World, kept: &mut Store) {
     read(world, kept, 2, usize::MAX);
     let now = world.now();
     world.turn(|world| world.engine.handle_store_read(now));
@@ -158,7 +132,7 @@ fn every_call_about_what_is_kept_is_refused_and_changes_nothing() {
     assert_eq!(statuses(&mut world, lines), [503]);
     let refused = &world.document("/health")["storage"]["refused"];
     assert_eq!(*refused, calls().len() + 1);
-    let mut kept = Kept::default();
+    let mut kept = Store::default();
     open(&mut world, &mut kept);
     assert_eq!(health(&mut world), json!(["healthy", null, "ok"]));
     assert_eq!(world.document("/api/tasks")["tasks"], json!([]));
@@ -193,7 +167,7 @@ fn calls_wait_for_a_store_that_opens_at_once() {
     let ended = ask(&mut world, "GET", "/api/tasks/none", &Value::Null);
     world.end(ended);
     assert!(statuses(&mut world, one).is_empty());
-    open(&mut world, &mut Kept::default());
+    open(&mut world, &mut Store::default());
     assert_eq!(statuses(&mut world, one), [200, 200]);
     assert_eq!(statuses(&mut world, lines), [200]);
     assert_eq!(statuses(&mut world, ended), [404]);
@@ -227,7 +201,7 @@ fn a_local_producer_is_not_read_before_the_store() {
     for number in 1..=50 {
         world.say(producer, line(number).as_bytes());
     }
-    let mut kept = Kept::default();
+    let mut kept = Store::default();
     open(&mut world, &mut kept);
     assert_eq!(world.document("/api/tasks/t")["progress"], 50);
     world.say(producer, line(60).as_bytes());
@@ -235,9 +209,9 @@ fn a_local_producer_is_not_read_before_the_store() {
 }
 
 /// Everything that was kept, and a client that was there.
-fn before() -> (Kept, Visit) {
+fn before() -> (Store, Visit) {
     let mut world = durable(|_| {});
-    let mut kept = Kept::default();
+    let mut kept = Store::default();
     let visit = Visit::new(&mut world, &["a", "b"]);
     world.leave(visit.peer);
     world.turn(|world| {
@@ -335,7 +309,7 @@ fn a_viewer_that_says_too_much_meanwhile_is_left_unread_and_loses_nothing() {
     }
     world.run_for(200_000);
     assert!(!world.is_closed(viewer));
-    open(&mut world, &mut Kept::default());
+    open(&mut world, &mut Store::default());
     let heard = world.messages(viewer);
     let numbers: Vec<_> = heard[1..]
         .iter()
@@ -359,7 +333,7 @@ fn pings_are_answered_and_goodbyes_heard_meanwhile() {
     world.set_answers_pings(gone, false);
     world.run_for(100_000);
     assert!(world.is_closed(gone), "a dead one is found out");
-    open(&mut world, &mut Kept::default());
+    open(&mut world, &mut Store::default());
     assert_eq!(world.engine.inspect().connected(), 0);
 }
 
@@ -367,7 +341,7 @@ fn pings_are_answered_and_goodbyes_heard_meanwhile() {
 fn the_limit_of_clients_holds_for_those_who_have_waited() {
     let mut world = waiting(|config| config.websocket.max_clients = 2);
     let peers = [(); 3].map(|()| world.upgrade("/ws", ""));
-    open(&mut world, &mut Kept::default());
+    open(&mut world, &mut Store::default());
     settle(&mut world);
     assert_eq!(world.engine.inspect().connected(), 2);
     let heard = world.heard(peers[2]);
@@ -382,7 +356,7 @@ fn the_limit_of_clients_holds_for_those_who_have_waited() {
 fn a_crowd_that_has_waited_is_let_in_a_few_at_a_time() {
     let mut world = waiting(|_| {});
     let peers: Vec<PeerId> = (0..700).map(|_| world.upgrade("/ws", "")).collect();
-    let mut kept = Kept::default();
+    let mut kept = Store::default();
     let now = world.now();
     world.turn(|world| world.engine.handle_store_read(now));
     let first = batch(&mut world).expect("facts");
@@ -446,7 +420,7 @@ fn a_shutdown_does_not_wait_for_the_store() {
 fn a_store_that_fails_half_way_leaves_no_trace() {
     let (mut kept, visit) = before();
     let mut world = opening(|_| {});
-    read(&mut world, &kept, 1, slices(&kept, 1).len() - 1);
+    read(&mut world, &kept, 1, kept.slices(1).len() - 1);
     refuse(&mut world, "kept.db: damaged");
     let held = world.engine.inspect();
     assert_eq!((held.rooms().len(), held.tasks()), (0, 0));
@@ -466,10 +440,10 @@ fn a_store_that_fails_half_way_leaves_no_trace() {
 fn slices_of_any_size_give_the_same() {
     let (kept, visit) = before();
     let heard = [1, 2, 3, 1000].map(|size| {
-        let mut kept = Kept {
+        let mut kept = Store {
             rows: kept.rows.clone(),
             entries: kept.entries.clone(),
-            ..Kept::default()
+            ..Store::default()
         };
         let mut world = opening(|_| {});
         read(&mut world, &kept, size, usize::MAX);

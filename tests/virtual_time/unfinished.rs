@@ -1,7 +1,7 @@
 //! What is begun and not ended: for how long it may stay so, and how much of it there may be.
 
-use super::frames::Heard;
 use super::masked::{BINARY, PING, TEXT, masked, masked_frame};
+use super::world::Heard;
 use super::world::{PeerId, World, request};
 use joblight::internals::engine::Services;
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! Rooms that exist only because viewers have asked for them: what they may take from others, and what becomes of them.
 
-use super::kept::{Kept, durable, restarted, say};
+use super::kept::{Store, durable, restarted, say};
 use super::visit::{Visit, publish, settle};
 use super::world::World;
 use joblight::config::Auto;
@@ -197,7 +197,7 @@ fn sessions_that_keep_the_most_names_end_first_when_all_keep_too_many() {
 #[test]
 fn a_restart_makes_no_room_of_a_name_before_its_viewer_is_back() {
     let mut world = durable(|_| {});
-    let mut kept = Kept::default();
+    let mut kept = Store::default();
     let visit = Visit::new(&mut world, &["a", "b", "c"]);
     say(&mut world, "c", 1);
     assert_eq!(visit.heard(&mut world), ["c 1"]);
