@@ -4,7 +4,7 @@
 mod support;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use joblight::internals::engine::{Link, Services};
+use joblight::internals::engine::{ConnectionId, Services};
 use std::time::Duration;
 use support::Rig;
 
@@ -19,7 +19,7 @@ const TURN_MICROS: u64 = 1000;
 /// A server with a hundred watched tasks, and an endless progress.
 struct Producer {
     rig: Rig,
-    link: Link,
+    connection: ConnectionId,
     done: u64,
 }
 
@@ -34,8 +34,12 @@ impl Producer {
         for ten in names.chunks(10) {
             rig.viewer(ten);
         }
-        let link = rig.connect(services);
-        Self { rig, link, done: 0 }
+        let connection = rig.connect(services);
+        Self {
+            rig,
+            connection,
+            done: 0,
+        }
     }
 
     /// The next event.
@@ -57,7 +61,7 @@ impl Producer {
         let mut written = 0;
         for piece in bytes.chunks_mut(READ_BYTES) {
             self.rig.pass(TURN_MICROS);
-            written += self.rig.receive(self.link, piece);
+            written += self.rig.receive(self.connection, piece);
         }
         written
     }

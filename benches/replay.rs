@@ -6,7 +6,7 @@
 mod support;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use joblight::internals::engine::{Input, Link, Services};
+use joblight::internals::engine::{ConnectionId, Input, Services};
 use std::time::Duration;
 use support::{Rig, UPGRADE};
 
@@ -19,15 +19,16 @@ const NOTE: &str =
 /// A viewer that leaves and comes back, and confirms nothing.
 struct Returning {
     rig: Rig,
-    link: Link,
+    connection: ConnectionId,
     request: String,
 }
 
 impl Returning {
     fn new() -> Self {
         let mut rig = Rig::new(|config| config.websocket.message_queue_size = MESSAGES);
-        let link = rig.viewer(&[TASK]);
-        let session = rig.engine.inspect().session(link).expect("it is greeted");
+        let connection = rig.viewer(&[TASK]);
+        let session = rig.engine.inspect().session(connection);
+        let session = session.expect("it is greeted");
         let path = format!("GET /ws?session={session} HTTP");
         let request = UPGRADE.replacen("GET /ws HTTP", &path, 1);
         for _ in 0..MESSAGES {
@@ -37,16 +38,20 @@ impl Returning {
                 delivered.expect("the room may be spoken to");
             });
         }
-        Self { rig, link, request }
+        Self {
+            rig,
+            connection,
+            request,
+        }
     }
 
     fn come_back(&mut self) {
-        let gone = self.link;
+        let gone = self.connection;
         self.rig
             .turn(|engine, now| engine.handle_input(now, gone, Input::Failed));
-        self.link = self.rig.connect(Services::BOTH);
+        self.connection = self.rig.connect(Services::BOTH);
         let mut request = self.request.clone().into_bytes();
-        let written = self.rig.receive(self.link, &mut request);
+        let written = self.rig.receive(self.connection, &mut request);
         assert!(written > MESSAGES * NOTE.len(), "everything comes again");
     }
 }

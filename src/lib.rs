@@ -82,7 +82,7 @@ pub mod internals {
     }
 
     pub mod hub {
-        pub use crate::hub::journal::{Batch, Record, StoredEntry, StoredId, Table};
+        pub use crate::hub::durable::record::{Batch, Record, StoredEntry, StoredId, Table};
         pub use crate::hub::{Work, WorkspaceSettings, Workspaces};
     }
 
@@ -91,7 +91,7 @@ pub mod internals {
         pub use crate::engine::newcomers::{limit_viewers, make_room};
         pub use crate::engine::pause::{forgive, spare};
         pub use crate::engine::{
-            Batch, Engine, Input, Link, MemoryUse, Output, Restored, Services,
+            Batch, ConnectionId, Engine, Input, MemoryUse, Output, Restored, Services,
         };
     }
 

@@ -7,7 +7,7 @@ mod heap;
 mod support;
 
 use heap::{heap, peak_during};
-use joblight::internals::engine::{Link, Services};
+use joblight::internals::engine::{ConnectionId, Services};
 use serde_json::json;
 use support::{BINARY, Rig, TEXT, UPGRADE, masked};
 
@@ -87,19 +87,19 @@ fn an_idle_connection_holds_its_places_in_the_tables_and_nothing_else() {
 }
 
 /// A client that speaks MessagePack.
-fn packing(rig: &mut Rig, path: &str) -> Link {
-    let link = rig.connect(Services::BOTH);
+fn packing(rig: &mut Rig, path: &str) -> ConnectionId {
+    let connection = rig.connect(Services::BOTH);
     let lines = format!("GET {path} HTTP/1.1\r\nSec-WebSocket-Protocol: joblight.msgpack\r\n");
     let request = UPGRADE.replacen("GET /ws HTTP/1.1\r\n", &lines, 1);
-    assert!(rig.receive(link, &mut request.into_bytes()) > 0);
-    link
+    assert!(rig.receive(connection, &mut request.into_bytes()) > 0);
+    connection
 }
 
 #[test]
 fn a_message_pack_of_a_megabyte_takes_a_few_times_its_size_and_no_tree() {
     const SIZE: usize = 1_000_000;
     let mut rig = Rig::new(|config| config.websocket.max_message_size = 2 * SIZE);
-    let link = packing(&mut rig, "/ws");
+    let connection = packing(&mut rig, "/ws");
     // Whole numbers, empty arrays, empty maps, booleans, empty texts, and one long text.
     for filling in [7_u8, 0x90, 0x80, 0xc3, 0xa0, b'x'] {
         let head = if filling == b'x' { 0xdb } else { 0xdd };
@@ -109,7 +109,7 @@ fn a_message_pack_of_a_megabyte_takes_a_few_times_its_size_and_no_tree() {
         message.resize(message.len() + SIZE, filling);
         let mut frame = masked(BINARY, &message);
         let mut written = 0;
-        let peak = peak_during(|| written = rig.receive(link, &mut frame));
+        let peak = peak_during(|| written = rig.receive(connection, &mut frame));
         assert!(written > SIZE, "{filling:#x} is sent back");
         let size = SIZE as i64;
         println!("{filling:#x}: {} times its size", peak as f64 / size as f64);
@@ -120,15 +120,15 @@ fn a_message_pack_of_a_megabyte_takes_a_few_times_its_size_and_no_tree() {
 #[test]
 fn a_list_for_a_client_that_speaks_message_pack_takes_a_few_times_its_size() {
     let mut rig = Rig::new(|_| {});
-    let link = packing(&mut rig, "/");
+    let connection = packing(&mut rig, "/");
     let numbers = vec![7; 20_000];
     for number in 0..128 {
         let data = json!({"name": format!("n{number}"), "numbers": numbers});
         let message = json!({"type": "workspace.create", "data": data}).to_string();
-        assert!(rig.receive(link, &mut masked(TEXT, message.as_bytes())) > 0);
+        assert!(rig.receive(connection, &mut masked(TEXT, message.as_bytes())) > 0);
     }
     let mut frame = masked(TEXT, br#"{"type":"workspace.list"}"#);
-    let peak = peak_during(|| assert!(rig.receive(link, &mut frame) > 0));
+    let peak = peak_during(|| assert!(rig.receive(connection, &mut frame) > 0));
     let size = rig.engine.inspect().workspace_list().len() as i64;
     println!("{} times its {size} bytes", peak as f64 / size as f64);
     assert!(peak < MAX_LIST_FOLD * size, "{peak} bytes");

@@ -14,7 +14,7 @@ pub(crate) use masked::{BINARY, TEXT, masked};
 
 use joblight::Config;
 use joblight::internals::base::{Now, Time};
-use joblight::internals::engine::{Engine, Input, Link, MemoryUse, Output, Services};
+use joblight::internals::engine::{ConnectionId, Engine, Input, MemoryUse, Output, Services};
 use std::hint::black_box;
 
 /// Milliseconds since 1970 when a benchmark begins.
@@ -65,16 +65,16 @@ impl Rig {
     }
 
     /// A peer connects.
-    pub fn connect(&mut self, services: Services) -> Link {
+    pub fn connect(&mut self, services: Services) -> ConnectionId {
         let now = self.now();
         self.engine
             .accept(now, services, Some([127, 0, 0, 1].into()))
     }
 
     /// A peer sends bytes, in a turn of their own, or as many as their share of a turn takes.
-    pub fn receive(&mut self, link: Link, bytes: &mut [u8]) -> usize {
+    pub fn receive(&mut self, connection: ConnectionId, bytes: &mut [u8]) -> usize {
         let mut written =
-            self.turn(|engine, now| engine.handle_input(now, link, Input::Received(bytes)));
+            self.turn(|engine, now| engine.handle_input(now, connection, Input::Received(bytes)));
         while self.engine.has_input() {
             written += self.turn(|_, _| {});
         }
@@ -82,13 +82,13 @@ impl Rig {
     }
 
     /// A WebSocket client that watches these tasks and has been told so.
-    pub fn viewer(&mut self, tasks: &[&str]) -> Link {
-        let link = self.connect(Services::BOTH);
+    pub fn viewer(&mut self, tasks: &[&str]) -> ConnectionId {
+        let connection = self.connect(Services::BOTH);
         let clients = self.engine.inspect().connected();
-        assert!(self.receive(link, &mut UPGRADE.as_bytes().to_vec()) > 0);
-        assert!(self.receive(link, &mut subscription(tasks)) > 0);
+        assert!(self.receive(connection, &mut UPGRADE.as_bytes().to_vec()) > 0);
+        assert!(self.receive(connection, &mut subscription(tasks)) > 0);
         assert_eq!(self.engine.inspect().connected(), clients + 1);
-        link
+        connection
     }
 
     fn now(&self) -> Now {
@@ -102,14 +102,14 @@ impl Rig {
         let mut written = 0;
         while let Some(output) = self.engine.poll_output() {
             match output {
-                Output::Write(link) => {
-                    let bytes = self.engine.unsent(link).map(<[u8]>::len).sum();
+                Output::Write(connection) => {
+                    let bytes = self.engine.unsent(connection).map(<[u8]>::len).sum();
                     written += bytes;
                     let input = Input::Sent {
                         bytes: black_box(bytes),
                         blocked: false,
                     };
-                    self.engine.handle_input(now, link, input);
+                    self.engine.handle_input(now, connection, input);
                 }
                 Output::Close(_) | Output::Read(_) => {}
                 other => panic!("nothing here reads slowly: {other:?}"),

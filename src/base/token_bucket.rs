@@ -103,7 +103,7 @@ impl TokenBucket {
     }
 
     /// What a token was taken for has come to nothing: it is back.
-    pub fn take_back(&mut self, rate: Rate) {
+    pub fn refund(&mut self, rate: Rate) {
         self.full_at_ns = self.full_at_ns.saturating_sub(rate.gap_ns());
     }
 
@@ -161,10 +161,10 @@ mod tests {
         let mut bucket = TokenBucket::default();
         let rate = rate(1, 3);
         assert_eq!(take_many(&mut bucket, 9, 0, rate), 3);
-        bucket.take_back(rate);
+        bucket.refund(rate);
         assert_eq!(take_many(&mut bucket, 9, 0, rate), 1);
         bucket = TokenBucket::default();
-        bucket.take_back(rate);
+        bucket.refund(rate);
         assert_eq!(take_many(&mut bucket, 9, 0, rate), 3);
     }
 

@@ -84,9 +84,9 @@ impl Addresses {
     }
 
     /// A connection that was counted has used nothing up after all.
-    pub fn take_back(&mut self, address: IpAddr, rate: Rate) {
+    pub fn refund(&mut self, address: IpAddr, rate: Rate) {
         if let Some(known) = self.known.get_mut(&household(address)) {
-            known.connections.take_back(rate);
+            known.connections.refund(rate);
         }
     }
 

@@ -8,7 +8,7 @@ use super::state::State;
 use super::timer::Timer;
 use super::unfinished;
 use crate::base::time::Now;
-use crate::hub::{ClientId, ClientKey, Link};
+use crate::hub::{ClientId, ClientKey, ConnectionId};
 use crate::wire::locale::Phrase;
 use crate::wire::message::compact::compact;
 use crate::wire::message::envelope::push_string;
@@ -26,30 +26,34 @@ pub const PATH: &str = "/backend";
 const ENVELOPE_FIELDS: [&str; 2] = ["id", "timestamp"];
 
 /// The application has connected.
-pub fn connect(state: &mut State, link: Link) {
-    if let Some(peer) = state.peers.peer_mut(link) {
+pub fn connect(state: &mut State, connection: ConnectionId) {
+    if let Some(peer) = state.peers.peer_mut(connection) {
         peer.is_backend = true;
-        state.routes.insert_link(link);
-        let (address, total) = (&address(state, link), state.routes.links());
+        state.routes.insert_link(connection);
+        let (address, total) = (&address(state, connection), state.routes.links());
         let phrase = Phrase::BackendConnected { address, total };
         log::info!("{}", state.settings.locale.say(phrase));
     }
 }
 
 /// A connection ends. If it was the application's, those who wait for it are told by [`tell_of_lost`].
-pub fn leave(state: &mut State, link: Link) {
-    let Some(peer) = state.peers.peer_mut(link).filter(|peer| peer.is_backend) else {
+pub fn leave(state: &mut State, connection: ConnectionId) {
+    let Some(peer) = state
+        .peers
+        .peer_mut(connection)
+        .filter(|peer| peer.is_backend)
+    else {
         return;
     };
     peer.is_backend = false;
-    state.routes.remove_link(link);
-    let (address, total) = (&address(state, link), state.routes.links());
+    state.routes.remove_link(connection);
+    let (address, total) = (&address(state, connection), state.routes.links());
     let phrase = Phrase::BackendDisconnected { address, total };
     log::info!("{}", state.settings.locale.say(phrase));
 }
 
-fn address(state: &State, link: Link) -> String {
-    let address = state.peers.peer(link).and_then(|peer| peer.address);
+fn address(state: &State, connection: ConnectionId) -> String {
+    let address = state.peers.peer(connection).and_then(|peer| peer.address);
     address.map_or_else(|| "unix".to_owned(), |address| address.to_string())
 }
 
@@ -70,7 +74,7 @@ pub fn forward(state: &mut State, now: Now, client: ClientKey, message: &Incomin
     let mut fields = String::with_capacity(message.body.len());
     push_fields(&mut fields, message, dialect);
     let sender = state.hub.directory().client(client);
-    let (id, sender_link) = (sender.id, sender.link);
+    let (id, sender_link) = (sender.id, sender.connection);
     let message = Message {
         sender: id,
         dialect,
@@ -80,9 +84,9 @@ pub fn forward(state: &mut State, now: Now, client: ClientKey, message: &Incomin
     };
     // Nobody overtakes those who wait already.
     let is_first = state.routes.first_waiting().is_none();
-    let link = is_first.then(|| choose_link(state, message.size()));
-    match link.flatten() {
-        Some(link) => hand_over(state, now, link, message),
+    let connection = is_first.then(|| choose_link(state, message.size()));
+    match connection.flatten() {
+        Some(connection) => hand_over(state, now, connection, message),
         None => {
             state.routes.wait(sender_link, message);
             if let Some(peer) = state.peers.peer_mut(sender_link) {
@@ -93,9 +97,9 @@ pub fn forward(state: &mut State, now: Now, client: ClientKey, message: &Incomin
 }
 
 /// The next link that has room for so many bytes.
-fn choose_link(state: &mut State, bytes: usize) -> Option<Link> {
+fn choose_link(state: &mut State, bytes: usize) -> Option<ConnectionId> {
     let State { routes, peers, .. } = state;
-    routes.choose_link(|link| peers.has_room(link, bytes))
+    routes.choose_link(|connection| peers.has_room(connection, bytes))
 }
 
 /// A link may have room again, or be gone: those who wait go on, as far as there is room.
@@ -108,8 +112,8 @@ pub fn serve_waiting(state: &mut State, now: Now) {
 
 fn serve_first_waiting(state: &mut State, now: Now) {
     while let Some(bytes) = state.routes.first_waiting().map(Message::size) {
-        let link = choose_link(state, bytes);
-        if link.is_none() && state.routes.links() > 0 {
+        let connection = choose_link(state, bytes);
+        if connection.is_none() && state.routes.links() > 0 {
             return;
         }
         let Some((sender, message)) = state.routes.take_waiting() else {
@@ -118,8 +122,8 @@ fn serve_first_waiting(state: &mut State, now: Now) {
         if state.routes.waiting_bytes(sender) == 0 {
             end_wait(state, now, sender);
         }
-        match link {
-            Some(link) => hand_over(state, now, link, message),
+        match connection {
+            Some(connection) => hand_over(state, now, connection, message),
             None => {
                 let phrase = Phrase::NoApplication(&message.kind);
                 let id = message.id.as_deref();
@@ -135,8 +139,8 @@ fn serve_first_waiting(state: &mut State, now: Now) {
     }
 }
 
-fn waits_for_list(state: &State, link: Link) -> bool {
-    let client = state.client_of(link);
+fn waits_for_list(state: &State, connection: ConnectionId) -> bool {
+    let client = state.client_of(connection);
     client.is_some_and(|client| {
         let id = state.hub.directory().client(client).id;
         state.durability.waits_for_list(id)
@@ -144,18 +148,18 @@ fn waits_for_list(state: &State, link: Link) -> bool {
 }
 
 /// A connection whose message has waited is read again.
-pub fn end_wait(state: &mut State, now: Now, link: Link) {
+pub fn end_wait(state: &mut State, now: Now, connection: ConnectionId) {
     // It may wait for both at once: for a link, and for a list.
-    let waits = state.routes.waiting_bytes(link) > 0 || waits_for_list(state, link);
-    if let Some(peer) = state.peers.peer_mut(link) {
+    let waits = state.routes.waiting_bytes(connection) > 0 || waits_for_list(state, connection);
+    if let Some(peer) = state.peers.peer_mut(connection) {
         peer.waits = waits;
-        state.resume_later(link);
-        unfinished::note(state, now, link, true);
+        state.resume_later(connection);
+        unfinished::note(state, now, connection, true);
     }
 }
 
 /// Hands a message to a link, unless too many wait for an answer.
-fn hand_over(state: &mut State, now: Now, link: Link, message: Message) {
+fn hand_over(state: &mut State, now: Now, connection: ConnectionId, message: Message) {
     const LIMIT: Phrase<'_> = Phrase::LimitExceeded("routes.max_pending");
     let Message {
         sender,
@@ -182,7 +186,7 @@ fn hand_over(state: &mut State, now: Now, link: Link, message: Message) {
     text.push_str(&fields);
     let number = state.routes.insert(Request {
         sender,
-        link,
+        connection,
         kind,
         id,
         deadline: (!timeout.is_zero()).then(|| now.at + timeout),
@@ -193,7 +197,7 @@ fn hand_over(state: &mut State, now: Now, link: Link, message: Message) {
         text,
         ",\"clientId\":\"{sender}\",\"identity\":null,\"requestId\":\"{name}\"}}"
     );
-    send(state, link, &text);
+    send(state, connection, &text);
 }
 
 /// What the client said: the payload, or the fields that stand beside `type`.
@@ -216,14 +220,14 @@ fn push_fields(out: &mut String, message: &Incoming<'_>, dialect: Dialect) {
 }
 
 /// Sends text to one of the application's links, which has room for it.
-pub fn send(state: &mut State, link: Link, text: &str) {
-    let peer = state.peers.peer(link);
+pub fn send(state: &mut State, connection: ConnectionId, text: &str) {
+    let peer = state.peers.peer(connection);
     let variant = Variant {
         window: peer.and_then(|peer| peer.compression.window()),
         ..Variant::default()
     };
     let frame = state.hub.framer().frame(text.as_bytes(), variant);
-    state.peers.answer(link, &frame);
+    state.peers.answer(connection, &frame);
 }
 
 /// The first of those who wait has waited too long, or had its answer meanwhile.

@@ -12,7 +12,7 @@ use super::timer::Timer;
 use super::unfinished;
 use crate::base::time::{Now, Span};
 use crate::conn::{Ending, Phase};
-use crate::hub::{ClientKey, Link};
+use crate::hub::{ClientKey, ConnectionId};
 use crate::wire::locale::Phrase;
 use crate::wire::message::envelope::push_string;
 use crate::wire::message::{Dialect, Envelope, Variant};
@@ -37,19 +37,19 @@ pub fn disconnect_for(
     reason: &str,
     delay: Span,
 ) {
-    let link = state.hub.directory().client(client).link;
+    let connection = state.hub.directory().client(client).connection;
     if !code.reconnect() {
         state.hub.end_session(client);
     }
     let variant = state.variant(client);
-    dismiss(state, now, link, Some(variant), code, reason, delay);
+    dismiss(state, now, connection, Some(variant), code, reason, delay);
 }
 
 /// The same on a connection that no client is on. `variant`: the form of its messages, if it is sent any.
 pub fn dismiss(
     state: &mut State,
     now: Now,
-    link: Link,
+    connection: ConnectionId,
     variant: Option<Variant>,
     code: CloseCode,
     reason: &str,
@@ -58,33 +58,39 @@ pub fn dismiss(
     if let Some(variant) = variant {
         let notice = disconnected(variant, now, code, reason, delay);
         let frame = state.hub.framer().frame(&notice, variant);
-        state.peers.answer(link, &frame);
+        state.peers.answer(connection, &frame);
     }
-    close(state, now, link, code, reason);
+    close(state, now, connection, code, reason);
 }
 
 /// Says goodbye to whoever is on a WebSocket: a client, or who waits to be one, or who is sent the code alone.
-pub fn send_away(state: &mut State, now: Now, link: Link, code: CloseCode, reason: &str) {
-    if let Some(client) = state.client_of(link) {
+pub fn send_away(
+    state: &mut State,
+    now: Now,
+    connection: ConnectionId,
+    code: CloseCode,
+    reason: &str,
+) {
+    if let Some(client) = state.client_of(connection) {
         return disconnect(state, now, client, code, reason);
     }
-    let variant = state.lobby.variant(link);
+    let variant = state.lobby.variant(connection);
     let delay = match variant {
         Some(_) => returns::delay(state, now, code),
         None => Span::ZERO,
     };
-    dismiss(state, now, link, variant, code, reason, delay);
+    dismiss(state, now, connection, variant, code, reason, delay);
 }
 
 /// Ends the connection that a client has left for a newer one, where its session goes on.
 pub fn replace(state: &mut State, now: Now, client: ClientKey) {
     const REASON: &str = "replaced by a newer connection";
-    let link = state.hub.directory().client(client).link;
+    let connection = state.hub.directory().client(client).connection;
     let variant = Some(state.variant(client));
     dismiss(
         state,
         now,
-        link,
+        connection,
         variant,
         CloseCode::POLICY,
         REASON,
@@ -93,19 +99,19 @@ pub fn replace(state: &mut State, now: Now, client: ClientKey) {
 }
 
 /// Ends a WebSocket connection with a close frame behind what it is still owed.
-pub fn close(state: &mut State, now: Now, link: Link, code: CloseCode, reason: &str) {
-    if state.is_websocket(link) {
+pub fn close(state: &mut State, now: Now, connection: ConnectionId, code: CloseCode, reason: &str) {
+    if state.is_websocket(connection) {
         state
             .peers
-            .push(link, websocket::encode_close(code, reason));
+            .push(connection, websocket::encode_close(code, reason));
     }
-    end(state, now, link, Ending::Lingering);
+    end(state, now, connection, Ending::Lingering);
 }
 
 /// Ends a connection that is too far behind to hear a goodbye in order: what has not begun to be sent is dropped.
-pub fn drop_slow(state: &mut State, now: Now, link: Link) {
-    state.peers.drop_unstarted(link);
-    if let Some(client) = state.client_of(link) {
+pub fn drop_slow(state: &mut State, now: Now, connection: ConnectionId) {
+    state.peers.drop_unstarted(connection);
+    if let Some(client) = state.client_of(connection) {
         log::warn!(
             "{}: too slow, closed with {}",
             state.hub.directory().client(client).id,
@@ -113,44 +119,48 @@ pub fn drop_slow(state: &mut State, now: Now, link: Link) {
         );
         return disconnect(state, now, client, CloseCode::TOO_SLOW, "too slow");
     }
-    if state.peers.peer(link).is_some_and(|peer| peer.is_backend) {
+    if state
+        .peers
+        .peer(connection)
+        .is_some_and(|peer| peer.is_backend)
+    {
         log::warn!(
             "backend: too slow, closed with {}; websocket.max_outbox_size bounds what it leaves unread",
             CloseCode::TOO_SLOW
         );
-        close(state, now, link, CloseCode::TOO_SLOW, "too slow");
+        close(state, now, connection, CloseCode::TOO_SLOW, "too slow");
     }
 }
 
 /// Begins the end of a connection; the peer has a while to take what it is owed.
-pub fn end(state: &mut State, now: Now, link: Link, ending: Ending) {
-    leave_hub(state, link);
-    unfinished::forget(state, link);
+pub fn end(state: &mut State, now: Now, connection: ConnectionId, ending: Ending) {
+    leave_hub(state, connection);
+    unfinished::forget(state, connection);
     let grace = if state.life == Life::Draining {
         state.settings.shutdown_timeout
     } else {
         LINGER
     };
-    if let Some(peer) = state.peers.peer_mut(link) {
+    if let Some(peer) = state.peers.peer_mut(connection) {
         peer.connection.end(ending);
         peer.stream = None;
-        state.look_at(link, now.at + grace);
-        state.peers.mark(link);
+        state.look_at(connection, now.at + grace);
+        state.peers.mark(connection);
     }
 }
 
 /// The socket is gone, or must go now.
-pub fn remove(state: &mut State, link: Link) {
-    leave_hub(state, link);
-    forget(state, link);
+pub fn remove(state: &mut State, connection: ConnectionId) {
+    leave_hub(state, connection);
+    forget(state, connection);
     finish_if_drained(state);
 }
 
 /// Nothing is kept of a connection, and its socket is closed.
-fn forget(state: &mut State, link: Link) {
-    unfinished::forget(state, link);
-    sessions::forget(state, link);
-    let Some(peer) = state.peers.remove(link, &mut state.wheel) else {
+fn forget(state: &mut State, connection: ConnectionId) {
+    unfinished::forget(state, connection);
+    sessions::forget(state, connection);
+    let Some(peer) = state.peers.remove(connection, &mut state.wheel) else {
         return;
     };
     if let Some(address) = peer
@@ -159,68 +169,68 @@ fn forget(state: &mut State, link: Link) {
     {
         state.addresses.remove_connection(address);
     }
-    state.outputs.push_back(Output::Close(link));
+    state.outputs.push_back(Output::Close(connection));
 }
 
 /// What is due for a connection once its turn's bytes are written: half-close, close, or nothing.
-pub fn handle_drained(state: &mut State, link: Link) {
-    let Some(peer) = state.peers.peer_mut(link) else {
+pub fn handle_drained(state: &mut State, connection: ConnectionId) {
+    let Some(peer) = state.peers.peer_mut(connection) else {
         return;
     };
     match peer.connection.ending() {
         Ending::Open | Ending::HalfClosed => {}
         Ending::Lingering => {
             peer.connection.end(Ending::HalfClosed);
-            state.outputs.push_back(Output::HalfClose(link));
+            state.outputs.push_back(Output::HalfClose(connection));
         }
-        Ending::Final => remove(state, link),
+        Ending::Final => remove(state, connection),
     }
 }
 
 /// A connection's time has come: is it alive?
-pub fn handle_timer(state: &mut State, now: Now, link: Link) {
-    let Some(peer) = state.peers.peer_mut(link) else {
+pub fn handle_timer(state: &mut State, now: Now, connection: ConnectionId) {
+    let Some(peer) = state.peers.peer_mut(connection) else {
         return;
     };
     peer.timer = None;
-    if !state.spared.is_empty() && state.spared.contains(&link) {
-        return state.look_at(link, now.at);
+    if !state.spared.is_empty() && state.spared.contains(&connection) {
+        return state.look_at(connection, now.at);
     }
     if !peer.connection.is_open() {
         // Whoever reads a long answer slowly still reads it.
         let is_reading = std::mem::take(&mut peer.alive) && !peer.connection.outbox.is_empty();
         return match is_reading && matches!(peer.connection.phase, Phase::Http(_)) {
-            true => state.look_at(link, now.at + LINGER),
-            false => remove(state, link),
+            true => state.look_at(connection, now.at + LINGER),
+            false => remove(state, connection),
         };
     }
     match &peer.connection.phase {
-        Phase::WebSocket(_) if peer.backlogged => check_backlog(state, now, link),
-        Phase::WebSocket(_) => check_heartbeat(state, now, link),
-        Phase::Http(_) => check_request(state, now, link),
+        Phase::WebSocket(_) if peer.backlogged => check_backlog(state, now, connection),
+        Phase::WebSocket(_) => check_heartbeat(state, now, connection),
+        Phase::Http(_) => check_request(state, now, connection),
         Phase::Lines => {}
     }
 }
 
 /// Sets the first look at a connection that has just been accepted.
-pub fn watch_handshake(state: &mut State, now: Now, link: Link) {
+pub fn watch_handshake(state: &mut State, now: Now, connection: ConnectionId) {
     let timeout = state.settings.websocket.connection_timeout;
     if !timeout.is_zero() {
-        state.look_at(link, now.at + timeout);
+        state.look_at(connection, now.at + timeout);
     }
 }
 
 /// Sets the first look at a connection that has just become a WebSocket.
-pub fn watch_heartbeat(state: &mut State, now: Now, link: Link) {
+pub fn watch_heartbeat(state: &mut State, now: Now, connection: ConnectionId) {
     let settings = &state.settings.websocket;
     let (heartbeat, timeout) = (settings.heartbeat_interval, settings.connection_timeout);
-    let Some(peer) = state.peers.peer_mut(link) else {
+    let Some(peer) = state.peers.peer_mut(connection) else {
         return;
     };
     (peer.alive, peer.pinged) = (false, false);
     match (heartbeat.is_zero(), timeout.is_zero()) {
-        (false, _) => state.look_at(link, now.at + heartbeat),
-        (true, false) => state.look_at(link, now.at + timeout),
+        (false, _) => state.look_at(connection, now.at + heartbeat),
+        (true, false) => state.look_at(connection, now.at + timeout),
         (true, true) => {
             if let Some(timer) = peer.timer.take() {
                 state.wheel.cancel(timer);
@@ -231,9 +241,9 @@ pub fn watch_heartbeat(state: &mut State, now: Now, link: Link) {
 
 /// Sets when to look whether a connection that has unsent bytes takes any of them. Until they are gone it is sent no
 /// pings: it would not read them before the rest.
-pub fn watch_backlog(state: &mut State, now: Now, link: Link) {
+pub fn watch_backlog(state: &mut State, now: Now, connection: ConnectionId) {
     let max_age = state.settings.websocket.max_backlog_age;
-    let Some(peer) = state.peers.peer_mut(link) else {
+    let Some(peer) = state.peers.peer_mut(connection) else {
         return;
     };
     if !peer.connection.is_open() || !matches!(peer.connection.phase, Phase::WebSocket(_)) {
@@ -241,7 +251,7 @@ pub fn watch_backlog(state: &mut State, now: Now, link: Link) {
     }
     peer.alive = false;
     match max_age.is_zero() {
-        false => state.look_at(link, now.at + max_age),
+        false => state.look_at(connection, now.at + max_age),
         true => {
             if let Some(timer) = peer.timer.take() {
                 state.wheel.cancel(timer);
@@ -251,13 +261,13 @@ pub fn watch_backlog(state: &mut State, now: Now, link: Link) {
 }
 
 /// Who takes what waits for it, however slowly, is behind but alive.
-fn check_backlog(state: &mut State, now: Now, link: Link) {
-    let Some(peer) = state.peers.peer_mut(link) else {
+fn check_backlog(state: &mut State, now: Now, connection: ConnectionId) {
+    let Some(peer) = state.peers.peer_mut(connection) else {
         return;
     };
     match std::mem::take(&mut peer.alive) {
-        true => watch_backlog(state, now, link),
-        false => drop_slow(state, now, link),
+        true => watch_backlog(state, now, connection),
+        false => drop_slow(state, now, connection),
     }
 }
 
@@ -272,9 +282,9 @@ pub fn shut_down(state: &mut State, now: Now) {
 
 /// Ends what has not drained.
 pub fn stop(state: &mut State) {
-    for link in state.peers.links() {
-        leave_hub(state, link);
-        forget(state, link);
+    for connection in state.peers.ids() {
+        leave_hub(state, connection);
+        forget(state, connection);
     }
     finish_if_drained(state);
 }
@@ -293,18 +303,24 @@ fn begin_drain(state: &mut State, now: Now) {
         now.at + state.settings.shutdown_timeout,
         Timer::ShutdownDeadline,
     );
-    for link in state.peers.links() {
-        match state.is_websocket(link) {
-            true => send_away(state, now, link, CloseCode::GOING_AWAY, "shutting down"),
-            false => end_producer(state, now, link),
+    for connection in state.peers.ids() {
+        match state.is_websocket(connection) {
+            true => send_away(
+                state,
+                now,
+                connection,
+                CloseCode::GOING_AWAY,
+                "shutting down",
+            ),
+            false => end_producer(state, now, connection),
         }
     }
     finish_if_drained(state);
 }
 
 /// A local producer waits for no last words, and may never end by itself. What it has sent in whole lines counts.
-fn end_producer(state: &mut State, now: Now, link: Link) {
-    let Some(peer) = state.peers.peer_mut(link) else {
+fn end_producer(state: &mut State, now: Now, connection: ConnectionId) {
+    let Some(peer) = state.peers.peer_mut(connection) else {
         return;
     };
     if matches!(peer.connection.phase, Phase::Lines) {
@@ -314,7 +330,7 @@ fn end_producer(state: &mut State, now: Now, link: Link) {
             ingest::take_lines(state, now, &mut stream, stash.rest());
         }
         ingest::warn_of_errors(&stream.tally);
-        remove(state, link);
+        remove(state, connection);
     }
 }
 
@@ -324,9 +340,9 @@ pub fn end_idle(state: &mut State) {
     if state.life == Life::Draining && state.peers.iter().all(is_idle) {
         state
             .peers
-            .links()
+            .ids()
             .into_iter()
-            .for_each(|link| remove(state, link));
+            .for_each(|connection| remove(state, connection));
     }
 }
 
@@ -345,10 +361,10 @@ fn finish_if_drained(state: &mut State) {
 }
 
 /// A connection is no client's any more, so its address has room for another.
-pub fn leave_place(state: &mut State, link: Link) {
+pub fn leave_place(state: &mut State, connection: ConnectionId) {
     let placed = state
         .peers
-        .peer_mut(link)
+        .peer_mut(connection)
         .filter(|peer| peer.standing.has(Standing::PLACED));
     if let Some(peer) = placed {
         peer.standing = peer.standing.with(Standing::PLACED, false);
@@ -358,12 +374,12 @@ pub fn leave_place(state: &mut State, link: Link) {
     }
 }
 
-fn leave_hub(state: &mut State, link: Link) {
-    state.lobby.leave(link);
-    state.routes.forget_waiting(link);
-    backend::leave(state, link);
-    leave_place(state, link);
-    let Some(peer) = state.peers.peer_mut(link) else {
+fn leave_hub(state: &mut State, connection: ConnectionId) {
+    state.lobby.leave(connection);
+    state.routes.forget_waiting(connection);
+    backend::leave(state, connection);
+    leave_place(state, connection);
+    let Some(peer) = state.peers.peer_mut(connection) else {
         return;
     };
     let messages = peer.allowance.messages;
@@ -379,7 +395,7 @@ fn leave_hub(state: &mut State, link: Link) {
         state.addresses_mut(now).keep_talker(now.at, id, messages);
     }
     state.hub.leave(state.now, client);
-    state.routes.forsake(id);
+    state.routes.orphan(id);
     let phrase_id = id.to_string();
     let phrase = match dialect {
         Dialect::Payload => Phrase::ClientDisconnected {
@@ -392,10 +408,10 @@ fn leave_hub(state: &mut State, link: Link) {
 }
 
 /// Seed 001's rule: a ping each interval, and whoever gave no sign of life by the next one is gone.
-fn check_heartbeat(state: &mut State, now: Now, link: Link) {
+fn check_heartbeat(state: &mut State, now: Now, connection: ConnectionId) {
     let settings = &state.settings.websocket;
     let (heartbeat, timeout) = (settings.heartbeat_interval, settings.connection_timeout);
-    let Some(peer) = state.peers.peer_mut(link) else {
+    let Some(peer) = state.peers.peer_mut(connection) else {
         return;
     };
     // Whose bytes are left where they are cannot be heard.
@@ -407,55 +423,61 @@ fn check_heartbeat(state: &mut State, now: Now, link: Link) {
         heartbeat.min(timeout)
     };
     if !heard && (pinged || heartbeat.is_zero()) {
-        state.peers.drop_unstarted(link);
-        send_away(state, now, link, CloseCode::TIMED_OUT, "no sign of life");
+        state.peers.drop_unstarted(connection);
+        send_away(
+            state,
+            now,
+            connection,
+            CloseCode::TIMED_OUT,
+            "no sign of life",
+        );
         // A peer that is gone will not answer a goodbye either.
-        if let Some(peer) = state.peers.peer_mut(link) {
+        if let Some(peer) = state.peers.peer_mut(connection) {
             peer.connection.end(Ending::Final);
         }
-        return state.look_at(link, now.at + Span::from_secs(1));
+        return state.look_at(connection, now.at + Span::from_secs(1));
     }
     if heartbeat.is_zero() {
-        return state.look_at(link, now.at + timeout);
+        return state.look_at(connection, now.at + timeout);
     }
     if pinged && answer_time < heartbeat {
-        return state.look_at(link, now.at + (heartbeat - answer_time));
+        return state.look_at(connection, now.at + (heartbeat - answer_time));
     }
     (peer.pinged, peer.pong_due) = (true, true);
-    let ping = sessions::heartbeat(state, link);
-    state.peers.push(link, ping);
-    state.look_at(link, now.at + answer_time);
+    let ping = sessions::heartbeat(state, connection);
+    state.peers.push(connection, ping);
+    state.look_at(connection, now.at + answer_time);
 }
 
-fn check_request(state: &mut State, now: Now, link: Link) {
-    let Some(peer) = state.peers.peer_mut(link) else {
+fn check_request(state: &mut State, now: Now, connection: ConnectionId) {
+    let Some(peer) = state.peers.peer_mut(connection) else {
         return;
     };
     // Whose answer waits for the store does not have to say anything.
     if std::mem::take(&mut peer.alive) || peer.is_held {
-        return watch_handshake(state, now, link);
+        return watch_handshake(state, now, connection);
     }
     let Phase::Http(parser) = &peer.connection.phase else {
         return;
     };
     if parser.is_idle() {
-        return end(state, now, link, Ending::Final);
+        return end(state, now, connection, Ending::Final);
     }
     // It is ended when that has taken too long, which is another moment.
-    if state.unfinished.since(link).is_some() {
-        return watch_handshake(state, now, link);
+    if state.unfinished.since(connection).is_some() {
+        return watch_handshake(state, now, connection);
     }
-    time_out_request(state, now, link);
+    time_out_request(state, now, connection);
 }
 
 /// A request has not arrived in time.
-pub fn time_out_request(state: &mut State, now: Now, link: Link) {
+pub fn time_out_request(state: &mut State, now: Now, connection: ConnectionId) {
     let problem = crate::wire::http::Problem::new(
         408,
         "request_timeout",
         "the request did not arrive in time",
     );
-    http::refuse(state, now, link, &problem.into());
+    http::refuse(state, now, connection, &problem.into());
 }
 
 /// The message that says why a connection ends, and after how long to come back.

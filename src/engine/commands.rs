@@ -112,7 +112,7 @@ impl State {
     pub fn client_info(&self, key: ClientKey) -> ClientInfo {
         let directory = self.hub.directory();
         let client = directory.client(key);
-        let peer = self.peers.peer(client.link);
+        let peer = self.peers.peer(client.connection);
         ClientInfo {
             client_id: client.id.to_string(),
             connected_at: client.connected_at,
@@ -174,7 +174,7 @@ impl State {
             self.hub.welcome(now, client, &due, &mut self.peers);
         }
         // Also when it is there already: it may have come by itself a moment ago, and is not kept yet.
-        self.hub.hasten_session(client);
+        self.hub.write_session_now(client);
         Ok(())
     }
 
@@ -184,7 +184,7 @@ impl State {
         let left = self.hub.leave_room(client, room);
         if left {
             self.tell_of_room(client, room, false);
-            self.hub.hasten_session(client);
+            self.hub.write_session_now(client);
         }
         Ok(left)
     }

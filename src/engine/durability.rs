@@ -12,8 +12,8 @@ use super::timer::Timer;
 use super::workspaces;
 use crate::base::time::{Now, Span, Time};
 use crate::base::wheel::TimerId;
-use crate::hub::workspaces::Change;
-use crate::hub::{Batch, ClientId, Link, Record};
+use crate::hub::workspaces::documents::Change;
+use crate::hub::{Batch, ClientId, ConnectionId, Record};
 use crate::wire::http::{Problem, Response};
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -54,7 +54,7 @@ pub enum Condition {
 enum Waiting {
     /// An answer to a request.
     Answer {
-        link: Link,
+        connection: ConnectionId,
         reply: Reply,
         answer: Response,
     },
@@ -164,23 +164,29 @@ pub fn set_good(state: &mut State) {
 }
 
 /// Answers a request, when what it changed is kept if that was promised.
-pub fn respond(state: &mut State, now: Now, link: Link, reply: Reply, answer: Response) {
+pub fn respond(
+    state: &mut State,
+    now: Now,
+    connection: ConnectionId,
+    reply: Reply,
+    answer: Response,
+) {
     let is_promised = std::mem::take(&mut state.durability.is_promised);
     if !is_promised || answer.status() >= 300 {
-        return http::finish(state, now, link, reply, answer);
+        return http::finish(state, now, connection, reply, answer);
     }
     if let Some(reason) = state.durability.fault() {
         let problem = not_kept(reason);
-        return http::finish(state, now, link, reply, problem);
+        return http::finish(state, now, connection, reply, problem);
     }
     match seq_to_wait_for(state) {
-        None => http::finish(state, now, link, reply, answer),
+        None => http::finish(state, now, connection, reply, answer),
         Some(seq) => {
-            if let Some(peer) = state.peers.peer_mut(link) {
+            if let Some(peer) = state.peers.peer_mut(connection) {
                 peer.is_held = true;
             }
             let waiting = Waiting::Answer {
-                link,
+                connection,
                 reply,
                 answer,
             };
@@ -216,8 +222,8 @@ pub fn list(state: &mut State, now: Now, client: ClientId) {
                 .waiting
                 .push_back((seq, Waiting::List { client }));
             // Lists are long, and a client that asks for many would get all of them at once.
-            if let Some(link) = link_of(state, client)
-                && let Some(peer) = state.peers.peer_mut(link)
+            if let Some(connection) = link_of(state, client)
+                && let Some(peer) = state.peers.peer_mut(connection)
             {
                 peer.waits = true;
             }
@@ -226,10 +232,10 @@ pub fn list(state: &mut State, now: Now, client: ClientId) {
     }
 }
 
-fn link_of(state: &State, client: ClientId) -> Option<Link> {
+fn link_of(state: &State, client: ClientId) -> Option<ConnectionId> {
     let directory = state.hub.directory();
     let client = directory.living_client(client)?;
-    Some(directory.client(client).link)
+    Some(directory.client(client).connection)
 }
 
 /// The batch that will hold what has changed up to now; `None`: all of it is kept.
@@ -276,7 +282,7 @@ pub fn poll_batch(state: &mut State, now: Now) -> Option<Batch> {
 
 /// All that is not kept yet, whatever is under way: the server ends.
 pub fn last_batch(state: &mut State) -> Option<Batch> {
-    state.hub.hasten_all_sessions();
+    state.hub.write_all_sessions_now();
     next_batch(state)
 }
 
@@ -435,12 +441,12 @@ fn release(state: &mut State, now: Now, seq: u64, fault: Option<&str>) {
     {
         match waiting {
             Waiting::Answer {
-                link,
+                connection,
                 reply,
                 answer,
             } => {
                 let answer = fault.map_or(answer, not_kept);
-                http::release(state, now, link, reply, answer);
+                http::release(state, now, connection, reply, answer);
             }
             Waiting::Change { sender, change } => {
                 workspaces::publish(state, now, &change);
@@ -450,8 +456,8 @@ fn release(state: &mut State, now: Now, seq: u64, fault: Option<&str>) {
             }
             Waiting::List { client } => {
                 workspaces::list(state, now, client);
-                if let Some(link) = link_of(state, client) {
-                    backend::end_wait(state, now, link);
+                if let Some(connection) = link_of(state, client) {
+                    backend::end_wait(state, now, connection);
                 }
             }
         }

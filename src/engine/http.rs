@@ -12,27 +12,33 @@ use super::state::{Life, State};
 use super::upgrade;
 use crate::base::time::Now;
 use crate::conn::{Ending, Phase};
-use crate::hub::Link;
+use crate::hub::ConnectionId;
 use crate::wire::http::{Framing, Head, Method, Problem, Reject, Response};
 use crate::wire::websocket;
 
 /// A whole request has come in.
-pub fn handle_request(state: &mut State, now: Now, link: Link, head: &Head, body: &[u8]) {
-    mark_progress(state, link);
-    if let Err(problem) = check_page(state, now, link, head) {
-        return respond(state, now, link, head, problem.into());
+pub fn handle_request(
+    state: &mut State,
+    now: Now,
+    connection: ConnectionId,
+    head: &Head,
+    body: &[u8],
+) {
+    mark_progress(state, connection);
+    if let Err(problem) = check_page(state, now, connection, head) {
+        return respond(state, now, connection, head, problem.into());
     }
     if is_upgrade(head) {
-        return upgrade::handle_upgrade(state, now, link, head);
+        return upgrade::handle_upgrade(state, now, connection, head);
     }
     if waits_for_store(state, head, body.len()) {
-        return hold(state, link, head.clone(), Some(body.to_vec()));
+        return hold(state, connection, head.clone(), Some(body.to_vec()));
     }
-    let answer = match check_listener(state, link, head) {
-        Ok(()) => api::answer(state, now, link, head, body),
+    let answer = match check_listener(state, connection, head) {
+        Ok(()) => api::answer(state, now, connection, head, body),
         Err(problem) => problem.into(),
     };
-    respond(state, now, link, head, answer);
+    respond(state, now, connection, head, answer);
 }
 
 /// What follows a head that may go on.
@@ -49,22 +55,22 @@ pub enum Admitted {
 pub fn admit_head(
     state: &mut State,
     now: Now,
-    link: Link,
+    connection: ConnectionId,
     head: &Head,
 ) -> Result<Admitted, Problem> {
-    check_page(state, now, link, head)?;
+    check_page(state, now, connection, head)?;
     if is_upgrade(head) {
         // It is judged as a whole, and has no body.
         return Ok(Admitted::NoBody);
     }
-    check_listener(state, link, head)?;
+    check_listener(state, connection, head)?;
     api::admit_head(state, head)
 }
 
 /// The head of a request has come and its body has not, or not all of it. A request that will be refused is refused now; its
 /// connection goes on if the rest of the body is short.
-pub fn handle_body_due(state: &mut State, now: Now, link: Link) {
-    let peer = state.peers.peer(link);
+pub fn handle_body_due(state: &mut State, now: Now, connection: ConnectionId) {
+    let peer = state.peers.peer(connection);
     let Some(Phase::Http(parser)) = peer.map(|peer| &peer.connection.phase) else {
         return;
     };
@@ -72,8 +78,8 @@ pub fn handle_body_due(state: &mut State, now: Now, link: Link) {
         return;
     };
     let head = head.clone();
-    let admitted = admit_head(state, now, link, &head);
-    let peer = state.peers.peer_mut(link);
+    let admitted = admit_head(state, now, connection, &head);
+    let peer = state.peers.peer_mut(connection);
     let Some(Phase::Http(parser)) = peer.map(|peer| &mut peer.connection.phase) else {
         return;
     };
@@ -83,16 +89,22 @@ pub fn handle_body_due(state: &mut State, now: Now, link: Link) {
         Err(problem) => problem,
     };
     match parser.refuse_body() {
-        Some((head, true)) => respond(state, now, link, &head, problem.into()),
-        Some((head, false)) => refuse_problem(state, now, link, &head, problem),
+        Some((head, true)) => respond(state, now, connection, &head, problem.into()),
+        Some((head, false)) => refuse_problem(state, now, connection, &head, problem),
         None => {}
     }
 }
 
 /// Ends a request whose body has not been read, with an answer that its page may read.
-fn refuse_problem(state: &mut State, now: Now, link: Link, head: &Head, problem: Problem) {
-    let answer = Cors::of(state, link, head).mark(problem.into());
-    refuse(state, now, link, &answer);
+fn refuse_problem(
+    state: &mut State,
+    now: Now,
+    connection: ConnectionId,
+    head: &Head,
+    problem: Problem,
+) {
+    let answer = Cors::of(state, connection, head).mark(problem.into());
+    refuse(state, now, connection, &answer);
 }
 
 fn is_upgrade(head: &Head) -> bool {
@@ -100,21 +112,21 @@ fn is_upgrade(head: &Head) -> bool {
 }
 
 /// A request whose body is handled line by line has begun.
-pub fn handle_stream_start(state: &mut State, now: Now, link: Link, head: Head) {
-    mark_progress(state, link);
-    if let Err(problem) = check_page(state, now, link, &head) {
-        return refuse_problem(state, now, link, &head, problem);
+pub fn handle_stream_start(state: &mut State, now: Now, connection: ConnectionId, head: Head) {
+    mark_progress(state, connection);
+    if let Err(problem) = check_page(state, now, connection, &head) {
+        return refuse_problem(state, now, connection, &head, problem);
     }
     if waits_for_store(state, &head, 0) {
-        return hold(state, link, head, None);
+        return hold(state, connection, head, None);
     }
     let admitted =
-        check_listener(state, link, &head).and_then(|()| api::admit_stream(state, &head));
+        check_listener(state, connection, &head).and_then(|()| api::admit_stream(state, &head));
     let key = match admitted {
         Ok(key) => key,
-        Err(problem) => return refuse_problem(state, now, link, &head, problem),
+        Err(problem) => return refuse_problem(state, now, connection, &head, problem),
     };
-    if let Some(peer) = state.peers.peer_mut(link) {
+    if let Some(peer) = state.peers.peer_mut(connection) {
         peer.stream = Some(Box::new(IngestStream {
             head: Some(head),
             key,
@@ -128,48 +140,58 @@ fn waits_for_store(state: &State, head: &Head, body_bytes: usize) -> bool {
     state.is_opening() && state.unfinished.has_room(body_bytes) && api::needs_store(head)
 }
 
-fn hold(state: &mut State, link: Link, head: Head, body: Option<Vec<u8>>) {
-    if let Some(peer) = state.peers.peer_mut(link) {
+fn hold(state: &mut State, connection: ConnectionId, head: Head, body: Option<Vec<u8>>) {
+    if let Some(peer) = state.peers.peer_mut(connection) {
         peer.is_held = true;
-        state.lobby.hold(HeldRequest { link, head, body });
+        state.lobby.hold(HeldRequest {
+            connection,
+            head,
+            body,
+        });
     }
 }
 
 /// A request has waited for the store.
-pub fn handle_held(state: &mut State, now: Now, link: Link, head: Head, body: Option<&[u8]>) {
-    let Some(peer) = state.peers.peer_mut(link) else {
+pub fn handle_held(
+    state: &mut State,
+    now: Now,
+    connection: ConnectionId,
+    head: Head,
+    body: Option<&[u8]>,
+) {
+    let Some(peer) = state.peers.peer_mut(connection) else {
         return;
     };
     peer.is_held = false;
     let has_ended = peer.has_ended;
     match body {
-        Some(body) => handle_request(state, now, link, &head, body),
-        None => handle_stream_start(state, now, link, head),
+        Some(body) => handle_request(state, now, connection, &head, body),
+        None => handle_stream_start(state, now, connection, head),
     }
-    let is_held = state.peers.peer(link).is_none_or(|peer| peer.is_held);
+    let is_held = state.peers.peer(connection).is_none_or(|peer| peer.is_held);
     if has_ended && !is_held {
-        closing::end(state, now, link, Ending::Final);
+        closing::end(state, now, connection, Ending::Final);
     }
 }
 
 /// A part of such a body, or of a local producer's lines.
-pub fn handle_chunk(state: &mut State, now: Now, link: Link, chunk: &[u8]) {
-    mark_progress(state, link);
-    let Some(peer) = state.peers.peer_mut(link) else {
+pub fn handle_chunk(state: &mut State, now: Now, connection: ConnectionId, chunk: &[u8]) {
+    mark_progress(state, connection);
+    let Some(peer) = state.peers.peer_mut(connection) else {
         return;
     };
     let mut stream = peer.stream.take().unwrap_or_default();
     ingest::take_lines(state, now, &mut stream, chunk);
-    if let Some(peer) = state.peers.peer_mut(link) {
+    if let Some(peer) = state.peers.peer_mut(connection) {
         peer.stream = Some(stream);
     }
 }
 
 /// Such a body has ended: the answer says what became of its lines.
-pub fn handle_stream_end(state: &mut State, now: Now, link: Link) {
+pub fn handle_stream_end(state: &mut State, now: Now, connection: ConnectionId) {
     let Some(mut stream) = state
         .peers
-        .peer_mut(link)
+        .peer_mut(connection)
         .and_then(|peer| peer.stream.take())
     else {
         return;
@@ -177,25 +199,25 @@ pub fn handle_stream_end(state: &mut State, now: Now, link: Link) {
     ingest::finish_lines(state, now, &mut stream);
     let answer = api::events::answer_lines(state, stream.tally);
     if let Some(head) = stream.head {
-        respond(state, now, link, &head, answer);
+        respond(state, now, connection, &head, answer);
     }
 }
 
 /// A request that cannot be understood: the connection ends with an answer that says why.
-pub fn handle_reject(state: &mut State, now: Now, link: Link, reject: Reject) {
-    refuse(state, now, link, &Problem::from(reject).into());
+pub fn handle_reject(state: &mut State, now: Now, connection: ConnectionId, reject: Reject) {
+    refuse(state, now, connection, &Problem::from(reject).into());
 }
 
 /// A request that cannot be served, whose body has not been read: the connection ends with the answer.
-pub fn refuse(state: &mut State, now: Now, link: Link, answer: &Response) {
+pub fn refuse(state: &mut State, now: Now, connection: ConnectionId, answer: &Response) {
     let framing = Framing {
         head_only: false,
         keep_alive: false,
         version_minor: 1,
         date: state.dates.at(now.wall_ms),
     };
-    state.peers.push(link, answer.encode(framing));
-    closing::end(state, now, link, Ending::Lingering);
+    state.peers.push(connection, answer.encode(framing));
+    closing::end(state, now, connection, Ending::Lingering);
 }
 
 /// What an answer must know of its request.
@@ -208,12 +230,12 @@ pub struct Reply {
 }
 
 impl Reply {
-    fn to(state: &State, link: Link, head: &Head) -> Self {
+    fn to(state: &State, connection: ConnectionId, head: &Head) -> Self {
         Self {
             head_only: head.method() == Method::Head,
             keep_alive: head.keep_alive(),
             version_minor: head.version_minor(),
-            cors: Cors::of(state, link, head),
+            cors: Cors::of(state, connection, head),
         }
     }
 }
@@ -230,12 +252,12 @@ enum Cors {
 }
 
 impl Cors {
-    fn of(state: &State, link: Link, head: &Head) -> Self {
+    fn of(state: &State, connection: ConnectionId, head: &Head) -> Self {
         let Some(origin) = head.header("origin") else {
             return Self::Unasked;
         };
         let access = &state.settings.access;
-        match access.check(head, is_local(state, link)) {
+        match access.check(head, is_local(state, connection)) {
             Ok(()) => Self::Allowed(access.allowed_origin(origin).into()),
             Err(_) => Self::Foreign,
         }
@@ -255,13 +277,25 @@ impl Cors {
 }
 
 /// Answers a request, at once or when what it changed is kept.
-pub fn respond(state: &mut State, now: Now, link: Link, head: &Head, answer: Response) {
-    let reply = Reply::to(state, link, head);
-    durability::respond(state, now, link, reply, answer);
+pub fn respond(
+    state: &mut State,
+    now: Now,
+    connection: ConnectionId,
+    head: &Head,
+    answer: Response,
+) {
+    let reply = Reply::to(state, connection, head);
+    durability::respond(state, now, connection, reply, answer);
 }
 
 /// Sends an answer; the connection goes on unless one side wants it closed.
-pub fn finish(state: &mut State, now: Now, link: Link, reply: Reply, answer: Response) {
+pub fn finish(
+    state: &mut State,
+    now: Now,
+    connection: ConnectionId,
+    reply: Reply,
+    answer: Response,
+) {
     let keep_alive = reply.keep_alive && state.life == Life::Serving;
     let framing = Framing {
         head_only: reply.head_only,
@@ -271,15 +305,21 @@ pub fn finish(state: &mut State, now: Now, link: Link, reply: Reply, answer: Res
     };
     let answer = reply.cors.mark(answer).encode(framing);
     state.hub.load().encode(answer.len());
-    state.peers.push(link, answer);
+    state.peers.push(connection, answer);
     if !keep_alive {
-        closing::end(state, now, link, Ending::Lingering);
+        closing::end(state, now, connection, Ending::Lingering);
     }
 }
 
 /// Sends an answer that was held back. What the peer has asked meanwhile is answered when this one is written.
-pub fn release(state: &mut State, now: Now, link: Link, reply: Reply, answer: Response) {
-    let Some(peer) = state.peers.peer_mut(link) else {
+pub fn release(
+    state: &mut State,
+    now: Now,
+    connection: ConnectionId,
+    reply: Reply,
+    answer: Response,
+) {
+    let Some(peer) = state.peers.peer_mut(connection) else {
         return;
     };
     (peer.is_held, peer.alive) = (false, true);
@@ -287,25 +327,33 @@ pub fn release(state: &mut State, now: Now, link: Link, reply: Reply, answer: Re
     if !peer.connection.is_open() {
         return;
     }
-    finish(state, now, link, reply, answer);
+    finish(state, now, connection, reply, answer);
     if has_ended {
-        closing::end(state, now, link, Ending::Final);
+        closing::end(state, now, connection, Ending::Final);
     }
 }
 
-fn mark_progress(state: &mut State, link: Link) {
-    if let Some(peer) = state.peers.peer_mut(link) {
+fn mark_progress(state: &mut State, connection: ConnectionId) {
+    if let Some(peer) = state.peers.peer_mut(connection) {
         peer.alive = true;
         peer.standing = peer.standing.with(Standing::ASKED, true);
     }
 }
 
 /// Checks, before anything else, that a request is meant for this server and comes from no foreign page.
-pub fn check_page(state: &mut State, now: Now, link: Link, head: &Head) -> Result<(), Problem> {
-    let checked = state.settings.access.check(head, is_local(state, link));
+pub fn check_page(
+    state: &mut State,
+    now: Now,
+    connection: ConnectionId,
+    head: &Head,
+) -> Result<(), Problem> {
+    let checked = state
+        .settings
+        .access
+        .check(head, is_local(state, connection));
     checked.map_err(|refused| {
         state.traffic.foreign += 1;
-        let peer = state.peers.peer(link).and_then(|peer| peer.address);
+        let peer = state.peers.peer(connection).and_then(|peer| peer.address);
         let asker = state.settings.proxies.asker(peer, head);
         state.notices.count(now.at, refused.notice(), || {
             format!("refused: {asker}: {}", refused.detail())
@@ -315,16 +363,16 @@ pub fn check_page(state: &mut State, now: Now, link: Link, head: &Head) -> Resul
 }
 
 /// Whether a connection came over a Unix-domain socket, which has no address.
-fn is_local(state: &State, link: Link) -> bool {
+fn is_local(state: &State, connection: ConnectionId) -> bool {
     state
         .peers
-        .peer(link)
+        .peer(connection)
         .is_some_and(|peer| peer.address.is_none())
 }
 
 /// Checks that a request has come to a listener of the API.
-fn check_listener(state: &State, link: Link, head: &Head) -> Result<(), Problem> {
-    let services = state.peers.peer(link).map(|peer| peer.services);
+fn check_listener(state: &State, connection: ConnectionId, head: &Head) -> Result<(), Problem> {
+    let services = state.peers.peer(connection).map(|peer| peer.services);
     let Some(services) = services else {
         return Ok(());
     };

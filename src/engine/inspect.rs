@@ -8,7 +8,8 @@
 use super::durability::Condition;
 use super::state::State;
 use crate::base::time::Time;
-use crate::hub::{Client, DropReason, Link, Room, saved};
+use crate::hub::durable::rows;
+use crate::hub::{Client, ConnectionId, DropReason, Room};
 
 /// What the server holds.
 #[derive(Clone, Copy)]
@@ -50,7 +51,7 @@ pub struct TaskState {
 pub struct ClientState {
     pub id: String,
     /// Its connection, or its last one.
-    pub link: Link,
+    pub connection: ConnectionId,
     pub is_away: bool,
     /// Whether messages wait in logs because its connection takes no more.
     pub is_lagging: bool,
@@ -85,8 +86,8 @@ impl<'a> Inspection<'a> {
     }
 
     /// What a connection is owed; `None`: it is gone.
-    pub fn unsent(self, link: Link) -> Option<Unsent> {
-        let outbox = &self.state.peers.peer(link)?.connection.outbox;
+    pub fn unsent(self, connection: ConnectionId) -> Option<Unsent> {
+        let outbox = &self.state.peers.peer(connection)?.connection.outbox;
         Some(Unsent {
             bytes: outbox.len_bytes(),
             messages: outbox.len_chunks(),
@@ -94,14 +95,14 @@ impl<'a> Inspection<'a> {
     }
 
     /// Whether the server has decided to end a connection that is still there.
-    pub fn is_ending(self, link: Link) -> bool {
-        let peer = self.state.peers.peer(link);
+    pub fn is_ending(self, connection: ConnectionId) -> bool {
+        let peer = self.state.peers.peer(connection);
         peer.is_some_and(|peer| !peer.connection.is_open())
     }
 
     /// Whether a connection holds unsent bytes that keep progress from it.
-    pub fn is_backlogged(self, link: Link) -> bool {
-        let peer = self.state.peers.peer(link);
+    pub fn is_backlogged(self, connection: ConnectionId) -> bool {
+        let peer = self.state.peers.peer(connection);
         peer.is_some_and(|peer| peer.backlogged)
     }
 
@@ -142,7 +143,7 @@ impl<'a> Inspection<'a> {
     pub fn with_direct_messages(self) -> usize {
         let clients = self.state.hub.directory().all_clients();
         clients
-            .filter(|(_, client)| client.mailbox().is_some())
+            .filter(|(_, client)| client.direct().is_some())
             .count()
     }
 
@@ -153,8 +154,8 @@ impl<'a> Inspection<'a> {
     }
 
     /// What a connection's client resumes its session with.
-    pub fn session(self, link: Link) -> Option<String> {
-        let client = self.state.client_of(link)?;
+    pub fn session(self, connection: ConnectionId) -> Option<String> {
+        let client = self.state.client_of(connection)?;
         let id = self.state.hub.directory().client(client).id;
         Some(self.state.session_key.secret(id))
     }
@@ -163,16 +164,16 @@ impl<'a> Inspection<'a> {
         let directory = self.state.hub.directory();
         let rooms = client.memberships().iter().map(|membership| {
             let room = directory.room(membership.room);
-            let row = saved::membership(room, membership);
+            let row = rows::membership(room, membership);
             (room.name.to_string(), row.trim_matches('"').to_owned())
         });
         let names = client.names().iter();
         let names = names.map(|kept| (kept.name.to_string(), kept.position.to_string()));
-        let mailbox = client.mailbox().into_iter();
-        let direct_messages = mailbox.flat_map(|mailbox| mailbox.letters());
+        let direct = client.direct().into_iter();
+        let direct_messages = direct.flat_map(|direct| direct.letters());
         ClientState {
             id: client.id.to_string(),
-            link: client.link,
+            connection: client.connection,
             is_away: client.is_away,
             is_lagging: client.is_lagging,
             has_session: client.has_session,

@@ -5,7 +5,7 @@
 //! Requests keep nothing else waiting; WebSockets answer pings and hear them meanwhile.
 
 use super::unfinished::MAX_BYTES;
-use crate::hub::Link;
+use crate::hub::ConnectionId;
 use crate::wire::http::Head;
 use crate::wire::message::Variant;
 use crate::wire::websocket::MessageKind;
@@ -19,13 +19,13 @@ const MAX_GUEST_MESSAGES: usize = 64;
 #[derive(Debug, Default)]
 pub struct Lobby {
     /// By connection, which has one at most; with its number in the order in which they came.
-    requests: HashMap<Link, (u64, HeldRequest)>,
+    requests: HashMap<ConnectionId, (u64, HeldRequest)>,
     next_request: u64,
-    guests: HashMap<Link, Guest>,
+    guests: HashMap<ConnectionId, Guest>,
     /// How many of them are to be clients of the hub.
     clients: usize,
     /// The same, in the order in which they came; whoever has left may still be named.
-    order: VecDeque<Link>,
+    order: VecDeque<ConnectionId>,
     bytes: usize,
     /// Whether local producers have connected, of whom nothing is read yet.
     pub has_producers: bool,
@@ -37,7 +37,7 @@ pub struct Lobby {
 #[derive(Debug)]
 pub struct HeldRequest {
     /// Its connection.
-    pub link: Link,
+    pub connection: ConnectionId,
     /// Its head.
     pub head: Head,
     /// Its body; `None`: it comes line by line, and has not been read.
@@ -106,13 +106,13 @@ impl Message {
 
 impl Lobby {
     /// The memory that takes what a connection has said.
-    pub fn bytes_of(&self, link: Link) -> usize {
+    pub fn bytes_of(&self, connection: ConnectionId) -> usize {
         let body = |(_, request): &(u64, HeldRequest)| request.body.as_ref().map_or(0, Vec::len);
         match self.requests.is_empty() && self.guests.is_empty() {
             true => 0,
             false => {
-                let request = self.requests.get(&link).map_or(0, body);
-                request + self.guests.get(&link).map_or(0, |guest| guest.bytes)
+                let request = self.requests.get(&connection).map_or(0, body);
+                request + self.guests.get(&connection).map_or(0, |guest| guest.bytes)
             }
         }
     }
@@ -122,7 +122,7 @@ impl Lobby {
         self.bytes += request.body.as_ref().map_or(0, Vec::len);
         let number = self.next_request;
         self.next_request += 1;
-        let before = self.requests.insert(request.link, (number, request));
+        let before = self.requests.insert(request.connection, (number, request));
         debug_assert!(before.is_none(), "nothing more is read of its connection");
     }
 
@@ -138,35 +138,35 @@ impl Lobby {
     }
 
     /// A WebSocket waits.
-    pub fn receive(&mut self, link: Link, arrival: Arrival) {
+    pub fn receive(&mut self, connection: ConnectionId, arrival: Arrival) {
         let guest = Guest {
             arrival,
             messages: Vec::new(),
             bytes: 0,
         };
         self.clients += usize::from(guest.arrival.is_client());
-        self.guests.insert(link, guest);
-        self.order.push_back(link);
+        self.guests.insert(connection, guest);
+        self.order.push_back(connection);
     }
 
     /// Whether this WebSocket waits.
-    pub fn is_guest(&self, link: Link) -> bool {
-        !self.guests.is_empty() && self.guests.contains_key(&link)
+    pub fn is_guest(&self, connection: ConnectionId) -> bool {
+        !self.guests.is_empty() && self.guests.contains_key(&connection)
     }
 
     /// Whether it has said as much as it may for now.
-    pub fn is_full(&self, link: Link) -> bool {
+    pub fn is_full(&self, connection: ConnectionId) -> bool {
         let is_full = |guest: &Guest| {
             guest.bytes >= MAX_GUEST_BYTES
                 || guest.messages.len() >= MAX_GUEST_MESSAGES
                 || self.bytes >= MAX_BYTES
         };
-        !self.guests.is_empty() && self.guests.get(&link).is_some_and(is_full)
+        !self.guests.is_empty() && self.guests.get(&connection).is_some_and(is_full)
     }
 
     /// It says something.
-    pub fn keep(&mut self, link: Link, message: Message) {
-        if let Some(guest) = self.guests.get_mut(&link) {
+    pub fn keep(&mut self, connection: ConnectionId, message: Message) {
+        if let Some(guest) = self.guests.get_mut(&connection) {
             let bytes = message.size();
             guest.bytes += bytes;
             self.bytes += bytes;
@@ -175,10 +175,10 @@ impl Lobby {
     }
 
     /// The WebSocket that has waited longest.
-    pub fn poll_guest(&mut self) -> Option<(Link, Guest)> {
-        while let Some(link) = self.order.pop_front() {
-            if let Some(guest) = self.forget(link) {
-                return Some((link, guest));
+    pub fn poll_guest(&mut self) -> Option<(ConnectionId, Guest)> {
+        while let Some(connection) = self.order.pop_front() {
+            if let Some(guest) = self.forget(connection) {
+                return Some((connection, guest));
             }
         }
         self.order = VecDeque::new();
@@ -191,8 +191,8 @@ impl Lobby {
     }
 
     /// The form in which a WebSocket reads messages that waits to be a client.
-    pub fn variant(&self, link: Link) -> Option<Variant> {
-        match self.guests.get(&link)?.arrival {
+    pub fn variant(&self, connection: ConnectionId) -> Option<Variant> {
+        match self.guests.get(&connection)?.arrival {
             Arrival::Client { variant, .. } => Some(variant),
             Arrival::Backend => None,
         }
@@ -204,23 +204,24 @@ impl Lobby {
     }
 
     /// A WebSocket waits no longer.
-    pub fn forget(&mut self, link: Link) -> Option<Guest> {
+    pub fn forget(&mut self, connection: ConnectionId) -> Option<Guest> {
         if self.guests.is_empty() {
             return None;
         }
-        let guest = self.guests.remove(&link)?;
+        let guest = self.guests.remove(&connection)?;
         self.bytes -= guest.bytes;
         self.clients -= usize::from(guest.arrival.is_client());
         Some(guest)
     }
 
     /// A connection is gone, and whatever it had here with it.
-    pub fn leave(&mut self, link: Link) {
-        self.forget(link);
+    pub fn leave(&mut self, connection: ConnectionId) {
+        self.forget(connection);
         if self.order.len() > 64 + 2 * self.guests.len() {
-            self.order.retain(|link| self.guests.contains_key(link));
+            self.order
+                .retain(|connection| self.guests.contains_key(connection));
         }
-        if let Some((_, gone)) = self.requests.remove(&link) {
+        if let Some((_, gone)) = self.requests.remove(&connection) {
             self.bytes -= gone.body.map_or(0, |body| body.len());
         }
     }

@@ -153,10 +153,10 @@ fn subscribe(
     state.hub.load().visit(rooms.len());
     let since = &wish.positions;
     if wish.batch == Some(true) {
-        upgrade::enable_batches(state, state.hub.directory().client(client).link);
+        upgrade::enable_batches(state, state.hub.directory().client(client).connection);
     }
     if !since.is_empty() && state.hub.directory().client(client).is_lagging {
-        sessions::make_up(state, now, client, false);
+        sessions::recover(state, now, client, false);
     }
     let mut denied = Vec::new();
     let mut joined = Vec::new();
@@ -184,7 +184,7 @@ fn subscribe(
     answer(state, now, client, message, "subscription_ack", &payload);
     state.hub.welcome(now, client, &joined, &mut state.peers);
     if !since.is_empty() {
-        sessions::doubt(state, client);
+        sessions::rewind_confirmed(state, client);
     }
     Ok(())
 }

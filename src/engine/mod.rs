@@ -44,7 +44,7 @@ pub mod upgrade;
 mod wishes;
 pub mod workspaces;
 
-pub use crate::hub::{Batch, Link, Restored};
+pub use crate::hub::{Batch, ConnectionId, Restored};
 pub use settings::{
     HttpSettings, Permission, Reconnect, RoutesSettings, Settings, WebSocketSettings,
 };
@@ -119,18 +119,23 @@ impl Engine {
     }
 
     /// A peer has connected to a listener; the link names its connection from now on.
-    pub fn accept(&mut self, now: Now, services: Services, address: Option<IpAddr>) -> Link {
+    pub fn accept(
+        &mut self,
+        now: Now,
+        services: Services,
+        address: Option<IpAddr>,
+    ) -> ConnectionId {
         self.state.now = now;
         let is_proxy = self.state.settings.proxies.trusts(address);
-        let link = self.state.peers.insert(services, address, is_proxy);
+        let connection = self.state.peers.insert(services, address, is_proxy);
         match services.ingest() {
             true => self.state.lobby.has_producers |= self.state.is_unread(),
             false => {
-                closing::watch_handshake(&mut self.state, now, link);
-                refusals::check_connections(&mut self.state, now, link);
+                closing::watch_handshake(&mut self.state, now, connection);
+                refusals::check_connections(&mut self.state, now, connection);
             }
         }
-        link
+        connection
     }
 
     /// The most that one turn has done so far.
@@ -139,13 +144,15 @@ impl Engine {
     }
 
     /// Something has happened to a connection. What is stale is ignored.
-    pub fn handle_input(&mut self, now: Now, link: Link, input: Input<'_>) {
+    pub fn handle_input(&mut self, now: Now, connection: ConnectionId, input: Input<'_>) {
         self.state.now = now;
         match input {
-            Input::Received(bytes) => receiving::handle_bytes(&mut self.state, now, link, bytes),
-            Input::Sent { bytes, blocked } => self.handle_sent(now, link, bytes, blocked),
-            Input::Ended => self.handle_ended(now, link),
-            Input::Failed => closing::remove(&mut self.state, link),
+            Input::Received(bytes) => {
+                receiving::handle_bytes(&mut self.state, now, connection, bytes)
+            }
+            Input::Sent { bytes, blocked } => self.handle_sent(now, connection, bytes, blocked),
+            Input::Ended => self.handle_ended(now, connection),
+            Input::Failed => closing::remove(&mut self.state, connection),
         }
     }
 
@@ -196,12 +203,12 @@ impl Engine {
     fn drop_slow(&mut self, now: Now) {
         loop {
             backend::tell_of_lost(&mut self.state, now);
-            let Some(link) = self.state.peers.poll_overflowed() else {
+            let Some(connection) = self.state.peers.poll_overflowed() else {
                 return;
             };
-            let peer = self.state.peers.peer(link);
+            let peer = self.state.peers.peer(connection);
             if peer.is_some_and(|peer| peer.connection.is_open()) {
-                closing::drop_slow(&mut self.state, now, link);
+                closing::drop_slow(&mut self.state, now, connection);
             }
         }
     }
@@ -270,17 +277,17 @@ impl Engine {
         if let Some(output) = self.state.outputs.pop_front() {
             return Some(output);
         }
-        while let Some(link) = self.state.peers.poll_dirty() {
-            let Some(peer) = self.state.peers.peer(link) else {
+        while let Some(connection) = self.state.peers.poll_dirty() {
+            let Some(peer) = self.state.peers.peer(connection) else {
                 continue;
             };
             if peer.blocked {
                 continue;
             }
             if !peer.connection.outbox.is_empty() {
-                return Some(Output::Write(link));
+                return Some(Output::Write(connection));
             }
-            closing::handle_drained(&mut self.state, link);
+            closing::handle_drained(&mut self.state, connection);
             if let Some(output) = self.state.outputs.pop_front() {
                 return Some(output);
             }
@@ -332,22 +339,22 @@ impl Engine {
     }
 
     /// The unsent bytes of a connection, in order.
-    pub fn unsent(&self, link: Link) -> impl Iterator<Item = &[u8]> {
-        self.state.peers.unsent(link)
+    pub fn unsent(&self, connection: ConnectionId) -> impl Iterator<Item = &[u8]> {
+        self.state.peers.unsent(connection)
     }
 
     /// Whether input of this connection may be read now. When not, [`Output::Read`] says when again.
-    pub fn is_reading(&self, link: Link) -> bool {
-        self.state.peers.peer(link).is_some_and(|peer| {
+    pub fn is_reading(&self, connection: ConnectionId) -> bool {
+        self.state.peers.peer(connection).is_some_and(|peer| {
             let must_wait = peer.services.ingest() && self.state.is_unread();
             !peer.connection.has_stash() && !must_wait
         })
     }
 
-    fn handle_sent(&mut self, now: Now, link: Link, bytes: usize, blocked: bool) {
+    fn handle_sent(&mut self, now: Now, connection: ConnectionId, bytes: usize, blocked: bool) {
         let state = &mut self.state;
-        state.peers.handle_sent(link, bytes);
-        let Some(peer) = state.peers.peer_mut(link) else {
+        state.peers.handle_sent(connection, bytes);
+        let Some(peer) = state.peers.peer_mut(connection) else {
             return;
         };
         // A socket that was full takes more only when its peer has read: a sign of life.
@@ -358,11 +365,11 @@ impl Engine {
         let drained = peer.connection.outbox.is_empty();
         let backlogged = !drained && (blocked || peer.backlogged);
         let is_backend = peer.is_backend;
-        let is_news = state.peers.set_backlogged(link, backlogged);
+        let is_news = state.peers.set_backlogged(connection, backlogged);
         match (is_news || backlogged && is_stuck, backlogged) {
-            (true, true) => closing::watch_backlog(state, now, link),
-            (true, false) if state.is_open_websocket(link) => {
-                closing::watch_heartbeat(state, now, link)
+            (true, true) => closing::watch_backlog(state, now, connection),
+            (true, false) if state.is_open_websocket(connection) => {
+                closing::watch_heartbeat(state, now, connection)
             }
             _ => {}
         }
@@ -370,12 +377,12 @@ impl Engine {
             backend::serve_waiting(state, now);
         }
         if drained {
-            closing::handle_drained(state, link);
+            closing::handle_drained(state, connection);
             // What it asks comes first: the states that it missed could keep it waiting again.
-            receiving::resume_reading(&mut self.state, now, link);
+            receiving::resume_reading(&mut self.state, now, connection);
         }
         let state = &mut self.state;
-        match state.client_of(link).filter(|_| is_news) {
+        match state.client_of(connection).filter(|_| is_news) {
             Some(client) if backlogged => {
                 let peers = &mut state.peers;
                 state.hub.handle_backlog(now, client, true, peers);
@@ -387,12 +394,12 @@ impl Engine {
     }
 
     /// A peer that sends no more may still read what it asked for.
-    fn handle_ended(&mut self, now: Now, link: Link) {
-        let Some(peer) = self.state.peers.peer(link) else {
+    fn handle_ended(&mut self, now: Now, connection: ConnectionId) {
+        let Some(peer) = self.state.peers.peer(connection) else {
             return;
         };
         if peer.is_held {
-            if let Some(peer) = self.state.peers.peer_mut(link) {
+            if let Some(peer) = self.state.peers.peer_mut(connection) {
                 peer.has_ended = true;
             }
             return;
@@ -402,13 +409,13 @@ impl Engine {
             peer.connection.is_open(),
         );
         if peer.services.ingest() {
-            self.finish_producer(now, link);
+            self.finish_producer(now, connection);
         }
         match (owed, open) {
-            (false, _) => closing::remove(&mut self.state, link),
-            (true, true) => closing::end(&mut self.state, now, link, Ending::Final),
+            (false, _) => closing::remove(&mut self.state, connection),
+            (true, true) => closing::end(&mut self.state, now, connection, Ending::Final),
             (true, false) => {
-                if let Some(peer) = self.state.peers.peer_mut(link) {
+                if let Some(peer) = self.state.peers.peer_mut(connection) {
                     peer.connection.end(Ending::Final);
                 }
             }
@@ -416,11 +423,11 @@ impl Engine {
     }
 
     /// A local producer has gone: its last line counts, and what was wrong is said once.
-    fn finish_producer(&mut self, now: Now, link: Link) {
+    fn finish_producer(&mut self, now: Now, connection: ConnectionId) {
         let Some(mut stream) = self
             .state
             .peers
-            .peer_mut(link)
+            .peer_mut(connection)
             .and_then(|peer| peer.stream.take())
         else {
             return;
@@ -432,7 +439,7 @@ impl Engine {
     fn handle_timer(&mut self, now: Now, timer: Timer) {
         let state = &mut self.state;
         match timer {
-            Timer::Connection(link) => closing::handle_timer(state, now, link),
+            Timer::Connection(connection) => closing::handle_timer(state, now, connection),
             Timer::Hub(timer) => {
                 if timer == hub::Timer::Aging {
                     state.aging = None;
@@ -472,31 +479,39 @@ impl Engine {
         if self.state.is_opening() {
             return;
         }
-        for HeldRequest { link, head, body } in self.state.lobby.take_requests() {
-            http::handle_held(&mut self.state, now, link, head, body.as_deref());
-            unfinished::note(&mut self.state, now, link, true);
-            receiving::resume_reading(&mut self.state, now, link);
+        for HeldRequest {
+            connection,
+            head,
+            body,
+        } in self.state.lobby.take_requests()
+        {
+            http::handle_held(&mut self.state, now, connection, head, body.as_deref());
+            unfinished::note(&mut self.state, now, connection, true);
+            receiving::resume_reading(&mut self.state, now, connection);
         }
         if self.state.is_unread() {
             return;
         }
         if std::mem::take(&mut self.state.lobby.has_producers) {
-            let links = self.state.peers.links().into_iter();
+            let links = self.state.peers.ids().into_iter();
             let peers = &self.state.peers;
-            let producers =
-                links.filter(|link| peers.peer(*link).is_some_and(|peer| peer.services.ingest()));
+            let producers = links.filter(|connection| {
+                peers
+                    .peer(*connection)
+                    .is_some_and(|peer| peer.services.ingest())
+            });
             self.state.outputs.extend(producers.map(Output::Read));
         }
         for _ in 0..GUESTS_AT_ONCE {
-            let Some((link, guest)) = self.state.lobby.poll_guest() else {
+            let Some((connection, guest)) = self.state.lobby.poll_guest() else {
                 return;
             };
-            upgrade::enter(&mut self.state, now, link, guest.arrival);
+            upgrade::enter(&mut self.state, now, connection, guest.arrival);
             for message in guest.messages {
-                socket::handle_kept(&mut self.state, now, link, message);
+                socket::handle_kept(&mut self.state, now, connection, message);
             }
-            unfinished::note(&mut self.state, now, link, true);
-            receiving::resume_reading(&mut self.state, now, link);
+            unfinished::note(&mut self.state, now, connection, true);
+            receiving::resume_reading(&mut self.state, now, connection);
         }
         let state = &mut self.state;
         if state.lobby.has_guests() && !std::mem::replace(&mut state.lobby.is_armed, true) {

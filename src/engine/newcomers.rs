@@ -7,7 +7,7 @@ use super::standing::Standing;
 use super::state::State;
 use crate::base::time::{Now, Span, Time};
 use crate::conn::Phase;
-use crate::hub::Link;
+use crate::hub::ConnectionId;
 use crate::wire::http::{Framing, Problem, Response};
 use std::collections::VecDeque;
 
@@ -19,7 +19,7 @@ const REST: Span = Span::from_secs(60);
 /// The oldest connections that have sent no request, and what became of others.
 #[derive(Debug, Default)]
 pub struct Newcomers {
-    oldest: VecDeque<Link>,
+    oldest: VecDeque<ConnectionId>,
     /// When there were none.
     none_at: Option<Time>,
     max_viewers: usize,
@@ -34,15 +34,15 @@ pub fn limit_viewers(state: &mut State, max: usize) {
 }
 
 /// Closes the oldest connection that has sent no request. What `None` says holds for the rest of the turn.
-pub fn make_room(state: &mut State, now: Now) -> Option<Link> {
+pub fn make_room(state: &mut State, now: Now) -> Option<ConnectionId> {
     state.now = now;
     loop {
-        while let Some(link) = state.newcomers.oldest.pop_front() {
-            if state.peers.peer(link).is_some_and(is_newcomer) {
-                closing::remove(state, link);
+        while let Some(connection) = state.newcomers.oldest.pop_front() {
+            if state.peers.peer(connection).is_some_and(is_newcomer) {
+                closing::remove(state, connection);
                 state.newcomers.closed += 1;
                 tell(state, now);
-                return Some(link);
+                return Some(connection);
             }
         }
         if state.newcomers.none_at == Some(now.at) {
@@ -82,14 +82,19 @@ fn is_newcomer(peer: &Peer) -> bool {
     matches!(peer.connection.phase, Phase::Http(_)) && !peer.standing.has(Standing::ASKED)
 }
 
-fn oldest(peers: &Peers) -> VecDeque<Link> {
-    let mut newcomers = peers.links();
-    newcomers.retain(|link| peers.peer(*link).is_some_and(is_newcomer));
+fn oldest(peers: &Peers) -> VecDeque<ConnectionId> {
+    let mut newcomers = peers.ids();
+    newcomers.retain(|connection| peers.peer(*connection).is_some_and(is_newcomer));
     let Some(some) = newcomers.first().copied() else {
         return VecDeque::new();
     };
     // Connections are numbered as they come, and numbers begin anew at their end.
-    let age = |link: &Link| link.generation.wrapping_sub(some.generation).cast_signed();
+    let age = |connection: &ConnectionId| {
+        connection
+            .generation
+            .wrapping_sub(some.generation)
+            .cast_signed()
+    };
     newcomers.sort_unstable_by_key(age);
     newcomers.truncate(KNOWN);
     newcomers.into()

@@ -10,7 +10,7 @@ use super::sessions::SessionKey;
 use super::state::{SESSION_KEY, State};
 use super::timer::Timer;
 use crate::base::time::{Now, Span};
-use crate::hub::journal::Table;
+use crate::hub::durable::record::Table;
 use crate::hub::{Batch, Restored};
 
 /// How long requests wait for a store that is being opened for the first time, before they are refused.

@@ -2,13 +2,13 @@
 
 use super::state::State;
 use crate::base::time::Now;
-use crate::hub::Link;
+use crate::hub::ConnectionId;
 
 /// The process stood still for a while. What its peers have sent meanwhile may still be on its way, so they count as heard,
 /// and have their time once more.
 pub fn forgive(state: &mut State, now: Now) {
-    for link in state.peers.links() {
-        if let Some(peer) = state.peers.peer_mut(link) {
+    for connection in state.peers.ids() {
+        if let Some(peer) = state.peers.peer_mut(connection) {
             peer.alive = true;
         }
     }
@@ -16,7 +16,7 @@ pub fn forgive(state: &mut State, now: Now) {
 }
 
 /// These have sent more than was read of them: what is due for them now is due one turn later.
-pub fn spare(state: &mut State, links: impl Iterator<Item = Link>) {
+pub fn spare(state: &mut State, links: impl Iterator<Item = ConnectionId>) {
     state.spared.clear();
     state.spared.extend(links);
 }

@@ -13,7 +13,7 @@ use crate::base::shrink::LateShrink;
 use crate::base::time::Time;
 use crate::base::wheel::{TimerId, Wheel};
 use crate::conn::{Connection, Phase};
-use crate::hub::{ClientKey, Lane, Link, Outlet};
+use crate::hub::{ClientKey, ConnectionId, Lane, Outlet};
 use crate::wire::http;
 use crate::wire::websocket::{Compression, EncodedFrame};
 use core::net::IpAddr;
@@ -123,15 +123,15 @@ const _: () = assert!(size_of::<Peer>() <= 168);
 pub struct Peers {
     slots: Slab<Peer>,
     pool: ChunkPool,
-    dirty: VecDeque<Link>,
-    urgent: VecDeque<Link>,
+    dirty: VecDeque<ConnectionId>,
+    urgent: VecDeque<ConnectionId>,
     /// Whether what is delivered now is for a crowd.
     is_crowd: bool,
     /// How many were written since the last of a crowd.
     favours: u8,
     shrink: LateShrink,
-    overflowed: Vec<Link>,
-    unconfirmed: VecDeque<Link>,
+    overflowed: Vec<ConnectionId>,
+    unconfirmed: VecDeque<ConnectionId>,
     next_generation: u32,
     limits: OutboxLimits,
     backlogged: usize,
@@ -162,7 +162,12 @@ impl Peers {
     }
 
     /// Adds a connection.
-    pub fn insert(&mut self, services: Services, address: Option<IpAddr>, is_proxy: bool) -> Link {
+    pub fn insert(
+        &mut self,
+        services: Services,
+        address: Option<IpAddr>,
+        is_proxy: bool,
+    ) -> ConnectionId {
         self.next_generation = self.next_generation.wrapping_add(1);
         let phase = match services.ingest() {
             true => Phase::Lines,
@@ -197,19 +202,19 @@ impl Peers {
             generation: self.next_generation,
             marked: Marked::No,
         });
-        Link {
+        ConnectionId {
             index: index as u32,
             generation: self.next_generation,
         }
     }
 
     /// Removes a connection, its timer and its share of the pool.
-    pub fn remove(&mut self, link: Link, wheel: &mut Wheel<Timer>) -> Option<Peer> {
-        self.peer(link)?;
-        let mut peer = self.slots.remove(link.index as usize);
+    pub fn remove(&mut self, connection: ConnectionId, wheel: &mut Wheel<Timer>) -> Option<Peer> {
+        self.peer(connection)?;
+        let mut peer = self.slots.remove(connection.index as usize);
         peer.connection.clear(&mut self.pool);
         self.backlogged -= usize::from(peer.backlogged);
-        self.goodbyes.remove(&(link.index as usize));
+        self.goodbyes.remove(&(connection.index as usize));
         if let Some(timer) = peer.timer.take() {
             wheel.cancel(timer);
         }
@@ -220,22 +225,22 @@ impl Peers {
     }
 
     /// The connection of that name.
-    pub fn peer(&self, link: Link) -> Option<&Peer> {
+    pub fn peer(&self, connection: ConnectionId) -> Option<&Peer> {
         self.slots
-            .get(link.index as usize)
-            .filter(|peer| peer.generation == link.generation)
+            .get(connection.index as usize)
+            .filter(|peer| peer.generation == connection.generation)
     }
 
     /// The connection of that name, to be changed.
-    pub fn peer_mut(&mut self, link: Link) -> Option<&mut Peer> {
-        living(&mut self.slots, link)
+    pub fn peer_mut(&mut self, connection: ConnectionId) -> Option<&mut Peer> {
+        living(&mut self.slots, connection)
     }
 
     /// The names of all connections.
-    pub fn links(&self) -> Vec<Link> {
+    pub fn ids(&self) -> Vec<ConnectionId> {
         self.slots
             .iter()
-            .map(|(index, peer)| Link {
+            .map(|(index, peer)| ConnectionId {
                 index: index as u32,
                 generation: peer.generation,
             })
@@ -268,9 +273,9 @@ impl Peers {
     }
 
     /// A connection becomes one of [`Peers::goodbyes`].
-    pub fn mark_goodbye(&mut self, link: Link) {
-        if self.peer(link).is_some() {
-            self.goodbyes.insert(link.index as usize);
+    pub fn mark_goodbye(&mut self, connection: ConnectionId) {
+        if self.peer(connection).is_some() {
+            self.goodbyes.insert(connection.index as usize);
         }
     }
 
@@ -285,8 +290,11 @@ impl Peers {
     }
 
     /// Whether a connection may be sent a message of so many bytes without what is unsent exceeding its limits.
-    pub fn has_room(&self, link: Link, bytes: usize) -> bool {
-        let Some(peer) = self.peer(link).filter(|peer| peer.connection.is_open()) else {
+    pub fn has_room(&self, connection: ConnectionId, bytes: usize) -> bool {
+        let Some(peer) = self
+            .peer(connection)
+            .filter(|peer| peer.connection.is_open())
+        else {
             return false;
         };
         let OutboxLimits {
@@ -300,19 +308,19 @@ impl Peers {
     }
 
     /// Queues bytes for a connection that must not be refused.
-    pub fn push(&mut self, link: Link, bytes: impl Into<bytes::Bytes>) {
+    pub fn push(&mut self, connection: ConnectionId, bytes: impl Into<bytes::Bytes>) {
         let pool = &mut self.pool;
-        let Some(peer) = living(&mut self.slots, link) else {
+        let Some(peer) = living(&mut self.slots, connection) else {
             return;
         };
         peer.connection.push(pool, bytes.into());
-        self.hasten(link);
+        self.mark_urgent(connection);
     }
 
     /// Queues a message that a connection waits for. It may not be refused: who leaves answers unread is not heard.
-    pub fn answer(&mut self, link: Link, frame: &EncodedFrame) {
+    pub fn answer(&mut self, connection: ConnectionId, frame: &EncodedFrame) {
         let pool = &mut self.pool;
-        let peer = living(&mut self.slots, link).filter(|peer| peer.connection.is_open());
+        let peer = living(&mut self.slots, connection).filter(|peer| peer.connection.is_open());
         if let Some(peer) = peer
             && peer
                 .connection
@@ -322,17 +330,17 @@ impl Peers {
         {
             peer.sent = peer.sent.wrapping_add(1);
             self.sent += 1;
-            self.hasten(link);
+            self.mark_urgent(connection);
         }
     }
 
     /// The next connection that was sent messages which may not have arrived, and the round in which it is being asked now.
-    pub fn poll_unconfirmed(&mut self) -> Option<(Link, u8)> {
-        while let Some(link) = self.unconfirmed.pop_front() {
+    pub fn poll_unconfirmed(&mut self) -> Option<(ConnectionId, u8)> {
+        while let Some(connection) = self.unconfirmed.pop_front() {
             if let Some(peer) =
-                living(&mut self.slots, link).filter(|peer| peer.connection.is_open())
+                living(&mut self.slots, connection).filter(|peer| peer.connection.is_open())
             {
-                return Some((link, peer.confirmation.ask()));
+                return Some((connection, peer.confirmation.ask()));
             }
         }
         self.unconfirmed.shrink_to(MAX_IDLE_MARKS);
@@ -345,91 +353,91 @@ impl Peers {
     }
 
     /// The round in which a connection is asked now that was to be asked later.
-    pub fn take_postponed(&mut self, link: Link) -> Option<u8> {
-        let peer = living(&mut self.slots, link).filter(|peer| peer.connection.is_open())?;
+    pub fn take_postponed(&mut self, connection: ConnectionId) -> Option<u8> {
+        let peer = living(&mut self.slots, connection).filter(|peer| peer.connection.is_open())?;
         let confirmation = &mut peer.confirmation;
         confirmation.is_postponed().then(|| confirmation.ask())
     }
 
     /// A connection has confirmed what it was asked for in a round; tells whether that counts. If more was sent since, it is
     /// asked again.
-    pub fn handle_confirmed(&mut self, link: Link, round: u8) -> bool {
-        let peer = living(&mut self.slots, link);
+    pub fn handle_confirmed(&mut self, connection: ConnectionId, round: u8) -> bool {
+        let peer = living(&mut self.slots, connection);
         let Some(peer) = peer.filter(|peer| peer.confirmation.counts(round)) else {
             return false;
         };
         if peer.confirmation.give() {
-            self.unconfirmed.push_back(link);
+            self.unconfirmed.push_back(connection);
         }
         true
     }
 
     /// A connection has answered something else, perhaps a question of another round. Tells whether it is to be asked again
     /// only later, because it never answers well.
-    pub fn handle_unconfirmed(&mut self, link: Link, round: Option<u8>) -> bool {
-        let Some(peer) = living(&mut self.slots, link) else {
+    pub fn handle_unconfirmed(&mut self, connection: ConnectionId, round: Option<u8>) -> bool {
+        let Some(peer) = living(&mut self.slots, connection) else {
             return false;
         };
         let was_postponed = peer.confirmation.is_postponed();
         if peer.confirmation.miss(round) {
-            self.unconfirmed.push_back(link);
+            self.unconfirmed.push_back(connection);
         }
         peer.confirmation.is_postponed() && !was_postponed
     }
 
     /// A confirmation that a connection was asked for before says too little: it will be asked again.
-    pub fn ask_anew(&mut self, link: Link) {
-        let Some(peer) = living(&mut self.slots, link).filter(|peer| peer.has_session) else {
+    pub fn ask_anew(&mut self, connection: ConnectionId) {
+        let Some(peer) = living(&mut self.slots, connection).filter(|peer| peer.has_session) else {
             return;
         };
         if peer.confirmation.want_anew() {
-            self.unconfirmed.push_back(link);
+            self.unconfirmed.push_back(connection);
         }
     }
 
     /// Sets when a connection will be looked at again.
-    pub fn look_at(&mut self, link: Link, at: Time, wheel: &mut Wheel<Timer>) {
-        let Some(peer) = self.peer_mut(link) else {
+    pub fn look_at(&mut self, connection: ConnectionId, at: Time, wheel: &mut Wheel<Timer>) {
+        let Some(peer) = self.peer_mut(connection) else {
             return;
         };
         let rescheduled = peer.timer.is_some_and(|timer| wheel.reschedule(timer, at));
         if !rescheduled {
-            peer.timer = Some(wheel.schedule(at, Timer::Connection(link)));
+            peer.timer = Some(wheel.schedule(at, Timer::Connection(connection)));
         }
     }
 
     /// Marks a connection to be looked after when the turn ends: it has bytes to write, or an end to be told.
-    pub fn mark(&mut self, link: Link) {
-        if let Some(peer) = self.peer_mut(link)
+    pub fn mark(&mut self, connection: ConnectionId) {
+        if let Some(peer) = self.peer_mut(connection)
             && peer.marked == Marked::No
         {
             peer.marked = Marked::Dirty;
-            self.dirty.push_back(link);
+            self.dirty.push_back(connection);
         }
     }
 
     /// Marks a connection that waits for an answer: it goes before the crowd that hears a publication.
-    pub fn hasten(&mut self, link: Link) {
-        if let Some(peer) = self.peer_mut(link)
+    pub fn mark_urgent(&mut self, connection: ConnectionId) {
+        if let Some(peer) = self.peer_mut(connection)
             && peer.marked != Marked::Urgent
         {
             peer.marked = Marked::Urgent;
-            self.urgent.push_back(link);
+            self.urgent.push_back(connection);
         }
     }
 
     /// The next connection that was marked. A batch for it ends here.
-    pub fn poll_dirty(&mut self) -> Option<Link> {
+    pub fn poll_dirty(&mut self) -> Option<ConnectionId> {
         self.shrink.record(self.dirty.len().max(self.urgent.len()));
-        while let Some(link) = self.next_marked() {
+        while let Some(connection) = self.next_marked() {
             let pool = &mut self.pool;
             // Whoever was hastened stands in the other queue as well.
             if let Some(peer) =
-                living(&mut self.slots, link).filter(|peer| peer.marked != Marked::No)
+                living(&mut self.slots, connection).filter(|peer| peer.marked != Marked::No)
             {
                 peer.marked = Marked::No;
                 peer.connection.outbox.seal(pool);
-                return Some(link);
+                return Some(connection);
             }
         }
         let capacity = self.dirty.capacity().max(self.urgent.capacity());
@@ -440,41 +448,41 @@ impl Peers {
     }
 
     /// Answers and small rooms go first, but a crowd waits for no more than a few of them at a time.
-    fn next_marked(&mut self) -> Option<Link> {
+    fn next_marked(&mut self) -> Option<ConnectionId> {
         self.favours += 1;
         if self.favours < CROWD_TURN
-            && let Some(link) = self.urgent.pop_front()
+            && let Some(connection) = self.urgent.pop_front()
         {
-            return Some(link);
+            return Some(connection);
         }
         self.favours = 0;
         self.dirty.pop_front().or_else(|| self.urgent.pop_front())
     }
 
     /// The next connection that is too far behind to be sent any more.
-    pub fn poll_overflowed(&mut self) -> Option<Link> {
+    pub fn poll_overflowed(&mut self) -> Option<ConnectionId> {
         self.overflowed.pop()
     }
 
     /// The unsent bytes of a connection.
-    pub fn unsent(&self, link: Link) -> impl Iterator<Item = &[u8]> {
-        let peer = self.peer(link);
+    pub fn unsent(&self, connection: ConnectionId) -> impl Iterator<Item = &[u8]> {
+        let peer = self.peer(connection);
         peer.into_iter()
             .flat_map(|peer| peer.connection.outbox.iter(&self.pool))
     }
 
     /// Records what a socket took.
-    pub fn handle_sent(&mut self, link: Link, sent_bytes: usize) {
+    pub fn handle_sent(&mut self, connection: ConnectionId, sent_bytes: usize) {
         let pool = &mut self.pool;
-        let peer = living(&mut self.slots, link);
+        let peer = living(&mut self.slots, connection);
         if let Some(peer) = peer {
             peer.connection.outbox.handle_sent(pool, sent_bytes);
         }
     }
 
     /// Records that a socket does or does not keep up; tells whether that is news.
-    pub fn set_backlogged(&mut self, link: Link, backlogged: bool) -> bool {
-        let Some(peer) = self.peer_mut(link) else {
+    pub fn set_backlogged(&mut self, connection: ConnectionId, backlogged: bool) -> bool {
+        let Some(peer) = self.peer_mut(connection) else {
             return false;
         };
         let was = std::mem::replace(&mut peer.backlogged, backlogged);
@@ -483,9 +491,9 @@ impl Peers {
     }
 
     /// Drops what a connection is owed, but for a frame that is half sent.
-    pub fn drop_unstarted(&mut self, link: Link) {
+    pub fn drop_unstarted(&mut self, connection: ConnectionId) {
         let pool = &mut self.pool;
-        let peer = living(&mut self.slots, link);
+        let peer = living(&mut self.slots, connection);
         if let Some(peer) = peer {
             peer.connection.outbox.drop_unstarted(pool);
         }
@@ -497,14 +505,15 @@ impl Outlet for Peers {
         self.is_crowd = readers > MIN_CROWD;
     }
 
-    fn deliver(&mut self, link: Link, frame: &EncodedFrame, lane: Lane) -> bool {
+    fn deliver(&mut self, connection: ConnectionId, frame: &EncodedFrame, lane: Lane) -> bool {
         let pool = &mut self.pool;
-        let Some(peer) = living(&mut self.slots, link).filter(|peer| peer.connection.is_open())
+        let Some(peer) =
+            living(&mut self.slots, connection).filter(|peer| peer.connection.is_open())
         else {
             return false;
         };
         if lane == Lane::State && peer.connection.outbox.held_bytes() > MAX_UNSENT_STATE {
-            self.set_backlogged(link, true);
+            self.set_backlogged(connection, true);
             return false;
         }
         // A burst alone is no sign of a slow reader: the tight limits apply once earlier bytes were left unread.
@@ -521,29 +530,29 @@ impl Outlet for Peers {
             .is_err()
         {
             if peer.client.is_none() || lane == Lane::Once {
-                self.overflowed.push(link);
+                self.overflowed.push(connection);
             }
-            self.set_backlogged(link, true);
+            self.set_backlogged(connection, true);
             return false;
         }
         if lane != Lane::State && peer.has_session && peer.confirmation.want() {
-            self.unconfirmed.push_back(link);
+            self.unconfirmed.push_back(connection);
         }
         peer.sent = peer.sent.wrapping_add(1);
         self.sent += 1;
         match self.is_crowd {
-            true => self.mark(link),
-            false => self.hasten(link),
+            true => self.mark(connection),
+            false => self.mark_urgent(connection),
         }
         true
     }
 }
 
 /// The connection of that name among `slots`.
-fn living(slots: &mut Slab<Peer>, link: Link) -> Option<&mut Peer> {
+fn living(slots: &mut Slab<Peer>, connection: ConnectionId) -> Option<&mut Peer> {
     slots
-        .get_mut(link.index as usize)
-        .filter(|peer| peer.generation == link.generation)
+        .get_mut(connection.index as usize)
+        .filter(|peer| peer.generation == connection.generation)
 }
 
 #[cfg(test)]
@@ -551,7 +560,7 @@ mod tests {
     use super::*;
     use crate::wire::websocket::{MessageKind, encode};
 
-    fn publish(peers: &mut Peers, readers: &[Link]) {
+    fn publish(peers: &mut Peers, readers: &[ConnectionId]) {
         let frame = encode(MessageKind::Text, b"news");
         peers.expect_readers(readers.len());
         for reader in readers {
@@ -562,17 +571,20 @@ mod tests {
     #[test]
     fn a_crowd_keeps_nobody_waiting_and_is_kept_waiting_by_nobody() {
         let mut peers = Peers::new(OutboxLimits::default());
-        let links: Vec<Link> = (0..MIN_CROWD + 9)
+        let links: Vec<ConnectionId> = (0..MIN_CROWD + 9)
             .map(|_| peers.insert(Services::WEBSOCKET, None, false))
             .collect();
         let (crowd, few) = links.split_at(MIN_CROWD + 1);
         publish(&mut peers, crowd);
         publish(&mut peers, few);
-        let written: Vec<Link> = std::iter::from_fn(|| peers.poll_dirty()).collect();
+        let written: Vec<ConnectionId> = std::iter::from_fn(|| peers.poll_dirty()).collect();
         assert_eq!(written.len(), links.len());
-        let among_first = |count: usize, of: &[Link]| {
+        let among_first = |count: usize, of: &[ConnectionId]| {
             let first = &written[..count];
-            first.iter().filter(|link| of.contains(link)).count()
+            first
+                .iter()
+                .filter(|connection| of.contains(connection))
+                .count()
         };
         assert_eq!((among_first(11, few), among_first(11, crowd)), (8, 3));
     }

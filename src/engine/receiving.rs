@@ -10,43 +10,43 @@ use super::state::{Output, State};
 use super::unfinished;
 use crate::base::time::Now;
 use crate::conn::{Event, Fault};
-use crate::hub::Link;
+use crate::hub::ConnectionId;
 use crate::wire::input::Input as Cursor;
 
 /// Room for those who were cut short that is kept when there are fewer.
 const MAX_IDLE_LINKS: usize = 64;
 
 /// Handles what a peer has sent, or keeps it: nobody overtakes what it has sent before.
-pub fn handle_bytes(state: &mut State, now: Now, link: Link, bytes: &mut [u8]) {
-    let is_websocket = state.is_websocket(link);
-    let Some(peer) = state.peers.peer_mut(link) else {
+pub fn handle_bytes(state: &mut State, now: Now, connection: ConnectionId, bytes: &mut [u8]) {
+    let is_websocket = state.is_websocket(connection);
+    let Some(peer) = state.peers.peer_mut(connection) else {
         return;
     };
     if !peer.connection.is_open() && !peer.connection.discard(bytes.len()) {
-        return closing::remove(state, link);
+        return closing::remove(state, connection);
     }
     peer.alive |= is_websocket;
     if peer.connection.has_stash() {
         return peer.connection.stash(bytes);
     }
     let length = bytes.len();
-    let rest = take_events(state, now, link, &mut Cursor::new(bytes));
+    let rest = take_events(state, now, connection, &mut Cursor::new(bytes));
     if let Some(rest) = rest
-        && let Some(peer) = state.peers.peer_mut(link)
+        && let Some(peer) = state.peers.peer_mut(connection)
     {
         peer.connection.stash(&bytes[length - rest..]);
     }
-    end_bytes(state, now, link);
+    end_bytes(state, now, connection);
 }
 
 /// Asked after every write, so that this must cost next to nothing.
 #[inline]
-pub fn resume_reading(state: &mut State, now: Now, link: Link) {
-    let peer = state.peers.peer(link);
+pub fn resume_reading(state: &mut State, now: Now, connection: ConnectionId) {
+    let peer = state.peers.peer(connection);
     if peer.is_some_and(|peer| peer.connection.has_stash() && !peer.share.is_cut) {
-        read_stash(state, now, link);
+        read_stash(state, now, connection);
         // Also when the rest is kept again: what was handled is still to be settled, in a turn of its own.
-        state.outputs.push_back(Output::Read(link));
+        state.outputs.push_back(Output::Read(connection));
     }
 }
 
@@ -56,42 +56,47 @@ pub fn resume_cut(state: &mut State, now: Now) {
         if state.turn.is_half_full() || state.hub.load().is_full() {
             return;
         }
-        let Some(link) = state.cut.pop_front() else {
+        let Some(connection) = state.cut.pop_front() else {
             return;
         };
-        let Some(peer) = state.peers.peer_mut(link) else {
+        let Some(peer) = state.peers.peer_mut(connection) else {
             continue;
         };
         peer.share.is_cut = false;
-        read_stash(state, now, link);
-        let peer = state.peers.peer(link);
+        read_stash(state, now, connection);
+        let peer = state.peers.peer(connection);
         if peer.is_some_and(|peer| !peer.connection.has_stash()) {
-            state.outputs.push_back(Output::Read(link));
+            state.outputs.push_back(Output::Read(connection));
         }
     }
     state.cut.shrink_to(MAX_IDLE_LINKS);
 }
 
-fn read_stash(state: &mut State, now: Now, link: Link) {
-    let peer = state.peers.peer_mut(link);
+fn read_stash(state: &mut State, now: Now, connection: ConnectionId) {
+    let peer = state.peers.peer_mut(connection);
     let Some(mut stash) = peer.and_then(|peer| peer.connection.take_stash()) else {
         return;
     };
-    let rest = take_events(state, now, link, &mut Cursor::new(stash.rest()));
+    let rest = take_events(state, now, connection, &mut Cursor::new(stash.rest()));
     if let Some(rest) = rest
-        && let Some(peer) = state.peers.peer_mut(link)
+        && let Some(peer) = state.peers.peer_mut(connection)
     {
         stash.keep_last(rest);
         peer.connection.put_back(stash);
     }
-    end_bytes(state, now, link);
+    end_bytes(state, now, connection);
 }
 
 /// Handles events while the peer may be served. How many bytes are left when it may not; `None`: all are handled.
-fn take_events(state: &mut State, now: Now, link: Link, input: &mut Cursor<'_>) -> Option<usize> {
+fn take_events(
+    state: &mut State,
+    now: Now,
+    connection: ConnectionId,
+    input: &mut Cursor<'_>,
+) -> Option<usize> {
     let mut limits = state.limits();
     state.has_completed = false;
-    while let Some(peer) = state.peers.peer_mut(link) {
+    while let Some(peer) = state.peers.peer_mut(connection) {
         if !peer.connection.is_open() {
             return None;
         }
@@ -101,84 +106,85 @@ fn take_events(state: &mut State, now: Now, link: Link, input: &mut Cursor<'_>) 
         // The application must be heard also when it is behind: its answers are not for itself.
         let is_behind = peer.backlogged && !peer.is_backend;
         let must_wait = is_full || is_behind || peer.is_held || peer.waits;
-        if must_wait || state.lobby.is_full(link) {
+        if must_wait || state.lobby.is_full(connection) {
             return Some(input.len());
         }
         if is_cut {
-            state.resume_later(link);
+            state.resume_later(connection);
             return Some(input.len());
         }
         limits.websocket.compression = peer.compression.is_on();
         match peer.connection.poll_event(input, &limits) {
             Ok(Some(event)) => {
                 peer.share.count(&mut state.turn, weight(&event));
-                handle_event(state, now, link, event);
+                handle_event(state, now, connection, event);
             }
             Ok(None) => return None,
-            Err(fault) => handle_fault(state, now, link, fault),
+            Err(fault) => handle_fault(state, now, connection, fault),
         }
     }
     None
 }
 
 /// What was read is handled as far as it may be now.
-fn end_bytes(state: &mut State, now: Now, link: Link) {
-    answer_newest_ping(state, link);
-    unfinished::note(state, now, link, state.has_completed);
+fn end_bytes(state: &mut State, now: Now, connection: ConnectionId) {
+    answer_newest_ping(state, connection);
+    unfinished::note(state, now, connection, state.has_completed);
 }
 
 /// Of many pings the newest is answered (RFC 6455 section 5.5.3).
-fn answer_newest_ping(state: &mut State, link: Link) {
+fn answer_newest_ping(state: &mut State, connection: ConnectionId) {
     if let Some(pong) = state.newest_pong.take()
-        && state.is_open_websocket(link)
+        && state.is_open_websocket(connection)
     {
-        state.peers.push(link, pong);
+        state.peers.push(connection, pong);
     }
 }
 
-fn handle_event(state: &mut State, now: Now, link: Link, event: Event<'_>) {
+fn handle_event(state: &mut State, now: Now, connection: ConnectionId, event: Event<'_>) {
     state.has_completed |= completes(&event);
     match event {
-        Event::Request { head, body } => http::handle_request(state, now, link, &head, &body),
-        Event::BodyDue => http::handle_body_due(state, now, link),
-        Event::Continue => state
-            .peers
-            .push(link, bytes::Bytes::from_static(crate::wire::http::CONTINUE)),
-        Event::StreamStart(head) => http::handle_stream_start(state, now, link, head),
-        Event::Chunk(chunk) => http::handle_chunk(state, now, link, chunk),
-        Event::StreamEnd => http::handle_stream_end(state, now, link),
+        Event::Request { head, body } => http::handle_request(state, now, connection, &head, &body),
+        Event::BodyDue => http::handle_body_due(state, now, connection),
+        Event::Continue => state.peers.push(
+            connection,
+            bytes::Bytes::from_static(crate::wire::http::CONTINUE),
+        ),
+        Event::StreamStart(head) => http::handle_stream_start(state, now, connection, head),
+        Event::Chunk(chunk) => http::handle_chunk(state, now, connection, chunk),
+        Event::StreamEnd => http::handle_stream_end(state, now, connection),
         Event::Text(_) | Event::Binary(_) | Event::Compressed { .. }
-            if state.lobby.is_guest(link) =>
+            if state.lobby.is_guest(connection) =>
         {
-            socket::keep(state, now, link, event);
+            socket::keep(state, now, connection, event);
         }
-        Event::Text(text) => socket::handle_text(state, now, link, &text),
-        Event::Binary(payload) => socket::handle_binary(state, now, link, &payload),
+        Event::Text(text) => socket::handle_text(state, now, connection, &text),
+        Event::Binary(payload) => socket::handle_binary(state, now, connection, &payload),
         Event::Compressed { kind, payload } => {
-            socket::handle_compressed(state, now, link, kind, &payload)
+            socket::handle_compressed(state, now, connection, kind, &payload)
         }
         Event::Ping(payload) => {
-            if shares::admit_control(state, now, link) {
-                socket::handle_ping(state, link, &payload);
+            if shares::admit_control(state, now, connection) {
+                socket::handle_ping(state, connection, &payload);
             }
         }
         Event::Pong(payload) => {
-            if !sessions::handle_pong(state, now, link, &payload) {
-                shares::admit_control(state, now, link);
+            if !sessions::handle_pong(state, now, connection, &payload) {
+                shares::admit_control(state, now, connection);
             }
         }
         Event::Close(code) => {
-            answer_newest_ping(state, link);
-            socket::handle_close(state, now, link, code);
+            answer_newest_ping(state, connection);
+            socket::handle_close(state, now, connection, code);
         }
         Event::Fragment => {}
     }
 }
 
-fn handle_fault(state: &mut State, now: Now, link: Link, fault: Fault) {
+fn handle_fault(state: &mut State, now: Now, connection: ConnectionId, fault: Fault) {
     match fault {
-        Fault::Http(reject) => http::handle_reject(state, now, link, reject),
-        Fault::WebSocket(violation) => socket::handle_violation(state, now, link, &violation),
+        Fault::Http(reject) => http::handle_reject(state, now, connection, reject),
+        Fault::WebSocket(violation) => socket::handle_violation(state, now, connection, &violation),
     }
 }
 

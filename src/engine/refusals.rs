@@ -15,7 +15,7 @@ use super::state::State;
 use crate::base::time::{Now, Span};
 use crate::base::token_bucket::Verdict;
 use crate::conn::{Ending, Phase};
-use crate::hub::Link;
+use crate::hub::ConnectionId;
 use crate::wire::http::{Head, Problem};
 use crate::wire::message::Variant;
 use crate::wire::websocket::{self, CloseCode, Reader};
@@ -79,9 +79,9 @@ impl Refusal {
 
 /// Counts a connection against the share of its address, and turns it away if that is used up: before anything is read, so
 /// that nothing of it is paid for.
-pub fn check_connections(state: &mut State, now: Now, link: Link) {
+pub fn check_connections(state: &mut State, now: Now, connection: ConnectionId) {
     let limit = state.settings.max_connections_per_address;
-    let peer = state.peers.peer_mut(link).filter(|_| limit > 0);
+    let peer = state.peers.peer_mut(connection).filter(|_| limit > 0);
     let Some((peer, address)) = peer.and_then(|peer| {
         let address = peer.asker().limited()?;
         Some((peer, address))
@@ -102,10 +102,10 @@ pub fn check_connections(state: &mut State, now: Now, link: Link) {
     });
     // Whoever goes on all the same is not told any more, and holds no descriptor.
     if count > limit + MAX_TOLD {
-        return closing::end(state, now, link, Ending::Final);
+        return closing::end(state, now, connection, Ending::Final);
     }
     let problem = Problem::new(503, "limit_exceeded", detail).retry_after_s(CROWDED_RETRY_S);
-    http::refuse(state, now, link, &problem.into());
+    http::refuse(state, now, connection, &problem.into());
 }
 
 /// Checks that an address may have another client.
@@ -164,7 +164,7 @@ pub fn check_rate(state: &mut State, now: Now, asker: Asker) -> Result<bool, Ref
 pub fn answer(
     state: &mut State,
     now: Now,
-    link: Link,
+    connection: ConnectionId,
     head: &Head,
     newcomer: Newcomer,
     refusal: Refusal,
@@ -179,28 +179,28 @@ pub fn answer(
         state.traffic.refused += 1;
         let delay = refusal.delay(state, now, asker, Sort::Other);
         let problem = refusal.problem(delay);
-        return http::respond(state, now, link, head, problem.into());
+        return http::respond(state, now, connection, head, problem.into());
     }
-    state.peers.push(link, accepted.response);
-    if let Some(peer) = state.peers.peer_mut(link) {
+    state.peers.push(connection, accepted.response);
+    if let Some(peer) = state.peers.peer_mut(connection) {
         peer.connection.phase = Phase::WebSocket(Reader::default());
         peer.know(asker);
     }
-    state.peers.mark_goodbye(link);
-    dismiss(state, now, link, variant, refusal);
+    state.peers.mark_goodbye(connection);
+    dismiss(state, now, connection, variant, refusal);
 }
 
 /// Says the same on a connection that is a WebSocket already, and closes it.
 pub fn dismiss(
     state: &mut State,
     now: Now,
-    link: Link,
+    connection: ConnectionId,
     variant: Option<Variant>,
     refusal: Refusal,
 ) {
     state.traffic.refused += 1;
-    let asker = state.peers.peer(link).map(Peer::asker);
+    let asker = state.peers.peer(connection).map(Peer::asker);
     let delay = refusal.delay(state, now, asker.unwrap_or_default(), Sort::Page);
     let Refusal { code, reason, .. } = refusal;
-    closing::dismiss(state, now, link, variant, code, reason, delay);
+    closing::dismiss(state, now, connection, variant, code, reason, delay);
 }

@@ -7,7 +7,7 @@ use super::backend;
 use super::commands::CommandError;
 use super::state::State;
 use crate::base::time::Now;
-use crate::hub::Link;
+use crate::hub::ConnectionId;
 use crate::wire::locale::Phrase;
 use crate::wire::message::compact::compact;
 use crate::wire::message::envelope::push_string;
@@ -25,31 +25,31 @@ use std::collections::BTreeSet;
 const MAX_ECHO_BYTES: usize = 256;
 
 /// Understands one message and does what it asks, or says what is wrong with it.
-pub fn handle(state: &mut State, now: Now, link: Link, text: &str) {
+pub fn handle(state: &mut State, now: Now, connection: ConnectionId, text: &str) {
     let text = skip_mark(text);
     let read_fault = match read(text) {
-        Ok(reply) => return obey(state, now, link, &reply),
+        Ok(reply) => return obey(state, now, connection, &reply),
         Err(fault) => fault,
     };
     // Half an emoji is no reason to lose a message.
     let mended = mend(text).map(|(mended, _)| mended);
     match mended.as_deref().map(read) {
-        Some(Ok(reply)) => obey(state, now, link, &reply),
-        Some(Err(fault)) => complain(state, link, &fault, request_id(text).as_deref()),
-        None => complain(state, link, &read_fault, request_id(text).as_deref()),
+        Some(Ok(reply)) => obey(state, now, connection, &reply),
+        Some(Err(fault)) => complain(state, connection, &fault, request_id(text).as_deref()),
+        None => complain(state, connection, &read_fault, request_id(text).as_deref()),
     }
 }
 
-fn obey(state: &mut State, now: Now, link: Link, reply: &Reply<'_>) {
+fn obey(state: &mut State, now: Now, connection: ConnectionId, reply: &Reply<'_>) {
     if let Err(fault) = carry_out(state, now, reply) {
-        complain(state, link, &fault, reply.request_id.as_deref());
+        complain(state, connection, &fault, reply.request_id.as_deref());
     }
 }
 
 /// A binary message, which says nothing here.
-pub fn handle_binary(state: &mut State, link: Link) {
+pub fn handle_binary(state: &mut State, connection: ConnectionId) {
     let fault = Malformed::field("message", "binary; expected JSON in a text message");
-    complain(state, link, &fault.into(), None);
+    complain(state, connection, &fault.into(), None);
 }
 
 #[derive(Deserialize)]
@@ -264,7 +264,7 @@ fn settle(state: &mut State, now: Now, number: u64, to_sender: bool, kind: &str,
     state.send_encoded(client, &message);
 }
 
-fn complain(state: &mut State, link: Link, fault: &Fault, request_id: Option<&str>) {
+fn complain(state: &mut State, connection: ConnectionId, fault: &Fault, request_id: Option<&str>) {
     let text;
     let (code, phrase) = match fault {
         Fault::Malformed(malformed) if malformed.is_unreadable() => {
@@ -305,7 +305,7 @@ fn complain(state: &mut State, link: Link, fault: &Fault, request_id: Option<&st
         push_string(&mut out, request_id);
     }
     out.push('}');
-    backend::send(state, link, &out);
+    backend::send(state, connection, &out);
 }
 
 /// The `requestId` of a message that is otherwise wrong.

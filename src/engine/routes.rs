@@ -5,7 +5,7 @@
 
 use crate::base::time::Time;
 use crate::base::wheel::TimerId;
-use crate::hub::{ClientId, Link};
+use crate::hub::{ClientId, ConnectionId};
 use crate::wire::message::Dialect;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
@@ -15,7 +15,7 @@ pub struct Request {
     /// Who sent it. Whoever has its slot later has another id.
     pub sender: ClientId,
     /// The link that it went to.
-    pub link: Link,
+    pub connection: ConnectionId,
     /// Its type.
     pub kind: Box<str>,
     /// The sender's name for it, as JSON.
@@ -55,24 +55,24 @@ impl Message {
 /// The application's links, and what waits for them.
 #[derive(Debug)]
 pub struct Routes {
-    links: Vec<Link>,
+    links: Vec<ConnectionId>,
     next_link: usize,
     /// Links that have gone since somebody looked.
-    gone: Vec<Link>,
+    gone: Vec<ConnectionId>,
     requests: BTreeMap<u64, Request>,
     /// The requests whose senders are here, by sender.
     awaited: BTreeSet<(ClientId, u64)>,
     /// The requests whose senders have left.
-    forsaken: BTreeSet<u64>,
+    orphaned: BTreeSet<u64>,
     /// The same by sender, who may come back.
-    forsaken_by: BTreeSet<(ClientId, u64)>,
+    orphaned_by: BTreeSet<(ClientId, u64)>,
     next_number: u64,
     prefix: String,
     max_pending: usize,
     /// Messages that no link has room for, in the order in which they came, and the connections of their senders.
-    waiting: VecDeque<(Link, Message)>,
+    waiting: VecDeque<(ConnectionId, Message)>,
     /// How many of them a connection has there, and their bytes.
-    waiting_of: HashMap<Link, (usize, usize)>,
+    waiting_of: HashMap<ConnectionId, (usize, usize)>,
     /// The timer for the first request.
     pub timer: Option<TimerId>,
 }
@@ -87,8 +87,8 @@ impl Routes {
             gone: Vec::new(),
             requests: BTreeMap::new(),
             awaited: BTreeSet::new(),
-            forsaken: BTreeSet::new(),
-            forsaken_by: BTreeSet::new(),
+            orphaned: BTreeSet::new(),
+            orphaned_by: BTreeSet::new(),
             next_number: 1,
             prefix: format!("req_{nonce}_"),
             max_pending,
@@ -109,18 +109,18 @@ impl Routes {
     }
 
     /// Adds a link.
-    pub fn insert_link(&mut self, link: Link) {
-        self.links.push(link);
+    pub fn insert_link(&mut self, connection: ConnectionId) {
+        self.links.push(connection);
     }
 
     /// A link is gone: what waits for it is to be had from [`Routes::take_lost`].
-    pub fn remove_link(&mut self, link: Link) {
-        self.links.retain(|known| *known != link);
-        self.gone.push(link);
+    pub fn remove_link(&mut self, connection: ConnectionId) {
+        self.links.retain(|known| *known != connection);
+        self.gone.push(connection);
     }
 
     /// The link whose turn it is among those that will do.
-    pub fn choose_link(&mut self, will_do: impl Fn(Link) -> bool) -> Option<Link> {
+    pub fn choose_link(&mut self, will_do: impl Fn(ConnectionId) -> bool) -> Option<ConnectionId> {
         let count = self.links.len();
         let first = self.next_link.checked_rem(count)?;
         let mut turns = (first..first + count).map(|turn| turn % count);
@@ -130,7 +130,7 @@ impl Routes {
     }
 
     /// A message waits for room on a link.
-    pub fn wait(&mut self, sender: Link, message: Message) {
+    pub fn wait(&mut self, sender: ConnectionId, message: Message) {
         let (count, bytes) = self.waiting_of.entry(sender).or_default();
         (*count, *bytes) = (*count + 1, *bytes + message.size());
         self.waiting.push_back((sender, message));
@@ -142,7 +142,7 @@ impl Routes {
     }
 
     /// Takes it away; with the connection of its sender.
-    pub fn take_waiting(&mut self) -> Option<(Link, Message)> {
+    pub fn take_waiting(&mut self) -> Option<(ConnectionId, Message)> {
         let (sender, message) = self.waiting.pop_front()?;
         if let Some((count, bytes)) = self.waiting_of.get_mut(&sender) {
             (*count, *bytes) = (*count - 1, *bytes - message.size());
@@ -157,7 +157,7 @@ impl Routes {
     }
 
     /// The bytes of what waits of a connection's messages.
-    pub fn waiting_bytes(&self, sender: Link) -> usize {
+    pub fn waiting_bytes(&self, sender: ConnectionId) -> usize {
         match self.waiting_of.is_empty() {
             true => 0,
             false => self.waiting_of.get(&sender).map_or(0, |(_, bytes)| *bytes),
@@ -165,7 +165,7 @@ impl Routes {
     }
 
     /// A connection is gone, and what waited of its messages with it.
-    pub fn forget_waiting(&mut self, sender: Link) {
+    pub fn forget_waiting(&mut self, sender: ConnectionId) {
         if !self.waiting_of.is_empty() && self.waiting_of.remove(&sender).is_some() {
             self.waiting.retain(|(known, _)| *known != sender);
         }
@@ -178,7 +178,7 @@ impl Routes {
 
     /// When no more requests may wait, one whose sender has left makes way for one whose sender is here.
     pub fn make_room(&mut self) -> Option<Request> {
-        let oldest = self.forsaken.first().filter(|_| !self.has_room()).copied();
+        let oldest = self.orphaned.first().filter(|_| !self.has_room()).copied();
         oldest.and_then(|number| self.remove(number))
     }
 
@@ -213,31 +213,31 @@ impl Routes {
     pub fn remove(&mut self, number: u64) -> Option<Request> {
         let request = self.requests.remove(&number)?;
         if !self.awaited.remove(&(request.sender, number)) {
-            self.forsaken.remove(&number);
-            self.forsaken_by.remove(&(request.sender, number));
+            self.orphaned.remove(&number);
+            self.orphaned_by.remove(&(request.sender, number));
         }
         self.check_invariants();
         Some(request)
     }
 
     /// A client has left. What it sent may still be answered to others.
-    pub fn forsake(&mut self, sender: ClientId) {
+    pub fn orphan(&mut self, sender: ClientId) {
         while let Some(entry) = self.awaited.range((sender, 0)..=(sender, u64::MAX)).next() {
             let entry = *entry;
             self.awaited.remove(&entry);
-            self.forsaken.insert(entry.1);
-            self.forsaken_by.insert(entry);
+            self.orphaned.insert(entry.1);
+            self.orphaned_by.insert(entry);
         }
         self.check_invariants();
     }
 
     /// A client that had left has come back.
-    pub fn take_back(&mut self, sender: ClientId) {
+    pub fn adopt(&mut self, sender: ClientId) {
         let of_sender = (sender, 0)..=(sender, u64::MAX);
-        while let Some(entry) = self.forsaken_by.range(of_sender.clone()).next() {
+        while let Some(entry) = self.orphaned_by.range(of_sender.clone()).next() {
             let entry = *entry;
-            self.forsaken_by.remove(&entry);
-            self.forsaken.remove(&entry.1);
+            self.orphaned_by.remove(&entry);
+            self.orphaned.remove(&entry.1);
             self.awaited.insert(entry);
         }
         self.check_invariants();
@@ -264,7 +264,7 @@ impl Routes {
         if gone.is_empty() {
             return Vec::new();
         }
-        let is_lost = |(_, request): &(&u64, &Request)| gone.contains(&request.link);
+        let is_lost = |(_, request): &(&u64, &Request)| gone.contains(&request.connection);
         let lost: Vec<u64> = self
             .requests
             .iter()
@@ -278,10 +278,10 @@ impl Routes {
 
     fn check_invariants(&self) {
         debug_assert_eq!(
-            self.awaited.len() + self.forsaken.len(),
+            self.awaited.len() + self.orphaned.len(),
             self.requests.len(),
             "a sender is here, or it has left"
         );
-        debug_assert_eq!(self.forsaken.len(), self.forsaken_by.len());
+        debug_assert_eq!(self.orphaned.len(), self.orphaned_by.len());
     }
 }

@@ -12,7 +12,7 @@ use super::timer::Timer;
 use super::workspaces;
 use crate::base::time::{Now, Span, Time};
 use crate::base::wheel::TimerId;
-use crate::hub::{ClientId, ClientKey, Link};
+use crate::hub::{ClientId, ClientKey, ConnectionId};
 use crate::wire::message::{Dialect, Variant};
 use crate::wire::websocket;
 use bytes::Bytes;
@@ -102,7 +102,7 @@ pub fn whereabouts(state: &State, secret: &str) -> Whereabouts {
 pub fn resume(
     state: &mut State,
     now: Now,
-    link: Link,
+    connection: ConnectionId,
     variant: Variant,
     secret: &str,
 ) -> Option<ClientKey> {
@@ -114,7 +114,7 @@ pub fn resume(
     }
     let mut messages = state.addresses.take_talker(id);
     if !found.is_away {
-        let old = found.link;
+        let old = found.connection;
         closing::leave_place(state, old);
         log::info!("{id} has come back before its old connection was gone, which ends here");
         if let Some(peer) = state.peers.peer_mut(old) {
@@ -128,16 +128,16 @@ pub fn resume(
         }
         closing::replace(state, now, client);
     }
-    if let Some(peer) = state.peers.peer_mut(link) {
+    if let Some(peer) = state.peers.peer_mut(connection) {
         peer.allowance.messages = messages;
     }
-    state.hub.resume(now, client, link, variant);
-    state.routes.take_back(id);
+    state.hub.resume(now, client, connection, variant);
+    state.routes.adopt(id);
     Some(client)
 }
 
 /// Sends a lagging client what it lacks. It is told first when something is lost, and, having come back, in any case.
-pub fn make_up(state: &mut State, now: Now, client: ClientKey, has_come_back: bool) {
+pub fn recover(state: &mut State, now: Now, client: ClientKey, has_come_back: bool) {
     if !has_come_back && state.hub.load().is_spent() {
         return state.hub.postpone(client);
     }
@@ -147,15 +147,17 @@ pub fn make_up(state: &mut State, now: Now, client: ClientKey, has_come_back: bo
     };
     let rooms = state.hub.directory().client(client).memberships().len();
     state.hub.load().visit(rooms);
-    let survey = state.hub.survey(client);
-    let is_lossy = survey.iter().any(|room| !room.recovered);
+    let plan_recovery = state.hub.plan_recovery(client);
+    let is_lossy = plan_recovery.iter().any(|room| !room.recovered);
     if has_come_back || is_lossy {
-        messages::acknowledge_recovery(state, now, client, denied, &survey);
+        messages::acknowledge_recovery(state, now, client, denied, &plan_recovery);
     }
     if is_lossy {
-        doubt(state, client);
+        rewind_confirmed(state, client);
     }
-    state.hub.make_up(now, client, &survey, &mut state.peers);
+    state
+        .hub
+        .recover(now, client, &plan_recovery, &mut state.peers);
 }
 
 /// Readers whose share of an earlier turn was too much for it go on, those first that have waited longest.
@@ -164,9 +166,13 @@ pub fn go_on(state: &mut State, now: Now) {
         let Some(client) = state.hub.poll_postponed() else {
             break;
         };
-        let link = state.hub.directory().client(client).link;
+        let connection = state.hub.directory().client(client).connection;
         // Whose connection is full goes on when it has drained.
-        if state.peers.peer(link).is_some_and(|peer| !peer.backlogged) {
+        if state
+            .peers
+            .peer(connection)
+            .is_some_and(|peer| !peer.backlogged)
+        {
             handle_drained(state, now, client);
         }
     }
@@ -187,7 +193,7 @@ pub fn handle_drained(state: &mut State, now: Now, client: ClientKey) {
         .hub
         .handle_backlog(now, client, false, &mut state.peers);
     if state.hub.directory().client(client).is_lagging {
-        make_up(state, now, client, false);
+        recover(state, now, client, false);
     }
     if state.hub.directory().client(client).lacks_news() {
         workspaces::catch_up(state, now, client);
@@ -195,21 +201,21 @@ pub fn handle_drained(state: &mut State, now: Now, client: ClientKey) {
 }
 
 /// A client is told of a loss, or is sent older messages: an answer to what it was asked before says nothing of that.
-pub fn doubt(state: &mut State, client: ClientKey) {
-    let link = state.hub.directory().client(client).link;
-    state.peers.ask_anew(link);
+pub fn rewind_confirmed(state: &mut State, client: ClientKey) {
+    let connection = state.hub.directory().client(client).connection;
+    state.peers.ask_anew(connection);
 }
 
 /// Asks connections that were sent messages in this turn, or before, whether these have arrived.
 pub fn ask(state: &mut State, now: Now) {
     state.probes.refill(now.at);
     while state.probes.tokens > 0 {
-        let Some((link, round)) = state.peers.poll_unconfirmed() else {
+        let Some((connection, round)) = state.peers.poll_unconfirmed() else {
             return;
         };
-        if let Some(question) = question(state, link, round) {
+        if let Some(question) = question(state, connection, round) {
             state.probes.tokens -= 1;
-            state.peers.push(link, question);
+            state.peers.push(connection, question);
         }
     }
     if state.peers.has_unconfirmed() && !std::mem::replace(&mut state.probes.is_armed, true) {
@@ -217,52 +223,55 @@ pub fn ask(state: &mut State, now: Now) {
     }
 }
 
-fn question(state: &State, link: Link, round: u8) -> Option<Bytes> {
-    let serial = state.hub.queued_serial(state.client_of(link)?);
+fn question(state: &State, connection: ConnectionId, round: u8) -> Option<Bytes> {
+    let serial = state.hub.queued_serial(state.client_of(connection)?);
     let payload = [&PROBE[..], &[round], &serial.to_be_bytes()].concat();
     Some(websocket::encode_ping(&payload))
 }
 
 /// The ping that asks for a sign of life. Where the client has answered questions in vain, it is a question as well.
-pub fn heartbeat(state: &mut State, link: Link) -> Bytes {
-    let round = state.peers.take_postponed(link);
-    let question = round.and_then(|round| question(state, link, round));
+pub fn heartbeat(state: &mut State, connection: ConnectionId) -> Bytes {
+    let round = state.peers.take_postponed(connection);
+    let question = round.and_then(|round| question(state, connection, round));
     question.unwrap_or(Bytes::from_static(websocket::PING))
 }
 
 /// Asks those again who have answered in vain, where there are no heartbeats.
 pub fn handle_timer(state: &mut State, now: Now) {
     state.probes.timer = None;
-    while let Some((due, link)) = state.probes.postponed.front().copied()
+    while let Some((due, connection)) = state.probes.postponed.front().copied()
         && due <= now.at
     {
         state.probes.postponed.pop_front();
-        let round = state.peers.take_postponed(link);
-        if let Some(question) = round.and_then(|round| question(state, link, round)) {
-            state.peers.push(link, question);
+        let round = state.peers.take_postponed(connection);
+        if let Some(question) = round.and_then(|round| question(state, connection, round)) {
+            state.peers.push(connection, question);
         }
     }
     arm(state);
 }
 
-fn postpone(state: &mut State, now: Now, link: Link) {
+fn postpone(state: &mut State, now: Now, connection: ConnectionId) {
     if state.settings.websocket.heartbeat_interval.is_zero() {
         state
             .probes
             .postponed
-            .push_back((now.at + FRUITLESS_PAUSE, link));
+            .push_back((now.at + FRUITLESS_PAUSE, connection));
         arm(state);
     }
 }
 
 /// A connection ends, so that it is asked nothing any more.
-pub fn forget(state: &mut State, link: Link) {
+pub fn forget(state: &mut State, connection: ConnectionId) {
     if state
         .peers
-        .peer(link)
+        .peer(connection)
         .is_some_and(|peer| peer.confirmation.is_postponed())
     {
-        state.probes.postponed.retain(|(_, known)| *known != link);
+        state
+            .probes
+            .postponed
+            .retain(|(_, known)| *known != connection);
         arm(state);
     }
 }
@@ -282,8 +291,8 @@ fn arm(state: &mut State) {
 }
 
 /// A pong has come: if it answers a question of ours, everything before it has arrived. Tells whether any was due.
-pub fn handle_pong(state: &mut State, now: Now, link: Link, payload: &[u8]) -> bool {
-    let Some(peer) = state.peers.peer_mut(link) else {
+pub fn handle_pong(state: &mut State, now: Now, connection: ConnectionId, payload: &[u8]) -> bool {
+    let Some(peer) = state.peers.peer_mut(connection) else {
         return false;
     };
     let is_due = std::mem::take(&mut peer.pong_due) | peer.confirmation.is_asked();
@@ -293,14 +302,14 @@ pub fn handle_pong(state: &mut State, now: Now, link: Link, payload: &[u8]) -> b
     let answer = payload.strip_prefix(PROBE).and_then(<[u8]>::split_first);
     let answer = answer.and_then(|(round, serial)| Some((*round, serial.try_into().ok()?)));
     match answer {
-        Some((round, serial)) if state.peers.handle_confirmed(link, round) => {
+        Some((round, serial)) if state.peers.handle_confirmed(connection, round) => {
             state.hub.confirm(client, u64::from_be_bytes(serial));
         }
         // Of several pings only the newest must be answered (RFC 6455 section 5.5.3).
         other => {
             let round = other.map(|(round, _)| round);
-            if state.peers.handle_unconfirmed(link, round) {
-                postpone(state, now, link);
+            if state.peers.handle_unconfirmed(connection, round) {
+                postpone(state, now, connection);
             }
         }
     }
@@ -315,7 +324,7 @@ pub struct Probes {
     /// Whether a timer will go on.
     pub is_armed: bool,
     /// Those who have answered in vain, where no heartbeat asks them again, and when they are asked.
-    postponed: VecDeque<(Time, Link)>,
+    postponed: VecDeque<(Time, ConnectionId)>,
     timer: Option<TimerId>,
 }
 

@@ -6,7 +6,7 @@ use super::closing;
 use super::notices::Notice;
 use super::state::State;
 use crate::base::time::{Now, Time};
-use crate::hub::Link;
+use crate::hub::ConnectionId;
 use crate::wire::websocket::CloseCode;
 
 /// What one peer may bring in a turn.
@@ -101,9 +101,9 @@ impl ControlFrames {
 }
 
 /// Counts a control frame that nobody asked for; `false`: it was one too many, and the connection ends.
-pub fn admit_control(state: &mut State, now: Now, link: Link) -> bool {
+pub fn admit_control(state: &mut State, now: Now, connection: ConnectionId) -> bool {
     const REASON: &str = "too many control frames";
-    let Some(peer) = state.peers.peer_mut(link) else {
+    let Some(peer) = state.peers.peer_mut(connection) else {
         return false;
     };
     if peer.control_frames.record(now.at) {
@@ -116,6 +116,6 @@ pub fn admit_control(state: &mut State, now: Now, link: Link) -> bool {
             CloseCode::RATE_LIMITED
         )
     });
-    closing::send_away(state, now, link, CloseCode::RATE_LIMITED, REASON);
+    closing::send_away(state, now, connection, CloseCode::RATE_LIMITED, REASON);
     false
 }

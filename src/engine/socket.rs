@@ -9,7 +9,7 @@ use super::returns;
 use super::state::State;
 use crate::base::time::Now;
 use crate::conn::{Ending, Event};
-use crate::hub::{ClientKey, Link};
+use crate::hub::{ClientKey, ConnectionId};
 use crate::wire::locale::Phrase;
 use crate::wire::message::unpack::{Unpackable, unpack};
 use crate::wire::message::{Encoding, ErrorCode, Variant};
@@ -20,56 +20,62 @@ use crate::wire::websocket::{self, CloseCode, MessageKind, Violation};
 const MAX_JSON_GROWTH: usize = 4;
 
 /// A text message.
-pub fn handle_text(state: &mut State, now: Now, link: Link, text: &str) {
-    if let Some(sender) = admit_message(state, now, link) {
-        charge(state, now, link, |state| {
-            take_text(state, now, link, sender, text);
+pub fn handle_text(state: &mut State, now: Now, connection: ConnectionId, text: &str) {
+    if let Some(sender) = admit_message(state, now, connection) {
+        charge(state, now, connection, |state| {
+            take_text(state, now, connection, sender, text);
         });
     }
 }
 
 /// A binary message: MessagePack, where that was agreed on.
-pub fn handle_binary(state: &mut State, now: Now, link: Link, payload: &[u8]) {
-    if let Some(sender) = admit_message(state, now, link) {
-        charge(state, now, link, |state| {
-            take_binary(state, now, link, sender, payload);
+pub fn handle_binary(state: &mut State, now: Now, connection: ConnectionId, payload: &[u8]) {
+    if let Some(sender) = admit_message(state, now, connection) {
+        charge(state, now, connection, |state| {
+            take_binary(state, now, connection, sender, payload);
         });
     }
 }
 
 /// Has a message understood. What its sender is answered with costs as many messages more as it is long (contract section 8).
-fn charge(state: &mut State, now: Now, link: Link, take: impl FnOnce(&mut State)) {
+fn charge(state: &mut State, now: Now, connection: ConnectionId, take: impl FnOnce(&mut State)) {
     let unsent = |state: &State| {
-        let peer = state.peers.peer(link);
+        let peer = state.peers.peer(connection);
         peer.map_or(0, |peer| peer.connection.outbox.len_bytes())
     };
     let before = unsent(state);
     take(state);
     let answered = unsent(state).saturating_sub(before);
     let rate = state.settings.websocket.message_rate;
-    if let Some(peer) = state.peers.peer_mut(link).filter(|_| !rate.is_none()) {
+    if let Some(peer) = state.peers.peer_mut(connection).filter(|_| !rate.is_none()) {
         peer.allowance.charge(now.at, answered, rate);
     }
 }
 
-fn take_text(state: &mut State, now: Now, link: Link, sender: Sender, text: &str) {
+fn take_text(state: &mut State, now: Now, connection: ConnectionId, sender: Sender, text: &str) {
     match sender {
         Sender::Client(client) => messages::handle(state, now, client, text),
-        Sender::Backend => replies::handle(state, now, link, text),
-        Sender::Echo => echo(state, link, MessageKind::Text, text.as_bytes()),
+        Sender::Backend => replies::handle(state, now, connection, text),
+        Sender::Echo => echo(state, connection, MessageKind::Text, text.as_bytes()),
     }
 }
 
-fn take_binary(state: &mut State, now: Now, link: Link, sender: Sender, payload: &[u8]) {
+fn take_binary(
+    state: &mut State,
+    now: Now,
+    connection: ConnectionId,
+    sender: Sender,
+    payload: &[u8],
+) {
     match sender {
         Sender::Client(client) => handle_message_pack(state, now, client, payload),
-        Sender::Backend => replies::handle_binary(state, link),
-        Sender::Echo => echo(state, link, MessageKind::Binary, payload),
+        Sender::Backend => replies::handle_binary(state, connection),
+        Sender::Echo => echo(state, connection, MessageKind::Binary, payload),
     }
 }
 
 /// A message of somebody who waits for the store: it counts now, and is understood later.
-pub fn keep(state: &mut State, now: Now, link: Link, event: Event<'_>) {
+pub fn keep(state: &mut State, now: Now, connection: ConnectionId, event: Event<'_>) {
     let message = match event {
         Event::Text(text) => Message::Text(text.into_owned()),
         Event::Binary(payload) => Message::Binary(payload.into_owned()),
@@ -81,27 +87,27 @@ pub fn keep(state: &mut State, now: Now, link: Link, event: Event<'_>) {
     };
     state.traffic.received.record(now.at, 1);
     let rate = state.settings.websocket.message_rate;
-    if let Some(peer) = state.peers.peer_mut(link) {
+    if let Some(peer) = state.peers.peer_mut(connection) {
         peer.received = peer.received.wrapping_add(1);
         // Nothing can be said to it yet, so the next message of one that says too much is told.
         let _ = peer.allowance.messages.take(now.at, rate);
-        state.lobby.keep(link, message);
+        state.lobby.keep(connection, message);
     }
 }
 
 /// Such a message can be understood.
-pub fn handle_kept(state: &mut State, now: Now, link: Link, message: Message) {
-    let peer = state.peers.peer(link);
+pub fn handle_kept(state: &mut State, now: Now, connection: ConnectionId, message: Message) {
+    let peer = state.peers.peer(connection);
     let sender = peer.and_then(|peer| match peer.client {
         Some(client) => Some(Sender::Client(client)),
         None => peer.is_backend.then_some(Sender::Backend),
     });
     let Some(sender) = sender else { return };
-    charge(state, now, link, |state| match message {
-        Message::Text(text) => take_text(state, now, link, sender, &text),
-        Message::Binary(payload) => take_binary(state, now, link, sender, &payload),
+    charge(state, now, connection, |state| match message {
+        Message::Text(text) => take_text(state, now, connection, sender, &text),
+        Message::Binary(payload) => take_binary(state, now, connection, sender, &payload),
         Message::Compressed { kind, payload } => {
-            take_compressed(state, now, link, sender, kind, &payload);
+            take_compressed(state, now, connection, sender, kind, &payload);
         }
     });
 }
@@ -138,10 +144,10 @@ fn handle_message_pack(state: &mut State, now: Now, client: ClientKey, payload: 
     }
 }
 
-fn echo(state: &mut State, link: Link, kind: MessageKind, payload: &[u8]) {
+fn echo(state: &mut State, connection: ConnectionId, kind: MessageKind, payload: &[u8]) {
     let window = state
         .peers
-        .peer(link)
+        .peer(connection)
         .and_then(|peer| peer.compression.window());
     let encoding = match kind {
         MessageKind::Text => Encoding::Json,
@@ -153,20 +159,20 @@ fn echo(state: &mut State, link: Link, kind: MessageKind, payload: &[u8]) {
         ..Variant::default()
     };
     let frame = state.hub.framer().frame(payload, variant);
-    state.peers.answer(link, &frame);
+    state.peers.answer(connection, &frame);
 }
 
 /// A compressed message: what it says counts as if it had come plain (RFC 7692 section 6.2).
 pub fn handle_compressed(
     state: &mut State,
     now: Now,
-    link: Link,
+    connection: ConnectionId,
     kind: MessageKind,
     payload: &[u8],
 ) {
-    if let Some(sender) = admit_message(state, now, link) {
-        charge(state, now, link, |state| {
-            take_compressed(state, now, link, sender, kind, payload);
+    if let Some(sender) = admit_message(state, now, connection) {
+        charge(state, now, connection, |state| {
+            take_compressed(state, now, connection, sender, kind, payload);
         });
     }
 }
@@ -174,7 +180,7 @@ pub fn handle_compressed(
 fn take_compressed(
     state: &mut State,
     now: Now,
-    link: Link,
+    connection: ConnectionId,
     sender: Sender,
     kind: MessageKind,
     payload: &[u8],
@@ -182,41 +188,51 @@ fn take_compressed(
     let max_message_size = state.settings.websocket.max_message_size;
     let message = match state.inflater.inflate(payload, max_message_size) {
         Ok(message) => message,
-        Err(violation) => return handle_violation(state, now, link, &violation),
+        Err(violation) => return handle_violation(state, now, connection, &violation),
     };
     match kind {
-        MessageKind::Binary => take_binary(state, now, link, sender, &message),
+        MessageKind::Binary => take_binary(state, now, connection, sender, &message),
         MessageKind::Text => match simdutf8::basic::from_utf8(&message) {
-            Ok(text) => take_text(state, now, link, sender, text),
-            Err(_) => handle_violation(state, now, link, &Violation::NOT_UTF8),
+            Ok(text) => take_text(state, now, connection, sender, text),
+            Err(_) => handle_violation(state, now, connection, &Violation::NOT_UTF8),
         },
     }
 }
 
 /// A ping, answered with its own payload (RFC 6455 section 5.5.3).
-pub fn handle_ping(state: &mut State, link: Link, payload: &[u8]) {
-    let Some(peer) = state.peers.peer_mut(link) else {
+pub fn handle_ping(state: &mut State, connection: ConnectionId, payload: &[u8]) {
+    let Some(peer) = state.peers.peer_mut(connection) else {
         return;
     };
     let pong = websocket::encode_pong(payload);
     match peer.share.count_ping() {
-        true => state.peers.push(link, pong),
+        true => state.peers.push(connection, pong),
         false => state.newest_pong = Some(pong),
     }
 }
 
 /// The client says goodbye: the same code goes back, and the socket closes (RFC 6455 section 5.5.1).
-pub fn handle_close(state: &mut State, now: Now, link: Link, code: Option<CloseCode>) {
+pub fn handle_close(
+    state: &mut State,
+    now: Now,
+    connection: ConnectionId,
+    code: Option<CloseCode>,
+) {
     state.peers.push(
-        link,
+        connection,
         websocket::encode_close(code.unwrap_or(CloseCode::NORMAL), ""),
     );
-    closing::end(state, now, link, Ending::Final);
+    closing::end(state, now, connection, Ending::Final);
 }
 
 /// A frame that breaks the protocol or a limit.
-pub fn handle_violation(state: &mut State, now: Now, link: Link, violation: &Violation) {
-    closing::close(state, now, link, violation.code, violation.reason);
+pub fn handle_violation(
+    state: &mut State,
+    now: Now,
+    connection: ConnectionId,
+    violation: &Violation,
+) {
+    closing::close(state, now, connection, violation.code, violation.reason);
 }
 
 /// Who has sent a message.
@@ -230,10 +246,10 @@ enum Sender {
 }
 
 /// Counts a message against its connection's limit.
-fn admit_message(state: &mut State, now: Now, link: Link) -> Option<Sender> {
+fn admit_message(state: &mut State, now: Now, connection: ConnectionId) -> Option<Sender> {
     let rate = state.settings.websocket.message_rate;
     state.traffic.received.record(now.at, 1);
-    let peer = state.peers.peer_mut(link)?;
+    let peer = state.peers.peer_mut(connection)?;
     peer.received = peer.received.wrapping_add(1);
     if peer.is_backend {
         return Some(Sender::Backend);
@@ -259,7 +275,7 @@ fn admit_message(state: &mut State, now: Now, link: Link) -> Option<Sender> {
         Sender::Backend | Sender::Echo => closing::close(
             state,
             now,
-            link,
+            connection,
             CloseCode::RATE_LIMITED,
             "too many messages",
         ),

@@ -21,7 +21,7 @@ use crate::base::random::Random;
 use crate::base::time::{Now, Time};
 use crate::base::wheel::{TimerId, Wheel};
 use crate::conn::{Limits, Phase};
-use crate::hub::{ClientKey, Hub, HubSeed, Link};
+use crate::hub::{ClientKey, ConnectionId, Hub, HubSeed};
 use crate::wire::http::{self, DateCache};
 use crate::wire::locale::Phrase;
 use crate::wire::message::{Dialect, ErrorCode, ErrorMessage, Variant};
@@ -81,13 +81,13 @@ pub type MemoryProbe = Box<dyn Fn() -> MemoryUse + Send>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Output {
     /// Write what is unsent to this socket.
-    Write(Link),
+    Write(ConnectionId),
     /// Read from this socket again: it may hold bytes that were left there.
-    Read(Link),
+    Read(ConnectionId),
     /// Send a FIN on this socket, and go on reading.
-    HalfClose(Link),
+    HalfClose(ConnectionId),
     /// Close this socket.
-    Close(Link),
+    Close(ConnectionId),
     /// Close every listener.
     StopListening,
     /// The end: nothing is left to be done.
@@ -159,7 +159,7 @@ pub struct State {
     /// Who makes room when there are too many connections.
     pub newcomers: Newcomers,
     /// Whose input is not read to its end.
-    pub spared: HashSet<Link>,
+    pub spared: HashSet<ConnectionId>,
     /// What peers have begun and not ended.
     pub unfinished: Unfinished,
     /// This turn, and what peers have brought in it.
@@ -167,7 +167,7 @@ pub struct State {
     /// Whether something was completed by the bytes that are being handled.
     pub has_completed: bool,
     /// Those who have input left of which they may bring more in the next turn.
-    pub cut: VecDeque<Link>,
+    pub cut: VecDeque<ConnectionId>,
     /// The answer to the newest of many pings, while their bytes are handled.
     pub newest_pong: Option<bytes::Bytes>,
     /// What was refused or ended, and what the log was told of it.
@@ -364,28 +364,28 @@ impl State {
     /// Sends a client a message that is encoded in its variant already.
     pub fn send_encoded(&mut self, client: ClientKey, message: &[u8]) {
         let client = self.hub.directory().client(client);
-        let (link, variant) = (client.link, client.variant);
+        let (connection, variant) = (client.connection, client.variant);
         let frame = self.hub.framer().frame(message, variant);
-        self.peers.answer(link, &frame);
+        self.peers.answer(connection, &frame);
     }
 
     /// Goes on with what is kept of a connection's input, in the next turn.
-    pub fn resume_later(&mut self, link: Link) {
-        if let Some(peer) = self.peers.peer_mut(link)
+    pub fn resume_later(&mut self, connection: ConnectionId) {
+        if let Some(peer) = self.peers.peer_mut(connection)
             && !std::mem::replace(&mut peer.share.is_cut, true)
         {
-            self.cut.push_back(link);
+            self.cut.push_back(connection);
         }
     }
 
     /// Sets when a connection will be looked at again.
-    pub fn look_at(&mut self, link: Link, at: Time) {
-        self.peers.look_at(link, at, &mut self.wheel);
+    pub fn look_at(&mut self, connection: ConnectionId, at: Time) {
+        self.peers.look_at(connection, at, &mut self.wheel);
     }
 
     /// The client behind a connection.
-    pub fn client_of(&self, link: Link) -> Option<ClientKey> {
-        self.peers.peer(link).and_then(|peer| peer.client)
+    pub fn client_of(&self, connection: ConnectionId) -> Option<ClientKey> {
+        self.peers.peer(connection).and_then(|peer| peer.client)
     }
 
     /// The dialect in which a connection was greeted.
@@ -394,15 +394,15 @@ impl State {
     }
 
     /// Whether a connection speaks WebSocket and is not ending.
-    pub fn is_open_websocket(&self, link: Link) -> bool {
-        let peer = self.peers.peer(link);
-        peer.is_some_and(|peer| peer.connection.is_open()) && self.is_websocket(link)
+    pub fn is_open_websocket(&self, connection: ConnectionId) -> bool {
+        let peer = self.peers.peer(connection);
+        peer.is_some_and(|peer| peer.connection.is_open()) && self.is_websocket(connection)
     }
 
     /// Whether a connection speaks WebSocket.
-    pub fn is_websocket(&self, link: Link) -> bool {
+    pub fn is_websocket(&self, connection: ConnectionId) -> bool {
         self.peers
-            .peer(link)
+            .peer(connection)
             .is_some_and(|peer| matches!(peer.connection.phase, Phase::WebSocket(_)))
     }
 }

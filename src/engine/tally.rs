@@ -1,7 +1,7 @@
 //! What became of the events of one request, and the answer that says so (contract section 7).
 
 use super::state::State;
-use crate::hub::{Accepted, DropReason, Dropped, Ingested, Refused, Scope, TaskKey, Truncated};
+use crate::hub::{Accepted, DropReason, Dropped, Ingested, Refused, Subject, TaskKey, Truncated};
 use crate::wire::message::envelope::push_string;
 use crate::wire::message::malformed::shortened;
 use std::fmt::Write;
@@ -199,9 +199,9 @@ impl Tally {
         out.push_str("},\"drops\":[");
         for (index, (number, dropped)) in self.drops.iter().enumerate() {
             let comma = if index > 0 { "," } else { "" };
-            let (what, name) = match &dropped.scope {
-                Scope::Task(name) => ("taskId", name),
-                Scope::Room(name) => ("room", name),
+            let (what, name) = match &dropped.subject {
+                Subject::Task(name) => ("taskId", name),
+                Subject::Room(name) => ("room", name),
             };
             let numbering = self.numbering.as_str();
             let _ = write!(out, "{comma}{{\"{numbering}\":{number},\"{what}\":");

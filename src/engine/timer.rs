@@ -1,13 +1,13 @@
 //! Everything that can happen later, on one screen.
 
 use crate::hub;
-use crate::hub::Link;
+use crate::hub::ConnectionId;
 
 /// An entry of the wheel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Timer {
     /// When to look at a connection again: is its handshake done, is it alive, has it drained?
-    Connection(Link),
+    Connection(ConnectionId),
     /// When to see to what the hub asked to be reminded of.
     Hub(hub::Timer),
     /// When to tell clients that the application has not answered them in time.

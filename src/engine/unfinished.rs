@@ -12,7 +12,7 @@ use super::state::State;
 use super::timer::Timer;
 use crate::base::time::{Now, Time};
 use crate::base::wheel::TimerId;
-use crate::hub::Link;
+use crate::hub::ConnectionId;
 use crate::wire::http::Problem;
 use crate::wire::websocket::CloseCode;
 use std::collections::{BTreeSet, HashMap};
@@ -31,10 +31,10 @@ const ENTRY_COST: usize = 160;
 /// The unfinished input of all connections.
 #[derive(Debug)]
 pub struct Unfinished {
-    entries: HashMap<Link, Entry>,
-    by_size: BTreeSet<(usize, Link)>,
+    entries: HashMap<ConnectionId, Entry>,
+    by_size: BTreeSet<(usize, ConnectionId)>,
     /// Those who must finish in time, by when they began.
-    by_age: BTreeSet<(Time, Link)>,
+    by_age: BTreeSet<(Time, ConnectionId)>,
     bytes: usize,
     max_bytes: usize,
     timer: Option<TimerId>,
@@ -75,33 +75,34 @@ impl Unfinished {
     }
 
     /// Since when a connection has something unfinished that must end in time.
-    pub fn since(&self, link: Link) -> Option<Time> {
-        self.entries.get(&link)?.since
+    pub fn since(&self, connection: ConnectionId) -> Option<Time> {
+        self.entries.get(&connection)?.since
     }
 
-    fn set(&mut self, link: Link, entry: Entry) {
-        self.remove(link);
-        self.entries.insert(link, entry);
-        self.by_size.insert((entry.bytes, link));
-        self.by_age.extend(entry.since.map(|since| (since, link)));
+    fn set(&mut self, connection: ConnectionId, entry: Entry) {
+        self.remove(connection);
+        self.entries.insert(connection, entry);
+        self.by_size.insert((entry.bytes, connection));
+        self.by_age
+            .extend(entry.since.map(|since| (since, connection)));
         self.bytes += entry.bytes;
     }
 
     /// Whatever must end in time begins now.
     pub fn forgive(&mut self, now: Time) {
-        for (_, link) in std::mem::take(&mut self.by_age) {
-            if let Some(entry) = self.entries.get_mut(&link) {
+        for (_, connection) in std::mem::take(&mut self.by_age) {
+            if let Some(entry) = self.entries.get_mut(&connection) {
                 entry.since = Some(now);
-                self.by_age.insert((now, link));
+                self.by_age.insert((now, connection));
             }
         }
     }
 
-    fn remove(&mut self, link: Link) {
-        if let Some(entry) = self.entries.remove(&link) {
-            self.by_size.remove(&(entry.bytes, link));
+    fn remove(&mut self, connection: ConnectionId) {
+        if let Some(entry) = self.entries.remove(&connection) {
+            self.by_size.remove(&(entry.bytes, connection));
             if let Some(since) = entry.since {
-                self.by_age.remove(&(since, link));
+                self.by_age.remove(&(since, connection));
             }
             self.bytes -= entry.bytes;
         }
@@ -110,21 +111,21 @@ impl Unfinished {
 
 /// Records what a connection has left unfinished. `has_completed`: something was completed since the last time, so
 /// that whatever is unfinished now has begun since.
-pub fn note(state: &mut State, now: Now, link: Link, has_completed: bool) {
-    let Some(peer) = state.peers.peer(link) else {
+pub fn note(state: &mut State, now: Now, connection: ConnectionId, has_completed: bool) {
+    let Some(peer) = state.peers.peer(connection) else {
         return;
     };
     let mut bytes = 0;
     if peer.connection.is_open() {
         let line = line_bytes(peer);
         bytes = peer.connection.held_input() + line;
-        bytes += state.lobby.bytes_of(link) + state.routes.waiting_bytes(link);
+        bytes += state.lobby.bytes_of(connection) + state.routes.waiting_bytes(connection);
     }
     if bytes == 0 && !peer.is_unfinished {
         return;
     }
     if bytes == 0 {
-        return forget(state, link);
+        return forget(state, connection);
     }
     bytes += ENTRY_COST;
     // Whoever is cut short by its own share goes on at once, and has no more time for that.
@@ -132,22 +133,25 @@ pub fn note(state: &mut State, now: Now, link: Link, has_completed: bool) {
     let must_wait = waits_for_others || peer.is_held || peer.waits;
     let has_line = line_bytes(peer) > 0;
     let is_timed = !peer.services.ingest() && (peer.connection.has_begun() || has_line);
-    let since = state.unfinished.since(link).filter(|_| !has_completed);
+    let since = state
+        .unfinished
+        .since(connection)
+        .filter(|_| !has_completed);
     let since = (is_timed && !must_wait).then(|| since.unwrap_or(now.at));
-    if let Some(peer) = state.peers.peer_mut(link) {
+    if let Some(peer) = state.peers.peer_mut(connection) {
         peer.is_unfinished = true;
     }
-    state.unfinished.set(link, Entry { bytes, since });
+    state.unfinished.set(connection, Entry { bytes, since });
     arm(state);
     while !state.unfinished.has_room(0) && shed(state, now) {}
 }
 
 /// A connection has nothing unfinished any more.
-pub fn forget(state: &mut State, link: Link) {
-    if let Some(peer) = state.peers.peer_mut(link)
+pub fn forget(state: &mut State, connection: ConnectionId) {
+    if let Some(peer) = state.peers.peer_mut(connection)
         && std::mem::take(&mut peer.is_unfinished)
     {
-        state.unfinished.remove(link);
+        state.unfinished.remove(connection);
         arm(state);
     }
 }
@@ -159,11 +163,11 @@ pub fn handle_timer(state: &mut State, now: Now) {
     let by_age = state.unfinished.by_age.iter();
     let due = by_age.take_while(|(since, _)| *since + timeout <= now.at);
     // What completes it may have come, and be read in the next turn.
-    let due = due.filter(|(_, link)| !state.spared.contains(link));
-    let due: Vec<Link> = due.map(|(_, link)| *link).collect();
-    for link in due {
-        forget(state, link);
-        end_late(state, now, link);
+    let due = due.filter(|(_, connection)| !state.spared.contains(connection));
+    let due: Vec<ConnectionId> = due.map(|(_, connection)| *connection).collect();
+    for connection in due {
+        forget(state, connection);
+        end_late(state, now, connection);
     }
     arm(state);
 }
@@ -186,8 +190,8 @@ fn arm(state: &mut State) {
     }
 }
 
-fn end_late(state: &mut State, now: Now, link: Link) {
-    let is_websocket = state.is_websocket(link);
+fn end_late(state: &mut State, now: Now, connection: ConnectionId) {
+    let is_websocket = state.is_websocket(connection);
     let what = if is_websocket { "message" } else { "request" };
     state.notices.count(now.at, Notice::Late, || {
         format!("a {what} was begun and not finished within websocket.connection_timeout; its connection is closed")
@@ -196,30 +200,32 @@ fn end_late(state: &mut State, now: Now, link: Link) {
         true => closing::send_away(
             state,
             now,
-            link,
+            connection,
             CloseCode::TIMED_OUT,
             "message not finished in time",
         ),
-        false => closing::time_out_request(state, now, link),
+        false => closing::time_out_request(state, now, connection),
     }
 }
 
 /// Ends the connection that has left the most; `false`: nobody can be ended.
 fn shed(state: &mut State, now: Now) -> bool {
     let by_size = state.unfinished.by_size.iter().rev();
-    let largest = by_size.copied().find(|(_, link)| may_shed(state, *link));
-    let Some((bytes, link)) = largest else {
+    let largest = by_size
+        .copied()
+        .find(|(_, connection)| may_shed(state, *connection));
+    let Some((bytes, connection)) = largest else {
         return false;
     };
     if state
         .peers
-        .peer(link)
+        .peer(connection)
         .is_some_and(|peer| peer.services.ingest())
     {
-        cut_line(state, now, link);
+        cut_line(state, now, connection);
         return true;
     }
-    forget(state, link);
+    forget(state, connection);
     let max_bytes = state.unfinished.max_bytes;
     state.notices.count(now.at, Notice::Unfinished, || {
         format!(
@@ -227,40 +233,46 @@ fn shed(state: &mut State, now: Now) -> bool {
              the connection that had left the most, {bytes}, is closed"
         )
     });
-    end_largest(state, now, link, bytes > max_bytes);
+    end_largest(state, now, connection, bytes > max_bytes);
     true
 }
 
 /// Whether what a connection has left may be given up. The application is trusted, and whose request is carried out
 /// already has its answer coming.
-fn may_shed(state: &State, link: Link) -> bool {
-    let Some(peer) = state.peers.peer(link) else {
+fn may_shed(state: &State, connection: ConnectionId) -> bool {
+    let Some(peer) = state.peers.peer(connection) else {
         return true;
     };
     if peer.services.ingest() {
         return line_bytes(peer) > 0;
     }
-    let has_answer = peer.is_held && state.lobby.bytes_of(link) == 0;
+    let has_answer = peer.is_held && state.lobby.bytes_of(connection) == 0;
     !peer.is_backend && !has_answer
 }
 
 /// `alone`: it would be too much without the others, and will be again.
-fn end_largest(state: &mut State, now: Now, link: Link, alone: bool) {
-    let is_websocket = state.is_websocket(link);
+fn end_largest(state: &mut State, now: Now, connection: ConnectionId, alone: bool) {
+    let is_websocket = state.is_websocket(connection);
     match (is_websocket, alone) {
         (true, true) => {
-            closing::send_away(state, now, link, CloseCode::TOO_BIG, "message too long");
+            closing::send_away(
+                state,
+                now,
+                connection,
+                CloseCode::TOO_BIG,
+                "message too long",
+            );
         }
         (true, false) => {
             const REASON: &str = "too much unfinished input";
-            closing::send_away(state, now, link, CloseCode::TRY_AGAIN_LATER, REASON);
+            closing::send_away(state, now, connection, CloseCode::TRY_AGAIN_LATER, REASON);
         }
         (false, true) => {
             let detail = "this request alone takes more than all unfinished requests may together";
             http::refuse(
                 state,
                 now,
-                link,
+                connection,
                 &Problem::new(413, "too_large", detail).into(),
             );
         }
@@ -268,17 +280,17 @@ fn end_largest(state: &mut State, now: Now, link: Link, alone: bool) {
             let detail =
                 "too many unfinished requests, of which this was the largest; come back later";
             let problem = Problem::new(503, "limit_exceeded", detail).retry_after_s(1);
-            http::refuse(state, now, link, &problem.into());
+            http::refuse(state, now, connection, &problem.into());
         }
     }
 }
 
 /// A local producer is not ended: its line is refused, as one that is longer than is allowed.
-fn cut_line(state: &mut State, now: Now, link: Link) {
+fn cut_line(state: &mut State, now: Now, connection: ConnectionId) {
     let max_bytes = state.unfinished.max_bytes;
     let stream = state
         .peers
-        .peer_mut(link)
+        .peer_mut(connection)
         .and_then(|peer| peer.stream.as_mut());
     if let Some(stream) = stream {
         let line = stream.splitter.skip_line();
@@ -290,7 +302,7 @@ fn cut_line(state: &mut State, now: Now, link: Link) {
             format!("ingest: line {line} of a producer is dropped: unfinished lines take more than {max_bytes} bytes")
         });
     }
-    note(state, now, link, true);
+    note(state, now, connection, true);
 }
 
 /// The part of a line that a connection has sent so far.

@@ -14,7 +14,7 @@ use super::standing::Standing;
 use super::state::{Life, State};
 use crate::base::time::Now;
 use crate::conn::Phase;
-use crate::hub::{ClientKey, Link};
+use crate::hub::{ClientKey, ConnectionId};
 use crate::wire::http::{Head, Problem, Response};
 use crate::wire::locale::Phrase;
 use crate::wire::message::{Dialect, Encoding, Envelope, Variant};
@@ -26,16 +26,16 @@ const SUBPROTOCOLS: [&str; 2] = ["joblight.json", "joblight.msgpack"];
 pub const ALL: &str = "all";
 
 /// A request asks to become a WebSocket.
-pub fn handle_upgrade(state: &mut State, now: Now, link: Link, head: &Head) {
-    let purpose = match admit(state, link, head) {
+pub fn handle_upgrade(state: &mut State, now: Now, connection: ConnectionId, head: &Head) {
+    let purpose = match admit(state, connection, head) {
         Ok(purpose) => purpose,
-        Err(problem) => return http::respond(state, now, link, head, problem.into()),
+        Err(problem) => return http::respond(state, now, connection, head, problem.into()),
     };
     let accepted = match shake_hands(head, purpose, &state.settings.websocket) {
         Ok(accepted) => accepted,
-        Err(error) => return http::respond(state, now, link, head, refusal(error)),
+        Err(error) => return http::respond(state, now, connection, head, refusal(error)),
     };
-    let peer = state.peers.peer(link).and_then(|peer| peer.address);
+    let peer = state.peers.peer(connection).and_then(|peer| peer.address);
     let newcomer = Newcomer {
         asker: state.settings.proxies.asker(peer, head),
         variant: purpose.variant(&accepted),
@@ -43,16 +43,16 @@ pub fn handle_upgrade(state: &mut State, now: Now, link: Link, head: &Head) {
     };
     match check_room(state, now, newcomer.asker, head, purpose) {
         Ok(is_counted) => {
-            become_websocket(state, now, link, head, purpose, newcomer, is_counted);
+            become_websocket(state, now, connection, head, purpose, newcomer, is_counted);
         }
-        Err(refusal) => refusals::answer(state, now, link, head, newcomer, refusal),
+        Err(refusal) => refusals::answer(state, now, connection, head, newcomer, refusal),
     }
 }
 
 /// Everything that may stand against an upgrade at any time, its page and its host aside, which are judged already.
-fn admit(state: &State, link: Link, head: &Head) -> Result<Purpose, Problem> {
+fn admit(state: &State, connection: ConnectionId, head: &Head) -> Result<Purpose, Problem> {
     let purpose = purpose_of(&state.settings, head.path());
-    let services = state.peers.peer(link).map(|peer| peer.services);
+    let services = state.peers.peer(connection).map(|peer| peer.services);
     let serves = |purpose: &Purpose| {
         services.is_some_and(|services| match purpose {
             // It may do all that the API may, and is served where that is.
@@ -198,7 +198,7 @@ fn refusal(error: HandshakeError) -> Response {
 fn become_websocket(
     state: &mut State,
     now: Now,
-    link: Link,
+    connection: ConnectionId,
     head: &Head,
     purpose: Purpose,
     newcomer: Newcomer,
@@ -210,17 +210,17 @@ fn become_websocket(
         variant,
     } = newcomer;
     let compression = accepted.compression;
-    state.peers.push(link, accepted.response);
+    state.peers.push(connection, accepted.response);
     state.traffic.connections += u64::from(purpose != Purpose::Backend);
-    if let Some(peer) = state.peers.peer_mut(link) {
+    if let Some(peer) = state.peers.peer_mut(connection) {
         peer.connection.phase = Phase::WebSocket(Reader::default());
         peer.compression = compression;
         peer.know(asker);
     }
     if variant.is_some() {
-        take_place(state, link, asker);
+        take_place(state, connection, asker);
     }
-    closing::watch_heartbeat(state, now, link);
+    closing::watch_heartbeat(state, now, connection);
     let arrival = match variant {
         Some(variant) => Arrival::Client {
             variant,
@@ -233,16 +233,16 @@ fn become_websocket(
     };
     // Whoever waits already goes first, or an older connection would take its session from a newer one.
     match state.is_unread() || state.lobby.has_guests() {
-        true => state.lobby.receive(link, arrival),
-        false => enter(state, now, link, arrival),
+        true => state.lobby.receive(connection, arrival),
+        false => enter(state, now, connection, arrival),
     }
 }
 
 /// Counts a client among those of its address.
-fn take_place(state: &mut State, link: Link, asker: Asker) {
+fn take_place(state: &mut State, connection: ConnectionId, asker: Asker) {
     let has_limit = state.settings.websocket.max_clients_per_address > 0;
     if let Some(address) = asker.limited().filter(|_| has_limit)
-        && let Some(peer) = state.peers.peer_mut(link)
+        && let Some(peer) = state.peers.peer_mut(connection)
     {
         peer.standing = peer.standing.with(Standing::PLACED, true);
         state.addresses.add_client(address);
@@ -250,7 +250,7 @@ fn take_place(state: &mut State, link: Link, asker: Asker) {
 }
 
 /// A WebSocket is taken for what it came for; what the store holds is known.
-pub fn enter(state: &mut State, now: Now, link: Link, arrival: Arrival) {
+pub fn enter(state: &mut State, now: Now, connection: ConnectionId, arrival: Arrival) {
     match arrival {
         Arrival::Client {
             variant,
@@ -261,35 +261,35 @@ pub fn enter(state: &mut State, now: Now, link: Link, arrival: Arrival) {
             if variant.dialect == Dialect::Data
                 && let Err(refusal) = check_common_room(state)
             {
-                give_back(state, link, is_counted);
-                return refusals::dismiss(state, now, link, Some(variant), refusal);
+                give_back(state, connection, is_counted);
+                return refusals::dismiss(state, now, connection, Some(variant), refusal);
             }
-            let resumed = become_client(state, now, link, variant, secret.as_deref());
+            let resumed = become_client(state, now, connection, variant, secret.as_deref());
             if batches {
-                enable_batches(state, link);
+                enable_batches(state, connection);
             }
             if let Some(client) = resumed {
                 // Nobody could know before the store was read that it was expected.
-                give_back(state, link, is_counted);
-                sessions::make_up(state, now, client, true);
+                give_back(state, connection, is_counted);
+                sessions::recover(state, now, client, true);
             }
         }
-        Arrival::Backend => backend::connect(state, link),
+        Arrival::Backend => backend::connect(state, connection),
     }
 }
 
 /// A connection has used up nothing of what its address may do, after all.
-fn give_back(state: &mut State, link: Link, is_counted: bool) {
-    let address = state.peers.peer(link).and_then(|peer| peer.address);
+fn give_back(state: &mut State, connection: ConnectionId, is_counted: bool) {
+    let address = state.peers.peer(connection).and_then(|peer| peer.address);
     if let Some(address) = address.filter(|_| is_counted) {
         let rate = state.settings.websocket.connection_rate;
-        state.addresses.take_back(address, rate);
+        state.addresses.refund(address, rate);
     }
 }
 
 /// From now on the messages of a turn come as one to this client of the payload dialect (contract section 4).
-pub fn enable_batches(state: &mut State, link: Link) {
-    let Some(client) = state.client_of(link) else {
+pub fn enable_batches(state: &mut State, connection: ConnectionId) {
+    let Some(client) = state.client_of(connection) else {
         return;
     };
     let Variant {
@@ -298,7 +298,7 @@ pub fn enable_batches(state: &mut State, link: Link) {
     let batch_size = state.settings.batch_size;
     if let Some(peer) = state
         .peers
-        .peer_mut(link)
+        .peer_mut(connection)
         .filter(|_| dialect == Dialect::Payload)
     {
         peer.connection.outbox.enable_batches(encoding, batch_size);
@@ -310,20 +310,21 @@ pub fn enable_batches(state: &mut State, link: Link) {
 fn become_client(
     state: &mut State,
     now: Now,
-    link: Link,
+    connection: ConnectionId,
     variant: Variant,
     secret: Option<&str>,
 ) -> Option<ClientKey> {
-    let resumed = secret.and_then(|secret| sessions::resume(state, now, link, variant, secret));
+    let resumed =
+        secret.and_then(|secret| sessions::resume(state, now, connection, variant, secret));
     let client = match resumed {
         Some(client) => client,
         None => {
             let nonce = state.random.next_u64() >> 24;
-            state.hub.attach(now, link, variant, nonce)
+            state.hub.attach(now, connection, variant, nonce)
         }
     };
     let has_session = state.hub.directory().client(client).has_session;
-    if let Some(peer) = state.peers.peer_mut(link) {
+    if let Some(peer) = state.peers.peer_mut(connection) {
         (peer.client, peer.has_session) = (Some(client), has_session);
     }
     log_arrival(state, client, variant.dialect);

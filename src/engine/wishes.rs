@@ -2,7 +2,7 @@
 //! than the contract's is refused with the right ones: to pass over what it says would leave its sender waiting.
 
 use crate::hub::Since;
-use crate::hub::position::NotAPosition;
+use crate::hub::rooms::position::NotAPosition;
 use crate::wire::message::malformed::shortened;
 use crate::wire::message::name::TASK_ROOM_PREFIX;
 use crate::wire::message::number::Whole;

@@ -4,7 +4,7 @@
 use super::durability;
 use super::state::State;
 use crate::base::time::Now;
-use crate::hub::workspaces::{Change, MAX_DEPTH};
+use crate::hub::workspaces::documents::{Change, MAX_DEPTH};
 use crate::hub::{ClientId, ClientKey};
 use crate::wire::locale::{Phrase, WorkspaceFault as Fault};
 use crate::wire::message::compact::compact;
@@ -85,8 +85,8 @@ pub fn list(state: &mut State, now: Now, client: ClientId) {
         return;
     };
     let frame = list_frame(state, now, client);
-    let link = state.hub.directory().client(client).link;
-    state.peers.answer(link, &frame);
+    let connection = state.hub.directory().client(client).connection;
+    state.peers.answer(connection, &frame);
     state.hub.forget_news(client);
 }
 

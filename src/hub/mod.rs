@@ -1,82 +1,50 @@
-//! Floor 2: the product. Rooms, logs, positions, tasks, deltas, pacing and estimates; it knows no socket.
+//! Floor 2: the product. Tasks, rooms, logs, viewers and workspaces; it knows no socket and no HTTP.
 //!
-//! The hub takes what producers report and viewers ask for, decides, and hands finished frames to an [`Outlet`].
-//! Time comes in with every call; what is to be done later goes out through [`Hub::poll_timer`].
+//! The hub takes what producers report and viewers ask for, decides, and hands publications to an [`Outlet`]. Time comes in with
+//! every call; what is to be done later goes out through [`Hub::poll_timer`].
+//!
+//! | folder | owns |
+//! | --- | --- |
+//! | [`tasks`] | task states and the rules by which events change them |
+//! | [`rooms`] | memberships and logs |
+//! | [`clients`] | viewers, their sessions and direct messages |
+//! | [`delivery`] | publications on their way to readers |
+//! | [`durable`] | what goes to the store, and how it comes back |
+//! | [`workspaces`] | shared documents |
 
-pub mod aging;
-pub mod broadcaster;
-pub mod cache;
-pub mod client;
+pub mod budget;
+pub mod clients;
 pub mod delivery;
-pub mod directory;
-pub mod estimate;
-pub mod facade;
-pub mod fanout;
-pub mod foresight;
-pub mod history;
-pub mod journal;
-pub mod listing;
-pub mod log;
-pub mod lost;
-pub mod mail;
-pub mod mailbox;
-pub mod news;
-pub mod old_logs;
-pub mod outcome;
-pub mod own_fields;
-pub mod pace;
-pub mod places;
-pub mod position;
-pub mod progress;
-pub mod publication;
-pub mod records;
-pub mod removal;
-pub mod repeats;
-pub mod requested;
-pub mod restore;
-pub mod rests;
-pub mod room;
-pub mod rules;
-pub mod saved;
-pub mod sessions;
-pub mod size;
-pub mod stored_tasks;
-pub mod task;
-pub mod task_estimate;
-pub mod task_row;
+pub mod durable;
+pub mod keys;
+pub mod parts;
+pub mod rooms;
+pub mod scope;
+pub mod tasks;
 pub mod timer;
-pub mod unread_rows;
-pub mod viewer_rooms;
-pub mod visits;
-pub mod workload;
 pub mod workspaces;
 
-#[cfg(test)]
-mod attempt_tests;
-#[cfg(test)]
-mod directory_tests;
-#[cfg(test)]
-mod rules_tests;
-#[cfg(test)]
-mod size_tests;
-
-pub use broadcaster::BroadcasterSettings;
-pub use cache::TaskKey;
-pub use client::{Client, ClientId, ClientKey};
-pub use delivery::Recovery;
-pub use directory::{Full, RoomKey};
-pub use facade::{Accepted, Dropped, Hub, HubSeed, HubSettings, Ingested, Joined, Scope};
-pub use fanout::{Broadcast, RoomMessage};
-pub use foresight::Foresight;
-pub use journal::{Batch, Record, Restored};
-pub use outcome::{ControlRefused, Refused};
-pub use position::{Position, Since};
-pub use publication::{Lane, Link, Outlet};
-pub use removal::Removal;
-pub use room::Room;
-pub use rules::{DropReason, RequestRefused};
-pub use sessions::SessionSettings;
-pub use size::{TooLarge, Truncated};
+pub use budget::Work;
+pub use clients::client::Client;
+pub use clients::expiry::SessionSettings;
+pub use delivery::fanout::{Broadcast, RoomMessage};
+pub use delivery::publication::{Lane, Outlet};
+pub use delivery::replay::Recovery;
+pub use durable::record::{Batch, Record, Restored};
+pub use keys::ConnectionId;
+pub use keys::RoomKey;
+pub use keys::TaskKey;
+pub use keys::{ClientId, ClientKey};
+pub use parts::{Hub, HubSeed, HubSettings, Joined};
+pub use rooms::directory::Full;
+pub use rooms::position::{Position, Since};
+pub use rooms::room::Room;
+pub use tasks::broadcaster::BroadcasterSettings;
+pub use tasks::foresight::Foresight;
+pub use tasks::ingest::{Accepted, Dropped, Ingested, Subject};
+pub use tasks::outcome::{ControlRefused, Refused};
+pub use tasks::removal::Removal;
+pub use tasks::rules::{DropReason, RequestRefused};
+pub use tasks::size::{TooLarge, Truncated};
 pub use timer::Timer;
-pub use workload::Work;
-pub use workspaces::{WorkspaceSettings, Workspaces};
+pub use workspaces::documents::{WorkspaceSettings, Workspaces};

@@ -1,7 +1,7 @@
 //! What the hub wants to be reminded of. Nothing is cancelled: a reminder that has lost its meaning is ignored.
 
-use super::cache::TaskKey;
 use crate::base::time::Time;
+use crate::hub::keys::TaskKey;
 
 /// A reminder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

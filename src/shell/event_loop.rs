@@ -12,7 +12,7 @@ use super::signals::{self, SignalSource, Wish};
 use super::socket::Socket;
 use super::store::StoreThread;
 use crate::base::time::{Now, Span, Time};
-use crate::engine::{Engine, Input, Link, Output, Services, newcomers, pause};
+use crate::engine::{ConnectionId, Engine, Input, Output, Services, newcomers, pause};
 use mio::{Events, Poll, Token};
 use std::collections::VecDeque;
 use std::io;
@@ -55,7 +55,7 @@ pub struct EventLoop {
     pub(super) signals: Option<SignalSource>,
     pub(super) log: Option<LogOutput>,
     pub(super) store: Option<StoreThread>,
-    sockets: Vec<Option<(Link, Socket)>>,
+    sockets: Vec<Option<(ConnectionId, Socket)>>,
     scratch: Vec<u8>,
     /// Slots of the sockets that are to be read, each once.
     ready: VecDeque<u32>,
@@ -134,8 +134,8 @@ impl EventLoop {
     /// Adds a connected socket, as if a listener had brought it.
     pub fn adopt(&mut self, socket: Socket, services: Services) {
         let now = self.clock.now();
-        let link = self.engine.accept(now, services, None);
-        self.insert(link, socket);
+        let connection = self.engine.accept(now, services, None);
+        self.insert(connection, socket);
     }
 
     /// Turns until the engine has stopped.
@@ -231,7 +231,10 @@ impl EventLoop {
             .ready
             .iter()
             .filter_map(|slot| sockets.get(*slot as usize)?.as_ref());
-        pause::spare(self.engine.state_mut(), unread.map(|(link, _)| *link));
+        pause::spare(
+            self.engine.state_mut(),
+            unread.map(|(connection, _)| *connection),
+        );
         self.engine.handle_time(now);
     }
 
@@ -306,12 +309,12 @@ impl EventLoop {
     }
 
     fn handle_readiness(&mut self, index: usize, event: &mio::event::Event, now: Now) {
-        let Some((link, _)) = self.sockets.get(index).and_then(Option::as_ref) else {
+        let Some((connection, _)) = self.sockets.get(index).and_then(Option::as_ref) else {
             return;
         };
-        let link = *link;
+        let connection = *connection;
         if event.is_writable() {
-            self.write(link, now);
+            self.write(connection, now);
         }
         let to_the_end = event.is_read_closed() || event.is_error();
         if to_the_end {
@@ -356,8 +359,8 @@ impl EventLoop {
                         self.refuse(socket, services, now);
                         continue;
                     }
-                    let link = self.engine.accept(now, services, address);
-                    self.insert(link, socket);
+                    let connection = self.engine.accept(now, services, address);
+                    self.insert(connection, socket);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 Err(error) if is_exhaustion(&error) => {
@@ -383,7 +386,7 @@ impl EventLoop {
 
     fn make_room(&mut self, now: Now) -> bool {
         let closed = newcomers::make_room(self.engine.state_mut(), now);
-        closed.map(|link| self.close(link)).is_some()
+        closed.map(|connection| self.close(connection)).is_some()
     }
 
     /// Tells a connection that there is no place for it, without waiting for what it wants.
@@ -411,8 +414,8 @@ impl EventLoop {
         }
     }
 
-    fn insert(&mut self, link: Link, mut socket: Socket) {
-        let index = link.index as usize;
+    fn insert(&mut self, connection: ConnectionId, mut socket: Socket) {
+        let index = connection.index as usize;
         if self.sockets.len() <= index {
             self.sockets.resize_with(index + 1, || None);
         }
@@ -420,9 +423,9 @@ impl EventLoop {
             log::error!("cannot watch a connection: {error}");
             return self
                 .engine
-                .handle_input(self.clock.now(), link, Input::Failed);
+                .handle_input(self.clock.now(), connection, Input::Failed);
         }
-        self.sockets[index] = Some((link, socket));
+        self.sockets[index] = Some((connection, socket));
     }
 
     fn read_ready(&mut self, now: Now) {
@@ -436,24 +439,24 @@ impl EventLoop {
             };
             let readiness = std::mem::take(&mut self.readiness[slot as usize]);
             let socket = self.sockets.get(slot as usize).and_then(Option::as_ref);
-            let Some(link) = socket.map(|(link, _)| *link) else {
+            let Some(connection) = socket.map(|(connection, _)| *connection) else {
                 continue;
             };
-            if self.read(link, readiness, now) {
+            if self.read(connection, readiness, now) {
                 self.make_ready(slot, readiness);
             }
         }
     }
 
     /// Reads one socket; `true` when it may hold more. What comes after a short read announces itself.
-    fn read(&mut self, link: Link, readiness: Readiness, now: Now) -> bool {
+    fn read(&mut self, connection: ConnectionId, readiness: Readiness, now: Now) -> bool {
         let mut total = 0;
-        while total < MAX_READ_BYTES && self.engine.is_reading(link) {
+        while total < MAX_READ_BYTES && self.engine.is_reading(connection) {
             let slot = self
                 .sockets
-                .get_mut(link.index as usize)
+                .get_mut(connection.index as usize)
                 .and_then(Option::as_mut);
-            let Some((_, socket)) = slot.filter(|slot| slot.0 == link) else {
+            let Some((_, socket)) = slot.filter(|slot| slot.0 == connection) else {
                 return false;
             };
             let input = match socket.read(&mut self.scratch) {
@@ -466,13 +469,13 @@ impl EventLoop {
                 Input::Received(bytes) => bytes.len(),
                 _ => 0,
             };
-            self.engine.handle_input(now, link, input);
+            self.engine.handle_input(now, connection, input);
             total += count;
             if count == 0 || (count < SCRATCH_BYTES && readiness != Readiness::ToTheEnd) {
                 return false;
             }
         }
-        self.engine.is_reading(link)
+        self.engine.is_reading(connection)
     }
 
     /// Carries out what the engine asks for, within one turn's measure. `false` once it has stopped.
@@ -485,17 +488,19 @@ impl EventLoop {
                     self.busy = false;
                     break;
                 }
-                Some(Output::Write(link)) => {
+                Some(Output::Write(connection)) => {
                     writes += 1;
-                    self.write(link, now);
+                    self.write(connection, now);
                 }
-                Some(Output::Read(link)) => self.make_ready(link.index, Readiness::ToTheEnd),
-                Some(Output::HalfClose(link)) => {
-                    if let Some((_, socket)) = self.slot(link) {
+                Some(Output::Read(connection)) => {
+                    self.make_ready(connection.index, Readiness::ToTheEnd)
+                }
+                Some(Output::HalfClose(connection)) => {
+                    if let Some((_, socket)) = self.slot(connection) {
                         socket.half_close();
                     }
                 }
-                Some(Output::Close(link)) => self.close(link),
+                Some(Output::Close(connection)) => self.close(connection),
                 Some(Output::StopListening) => {
                     self.draining_since = Some(now.at);
                     self.listeners.clear();
@@ -507,36 +512,36 @@ impl EventLoop {
         true
     }
 
-    fn write(&mut self, link: Link, now: Now) {
+    fn write(&mut self, connection: ConnectionId, now: Now) {
         let slot = self
             .sockets
-            .get_mut(link.index as usize)
+            .get_mut(connection.index as usize)
             .and_then(Option::as_mut);
-        let Some((_, socket)) = slot.filter(|slot| slot.0 == link) else {
+        let Some((_, socket)) = slot.filter(|slot| slot.0 == connection) else {
             return;
         };
-        let input = match socket.write(self.engine.unsent(link)) {
+        let input = match socket.write(self.engine.unsent(connection)) {
             Ok(written) => Input::Sent {
                 bytes: written.bytes,
                 blocked: written.blocked,
             },
             Err(_) => Input::Failed,
         };
-        self.engine.handle_input(now, link, input);
+        self.engine.handle_input(now, connection, input);
     }
 
-    fn close(&mut self, link: Link) {
-        if self.slot(link).is_some() {
-            self.sockets[link.index as usize] = None;
+    fn close(&mut self, connection: ConnectionId) {
+        if self.slot(connection).is_some() {
+            self.sockets[connection.index as usize] = None;
             self.exhausted = false;
         }
     }
 
-    fn slot(&mut self, link: Link) -> Option<&mut (Link, Socket)> {
+    fn slot(&mut self, connection: ConnectionId) -> Option<&mut (ConnectionId, Socket)> {
         self.sockets
-            .get_mut(link.index as usize)
+            .get_mut(connection.index as usize)
             .and_then(Option::as_mut)
-            .filter(|slot| slot.0 == link)
+            .filter(|slot| slot.0 == connection)
     }
 }
 

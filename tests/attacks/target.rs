@@ -64,17 +64,21 @@ impl Target {
             .flatten()
             .filter_map(|entry| {
                 let number = entry.file_name().to_str()?.parse().ok()?;
-                let link = std::fs::read_link(entry.path()).ok()?;
-                Some((number, link.to_str()?.to_owned()))
+                let connection = std::fs::read_link(entry.path()).ok()?;
+                Some((number, connection.to_str()?.to_owned()))
             })
             .collect();
         links.sort_unstable();
-        let inode = |link: &str| {
-            link.strip_prefix("socket:[")?
+        let inode = |connection: &str| {
+            connection
+                .strip_prefix("socket:[")?
                 .strip_suffix(']')
                 .map(str::to_owned)
         };
-        let inodes: Vec<String> = links.iter().filter_map(|(_, link)| inode(link)).collect();
+        let inodes: Vec<String> = links
+            .iter()
+            .filter_map(|(_, connection)| inode(connection))
+            .collect();
         let find = |inode: &String| {
             table.lines().find_map(|line| {
                 let fields: Vec<&str> = line.split_whitespace().collect();

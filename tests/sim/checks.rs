@@ -24,7 +24,11 @@ impl World<Sim> {
             && self.micros - conn.fed_at >= plan.heartbeat_ms * 1000
             && !conn.is_blocked;
         // A connection that its viewer had given up has reached the server last, and has its session.
-        let unsent = self.engine.unsent(conn.link).collect::<Vec<_>>().concat();
+        let unsent = self
+            .engine
+            .unsent(conn.connection)
+            .collect::<Vec<_>>()
+            .concat();
         let is_replaced = unsent.windows(REPLACED.len()).any(|part| part == REPLACED);
         assert!(
             is_old || is_silent || is_replaced,
@@ -34,7 +38,7 @@ impl World<Sim> {
 
     /// Takes note when the server decides to end a connection.
     pub(crate) fn look_for_ending(&mut self, id: PeerId) {
-        if self.engine.inspect().is_ending(self.conns[id].link) {
+        if self.engine.inspect().is_ending(self.conns[id].connection) {
             self.check_closing(id);
         }
     }
@@ -48,7 +52,7 @@ impl World<Sim> {
         for id in self.blocked.iter().copied().collect::<Vec<_>>() {
             self.look_for_ending(id);
             let conn = &mut self.conns[id];
-            let Some(unsent) = self.engine.inspect().unsent(conn.link) else {
+            let Some(unsent) = self.engine.inspect().unsent(conn.connection) else {
                 continue;
             };
             let (bytes, messages) = (unsent.bytes, unsent.messages);

@@ -58,7 +58,7 @@ impl World<Sim> {
             let serials = client.direct_messages.iter();
             serials.map(|serial| format!("{}:{serial:016x}", session_key(client)))
         });
-        assert_eq!(self.store().keys(Table::Letter), letters.collect());
+        assert_eq!(self.store().keys(Table::DirectMessage), letters.collect());
     }
 
     /// Where the clients of sessions stand.

@@ -38,7 +38,7 @@ impl Run {
         let (mut chunks, mut bytes) = (0, 0);
         let open = self.world.conns.iter().filter(|conn| conn.is_open);
         for conn in open.clone() {
-            let unsent = held.unsent(conn.link).expect("it is open");
+            let unsent = held.unsent(conn.connection).expect("it is open");
             assert!(conn.is_blocked || unsent.bytes == 0, "unsent for no reason");
             (chunks, bytes) = (chunks + unsent.messages, bytes + unsent.bytes);
         }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 /// One message.
 #[derive(Debug)]
-struct Letter {
+struct DirectMessage {
     mark: u64,
     /// The name that it had when it was heard.
     id: Option<String>,
@@ -30,7 +30,7 @@ struct Removal {
 /// All messages for one viewer, in the order in which they were sent.
 #[derive(Debug, Default)]
 pub(crate) struct Mail {
-    letters: Vec<Letter>,
+    letters: Vec<DirectMessage>,
     removals: Vec<Removal>,
     places: BTreeMap<u64, usize>,
 }
@@ -39,7 +39,7 @@ impl Mail {
     /// A message is sent.
     pub(crate) fn post(&mut self, mark: u64) {
         self.places.insert(mark, self.letters.len());
-        self.letters.push(Letter {
+        self.letters.push(DirectMessage {
             mark,
             id: None,
             heard_on: None,

@@ -192,10 +192,14 @@ impl Run {
         let viewers = self.viewers.iter().enumerate();
         let watchers = viewers.filter_map(|(index, viewer)| {
             let client = held.client(viewer.client_id.as_deref()?)?;
-            let link = viewer.conn.map(|conn| self.world.conns[conn].link);
+            let connection = viewer.conn.map(|conn| self.world.conns[conn].connection);
             let is_in_room = client.positions.iter().any(|(known, _)| known == room);
             let is_watching = !client.is_away && is_in_room;
-            is_watching.then_some((index, link == Some(client.link), !client.is_lagging))
+            is_watching.then_some((
+                index,
+                connection == Some(client.connection),
+                !client.is_lagging,
+            ))
         });
         watchers.collect()
     }

@@ -64,8 +64,8 @@ impl World {
 
     /// These peers have sent more than was read of them.
     pub(crate) fn spare(&mut self, peers: &[PeerId]) {
-        let links: Vec<_> = peers.iter().map(|peer| self.link(*peer)).collect();
-        spare(self.engine.state_mut(), links.into_iter());
+        let connections: Vec<_> = peers.iter().map(|peer| self.connection(*peer)).collect();
+        spare(self.engine.state_mut(), connections.into_iter());
     }
 
     /// There are too many connections: whether one of them made room.

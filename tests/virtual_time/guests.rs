@@ -75,7 +75,7 @@ fn guests_are_told_when_to_come_back_after_a_shutdown() {
         .take(40)
         .map(|(target, headers)| world.upgrade(target, headers))
         .collect();
-    let link = world.upgrade("/backend", "");
+    let connection = world.upgrade("/backend", "");
     world.shut_down();
     let mut delays = Vec::new();
     for guest in guests {
@@ -87,7 +87,7 @@ fn guests_are_told_when_to_come_back_after_a_shutdown() {
     delays.sort_unstable();
     delays.dedup();
     assert!(delays[0] >= 1000 && delays.len() > 20, "spread: {delays:?}");
-    assert_eq!(goodbye(&mut world, link), (1001, Value::Null));
+    assert_eq!(goodbye(&mut world, connection), (1001, Value::Null));
 }
 
 #[test]

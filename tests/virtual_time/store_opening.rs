@@ -373,12 +373,12 @@ fn a_crowd_that_has_waited_is_let_in_a_few_at_a_time() {
 fn the_applications_link_waits_with_what_it_says() {
     let (mut kept, visit) = before();
     let mut world = waiting(|_| {});
-    let link = world.upgrade("/backend", "");
+    let connection = world.upgrade("/backend", "");
     world.send(
-        link,
+        connection,
         &json!({"room": "a", "type": "note", "payload": "late"}),
     );
-    assert!(world.messages(link).is_empty());
+    assert!(world.messages(connection).is_empty());
     open(&mut world, &mut kept);
     let again = visit.again(&mut world);
     assert_eq!(again.first.last().unwrap()["payload"], "late");

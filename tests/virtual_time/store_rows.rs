@@ -41,15 +41,15 @@ fn a_letter_is_one_row_until_it_has_arrived() {
         write_to(&mut world, &visit.id, json!("x".repeat(5_000)));
         kept.take(&mut world);
     }
-    let (rows, bytes) = kept.take_written(Table::Letter);
-    assert_eq!((rows, kept.count(Table::Letter)), (20, 20));
+    let (rows, bytes) = kept.take_written(Table::DirectMessage);
+    assert_eq!((rows, kept.count(Table::DirectMessage)), (20, 20));
     assert!(bytes < 20 * 5_200, "{bytes} bytes");
     assert_eq!(kept.take_written(Table::Session).0, 1);
     let again = visit.again(&mut world);
     assert_eq!(again.missed().len(), 20);
     settle(&mut world);
     kept.take(&mut world);
-    assert_eq!(kept.count(Table::Letter), 0);
+    assert_eq!(kept.count(Table::DirectMessage), 0);
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn letters_that_make_room_for_others_leave_the_store() {
         write_to(&mut world, &visit.id, number);
     }
     kept.take(&mut world);
-    assert_eq!(kept.count(Table::Letter), 3);
+    assert_eq!(kept.count(Table::DirectMessage), 3);
     let mut world = restarted(2, &kept, |_| {});
     let again = visit.again(&mut world);
     assert_eq!(again.missed(), ["letter 2", "letter 3", "letter 4"]);
@@ -82,7 +82,7 @@ fn a_session_that_ends_takes_all_its_rows_along() {
         Table::Session,
         Table::Received,
         Table::Membership,
-        Table::Letter,
+        Table::DirectMessage,
     ] {
         assert_eq!(kept.count(table), 2, "{table:?}");
     }
@@ -93,7 +93,7 @@ fn a_session_that_ends_takes_all_its_rows_along() {
         Table::Session,
         Table::Received,
         Table::Membership,
-        Table::Letter,
+        Table::DirectMessage,
     ] {
         assert_eq!(kept.count(table), 1, "{table:?}");
     }
@@ -104,7 +104,7 @@ fn a_session_that_ends_takes_all_its_rows_along() {
         Table::Session,
         Table::Received,
         Table::Membership,
-        Table::Letter,
+        Table::DirectMessage,
     ] {
         assert_eq!(kept.count(table), 0, "{table:?}");
     }
@@ -136,7 +136,7 @@ fn a_session_of_the_first_version_goes_on() {
     for seed in 2..4 {
         let mut world = restarted(seed, &kept, |_| {});
         kept.take(&mut world);
-        assert_eq!(kept.count(Table::Letter), 1);
+        assert_eq!(kept.count(Table::DirectMessage), 1);
         let again = visit.again(&mut world);
         assert_eq!(again.recovered(), json!({"a": true}));
         assert_eq!(again.missed(), ["a 2", "letter 3"]);
@@ -276,8 +276,8 @@ fn rows_without_a_session_go_at_the_next_start() {
     let mut kept = Store::default();
     for (table, key) in [
         (Table::Received, "00000000000000ab"),
-        (Table::Letter, "00000000000000ab:0000000000000001"),
-        (Table::Letter, "nothing"),
+        (Table::DirectMessage, "00000000000000ab:0000000000000001"),
+        (Table::DirectMessage, "nothing"),
         (Table::Membership, "00000000000000ab:a"),
         (Table::Membership, "nothing"),
     ] {
@@ -285,7 +285,7 @@ fn rows_without_a_session_go_at_the_next_start() {
     }
     let mut world = restarted(2, &kept, |_| {});
     kept.take(&mut world);
-    for table in [Table::Received, Table::Letter, Table::Membership] {
+    for table in [Table::Received, Table::DirectMessage, Table::Membership] {
         assert_eq!(kept.count(table), 0, "{table:?}");
     }
 }

@@ -163,7 +163,7 @@ impl<K: Copy> Wheel<K> {
 
     fn release(&mut self, index: Index) -> K {
         self.unlink(index);
-        self.link(index, List::VACANT);
+        self.connection(index, List::VACANT);
         self.len -= 1;
         let node = self.node_mut(index);
         node.generation = node.generation.checked_add(1).unwrap_or(NonZeroU32::MIN);
@@ -173,7 +173,7 @@ impl<K: Copy> Wheel<K> {
     fn link_ahead(&mut self, index: Index, at: Time) {
         let deadline_tick = at.as_micros().div_ceil(TICK_MICROS).min(TICK_MAX);
         self.node_mut(index).deadline_tick = deadline_tick;
-        self.link(
+        self.connection(
             index,
             List::ahead(self.current_tick, deadline_tick).unwrap_or(List::OVERDUE),
         );
@@ -184,14 +184,14 @@ impl<K: Copy> Wheel<K> {
         while let Some(index) = self.lists.head(list) {
             self.unlink(index);
             let deadline_tick = self.node(index).deadline_tick;
-            self.link(
+            self.connection(
                 index,
                 List::ahead(self.current_tick, deadline_tick).unwrap_or(List::DUE),
             );
         }
     }
 
-    fn link(&mut self, index: Index, list: List) {
+    fn connection(&mut self, index: Index, list: List) {
         let (previous, next) = match self.lists.head(list) {
             Some(head) => (self.node(head).previous, head),
             None => {

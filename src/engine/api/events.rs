@@ -8,8 +8,9 @@ use crate::base::time::Now;
 use crate::engine::ingest;
 use crate::engine::state::State;
 use crate::engine::tally::{Numbering, Tally};
-use crate::hub::task::Task;
-use crate::hub::{Refused, rules};
+use crate::hub::Refused;
+use crate::hub::tasks::rules;
+use crate::hub::tasks::state::Task;
 use crate::wire::http::{Head, Problem, Response, unquote};
 use crate::wire::message::cloud_event::{
     Attribute, CloudEvent, EMPTY, check_json_type, missing_attribute,

@@ -13,17 +13,23 @@ use super::http::Admitted;
 use super::settings::HttpSettings;
 use super::state::{Life, State};
 use crate::base::time::Now;
-use crate::hub::Link;
+use crate::hub::ConnectionId;
 use crate::wire::http::{Head, Method, Problem, Response};
 use answers::{command_problem, json};
 use route::Route;
 use std::borrow::Cow;
 
 /// Answers a request.
-pub fn answer(state: &mut State, now: Now, link: Link, head: &Head, body: &[u8]) -> Response {
+pub fn answer(
+    state: &mut State,
+    now: Now,
+    connection: ConnectionId,
+    head: &Head,
+    body: &[u8],
+) -> Response {
     let answered = match head.method() {
         Method::Options => preflight(head),
-        _ => serve(state, now, link, head, body),
+        _ => serve(state, now, connection, head, body),
     };
     answered.unwrap_or_else(Response::from)
 }
@@ -85,7 +91,7 @@ pub fn admit_stream(state: &State, head: &Head) -> Result<Option<String>, Proble
 fn serve(
     state: &mut State,
     now: Now,
-    link: Link,
+    connection: ConnectionId,
     head: &Head,
     body: &[u8],
 ) -> Result<Response, Problem> {
@@ -127,7 +133,7 @@ fn serve(
     }
     .inspect(|_| {
         debug_assert!(
-            state.peers.peer(link).is_some(),
+            state.peers.peer(connection).is_some(),
             "an answer has somebody who asked"
         )
     })

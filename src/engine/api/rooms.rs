@@ -7,7 +7,7 @@ use crate::base::time::Now;
 use crate::engine::ingest;
 use crate::engine::messages::history_page;
 use crate::engine::state::State;
-use crate::hub::position::NotAPosition;
+use crate::hub::rooms::position::NotAPosition;
 use crate::hub::{RoomKey, Since};
 use crate::wire::http::{Head, Problem, Response};
 use crate::wire::message::halves::mend;

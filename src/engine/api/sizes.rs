@@ -3,8 +3,8 @@
 use super::answers::too_large;
 use crate::engine::state::State;
 use crate::hub::Foresight;
-use crate::hub::size::{MAX_OWN_FIELDS, patch_bytes};
-use crate::hub::task::Task;
+use crate::hub::tasks::size::{MAX_OWN_FIELDS, patch_bytes};
+use crate::hub::tasks::state::Task;
 use crate::wire::http::Problem;
 use crate::wire::message::{Event, Report, TaskPatch};
 use std::collections::HashMap;

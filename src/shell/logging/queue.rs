@@ -60,7 +60,7 @@ impl Queue {
         batch.text.extend_from_slice(line.as_bytes());
         batch.lines += 1;
         if is_urgent || batch.text.len() > WAKE_BYTES {
-            self.hasten(&mut waiting);
+            self.mark_urgent(&mut waiting);
         }
     }
 
@@ -68,7 +68,7 @@ impl Queue {
     pub(super) fn wake(&self) {
         let mut waiting = self.lock();
         if !waiting.batch.is_empty() {
-            self.hasten(&mut waiting);
+            self.mark_urgent(&mut waiting);
         }
     }
 
@@ -76,14 +76,14 @@ impl Queue {
     pub(super) fn reopen(&self) {
         let mut waiting = self.lock();
         waiting.batch.reopen = Some(waiting.batch.text.len());
-        self.hasten(&mut waiting);
+        self.mark_urgent(&mut waiting);
     }
 
     /// Waits until everything is written, but no longer than `limit`; tells whether it is.
     pub(super) fn drain(&self, limit: Duration) -> bool {
         let until = Instant::now() + limit;
         let mut waiting = self.lock();
-        self.hasten(&mut waiting);
+        self.mark_urgent(&mut waiting);
         while waiting.is_writing || !waiting.batch.is_empty() {
             let rest = until.saturating_duration_since(Instant::now());
             if rest.is_zero() {
@@ -99,7 +99,7 @@ impl Queue {
     pub(super) fn close(&self) {
         let mut waiting = self.lock();
         waiting.is_closed = true;
-        self.hasten(&mut waiting);
+        self.mark_urgent(&mut waiting);
     }
 
     /// What is due next, for the thread; `None` when nothing more will come.
@@ -121,7 +121,7 @@ impl Queue {
         }
     }
 
-    fn hasten(&self, waiting: &mut Waiting) {
+    fn mark_urgent(&self, waiting: &mut Waiting) {
         if !std::mem::replace(&mut waiting.is_due, true) {
             self.due.notify_one();
         }

@@ -5,7 +5,7 @@ use super::identity::{Identity, Number};
 use super::reading::{self, table_name};
 use super::schema::{self, Accepts};
 use crate::config::Synchronous;
-use crate::hub::journal::{Batch, Record, Restored, Table};
+use crate::hub::durable::record::{Batch, Record, Restored, Table};
 use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags, ToSql, params};
@@ -374,7 +374,7 @@ fn put(table: Table) -> &'static str {
         Table::Session => "INSERT OR REPLACE INTO sessions (key, value) VALUES (?1, ?2)",
         Table::Received => "INSERT OR REPLACE INTO received (key, value) VALUES (?1, ?2)",
         Table::Membership => "INSERT OR REPLACE INTO memberships (key, value) VALUES (?1, ?2)",
-        Table::Letter => "INSERT OR REPLACE INTO letters (key, value) VALUES (?1, ?2)",
+        Table::DirectMessage => "INSERT OR REPLACE INTO letters (key, value) VALUES (?1, ?2)",
         Table::Workspace => "INSERT OR REPLACE INTO workspaces (key, value) VALUES (?1, ?2)",
     }
 }
@@ -387,7 +387,7 @@ fn delete(table: Table) -> &'static str {
         Table::Session => "DELETE FROM sessions WHERE key = ?1",
         Table::Received => "DELETE FROM received WHERE key = ?1",
         Table::Membership => "DELETE FROM memberships WHERE key = ?1",
-        Table::Letter => "DELETE FROM letters WHERE key = ?1",
+        Table::DirectMessage => "DELETE FROM letters WHERE key = ?1",
         Table::Workspace => "DELETE FROM workspaces WHERE key = ?1",
     }
 }

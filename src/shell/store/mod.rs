@@ -1,7 +1,7 @@
 //! The durable store: one SQLite file with a table for each kind of record, and the thread that writes it.
 //!
 //! Owns the file alone, for as long as it is open; other processes are refused. It knows what
-//! [`hub::journal`](crate::hub::journal) says is to be kept and nothing of what that means: values pass through as
+//! [`hub::journal`](crate::hub::durable::journal) says is to be kept and nothing of what that means: values pass through as
 //! text, so that `sqlite3 joblight.db` shows what there is once the server has stopped.
 //!
 //! It is opened again and again until that succeeds, and read to its end before anything in it is changed: a file that

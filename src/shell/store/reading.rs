@@ -2,7 +2,7 @@
 
 use crate::base::id::MessageIdReader;
 use crate::hub::ClientId;
-use crate::hub::journal::{Restored, StoredEntry, StoredId, Table};
+use crate::hub::durable::record::{Restored, StoredEntry, StoredId, Table};
 use bytes::Bytes;
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row};
@@ -20,7 +20,7 @@ const BEHIND_ENTRIES: [Table; 6] = [
     Table::Session,
     Table::Received,
     Table::Membership,
-    Table::Letter,
+    Table::DirectMessage,
     Table::Workspace,
 ];
 
@@ -163,7 +163,7 @@ pub(super) fn table_name(table: Table) -> &'static str {
         Table::Session => "sessions",
         Table::Received => "received",
         Table::Membership => "memberships",
-        Table::Letter => "letters",
+        Table::DirectMessage => "letters",
         Table::Workspace => "workspaces",
     }
 }

@@ -11,7 +11,7 @@ use super::schema::{APPLICATION_ID, LADDER};
 use crate::base::id::{MessageId, MessageIdReader};
 use crate::config::Synchronous;
 use crate::hub::ClientId;
-use crate::hub::journal::{Batch, Record, Restored, StoredEntry, StoredId, Table};
+use crate::hub::durable::record::{Batch, Record, Restored, StoredEntry, StoredId, Table};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::fs;
@@ -124,7 +124,7 @@ fn every_kind_of_record_is_kept_and_the_later_one_counts() {
     let mut store = directory.open();
     let tables = [
         Table::Workspace,
-        Table::Letter,
+        Table::DirectMessage,
         Table::Membership,
         Table::Received,
         Table::Session,
@@ -269,7 +269,11 @@ fn a_file_of_the_second_version_is_brought_up() {
     let expected = [
         row(Table::Session, "00000000000000ab", session),
         row(Table::Received, "00000000000000ab", "9"),
-        row(Table::Letter, "00000000000000ab:0000000000000003", "{}"),
+        row(
+            Table::DirectMessage,
+            "00000000000000ab:0000000000000003",
+            "{}",
+        ),
     ];
     assert_eq!(directory.open().load().unwrap().rows, expected);
     let mut store = directory.open();
@@ -316,7 +320,7 @@ fn any_record() -> impl Strategy<Value = Record> {
         Table::Session,
         Table::Received,
         Table::Membership,
-        Table::Letter,
+        Table::DirectMessage,
         Table::Workspace,
     ]);
     let name = "[ab:\u{0}日]{0,3}";

@@ -52,9 +52,11 @@ impl<W: Witness> World<W> {
     ) -> PeerId {
         let (now, id) = (self.now(), self.conns.len());
         self.turn(|world| {
-            let link = world.engine.accept(now, services, address);
-            world.links.insert(link, id);
-            world.conns.push(Conn::new(link, is_instant, world.micros));
+            let connection = world.engine.accept(now, services, address);
+            world.connections.insert(connection, id);
+            world
+                .conns
+                .push(Conn::new(connection, is_instant, world.micros));
         });
         id
     }
@@ -83,10 +85,10 @@ impl<W: Witness> World<W> {
             conn.fed_at = self.micros;
         }
         conn.unread.extend_from_slice(bytes);
-        if conn.is_open && !conn.unread.is_empty() && self.engine.is_reading(conn.link) {
+        if conn.is_open && !conn.unread.is_empty() && self.engine.is_reading(conn.connection) {
             let mut unread = std::mem::take(&mut conn.unread);
             let input = Input::Received(&mut unread);
-            self.engine.handle_input(now, conn.link, input);
+            self.engine.handle_input(now, conn.connection, input);
         }
     }
 
@@ -205,7 +207,8 @@ impl<W: Witness> World<W> {
                     Due::Ended(_) => Input::Ended,
                     _ => Input::Failed,
                 };
-                self.engine.handle_input(now, self.conns[id].link, input);
+                self.engine
+                    .handle_input(now, self.conns[id].connection, input);
             }
             Due::Stored(life) if life == self.life => {
                 let store = self.store.as_mut().expect("it has taken a batch");
@@ -224,8 +227,8 @@ impl<W: Witness> World<W> {
     fn reach(&mut self, id: PeerId) {
         // A socket that has room again may bring others news before the turn ends.
         if let Some(first) = self.first
-            && let link = self.conns[first].link
-            && self.engine.unsent(link).next().is_some()
+            && let connection = self.conns[first].connection
+            && self.engine.unsent(connection).next().is_some()
         {
             self.write(first);
         }
@@ -305,11 +308,15 @@ impl<W: Witness> World<W> {
         if !self.conns[id].is_open {
             return;
         }
-        if self.engine.inspect().is_ending(self.conns[id].link) {
+        if self.engine.inspect().is_ending(self.conns[id].connection) {
             W::connection_ends(self, id);
         }
         let conn = &mut self.conns[id];
-        let mut unsent = self.engine.unsent(conn.link).collect::<Vec<_>>().concat();
+        let mut unsent = self
+            .engine
+            .unsent(conn.connection)
+            .collect::<Vec<_>>()
+            .concat();
         let owed = unsent.len();
         unsent.truncate(conn.room(self.network.buffer_bytes));
         let bytes = unsent.len();
@@ -329,9 +336,9 @@ impl<W: Witness> World<W> {
             conn.to_peer.push_back((at, unsent));
             self.plan_due(at, Due::ToPeer(id));
         }
-        let link = self.conns[id].link;
+        let connection = self.conns[id].connection;
         let input = Input::Sent { bytes, blocked };
-        self.engine.handle_input(now, link, input);
+        self.engine.handle_input(now, connection, input);
     }
 
     fn delay(&mut self) -> u64 {

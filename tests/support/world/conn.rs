@@ -3,7 +3,7 @@
 use super::super::masked::{PONG, TEXT, masked};
 use super::frames::Decoder;
 use super::{Due, Heard, PeerId, Said, Witness, World};
-use joblight::internals::engine::{Input, Link};
+use joblight::internals::engine::{ConnectionId, Input};
 use serde_json::Value;
 use std::collections::VecDeque;
 
@@ -22,7 +22,7 @@ pub(crate) enum Far {
 #[derive(Debug)]
 pub(crate) struct Conn {
     /// What the engine calls it.
-    pub(crate) link: Link,
+    pub(crate) connection: ConnectionId,
     pub(crate) far: Far,
     /// The server still has it.
     pub(crate) is_open: bool,
@@ -63,9 +63,9 @@ pub(crate) struct Conn {
 }
 
 impl Conn {
-    pub(super) fn new(link: Link, is_instant: bool, micros: u64) -> Self {
+    pub(super) fn new(connection: ConnectionId, is_instant: bool, micros: u64) -> Self {
         Self {
-            link,
+            connection,
             far: Far::Here,
             is_open: true,
             is_half_closed: false,
@@ -129,14 +129,14 @@ impl<W: Witness> World<W> {
 
     /// A peer says that it will send no more, and goes on reading.
     pub(crate) fn end(&mut self, peer: PeerId) {
-        let (now, link) = (self.now(), self.link(peer));
-        self.turn(|world| world.engine.handle_input(now, link, Input::Ended));
+        let (now, connection) = (self.now(), self.connection(peer));
+        self.turn(|world| world.engine.handle_input(now, connection, Input::Ended));
     }
 
     /// A peer's socket closes.
     pub(crate) fn leave(&mut self, peer: PeerId) {
-        let (now, link) = (self.now(), self.link(peer));
-        self.turn(|world| world.engine.handle_input(now, link, Input::Failed));
+        let (now, connection) = (self.now(), self.connection(peer));
+        self.turn(|world| world.engine.handle_input(now, connection, Input::Failed));
         assert!(self.is_closed(peer), "a closed socket is let go");
     }
 
@@ -206,8 +206,8 @@ impl<W: Witness> World<W> {
     }
 
     /// What the engine calls a peer.
-    pub(crate) fn link(&self, peer: PeerId) -> Link {
-        self.conns[peer].link
+    pub(crate) fn connection(&self, peer: PeerId) -> ConnectionId {
+        self.conns[peer].connection
     }
 
     /// Whether a connection is over.
@@ -228,22 +228,25 @@ impl<W: Witness> World<W> {
 
     /// Whether the server would read more of a peer now.
     pub(crate) fn is_read(&self, peer: PeerId) -> bool {
-        self.engine.is_reading(self.link(peer))
+        self.engine.is_reading(self.connection(peer))
     }
 
     /// Whether the server leaves a peer's requests for later, because it does not read the answers.
     pub(crate) fn is_held_back(&self, peer: PeerId) -> bool {
-        self.engine.inspect().is_backlogged(self.link(peer))
+        self.engine.inspect().is_backlogged(self.connection(peer))
     }
 
     /// Bytes that the server holds for a peer.
     pub(crate) fn unsent_bytes(&self, peer: PeerId) -> usize {
-        self.engine.unsent(self.link(peer)).map(<[u8]>::len).sum()
+        self.engine
+            .unsent(self.connection(peer))
+            .map(<[u8]>::len)
+            .sum()
     }
 
     /// Where the first of them lie.
     pub(crate) fn unsent_place(&self, peer: PeerId) -> *const u8 {
-        let mut unsent = self.engine.unsent(self.link(peer));
+        let mut unsent = self.engine.unsent(self.connection(peer));
         unsent.next().expect("something is unsent").as_ptr()
     }
 }

@@ -21,7 +21,7 @@ use super::dice::Dice;
 use joblight::Config;
 use joblight::config::Auto;
 use joblight::internals::base::{Now, Span, Time};
-use joblight::internals::engine::{Engine, Link, MemoryUse, Output};
+use joblight::internals::engine::{ConnectionId, Engine, MemoryUse, Output};
 use joblight::internals::hub::Work;
 use serde_json::Value;
 use std::cmp::Reverse;
@@ -82,7 +82,7 @@ pub(crate) struct World<W: Witness = ()> {
     clock_began: Time,
     life_began: u64,
     wall_began: u64,
-    links: HashMap<Link, PeerId>,
+    connections: HashMap<ConnectionId, PeerId>,
     due: BinaryHeap<Reverse<(u64, u64, Due)>>,
     order: u64,
     /// On which connections something was heard, in order.
@@ -159,7 +159,7 @@ impl<W: Witness> World<W> {
             clock_began: clock,
             life_began: 0,
             wall_began: wall_ms,
-            links: HashMap::new(),
+            connections: HashMap::new(),
             due: BinaryHeap::new(),
             order: 0,
             heard: VecDeque::new(),
@@ -170,7 +170,7 @@ impl<W: Witness> World<W> {
     /// The process begins another life now: connections are gone.
     pub(crate) fn begin_life(&mut self, config: &Config) {
         self.first = None;
-        self.links.clear();
+        self.connections.clear();
         self.blocked.clear();
         (self.listens, self.stopped) = (true, false);
         (self.life, self.life_began) = (self.life + 1, self.micros);
@@ -272,19 +272,21 @@ impl<W: Witness> World<W> {
         while let Some(output) = self.engine.poll_output() {
             (self.micros, format!("{output:?}")).hash(&mut self.transcript);
             match output {
-                Output::Write(link) => {
-                    if let Some(id) = self.links.get(&link) {
+                Output::Write(connection) => {
+                    if let Some(id) = self.connections.get(&connection) {
                         self.write(*id);
                     }
                 }
-                Output::Read(link) => {
-                    if let Some(id) = self.links.get(&link) {
+                Output::Read(connection) => {
+                    if let Some(id) = self.connections.get(&connection) {
                         self.read_again(*id);
                     }
                 }
-                Output::HalfClose(link) => self.handle_half_close(self.links[&link]),
-                Output::Close(link) => {
-                    let id = self.links.remove(&link);
+                Output::HalfClose(connection) => {
+                    self.handle_half_close(self.connections[&connection])
+                }
+                Output::Close(connection) => {
+                    let id = self.connections.remove(&connection);
                     self.handle_close(id.expect("a socket is closed once"));
                 }
                 Output::StopListening => self.listens = false,

@@ -5,7 +5,7 @@ use super::super::error::StoreError;
 use super::super::thread::{News, StoreThread};
 use super::{Directory, append, batch, entry, put, row};
 use crate::config::Synchronous;
-use crate::hub::journal::{Restored, Table};
+use crate::hub::durable::record::{Restored, Table};
 use std::fs;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;

@@ -5,7 +5,7 @@ use super::super::error::StoreError;
 use super::super::schema::{APPLICATION_ID, LADDER, VERSION};
 use super::{Directory, append, batch, put};
 use crate::config::Synchronous;
-use crate::hub::journal::{Restored, Table};
+use crate::hub::durable::record::{Restored, Table};
 use rusqlite::Connection;
 use rusqlite::ffi;
 use std::fs;
@@ -268,7 +268,7 @@ fn a_number_that_does_not_fit_takes_its_batch_along_and_nothing_else() {
     impossible.serial = u64::MAX;
     let records = vec![
         append("b", 1),
-        crate::hub::journal::Record::Append(impossible),
+        crate::hub::durable::record::Record::Append(impossible),
     ];
     let error = store.apply(&[batch(2, records)]).unwrap_err();
     assert!(matches!(error, StoreError::Other { .. }), "{error}");

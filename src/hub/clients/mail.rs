@@ -1,0 +1,47 @@
+//! Messages for one client alone: written, and kept in its direct queue until they have surely arrived.
+
+use crate::base::time::Now;
+use crate::hub::clients::direct::DirectMessage;
+use crate::hub::delivery::fanout::Fanout;
+use crate::hub::durable::rows;
+use crate::hub::keys::ClientKey;
+use crate::hub::rooms::directory::Directory;
+
+/// A message with its place among all that must not be lost.
+pub fn letter(fanout: &mut Fanout, now: Now, kind: &str, payload: &str) -> DirectMessage {
+    DirectMessage {
+        serial: fanout.next_serial(),
+        kind: kind.into(),
+        payload: payload.into(),
+        timestamp: now.wall_ms,
+        id: fanout.next_id(),
+    }
+}
+
+/// Keeps a message that a client's connection has or has not taken, for as long as the client may lack it.
+pub fn post(
+    directory: &mut Directory,
+    fanout: &mut Fanout,
+    client: ClientKey,
+    letter: DirectMessage,
+    is_taken: bool,
+) {
+    let (limit, serial) = (fanout.log_limit(), letter.serial);
+    let reader = directory.client_mut(client);
+    let (id, has_session) = (reader.id, reader.has_session);
+    if !has_session && is_taken {
+        return;
+    }
+    let journal = &mut fanout.journal;
+    if has_session {
+        rows::put_direct(journal, id, &letter);
+    }
+    let direct = reader.open_direct();
+    if is_taken {
+        direct.sent = serial;
+    }
+    let gone = direct.keep(limit, letter);
+    if has_session {
+        rows::delete_direct(journal, id, gone);
+    }
+}

@@ -1,0 +1,156 @@
+//! What the store is told with the next batch (contract section 5.6): the newest state of each thing once.
+
+use crate::base::time::{Now, Time};
+use crate::hub::clients::client::Unsaved;
+use crate::hub::delivery::fanout::Fanout;
+use crate::hub::durable::journal::Journal;
+use crate::hub::durable::record::{Record, Restored, Table};
+use crate::hub::durable::rows;
+use crate::hub::keys::{ClientId, ClientKey};
+use crate::hub::rooms::directory::Directory;
+use crate::hub::tasks::broadcaster::Broadcaster;
+
+/// The key, among single facts, of the serial of the newest entry that any room had which is gone.
+const LOST_KEY: &str = "lost_serial";
+
+/// What the store has yet to learn, of so many sessions at most. Sessions that are written rest from now on.
+pub fn take_records(
+    directory: &mut Directory,
+    broadcaster: &mut Broadcaster,
+    fanout: &mut Fanout,
+    now: Now,
+    max_sessions: usize,
+) -> Vec<Record> {
+    let journal = &mut fanout.journal;
+    for key in std::mem::take(&mut journal.tasks) {
+        if let Some((id, row)) = broadcaster.save(key, now) {
+            journal.put(Table::Task, id, row);
+        }
+    }
+    let mut clients = std::mem::take(&mut journal.clients);
+    journal.clients = clients.split_off(max_sessions.min(clients.len()));
+    for id in clients {
+        let client = directory.living_client(id);
+        if let Some(client) = client.filter(|client| directory.client(*client).has_session) {
+            put_session(directory, journal, now.at, client, id);
+        }
+    }
+    for room in directory.take_forgotten() {
+        journal.delete(Table::Room, &room);
+    }
+    journal.drop_entries(directory.take_forgotten_entries());
+    if let Some(serial) = directory.take_lost_serial() {
+        journal.put(Table::Meta, LOST_KEY, serial.to_string());
+    }
+    journal.take_records()
+}
+
+/// Takes back what a store has kept of rooms that are gone.
+pub fn restore_meta(directory: &mut Directory, restored: &Restored) {
+    let is_it =
+        |(table, key, _): &&(Table, Box<str>, String)| *table == Table::Meta && &**key == LOST_KEY;
+    if let Some((.., value)) = restored.rows.iter().find(is_it) {
+        directory.restore_lost_serial(value.parse().unwrap_or(0));
+    }
+}
+
+/// The rows of a session that have changed.
+fn put_session(
+    directory: &mut Directory,
+    journal: &mut Journal,
+    now: Time,
+    key: ClientKey,
+    id: ClientId,
+) {
+    let client = directory.client_mut(key);
+    let unsaved = client.unsaved.take();
+    let session = rows::session_key(id);
+    if unsaved.has(Unsaved::RECEIVED) {
+        journal.put(Table::Received, &session, client.received.to_string());
+    }
+    match unsaved.has(Unsaved::SESSION) {
+        // What a page does first is to enter its rooms: that does not wait.
+        true => journal.put(Table::Session, &session, rows::session(client)),
+        false => {
+            client.unsaved.begin_rest();
+            journal.rests.begin(now, id);
+        }
+    }
+    if unsaved.has(Unsaved::ROOMS) {
+        put_memberships(directory, journal, key, id);
+    }
+}
+
+fn put_memberships(
+    directory: &mut Directory,
+    journal: &mut Journal,
+    client: ClientKey,
+    id: ClientId,
+) {
+    let names = directory.client_mut(client).names_mut();
+    for kept in names.iter_mut().filter(|kept| kept.unsaved) {
+        kept.unsaved = false;
+        let key = rows::membership_key(id, &kept.name);
+        journal.put(Table::Membership, &key, rows::kept_name(kept));
+    }
+    for name in journal.take_left(id) {
+        let room = directory.find(&name);
+        let names = directory.client(client).names();
+        let is_kept = names.iter().any(|kept| kept.name == name);
+        if !is_kept && room.is_none_or(|room| directory.membership(client, room).is_none()) {
+            journal.delete(Table::Membership, &rows::membership_key(id, &name));
+        }
+    }
+    for slot in 0..directory.client(client).rooms.len() {
+        let membership = &mut directory.client_mut(client).rooms[slot];
+        if std::mem::take(&mut membership.unsaved) {
+            let membership = *membership;
+            let room = directory.room(membership.room);
+            let key = rows::membership_key(id, &room.name);
+            journal.put(Table::Membership, &key, rows::membership(room, &membership));
+        }
+    }
+}
+
+/// Everything that there is goes to a store that was emptied, because it has missed some of it.
+pub fn mark_everything(
+    directory: &mut Directory,
+    broadcaster: &mut Broadcaster,
+    fanout: &mut Fanout,
+) {
+    let journal = &mut fanout.journal;
+    directory.take_forgotten();
+    directory.take_forgotten_entries();
+    directory.mark_lost_serial();
+    let rooms: Vec<_> = directory.rooms().map(|(key, _)| key).collect();
+    for key in rooms {
+        let room = directory.room_mut(key);
+        if let Some(log) = &mut room.log {
+            log.set_stored();
+            log.take_dropped(1);
+        }
+        let Some(log) = &room.log else { continue };
+        journal.put(Table::Room, &room.name, rows::room(room));
+        for entry in log.after(0).entries {
+            journal.push(Record::Append(entry.stored(&room.name)));
+        }
+    }
+    broadcaster.keep_ids(journal);
+    broadcaster.mark_all(journal);
+    let clients: Vec<_> = directory.all_clients().map(|(key, _)| key).collect();
+    for key in clients {
+        let client = directory.client_mut(key);
+        client
+            .rooms
+            .iter_mut()
+            .for_each(|membership| membership.unsaved = true);
+        let names = client.names_mut().iter_mut();
+        names.for_each(|kept| kept.unsaved = true);
+        journal.mark_client(client, Unsaved::ALL);
+        journal.write_client_now(client);
+        let direct = client.direct().filter(|_| client.has_session).into_iter();
+        direct
+            .flat_map(|direct| direct.letters())
+            .for_each(|letter| rows::put_direct(journal, client.id, letter));
+    }
+}

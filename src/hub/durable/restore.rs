@@ -1,0 +1,260 @@
+//! What a store has kept comes back after a restart (contract section 5.6), slice by slice in the order of [`Table`], so that
+//! nothing is held twice.
+//!
+//! A slice may be of any size. Nothing that it brings is told to anybody before [`begin_epochs`] has gone through all rooms
+//! and what that records is kept.
+
+use crate::base::id::MessageIdReader;
+use crate::hub::clients::client::{LOST, Unsaved};
+use crate::hub::clients::direct::DirectMessage;
+use crate::hub::durable::record::{Restored, StoredEntry, Table};
+use crate::hub::durable::rows::{self, DirectRow, RoomRow, SessionRow};
+use crate::hub::keys::RoomKey;
+use crate::hub::keys::{ClientId, ClientKey};
+use crate::hub::rooms::log::LogEntry;
+use crate::hub::rooms::position::Position;
+use crate::hub::rooms::room::Room;
+use crate::hub::rooms::viewer_rooms::Entry;
+use crate::hub::scope::Scope;
+use crate::hub::tasks::broadcaster::Broadcaster;
+
+/// How far the restoring is.
+#[derive(Debug, Default)]
+pub struct Restoring {
+    ids: MessageIdReader,
+    /// Rooms that are yet to begin an epoch, once all are there.
+    rooms: Option<Vec<RoomKey>>,
+}
+
+/// Takes back a slice of what a store has kept.
+pub fn restore(
+    scope: &mut Scope<'_>,
+    broadcaster: &mut Broadcaster,
+    restoring: &mut Restoring,
+    limit: usize,
+    restored: &Restored,
+) {
+    let of = |wanted: Table| {
+        let rows = restored
+            .rows
+            .iter()
+            .filter(move |(table, ..)| *table == wanted);
+        rows.map(|(_, key, value)| (&**key, value.as_str()))
+    };
+    for (name, row) in of(Table::Room) {
+        restore_room(scope, name, row);
+    }
+    for entry in &restored.entries {
+        restore_entry(scope, limit, entry);
+    }
+    broadcaster.restore_ids(scope, restored);
+    for (id, row) in of(Table::Task) {
+        if let Err(fault) = broadcaster.restore(scope, id, row) {
+            unreadable("task", id, &fault);
+        }
+    }
+    for (key, row) in of(Table::Session) {
+        restore_session(scope, restoring, key, row);
+    }
+    for (key, row) in of(Table::Received) {
+        restore_received(scope, key, row);
+    }
+    for (key, row) in of(Table::Membership) {
+        restore_place(scope, key, row);
+    }
+    for (key, row) in of(Table::DirectMessage) {
+        restore_direct(scope, restoring, key, row);
+    }
+}
+
+fn unreadable(what: &str, key: &str, fault: &serde_json::Error) {
+    ::log::warn!("{what} `{key}` in the store is unreadable and left out: {fault}");
+}
+
+fn restore_room(scope: &mut Scope<'_>, name: &str, row: &str) {
+    let row: RoomRow = match serde_json::from_str(row) {
+        Ok(row) => row,
+        Err(fault) => return unreadable("room", name, &fault),
+    };
+    let Ok(position) = row.position.parse::<Position>() else {
+        return ::log::warn!("room `{name}` in the store has no position and is left out");
+    };
+    let key = scope.directory.restore_room(name, position.epoch);
+    let lineage = row.lineage.iter().filter_map(|text| text.parse().ok());
+    let log = scope.directory.room_mut(key).log.get_or_insert_default();
+    log.restore(position.offset, row.lost_serial, lineage.collect());
+    scope.fanout.skip_serials(row.lost_serial);
+}
+
+fn restore_entry(scope: &mut Scope<'_>, limit: usize, stored: &StoredEntry) {
+    scope.fanout.skip_serials(stored.serial);
+    let room = scope.directory.find(&stored.room);
+    let log = room.and_then(|room| scope.directory.room_mut(room).log.as_mut());
+    let Some(log) = log else {
+        // Its room is gone, or unreadable.
+        return scope.fanout.journal.drop_entries(vec![stored.serial]);
+    };
+    let entry = LogEntry {
+        offset: stored.offset,
+        serial: stored.serial,
+        kind: stored.kind.clone(),
+        payload: stored.payload.clone(),
+        timestamp: stored.timestamp,
+        id: stored.id.clone(),
+        sender: stored.sender,
+        until: scope.fanout.log_until(scope.now, stored.timestamp),
+    };
+    log.restore_entry(limit, entry);
+}
+
+/// Every room that had a log begins a new epoch, which goes on from the old one: what was said and not kept may have been
+/// heard, so its offsets must not be used again under the old name. So many begin at once; `false`: all have.
+pub fn begin_epochs(scope: &mut Scope<'_>, restoring: &mut Restoring, mut count: usize) -> bool {
+    let directory = &scope.directory;
+    let rooms = restoring
+        .rooms
+        .get_or_insert_with(|| directory.rooms().map(|(key, _)| key).collect());
+    while count > 0
+        && let Some(key) = rooms.pop()
+    {
+        if scope.directory.room(key).log.is_none() {
+            continue;
+        }
+        count -= 1;
+        let epoch = scope.directory.fresh_epoch();
+        let room = scope.directory.room_mut(key);
+        let ended = std::mem::replace(&mut room.epoch, epoch);
+        if let Some(log) = &mut room.log {
+            log.end_epoch(ended);
+        }
+        let row = rows::room(room);
+        scope.fanout.journal.put(Table::Room, &room.name, row);
+    }
+    !rooms.is_empty()
+}
+
+fn restore_session(scope: &mut Scope<'_>, restoring: &mut Restoring, key: &str, row: &str) {
+    let row: SessionRow = match serde_json::from_str(row) {
+        Ok(row) => row,
+        Err(fault) => return unreadable("session", key, &fault),
+    };
+    let Some(id) = rows::session_client(key) else {
+        return ::log::warn!("session `{key}` in the store has no client and is left out");
+    };
+    let received = row.received.unwrap_or(0);
+    scope.fanout.skip_serials(received);
+    let client = scope.directory.restore(id, row.connected_at, received);
+    let is_old = row.received.is_some() || !row.rooms.is_empty() || !row.mail.is_empty();
+    for (name, position) in &row.rooms {
+        restore_membership(scope, client, name, position.parse().ok());
+    }
+    for letter in row.mail {
+        if let Some(letter) = letter.letter(&mut restoring.ids) {
+            rows::put_direct(&mut scope.fanout.journal, id, &letter);
+            post(scope, client, letter);
+        }
+    }
+    if is_old {
+        // Earlier versions kept its rooms and messages in this row.
+        let client = scope.directory.client_mut(client);
+        client.rooms.iter_mut().for_each(|room| room.unsaved = true);
+        let names = client.names_mut().iter_mut();
+        names.for_each(|kept| kept.unsaved = true);
+        scope.fanout.journal.mark_client(client, Unsaved::ALL);
+    }
+}
+
+fn restore_received(scope: &mut Scope<'_>, key: &str, row: &str) {
+    let client = rows::session_client(key).and_then(|id| scope.directory.living_client(id));
+    let Some(client) = client else {
+        // What belongs to no session is not to be kept.
+        return scope.fanout.journal.delete(Table::Received, key);
+    };
+    if let Ok(received) = row.parse() {
+        scope.fanout.skip_serials(received);
+        let client = scope.directory.client_mut(client);
+        client.received = received;
+        if let Some(direct) = client.direct_mut() {
+            direct.sent = received;
+        }
+    }
+}
+
+fn restore_place(scope: &mut Scope<'_>, key: &str, row: &str) {
+    let Some((client, room)) = client_of_part(scope, key) else {
+        return scope.fanout.journal.delete(Table::Membership, key);
+    };
+    restore_membership(scope, client, room, rows::membership_position(row));
+}
+
+fn restore_direct(scope: &mut Scope<'_>, restoring: &mut Restoring, key: &str, row: &str) {
+    let Some((client, _)) = client_of_part(scope, key) else {
+        return scope.fanout.journal.delete(Table::DirectMessage, key);
+    };
+    match serde_json::from_str::<DirectRow>(row) {
+        Ok(row) => {
+            if let Some(letter) = row.letter(&mut restoring.ids) {
+                post(scope, client, letter);
+            }
+        }
+        Err(fault) => unreadable("letter", key, &fault),
+    }
+}
+
+fn client_of_part<'a>(scope: &Scope<'_>, key: &'a str) -> Option<(ClientKey, &'a str)> {
+    let (id, part): (ClientId, _) = rows::part_client(key)?;
+    Some((scope.directory.living_client(id)?, part))
+}
+
+fn post(scope: &mut Scope<'_>, client: ClientKey, letter: DirectMessage) {
+    scope.fanout.skip_serials(letter.serial);
+    let reader = scope.directory.client_mut(client);
+    let received = reader.received;
+    let direct = reader.open_direct();
+    direct.sent = received;
+    let gone = direct.restore(letter);
+    rows::delete_direct(&mut scope.fanout.journal, reader.id, gone);
+}
+
+/// Brings a client back into a room.
+fn restore_membership(
+    scope: &mut Scope<'_>,
+    client: ClientKey,
+    name: &str,
+    position: Option<Position>,
+) {
+    let room = scope.directory.find(name);
+    let holds = |room: &Room| room.has_task || room.log.as_ref().is_some_and(|log| !log.is_empty());
+    if room.is_none_or(|room| !holds(scope.directory.room(room))) {
+        // Only viewers held it: it is made again when one of them comes back.
+        let position = position.unwrap_or_default();
+        return scope
+            .directory
+            .add_name(client, name.into(), position, false);
+    }
+    // A lower limit than before is for those who come: whoever was in such a room stays in it.
+    let Ok((room, _)) = scope.directory.join(client, name, Entry::Viewer, 0) else {
+        return;
+    };
+    let found = scope.directory.room(room);
+    let (offset, is_outdated) = match &found.log {
+        Some(log) => (
+            position.map(|position| scope.directory.place_after(client, room, position)),
+            position
+                .is_some_and(|position| log.is_old(position.epoch) || !found.knows(position.epoch)),
+        ),
+        // It had no log while the client was in it: whatever comes is new, and is said in the epoch that begins now.
+        None => (Some(0), true),
+    };
+    let Some(member) = scope.directory.member(client, room) else {
+        return;
+    };
+    let membership = scope.directory.membership_mut(member);
+    // Beyond every log: it is told that something may be missing.
+    membership.from = offset.unwrap_or(LOST);
+    membership.unsaved = is_outdated;
+    if is_outdated {
+        let reader = scope.directory.client_mut(client);
+        scope.fanout.journal.mark_client(reader, Unsaved::ROOMS);
+    }
+}

@@ -1,0 +1,53 @@
+//! Logs that grow old, a bounded number in one turn.
+
+use crate::base::time::{Now, Span};
+use crate::hub::delivery::publication::Outlet;
+use crate::hub::keys::RoomKey;
+use crate::hub::parts::Hub;
+
+/// So many logs are looked at in one turn: after a restart many may be due together.
+const LOGS_AT_ONCE: usize = 256;
+/// How long others have their turn when there is more to do.
+const PAUSE: Span = Span::from_millis(1);
+
+impl Hub {
+    /// Lets a room's log expire, unless it is a task's: that lives as long as the task.
+    pub(in crate::hub) fn watch_log(&mut self, room: RoomKey) {
+        let log = self.directory.room(room).log.as_ref();
+        let log = log.filter(|log| log.aging.is_none());
+        let until = log.and_then(|log| log.oldest_until());
+        let has_ttl = !self.settings.broadcaster.keep_completed.is_zero();
+        if let Some(until) = until.filter(|_| has_ttl)
+            && self.broadcaster.task_of(&self.directory, room).is_none()
+        {
+            self.directory.age_log(room, until);
+        }
+    }
+
+    /// Expires logs and looks at tasks that are due, a bounded number in one turn.
+    pub(in crate::hub) fn age(&mut self, now: Now, out: &mut dyn Outlet) {
+        let (broadcaster, mut scope) = self.scope(now, out);
+        let has_more = broadcaster.age(&mut scope);
+        for _ in 0..LOGS_AT_ONCE {
+            let Some(room) = self.directory.poll_aging(now.at) else {
+                break;
+            };
+            self.age_log(now, room);
+        }
+        if has_more || self.directory.next_aging().is_some_and(|at| at <= now.at) {
+            self.rested_at = now.at + PAUSE;
+        }
+    }
+
+    pub(in crate::hub) fn age_log(&mut self, now: Now, room: RoomKey) {
+        if self.broadcaster.task_of(&self.directory, room).is_some() {
+            return;
+        }
+        if let Some(log) = &mut self.directory.room_mut(room).log {
+            log.expire(now.at);
+        }
+        self.fanout.keep_expiry(&mut self.directory, room);
+        self.watch_log(room);
+        self.directory.forget_if_idle(room);
+    }
+}

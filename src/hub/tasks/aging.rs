@@ -1,0 +1,205 @@
+//! What time alone does to tasks: the end of a late one moves away, a silent one is marked, then given up as lost; an
+//! ended one is forgotten when it has been kept long enough. A few at a time, so that what a restart brings back at one
+//! moment holds no turn.
+//!
+//! A live task is listed by when to look at it, not by when something will happen: news only make that later, so most
+//! events leave the list alone, and a look that comes too early puts the task back.
+
+use crate::base::time::{Now, Span, Time};
+use crate::hub::keys::TaskKey;
+use crate::hub::scope::Scope;
+use crate::hub::tasks::broadcaster::Broadcaster;
+use crate::hub::tasks::listing::Listing;
+use crate::hub::tasks::lost;
+use crate::hub::tasks::removal::Removal;
+use crate::hub::tasks::rules;
+use crate::hub::tasks::state::Task;
+use crate::wire::locale::Phrase;
+use crate::wire::message::{Status, TaskEvent};
+
+/// So many tasks are looked at or forgotten in one turn.
+const AGED_AT_ONCE: usize = 256;
+/// After a restart a worker has so long to be heard of before its task may count as lost.
+const FAIR_CHANCE: Span = Span::from_secs(60);
+
+impl Broadcaster {
+    /// When time alone next does something.
+    pub fn next_aging(&self) -> Option<Time> {
+        if self.tasks.is_over_full() && self.tasks.first_to_go().is_some() {
+            return Some(Time::ZERO);
+        }
+        let alive = self.tasks.first_alive().map(|(at, _)| at);
+        let ended = self.first_expiring().map(|(at, _)| at);
+        alive.into_iter().chain(ended).min()
+    }
+
+    /// Does what is due; `true`: there is more of it than one turn should do.
+    pub fn age(&mut self, scope: &mut Scope<'_>) -> bool {
+        for _ in 0..AGED_AT_ONCE {
+            let is_due = |(at, _): &(Time, TaskKey)| *at <= scope.now.at;
+            if let Some((_, key)) = self.tasks.first_alive().filter(is_due) {
+                self.look_at(scope, key);
+            } else if let Some((_, key)) = self.first_expiring().filter(is_due) {
+                self.forget(scope, key, Removal::Expired);
+            } else if let Some(key) = self.tasks.first_to_go()
+                && self.tasks.is_over_full()
+            {
+                self.forget(scope, key, Removal::Expired);
+            } else {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Lists a task so that time will find it, after an event has counted.
+    pub(in crate::hub) fn watch(&mut self, key: TaskKey) {
+        let Some(task) = self.tasks.task(key) else {
+            return;
+        };
+        let listing = match task.view.status {
+            Status::Completed | Status::Cancelled => Listing::Completed(task.last_event),
+            Status::Failed => Listing::Failed(task.last_event),
+            _ => match (self.look_due(task), task.listing) {
+                (Some(due), Listing::Alive(at)) if at <= due => return,
+                (Some(due), _) => Listing::Alive(due),
+                (None, _) => Listing::Unlisted,
+            },
+        };
+        self.tasks.list(key, listing);
+    }
+
+    /// Workers have a fair chance to be heard of after a restart.
+    pub(in crate::hub) fn spare_the_silent(&mut self, now: Now) {
+        self.none_lost_before = now.at + FAIR_CHANCE.min(self.settings.lost_after);
+    }
+
+    /// A lost task was heard of: that is said before what it said.
+    pub(in crate::hub) fn revive(&mut self, scope: &mut Scope<'_>, key: TaskKey, status: Status) {
+        let Some(task) = self.tasks.task_mut(key) else {
+            return;
+        };
+        lost::revive(task, status, scope.now);
+        task.refresh_estimate(scope.now);
+        task.commit();
+        let payload = task.revived(scope.now);
+        self.announce(scope, key, TaskEvent::Started, payload);
+    }
+
+    fn look_at(&mut self, scope: &mut Scope<'_>, key: TaskKey) {
+        let now = scope.now.at;
+        let Some(task) = self.tasks.task(key) else {
+            return;
+        };
+        if self.lost_due(task).is_some_and(|due| due <= now) {
+            return self.lose(scope, key);
+        }
+        if self.stall_due(task).is_some_and(|due| due <= now)
+            && let Some(task) = self.tasks.task_mut(key)
+        {
+            task.pending_since.get_or_insert(now);
+            rules::set_stalled(task, true);
+            self.plan_flush(scope, key);
+            self.keep(scope, key);
+        }
+        self.look_late(scope, key);
+        let due = self.tasks.task(key).and_then(|task| {
+            let due = self.stall_due(task).into_iter();
+            due.chain(self.lost_due(task)).chain(task.late_look).min()
+        });
+        self.tasks
+            .list(key, due.map_or(Listing::Unlisted, Listing::Alive));
+    }
+
+    /// Plans a look at a task whose end has just been told, for when it is late. Looks that are planned stay,
+    /// unless it has advanced after a long silence.
+    pub(in crate::hub) fn watch_end(&mut self, key: TaskKey, now: Now) {
+        let Some(task) = self.tasks.task_mut(key) else {
+            return;
+        };
+        let next = task.next_late_look(now.at);
+        let planned = task.late_look.into_iter();
+        task.late_look = next.map(|next| planned.fold(next, Time::min));
+        if next.is_some() {
+            self.watch(key);
+        }
+    }
+
+    /// Tells those who watch a late task where its end is now, when that is due.
+    fn look_late(&mut self, scope: &mut Scope<'_>, key: TaskKey) {
+        let now = scope.now;
+        let Some(task) = self.tasks.task_mut(key) else {
+            return;
+        };
+        if task.late_look.is_none_or(|due| due > now.at) {
+            return;
+        }
+        task.late_look = None;
+        if !self.is_watched(scope.directory, key) {
+            return;
+        }
+        let Some(task) = self.tasks.task_mut(key) else {
+            return;
+        };
+        task.late_look = task.next_late_look(now.at);
+        if task.is_late(now.at) && task.look_late(now) {
+            task.pending_since.get_or_insert(now.at);
+            self.plan_flush(scope, key);
+        }
+    }
+
+    fn lose(&mut self, scope: &mut Scope<'_>, key: TaskKey) {
+        self.flush(scope, key);
+        let lost_after = self.settings.lost_after.as_millis();
+        let message = scope.fanout.say(Phrase::Lost { lost_after });
+        let Some(task) = self.tasks.task_mut(key) else {
+            return;
+        };
+        lost::lose(task, &message, scope.now);
+        task.refresh_estimate(scope.now);
+        task.commit();
+        let payload = task.whole(false);
+        self.announce(scope, key, TaskEvent::Failed, payload);
+        self.watch(key);
+        self.keep(scope, key);
+    }
+
+    /// When to look at a task at the latest. Its pace may let it be silent for longer, but that is not worth finding out
+    /// with each event.
+    fn look_due(&self, task: &Task) -> Option<Time> {
+        let timeout = self.settings.stall_timeout;
+        let stall = self.may_stall(task).then(|| task.last_event + timeout);
+        let late = task.late_look.filter(|_| task.may_be_late());
+        let due = stall.into_iter().chain(self.lost_due(task));
+        due.chain(late).min()
+    }
+
+    fn stall_due(&self, task: &Task) -> Option<Time> {
+        let timeout = self.settings.stall_timeout;
+        self.may_stall(task)
+            .then(|| task.last_event + task.estimator.patience(timeout))
+    }
+
+    fn may_stall(&self, task: &Task) -> bool {
+        let is_enabled = !self.settings.stall_timeout.is_zero();
+        is_enabled && task.view.status == Status::Running && !task.view.stalled
+    }
+
+    fn lost_due(&self, task: &Task) -> Option<Time> {
+        let timeout = self.settings.lost_after;
+        let may_be_lost = matches!(task.view.status, Status::Pending | Status::Running);
+        (may_be_lost && !timeout.is_zero())
+            .then(|| (task.last_event + timeout).max(self.none_lost_before))
+    }
+
+    /// The ended task that has been kept long enough first, and when that is.
+    fn first_expiring(&self) -> Option<(Time, TaskKey)> {
+        let keep = |ended: Option<(Time, TaskKey)>, ttl: Span| {
+            let ended = ended.filter(|_| !ttl.is_zero());
+            ended.map(|(at, key)| (at + ttl, key))
+        };
+        let completed = keep(self.tasks.first_completed(), self.settings.keep_completed);
+        let failed = keep(self.tasks.first_failed(), self.settings.keep_failed);
+        completed.into_iter().chain(failed).min()
+    }
+}

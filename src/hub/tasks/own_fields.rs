@@ -1,0 +1,225 @@
+//! The fields of a task that the contract does not name, in the order in which they came.
+//!
+//! Owns names, values and the version of each one's last change. A cleared field stays as a *tombstone*, so that a delta
+//! can say `null`, until [`OwnFields::drop_tombstones`]. It never decides how many fields are too many: that is
+//! [`crate::hub::tasks::size`]'s business.
+
+use crate::wire::message::envelope::push_string;
+use hashbrown::HashTable;
+use serde_json::value::RawValue;
+
+/// Up to this many names are compared one by one; beyond that an index finds them.
+const SCANNED: usize = 8;
+
+/// A field that the contract does not name.
+#[derive(Debug)]
+pub struct OwnField {
+    /// Its name.
+    pub name: Box<str>,
+    /// Its value; `None`: it was cleared.
+    pub value: Option<Box<RawValue>>,
+    /// The version of the task in which it last changed.
+    pub version: u32,
+}
+
+/// What setting a field came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// The field is as it was.
+    Same,
+    /// The field is another.
+    Changed,
+}
+
+/// The fields of one task.
+#[derive(Debug, Default)]
+pub struct OwnFields {
+    fields: Vec<OwnField>,
+    index: Option<Box<NameIndex>>,
+    tombstones: usize,
+}
+
+/// Places of fields by name. Whoever chooses names to collide gains little: a task has few hundred.
+#[derive(Debug)]
+struct NameIndex {
+    places: HashTable<u32>,
+    hasher: ahash::RandomState,
+}
+
+impl OwnFields {
+    /// How many fields have a value.
+    pub fn len(&self) -> usize {
+        self.fields.len() - self.tombstones
+    }
+
+    /// Whether no field has a value.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many cleared fields are remembered.
+    pub fn tombstones(&self) -> usize {
+        self.tombstones
+    }
+
+    /// Every field that has a value.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &RawValue)> {
+        self.fields
+            .iter()
+            .filter_map(|field| Some((&*field.name, &**field.value.as_ref()?)))
+    }
+
+    /// Every field that changed after a version, cleared ones too.
+    pub fn changed_after(&self, version: u32) -> impl Iterator<Item = &OwnField> {
+        self.fields
+            .iter()
+            .filter(move |field| field.version > version)
+    }
+
+    /// The value of a field.
+    #[cfg(test)]
+    fn value(&self, name: &str) -> Option<&RawValue> {
+        self.fields[self.find(name)?].value.as_deref()
+    }
+
+    /// Sets a field, or clears it.
+    pub fn set(&mut self, name: Box<str>, value: Option<Box<RawValue>>, version: u32) -> Change {
+        let Some(place) = self.find(&name) else {
+            if value.is_none() {
+                return Change::Same;
+            }
+            self.push(OwnField {
+                name,
+                value,
+                version,
+            });
+            return Change::Changed;
+        };
+        let field = &mut self.fields[place];
+        if same(&field.value, &value) {
+            return Change::Same;
+        }
+        self.tombstones += usize::from(value.is_none());
+        self.tombstones -= usize::from(field.value.is_none());
+        (field.value, field.version) = (value, version);
+        Change::Changed
+    }
+
+    /// Forgets the cleared fields: no delta from before this moment can be made any more.
+    pub fn drop_tombstones(&mut self) {
+        self.fields.retain(|field| field.value.is_some());
+        self.fields.shrink_to_fit();
+        self.tombstones = 0;
+        self.index = None;
+        self.build_index();
+    }
+
+    /// Appends `,"name":value` for each field that has a value.
+    pub fn push_all(&self, out: &mut String) {
+        for (name, value) in self.iter() {
+            push_member(out, name, value.get());
+        }
+    }
+
+    /// Appends `,"name":value` for each field that changed after a version, `null` for cleared ones.
+    pub fn push_changed(&self, out: &mut String, seen: u32) {
+        for field in self.changed_after(seen) {
+            let value = field.value.as_deref().map_or("null", RawValue::get);
+            push_member(out, &field.name, value);
+        }
+    }
+
+    fn push(&mut self, field: OwnField) {
+        self.fields.push(field);
+        match &mut self.index {
+            Some(index) => index.insert(&self.fields, self.fields.len() - 1),
+            None => self.build_index(),
+        }
+    }
+
+    fn build_index(&mut self) {
+        if self.fields.len() <= SCANNED {
+            return;
+        }
+        let mut index = Box::new(NameIndex {
+            places: HashTable::new(),
+            hasher: ahash::RandomState::with_seeds(1, 2, 3, 4),
+        });
+        (0..self.fields.len()).for_each(|place| index.insert(&self.fields, place));
+        self.index = Some(index);
+    }
+
+    fn find(&self, name: &str) -> Option<usize> {
+        match &self.index {
+            Some(index) => index.find(&self.fields, name),
+            None => self.fields.iter().position(|field| &*field.name == name),
+        }
+    }
+}
+
+impl NameIndex {
+    fn find(&self, fields: &[OwnField], name: &str) -> Option<usize> {
+        let is_named = |place: &u32| &*fields[*place as usize].name == name;
+        let found = self.places.find(self.hasher.hash_one(name), is_named)?;
+        Some(*found as usize)
+    }
+
+    fn insert(&mut self, fields: &[OwnField], place: usize) {
+        let hash = |place: &u32| self.hasher.hash_one(&*fields[*place as usize].name);
+        let stored = u32::try_from(place).expect("a task has at most a few hundred fields");
+        self.places.insert_unique(hash(&stored), stored, hash);
+    }
+}
+
+/// Whether two raw values are the same text.
+pub fn same(one: &Option<Box<RawValue>>, other: &Option<Box<RawValue>>) -> bool {
+    one.as_ref().map(|raw| raw.get()) == other.as_ref().map(|raw| raw.get())
+}
+
+fn push_member(out: &mut String, name: &str, value: &str) {
+    out.push(',');
+    push_string(out, name);
+    out.push(':');
+    out.push_str(value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    fn raw(number: u32) -> Box<RawValue> {
+        RawValue::from_string(number.to_string()).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn fields_behave_like_a_map_with_versions(
+            steps in prop::collection::vec((0u32..40, prop::option::of(0u32..3), prop::bool::weighted(0.05)), 0..200)
+        ) {
+            let mut fields = OwnFields::default();
+            let mut model: BTreeMap<String, u32> = BTreeMap::new();
+            for (version, (name, value, drop)) in (1_u32..).zip(steps) {
+                let name = format!("f{name}");
+                let was = model.get(&name).copied();
+                let change = fields.set(name.as_str().into(), value.map(raw), version);
+                match value {
+                    Some(value) => model.insert(name.clone(), value),
+                    None => model.remove(&name),
+                };
+                prop_assert_eq!(change == Change::Changed, was != value);
+                if drop {
+                    fields.drop_tombstones();
+                    prop_assert_eq!(fields.tombstones(), 0);
+                }
+                prop_assert_eq!(fields.value(&name).map(|raw| raw.get().to_owned()), value.map(|value| value.to_string()));
+                prop_assert_eq!(fields.len(), model.len());
+                let shown: BTreeMap<String, u32> = fields.iter()
+                    .map(|(name, value)| (name.to_owned(), value.get().parse().unwrap()))
+                    .collect();
+                prop_assert_eq!(&shown, &model);
+            }
+        }
+    }
+}

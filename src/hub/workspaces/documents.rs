@@ -1,0 +1,561 @@
+//! Workspaces (contract section 6): each one's document, their order, and what a change of them is to others.
+//!
+//! Fields that mean nothing here stay text. A change comes back as the effect that clients are told and the records that
+//! keep it; a wish that is refused changes nothing. The stored order is one record, written when places change; a
+//! workspace that it does not name was created since, and its own document tells its place.
+
+use crate::base::random::Random;
+use crate::base::time::Now;
+use crate::hub::durable::record::{Record, Table};
+use crate::wire::locale::{WorkspaceFault as Fault, WorkspaceField as Field};
+use crate::wire::message::envelope::push_string;
+use crate::wire::message::incoming::parse;
+use crate::wire::message::malformed::shortened;
+use crate::wire::message::name::check_name;
+use crate::wire::message::{Malformed, Members};
+use hashbrown::HashTable;
+use slab::Slab;
+use std::fmt::Write;
+
+/// The key of the order among the single facts of a store: a JSON array of ids.
+pub const ORDER_KEY: &str = "workspace_order";
+
+/// How deep a field may be nested: so deep goes whoever merges it, and whoever reads it.
+pub const MAX_DEPTH: usize = crate::wire::message::readable::MAX_DEPTH;
+
+/// Members of a document that are the server's own; `name` is the one of them that a patch may change.
+const OWN: [&str; 5] = ["id", "name", "order", "createdAt", "updatedAt"];
+
+/// Each character of a made id carries five bits, so that nobody guesses one.
+const ID_CHARACTERS: usize = 16;
+
+/// `[workspaces]`; 0 is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WorkspaceSettings {
+    /// The most workspaces.
+    pub max_workspaces: usize,
+    /// The most bytes of one document.
+    pub max_size: usize,
+    /// The most bytes of all documents, which `workspace.list` shows at once.
+    pub max_total_size: usize,
+}
+
+/// A change that has happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The type of the message that tells of it.
+    pub kind: &'static str,
+    /// The workspace; empty: it is about all of them.
+    pub id: Box<str>,
+    /// That message's payload, as JSON.
+    pub payload: String,
+    /// What keeps it.
+    pub records: Vec<Record>,
+}
+
+#[derive(Debug)]
+struct Workspace {
+    id: Box<str>,
+    name: Box<str>,
+    place: u32,
+    created_at: u64,
+    updated_at: u64,
+    /// All members but the server's own, as a JSON object.
+    fields: Box<str>,
+    /// Bytes of the document at its last change; a place of more digits does not count.
+    size: usize,
+}
+
+impl Workspace {
+    fn push_document(&self, out: &mut String) {
+        out.push_str("{\"id\":");
+        push_string(out, &self.id);
+        out.push_str(",\"name\":");
+        push_string(out, &self.name);
+        let (place, created, updated) = (self.place, self.created_at, self.updated_at);
+        let _ = write!(
+            out,
+            ",\"order\":{place},\"createdAt\":{created},\"updatedAt\":{updated}"
+        );
+        if &*self.fields != "{}" {
+            out.push(',');
+        }
+        out.push_str(&self.fields[1..]);
+    }
+
+    fn document(&self) -> String {
+        let mut out = String::with_capacity(self.fields.len() + self.name.len() + 128);
+        self.push_document(&mut out);
+        out
+    }
+
+    /// The change that this workspace is new or other than before.
+    fn change(&self, kind: &'static str, payload: String) -> Change {
+        let record = Record::Put {
+            table: Table::Workspace,
+            key: self.id.clone(),
+            value: payload.clone(),
+        };
+        Change {
+            kind,
+            id: self.id.clone(),
+            payload,
+            records: vec![record],
+        }
+    }
+}
+
+/// All workspaces.
+#[derive(Debug)]
+pub struct Workspaces {
+    slots: Slab<Workspace>,
+    ids: HashTable<u32>,
+    /// The slots, in order.
+    order: Vec<u32>,
+    /// The ids in the order that a store has kept, until all of them are there.
+    stored_order: Vec<String>,
+    hasher: ahash::RandomState,
+    total_size: usize,
+    /// Rises with each change.
+    version: u64,
+    settings: WorkspaceSettings,
+}
+
+impl Workspaces {
+    /// No workspaces. `seed` keys the hash.
+    pub fn new(settings: WorkspaceSettings, seed: [u64; 2]) -> Self {
+        Self {
+            slots: Slab::new(),
+            ids: HashTable::new(),
+            order: Vec::new(),
+            stored_order: Vec::new(),
+            hasher: ahash::RandomState::with_seeds(seed[0], !seed[1], seed[1], !seed[0]),
+            total_size: 0,
+            version: 0,
+            settings,
+        }
+    }
+
+    /// What is the same as long as nothing changes.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    /// A workspace's document, as JSON.
+    pub fn document(&self, id: &str) -> Option<String> {
+        Some(self.slots[self.find(id)? as usize].document())
+    }
+
+    /// Every workspace and their order, for a store that has neither.
+    pub fn records(&self) -> Vec<Record> {
+        let documents = self.order.iter().map(|slot| {
+            let workspace = &self.slots[*slot as usize];
+            Record::Put {
+                table: Table::Workspace,
+                key: workspace.id.clone(),
+                value: workspace.document(),
+            }
+        });
+        documents
+            .chain([order_record(self.ids_in_order())])
+            .collect()
+    }
+
+    fn ids_in_order(&self) -> String {
+        let ids: Vec<&str> = self
+            .order
+            .iter()
+            .map(|slot| &*self.slots[*slot as usize].id)
+            .collect();
+        serde_json::to_string(&ids).expect("ids are text")
+    }
+
+    /// `{workspaces: […]}`: every document, in order.
+    pub fn list(&self) -> String {
+        let mut out = String::with_capacity(self.total_size + 2 * self.len() + 32);
+        out.push_str("{\"workspaces\":[");
+        for (place, slot) in self.order.iter().enumerate() {
+            if place > 0 {
+                out.push(',');
+            }
+            self.slots[*slot as usize].push_document(&mut out);
+        }
+        out.push_str("]}");
+        out
+    }
+
+    /// `workspace.create`: a `name`, an `id` or none, and any fields. It comes last in the order.
+    pub fn create(
+        &mut self,
+        now: Now,
+        wish: Members<'_>,
+        random: &mut Random,
+    ) -> Result<Change, Fault> {
+        let name = name_of(&wish)?.ok_or(Fault::Missing(Field::Name))?;
+        let id = match id_of(&wish)? {
+            Some(id) if self.find(&id).is_some() => return Err(Fault::Taken(quoted(&id))),
+            Some(id) => id,
+            None => self.fresh_id(random),
+        };
+        check_depth(&wish)?;
+        let limit = self.settings.max_workspaces;
+        if limit > 0 && self.len() >= limit {
+            return Err(Fault::TooMany { limit });
+        }
+        let mut workspace = Workspace {
+            id,
+            name,
+            place: self.order.len() as u32,
+            created_at: now.wall_ms,
+            updated_at: now.wall_ms,
+            fields: wish.without(&OWN).to_json().into(),
+            size: 0,
+        };
+        let document = workspace.document();
+        workspace.size = document.len();
+        self.check_size(0, workspace.size)?;
+        let change = workspace.change("workspace.created", document);
+        self.insert(workspace);
+        Ok(change)
+    }
+
+    /// `workspace.update`: the `id`, and a merge patch of the rest. The server's own members are passed over.
+    pub fn update(&mut self, now: Now, wish: Members<'_>) -> Result<Change, Fault> {
+        let slot = self.named(&wish)?;
+        let name = name_of(&wish)?;
+        check_depth(&wish)?;
+        let old = &self.slots[slot as usize];
+        let fields = Members::parse(&old.fields).and_then(|old| old.merge(&wish.without(&OWN)));
+        let mut new = Workspace {
+            id: old.id.clone(),
+            name: name.unwrap_or_else(|| old.name.clone()),
+            fields: fields.map_err(unreadable)?.into(),
+            updated_at: now.wall_ms,
+            ..*old
+        };
+        let document = new.document();
+        new.size = document.len();
+        self.check_size(old.size, new.size)?;
+        self.total_size = self.total_size - old.size + new.size;
+        self.version += 1;
+        let change = new.change("workspace.updated", document);
+        self.slots[slot as usize] = new;
+        Ok(change)
+    }
+
+    /// `workspace.delete`: the `id`. Those behind it move up.
+    pub fn delete(&mut self, wish: &Members<'_>) -> Result<Change, Fault> {
+        let slot = self.named(wish)?;
+        let hash = self.hasher.hash_one(&*self.slots[slot as usize].id);
+        if let Ok(entry) = self.ids.find_entry(hash, |known| *known == slot) {
+            entry.remove();
+        }
+        let gone = self.slots.remove(slot as usize);
+        self.total_size -= gone.size;
+        self.version += 1;
+        self.order.remove(gone.place as usize);
+        for later in &self.order[gone.place as usize..] {
+            self.slots[*later as usize].place -= 1;
+        }
+        let mut payload = String::from("{\"id\":");
+        push_string(&mut payload, &gone.id);
+        payload.push('}');
+        let delete = Record::Delete {
+            table: Table::Workspace,
+            key: gone.id.clone(),
+        };
+        Ok(Change {
+            kind: "workspace.deleted",
+            id: gone.id,
+            payload,
+            records: vec![delete, order_record(self.ids_json())],
+        })
+    }
+
+    /// `workspace.reorder`: `ids`, every one exactly once.
+    pub fn reorder(&mut self, wish: &Members<'_>) -> Result<Change, Fault> {
+        let ids = ids_of(wish)?;
+        let places = permutation(&ids, self.len(), |id| {
+            Some(self.slots[self.find(id)? as usize].place)
+        });
+        let places = places.map_err(|fault| match fault {
+            NoPermutation::Stray(index) => Fault::Stray(quoted(&ids[index])),
+            NoPermutation::Repeated(index) => Fault::Repeated(quoted(&ids[index])),
+            NoPermutation::LeftOut(place) => {
+                Fault::LeftOut(quoted(&self.slots[self.order[place] as usize].id))
+            }
+        })?;
+        let order: Vec<u32> = places
+            .iter()
+            .map(|place| self.order[*place as usize])
+            .collect();
+        self.order = order;
+        self.number_places();
+        let ids = self.ids_json();
+        Ok(Change {
+            kind: "workspace.reordered",
+            id: Box::default(),
+            payload: format!("{{\"ids\":{ids}}}"),
+            records: vec![order_record(ids)],
+        })
+    }
+
+    /// Takes back a part of what a store has kept, whatever the limits are now.
+    pub fn restore(&mut self, rows: &[(Table, Box<str>, String)]) {
+        for (table, key, value) in rows {
+            match table {
+                Table::Workspace => match stored(key, value) {
+                    Ok(workspace) => self.insert(workspace),
+                    Err(fault) => {
+                        ::log::warn!("workspace `{key}` in the store is unreadable: {fault}");
+                    }
+                },
+                Table::Meta if &**key == ORDER_KEY => {
+                    self.stored_order = parse(value).unwrap_or_default();
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// All that a store has kept is there. A stored order that names too few ids or too many is followed as far as it goes.
+    pub fn finish_restoring(&mut self) {
+        let ids = std::mem::take(&mut self.stored_order);
+        let listed = ids.iter().filter_map(|id| self.find(id));
+        let mut ranks: Vec<Option<usize>> = vec![None; self.slots.capacity()];
+        for (rank, slot) in listed.enumerate() {
+            ranks[slot as usize].get_or_insert(rank);
+        }
+        let slots = &self.slots;
+        self.order.sort_by_key(|slot| {
+            let workspace = &slots[*slot as usize];
+            let rank = ranks[*slot as usize];
+            (
+                rank.is_none(),
+                rank,
+                workspace.place,
+                workspace.created_at,
+                &workspace.id,
+            )
+        });
+        self.number_places();
+    }
+
+    /// Whether everything agrees with everything; for tests and debug builds.
+    pub fn check_invariants(&self) {
+        assert_eq!(
+            self.order.len(),
+            self.slots.len(),
+            "the order misses somebody"
+        );
+        assert_eq!(self.ids.len(), self.slots.len(), "an id too many");
+        for (place, slot) in self.order.iter().enumerate() {
+            let workspace = &self.slots[*slot as usize];
+            assert_eq!(workspace.place as usize, place, "places are dense");
+            assert_eq!(self.find(&workspace.id), Some(*slot), "an id is lost");
+        }
+        let sizes = self.slots.iter().map(|(_, workspace)| workspace.size);
+        assert_eq!(
+            sizes.sum::<usize>(),
+            self.total_size,
+            "sizes are miscounted"
+        );
+    }
+
+    fn find(&self, id: &str) -> Option<u32> {
+        let is_it = |slot: &u32| &*self.slots[*slot as usize].id == id;
+        self.ids.find(self.hasher.hash_one(id), is_it).copied()
+    }
+
+    /// The workspace that a wish names.
+    fn named(&self, wish: &Members<'_>) -> Result<u32, Fault> {
+        let id = id_of(wish)?.ok_or(Fault::Missing(Field::Id))?;
+        self.find(&id).ok_or_else(|| Fault::Unknown(quoted(&id)))
+    }
+
+    fn fresh_id(&self, random: &mut Random) -> Box<str> {
+        loop {
+            let id = format!("workspace_{}", random.token(ID_CHARACTERS));
+            if self.find(&id).is_none() {
+                return id.into();
+            }
+        }
+    }
+
+    /// What is too large may shrink, or stay, but not grow.
+    fn check_size(&self, old: usize, new: usize) -> Result<(), Fault> {
+        let WorkspaceSettings {
+            max_size,
+            max_total_size,
+            ..
+        } = self.settings;
+        if new <= old {
+            return Ok(());
+        }
+        if max_size > 0 && new > max_size {
+            return Err(Fault::TooLarge {
+                size: new,
+                limit: max_size,
+            });
+        }
+        let total = self.total_size - old + new;
+        if max_total_size > 0 && total > max_total_size {
+            return Err(Fault::TooLargeTogether {
+                size: total,
+                limit: max_total_size,
+            });
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, workspace: Workspace) {
+        let hash = self.hasher.hash_one(&*workspace.id);
+        self.total_size += workspace.size;
+        self.version += 1;
+        let slot = self.slots.insert(workspace) as u32;
+        self.order.push(slot);
+        let (slots, hasher) = (&self.slots, &self.hasher);
+        self.ids.insert_unique(hash, slot, |slot| {
+            hasher.hash_one(&*slots[*slot as usize].id)
+        });
+    }
+
+    fn number_places(&mut self) {
+        self.version += 1;
+        for (place, slot) in self.order.iter().enumerate() {
+            self.slots[*slot as usize].place = place as u32;
+        }
+    }
+
+    fn ids_json(&self) -> String {
+        let mut out = String::from("[");
+        for (place, slot) in self.order.iter().enumerate() {
+            if place > 0 {
+                out.push(',');
+            }
+            push_string(&mut out, &self.slots[*slot as usize].id);
+        }
+        out.push(']');
+        out
+    }
+}
+
+/// Why ids are no permutation.
+#[derive(Debug, PartialEq, Eq)]
+enum NoPermutation {
+    /// The id at this index is none of them.
+    Stray(usize),
+    /// The id at this index stood there before.
+    Repeated(usize),
+    /// Who is at this place is not named.
+    LeftOut(usize),
+}
+
+/// The places of these ids, which must be all `count` of them, each once. Each id is looked up once.
+fn permutation(
+    ids: &[String],
+    count: usize,
+    mut place_of: impl FnMut(&str) -> Option<u32>,
+) -> Result<Vec<u32>, NoPermutation> {
+    let mut seen = vec![false; count];
+    let mut places = Vec::with_capacity(count);
+    for (index, id) in ids.iter().enumerate() {
+        let place = place_of(id).ok_or(NoPermutation::Stray(index))?;
+        if std::mem::replace(&mut seen[place as usize], true) {
+            return Err(NoPermutation::Repeated(index));
+        }
+        places.push(place);
+    }
+    match seen.iter().position(|seen| !seen) {
+        Some(place) => Err(NoPermutation::LeftOut(place)),
+        None => Ok(places),
+    }
+}
+
+fn order_record(ids: String) -> Record {
+    Record::Put {
+        table: Table::Meta,
+        key: ORDER_KEY.into(),
+        value: ids,
+    }
+}
+
+/// The `id` of a wish; `null` stands for none.
+fn id_of(wish: &Members<'_>) -> Result<Option<Box<str>>, Fault> {
+    let Some(found) = wish.value("id").filter(|found| *found != "null") else {
+        return Ok(None);
+    };
+    let id = parse::<Box<str>>(found).ok();
+    let id = id.filter(|id| check_name("id", id).is_ok());
+    id.map(Some).ok_or_else(|| wrong(Field::Id, found))
+}
+
+fn name_of(wish: &Members<'_>) -> Result<Option<Box<str>>, Fault> {
+    let Some(found) = wish.value("name") else {
+        return Ok(None);
+    };
+    let name = parse::<Box<str>>(found).ok();
+    let name = name.filter(|name| !name.trim().is_empty());
+    name.map(Some).ok_or_else(|| wrong(Field::Name, found))
+}
+
+fn ids_of(wish: &Members<'_>) -> Result<Vec<String>, Fault> {
+    let found = wish.value("ids").ok_or(Fault::Missing(Field::Ids))?;
+    parse(found).map_err(|_| wrong(Field::Ids, found))
+}
+
+fn check_depth(wish: &Members<'_>) -> Result<(), Fault> {
+    match wish.depth() {
+        depth if depth > MAX_DEPTH => Err(Fault::TooDeep { limit: MAX_DEPTH }),
+        _ => Ok(()),
+    }
+}
+
+fn wrong(field: Field, found: &str) -> Fault {
+    Fault::Wrong {
+        field,
+        found: quoted(found),
+    }
+}
+
+fn unreadable(fault: Malformed) -> Fault {
+    Fault::Unreadable(fault.to_string())
+}
+
+fn quoted(text: &str) -> String {
+    shortened(text).into_owned()
+}
+
+/// Reads a stored document; its place is where it was when it was stored.
+fn stored(id: &str, document: &str) -> Result<Workspace, Malformed> {
+    let members = Members::parse(document)?;
+    let number = |name: &str| {
+        members
+            .value(name)
+            .map_or(Ok(0), parse::<u64>)
+            .map_err(|fault| fault.under(name))
+    };
+    let name = parse(members.value("name").unwrap_or("null"));
+    Ok(Workspace {
+        id: id.into(),
+        name: name.map_err(|fault| fault.under("name"))?,
+        place: number("order")?.try_into().unwrap_or(u32::MAX),
+        created_at: number("createdAt")?,
+        updated_at: number("updatedAt")?,
+        size: document.len(),
+        fields: members.without(&OWN).to_json().into(),
+    })
+}
+
+#[cfg(test)]
+mod tests;
