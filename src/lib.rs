@@ -83,13 +83,11 @@ pub mod internals {
 
     pub mod hub {
         pub use crate::hub::durable::record::{Batch, Record, StoredEntry, StoredId, Table};
-        pub use crate::hub::tasks::state::Task;
-        pub use crate::hub::{Client, ClientId, Directory, DropReason, Room, TaskCache, Work};
-        pub use crate::hub::{WorkspaceSettings, Workspaces, durable::rows as saved};
+        pub use crate::hub::{Work, WorkspaceSettings, Workspaces};
     }
 
     pub mod engine {
-        pub use crate::engine::commit::store::Condition;
+        pub use crate::engine::inspect::{ClientState, Inspection};
         pub use crate::engine::{
             Batch, ConnectionId, Engine, Input, MemoryUse, Output, Restored, Services,
         };

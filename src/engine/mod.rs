@@ -11,6 +11,7 @@ pub mod boundary;
 pub mod commands;
 pub mod commit;
 pub mod http;
+pub mod inspect;
 pub mod notices;
 pub mod reading;
 pub mod session;
@@ -37,6 +38,7 @@ use backend::outbound;
 use commit::lobby::HeldRequest;
 use commit::{batches, opening, store_turn};
 use core::net::IpAddr;
+use inspect::Inspection;
 use session::{acknowledgement, farewell, frames, greeting, pings, recovery, refusals};
 use state::State;
 use timer::Timer;
@@ -64,6 +66,11 @@ impl Engine {
             state: State::new(settings, now, seed, memory),
             turn_began: now.at,
         }
+    }
+
+    /// What the server holds, to be read.
+    pub fn inspect(&self) -> Inspection<'_> {
+        Inspection::new(&self.state)
     }
 
     /// Clients, rooms, tasks and statistics, and the commands on them.
