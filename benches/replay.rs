@@ -27,10 +27,9 @@ impl Returning {
     fn new() -> Self {
         let mut rig = Rig::new(|config| config.websocket.message_queue_size = MESSAGES);
         let connection = rig.viewer(&[TASK]);
-        let state = rig.engine.state();
-        let client = state.client_of(connection).expect("it is greeted");
-        let id = state.hub.directory().client(client).id;
-        let path = format!("GET /ws?session={} HTTP", state.session_key.secret(id));
+        let session = rig.engine.inspect().session(connection);
+        let session = session.expect("it is greeted");
+        let path = format!("GET /ws?session={session} HTTP");
         let request = UPGRADE.replacen("GET /ws HTTP", &path, 1);
         for _ in 0..MESSAGES {
             rig.turn(|engine, now| {

@@ -77,19 +77,17 @@ pub mod internals {
     pub mod wire {
         pub use crate::wire::http;
         pub use crate::wire::input::Input;
-        pub use crate::wire::message::{Encoding, Envelope, Members, Place, Report, Variant};
+        pub use crate::wire::message::{Encoding, Envelope, Members, Report, RoomOffset, Variant};
         pub use crate::wire::websocket::{self, Deflater, MessageKind, Window};
     }
 
     pub mod hub {
         pub use crate::hub::durable::record::{Batch, Record, StoredEntry, StoredId, Table};
-        pub use crate::hub::tasks::state::Task;
-        pub use crate::hub::{Client, ClientId, Directory, DropReason, Room, TaskCache, Work};
-        pub use crate::hub::{WorkspaceSettings, Workspaces, durable::rows as saved};
+        pub use crate::hub::{Work, WorkspaceSettings, Workspaces};
     }
 
     pub mod engine {
-        pub use crate::engine::commit::condition::Condition;
+        pub use crate::engine::inspect::{ClientState, Inspection};
         pub use crate::engine::{
             Batch, ConnectionId, Engine, Input, MemoryUse, Output, Restored, Services,
         };
@@ -100,6 +98,6 @@ pub mod internals {
     }
 
     pub mod client {
-        pub use crate::client::{Client, Event};
+        pub use crate::client::{Client, ClientEvent};
     }
 }

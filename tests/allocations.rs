@@ -51,7 +51,7 @@ fn publish(rig: &mut Rig) -> u64 {
             sent.expect("the room may be spoken to");
         });
     });
-    let clients = rig.engine.state().clients();
+    let clients = rig.engine.inspect().connected();
     assert_eq!(written % clients, 0, "everybody hears the same");
     assert!(written > 50 * clients);
     heap().allocations - before
@@ -129,7 +129,7 @@ fn a_list_for_a_client_that_speaks_message_pack_takes_a_few_times_its_size() {
     }
     let mut frame = masked(TEXT, br#"{"type":"workspace.list"}"#);
     let peak = peak_during(|| assert!(rig.receive(connection, &mut frame) > 0));
-    let size = rig.engine.state().hub.workspaces().list().len() as i64;
+    let size = rig.engine.inspect().workspace_list().len() as i64;
     println!("{} times its {size} bytes", peak as f64 / size as f64);
     assert!(peak < MAX_LIST_FOLD * size, "{peak} bytes");
 }

@@ -84,10 +84,10 @@ impl Rig {
     /// A WebSocket client that watches these tasks and has been told so.
     pub fn viewer(&mut self, tasks: &[&str]) -> ConnectionId {
         let connection = self.connect(Services::BOTH);
-        let clients = self.engine.state().clients();
+        let clients = self.engine.inspect().connected();
         assert!(self.receive(connection, &mut UPGRADE.as_bytes().to_vec()) > 0);
         assert!(self.receive(connection, &mut subscription(tasks)) > 0);
-        assert_eq!(self.engine.state().clients(), clients + 1);
+        assert_eq!(self.engine.inspect().connected(), clients + 1);
         connection
     }
 

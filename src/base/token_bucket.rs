@@ -27,7 +27,7 @@ pub struct TokenBucket {
 
 /// What a bucket thinks of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Admission {
     /// There was a token, and it was taken.
     Within,
     /// There was none.
@@ -70,9 +70,9 @@ impl Rate {
 
 impl TokenBucket {
     /// Takes a token, if there is one.
-    pub fn take(&mut self, now: Time, rate: Rate) -> Verdict {
+    pub fn take(&mut self, now: Time, rate: Rate) -> Admission {
         if rate.is_none() {
-            return Verdict::Within;
+            return Admission::Within;
         }
         let missing_ns = self.full_at_ns.saturating_sub(nanos(now));
         let Some(wait_ns) = missing_ns
@@ -83,9 +83,9 @@ impl TokenBucket {
                 .full_at_ns
                 .max(nanos(now))
                 .saturating_add(rate.gap_ns());
-            return Verdict::Within;
+            return Admission::Within;
         };
-        Verdict::Over {
+        Admission::Over {
             retry_after: Span::from_micros(wait_ns.div_ceil(1000)),
         }
     }
@@ -127,7 +127,7 @@ mod tests {
     }
 
     fn take_many(bucket: &mut TokenBucket, attempts: u32, at_ms: u64, rate: Rate) -> u32 {
-        let within = |_: &u32| bucket.take(Time::from_millis(at_ms), rate) == Verdict::Within;
+        let within = |_: &u32| bucket.take(Time::from_millis(at_ms), rate) == Admission::Within;
         (0..attempts).filter(within).count() as u32
     }
 
@@ -202,11 +202,11 @@ mod tests {
             for (wait_ms, attempts) in steps {
                 now += Span::from_millis(wait_ms);
                 for _ in 0..attempts {
-                    if let Verdict::Over { retry_after } = bucket.take(now, rate) {
+                    if let Admission::Over { retry_after } = bucket.take(now, rate) {
                         let verdict_after = |span| bucket.clone().take(now + span, rate);
                         let before = Span::from_micros(retry_after.as_micros() - 1);
-                        prop_assert_eq!(verdict_after(retry_after), Verdict::Within);
-                        prop_assert_ne!(verdict_after(before), Verdict::Within);
+                        prop_assert_eq!(verdict_after(retry_after), Admission::Within);
+                        prop_assert_ne!(verdict_after(before), Admission::Within);
                     }
                 }
             }
@@ -223,7 +223,7 @@ mod tests {
             let mut taken_ms = Vec::new();
             for wait_ms in waits_ms {
                 now_ms += wait_ms;
-                if bucket.take(Time::from_millis(now_ms), rate) == Verdict::Within {
+                if bucket.take(Time::from_millis(now_ms), rate) == Admission::Within {
                     taken_ms.push(now_ms);
                 }
             }
@@ -243,7 +243,7 @@ mod tests {
             let (mut bucket, rate) = (TokenBucket::default(), rate(per_minute, 1));
             let mut now = Time::ZERO;
             for gap_ms in gaps_ms {
-                prop_assert_eq!(bucket.take(now, rate), Verdict::Within);
+                prop_assert_eq!(bucket.take(now, rate), Admission::Within);
                 now += rate.gap() + Span::from_millis(gap_ms);
             }
         }

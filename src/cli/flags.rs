@@ -5,8 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use super::emit::{EmitOptions, KEY_VARIABLE, parse_field};
-use super::watch::WatchOptions;
+use super::options::{EmitOptions, KEY_VARIABLE, Options, WatchOptions, parse_field};
 use crate::config::{Alias, Key, aliases, keys};
 use serde_json::Value;
 
@@ -27,13 +26,6 @@ pub(super) enum Invocation {
     Check(Options),
     Watch(WatchOptions),
     Emit(EmitOptions),
-}
-
-/// What `serve` and `check` are told of the configuration.
-#[derive(Debug, Default, PartialEq)]
-pub(super) struct Options {
-    pub(super) config: Option<PathBuf>,
-    pub(super) flags: Vec<(String, String)>,
 }
 
 /// Understands the arguments, the program's name first. What clap calls an error may be the help that was asked for.

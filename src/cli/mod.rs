@@ -1,12 +1,13 @@
 //! Floor 6: the command line. It reads the arguments, the environment and the file, and hands values to the rest.
 
 mod check;
+mod diagnostics;
 mod emit;
 mod flags;
+mod options;
 mod progress_line;
 mod serve;
 mod sources;
-mod telling;
 mod watch;
 
 pub use serve::serve;
@@ -27,11 +28,11 @@ pub fn run() -> ExitCode {
         Ok(Invocation::Emit(options)) => emit::emit(options),
         Ok(Invocation::Serve { options, stdin }) => match sources::load(&options) {
             Ok((config, warnings)) => serve(config, warnings, stdin),
-            Err(error) => telling::refuse(&error),
+            Err(error) => diagnostics::refuse(&error),
         },
         Err(message) => {
             // Help and version come this way too; a reader that went away is no reason to panic.
-            let text = telling::printable_lines(&message.render().to_string());
+            let text = diagnostics::printable_lines(&message.render().to_string());
             if message.use_stderr() {
                 let _ = io::stderr().write_all(text.as_bytes());
                 ExitCode::from(USAGE)

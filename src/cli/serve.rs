@@ -1,6 +1,6 @@
 //! `joblight serve`: runs the server until it is told to stop.
 
-use super::telling::{tell, tell_last};
+use super::diagnostics::{tell, tell_last};
 use crate::config::{Config, Warning};
 use crate::shell::logging::LogOutput;
 use crate::shell::server::{Foreground, run};

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use super::flags::Options;
+use super::options::Options;
 use crate::config::{self, Config, Mistake, Sources, Warning};
 
 /// The file that is read when none is named, if there is one.

@@ -1,9 +1,10 @@
 //! `joblight watch`: shows tasks until they have ended, for a person or a script.
 
+use super::diagnostics::{TROUBLE, tell};
+use super::options::WatchOptions;
 use super::progress_line::{item_line, task_line};
-use super::telling::tell;
 use crate::base::printable::printable_json;
-use crate::client::{Client, ClientError, Event, Message, SUBSCRIBE_ID, TaskStates};
+use crate::client::{Client, ClientError, ClientEvent, SUBSCRIBE_ID, ServerMessage, TaskStates};
 use crate::wire::message::TASK_REMOVED;
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -12,16 +13,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 use time::UtcOffset;
 
-/// What `watch` is told.
-#[derive(Debug, PartialEq)]
-pub(super) struct WatchOptions {
-    pub(super) url: String,
-    pub(super) json: bool,
-    pub(super) tasks: Vec<String>,
-}
-
-/// The exit code when the tasks could not be watched to their end.
-pub(super) const TROUBLE: u8 = 2;
 /// How long to wait for one event; then for the next.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
@@ -55,7 +46,7 @@ fn follow(options: &WatchOptions) -> Result<ExitCode, ClientError> {
     };
     loop {
         let step = match client.next(PATIENCE)? {
-            Some(Event::Message(message)) => {
+            Some(ClientEvent::Message(message)) => {
                 if message.kind() == "connected" {
                     // What was missed comes room by room; only after all of it is known what stands completed.
                     watch.is_catching_up = true;
@@ -63,7 +54,7 @@ fn follow(options: &WatchOptions) -> Result<ExitCode, ClientError> {
                 }
                 watch.take(&message)
             }
-            Some(Event::Lost {
+            Some(ClientEvent::Lost {
                 reason,
                 attempt,
                 delay,
@@ -103,7 +94,7 @@ struct Watch {
 }
 
 impl Watch {
-    fn take(&mut self, message: &Message) -> Step {
+    fn take(&mut self, message: &ServerMessage) -> Step {
         match message.kind() {
             "connected" | "disconnected" => Step::GoOn,
             "pong" => {
@@ -122,7 +113,7 @@ impl Watch {
     }
 
     /// Says what the server did not like. A refused subscription will never tell how its tasks ended.
-    fn handle_error(&self, message: &Message) -> Step {
+    fn handle_error(&self, message: &ServerMessage) -> Step {
         let payload = &message.value["payload"];
         let reason = payload["message"].as_str();
         tell(&reason.unwrap_or(&message.text));
@@ -155,7 +146,7 @@ impl Watch {
     }
 
     /// Prints a message of the watched rooms, and looks whether it was the last that counts.
-    fn show(&mut self, message: &Message) -> Step {
+    fn show(&mut self, message: &ServerMessage) -> Step {
         let state = self.states.apply(&message.value);
         let line = match state {
             _ if self.json => printable_json(&message.text).into_owned(),
@@ -177,7 +168,7 @@ impl Watch {
     }
 
     /// Says that a task is gone. One that had not ended will never tell how it did.
-    fn handle_removed(&mut self, message: &Message) -> Step {
+    fn handle_removed(&mut self, message: &ServerMessage) -> Step {
         self.states.apply(&message.value);
         let payload = &message.value["payload"];
         let task = payload["taskId"].as_str().unwrap_or_default();

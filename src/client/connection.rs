@@ -71,7 +71,7 @@ pub struct Connection {
 impl Connection {
     /// Connects and shakes hands, each step within `timeout`.
     pub fn open(url: &ServerUrl, target: &str, timeout: Duration) -> Result<Self, ConnectError> {
-        let stream = Stream::connect(&url.place, timeout)?;
+        let stream = Stream::connect(&url.address, timeout)?;
         let address = format!("ws://{}{target}", url.host());
         match tungstenite::client(address, stream) {
             Ok((socket, _)) => Ok(Self {

@@ -59,7 +59,7 @@ pub fn post(
         }
         head.push_str(&format!("Authorization: Bearer {key}\r\n"));
     }
-    let mut stream = Stream::connect(&url.place, timeout)?;
+    let mut stream = Stream::connect(&url.address, timeout)?;
     stream.write_all(format!("{head}\r\n{json}").as_bytes())?;
     let mut bytes = Vec::new();
     let read = stream.take(MAX_ANSWER_BYTES).read_to_end(&mut bytes);

@@ -47,7 +47,7 @@ pub enum Loss {
 
 /// What to do about a loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum ReconnectDecision {
     /// Come back after a while.
     Retry {
         /// Which attempt that will be, from 1.
@@ -117,7 +117,7 @@ impl Reconnect {
     }
 
     /// The connection is gone.
-    pub fn handle_loss(&mut self, loss: Loss) -> Verdict {
+    pub fn handle_loss(&mut self, loss: Loss) -> ReconnectDecision {
         let goodbye = self.goodbye.take();
         let code = match loss {
             Loss::Closed(code) => code,
@@ -127,10 +127,10 @@ impl Reconnect {
         // A reset may swallow the close frame, but not what was read before.
         let code = goodbye.map_or(code, |goodbye| goodbye.code);
         if code == CloseCode::UNAUTHORIZED {
-            return Verdict::RenewToken;
+            return ReconnectDecision::RenewToken;
         }
         if !goodbye.map_or(code.reconnect(), |goodbye| goodbye.reconnect) {
-            return Verdict::StayAway;
+            return ReconnectDecision::StayAway;
         }
         let told = match loss {
             Loss::Refused { retry_after, .. } => retry_after,
@@ -146,18 +146,18 @@ impl Reconnect {
         }
     }
 
-    fn retry_unanswered(&mut self) -> Verdict {
+    fn retry_unanswered(&mut self) -> ReconnectDecision {
         if self.advice.max_attempts > 0 && self.unanswered >= self.advice.max_attempts {
-            return Verdict::GiveUp;
+            return ReconnectDecision::GiveUp;
         }
         let delay = self.backoff();
         self.retry_after(delay)
     }
 
-    fn retry_after(&mut self, delay: Span) -> Verdict {
+    fn retry_after(&mut self, delay: Span) -> ReconnectDecision {
         self.attempts = self.attempts.saturating_add(1);
         self.unanswered = self.unanswered.saturating_add(1);
-        Verdict::Retry {
+        ReconnectDecision::Retry {
             attempt: self.attempts,
             delay,
         }
@@ -207,9 +207,9 @@ mod tests {
     }
 
     #[track_caller]
-    fn delay_ms_of(verdict: Verdict) -> u64 {
+    fn delay_ms_of(verdict: ReconnectDecision) -> u64 {
         match verdict {
-            Verdict::Retry { delay, .. } => delay.as_millis(),
+            ReconnectDecision::Retry { delay, .. } => delay.as_millis(),
             other => panic!("no retry but {other:?}"),
         }
     }
@@ -218,14 +218,14 @@ mod tests {
     fn the_code_decides_whether() {
         for code in [1001, 1006, 1011, 1012, 1013, 4408, 4429, 4430] {
             let verdict = policy(10, true).handle_loss(Loss::Closed(CloseCode(code)));
-            assert!(matches!(verdict, Verdict::Retry { .. }), "{code}");
+            assert!(matches!(verdict, ReconnectDecision::Retry { .. }), "{code}");
         }
         for code in [1000, 1002, 1003, 1005, 1007, 1008, 1009, 4000, 4403] {
             let verdict = policy(10, true).handle_loss(Loss::Closed(CloseCode(code)));
-            assert_eq!(verdict, Verdict::StayAway, "{code}");
+            assert_eq!(verdict, ReconnectDecision::StayAway, "{code}");
         }
         let verdict = policy(10, true).handle_loss(Loss::Closed(CloseCode(4401)));
-        assert_eq!(verdict, Verdict::RenewToken);
+        assert_eq!(verdict, ReconnectDecision::RenewToken);
     }
 
     #[test]
@@ -248,13 +248,17 @@ mod tests {
         assert!(steady.0 >= 500 && steady.1 <= 1000, "{steady:?}");
     }
 
-    fn told(policy: &mut Reconnect, code: u16, delay_ms: u64) -> Verdict {
+    fn told(policy: &mut Reconnect, code: u16, delay_ms: u64) -> ReconnectDecision {
         let code = CloseCode(code);
         policy.handle_disconnected(code, Some(true), Span::from_millis(delay_ms));
         policy.handle_loss(Loss::Closed(code))
     }
 
-    fn refused(policy: &mut Reconnect, status: u16, retry_after: Option<Span>) -> Verdict {
+    fn refused(
+        policy: &mut Reconnect,
+        status: u16,
+        retry_after: Option<Span>,
+    ) -> ReconnectDecision {
         policy.handle_loss(Loss::Refused {
             status,
             retry_after,
@@ -294,12 +298,15 @@ mod tests {
         for attempt in 1..=100 {
             let verdict = told(&mut policy, 1013, 1500);
             assert!(
-                matches!(verdict, Verdict::Retry { attempt: counted, .. } if counted == attempt)
+                matches!(verdict, ReconnectDecision::Retry { attempt: counted, .. } if counted == attempt)
             );
         }
         let verdict = policy.handle_loss(Loss::Broken);
-        assert!(matches!(verdict, Verdict::Retry { attempt: 101, .. }));
-        assert_eq!(policy.handle_loss(Loss::Broken), Verdict::GiveUp);
+        assert!(matches!(
+            verdict,
+            ReconnectDecision::Retry { attempt: 101, .. }
+        ));
+        assert_eq!(policy.handle_loss(Loss::Broken), ReconnectDecision::GiveUp);
     }
 
     #[test]
@@ -311,12 +318,19 @@ mod tests {
         ] {
             let mut policy = policy(10, true);
             policy.handle_disconnected(CloseCode(code), Some(reconnect), Span::ZERO);
-            assert_eq!(policy.handle_loss(loss), Verdict::StayAway, "{code}");
+            assert_eq!(
+                policy.handle_loss(loss),
+                ReconnectDecision::StayAway,
+                "{code}"
+            );
         }
         let mut policy = policy(10, true);
         assert_eq!(delay_ms_of(told(&mut policy, 4000, 2000)), 2000);
         policy.handle_disconnected(CloseCode::FORBIDDEN, None, Span::ZERO);
-        assert_eq!(policy.handle_loss(Loss::Broken), Verdict::StayAway);
+        assert_eq!(
+            policy.handle_loss(Loss::Broken),
+            ReconnectDecision::StayAway
+        );
     }
 
     #[test]
@@ -325,14 +339,14 @@ mod tests {
         for attempt in 1..=2 {
             let verdict = policy.handle_loss(Loss::Broken);
             assert!(
-                matches!(verdict, Verdict::Retry { attempt: counted, .. } if counted == attempt)
+                matches!(verdict, ReconnectDecision::Retry { attempt: counted, .. } if counted == attempt)
             );
         }
-        assert_eq!(policy.handle_loss(Loss::Broken), Verdict::GiveUp);
+        assert_eq!(policy.handle_loss(Loss::Broken), ReconnectDecision::GiveUp);
         policy.handle_connected(Advice::default());
         assert!(matches!(
             policy.handle_loss(Loss::Broken),
-            Verdict::Retry { attempt: 1, .. }
+            ReconnectDecision::Retry { attempt: 1, .. }
         ));
     }
 
@@ -345,12 +359,15 @@ mod tests {
             })
         };
         for status in [408, 429, 500, 502, 503, 504] {
-            assert!(matches!(verdict(status), Verdict::Retry { .. }), "{status}");
+            assert!(
+                matches!(verdict(status), ReconnectDecision::Retry { .. }),
+                "{status}"
+            );
         }
         for status in [200, 400, 403, 404, 421, 426] {
-            assert_eq!(verdict(status), Verdict::StayAway, "{status}");
+            assert_eq!(verdict(status), ReconnectDecision::StayAway, "{status}");
         }
-        assert_eq!(verdict(401), Verdict::RenewToken);
+        assert_eq!(verdict(401), ReconnectDecision::RenewToken);
     }
 
     #[test]
@@ -363,7 +380,7 @@ mod tests {
         });
         for _ in 0..100 {
             let verdict = policy.handle_loss(Loss::Broken);
-            assert!(matches!(verdict, Verdict::Retry { .. }));
+            assert!(matches!(verdict, ReconnectDecision::Retry { .. }));
         }
     }
 }

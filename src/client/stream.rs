@@ -1,6 +1,6 @@
 //! A connected socket of either kind, with time limits.
 
-use super::url::Place;
+use super::url::Address;
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
@@ -20,10 +20,10 @@ const SHORTEST: Duration = Duration::from_millis(1);
 
 impl Stream {
     /// Connects to the first address that answers, each within `timeout`, which then also limits reads and writes.
-    pub fn connect(place: &Place, timeout: Duration) -> io::Result<Self> {
-        let stream = match place {
-            Place::Unix(path) => Self::Unix(UnixStream::connect(path)?),
-            Place::Tcp { host, port } => {
+    pub fn connect(address: &Address, timeout: Duration) -> io::Result<Self> {
+        let stream = match address {
+            Address::Unix(path) => Self::Unix(UnixStream::connect(path)?),
+            Address::Tcp { host, port } => {
                 let stream = connect_to_any(host, *port, timeout)?;
                 stream.set_nodelay(true)?;
                 Self::Tcp(stream)

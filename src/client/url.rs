@@ -25,14 +25,14 @@ impl Purpose {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerUrl {
     /// Where to connect.
-    pub place: Place,
+    pub address: Address,
     /// The path with its query, from its `/` on.
     pub target: String,
 }
 
 /// Where to connect.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum Address {
     /// A TCP port.
     Tcp {
         /// A name or an address, without brackets.
@@ -68,18 +68,18 @@ impl ServerUrl {
 
     /// The `Host` of a request.
     pub fn host(&self) -> String {
-        match &self.place {
-            Place::Tcp { host, port } if host.contains(':') => format!("[{host}]:{port}"),
-            Place::Tcp { host, port } => format!("{host}:{port}"),
-            Place::Unix(_) => "localhost".to_owned(),
+        match &self.address {
+            Address::Tcp { host, port } if host.contains(':') => format!("[{host}]:{port}"),
+            Address::Tcp { host, port } => format!("{host}:{port}"),
+            Address::Unix(_) => "localhost".to_owned(),
         }
     }
 
     /// The URL of another target on the same server, for WebSocket.
     pub fn with_target(&self, target: &str) -> String {
-        match &self.place {
-            Place::Tcp { .. } => format!("ws://{}{target}", self.host()),
-            Place::Unix(socket) => format!("ws+unix:{}:{target}", socket.display()),
+        match &self.address {
+            Address::Tcp { .. } => format!("ws://{}{target}", self.host()),
+            Address::Unix(socket) => format!("ws+unix:{}:{target}", socket.display()),
         }
     }
 
@@ -98,7 +98,7 @@ fn unix(rest: &str) -> Result<ServerUrl, String> {
         return Err("names no socket; expected the path of a Unix-domain socket".to_owned());
     }
     Ok(ServerUrl {
-        place: Place::Unix(socket.into()),
+        address: Address::Unix(socket.into()),
         target: format!("/{target}"),
     })
 }
@@ -127,7 +127,7 @@ fn tcp(text: &str, scheme: &str) -> Result<ServerUrl, String> {
     }
     let target = uri.path_and_query().map_or("/", |target| target.as_str());
     Ok(ServerUrl {
-        place: Place::Tcp {
+        address: Address::Tcp {
             host: host.to_owned(),
             port: uri.port_u16().unwrap_or(80),
         },
@@ -153,8 +153,8 @@ mod tests {
         assert_eq!(url.target_with("session=s"), "/ws?batch=1&session=s");
         let url = websocket("ws://[::1]:3001");
         assert_eq!(
-            url.place,
-            Place::Tcp {
+            url.address,
+            Address::Tcp {
                 host: "::1".into(),
                 port: 3001
             }
@@ -167,15 +167,15 @@ mod tests {
         assert_eq!(websocket("ws://example/").host(), "example:80");
         let url = websocket("ws+unix:///run/joblight.sock:/ws");
         assert_eq!(
-            (url.place, url.target.as_str()),
-            (Place::Unix("/run/joblight.sock".into()), "/ws")
+            (url.address, url.target.as_str()),
+            (Address::Unix("/run/joblight.sock".into()), "/ws")
         );
         let url = websocket("ws+unix:/run/joblight.sock");
         assert_eq!(url.with_target("/ws"), "ws+unix:/run/joblight.sock:/ws");
         let url = ServerUrl::parse("http+unix:/run/http.sock", Purpose::Http).unwrap();
         assert_eq!(
-            (url.place, url.target.as_str()),
-            (Place::Unix("/run/http.sock".into()), "/")
+            (url.address, url.target.as_str()),
+            (Address::Unix("/run/http.sock".into()), "/")
         );
     }
 

@@ -1,8 +1,8 @@
 //! A viewer that stays: it watches rooms, and when its connection is lost it comes back and asks for what it missed.
 
 use super::connection::{ConnectError, Connection, Received};
-use super::places::Places;
-use super::reconnect::{Advice, Loss, Reconnect, Verdict};
+use super::positions::Positions;
+use super::reconnect::{Advice, Loss, Reconnect, ReconnectDecision};
 use super::url::{Purpose, ServerUrl, UrlError};
 use crate::base::time::Span;
 use crate::wire::websocket::CloseCode;
@@ -68,9 +68,9 @@ pub enum ClientError {
 
 /// Something that happened to a client.
 #[derive(Debug)]
-pub enum Event {
+pub enum ClientEvent {
     /// A message came in.
-    Message(Message),
+    Message(ServerMessage),
     /// The connection is lost; the client comes back by itself while it is asked for events.
     Lost {
         /// How it was lost.
@@ -84,14 +84,14 @@ pub enum Event {
 
 /// A message.
 #[derive(Debug, Clone)]
-pub struct Message {
+pub struct ServerMessage {
     /// As it came.
     pub text: String,
     /// As it is understood.
     pub value: Value,
 }
 
-impl Message {
+impl ServerMessage {
     fn parse(text: String) -> Self {
         let value = serde_json::from_str(&text).unwrap_or_default();
         Self { text, value }
@@ -112,7 +112,7 @@ pub struct Client {
     retry_at: Instant,
     session: Option<String>,
     /// Every room that was asked for.
-    places: Places,
+    positions: Positions,
     last_heard: Instant,
     max_silence: Option<Duration>,
 }
@@ -134,16 +134,16 @@ impl Client {
             reconnect: Reconnect::new(seed),
             retry_at: Instant::now(),
             session: None,
-            places: Places::default(),
+            positions: Positions::default(),
             last_heard: Instant::now(),
             max_silence: None,
         };
         match client.greeting()? {
-            Some(Event::Message(message)) if message.kind() == "connected" => Ok(client),
-            Some(Event::Message(message)) if message.kind() == "disconnected" => {
+            Some(ClientEvent::Message(message)) if message.kind() == "connected" => Ok(client),
+            Some(ClientEvent::Message(message)) if message.kind() == "disconnected" => {
                 Err(ClientError::Ended(farewell(&message)))
             }
-            Some(Event::Lost { reason, .. }) => Err(ClientError::Ended(reason)),
+            Some(ClientEvent::Lost { reason, .. }) => Err(ClientError::Ended(reason)),
             _ => Err(ClientError::NoGreeting {
                 url: url.to_owned(),
                 expected: client.url.with_target(DEFAULT_PATH),
@@ -152,7 +152,7 @@ impl Client {
     }
 
     /// What a server says first. Other dialects say nothing unless they are asked, and then that they do not understand.
-    fn greeting(&mut self) -> Result<Option<Event>, ClientError> {
+    fn greeting(&mut self) -> Result<Option<ClientEvent>, ClientError> {
         let early = self.next(EARLY)?;
         if early.is_some() {
             return Ok(early);
@@ -164,7 +164,7 @@ impl Client {
     /// Watches rooms, from now on and after every return. `subscription_ack` comes as the next message or later.
     pub fn subscribe(&mut self, rooms: &[String]) {
         for room in rooms {
-            self.places.insert(room);
+            self.positions.insert(room);
         }
         self.send(&json!({"type": "subscribe", "id": SUBSCRIBE_ID, "payload": {"rooms": rooms}}));
     }
@@ -183,7 +183,7 @@ impl Client {
     }
 
     /// The next event, waited for no longer than `timeout`; `None` when nothing has happened by then.
-    pub fn next(&mut self, timeout: Duration) -> Result<Option<Event>, ClientError> {
+    pub fn next(&mut self, timeout: Duration) -> Result<Option<ClientEvent>, ClientError> {
         let deadline = later(Instant::now(), timeout);
         loop {
             let now = Instant::now();
@@ -199,9 +199,9 @@ impl Client {
             }
             match self.receive(deadline) {
                 Received::Text(text) => {
-                    let message = Message::parse(text);
+                    let message = ServerMessage::parse(text);
                     if self.observe(&message.value) {
-                        return Ok(Some(Event::Message(message)));
+                        return Ok(Some(ClientEvent::Message(message)));
                     }
                 }
                 Received::Lost(loss, reason) => return self.handle_loss(loss, reason).map(Some),
@@ -239,7 +239,7 @@ impl Client {
         }
     }
 
-    fn come_back(&mut self) -> Result<Option<Event>, ClientError> {
+    fn come_back(&mut self) -> Result<Option<ClientEvent>, ClientError> {
         let target = match &self.session {
             Some(session) => self.url.target_with(&format!("session={session}")),
             None => self.url.target.clone(),
@@ -257,21 +257,21 @@ impl Client {
         }
     }
 
-    fn handle_loss(&mut self, loss: Loss, reason: String) -> Result<Event, ClientError> {
+    fn handle_loss(&mut self, loss: Loss, reason: String) -> Result<ClientEvent, ClientError> {
         self.connection = None;
         match self.reconnect.handle_loss(loss) {
-            Verdict::Retry { attempt, delay } => {
+            ReconnectDecision::Retry { attempt, delay } => {
                 let delay = Duration::from(delay);
                 self.retry_at = later(Instant::now(), delay);
-                Ok(Event::Lost {
+                Ok(ClientEvent::Lost {
                     reason,
                     attempt,
                     delay,
                 })
             }
-            Verdict::RenewToken => Err(ClientError::Unauthorized(reason)),
-            Verdict::StayAway => Err(ClientError::Ended(reason)),
-            Verdict::GiveUp => Err(ClientError::GaveUp(reason)),
+            ReconnectDecision::RenewToken => Err(ClientError::Unauthorized(reason)),
+            ReconnectDecision::StayAway => Err(ClientError::Ended(reason)),
+            ReconnectDecision::GiveUp => Err(ClientError::GaveUp(reason)),
         }
     }
 
@@ -290,8 +290,8 @@ impl Client {
                 self.reconnect.handle_disconnected(code, reconnect, delay);
             }
             Some("pong") if message["replyTo"] == PROBE_ID => return false,
-            Some("subscription_ack") => self.places.handle_acknowledgement(payload),
-            _ => return self.places.handle_message(message),
+            Some("subscription_ack") => self.positions.handle_acknowledgement(payload),
+            _ => return self.positions.handle_message(message),
         }
         true
     }
@@ -309,14 +309,14 @@ impl Client {
         self.max_silence =
             (heartbeat > 0).then(|| Duration::from_millis(heartbeat.saturating_add(patience)));
         self.session = payload["session"].as_str().map(str::to_owned);
-        if payload["resumed"] != true && !self.places.is_empty() {
+        if payload["resumed"] != true && !self.positions.is_empty() {
             self.subscribe_again();
         }
     }
 
     /// Asks a server that does not remember us for all our rooms, and for what was missed there.
     fn subscribe_again(&mut self) {
-        let wish = json!({"rooms": self.places.rooms(), "since": self.places.since()});
+        let wish = json!({"rooms": self.positions.rooms(), "since": self.positions.since()});
         let message = json!({"type": "subscribe", "id": SUBSCRIBE_ID, "payload": wish});
         self.send(&message);
     }
@@ -327,7 +327,7 @@ fn later(from: Instant, span: Duration) -> Instant {
     from.checked_add(span.min(LONGEST)).unwrap_or(from)
 }
 
-fn farewell(message: &Message) -> String {
+fn farewell(message: &ServerMessage) -> String {
     let payload = &message.value["payload"];
     let reason = payload["reason"].as_str().unwrap_or_default();
     format!("the server closed with {}: {reason}", payload["code"])

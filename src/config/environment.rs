@@ -2,8 +2,8 @@
 
 use super::keys::{self, Alias, Key, Kind, keys};
 use super::layers::Layers;
+use super::location::Location;
 use super::nearest::nearest;
-use super::place::Place;
 use super::value;
 
 const PREFIX: &str = "JOBLIGHT_";
@@ -33,7 +33,7 @@ pub(super) fn lay(environment: &[(String, String)], layers: &mut Layers) {
             layers.put(
                 key.path(),
                 &[key],
-                Place::Environment { variable: own },
+                Location::Environment { variable: own },
                 value::from_text(key, text),
             );
         } else if let Some((variable, text)) = key
@@ -58,26 +58,28 @@ fn lay_alias<'a>(
     layers: &mut Layers,
 ) {
     let variable = alias.variable();
-    let place = Place::Environment { variable };
+    let location = Location::Environment { variable };
     let keys = keys::set_by(alias.path());
     for rival in keys::rivals(alias.path()).into_iter().map(keys::variable) {
         if text_of(&rival).is_some() {
-            layers.mistake(place.clone(), keys::sets_the_same(&rival));
+            layers.mistake(location.clone(), keys::sets_the_same(&rival));
         }
     }
     if let Some(key) = keys.first() {
-        layers.put(alias.path(), &keys, place, value::from_text(key, text));
+        layers.put(alias.path(), &keys, location, value::from_text(key, text));
     }
 }
 
 fn lay_seed(key: &'static Key, variable: &str, text: &str, layers: &mut Layers) {
-    let place = Place::Environment {
+    let location = Location::Environment {
         variable: variable.to_owned(),
     };
     match value::from_text(key, text) {
         // NODE_ENV belongs to every program on the machine, so a value that is strange to us stops nobody.
-        Err(what) if variable == "NODE_ENV" => layers.warn(place, format!("{what}; passed over")),
-        checked => layers.put(key.path(), &[key], place, checked),
+        Err(what) if variable == "NODE_ENV" => {
+            layers.warn(location, format!("{what}; passed over"))
+        }
+        checked => layers.put(key.path(), &[key], location, checked),
     }
 }
 
@@ -98,7 +100,7 @@ fn warn_of_service(key: &Key, variable: &str, text: &str, layers: &mut Layers) {
         key.path()
     );
     let variable = variable.to_owned();
-    layers.warn(Place::Environment { variable }, what);
+    layers.warn(Location::Environment { variable }, what);
 }
 
 /// Whether Kubernetes sets a variable of that name and value beside the port of a Service: what such a one says is nobody's
@@ -135,7 +137,7 @@ fn warn_of_unknown(environment: &[(String, String)], layers: &mut Layers) {
             None => "unknown variable".to_owned(),
         };
         layers.warn(
-            Place::Environment {
+            Location::Environment {
                 variable: variable.clone(),
             },
             what,

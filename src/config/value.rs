@@ -8,6 +8,7 @@ use super::keys::{Key, Kind};
 use crate::base::network::Network;
 use crate::base::pattern::MAX_PATTERN_BYTES;
 use crate::engine::access::{Host, UNIX};
+use crate::wire::http::is_token;
 
 /// A Unix-domain socket's path must fit `sockaddr_un` with its closing zero; 104 is the least of the systems in use.
 const MAX_SOCKET_PATH_LENGTH: usize = 103;
@@ -127,7 +128,7 @@ fn is_possible_text(kind: &Kind, text: &str) -> bool {
         Kind::Text => !text.contains('\0'),
         Kind::Secret => true,
         Kind::Host => is_host(text),
-        Kind::HeaderName => text.bytes().all(is_token_byte),
+        Kind::HeaderName => text.bytes().all(is_token),
         Kind::UrlPath => is_url_path(text),
         Kind::MaybeUrlPath => text.is_empty() || is_url_path(text),
         Kind::SocketPath => text.is_empty() || is_socket_path(text),
@@ -167,11 +168,6 @@ fn is_origin(text: &str) -> bool {
 
 fn is_network(text: &str) -> bool {
     text == UNIX || Network::parse(text).is_some()
-}
-
-/// Of a token (RFC 9110 section 5.6.2), as a header's name is one.
-fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 fn is_pattern(text: &str) -> bool {

@@ -7,7 +7,7 @@ pub mod outbox;
 pub mod phase;
 
 pub use outbox::Outbox;
-pub use phase::{Event, Fault, Limits, Phase};
+pub use phase::{Fault, InputLimits, PeerEvent, Phase};
 
 use crate::base::chunk_queue::ChunkPool;
 use crate::wire::input::Input;
@@ -81,8 +81,8 @@ impl Connection {
     pub fn poll_event<'a>(
         &mut self,
         input: &mut Input<'a>,
-        limits: &Limits,
-    ) -> Result<Option<Event<'a>>, Fault> {
+        limits: &InputLimits,
+    ) -> Result<Option<PeerEvent<'a>>, Fault> {
         if self.ending != Ending::Open {
             input.take_all();
             return Ok(None);

@@ -17,18 +17,18 @@ pub enum Phase {
 
 /// What bounds a peer's input.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct InputLimits {
     /// Of request heads.
-    pub http: http::Limits,
+    pub http: http::ParserLimits,
     /// Of a request body, in bytes (0: none).
     pub max_body_bytes: usize,
     /// Of WebSocket messages.
-    pub websocket: websocket::Limits,
+    pub websocket: websocket::FrameLimits,
 }
 
 /// Something a peer did.
 #[derive(Debug)]
-pub enum Event<'a> {
+pub enum PeerEvent<'a> {
     /// A whole request.
     Request {
         /// Its head.
@@ -84,27 +84,27 @@ impl Phase {
     pub fn poll_event<'a>(
         &mut self,
         input: &mut Input<'a>,
-        limits: &Limits,
-    ) -> Result<Option<Event<'a>>, Fault> {
+        limits: &InputLimits,
+    ) -> Result<Option<PeerEvent<'a>>, Fault> {
         match self {
             Self::Http(parser) => {
                 let event = parser.poll_event(input, &limits.http, |head| {
                     body_mode(head, limits.max_body_bytes)
                 });
                 event
-                    .map(|event| event.map(Event::from))
+                    .map(|event| event.map(PeerEvent::from))
                     .map_err(Fault::Http)
             }
             Self::WebSocket(reader) => {
                 let event = reader.poll_event(input, &limits.websocket);
                 event
-                    .map(|event| event.map(Event::from))
+                    .map(|event| event.map(PeerEvent::from))
                     .map_err(Fault::WebSocket)
             }
             Self::Lines if input.is_empty() => Ok(None),
             Self::Lines => {
                 let count = http::lines_at_once(input.peek());
-                Ok(Some(Event::Chunk(input.take(count))))
+                Ok(Some(PeerEvent::Chunk(input.take(count))))
             }
         }
     }
@@ -154,29 +154,31 @@ fn body_mode(head: &Head, max_bytes: usize) -> BodyMode {
     }
 }
 
-impl<'a> From<http::Event<'a>> for Event<'a> {
-    fn from(event: http::Event<'a>) -> Self {
+impl<'a> From<http::ParserEvent<'a>> for PeerEvent<'a> {
+    fn from(event: http::ParserEvent<'a>) -> Self {
         match event {
-            http::Event::Request { head, body } => Self::Request { head, body },
-            http::Event::BodyDue => Self::BodyDue,
-            http::Event::Continue => Self::Continue,
-            http::Event::StreamStart(head) => Self::StreamStart(head),
-            http::Event::Chunk(chunk) => Self::Chunk(chunk),
-            http::Event::StreamEnd => Self::StreamEnd,
+            http::ParserEvent::Request { head, body } => Self::Request { head, body },
+            http::ParserEvent::BodyDue => Self::BodyDue,
+            http::ParserEvent::Continue => Self::Continue,
+            http::ParserEvent::StreamStart(head) => Self::StreamStart(head),
+            http::ParserEvent::Chunk(chunk) => Self::Chunk(chunk),
+            http::ParserEvent::StreamEnd => Self::StreamEnd,
         }
     }
 }
 
-impl<'a> From<websocket::Event<'a>> for Event<'a> {
-    fn from(event: websocket::Event<'a>) -> Self {
+impl<'a> From<websocket::ReaderEvent<'a>> for PeerEvent<'a> {
+    fn from(event: websocket::ReaderEvent<'a>) -> Self {
         match event {
-            websocket::Event::Text(text) => Self::Text(text),
-            websocket::Event::Binary(payload) => Self::Binary(payload),
-            websocket::Event::Compressed { kind, payload } => Self::Compressed { kind, payload },
-            websocket::Event::Ping(payload) => Self::Ping(payload),
-            websocket::Event::Pong(payload) => Self::Pong(payload),
-            websocket::Event::Close { code, .. } => Self::Close(code),
-            websocket::Event::Fragment => Self::Fragment,
+            websocket::ReaderEvent::Text(text) => Self::Text(text),
+            websocket::ReaderEvent::Binary(payload) => Self::Binary(payload),
+            websocket::ReaderEvent::Compressed { kind, payload } => {
+                Self::Compressed { kind, payload }
+            }
+            websocket::ReaderEvent::Ping(payload) => Self::Ping(payload),
+            websocket::ReaderEvent::Pong(payload) => Self::Pong(payload),
+            websocket::ReaderEvent::Close { code, .. } => Self::Close(code),
+            websocket::ReaderEvent::Fragment => Self::Fragment,
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::hub::{Broadcast, ClientKey, Full, Ingested, Refused, RoomMessage, Too
 use crate::wire::message::compact::{compact, into_compact};
 use crate::wire::message::event::check_application_type;
 use crate::wire::message::name::check_room;
-use crate::wire::message::{Report, check_readable};
+use crate::wire::message::{Report, check_relayable};
 use crate::wire::websocket::CloseCode;
 
 /// A connected client, as statistics show it.
@@ -213,7 +213,7 @@ impl Context<'_> {
     /// Sends one client a message; `false` when its connection did not take it: it waits for a client that is away.
     pub fn send(&mut self, id: &str, kind: &str, payload: &str) -> Result<bool, CommandError> {
         check_application_type(kind)?;
-        check_readable(payload, 1)?;
+        check_relayable(payload, 1)?;
         let payload = &compact(payload);
         let client = self.find_session(id)?;
         Ok(self.hub.send(self.now, client, kind, payload, self.peers))
@@ -228,7 +228,7 @@ impl Context<'_> {
     ) -> Result<usize, CommandError> {
         self.check_read()?;
         check_application_type(kind)?;
-        check_readable(&payload, 1)?;
+        check_relayable(&payload, 1)?;
         let payload = into_compact(payload);
         let room = check_room("room", room)?;
         let room = self.hub.find_or_create_room(&room)?;
@@ -248,7 +248,7 @@ impl Context<'_> {
     pub fn broadcast_to_all(&mut self, kind: &str, payload: &str) -> Result<usize, CommandError> {
         self.check_read()?;
         check_application_type(kind)?;
-        check_readable(payload, 1)?;
+        check_relayable(payload, 1)?;
         let payload = &compact(payload);
         let message = Broadcast {
             kind,

@@ -89,7 +89,7 @@ impl Context<'_> {
             timestamp: self.now.wall_ms,
             id: None,
             reply_to,
-            place: None,
+            room_offset: None,
         };
         let message = envelope.encode(self.variant(client));
         self.send_encoded(client, &message);

@@ -13,10 +13,12 @@ pub mod commands;
 pub mod commit;
 pub mod context;
 pub mod http;
+pub mod inspect;
 pub mod life;
 pub mod notices;
 pub mod reading;
 pub mod refusal;
+pub mod serving;
 pub mod session;
 pub mod settings;
 pub mod shutdown;
@@ -34,29 +36,24 @@ pub use transport::standing::Services;
 
 use crate::base::time::{Now, Span, Time};
 use crate::conn::Ending;
+use crate::hub::budget::Workload;
 use crate::hub::{self, Work};
 use access::caller::Caller;
 use access::connection_rate::MINUTE;
 use api::ingest;
 use backend::outbound;
-use commit::lobby::HeldRequest;
 use commit::release;
 use context::Context;
 use core::net::IpAddr;
+use inspect::Inspection;
 use refusal::Refusal;
-use session::{acknowledgement, catching_up, deferrals, farewell, frames, greeting, pings};
+use session::{acknowledgement, catching_up, deferrals, farewell, pings};
 use state::State;
 use timer::Timer;
 use transport::{close, liveness, shedding};
 
 /// Fewer clients than this are no crowd whose backlog says something of the server.
 const MIN_CROWD: usize = 8;
-
-/// So many of those who have waited for the store are let in at once.
-const GUESTS_AT_ONCE: usize = 256;
-
-/// How long others have their turn then.
-const PAUSE: Span = Span::from_millis(1);
 
 /// The whole server as a state machine: `handle_*` in, `poll_*` out.
 pub struct Engine {
@@ -73,14 +70,14 @@ impl Engine {
         }
     }
 
-    /// Clients, rooms, tasks and statistics, and the commands on them.
-    pub fn state(&self) -> &State {
-        &self.state
+    /// What the server holds, to be read.
+    pub fn inspect(&self) -> Inspection<'_> {
+        Inspection::new(&self.state)
     }
 
-    /// The same, to be changed.
-    pub fn state_mut(&mut self) -> &mut State {
-        &mut self.state
+    /// What this turn has cost, and what one may cost.
+    pub fn load(&mut self) -> &mut Workload {
+        self.state.hub.load()
     }
 
     /// Carries out a command of the program that joblight is a part of.
@@ -199,7 +196,7 @@ impl Engine {
         self.state.now = now;
         shutdown::shut_down(&mut self.state, now);
         self.state.durability.handle_delay();
-        self.serve_lobby(now);
+        serving::serve_lobby(&mut self.state, now);
     }
 
     /// The turn's inputs are in: what was marked goes to the outboxes.
@@ -254,7 +251,7 @@ impl Engine {
         if self.state.durability.handle_unopened(reason) {
             self.state.forget_hub();
         }
-        self.serve_lobby(now);
+        serving::serve_lobby(&mut self.state, now);
     }
 
     /// The next slice of what the store holds, in the order of its tables. After the first that follows
@@ -270,13 +267,23 @@ impl Engine {
         self.state.now = now;
         let (durability, mut parts) = self.state.commit();
         durability.handle_read(&mut parts);
-        self.serve_lobby(now);
+        serving::serve_lobby(&mut self.state, now);
         self.arm_timers();
     }
 
     /// Whether the store is being opened for the first time, which takes a moment: who can wait need not be refused.
     pub fn is_opening(&self) -> bool {
         self.state.durability.is_opening()
+    }
+
+    /// Whether the store has taken too long over a batch, and has not answered since.
+    pub fn is_store_silent(&self) -> bool {
+        self.state.durability.is_silent()
+    }
+
+    /// How long connections may drain at the end.
+    pub fn shutdown_timeout(&self) -> Span {
+        self.state.settings.shutdown_timeout
     }
 
     /// Records for the store, which are to be kept together. The next come when [`Engine::handle_stored`] was told of
@@ -301,7 +308,7 @@ impl Engine {
         let (durability, mut parts) = self.state.commit();
         durability.handle_stored(&mut parts, seq, result);
         release::say_released(&mut self.state, now);
-        self.serve_lobby(now);
+        serving::serve_lobby(&mut self.state, now);
         self.arm_timers();
     }
 
@@ -485,15 +492,15 @@ impl Engine {
                 let (durability, mut parts) = state.commit();
                 durability.handle_silence(&mut parts);
                 release::say_released(state, now);
-                self.serve_lobby(now);
+                serving::serve_lobby(&mut self.state, now);
             }
             Timer::Opening => {
                 state.durability.handle_delay();
-                self.serve_lobby(now);
+                serving::serve_lobby(&mut self.state, now);
             }
             Timer::Lobby => {
                 state.lobby.is_armed = false;
-                self.serve_lobby(now);
+                serving::serve_lobby(&mut self.state, now);
             }
             Timer::Probes => state.probes.is_armed = false,
             Timer::Postponed => state.is_going_on = false,
@@ -506,51 +513,6 @@ impl Engine {
                 }
             }
             Timer::ShutdownDeadline => shutdown::stop(state),
-        }
-    }
-
-    /// Whoever has waited for the store is served, or refused if it takes too long.
-    fn serve_lobby(&mut self, now: Now) {
-        if self.state.durability.is_opening() {
-            return;
-        }
-        for HeldRequest {
-            connection,
-            head,
-            body,
-        } in self.state.lobby.take_requests()
-        {
-            http::handle_held(&mut self.state, now, connection, head, body.as_deref());
-            shedding::note(&mut self.state, now, connection, true);
-            reading::resume_reading(&mut self.state, now, connection);
-        }
-        if self.state.durability.is_unread() {
-            return;
-        }
-        if std::mem::take(&mut self.state.lobby.has_producers) {
-            let links = self.state.peers.ids().into_iter();
-            let peers = &self.state.peers;
-            let producers = links.filter(|connection| {
-                peers
-                    .peer(*connection)
-                    .is_some_and(|peer| peer.services.ingest())
-            });
-            self.state.outputs.extend(producers.map(Output::Read));
-        }
-        for _ in 0..GUESTS_AT_ONCE {
-            let Some((connection, guest)) = self.state.lobby.poll_guest() else {
-                return;
-            };
-            greeting::enter(&mut self.state, now, connection, guest.arrival);
-            for message in guest.messages {
-                frames::handle_kept(&mut self.state, now, connection, message);
-            }
-            shedding::note(&mut self.state, now, connection, true);
-            reading::resume_reading(&mut self.state, now, connection);
-        }
-        let state = &mut self.state;
-        if state.lobby.has_guests() && !std::mem::replace(&mut state.lobby.is_armed, true) {
-            state.wheel.schedule(now.at + PAUSE, Timer::Lobby);
         }
     }
 

@@ -2,7 +2,7 @@
 //! next, after others had theirs.
 
 use crate::base::time::Now;
-use crate::conn::{Event, Fault};
+use crate::conn::{Fault, PeerEvent};
 use crate::engine::boundary::Output;
 use crate::engine::http;
 use crate::engine::notices::Notice;
@@ -141,43 +141,45 @@ fn answer_newest_ping(state: &mut State, connection: ConnectionId) {
     }
 }
 
-fn handle_event(state: &mut State, now: Now, connection: ConnectionId, event: Event<'_>) {
+fn handle_event(state: &mut State, now: Now, connection: ConnectionId, event: PeerEvent<'_>) {
     state.has_completed |= completes(&event);
     match event {
-        Event::Request { head, body } => http::handle_request(state, now, connection, &head, &body),
-        Event::BodyDue => http::handle_body_due(state, now, connection),
-        Event::Continue => state.peers.push(
+        PeerEvent::Request { head, body } => {
+            http::handle_request(state, now, connection, &head, &body)
+        }
+        PeerEvent::BodyDue => http::handle_body_due(state, now, connection),
+        PeerEvent::Continue => state.peers.push(
             connection,
             bytes::Bytes::from_static(crate::wire::http::CONTINUE),
         ),
-        Event::StreamStart(head) => http::handle_stream_start(state, now, connection, head),
-        Event::Chunk(chunk) => http::handle_chunk(state, now, connection, chunk),
-        Event::StreamEnd => http::handle_stream_end(state, now, connection),
-        Event::Text(_) | Event::Binary(_) | Event::Compressed { .. }
+        PeerEvent::StreamStart(head) => http::handle_stream_start(state, now, connection, head),
+        PeerEvent::Chunk(chunk) => http::handle_chunk(state, now, connection, chunk),
+        PeerEvent::StreamEnd => http::handle_stream_end(state, now, connection),
+        PeerEvent::Text(_) | PeerEvent::Binary(_) | PeerEvent::Compressed { .. }
             if state.lobby.is_guest(connection) =>
         {
             frames::keep(state, now, connection, event);
         }
-        Event::Text(text) => frames::handle_text(state, now, connection, &text),
-        Event::Binary(payload) => frames::handle_binary(state, now, connection, &payload),
-        Event::Compressed { kind, payload } => {
+        PeerEvent::Text(text) => frames::handle_text(state, now, connection, &text),
+        PeerEvent::Binary(payload) => frames::handle_binary(state, now, connection, &payload),
+        PeerEvent::Compressed { kind, payload } => {
             frames::handle_compressed(state, now, connection, kind, &payload)
         }
-        Event::Ping(payload) => {
+        PeerEvent::Ping(payload) => {
             if admit_control(state, now, connection) {
                 frames::handle_ping(state, connection, &payload);
             }
         }
-        Event::Pong(payload) => {
+        PeerEvent::Pong(payload) => {
             if !pings::handle_pong(state, now, connection, &payload) {
                 admit_control(state, now, connection);
             }
         }
-        Event::Close(code) => {
+        PeerEvent::Close(code) => {
             answer_newest_ping(state, connection);
             frames::handle_close(state, now, connection, code);
         }
-        Event::Fragment => {}
+        PeerEvent::Fragment => {}
     }
 }
 
@@ -189,18 +191,20 @@ fn handle_fault(state: &mut State, now: Now, connection: ConnectionId, fault: Fa
 }
 
 /// For how many of its like an event counts: lines come several at once.
-fn weight(event: &Event<'_>) -> u16 {
+fn weight(event: &PeerEvent<'_>) -> u16 {
     match event {
-        Event::Chunk(chunk) => memchr::memchr_iter(b'\n', chunk).count().clamp(1, 64) as u16,
+        PeerEvent::Chunk(chunk) => memchr::memchr_iter(b'\n', chunk).count().clamp(1, 64) as u16,
         _ => 1,
     }
 }
 
 /// Whether something is whole with this, so that what is unfinished afterwards has begun after it.
-fn completes(event: &Event<'_>) -> bool {
+fn completes(event: &PeerEvent<'_>) -> bool {
     match event {
-        Event::Chunk(chunk) => memchr::memchr(b'\n', chunk).is_some(),
-        Event::Ping(_) | Event::Pong(_) | Event::Fragment | Event::Continue => false,
+        PeerEvent::Chunk(chunk) => memchr::memchr(b'\n', chunk).is_some(),
+        PeerEvent::Ping(_) | PeerEvent::Pong(_) | PeerEvent::Fragment | PeerEvent::Continue => {
+            false
+        }
         _ => true,
     }
 }

@@ -3,7 +3,7 @@
 use crate::base::random::Random;
 use crate::base::time::{Now, Time};
 use crate::base::wheel::{TimerId, Wheel};
-use crate::conn::{Limits, Phase};
+use crate::conn::{InputLimits, Phase};
 use crate::engine::access::caller::Caller;
 use crate::engine::access::connection_rate::{Addresses, MINUTE};
 use crate::engine::access::waiting_line::FullLines;
@@ -200,7 +200,7 @@ impl State {
     }
 
     /// What bounds the input of every peer; whether compressed messages may come is each peer's own.
-    pub fn limits(&self) -> Limits {
+    pub fn limits(&self) -> InputLimits {
         let Settings {
             http, websocket, ..
         } = &self.settings;
@@ -208,13 +208,13 @@ impl State {
             0 => usize::MAX,
             max => max,
         };
-        Limits {
-            http: http::Limits {
+        InputLimits {
+            http: http::ParserLimits {
                 max_head_bytes,
                 ..Default::default()
             },
             max_body_bytes: http.max_body_size,
-            websocket: websocket::Limits {
+            websocket: websocket::FrameLimits {
                 max_message_size: websocket.max_message_size,
                 compression: false,
             },

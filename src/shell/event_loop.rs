@@ -2,15 +2,15 @@
 //! ready list, and one that would not take all waits for its writable event.
 
 use super::clock::Clock;
+use super::connection_limits::ConnectionLimits;
 use super::handle::Call;
 use super::listener::Listener;
 use super::logging::LogOutput;
-use super::moderation::Moderation;
 use super::pause::{Pause, Timers};
-use super::places::Places;
-use super::signals::{self, SignalSource, Wish};
+use super::signals::{self, SignalRequest, SignalSource};
 use super::socket::Socket;
 use super::store::StoreThread;
+use super::wakeup_coalescing::WakeupCoalescer;
 use crate::base::time::{Now, Span, Time};
 use crate::engine::{ConnectionId, Engine, Input, Output, Services};
 use mio::{Events, Poll, Token};
@@ -65,9 +65,9 @@ pub struct EventLoop {
     exhausted: bool,
     warned_at: Option<Time>,
     busy: bool,
-    moderation: Moderation,
+    coalescer: WakeupCoalescer,
     pause: Pause,
-    places: Places,
+    connection_limits: ConnectionLimits,
     /// When connections began to drain.
     draining_since: Option<Time>,
 }
@@ -89,9 +89,9 @@ impl EventLoop {
         clock: Clock,
         mut engine: Engine,
         calls: Receiver<Call>,
-        places: Places,
+        connection_limits: ConnectionLimits,
     ) -> Self {
-        engine.limit_viewers(places.viewers());
+        engine.limit_viewers(connection_limits.viewers());
         Self {
             poll,
             clock,
@@ -110,9 +110,9 @@ impl EventLoop {
             exhausted: false,
             warned_at: None,
             busy: false,
-            moderation: Moderation::default(),
+            coalescer: WakeupCoalescer::default(),
             pause: Pause::default(),
-            places,
+            connection_limits,
             draining_since: None,
         }
     }
@@ -180,11 +180,10 @@ impl EventLoop {
 
     /// How long the end waits for the store: as long as for connections, and long enough for a disk that works.
     fn store_patience(&self) -> Duration {
-        let state = self.engine.state();
         let now = self.clock.now().at;
         let since = self.draining_since.unwrap_or(now);
-        let left = (since + state.settings.shutdown_timeout).saturating_since(now);
-        let least = match state.durability.is_silent() {
+        let left = (since + self.engine.shutdown_timeout()).saturating_since(now);
+        let least = match self.engine.is_store_silent() {
             true => Span::ZERO,
             false => STORE_PATIENCE,
         };
@@ -195,7 +194,7 @@ impl EventLoop {
     fn turn(&mut self, events: &mut Events) -> io::Result<bool> {
         self.wait(events)?;
         let began = self.clock.now();
-        self.moderation.handle_turn(began.at);
+        self.coalescer.handle_turn(began.at);
         self.engine.begin_turn(began);
         for event in events.iter() {
             self.handle_event(event, began);
@@ -239,7 +238,7 @@ impl EventLoop {
     fn wait(&mut self, events: &mut Events) -> io::Result<()> {
         let is_behind = self.busy || self.engine.has_input();
         let has_work = is_behind || !self.ready.is_empty() || !self.accepting.is_empty();
-        if !has_work && let Some(rest) = self.moderation.rest(self.clock.now().at) {
+        if !has_work && let Some(rest) = self.coalescer.rest(self.clock.now().at) {
             thread::sleep(rest);
         }
         let now = self.clock.now().at;
@@ -295,12 +294,12 @@ impl EventLoop {
         let wishes = self.signals.as_mut().map(SignalSource::take);
         for wish in wishes.unwrap_or_default() {
             match wish {
-                Wish::End => self.engine.shut_down(now),
-                Wish::Reopen if self.log.as_ref().is_some_and(LogOutput::reopen) => {}
-                Wish::Reopen => {
+                SignalRequest::End => self.engine.shut_down(now),
+                SignalRequest::Reopen if self.log.as_ref().is_some_and(LogOutput::reopen) => {}
+                SignalRequest::Reopen => {
                     log::info!("SIGHUP: the log is standard error, so there is no file to reopen");
                 }
-                Wish::Nothing(signal) => log::info!("{}: ignored", signals::name(signal)),
+                SignalRequest::Nothing(signal) => log::info!("{}: ignored", signals::name(signal)),
             }
         }
     }
@@ -376,9 +375,9 @@ impl EventLoop {
     /// Whether there may be one more connection of a listener, if need be in the place of another.
     fn has_place(&mut self, services: Services, now: Now) -> bool {
         let connections = self.engine.connections();
-        connections < self.places.viewers()
+        connections < self.connection_limits.viewers()
             || self.make_room(now)
-            || connections < self.places.with_reserve(services)
+            || connections < self.connection_limits.with_reserve(services)
     }
 
     fn make_room(&mut self, now: Now) -> bool {
@@ -505,7 +504,7 @@ impl EventLoop {
                 Some(Output::Stopped) => return false,
             }
         }
-        self.moderation.handle_writes(writes);
+        self.coalescer.handle_writes(writes);
         true
     }
 

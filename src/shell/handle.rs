@@ -3,7 +3,7 @@
 //! A [`Handle`] may be cloned and sent anywhere. Each call is carried out on the server's own thread, between two of its
 //! inputs, and waits for the answer.
 
-use super::store::News;
+use super::store::StoreReport;
 use crate::base::time::Now;
 use crate::engine::Engine;
 use crate::engine::commands::{ClientInfo, CommandError};
@@ -200,16 +200,16 @@ impl Handle {
     }
 
     /// What the store's own thread tells of it.
-    pub(super) fn report_store(&self, news: News) {
+    pub(super) fn report_store(&self, news: StoreReport) {
         let run = move |engine: &mut Engine, now| match news {
-            News::Unopened(error) => engine.handle_store_unopened(now, error.to_string()),
-            News::Slice(slice, taken) => {
+            StoreReport::Unopened(error) => engine.handle_store_unopened(now, error.to_string()),
+            StoreReport::Slice(slice, taken) => {
                 engine.handle_store_slice(now, &slice);
                 // It may have ended.
                 let _ = taken.send(());
             }
-            News::Read => engine.handle_store_read(now),
-            News::Done(outcomes) => {
+            StoreReport::Read => engine.handle_store_read(now),
+            StoreReport::Done(outcomes) => {
                 for outcome in outcomes {
                     let result = outcome.result.map_err(|error| error.to_string());
                     engine.handle_stored(now, outcome.seq, result);

@@ -1,12 +1,12 @@
 //! The running server: listeners as configured, an engine, and the loop on this thread or one of its own.
 
 use super::clock::Clock;
+use super::connection_limits::ConnectionLimits;
 use super::event_loop::{EventLoop, SIGNALS, WAKER};
 use super::handle::Handle;
 use super::listener::{ListenError, Listener};
 use super::logging::LogOutput;
 use super::memory::memory_use;
-use super::places::Places;
 use super::signals::SignalSource;
 use super::socket::Socket;
 use super::store::{Store, StoreThread};
@@ -184,8 +184,8 @@ impl Prepared {
         let handle = Handle::new(sender, Arc::new(waker));
         let store = open_store(config, &mut engine, clock.now(), &handle)
             .map_err(failed("start a thread"))?;
-        let places = Places::new(config.server.max_connections);
-        let mut event_loop = EventLoop::new(poll, clock, engine, calls, places);
+        let connection_limits = ConnectionLimits::new(config.server.max_connections);
+        let mut event_loop = EventLoop::new(poll, clock, engine, calls, connection_limits);
         event_loop.store = store;
         let first = |wanted: fn(&Services) -> bool| {
             listeners.iter().find(|listener| wanted(&listener.services))

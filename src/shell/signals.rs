@@ -22,7 +22,7 @@ pub struct SignalSource(Signals);
 
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wish {
+pub enum SignalRequest {
     /// The end.
     End,
     /// The log's file is to be reopened.
@@ -57,11 +57,11 @@ impl SignalSource {
     }
 
     /// What has come since the last call.
-    pub fn take(&mut self) -> Vec<Wish> {
+    pub fn take(&mut self) -> Vec<SignalRequest> {
         let wish = |signal| match signal {
-            SIGTERM | SIGINT => Wish::End,
-            SIGHUP => Wish::Reopen,
-            signal => Wish::Nothing(signal),
+            SIGTERM | SIGINT => SignalRequest::End,
+            SIGHUP => SignalRequest::Reopen,
+            signal => SignalRequest::Nothing(signal),
         };
         self.0.pending().map(wish).collect()
     }

@@ -2,7 +2,7 @@
 //! no answer yet, and what a crash may take.
 
 use super::wish::{List, Wish, id_of, parse_list};
-use super::world::ConnId;
+use super::world::PeerId;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ enum Outcome {
 #[derive(Debug)]
 struct Said {
     wish: Wish,
-    conn: ConnId,
+    conn: PeerId,
     /// How many changes were known when it was said.
     since: usize,
     outcome: Outcome,
@@ -79,7 +79,7 @@ impl Board {
     }
 
     /// A client says a wish.
-    pub(crate) fn say(&mut self, conn: ConnId, wish: Wish) {
+    pub(crate) fn say(&mut self, conn: PeerId, wish: Wish) {
         let said = Said {
             conn,
             since: self.len(),
@@ -91,7 +91,7 @@ impl Board {
     }
 
     /// A connection is lost, and by chance what was said on it.
-    pub(crate) fn lose(&mut self, conn: ConnId, now_ms: u64) {
+    pub(crate) fn lose(&mut self, conn: PeerId, now_ms: u64) {
         let lost = self.said.values_mut().filter(|said| said.conn == conn);
         lost.for_each(|said| said.lost_at = Some(now_ms));
     }

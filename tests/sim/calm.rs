@@ -18,7 +18,7 @@ impl Run {
         self.step = usize::MAX;
         self.settle_down();
         self.check_everything();
-        if self.world.plan.stores {
+        if self.world.own.plan.stores {
             self.check_restart();
             self.settle_down();
             self.check_everything();
@@ -26,10 +26,10 @@ impl Run {
     }
 
     fn settle_down(&mut self) {
-        self.world.store_fails = false;
-        self.world.store_ms = 5;
+        self.world.store_mut().fails = false;
+        self.world.store_mut().millis = 5;
         for conn in std::mem::take(&mut self.stalled) {
-            self.world.resume(conn);
+            self.world.go_on_reading(conn);
         }
         self.world.reveal_vanished();
         for round in 0..40 {
@@ -47,12 +47,12 @@ impl Run {
         self.check_viewers();
         self.check_tasks();
         self.check_statistics();
-        self.world.engine.state().hub.directory().check_invariants();
-        if self.world.plan.stores {
-            assert!(!self.world.store.is_busy(), "the store is not done");
-            let hub = &self.world.engine.state().hub;
+        self.world.engine.inspect().check_invariants();
+        if self.world.own.plan.stores {
+            assert!(!self.world.store().is_busy(), "the store is not done");
+            let held = self.world.engine.inspect();
             assert!(
-                !hub.has_records() && !hub.has_resting_changes(),
+                !held.has_unstored_changes() && !held.has_resting_changes(),
                 "something is not kept"
             );
         }
@@ -79,7 +79,7 @@ impl Run {
                     "viewer {index} has heard nothing of what {room} has"
                 );
             }
-            viewer.mail.check_complete(self.world.plan.log_limit);
+            viewer.mail.check_complete(self.world.own.plan.log_limit);
         }
     }
 
@@ -87,8 +87,7 @@ impl Run {
         for task in self.tasks.names() {
             let state = self.document(&format!("/api/tasks/{task}"));
             let state = state.unwrap_or_else(|| panic!("{task} is gone"));
-            let cache = self.world.engine.state().hub.broadcaster().tasks();
-            self.tasks.check(cache, &task);
+            self.tasks.check(self.world.engine.inspect(), &task);
             // A task that only items have named has not moved, so nothing was said of it.
             if state["status"] == "pending" {
                 continue;
@@ -156,7 +155,7 @@ impl Run {
     /// Everything is kept: after a restart everything is as it was, and everybody comes back to it.
     fn check_restart(&mut self) {
         let before: Vec<Value> = self.lasting();
-        for room in &self.world.plan.rooms {
+        for room in &self.world.own.plan.rooms {
             let last = self.truth.last(room);
             self.truth.acknowledge(room, last);
         }
@@ -191,30 +190,17 @@ impl Run {
         }
         self.delete_workspaces();
         self.world.run_for(1_000);
-        self.world.heard.clear();
+        self.world.forget_heard();
         for conn in 0..self.world.conns.len() {
             if self.world.conns[conn].is_open {
                 self.world.cut(conn, Far::Gone, false);
             }
         }
         self.world.run_for(2 * TASK_TTL_MS);
-        self.assert_empty();
-    }
-
-    fn assert_empty(&self) {
-        let state = self.world.engine.state();
-        assert_eq!(state.peers.len(), 0, "connections");
-        assert_eq!(state.peers.backlogged(), 0, "backlogged connections");
-        assert_eq!(state.peers.unsent_chunks(), 0, "unsent chunks");
-        assert_eq!(state.hub.directory().away(), 0, "sessions");
-        assert_eq!(state.hub.directory().rooms().len(), 0, "rooms");
-        assert_eq!(state.hub.broadcaster().tasks().len(), 0, "tasks");
-        assert_eq!(state.hub.broadcaster().queue_len(), 0, "pending progress");
-        assert_eq!(state.wheel.len(), 0, "timers");
-        let timeout = self.world.engine.poll_timeout();
-        assert_eq!(timeout, None, "an empty server wakes for nothing");
-        if self.world.plan.stores {
-            self.world.store.assert_empty();
+        assert_eq!(self.world.engine.inspect().away(), 0, "sessions");
+        self.world.assert_empty();
+        if self.world.own.plan.stores {
+            self.world.store().assert_empty();
         }
     }
 }

@@ -1,20 +1,21 @@
 //! What holds of every connection and of the store whenever a turn has ended.
 
-use super::world::{ConnId, Far, World};
+use super::witness::Sim;
+use super::world::{Far, PeerId, World};
 
 /// What a backlogged connection may be owed beyond its limits: a goodbye, a ping.
 const LAST_WORDS: usize = 1_024;
 /// Why a connection is closed whose session has gone on to another.
 const REPLACED: &[u8] = b"replaced by a newer connection";
 
-impl World {
+impl World<Sim> {
     /// Whoever reads, or has not been waited for long enough, is not closed.
-    pub(crate) fn check_closing(&mut self, id: ConnId) {
+    pub(crate) fn check_closing(&mut self, id: PeerId) {
         if std::mem::replace(&mut self.conns[id].is_ending, true) {
             return;
         }
-        let (conn, plan) = (&self.conns[id], &self.plan);
-        if self.ending.has_begun || conn.stalled_at.is_none() || conn.far != Far::Here {
+        let (conn, plan) = (&self.conns[id], &self.own.plan);
+        if self.own.ending.has_begun || conn.stalled_at.is_none() || conn.far != Far::Here {
             return;
         }
         let backlog_age = (self.micros - conn.taken_at) / 1000;
@@ -36,24 +37,25 @@ impl World {
     }
 
     /// Takes note when the server decides to end a connection.
-    pub(crate) fn look_for_ending(&mut self, id: ConnId) {
-        let peer = self.engine.state().peers.peer(self.conns[id].connection);
-        if peer.is_some_and(|peer| !peer.connection.is_open()) {
+    pub(crate) fn look_for_ending(&mut self, id: PeerId) {
+        if self.engine.inspect().is_ending(self.conns[id].connection) {
             self.check_closing(id);
         }
     }
 
     /// Whoever takes nothing is owed no more than the limits allow.
     pub(crate) fn check_backlogs(&mut self) {
-        let (max_bytes, max_messages) = (self.plan.max_outbox_bytes, self.plan.max_outbox_messages);
+        let (max_bytes, max_messages) = (
+            self.own.plan.max_outbox_bytes,
+            self.own.plan.max_outbox_messages,
+        );
         for id in self.blocked.iter().copied().collect::<Vec<_>>() {
             self.look_for_ending(id);
             let conn = &mut self.conns[id];
-            let Some(peer) = self.engine.state().peers.peer(conn.connection) else {
+            let Some(unsent) = self.engine.inspect().unsent(conn.connection) else {
                 continue;
             };
-            let outbox = &peer.connection.outbox;
-            let (bytes, messages) = (outbox.len_bytes(), outbox.len_chunks());
+            let (bytes, messages) = (unsent.bytes, unsent.messages);
             if let Some((bytes_before, messages_before)) = conn.owed {
                 let most = max_bytes.max(bytes_before) + LAST_WORDS;
                 assert!(

@@ -2,18 +2,18 @@
 //! what it hears is the order that all others must hear.
 
 use super::board::Board;
-use super::frames::Heard;
 use super::run::Run;
 use super::screen::Screen;
 use super::wish::{Wish, id_of};
-use super::world::{ConnId, Far, Observer};
+use super::world::Heard;
+use super::world::{Far, PeerId};
 use joblight::internals::engine::Services;
 use serde_json::{Value, json};
 
 /// One of them.
 #[derive(Debug, Default)]
 pub(crate) struct Editor {
-    pub(crate) conn: Option<ConnId>,
+    pub(crate) conn: Option<PeerId>,
     retry_at: u64,
     is_up: bool,
     /// After how many of the news it may be.
@@ -87,7 +87,7 @@ impl Run {
         let is_observer = index == 0;
         let conn = self.world.connect(Services::BOTH, is_observer);
         if is_observer {
-            self.world.observer = Observer::at(conn);
+            self.world.observe_at(conn);
         }
         self.upgrades += 1;
         self.editor_by_conn.insert(conn, index);
@@ -134,7 +134,7 @@ impl Run {
         let conn = self.editors[index].conn.expect("connected");
         self.trace(|| format!("editor {index} on {conn} says {message}"));
         self.editors[index].said += 1;
-        self.world.send(conn, message);
+        self.world.tell(conn, message);
     }
 
     fn any_wish(&mut self) -> Wish {
@@ -151,9 +151,9 @@ impl Run {
             return;
         };
         if self.dice.one_in(2) {
-            self.world.stall(conn);
+            self.world.stop_reading(conn);
             self.stalled.push(conn);
-        } else if self.world.plan.breaks {
+        } else if self.world.own.plan.breaks {
             let far = self.dice.pick(&[Far::Gone, Far::Vanished]);
             let politely = self.dice.one_in(2);
             self.world.cut(conn, far, politely);
@@ -175,7 +175,7 @@ impl Run {
         self.has_lost = true;
     }
 
-    pub(crate) fn hear_editor(&mut self, index: usize, conn: ConnId, heard: Heard) {
+    pub(crate) fn hear_editor(&mut self, index: usize, conn: PeerId, heard: Heard) {
         self.trace(|| format!("editor {index} on {conn} hears {heard:?}"));
         let editor = &mut self.editors[index];
         match heard {
@@ -199,7 +199,7 @@ impl Run {
                 }
             }
             Heard::Close(code) => {
-                let is_told = code == 1001 && self.world.ending.has_begun;
+                let is_told = code == 1001 && self.world.own.ending.has_begun;
                 assert!(
                     is_told || index > 0 && [4408, 4430].contains(&code),
                     "editor {index} closed with {code}"
@@ -207,9 +207,9 @@ impl Run {
                 self.world.cut(conn, Far::Gone, true);
                 self.lose_editor(index);
             }
-            Heard::Ping(_) => {}
+            Heard::Batch(_) | Heard::Ping | Heard::Pong => unreachable!("no news"),
             Heard::Answer(..) => {
-                assert!(self.world.ending.has_begun, "refused: {heard:?}");
+                assert!(self.world.own.ending.has_begun, "refused: {heard:?}");
                 self.world.cut(conn, Far::Gone, true);
                 self.lose_editor(index);
             }
@@ -219,7 +219,7 @@ impl Run {
     fn hear_error(&mut self, message: &Value) {
         let Some(number) = message["replyTo"].as_u64() else {
             // The change is made, but not kept.
-            return assert!(self.world.plan.fails, "{message}");
+            return assert!(self.world.own.plan.fails, "{message}");
         };
         let code = message["code"].as_str().expect("a code");
         self.board.refuse(number, code, self.world.millis());
@@ -227,13 +227,13 @@ impl Run {
 
     /// The workspaces as the engine has them now.
     pub(crate) fn workspaces(&self) -> Value {
-        let list = self.world.engine.state().hub.workspaces().list();
+        let list = self.world.engine.inspect().workspace_list();
         serde_json::from_str(&list).expect("JSON")
     }
 
     /// The process has begun another life.
     pub(crate) fn begin_editors_anew(&mut self, crashed_at: u64) {
-        let kept = self.world.observer.kept;
+        let kept = self.world.own.kept;
         self.board.survive(&self.workspaces(), kept, crashed_at);
         for index in 0..self.editors.len() {
             if self.editors[index].conn.is_some() {
@@ -274,9 +274,9 @@ impl Run {
             assert_eq!(is_done, fault.is_none(), "{wish:?}");
             self.board.check_answers(self.world.millis());
         }
-        if self.world.plan.stores && !self.editors.is_empty() {
+        if self.world.own.plan.stores && !self.editors.is_empty() {
             assert!(
-                self.world.observer.is_kept(),
+                self.world.own.kept == self.world.observed(),
                 "news are out that are not kept"
             );
         }

@@ -9,7 +9,7 @@ impl Run {
     pub(crate) fn stall(&mut self) {
         let index = self.any_viewer();
         if let Some(conn) = self.viewers[index].conn {
-            self.world.stall(conn);
+            self.world.stop_reading(conn);
             self.stalled.push(conn);
         }
     }
@@ -19,13 +19,13 @@ impl Run {
         if !self.stalled.is_empty() {
             let place = self.dice.below(self.stalled.len() as u64) as usize;
             let conn = self.stalled.swap_remove(place);
-            self.world.resume(conn);
+            self.world.go_on_reading(conn);
         }
     }
 
     /// A connection breaks.
     pub(crate) fn cut(&mut self) {
-        if !self.world.plan.breaks {
+        if !self.world.own.plan.breaks {
             return;
         }
         let index = self.any_viewer();
@@ -39,13 +39,11 @@ impl Run {
 
     /// The store begins to fail, or works again; it is slow, or not.
     pub(crate) fn spoil_store(&mut self) {
-        let plan = &self.world.plan;
-        if plan.fails {
-            self.world.store_fails = self.dice.one_in(3);
+        let (fails, millis) = (self.world.own.plan.fails, self.world.own.plan.store_ms);
+        if fails {
+            self.world.store_mut().fails = self.dice.one_in(3);
         }
-        self.world.store_ms = self
-            .dice
-            .pick(&[0, plan.store_ms, plan.store_ms, plan.store_ms * 5]);
+        self.world.store_mut().millis = self.dice.pick(&[0, millis, millis, millis * 5]);
     }
 
     /// The process is killed and started again.
@@ -63,14 +61,13 @@ impl Run {
         self.upgrades = 0;
         self.idle.clear();
         self.stalled.clear();
-        let hub = &self.world.engine.state().hub;
-        self.truth.survive(hub.directory());
-        self.tasks.survive(hub.broadcaster().tasks());
+        self.truth.survive(self.world.engine.inspect());
+        self.tasks.survive(self.world.engine.inspect());
         for index in 0..self.viewers.len() {
             if self.viewers[index].conn.is_some() {
                 self.lose(index);
             }
-            self.viewers[index].outlive(self.world.store.sessions_kept_before_ms);
+            self.viewers[index].outlive(self.world.own.sessions_kept_before_ms);
         }
         self.begin_editors_anew(ended_at);
         hub_is_sound(self);
@@ -93,5 +90,5 @@ impl Run {
 }
 
 fn hub_is_sound(run: &Run) {
-    run.world.engine.state().hub.directory().check_invariants();
+    run.world.engine.inspect().check_invariants();
 }

@@ -99,7 +99,7 @@ impl Run {
     /// A viewer asks for a page of a log.
     pub(crate) fn ask_history(&mut self) {
         let index = self.any_viewer();
-        let room = self.dice.pick(&self.world.plan.rooms);
+        let room = self.dice.pick(&self.world.own.plan.rooms);
         let since = self.any_place(&room);
         let limit = self.dice.pick(&[2, 7, 1_000]);
         let Some(asked_at) = self.truth.place(&room) else {
@@ -128,7 +128,7 @@ impl Run {
 
     /// Somebody reads a log to its end, by HTTP: nothing is missing, and nothing comes twice.
     pub(crate) fn read_history(&mut self) {
-        let room = self.dice.pick(&self.world.plan.rooms);
+        let room = self.dice.pick(&self.world.own.plan.rooms);
         let mut since = self.any_place(&room);
         let limit = self.dice.pick(&[2, 7, 1_000]);
         let Some(place) = self.truth.place(&room) else {
@@ -147,7 +147,7 @@ impl Run {
                 return assert_eq!(place.offset, 0, "{room} is gone");
             };
             let page = Page::read(&self.truth, &room, &answer);
-            let oldest = oldest(place.offset, self.world.plan.log_limit as u64);
+            let oldest = oldest(place.offset, self.world.own.plan.log_limit as u64);
             let starts = self.truth.starts(&room, since.as_ref(), &place);
             let is_it = |(from, is_his): &(u64, bool)| {
                 let all = oldest.max(from + 1)..=place.offset;

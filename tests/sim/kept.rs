@@ -1,103 +1,89 @@
 //! Whether the store holds what the engine holds.
 
+use super::witness::Sim;
 use super::world::World;
-use joblight::internals::engine::Condition;
+use joblight::internals::engine::ClientState;
 use joblight::internals::hub::Table;
-use joblight::internals::hub::{Client, saved};
 use std::collections::BTreeSet;
 
-impl World {
+impl World<Sim> {
     /// Whether the store works, as far as the engine knows.
     pub(crate) fn is_good(&self) -> bool {
-        *self.engine.state().durability.condition() == Condition::Good
+        self.engine.inspect().is_store_good()
     }
 
     /// Whether nothing is on its way to a store that works.
     pub(crate) fn is_everything_kept(&self) -> bool {
-        !self.store.is_busy() && !self.engine.state().hub.has_records()
+        !self.store().is_busy() && !self.engine.inspect().has_unstored_changes()
     }
 
     /// Whether nothing of a session is on its way, or waits for its turn.
     pub(crate) fn are_sessions_kept(&self) -> bool {
-        self.is_everything_kept() && !self.engine.state().hub.has_resting_changes()
+        self.is_everything_kept() && !self.engine.inspect().has_resting_changes()
     }
 
     /// A store that works and that nothing is on its way to holds what the engine holds.
     pub(crate) fn check_kept(&self) {
-        let state = self.engine.state();
+        let held = self.engine.inspect();
         if !self.is_good() || !self.is_everything_kept() {
             return;
         }
         self.check_sessions_kept();
-        let cache = state.hub.broadcaster().tasks();
-        let tasks = cache.keys().into_iter().filter_map(|key| cache.task(key));
-        let tasks = tasks.map(|task| task.id.to_string());
-        assert_eq!(self.store.keys(Table::Task), tasks.collect());
-        let (ids, workspaces) = (self.store.keys(Table::Workspace), state.hub.workspaces());
-        let are_known = ids.iter().all(|id| workspaces.document(id).is_some());
-        assert!(are_known && ids.len() == workspaces.len(), "{ids:?}");
-        for (_, room) in state.hub.directory().rooms() {
-            for entry in room.log.iter().flat_map(|log| log.after(0).entries) {
+        let tasks = held.task_ids().map(str::to_owned);
+        assert_eq!(self.store().keys(Table::Task), tasks.collect());
+        let ids = self.store().keys(Table::Workspace);
+        let are_known = ids.iter().all(|id| held.has_workspace(id));
+        assert!(are_known && ids.len() == held.workspaces(), "{ids:?}");
+        for room in held.rooms() {
+            for entry in held.entries(room) {
                 assert!(
-                    self.store.has_entry(entry.serial),
-                    "{} is not kept",
-                    entry.id
+                    self.store().entries.contains_key(&entry.serial),
+                    "entry {} of {room} is not kept",
+                    entry.offset
                 );
             }
         }
     }
 
     fn check_sessions_kept(&self) {
-        let clients = self.engine.state().hub.directory().all_clients();
-        let clients: Vec<_> = clients
-            .map(|(_, client)| client)
-            .filter(|client| client.has_session)
-            .collect();
-        let keys = clients.iter().map(|client| saved::session_key(client.id));
-        let keys: BTreeSet<String> = keys.collect();
-        assert_eq!(self.store.keys(Table::Session), keys);
-        assert_eq!(self.store.keys(Table::Received), keys);
-        if !self.engine.state().hub.has_resting_changes() {
-            self.check_places_kept(&clients);
+        let clients = self.engine.inspect().clients();
+        let clients: Vec<ClientState> = clients.filter(|client| client.has_session).collect();
+        let keys: BTreeSet<String> = clients.iter().map(session_key).collect();
+        assert_eq!(self.store().keys(Table::Session), keys);
+        assert_eq!(self.store().keys(Table::Received), keys);
+        if !self.engine.inspect().has_resting_changes() {
+            self.check_positions_kept(&clients);
         }
         let letters = clients.iter().flat_map(|client| {
-            let direct = client.direct().into_iter();
-            let letters = direct.flat_map(|direct| direct.letters());
-            letters.map(|letter| saved::direct_key(client.id, letter.serial))
+            let serials = client.direct_messages.iter();
+            serials.map(|serial| format!("{}:{serial:016x}", session_key(client)))
         });
-        assert_eq!(self.store.keys(Table::DirectMessage), letters.collect());
+        assert_eq!(self.store().keys(Table::DirectMessage), letters.collect());
     }
 
     /// Where the clients of sessions stand.
-    fn check_places_kept(&self, clients: &[&Client]) {
-        let directory = self.engine.state().hub.directory();
+    fn check_positions_kept(&self, clients: &[ClientState]) {
+        let held = self.engine.inspect();
         let mut keys = BTreeSet::new();
         for client in clients {
-            let received = self
-                .store
-                .row(Table::Received, &saved::session_key(client.id));
+            let received = self.store().row(Table::Received, &session_key(client));
             assert_eq!(received, Some(&*client.received.to_string()));
-            for membership in client.memberships() {
-                let room = directory.room(membership.room);
-                let key = saved::membership_key(client.id, &room.name);
-                let row = self.store.row(Table::Membership, &key);
-                let place = row.and_then(saved::membership_position);
-                let [kept, now] = [
-                    place,
-                    saved::membership_position(&saved::membership(room, membership)),
-                ]
-                .map(|place| place.and_then(|place| room.resolve(place)));
-                assert_eq!(kept, now, "{key}: {row:?}");
-                keys.insert(key);
-            }
-            for name in client.names() {
-                let key = saved::membership_key(client.id, &name.name);
-                let row = self.store.row(Table::Membership, &key);
-                let place = row.and_then(saved::membership_position);
-                assert_eq!(place, Some(name.position), "{key}: {row:?}");
+            for (room, position) in &client.positions {
+                let key = format!("{}:{room}", session_key(client));
+                let row = self.store().row(Table::Membership, &key);
+                let kept = row.expect("a row").trim_matches('"');
+                let is_same_place = held.offset(room, kept) == held.offset(room, position);
+                let is_kept = kept == position || held.position(room).is_some() && is_same_place;
+                assert!(is_kept, "{key}: {position} is kept as {kept}");
                 keys.insert(key);
             }
         }
-        assert_eq!(self.store.keys(Table::Membership), keys);
+        assert_eq!(self.store().keys(Table::Membership), keys);
     }
+}
+
+/// By which key the store knows a client's session.
+fn session_key(client: &ClientState) -> String {
+    let number = client.id.strip_prefix("client_").expect("a client's name");
+    format!("{number:0>16}")
 }

@@ -4,7 +4,7 @@
 use super::event::Event;
 use super::run::Run;
 use super::tasks::Verdict;
-use super::world::{ConnId, Far};
+use super::world::{Far, PeerId};
 use joblight::internals::engine::Services;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -35,10 +35,10 @@ impl Run {
             false => text.len(),
         };
         let middle = self.dice.below(sent as u64 + 1) as usize;
-        self.world.say(conn, text.as_bytes()[..middle].to_vec());
+        self.world.say(conn, &text.as_bytes()[..middle]);
         let pause = self.dice.below(50);
         self.world.run_for(pause);
-        self.world.say(conn, text.as_bytes()[middle..sent].to_vec());
+        self.world.say(conn, &text.as_bytes()[middle..sent]);
         let is_whole = sent == text.len();
         let mut is_ended_politely = false;
         if is_local || !is_whole {
@@ -57,12 +57,12 @@ impl Run {
         );
     }
 
-    fn begin_lines(&mut self, length: usize) -> ConnId {
+    fn begin_lines(&mut self, length: usize) -> PeerId {
         let conn = self.idle_conn();
         let head = format!(
             "POST /api/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\nContent-Length: {length}\r\n\r\n"
         );
-        self.world.say(conn, head.into_bytes());
+        self.world.say(conn, head.as_bytes());
         conn
     }
 
@@ -97,7 +97,7 @@ impl Run {
     /// What the server has made of the lines that it was sent.
     fn settle_lines(
         &mut self,
-        conn: ConnId,
+        conn: PeerId,
         lines: &[Line],
         sent: &str,
         counts_rest: bool,

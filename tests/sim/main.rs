@@ -16,7 +16,6 @@ mod ending;
 mod event;
 mod faults;
 mod fold;
-mod frames;
 mod history;
 mod kept;
 mod limits;
@@ -31,11 +30,12 @@ mod run;
 mod screen;
 #[path = "../support/shadow_task.rs"]
 mod shadow_task;
-mod store;
 mod tasks;
 mod truth;
 mod viewer;
 mod wish;
+mod witness;
+#[path = "../support/world/mod.rs"]
 mod world;
 
 use run::Run;

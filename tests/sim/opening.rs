@@ -1,15 +1,16 @@
 //! A start with a store that does not open at once.
 
+use super::witness::Sim;
 use super::world::World;
 
-impl World {
+impl World<Sim> {
     /// The store opens at some try, perhaps fails half-way, and is read slice by slice; service begins when it has kept what
     /// that records.
     pub(crate) fn open_late(&mut self) {
         let now = self.now();
         self.engine.await_store(now);
         let size = self.dice.pick(&[1, 3, 50]);
-        let slices = self.store.slices(size);
+        let slices = self.store().slices(size);
         for _ in 0..self.dice.below(3) {
             let count = self.dice.below(slices.len() as u64 + 1) as usize;
             for slice in &slices[..count] {
@@ -27,8 +28,8 @@ impl World {
         }
         self.engine.handle_store_read(now);
         while let Some(batch) = self.engine.poll_batch(now) {
-            self.store.begin(batch);
-            let seq = self.store.finish(true);
+            self.store_mut().begin(batch);
+            let seq = self.store_mut().finish(true);
             self.engine.handle_stored(now, seq, Ok(()));
         }
     }

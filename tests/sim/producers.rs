@@ -4,9 +4,8 @@
 use super::event::{self, Event};
 use super::run::Run;
 use super::tasks::{EventName, Standing, Verdict, standing};
-use super::world::ConnId;
+use super::world::{Heard, PeerId, request};
 use joblight::internals::engine::Services;
-use joblight::internals::hub::DropReason;
 use serde_json::{Value, json};
 
 /// A request that has not been answered.
@@ -115,7 +114,7 @@ impl Run {
     /// A message to a room.
     pub(crate) fn broadcast(&mut self) {
         let mark = self.next_mark();
-        let rooms = self.world.plan.rooms.clone();
+        let rooms = self.world.own.plan.rooms.clone();
         let room = match self.dice.one_in(3) {
             true => self.dice.pick(&rooms),
             false => "lobby".to_owned(),
@@ -137,8 +136,7 @@ impl Run {
         let Some(id) = self.viewers[index].client_id.clone() else {
             return;
         };
-        let known = self.world.engine.state().hub.directory().client_by_id(&id);
-        if known.is_none() {
+        if self.world.engine.inspect().client(&id).is_none() {
             return;
         }
         let mark = self.next_mark();
@@ -166,8 +164,8 @@ impl Run {
         watches.for_each(|watch| watch.fold.allow_restarts(1));
         let watchers = self.watchers(&room);
         let conn = self.request("DELETE", &format!("/api/tasks/{TASK}"), &Value::Null);
-        let cache = self.world.engine.state().hub.broadcaster().tasks();
-        assert!(cache.find(TASK).is_none(), "{TASK} is still there");
+        let held = self.world.engine.inspect();
+        assert!(held.task(TASK).is_none(), "{TASK} is still there");
         let (after, wall_ms) = (self.watchers(&room), self.world.now().wall_ms);
         for (index, ..) in &watchers {
             if after.iter().all(|(known, ..)| known != index) {
@@ -190,14 +188,13 @@ impl Run {
 
     /// Clients that watch a room, and whether their connections take what they are sent.
     fn watchers(&self, room: &str) -> Vec<(usize, bool, bool)> {
-        let directory = self.world.engine.state().hub.directory();
-        let room = directory.find(room);
+        let held = self.world.engine.inspect();
         let viewers = self.viewers.iter().enumerate();
         let watchers = viewers.filter_map(|(index, viewer)| {
-            let key = directory.client_by_id(viewer.client_id.as_deref()?)?;
-            let client = directory.client(key);
+            let client = held.client(viewer.client_id.as_deref()?)?;
             let connection = viewer.conn.map(|conn| self.world.conns[conn].connection);
-            let is_watching = !client.is_away && directory.membership(key, room?).is_some();
+            let is_in_room = client.positions.iter().any(|(known, _)| known == room);
+            let is_watching = !client.is_away && is_in_room;
             is_watching.then_some((
                 index,
                 connection == Some(client.connection),
@@ -228,9 +225,9 @@ impl Run {
             said,
             "entries of {room} for {event:?}"
         );
-        let cache = self.world.engine.state().hub.broadcaster().tasks();
-        self.tasks.check(cache, &event.task);
-        let standing = standing(cache, &event.task).filter(|_| is_accepted);
+        let held = self.world.engine.inspect();
+        self.tasks.check(held, &event.task);
+        let standing = standing(held, &event.task).filter(|_| is_accepted);
         let task = standing.map(|standing| (event.task.clone(), standing));
         let rooms = vec![(room.clone(), self.truth.last(&room))];
         self.expect(conn, rooms, task, Some(u64::from(is_accepted)));
@@ -246,9 +243,7 @@ impl Run {
     }
 
     fn dropped_events(&self) -> u64 {
-        let broadcaster = self.world.engine.state().hub.broadcaster();
-        let reasons = DropReason::ALL.into_iter();
-        reasons.map(|reason| broadcaster.dropped(reason)).sum()
+        self.world.engine.inspect().dropped_events()
     }
 
     fn text(&mut self) -> String {
@@ -257,17 +252,16 @@ impl Run {
     }
 
     pub(crate) fn any_task(&mut self) -> String {
-        let tasks = self.world.plan.rooms.len() - 1;
+        let tasks = self.world.own.plan.rooms.len() - 1;
         format!("t{}", self.dice.below(tasks as u64))
     }
 
     pub(crate) fn observe(&mut self, room: &str, said: &[u64]) -> Vec<u64> {
-        let directory = self.world.engine.state().hub.directory();
-        self.truth.observe(directory, room, said)
+        self.truth.observe(self.world.engine.inspect(), room, said)
     }
 
     /// A connection to the API where no request is under way.
-    pub(crate) fn idle_conn(&mut self) -> ConnId {
+    pub(crate) fn idle_conn(&mut self) -> PeerId {
         let world = &mut self.world;
         self.idle.retain(|id| world.conns[*id].is_open);
         let idle = self.idle.pop();
@@ -275,24 +269,16 @@ impl Run {
     }
 
     /// A request to the API, on a connection where none is under way.
-    pub(crate) fn request(&mut self, method: &str, path: &str, body: &Value) -> ConnId {
+    pub(crate) fn request(&mut self, method: &str, path: &str, body: &Value) -> PeerId {
         let conn = self.idle_conn();
-        let body = if body.is_null() {
-            String::new()
-        } else {
-            body.to_string()
-        };
-        let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
-            body.len()
-        );
-        self.world.say(conn, (head + &body).into_bytes());
+        let request = request(method, path, body);
+        self.world.say(conn, request.as_bytes());
         conn
     }
 
     pub(crate) fn expect(
         &mut self,
-        conn: ConnId,
+        conn: PeerId,
         rooms: Vec<(String, u64)>,
         task: Option<(String, Standing)>,
         accepted: Option<u64>,
@@ -311,7 +297,7 @@ impl Run {
     /// A request is answered.
     pub(crate) fn handle_answer(
         &mut self,
-        conn: ConnId,
+        conn: PeerId,
         request: Request,
         status: u16,
         answer: &Value,
@@ -319,7 +305,7 @@ impl Run {
         assert_eq!(request.life, self.world.life, "an answer from the dead");
         self.idle.push(conn);
         if status == 503 {
-            assert!(self.world.plan.fails, "{answer}");
+            assert!(self.world.own.plan.fails, "{answer}");
             assert_eq!(answer["code"], "storage_unavailable", "{answer}");
             return;
         }
@@ -332,7 +318,7 @@ impl Run {
         let lines: Vec<Option<u64>> = errors.map(|error| error["line"].as_u64()).collect();
         let rejected: Vec<Option<u64>> = request.rejected.into_iter().map(Some).collect();
         assert_eq!(lines, rejected, "{answer}");
-        if !self.world.plan.stores {
+        if !self.world.own.plan.stores {
             return;
         }
         for (room, offset) in request.rooms {
@@ -349,12 +335,11 @@ impl Run {
     /// A document that must be there at once.
     pub(crate) fn document(&mut self, path: &str) -> Option<Value> {
         let conn = self.request("GET", path, &Value::Null);
-        let place = self.world.heard.iter().position(|(id, _)| *id == conn);
-        let heard = place.and_then(|place| self.world.heard.remove(place));
+        let heard = self.world.take_answer(conn);
         self.idle.push(conn);
         match heard {
-            Some((_, super::frames::Heard::Answer(200, document))) => Some(document),
-            Some((_, super::frames::Heard::Answer(404, _))) => None,
+            Some(Heard::Answer(200, document)) => Some(document),
+            Some(Heard::Answer(404, _)) => None,
             other => panic!("GET {path}: {other:?}"),
         }
     }

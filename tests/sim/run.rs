@@ -4,33 +4,33 @@ use super::board::Board;
 use super::dice::Dice;
 use super::editors::Editor;
 use super::event::Event;
-use super::frames::Heard;
 use super::plan::{Plan, SESSION_TTL_MS};
 use super::producers::Request;
 use super::tasks::Tasks;
 use super::truth::Truth;
 use super::viewer::{Rules, Viewer};
-use super::world::{ConnId, Far, World};
+use super::witness::Sim;
+use super::world::{Far, Heard, PeerId, World, upgrade_request};
 use joblight::internals::engine::Services;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
 /// The world and its shadow.
 pub(crate) struct Run {
-    pub(crate) world: World,
+    pub(crate) world: World<Sim>,
     pub(crate) truth: Truth,
     pub(crate) tasks: Tasks,
     pub(crate) dice: Dice,
     pub(crate) viewers: Vec<Viewer>,
-    pub(crate) by_conn: HashMap<ConnId, usize>,
+    pub(crate) by_conn: HashMap<PeerId, usize>,
     pub(crate) board: Board,
     pub(crate) editors: Vec<Editor>,
-    pub(crate) editor_by_conn: HashMap<ConnId, usize>,
+    pub(crate) editor_by_conn: HashMap<PeerId, usize>,
     /// What the observer had heard when this life of the server began.
     pub(crate) observed_before: u64,
-    pub(crate) requests: HashMap<ConnId, Request>,
-    pub(crate) idle: Vec<ConnId>,
-    pub(crate) stalled: Vec<ConnId>,
+    pub(crate) requests: HashMap<PeerId, Request>,
+    pub(crate) idle: Vec<PeerId>,
+    pub(crate) stalled: Vec<PeerId>,
     pub(crate) past: Vec<Event>,
     pub(crate) step: usize,
     /// A connection has been lost, and with it whatever was on its way.
@@ -46,7 +46,7 @@ pub(crate) struct Run {
 impl Drop for Run {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let (seed, steps) = (self.world.plan.seed, self.steps);
+            let (seed, steps) = (self.world.own.plan.seed, self.steps);
             eprintln!(
                 "failed at step {} of {steps}, {} ms; replay with\n  SIM_SEED={seed} SIM_STEPS={steps} cargo test --test sim whatever",
                 self.step,
@@ -96,7 +96,7 @@ impl Run {
             is_told: std::env::var_os("SIM_TRACE").is_some(),
             steps,
             last_mark: 0,
-            world: World::new(plan),
+            world: World::planned(plan),
         }
     }
 
@@ -109,7 +109,7 @@ impl Run {
             self.listen();
             self.reconcile();
             if step % 64 == 0 {
-                self.world.engine.state().hub.directory().check_invariants();
+                self.world.engine.inspect().check_invariants();
                 self.check_limits();
             }
         }
@@ -129,15 +129,15 @@ impl Run {
             740..770 => self.send_note(),
             770..790 => self.control(),
             790..800 => self.spoil_store(),
-            800..802 if self.world.plan.crashes => self.crash_now(),
-            802 if self.world.plan.crashes => self.restart(),
+            800..802 if self.world.own.plan.crashes => self.crash_now(),
+            802 if self.world.own.plan.crashes => self.restart(),
             803..810 => self.greet(),
             810..860 => self.edit(),
             860..866 => self.disturb_editor(),
             866..869 => self.read_history(),
             869..879 => self.ask_history(),
             879..894 => self.report_lines(),
-            894..900 if self.world.plan.forgets => self.forget(),
+            894..900 if self.world.own.plan.forgets => self.forget(),
             _ => {
                 let millis = self.dice.pick(&[1, 1, 20, 100, 500, 3_000]);
                 self.world.run_for(millis);
@@ -171,7 +171,7 @@ impl Run {
 
     fn enter(&mut self) {
         let index = self.any_viewer();
-        let all = self.world.plan.rooms.clone();
+        let all = self.world.own.plan.rooms.clone();
         let viewer = &mut self.viewers[index];
         let mut rooms = vec![self.dice.pick(&all), self.dice.pick(&all)];
         rooms.dedup();
@@ -212,7 +212,7 @@ impl Run {
         if let Some(conn) = viewer.conn.filter(|_| viewer.is_greeted) {
             viewer.messages_said += 1;
             self.trace(|| format!("viewer {index} on {conn} says {message}"));
-            self.world.send(conn, message);
+            self.world.tell(conn, message);
         }
     }
 
@@ -225,59 +225,67 @@ impl Run {
 
     /// Everybody hears what has reached them.
     pub(crate) fn listen(&mut self) {
-        let rules = Rules {
-            incremental: self.world.plan.incremental,
-            log_limit: self.world.plan.log_limit as u64,
-        };
-        while let Some((conn, heard)) = self.world.heard.pop_front() {
-            if let Some(request) = self.requests.remove(&conn) {
-                let Heard::Answer(status, answer) = heard else {
-                    panic!("a producer hears {heard:?}");
-                };
-                self.handle_answer(conn, request, status, &answer);
-                continue;
-            }
-            if let Some(index) = self.editor_by_conn.get(&conn).copied() {
-                self.hear_editor(index, conn, heard);
-                continue;
-            }
-            let Some(index) = self.by_conn.get(&conn).copied() else {
-                continue;
-            };
-            self.trace(|| format!("viewer {index} on {conn} hears {heard:?}"));
-            let viewer = &mut self.viewers[index];
-            match heard {
-                Heard::Message(message) => viewer.hear(&self.truth, rules, &message),
-                Heard::Close(code) => {
-                    // 1008: an upgrade that it had given up has arrived after all, and has its session.
-                    let is_told = code == 1001 && self.world.ending.has_begun;
-                    assert!(
-                        is_told || [1008, 4408, 4430].contains(&code),
-                        "viewer {index} closed with {code}"
-                    );
-                    self.world.ending.told.insert(conn);
-                    self.world.cut(conn, Far::Gone, true);
-                    self.lose(index);
-                }
-                Heard::Upgraded | Heard::Ping(_) => {}
-                Heard::Answer(..) => {
-                    assert!(self.world.ending.has_begun, "refused: {heard:?}");
-                    self.world.cut(conn, Far::Gone, true);
-                    self.lose(index);
-                }
-            }
+        while let Some((conn, heard)) = self.world.pop_heard() {
+            self.hear(conn, heard);
         }
     }
 
     /// What viewers hear of a life that is over; its producers hear nothing.
     pub(crate) fn listen_to_rest(&mut self) {
-        self.world.heard.retain(|(conn, heard)| {
-            let is_client =
-                self.by_conn.contains_key(conn) || self.editor_by_conn.contains_key(conn);
-            is_client && matches!(heard, Heard::Message(_))
-        });
         self.requests.clear();
-        self.listen();
+        while let Some((conn, heard)) = self.world.pop_heard() {
+            let is_viewer = self.by_conn.contains_key(&conn);
+            let is_client = is_viewer || self.editor_by_conn.contains_key(&conn);
+            if is_client && matches!(heard, Heard::Message(_)) {
+                self.hear(conn, heard);
+            }
+        }
+    }
+
+    fn hear(&mut self, conn: PeerId, heard: Heard) {
+        if let Some(request) = self.requests.remove(&conn) {
+            let Heard::Answer(status, answer) = heard else {
+                panic!("a producer hears {heard:?}");
+            };
+            return self.handle_answer(conn, request, status, &answer);
+        }
+        if let Some(index) = self.editor_by_conn.get(&conn).copied() {
+            return self.hear_editor(index, conn, heard);
+        }
+        if let Some(index) = self.by_conn.get(&conn).copied() {
+            self.hear_viewer(index, conn, heard);
+        }
+    }
+
+    fn hear_viewer(&mut self, index: usize, conn: PeerId, heard: Heard) {
+        self.trace(|| format!("viewer {index} on {conn} hears {heard:?}"));
+        let plan = &self.world.own.plan;
+        let rules = Rules {
+            incremental: plan.incremental,
+            log_limit: plan.log_limit as u64,
+        };
+        let ending = &mut self.world.own.ending;
+        match heard {
+            Heard::Message(message) => self.viewers[index].hear(&self.truth, rules, &message),
+            Heard::Close(code) => {
+                // 1008: an upgrade that it had given up has arrived after all, and has its session.
+                let is_told = code == 1001 && ending.has_begun;
+                assert!(
+                    is_told || [1008, 4408, 4430].contains(&code),
+                    "viewer {index} closed with {code}"
+                );
+                ending.told.insert(conn);
+                self.world.cut(conn, Far::Gone, true);
+                self.lose(index);
+            }
+            Heard::Answer(..) => {
+                assert!(ending.has_begun, "refused: {heard:?}");
+                self.world.cut(conn, Far::Gone, true);
+                self.lose(index);
+            }
+            Heard::Upgraded => {}
+            Heard::Batch(_) | Heard::Ping | Heard::Pong => unreachable!("no news"),
+        }
     }
 
     /// Viewers see to it that they are connected, and in the rooms that they want to be in.
@@ -327,7 +335,7 @@ impl Run {
         viewer.resumes = viewer.session.is_some();
         viewer.must_resume &= viewer.resumes && now - viewer.lost_at < SESSION_TTL_MS / 2;
         // Who leaves later may need its place.
-        viewer.must_resume &= self.world.plan.max_sessions == 0;
+        viewer.must_resume &= self.world.own.plan.max_sessions == 0;
         (viewer.conn, viewer.life) = (Some(conn), life);
         let batch = if index % 3 == 1 { "batch=1&" } else { "" };
         let session = viewer
@@ -339,15 +347,12 @@ impl Run {
     }
 
     /// Asks for a WebSocket, in either encoding.
-    pub(crate) fn ask_for_upgrade(&mut self, conn: ConnId, path: &str) {
+    pub(crate) fn ask_for_upgrade(&mut self, conn: PeerId, path: &str) {
         let encoding = match self.dice.one_in(3) {
             true => "Sec-WebSocket-Protocol: joblight.msgpack\r\n",
             false => "",
         };
-        let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             {encoding}Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-        );
-        self.world.say(conn, request.into_bytes());
+        let request = upgrade_request(path, encoding);
+        self.world.say(conn, request.as_bytes());
     }
 }

@@ -1,8 +1,8 @@
 //! The shadow of the tasks: which events count (contract sections 4 and 5.3), and what was acknowledged.
 
-use super::event::Event;
+use super::event::{Event, is_end};
 use super::shadow_task::ShadowTask;
-use joblight::internals::hub::TaskCache;
+use joblight::internals::engine::Inspection;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What tells a repeat: the task and the event's id.
@@ -125,11 +125,11 @@ impl Tasks {
     }
 
     /// What the server says of a task: the shadow must agree with it.
-    pub(crate) fn check(&self, cache: &TaskCache, name: &str) {
+    pub(crate) fn check(&self, held: Inspection<'_>, name: &str) {
         let Some(task) = self.tasks.get(name) else {
             return;
         };
-        let standing = standing(cache, name).expect("a known task");
+        let standing = standing(held, name).expect("a known task");
         assert_eq!(
             (standing.0, standing.1),
             (task.shadow.named.unwrap_or(0), task.shadow.has_ended()),
@@ -152,12 +152,12 @@ impl Tasks {
     }
 
     /// The process has begun another life: is what was acknowledged still there?
-    pub(crate) fn survive(&mut self, cache: &TaskCache) {
+    pub(crate) fn survive(&mut self, held: Inspection<'_>) {
         let ids = std::mem::replace(&mut self.ids, self.kept_ids.clone());
         self.old_ids.extend(ids);
         self.dropped = 0;
         self.tasks.retain(|name, task| {
-            let Some(now) = standing(cache, name) else {
+            let Some(now) = standing(held, name) else {
                 assert_eq!(task.acknowledged, Standing::default(), "{name} is lost");
                 return false;
             };
@@ -167,27 +167,26 @@ impl Tasks {
                 "{name} comes back as {now:?}, acknowledged as {before:?}"
             );
             task.is_unsure = true;
-            let found = cache.find(name).and_then(|key| cache.task(key));
-            let found = found.expect("it stands somewhere");
+            let found = held.task(name).expect("it stands somewhere");
             task.shadow = ShadowTask {
-                named: found.view.attempt,
+                named: found.attempt,
                 seq: None,
-                status: match found.seq {
-                    // Items made it, and no event has moved it.
-                    0 => String::new(),
-                    _ => found.view.status.as_str().to_owned(),
+                status: match found.has_moved {
+                    true => found.status.to_owned(),
+                    false => String::new(),
                 },
-                is_announced: found.announced,
+                is_announced: found.is_announced,
             };
             true
         });
-        assert_eq!(cache.len(), self.tasks.len(), "a task from nowhere");
+        assert_eq!(held.tasks(), self.tasks.len(), "a task from nowhere");
     }
 }
 
 /// How far the server says a task is.
-pub(crate) fn standing(cache: &TaskCache, name: &str) -> Option<Standing> {
-    let view = &cache.task(cache.find(name)?)?.view;
-    let attempt = view.attempt.unwrap_or(0);
-    Some(Standing(attempt, view.status.is_terminal(), view.progress))
+pub(crate) fn standing(held: Inspection<'_>, name: &str) -> Option<Standing> {
+    let task = held.task(name)?;
+    let attempt = task.attempt.unwrap_or(0);
+    let has_ended = is_end(&format!("task_{}", task.status));
+    Some(Standing(attempt, has_ended, task.progress))
 }

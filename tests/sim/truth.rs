@@ -1,6 +1,6 @@
 //! The shadow of the rooms' logs: what was said at which position, what was acknowledged, and what a crash may take.
 
-use joblight::internals::hub::{Directory, Room};
+use joblight::internals::engine::Inspection;
 use std::collections::BTreeMap;
 
 /// A place in a room's log, as viewers are told of it.
@@ -87,8 +87,11 @@ impl Log {
     }
 
     /// Takes in what is new in the log since the last look: if there is something, it is what was said.
-    fn observe(&mut self, room: &Room, said: &[u64]) -> Vec<u64> {
-        let place = Place::parse(&room.position().to_string());
+    fn observe(&mut self, held: Inspection<'_>, room: &str, said: &[u64]) -> Vec<u64> {
+        let Some(place) = held.position(room) else {
+            return Vec::new();
+        };
+        let place = Place::parse(&place);
         if self
             .epochs
             .last()
@@ -96,7 +99,7 @@ impl Log {
         {
             let last = self.epochs.last().map_or(0, Epoch::last);
             let may_begin = last == 0 || self.emptied > 0;
-            assert!(may_begin, "{} began anew with {last} entries", room.name);
+            assert!(may_begin, "{room} began anew with {last} entries");
             self.begin(place.epoch, 0);
         }
         let epoch = self.epochs.last_mut().expect("there is one now");
@@ -104,38 +107,36 @@ impl Log {
         // A short log has lost the first of many already.
         let new: Vec<u64> = offsets
             .enumerate()
-            .map(|(index, offset)| mark_at(room, offset).unwrap_or(said[index]))
+            .map(|(index, offset)| mark_at(held, room, offset).unwrap_or(said[index]))
             .collect();
         epoch.marks.extend(&new);
-        assert_eq!(epoch.last(), place.offset, "offsets of {}", room.name);
+        assert_eq!(epoch.last(), place.offset, "offsets of {room}");
         new
     }
 
     /// The process has begun another life, and this is left of the log.
-    fn survive(&mut self, room: &Room, log_limit: u64) {
-        let place = Place::parse(&room.position().to_string());
+    fn survive(&mut self, held: Inspection<'_>, room: &str, place: &str, log_limit: u64) {
+        let place = Place::parse(place);
         let Some(index) = self.epochs.len().checked_sub(1) else {
-            return assert_eq!(place.offset, 0, "{}: nothing was ever said", room.name);
+            return assert_eq!(place.offset, 0, "{room}: nothing was ever said");
         };
         let last = self.epochs[index].last();
         assert!(
             (self.acknowledged..=last).contains(&place.offset),
-            "{} comes back with {} of {last} entries, {} were acknowledged",
-            room.name,
+            "{room} comes back with {} of {last} entries, {} were acknowledged",
             place.offset,
             self.acknowledged
         );
         let oldest = place.offset.saturating_sub(log_limit) + 1;
         for offset in oldest..=place.offset {
-            let (kept, said) = (mark_at(room, offset), self.mark(index, offset));
+            let (kept, said) = (mark_at(held, room, offset), self.mark(index, offset));
             assert!(
                 kept == said || kept.is_none() && self.emptied > 0,
-                "entry {offset} of {} after a restart",
-                room.name
+                "entry {offset} of {room} after a restart",
             );
         }
         if self.epochs[index].name == place.epoch {
-            return assert_eq!(place.offset, last, "{} reuses offsets", room.name);
+            return assert_eq!(place.offset, last, "{room} reuses offsets");
         }
         self.begin(place.epoch, place.offset);
     }
@@ -150,12 +151,9 @@ impl Truth {
     }
 
     /// Takes in what has been said in a room since the last look: the marks; at most what was `said`.
-    pub(crate) fn observe(&mut self, directory: &Directory, room: &str, said: &[u64]) -> Vec<u64> {
-        let Some(key) = directory.find(room) else {
-            return Vec::new();
-        };
+    pub(crate) fn observe(&mut self, held: Inspection<'_>, room: &str, said: &[u64]) -> Vec<u64> {
         let log = self.logs.entry(room.to_owned()).or_default();
-        log.observe(directory.room(key), said)
+        log.observe(held, room, said)
     }
 
     /// Everything that was said in a room up to that offset is acknowledged, if it is still the same life.
@@ -191,10 +189,10 @@ impl Truth {
     }
 
     /// The process has begun another life.
-    pub(crate) fn survive(&mut self, directory: &Directory) {
+    pub(crate) fn survive(&mut self, held: Inspection<'_>) {
         for (name, log) in &mut self.logs {
-            match directory.find(name) {
-                Some(key) => log.survive(directory.room(key), self.log_limit),
+            match held.position(name) {
+                Some(place) => log.survive(held, name, &place, self.log_limit),
                 None => {
                     assert!(
                         log.acknowledged == 0 || log.emptied > 0,
@@ -265,8 +263,8 @@ impl Truth {
 }
 
 /// The mark of an entry of a log.
-fn mark_at(room: &Room, offset: u64) -> Option<u64> {
-    let entry = room.log.as_ref()?.entry(offset)?;
-    let payload: serde_json::Value = serde_json::from_slice(&entry.payload).expect("JSON");
+fn mark_at(held: Inspection<'_>, room: &str, offset: u64) -> Option<u64> {
+    let entry = held.entries(room).find(|entry| entry.offset == offset)?;
+    let payload: serde_json::Value = serde_json::from_slice(entry.payload).expect("JSON");
     Some(payload["mark"].as_u64().expect("entries are marked"))
 }

@@ -4,7 +4,7 @@ use super::fold::Fold;
 use super::history::Question;
 use super::mail::Mail;
 use super::truth::{Place, Truth};
-use super::world::{ConnId, EPOCH_MS};
+use super::world::{EPOCH_MS, PeerId};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,7 +32,7 @@ pub(crate) struct Watch {
 struct Loss {
     /// In which life of the server.
     life: u32,
-    conn: Option<ConnId>,
+    conn: Option<PeerId>,
     /// The server knows that it has heard, for as long as that life lasts: the store may learn it later.
     is_confirmed: bool,
 }
@@ -43,7 +43,7 @@ impl Loss {
     }
 
     /// It is told that nothing is missing: on the same connection that says nothing of what it has heard.
-    fn confirm(self, life: u32, conn: Option<ConnId>) -> Option<Self> {
+    fn confirm(self, life: u32, conn: Option<PeerId>) -> Option<Self> {
         let is_confirmed = self.is_confirmed || self.conn != conn;
         (self.life == life).then_some(Self {
             is_confirmed,
@@ -74,7 +74,7 @@ impl Watch {
         }
     }
 
-    fn lossy(place: &Place, life: u32, conn: Option<ConnId>) -> Self {
+    fn lossy(place: &Place, life: u32, conn: Option<PeerId>) -> Self {
         Self {
             loss: Some(Loss {
                 life,
@@ -108,7 +108,7 @@ struct Asked {
 /// One viewer.
 #[derive(Debug, Default)]
 pub(crate) struct Viewer {
-    pub(crate) conn: Option<ConnId>,
+    pub(crate) conn: Option<PeerId>,
     /// When it tries again.
     pub(crate) retry_at: u64,
     /// When its connection was lost.

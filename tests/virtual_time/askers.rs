@@ -1,8 +1,8 @@
 //! Whose share a connection and a message are counted against (contract section 8): addresses behind proxies, sessions, and
 //! what answers cost.
 
-use super::frames::Heard;
 use super::visit::Visit;
+use super::world::Heard;
 use super::world::{PeerId, World, limit_connections, limit_messages};
 use joblight::Config;
 use joblight::internals::engine::Services;
@@ -357,9 +357,9 @@ fn one_address_does_not_take_every_connection() {
         }
         assert!(world.is_closed(peer));
     }
-    assert_eq!(world.engine.state().peers.len(), 3);
+    assert_eq!(world.engine.inspect().connections(), 3);
     world.run_for(10_000);
-    assert_eq!(world.engine.state().peers.len(), 3);
+    assert_eq!(world.engine.inspect().connections(), 3);
     for _ in 0..10 {
         let other = connect(&mut world, [203, 0, 113, 2]);
         assert_eq!(world.heard(other), []);
@@ -381,10 +381,10 @@ fn whoever_goes_on_beyond_that_is_told_no_more_and_holds_nothing() {
         // The first look at a connection that is new comes when it says something.
         world.say(peer, b"GET / HTTP/1.1\r\n");
     }
-    let peers = world.engine.state().peers.len();
+    let peers = world.engine.inspect().connections();
     assert!((2..=2 + 16).contains(&peers), "{peers}");
     world.run_for(10_000);
-    let peers = world.engine.state().peers.len();
+    let peers = world.engine.inspect().connections();
     assert!(peers <= 2 + 16, "{peers}");
     world.run_for(600_000);
     world.assert_empty();

@@ -1,6 +1,6 @@
 //! The application's links in time: whose turn it is, who waits how long, and what becomes of those who wait for the gone.
 
-use super::frames::Heard;
+use super::world::Heard;
 use super::world::{PeerId, World, limit_connections, limit_messages};
 use joblight::Config;
 use serde_json::{Value, json};
@@ -82,12 +82,12 @@ fn several_backends_take_turns() {
 fn each_message_waits_as_long_as_configured_and_one_timer_does_for_all() {
     let mut world = world(|config| config.routes.timeout = 5_000);
     let (viewer, backend) = (world.viewer(), backend(&mut world));
-    let idle = world.engine.state().wheel.len();
+    let idle = world.engine.inspect().timers();
     for id in 0..3 {
         ask(&mut world, viewer, id);
         world.run_for(1_000);
     }
-    assert_eq!(world.engine.state().wheel.len(), idle + 1);
+    assert_eq!(world.engine.inspect().timers(), idle + 1);
     let requests = world.messages(backend);
     world.send(
         backend,
@@ -104,7 +104,7 @@ fn each_message_waits_as_long_as_configured_and_one_timer_does_for_all() {
     let error = only(&mut world, viewer);
     assert_error(&error, "internal", NO_ANSWER, 2);
     assert_eq!(World::moment(&error), 7_000);
-    assert_eq!(world.engine.state().wheel.len(), idle);
+    assert_eq!(world.engine.inspect().timers(), idle);
     world.send(
         backend,
         &json!({"requestId": requests[2]["requestId"], "payload": 1}),
@@ -172,7 +172,7 @@ fn an_answer_never_reaches_a_stranger_and_a_gone_sender_is_no_error() {
         (&said["type"], &said["payload"]),
         (&json!("chat.send"), &json!("said"))
     );
-    assert_eq!(world.engine.state().routes.pending(), 0);
+    assert_eq!(world.engine.inspect().backend_requests(), 0);
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn so_many_wait_and_whoever_has_left_makes_way() {
     world.leave(guest);
     ask(&mut world, viewer, 4);
     assert_eq!(world.messages(viewer), [Value::Null; 0]);
-    assert_eq!(world.engine.state().routes.pending(), 2);
+    assert_eq!(world.engine.inspect().backend_requests(), 2);
     let asked = world.messages(backend);
     let numbers: Vec<_> = asked
         .iter()
@@ -266,11 +266,11 @@ fn a_backend_that_does_not_read_is_closed_and_those_who_wait_are_told() {
     }
     world.send(other, &long(5, 10));
     assert_eq!(world.messages(viewer), [Value::Null; 0], "it waits");
-    assert_eq!(world.engine.state().routes.pending(), 2);
+    assert_eq!(world.engine.inspect().backend_requests(), 2);
     world.run_for(59_999);
-    assert_eq!(world.engine.state().routes.links(), 1);
+    assert_eq!(world.engine.inspect().backend_links(), 1);
     world.run_for(2);
-    assert_eq!(world.engine.state().routes.links(), 0);
+    assert_eq!(world.engine.inspect().backend_links(), 0);
     let errors = world.messages(viewer);
     assert_eq!(errors.len(), 4, "{errors:?}");
     assert_error(&errors[0], "internal", GONE, 1);
@@ -387,7 +387,7 @@ fn what_is_wrong_with_its_answers_does_not_end_the_link() {
     world.run_for(0);
     let complaints = world.messages(backend);
     assert_eq!(complaints.len(), 4_000);
-    assert_eq!(world.engine.state().routes.links(), 1);
+    assert_eq!(world.engine.inspect().backend_links(), 1);
 }
 
 #[test]
@@ -448,5 +448,5 @@ fn when_the_server_ends_so_does_the_link() {
     assert_eq!(last, Some(&Heard::Close(1001)), "{heard:?}");
     world.run_for(1_000);
     assert!(world.is_closed(backend) && world.stopped);
-    assert_eq!(world.engine.state().routes.pending(), 0);
+    assert_eq!(world.engine.inspect().backend_requests(), 0);
 }

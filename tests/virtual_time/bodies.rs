@@ -1,6 +1,6 @@
 //! Bodies that nobody will read: the head alone says so, and is answered at once.
 
-use super::frames::Heard;
+use super::world::Heard;
 use super::world::{PeerId, World};
 use joblight::internals::engine::Services;
 use serde_json::Value;
@@ -80,7 +80,7 @@ fn a_request_that_will_be_refused_is_refused_by_its_head() {
             assert_eq!(status, Some(expected), "{head}");
             let is_short = body == BODIES[0];
             assert_eq!(world.is_half_closed(peer), !is_short, "{head}");
-            assert!(world.engine.state().unfinished.bytes() == 0, "{head}");
+            assert!(world.engine.inspect().unfinished_bytes() == 0, "{head}");
         }
     }
 }
@@ -97,7 +97,7 @@ fn what_follows_such_a_head_is_not_kept_and_no_request() {
         );
     }
     assert_eq!(only(&mut world, peer), None);
-    assert!(world.engine.state().unfinished.bytes() == 0);
+    assert!(world.engine.inspect().unfinished_bytes() == 0);
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn a_call_without_a_body_reads_past_a_short_one_and_refuses_a_long_one() {
         assert_eq!(status, None);
         for _ in 0..30 {
             world.say(peer, format!("3e8\r\n{}\r\n", "x".repeat(1_000)).as_bytes());
-            assert!(world.engine.state().unfinished.bytes() < 2_000);
+            assert!(world.engine.inspect().unfinished_bytes() < 2_000);
         }
         assert_eq!(only(&mut world, peer).map(|(status, _)| status), Some(413));
     }

@@ -1,7 +1,7 @@
 //! What is promised to be kept is answered when it is, and what is not is said to be not; the store is the test itself.
 
-use super::frames::Heard;
 use super::visit::Visit;
+use super::world::Heard;
 use super::world::{PeerId, World, request};
 use joblight::Config;
 use joblight::config::Publish;

@@ -1,7 +1,7 @@
 //! Limits of a minute, and the server's own end (contract sections 8 and 9).
 
-use super::frames::Heard;
 use super::masked::{CLOSE, masked};
+use super::world::Heard;
 use super::world::{PeerId, World, limit_connections, limit_messages};
 use joblight::internals::engine::Services;
 use serde_json::{Value, json};

@@ -1,8 +1,8 @@
 //! Peers that send more than they need to: each has its share of a turn, in messages as well as bytes, and what it makes
 //! the server keep for it is bounded.
 
-use super::frames::Heard;
 use super::masked::{PING, PONG, TEXT, masked, masked_frame};
+use super::world::Heard;
 use super::world::{PeerId, World, request};
 use joblight::internals::engine::Services;
 use serde_json::{Value, json};
@@ -122,7 +122,7 @@ fn what_pings_make_the_server_keep_counts_whole() {
     for _ in 0..2_000 {
         world.say(viewer, &masked(PING, b"").repeat(16));
     }
-    let chunks = world.engine.state().peers.unsent_chunks();
+    let chunks = world.engine.inspect().unsent_messages();
     assert!(chunks < 300, "{chunks} pongs are kept");
 }
 
@@ -138,7 +138,7 @@ fn short_answers_that_nobody_reads_are_bounded_by_what_they_take() {
     for _ in 0..400 {
         world.say(echo, &masked(TEXT, b"").repeat(200));
     }
-    let chunks = world.engine.state().peers.unsent_chunks();
+    let chunks = world.engine.inspect().unsent_messages();
     assert!(chunks < 1_100, "{chunks} answers are kept");
 }
 
@@ -155,9 +155,9 @@ fn tiny_messages_have_a_share_of_a_turn() {
     let mut world = World::new(|_| {});
     let viewer = world.viewer();
     let message = masked(TEXT, br#"{"type":"ping"}"#);
-    let before = world.engine.state().traffic.received.total();
+    let before = world.engine.inspect().messages_received();
     world.say(viewer, &message.repeat(1_000));
-    let taken = world.engine.state().traffic.received.total() - before;
+    let taken = world.engine.inspect().messages_received() - before;
     assert_eq!(taken as usize, SHARE);
     world.run_for(0);
     assert_eq!(world.messages(viewer).len(), 1_000, "in turn, all of them");
@@ -215,7 +215,7 @@ fn local_producers_have_a_share_of_a_turn() {
         |n: usize| format!("{{\"type\":\"task_progress\",\"payload\":{{\"taskId\":\"t{n}\"}}}}\n");
     let lines: String = (0..1_000).map(event).collect();
     world.say(producer, lines.as_bytes());
-    let tasks = |world: &World| world.engine.state().hub.broadcaster().tasks().len();
+    let tasks = |world: &World| world.engine.inspect().tasks();
     assert_eq!(tasks(&world), SHARE);
     world.run_for(0);
     assert_eq!(tasks(&world), 1_000);
@@ -238,9 +238,9 @@ fn who_says_little_is_served_between_those_who_say_much() {
         let taken = world.messages(*flood).len();
         assert!(taken <= SHARE, "{taken}");
     }
-    let before = world.engine.state().traffic.received.total();
+    let before = world.engine.inspect().messages_received();
     world.turn(|_| {});
-    let taken = world.engine.state().traffic.received.total() - before;
+    let taken = world.engine.inspect().messages_received() - before;
     assert!(taken <= 4_096, "{taken} in one turn for all together");
     world.run_for(0);
     for flood in floods {
@@ -259,5 +259,5 @@ fn lines_that_were_read_from_a_producer_count_when_the_server_ends() {
     let lines: String = (0..1_000).map(line).collect();
     world.say(producer, lines.as_bytes());
     world.shut_down();
-    assert_eq!(world.engine.state().hub.broadcaster().tasks().len(), 1_000);
+    assert_eq!(world.engine.inspect().tasks(), 1_000);
 }

@@ -1,8 +1,8 @@
 //! WebSockets that have come before the store was read: they are let in, told, counted and sent away like all others.
 
-use super::frames::Heard;
-use super::kept::{Kept, batch, durable, tell};
+use super::kept::{Store, batch, durable, tell};
 use super::visit::Visit;
+use super::world::Heard;
 use super::world::{PeerId, World, limit_connections};
 use joblight::Config;
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ fn waiting(change: impl FnOnce(&mut Config)) -> World {
 }
 
 /// The store is read, and keeps the one batch that this records.
-fn open(world: &mut World, kept: &mut Kept) {
+fn open(world: &mut World, kept: &mut Store) {
     let now = world.now();
     let restored = kept.restored();
     world.turn(|world| world.engine.handle_store_slice(now, &restored));
@@ -46,7 +46,7 @@ fn goodbye(world: &mut World, peer: PeerId) -> (u16, Value) {
 #[test]
 fn whoever_comes_while_guests_wait_waits_behind_them() {
     let mut world = durable(|_| {});
-    let mut kept = Kept::default();
+    let mut kept = Store::default();
     let visit = Visit::new(&mut world, &["a"]);
     world.leave(visit.peer);
     kept.take(&mut world);
@@ -113,14 +113,14 @@ fn a_waiting_application_takes_no_clients_place() {
         matches!(heard[..], [(_, Heard::Answer(503, _))]),
         "{heard:?}"
     );
-    open(&mut world, &mut Kept::default());
+    open(&mut world, &mut Store::default());
     assert_eq!(world.messages(second)[0]["type"], "connected");
 }
 
 #[test]
 fn a_guest_that_finds_no_room_is_counted_as_refused_and_uses_nothing_up() {
     let mut world = durable(|_| {});
-    let mut kept = Kept::default();
+    let mut kept = Store::default();
     tell(&mut world, "t", "started", json!({}));
     kept.take(&mut world);
     let mut world = waiting(|config| {
@@ -136,21 +136,4 @@ fn a_guest_that_finds_no_room_is_counted_as_refused_and_uses_nothing_up() {
     let statistics = world.document("/api/websocket/stats");
     assert_eq!(statistics["connections"]["refused"], 2, "{statistics}");
     world.viewer();
-}
-
-#[test]
-fn nobody_is_told_of_an_empty_house_before_the_store_is_read() {
-    let mut world = waiting(|_| {});
-    let now = world.now();
-    let refusals = world.engine.command(now, |context| {
-        [
-            context.client_infos().err(),
-            context.room_clients("r").err(),
-            context.find_client("client_ab").err(),
-        ]
-    });
-    for refusal in refusals {
-        let text = refusal.expect("refused").to_string();
-        assert!(text.contains("not read yet: kept.db: in use"), "{text}");
-    }
 }

@@ -1,6 +1,6 @@
 //! Who is alive: seed 001's rule, the time-outs around it, and a handshake that never comes.
 
-use super::frames::Heard;
+use super::world::Heard;
 use super::world::{PeerId, World};
 use joblight::internals::engine::Services;
 use serde_json::json;

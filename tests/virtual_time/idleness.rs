@@ -132,7 +132,7 @@ fn retries_leave_no_timers_behind() {
         world.report("t", "failed", json!({"attempt": attempt}));
         world.run_for(1_000);
     }
-    let timers = world.engine.state().wheel.len();
+    let timers = world.engine.inspect().timers();
     assert!(timers < 20, "{timers} timers for one task");
     world.run_for(20_000);
     world.assert_empty();

@@ -1,6 +1,6 @@
 //! How long what has ended is kept, by how it ended, and its log with it.
 
-use super::kept::{Kept, ask, durable, restarted_at, say, tell};
+use super::kept::{Store, ask, durable, restarted_at, say, tell};
 use super::world::World;
 use joblight::internals::hub::Table;
 use serde_json::{Value, json};
@@ -147,7 +147,7 @@ fn task_that_begins_anew_goes_by_its_last_end() {
 #[test]
 fn restart_prolongs_nothing() {
     let mut world = durable(|_| {});
-    let mut kept = Kept::default();
+    let mut kept = Store::default();
     tell(&mut world, "good", "completed", json!({}));
     tell(&mut world, "bad", "failed", json!({}));
     tell(&mut world, "late", "started", json!({}));
@@ -176,13 +176,13 @@ fn restart_prolongs_nothing() {
 #[test]
 fn what_is_over_after_a_restart_goes_a_few_at_a_time() {
     let mut world = durable(|_| {});
-    let mut kept = Kept::default();
+    let mut kept = Store::default();
     for task in 0..1_000 {
         tell(&mut world, &format!("t{task}"), "completed", json!({}));
     }
     kept.take(&mut world);
     let mut world = restarted_at(8 * DAY_MS, &kept, |_| {});
-    let left = |world: &World| world.engine.state().hub.broadcaster().tasks().len();
+    let left = |world: &World| world.engine.inspect().tasks();
     let mut before = left(&world);
     for _ in 0..10 {
         world.run_for(1);
@@ -196,7 +196,7 @@ fn what_is_over_after_a_restart_goes_a_few_at_a_time() {
 #[test]
 fn lower_limit_of_tasks_is_reached_after_a_restart() {
     let mut world = durable(|_| {});
-    let mut kept = Kept::default();
+    let mut kept = Store::default();
     for task in 0..300 {
         tell(&mut world, &format!("t{task:03}"), "completed", json!({}));
         world.run_for(1);

@@ -1,29 +1,20 @@
 //! A store that keeps every batch at once, as the tests of what is written see it.
 
-use super::world::{World, request};
-use joblight::internals::engine::{Batch, Restored, Services};
-use joblight::internals::hub::{Record, StoredEntry, Table};
-use serde_json::Value;
-use std::collections::BTreeMap;
+pub(crate) use super::world::Store;
 
-/// What is kept, and what was written for that.
-#[derive(Debug, Default)]
-pub(crate) struct Kept {
-    pub(crate) rows: BTreeMap<(Table, Box<str>), String>,
-    pub(crate) entries: BTreeMap<u64, StoredEntry>,
-    /// How many rows were put into each table, and their bytes.
-    pub(crate) written: BTreeMap<Table, (usize, usize)>,
-}
+use super::world::{World, request};
+use joblight::internals::engine::{Batch, Services};
+use serde_json::Value;
 
 /// A server that has kept nothing yet.
 pub(crate) fn durable(change: impl FnOnce(&mut joblight::Config)) -> World {
-    restarted(1, &Kept::default(), change)
+    restarted(1, &Store::default(), change)
 }
 
 /// The server that goes on with what is kept.
 pub(crate) fn restarted(
     seed: u64,
-    kept: &Kept,
+    kept: &Store,
     change: impl FnOnce(&mut joblight::Config),
 ) -> World {
     go_on(World::with_seed(seed, change), kept)
@@ -32,13 +23,13 @@ pub(crate) fn restarted(
 /// The same, so many milliseconds after the first life began.
 pub(crate) fn restarted_at(
     millis: u64,
-    kept: &Kept,
+    kept: &Store,
     change: impl FnOnce(&mut joblight::Config),
 ) -> World {
     go_on(World::later(2, millis, change), kept)
 }
 
-fn go_on(mut world: World, kept: &Kept) -> World {
+fn go_on(mut world: World, kept: &Store) -> World {
     let now = world.now();
     world.engine.restore(now, &kept.restored());
     world
@@ -46,13 +37,7 @@ fn go_on(mut world: World, kept: &Kept) -> World {
 
 /// Publishes to a room and waits for no answer.
 pub(crate) fn say(world: &mut World, room: &str, payload: impl ToString) {
-    let (now, payload) = (world.now(), payload.to_string());
-    world.turn(|world| {
-        world.engine.command(now, |context| {
-            let sent = context.send_to_room(room, "room_broadcast", payload);
-            sent.expect("sent");
-        });
-    });
+    world.publish(room, payload);
 }
 
 /// Reports a task event and waits for no answer.
@@ -68,12 +53,13 @@ pub(crate) fn ask(world: &mut World, method: &str, path: &str, body: &Value) {
 
 /// Writes to one client and waits for no answer.
 pub(crate) fn write_to(world: &mut World, client: &str, payload: impl ToString) {
-    let (now, payload) = (world.now(), payload.to_string());
-    world.turn(|world| {
-        world.engine.command(now, |context| {
-            context.send(client, "letter", &payload).expect("sent");
-        });
-    });
+    world.write_to(client, payload);
+}
+
+/// By which key the store knows a client's session.
+pub(crate) fn session_key(client: &str) -> String {
+    let number = client.strip_prefix("client_").expect("a client's name");
+    format!("{number:0>16}")
 }
 
 /// The next batch, if one is due.
@@ -89,19 +75,7 @@ pub(crate) fn stored(world: &mut World, seq: u64, result: Result<(), &str>) {
     world.turn(|world| world.engine.handle_stored(now, seq, result));
 }
 
-impl Kept {
-    /// All that is kept, as a store that is opened gives it back.
-    pub(crate) fn restored(&self) -> Restored {
-        let rows = self.rows.iter();
-        Restored {
-            rows: rows
-                .map(|((table, key), row)| (*table, key.clone(), row.clone()))
-                .collect(),
-            entries: self.entries.values().cloned().collect(),
-            ids: Vec::new(),
-        }
-    }
-
+impl Store {
     /// Keeps all that is due now, or soon.
     pub(crate) fn take(&mut self, world: &mut World) {
         for _ in 0..2 {
@@ -115,39 +89,8 @@ impl Kept {
     /// Keeps a batch.
     pub(crate) fn keep(&mut self, world: &mut World, batch: Batch) {
         let seq = batch.seq;
-        batch
-            .records
-            .into_iter()
-            .for_each(|record| self.apply(record));
+        let records = batch.records.into_iter();
+        records.for_each(|record| self.apply(record));
         stored(world, seq, Ok(()));
-    }
-
-    /// What was written to a table since this was last asked: rows and bytes.
-    pub(crate) fn take_written(&mut self, table: Table) -> (usize, usize) {
-        self.written.remove(&table).unwrap_or_default()
-    }
-
-    /// How many rows a table has.
-    pub(crate) fn count(&self, wanted: Table) -> usize {
-        let tables = self.rows.keys().filter(|(table, _)| *table == wanted);
-        tables.count()
-    }
-
-    fn apply(&mut self, record: Record) {
-        match record {
-            Record::Put { table, key, value } => {
-                let (rows, bytes) = self.written.entry(table).or_default();
-                (*rows, *bytes) = (*rows + 1, *bytes + key.len() + value.len());
-                self.rows.insert((table, key), value);
-            }
-            Record::Delete { table, key } => drop(self.rows.remove(&(table, key))),
-            Record::DeletePrefix { table, prefix } => self
-                .rows
-                .retain(|(known, key), _| *known != table || !key.starts_with(&*prefix)),
-            Record::Append(entry) => drop(self.entries.insert(entry.serial, entry)),
-            Record::Drop { serials } => self.entries.retain(|serial, _| !serials.contains(serial)),
-            Record::Remember(_) | Record::Forget { .. } => {}
-            Record::Clear => (self.rows, self.entries) = Default::default(),
-        }
     }
 }

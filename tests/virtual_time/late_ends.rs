@@ -307,12 +307,7 @@ fn a_task_that_nobody_watches_is_not_looked_at() {
     let mut world = World::new(|config| config.broadcaster.stall_timeout = 0);
     world.report("t", "started", json!({}));
     let next = |world: &World| {
-        let at = world
-            .engine
-            .state()
-            .hub
-            .next_aging()
-            .expect("it may be lost");
+        let at = world.engine.inspect().next_aging().expect("it may be lost");
         at.saturating_since(world.now().at).as_millis()
     };
     work(&mut world, Unit::Steps, 0, 500);

@@ -1,6 +1,6 @@
 //! Rooms without logs (`websocket.message_queue_size = 0`) and their traces in the store.
 
-use super::kept::{Kept, durable, restarted, say};
+use super::kept::{Store, durable, restarted, say};
 use super::visit::Visit;
 use super::world::World;
 use joblight::Config;
@@ -12,16 +12,15 @@ fn logless(config: &mut Config) {
 }
 
 fn position(world: &World) -> Value {
-    let directory = world.engine.state().hub.directory();
-    let room = directory.room(directory.find("a").expect("the room"));
-    room.position().to_string().into()
+    let position = world.engine.inspect().position("a");
+    position.expect("the room").into()
 }
 
 #[test]
 fn a_loss_is_admitted_after_a_restart_however_much_is_lost() {
     for count in [1, 31, 32, 33, 64] {
         let mut world = durable(logless);
-        let mut kept = Kept::default();
+        let mut kept = Store::default();
         let visit = Visit::new(&mut world, &["a"]);
         let since = position(&world);
         world.set_answers_pings(visit.peer, false);
@@ -47,7 +46,7 @@ fn a_loss_is_admitted_after_a_restart_however_much_is_lost() {
 #[test]
 fn nothing_is_left_in_the_store_of_rooms_that_are_gone() {
     let mut world = durable(logless);
-    let mut kept = Kept::default();
+    let mut kept = Store::default();
     for life in 0..20 {
         let room = format!("room{life}");
         let visit = Visit::new(&mut world, &[&room]);
@@ -65,7 +64,7 @@ fn nothing_is_left_in_the_store_of_rooms_that_are_gone() {
 #[test]
 fn a_room_that_comes_again_keeps_nothing_of_its_earlier_life() {
     let mut world = durable(logless);
-    let mut kept = Kept::default();
+    let mut kept = Store::default();
     let visit = Visit::new(&mut world, &[]);
     for life in 0..3 {
         visit.enter(&mut world, &["a"]);

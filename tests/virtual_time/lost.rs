@@ -1,6 +1,6 @@
 //! Workers that are gone: their tasks count as failed after a long silence, and their next word takes that back.
 
-use super::kept::{Kept, durable, restarted_at, tell};
+use super::kept::{Store, durable, restarted_at, tell};
 use super::visit::brief;
 use super::world::{PeerId, World};
 use serde_json::{Value, json};
@@ -312,7 +312,7 @@ fn viewers_request_waits_for_the_worker_that_comes_back() {
 #[test]
 fn silence_while_the_server_was_down_counts_and_workers_have_a_fair_chance() {
     let mut world = durable(impatient);
-    let mut kept = Kept::default();
+    let mut kept = Store::default();
     tell(&mut world, "t", "started", json!({"progress": 5}));
     tell(&mut world, "u", "started", json!({}));
     kept.take(&mut world);
@@ -333,7 +333,7 @@ fn silence_while_the_server_was_down_counts_and_workers_have_a_fair_chance() {
 #[test]
 fn lost_task_is_revived_after_a_restart() {
     let mut world = durable(impatient);
-    let mut kept = Kept::default();
+    let mut kept = Store::default();
     tell(&mut world, "t", "started", json!({"progress": 5}));
     world.run_for(HOUR_MS);
     kept.take(&mut world);
@@ -372,10 +372,9 @@ fn tasks_that_are_lost_together_hold_no_turn() {
         world.report(&format!("t{task}"), "started", json!({}));
     }
     let failed = |world: &World| {
-        let tasks = world.engine.state().hub.broadcaster().tasks();
-        let is_failed =
-            |task: &joblight::internals::hub::Task| task.view.status.as_str() == "failed";
-        tasks.iter().filter(|(_, task)| is_failed(task)).count()
+        let held = world.engine.inspect();
+        let tasks = held.task_ids().filter_map(|id| held.task(id));
+        tasks.filter(|task| task.status == "failed").count()
     };
     world.run_for(HOUR_MS);
     assert_eq!(failed(&world), 256);

@@ -1,11 +1,12 @@
 //! The whole engine in virtual time, without a socket: a year in a second, and every run the same.
 //!
-//! `world` is what the shell is in production; everything else is themes. A random walk that fails prints its seed,
+//! `support/world` is what the shell is in production; everything else is themes. A random walk that fails prints its seed,
 //! and `SIM_SEED=<seed> cargo test --test virtual_time walk` repeats that walk alone.
 
 mod askers;
 mod backend;
 mod bodies;
+mod commands;
 #[path = "../support/dice.rs"]
 mod dice;
 mod durability;
@@ -14,7 +15,6 @@ mod estimates;
 #[path = "../support/event.rs"]
 mod event;
 mod floods;
-mod frames;
 mod guests;
 mod heartbeat;
 mod idleness;
@@ -59,4 +59,5 @@ mod visit;
 mod walk;
 mod wishes;
 mod workspaces;
+#[path = "../support/world/mod.rs"]
 mod world;

@@ -1,9 +1,9 @@
 //! Clients that do exactly what they are told when the server sends them away (contract section 9): they get in when there
 //! is room, and do not storm meanwhile.
 
-use super::frames::Heard;
 use super::masked::{TEXT, masked};
 use super::visit::Visit;
+use super::world::Heard;
 use super::world::{PeerId, World, limit_connections, limit_messages};
 use joblight::Config;
 use joblight::internals::engine::Services;
@@ -181,7 +181,7 @@ fn a_server_that_stays_full_is_asked_ever_less_often_by_each() {
         "{statistics}"
     );
     assert_eq!(
-        world.engine.state().peers.len(),
+        world.engine.inspect().connections(),
         1,
         "nothing is left of them"
     );
@@ -283,7 +283,7 @@ fn being_told_that_there_is_no_room_uses_nothing_up() {
     world.call("DELETE", "/api/tasks/a", &Value::Null);
     knock(&mut world, [10, 0, 0, 1], "/ws", "");
     assert_ne!(knock(&mut world, [10, 0, 0, 1], "/", "").1, Outcome::In);
-    assert_eq!(world.engine.state().hub.directory().rooms().len(), 0);
+    assert_eq!(world.engine.inspect().rooms().len(), 0);
 }
 
 #[test]
@@ -367,10 +367,10 @@ fn goodbyes_that_nobody_reads_are_bounded_and_end() {
         }
     }
     assert!((256..=1024).contains(&accepted), "{accepted}");
-    let peers = world.engine.state().peers.len();
+    let peers = world.engine.inspect().connections();
     assert_eq!(peers, 1 + accepted);
     world.run_for(5_000);
-    assert_eq!(world.engine.state().peers.len(), 1);
+    assert_eq!(world.engine.inspect().connections(), 1);
     let (_, outcome) = knock(&mut world, [10, 0, 0, 1], "/ws", ORIGIN);
     assert!(matches!(outcome, Outcome::Away { code: 1013, .. }));
 }

@@ -1,14 +1,14 @@
 //! Names that are refused today and stand in the store of an older version: they stay readable, and can be deleted.
 
-use super::frames::Heard;
-use super::kept::{Kept, durable, restarted, say};
+use super::kept::{Store, durable, restarted, say};
 use super::visit::Visit;
+use super::world::Heard;
 use super::world::{World, request};
 use joblight::internals::engine::Services;
 use serde_json::{Value, json};
 
 /// The status of a call that is answered when the store has kept what it changed.
-fn kept_call(world: &mut World, kept: &mut Kept, (method, path): (&str, &str)) -> u16 {
+fn kept_call(world: &mut World, kept: &mut Store, (method, path): (&str, &str)) -> u16 {
     let peer = world.connect(Services::HTTP, [127, 0, 0, 1]);
     world.say(peer, request(method, path, &Value::Null).as_bytes());
     kept.take(world);
@@ -19,9 +19,9 @@ fn kept_call(world: &mut World, kept: &mut Kept, (method, path): (&str, &str)) -
 }
 
 /// A store as an older version left it, where `STAR` was `*`.
-fn old_store() -> (Kept, Visit) {
+fn old_store() -> (Store, Visit) {
     let mut world = durable(|_| {});
-    let mut kept = Kept::default();
+    let mut kept = Store::default();
     let visit = Visit::new(&mut world, &["rSTAR", "task:aSTAR"]);
     let call = ("POST", "/api/tasks/aSTAR/completed");
     assert_eq!(kept_call(&mut world, &mut kept, call), 200);

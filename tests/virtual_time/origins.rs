@@ -1,6 +1,6 @@
 //! Which pages and hosts are served (contract section 8): one answer for every kind of request, whatever it asks for.
 
-use super::frames::Heard;
+use super::world::Heard;
 use super::world::World;
 use joblight::Config;
 use joblight::internals::engine::Services;

@@ -253,7 +253,7 @@ fn a_batching_client_gets_a_turn_in_one_frame() {
         .collect();
     world.post("/api/events", json!(events));
     let heard = world.heard(viewer);
-    assert_eq!(heard[0].1, super::frames::Heard::Batch(3));
+    assert_eq!(heard[0].1, super::world::Heard::Batch(3));
     assert_eq!(
         heard.len(),
         5,

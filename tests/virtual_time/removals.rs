@@ -166,7 +166,7 @@ fn both_dialects_hear_it() {
 /// Reminders of tasks, logs and progress, once what is under way has gone out.
 fn reminders(world: &mut World) -> usize {
     world.run_for(10_000);
-    world.engine.state().wheel.len()
+    world.engine.inspect().timers()
 }
 
 #[test]
@@ -199,8 +199,7 @@ fn tasks_that_make_room_leave_no_reminders() {
         world.report(&task, "completed", json!({}));
     }
     assert_eq!(reminders(&mut world), 1, "one for all");
-    let directory = world.engine.state().hub.directory();
-    assert_eq!(directory.rooms().len(), 10);
+    assert_eq!(world.engine.inspect().rooms().len(), 10);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What a restart brings back: all of it, and each thing for as long as it would have stayed anyway, a few at a time.
 
-use super::kept::{Kept, batch, durable, restarted, say, stored};
+use super::kept::{Store, batch, durable, restarted, say, stored};
 use super::visit::Visit;
 use super::world::World;
 use joblight::internals::hub::Table;
@@ -13,7 +13,7 @@ fn keep_briefly(config: &mut joblight::Config) {
 }
 
 /// The server that goes on with what is kept, after so long; and how much it lets go in a turn at most, by table.
-fn longest_turn(kept: &Kept, millis: u64) -> (World, usize, usize) {
+fn longest_turn(kept: &Store, millis: u64) -> (World, usize, usize) {
     let mut world = restarted(2, kept, |config| {
         config.websocket.max_sessions = 0;
         keep_briefly(config);
@@ -42,16 +42,17 @@ fn longest_turn(kept: &Kept, millis: u64) -> (World, usize, usize) {
 
 /// How many clients are away, and how many rooms have something in their log.
 fn size(world: &World) -> (usize, usize) {
-    let directory = world.engine.state().hub.directory();
-    let logs = directory.rooms();
-    let logs = logs.filter(|(_, room)| room.log.as_ref().is_some_and(|log| !log.is_empty()));
-    (directory.away(), logs.count())
+    let held = world.engine.inspect();
+    let logs = held
+        .rooms()
+        .filter(|room| held.entries(room).next().is_some());
+    (held.away(), logs.count())
 }
 
 #[test]
 fn a_lower_limit_of_rooms_takes_none_from_a_session() {
     let mut world = durable(|_| {});
-    let mut kept = Kept::default();
+    let mut kept = Store::default();
     let visit = Visit::new(&mut world, &["a", "b", "c"]);
     for room in ["a", "b", "c"] {
         say(&mut world, room, 0);
@@ -72,7 +73,7 @@ fn a_lower_limit_of_rooms_takes_none_from_a_session() {
 #[test]
 fn entries_live_no_longer_for_a_restart() {
     let mut world = durable(keep_briefly);
-    let mut kept = Kept::default();
+    let mut kept = Store::default();
     say(&mut world, "a", 1);
     world.run_for(KEEP_MS / 2);
     say(&mut world, "a", 2);
@@ -100,7 +101,7 @@ fn entries_live_no_longer_for_a_restart() {
 
 #[test]
 fn sessions_that_nobody_takes_up_again_go_a_few_at_a_time() {
-    let mut kept = Kept::default();
+    let mut kept = Store::default();
     for number in 0..3000_u64 {
         let key = format!("{:016x}", (number + 1) << 24 | number);
         let row = json!({"connectedAt": 0, "rooms": [["task:a", ""]]}).to_string();
@@ -113,7 +114,7 @@ fn sessions_that_nobody_takes_up_again_go_a_few_at_a_time() {
 
 #[test]
 fn a_lower_limit_of_sessions_is_reached_a_few_at_a_time() {
-    let mut kept = Kept::default();
+    let mut kept = Store::default();
     for number in 0..3000_u64 {
         let key = format!("{:016x}", (number + 1) << 24 | number);
         let row = json!({"connectedAt": 0, "rooms": []}).to_string();
@@ -128,7 +129,7 @@ fn a_lower_limit_of_sessions_is_reached_a_few_at_a_time() {
 #[test]
 fn logs_that_were_kept_together_do_not_go_in_one_turn() {
     let mut world = durable(|_| {});
-    let mut kept = Kept::default();
+    let mut kept = Store::default();
     for room in 0..2000 {
         say(&mut world, &format!("room{room}"), 1);
     }

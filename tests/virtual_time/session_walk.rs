@@ -2,9 +2,9 @@
 //! not heard it was told of.
 
 use super::dice::Dice;
-use super::frames::Heard;
 use super::session_model::{Client, Shadow, Wish};
 use super::visit::Visit;
+use super::world::Heard;
 use super::world::World;
 use serde_json::{Value, json};
 
@@ -70,7 +70,7 @@ impl Walk {
             walk.step = step;
             walk.step();
             walk.listen();
-            walk.world.engine.state().hub.directory().check_invariants();
+            walk.world.engine.inspect().check_invariants();
         }
         walk.converge();
     }
@@ -246,7 +246,7 @@ impl Walk {
                     Heard::Message(message) => client.hear(&self.shadow, &message),
                     Heard::Close(code) => assert!([1012, 4430].contains(&code), "{code}"),
                     Heard::Answer(..) => panic!("refused: {heard:?}"),
-                    Heard::Ping | Heard::Pong | Heard::Batch(_) => {}
+                    Heard::Ping | Heard::Pong | Heard::Batch(_) | Heard::Upgraded => {}
                 }
             }
             client.is_away = self.world.is_closed(client.visit.peer);

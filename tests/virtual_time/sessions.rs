@@ -1,7 +1,7 @@
 //! Sessions: clients that leave and come back to what they missed (contract section 5.5), and those that do not.
 
-use super::frames::Heard;
 use super::visit::{Visit, brief, publish, settle};
+use super::world::Heard;
 use super::world::World;
 use joblight::config::Publish;
 use serde_json::{Value, json};
@@ -83,9 +83,8 @@ fn of_the_messages_for_one_client_the_newest_wait() {
     let again = visit.again(&mut world);
     assert_eq!(again.missed(), ["letter 2", "letter 3", "letter 4", "a 9"]);
     settle(&mut world);
-    let clients = world.engine.state().hub.directory().clients();
-    let waiting = clients.filter(|(_, client)| client.direct().is_some());
-    assert_eq!(waiting.count(), 0, "what has arrived is let go");
+    let waiting = world.engine.inspect().with_direct_messages();
+    assert_eq!(waiting, 0, "what has arrived is let go");
 }
 
 #[test]
@@ -98,7 +97,7 @@ fn whoever_stays_away_too_long_begins_anew() {
     assert!(again.resumed);
     world.leave(again.peer);
     world.run_for(1_000);
-    assert_eq!(world.engine.state().hub.directory().away(), 0);
+    assert_eq!(world.engine.inspect().away(), 0);
     let late = visit.again(&mut world);
     assert!(!late.resumed && late.first.is_empty());
     assert_ne!(late.id, visit.id);
@@ -258,7 +257,7 @@ fn those_that_left_first_make_room() {
     for peer in [visits[1].peer, visits[2].peer, first.peer] {
         world.leave(peer);
     }
-    assert_eq!(world.engine.state().hub.directory().away(), 2);
+    assert_eq!(world.engine.inspect().away(), 2);
     assert!(!visits[1].again(&mut world).resumed);
     assert!(visits[2].again(&mut world).resumed);
     assert!(visits[0].again(&mut world).resumed);

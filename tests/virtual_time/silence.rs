@@ -1,7 +1,7 @@
 //! A store that says nothing, connections that say nothing, and a process that stood still: what counts, and when.
 
-use super::frames::Heard;
 use super::kept::{batch, durable, say, stored};
+use super::world::Heard;
 use super::world::{PeerId, World, request};
 use joblight::internals::engine::{Batch, Services};
 use serde_json::{Value, json};
@@ -40,11 +40,11 @@ fn a_store_that_says_nothing_for_five_seconds_fails_and_gets_well() {
     world.run_for(1);
     assert_eq!(answers(&mut world, producer), [503]);
     assert_eq!(status(&mut world), json!(["degraded", "failing"]));
-    assert!(world.engine.state().durability.is_silent());
+    assert!(world.engine.inspect().is_store_silent());
     world.run_for(60_000);
     assert!(batch(&mut world).is_none(), "nothing more is asked of it");
     stored(&mut world, silent.seq, Ok(()));
-    assert!(!world.engine.state().durability.is_silent());
+    assert!(!world.engine.inspect().is_store_silent());
     let probe = batch(&mut world).expect("it is tried");
     assert_eq!(probe.records.len(), 1);
     stored(&mut world, probe.seq, Ok(()));
@@ -57,7 +57,7 @@ fn a_store_that_says_nothing_for_five_seconds_fails_and_gets_well() {
 #[test]
 fn a_store_that_answers_leaves_no_reminder() {
     let mut world = durable(|_| {});
-    let before = world.engine.state().wheel.len();
+    let before = world.engine.inspect().timers();
     for number in 0..10 {
         say(&mut world, "r", number);
         assert!(batch(&mut world).is_none(), "nobody waits");
@@ -66,7 +66,7 @@ fn a_store_that_answers_leaves_no_reminder() {
         stored(&mut world, kept.seq, Ok(()));
     }
     // What is kept ages, which takes one.
-    assert!(world.engine.state().wheel.len() <= before + 1);
+    assert!(world.engine.inspect().timers() <= before + 1);
 }
 
 #[test]
@@ -95,8 +95,7 @@ fn who_has_sent_no_request_makes_room_the_oldest_first() {
     let mut closed = Vec::new();
     let mut is_over = false;
     while !is_over {
-        let now = world.now();
-        world.turn(|world| is_over = world.engine.make_room(now).is_none());
+        world.turn(|world| is_over = !world.make_room());
         let gone = peers.iter().filter(|peer| world.is_closed(**peer));
         let news: Vec<PeerId> = gone
             .copied()
@@ -111,7 +110,7 @@ fn who_has_sent_no_request_makes_room_the_oldest_first() {
 #[test]
 fn a_viewer_is_not_let_in_where_only_places_for_the_api_are_left() {
     let mut world = World::new(|_| {});
-    world.engine.limit_viewers(2);
+    world.limit_viewers(2);
     let viewers = [world.viewer(), world.viewer()];
     let refused = world.upgrade("/ws", "");
     assert_eq!(answers(&mut world, refused), [503]);
@@ -128,13 +127,10 @@ fn whose_input_is_not_read_to_its_end_is_looked_at_a_turn_later() {
     let viewer = world.viewer();
     world.set_answers_pings(viewer, false);
     world.run_for(59_999);
-    let connection = world.connection(viewer);
-    world.long_turn(1, |world| {
-        world.engine.spare([connection].into_iter());
-    });
-    world.turn(|world| world.engine.spare([connection].into_iter()));
+    world.long_turn(1, |world| world.spare(&[viewer]));
+    world.turn(|world| world.spare(&[viewer]));
     assert!(!world.is_half_closed(viewer));
-    world.engine.spare([].into_iter());
+    world.spare(&[]);
     world.run_for(1);
     let last = world.heard(viewer).pop();
     assert_eq!(last.map(|(_, heard)| heard), Some(Heard::Close(4408)));
@@ -146,8 +142,7 @@ fn after_a_pause_everybody_has_time_to_be_heard() {
     let viewer = world.viewer();
     world.set_answers_pings(viewer, false);
     world.run_for(59_000);
-    let now = world.now();
-    world.engine.forgive_pause(now);
+    world.forgive();
     world.run_for(30_900);
     assert!(!world.is_half_closed(viewer) && !world.is_closed(viewer));
     world.run_for(10_000);
@@ -165,13 +160,12 @@ fn after_a_pause_a_request_has_its_time_once_more_and_one_that_is_read_meanwhile
         peer
     });
     world.run_for(59_000);
-    let (now, connection) = (world.now(), world.connection(unread));
-    world.engine.forgive_pause(now);
+    world.forgive();
     world.run_for(59_000);
     world.say(paused, rest);
     assert_eq!(answers(&mut world, paused), [200]);
     world.long_turn(10_000, |_| {});
-    world.turn(|world| world.engine.spare([connection].into_iter()));
+    world.turn(|world| world.spare(&[unread]));
     world.say(unread, rest);
     assert_eq!(answers(&mut world, unread), [200]);
 }

@@ -1,10 +1,9 @@
 //! What a client gets that names a place in a log, or its start (contract section 5.4): on every way into a room.
 
-use super::kept::{Kept, durable, restarted};
+use super::kept::{Store, durable, restarted};
 use super::visit::{Visit, brief, position_of, publish, settle};
 use super::world::{PeerId, World};
 use joblight::Config;
-use joblight::internals::wire::Report;
 use serde_json::{Value, json};
 
 fn short_logs(config: &mut Config) {
@@ -317,14 +316,7 @@ fn batches_and_message_pack_carry_it_too() {
 
 /// Reports an event and waits for no answer.
 fn tell(world: &mut World, event: Value) {
-    let report = Report::parse(&event.to_string()).expect("a report");
-    let now = world.now();
-    world.turn(|world| {
-        world
-            .engine
-            .command(now, |context| context.report(report))
-            .expect("taken");
-    });
+    world.turn(|world| world.take_event(&event));
 }
 
 /// A log holds so many entries, and a task may bring forth more.
@@ -336,7 +328,7 @@ fn a_running_task_that_has_outgrown_its_log_admits_it() {
         config.websocket.message_queue_size = 1;
     };
     let mut world = durable(short_lived);
-    let mut kept = Kept::default();
+    let mut kept = Store::default();
     for task in ["t", "u"] {
         let payload = json!({"taskId": task});
         for kind in ["task_started", "document_generated"] {

@@ -263,11 +263,9 @@ fn without_sessions_a_letter_that_was_sent_is_let_go() {
     world.read(visit.peer, None);
     assert_eq!(visit.heard(&mut world).len(), 9);
     world.run_for(100_000);
-    let clients = world.engine.state().hub.directory().clients();
-    let waiting = clients.filter(|(_, client)| client.direct().is_some());
+    let waiting = world.engine.inspect().with_direct_messages();
     assert_eq!(
-        waiting.count(),
-        0,
+        waiting, 0,
         "what has been sent is held until the client leaves"
     );
 }

@@ -1,10 +1,9 @@
 //! A store that fails, for a moment or for long: the loop stays free, nothing gathers without an end, and it gets well.
 
-use super::kept::{Kept, batch, durable, say, stored};
+use super::kept::{Store, batch, durable, say, stored};
 use super::visit::Visit;
 use super::world::World;
 use joblight::internals::hub::Record;
-use joblight::internals::wire::Report;
 use serde_json::json;
 
 /// The store fails with the next batch, which something gives it reason for.
@@ -34,13 +33,7 @@ fn a_store_that_goes_on_failing_is_asked_seldom_and_little() {
     let mut world = durable(|config| config.broadcaster.max_tasks = 0);
     for number in 0..1000 {
         let payload = json!({"taskId": format!("task-{number}"), "progress": 5});
-        let text = json!({"type": "task_progress", "payload": payload}).to_string();
-        let report = Report::parse(&text).expect("a report");
-        let now = world.now();
-        world
-            .engine
-            .command(now, |context| context.report(report))
-            .expect("taken");
+        world.take_event(&json!({"type": "task_progress", "payload": payload}));
     }
     fail(&mut world);
     let mut waits = Vec::new();
@@ -116,24 +109,25 @@ fn a_store_that_is_too_slow_counts_as_failing() {
     say_much(&mut world, 70);
     assert!(batch(&mut world).is_none(), "one is under way");
     assert_eq!(world.document("/health")["storage"]["status"], "failing");
-    assert_eq!(world.engine.state().hub.gathered_bytes(), 0);
+    assert_eq!(world.engine.inspect().unstored_bytes(), 0);
 }
 
 #[test]
 fn for_a_store_that_fails_nothing_gathers() {
     let mut world = durable(|_| {});
     let visit = Visit::new(&mut world, &["a"]);
-    Kept::default().take(&mut world);
+    Store::default().take(&mut world);
     visit.enter(&mut world, &["b"]);
-    Kept::default().take(&mut world);
+    Store::default().take(&mut world);
     visit.enter(&mut world, &["c"]);
-    assert!(world.engine.state().hub.has_resting_changes());
+    assert!(world.engine.inspect().has_resting_changes());
     fail(&mut world);
     for _ in 0..3 {
         say(&mut world, "a", 1);
         world.run_for(400);
-        let hub = &world.engine.state().hub;
-        assert_eq!((hub.gathered_bytes(), hub.has_records()), (0, false));
-        assert!(!hub.has_resting_changes());
+        let held = world.engine.inspect();
+        let unstored = (held.unstored_bytes(), held.has_unstored_changes());
+        assert_eq!(unstored, (0, false));
+        assert!(!held.has_resting_changes());
     }
 }

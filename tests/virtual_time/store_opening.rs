@@ -1,15 +1,14 @@
 //! A store that is not open yet: nothing is decided, nobody is sent away for good, and what was there before comes first.
 
-use super::frames::Heard;
-use super::kept::{Kept, batch, durable, say, stored};
+use super::kept::{Store, batch, durable, say, stored};
 use super::masked::{CLOSE, TEXT, masked};
 use super::visit::{Visit, brief, settle};
+use super::world::Heard;
 use super::world::{PeerId, World, request};
 use joblight::Config;
-use joblight::internals::engine::{Restored, Services};
+use joblight::internals::engine::Services;
 use joblight::internals::hub::Record;
 use joblight::internals::hub::Table;
-use joblight::internals::wire::Report;
 use serde_json::{Value, json};
 
 /// The opcode of a ping.
@@ -35,42 +34,16 @@ fn refuse(world: &mut World, reason: &str) {
     world.turn(|world| world.engine.handle_store_unopened(now, reason));
 }
 
-/// What a store holds, in slices of so many rows.
-fn slices(kept: &Kept, size: usize) -> Vec<Restored> {
-    let rows: Vec<_> = kept
-        .rows
-        .iter()
-        .map(|((table, key), value)| (*table, key.clone(), value.clone()))
-        .collect();
-    let border = rows.partition_point(|(table, ..)| *table <= Table::Room);
-    let of_rows = |rows: &[(Table, Box<str>, String)]| {
-        let slices = rows.chunks(size).map(|rows| Restored {
-            rows: rows.to_vec(),
-            ..Restored::default()
-        });
-        slices.collect::<Vec<_>>()
-    };
-    let entries: Vec<_> = kept.entries.values().cloned().collect();
-    let entries = entries.chunks(size).map(|entries| Restored {
-        entries: entries.to_vec(),
-        ..Restored::default()
-    });
-    let mut all = of_rows(&rows[..border]);
-    all.extend(entries);
-    all.extend(of_rows(&rows[border..]));
-    all
-}
-
 /// The store opens and is read, as far as `count` slices.
-fn read(world: &mut World, kept: &Kept, size: usize, count: usize) {
-    for slice in slices(kept, size).iter().take(count) {
+fn read(world: &mut World, kept: &Store, size: usize, count: usize) {
+    for slice in kept.slices(size).iter().take(count) {
         let now = world.now();
         world.turn(|world| world.engine.handle_store_slice(now, slice));
     }
 }
 
 /// The store opens, is read, and keeps what that records.
-fn open(world: &mut World, kept: &mut Kept) {
+fn open(world: &mut World, kept: &mut Store) {
     read(world, kept, 2, usize::MAX);
     let now = world.now();
     world.turn(|world| world.engine.handle_store_read(now));
@@ -159,7 +132,7 @@ fn every_call_about_what_is_kept_is_refused_and_changes_nothing() {
     assert_eq!(statuses(&mut world, lines), [503]);
     let refused = &world.document("/health")["storage"]["refused"];
     assert_eq!(*refused, calls().len() + 1);
-    let mut kept = Kept::default();
+    let mut kept = Store::default();
     open(&mut world, &mut kept);
     assert_eq!(health(&mut world), json!(["healthy", null, "ok"]));
     assert_eq!(world.document("/api/tasks")["tasks"], json!([]));
@@ -169,20 +142,7 @@ fn every_call_about_what_is_kept_is_refused_and_changes_nothing() {
 #[test]
 fn an_embedding_program_is_refused_as_well() {
     let mut world = waiting(|_| {});
-    let now = world.now();
-    let report = Report::parse(r#"{"type":"task_started","payload":{"taskId":"t"}}"#).unwrap();
-    let refusals = world.engine.command(now, |context| {
-        [
-            context.report(report).err(),
-            context.send_to_room("r", "note", "1".to_owned()).err(),
-            context.broadcast_to_all("note", "1").err(),
-            context.send("client_ab", "note", "1").err(),
-            context.subscribe("client_ab", "r").err(),
-            context.unsubscribe("client_ab", "r").err(),
-        ]
-    });
-    for refusal in refusals {
-        let text = refusal.expect("refused").to_string();
+    for text in world.refusals() {
         assert!(text.contains("not read yet: kept.db: in use"), "{text}");
     }
 }
@@ -207,7 +167,7 @@ fn calls_wait_for_a_store_that_opens_at_once() {
     let ended = ask(&mut world, "GET", "/api/tasks/none", &Value::Null);
     world.end(ended);
     assert!(statuses(&mut world, one).is_empty());
-    open(&mut world, &mut Kept::default());
+    open(&mut world, &mut Store::default());
     assert_eq!(statuses(&mut world, one), [200, 200]);
     assert_eq!(statuses(&mut world, lines), [200]);
     assert_eq!(statuses(&mut world, ended), [404]);
@@ -241,7 +201,7 @@ fn a_local_producer_is_not_read_before_the_store() {
     for number in 1..=50 {
         world.say(producer, line(number).as_bytes());
     }
-    let mut kept = Kept::default();
+    let mut kept = Store::default();
     open(&mut world, &mut kept);
     assert_eq!(world.document("/api/tasks/t")["progress"], 50);
     world.say(producer, line(60).as_bytes());
@@ -249,19 +209,14 @@ fn a_local_producer_is_not_read_before_the_store() {
 }
 
 /// Everything that was kept, and a client that was there.
-fn before() -> (Kept, Visit) {
+fn before() -> (Store, Visit) {
     let mut world = durable(|_| {});
-    let mut kept = Kept::default();
+    let mut kept = Store::default();
     let visit = Visit::new(&mut world, &["a", "b"]);
     world.leave(visit.peer);
     world.turn(|world| {
-        let now = world.now();
-        let text = r#"{"type":"task_started","payload":{"taskId":"t","total":9}}"#;
-        let report = Report::parse(text).unwrap();
-        world
-            .engine
-            .command(now, |context| context.report(report))
-            .unwrap();
+        let payload = json!({"taskId": "t", "total": 9});
+        world.take_event(&json!({"type": "task_started", "payload": payload}));
     });
     for number in 0..7 {
         say(&mut world, "a", number);
@@ -354,7 +309,7 @@ fn a_viewer_that_says_too_much_meanwhile_is_left_unread_and_loses_nothing() {
     }
     world.run_for(200_000);
     assert!(!world.is_closed(viewer));
-    open(&mut world, &mut Kept::default());
+    open(&mut world, &mut Store::default());
     let heard = world.messages(viewer);
     let numbers: Vec<_> = heard[1..]
         .iter()
@@ -378,17 +333,17 @@ fn pings_are_answered_and_goodbyes_heard_meanwhile() {
     world.set_answers_pings(gone, false);
     world.run_for(100_000);
     assert!(world.is_closed(gone), "a dead one is found out");
-    open(&mut world, &mut Kept::default());
-    assert_eq!(world.engine.state().clients(), 0);
+    open(&mut world, &mut Store::default());
+    assert_eq!(world.engine.inspect().connected(), 0);
 }
 
 #[test]
 fn the_limit_of_clients_holds_for_those_who_have_waited() {
     let mut world = waiting(|config| config.websocket.max_clients = 2);
     let peers = [(); 3].map(|()| world.upgrade("/ws", ""));
-    open(&mut world, &mut Kept::default());
+    open(&mut world, &mut Store::default());
     settle(&mut world);
-    assert_eq!(world.engine.state().clients(), 2);
+    assert_eq!(world.engine.inspect().connected(), 2);
     let heard = world.heard(peers[2]);
     let is_refused = |heard: &Heard| matches!(heard, Heard::Answer(503, _));
     assert!(
@@ -401,14 +356,14 @@ fn the_limit_of_clients_holds_for_those_who_have_waited() {
 fn a_crowd_that_has_waited_is_let_in_a_few_at_a_time() {
     let mut world = waiting(|_| {});
     let peers: Vec<PeerId> = (0..700).map(|_| world.upgrade("/ws", "")).collect();
-    let mut kept = Kept::default();
+    let mut kept = Store::default();
     let now = world.now();
     world.turn(|world| world.engine.handle_store_read(now));
     let first = batch(&mut world).expect("facts");
     kept.keep(&mut world, first);
-    assert_eq!(world.engine.state().clients(), 256);
+    assert_eq!(world.engine.inspect().connected(), 256);
     world.run_for(10);
-    assert_eq!(world.engine.state().clients(), 700);
+    assert_eq!(world.engine.inspect().connected(), 700);
     for peer in peers {
         assert_eq!(world.messages(peer)[0]["type"], "connected");
     }
@@ -465,11 +420,10 @@ fn a_shutdown_does_not_wait_for_the_store() {
 fn a_store_that_fails_half_way_leaves_no_trace() {
     let (mut kept, visit) = before();
     let mut world = opening(|_| {});
-    read(&mut world, &kept, 1, slices(&kept, 1).len() - 1);
+    read(&mut world, &kept, 1, kept.slices(1).len() - 1);
     refuse(&mut world, "kept.db: damaged");
-    let hub = &world.engine.state().hub;
-    assert_eq!(hub.directory().rooms().len(), 0);
-    assert_eq!(hub.broadcaster().tasks().len(), 0);
+    let held = world.engine.inspect();
+    assert_eq!((held.rooms().len(), held.tasks()), (0, 0));
     assert!(batch(&mut world).is_none());
     world.run_for(3_600_000 * 2);
     assert!(batch(&mut world).is_none(), "nothing of it has grown old");
@@ -486,10 +440,10 @@ fn a_store_that_fails_half_way_leaves_no_trace() {
 fn slices_of_any_size_give_the_same() {
     let (kept, visit) = before();
     let heard = [1, 2, 3, 1000].map(|size| {
-        let mut kept = Kept {
+        let mut kept = Store {
             rows: kept.rows.clone(),
             entries: kept.entries.clone(),
-            ..Kept::default()
+            ..Store::default()
         };
         let mut world = opening(|_| {});
         read(&mut world, &kept, size, usize::MAX);

@@ -1,15 +1,15 @@
 //! What the store is told of sessions: no more than has changed, and all that is needed to go on.
 
-use super::kept::{Kept, durable, restarted, say, write_to};
+use super::kept::session_key;
+use super::kept::{Store, durable, restarted, say, write_to};
 use super::visit::{Visit, settle};
-use joblight::internals::hub::ClientId;
 use joblight::internals::hub::{Record, Table};
 use serde_json::json;
 
 #[test]
 fn a_confirmation_is_a_small_row_however_many_rooms_there_are() {
     let mut world = durable(|_| {});
-    let mut kept = Kept::default();
+    let mut kept = Store::default();
     let visit = Visit::new(&mut world, &["all"]);
     let rooms: Vec<String> = (0..50).map(|room| format!("{room:0200}")).collect();
     let rooms: Vec<&str> = rooms.iter().map(String::as_str).collect();
@@ -34,7 +34,7 @@ fn a_confirmation_is_a_small_row_however_many_rooms_there_are() {
 #[test]
 fn a_letter_is_one_row_until_it_has_arrived() {
     let mut world = durable(|_| {});
-    let mut kept = Kept::default();
+    let mut kept = Store::default();
     let visit = Visit::new(&mut world, &["a"]);
     world.leave(visit.peer);
     for _ in 0..20 {
@@ -55,7 +55,7 @@ fn a_letter_is_one_row_until_it_has_arrived() {
 #[test]
 fn letters_that_make_room_for_others_leave_the_store() {
     let mut world = durable(|config| config.websocket.message_queue_size = 3);
-    let mut kept = Kept::default();
+    let mut kept = Store::default();
     let visit = Visit::new(&mut world, &["a"]);
     world.leave(visit.peer);
     for number in 0..5 {
@@ -71,7 +71,7 @@ fn letters_that_make_room_for_others_leave_the_store() {
 #[test]
 fn a_session_that_ends_takes_all_its_rows_along() {
     let mut world = durable(|_| {});
-    let mut kept = Kept::default();
+    let mut kept = Store::default();
     let visits = [(); 2].map(|()| Visit::new(&mut world, &["a"]));
     for visit in &visits {
         world.set_answers_pings(visit.peer, false);
@@ -114,7 +114,7 @@ fn a_session_that_ends_takes_all_its_rows_along() {
 #[test]
 fn a_session_of_the_first_version_goes_on() {
     let mut world = durable(|_| {});
-    let mut kept = Kept::default();
+    let mut kept = Store::default();
     let visit = Visit::new(&mut world, &["a"]);
     say(&mut world, "a", 1);
     say(&mut world, "a", 2);
@@ -129,8 +129,7 @@ fn a_session_of_the_first_version_goes_on() {
         "rooms": [["a", room["position"].as_str().expect("a position").replace(":1", ":0")]],
         "mail": [letter],
     });
-    let id = ClientId::parse(&visit.id).expect("an id");
-    let key = joblight::internals::hub::saved::session_key(id);
+    let key = session_key(&visit.id);
     kept.rows.retain(|(table, _), _| *table != Table::Received);
     kept.rows
         .insert((Table::Session, key.into()), row.to_string());
@@ -148,7 +147,7 @@ fn a_session_of_the_first_version_goes_on() {
 #[test]
 fn a_session_of_the_second_version_goes_on_and_its_rooms_become_rows() {
     let mut world = durable(|_| {});
-    let mut kept = Kept::default();
+    let mut kept = Store::default();
     let visit = Visit::new(&mut world, &["a", "b"]);
     world.set_answers_pings(visit.peer, false);
     say(&mut world, "a", 1);
@@ -165,8 +164,7 @@ fn a_session_of_the_second_version_goes_on_and_its_rooms_become_rows() {
         })
         .collect();
     assert_eq!(places.len(), 2);
-    let id = ClientId::parse(&visit.id).expect("an id");
-    let key = joblight::internals::hub::saved::session_key(id);
+    let key = session_key(&visit.id);
     kept.rows
         .retain(|(table, _), _| *table != Table::Membership);
     let row = json!({"connectedAt": 5, "rooms": places}).to_string();
@@ -184,7 +182,7 @@ fn a_session_of_the_second_version_goes_on_and_its_rooms_become_rows() {
 #[test]
 fn a_session_that_changes_all_the_time_is_written_once_a_second() {
     let mut world = durable(|_| {});
-    let mut kept = Kept::default();
+    let mut kept = Store::default();
     let visit = Visit::new(&mut world, &["a"]);
     kept.take(&mut world);
     world.run_for(2_000);
@@ -222,7 +220,7 @@ fn a_session_that_changes_all_the_time_is_written_once_a_second() {
 #[test]
 fn a_room_that_a_call_has_promised_does_not_wait_for_its_second() {
     let mut world = durable(|_| {});
-    let mut kept = Kept::default();
+    let mut kept = Store::default();
     let visit = Visit::new(&mut world, &["a"]);
     kept.take(&mut world);
     visit.enter(&mut world, &["b"]);
@@ -244,7 +242,7 @@ fn a_room_that_a_call_has_promised_does_not_wait_for_its_second() {
 #[test]
 fn a_clean_end_writes_what_waits_for_its_second() {
     let mut world = durable(|_| {});
-    let mut kept = Kept::default();
+    let mut kept = Store::default();
     let visit = Visit::new(&mut world, &["a"]);
     kept.take(&mut world);
     visit.enter(&mut world, &["b"]);
@@ -261,7 +259,7 @@ fn a_clean_end_writes_what_waits_for_its_second() {
 #[test]
 fn a_room_that_is_only_restored_stays_understood() {
     let mut world = durable(|_| {});
-    let mut kept = Kept::default();
+    let mut kept = Store::default();
     let visit = Visit::new(&mut world, &["a"]);
     say(&mut world, "a", 1);
     kept.take(&mut world);
@@ -275,7 +273,7 @@ fn a_room_that_is_only_restored_stays_understood() {
 
 #[test]
 fn rows_without_a_session_go_at_the_next_start() {
-    let mut kept = Kept::default();
+    let mut kept = Store::default();
     for (table, key) in [
         (Table::Received, "00000000000000ab"),
         (Table::DirectMessage, "00000000000000ab:0000000000000001"),
@@ -293,7 +291,7 @@ fn rows_without_a_session_go_at_the_next_start() {
 }
 
 /// Bytes put into all tables since this was last asked.
-fn bytes_written(kept: &mut Kept) -> usize {
+fn bytes_written(kept: &mut Store) -> usize {
     let written = std::mem::take(&mut kept.written);
     written.values().map(|(_, bytes)| bytes).sum()
 }
@@ -301,7 +299,7 @@ fn bytes_written(kept: &mut Kept) -> usize {
 #[test]
 fn one_room_more_is_one_small_row_however_many_rooms_there_are() {
     let mut world = durable(|config| config.websocket.max_rooms_per_client = 0);
-    let mut kept = Kept::default();
+    let mut kept = Store::default();
     let visit = Visit::new(&mut world, &[]);
     let rooms: Vec<String> = (0..1000).map(|room| format!("{room:0250}")).collect();
     let rooms: Vec<&str> = rooms.iter().map(String::as_str).collect();

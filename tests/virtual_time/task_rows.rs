@@ -1,14 +1,14 @@
 //! Tasks over a restart, as viewers see them: what was unknown stays unknown, and what is gone was not.
 
-use super::frames::Heard;
-use super::kept::{Kept, ask, durable, restarted_at, tell};
+use super::kept::{Store, ask, durable, restarted_at, tell};
+use super::world::Heard;
 use super::world::{World, request};
 use joblight::internals::hub::Table;
 use serde_json::{Value, json};
 
 /// The server after so many milliseconds, with the tasks of the one before.
 fn after(millis: u64, world: &mut World) -> World {
-    let mut kept = Kept::default();
+    let mut kept = Store::default();
     kept.take(world);
     restarted_at(millis, &kept, |_| {})
 }
@@ -143,7 +143,7 @@ fn percent_only_task_has_a_rate_again() {
 
 #[test]
 fn row_that_is_unreadable_stays_in_the_store() {
-    let mut kept = Kept::default();
+    let mut kept = Store::default();
     for (task, row) in [("newer", r#"{"v":9,"what":"ever"}"#), ("broken", "{]")] {
         kept.rows.insert((Table::Task, task.into()), row.to_owned());
     }
@@ -177,7 +177,7 @@ fn row_that_is_unreadable_stays_in_the_store() {
 
 #[test]
 fn row_that_is_unreadable_goes_when_its_task_is_deleted_or_made_anew() {
-    let mut kept = Kept::default();
+    let mut kept = Store::default();
     for task in ["deleted", "anew", "left"] {
         let row = r#"{"v":9}"#.to_owned();
         kept.rows.insert((Table::Task, task.into()), row);
@@ -195,7 +195,7 @@ fn row_that_is_unreadable_goes_when_its_task_is_deleted_or_made_anew() {
     }
     tell(&mut world, "anew", "started", json!({}));
     kept.take(&mut world);
-    let row = |kept: &Kept, task: &str| kept.rows.get(&(Table::Task, task.into())).cloned();
+    let row = |kept: &Store, task: &str| kept.rows.get(&(Table::Task, task.into())).cloned();
     let anew = row(&kept, "anew").expect("a row");
     assert!(anew.contains("\"v\":2"), "{anew}");
     // What is rewritten is what there is now.

@@ -149,16 +149,7 @@ fn snapshots_of_many_large_tasks_share_the_loop_and_come_before_what_is_live() {
 #[test]
 fn a_reader_that_is_postponed_hears_everything_once_and_in_order() {
     let mut world = World::new(|_| {});
-    let next_to_nothing = Work {
-        visited: 3,
-        encoded: 500,
-    };
-    world
-        .engine
-        .state_mut()
-        .hub
-        .load()
-        .set_measure(next_to_nothing);
+    world.postpone_readers();
     let rooms = full_rooms(&mut world, 10, 10, 10);
     let viewers: Vec<PeerId> = (0..5).map(|_| world.viewer()).collect();
     ask_for_all(&mut world, &viewers, &rooms);

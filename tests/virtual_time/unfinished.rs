@@ -1,7 +1,7 @@
 //! What is begun and not ended: for how long it may stay so, and how much of it there may be.
 
-use super::frames::Heard;
 use super::masked::{BINARY, PING, TEXT, masked, masked_frame};
+use super::world::Heard;
 use super::world::{PeerId, World, request};
 use joblight::internals::engine::Services;
 use serde_json::{Value, json};
@@ -195,7 +195,7 @@ fn of_too_much_that_is_unfinished_the_largest_goes_first() {
     let large: Vec<PeerId> = (0..30).map(|_| world.upgrade("/", "")).collect();
     for (index, peer) in large.iter().enumerate() {
         world.say(*peer, &beginning(&vec![b' '; 800_000 + index]));
-        assert!(world.engine.state().unfinished.bytes() <= 16 * 1024 * 1024);
+        assert!(world.engine.inspect().unfinished_bytes() <= 16 * 1024 * 1024);
     }
     let left = open(&world, &large);
     assert!((15..22).contains(&left.len()), "{left:?}");
@@ -262,11 +262,11 @@ fn many_small_beginnings_count_by_what_they_take() {
     for _ in 0..40_000 {
         let peer = world.connect(Services::WEBSOCKET, [127, 0, 0, 1]);
         world.say(peer, b"GET /");
-        if world.engine.state().unfinished.bytes() > 200_000 {
+        if world.engine.inspect().unfinished_bytes() > 200_000 {
             break;
         }
     }
-    let peers = world.engine.state().peers.len();
+    let peers = world.engine.inspect().connections();
     assert!(peers < 4_000, "{peers} beginnings took 200 kB");
     assert_eq!(open(&world, &[first]), [0]);
 }
@@ -287,7 +287,7 @@ fn what_the_store_is_waited_with_counts_too() {
             request("POST", "/api/tasks/t/progress", &body).as_bytes(),
         );
         statuses.extend(answer(&mut world, peer).map(|(_, status)| status));
-        assert!(world.engine.state().unfinished.bytes() <= 16 * 1024 * 1024);
+        assert!(world.engine.inspect().unfinished_bytes() <= 16 * 1024 * 1024);
     }
     assert!(!statuses.is_empty() && statuses.iter().all(|status| *status == 503));
     assert_eq!(open(&world, &[viewer]), [0]);
@@ -301,7 +301,7 @@ fn a_producers_line_is_dropped_before_its_connection() {
         .collect();
     for producer in &producers {
         world.say(*producer, &vec![b' '; 3_500_000]);
-        assert!(world.engine.state().unfinished.bytes() <= 16 * 1024 * 1024);
+        assert!(world.engine.inspect().unfinished_bytes() <= 16 * 1024 * 1024);
     }
     for (n, producer) in producers.iter().enumerate() {
         let line = json!({"type": "task_progress", "payload": {"taskId": format!("t{n}")}});

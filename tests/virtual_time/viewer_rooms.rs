@@ -1,6 +1,6 @@
 //! Rooms that exist only because viewers have asked for them: what they may take from others, and what becomes of them.
 
-use super::kept::{Kept, durable, restarted, say};
+use super::kept::{Store, durable, restarted, say};
 use super::visit::{Visit, publish, settle};
 use super::world::World;
 use joblight::config::Auto;
@@ -22,11 +22,11 @@ fn subscribe(world: &mut World, visit: &Visit, rooms: &[String]) -> Vec<Value> {
 }
 
 fn rooms(world: &World) -> usize {
-    world.engine.state().hub.directory().rooms().len()
+    world.engine.inspect().rooms().len()
 }
 
 fn check(world: &World) {
-    world.engine.state().hub.directory().check_invariants();
+    world.engine.inspect().check_invariants();
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn sessions_that_keep_the_most_names_end_first_when_all_keep_too_many() {
         subscribe(&mut world, &visit, &names(&format!("{number}-"), 40));
         world.leave(visit.peer);
         check(&world);
-        assert!(world.engine.state().hub.directory().kept_names() <= 100);
+        assert!(world.engine.inspect().kept_names() <= 100);
         greedy.push(visit);
     }
     assert!(modest.again(&mut world).resumed);
@@ -197,7 +197,7 @@ fn sessions_that_keep_the_most_names_end_first_when_all_keep_too_many() {
 #[test]
 fn a_restart_makes_no_room_of_a_name_before_its_viewer_is_back() {
     let mut world = durable(|_| {});
-    let mut kept = Kept::default();
+    let mut kept = Store::default();
     let visit = Visit::new(&mut world, &["a", "b", "c"]);
     say(&mut world, "c", 1);
     assert_eq!(visit.heard(&mut world), ["c 1"]);

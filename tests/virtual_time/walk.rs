@@ -2,9 +2,9 @@
 
 use super::dice::Dice;
 use super::event::{self, Event, essence};
-use super::frames::Heard;
 use super::model::Shadow;
 use super::viewer_model::{Rules, ViewerModel};
+use super::world::Heard;
 use super::world::{PeerId, World};
 use joblight::Config;
 use joblight::config::Control;
@@ -79,7 +79,7 @@ impl Walk {
             walk.step = step;
             walk.step();
             walk.listen();
-            walk.world.engine.state().hub.directory().check_invariants();
+            walk.world.engine.inspect().check_invariants();
         }
         walk.converge();
         walk.tear_down();
@@ -309,7 +309,7 @@ impl Walk {
                         assert!(model.was_slow, "closed with {code} for nothing");
                         assert!([4408, 4430].contains(&code), "closed with {code}");
                     }
-                    Heard::Ping | Heard::Pong => {}
+                    Heard::Ping | Heard::Pong | Heard::Upgraded => {}
                     Heard::Answer(..) => panic!("refused: {heard:?}"),
                 }
             }

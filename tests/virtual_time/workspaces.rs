@@ -215,8 +215,7 @@ fn a_slow_reader_is_not_closed_by_what_others_change_and_gets_the_newest_of_each
     truth.show(&world.messages(author));
     assert_eq!(screen.0, truth.0);
     assert!(!world.is_closed(reader) && !world.is_half_closed(reader));
-    let clients = world.engine.state().hub.directory().clients();
-    assert_eq!(clients.filter(|(_, client)| client.lacks_news()).count(), 0);
+    assert_eq!(world.engine.inspect().behind_on_workspaces(), 0);
 }
 
 #[test]

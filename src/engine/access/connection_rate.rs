@@ -5,7 +5,7 @@
 use crate::base::network::household;
 use crate::base::random::Random;
 use crate::base::time::{Span, Time};
-use crate::base::token_bucket::{Rate, TokenBucket, Verdict};
+use crate::base::token_bucket::{Admission, Rate, TokenBucket};
 use crate::engine::access::waiting_line::{Line, SHARE_PER_MINUTE};
 use crate::hub::ClientId;
 use core::net::IpAddr;
@@ -71,13 +71,13 @@ impl Addresses {
         address: IpAddr,
         rate: Rate,
         random: &mut Random,
-    ) -> Verdict {
+    ) -> Admission {
         let Known {
             connections, line, ..
         } = self.known(now, address);
         match connections.take(now, rate) {
-            Verdict::Within => Verdict::Within,
-            Verdict::Over { retry_after } => Verdict::Over {
+            Admission::Within => Admission::Within,
+            Admission::Over { retry_after } => Admission::Over {
                 retry_after: line.join(now, retry_after, rate.gap(), random),
             },
         }
@@ -99,7 +99,7 @@ impl Addresses {
     /// Counts a connection that finds a full server; whether its address has a share left of the moments to come back.
     pub fn has_share(&mut self, now: Time, address: IpAddr) -> bool {
         let turned_away = &mut self.known(now, address).turned_away;
-        turned_away.take(now, SHARE) == Verdict::Within
+        turned_away.take(now, SHARE) == Admission::Within
     }
 
     fn known(&mut self, now: Time, address: IpAddr) -> &mut Known {
@@ -203,11 +203,11 @@ mod tests {
         };
         assert_eq!(
             addresses.record(at(0), one, rate, &mut random),
-            Verdict::Within
+            Admission::Within
         );
         assert!(matches!(
             addresses.record(at(1), other, rate, &mut random),
-            Verdict::Over { .. }
+            Admission::Over { .. }
         ));
         assert!(addresses.forget_stale(at(2)));
         assert!(!addresses.forget_stale(at(600)));

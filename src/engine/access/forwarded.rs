@@ -170,7 +170,7 @@ fn take_pair(text: &str) -> (Option<(&str, String)>, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::http::{BodyMode, Event, Limits, Parser};
+    use crate::wire::http::{BodyMode, Parser, ParserEvent, ParserLimits};
     use crate::wire::input::Input;
 
     const LOOPBACK: Option<IpAddr> = Some(IpAddr::V4(core::net::Ipv4Addr::LOCALHOST));
@@ -180,8 +180,8 @@ mod tests {
         let mut text = format!("GET / HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n").into_bytes();
         let mut input = Input::new(&mut text);
         let mode = |_: &Head| BodyMode::Collect { max_bytes: 0 };
-        match Parser::new().poll_event(&mut input, &Limits::default(), mode) {
-            Ok(Some(Event::Request { head, .. })) => head,
+        match Parser::new().poll_event(&mut input, &ParserLimits::default(), mode) {
+            Ok(Some(ParserEvent::Request { head, .. })) => head,
             other => panic!("{other:?}"),
         }
     }

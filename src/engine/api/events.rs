@@ -96,7 +96,7 @@ fn refuse_lines(tally: &Tally) -> Refusal {
 
 fn read(head: &Head, body: &str) -> Result<Vec<Report>, Refusal> {
     let structured =
-        |text: &str| Report::read_mended(text, "id", |text| CloudEvent::parse(text)?.report());
+        |text: &str| Report::read_repairing(text, "id", |text| CloudEvent::parse(text)?.report());
     let kind = head.content_type().unwrap_or("application/json");
     let is = |essence: &str| kind.eq_ignore_ascii_case(essence);
     if is("application/cloudevents-batch+json") {
@@ -114,7 +114,7 @@ fn read(head: &Head, body: &str) -> Result<Vec<Report>, Refusal> {
         if !is("application/x-www-form-urlencoded") {
             check_charset(head)?;
         }
-        let report = Report::read_mended(body, "id", |body| read_binary_cloud_event(head, body));
+        let report = Report::read_repairing(body, "id", |body| read_binary_cloud_event(head, body));
         return Ok(vec![report?]);
     }
     let key = key_of(head)?;

@@ -6,7 +6,7 @@ use crate::engine::settings::HttpSettings;
 use crate::hub::{Hub, Outlet};
 use crate::wire::http::{Head, Line, LineSplitter};
 use crate::wire::message::event::numbered_id;
-use crate::wire::message::incoming::skip_mark;
+use crate::wire::message::incoming::strip_byte_order_mark;
 use crate::wire::message::{Malformed, Report};
 
 /// A body, or a producer, whose events count as they come.
@@ -124,5 +124,5 @@ fn read_line(text: &str, key: Option<&str>, number: u64) -> Result<Report, Malfo
 pub fn text(bytes: &[u8]) -> Result<&str, Malformed> {
     let text = simdutf8::basic::from_utf8(bytes);
     let text = text.map_err(|_| Malformed::Json("the text is not UTF-8".into()))?;
-    Ok(skip_mark(text))
+    Ok(strip_byte_order_mark(text))
 }

@@ -12,10 +12,10 @@ use crate::engine::session::history::history_page;
 use crate::hub::rooms::position::NotAPosition;
 use crate::hub::{RoomKey, Since};
 use crate::wire::http::{Head, Response};
-use crate::wire::message::halves::mend;
 use crate::wire::message::incoming::{one_of, parse_object, present};
 use crate::wire::message::malformed::shortened;
-use crate::wire::message::{Malformed, check_readable};
+use crate::wire::message::surrogates::replace_lone_surrogates;
+use crate::wire::message::{Malformed, check_relayable};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -43,7 +43,7 @@ impl Message {
     pub fn read(head: &Head, body: &[u8]) -> Result<Self, Refusal> {
         expect_json(head)?;
         let body = ingest::text(body).map_err(Refusal::from)?;
-        let read = Self::parse(body).or_else(|fault| match mend(body) {
+        let read = Self::parse(body).or_else(|fault| match replace_lone_surrogates(body) {
             None => Err(fault),
             Some((mended, repaired)) => Ok(Self {
                 repaired,
@@ -69,7 +69,7 @@ impl Message {
         } else {
             "data"
         };
-        check_readable(payload.get(), 1).map_err(|fault| fault.under(name))?;
+        check_relayable(payload.get(), 1).map_err(|fault| fault.under(name))?;
         Ok(Self {
             kind: body.kind,
             payload: payload.get().to_owned(),

@@ -13,11 +13,11 @@ use crate::engine::state::State;
 use crate::hub::ConnectionId;
 use crate::wire::message::compact::compact;
 use crate::wire::message::event::check_application_type;
-use crate::wire::message::halves::mend;
-use crate::wire::message::incoming::{one_of, parse_object, present, skip_mark};
+use crate::wire::message::incoming::{one_of, parse_object, present, strip_byte_order_mark};
 use crate::wire::message::malformed::shortened;
 use crate::wire::message::name::{check_name, check_room};
-use crate::wire::message::{Envelope, ErrorCode, ErrorMessage, Malformed, check_readable};
+use crate::wire::message::surrogates::replace_lone_surrogates;
+use crate::wire::message::{Envelope, ErrorCode, ErrorMessage, Malformed, check_relayable};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeSet;
@@ -27,13 +27,13 @@ const MAX_ECHO_BYTES: usize = 256;
 
 /// Understands one message and does what it asks, or says what is wrong with it.
 pub fn handle(state: &mut State, now: Now, connection: ConnectionId, text: &str) {
-    let text = skip_mark(text);
+    let text = strip_byte_order_mark(text);
     let read_fault = match read(text) {
         Ok(reply) => return obey(state, now, connection, &reply),
         Err(fault) => fault,
     };
     // Half an emoji is no reason to lose a message.
-    let mended = mend(text).map(|(mended, _)| mended);
+    let mended = replace_lone_surrogates(text).map(|(mended, _)| mended);
     match mended.as_deref().map(read) {
         Some(Ok(reply)) => obey(state, now, connection, &reply),
         Some(Err(fault)) => complain(state, connection, &fault, request_id(text).as_deref()),
@@ -109,7 +109,7 @@ fn read(text: &str) -> Result<Reply<'_>, Refusal> {
     })?;
     for (name, payload) in [("payload", reply.payload), ("data", reply.data)] {
         let Some(payload) = payload else { continue };
-        check_readable(payload.get(), 1).map_err(|fault| fault.under(name))?;
+        check_relayable(payload.get(), 1).map_err(|fault| fault.under(name))?;
     }
     Ok(reply)
 }
@@ -249,7 +249,7 @@ fn settle(state: &mut State, now: Now, number: u64, to_sender: bool, kind: &str,
         timestamp: now.wall_ms,
         id: None,
         reply_to: request.id.as_deref(),
-        place: None,
+        room_offset: None,
     };
     let message = envelope.encode(state.variant(client));
     state.send_encoded(client, &message);

@@ -5,7 +5,7 @@
 //! goodbyes are bounded; beyond that bound, and without an `Origin`, the answer is 503 or 429 with `Retry-After`.
 
 use crate::base::time::{Now, Span};
-use crate::base::token_bucket::Verdict;
+use crate::base::token_bucket::Admission;
 use crate::conn::{Ending, Phase};
 use crate::engine::access::Asker;
 use crate::engine::answer::Answer;
@@ -150,8 +150,8 @@ pub fn check_rate(state: &mut State, now: Now, asker: Asker) -> Result<bool, Def
         addresses, random, ..
     } = state;
     match addresses.record(now.at, address, rate, random) {
-        Verdict::Within => Ok(true),
-        Verdict::Over { retry_after } => Err(Deferral {
+        Admission::Within => Ok(true),
+        Admission::Over { retry_after } => Err(Deferral {
             code: CloseCode::RATE_LIMITED,
             reason: "too many connections",
             detail: format!(

@@ -145,7 +145,7 @@ pub fn disconnected(
         timestamp: now.wall_ms,
         id: None,
         reply_to: None,
-        place: None,
+        room_offset: None,
     };
     envelope.encode(variant)
 }

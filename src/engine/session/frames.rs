@@ -1,7 +1,7 @@
 //! The WebSocket phase of a connection: frames in, rate and form checked, messages on to their meaning.
 
 use crate::base::time::Now;
-use crate::conn::{Ending, Event};
+use crate::conn::{Ending, PeerEvent};
 use crate::engine::backend::inbound;
 use crate::engine::commit::lobby::Message;
 use crate::engine::refusal::Refusal;
@@ -76,11 +76,11 @@ fn take_binary(
 }
 
 /// A message of somebody who waits for the store: it counts now, and is understood later.
-pub fn keep(state: &mut State, now: Now, connection: ConnectionId, event: Event<'_>) {
+pub fn keep(state: &mut State, now: Now, connection: ConnectionId, event: PeerEvent<'_>) {
     let message = match event {
-        Event::Text(text) => Message::Text(text.into_owned()),
-        Event::Binary(payload) => Message::Binary(payload.into_owned()),
-        Event::Compressed { kind, payload } => Message::Compressed {
+        PeerEvent::Text(text) => Message::Text(text.into_owned()),
+        PeerEvent::Binary(payload) => Message::Binary(payload.into_owned()),
+        PeerEvent::Compressed { kind, payload } => Message::Compressed {
             kind,
             payload: payload.into_owned(),
         },

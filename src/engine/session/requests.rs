@@ -37,10 +37,10 @@ pub fn carry_out(context: &mut Context<'_>, client: ClientKey, message: &Incomin
         if let Some(command) = workspaces::Command::of(&message.kind) {
             return workspaces::carry_out(context, command, message).map_err(Refusal::workspace);
         }
-        message.check_readable()?;
+        message.check_relayable()?;
         return Err(Refusal::unknown_type(shortened(&message.kind)));
     }
-    message.check_readable()?;
+    message.check_relayable()?;
     if has_fields(&message.kind) {
         check_beside_payload(message)?;
     }

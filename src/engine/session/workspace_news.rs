@@ -80,7 +80,7 @@ fn list_frame(state: &mut State, now: Now, client: ClientKey) -> EncodedFrame {
         timestamp: now.wall_ms,
         id: None,
         reply_to: None,
-        place: None,
+        room_offset: None,
     };
     let encoded = envelope.encode(variant);
     drop(payload);

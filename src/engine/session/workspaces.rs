@@ -65,7 +65,7 @@ fn fields_of<'a>(message: &Incoming<'_>, body: &'a str) -> Result<Members<'a>, F
     // What is nested too deep is refused for that, by whoever keeps it.
     if fields.depth() <= MAX_DEPTH {
         message
-            .check_readable()
+            .check_relayable()
             .map_err(|malformed| Fault::Unreadable(malformed.to_string()))?;
     }
     match message.nested {

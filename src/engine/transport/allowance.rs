@@ -2,7 +2,7 @@
 //! closed.
 
 use crate::base::time::{Span, Time};
-use crate::base::token_bucket::{Rate, TokenBucket, Verdict};
+use crate::base::token_bucket::{Admission, Rate, TokenBucket};
 
 /// Warnings in a minute are a tenth of the messages, but never fewer than this.
 const MIN_WARNINGS: u32 = 3;
@@ -31,7 +31,7 @@ pub enum Ruling {
 impl Allowance {
     /// A message has come. The spans are those until another may.
     pub fn take(&mut self, now: Time, rate: Rate) -> Ruling {
-        let Verdict::Over { retry_after } = self.messages.take(now, rate) else {
+        let Admission::Over { retry_after } = self.messages.take(now, rate) else {
             return Ruling::Heard;
         };
         let count = (rate.per_minute / 10).max(MIN_WARNINGS);
@@ -40,8 +40,8 @@ impl Allowance {
             burst: count,
         };
         match self.warnings.take(now, warnings) {
-            Verdict::Within => Ruling::Warned(retry_after),
-            Verdict::Over { .. } => Ruling::Closed(retry_after),
+            Admission::Within => Ruling::Warned(retry_after),
+            Admission::Over { .. } => Ruling::Closed(retry_after),
         }
     }
 

@@ -14,7 +14,7 @@ use crate::hub::rooms::directory::Directory;
 use crate::hub::rooms::log::LogEntry;
 use crate::hub::rooms::room::Room;
 use crate::wire::locale::{Locale, Phrase};
-use crate::wire::message::{Dialect, Place, Variant};
+use crate::wire::message::{Dialect, RoomOffset, Variant};
 use crate::wire::websocket::EncodedFrame;
 use bytes::Bytes;
 use hashbrown::HashMap;
@@ -145,12 +145,12 @@ impl Fanout {
         let entry = self.next_entry(directory, now, room, kind, payload, except);
         let text = std::str::from_utf8(&entry.payload).expect("the payload was a String");
         let name = &directory.room(room).name;
-        let place = Place {
+        let room_offset = RoomOffset {
             room: name,
             offset: entry.offset,
         };
         let (payload, id) = (Cow::Borrowed(text), entry.id.clone());
-        let publication = Publication::new(kind, payload, now.wall_ms, id, Some(place));
+        let publication = Publication::new(kind, payload, now.wall_ms, id, Some(room_offset));
         let mut refused: SmallVec<[ClientKey; 8]> = SmallVec::new();
         let mut delivered = 0;
         let members = directory.room(room).connected();

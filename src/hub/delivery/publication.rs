@@ -3,7 +3,7 @@
 use crate::base::id::MessageId;
 use crate::hub::budget::Workload;
 use crate::hub::keys::ConnectionId;
-use crate::wire::message::{Encoding, Envelope, Place, Variant};
+use crate::wire::message::{Encoding, Envelope, RoomOffset, Variant};
 use crate::wire::websocket::{
     Deflater, EncodedFrame, MessageKind, Window, encode, encode_compressed,
 };
@@ -39,7 +39,7 @@ pub struct Publication<'a> {
     payload: Cow<'a, str>,
     timestamp: u64,
     id: MessageId,
-    place: Option<Place<'a>>,
+    room_offset: Option<RoomOffset<'a>>,
     frames: [OnceCell<EncodedFrame>; Variant::COUNT],
 }
 
@@ -50,14 +50,14 @@ impl<'a> Publication<'a> {
         payload: Cow<'a, str>,
         timestamp: u64,
         id: MessageId,
-        place: Option<Place<'a>>,
+        room_offset: Option<RoomOffset<'a>>,
     ) -> Self {
         Self {
             kind,
             payload,
             timestamp,
             id,
-            place,
+            room_offset,
             frames: Default::default(),
         }
     }
@@ -80,7 +80,7 @@ impl<'a> Publication<'a> {
             timestamp: self.timestamp,
             id: Some(&self.id),
             reply_to: None,
-            place: self.place,
+            room_offset: self.room_offset,
         }
     }
 }

@@ -25,21 +25,21 @@ const PROMPT_TRIES: u32 = 60;
 
 /// What the thread tells of the store.
 #[derive(Debug)]
-pub enum News {
+pub enum StoreReport {
     /// It could not be opened, or not be read to its end; it will be tried again.
     Unopened(StoreError),
-    /// The next slice of what it holds. After the first that follows [`News::Unopened`] all of them are read again. The
+    /// The next slice of what it holds. After the first that follows [`StoreReport::Unopened`] all of them are read again. The
     /// next but one is not read before this one is said to be taken.
     Slice(Restored, Sender<()>),
     /// That was all: from now on it takes batches.
     Read,
     /// Batches have had their transaction.
-    Done(Vec<Outcome>),
+    Done(Vec<BatchResult>),
 }
 
 /// How a batch went.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
+pub struct BatchResult {
     /// The batch.
     pub seq: u64,
     /// Whether it is kept. When it is not, nothing of it is.
@@ -61,7 +61,7 @@ impl StoreThread {
     pub fn start(
         path: String,
         mut open: impl FnMut() -> Result<Store, StoreError> + Send + 'static,
-        mut report: impl FnMut(News) + Send + 'static,
+        mut report: impl FnMut(StoreReport) + Send + 'static,
     ) -> io::Result<Self> {
         let (batches, waiting) = channel();
         let (ended, end) = channel();
@@ -73,7 +73,7 @@ impl StoreThread {
                 Ok(None) => Ok(()),
                 Err(panic) => {
                     // Otherwise everybody would wait for ever, and nobody would know for what.
-                    report(News::Unopened(StoreError::Stopped { path: name }));
+                    report(StoreReport::Unopened(StoreError::Stopped { path: name }));
                     resume_unwind(panic)
                 }
             };
@@ -121,7 +121,7 @@ impl StoreThread {
 fn open_at_last(
     open: &mut impl FnMut() -> Result<Store, StoreError>,
     waiting: &Receiver<Batch>,
-    report: &mut impl FnMut(News),
+    report: &mut impl FnMut(StoreReport),
 ) -> Option<Store> {
     let mut tries = 0;
     loop {
@@ -130,7 +130,7 @@ fn open_at_last(
             Ok(store) => {
                 if let Some(store) = &store {
                     store.warn_of_readers();
-                    report(News::Read);
+                    report(StoreReport::Read);
                 }
                 return store;
             }
@@ -141,7 +141,7 @@ fn open_at_last(
             true => LONG_INTERVAL,
             false => INTERVAL,
         };
-        report(News::Unopened(error));
+        report(StoreReport::Unopened(error));
         let rest = interval.saturating_sub(began.elapsed());
         if waiting.recv_timeout(rest) != Err(RecvTimeoutError::Timeout) {
             return None;
@@ -150,14 +150,17 @@ fn open_at_last(
 }
 
 /// Reads the store, while the slice before is taken; `None`: nobody takes them any more.
-fn hand_over(mut store: Store, report: &mut impl FnMut(News)) -> Result<Option<Store>, StoreError> {
+fn hand_over(
+    mut store: Store,
+    report: &mut impl FnMut(StoreReport),
+) -> Result<Option<Store>, StoreError> {
     let mut under_way: Option<Receiver<()>> = None;
     let is_all = store.read(|slice| {
         if under_way.take().is_some_and(|taken| taken.recv().is_err()) {
             return false;
         }
         let (take, taken) = channel();
-        report(News::Slice(slice, take));
+        report(StoreReport::Slice(slice, take));
         under_way = Some(taken);
         true
     })?;
@@ -167,7 +170,7 @@ fn hand_over(mut store: Store, report: &mut impl FnMut(News)) -> Result<Option<S
 fn run(
     mut store: Store,
     waiting: &Receiver<Batch>,
-    mut report: impl FnMut(News),
+    mut report: impl FnMut(StoreReport),
 ) -> Result<(), StoreError> {
     let mut group = Vec::new();
     let mut kept = Ok(());
@@ -179,11 +182,11 @@ fn run(
             Ok(()) => {}
             Err(error) => kept = Err(error.clone()),
         }
-        let outcomes = group.drain(..).map(|batch| Outcome {
+        let outcomes = group.drain(..).map(|batch| BatchResult {
             seq: batch.seq,
             result: result.clone(),
         });
-        report(News::Done(outcomes.collect()));
+        report(StoreReport::Done(outcomes.collect()));
     }
     kept.and(store.close())
 }

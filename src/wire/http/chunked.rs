@@ -3,9 +3,9 @@
 //! It holds a phase and two counters, never bytes. Extensions and trailers are checked, bounded and dropped. Every
 //! line must end in CRLF, since a lone line feed in an extension is how requests are smuggled past proxies.
 
-use super::body::{Cut, Piece, take_counted};
+use super::piece::{Cut, Piece, take_counted};
 use super::reject::Reject;
-use super::syntax::is_token;
+use super::token::is_token;
 use crate::wire::input::Input;
 
 /// A size with its extensions has no use for more.

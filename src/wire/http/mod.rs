@@ -8,24 +8,29 @@ mod body;
 mod chunked;
 mod date;
 mod framing;
+mod limits;
 mod lines;
 mod parser;
+mod piece;
 mod problem;
 mod quoted;
 mod reject;
 mod request;
 mod response;
 mod syntax;
+mod token;
 
 #[cfg(test)]
 mod parser_tests;
 
-pub use body::lines_at_once;
 pub use date::{Date, DateCache};
+pub use limits::ParserLimits;
 pub use lines::{Line, LineSplitter, TooLong};
-pub use parser::{Body, BodyMode, Event, Limits, Parser};
+pub use parser::{Body, BodyMode, Parser, ParserEvent};
+pub use piece::lines_at_once;
 pub use problem::Problem;
 pub use quoted::unquote;
 pub use reject::Reject;
 pub use request::{Head, Method, Segments};
 pub use response::{CONTINUE, Framing, Response, reason};
+pub use token::is_token;

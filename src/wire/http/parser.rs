@@ -6,7 +6,9 @@
 
 use std::ops::Deref;
 
-use super::body::{Cut, Piece, Source, take_counted};
+use super::body::Source;
+use super::limits::ParserLimits;
+use super::piece::{Cut, Piece, take_counted};
 use super::reject::Reject;
 use super::request::Head;
 use super::syntax::{Found, MAX_HEAD_BYTES, read_head};
@@ -18,40 +20,22 @@ const FIRST_BODY_BYTES: usize = 16 * 1024;
 /// A body that nobody wants is read to its end up to this length, so that the connection may go on.
 const MAX_DRAINED_BYTES: usize = 16 * 1024;
 
-/// What one request head may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Request line and header section together, and each trailer section; at most 65,535.
-    pub max_head_bytes: usize,
-    /// Header fields; at most 128.
-    pub max_headers: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            max_head_bytes: 16 * 1024,
-            max_headers: 64,
-        }
-    }
-}
-
 /// How the owner wants the body of a request whose head it has seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyMode {
-    /// In one piece, with the head: [`Event::Request`].
+    /// In one piece, with the head: [`ParserEvent::Request`].
     Collect {
         /// A longer body is refused with 413.
         max_bytes: usize,
     },
-    /// In pieces as it arrives, cut behind each line feed: [`Event::StreamStart`], [`Event::Chunk`],
-    /// [`Event::StreamEnd`]. It has no limit here: the owner counts.
+    /// In pieces as it arrives, cut behind each line feed: [`ParserEvent::StreamStart`], [`ParserEvent::Chunk`],
+    /// [`ParserEvent::StreamEnd`]. It has no limit here: the owner counts.
     Stream,
 }
 
 /// What a peer's bytes turned out to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event<'a> {
+pub enum ParserEvent<'a> {
     /// A request with its whole body, which may be empty.
     Request {
         /// Request line and header section.
@@ -170,7 +154,7 @@ impl Parser {
         }
     }
 
-    /// The head behind [`Event::BodyDue`].
+    /// The head behind [`ParserEvent::BodyDue`].
     pub fn due_head(&self) -> Option<&Head> {
         match &self.state {
             State::Collecting(collecting) => Some(&collecting.head),
@@ -212,9 +196,9 @@ impl Parser {
     pub fn poll_event<'a>(
         &mut self,
         input: &mut Input<'a>,
-        limits: &Limits,
+        limits: &ParserLimits,
         decide: impl FnOnce(&Head) -> BodyMode,
-    ) -> Result<Option<Event<'a>>, Reject> {
+    ) -> Result<Option<ParserEvent<'a>>, Reject> {
         // Every path that goes well sets the state anew; a refusal leaves it broken.
         let found = match std::mem::replace(&mut self.state, State::Broken) {
             State::Idle => self.begin_head(input, limits)?,
@@ -240,7 +224,7 @@ impl Parser {
     fn begin_head(
         &mut self,
         input: &mut Input<'_>,
-        limits: &Limits,
+        limits: &ParserLimits,
     ) -> Result<Option<Found>, Reject> {
         // RFC 9112 section 2.2: empty lines before a request line are ignored.
         while input.peek().starts_with(b"\r\n") {
@@ -267,7 +251,7 @@ impl Parser {
         &mut self,
         mut rest: u64,
         input: &mut Input<'_>,
-        limits: &Limits,
+        limits: &ParserLimits,
     ) -> Result<Option<Found>, Reject> {
         take_counted(input, &mut rest, Cut::Never);
         if rest == 0 {
@@ -281,7 +265,7 @@ impl Parser {
         &mut self,
         mut partial: Box<PartialHead>,
         input: &mut Input<'_>,
-        limits: &Limits,
+        limits: &ParserLimits,
     ) -> Result<Option<Found>, Reject> {
         while !input.is_empty() {
             let has_new_line = partial.absorb(input, limits);
@@ -305,8 +289,8 @@ impl Parser {
         found: Found,
         max_bytes: usize,
         input: &mut Input<'a>,
-        limits: &Limits,
-    ) -> Result<Option<Event<'a>>, Reject> {
+        limits: &ParserLimits,
+    ) -> Result<Option<ParserEvent<'a>>, Reject> {
         let Found { head, source, .. } = found;
         let known_bytes = source
             .known_bytes()
@@ -316,7 +300,7 @@ impl Parser {
             && bytes <= max_bytes
         {
             self.state = State::Idle;
-            return Ok(Some(Event::Request {
+            return Ok(Some(ParserEvent::Request {
                 head,
                 body: Body::Borrowed(input.take(bytes)),
             }));
@@ -334,7 +318,7 @@ impl Parser {
         });
         if known_bytes.is_some() {
             self.state = State::Collecting(collecting);
-            return Ok(Some(Event::BodyDue));
+            return Ok(Some(ParserEvent::BodyDue));
         }
         // A chunked body may end in what has come already.
         self.collect(collecting, input, limits)
@@ -344,12 +328,12 @@ impl Parser {
         &mut self,
         mut collecting: Box<Collecting>,
         input: &mut Input<'a>,
-        limits: &Limits,
-    ) -> Result<Option<Event<'a>>, Reject> {
+        limits: &ParserLimits,
+    ) -> Result<Option<ParserEvent<'a>>, Reject> {
         collecting.check_announced()?;
         if collecting.is_told && must_continue(&mut collecting.is_continue_due, input) {
             self.state = State::Collecting(collecting);
-            return Ok(Some(Event::Continue));
+            return Ok(Some(ParserEvent::Continue));
         }
         loop {
             let source = &mut collecting.source;
@@ -359,44 +343,44 @@ impl Parser {
                 Piece::Pending => {
                     let is_told = std::mem::replace(&mut collecting.is_told, true);
                     self.state = State::Collecting(collecting);
-                    return Ok((!is_told).then_some(Event::BodyDue));
+                    return Ok((!is_told).then_some(ParserEvent::BodyDue));
                 }
             }
         }
         self.state = State::Idle;
         let Collecting { head, body, .. } = *collecting;
-        Ok(Some(Event::Request {
+        Ok(Some(ParserEvent::Request {
             head,
             body: Body::Owned(body),
         }))
     }
 
-    fn begin_streaming<'a>(&mut self, found: Found) -> Event<'a> {
+    fn begin_streaming<'a>(&mut self, found: Found) -> ParserEvent<'a> {
         let Found { head, source, .. } = found;
         let is_continue_due = head.expects_continue() && !source.is_empty();
         self.state = State::Streaming(Box::new(Streaming {
             source,
             is_continue_due,
         }));
-        Event::StreamStart(head)
+        ParserEvent::StreamStart(head)
     }
 
     fn stream<'a>(
         &mut self,
         mut streaming: Box<Streaming>,
         input: &mut Input<'a>,
-        limits: &Limits,
-    ) -> Result<Option<Event<'a>>, Reject> {
+        limits: &ParserLimits,
+    ) -> Result<Option<ParserEvent<'a>>, Reject> {
         let event = if must_continue(&mut streaming.is_continue_due, input) {
-            Some(Event::Continue)
+            Some(ParserEvent::Continue)
         } else {
             let source = &mut streaming.source;
             match source.poll_piece(input, limits.max_head_bytes, Cut::AtLineEnds)? {
-                Piece::Bytes(bytes) => Some(Event::Chunk(bytes)),
+                Piece::Bytes(bytes) => Some(ParserEvent::Chunk(bytes)),
                 Piece::Pending => None,
                 Piece::End => {
                     self.state = State::Idle;
-                    return Ok(Some(Event::StreamEnd));
+                    return Ok(Some(ParserEvent::StreamEnd));
                 }
             }
         };
@@ -407,7 +391,7 @@ impl Parser {
 
 impl PartialHead {
     /// Takes input up to the end of the head, the end of the input or the limit. Whether a line ended.
-    fn absorb(&mut self, input: &mut Input<'_>, limits: &Limits) -> bool {
+    fn absorb(&mut self, input: &mut Input<'_>, limits: &ParserLimits) -> bool {
         let mut has_new_line = false;
         while !input.is_empty() && !self.is_full(limits) {
             let room = max_head_bytes(limits) - self.text.len();
@@ -423,7 +407,7 @@ impl PartialHead {
         has_new_line
     }
 
-    fn is_full(&self, limits: &Limits) -> bool {
+    fn is_full(&self, limits: &ParserLimits) -> bool {
         self.text.len() >= max_head_bytes(limits)
     }
 
@@ -461,7 +445,7 @@ impl Collecting {
     }
 }
 
-fn max_head_bytes(limits: &Limits) -> usize {
+fn max_head_bytes(limits: &ParserLimits) -> usize {
     limits.max_head_bytes.min(MAX_HEAD_BYTES)
 }
 

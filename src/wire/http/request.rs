@@ -337,7 +337,7 @@ fn form_decoded(text: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::parser::Limits;
+    use super::super::limits::ParserLimits;
     use super::super::syntax::read_head;
     use super::*;
 
@@ -346,7 +346,10 @@ mod tests {
     }
 
     fn head_of_bytes(bytes: &[u8]) -> Head {
-        read_head(bytes, &Limits::default()).unwrap().unwrap().head
+        read_head(bytes, &ParserLimits::default())
+            .unwrap()
+            .unwrap()
+            .head
     }
 
     fn with_fields(fields: &str) -> Head {

@@ -7,9 +7,10 @@ use std::mem::MaybeUninit;
 
 use super::body::Source;
 use super::framing::body_source;
-use super::parser::Limits;
+use super::limits::ParserLimits;
 use super::reject::{Reject, quote};
 use super::request::Head;
+use super::token::is_token;
 
 /// No limit may exceed this: the places of a head's parts are kept in sixteen bits.
 pub(super) const MAX_HEAD_BYTES: usize = u16::MAX as usize;
@@ -30,7 +31,7 @@ pub(super) struct Found {
 ///
 /// A fault is reported as soon as a complete line shows it, in the order of the bytes, so that the verdict does not
 /// depend on how they were split over reads.
-pub(super) fn read_head(bytes: &[u8], limits: &Limits) -> Result<Option<Found>, Reject> {
+pub(super) fn read_head(bytes: &[u8], limits: &ParserLimits) -> Result<Option<Found>, Reject> {
     let max_bytes = limits.max_head_bytes.min(MAX_HEAD_BYTES);
     let window = &bytes[..bytes.len().min(max_bytes)];
     if window.first() == Some(&b'\n') {
@@ -92,7 +93,7 @@ fn too_long(window: &[u8], max_bytes: usize) -> Reject {
     }
 }
 
-fn explain(error: httparse::Error, window: &[u8], limits: &Limits) -> Reject {
+fn explain(error: httparse::Error, window: &[u8], limits: &ParserLimits) -> Reject {
     match error {
         httparse::Error::Version => explain_version(window),
         httparse::Error::HeaderName => explain_header_name(window),
@@ -177,9 +178,4 @@ fn first_line(window: &[u8]) -> String {
         .next()
         .unwrap_or_default();
     String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line)).into_owned()
-}
-
-/// What names are made of (RFC 9110 section 5.6.2).
-pub(super) fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }

@@ -5,7 +5,7 @@
 //! with losses: what cannot be read is refused, and the attribute is named.
 
 use super::event::{Report, with_task};
-use super::incoming::{Beside, Incoming, parse, parse_object, skip_mark};
+use super::incoming::{EnvelopeFields, Incoming, parse, parse_object, strip_byte_order_mark};
 use super::malformed::Malformed;
 use super::merge::Members;
 use data_encoding::BASE64;
@@ -90,8 +90,8 @@ impl<'a> CloudEvent<'a> {
             (None, Some(encoded)) => {
                 self.check_content_type()?;
                 let text = decoded(encoded).map_err(|fault| fault.under("data_base64"))?;
-                let data = skip_mark(&text);
-                Report::read_mended(data, "id", |data| self.report_of(data, "data_base64"))?
+                let data = strip_byte_order_mark(&text);
+                Report::read_repairing(data, "id", |data| self.report_of(data, "data_base64"))?
             }
         };
         // No URI has a space, so the first one ends the source.
@@ -111,7 +111,7 @@ impl<'a> CloudEvent<'a> {
             }),
             id: None,
             event_id: None,
-            beside: Beside::default(),
+            beside: EnvelopeFields::default(),
             room: match &self.room {
                 Some(name) => {
                     room = serde_json::Value::from(&*name.0).to_string();

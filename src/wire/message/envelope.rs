@@ -19,12 +19,12 @@ pub struct Envelope<'a> {
     /// The `id` of the client message that this answers, as JSON.
     pub reply_to: Option<&'a str>,
     /// Where in a room's log the message stands.
-    pub place: Option<Place<'a>>,
+    pub room_offset: Option<RoomOffset<'a>>,
 }
 
-/// A message's place in a room's log (contract section 5).
+/// A message's room_offset in a room's log (contract section 5).
 #[derive(Debug, Clone, Copy)]
-pub struct Place<'a> {
+pub struct RoomOffset<'a> {
     /// The room.
     pub room: &'a str,
     /// Its number in the room's log.
@@ -45,13 +45,13 @@ impl Envelope<'_> {
     fn message_pack(&self, dialect: Dialect) -> Vec<u8> {
         let mut out = Vec::with_capacity(128);
         let is_whole = dialect == Dialect::Payload;
-        let (id, reply_to, place) = match is_whole {
-            true => (self.id, self.reply_to, self.place),
+        let (id, reply_to, room_offset) = match is_whole {
+            true => (self.id, self.reply_to, self.room_offset),
             false => (None, None, None),
         };
         let parts = [is_whole, id.is_some(), reply_to.is_some()];
         let parts = parts.into_iter().map(u32::from).sum::<u32>();
-        pack::begin_map(&mut out, 2 + parts + 2 * u32::from(place.is_some()));
+        pack::begin_map(&mut out, 2 + parts + 2 * u32::from(room_offset.is_some()));
         pack::push_text(&mut out, "type");
         pack::push_text(&mut out, self.kind);
         pack::push_text(&mut out, if is_whole { "payload" } else { "data" });
@@ -68,11 +68,11 @@ impl Envelope<'_> {
             pack::push_text(&mut out, "replyTo");
             pack::push_json(&mut out, reply_to);
         }
-        if let Some(place) = place {
+        if let Some(room_offset) = room_offset {
             pack::push_text(&mut out, "room");
-            pack::push_text(&mut out, place.room);
+            pack::push_text(&mut out, room_offset.room);
             pack::push_text(&mut out, "offset");
-            pack::push_number(&mut out, place.offset);
+            pack::push_number(&mut out, room_offset.offset);
         }
         out
     }
@@ -91,10 +91,10 @@ impl Envelope<'_> {
             out.push_str(",\"replyTo\":");
             out.push_str(reply_to);
         }
-        if let Some(place) = self.place {
+        if let Some(room_offset) = self.room_offset {
             out.push_str(",\"room\":");
-            push_string(&mut out, place.room);
-            push_number(&mut out, "offset", place.offset);
+            push_string(&mut out, room_offset.room);
+            push_number(&mut out, "offset", room_offset.offset);
         }
         out.push('}');
         out
@@ -184,7 +184,7 @@ impl ErrorMessage<'_> {
                     timestamp: self.timestamp,
                     id: None,
                     reply_to: self.reply_to,
-                    place: None,
+                    room_offset: None,
                 };
                 envelope.encode(variant)
             }
@@ -298,7 +298,7 @@ mod tests {
             timestamp: 7,
             id: None,
             reply_to: Some("\"q1\""),
-            place: Some(Place {
+            room_offset: Some(RoomOffset {
                 room: "task:t",
                 offset: 3,
             }),

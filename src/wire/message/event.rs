@@ -2,15 +2,15 @@
 
 use super::compact::{compact, into_compact};
 use super::envelope::push_string;
-use super::halves::{OTHER, mend, mend_with};
-use super::incoming::{Incoming, object_or_none, parse, parse_object, skip_mark};
+use super::incoming::{Incoming, object_or_none, parse, parse_object, strip_byte_order_mark};
+use super::keyword::one_of;
 use super::malformed::{Malformed, shortened};
 use super::merge::Members;
 use super::name::{check_name, check_room, check_task_id};
 use super::number::Count;
 use super::patch::{ENVELOPE_FIELDS, EventId, FlatPatch, Status, TaskPatch};
-use super::readable::check_readable;
-use super::words::one_of;
+use super::relayable::check_relayable;
+use super::surrogates::{OTHER, replace_lone_surrogates, replace_lone_surrogates_by};
 use serde::Deserialize;
 
 /// The message type that tells of a task which is gone.
@@ -178,7 +178,7 @@ struct ItemFields {
 impl Report {
     /// Reads one message `{type, payload}` as a producer would broadcast it.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
-        Self::read_mended(text, "id", |text| {
+        Self::read_repairing(text, "id", |text| {
             Self::from_message(&Incoming::read(text)?)
         })
     }
@@ -186,25 +186,30 @@ impl Report {
     /// Reads the body of `POST /api/tasks/{id}/{verb}`; an empty body says no more than the verb. All of it is the
     /// application's, but for the fields of the contract.
     pub fn for_task(task_id: &str, kind: TaskEvent, body: &str) -> Result<Self, Malformed> {
-        let body = object_or_none(skip_mark(body));
-        Self::read_mended(body, EVENT_ID, |body| Self::of_task(task_id, kind, body))
+        let body = object_or_none(strip_byte_order_mark(body));
+        Self::read_repairing(body, EVENT_ID, |body| Self::of_task(task_id, kind, body))
     }
 
     /// Reads an event, if need be without the halves of surrogate pairs in its text: it must not be lost for them. Names
     /// are not mended, because different ones would become one; `id_field` is what the event's id is called.
-    pub fn read_mended(
+    pub fn read_repairing(
         text: &str,
         id_field: &'static str,
         read: impl Fn(&str) -> Result<Self, Malformed>,
     ) -> Result<Self, Malformed> {
-        read(text).or_else(|fault| match (mend(text), mend_with(text, OTHER)) {
-            (Some((mended, repaired)), Some((other, _))) => {
-                let mut report = read(&mended)?;
-                report.check_same_names(&read(&other)?, id_field)?;
-                report.repaired += repaired;
-                Ok(report)
+        read(text).or_else(|fault| {
+            match (
+                replace_lone_surrogates(text),
+                replace_lone_surrogates_by(text, OTHER),
+            ) {
+                (Some((mended, repaired)), Some((other, _))) => {
+                    let mut report = read(&mended)?;
+                    report.check_same_names(&read(&other)?, id_field)?;
+                    report.repaired += repaired;
+                    Ok(report)
+                }
+                _ => Err(fault),
             }
-            _ => Err(fault),
         })
     }
 
@@ -241,7 +246,7 @@ impl Report {
 
     /// Reads a message whose envelope is understood already.
     pub fn from_message(message: &Incoming<'_>) -> Result<Self, Malformed> {
-        message.check_readable()?;
+        message.check_relayable()?;
         let (event, own) = if let Some(kind) = TaskEvent::from_type(&message.kind) {
             task_event(kind, message)?
         } else if let Some(kind) = ItemKind::from_type(&message.kind) {
@@ -273,7 +278,7 @@ impl Report {
 
     fn of_task(task_id: &str, kind: TaskEvent, body: &str) -> Result<Self, Malformed> {
         let mut patch: TaskPatch = parse_object(body)?;
-        check_readable(body, 1)?;
+        check_relayable(body, 1)?;
         if patch
             .task_id
             .as_deref()

@@ -3,9 +3,9 @@
 //! Fields may stand in `payload`, in `data` or flat beside `type` (contract section 2). Nothing is copied: the
 //! fields stay text until whoever knows the type reads them with [`Incoming::fields`].
 
-use super::flaw::find_flaw;
 use super::malformed::{Malformed, shortened};
-use super::readable::check_readable;
+use super::relayable::check_relayable;
+use super::syntax_error::find_syntax_error;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -20,7 +20,7 @@ pub struct Incoming<'a> {
     /// A producer's name for the event, as JSON, when it stands beside `type` as `eventId`.
     pub event_id: Option<&'a str>,
     /// What counts as if it stood in the payload, when it stands beside it.
-    pub beside: Beside<'a>,
+    pub beside: EnvelopeFields<'a>,
     /// The room named beside `type`, as JSON.
     pub room: Option<&'a str>,
     /// The whole message.
@@ -35,7 +35,7 @@ pub struct Incoming<'a> {
 
 /// Fields of an event that stand beside its payload, as JSON.
 #[derive(Debug, Default)]
-pub struct Beside<'a> {
+pub struct EnvelopeFields<'a> {
     /// The task.
     pub task_id: Option<&'a str>,
     /// The producer's number for the event.
@@ -80,7 +80,7 @@ impl<'a> Incoming<'a> {
 
     /// Understands the envelope of any message.
     pub fn read(text: &'a str) -> Result<Self, Malformed> {
-        let text = skip_mark(text);
+        let text = strip_byte_order_mark(text);
         if !text.trim_start().starts_with('{') {
             parse::<&RawValue>(text)?;
             let reason = "expected a JSON object with a \"type\"";
@@ -97,13 +97,13 @@ impl<'a> Incoming<'a> {
             id: raw.id.map(RawValue::get),
             event_id: raw.event_id.map(RawValue::get),
             beside: match nested {
-                Some(_) => Beside {
+                Some(_) => EnvelopeFields {
                     task_id: raw.task_id.map(RawValue::get),
                     seq: raw.seq.map(RawValue::get),
                     attempt: raw.attempt.map(RawValue::get),
                     restart: raw.restart.map(RawValue::get),
                 },
-                None => Beside::default(),
+                None => EnvelopeFields::default(),
             },
             room: raw.room.map(RawValue::get),
             text,
@@ -123,8 +123,8 @@ impl<'a> Incoming<'a> {
     }
 
     /// Refuses fields that, relayed as they came, nobody could read.
-    pub fn check_readable(&self) -> Result<(), Malformed> {
-        check_readable(self.body, 1).map_err(|fault| self.located(fault))
+    pub fn check_relayable(&self) -> Result<(), Malformed> {
+        check_relayable(self.body, 1).map_err(|fault| self.located(fault))
     }
 
     /// Reads the fields as `T`.
@@ -149,7 +149,7 @@ pub fn present<'de: 'a, 'a, D: Deserializer<'de>>(
 }
 
 /// Text without the byte order mark that some programs put before it.
-pub fn skip_mark(text: &str) -> &str {
+pub fn strip_byte_order_mark(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
@@ -204,7 +204,7 @@ const MAX_EXPECTATION: usize = 120;
 /// Reads again, slowly, to learn which field was at fault.
 fn explain<'a, T: Deserialize<'a>>(text: &'a str, error: &serde_json::Error) -> Malformed {
     if !error.is_data() {
-        return find_flaw(text).unwrap_or_else(|| Malformed::Json(error.to_string()));
+        return find_syntax_error(text).unwrap_or_else(|| Malformed::Json(error.to_string()));
     }
     let mut deserializer = serde_json::Deserializer::from_str(text);
     match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {

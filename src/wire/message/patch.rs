@@ -6,9 +6,9 @@
 
 use super::compact::compact_value;
 use super::field::Field;
+use super::keyword::word;
 use super::name::MAX_NAME_BYTES;
 use super::number::{Amount, Count, MAX_COUNT, Moment, Percent};
-use super::words::word;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;

@@ -23,5 +23,5 @@ pub use frame::{
 };
 pub use handshake::{Accepted, HandshakeError, Request, accept, is_upgrade};
 pub use negotiate::{Compression, Window};
-pub use reader::{Event, Limits, Payload, Reader, Text};
+pub use reader::{FrameLimits, Payload, Reader, ReaderEvent, Text};
 pub use violation::Violation;

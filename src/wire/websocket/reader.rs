@@ -3,7 +3,7 @@
 //! Owns whatever of a frame or message has begun and not ended, and nothing in between: an idle reader is a null
 //! pointer. A whole message that lies in the input is unmasked there and lent out, not copied. Every rule is enforced
 //! at the first byte that breaks it, text included. Never writes, never answers; after a [`Violation`] or a
-//! [`Event::Close`] nothing that follows means anything (RFC 6455 sections 5.5.1 and 7.1.7), so stop polling.
+//! [`ReaderEvent::Close`] nothing that follows means anything (RFC 6455 sections 5.5.1 and 7.1.7), so stop polling.
 
 use std::borrow::Cow;
 use std::io::Cursor;
@@ -26,7 +26,7 @@ pub type Text<'a> = Cow<'a, str>;
 
 /// What a client said.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event<'a> {
+pub enum ReaderEvent<'a> {
     /// A whole text message (RFC 6455 section 5.6).
     Text(Text<'a>),
     /// A whole binary message (RFC 6455 section 5.6).
@@ -56,7 +56,7 @@ pub enum Event<'a> {
 
 /// What a client may send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct FrameLimits {
     /// The most bytes that a message may have, over all its frames (RFC 6455 section 10.4). 0 means any number.
     /// Compressed bytes count as they are; what they inflate to is the inflater's to bound.
     pub max_message_size: usize,
@@ -77,8 +77,8 @@ impl Reader {
     pub fn poll_event<'a>(
         &mut self,
         input: &mut Input<'a>,
-        limits: &Limits,
-    ) -> Result<Option<Event<'a>>, Violation> {
+        limits: &FrameLimits,
+    ) -> Result<Option<ReaderEvent<'a>>, Violation> {
         let outcome = self.next_event(input, limits);
         if outcome.is_err()
             || self
@@ -111,8 +111,8 @@ impl Reader {
     fn next_event<'a>(
         &mut self,
         input: &mut Input<'a>,
-        limits: &Limits,
-    ) -> Result<Option<Event<'a>>, Violation> {
+        limits: &FrameLimits,
+    ) -> Result<Option<ReaderEvent<'a>>, Violation> {
         match self.next_frame(input, limits)? {
             Some(frame) => self.receive(frame, input),
             None => Ok(None),
@@ -123,7 +123,7 @@ impl Reader {
     fn next_frame(
         &mut self,
         input: &mut Input<'_>,
-        limits: &Limits,
+        limits: &FrameLimits,
     ) -> Result<Option<Frame>, Violation> {
         if input.is_empty() {
             return Ok(None);
@@ -151,7 +151,7 @@ impl Reader {
     fn read_header(
         &mut self,
         input: &mut Input<'_>,
-        limits: &Limits,
+        limits: &FrameLimits,
     ) -> Result<Option<Frame>, Violation> {
         let mut header = self
             .partial
@@ -173,7 +173,12 @@ impl Reader {
     }
 
     /// Checks a data frame against the message under way (RFC 6455 section 5.4) and the size limit.
-    fn admit_data(&self, data: Data, frame_len: u64, limits: &Limits) -> Result<(), Violation> {
+    fn admit_data(
+        &self,
+        data: Data,
+        frame_len: u64,
+        limits: &FrameLimits,
+    ) -> Result<(), Violation> {
         let message = self
             .partial
             .as_ref()
@@ -183,7 +188,7 @@ impl Reader {
             (Data::Text | Data::Binary, Some(_)) => return Err(INTERRUPTS_MESSAGE),
             _ => {}
         }
-        let message_len = message.map_or(0, Message::len) as u64;
+        let message_len = message.map_or(0, PartialMessage::len) as u64;
         let max_message_size = limits.max_message_size as u64;
         if max_message_size > 0 && message_len.saturating_add(frame_len) > max_message_size {
             return Err(Violation::MESSAGE_TOO_BIG);
@@ -196,7 +201,7 @@ impl Reader {
         &mut self,
         mut frame: Frame,
         input: &mut Input<'a>,
-    ) -> Result<Option<Event<'a>>, Violation> {
+    ) -> Result<Option<ReaderEvent<'a>>, Violation> {
         let payload = input.take(usize::try_from(frame.remaining).unwrap_or(usize::MAX));
         frame.mask.apply(payload);
         frame.remaining -= payload.len() as u64;
@@ -208,7 +213,7 @@ impl Reader {
             self.partial().frame = Some(frame);
             return Ok(None);
         }
-        Ok(Some(event.unwrap_or(Event::Fragment)))
+        Ok(Some(event.unwrap_or(ReaderEvent::Fragment)))
     }
 
     fn receive_data<'a>(
@@ -216,7 +221,7 @@ impl Reader {
         frame: &Frame,
         data: Data,
         payload: &'a [u8],
-    ) -> Result<Option<Event<'a>>, Violation> {
+    ) -> Result<Option<ReaderEvent<'a>>, Violation> {
         let ends_message = frame.is_final && frame.remaining == 0;
         if ends_message && !self.is_mid_message() {
             return whole_message(frame, data, payload).map(Some);
@@ -225,7 +230,7 @@ impl Reader {
             .partial()
             .message
             .take()
-            .unwrap_or_else(|| Message::begin(frame, data));
+            .unwrap_or_else(|| PartialMessage::begin(frame, data));
         message.push(payload)?;
         if ends_message {
             return message.finish().map(Some);
@@ -239,7 +244,7 @@ impl Reader {
         frame: &Frame,
         control: Control,
         payload: &'a [u8],
-    ) -> Result<Option<Event<'a>>, Violation> {
+    ) -> Result<Option<ReaderEvent<'a>>, Violation> {
         let kept = self
             .partial
             .as_mut()
@@ -266,7 +271,7 @@ impl Reader {
 struct Partial {
     header: HeaderBytes,
     frame: Option<Frame>,
-    message: Option<Message>,
+    message: Option<PartialMessage>,
     /// The payload so far of the control frame under way: it may fall between the frames of a message.
     control: Vec<u8>,
 }
@@ -277,7 +282,7 @@ impl Partial {
     }
 
     fn held_bytes(&self) -> usize {
-        let message = self.message.as_ref().map_or(0, Message::held_bytes);
+        let message = self.message.as_ref().map_or(0, PartialMessage::held_bytes);
         size_of::<Self>() + message + self.control.capacity()
     }
 }
@@ -320,7 +325,7 @@ struct Frame {
 
 impl Frame {
     /// The frame that begins with `bytes` and the length of its header; `None` if the header goes on after them.
-    fn parse(bytes: &[u8], limits: &Limits) -> Result<Option<(Self, usize)>, Violation> {
+    fn parse(bytes: &[u8], limits: &FrameLimits) -> Result<Option<(Self, usize)>, Violation> {
         let mut cursor = Cursor::new(bytes);
         // Reading from a slice cannot fail: the only error left is the opcode's.
         let parsed = FrameHeader::parse(&mut cursor).map_err(|_| RESERVED_OPCODE)?;
@@ -368,13 +373,13 @@ fn check_control(header: &FrameHeader, length: u64) -> Result<(), Violation> {
 
 /// A message of which more is to come.
 #[derive(Debug)]
-enum Message {
+enum PartialMessage {
     Text(PartialText),
     Binary(Vec<u8>),
     Compressed(MessageKind, Vec<u8>),
 }
 
-impl Message {
+impl PartialMessage {
     fn begin(frame: &Frame, data: Data) -> Self {
         if frame.is_compressed {
             return Self::Compressed(kind_of(data), Vec::new());
@@ -407,11 +412,11 @@ impl Message {
         Ok(())
     }
 
-    fn finish<'a>(self) -> Result<Event<'a>, Violation> {
+    fn finish<'a>(self) -> Result<ReaderEvent<'a>, Violation> {
         Ok(match self {
-            Self::Text(text) => Event::Text(Cow::Owned(text.finish()?)),
-            Self::Binary(bytes) => Event::Binary(Cow::Owned(bytes)),
-            Self::Compressed(kind, bytes) => Event::Compressed {
+            Self::Text(text) => ReaderEvent::Text(Cow::Owned(text.finish()?)),
+            Self::Binary(bytes) => ReaderEvent::Binary(Cow::Owned(bytes)),
+            Self::Compressed(kind, bytes) => ReaderEvent::Compressed {
                 kind,
                 payload: Cow::Owned(bytes),
             },
@@ -426,33 +431,37 @@ fn kind_of(data: Data) -> MessageKind {
     }
 }
 
-fn whole_message<'a>(frame: &Frame, data: Data, payload: &'a [u8]) -> Result<Event<'a>, Violation> {
+fn whole_message<'a>(
+    frame: &Frame,
+    data: Data,
+    payload: &'a [u8],
+) -> Result<ReaderEvent<'a>, Violation> {
     if frame.is_compressed {
-        return Ok(Event::Compressed {
+        return Ok(ReaderEvent::Compressed {
             kind: kind_of(data),
             payload: Cow::Borrowed(payload),
         });
     }
     if data == Data::Text {
         let text = simdutf8::basic::from_utf8(payload).map_err(|_| Violation::NOT_UTF8)?;
-        return Ok(Event::Text(Cow::Borrowed(text)));
+        return Ok(ReaderEvent::Text(Cow::Borrowed(text)));
     }
-    Ok(Event::Binary(Cow::Borrowed(payload)))
+    Ok(ReaderEvent::Binary(Cow::Borrowed(payload)))
 }
 
-fn control_event(control: Control, payload: Payload<'_>) -> Result<Event<'_>, Violation> {
+fn control_event(control: Control, payload: Payload<'_>) -> Result<ReaderEvent<'_>, Violation> {
     match control {
-        Control::Ping => Ok(Event::Ping(payload)),
-        Control::Pong => Ok(Event::Pong(payload)),
+        Control::Ping => Ok(ReaderEvent::Ping(payload)),
+        Control::Pong => Ok(ReaderEvent::Pong(payload)),
         Control::Close => close_event(&payload),
         Control::Reserved(_) => Err(RESERVED_OPCODE),
     }
 }
 
 /// RFC 6455 sections 5.5.1 and 7.4.
-fn close_event<'a>(payload: &[u8]) -> Result<Event<'a>, Violation> {
+fn close_event<'a>(payload: &[u8]) -> Result<ReaderEvent<'a>, Violation> {
     let Some((code, reason)) = payload.split_first_chunk() else {
-        let nothing = Event::Close {
+        let nothing = ReaderEvent::Close {
             code: None,
             reason: String::new(),
         };
@@ -469,7 +478,7 @@ fn close_event<'a>(payload: &[u8]) -> Result<Event<'a>, Violation> {
     let reason = std::str::from_utf8(reason)
         .map_err(|_| Violation::NOT_UTF8)?
         .to_owned();
-    Ok(Event::Close {
+    Ok(ReaderEvent::Close {
         code: Some(code),
         reason,
     })

@@ -4,8 +4,8 @@
 //! number beyond a double, nesting without end. Nearly all text can hold none of that, which a quick pass sees; only the
 //! rest is looked at closely.
 
-use super::flaw::find_flaw;
 use super::malformed::Malformed;
+use super::syntax_error::find_syntax_error;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
@@ -19,16 +19,17 @@ const BLOCK_BYTES: usize = 64;
 const RAW_VALUE: &str = "$serde_json::private::RawValue";
 
 /// Refuses JSON that could not be read again. `around` of its levels are no field's own.
-pub fn check_readable(text: &str, around: usize) -> Result<(), Malformed> {
+pub fn check_relayable(text: &str, around: usize) -> Result<(), Malformed> {
     if is_plain(text.as_bytes()) {
         return Ok(());
     }
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let seed = Readable {
+    let seed = Relayable {
         levels: MAX_DEPTH + around,
     };
-    seed.deserialize(&mut deserializer)
-        .map_err(|error| find_flaw(text).unwrap_or_else(|| Malformed::Json(error.to_string())))
+    seed.deserialize(&mut deserializer).map_err(|error| {
+        find_syntax_error(text).unwrap_or_else(|| Malformed::Json(error.to_string()))
+    })
 }
 
 /// Whether JSON surely has neither escapes of surrogates, nor numbers beyond a double, nor more than [`MAX_DEPTH`] levels.
@@ -74,12 +75,12 @@ fn has_large_exponent(text: &[u8]) -> bool {
 }
 
 /// Reads a value and keeps nothing of it.
-struct Readable {
+struct Relayable {
     /// So many levels may be nested in it.
     levels: usize,
 }
 
-impl Readable {
+impl Relayable {
     fn inner<E: Error>(&self) -> Result<Self, E> {
         match self.levels.checked_sub(1) {
             Some(levels) => Ok(Self { levels }),
@@ -90,7 +91,7 @@ impl Readable {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Readable {
+impl<'de> DeserializeSeed<'de> for Relayable {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -98,7 +99,7 @@ impl<'de> DeserializeSeed<'de> for Readable {
     }
 }
 
-impl<'de> Visitor<'de> for Readable {
+impl<'de> Visitor<'de> for Relayable {
     type Value = ();
 
     fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -180,7 +181,7 @@ mod tests {
     use serde_json::value::RawValue;
 
     fn reason(text: &str) -> String {
-        check_readable(text, 1).unwrap_err().to_string()
+        check_relayable(text, 1).unwrap_err().to_string()
     }
 
     fn nested(levels: usize) -> String {
@@ -214,7 +215,7 @@ mod tests {
             &format!("{{\"a\":\"{}\"}}", "[".repeat(100)),
             &nested(64),
         ] {
-            assert_eq!(check_readable(text, 1), Ok(()), "{text}");
+            assert_eq!(check_relayable(text, 1), Ok(()), "{text}");
         }
     }
 
@@ -258,7 +259,7 @@ mod tests {
             timestamp: 1,
             id: None,
             reply_to: None,
-            place: None,
+            room_offset: None,
         };
         let message = envelope.encode(variant);
         Batch::encode(encoding, [&message[..]].into_iter())
@@ -268,7 +269,7 @@ mod tests {
         #[test]
         fn whatever_is_taken_can_be_read_as_json_and_as_message_pack(text in texts()) {
             prop_assert!(serde_json::from_str::<&RawValue>(&text).is_ok());
-            match check_readable(&text, 1) {
+            match check_relayable(&text, 1) {
                 Ok(()) => {
                     let batch = batch_of(&text, Encoding::Json);
                     let from_json: Value = serde_json::from_slice(&batch).unwrap();

@@ -10,14 +10,14 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 /// So many ids of each room are remembered.
 const MAX_IDS: usize = 1024;
 
-/// A viewer's rooms, and its place in each.
+/// A viewer's rooms, and its position in each.
 #[derive(Debug, Default)]
-pub struct Places {
-    rooms: BTreeMap<String, Place>,
+pub struct Positions {
+    rooms: BTreeMap<String, WatchedRoom>,
 }
 
 #[derive(Debug, Default)]
-struct Place {
+struct WatchedRoom {
     /// The last position known; `None` until the server has let us in.
     position: Option<Position>,
     /// The epoch of what comes next, when the last position is of another.
@@ -25,7 +25,7 @@ struct Place {
     heard: Ids,
 }
 
-/// A place in a room's log.
+/// A position in a room's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Position {
     epoch: String,
@@ -39,7 +39,7 @@ struct Ids {
     known: HashSet<String>,
 }
 
-impl Places {
+impl Positions {
     /// Adds a room to be watched.
     pub fn insert(&mut self, room: &str) {
         self.rooms.entry(room.to_owned()).or_default();
@@ -57,9 +57,9 @@ impl Places {
 
     /// The last position known of each room, as `subscribe` wants it.
     pub fn since(&self) -> Map<String, Value> {
-        let known = self.rooms.iter().filter_map(|(room, place)| {
-            let Position { epoch, offset } = place.position.as_ref()?;
-            Some((room.clone(), Value::from(format!("{epoch}:{offset}"))))
+        let known = self.rooms.iter().filter_map(|(name, room)| {
+            let Position { epoch, offset } = room.position.as_ref()?;
+            Some((name.clone(), Value::from(format!("{epoch}:{offset}"))))
         });
         known.collect()
     }
@@ -67,39 +67,39 @@ impl Places {
     /// Records the payload of a `subscription_ack`. Its positions run ahead of what still comes, so they count only in a
     /// room that is new to us. Where something is lost the whole log follows, from its oldest entry.
     pub fn handle_acknowledgement(&mut self, payload: &Value) {
-        for (room, place) in &mut self.rooms {
-            let position = payload["positions"][room.as_str()].as_str();
+        for (name, room) in &mut self.rooms {
+            let position = payload["positions"][name.as_str()].as_str();
             let Some(position) = position.and_then(parse_position) else {
                 continue;
             };
-            match &place.position {
-                Some(_) if payload["recovered"][room.as_str()] == false => {
-                    place.position = Some(Position {
+            match &room.position {
+                Some(_) if payload["recovered"][name.as_str()] == false => {
+                    room.position = Some(Position {
                         offset: 0,
                         ..position
                     });
-                    place.next_epoch = None;
+                    room.next_epoch = None;
                 }
                 Some(known) => {
-                    place.next_epoch = (known.epoch != position.epoch).then_some(position.epoch);
+                    room.next_epoch = (known.epoch != position.epoch).then_some(position.epoch);
                 }
-                None => place.position = Some(position),
+                None => room.position = Some(position),
             }
         }
     }
 
     /// Whether a message is news. What the server does not know to have arrived comes again after a reconnect.
     pub fn handle_message(&mut self, message: &Value) -> bool {
-        let room = message["room"].as_str();
-        let place = room.and_then(|room| self.rooms.get_mut(room));
-        match (place, message["offset"].as_u64()) {
-            (Some(place), Some(offset)) => place.handle_entry(offset, message["id"].as_str()),
+        let name = message["room"].as_str();
+        let room = name.and_then(|name| self.rooms.get_mut(name));
+        match (room, message["offset"].as_u64()) {
+            (Some(room), Some(offset)) => room.handle_entry(offset, message["id"].as_str()),
             _ => true,
         }
     }
 }
 
-impl Place {
+impl WatchedRoom {
     fn handle_entry(&mut self, offset: u64, id: Option<&str>) -> bool {
         let is_known = id.is_some_and(|id| !self.heard.insert(id));
         let Some(position) = &mut self.position else {
@@ -144,81 +144,85 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn places() -> Places {
-        let mut places = Places::default();
-        places.insert("r");
-        places
+    fn positions() -> Positions {
+        let mut positions = Positions::default();
+        positions.insert("r");
+        positions
     }
 
-    fn acknowledge(places: &mut Places, position: &str, recovered: Value) {
-        places
+    fn acknowledge(positions: &mut Positions, position: &str, recovered: Value) {
+        positions
             .handle_acknowledgement(&json!({"positions": {"r": position}, "recovered": recovered}));
     }
 
-    fn hear(places: &mut Places, offset: u64, id: &str) -> bool {
-        places.handle_message(&json!({"room": "r", "offset": offset, "id": id, "payload": 1}))
+    fn hear(positions: &mut Positions, offset: u64, id: &str) -> bool {
+        positions.handle_message(&json!({"room": "r", "offset": offset, "id": id, "payload": 1}))
     }
 
     #[test]
     fn within_an_epoch_an_offset_tells_a_repeat() {
-        let mut places = places();
-        acknowledge(&mut places, "a:3", json!({}));
-        assert!(!hear(&mut places, 3, "old"), "it was before our time");
-        assert!(hear(&mut places, 4, "x"));
-        acknowledge(&mut places, "a:6", json!({"r": true}));
-        assert!(!hear(&mut places, 4, "x"));
-        assert!(hear(&mut places, 5, "y") && hear(&mut places, 6, "z"));
-        assert_eq!(places.since()["r"], "a:6");
+        let mut positions = positions();
+        acknowledge(&mut positions, "a:3", json!({}));
+        assert!(!hear(&mut positions, 3, "old"), "it was before our time");
+        assert!(hear(&mut positions, 4, "x"));
+        acknowledge(&mut positions, "a:6", json!({"r": true}));
+        assert!(!hear(&mut positions, 4, "x"));
+        assert!(hear(&mut positions, 5, "y") && hear(&mut positions, 6, "z"));
+        assert_eq!(positions.since()["r"], "a:6");
     }
 
     #[test]
     fn in_another_epoch_an_id_does() {
-        let mut places = places();
-        acknowledge(&mut places, "a:0", json!({}));
+        let mut positions = positions();
+        acknowledge(&mut positions, "a:0", json!({}));
         for (offset, id) in [(1, "kept"), (2, "kept too"), (3, "lost"), (4, "lost too")] {
-            assert!(hear(&mut places, offset, id));
+            assert!(hear(&mut positions, offset, id));
         }
-        acknowledge(&mut places, "b:3", json!({"r": true}));
-        assert_eq!(places.since()["r"], "a:4", "nothing was heard of the other");
-        assert!(!hear(&mut places, 2, "kept too"));
-        assert_eq!(places.since()["r"], "b:2");
-        assert!(hear(&mut places, 3, "new") && hear(&mut places, 4, "newer"));
-        assert!(!hear(&mut places, 4, "newer"));
+        acknowledge(&mut positions, "b:3", json!({"r": true}));
+        assert_eq!(
+            positions.since()["r"],
+            "a:4",
+            "nothing was heard of the other"
+        );
+        assert!(!hear(&mut positions, 2, "kept too"));
+        assert_eq!(positions.since()["r"], "b:2");
+        assert!(hear(&mut positions, 3, "new") && hear(&mut positions, 4, "newer"));
+        assert!(!hear(&mut positions, 4, "newer"));
     }
 
     #[test]
     fn after_a_loss_all_that_is_there_counts_but_what_was_heard() {
-        let mut places = places();
-        acknowledge(&mut places, "a:1", json!({}));
-        acknowledge(&mut places, "a:9", json!({"other": true}));
-        assert!(hear(&mut places, 2, "x"), "it was still to come");
-        acknowledge(&mut places, "b:5", json!({"r": false}));
-        assert_eq!(places.since()["r"], "b:0", "nothing of it has come yet");
-        assert!(!hear(&mut places, 3, "x") && hear(&mut places, 4, "y"));
-        assert!(hear(&mut places, 5, "z") && !hear(&mut places, 5, "z"));
-        assert_eq!(places.since()["r"], "b:5");
+        let mut positions = positions();
+        acknowledge(&mut positions, "a:1", json!({}));
+        acknowledge(&mut positions, "a:9", json!({"other": true}));
+        assert!(hear(&mut positions, 2, "x"), "it was still to come");
+        acknowledge(&mut positions, "b:5", json!({"r": false}));
+        assert_eq!(positions.since()["r"], "b:0", "nothing of it has come yet");
+        assert!(!hear(&mut positions, 3, "x") && hear(&mut positions, 4, "y"));
+        assert!(hear(&mut positions, 5, "z") && !hear(&mut positions, 5, "z"));
+        assert_eq!(positions.since()["r"], "b:5");
     }
 
     #[test]
     fn memory_is_bounded() {
-        let mut places = places();
-        acknowledge(&mut places, "a:0", json!({}));
+        let mut positions = positions();
+        acknowledge(&mut positions, "a:0", json!({}));
         for offset in 1..=5000 {
-            assert!(hear(&mut places, offset, &offset.to_string()));
+            assert!(hear(&mut positions, offset, &offset.to_string()));
         }
-        let heard = &places.rooms["r"].heard;
+        let heard = &positions.rooms["r"].heard;
         assert_eq!((heard.order.len(), heard.known.len()), (MAX_IDS, MAX_IDS));
     }
 
     #[test]
-    fn messages_without_a_place_are_news() {
-        let mut places = places();
+    fn messages_without_an_offset_are_news() {
+        let mut positions = positions();
         for message in [
             json!({"room": "other", "offset": 1}),
             json!({"room": "r", "id": "x"}),
             json!([]),
         ] {
-            assert!(places.handle_message(&message), "{message}");
+            assert!(positions.handle_message(&message), "{message}");
         }
     }
 }

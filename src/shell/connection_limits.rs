@@ -4,7 +4,7 @@ use crate::engine::Services;
 use rlimit::Resource;
 use std::fs;
 
-/// Places that only the API and producers may take, so that a crowd of viewers does not lock them out.
+/// ConnectionLimits that only the API and producers may take, so that a crowd of viewers does not lock them out.
 const RESERVE: usize = 32;
 /// Descriptors for what is no connection: the files of the store and of the log while they are reopened, and a
 /// connection that is taken only to be told that there is no place.
@@ -14,25 +14,25 @@ const USUALLY_OPEN: usize = 32;
 
 /// The most connections at once.
 #[derive(Debug, Clone, Copy)]
-pub struct Places {
+pub struct ConnectionLimits {
     viewers: usize,
     all: usize,
 }
 
-impl Places {
+impl ConnectionLimits {
     /// Counts what is free now. `max_connections`: what the configuration says, 0: nothing.
     pub fn new(max_connections: usize) -> Self {
         let limit = Resource::NOFILE.get_soft().unwrap_or(u64::MAX);
         let open = fs::read_dir("/proc/self/fd").map_or(USUALLY_OPEN, Iterator::count);
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let places = Self::within(limit.saturating_sub(open), max_connections);
-        if max_connections > places.viewers {
+        let connection_limits = Self::within(limit.saturating_sub(open), max_connections);
+        if max_connections > connection_limits.viewers {
             log::warn!(
                 "server.max_connections is {max_connections}, and the limit of open files allows {}: raise it (ulimit -n)",
-                places.viewers
+                connection_limits.viewers
             );
         }
-        places
+        connection_limits
     }
 
     fn within(descriptors: usize, max_connections: usize) -> Self {
@@ -78,9 +78,9 @@ mod tests {
             (40, 1, 1, 11),
             (0, 0, 1, 1),
         ] {
-            let places = Places::within(descriptors, max);
-            assert_eq!(places.viewers(), viewers, "{descriptors}");
-            let with_reserve = |services| places.with_reserve(services);
+            let connection_limits = ConnectionLimits::within(descriptors, max);
+            assert_eq!(connection_limits.viewers(), viewers, "{descriptors}");
+            let with_reserve = |services| connection_limits.with_reserve(services);
             assert_eq!(with_reserve(Services::WEBSOCKET), viewers, "{descriptors}");
             for services in [Services::HTTP, Services::BOTH, Services::INGEST] {
                 assert_eq!(with_reserve(services), all, "{descriptors}");

@@ -17,7 +17,7 @@ const BUSY_WRITES: u32 = 500;
 
 /// When the last turn began, and whether the server is busy.
 #[derive(Debug, Default)]
-pub struct Moderation {
+pub struct WakeupCoalescer {
     turn_began: Time,
     window_began: Time,
     turns: u32,
@@ -25,7 +25,7 @@ pub struct Moderation {
     is_busy: bool,
 }
 
-impl Moderation {
+impl WakeupCoalescer {
     /// How long to rest before the next turn.
     pub fn rest(&self, now: Time) -> Option<Duration> {
         let since = now.saturating_since(self.turn_began);
@@ -53,25 +53,25 @@ mod tests {
     use super::*;
 
     /// Turns for one window and the first of the next; tells how long the server rests then.
-    fn after_window(moderation: &mut Moderation, turns: u32, writes: u32) -> Option<Duration> {
-        let began = moderation.window_began + WINDOW;
+    fn after_window(coalescer: &mut WakeupCoalescer, turns: u32, writes: u32) -> Option<Duration> {
+        let began = coalescer.window_began + WINDOW;
         for turn in 0..turns {
-            moderation.handle_turn(began + Span::from_micros(u64::from(turn)));
+            coalescer.handle_turn(began + Span::from_micros(u64::from(turn)));
         }
-        moderation.handle_writes(writes);
-        moderation.handle_turn(began + WINDOW);
-        moderation.rest(began + WINDOW)
+        coalescer.handle_writes(writes);
+        coalescer.handle_turn(began + WINDOW);
+        coalescer.rest(began + WINDOW)
     }
 
     #[test]
     fn only_many_turns_with_many_writes_keep_apart() {
-        let mut moderation = Moderation::default();
+        let mut coalescer = WakeupCoalescer::default();
         let rest = Some(Duration::from(TURN));
-        assert_eq!(after_window(&mut moderation, BUSY_TURNS, 10), None);
-        assert_eq!(after_window(&mut moderation, 50, BUSY_WRITES), None);
-        assert_eq!(after_window(&mut moderation, BUSY_TURNS, BUSY_WRITES), rest);
-        let began = moderation.turn_began;
-        assert_eq!(moderation.rest(began + TURN), None, "the turn was long");
-        assert_eq!(after_window(&mut moderation, 50, 10), None, "it is over");
+        assert_eq!(after_window(&mut coalescer, BUSY_TURNS, 10), None);
+        assert_eq!(after_window(&mut coalescer, 50, BUSY_WRITES), None);
+        assert_eq!(after_window(&mut coalescer, BUSY_TURNS, BUSY_WRITES), rest);
+        let began = coalescer.turn_began;
+        assert_eq!(coalescer.rest(began + TURN), None, "the turn was long");
+        assert_eq!(after_window(&mut coalescer, 50, 10), None, "it is over");
     }
 }

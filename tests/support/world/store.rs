@@ -7,45 +7,42 @@ use std::collections::{BTreeMap, BTreeSet};
 /// What is kept, and the batch that is under way.
 #[derive(Debug, Default)]
 pub(crate) struct Store {
-    /// When it last knew all of the sessions, in this life of the server and in the one before.
-    pub(crate) sessions_kept_ms: u64,
-    pub(crate) sessions_kept_before_ms: u64,
-    rows: BTreeMap<(Table, Box<str>), String>,
-    entries: BTreeMap<u64, StoredEntry>,
-    ids: BTreeMap<u64, StoredId>,
-    under_way: Option<Batch>,
-    /// Which batch the engine must write next.
-    next_seq: u64,
+    pub(crate) rows: BTreeMap<(Table, Box<str>), String>,
+    pub(crate) entries: BTreeMap<u64, StoredEntry>,
+    pub(crate) ids: BTreeMap<u64, StoredId>,
+    /// How many rows were put into each table, and their bytes.
+    pub(crate) written: BTreeMap<Table, (usize, usize)>,
+    /// Whether it fails, and how long it takes at most.
+    pub(crate) fails: bool,
+    pub(crate) millis: u64,
+    pub(crate) under_way: Option<Batch>,
+    /// Which batch the engine has written last.
+    pub(crate) last_seq: u64,
 }
 
 impl Store {
     /// Takes a batch. The engine may not have two under way.
     pub(crate) fn begin(&mut self, batch: Batch) {
         assert!(self.under_way.is_none(), "one batch at a time");
-        assert!(batch.seq > self.next_seq, "sequence numbers rise");
-        self.next_seq = batch.seq;
+        assert!(batch.seq > self.last_seq, "sequence numbers rise");
+        self.last_seq = batch.seq;
         self.under_way = Some(batch);
     }
 
     /// The batch under way is kept, or fails and is not; its number.
     pub(crate) fn finish(&mut self, keep: bool) -> u64 {
         let batch = self.under_way.take().expect("a batch under way");
-        if keep {
-            batch
-                .records
-                .into_iter()
-                .for_each(|record| self.apply(record));
-        }
+        let records = batch.records.into_iter().filter(|_| keep);
+        records.for_each(|record| self.apply(record));
         batch.seq
     }
 
     /// The process is gone, and whatever was under way is kept, or not.
     pub(crate) fn crash(&mut self, keep: bool) {
-        if self.under_way.is_some() {
+        if self.is_busy() {
             self.finish(keep);
         }
-        self.next_seq = 0;
-        self.sessions_kept_before_ms = self.sessions_kept_ms;
+        self.last_seq = 0;
     }
 
     /// Whether a batch is under way.
@@ -53,7 +50,7 @@ impl Store {
         self.under_way.is_some()
     }
 
-    /// Everything that is kept.
+    /// Everything that is kept, as a store that is opened gives it back.
     pub(crate) fn restored(&self) -> Restored {
         let rows = self.rows.iter();
         Restored {
@@ -95,56 +92,47 @@ impl Store {
         keys.map(|(_, key)| key.to_string()).collect()
     }
 
+    /// How many rows a table has.
+    pub(crate) fn count(&self, wanted: Table) -> usize {
+        self.keys(wanted).len()
+    }
+
     /// A row.
     pub(crate) fn row(&self, table: Table, key: &str) -> Option<&str> {
         let row = self.rows.get(&(table, key.into()));
         row.map(String::as_str)
     }
 
-    /// Whether the entry of that serial is kept.
-    pub(crate) fn has_entry(&self, serial: u64) -> bool {
-        self.entries.contains_key(&serial)
+    /// What was written to a table since this was last asked: rows and bytes.
+    pub(crate) fn take_written(&mut self, table: Table) -> (usize, usize) {
+        self.written.remove(&table).unwrap_or_default()
     }
 
     /// Fails if anything but single facts is kept.
     pub(crate) fn assert_empty(&self) {
-        let rows = self
-            .rows
-            .iter()
-            .filter(|((table, _), _)| *table != Table::Meta);
+        let rows = self.rows.iter();
+        let rows = rows.filter(|((table, _), _)| *table != Table::Meta);
         assert_eq!(rows.collect::<Vec<_>>(), [], "rows are left in the store");
         let left: Vec<_> = self.entries.values().collect();
         assert!(left.is_empty(), "entries are left in the store: {left:?}");
     }
 
-    fn apply(&mut self, record: Record) {
+    pub(crate) fn apply(&mut self, record: Record) {
         match record {
             Record::Put { table, key, value } => {
+                let (rows, bytes) = self.written.entry(table).or_default();
+                (*rows, *bytes) = (*rows + 1, *bytes + key.len() + value.len());
                 self.rows.insert((table, key), value);
             }
-            Record::Delete { table, key } => {
-                self.rows.remove(&(table, key));
-            }
+            Record::Delete { table, key } => drop(self.rows.remove(&(table, key))),
             Record::DeletePrefix { table, prefix } => self
                 .rows
                 .retain(|(known, key), _| *known != table || !key.starts_with(&*prefix)),
-            Record::Append(entry) => {
-                self.entries.insert(entry.serial, entry);
-            }
-            Record::Drop { serials } => {
-                serials.iter().for_each(|serial| {
-                    self.entries.remove(serial);
-                });
-            }
-            Record::Remember(id) => {
-                self.ids.insert(id.serial, id);
-            }
+            Record::Append(entry) => drop(self.entries.insert(entry.serial, entry)),
+            Record::Drop { serials } => self.entries.retain(|serial, _| !serials.contains(serial)),
+            Record::Remember(id) => drop(self.ids.insert(id.serial, id)),
             Record::Forget { serial } => self.ids = self.ids.split_off(&(serial + 1)),
-            Record::Clear => {
-                self.ids.clear();
-                self.rows.clear();
-                self.entries.clear();
-            }
+            Record::Clear => (self.rows, self.entries, self.ids) = Default::default(),
         }
     }
 }

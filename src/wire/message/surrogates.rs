@@ -14,20 +14,20 @@ const REPLACEMENT: &str = "\\ufffd";
 pub(super) const OTHER: &str = "\\ufffc";
 
 /// The JSON with every half replaced, and how many there were; `None` when there is none.
-pub fn mend(json: &str) -> Option<(String, u32)> {
-    mend_with(json, REPLACEMENT)
+pub fn replace_lone_surrogates(json: &str) -> Option<(String, u32)> {
+    replace_lone_surrogates_by(json, REPLACEMENT)
 }
 
 /// The same with another escape in the place of each half.
-pub(super) fn mend_with(json: &str, replacement: &str) -> Option<(String, u32)> {
-    let mut half = next_half(json, 0)?;
+pub(super) fn replace_lone_surrogates_by(json: &str, replacement: &str) -> Option<(String, u32)> {
+    let mut half = next_lone_surrogate(json, 0)?;
     let (mut mended, mut count, mut done) = (String::with_capacity(json.len()), 0, 0);
     loop {
         mended.push_str(&json[done..half.start]);
         mended.push_str(replacement);
         done = half.end;
         count += 1;
-        match next_half(json, done) {
+        match next_lone_surrogate(json, done) {
             Some(next) => half = next,
             None => break,
         }
@@ -37,7 +37,7 @@ pub(super) fn mend_with(json: &str, replacement: &str) -> Option<(String, u32)> 
 }
 
 /// Where the first half at or after `from` lies. `from` must not be inside an escape.
-pub(super) fn next_half(json: &str, from: usize) -> Option<Range<usize>> {
+pub(super) fn next_lone_surrogate(json: &str, from: usize) -> Option<Range<usize>> {
     let text = json.as_bytes();
     let mut at = from;
     loop {
@@ -77,7 +77,11 @@ mod tests {
             (r#""\ud83d\n\ude00""#, r#""\ufffd\n\ufffd""#, 2),
             (r#"{"\ud800é":"\\ud800"}"#, r#"{"\ufffdé":"\\ud800"}"#, 1),
         ] {
-            assert_eq!(mend(json), Some((mended.to_owned(), count)), "{json}");
+            assert_eq!(
+                replace_lone_surrogates(json),
+                Some((mended.to_owned(), count)),
+                "{json}"
+            );
         }
         for json in [
             "",
@@ -87,7 +91,7 @@ mod tests {
             r#""\u00e9\uffff""#,
             r#""\ud8""#,
         ] {
-            assert_eq!(mend(json), None, "{json}");
+            assert_eq!(replace_lone_surrogates(json), None, "{json}");
         }
     }
 
@@ -98,7 +102,7 @@ mod tests {
         )) {
             let escapes: String = units.iter().map(|unit| format!("\\u{unit:04x}")).collect();
             let json = format!("\"{escapes}\"");
-            let mended = mend(&json).map_or(json.clone(), |(mended, _)| mended);
+            let mended = replace_lone_surrogates(&json).map_or(json.clone(), |(mended, _)| mended);
             let text: String = serde_json::from_str(&mended).unwrap();
             prop_assert_eq!(text, String::from_utf16_lossy(&units));
         }

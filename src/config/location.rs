@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 /// Where a value was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Location {
     /// In the `config.toml` inside the binary.
     BuiltIn {
         /// Its key path.
@@ -32,7 +32,7 @@ pub enum Place {
     },
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BuiltIn { key } => write!(out, "default of {key}"),
@@ -54,10 +54,10 @@ impl fmt::Display for Place {
 
 /// Something that keeps the server from starting.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{place}: {what}")]
+#[error("{location}: {what}")]
 pub struct Mistake {
     /// Where it is.
-    pub place: Place,
+    pub location: Location,
     /// What is wrong, and what would be right.
     pub what: String,
 }
@@ -66,13 +66,13 @@ pub struct Mistake {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
     /// Where it is.
-    pub place: Place,
+    pub location: Location,
     /// What is odd about it.
     pub what: String,
 }
 
 impl fmt::Display for Warning {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}: {}", self.place, self.what)
+        write!(out, "{}: {}", self.location, self.what)
     }
 }

@@ -4,14 +4,14 @@
 //! Parsers stop at a line and a column, which mean nothing to whoever sends messages. This walks the text once more after
 //! a parser has given up; it is lenient, calls itself nowhere, and says nothing when it finds none of these.
 
-use super::halves::next_half;
 use super::malformed::{Malformed, shortened};
+use super::surrogates::next_lone_surrogate;
 
 /// So many steps of a path are shown.
 const MAX_SHOWN_STEPS: usize = 12;
 
 /// The first such flaw in a text that should have been JSON.
-pub fn find_flaw(text: &str) -> Option<Malformed> {
+pub fn find_syntax_error(text: &str) -> Option<Malformed> {
     let mut walk = Walk {
         text,
         at: 0,
@@ -77,7 +77,7 @@ impl<'a> Walk<'a> {
         if std::mem::take(&mut self.is_name_next) {
             *self.path.last_mut()? = Step::Member(string);
         }
-        let half = next_half(string, 0).map(|half| &string[half]);
+        let half = next_lone_surrogate(string, 0).map(|half| &string[half]);
         Some(half.map(|half| {
             format!("`{half}` is half of a surrogate pair; expected both, as in `\\ud83d\\ude00`")
         }))
@@ -147,7 +147,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn told(text: &str) -> String {
-        find_flaw(text).map_or("nothing".to_owned(), |flaw| flaw.to_string())
+        find_syntax_error(text).map_or("nothing".to_owned(), |flaw| flaw.to_string())
     }
 
     #[test]
@@ -202,7 +202,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_walked_to_its_end(text in "[\\[\\]{}:,\"\\\\ a-fu0-9Né-]{0,40}") {
-            find_flaw(&text);
+            find_syntax_error(&text);
         }
     }
 }

@@ -11,6 +11,10 @@ use crate::base::printable::printable;
 use crate::config::Warning;
 use crate::shell::logging::LAST_WORDS;
 
+/// The exit code when a command could not do its work to the end: a server that cannot be reached, tasks that cannot be
+/// watched.
+pub(super) const TROUBLE: u8 = 2;
+
 /// Tells every mistake, one a line.
 pub(super) fn refuse(error: &SourceError) -> ExitCode {
     match error {
