@@ -50,6 +50,8 @@ use refusal::Refusal;
 use session::{acknowledgement, catching_up, deferrals, farewell, pings};
 use state::State;
 use timer::Timer;
+use transport::outbox_limits::OutboxLimits;
+use transport::peer::Reading;
 use transport::{close, liveness, shedding};
 
 /// Fewer clients than this are no crowd whose backlog says something of the server.
@@ -178,6 +180,8 @@ impl Engine {
         self.turn_began = now.at;
         self.state.now = now;
         self.state.turn.begin();
+        let limits = OutboxLimits::of(&self.state.settings.websocket);
+        self.state.peers.set_limits(limits);
         reading::resume_cut(&mut self.state, now);
     }
 
@@ -404,7 +408,7 @@ impl Engine {
         peer.blocked = blocked;
         let drained = peer.connection.outbox.is_empty();
         let backlogged = !drained && (blocked || peer.backlogged);
-        let is_backend = peer.is_backend;
+        let is_backend = peer.is_backend();
         let is_news = state.peers.set_backlogged(connection, backlogged);
         match (is_news || backlogged && is_stuck, backlogged) {
             (true, true) => liveness::watch_backlog(state, now, connection),
@@ -438,9 +442,9 @@ impl Engine {
         let Some(peer) = self.state.peers.peer(connection) else {
             return;
         };
-        if peer.is_held {
+        if peer.reading.is_held() {
             if let Some(peer) = self.state.peers.peer_mut(connection) {
-                peer.has_ended = true;
+                peer.reading = Reading::HeldToEnd;
             }
             return;
         }
