@@ -5,9 +5,9 @@
 
 #![allow(missing_docs, reason = "most names say it")]
 
+use crate::base::time::Time;
 use crate::engine::commit::store::Condition;
 use crate::engine::state::State;
-use crate::base::time::Time;
 use crate::hub::durable::rows;
 use crate::hub::{Client, ConnectionId, DropReason, Room};
 

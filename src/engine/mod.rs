@@ -336,6 +336,7 @@ impl Engine {
         let state = &mut self.state;
         recovery::arm_postponed(state, now);
         state.lists.release();
+        state.peers.framer().handle_turn_end();
         // One slow reader among a handful is no pressure on the server.
         let clients = state.clients().max(MIN_CROWD);
         let backlogged_share = state.peers.backlogged() as f64 / clients as f64;

@@ -6,6 +6,7 @@ use crate::engine::commit::lobby::Arrival;
 use crate::engine::session::refusals::Refusal;
 use crate::engine::session::{recovery, refusals, resume};
 use crate::engine::state::State;
+use crate::engine::transport::peer::Peer;
 use crate::hub::{ClientKey, ConnectionId};
 use crate::wire::locale::Phrase;
 use crate::wire::message::{Dialect, Envelope, Variant};
@@ -61,20 +62,15 @@ fn give_back(state: &mut State, connection: ConnectionId, is_counted: bool) {
 
 /// From now on the messages of a turn come as one to this client of the payload dialect (contract section 4).
 pub fn enable_batches(state: &mut State, connection: ConnectionId) {
-    let Some(client) = state.client_of(connection) else {
-        return;
-    };
-    let Variant {
-        dialect, encoding, ..
-    } = state.variant(client);
     let batch_size = state.settings.batch_size;
-    if let Some(peer) = state
-        .peers
-        .peer_mut(connection)
-        .filter(|_| dialect == Dialect::Payload)
-    {
-        peer.connection.outbox.enable_batches(encoding, batch_size);
-        state.hub.handle_batches(client);
+    let peer = state.peers.peer_mut(connection);
+    let is_reader =
+        |peer: &&mut Peer| peer.client.is_some() && peer.variant.dialect == Dialect::Payload;
+    if let Some(peer) = peer.filter(is_reader) {
+        let outbox = &mut peer.connection.outbox;
+        outbox.enable_batches(peer.variant.encoding, batch_size);
+        // A batch is put together for it alone: what goes into one is shared in its plain form.
+        peer.variant.window = None;
     }
 }
 
@@ -91,12 +87,13 @@ fn become_client(
         Some(client) => client,
         None => {
             let nonce = state.random.next_u64() >> 24;
-            state.hub.attach(now, connection, variant, nonce)
+            state.hub.attach(now, connection, variant.dialect, nonce)
         }
     };
     let has_session = state.hub.directory().client(client).has_session;
     if let Some(peer) = state.peers.peer_mut(connection) {
         (peer.client, peer.has_session) = (Some(client), has_session);
+        peer.variant = variant;
     }
     log_arrival(state, client, variant.dialect);
     match variant.dialect {
