@@ -59,6 +59,7 @@ impl Config {
         WebSocketSettings {
             path: config.path.clone(),
             echo_path: config.echo_path.clone(),
+            compression_threshold: config.compression_threshold,
             heartbeat_interval: Span::from_millis(config.heartbeat_interval),
             connection_timeout: Span::from_millis(config.connection_timeout),
             max_clients: config.max_clients,
@@ -130,7 +131,6 @@ impl Config {
                 deduplication_window: Span::from_millis(config.deduplication_window),
                 max_deduplication_ids: config.max_deduplication_ids,
             },
-            compression_threshold: self.websocket.compression_threshold,
             message_queue_size: self.websocket.message_queue_size,
             sessions: SessionSettings {
                 ttl: Span::from_millis(self.websocket.session_ttl),

@@ -129,7 +129,7 @@ impl Context<'_> {
                 .rooms()
                 .map(|room| directory.room(room).name.to_string())
                 .collect(),
-            dialect: match client.variant.dialect {
+            dialect: match client.dialect {
                 crate::wire::message::Dialect::Payload => "payload",
                 crate::wire::message::Dialect::Data => "data",
             },

@@ -73,12 +73,14 @@ impl Context<'_> {
 
     /// The form in which a client reads messages.
     pub fn variant(&self, client: ClientKey) -> Variant {
-        self.hub.directory().client(client).variant
+        let connection = self.hub.directory().client(client).connection;
+        let peer = self.peers.peer(connection);
+        peer.map_or_else(Variant::default, |peer| peer.variant)
     }
 
     /// The dialect in which a client was greeted.
     pub fn dialect(&self, client: ClientKey) -> Dialect {
-        self.variant(client).dialect
+        self.hub.directory().client(client).dialect
     }
 
     /// Sends a client a message that it waits for.
@@ -124,9 +126,11 @@ impl Context<'_> {
 
     /// Sends a client a message that is encoded in its variant already.
     pub fn send_encoded(&mut self, client: ClientKey, message: &[u8]) {
-        let client = self.hub.directory().client(client);
-        let (connection, variant) = (client.connection, client.variant);
-        let frame = self.hub.framer().frame(message, variant);
+        let connection = self.hub.directory().client(client).connection;
+        let variant = self.variant(client);
+        let framer = self.peers.framer();
+        let frame = framer.frame(message, variant);
+        self.hub.load().encode(framer.take_encoded_bytes());
         self.peers.answer(connection, &frame);
     }
 

@@ -50,7 +50,6 @@ use refusal::Refusal;
 use session::{acknowledgement, catching_up, deferrals, farewell, pings};
 use state::State;
 use timer::Timer;
-use transport::outbox_limits::OutboxLimits;
 use transport::peer::Reading;
 use transport::{close, liveness, shedding};
 
@@ -180,8 +179,7 @@ impl Engine {
         self.turn_began = now.at;
         self.state.now = now;
         self.state.turn.begin();
-        let limits = OutboxLimits::of(&self.state.settings.websocket);
-        self.state.peers.set_limits(limits);
+        self.state.peers.begin_turn(&self.state.settings.websocket);
         reading::resume_cut(&mut self.state, now);
     }
 
@@ -368,6 +366,7 @@ impl Engine {
         let state = &mut self.state;
         catching_up::arm(state, now);
         state.lists.release();
+        state.peers.framer().handle_turn_end();
         // One slow reader among a handful is no pressure on the server.
         let clients = state.clients().max(MIN_CROWD);
         let backlogged_share = state.peers.backlogged() as f64 / clients as f64;

@@ -40,6 +40,8 @@ pub struct WebSocketSettings {
     pub path: String,
     /// The path on which every message is sent back; empty: none.
     pub echo_path: String,
+    /// Messages of fewer bytes are not compressed.
+    pub compression_threshold: usize,
     /// The time between two pings.
     pub heartbeat_interval: Span,
     /// The time a handshake may take, and the silence that a socket is allowed.

@@ -30,7 +30,7 @@ use crate::engine::transport::unfinished::Unfinished;
 use crate::hub::{ClientId, ClientKey, ConnectionId, Hub, HubSeed};
 use crate::wire::http::DateCache;
 use crate::wire::message::{Dialect, Variant};
-use crate::wire::websocket::Inflater;
+use crate::wire::websocket::{EncodedFrame, Inflater};
 use crate::wire::{http, websocket};
 use std::collections::{HashSet, VecDeque};
 
@@ -116,10 +116,12 @@ impl State {
             hash,
             message_prefix,
         };
+        let mut peers = Peers::default();
+        peers.begin_turn(&settings.websocket);
         Self {
             hub: Hub::new(settings.hub.clone(), hub_seed.clone()),
             hub_seed,
-            peers: Peers::default(),
+            peers,
             pending,
             wheel: Wheel::new(),
             aging: None,
@@ -232,7 +234,9 @@ impl State {
 
     /// The form in which a client reads messages.
     pub fn variant(&self, client: ClientKey) -> Variant {
-        self.hub.directory().client(client).variant
+        let connection = self.hub.directory().client(client).connection;
+        let peer = self.peers.peer(connection);
+        peer.map_or_else(Variant::default, |peer| peer.variant)
     }
 
     /// Tells a client why its message was not obeyed.
@@ -241,12 +245,18 @@ impl State {
             .refuse(client, refusal, reply_to);
     }
 
-    /// Sends a client a message that is encoded in its variant already.
-    pub fn send_encoded(&mut self, client: ClientKey, message: &[u8]) {
-        let client = self.hub.directory().client(client);
-        let (connection, variant) = (client.connection, client.variant);
-        let frame = self.hub.framer().frame(message, variant);
+    /// Sends a connection a message that is encoded already.
+    pub fn answer(&mut self, connection: ConnectionId, message: &[u8], variant: Variant) {
+        let frame = self.frame(message, variant);
         self.peers.answer(connection, &frame);
+    }
+
+    /// A frame around a message that is encoded already; the turn is charged for it.
+    pub fn frame(&mut self, message: &[u8], variant: Variant) -> EncodedFrame {
+        let framer = self.peers.framer();
+        let frame = framer.frame(message, variant);
+        self.hub.load().encode(framer.take_encoded_bytes());
+        frame
     }
 
     /// Goes on with what is kept of a connection's input, in the next turn.
@@ -283,7 +293,7 @@ impl State {
 
     /// The dialect in which a connection was greeted.
     pub fn dialect(&self, client: ClientKey) -> Dialect {
-        self.variant(client).dialect
+        self.hub.directory().client(client).dialect
     }
 
     /// Whether a connection speaks WebSocket and is not ending.

@@ -17,7 +17,7 @@ use crate::wire::message::incoming::{one_of, parse_object, present, strip_byte_o
 use crate::wire::message::malformed::shortened;
 use crate::wire::message::name::{check_name, check_room};
 use crate::wire::message::surrogates::replace_lone_surrogates;
-use crate::wire::message::{Envelope, ErrorCode, ErrorMessage, Malformed, check_relayable};
+use crate::wire::message::{ErrorCode, ErrorMessage, Malformed, check_relayable};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeSet;
@@ -243,16 +243,9 @@ fn settle(state: &mut State, now: Now, number: u64, to_sender: bool, kind: &str,
         state.hub.send(now, client, kind, payload, &mut state.peers);
         return;
     }
-    let envelope = Envelope {
-        kind,
-        payload,
-        timestamp: now.wall_ms,
-        id: None,
-        reply_to: request.id.as_deref(),
-        room_offset: None,
-    };
-    let message = envelope.encode(state.variant(client));
-    state.send_encoded(client, &message);
+    state
+        .context(Caller::Application)
+        .answer(client, kind, payload, request.id.as_deref());
 }
 
 fn complain(

@@ -48,6 +48,5 @@ pub fn send(state: &mut State, connection: ConnectionId, text: &str) {
         window: peer.and_then(|peer| peer.compression.window()),
         ..Variant::default()
     };
-    let frame = state.hub.framer().frame(text.as_bytes(), variant);
-    state.peers.answer(connection, &frame);
+    state.answer(connection, text.as_bytes(), variant);
 }

@@ -2,19 +2,18 @@
 
 use crate::engine::context::Context;
 use crate::hub::ClientKey;
-use crate::wire::message::{Dialect, Variant};
+use crate::wire::message::Dialect;
 
 /// From now on the messages of a turn come as one to this client of the payload dialect.
 pub fn enable(context: &mut Context<'_>, client: ClientKey) {
     let connection = context.hub.directory().client(client).connection;
-    let Variant {
-        dialect, encoding, ..
-    } = context.variant(client);
-    if dialect == Dialect::Payload
-        && let Some(peer) = context.peers.peer_mut(connection)
+    let batch_size = context.settings.batch_size;
+    if let Some(peer) = context.peers.peer_mut(connection)
+        && peer.variant.dialect == Dialect::Payload
     {
-        let batch_size = context.settings.batch_size;
-        peer.connection.outbox.enable_batches(encoding, batch_size);
-        context.hub.handle_batches(client);
+        let outbox = &mut peer.connection.outbox;
+        outbox.enable_batches(peer.variant.encoding, batch_size);
+        // A batch is put together for it alone: what goes into one is shared in its plain form.
+        peer.variant.window = None;
     }
 }

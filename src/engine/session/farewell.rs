@@ -58,8 +58,7 @@ pub fn dismiss(
 ) {
     if let Some(variant) = variant {
         let notice = disconnected(variant, now, code, reason, delay);
-        let frame = state.hub.framer().frame(&notice, variant);
-        state.peers.answer(connection, &frame);
+        state.answer(connection, &notice, variant);
     }
     close::close(state, now, connection, code, reason);
 }

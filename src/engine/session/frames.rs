@@ -163,8 +163,7 @@ fn echo(state: &mut State, connection: ConnectionId, kind: MessageKind, payload:
         window,
         ..Variant::default()
     };
-    let frame = state.hub.framer().frame(payload, variant);
-    state.peers.answer(connection, &frame);
+    state.answer(connection, payload, variant);
 }
 
 /// A compressed message: what it says counts as if it had come plain (RFC 7692 section 6.2).

@@ -75,12 +75,13 @@ fn become_client(
         Some(client) => client,
         None => {
             let nonce = state.random.next_u64() >> 24;
-            state.hub.attach(now, connection, variant, nonce)
+            state.hub.attach(now, connection, variant.dialect, nonce)
         }
     };
     let has_session = state.hub.directory().client(client).has_session;
     if let Some(peer) = state.peers.peer_mut(connection) {
         peer.role = Role::Viewer(client);
+        peer.variant = variant;
         peer.confirmation = has_session.then(Confirmation::default);
     }
     log_arrival(state, client, variant.dialect);

@@ -65,7 +65,7 @@ pub fn resume(
     if let Some(peer) = state.peers.peer_mut(connection) {
         peer.allowance.messages = messages;
     }
-    state.hub.resume(now, client, connection, variant);
+    state.hub.resume(now, client, connection, variant.dialect);
     state.pending.adopt(id);
     Some(client)
 }

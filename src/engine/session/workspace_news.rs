@@ -85,7 +85,7 @@ fn list_frame(state: &mut State, now: Now, client: ClientKey) -> EncodedFrame {
     };
     let encoded = envelope.encode(variant);
     drop(payload);
-    let frame = state.hub.framer().frame(&encoded, variant);
+    let frame = state.frame(&encoded, variant);
     state.lists.keep(version, variant, &frame);
     frame
 }

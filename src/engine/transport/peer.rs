@@ -9,6 +9,7 @@ use crate::engine::transport::confirmation::Confirmation;
 use crate::engine::transport::standing::{Services, Standing};
 use crate::engine::transport::turn::{ControlFrames, Share};
 use crate::hub::ClientKey;
+use crate::wire::message::Variant;
 use crate::wire::websocket::Compression;
 use core::net::IpAddr;
 
@@ -25,6 +26,8 @@ pub struct Peer {
     pub services: Services,
     /// What it is to the server.
     pub role: Role,
+    /// The form in which it reads messages, once it is a client.
+    pub variant: Variant,
     /// Whether and how its messages are compressed.
     pub compression: Compression,
     /// A streamed request or a producer's lines.

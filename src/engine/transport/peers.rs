@@ -5,15 +5,18 @@ use crate::base::shrink::LateShrink;
 use crate::base::time::Time;
 use crate::base::wheel::Wheel;
 use crate::conn::{Connection, Phase};
+use crate::engine::settings::WebSocketSettings;
 use crate::engine::timer::Timer;
 use crate::engine::transport::allowance::Allowance;
 use crate::engine::transport::confirmation::Confirmation;
+use crate::engine::transport::framer::{Framer, Frames};
 use crate::engine::transport::outbox_limits::OutboxLimits;
 use crate::engine::transport::peer::{Marked, Peer, Ping, Reading, Role};
 use crate::engine::transport::standing::{Services, Standing};
 use crate::engine::transport::turn::{ControlFrames, Share};
-use crate::hub::{ConnectionId, Lane, Outlet};
+use crate::hub::{ConnectionId, Lane, Outlet, Publication};
 use crate::wire::http;
+use crate::wire::message::Variant;
 use crate::wire::websocket::{Compression, EncodedFrame};
 use core::net::IpAddr;
 use slab::Slab;
@@ -35,8 +38,6 @@ pub struct Peers {
     pool: ChunkPool,
     dirty: VecDeque<ConnectionId>,
     urgent: VecDeque<ConnectionId>,
-    /// Whether what is delivered now is for a crowd.
-    is_crowd: bool,
     /// How many were written since the last of a crowd.
     favours: u8,
     shrink: LateShrink,
@@ -44,6 +45,7 @@ pub struct Peers {
     unconfirmed: VecDeque<ConnectionId>,
     next_generation: u32,
     limits: OutboxLimits,
+    framer: Framer,
     backlogged: usize,
     /// Those that became WebSockets only to be told when to come back: few, and none for long.
     goodbyes: BTreeSet<usize>,
@@ -51,9 +53,11 @@ pub struct Peers {
 }
 
 impl Peers {
-    /// What may wait for a connection in this turn: read anew each time, because who delivers has no settings at hand.
-    pub fn set_limits(&mut self, limits: OutboxLimits) {
-        self.limits = limits;
+    /// What may wait for a connection, and what is compressed, in this turn: read from the settings for each, because who
+    /// delivers has none at hand.
+    pub fn begin_turn(&mut self, settings: &WebSocketSettings) {
+        self.limits = OutboxLimits::of(settings);
+        self.framer.set_threshold(settings.compression_threshold);
     }
 
     /// Adds a connection.
@@ -74,6 +78,7 @@ impl Peers {
             standing: Standing::default().with(Standing::PROXY, is_proxy),
             services,
             role: Role::Caller,
+            variant: Variant::default(),
             compression: Compression::Off,
             stream: None,
             timer: None,
@@ -227,6 +232,11 @@ impl Peers {
             self.sent += 1;
             self.mark_urgent(connection);
         }
+    }
+
+    /// Puts encoded messages into frames.
+    pub fn framer(&mut self) -> &mut Framer {
+        &mut self.framer
     }
 
     /// The next connection that was sent messages which may not have arrived, and the round in which it is being asked now.
@@ -400,19 +410,44 @@ impl Peers {
 }
 
 impl Outlet for Peers {
-    fn expect_readers(&mut self, readers: usize) {
-        self.is_crowd = readers > MIN_CROWD;
+    fn publish(
+        &mut self,
+        publication: &Publication<'_>,
+        readers: &[ConnectionId],
+        lane: Lane,
+        refused: &mut Vec<usize>,
+    ) -> usize {
+        let is_crowd = readers.len() > MIN_CROWD;
+        let mut frames = Frames::default();
+        for (place, reader) in readers.iter().enumerate() {
+            if !self.queue(publication, &mut frames, *reader, lane) {
+                refused.push(place);
+            } else if is_crowd {
+                self.mark(*reader);
+            } else {
+                self.mark_urgent(*reader);
+            }
+        }
+        self.framer.take_encoded_bytes()
     }
+}
 
-    fn deliver(&mut self, connection: ConnectionId, frame: &EncodedFrame, lane: Lane) -> bool {
+impl Peers {
+    /// Queues a publication for one reader. `false`: it did not take it.
+    fn queue(
+        &mut self,
+        publication: &Publication<'_>,
+        frames: &mut Frames,
+        reader: ConnectionId,
+        lane: Lane,
+    ) -> bool {
         let pool = &mut self.pool;
-        let Some(peer) =
-            living(&mut self.slots, connection).filter(|peer| peer.connection.is_open())
+        let Some(peer) = living(&mut self.slots, reader).filter(|peer| peer.connection.is_open())
         else {
             return false;
         };
         if lane == Lane::State && peer.connection.outbox.held_bytes() > MAX_UNSENT_STATE {
-            self.set_backlogged(connection, true);
+            self.set_backlogged(reader, true);
             return false;
         }
         // A burst alone is no sign of a slow reader: the tight limits apply once earlier bytes were left unread.
@@ -423,29 +458,31 @@ impl Outlet for Peers {
             true => self.limits,
             false => self.limits.untried(),
         };
-        let outbox = &mut peer.connection.outbox;
-        if outbox
-            .push_message(pool, frame, max_bytes, max_messages)
-            .is_err()
-        {
-            if peer.client().is_none() || lane == Lane::Once {
-                self.overflowed.push(connection);
+        let entry;
+        let frame = match publication.log_serial {
+            None => self.framer.shared(publication, peer.variant, frames),
+            Some(serial) => {
+                entry = self.framer.entry(serial, publication, peer.variant);
+                &entry
             }
-            self.set_backlogged(connection, true);
+        };
+        let outbox = &mut peer.connection.outbox;
+        let pushed = outbox.push_message(pool, frame, max_bytes, max_messages);
+        if pushed.is_err() {
+            if peer.client().is_none() || lane == Lane::Once {
+                self.overflowed.push(reader);
+            }
+            self.set_backlogged(reader, true);
             return false;
         }
         if lane != Lane::State
             && let Some(confirmation) = &mut peer.confirmation
             && confirmation.want()
         {
-            self.unconfirmed.push_back(connection);
+            self.unconfirmed.push_back(reader);
         }
         peer.sent = peer.sent.wrapping_add(1);
         self.sent += 1;
-        match self.is_crowd {
-            true => self.mark(connection),
-            false => self.mark_urgent(connection),
-        }
         true
     }
 }
@@ -460,14 +497,15 @@ fn living(slots: &mut Slab<Peer>, connection: ConnectionId) -> Option<&mut Peer>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::websocket::{MessageKind, encode};
+    use crate::base::id::MessageIds;
+    use crate::base::time::Now;
 
     fn publish(peers: &mut Peers, readers: &[ConnectionId]) {
-        let frame = encode(MessageKind::Text, b"news");
-        peers.expect_readers(readers.len());
-        for reader in readers {
-            assert!(peers.deliver(*reader, &frame, Lane::Log));
-        }
+        let id = MessageIds::new("m".into()).next();
+        let publication = Publication::new("news", "{}", Now::default(), &id);
+        let mut refused = Vec::new();
+        let encoded = peers.publish(&publication, readers, Lane::Log, &mut refused);
+        assert!(encoded > 0 && refused.is_empty());
     }
 
     #[test]
