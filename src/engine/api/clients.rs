@@ -2,8 +2,8 @@
 
 use crate::engine::answer::Answer;
 use crate::engine::api::answers::{command_refusal, invalid, json, list_of, whole};
-use crate::engine::api::call::Call;
 use crate::engine::api::rooms::Message;
+use crate::engine::api::row::Call;
 use crate::engine::commands::ClientInfo;
 use crate::engine::context::Context;
 use crate::engine::refusal::Refusal;

@@ -4,8 +4,8 @@ use crate::engine::answer::Answer;
 use crate::engine::api::answers::{
     command_refusal, expect_json, invalid, json, json_text, parse_limit,
 };
-use crate::engine::api::call::Call;
 use crate::engine::api::ingest;
+use crate::engine::api::row::Call;
 use crate::engine::context::Context;
 use crate::engine::refusal::Refusal;
 use crate::engine::session::history::history_page;

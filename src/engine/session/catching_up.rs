@@ -18,7 +18,7 @@ pub fn go_on(state: &mut State, now: Now) {
         };
         let connection = state.hub.directory().client(client).connection;
         // Whose connection is full goes on when it has drained.
-        let peer = state.peers.peer(connection);
+        let peer = state.transport.peers.peer(connection);
         if peer.is_some_and(|peer| !peer.backlogged) {
             handle_drained(state, now, client);
         }
@@ -36,12 +36,12 @@ pub fn arm(state: &mut State, now: Now) {
 pub fn handle_drained(state: &mut State, now: Now, client: ClientKey) {
     state
         .hub
-        .handle_backlog(now, client, false, &mut state.peers);
+        .handle_backlog(now, client, false, &mut state.transport.peers);
     if state.hub.directory().client(client).is_lagging {
         recovery::recover(&mut state.context(Caller::Viewer), client, false);
     }
     if state.hub.directory().client(client).lacks_news()
-        && state.hub.send_news(now, client, &mut state.peers)
+        && state.hub.send_news(now, client, &mut state.transport.peers)
     {
         workspace_news::list_when_kept(state, now, client);
     }

@@ -59,6 +59,6 @@ pub fn delay_of_full(state: &mut State, now: Now, address: Option<IpAddr>, sort:
 /// A moment after `earliest`, by chance; the more connections there are, the later it may be.
 pub fn spread(state: &mut State, earliest: Span) -> Span {
     // Clients leave the hub as they are told, connections only later.
-    let span_ms = SPREAD_MS.max(SPREAD_MS * state.peers.len() as u64 / 1000);
+    let span_ms = SPREAD_MS.max(SPREAD_MS * state.transport.peers.len() as u64 / 1000);
     earliest.max(SHORTEST) + Span::from_millis(state.random.below(span_ms))
 }

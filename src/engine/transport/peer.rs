@@ -137,6 +137,12 @@ impl Peer {
         }
     }
 
+    /// It is nothing to anybody any more, and its address has a place again.
+    pub fn leave(&mut self) {
+        self.role = Role::Caller;
+        self.standing = self.standing.with(Standing::PLACED, false);
+    }
+
     /// Whether it is a link of the application.
     pub fn is_backend(&self) -> bool {
         self.role == Role::Application
