@@ -10,10 +10,10 @@ use crate::engine::api::{calls, events, ingest};
 use crate::engine::backend::links;
 use crate::engine::commit::lobby::HeldRequest;
 use crate::engine::commit::respond;
-use crate::engine::parting;
 use crate::engine::refusal::Refusal;
 use crate::engine::session::{farewell, upgrade};
 use crate::engine::state::State;
+use crate::engine::teardown;
 use crate::engine::transport::peer::Reading;
 use crate::engine::transport::reply::Cors;
 use crate::engine::transport::standing::{Services, Standing};
@@ -101,7 +101,7 @@ fn refuse_problem(state: &mut State, connection: ConnectionId, head: &Head, prob
         state.transport.is_local(connection),
     )
     .mark(problem);
-    parting::refuse(state, connection, &answer);
+    teardown::refuse(state, connection, &answer);
 }
 
 fn is_upgrade(head: &Head) -> bool {
@@ -173,7 +173,7 @@ pub fn handle_held(
     };
     match peer.reading.is_held() {
         true if is_last => peer.reading = Reading::HeldToEnd,
-        false if is_last => parting::end(state, connection, Ending::Final),
+        false if is_last => teardown::end(state, connection, Ending::Final),
         _ => {}
     }
 }
@@ -223,7 +223,7 @@ pub fn handle_stream_end(state: &mut State, now: Now, connection: ConnectionId) 
 
 /// A request that cannot be understood: the connection ends with an answer that says why.
 pub fn handle_reject(state: &mut State, connection: ConnectionId, reject: Reject) {
-    parting::refuse(state, connection, &Problem::from(reject).into());
+    teardown::refuse(state, connection, &Problem::from(reject).into());
 }
 
 fn mark_progress(state: &mut State, connection: ConnectionId) {

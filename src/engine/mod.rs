@@ -5,6 +5,7 @@
 //! test can do all of that without a socket, and a year in a second.
 
 pub mod access;
+pub mod admission;
 pub mod answer;
 pub mod api;
 pub mod backend;
@@ -16,19 +17,18 @@ pub mod http;
 pub mod inspect;
 pub mod life;
 pub mod notices;
-pub mod parting;
 pub mod reading;
 pub mod refusal;
-pub mod serving;
 pub mod session;
 pub mod settings;
 pub mod shutdown;
 pub mod state;
 pub mod statistics;
+pub mod teardown;
+pub mod timeouts;
 pub mod timer;
 pub mod traffic;
 pub mod transport;
-pub mod watching;
 
 pub use crate::hub::{Batch, ConnectionId, Restored};
 pub use access::permission::Permission;
@@ -131,7 +131,7 @@ impl Engine {
             .transport
             .newcomers
             .poll_oldest(now.at, &state.transport.peers)?;
-        parting::remove(state, oldest);
+        teardown::remove(state, oldest);
         state
             .transport
             .newcomers
@@ -178,7 +178,7 @@ impl Engine {
             }
             Input::Sent { bytes, blocked } => self.handle_sent(now, connection, bytes, blocked),
             Input::Ended => self.handle_ended(now, connection),
-            Input::Failed => parting::remove(&mut self.state, connection),
+            Input::Failed => teardown::remove(&mut self.state, connection),
         }
     }
 
@@ -209,7 +209,7 @@ impl Engine {
         self.state.now = now;
         shutdown::shut_down(&mut self.state, now);
         self.state.durability.handle_delay();
-        serving::serve_lobby(&mut self.state, now);
+        admission::serve_lobby(&mut self.state, now);
     }
 
     /// The turn's inputs are in: what was marked goes to the outboxes.
@@ -217,7 +217,7 @@ impl Engine {
         let state = &mut self.state;
         state.now = now;
         state.hub.settle(now, &mut state.transport.peers);
-        catching_up::go_on(state, now);
+        catching_up::resume_postponed(state, now);
         acknowledgement::tell_evicted(&mut state.context(Caller::Program));
         pings::ask(state, now);
         self.drop_slow(now);
@@ -264,7 +264,7 @@ impl Engine {
         if self.state.durability.handle_unopened(reason) {
             self.state.forget_hub();
         }
-        serving::serve_lobby(&mut self.state, now);
+        admission::serve_lobby(&mut self.state, now);
     }
 
     /// The next slice of what the store holds, in the order of its tables. After the first that follows
@@ -280,7 +280,7 @@ impl Engine {
         self.state.now = now;
         let (durability, mut parts) = self.state.commit();
         durability.handle_read(&mut parts);
-        serving::serve_lobby(&mut self.state, now);
+        admission::serve_lobby(&mut self.state, now);
         self.arm_timers();
     }
 
@@ -321,7 +321,7 @@ impl Engine {
         let (durability, mut parts) = self.state.commit();
         durability.handle_stored(&mut parts, seq, result);
         release::say_released(&mut self.state, now);
-        serving::serve_lobby(&mut self.state, now);
+        admission::serve_lobby(&mut self.state, now);
         self.arm_timers();
     }
 
@@ -340,7 +340,7 @@ impl Engine {
             if !peer.connection.outbox.is_empty() {
                 return Some(Output::Write(connection));
             }
-            parting::handle_drained(&mut self.state, connection);
+            teardown::handle_drained(&mut self.state, connection);
             if let Some(output) = self.state.transport.poll_output() {
                 return Some(output);
             }
@@ -439,7 +439,7 @@ impl Engine {
             outbound::serve_waiting(state, now);
         }
         if drained {
-            parting::handle_drained(state, connection);
+            teardown::handle_drained(state, connection);
             // What it asks comes first: the states that it missed could keep it waiting again.
             reading::resume_reading(&mut self.state, now, connection);
         }
@@ -474,8 +474,8 @@ impl Engine {
             self.finish_producer(now, connection);
         }
         match (owed, open) {
-            (false, _) => parting::remove(&mut self.state, connection),
-            (true, true) => parting::end(&mut self.state, connection, Ending::Final),
+            (false, _) => teardown::remove(&mut self.state, connection),
+            (true, true) => teardown::end(&mut self.state, connection, Ending::Final),
             (true, false) => {
                 if let Some(peer) = self.state.transport.peers.peer_mut(connection) {
                     peer.connection.end(Ending::Final);
@@ -507,7 +507,7 @@ impl Engine {
     fn handle_timer(&mut self, now: Now, timer: Timer) {
         let state = &mut self.state;
         match timer {
-            Timer::Connection(connection) => watching::look(state, now, connection),
+            Timer::Connection(connection) => timeouts::look(state, now, connection),
             Timer::Hub(timer) => {
                 if timer == hub::Timer::Aging {
                     state.aging = None;
@@ -522,20 +522,20 @@ impl Engine {
                 let (durability, mut parts) = state.commit();
                 durability.handle_silence(&mut parts);
                 release::say_released(state, now);
-                serving::serve_lobby(&mut self.state, now);
+                admission::serve_lobby(&mut self.state, now);
             }
             Timer::Opening => {
                 state.durability.handle_delay();
-                serving::serve_lobby(&mut self.state, now);
+                admission::serve_lobby(&mut self.state, now);
             }
             Timer::Lobby => {
                 state.lobby.is_armed = false;
-                serving::serve_lobby(&mut self.state, now);
+                admission::serve_lobby(&mut self.state, now);
             }
             Timer::Probes => state.probes.is_armed = false,
-            Timer::Postponed => state.is_going_on = false,
+            Timer::Postponed => state.is_resuming = false,
             Timer::Questions => pings::handle_timer(state, now),
-            Timer::Unfinished => watching::end_late(state, now),
+            Timer::Unfinished => timeouts::end_late(state, now),
             Timer::Addresses => {
                 state.addresses.is_armed = state.addresses.forget_stale(now.at);
                 if state.addresses.is_armed {

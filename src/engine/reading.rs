@@ -6,13 +6,13 @@ use crate::conn::{Fault, PeerEvent};
 use crate::engine::boundary::Output;
 use crate::engine::http;
 use crate::engine::notices::Notice;
-use crate::engine::parting;
 use crate::engine::session::{farewell, frames, pings};
 use crate::engine::state::State;
+use crate::engine::teardown;
+use crate::engine::timeouts;
 use crate::engine::transport::connections::Transport;
 use crate::engine::transport::outbox_limits::MaxUnsent;
 use crate::engine::transport::peer::Reading;
-use crate::engine::watching;
 use crate::hub::ConnectionId;
 use crate::wire::input::Input as Cursor;
 use crate::wire::websocket::CloseCode;
@@ -27,7 +27,7 @@ pub fn handle_bytes(state: &mut State, now: Now, connection: ConnectionId, bytes
         return;
     };
     if !peer.connection.is_open() && !peer.connection.discard(bytes.len()) {
-        return parting::remove(state, connection);
+        return teardown::remove(state, connection);
     }
     peer.alive |= is_websocket;
     if peer.connection.has_stash() {
@@ -47,7 +47,7 @@ pub fn handle_bytes(state: &mut State, now: Now, connection: ConnectionId, bytes
 #[inline]
 pub fn resume_reading(state: &mut State, now: Now, connection: ConnectionId) {
     let peer = state.transport.peers.peer(connection);
-    if peer.is_some_and(|peer| peer.connection.has_stash() && !peer.share.is_cut) {
+    if peer.is_some_and(|peer| peer.connection.has_stash() && !peer.intake.is_cut) {
         read_stash(state, now, connection);
         // Also when the rest is kept again: what was handled is still to be settled, in a turn of its own.
         state.transport.push_output(Output::Read(connection));
@@ -66,7 +66,7 @@ pub fn resume_cut(state: &mut State, now: Now) {
         let Some(peer) = state.transport.peers.peer_mut(connection) else {
             continue;
         };
-        peer.share.is_cut = false;
+        peer.intake.is_cut = false;
         read_stash(state, now, connection);
         let peer = state.transport.peers.peer(connection);
         if peer.is_some_and(|peer| !peer.connection.has_stash()) {
@@ -106,7 +106,7 @@ fn take_events(
             return None;
         }
         let has_had_enough =
-            peer.share.is_used_up(state.transport.turn) || state.hub.load().is_full();
+            peer.intake.is_used_up(state.transport.turn) || state.hub.load().is_full();
         let is_cut = has_had_enough && !input.is_empty();
         let is_full = peer.connection.outbox.held_bytes() >= max_unsent.of(peer.is_backend());
         // The application must be heard also when it is behind: its answers are not for itself.
@@ -122,7 +122,7 @@ fn take_events(
         limits.websocket.compression = peer.compression.is_on();
         match peer.connection.poll_event(input, &limits) {
             Ok(Some(event)) => {
-                peer.share.count(&mut state.transport.turn, weight(&event));
+                peer.intake.count(&mut state.transport.turn, weight(&event));
                 handle_event(state, now, connection, event);
             }
             Ok(None) => return None,
@@ -135,7 +135,7 @@ fn take_events(
 /// What was read is handled as far as it may be now.
 fn end_bytes(state: &mut State, now: Now, connection: ConnectionId) {
     answer_newest_ping(state, connection);
-    watching::note_unfinished(state, now, connection, state.transport.has_completed);
+    timeouts::note_unfinished(state, now, connection, state.transport.has_completed);
 }
 
 /// Of many pings the newest is answered (RFC 6455 section 5.5.3).

@@ -5,9 +5,9 @@ use crate::conn::Phase;
 use crate::engine::api::ingest;
 use crate::engine::boundary::Output;
 use crate::engine::life::Life;
-use crate::engine::parting;
 use crate::engine::session::farewell;
 use crate::engine::state::State;
+use crate::engine::teardown;
 use crate::engine::timer::Timer;
 use crate::engine::transport::peer::Peer;
 use crate::hub::ConnectionId;
@@ -26,9 +26,9 @@ pub fn shut_down(state: &mut State, now: Now) {
 /// Ends what has not drained.
 pub fn stop(state: &mut State) {
     for connection in state.transport.peers.ids() {
-        parting::remove(state, connection);
+        teardown::remove(state, connection);
     }
-    parting::settle(state);
+    teardown::settle(state);
 }
 
 fn begin_drain(state: &mut State, now: Now) {
@@ -57,7 +57,7 @@ fn begin_drain(state: &mut State, now: Now) {
             false => end_producer(state, now, connection),
         }
     }
-    parting::settle(state);
+    teardown::settle(state);
 }
 
 /// A local producer waits for no last words, and may never end by itself. What it has sent in whole lines counts.
@@ -85,7 +85,7 @@ fn end_producer(state: &mut State, now: Now, connection: ConnectionId) {
             );
         }
         ingest::warn_of_errors(&stream.tally);
-        parting::remove(state, connection);
+        teardown::remove(state, connection);
     }
 }
 
@@ -98,7 +98,7 @@ pub fn end_idle(state: &mut State) {
             .peers
             .ids()
             .into_iter()
-            .for_each(|connection| parting::remove(state, connection));
+            .for_each(|connection| teardown::remove(state, connection));
     }
 }
 

@@ -51,7 +51,7 @@ pub struct State {
     /// Questions whether messages have arrived.
     pub probes: Probes,
     /// Whether a timer is set for readers whose share of a turn was too much for it.
-    pub is_going_on: bool,
+    pub is_resuming: bool,
     /// Lists of workspaces that are being sent.
     pub lists: Lists,
     /// What waits for the store.
@@ -103,7 +103,7 @@ impl State {
             full_lines: FullLines::default(),
             session_key,
             probes: Probes::default(),
-            is_going_on: false,
+            is_resuming: false,
             lists: Lists::default(),
             durability: Durability::default(),
             lobby: Lobby::default(),

@@ -8,9 +8,9 @@ use crate::engine::backend::links;
 use crate::engine::backend::pending::{QueuedMessage, Request};
 use crate::engine::refusal::Refusal;
 use crate::engine::state::State;
+use crate::engine::timeouts;
 use crate::engine::timer::Timer;
 use crate::engine::transport::peer::Reading;
-use crate::engine::watching;
 use crate::hub::{ClientId, ClientKey, ConnectionId};
 use crate::wire::locale::Phrase;
 use crate::wire::message::compact::compact;
@@ -119,7 +119,7 @@ pub fn end_wait(state: &mut State, now: Now, connection: ConnectionId) {
             false => Reading::Open,
         };
         state.transport.resume_later(connection);
-        watching::note_unfinished(state, now, connection, true);
+        timeouts::note_unfinished(state, now, connection, true);
     }
 }
 

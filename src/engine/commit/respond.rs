@@ -2,9 +2,9 @@
 
 use crate::engine::answer::Answer;
 use crate::engine::commit::held::Held;
-use crate::engine::parting;
 use crate::engine::refusal::Refusal;
 use crate::engine::state::State;
+use crate::engine::teardown;
 use crate::engine::transport::peer::Reading;
 use crate::engine::transport::reply::Reply;
 use crate::hub::ConnectionId;
@@ -18,15 +18,15 @@ pub fn respond(state: &mut State, connection: ConnectionId, head: &Head, answer:
         state.transport.is_local(connection),
     );
     let answer = match answer {
-        Answer::Now(answer) => return parting::answer(state, connection, reply, answer),
+        Answer::Now(answer) => return teardown::answer(state, connection, reply, answer),
         Answer::WhenKept(answer) => answer,
     };
     if let Some(reason) = state.durability.fault() {
         let problem = not_kept(reason);
-        return parting::answer(state, connection, reply, problem);
+        return teardown::answer(state, connection, reply, problem);
     }
     match state.durability.seq_to_wait_for(state.hub.has_records()) {
-        None => parting::answer(state, connection, reply, answer),
+        None => teardown::answer(state, connection, reply, answer),
         Some(seq) => {
             if let Some(peer) = state.transport.peers.peer_mut(connection) {
                 peer.reading = Reading::Held;

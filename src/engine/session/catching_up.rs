@@ -11,7 +11,7 @@ use crate::hub::ClientKey;
 const PAUSE: Span = Span::from_millis(1);
 
 /// Readers whose part of an earlier turn was too much for it go on, those first that have waited longest.
-pub fn go_on(state: &mut State, now: Now) {
+pub fn resume_postponed(state: &mut State, now: Now) {
     while !state.hub.load().is_spent() {
         let Some(client) = state.hub.poll_postponed() else {
             break;
@@ -27,7 +27,7 @@ pub fn go_on(state: &mut State, now: Now) {
 
 /// Sets when those go on whose part of this turn was too much for it.
 pub fn arm(state: &mut State, now: Now) {
-    if state.hub.load().has_postponed() && !std::mem::replace(&mut state.is_going_on, true) {
+    if state.hub.load().has_postponed() && !std::mem::replace(&mut state.is_resuming, true) {
         state.wheel.schedule(now.at + PAUSE, Timer::Postponed);
     }
 }

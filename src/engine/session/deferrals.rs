@@ -11,11 +11,11 @@ use crate::engine::access::Asker;
 use crate::engine::answer::Answer;
 use crate::engine::commit::respond;
 use crate::engine::notices::Notice;
-use crate::engine::parting;
 use crate::engine::refusal::Refusal;
 use crate::engine::session::returns::Sort;
 use crate::engine::session::{farewell, returns};
 use crate::engine::state::State;
+use crate::engine::teardown;
 use crate::engine::transport::peer::Peer;
 use crate::engine::transport::standing::Standing;
 use crate::hub::ConnectionId;
@@ -109,10 +109,10 @@ pub fn check_connections(state: &mut State, now: Now, connection: ConnectionId) 
     });
     // Whoever goes on all the same is not told any more, and holds no descriptor.
     if count > limit + MAX_TOLD {
-        return parting::end(state, connection, Ending::Final);
+        return teardown::end(state, connection, Ending::Final);
     }
     let refusal = Refusal::limit_exceeded(detail).retry_after_s(CROWDED_RETRY_S);
-    parting::refuse(state, connection, &refusal.into());
+    teardown::refuse(state, connection, &refusal.into());
 }
 
 /// Checks that an address may have another client.

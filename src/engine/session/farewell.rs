@@ -2,9 +2,9 @@
 
 use crate::base::time::{Now, Span};
 use crate::engine::context::Dismissal;
-use crate::engine::parting;
 use crate::engine::session::returns;
 use crate::engine::state::State;
+use crate::engine::teardown;
 use crate::hub::{ClientKey, ConnectionId};
 use crate::wire::message::envelope::push_string;
 use crate::wire::message::{Envelope, Variant};
@@ -60,7 +60,7 @@ pub fn dismiss(
         let notice = disconnected(variant, now, code, reason, delay);
         state.answer(connection, &notice, variant);
     }
-    parting::close(state, connection, code, reason);
+    teardown::close(state, connection, code, reason);
 }
 
 /// Says goodbye to whoever is on a WebSocket: a client, or who waits to be one, or who is sent the code alone.
@@ -119,7 +119,7 @@ pub fn drop_slow(state: &mut State, now: Now, connection: ConnectionId) {
             "backend: too slow, closed with {}; websocket.max_outbox_size bounds what it leaves unread",
             CloseCode::TOO_SLOW
         );
-        parting::close(state, connection, CloseCode::TOO_SLOW, "too slow");
+        teardown::close(state, connection, CloseCode::TOO_SLOW, "too slow");
     }
 }
 

@@ -3,11 +3,11 @@
 use crate::base::time::Now;
 use crate::conn::{Ending, PeerEvent};
 use crate::engine::backend::inbound;
-use crate::engine::commit::lobby::Message;
-use crate::engine::parting;
+use crate::engine::commit::lobby::KeptMessage;
 use crate::engine::refusal::Refusal;
 use crate::engine::session::{farewell, messages, returns};
 use crate::engine::state::State;
+use crate::engine::teardown;
 use crate::engine::transport::allowance::Ruling;
 use crate::engine::transport::peer::Role;
 use crate::hub::{ClientKey, ConnectionId};
@@ -30,7 +30,7 @@ pub fn handle_text(state: &mut State, now: Now, connection: ConnectionId, text: 
     }
 }
 
-/// A binary message: MessagePack, where that was agreed on.
+/// A binary message: KeptMessagePack, where that was agreed on.
 pub fn handle_binary(state: &mut State, now: Now, connection: ConnectionId, payload: &[u8]) {
     if let Some(sender) = admit_message(state, now, connection) {
         charge(state, now, connection, |state| {
@@ -84,9 +84,9 @@ fn take_binary(
 /// A message of somebody who waits for the store: it counts now, and is understood later.
 pub fn keep(state: &mut State, now: Now, connection: ConnectionId, event: PeerEvent<'_>) {
     let message = match event {
-        PeerEvent::Text(text) => Message::Text(text.into_owned()),
-        PeerEvent::Binary(payload) => Message::Binary(payload.into_owned()),
-        PeerEvent::Compressed { kind, payload } => Message::Compressed {
+        PeerEvent::Text(text) => KeptMessage::Text(text.into_owned()),
+        PeerEvent::Binary(payload) => KeptMessage::Binary(payload.into_owned()),
+        PeerEvent::Compressed { kind, payload } => KeptMessage::Compressed {
             kind,
             payload: payload.into_owned(),
         },
@@ -103,7 +103,7 @@ pub fn keep(state: &mut State, now: Now, connection: ConnectionId, event: PeerEv
 }
 
 /// Such a message can be understood.
-pub fn handle_kept(state: &mut State, now: Now, connection: ConnectionId, message: Message) {
+pub fn handle_kept(state: &mut State, now: Now, connection: ConnectionId, message: KeptMessage) {
     let peer = state.transport.peers.peer(connection);
     let sender = peer.and_then(|peer| match peer.role {
         Role::Viewer(client) => Some(Sender::Client(client)),
@@ -112,9 +112,9 @@ pub fn handle_kept(state: &mut State, now: Now, connection: ConnectionId, messag
     });
     let Some(sender) = sender else { return };
     charge(state, now, connection, |state| match message {
-        Message::Text(text) => take_text(state, now, connection, sender, &text),
-        Message::Binary(payload) => take_binary(state, now, connection, sender, &payload),
-        Message::Compressed { kind, payload } => {
+        KeptMessage::Text(text) => take_text(state, now, connection, sender, &text),
+        KeptMessage::Binary(payload) => take_binary(state, now, connection, sender, &payload),
+        KeptMessage::Compressed { kind, payload } => {
             take_compressed(state, now, connection, sender, kind, &payload);
         }
     });
@@ -215,7 +215,7 @@ pub fn handle_ping(state: &mut State, connection: ConnectionId, payload: &[u8]) 
         return;
     };
     let pong = websocket::encode_pong(payload);
-    match peer.share.count_ping() {
+    match peer.intake.count_ping() {
         true => state.transport.peers.push(connection, pong),
         false => state.transport.newest_pong = Some(pong),
     }
@@ -227,12 +227,12 @@ pub fn handle_close(state: &mut State, connection: ConnectionId, code: Option<Cl
         connection,
         websocket::encode_close(code.unwrap_or(CloseCode::NORMAL), ""),
     );
-    parting::end(state, connection, Ending::Final);
+    teardown::end(state, connection, Ending::Final);
 }
 
 /// A frame that breaks the protocol or a limit.
 pub fn handle_violation(state: &mut State, connection: ConnectionId, violation: &Violation) {
-    parting::close(state, connection, violation.code, violation.reason);
+    teardown::close(state, connection, violation.code, violation.reason);
 }
 
 /// Who has sent a message.
@@ -269,7 +269,7 @@ fn admit_message(state: &mut State, now: Now, connection: ConnectionId) -> Optio
             let refusal = Refusal::rate_limited(rate.per_minute, retry_after);
             state.refuse(client, &refusal, None);
         }
-        Sender::Backend | Sender::Echo => parting::close(
+        Sender::Backend | Sender::Echo => teardown::close(
             state,
             connection,
             CloseCode::RATE_LIMITED,

@@ -46,7 +46,7 @@ pub fn resume(
     if variant.dialect != Dialect::Payload || !found.has_session {
         return None;
     }
-    let mut messages = state.addresses.take_talker(id);
+    let mut messages = state.addresses.take_messages(id);
     if !found.is_away {
         let old = found.connection;
         log::info!("{id} has come back before its old connection was gone, which ends here");

@@ -120,7 +120,7 @@ impl Transport {
     /// Goes on with what is kept of a connection's input, in the next turn.
     pub fn resume_later(&mut self, connection: ConnectionId) {
         if let Some(peer) = self.peers.peer_mut(connection)
-            && !std::mem::replace(&mut peer.share.is_cut, true)
+            && !std::mem::replace(&mut peer.intake.is_cut, true)
         {
             self.cut.push_back(connection);
         }

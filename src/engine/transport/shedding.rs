@@ -32,7 +32,7 @@ impl Transport {
             return self.forget_unfinished(step, connection);
         }
         // Whoever is cut short by its own share goes on at once, and has no more time for that.
-        let waits_for_others = peer.connection.has_stash() && !peer.share.is_cut;
+        let waits_for_others = peer.connection.has_stash() && !peer.intake.is_cut;
         let must_wait = waits_for_others || peer.reading != Reading::Open;
         let is_timed = !peer.services.ingest() && (peer.connection.has_begun() || line > 0);
         let since = self.unfinished.since(connection);

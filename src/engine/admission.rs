@@ -4,8 +4,8 @@ use crate::base::time::{Now, Span};
 use crate::engine::commit::lobby::HeldRequest;
 use crate::engine::session::{frames, greeting};
 use crate::engine::state::State;
+use crate::engine::timeouts;
 use crate::engine::timer::Timer;
-use crate::engine::watching;
 use crate::engine::{http, reading};
 
 /// So many of those who have waited for the store are let in at once.
@@ -26,7 +26,7 @@ pub fn serve_lobby(state: &mut State, now: Now) {
     } in state.lobby.take_requests()
     {
         http::handle_held(state, now, connection, head, body.as_deref());
-        watching::note_unfinished(state, now, connection, true);
+        timeouts::note_unfinished(state, now, connection, true);
         reading::resume_reading(state, now, connection);
     }
     if state.durability.is_unread() {
@@ -43,7 +43,7 @@ pub fn serve_lobby(state: &mut State, now: Now) {
         for message in guest.messages {
             frames::handle_kept(state, now, connection, message);
         }
-        watching::note_unfinished(state, now, connection, true);
+        timeouts::note_unfinished(state, now, connection, true);
         reading::resume_reading(state, now, connection);
     }
     if state.lobby.has_guests() && !std::mem::replace(&mut state.lobby.is_armed, true) {

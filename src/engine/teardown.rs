@@ -116,7 +116,7 @@ fn leave_hub(state: &mut State, client: ClientKey, messages: TokenBucket) {
     let left = state.hub.directory().client(client);
     let (id, dialect) = (left.id, left.dialect);
     if left.has_session && !messages.is_full(now.at) {
-        state.addresses_mut(now).keep_talker(now.at, id, messages);
+        state.addresses_mut(now).keep_messages(now.at, id, messages);
     }
     state.hub.leave(now, client);
     state.pending.orphan(id);

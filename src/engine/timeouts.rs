@@ -3,10 +3,10 @@
 use crate::base::time::{Now, Span};
 use crate::conn::Ending;
 use crate::engine::notices::Notice;
-use crate::engine::parting;
 use crate::engine::refusal::Refusal;
 use crate::engine::session::{farewell, pings};
 use crate::engine::state::State;
+use crate::engine::teardown;
 use crate::engine::transport::liveness::Finding;
 use crate::engine::transport::unfinished::max_bytes;
 use crate::hub::ConnectionId;
@@ -36,9 +36,9 @@ pub fn look(state: &mut State, now: Now, connection: ConnectionId) {
             transport.look_at(&mut step, connection, LAST_LOOK);
         }
         Finding::Slow => farewell::drop_slow(state, now, connection),
-        Finding::Idle => parting::end(state, connection, Ending::Final),
-        Finding::Late => parting::time_out_request(state, connection),
-        Finding::Over => parting::remove(state, connection),
+        Finding::Idle => teardown::end(state, connection, Ending::Final),
+        Finding::Late => teardown::time_out_request(state, connection),
+        Finding::Over => teardown::remove(state, connection),
     }
 }
 
@@ -64,7 +64,7 @@ pub fn end_late(state: &mut State, now: Now) {
             const REASON: &str = "message not finished in time";
             farewell::send_away(state, now, connection, CloseCode::TIMED_OUT, REASON);
         } else {
-            parting::time_out_request(state, connection);
+            teardown::time_out_request(state, connection);
         }
     }
 }
@@ -119,7 +119,7 @@ fn end_largest(state: &mut State, now: Now, connection: ConnectionId, alone: boo
         )
         .retry_after_s(1),
     };
-    parting::refuse(state, connection, &refusal.into());
+    teardown::refuse(state, connection, &refusal.into());
 }
 
 fn cut_line(state: &mut State, now: Now, connection: ConnectionId) {
