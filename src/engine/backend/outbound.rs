@@ -6,6 +6,7 @@
 use crate::base::time::Now;
 use crate::engine::backend::links;
 use crate::engine::backend::pending::{Message, Request};
+use crate::engine::refusal::Refusal;
 use crate::engine::state::State;
 use crate::engine::timer::Timer;
 use crate::engine::transport::shedding;
@@ -33,8 +34,7 @@ pub fn takes(state: &State, kind: &str) -> bool {
 /// nothing more is read of its sender.
 pub fn forward(state: &mut State, now: Now, client: ClientKey, message: &Incoming<'_>) {
     if state.routes.links() == 0 {
-        let (code, phrase) = (ErrorCode::NotFound, Phrase::NoApplication(&message.kind));
-        return state.send_error(now, client, code, phrase, message.id);
+        return state.refuse(client, &no_application(&message.kind), message.id);
     }
     let dialect = state.dialect(client);
     let mut fields = String::with_capacity(message.body.len());
@@ -91,15 +91,8 @@ fn serve_first_waiting(state: &mut State, now: Now) {
         match connection {
             Some(connection) => hand_over(state, now, connection, message),
             None => {
-                let phrase = Phrase::NoApplication(&message.kind);
-                let id = message.id.as_deref();
-                tell_sender(
-                    state,
-                    now,
-                    message.sender,
-                    (ErrorCode::NotFound, phrase),
-                    id,
-                );
+                let refusal = no_application(&message.kind);
+                tell_sender(state, message.sender, &refusal, message.id.as_deref());
             }
         }
     }
@@ -126,7 +119,7 @@ pub fn end_wait(state: &mut State, now: Now, connection: ConnectionId) {
 
 /// Hands a message to a link, unless too many wait for an answer.
 fn hand_over(state: &mut State, now: Now, connection: ConnectionId, message: Message) {
-    const LIMIT: Phrase<'_> = Phrase::LimitExceeded("routes.max_pending");
+    let is_full = || Refusal::limit_exceeded("routes.max_pending");
     let Message {
         sender,
         dialect,
@@ -135,11 +128,10 @@ fn hand_over(state: &mut State, now: Now, connection: ConnectionId, message: Mes
         fields,
     } = message;
     if let Some(request) = state.routes.make_room() {
-        tell(state, now, &request, ErrorCode::LimitExceeded, LIMIT);
+        tell(state, &request, &is_full());
     }
     if !state.routes.has_room() {
-        let error = (ErrorCode::LimitExceeded, LIMIT);
-        return tell_sender(state, now, sender, error, id.as_deref());
+        return tell_sender(state, sender, &is_full(), id.as_deref());
     }
     let timeout = state.settings.routes.timeout;
     let mut text = String::with_capacity(fields.len() + 160);
@@ -189,8 +181,12 @@ fn push_fields(out: &mut String, message: &Incoming<'_>, dialect: Dialect) {
 pub fn handle_timer(state: &mut State, now: Now) {
     state.routes.timer = None;
     while let Some(request) = state.routes.take_due(now.at) {
-        let phrase = Phrase::NoAnswer(&request.kind);
-        tell(state, now, &request, ErrorCode::Internal, phrase);
+        let refusal = Refusal::coded(ErrorCode::Internal, &*request.kind);
+        tell(
+            state,
+            &request,
+            &refusal.said(|text| Phrase::NoAnswer(text)),
+        );
     }
     arm(state);
 }
@@ -198,28 +194,30 @@ pub fn handle_timer(state: &mut State, now: Now) {
 /// Tells those who wait for a link that has gone.
 pub fn tell_of_lost(state: &mut State, now: Now) {
     for request in state.routes.take_lost() {
-        let phrase = Phrase::ApplicationGone(&request.kind);
-        tell(state, now, &request, ErrorCode::Internal, phrase);
+        let refusal = Refusal::coded(ErrorCode::Internal, &*request.kind);
+        tell(
+            state,
+            &request,
+            &refusal.said(|text| Phrase::ApplicationGone(text)),
+        );
     }
     arm(state);
     serve_waiting(state, now);
 }
 
-fn tell_sender(
-    state: &mut State,
-    now: Now,
-    sender: ClientId,
-    (code, phrase): (ErrorCode, Phrase<'_>),
-    id: Option<&str>,
-) {
+fn no_application(kind: &str) -> Refusal {
+    Refusal::not_found(kind).said(|text| Phrase::NoApplication(text))
+}
+
+fn tell_sender(state: &mut State, sender: ClientId, refusal: &Refusal, id: Option<&str>) {
     if let Some(client) = state.hub.directory().living_client(sender) {
-        state.send_error(now, client, code, phrase, id);
+        state.refuse(client, refusal, id);
     }
 }
 
-fn tell(state: &mut State, now: Now, request: &Request, code: ErrorCode, phrase: Phrase<'_>) {
+fn tell(state: &mut State, request: &Request, refusal: &Refusal) {
     match state.hub.directory().living_client(request.sender) {
-        Some(client) => state.send_error(now, client, code, phrase, request.id.as_deref()),
+        Some(client) => state.refuse(client, refusal, request.id.as_deref()),
         None => log_gone_sender(request),
     }
 }

@@ -4,7 +4,8 @@ use crate::base::time::Now;
 use crate::conn::{Ending, PeerEvent};
 use crate::engine::backend::inbound;
 use crate::engine::commit::lobby::Message;
-use crate::engine::session::{farewell, requests, returns};
+use crate::engine::refusal::Refusal;
+use crate::engine::session::{farewell, messages, returns};
 use crate::engine::state::State;
 use crate::engine::transport::allowance::Ruling;
 use crate::engine::transport::close;
@@ -54,7 +55,7 @@ fn charge(state: &mut State, now: Now, connection: ConnectionId, take: impl FnOn
 
 fn take_text(state: &mut State, now: Now, connection: ConnectionId, sender: Sender, text: &str) {
     match sender {
-        Sender::Client(client) => requests::handle(state, now, client, text),
+        Sender::Client(client) => messages::handle(state, now, client, text),
         Sender::Backend => inbound::handle(state, now, connection, text),
         Sender::Echo => echo(state, connection, MessageKind::Text, text.as_bytes()),
     }
@@ -115,31 +116,33 @@ pub fn handle_kept(state: &mut State, now: Now, connection: ConnectionId, messag
 fn handle_message_pack(state: &mut State, now: Now, client: ClientKey, payload: &[u8]) {
     if state.variant(client).encoding != Encoding::MessagePack {
         let reason = "binary message; expected JSON in a text message, or the subprotocol `joblight.msgpack`";
-        return state.send_error(
-            now,
-            client,
-            ErrorCode::InvalidMessage,
-            Phrase::InvalidMessage(reason),
-            None,
-        );
+        let refusal = Refusal::coded(ErrorCode::InvalidMessage, reason);
+        return state.refuse(client, &refusal, None);
     }
     let max_length = match state.settings.websocket.max_message_size {
         0 => usize::MAX,
         max_size => max_size.saturating_mul(MAX_JSON_GROWTH),
     };
     match unpack(payload, max_length) {
-        Ok(text) => requests::handle(state, now, client, &text),
+        Ok(text) => messages::handle(state, now, client, &text),
         Err(Unpackable::Malformed(malformed)) => {
             let reason = malformed.to_string();
-            let phrase = Phrase::InvalidMessagePack(&reason);
-            state.send_error(now, client, ErrorCode::InvalidJson, phrase, None);
+            let refusal = Refusal::coded(ErrorCode::InvalidJson, reason);
+            state.refuse(
+                client,
+                &refusal.said(|text| Phrase::InvalidMessagePack(text)),
+                None,
+            );
         }
         Err(Unpackable::TooLong) => {
             let limit = format!(
                 "websocket.max_message_size; as JSON the message has more than {max_length} bytes"
             );
-            let phrase = Phrase::LimitExceeded(&limit);
-            state.send_error(now, client, ErrorCode::MessageTooLarge, phrase, None);
+            state.refuse(
+                client,
+                &Refusal::coded(ErrorCode::MessageTooLarge, limit),
+                None,
+            );
         }
     }
 }
@@ -265,11 +268,8 @@ fn admit_message(state: &mut State, now: Now, connection: ConnectionId) -> Optio
             farewell::disconnect_for(state, now, client, code, reason, delay);
         }
         Sender::Client(client) => {
-            let phrase = Phrase::RateLimited {
-                limit: rate.per_minute,
-                retry_after_s: retry_after.as_millis().div_ceil(1000),
-            };
-            state.send_error(now, client, ErrorCode::RateLimited, phrase, None);
+            let refusal = Refusal::rate_limited(rate.per_minute, retry_after);
+            state.refuse(client, &refusal, None);
         }
         Sender::Backend | Sender::Echo => close::close(
             state,

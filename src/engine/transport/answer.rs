@@ -2,11 +2,13 @@
 
 use crate::base::time::Now;
 use crate::conn::Ending;
-use crate::engine::state::{Life, State};
+use crate::engine::life::Life;
+use crate::engine::refusal::Refusal;
+use crate::engine::state::State;
 use crate::engine::transport::close;
 use crate::engine::transport::reply::Reply;
 use crate::hub::ConnectionId;
-use crate::wire::http::{Framing, Problem, Response};
+use crate::wire::http::{Framing, Response};
 
 /// A request that cannot be served, whose body has not been read: the connection ends with the answer.
 pub fn refuse(state: &mut State, now: Now, connection: ConnectionId, answer: &Response) {
@@ -66,6 +68,6 @@ pub fn release(
 
 /// A request has not arrived in time.
 pub fn time_out_request(state: &mut State, now: Now, connection: ConnectionId) {
-    let problem = Problem::new(408, "request_timeout", "the request did not arrive in time");
-    refuse(state, now, connection, &problem.into());
+    let refusal = Refusal::new("request_timeout", "the request did not arrive in time");
+    refuse(state, now, connection, &refusal.into());
 }

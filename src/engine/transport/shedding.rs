@@ -2,13 +2,13 @@
 
 use crate::base::time::Now;
 use crate::engine::notices::Notice;
+use crate::engine::refusal::Refusal;
 use crate::engine::session::farewell;
 use crate::engine::state::State;
 use crate::engine::transport::peer::Peer;
 use crate::engine::transport::unfinished::{ENTRY_COST, Entry};
 use crate::engine::transport::{answer, close};
 use crate::hub::ConnectionId;
-use crate::wire::http::Problem;
 use crate::wire::websocket::CloseCode;
 
 /// Records what a connection has left unfinished. `has_completed`: something was completed since the last time, so
@@ -147,14 +147,14 @@ fn end_largest(state: &mut State, now: Now, connection: ConnectionId, alone: boo
                 state,
                 now,
                 connection,
-                &Problem::new(413, "too_large", detail).into(),
+                &Refusal::new("too_large", detail).into(),
             );
         }
         (false, false) => {
             let detail =
                 "too many unfinished requests, of which this was the largest; come back later";
-            let problem = Problem::new(503, "limit_exceeded", detail).retry_after_s(1);
-            answer::refuse(state, now, connection, &problem.into());
+            let refusal = Refusal::limit_exceeded(detail).retry_after_s(1);
+            answer::refuse(state, now, connection, &refusal.into());
         }
     }
 }
