@@ -5,9 +5,9 @@ use super::stream::Stream;
 use super::url::ServerUrl;
 use crate::base::time::Span;
 use crate::wire::websocket::CloseCode;
+use http::Response;
 use std::io::{self, ErrorKind};
 use std::time::Duration;
-use tungstenite::http::Response;
 use tungstenite::{HandshakeError, Message, WebSocket};
 
 /// Why there is no connection.

@@ -1,7 +1,7 @@
 //! Where a server is: `ws://host:port/path`, `http://host:port`, or a Unix-domain socket, `ws+unix:/path/to.sock:/ws`.
 
+use http::Uri;
 use std::path::PathBuf;
-use tungstenite::http::Uri;
 
 /// What a URL is meant for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use super::keys::{Key, Kind};
 use crate::base::network::Network;
 use crate::base::pattern::MAX_PATTERN_BYTES;
 use crate::engine::access::{Host, UNIX};
-use crate::wire::http::is_token;
+use crate::wire::http::{is_token, list_items};
 
 /// A Unix-domain socket's path must fit `sockaddr_un` with its closing zero; 104 is the least of the systems in use.
 const MAX_SOCKET_PATH_LENGTH: usize = 103;
@@ -49,7 +49,9 @@ pub(super) fn from_text(key: &Key, text: &str) -> Result<Value, String> {
         Kind::AutoWhole { .. } if text == auto::WORD => Some(Value::from(text)),
         Kind::AutoWhole { .. } => text.parse().ok().map(Value::Integer),
         Kind::Fraction { .. } => text.parse().ok().map(Value::Float),
-        _ if is_list => Some(Value::Array(items(text).map(Value::from).collect())),
+        _ if is_list => Some(Value::Array(
+            list_items(text).map(str::trim).map(Value::from).collect(),
+        )),
         _ => Some(Value::from(text)),
     };
     value
@@ -67,12 +69,6 @@ fn switch(text: &str) -> Option<bool> {
         "false" | "0" => Some(false),
         _ => None,
     }
-}
-
-fn items(text: &str) -> impl Iterator<Item = &str> {
-    text.split(',')
-        .map(str::trim)
-        .filter(|item| !item.is_empty())
 }
 
 /// The value in the form that its key's field takes, if it is a possible one.

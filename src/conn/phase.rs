@@ -146,7 +146,7 @@ pub fn is_line_delimited(head: &Head) -> bool {
 
 /// Lines are events as soon as they are complete, so their body is never gathered.
 fn body_mode(head: &Head, max_bytes: usize) -> BodyMode {
-    if head.method() == Method::Post && is_line_delimited(head) {
+    if head.method() == Method::POST && is_line_delimited(head) {
         return BodyMode::Stream;
     }
     BodyMode::Collect {

@@ -28,7 +28,7 @@ pub fn answer(
     body: &[u8],
 ) -> Response {
     let answered = match head.method() {
-        Method::Options => preflight(head),
+        Method::OPTIONS => preflight(head),
         _ => serve(state, now, connection, head, body),
     };
     answered.unwrap_or_else(Response::from)
@@ -41,12 +41,12 @@ pub fn needs_store(head: &Head) -> bool {
         .as_ref()
         .ok()
         .and_then(|segments| Route::resolve(segments));
-    head.method() != Method::Options && route.is_some_and(Route::needs_store)
+    head.method() != Method::OPTIONS && route.is_some_and(Route::needs_store)
 }
 
 /// Judges a request by its head, and tells whether its body will be read.
 pub fn admit_head(state: &State, head: &Head) -> Result<Admitted, Problem> {
-    if head.method() == Method::Options {
+    if head.method() == Method::OPTIONS {
         return preflight(head).map(|_| Admitted::NoBody);
     }
     let segments = head.segments()?;
@@ -113,7 +113,7 @@ fn serve(
         }
         Route::TaskControl(id) => tasks::control(state, now, head, id, body),
         Route::Tasks => tasks::list(state, now, head),
-        Route::Task(id) if head.method() == Method::Delete => tasks::delete(state, now, id),
+        Route::Task(id) if head.method() == Method::DELETE => tasks::delete(state, now, id),
         Route::Task(id) => tasks::show(state, now, id),
         Route::Rooms => Ok(rooms::list(state)),
         Route::RoomClients(room) => rooms::clients(state, room),
@@ -121,12 +121,12 @@ fn serve(
         Route::RoomBroadcast(room) => rooms::broadcast(state, now, head, room, body),
         Route::Broadcast => rooms::broadcast_to_all(state, now, head, body),
         Route::Clients => clients::list(state),
-        Route::Client(id) if head.method() == Method::Delete => {
+        Route::Client(id) if head.method() == Method::DELETE => {
             clients::disconnect(state, now, head, id)
         }
         Route::Client(id) => clients::show(state, id),
         Route::ClientSend(id) => clients::send(state, now, head, id, body),
-        Route::ClientRoom { client, room } if head.method() == Method::Delete => {
+        Route::ClientRoom { client, room } if head.method() == Method::DELETE => {
             clients::leave(state, client, room)
         }
         Route::ClientRoom { client, room } => clients::join(state, now, client, room),

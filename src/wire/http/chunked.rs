@@ -41,6 +41,20 @@ enum Phase {
     Done,
 }
 
+/// Decodes a body of which all has come that will; `None` when it was cut short before its last chunk, which ends it even
+/// without the trailers (RFC 9112 section 8).
+pub fn decode_chunked(
+    coded: &mut [u8],
+    max_trailer_bytes: usize,
+) -> Result<Option<Vec<u8>>, Reject> {
+    let mut chunked = Chunked::default();
+    let (mut input, mut body) = (Input::new(coded), Vec::new());
+    while let Piece::Bytes(bytes) = chunked.poll_piece(&mut input, max_trailer_bytes, Cut::Never)? {
+        body.extend_from_slice(bytes);
+    }
+    Ok((chunked.phase >= Phase::TrailerStart).then_some(body))
+}
+
 impl Chunked {
     pub(super) fn poll_piece<'a>(
         &mut self,

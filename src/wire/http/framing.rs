@@ -4,8 +4,9 @@
 //! this server and a client there may be a proxy; whatever the two could read differently is an error here.
 
 use super::body::Source;
+use super::list::list_items;
 use super::reject::{Reject, quote};
-use super::request::{Head, list_items};
+use super::request::Head;
 
 /// The body that follows `head`, or why the head cannot be trusted.
 pub(super) fn body_source(head: &Head) -> Result<Source, Reject> {

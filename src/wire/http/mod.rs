@@ -10,6 +10,7 @@ mod date;
 mod framing;
 mod limits;
 mod lines;
+mod list;
 mod parser;
 mod piece;
 mod problem;
@@ -23,14 +24,17 @@ mod token;
 #[cfg(test)]
 mod parser_tests;
 
+pub use ::http::Method;
+pub use chunked::decode_chunked;
 pub use date::{Date, DateCache};
 pub use limits::ParserLimits;
 pub use lines::{Line, LineSplitter, TooLong};
+pub use list::list_items;
 pub use parser::{Body, BodyMode, Parser, ParserEvent};
 pub use piece::lines_at_once;
 pub use problem::Problem;
 pub use quoted::unquote;
 pub use reject::Reject;
-pub use request::{Head, Method, Segments};
+pub use request::{Head, Segments};
 pub use response::{CONTINUE, Framing, Response, reason};
 pub use token::is_token;

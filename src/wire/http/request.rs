@@ -5,9 +5,11 @@
 
 use std::borrow::Cow;
 
+use ::http::Method;
 use percent_encoding::percent_decode_str;
 use smallvec::SmallVec;
 
+use super::list::list_items;
 use super::reject::{Reject, quote};
 
 /// Places for header fields inside the head itself: enough for a browser's usual request.
@@ -16,34 +18,12 @@ const INLINE_FIELDS: usize = 16;
 /// The decoded segments of a path.
 pub type Segments<'h> = SmallVec<[Cow<'h, str>; 8]>;
 
-/// A request method (RFC 9110 section 9, PATCH from RFC 5789).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Method {
-    /// `GET`
-    Get,
-    /// `HEAD`
-    Head,
-    /// `POST`
-    Post,
-    /// `PUT`
-    Put,
-    /// `PATCH`
-    Patch,
-    /// `DELETE`
-    Delete,
-    /// `OPTIONS`
-    Options,
-    /// Any other token; [`Head::method_text`] has it.
-    Other,
-}
-
 /// A complete request line and header section (RFC 9112 sections 3 and 5).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
     text: Box<str>,
-    method: Method,
+    method: Span,
     version_minor: u8,
-    method_span: Span,
     authority: Option<Span>,
     path: Span,
     query: Option<Span>,
@@ -73,8 +53,7 @@ impl Head {
 
     /// Owns what `request` found in `raw`.
     pub(super) fn new(raw: &[u8], request: &httparse::Request<'_, '_>) -> Result<Self, Reject> {
-        let method_text = request.method.unwrap_or_default();
-        let method = Method::of(method_text);
+        let method = request.method.unwrap_or_default();
         let target = Target::of(request.path.unwrap_or_default(), method)?;
         let span = |part: &[u8]| Span::of(part, raw);
         let field = |header: &httparse::Header<'_>| Field {
@@ -86,9 +65,8 @@ impl Head {
         Ok(Self {
             text,
             garbled,
-            method,
+            method: span(method.as_bytes()),
             version_minor: request.version.unwrap_or_default(),
-            method_span: span(method_text.as_bytes()),
             authority: target.authority.map(|part| span(part.as_bytes())),
             path: span(target.path.as_bytes()),
             query: target.query.map(|part| span(part.as_bytes())),
@@ -96,14 +74,15 @@ impl Head {
         })
     }
 
-    /// The method.
+    /// The method (RFC 9110 section 9). Read anew each time: the head keeps only where it stands.
     pub fn method(&self) -> Method {
-        self.method
+        Method::from_bytes(self.method_text().as_bytes())
+            .expect("httparse takes nothing but tokens")
     }
 
     /// The method as it was sent; methods are case-sensitive (RFC 9110 section 9.1).
     pub fn method_text(&self) -> &str {
-        self.part(self.method_span)
+        self.part(self.method)
     }
 
     /// The minor version: 0 or 1.
@@ -132,10 +111,8 @@ impl Head {
     /// The first value of a query parameter, form-decoded: `+` is a space, and what is no escape stays as it is
     /// (WHATWG URL section 5.1).
     pub fn query(&self, name: &str) -> Option<Cow<'_, str>> {
-        self.part(self.query?).split('&').find_map(|pair| {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (form_decoded(key) == name).then(|| form_decoded(value))
-        })
+        let mut pairs = form_urlencoded::parse(self.part(self.query?).as_bytes());
+        pairs.find_map(|(key, value)| (key == name).then_some(value))
     }
 
     /// The first field of that name; names ignore case. Bytes of a value that is not UTF-8 read as `?`.
@@ -206,21 +183,6 @@ impl Head {
     }
 }
 
-impl Method {
-    fn of(text: &str) -> Self {
-        match text {
-            "GET" => Self::Get,
-            "HEAD" => Self::Head,
-            "POST" => Self::Post,
-            "PUT" => Self::Put,
-            "PATCH" => Self::Patch,
-            "DELETE" => Self::Delete,
-            "OPTIONS" => Self::Options,
-            _ => Self::Other,
-        }
-    }
-}
-
 impl Span {
     /// Where `part`, a slice of `whole`, begins and ends in it.
     fn of(part: &[u8], whole: &[u8]) -> Self {
@@ -243,14 +205,14 @@ struct Target<'t> {
 }
 
 impl<'t> Target<'t> {
-    fn of(text: &'t str, method: Method) -> Result<Self, Reject> {
+    fn of(text: &'t str, method: &str) -> Result<Self, Reject> {
         let (authority, rest) = match text.split_once("://") {
             _ if text.starts_with('/') => (None, text),
             Some((scheme, rest)) if is_scheme(scheme) => {
                 let (authority, rest) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
                 (Some(authority), rest)
             }
-            _ if text == "*" && method == Method::Options => (None, text),
+            _ if text == "*" && method == "OPTIONS" => (None, text),
             _ => {
                 let detail = format!(
                     "request target: {} is neither a path nor an absolute address",
@@ -299,14 +261,6 @@ fn printable(raw: &[u8], fields: &[Field]) -> Result<(Box<str>, Box<[Span]>), Re
     Ok((text.into_boxed_str(), garbled.into_boxed_slice()))
 }
 
-/// The items of a comma-separated field value, without the white space around them or empty ones.
-pub(super) fn list_items(value: &str) -> impl Iterator<Item = &str> {
-    value
-        .split(',')
-        .map(trim_whitespace)
-        .filter(|item| !item.is_empty())
-}
-
 fn trim_whitespace(text: &str) -> &str {
     text.trim_matches([' ', '\t'])
 }
@@ -325,14 +279,6 @@ fn decoded_segment(segment: &str) -> Result<Cow<'_, str>, Reject> {
     percent_decode_str(segment)
         .decode_utf8()
         .map_err(|_| refusal("does not decode to UTF-8"))
-}
-
-fn form_decoded(text: &str) -> Cow<'_, str> {
-    if !text.contains(['+', '%']) {
-        return Cow::Borrowed(text);
-    }
-    let spaced = text.replace('+', " ");
-    Cow::Owned(percent_decode_str(&spaced).decode_utf8_lossy().into_owned())
 }
 
 #[cfg(test)]
@@ -362,26 +308,12 @@ mod tests {
 
     #[test]
     fn methods() {
-        let known = [
-            Method::Get,
-            Method::Head,
-            Method::Post,
-            Method::Put,
-            Method::Patch,
-            Method::Delete,
-        ];
-        for (text, method) in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
-            .iter()
-            .zip(known)
-        {
+        for text in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] {
             let head = head(&format!("{text} / HTTP/1.1\r\nHost: a\r\n\r\n"));
-            assert_eq!((head.method(), head.method_text()), (method, *text));
+            assert_eq!((head.method().as_str(), head.method_text()), (text, text));
         }
         let other = head("get / HTTP/1.0\r\n\r\n");
-        assert_eq!(
-            (other.method(), other.method_text(), other.version_minor()),
-            (Method::Other, "get", 0)
-        );
+        assert_eq!((other.method().as_str(), other.version_minor()), ("get", 0));
     }
 
     #[test]
@@ -401,7 +333,7 @@ mod tests {
             assert_eq!(head.query("q").as_deref(), query, "{target}");
         }
         let asterisk = head("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n");
-        assert_eq!((asterisk.method(), asterisk.path()), (Method::Options, "*"));
+        assert_eq!((asterisk.method(), asterisk.path()), (Method::OPTIONS, "*"));
         assert!(asterisk.segments().unwrap().is_empty());
     }
 
