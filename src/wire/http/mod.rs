@@ -1,8 +1,14 @@
-//! HTTP/1.1, the server's side of it (RFC 9110, RFC 9112): requests from bytes, answers to bytes.
+//! HTTP/1.1, the server's side (RFC 9110, RFC 9112): requests from bytes, responses to bytes.
 //!
-//! Pure and incremental: the owner hands in what a read delivered and pulls events until there are none. Routing,
-//! authentication and time-outs belong to the owner; this folder knows syntax, message framing, and which messages
-//! are refused because two readers of the same bytes could disagree on where they end.
+//! Pure and incremental: the owner passes in what a read delivered and polls events until there are none. This folder
+//! knows syntax, message framing, and which messages are refused because two readers could disagree on where they
+//! end. Routing, authentication and time-outs belong to the owner.
+//!
+//! - `parser`: the state machine, from bytes to `ParserEvent`s; `limits` bound it
+//! - `syntax`, `request`: the head; `framing`: where the body ends; `reject`: why not
+//! - `body`, `chunked`, `piece`: the body; `lines`: newline-delimited JSON in it
+//! - `list`, `quoted`, `token`: small grammars that fields share
+//! - `response`, `problem`, `date`: the way back
 
 mod body;
 mod chunked;

@@ -1,7 +1,7 @@
-//! The head of one request, owned: its text in one allocation, and where its parts lie in it.
+//! The head of one request: its text in one allocation, and where its parts lie in it.
 //!
-//! It answers questions about the head (target, fields, persistence) and judges nothing: what a head must look
-//! like is decided in `syntax.rs` and `framing.rs` before one of these reaches the owner.
+//! It answers questions (target, fields, persistence) and judges nothing: `syntax.rs` and `framing.rs` decide what a
+//! head must look like before the owner sees one.
 
 use std::borrow::Cow;
 
@@ -12,13 +12,13 @@ use smallvec::SmallVec;
 use super::list::list_items;
 use super::reject::{Reject, quote};
 
-/// Places for header fields inside the head itself: enough for a browser's usual request.
+/// Header fields kept inside the head itself: enough for a browser's usual request.
 const INLINE_FIELDS: usize = 16;
 
-/// The decoded segments of a path.
+/// Percent-decoded.
 pub type Segments<'h> = SmallVec<[Cow<'h, str>; 8]>;
 
-/// A complete request line and header section (RFC 9112 sections 3 and 5).
+/// Request line and header section (RFC 9112 sections 3 and 5).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
     text: Box<str>,
@@ -27,12 +27,12 @@ pub struct Head {
     authority: Option<Span>,
     path: Span,
     query: Option<Span>,
-    /// The values that were not UTF-8.
+    /// Values that were not UTF-8.
     garbled: Box<[Span]>,
     fields: SmallVec<[Field; INLINE_FIELDS]>,
 }
 
-/// Where a part lies in the text. Sixteen bits, because no head is longer (`syntax::MAX_HEAD_BYTES`).
+/// Where a part lies in the text. Sixteen bits suffice, because no head is longer (`syntax::MAX_HEAD_BYTES`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Span {
     start: u16,
@@ -46,12 +46,10 @@ struct Field {
 }
 
 impl Head {
-    /// The memory that it takes, about.
     pub fn len_bytes(&self) -> usize {
         size_of::<Self>() + self.text.len()
     }
 
-    /// Owns what `request` found in `raw`.
     pub(super) fn new(raw: &[u8], request: &httparse::Request<'_, '_>) -> Result<Self, Reject> {
         let method = request.method.unwrap_or_default();
         let target = Target::of(request.path.unwrap_or_default(), method)?;
@@ -74,24 +72,23 @@ impl Head {
         })
     }
 
-    /// The method (RFC 9110 section 9). Read anew each time: the head keeps only where it stands.
+    /// Parsed at each call: a head keeps only the method's position, which is smaller.
     pub fn method(&self) -> Method {
         Method::from_bytes(self.method_text().as_bytes())
             .expect("httparse takes nothing but tokens")
     }
 
-    /// The method as it was sent; methods are case-sensitive (RFC 9110 section 9.1).
+    /// As it was sent: methods are case-sensitive (RFC 9110 section 9.1).
     pub fn method_text(&self) -> &str {
         self.part(self.method)
     }
 
-    /// The minor version: 0 or 1.
     pub fn version_minor(&self) -> u8 {
         self.version_minor
     }
 
-    /// The path as it was sent, without the query; `/` when an absolute-form target has none, `*` for the
-    /// asterisk-form (RFC 9112 section 3.2).
+    /// As it was sent, without the query; `/` when an absolute-form target has none, `*` for the asterisk-form (RFC
+    /// 9112 section 3.2).
     pub fn path(&self) -> &str {
         match self.part(self.path) {
             "" => "/",
@@ -99,8 +96,8 @@ impl Head {
         }
     }
 
-    /// The path's segments, percent-decoded one by one, so that an encoded slash stays inside its segment
-    /// (RFC 3986 section 3.3). `/` has none; a trailing slash adds an empty one.
+    /// Percent-decoded one by one, so that an encoded slash stays inside its segment (RFC 3986 section 3.3). `/` has
+    /// none; a trailing slash adds an empty one.
     pub fn segments(&self) -> Result<Segments<'_>, Reject> {
         match self.path().strip_prefix('/') {
             None | Some("") => Ok(Segments::new()),
@@ -108,19 +105,18 @@ impl Head {
         }
     }
 
-    /// The first value of a query parameter, form-decoded: `+` is a space, and what is no escape stays as it is
-    /// (WHATWG URL section 5.1).
+    /// The first value of a query parameter, form-decoded (WHATWG URL section 5.1): `+` is a space, and a `%` that
+    /// begins no escape stays.
     pub fn query(&self, name: &str) -> Option<Cow<'_, str>> {
         let mut pairs = form_urlencoded::parse(self.part(self.query?).as_bytes());
         pairs.find_map(|(key, value)| (key == name).then_some(value))
     }
 
-    /// The first field of that name; names ignore case. Bytes of a value that is not UTF-8 read as `?`.
+    /// The first field of that name, in any case. Bytes of a value that is not UTF-8 read as `?`.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers(name).next()
     }
 
-    /// All fields of that name, in order.
     pub fn headers<'h>(&'h self, name: &str) -> impl Iterator<Item = &'h str> {
         self.fields()
             .filter_map(move |(found, value)| found.eq_ignore_ascii_case(name).then_some(value))
@@ -136,23 +132,21 @@ impl Head {
             })
     }
 
-    /// All fields as name and value, in order.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
         self.fields
             .iter()
             .map(|field| (self.part(field.name), self.part(field.value)))
     }
 
-    /// Whether the comma-separated list of all fields of that name has the token, whatever its case
-    /// (RFC 9110 section 5.6.1).
+    /// Whether the comma-separated list of all fields of that name contains the token, in any case (RFC 9110 section
+    /// 5.6.1).
     pub fn has_token(&self, name: &str, token: &str) -> bool {
         self.headers(name)
             .flat_map(list_items)
             .any(|item| item.eq_ignore_ascii_case(token))
     }
 
-    /// Whom the client addressed: the authority of an absolute-form target, else the `Host` field
-    /// (RFC 9112 section 3.2.2).
+    /// The authority of an absolute-form target, else the `Host` field (RFC 9112 section 3.2.2).
     pub fn host(&self) -> Option<&str> {
         match self.authority {
             Some(span) => Some(self.part(span)),
@@ -171,7 +165,7 @@ impl Head {
         self.version_minor > 0 && self.has_token("expect", "100-continue")
     }
 
-    /// The media type without its parameters, as it was sent (RFC 9110 section 8.3.1).
+    /// Without parameters, as it was sent (RFC 9110 section 8.3.1).
     pub fn content_type(&self) -> Option<&str> {
         let value = self.header("content-type")?;
         let end = memchr::memchr(b';', value.as_bytes()).unwrap_or(value.len());
@@ -184,7 +178,7 @@ impl Head {
 }
 
 impl Span {
-    /// Where `part`, a slice of `whole`, begins and ends in it.
+    /// `part` must be a slice of `whole`.
     fn of(part: &[u8], whole: &[u8]) -> Self {
         let start = part.as_ptr() as usize - whole.as_ptr() as usize;
         let narrow = |offset: usize| {
@@ -197,7 +191,7 @@ impl Span {
     }
 }
 
-/// A request target taken apart (RFC 9112 section 3.2).
+/// A request target (RFC 9112 section 3.2).
 struct Target<'t> {
     authority: Option<&'t str>,
     path: &'t str,
@@ -239,8 +233,8 @@ fn is_scheme(text: &str) -> bool {
         .any(|scheme| text.eq_ignore_ascii_case(scheme))
 }
 
-/// The head's text. Values may hold any byte from 0x80 on (RFC 9110 section 5.5, obs-text): where these are not
-/// UTF-8 they become `?`, which keeps every offset and cannot be taken for a delimiter. Says which values these are.
+/// The head's text, and the values that are not UTF-8. Values may hold any byte from 0x80 on (RFC 9110 section 5.5,
+/// obs-text); bytes of values that are not UTF-8 become `?`, which keeps every offset and is never a delimiter.
 fn printable(raw: &[u8], fields: &[Field]) -> Result<(Box<str>, Box<[Span]>), Reject> {
     if let Ok(text) = simdutf8::basic::from_utf8(raw) {
         return Ok((text.into(), Box::default()));

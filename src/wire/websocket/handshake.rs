@@ -1,8 +1,8 @@
 //! The opening handshake, the server's part (RFC 6455 section 4.2).
 //!
-//! Takes a parsed request, returns the bytes of the 101 response or the reason for a refusal. Owns nothing. Reads
-//! header lists itself (RFC 9110 section 5.6.1) and leaves the rest of the checks and the accept key to tungstenite.
-//! Paths, `Host`, `Origin` and tokens are the caller's.
+//! Takes a parsed request, returns the bytes of the 101 response or the reason for a refusal. Reads list fields
+//! itself (RFC 9110 section 5.6.1) and leaves the other checks and the accept key to tungstenite. Paths, `Host`,
+//! `Origin` and tokens are the caller's.
 
 use ::http::header::{
     CONNECTION, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
@@ -16,47 +16,38 @@ use tungstenite::handshake::server::{create_response, write_response};
 use super::negotiate::{self, Compression, Offer};
 use crate::wire::http::list_items;
 
-/// What of an HTTP request the handshake looks at (RFC 6455 section 4.2.1).
+/// What the handshake needs of an HTTP request (RFC 6455 section 4.2.1).
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a, H> {
-    /// The method, as sent.
     pub method: &'a str,
-    /// The minor version of HTTP/1.
     pub version_minor: u8,
-    /// Every header line: name and value. It is gone through more than once.
+    /// Name and value of every field; iterated more than once.
     pub headers: H,
 }
 
-/// A handshake that succeeded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accepted {
-    /// The subprotocol agreed on, if any (RFC 6455 section 4.2.2).
     pub subprotocol: Option<&'static str>,
-    /// Whether and how messages may be compressed (RFC 7692 section 5.1).
     pub compression: Compression,
     /// The whole 101 response; frames may follow it at once.
     pub response: Vec<u8>,
 }
 
-/// Why a handshake was refused (RFC 6455 sections 4.2.1 and 4.4).
+/// RFC 6455 sections 4.2.1 and 4.4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HandshakeError {
-    /// The method is not GET.
     #[error("a WebSocket handshake is a GET request")]
     Method,
-    /// The request is older than HTTP/1.1.
     #[error("a WebSocket handshake needs HTTP/1.1")]
     HttpVersion,
-    /// The client speaks a version of the protocol other than 13.
     #[error("unsupported Sec-WebSocket-Version: this server speaks 13")]
     WebSocketVersion,
-    /// The named header is missing, repeated or malformed.
+    /// Missing, repeated or malformed.
     #[error("missing or invalid header: {0}")]
     Header(&'static str),
 }
 
 impl HandshakeError {
-    /// The HTTP status of the refusal.
     pub fn status(self) -> u16 {
         match self {
             Self::Method => 405,
@@ -65,8 +56,7 @@ impl HandshakeError {
         }
     }
 
-    /// The headers that the refusal must carry besides those of its status (RFC 6455 section 4.4, RFC 9110 section
-    /// 15.5.6).
+    /// Fields that the refusal must carry besides those of its status (RFC 6455 section 4.4, RFC 9110 section 15.5.6).
     pub fn headers(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Method => &[("Allow", "GET")],
@@ -83,9 +73,9 @@ pub fn is_upgrade<'a>(headers: impl Iterator<Item = (&'a str, &'a str)> + Clone)
 
 /// Answers an opening handshake (RFC 6455 section 4.2.2).
 ///
-/// `supported` are the subprotocols the server speaks, ASCII names, the best first. If the client offers none of
-/// them the connection has none, and the client decides whether it can live with that. Without `allow_compression`
-/// every offer of an extension is passed over (RFC 6455 section 9.1).
+/// `supported` lists the server's subprotocols, ASCII names, the best first. If the client offers none of them the
+/// connection has none, and the client decides whether it can live with that. Without `allow_compression` every
+/// extension offer is ignored (RFC 6455 section 9.1).
 pub fn accept<'a, H>(
     request: &Request<'a, H>,
     supported: &[&'static str],
@@ -120,10 +110,11 @@ where
     })
 }
 
-/// Room for the status line, five headers, a subprotocol's name and an extension's parameters.
+/// Room for the status line, five fields, a subprotocol and the parameters of an extension.
 const RESPONSE_SIZE_HINT: usize = 320;
 
-/// The request reduced to what tungstenite checks, its lists resolved: tungstenite reads one line of one form only.
+/// The request reduced to what tungstenite checks, with its lists resolved: tungstenite understands only one line in
+/// one form.
 fn relevant_request<'a, H>(request: &Request<'a, H>) -> Result<http::Request<()>, HandshakeError>
 where
     H: Iterator<Item = (&'a str, &'a str)> + Clone,
@@ -185,7 +176,7 @@ fn refusal(error: Error, request: &http::Request<()>) -> HandshakeError {
     }
 }
 
-/// The server's favourite among what the client offers (RFC 6455 section 4.2.2, item 5, subprotocol).
+/// The server's favourite among the client's offers (RFC 6455 section 4.2.2, item 5, subprotocol).
 fn choose_subprotocol<'a>(
     headers: impl Iterator<Item = (&'a str, &'a str)> + Clone,
     supported: &[&'static str],
@@ -197,7 +188,7 @@ fn choose_subprotocol<'a>(
         .find(|name| offered.clone().any(|offer| offer == *name))
 }
 
-/// Whether a list header contains `token`, on whichever of its lines and in whatever case.
+/// Whether a list field contains `token`, on any of its lines and in any case.
 fn lists<'a>(
     headers: impl Iterator<Item = (&'a str, &'a str)> + Clone,
     name: &HeaderName,
@@ -208,7 +199,6 @@ fn lists<'a>(
         .any(|element| element.eq_ignore_ascii_case(token))
 }
 
-/// The values of every line that bears `name`.
 fn lines<'a>(
     headers: impl Iterator<Item = (&'a str, &'a str)> + Clone,
     name: &HeaderName,
@@ -218,7 +208,7 @@ fn lines<'a>(
         .map(|(_, value)| value.trim_ascii())
 }
 
-/// How people write the name.
+/// The usual spelling.
 fn display_name(name: &HeaderName) -> &'static str {
     match *name {
         UPGRADE => "Upgrade",

@@ -1,6 +1,5 @@
-//! Which extension a connection uses: permessage-deflate or none (RFC 6455 section 9.1, RFC 7692 sections 5 and 7.1).
-//!
-//! Reads offers, decides, says what the answer is. Owns nothing, compresses nothing.
+//! Negotiation of permessage-deflate (RFC 6455 section 9.1, RFC 7692 sections 5 and 7.1): reads offers, chooses one,
+//! writes the answer. Compresses nothing.
 
 use std::borrow::Cow;
 
@@ -11,31 +10,29 @@ use crate::wire::http::unquote;
 /// How far back a compressed message to a client may refer (RFC 7692 section 7.1.2.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Window {
-    /// 512 bytes: for clients that demand less than the most.
+    /// 512 bytes, for clients that limit the window.
     Bits9,
-    /// 32 KiB, the most that DEFLATE can use.
+    /// 32 KiB, DEFLATE's maximum.
     Bits15,
 }
 
-/// What a connection agreed on about compression (RFC 7692 section 5.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Compression {
-    /// Nothing: every message is plain, both ways.
     #[default]
     Off,
-    /// The client may compress; it is sent plain messages, as its window of 256 bytes is one that no zlib writes for.
+    /// Only the client compresses: it limits the window to 256 bytes, for which zlib cannot write.
     ReceiveOnly,
-    /// The client may compress, and may be sent messages compressed with this window.
+    /// The window is that of messages to the client.
     Both(Window),
 }
 
 impl Compression {
-    /// Whether the client may send compressed messages: what the limits on its messages are to say.
+    /// Whether the client may send compressed messages.
     pub fn is_on(self) -> bool {
         self != Self::Off
     }
 
-    /// The window with which messages to the client are compressed; `None`: they are not.
+    /// The window of messages to the client; `None`: they are not compressed.
     pub fn window(self) -> Option<Window> {
         match self {
             Self::Both(window) => Some(window),
@@ -44,15 +41,14 @@ impl Compression {
     }
 }
 
-/// A permessage-deflate offer that this server takes.
+/// An acceptable offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Offer {
-    /// The most that the client can look back, if it says so.
+    /// The client's limit, if it named one.
     server_max_window_bits: Option<u8>,
 }
 
 impl Offer {
-    /// What is agreed on once the offer is answered.
     pub(super) fn compression(self) -> Compression {
         match self.server_max_window_bits {
             None | Some(15) => Compression::Both(Window::Bits15),
@@ -61,8 +57,8 @@ impl Offer {
         }
     }
 
-    /// The value of `Sec-WebSocket-Extensions` in the response. No message ever refers to another: that is what lets
-    /// one compressor and one inflater serve every connection.
+    /// The value of `Sec-WebSocket-Extensions` in the response. Without context takeover no message refers to another,
+    /// which lets one compressor and one inflater serve every connection.
     pub(super) fn answer(self) -> HeaderValue {
         const ANSWER: &str =
             "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
@@ -74,13 +70,12 @@ impl Offer {
     }
 }
 
-/// The first acceptable offer on the lines of `Sec-WebSocket-Extensions`, which the client sorts by preference
-/// (RFC 7692 section 5). Other extensions, and offers that break a rule, are passed over (section 7.1).
+/// The first acceptable offer; the client sorts them by preference (RFC 7692 section 5). Other extensions and invalid
+/// offers are skipped (section 7.1).
 pub(super) fn choose<'a>(mut lines: impl Iterator<Item = &'a str>) -> Option<Offer> {
     lines.find_map(|line| split_unquoted(line, ',').find_map(parse_offer))
 }
 
-/// The parameters that an offer may have (RFC 7692 section 7.1).
 const PARAMETERS: [&str; 4] = [
     "server_no_context_takeover",
     "client_no_context_takeover",
@@ -88,7 +83,7 @@ const PARAMETERS: [&str; 4] = [
     "client_max_window_bits",
 ];
 
-/// One element of the header; `None` if it is another extension, or an offer to be declined (RFC 7692 section 7.1).
+/// `None`: another extension, or an offer to be declined (RFC 7692 section 7.1).
 fn parse_offer(element: &str) -> Option<Offer> {
     let mut parts = split_unquoted(element, ';');
     if parts.next()? != "permessage-deflate" {
@@ -116,7 +111,7 @@ fn parse_offer(element: &str) -> Option<Offer> {
     Some(offer)
 }
 
-/// A name, and its value without quotes (RFC 6455 section 9.1); `None` if the value is neither token nor quoted.
+/// A parameter's name and value, which may be quoted (RFC 6455 section 9.1); `None` if the quotes are broken.
 fn parse_parameter(part: &str) -> Option<(&str, Option<Cow<'_, str>>)> {
     let Some((name, value)) = part.split_once('=') else {
         return Some((part.trim_ascii(), None));
@@ -142,7 +137,7 @@ fn parse_window_bits(value: &str) -> Option<u8> {
     }
 }
 
-/// The parts between separators that are not inside a quoted string, trimmed.
+/// Splits at separators outside quoted strings.
 fn split_unquoted(list: &str, separator: char) -> impl Iterator<Item = &str> {
     let (mut is_quoted, mut is_escaped) = (false, false);
     list.split(move |character| {
