@@ -8,29 +8,23 @@ use serde_json::Value;
 use std::io::{self, ErrorKind, Read, Write};
 use std::time::Duration;
 
-/// The longest answer that is read.
 const MAX_ANSWER_BYTES: u64 = 16 * 1024 * 1024;
-/// The most header fields of an answer.
 const MAX_FIELDS: usize = 64;
-/// The longest trailer section behind a chunked answer.
+/// Of a chunked response.
 const MAX_TRAILER_BYTES: usize = 16 * 1024;
 
-/// An answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// The status.
     pub status: u16,
-    /// The body.
     pub body: Vec<u8>,
 }
 
 impl Answer {
-    /// Whether the server did what was asked.
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
 
-    /// What a refusal says, in a line.
+    /// Why the server refused, in a line.
     pub fn detail(&self) -> String {
         detail(&self.body).unwrap_or_else(|| String::from_utf8_lossy(&self.body).trim().to_owned())
     }
@@ -67,13 +61,13 @@ pub fn post(
     let mut bytes = Vec::new();
     let read = stream.take(MAX_ANSWER_BYTES).read_to_end(&mut bytes);
     match parse(&bytes) {
-        // Whoever does not close after the answer has still given it.
+        // A complete answer counts even if the server does not close the connection.
         Ok(answer) => Ok(answer),
         Err(error) => read.and(Err(error)),
     }
 }
 
-/// Reads an answer out of all that came before the end of the connection.
+/// `bytes` are all that came before the end of the connection.
 fn parse(bytes: &[u8]) -> io::Result<Answer> {
     let mut fields = [EMPTY_HEADER; MAX_FIELDS];
     let mut response = Response::new(&mut fields);
@@ -100,7 +94,7 @@ fn body(fields: &[Header<'_>], rest: &[u8]) -> io::Result<Vec<u8>> {
         std::str::from_utf8(field.value).ok().map(str::trim)
     };
     if value("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) {
-        // A proxy in between may send what the server sent whole in chunks.
+        // A proxy in between may chunk what the server sent with a length.
         let decoded = decode_chunked(&mut rest.to_vec(), MAX_TRAILER_BYTES);
         let body = decoded.map_err(|reject| invalid(&reject.detail))?;
         return body.ok_or_else(|| ErrorKind::UnexpectedEof.into());
