@@ -10,7 +10,7 @@ use crate::base::pattern::MAX_PATTERN_BYTES;
 use crate::engine::access::{Host, UNIX};
 use crate::wire::http::{is_token, list_items};
 
-/// A Unix-domain socket's path must fit `sockaddr_un` with its closing zero; 104 is the least of the systems in use.
+/// A socket's path must fit `sockaddr_un` with its closing zero; 104 bytes is the least of the systems in use.
 const MAX_SOCKET_PATH_LENGTH: usize = 103;
 
 /// Checks a value of a file.
@@ -71,7 +71,7 @@ fn switch(text: &str) -> Option<bool> {
     }
 }
 
-/// The value in the form that its key's field takes, if it is a possible one.
+/// Converts a possible value into the form that its key's field takes.
 fn fit(kind: &Kind, value: Value) -> Option<Value> {
     match (kind, value) {
         (Kind::Switch, value @ Value::Boolean(_)) => Some(value),
@@ -152,7 +152,7 @@ fn is_host(text: &str) -> bool {
             .all(|byte| byte.is_ascii_graphic() && byte != b'/')
 }
 
-/// A name or an address as `Host` has it: what can be compared with one.
+/// A name or an address that can be compared with a `Host` field.
 fn is_host_name(text: &str) -> bool {
     Host::parse(text).is_some()
 }
@@ -214,7 +214,7 @@ fn expected(kind: &Kind) -> String {
     }
 }
 
-/// The value as the file has it, near enough to be found again.
+/// The value roughly as the file spells it, so that it can be found again.
 fn written(found: &DeValue<'_>) -> String {
     match found {
         DeValue::String(text) => format!("{text:?}"),
