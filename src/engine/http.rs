@@ -13,6 +13,7 @@ use crate::engine::commit::respond;
 use crate::engine::refusal::Refusal;
 use crate::engine::session::{farewell, upgrade};
 use crate::engine::state::State;
+use crate::engine::transport::peer::Reading;
 use crate::engine::transport::reply::Cors;
 use crate::engine::transport::standing::{Services, Standing};
 use crate::engine::transport::{answer, close};
@@ -136,13 +137,13 @@ pub fn handle_stream_start(state: &mut State, now: Now, connection: ConnectionId
 /// Whether a request had better wait: the store is being opened, which takes a moment.
 fn waits_for_store(state: &State, head: &Head, body_bytes: usize) -> bool {
     state.durability.is_opening()
-        && state.unfinished.has_room(body_bytes)
+        && state.unfinished.has_room(body_bytes, &state.settings)
         && calls::needs_store(head)
 }
 
 fn hold(state: &mut State, connection: ConnectionId, head: Head, body: Option<Vec<u8>>) {
     if let Some(peer) = state.peers.peer_mut(connection) {
-        peer.is_held = true;
+        peer.reading = Reading::Held;
         state.lobby.hold(HeldRequest {
             connection,
             head,
@@ -162,15 +163,19 @@ pub fn handle_held(
     let Some(peer) = state.peers.peer_mut(connection) else {
         return;
     };
-    peer.is_held = false;
-    let has_ended = peer.has_ended;
+    let is_last = peer.reading == Reading::HeldToEnd;
+    peer.reading = Reading::Open;
     match body {
         Some(body) => handle_request(state, now, connection, &head, body),
         None => handle_stream_start(state, now, connection, head),
     }
-    let is_held = state.peers.peer(connection).is_none_or(|peer| peer.is_held);
-    if has_ended && !is_held {
-        close::end(state, now, connection, Ending::Final);
+    let Some(peer) = state.peers.peer_mut(connection) else {
+        return;
+    };
+    match peer.reading.is_held() {
+        true if is_last => peer.reading = Reading::HeldToEnd,
+        false if is_last => close::end(state, now, connection, Ending::Final),
+        _ => {}
     }
 }
 

@@ -318,12 +318,12 @@ impl Inspection<'_> {
 
     /// How many links the application has.
     pub fn backend_links(self) -> usize {
-        self.state.routes.links()
+        self.state.pending.links()
     }
 
     /// How many messages of clients wait for the application's answer.
     pub fn backend_requests(self) -> usize {
-        self.state.routes.pending()
+        self.state.pending.pending()
     }
 
     /// How many timers are armed.

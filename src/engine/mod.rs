@@ -50,6 +50,7 @@ use refusal::Refusal;
 use session::{acknowledgement, catching_up, deferrals, farewell, pings};
 use state::State;
 use timer::Timer;
+use transport::peer::Reading;
 use transport::{close, liveness, shedding};
 
 /// Fewer clients than this are no crowd whose backlog says something of the server.
@@ -178,6 +179,7 @@ impl Engine {
         self.turn_began = now.at;
         self.state.now = now;
         self.state.turn.begin();
+        self.state.peers.begin_turn(&self.state.settings.websocket);
         reading::resume_cut(&mut self.state, now);
     }
 
@@ -405,7 +407,7 @@ impl Engine {
         peer.blocked = blocked;
         let drained = peer.connection.outbox.is_empty();
         let backlogged = !drained && (blocked || peer.backlogged);
-        let is_backend = peer.is_backend;
+        let is_backend = peer.is_backend();
         let is_news = state.peers.set_backlogged(connection, backlogged);
         match (is_news || backlogged && is_stuck, backlogged) {
             (true, true) => liveness::watch_backlog(state, now, connection),
@@ -439,9 +441,9 @@ impl Engine {
         let Some(peer) = self.state.peers.peer(connection) else {
             return;
         };
-        if peer.is_held {
+        if peer.reading.is_held() {
             if let Some(peer) = self.state.peers.peer_mut(connection) {
-                peer.has_ended = true;
+                peer.reading = Reading::HeldToEnd;
             }
             return;
         }

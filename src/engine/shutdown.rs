@@ -98,5 +98,8 @@ pub fn end_idle(state: &mut State) {
 fn is_idle(peer: &Peer) -> bool {
     let connection = &peer.connection;
     let is_between_requests = matches!(&connection.phase, Phase::Http(parser) if parser.is_idle() && !connection.has_stash());
-    is_between_requests && connection.is_open() && connection.outbox.is_empty() && !peer.is_held
+    is_between_requests
+        && connection.is_open()
+        && connection.outbox.is_empty()
+        && !peer.reading.is_held()
 }

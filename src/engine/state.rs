@@ -7,7 +7,7 @@ use crate::conn::{InputLimits, Phase};
 use crate::engine::access::caller::Caller;
 use crate::engine::access::connection_rate::{Addresses, MINUTE};
 use crate::engine::access::waiting_line::FullLines;
-use crate::engine::backend::pending::Routes;
+use crate::engine::backend::pending::Pending;
 use crate::engine::boundary::{MemoryProbe, Output};
 use crate::engine::commit::durability::Durability;
 use crate::engine::commit::lobby::Lobby;
@@ -23,8 +23,7 @@ use crate::engine::settings::Settings;
 use crate::engine::timer::Timer;
 use crate::engine::traffic::Traffic;
 use crate::engine::transport::newcomers::Newcomers;
-use crate::engine::transport::outbox_limits::MaxUnsent;
-use crate::engine::transport::outbox_limits::OutboxLimits;
+use crate::engine::transport::peer::Peer;
 use crate::engine::transport::peers::Peers;
 use crate::engine::transport::turn::Turn;
 use crate::engine::transport::unfinished::Unfinished;
@@ -39,8 +38,6 @@ use std::collections::{HashSet, VecDeque};
 pub struct State {
     /// The configuration.
     pub settings: Settings,
-    /// What may be unsent of whoever is served.
-    pub max_unsent: MaxUnsent,
     /// Rooms and tasks.
     pub hub: Hub,
     /// What the hub was made from.
@@ -48,7 +45,7 @@ pub struct State {
     /// Connections.
     pub peers: Peers,
     /// The application's links, and what waits for them.
-    pub routes: Routes,
+    pub pending: Pending,
     /// What happens later.
     pub wheel: Wheel<Timer>,
     /// The reminder of what time does to tasks and logs, and when it is due.
@@ -112,25 +109,20 @@ impl State {
     pub fn new(settings: Settings, now: Now, seed: [u8; 32], memory: MemoryProbe) -> Self {
         let mut random = Random::from_seed(seed);
         let hash = [random.next_u64(), random.next_u64()];
-        let routes = Routes::new(settings.routes.max_pending, &random.token(6));
+        let pending = Pending::new(&random.token(6));
         let session_key = SessionKey::new([random.next_u64(), random.next_u64()]);
         let message_prefix = format!("msg_{}_", random.token(6));
         let hub_seed = HubSeed {
             hash,
             message_prefix,
         };
+        let mut peers = Peers::default();
+        peers.begin_turn(&settings.websocket);
         Self {
-            max_unsent: MaxUnsent::new(settings.websocket.max_outbox_size),
             hub: Hub::new(settings.hub.clone(), hub_seed.clone()),
             hub_seed,
-            peers: Peers::new(
-                OutboxLimits {
-                    max_bytes: settings.websocket.max_outbox_size,
-                    max_messages: settings.websocket.max_outbox_messages,
-                },
-                settings.websocket.compression_threshold,
-            ),
-            routes,
+            peers,
+            pending,
             wheel: Wheel::new(),
             aging: None,
             addresses: Addresses::new(hash),
@@ -143,10 +135,7 @@ impl State {
             lobby: Lobby::default(),
             newcomers: Newcomers::default(),
             spared: HashSet::new(),
-            unfinished: Unfinished::new([
-                settings.websocket.max_message_size,
-                settings.http.max_body_size,
-            ]),
+            unfinished: Unfinished::default(),
             turn: Turn::default(),
             has_completed: false,
             cut: VecDeque::new(),
@@ -255,12 +244,6 @@ impl State {
             .refuse(client, refusal, reply_to);
     }
 
-    /// Sends a client a message that is encoded in its variant already.
-    pub fn send_encoded(&mut self, client: ClientKey, message: &[u8]) {
-        let connection = self.hub.directory().client(client).connection;
-        self.answer(connection, message, self.variant(client));
-    }
-
     /// Sends a connection a message that is encoded already.
     pub fn answer(&mut self, connection: ConnectionId, message: &[u8], variant: Variant) {
         let encoded = self.peers.answer_encoded(connection, message, variant);
@@ -297,7 +280,7 @@ impl State {
 
     /// The client behind a connection.
     pub fn client_of(&self, connection: ConnectionId) -> Option<ClientKey> {
-        self.peers.peer(connection).and_then(|peer| peer.client)
+        self.peers.peer(connection).and_then(Peer::client)
     }
 
     /// The connection of a client, if it is still here.

@@ -17,7 +17,7 @@ use crate::wire::message::incoming::{one_of, parse_object, present, strip_byte_o
 use crate::wire::message::malformed::shortened;
 use crate::wire::message::name::{check_name, check_room};
 use crate::wire::message::surrogates::replace_lone_surrogates;
-use crate::wire::message::{Envelope, ErrorCode, ErrorMessage, Malformed, check_relayable};
+use crate::wire::message::{ErrorCode, ErrorMessage, Malformed, check_relayable};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeSet;
@@ -118,7 +118,7 @@ fn carry_out(state: &mut State, now: Now, reply: &Reply<'_>) -> Result<(), Refus
     let targets = Targets::of(reply)?;
     let number = match &reply.request_id {
         Some(name) => {
-            let found = state.routes.find(name);
+            let found = state.pending.find(name);
             Some(found.ok_or_else(|| unknown_request(name))?)
         }
         None => None,
@@ -152,7 +152,7 @@ fn fail(
         .as_deref()
         .unwrap_or(ErrorCode::Internal.as_str());
     check_name("error.code", code)?;
-    let Some(request) = state.routes.remove(number) else {
+    let Some(request) = state.pending.remove(number) else {
         return Ok(());
     };
     outbound::arm(state);
@@ -182,7 +182,7 @@ fn deliver(
     reply: &Reply<'_>,
     targets: &Targets<'_>,
 ) -> Result<(), Refusal> {
-    let asked = number.and_then(|number| state.routes.request(number));
+    let asked = number.and_then(|number| state.pending.request(number));
     if asked.is_none() && targets.is_empty() {
         let reason =
             "missing; expected one to answer, or a `clientId`, `room`, `rooms` or `all: true`";
@@ -229,7 +229,7 @@ fn send_to(
 
 /// A request has its answer, which the sender gets unless it went to others instead.
 fn settle(state: &mut State, now: Now, number: u64, to_sender: bool, kind: &str, payload: &str) {
-    let Some(request) = state.routes.remove(number) else {
+    let Some(request) = state.pending.remove(number) else {
         return;
     };
     outbound::arm(state);
@@ -243,16 +243,9 @@ fn settle(state: &mut State, now: Now, number: u64, to_sender: bool, kind: &str,
         state.hub.send(now, client, kind, payload, &mut state.peers);
         return;
     }
-    let envelope = Envelope {
-        kind,
-        payload,
-        timestamp: now.wall_ms,
-        id: None,
-        reply_to: request.id.as_deref(),
-        room_offset: None,
-    };
-    let message = envelope.encode(state.variant(client));
-    state.send_encoded(client, &message);
+    state
+        .context(Caller::Application)
+        .answer(client, kind, payload, request.id.as_deref());
 }
 
 fn complain(

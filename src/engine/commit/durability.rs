@@ -14,7 +14,7 @@ use crate::base::wheel::TimerId;
 use crate::engine::session::key::SessionKey;
 use crate::hub::ClientId;
 use std::cell::Cell;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 /// The engine's side of the store.
 #[derive(Debug, Default)]
@@ -40,6 +40,10 @@ pub struct Durability {
     pub(super) found_key: Option<SessionKey>,
     /// What waits, and for which batch; the numbers never fall.
     waiting: VecDeque<(u64, Held)>,
+    /// How many of these are changes to workspaces.
+    changes: usize,
+    /// Whose lists are among these, and how many each.
+    lists: HashMap<ClientId, usize>,
     released: VecDeque<Released>,
     /// What was refused because the store was not read yet.
     refused: Cell<u64>,
@@ -83,8 +87,7 @@ impl Durability {
 
     /// Whether a list that a client has asked for waits for the store.
     pub fn waits_for_list(&self, client: ClientId) -> bool {
-        let is_its = |held: &Held| matches!(held, Held::List { client: of } if *of == client);
-        self.waiting.iter().any(|(_, held)| is_its(held))
+        self.lists.contains_key(&client)
     }
 
     /// Whether anything waits for a batch.
@@ -107,17 +110,18 @@ impl Durability {
             self.waiting.back().is_none_or(|(last, _)| *last <= seq),
             "what is asked later waits for a later batch"
         );
+        match &held {
+            Held::Answer { .. } => {}
+            Held::Change { .. } => self.changes += 1,
+            Held::List { client } => *self.lists.entry(*client).or_default() += 1,
+        }
         self.waiting.push_back((seq, held));
     }
 
     /// The batch behind which a list of workspaces must wait, so that no news overtakes it that is on its way already.
     pub fn seq_of_changes(&self) -> Option<u64> {
-        let mut waiting = self.waiting.iter();
-        let has_changes = waiting.any(|(_, held)| matches!(held, Held::Change { .. }));
-        self.waiting
-            .back()
-            .filter(|_| has_changes)
-            .map(|(seq, _)| *seq)
+        let last = self.waiting.back().filter(|_| self.changes > 0);
+        last.map(|(seq, _)| *seq)
     }
 
     /// What waited for this batch, or for an earlier one, is to be said. `fault`: it is not kept.
@@ -126,9 +130,31 @@ impl Durability {
             && *due <= seq
             && let Some((_, held)) = self.waiting.pop_front()
         {
+            self.forget(&held);
             let fault = fault.map(Into::into);
             self.released.push_back(Released { held, fault });
         }
+    }
+
+    fn forget(&mut self, held: &Held) {
+        match held {
+            Held::Answer { .. } => {}
+            Held::Change { .. } => self.changes -= 1,
+            Held::List { client } => {
+                if let Some(count) = self.lists.get_mut(client) {
+                    *count -= 1;
+                    if *count == 0 {
+                        self.lists.remove(client);
+                    }
+                }
+            }
+        }
+        self.check_invariants();
+    }
+
+    fn check_invariants(&self) {
+        let lists: usize = self.lists.values().sum();
+        debug_assert!(self.changes + lists <= self.waiting.len());
     }
 
     /// The next that need not wait any more.

@@ -6,6 +6,7 @@ use crate::engine::commit::held::Held;
 use crate::engine::refusal::Refusal;
 use crate::engine::state::State;
 use crate::engine::transport::answer;
+use crate::engine::transport::peer::Reading;
 use crate::engine::transport::reply::Reply;
 use crate::hub::ConnectionId;
 use crate::wire::http::{Head, Response};
@@ -31,7 +32,7 @@ pub fn respond(
         None => answer::finish(state, now, connection, reply, answer),
         Some(seq) => {
             if let Some(peer) = state.peers.peer_mut(connection) {
-                peer.is_held = true;
+                peer.reading = Reading::Held;
             }
             let held = Held::Answer {
                 connection,

@@ -112,7 +112,7 @@ pub fn drop_slow(state: &mut State, now: Now, connection: ConnectionId) {
     if state
         .peers
         .peer(connection)
-        .is_some_and(|peer| peer.is_backend)
+        .is_some_and(|peer| peer.is_backend())
     {
         log::warn!(
             "backend: too slow, closed with {}; websocket.max_outbox_size bounds what it leaves unread",

@@ -9,6 +9,7 @@ use crate::engine::session::{farewell, messages, returns};
 use crate::engine::state::State;
 use crate::engine::transport::allowance::Ruling;
 use crate::engine::transport::close;
+use crate::engine::transport::peer::Role;
 use crate::hub::{ClientKey, ConnectionId};
 use crate::wire::locale::Phrase;
 use crate::wire::message::unpack::{Unpackable, unpack};
@@ -99,9 +100,10 @@ pub fn keep(state: &mut State, now: Now, connection: ConnectionId, event: PeerEv
 /// Such a message can be understood.
 pub fn handle_kept(state: &mut State, now: Now, connection: ConnectionId, message: Message) {
     let peer = state.peers.peer(connection);
-    let sender = peer.and_then(|peer| match peer.client {
-        Some(client) => Some(Sender::Client(client)),
-        None => peer.is_backend.then_some(Sender::Backend),
+    let sender = peer.and_then(|peer| match peer.role {
+        Role::Viewer(client) => Some(Sender::Client(client)),
+        Role::Application => Some(Sender::Backend),
+        Role::Caller => None,
     });
     let Some(sender) = sender else { return };
     charge(state, now, connection, |state| match message {
@@ -253,10 +255,10 @@ fn admit_message(state: &mut State, now: Now, connection: ConnectionId) -> Optio
     state.traffic.received.record(now.at, 1);
     let peer = state.peers.peer_mut(connection)?;
     peer.received = peer.received.wrapping_add(1);
-    if peer.is_backend {
+    if peer.is_backend() {
         return Some(Sender::Backend);
     }
-    let sender = peer.client.map_or(Sender::Echo, Sender::Client);
+    let sender = peer.client().map_or(Sender::Echo, Sender::Client);
     let ruling = peer.allowance.take(now.at, rate);
     let (Ruling::Warned(retry_after) | Ruling::Closed(retry_after)) = ruling else {
         return Some(sender);

@@ -7,6 +7,8 @@ use crate::engine::commit::lobby::Arrival;
 use crate::engine::session::deferrals::Deferral;
 use crate::engine::session::{batches, deferrals, recovery, resume};
 use crate::engine::state::State;
+use crate::engine::transport::confirmation::Confirmation;
+use crate::engine::transport::peer::Role;
 use crate::hub::{ClientKey, ConnectionId};
 use crate::wire::locale::Phrase;
 use crate::wire::message::{Dialect, Variant};
@@ -78,8 +80,9 @@ fn become_client(
     };
     let has_session = state.hub.directory().client(client).has_session;
     if let Some(peer) = state.peers.peer_mut(connection) {
-        (peer.client, peer.has_session) = (Some(client), has_session);
+        peer.role = Role::Viewer(client);
         peer.variant = variant;
+        peer.confirmation = has_session.then(Confirmation::default);
     }
     log_arrival(state, client, variant.dialect);
     match variant.dialect {

@@ -5,6 +5,7 @@ use crate::base::time::Now;
 use crate::engine::commit::held::Held;
 use crate::engine::refusal::Refusal;
 use crate::engine::state::State;
+use crate::engine::transport::peer::Reading;
 use crate::hub::workspaces::documents::Change;
 use crate::hub::{ClientId, ClientKey};
 use crate::wire::locale::Phrase;
@@ -37,7 +38,7 @@ pub fn list_when_kept(state: &mut State, now: Now, client: ClientKey) {
     if let Some(connection) = state.connection_of(client)
         && let Some(peer) = state.peers.peer_mut(connection)
     {
-        peer.waits = true;
+        peer.reading = Reading::Waiting;
     }
 }
 

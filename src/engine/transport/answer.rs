@@ -6,6 +6,7 @@ use crate::engine::life::Life;
 use crate::engine::refusal::Refusal;
 use crate::engine::state::State;
 use crate::engine::transport::close;
+use crate::engine::transport::peer::Reading;
 use crate::engine::transport::reply::Reply;
 use crate::hub::ConnectionId;
 use crate::wire::http::{Framing, Response};
@@ -55,13 +56,13 @@ pub fn release(
     let Some(peer) = state.peers.peer_mut(connection) else {
         return;
     };
-    (peer.is_held, peer.alive) = (false, true);
-    let has_ended = peer.has_ended;
+    let is_last = peer.reading == Reading::HeldToEnd;
+    (peer.reading, peer.alive) = (Reading::Open, true);
     if !peer.connection.is_open() {
         return;
     }
     finish(state, now, connection, reply, answer);
-    if has_ended {
+    if is_last {
         close::end(state, now, connection, Ending::Final);
     }
 }
