@@ -219,7 +219,10 @@ impl Truth {
     /// The process has begun another life, with what is in the store.
     pub(crate) fn survive(&mut self, held: Inspection<'_>, store: &Store) {
         for (name, log) in &mut self.logs {
-            let Some(kept) = store.last_offset(name) else {
+            let kept = store.last_offset(name);
+            // What was emptied and nobody is in is not there, whatever the store knows of it.
+            let is_there = log.emptied == 0 || held.position(name).is_some();
+            let Some(kept) = kept.filter(|_| is_there) else {
                 assert!(
                     log.acknowledged == 0 || log.emptied > 0,
                     "{name} is lost with what was acknowledged"
