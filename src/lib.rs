@@ -47,14 +47,18 @@
 // Names in `internals` are public for the compiler only: their links may lead to what nobody outside sees.
 #![allow(rustdoc::private_intra_doc_links)]
 
+// Reached from outside through `internals` alone: documentation stands where a reader needs it.
+#[allow(missing_docs)]
 mod base;
 pub mod cli;
+#[allow(missing_docs)]
 mod client;
 pub mod config;
 mod conn;
 mod engine;
 mod hub;
 mod shell;
+#[allow(missing_docs)]
 mod wire;
 
 pub use config::{Config, ListenPort};

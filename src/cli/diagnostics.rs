@@ -1,4 +1,4 @@
-//! What an operator is told on standard error.
+//! What the commands tell an operator, on standard error.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -11,11 +11,11 @@ use crate::base::printable::printable;
 use crate::config::Warning;
 use crate::shell::logging::LAST_WORDS;
 
-/// The exit code when a command could not do its work to the end: a server that cannot be reached, tasks that cannot be
-/// watched.
+/// The exit code when a command could not finish: the server cannot be reached, or tasks cannot be watched to their
+/// end.
 pub(super) const TROUBLE: u8 = 2;
 
-/// Tells every mistake, one a line.
+/// Prints every mistake, one per line.
 pub(super) fn refuse(error: &SourceError) -> ExitCode {
     match error {
         SourceError::Unreadable { .. } => tell(error),
@@ -30,12 +30,12 @@ pub(super) fn tell_warnings(warnings: &[Warning]) {
         .for_each(|warning| tell(&format_args!("warning: {warning}")));
 }
 
-/// A line on standard error, if anyone still reads it. What came from outside is a part of it and nothing else.
+/// Prints a line, if anyone still reads it. Foreign text in it stays inside the line.
 pub(super) fn tell(line: &dyn Display) {
     let _ = writeln!(io::stderr(), "{}", printable(&line.to_string()));
 }
 
-/// The same for whoever may have stopped to read: the process ends all the same.
+/// Prints a line before the process ends, which it does even if the reader has stopped reading.
 pub(super) fn tell_last(line: &dyn Display) {
     let line = line.to_string();
     let (told, is_told) = channel();
@@ -46,7 +46,7 @@ pub(super) fn tell_last(line: &dyn Display) {
     let _ = is_told.recv_timeout(LAST_WORDS);
 }
 
-/// Lines that are our own, with words of others in them.
+/// Our own lines, with foreign text in them.
 pub(super) fn printable_lines(text: &str) -> String {
     let lines = text.split('\n').map(printable);
     lines.collect::<Vec<_>>().join("\n")

@@ -11,12 +11,11 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// What a path keeps as it is (RFC 3986 section 2.3), but for the dots, which would mean a folder.
+/// Unreserved characters (RFC 3986 section 2.3) without the dot: `..` would change the path.
 const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'~');
-/// How long the server may take to connect, to take the event and to answer.
+/// For connecting, sending and the answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Reports the event and prints the server's answer.
 pub(super) fn emit(options: EmitOptions) -> ExitCode {
     let url = match ServerUrl::parse(&options.url, Purpose::Http) {
         Ok(url) => url,
@@ -49,7 +48,7 @@ pub(super) fn emit(options: EmitOptions) -> ExitCode {
     }
 }
 
-/// A script must learn that its event did not count. A repeat has counted the first time.
+/// A script must learn that its event did not count. A repeat has counted before.
 fn exit_code(answer: &[u8], task: &str) -> ExitCode {
     let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
     let Some(reason) = answer["drops"][0]["reason"].as_str() else {

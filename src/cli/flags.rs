@@ -9,7 +9,7 @@ use super::options::{EmitOptions, KEY_VARIABLE, Options, WatchOptions, parse_fie
 use crate::config::{Alias, Key, aliases, keys};
 use serde_json::Value;
 
-/// The events of a task (contract section 7).
+/// Contract section 7.
 const EVENTS: [&str; 6] = [
     "started",
     "progress",
@@ -19,7 +19,6 @@ const EVENTS: [&str; 6] = [
     "cancelled",
 ];
 
-/// What the process was started to do.
 #[derive(Debug, PartialEq)]
 pub(super) enum Invocation {
     Serve { options: Options, stdin: bool },
@@ -28,7 +27,7 @@ pub(super) enum Invocation {
     Emit(EmitOptions),
 }
 
-/// Understands the arguments, the program's name first. What clap calls an error may be the help that was asked for.
+/// `arguments` begin with the program's name. clap's error may be the help that was asked for.
 pub(super) fn parse(
     arguments: impl IntoIterator<Item = OsString>,
 ) -> Result<Invocation, clap::Error> {
@@ -48,7 +47,7 @@ pub(super) fn parse(
     }
 }
 
-/// `serve` goes without saying: it is put in where flags of its own, or nothing at all, follow the program's name.
+/// Inserts the default command, `serve`, when flags of its own or nothing at all follow the program's name.
 fn with_command(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     const OF_THE_PROGRAM: [&str; 4] = ["-h", "--help", "-V", "--version"];
     let mut arguments: Vec<OsString> = arguments.into_iter().collect();

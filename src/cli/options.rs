@@ -1,17 +1,16 @@
-//! What each command is told, as values.
+//! The options of each command, as values.
 
 use std::path::PathBuf;
 
 use serde_json::Value;
 
-/// What `serve` and `check` are told of the configuration.
+/// Of `serve` and `check`: where the configuration comes from.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Options {
     pub(super) config: Option<PathBuf>,
     pub(super) flags: Vec<(String, String)>,
 }
 
-/// What `watch` is told.
 #[derive(Debug, PartialEq)]
 pub(super) struct WatchOptions {
     pub(super) url: String,
@@ -19,7 +18,6 @@ pub(super) struct WatchOptions {
     pub(super) tasks: Vec<String>,
 }
 
-/// What `emit` is told.
 #[derive(Debug, PartialEq)]
 pub(super) struct EmitOptions {
     pub(super) url: String,
@@ -29,10 +27,10 @@ pub(super) struct EmitOptions {
     pub(super) fields: Vec<(String, Value)>,
 }
 
-/// The variable that brings the key where a flag would show it to everybody on the machine.
+/// Holds the key where a flag would show it to everybody on the machine.
 pub(super) const KEY_VARIABLE: &str = "JOBLIGHT_HTTP_API_KEY";
 
-/// Reads `field=value`; a value that is JSON means that, any other text means itself.
+/// Reads `field=value`; a value that is JSON stands for itself, any other text is a string.
 pub(super) fn parse_field(text: &str) -> Result<(String, Value), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => {

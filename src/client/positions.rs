@@ -1,16 +1,15 @@
-//! Where a viewer stands in the log of each of its rooms, and which messages it has had before.
+//! A viewer's position in the log of each of its rooms, and which messages it has had before.
 //!
-//! Messages carry an offset and no epoch. Within an epoch a message that is not beyond the last offset is a repeat. When a
-//! room goes on in another epoch (the server has crashed, and had not kept all that it said), old offsets may come again
-//! with other messages: there a repeat is told by its `id`.
+//! Messages carry an offset and no epoch. Within an epoch, a message that is not beyond the last offset is a repeat.
+//! When a room continues in another epoch (the server has crashed, and had not kept all that it said), old offsets may
+//! come again with other messages: there, repeats are identified by their `id`.
 
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
-/// So many ids of each room are remembered.
+/// Ids remembered per room.
 const MAX_IDS: usize = 1024;
 
-/// A viewer's rooms, and its position in each.
 #[derive(Debug, Default)]
 pub struct Positions {
     rooms: BTreeMap<String, WatchedRoom>,
@@ -18,21 +17,20 @@ pub struct Positions {
 
 #[derive(Debug, Default)]
 struct WatchedRoom {
-    /// The last position known; `None` until the server has let us in.
+    /// The last known position; `None` until the server has acknowledged the subscription.
     position: Option<Position>,
-    /// The epoch of what comes next, when the last position is of another.
+    /// The epoch of the next message, when it differs from the last position's.
     next_epoch: Option<String>,
     heard: Ids,
 }
 
-/// A position in a room's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Position {
     epoch: String,
     offset: u64,
 }
 
-/// The last ids of a room.
+/// The latest message ids of a room.
 #[derive(Debug, Default)]
 struct Ids {
     order: VecDeque<String>,
@@ -40,22 +38,19 @@ struct Ids {
 }
 
 impl Positions {
-    /// Adds a room to be watched.
     pub fn insert(&mut self, room: &str) {
         self.rooms.entry(room.to_owned()).or_default();
     }
 
-    /// Whether there is no room.
     pub fn is_empty(&self) -> bool {
         self.rooms.is_empty()
     }
 
-    /// All rooms.
     pub fn rooms(&self) -> Vec<&str> {
         self.rooms.keys().map(String::as_str).collect()
     }
 
-    /// The last position known of each room, as `subscribe` wants it.
+    /// The last known position of each room, in the form of `subscribe`.
     pub fn since(&self) -> Map<String, Value> {
         let known = self.rooms.iter().filter_map(|(name, room)| {
             let Position { epoch, offset } = room.position.as_ref()?;
@@ -64,8 +59,8 @@ impl Positions {
         known.collect()
     }
 
-    /// Records the payload of a `subscription_ack`. Its positions run ahead of what still comes, so they count only in a
-    /// room that is new to us. Where something is lost the whole log follows, from its oldest entry.
+    /// Records the payload of a `subscription_ack`. Its positions run ahead of messages still to come, so they count
+    /// only for a room that is new to us. After a loss the whole log follows, from its oldest entry.
     pub fn handle_acknowledgement(&mut self, payload: &Value) {
         for (name, room) in &mut self.rooms {
             let position = payload["positions"][name.as_str()].as_str();
@@ -88,7 +83,7 @@ impl Positions {
         }
     }
 
-    /// Whether a message is news. What the server does not know to have arrived comes again after a reconnect.
+    /// Whether a message is new. What the server does not know to have arrived comes again after a reconnect.
     pub fn handle_message(&mut self, message: &Value) -> bool {
         let name = message["room"].as_str();
         let room = name.and_then(|name| self.rooms.get_mut(name));
@@ -116,7 +111,7 @@ impl WatchedRoom {
 }
 
 impl Ids {
-    /// Remembers an id; `false` when it is known.
+    /// `false` when the id is known.
     fn insert(&mut self, id: &str) -> bool {
         if !self.known.insert(id.to_owned()) {
             return false;

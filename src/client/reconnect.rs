@@ -1,21 +1,20 @@
-//! Whether and when a client comes back (contract section 9). Pure: it is told what happened and says what to do.
+//! Whether and when a client reconnects (contract section 9). Pure: it is told what happened and says what to do.
 //!
-//! What the server says last decides: `disconnected` says whether to come back and when, `Retry-After` when. Otherwise the
+//! The server's last word decides: `disconnected` says whether to reconnect and when, `Retry-After` when. Otherwise the
 //! close code decides whether, and the advice of `connected.reconnect` when: its delay, doubled with each attempt where
-//! advised, half of it by chance. The advised number bounds attempts in a row that no server has answered.
+//! advised, half of it random. The advised number bounds consecutive attempts that no server has answered.
 
 use crate::base::random::Random;
 use crate::base::time::Span;
 use crate::wire::websocket::CloseCode;
 
-/// What `connected.reconnect` advises. The defaults are the contract's, for a server that was never reached.
+/// `connected.reconnect`. The defaults are the contract's, for a server that was never reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Advice {
-    /// Attempts before giving up; 0: no limit.
+    /// 0: no limit.
     pub max_attempts: u32,
-    /// The wait before the first attempt.
+    /// Before the first attempt.
     pub delay: Span,
-    /// Whether it doubles with each attempt.
     pub exponential_backoff: bool,
 }
 
@@ -32,49 +31,43 @@ impl Default for Advice {
 /// How a connection was lost, or not made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loss {
-    /// The server closed with a code.
     Closed(CloseCode),
     /// The server refused the upgrade.
     Refused {
-        /// The HTTP status.
         status: u16,
-        /// Its `Retry-After`.
         retry_after: Option<Span>,
     },
-    /// No goodbye, or no answer at all.
+    /// No close frame, or no answer at all.
     Broken,
 }
 
-/// What to do about a loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReconnectDecision {
-    /// Come back after a while.
     Retry {
-        /// Which attempt that will be, from 1.
+        /// From 1.
         attempt: u32,
-        /// The wait.
         delay: Span,
     },
-    /// Come back with a new token only.
+    /// Reconnect only with a new token.
     RenewToken,
-    /// Stay away: it would end the same way.
+    /// Do not reconnect: it would end the same way.
     StayAway,
     /// The advised number of attempts is used up.
     GiveUp,
 }
 
-/// The longest wait that doubling leads to.
+/// The longest delay that doubling leads to.
 const MAX_DELAY: Span = Span::from_secs(30);
-/// A connection that ended without a close frame (RFC 6455 section 7.1.5).
+/// No close frame (RFC 6455 section 7.1.5).
 const ABNORMAL: CloseCode = CloseCode(1006);
 
-/// The policy of one client, through all its connections.
+/// One client's policy, across all its connections.
 #[derive(Debug)]
 pub struct Reconnect {
     advice: Advice,
     /// Attempts since the last greeting.
     attempts: u32,
-    /// Those since a server last said when to come back.
+    /// Of these, the attempts since a server last named a time.
     unanswered: u32,
     goodbye: Option<Goodbye>,
     random: Random,
@@ -89,7 +82,7 @@ struct Goodbye {
 }
 
 impl Reconnect {
-    /// A client that has not connected yet; the seed decides its waits.
+    /// The seed decides the random part of the delays.
     pub fn new(seed: [u8; 32]) -> Self {
         Self {
             advice: Advice::default(),
@@ -100,14 +93,13 @@ impl Reconnect {
         }
     }
 
-    /// The server has greeted.
     pub fn handle_connected(&mut self, advice: Advice) {
         self.advice = advice;
         (self.attempts, self.unanswered) = (0, 0);
         self.goodbye = None;
     }
 
-    /// The server has announced that it will close. `reconnect`: what it says about coming back, if it says it.
+    /// The server has announced that it will close. `reconnect`: whether to reconnect, if the message says so.
     pub fn handle_disconnected(&mut self, code: CloseCode, reconnect: Option<bool>, delay: Span) {
         self.goodbye = Some(Goodbye {
             code,
@@ -116,7 +108,6 @@ impl Reconnect {
         });
     }
 
-    /// The connection is gone.
     pub fn handle_loss(&mut self, loss: Loss) -> ReconnectDecision {
         let goodbye = self.goodbye.take();
         let code = match loss {
@@ -124,7 +115,7 @@ impl Reconnect {
             Loss::Refused { status, .. } => code_of_status(status),
             Loss::Broken => ABNORMAL,
         };
-        // A reset may swallow the close frame, but not what was read before.
+        // A reset may swallow the close frame, but not messages that were read before.
         let code = goodbye.map_or(code, |goodbye| goodbye.code);
         if code == CloseCode::UNAUTHORIZED {
             return ReconnectDecision::RenewToken;
@@ -136,7 +127,7 @@ impl Reconnect {
             Loss::Refused { retry_after, .. } => retry_after,
             Loss::Closed(_) | Loss::Broken => goodbye.map(|goodbye| goodbye.delay),
         };
-        // A server that says 0 has not thought about it.
+        // A server that names 0 has not thought about it.
         match told.filter(|told| !told.is_zero()) {
             Some(told) => {
                 self.unanswered = 0;
@@ -163,7 +154,7 @@ impl Reconnect {
         }
     }
 
-    /// The advised wait; half of it is left to chance, so that clients who left together do not return together.
+    /// The advised delay, half of it random, so that clients who left together do not return together.
     fn backoff(&mut self) -> Span {
         let Advice {
             delay,
@@ -181,7 +172,7 @@ impl Reconnect {
     }
 }
 
-/// The close code that says what an HTTP status says.
+/// The close code with the meaning of an HTTP status.
 fn code_of_status(status: u16) -> CloseCode {
     match status {
         401 => CloseCode::UNAUTHORIZED,

@@ -1,9 +1,9 @@
-//! Where a server is: `ws://host:port/path`, `http://host:port`, or a Unix-domain socket, `ws+unix:/path/to.sock:/ws`.
+//! Addresses of servers: `ws://host:port/path`, `http://host:port`, or a Unix-domain socket,
+//! `ws+unix:/path/to.sock:/ws`.
 
+use http::Uri;
 use std::path::PathBuf;
-use tungstenite::http::Uri;
 
-/// What a URL is meant for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// `ws` and `ws+unix`.
@@ -21,30 +21,24 @@ impl Purpose {
     }
 }
 
-/// Where a server is, and what to ask for there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerUrl {
-    /// Where to connect.
     pub address: Address,
     /// The path with its query, from its `/` on.
     pub target: String,
 }
 
-/// Where to connect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
-    /// A TCP port.
     Tcp {
         /// A name or an address, without brackets.
         host: String,
-        /// The port.
         port: u16,
     },
-    /// A Unix-domain socket.
     Unix(PathBuf),
 }
 
-/// Why a URL means no server.
+/// Why a URL names no server.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{url}` {reason}")]
 pub struct UrlError {
@@ -53,7 +47,6 @@ pub struct UrlError {
 }
 
 impl ServerUrl {
-    /// Reads a URL.
     pub fn parse(text: &str, purpose: Purpose) -> Result<Self, UrlError> {
         let scheme = purpose.scheme();
         let read = match text.strip_prefix(&format!("{scheme}+unix:")) {
@@ -66,7 +59,7 @@ impl ServerUrl {
         })
     }
 
-    /// The `Host` of a request.
+    /// The `Host` field of a request.
     pub fn host(&self) -> String {
         match &self.address {
             Address::Tcp { host, port } if host.contains(':') => format!("[{host}]:{port}"),
@@ -75,7 +68,7 @@ impl ServerUrl {
         }
     }
 
-    /// The URL of another target on the same server, for WebSocket.
+    /// The WebSocket URL of another target on the same server.
     pub fn with_target(&self, target: &str) -> String {
         match &self.address {
             Address::Tcp { .. } => format!("ws://{}{target}", self.host()),
@@ -90,7 +83,7 @@ impl ServerUrl {
     }
 }
 
-/// `ws` names its URLs so: the socket's path, a colon, the path to ask for.
+/// The notation of the `ws` package: the socket's path, a colon, the target.
 fn unix(rest: &str) -> Result<ServerUrl, String> {
     let rest = rest.strip_prefix("//").unwrap_or(rest);
     let (socket, target) = rest.split_once(":/").unwrap_or((rest, ""));

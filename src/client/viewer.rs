@@ -1,4 +1,4 @@
-//! A viewer that stays: it watches rooms, and when its connection is lost it comes back and asks for what it missed.
+//! A viewer: it watches rooms, reconnects when its connection is lost, and asks for what it missed.
 
 use super::connection::{ConnectError, Connection, Received};
 use super::positions::Positions;
@@ -10,84 +10,72 @@ use serde_json::{Value, json};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a connection, a handshake or a greeting may take.
+/// For a connection, a handshake or a greeting.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A server that greets has usually done so by then.
+/// A server that greets at all has usually done so by then.
 const EARLY: Duration = Duration::from_secs(1);
 
-/// Where the payload dialect is spoken by default.
+/// The default path of the payload dialect.
 const DEFAULT_PATH: &str = "/ws";
 
-/// Names the answer to the question whether anybody understands us.
+/// The id of the `ping` that finds out whether the peer understands us.
 const PROBE_ID: &str = "greeting";
 
-/// Names the answer to a subscription, should it be an error.
+/// The id of a subscription, repeated in an error that answers it.
 pub const SUBSCRIBE_ID: &str = "subscribe";
 
-/// The longest wait: as good as for ever.
+/// Practically for ever, and within the range of `Instant`.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// Why a client does not go on.
+/// Why a client gives up.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// The URL means no server.
     #[error(transparent)]
     Url(#[from] UrlError),
-    /// The first connection was not made.
+    /// The first connection failed.
     #[error("cannot connect to {url}: {source}")]
-    Connect {
-        /// Where.
-        url: String,
-        /// Why not.
-        source: ConnectError,
-    },
-    /// Whoever answers does not greet as the contract has it.
+    Connect { url: String, source: ConnectError },
+    /// Whoever answers does not greet as the contract demands.
     #[error(
         "no greeting from `{url}`; expected the path of the payload dialect, as in `{expected}`"
     )]
     NoGreeting {
-        /// Where.
         url: String,
-        /// What would be right with a server's defaults.
+        /// The URL under a server's default configuration.
         expected: String,
     },
-    /// The system gives no randomness.
     #[error("cannot ask for randomness: {0}")]
     Randomness(getrandom::Error),
     /// The server wants a token, or a fresh one.
     #[error("{0}; a new token is needed")]
     Unauthorized(String),
-    /// The connection ended for good: coming back would end the same way.
+    /// Reconnecting would end the same way.
     #[error("{0}")]
     Ended(String),
-    /// The advised number of attempts to come back is used up.
+    /// The advised number of attempts is used up.
     #[error("{0}; gave up")]
     GaveUp(String),
 }
 
-/// Something that happened to a client.
 #[derive(Debug)]
 pub enum ClientEvent {
-    /// A message came in.
     Message(ServerMessage),
-    /// The connection is lost; the client comes back by itself while it is asked for events.
+    /// The client reconnects by itself while it is asked for events.
     Lost {
-        /// How it was lost.
         reason: String,
-        /// Which attempt to come back this will be, from 1.
+        /// The next attempt, from 1.
         attempt: u32,
-        /// When.
+        /// Until that attempt.
         delay: Duration,
     },
 }
 
-/// A message.
 #[derive(Debug, Clone)]
 pub struct ServerMessage {
     /// As it came.
     pub text: String,
-    /// As it is understood.
+    /// The same, parsed; `null` if it is not JSON.
     pub value: Value,
 }
 
@@ -97,13 +85,12 @@ impl ServerMessage {
         Self { text, value }
     }
 
-    /// Its type.
+    /// The message type.
     pub fn kind(&self) -> &str {
         self.value["type"].as_str().unwrap_or_default()
     }
 }
 
-/// A viewer of rooms.
 #[derive(Debug)]
 pub struct Client {
     url: ServerUrl,
@@ -111,14 +98,13 @@ pub struct Client {
     reconnect: Reconnect,
     retry_at: Instant,
     session: Option<String>,
-    /// Every room that was asked for.
     positions: Positions,
     last_heard: Instant,
     max_silence: Option<Duration>,
 }
 
 impl Client {
-    /// Connects to the payload dialect and waits for the greeting. A first connection that fails is not tried again.
+    /// Connects to the payload dialect and waits for the greeting. A first connection that fails is not retried.
     pub fn connect(url: &str) -> Result<Self, ClientError> {
         let parsed = ServerUrl::parse(url, Purpose::WebSocket)?;
         let mut seed = [0; 32];
@@ -151,7 +137,7 @@ impl Client {
         }
     }
 
-    /// What a server says first. Other dialects say nothing unless they are asked, and then that they do not understand.
+    /// The server's first message. Other dialects say nothing until asked, and then that they do not understand.
     fn greeting(&mut self) -> Result<Option<ClientEvent>, ClientError> {
         let early = self.next(EARLY)?;
         if early.is_some() {
@@ -161,7 +147,7 @@ impl Client {
         self.next(TIMEOUT)
     }
 
-    /// Watches rooms, from now on and after every return. `subscription_ack` comes as the next message or later.
+    /// Watches rooms, now and after every reconnect. `subscription_ack` comes as the next message or later.
     pub fn subscribe(&mut self, rooms: &[String]) {
         for room in rooms {
             self.positions.insert(room);
@@ -169,20 +155,20 @@ impl Client {
         self.send(&json!({"type": "subscribe", "id": SUBSCRIBE_ID, "payload": {"rooms": rooms}}));
     }
 
-    /// Watches tasks: the room `task:<id>` of each.
+    /// Watches the room `task:<id>` of each task.
     pub fn subscribe_tasks(&mut self, task_ids: &[String]) {
         let rooms: Vec<String> = task_ids.iter().map(|id| format!("task:{id}")).collect();
         self.subscribe(&rooms);
     }
 
-    /// Sends a message; one that is sent while the connection is lost is lost as well.
+    /// A message sent while the connection is lost is lost as well.
     pub fn send(&mut self, message: &Value) {
         if let Some(connection) = &mut self.connection {
             connection.send(message.to_string());
         }
     }
 
-    /// The next event, waited for no longer than `timeout`; `None` when nothing has happened by then.
+    /// Waits for no longer than `timeout`; `None` when nothing has happened by then.
     pub fn next(&mut self, timeout: Duration) -> Result<Option<ClientEvent>, ClientError> {
         let deadline = later(Instant::now(), timeout);
         loop {
@@ -211,7 +197,6 @@ impl Client {
         }
     }
 
-    /// Says goodbye.
     pub fn close(self) {
         if let Some(connection) = self.connection {
             connection.close();
@@ -275,7 +260,7 @@ impl Client {
         }
     }
 
-    /// Records what a message says about the connection itself; tells whether it is news.
+    /// Records what a message says about the connection itself; returns whether the message is new.
     fn observe(&mut self, message: &Value) -> bool {
         let payload = &message["payload"];
         match message["type"].as_str() {
@@ -314,7 +299,7 @@ impl Client {
         }
     }
 
-    /// Asks a server that does not remember us for all our rooms, and for what was missed there.
+    /// Asks a server that does not remember the session for all rooms, and for what was missed in them.
     fn subscribe_again(&mut self) {
         let wish = json!({"rooms": self.positions.rooms(), "since": self.positions.since()});
         let message = json!({"type": "subscribe", "id": SUBSCRIBE_ID, "payload": wish});
@@ -322,7 +307,7 @@ impl Client {
     }
 }
 
-/// A moment that the clock can name, however long a server lets us wait.
+/// Bounded by what `Instant` can express, however long a server lets us wait.
 fn later(from: Instant, span: Duration) -> Instant {
     from.checked_add(span.min(LONGEST)).unwrap_or(from)
 }

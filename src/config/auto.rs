@@ -1,17 +1,16 @@
-//! A number that is set, or "auto": then it follows from other keys, as `derived.rs` says.
+//! A number that is set or "auto", in which case it follows from other keys as `derived.rs` says.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// The word that stands for a derived number.
 pub(super) const WORD: &str = "auto";
 
-/// A number that may follow from the rest of the configuration.
+/// A number that is set or "auto".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Auto {
-    /// It does.
+    /// "auto": it follows from the rest of the configuration.
     #[default]
     Derived,
-    /// It was set.
+    /// As it was set.
     Number(u32),
 }
 

@@ -3,7 +3,6 @@
 use super::layers::Layers;
 use super::settings::{Config, Endpoint, ListenPort};
 
-/// Checks the resolved configuration and notes what is wrong with it.
 pub(super) fn check(config: &Config, layers: &mut Layers) {
     refuse_what_is_to_come(config, layers);
     check_authentication(config, layers);
@@ -16,7 +15,7 @@ pub(super) fn check(config: &Config, layers: &mut Layers) {
     warn_of_early_timeout(config, layers);
 }
 
-/// Settings that the contract names and a later version honours. That version deletes the line.
+/// Settings that the contract names and a later version will honour; that version deletes the line.
 const TO_COME: &[ToCome] = &[
     ToCome {
         path: "websocket.secure",
@@ -94,7 +93,8 @@ fn check_ingest_socket(config: &Config, layers: &mut Layers) {
     }
 }
 
-/// The application's link may do all that the API may, and hears what clients say: nobody is to be taken for it by chance.
+/// The application's link may do all that the API may, and hears what clients say: nobody may be taken for it by
+/// chance.
 pub(crate) const ROUTES_NEED_A_KEY: &str = "needs a key that the application proves itself with on /backend; expected \
                                           http.api_key to be set, or routes.types to be []";
 

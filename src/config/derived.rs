@@ -1,4 +1,4 @@
-//! What each key comes to that may be "auto".
+//! The values of keys that may be "auto".
 
 use super::auto::Auto;
 use super::settings::Config;
@@ -10,7 +10,7 @@ fn burst(set: Auto, per_minute: u32) -> u32 {
     }
 }
 
-/// A key by its path, and what it comes to.
+/// A key's path, and its value.
 type ComesTo = (&'static str, fn(&Config) -> usize);
 
 const COMES_TO: &[ComesTo] = &[
@@ -23,29 +23,29 @@ const COMES_TO: &[ComesTo] = &[
     }),
 ];
 
-/// Minutes whose rate makes a burst by default.
+/// A burst is what the rate allows in this time.
 const BURST_MINUTES: u32 = 5;
 
-/// What the key at a path comes to, if it may be "auto".
+/// The value of the key at a path, if it may be "auto".
 pub(super) fn comes_to(config: &Config, path: &str) -> Option<usize> {
     let found = COMES_TO.iter().find(|(known, _)| *known == path);
     found.map(|(_, number)| number(config))
 }
 
 impl Config {
-    /// Rooms at once that only viewers have asked for: by default a quarter of all.
+    /// Most rooms that only viewers have asked for: by default a quarter of all.
     pub fn max_viewer_rooms(&self) -> usize {
         let config = &self.websocket;
         config.max_viewer_rooms.or(|| config.max_rooms.div_ceil(4))
     }
 
-    /// Messages that a client may send in a row: by default what may come in five minutes.
+    /// Most messages that a client may send in a row: by default those of five minutes.
     pub fn message_burst(&self) -> u32 {
         let config = &self.websocket.rate_limit;
         burst(config.message_burst, config.max_messages_per_minute)
     }
 
-    /// Connections that an address may make in a row: by default those of five minutes.
+    /// Most connections that an address may make in a row: by default those of five minutes.
     pub fn connection_burst(&self) -> u32 {
         let config = &self.websocket.rate_limit;
         burst(config.connection_burst, config.max_connections_per_minute)

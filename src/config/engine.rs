@@ -1,4 +1,4 @@
-//! The configuration in the words of the floors below: what the engine is to be started with.
+//! The configuration in the terms of the floors below: the engine's settings.
 
 use super::settings::{Config, Control, Endpoint, Locale as Language, Publish};
 use crate::base::pattern::Pattern;
@@ -48,7 +48,8 @@ impl Config {
         is_beyond(&self.websocket.endpoint()) || is_beyond(&self.http.endpoint())
     }
 
-    /// Whether others than this machine reach the API: by the address that it is bound to, or through a proxy that has a name.
+    /// Whether other machines can reach the API: by the address that it is bound to, or through a proxy with a host
+    /// name.
     pub(super) fn has_public_api(&self) -> bool {
         let is_public = |host: &String| !is_loopback(host);
         is_beyond(&self.http.endpoint()) || self.server.allowed_hosts.iter().any(is_public)

@@ -13,7 +13,6 @@ use super::manual::MANUAL;
 use super::nearest::nearest;
 use super::value;
 
-/// Lays the defaults.
 pub(super) fn lay_defaults(layers: &mut Layers) {
     lay_text(
         Source {
@@ -24,7 +23,6 @@ pub(super) fn lay_defaults(layers: &mut Layers) {
     );
 }
 
-/// Lays the operator's file.
 pub(super) fn lay(name: &str, text: &str, layers: &mut Layers) {
     lay_text(
         Source {
@@ -35,7 +33,7 @@ pub(super) fn lay(name: &str, text: &str, layers: &mut Layers) {
     );
 }
 
-/// What to say of a key that is none, with the one that was probably meant.
+/// The complaint about an unknown key, with the one that was probably meant.
 pub(super) fn unknown_key(path: &str) -> String {
     match nearest_key(path) {
         Some(known) => format!("unknown key; did you mean {known}?"),

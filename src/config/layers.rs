@@ -1,4 +1,4 @@
-//! The values so far, each with its location, and what was found wrong on the way.
+//! The values so far, each with its location, and the mistakes found on the way.
 
 use std::collections::BTreeMap;
 
@@ -8,11 +8,10 @@ use super::keys::{self, Key};
 use super::location::{Location, Mistake, Warning};
 use super::settings::Config;
 
-/// What the sources said, later layers over earlier ones.
 #[derive(Debug, Default)]
 pub(super) struct Layers {
     values: BTreeMap<&'static str, Placed>,
-    /// What old names of single keys were given, in whichever source counts for them.
+    /// Values given under old names of single keys, from the source that counts for each.
     old: BTreeMap<&'static str, Placed>,
     mistakes: Vec<Mistake>,
     warnings: Vec<Warning>,
@@ -22,12 +21,12 @@ pub(super) struct Layers {
 struct Placed {
     value: Value,
     location: Location,
-    /// The name by which it was set: that of the key, or one that stands for it.
+    /// The name by which it was set: the key's, or an alias's.
     path: String,
 }
 
 impl Layers {
-    /// Lays a checked value, given as `path`, over the last one of each of these keys, or notes what is wrong with it.
+    /// Lays a value, given as `path`, over the last one of each of these keys, or records what is wrong with it.
     pub(super) fn put(
         &mut self,
         path: &str,
@@ -42,7 +41,7 @@ impl Layers {
         for key in keys {
             let before = self.values.get(key.path());
             let rival = before.filter(|before| {
-                // What may not stand beside the other at all is refused elsewhere.
+                // Rivals within one source are refused elsewhere.
                 before.path != path
                     && keys::rivals(path).is_empty()
                     && rank(&before.location) == rank(&location)
@@ -63,8 +62,8 @@ impl Layers {
         }
     }
 
-    /// Two old names of one key that differ, each in a source of its own: neither can be what both listeners are meant to
-    /// have. Above both of them the key itself decides.
+    /// Refuses two old names of one key that differ, each in a source of its own: neither can be what both listeners
+    /// should have. A source above both may set the key itself.
     pub(super) fn refuse_old_rivals(&mut self) {
         let mut mistakes = Vec::new();
         for (path, placed) in &self.old {
@@ -98,7 +97,7 @@ impl Layers {
         self.warnings.push(Warning { location, what });
     }
 
-    /// Where the value that counts was given.
+    /// Where the effective value was given.
     pub(super) fn location_of(&self, path: &str) -> Location {
         match self.values.get(path) {
             Some(placed) => placed.location.clone(),
@@ -108,7 +107,7 @@ impl Layers {
         }
     }
 
-    /// The location of the one among `paths` that an operator set last; a check that relates keys blames it.
+    /// The location of whichever of `paths` an operator set last; checks that relate keys blame it.
     pub(super) fn location_of_any(&self, paths: &[&str]) -> Location {
         let locations = paths.iter().rev().map(|path| self.location_of(path));
         locations
@@ -116,7 +115,7 @@ impl Layers {
             .unwrap_or_else(|| Location::BuiltIn { key: String::new() })
     }
 
-    /// The typed configuration; keys with a mistake keep what the layer below said.
+    /// A key with a mistake keeps the value of the layer below.
     pub(super) fn resolve(&self) -> Config {
         let mut root = Table::new();
         for (path, placed) in &self.values {
@@ -128,8 +127,10 @@ impl Layers {
         )
     }
 
-    /// The configuration, unless something is wrong with it.
-    pub(super) fn verdict(self, config: Config) -> Result<(Config, Vec<Warning>), Vec<Mistake>> {
+    pub(super) fn into_result(
+        self,
+        config: Config,
+    ) -> Result<(Config, Vec<Warning>), Vec<Mistake>> {
         if self.mistakes.is_empty() {
             Ok((config, self.warnings))
         } else {
@@ -138,7 +139,7 @@ impl Layers {
     }
 }
 
-/// Which source a location is in; the higher one counts.
+/// The precedence of the source that a location is in.
 fn rank(location: &Location) -> u8 {
     match location {
         Location::BuiltIn { .. } => 0,

@@ -1,8 +1,14 @@
 //! Floor 4: file, environment and flags become one checked configuration.
 //!
 //! Four layers, each above the last: the `config.toml` inside the binary, the operator's file, the environment, the
-//! flags. They come in as values (nothing here reads a file or a variable), the key table says what each key may
-//! hold, and out comes either a [`Config`] that holds only possible values or every mistake at once, each with its location.
+//! flags. They come in as values: nothing here reads a file or a variable. Out comes either a [`Config`] that holds
+//! only possible values, or every mistake at once, each with its location.
+//!
+//! - `keys`: the table of all keys, which everything else goes by; `value`: one value against its key
+//! - `file`, `environment`: the layers' own syntax; `layers`: which value counts; `nearest`: what a misspelled key meant
+//! - `settings`: the typed result; `auto`, `derived`: keys that follow from others; `checks`: keys that must agree
+//! - `location`: mistakes and warnings; `manual`, `print`: what operators are shown
+//! - `engine`: the result as the engine's settings
 
 mod auto;
 mod checks;
@@ -56,7 +62,7 @@ pub fn load(sources: Sources<'_>) -> Result<(Config, Vec<Warning>), Vec<Mistake>
     layers.refuse_old_rivals();
     let config = layers.resolve();
     checks::check(&config, &mut layers);
-    layers.verdict(config)
+    layers.into_result(config)
 }
 
 fn lay_flags(flags: &[(String, String)], layers: &mut Layers) {

@@ -1,86 +1,66 @@
-//! The protocols a peer may speak, and the events in what it sends.
+//! The protocols that a peer may speak, and one set of events for all of them.
 
 use crate::wire::http::{self, Body, BodyMode, Head, Method, Reject};
 use crate::wire::input::Input;
 use crate::wire::websocket::{self, CloseCode, MessageKind, Payload, Reader, Text, Violation};
 
-/// The protocol of a connection at this moment.
 #[derive(Debug)]
 pub enum Phase {
-    /// HTTP/1.1 requests, one after the other.
     Http(http::Parser),
-    /// WebSocket frames.
     WebSocket(Reader),
     /// Newline-delimited JSON from a local producer.
     Lines,
 }
 
-/// What bounds a peer's input.
 #[derive(Debug, Clone, Copy)]
 pub struct InputLimits {
-    /// Of request heads.
     pub http: http::ParserLimits,
-    /// Of a request body, in bytes (0: none).
+    /// Bytes of a request body; 0: no limit.
     pub max_body_bytes: usize,
-    /// Of WebSocket messages.
     pub websocket: websocket::FrameLimits,
 }
 
-/// Something a peer did.
 #[derive(Debug)]
 pub enum PeerEvent<'a> {
-    /// A whole request.
     Request {
-        /// Its head.
         head: Head,
-        /// Its body.
         body: Body<'a>,
     },
-    /// A head is complete and its body is not: what is wrong with it is to be said now.
+    /// The head of a request is complete and its body is not: refuse now or never.
     BodyDue,
-    /// The peer waits for leave to send a body.
+    /// The peer waits for `100 Continue` before it sends a body.
     Continue,
-    /// A request whose body is handled as it comes.
+    /// A request whose body is handled as it arrives.
     StreamStart(Head),
-    /// A part of that body, or of a producer's lines: of one line, or with its end.
+    /// Part of a streamed body or of a producer's lines: within one line, or up to a line end.
     Chunk(&'a [u8]),
-    /// That body has ended.
     StreamEnd,
-    /// A text message.
     Text(Text<'a>),
-    /// A binary message.
     Binary(Payload<'a>),
-    /// A message that is yet to be inflated.
+    /// A message that the owner has to inflate.
     Compressed {
-        /// What it holds then.
         kind: MessageKind,
-        /// Its payload, as sent.
         payload: Payload<'a>,
     },
-    /// A ping, to be answered.
     Ping(Payload<'a>),
-    /// An answer to a ping.
     Pong(Payload<'a>),
-    /// The peer says goodbye.
     Close(Option<CloseCode>),
-    /// A frame of a message that goes on.
+    /// A frame of an unfinished message: no content yet, but work to be counted.
     Fragment,
 }
 
-/// What a peer did wrong: its connection ends.
+/// Why a connection has to be closed.
 #[derive(Debug, Clone)]
 pub enum Fault {
-    /// A request that cannot be understood.
     Http(Reject),
-    /// A frame that breaks RFC 6455, or a limit.
+    /// A frame that breaks RFC 6455 or exceeds a limit.
     WebSocket(Violation),
 }
 
-/// A body without a limit of its own still has one: what an index can count.
 const UNLIMITED: usize = usize::MAX;
 
 impl Phase {
-    /// The next event in `input`; `None` when all of it has been taken.
+    /// `None` once all input is taken.
     pub fn poll_event<'a>(
         &mut self,
         input: &mut Input<'a>,
@@ -109,12 +89,12 @@ impl Phase {
         }
     }
 
-    /// Whether more may come to light without more input: a request goes on.
+    /// Whether polling may yield more without further input.
     pub fn is_mid_request(&self) -> bool {
         matches!(self, Self::Http(parser) if !parser.is_idle())
     }
 
-    /// The memory that what has begun and not ended takes.
+    /// Memory of an incomplete request or message.
     pub fn held_bytes(&self) -> usize {
         match self {
             Self::Http(parser) => parser.held_bytes(),
@@ -123,7 +103,7 @@ impl Phase {
         }
     }
 
-    /// Drops that: nothing more is understood.
+    /// Drops an incomplete request or message.
     pub fn forget_input(&mut self) {
         match self {
             Self::Http(parser) => *parser = http::Parser::new(),
@@ -133,7 +113,7 @@ impl Phase {
     }
 }
 
-/// Whether a media type means newline-delimited JSON.
+/// Whether the body is newline-delimited JSON, by its media type.
 pub fn is_line_delimited(head: &Head) -> bool {
     let names = [
         "application/x-ndjson",
@@ -144,9 +124,9 @@ pub fn is_line_delimited(head: &Head) -> bool {
     found.is_some_and(|found| names.iter().any(|name| found.eq_ignore_ascii_case(name)))
 }
 
-/// Lines are events as soon as they are complete, so their body is never gathered.
+/// Lines are events as soon as they are complete, so a body of lines is never collected.
 fn body_mode(head: &Head, max_bytes: usize) -> BodyMode {
-    if head.method() == Method::Post && is_line_delimited(head) {
+    if head.method() == Method::POST && is_line_delimited(head) {
         return BodyMode::Stream;
     }
     BodyMode::Collect {

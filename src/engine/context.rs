@@ -73,9 +73,8 @@ impl Context<'_> {
 
     /// The form in which a client reads messages.
     pub fn variant(&self, client: ClientKey) -> Variant {
-        let connection = self.hub.directory().client(client).connection;
-        let peer = self.peers.peer(connection);
-        peer.map_or_else(Variant::default, |peer| peer.variant)
+        self.peers
+            .variant(self.hub.directory().client(client).connection)
     }
 
     /// The dialect in which a client was greeted.
@@ -127,11 +126,9 @@ impl Context<'_> {
     /// Sends a client a message that is encoded in its variant already.
     pub fn send_encoded(&mut self, client: ClientKey, message: &[u8]) {
         let connection = self.hub.directory().client(client).connection;
-        let variant = self.variant(client);
-        let framer = self.peers.framer();
-        let frame = framer.frame(message, variant);
-        self.hub.load().encode(framer.take_encoded_bytes());
-        self.peers.answer(connection, &frame);
+        let variant = self.peers.variant(connection);
+        let encoded = self.peers.answer_encoded(connection, message, variant);
+        self.hub.load().encode(encoded);
     }
 
     /// Logs that a client has entered a room, or left it.

@@ -105,7 +105,7 @@ fn refuse_problem(state: &mut State, connection: ConnectionId, head: &Head, prob
 }
 
 fn is_upgrade(head: &Head) -> bool {
-    websocket::is_upgrade(head.fields().map(|(name, value)| (name, value.as_bytes())))
+    websocket::is_upgrade(head.fields())
 }
 
 /// A request whose body is handled line by line has begun.

@@ -98,12 +98,8 @@ impl Engine {
         address: Option<IpAddr>,
     ) -> ConnectionId {
         self.state.now = now;
-        let is_proxy = self.state.settings.proxies.trusts(address);
-        let connection = self
-            .state
-            .transport
-            .peers
-            .insert(services, address, is_proxy);
+        let (transport, mut step) = self.state.step();
+        let connection = transport.accept(&mut step, services, address);
         match services.ingest() {
             true => self.state.lobby.has_producers |= self.state.durability.is_unread(),
             false => {

@@ -182,9 +182,9 @@ impl State {
 
     /// The form in which a client reads messages.
     pub fn variant(&self, client: ClientKey) -> Variant {
-        let connection = self.hub.directory().client(client).connection;
-        let peer = self.transport.peers.peer(connection);
-        peer.map_or_else(Variant::default, |peer| peer.variant)
+        self.transport
+            .peers
+            .variant(self.hub.directory().client(client).connection)
     }
 
     /// Tells a client why its message was not obeyed.
@@ -195,8 +195,8 @@ impl State {
 
     /// Sends a connection a message that is encoded already.
     pub fn answer(&mut self, connection: ConnectionId, message: &[u8], variant: Variant) {
-        let frame = self.frame(message, variant);
-        self.transport.peers.answer(connection, &frame);
+        let encoded = self.peers.answer_encoded(connection, message, variant);
+        self.hub.load().encode(encoded);
     }
 
     /// A frame around a message that is encoded already; the turn is charged for it.

@@ -1,18 +1,17 @@
-//! How many connections there may be at once: what the configuration says, and what the descriptors of the process allow.
+//! How many connections there may be at once, by the configuration and by the process's file descriptors.
 
 use crate::engine::Services;
 use rlimit::Resource;
 use std::fs;
 
-/// ConnectionLimits that only the API and producers may take, so that a crowd of viewers does not lock them out.
+/// Connections reserved for the API and producers, so that a crowd of viewers does not lock them out.
 const RESERVE: usize = 32;
-/// Descriptors for what is no connection: the files of the store and of the log while they are reopened, and a
-/// connection that is taken only to be told that there is no place.
+/// Descriptors for everything else: files of the store and the log while they are reopened, and a connection that is
+/// accepted only to be refused.
 const SPARE: usize = 16;
-/// What is open when nobody can tell.
+/// Assumed where the number of open descriptors is unknown.
 const USUALLY_OPEN: usize = 32;
 
-/// The most connections at once.
 #[derive(Debug, Clone, Copy)]
 pub struct ConnectionLimits {
     viewers: usize,
@@ -20,7 +19,7 @@ pub struct ConnectionLimits {
 }
 
 impl ConnectionLimits {
-    /// Counts what is free now. `max_connections`: what the configuration says, 0: nothing.
+    /// Counts the descriptors that are free now. `max_connections` is the configured limit; 0: none.
     pub fn new(max_connections: usize) -> Self {
         let limit = Resource::NOFILE.get_soft().unwrap_or(u64::MAX);
         let open = fs::read_dir("/proc/self/fd").map_or(USUALLY_OPEN, Iterator::count);
@@ -36,7 +35,7 @@ impl ConnectionLimits {
     }
 
     fn within(descriptors: usize, max_connections: usize) -> Self {
-        // With next to no descriptors everybody still gets a part of them.
+        // Even with hardly any descriptors each purpose gets its share.
         let spare = SPARE.min(descriptors / 4);
         let reserve = RESERVE.min(descriptors / 4);
         let all = descriptors - spare;
@@ -50,12 +49,11 @@ impl ConnectionLimits {
         }
     }
 
-    /// How many connections there may be.
     pub fn viewers(&self) -> usize {
         self.viewers
     }
 
-    /// The same when one more comes to a listener, and none of those there are makes room for it.
+    /// The limit for one more connection to a listener with these services.
     pub fn with_reserve(&self, services: Services) -> usize {
         match services.http() || services.ingest() {
             true => self.all,

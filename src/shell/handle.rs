@@ -15,14 +15,12 @@ use serde::Serialize;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 
-/// What is done with the engine.
+/// Runs on the server's thread.
 type Deed = Box<dyn FnOnce(&mut Engine, Now) + Send>;
 
-/// Something to be done on the server's thread.
 pub struct Call {
-    /// Whether it is about what the store holds, so that it had better wait while that is being opened.
+    /// Whether it is about what the store holds, so that it has to wait while the store is being opened.
     pub waits: bool,
-    /// What is done.
     pub run: Deed,
 }
 
@@ -199,13 +197,12 @@ impl Handle {
         })?
     }
 
-    /// What the store's own thread tells of it.
     pub(super) fn report_store(&self, news: StoreReport) {
         let run = move |engine: &mut Engine, now| match news {
             StoreReport::Unopened(error) => engine.handle_store_unopened(now, error.to_string()),
             StoreReport::Slice(slice, taken) => {
                 engine.handle_store_slice(now, &slice);
-                // It may have ended.
+                // The thread may have ended.
                 let _ = taken.send(());
             }
             StoreReport::Read => engine.handle_store_read(now),
@@ -271,7 +268,7 @@ impl Handle {
     ) -> Result<T, CommandError> {
         let (answers, answer) = channel();
         let run = move |engine: &mut Engine, now| {
-            // Whoever asked may have gone.
+            // The caller may have gone.
             let _ = answers.send(question(engine, now));
         };
         let run = Box::new(run);

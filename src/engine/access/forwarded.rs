@@ -3,7 +3,7 @@
 
 use super::host::Host;
 use crate::base::network::Network;
-use crate::wire::http::{Head, unquote};
+use crate::wire::http::{Head, list_items, unquote};
 use core::fmt;
 use core::net::IpAddr;
 
@@ -102,11 +102,8 @@ impl Proxies {
         if self.header.eq_ignore_ascii_case(FORWARDED) {
             return lines.flat_map(forwarded).collect();
         }
-        let items = lines.flat_map(|line| line.split(',')).map(str::trim);
-        items
-            .filter(|item| !item.is_empty())
-            .map(|item| Some(item.to_owned()))
-            .collect()
+        let items = lines.flat_map(list_items);
+        items.map(|item| Some(item.trim().to_owned())).collect()
     }
 }
 

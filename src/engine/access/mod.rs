@@ -166,7 +166,7 @@ impl<'h> Request<'h> {
             origin: None,
             is_ambiguous: false,
             is_cross_site: false,
-            is_change: !matches!(head.method(), Method::Get | Method::Head | Method::Options),
+            is_change: !matches!(head.method(), Method::GET | Method::HEAD | Method::OPTIONS),
             is_upgrade: false,
         };
         for (name, value) in head.fields() {
@@ -183,8 +183,7 @@ impl<'h> Request<'h> {
         }
         if request.is_cross_site && !request.is_change {
             let fields = head.fields();
-            request.is_upgrade =
-                websocket::is_upgrade(fields.map(|(name, value)| (name, value.as_bytes())));
+            request.is_upgrade = websocket::is_upgrade(fields);
         }
         request
     }

@@ -28,7 +28,7 @@ pub fn answer(context: &mut Context<'_>, head: &Head, body: &[u8]) -> Answer<Res
         Err(reject) => return Answer::Now(Problem::from(reject).into()),
     };
     let answered = match head.method() {
-        Method::Options => preflight(head, &segments).map(Answer::Now),
+        Method::OPTIONS => preflight(head, &segments).map(Answer::Now),
         _ => serve(context, head, &segments, body),
     };
     answered.unwrap_or_else(|refusal| Answer::Now(refusal.into()))
@@ -36,7 +36,7 @@ pub fn answer(context: &mut Context<'_>, head: &Head, body: &[u8]) -> Answer<Res
 
 /// Whether a request is about what the store holds.
 pub fn needs_store(head: &Head) -> bool {
-    head.method() != Method::Options
+    head.method() != Method::OPTIONS
         && head
             .segments()
             .is_ok_and(|segments| rows_at(&segments).any(|row| row.needs_store))
@@ -49,7 +49,7 @@ pub fn admit_head(
     is_opening: bool,
 ) -> Result<Admitted, Response> {
     let segments = head.segments().map_err(Problem::from)?;
-    if head.method() == Method::Options {
+    if head.method() == Method::OPTIONS {
         return preflight(head, &segments)
             .map(|_| Admitted::NoBody)
             .map_err(Response::from);

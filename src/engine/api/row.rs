@@ -55,7 +55,7 @@ impl Row {
 
     /// Whether a request of this method means it.
     pub fn takes(&self, method: Method) -> bool {
-        self.method == method || self.method == Method::Get && method == Method::Head
+        self.method == method || self.method == Method::GET && method == Method::HEAD
     }
 
     /// Where in the path `{name}` stands.

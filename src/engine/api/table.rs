@@ -4,13 +4,13 @@
 use super::row::{Body, Row};
 use super::{clients, events, rooms, server, tasks};
 use crate::engine::access::caller::Action;
-use crate::wire::http::Method::{Delete, Get, Post, Put};
+use crate::wire::http::Method;
 use std::borrow::Cow;
 
 /// One row for each call; those that producers make come first, for they are made most often.
 pub static TABLE: [Row; 20] = [
     Row {
-        method: Post,
+        method: Method::POST,
         path: &["api", "tasks", "{id}", "{event}"],
         right: Action::UseApi,
         body: Body::Optional,
@@ -19,7 +19,7 @@ pub static TABLE: [Row; 20] = [
         about: "Reports what a task does.",
     },
     Row {
-        method: Post,
+        method: Method::POST,
         path: &["api", "events"],
         right: Action::UseApi,
         body: Body::Lines,
@@ -28,7 +28,7 @@ pub static TABLE: [Row; 20] = [
         about: "Reports events: one, an array, or lines of them.",
     },
     Row {
-        method: Post,
+        method: Method::POST,
         path: &["api", "tasks", "{id}", "control"],
         right: Action::UseApi,
         body: Body::Required,
@@ -37,7 +37,7 @@ pub static TABLE: [Row; 20] = [
         about: "Asks a task's worker to cancel, pause or resume it.",
     },
     Row {
-        method: Get,
+        method: Method::GET,
         path: &["health"],
         right: Action::CheckHealth,
         body: Body::Ignored,
@@ -46,7 +46,7 @@ pub static TABLE: [Row; 20] = [
         about: "How the server is.",
     },
     Row {
-        method: Get,
+        method: Method::GET,
         path: &["api", "websocket", "stats"],
         right: Action::UseApi,
         body: Body::Ignored,
@@ -55,7 +55,7 @@ pub static TABLE: [Row; 20] = [
         about: "What the WebSocket server has done.",
     },
     Row {
-        method: Get,
+        method: Method::GET,
         path: &["api", "broadcaster", "stats"],
         right: Action::UseApi,
         body: Body::Ignored,
@@ -64,7 +64,7 @@ pub static TABLE: [Row; 20] = [
         about: "What the broadcaster has done.",
     },
     Row {
-        method: Get,
+        method: Method::GET,
         path: &["api", "tasks"],
         right: Action::UseApi,
         body: Body::Ignored,
@@ -73,7 +73,7 @@ pub static TABLE: [Row; 20] = [
         about: "Lists tasks, a page at a time.",
     },
     Row {
-        method: Get,
+        method: Method::GET,
         path: &["api", "tasks", "{id}"],
         right: Action::UseApi,
         body: Body::Ignored,
@@ -82,7 +82,7 @@ pub static TABLE: [Row; 20] = [
         about: "Shows a task.",
     },
     Row {
-        method: Delete,
+        method: Method::DELETE,
         path: &["api", "tasks", "{id}"],
         right: Action::UseApi,
         body: Body::Ignored,
@@ -91,7 +91,7 @@ pub static TABLE: [Row; 20] = [
         about: "Forgets a task.",
     },
     Row {
-        method: Get,
+        method: Method::GET,
         path: &["api", "rooms"],
         right: Action::UseApi,
         body: Body::Ignored,
@@ -100,7 +100,7 @@ pub static TABLE: [Row; 20] = [
         about: "Lists rooms.",
     },
     Row {
-        method: Get,
+        method: Method::GET,
         path: &["api", "rooms", "{room}", "clients"],
         right: Action::UseApi,
         body: Body::Ignored,
@@ -109,7 +109,7 @@ pub static TABLE: [Row; 20] = [
         about: "Lists the clients in a room.",
     },
     Row {
-        method: Get,
+        method: Method::GET,
         path: &["api", "rooms", "{room}", "history"],
         right: Action::UseApi,
         body: Body::Ignored,
@@ -118,7 +118,7 @@ pub static TABLE: [Row; 20] = [
         about: "Shows a page of a room's log.",
     },
     Row {
-        method: Post,
+        method: Method::POST,
         path: &["api", "rooms", "{room}", "broadcast"],
         right: Action::UseApi,
         body: Body::Required,
@@ -127,7 +127,7 @@ pub static TABLE: [Row; 20] = [
         about: "Publishes a message to a room.",
     },
     Row {
-        method: Post,
+        method: Method::POST,
         path: &["api", "broadcast"],
         right: Action::UseApi,
         body: Body::Required,
@@ -136,7 +136,7 @@ pub static TABLE: [Row; 20] = [
         about: "Sends a message to every client.",
     },
     Row {
-        method: Get,
+        method: Method::GET,
         path: &["api", "clients"],
         right: Action::UseApi,
         body: Body::Ignored,
@@ -145,7 +145,7 @@ pub static TABLE: [Row; 20] = [
         about: "Lists clients.",
     },
     Row {
-        method: Get,
+        method: Method::GET,
         path: &["api", "clients", "{id}"],
         right: Action::UseApi,
         body: Body::Ignored,
@@ -154,7 +154,7 @@ pub static TABLE: [Row; 20] = [
         about: "Shows a client.",
     },
     Row {
-        method: Delete,
+        method: Method::DELETE,
         path: &["api", "clients", "{id}"],
         right: Action::UseApi,
         body: Body::Ignored,
@@ -163,7 +163,7 @@ pub static TABLE: [Row; 20] = [
         about: "Ends a client's connection.",
     },
     Row {
-        method: Post,
+        method: Method::POST,
         path: &["api", "clients", "{id}", "send"],
         right: Action::UseApi,
         body: Body::Required,
@@ -172,7 +172,7 @@ pub static TABLE: [Row; 20] = [
         about: "Sends a message to one client.",
     },
     Row {
-        method: Put,
+        method: Method::PUT,
         path: &["api", "clients", "{id}", "rooms", "{room}"],
         right: Action::UseApi,
         body: Body::Ignored,
@@ -181,7 +181,7 @@ pub static TABLE: [Row; 20] = [
         about: "Puts a client into a room.",
     },
     Row {
-        method: Delete,
+        method: Method::DELETE,
         path: &["api", "clients", "{id}", "rooms", "{room}"],
         right: Action::UseApi,
         body: Body::Ignored,
@@ -201,9 +201,9 @@ pub fn allow(rows: impl Iterator<Item = &'static Row>) -> String {
     let mut out = String::new();
     for row in rows {
         out.push_str(match row.method {
-            Get => "GET, HEAD, ",
-            Post => "POST, ",
-            Put => "PUT, ",
+            Method::GET => "GET, HEAD, ",
+            Method::POST => "POST, ",
+            Method::PUT => "PUT, ",
             _ => "DELETE, ",
         });
     }
@@ -227,7 +227,7 @@ mod tests {
             let earlier = &TABLE[..index];
             let is_same = |other: &Row| other.method == row.method && other.path == row.path;
             assert!(!earlier.iter().any(is_same), "{:?}", row.path);
-            assert_eq!(row.method == Post, row.body != Body::Ignored);
+            assert_eq!(row.method == Method::POST, row.body != Body::Ignored);
         }
     }
 

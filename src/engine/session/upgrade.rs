@@ -142,7 +142,7 @@ fn shake_hands(
     let request = websocket::Request {
         method: head.method_text(),
         version_minor: head.version_minor(),
-        headers: head.fields().map(|(name, value)| (name, value.as_bytes())),
+        headers: head.fields(),
     };
     let subprotocols = match purpose {
         Purpose::Backend => &SUBPROTOCOLS[..1],

@@ -234,6 +234,25 @@ impl Peers {
         }
     }
 
+    /// The form in which a connection reads messages.
+    pub fn variant(&self, connection: ConnectionId) -> Variant {
+        self.peer(connection)
+            .map_or_else(Variant::default, |peer| peer.variant)
+    }
+
+    /// Queues a message that is encoded already and that a connection waits for; how many bytes were encoded for that.
+    #[must_use]
+    pub fn answer_encoded(
+        &mut self,
+        connection: ConnectionId,
+        message: &[u8],
+        variant: Variant,
+    ) -> usize {
+        let frame = self.framer.frame(message, variant);
+        self.answer(connection, &frame);
+        self.framer.take_encoded_bytes()
+    }
+
     /// Puts encoded messages into frames.
     pub fn framer(&mut self) -> &mut Framer {
         &mut self.framer

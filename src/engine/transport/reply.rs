@@ -16,7 +16,7 @@ impl Reply {
     /// `is_local`: the request came over a Unix-domain socket.
     pub fn to(head: &Head, access: &Access, is_local: bool) -> Self {
         Self {
-            head_only: head.method() == Method::Head,
+            head_only: head.method() == Method::HEAD,
             keep_alive: head.keep_alive(),
             version_minor: head.version_minor(),
             cors: Cors::of(head, access, is_local),

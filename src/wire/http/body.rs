@@ -5,12 +5,12 @@ use super::piece::{Cut, Piece, take_counted};
 use super::reject::Reject;
 use crate::wire::input::Input;
 
-/// What is still to come of a body.
 #[derive(Debug)]
 pub(super) enum Source {
-    /// `Content-Length`, or no body at all.
-    Sized { remaining: u64 },
-    /// `Transfer-Encoding: chunked`.
+    /// `Content-Length`; 0 when there is no body.
+    Sized {
+        remaining: u64,
+    },
     Chunked(Chunked),
 }
 
@@ -23,12 +23,11 @@ impl Source {
         Self::Chunked(Chunked::default())
     }
 
-    /// Whether nothing is to come.
     pub(super) fn is_empty(&self) -> bool {
         matches!(self, Self::Sized { remaining: 0 })
     }
 
-    /// The body's whole length, where the head said it.
+    /// The remaining length, where the head announced one.
     pub(super) fn known_bytes(&self) -> Option<u64> {
         match self {
             Self::Sized { remaining } => Some(*remaining),

@@ -1,11 +1,10 @@
 //! The bounds of a request's head.
 
-/// What one request head may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ParserLimits {
     /// Request line and header section together, and each trailer section; at most 65,535.
     pub max_head_bytes: usize,
-    /// Header fields; at most 128.
+    /// At most 128.
     pub max_headers: usize,
 }
 

@@ -1,8 +1,11 @@
-//! Requests out of a byte stream, pulled one event at a time.
+//! Requests out of a byte stream, one event at a time.
 //!
-//! The parser keeps what is partial and nothing else: between requests it is one word and a tag. It never takes a
-//! byte past the request it reports, so that an upgraded connection's first frame is still in the input. What
-//! counts as a request is decided in `syntax.rs` and `framing.rs`; how long a peer may dawdle, by the owner.
+//! A parser keeps what is incomplete and nothing else: between requests it is one word and a tag. It never takes a
+//! byte past the request it reports, so that an upgraded connection's first frame is still in the input. `syntax.rs`
+//! and `framing.rs` decide what counts as a request; the owner decides how long a peer may take.
+//!
+//! Idle -> Head -> Collecting or Streaming -> Idle. A refused body leads to Draining while its end can still be
+//! found, any other refusal to Broken.
 
 use std::ops::Deref;
 
@@ -14,13 +17,13 @@ use super::request::Head;
 use super::syntax::{Found, MAX_HEAD_BYTES, read_head};
 use crate::wire::input::Input;
 
-/// What a body is given at first, however much its head announces.
+/// Initial memory of a body, however long its head announces it.
 const FIRST_BODY_BYTES: usize = 16 * 1024;
 
-/// A body that nobody wants is read to its end up to this length, so that the connection may go on.
+/// An unwanted body is read to its end up to this length, so that the connection may go on.
 const MAX_DRAINED_BYTES: usize = 16 * 1024;
 
-/// How the owner wants the body of a request whose head it has seen.
+/// How the owner wants the body of a request, decided by its head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyMode {
     /// In one piece, with the head: [`ParserEvent::Request`].
@@ -28,36 +31,30 @@ pub enum BodyMode {
         /// A longer body is refused with 413.
         max_bytes: usize,
     },
-    /// In pieces as it arrives, cut behind each line feed: [`ParserEvent::StreamStart`], [`ParserEvent::Chunk`],
-    /// [`ParserEvent::StreamEnd`]. It has no limit here: the owner counts.
+    /// In pieces as they arrive, cut behind line feeds: [`ParserEvent::StreamStart`], [`ParserEvent::Chunk`],
+    /// [`ParserEvent::StreamEnd`]. No limit applies here: the owner counts.
     Stream,
 }
 
-/// What a peer's bytes turned out to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ParserEvent<'a> {
-    /// A request with its whole body, which may be empty.
     Request {
-        /// Request line and header section.
         head: Head,
-        /// The body, decoded from its transfer coding.
+        /// Decoded from its transfer coding; may be empty.
         body: Body<'a>,
     },
-    /// A head is complete and its body is not: what is wrong with the head is to be said now. It is
-    /// [`Parser::due_head`]; [`Parser::expect_no_body`] and [`Parser::refuse_body`] may follow.
+    /// A head is complete and its body is not: refuse now or never. See [`Parser::due_head`],
+    /// [`Parser::expect_no_body`] and [`Parser::refuse_body`].
     BodyDue,
-    /// The client waits for [`CONTINUE`](super::CONTINUE) before it sends the body: write it now
-    /// (RFC 9110 section 10.1.1).
+    /// The client waits for [`CONTINUE`](super::CONTINUE) before it sends the body (RFC 9110 section 10.1.1).
     Continue,
-    /// The head of a request whose body is streamed. A body follows even when it is empty.
+    /// The head of a request whose body is streamed; an empty body is streamed too.
     StreamStart(Head),
-    /// Some bytes of a streamed body, at least one.
+    /// At least one byte of a streamed body.
     Chunk(&'a [u8]),
-    /// A streamed body is complete.
     StreamEnd,
 }
 
-/// A request's body.
 #[derive(Debug, Clone)]
 pub enum Body<'a> {
     /// It lay in one piece in the input.
@@ -77,7 +74,7 @@ impl Deref for Body<'_> {
     }
 }
 
-/// How the bytes arrived is no difference.
+/// How the bytes arrived makes no difference.
 impl PartialEq for Body<'_> {
     fn eq(&self, other: &Self) -> bool {
         **self == **other
@@ -86,7 +83,6 @@ impl PartialEq for Body<'_> {
 
 impl Eq for Body<'_> {}
 
-/// An incremental parser of the requests on one connection.
 #[derive(Debug, Default)]
 pub struct Parser {
     state: State,
@@ -94,15 +90,14 @@ pub struct Parser {
 
 #[derive(Debug, Default)]
 enum State {
-    /// Between requests.
     #[default]
     Idle,
     Head(Box<PartialHead>),
     Collecting(Box<Collecting>),
     Streaming(Box<Streaming>),
-    /// The rest of a body that nobody wants, in bytes.
+    /// Bytes left of an unwanted body.
     Draining(u64),
-    /// After a refusal: where the next request begins is no longer known, so nothing is read any more.
+    /// After a refusal: the start of the next request is unknown, so all input is dropped.
     Broken,
 }
 
@@ -118,9 +113,9 @@ struct Collecting {
     max_bytes: usize,
     source: Source,
     is_continue_due: bool,
-    /// Whether the owner has been told of the head.
+    /// The owner has seen [`ParserEvent::BodyDue`].
     is_told: bool,
-    /// Whether the body is dropped as it comes; how much of it has come.
+    /// The body is dropped as it arrives; `taken_bytes` of it have arrived.
     is_dropped: bool,
     taken_bytes: usize,
 }
@@ -132,17 +127,15 @@ struct Streaming {
 }
 
 impl Parser {
-    /// A parser at the start of a connection.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Whether nothing is partial: the peer is between requests.
     pub fn is_idle(&self) -> bool {
         matches!(self.state, State::Idle | State::Draining(_))
     }
 
-    /// The memory that a request which has begun and not ended takes; of a streamed one only the owner knows.
+    /// Memory of an incomplete request; of a streamed one only the owner knows.
     pub fn held_bytes(&self) -> usize {
         match &self.state {
             State::Head(partial) => size_of::<PartialHead>() + partial.text.capacity(),
@@ -162,7 +155,7 @@ impl Parser {
         }
     }
 
-    /// The body that is due has no meaning: it is dropped as it comes, and refused with 413 if it is long.
+    /// The body that is due means nothing: it is dropped as it arrives, and refused with 413 if it is long.
     pub fn expect_no_body(&mut self) {
         if let State::Collecting(collecting) = &mut self.state {
             collecting.is_dropped = true;
@@ -170,8 +163,8 @@ impl Parser {
         }
     }
 
-    /// The body that is due will not be read. Its head, and whether the next request will be found: the rest of the
-    /// body is short, and is on its way.
+    /// Gives up on the body that is due. Returns its head, and whether the connection may go on: it may if the rest of
+    /// the body is short and on its way.
     pub fn refuse_body(&mut self) -> Option<(Head, bool)> {
         match std::mem::replace(&mut self.state, State::Broken) {
             State::Collecting(collecting) => {
@@ -189,17 +182,17 @@ impl Parser {
         }
     }
 
-    /// The next event in `input`. `None` means that all of it has been taken and more is needed.
+    /// The next event in `input`; `None` once all of it is taken.
     ///
-    /// `decide` is called once for each request, as soon as its head is complete. After a refusal the connection
-    /// must be closed; until then the parser discards whatever comes.
+    /// `decide` is called once per request, as soon as its head is complete. After a refusal the connection must be
+    /// closed; until then the parser drops all input.
     pub fn poll_event<'a>(
         &mut self,
         input: &mut Input<'a>,
         limits: &ParserLimits,
         decide: impl FnOnce(&Head) -> BodyMode,
     ) -> Result<Option<ParserEvent<'a>>, Reject> {
-        // Every path that goes well sets the state anew; a refusal leaves it broken.
+        // Every path that succeeds sets the state again; a refusal leaves it broken.
         let found = match std::mem::replace(&mut self.state, State::Broken) {
             State::Idle => self.begin_head(input, limits)?,
             State::Head(partial) => self.resume_head(partial, input, limits)?,
@@ -220,7 +213,7 @@ impl Parser {
         }
     }
 
-    /// Parses in place: most heads arrive whole.
+    /// Parses in place, without a copy: most heads arrive whole.
     fn begin_head(
         &mut self,
         input: &mut Input<'_>,
@@ -246,7 +239,7 @@ impl Parser {
         Ok(found)
     }
 
-    /// Reads on behind the body that nobody wants.
+    /// Skips the rest of an unwanted body.
     fn drain(
         &mut self,
         mut rest: u64,
@@ -320,7 +313,7 @@ impl Parser {
             self.state = State::Collecting(collecting);
             return Ok(Some(ParserEvent::BodyDue));
         }
-        // A chunked body may end in what has come already.
+        // A chunked body may end in the bytes that are already here.
         self.collect(collecting, input, limits)
     }
 
@@ -390,7 +383,7 @@ impl Parser {
 }
 
 impl PartialHead {
-    /// Takes input up to the end of the head, the end of the input or the limit. Whether a line ended.
+    /// Takes input up to the end of the head, the end of the input or the limit. Returns whether a line ended.
     fn absorb(&mut self, input: &mut Input<'_>, limits: &ParserLimits) -> bool {
         let mut has_new_line = false;
         while !input.is_empty() && !self.is_full(limits) {
@@ -417,7 +410,7 @@ impl PartialHead {
 }
 
 impl Collecting {
-    /// Refuses a body that is announced as longer than is allowed.
+    /// Refuses a body that is announced as too long.
     fn check_announced(&self) -> Result<(), Reject> {
         let rest = self.source.known_bytes().unwrap_or(0);
         match rest > self.max_bytes.saturating_sub(self.taken_bytes) as u64 {

@@ -1,37 +1,35 @@
-//! The pieces that a body is handed on in, and where they end.
+//! Pieces of a body, and where they are cut.
 
 use crate::wire::input::Input;
 
-/// The next thing known about a body.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Piece<'a> {
-    /// Some of its bytes, at least one.
+    /// At least one byte.
     Bytes(&'a [u8]),
-    /// It is complete.
+    /// The body is complete.
     End,
-    /// All input is used up and it is not complete.
+    /// All input is taken and the body is not complete.
     Pending,
 }
 
-/// Where pieces end, but for the end of the input.
+/// Where pieces end besides the end of the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cut {
-    /// Nowhere.
     Never,
-    /// Behind some line feeds, so that whoever reads lines may stop between two of them.
+    /// Behind line feeds, so that a reader of lines may pause between two of them.
     AtLineEnds,
 }
 
-/// Lines that come in one piece: each piece has its price.
+/// Lines per piece: each piece has its overhead.
 const LINES_AT_ONCE: usize = 16;
 
-/// How many bytes of `text` make a piece of lines.
+/// How many bytes of `text` make one piece of lines.
 pub fn lines_at_once(text: &[u8]) -> usize {
     let last = memchr::memchr_iter(b'\n', text).nth(LINES_AT_ONCE - 1);
     last.map_or(text.len(), |index| index + 1)
 }
 
-/// Takes as much as there is of `remaining` bytes, up to where it is cut, and counts it off.
+/// Takes up to `remaining` bytes, up to the cut, and counts them off.
 pub(super) fn take_counted<'a>(input: &mut Input<'a>, remaining: &mut u64, cut: Cut) -> &'a [u8] {
     let count = usize::try_from(*remaining).unwrap_or(usize::MAX);
     let count = match cut {

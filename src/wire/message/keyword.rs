@@ -1,9 +1,9 @@
-//! Words of a fixed list as JSON values: whatever else stands there is refused with the list.
+//! Keywords in JSON: a string from a fixed list; anything else is refused with the list.
 
 use serde::de::{self, Deserializer, Visitor};
 use std::fmt;
 
-/// Reads a string as `read` understands it.
+/// `read` turns the string into a value; `expected` is the list for the error.
 pub(super) fn word<'de, D: Deserializer<'de>, T>(
     deserializer: D,
     expected: &'static [&'static str],
@@ -29,7 +29,7 @@ impl<T, F: Fn(&str) -> Option<T>> Visitor<'_> for Word<F> {
     }
 }
 
-/// The list as reasons show it.
+/// The list as error messages show it.
 pub(super) fn one_of(expected: &[&str]) -> String {
     format!("one of `{}`", expected.join("`, `"))
 }

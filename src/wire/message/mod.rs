@@ -1,7 +1,11 @@
 //! The messages of the contract (sections 2 to 4), between text and values.
 //!
-//! Owns the two envelopes, their two encodings, what clients send and what producers report. It decides nothing:
-//! whether an event is late or a room may be joined is the hub's business.
+//! It decides nothing: whether an event is late or a room may be joined is the hub's business.
+//!
+//! - `incoming`: the envelope of a client's or producer's message; `event`, `patch`, `cloud_event`: what it reports
+//! - `field`, `keyword`, `name`, `number`: the values in it; `malformed`, `syntax_error`: what is wrong with it
+//! - `compact`, `relayable`, `surrogates`, `merge`: JSON that stays text on its way through
+//! - `envelope`, `variant`: what goes out, and in which forms; `pack`, `unpack`: MessagePack
 
 pub mod cloud_event;
 pub mod compact;

@@ -1,24 +1,23 @@
-//! Whether JSON that is relayed as it came can be read again, by viewers and as MessagePack.
+//! Whether JSON that is relayed unchanged can be read again, by viewers and as MessagePack.
 //!
-//! Text that is only passed over while it is parsed may hold what no parser gives a value: half of a surrogate pair, a
-//! number beyond a double, nesting without end. Nearly all text can hold none of that, which a quick pass sees; only the
-//! rest is looked at closely.
+//! Text that a parser only skips may hold what no parser can turn into a value: a lone surrogate, a number beyond a
+//! double, endless nesting. Nearly all text can hold none of that, as a quick pass shows; only the rest is parsed.
 
 use super::malformed::Malformed;
 use super::syntax_error::find_syntax_error;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
-/// How deep arrays and objects may be nested in a field.
+/// Of arrays and objects in one field.
 pub const MAX_DEPTH: usize = 64;
 
-/// The quick pass looks at so many bytes at once.
+/// Bytes that the quick pass handles at once.
 const BLOCK_BYTES: usize = 64;
 
-/// An object's member of this name would be taken for JSON within JSON by whoever reads it with serde.
+/// serde takes a member of this name for JSON within JSON.
 const RAW_VALUE: &str = "$serde_json::private::RawValue";
 
-/// Refuses JSON that could not be read again. `around` of its levels are no field's own.
+/// Refuses JSON that could not be read again. `around` of its levels enclose the fields.
 pub fn check_relayable(text: &str, around: usize) -> Result<(), Malformed> {
     if is_plain(text.as_bytes()) {
         return Ok(());
@@ -32,7 +31,7 @@ pub fn check_relayable(text: &str, around: usize) -> Result<(), Malformed> {
     })
 }
 
-/// Whether JSON surely has neither escapes of surrogates, nor numbers beyond a double, nor more than [`MAX_DEPTH`] levels.
+/// Whether JSON certainly has no escaped surrogates, no numbers beyond a double, and at most [`MAX_DEPTH`] levels.
 fn is_plain(text: &[u8]) -> bool {
     let (mut openings, mut has_escapes, mut has_long_number) = (0, false, false);
     for block in text.chunks(BLOCK_BYTES) {
@@ -53,8 +52,8 @@ fn is_plain(text: &[u8]) -> bool {
     !is_suspect
 }
 
-/// Whether something looks like a number with an exponent of three digits or more: with fewer, a number of less than two
-/// blocks of digits is within a double.
+/// Whether something looks like a number with an exponent of three or more digits: with a shorter one, a number of less
+/// than two blocks of digits fits a double.
 fn has_large_exponent(text: &[u8]) -> bool {
     let pairs = text.iter().zip(text.iter().skip(1));
     let candidate = |(digit, e): (&u8, &u8)| digit.is_ascii_digit() & (e | 0x20 == b'e');
@@ -76,7 +75,7 @@ fn has_large_exponent(text: &[u8]) -> bool {
 
 /// Reads a value and keeps nothing of it.
 struct Relayable {
-    /// So many levels may be nested in it.
+    /// How many more levels may be nested.
     levels: usize,
 }
 
@@ -145,7 +144,6 @@ impl<'de> Visitor<'de> for Relayable {
     }
 }
 
-/// Reads the name of a member.
 struct Name;
 
 impl<'de> DeserializeSeed<'de> for Name {

@@ -1,24 +1,22 @@
-//! Escapes of half a surrogate pair (`\ud83d` alone), which is what `JSON.stringify` and `json.dumps` write of a text that
-//! was cut in the middle of an emoji: where they stand in JSON, and the same JSON without them.
+//! Lone surrogates in JSON (`\ud83d` without its partner), which `JSON.stringify` and `json.dumps` write for a text
+//! that was cut inside an emoji: where they are, and the same JSON without them.
 //!
-//! A producer's are replaced, because its event must not be lost for them; nobody looks for them in text that was read
-//! without a fault.
+//! A producer's are replaced, because they must not cost an event. Text that was read without a fault is not searched.
 
 use std::ops::Range;
 
 /// `\u` and four digits.
 const ESCAPE_BYTES: usize = 6;
-/// What stands in the place of a half: U+FFFD, the replacement character.
+/// U+FFFD, the replacement character.
 const REPLACEMENT: &str = "\\ufffd";
-/// What may stand there instead, to tell what held a half from what came with U+FFFD.
+/// A second replacement: a text that differs between the two held a lone surrogate there, not U+FFFD from the start.
 pub(super) const OTHER: &str = "\\ufffc";
 
-/// The JSON with every half replaced, and how many there were; `None` when there is none.
+/// The repaired JSON and the number of replacements; `None` when there is no lone surrogate.
 pub fn replace_lone_surrogates(json: &str) -> Option<(String, u32)> {
     replace_lone_surrogates_by(json, REPLACEMENT)
 }
 
-/// The same with another escape in the place of each half.
 pub(super) fn replace_lone_surrogates_by(json: &str, replacement: &str) -> Option<(String, u32)> {
     let mut half = next_lone_surrogate(json, 0)?;
     let (mut mended, mut count, mut done) = (String::with_capacity(json.len()), 0, 0);
@@ -36,7 +34,7 @@ pub(super) fn replace_lone_surrogates_by(json: &str, replacement: &str) -> Optio
     Some((mended, count))
 }
 
-/// Where the first half at or after `from` lies. `from` must not be inside an escape.
+/// The first lone surrogate at or after `from`, which must not be inside an escape.
 pub(super) fn next_lone_surrogate(json: &str, from: usize) -> Option<Range<usize>> {
     let text = json.as_bytes();
     let mut at = from;
@@ -54,7 +52,7 @@ pub(super) fn next_lone_surrogate(json: &str, from: usize) -> Option<Range<usize
     }
 }
 
-/// The UTF-16 code unit that the escape at `at` stands for, if there is one.
+/// The UTF-16 code unit of the escape at `at`.
 fn unit(text: &[u8], at: usize) -> Option<u16> {
     let digits = text.get(at..at + ESCAPE_BYTES)?.strip_prefix(b"\\u")?;
     digits.iter().try_fold(0, |unit, digit| {

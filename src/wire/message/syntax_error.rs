@@ -1,16 +1,14 @@
-//! Why a text could not be read as JSON, said of the field where it went wrong: `NaN` and its kind, numbers beyond a
-//! double, half of a surrogate pair.
+//! Why a text is not JSON, told with the field at fault: `NaN` and the like, numbers beyond a double, lone surrogates.
 //!
-//! Parsers stop at a line and a column, which mean nothing to whoever sends messages. This walks the text once more after
-//! a parser has given up; it is lenient, calls itself nowhere, and says nothing when it finds none of these.
+//! Parsers report a line and a column, which mean nothing to whoever sends messages. This walks the text once more
+//! after a parser has given up. It is lenient, does not recurse, and finds nothing but these.
 
 use super::malformed::{Malformed, shortened};
 use super::surrogates::next_lone_surrogate;
 
-/// So many steps of a path are shown.
+/// Longer paths are cut.
 const MAX_SHOWN_STEPS: usize = 12;
 
-/// The first such flaw in a text that should have been JSON.
 pub fn find_syntax_error(text: &str) -> Option<Malformed> {
     let mut walk = Walk {
         text,
@@ -27,9 +25,8 @@ pub fn find_syntax_error(text: &str) -> Option<Malformed> {
 }
 
 enum Step<'a> {
-    /// Into an object: the name of the member, as it is spelt.
+    /// The name of the member, as it is spelt.
     Member(&'a str),
-    /// Into an array.
     Item(usize),
 }
 
@@ -42,7 +39,7 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// Passes one token, and says what is wrong with it; `None` at the end, or where the text makes no sense.
+    /// Passes one token, and returns what is wrong with it; `None` at the end, or where the text makes no sense.
     fn step(&mut self) -> Option<Option<String>> {
         match self.text.as_bytes().get(self.at)? {
             b'"' => return self.pass_string(),
@@ -127,7 +124,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// What would be right in the place of a bare word, as other languages print their values.
+/// What should replace a bare word, as other languages print their values.
 fn expected_for(word: &str) -> Option<&'static str> {
     let plain = word.strip_prefix(['-', '+']).unwrap_or(word);
     let plain = plain.to_ascii_lowercase();

@@ -1,9 +1,9 @@
 //! Frames from a client, turned into events (RFC 6455 sections 5 to 8).
 //!
-//! Owns whatever of a frame or message has begun and not ended, and nothing in between: an idle reader is a null
-//! pointer. A whole message that lies in the input is unmasked there and lent out, not copied. Every rule is enforced
-//! at the first byte that breaks it, text included. Never writes, never answers; after a [`Violation`] or a
-//! [`ReaderEvent::Close`] nothing that follows means anything (RFC 6455 sections 5.5.1 and 7.1.7), so stop polling.
+//! A reader owns the incomplete frame or message and nothing else: an idle one is a null pointer. A message that lies
+//! whole in the input is unmasked there and lent out, not copied. Every rule is enforced at the first byte that breaks
+//! it, text included. A reader never writes. After a [`Violation`] or a [`ReaderEvent::Close`] nothing that follows
+//! means anything (RFC 6455 sections 5.5.1 and 7.1.7), so stop polling.
 
 use std::borrow::Cow;
 use std::io::Cursor;
@@ -18,53 +18,48 @@ use super::utf8::{InvalidUtf8, PartialText};
 use super::violation::Violation;
 use crate::wire::input::Input;
 
-/// Bytes of a message or control frame: lent from the input, or owned when they arrived in parts.
+/// Lent from the input, or owned when it arrived in parts.
 pub type Payload<'a> = Cow<'a, [u8]>;
 
-/// Valid UTF-8 of a message: lent from the input, or owned when it arrived in parts.
+/// Lent from the input, or owned when it arrived in parts.
 pub type Text<'a> = Cow<'a, str>;
 
-/// What a client said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReaderEvent<'a> {
-    /// A whole text message (RFC 6455 section 5.6).
+    /// A whole message.
     Text(Text<'a>),
-    /// A whole binary message (RFC 6455 section 5.6).
+    /// A whole message.
     Binary(Payload<'a>),
-    /// A whole message that is still compressed: of text, only the inflater can tell whether it is text (RFC 7692
+    /// A whole message, still compressed. Whether text is valid UTF-8 is known only once it is inflated (RFC 7692
     /// section 6.2).
     Compressed {
-        /// What it holds once inflated.
         kind: MessageKind,
-        /// Its payload, as sent.
         payload: Payload<'a>,
     },
-    /// A ping, to be answered by a pong with the same payload (RFC 6455 section 5.5.2).
+    /// To be answered by a pong with the same payload (RFC 6455 section 5.5.2).
     Ping(Payload<'a>),
-    /// A pong, asked for or not (RFC 6455 section 5.5.3).
+    /// Solicited or not (RFC 6455 section 5.5.3).
     Pong(Payload<'a>),
-    /// The client closes (RFC 6455 section 5.5.1).
     Close {
-        /// Why, if it says so; always a code allowed on the wire.
+        /// Always a code that is allowed on the wire.
         code: Option<CloseCode>,
-        /// The reason in words, often empty.
+        /// Often empty.
         reason: String,
     },
-    /// A frame is complete and its message is not. It says nothing yet, and was work.
+    /// A complete frame of an incomplete message: no content yet, but work to be counted.
     Fragment,
 }
 
-/// What a client may send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrameLimits {
-    /// The most bytes that a message may have, over all its frames (RFC 6455 section 10.4). 0 means any number.
-    /// Compressed bytes count as they are; what they inflate to is the inflater's to bound.
+    /// The most bytes of a message, over all its frames (RFC 6455 section 10.4); 0: no limit. Compressed bytes count as
+    /// they are; the inflater bounds what they inflate to.
     pub max_message_size: usize,
-    /// Whether messages may be compressed: what the handshake agreed on (RFC 7692 section 6).
+    /// Whether messages may be compressed, as the handshake agreed (RFC 7692 section 6).
     pub compression: bool,
 }
 
-/// Reads one client's frames. Holds nothing while no frame or message is under way.
+/// Holds nothing between messages.
 #[derive(Debug, Default)]
 pub struct Reader {
     partial: Option<Box<Partial>>,
@@ -73,7 +68,7 @@ pub struct Reader {
 const _: () = assert!(size_of::<Reader>() == size_of::<usize>());
 
 impl Reader {
-    /// The next event of `input`; `None` once every byte of it is consumed (RFC 6455 section 6.2).
+    /// The next event of `input`; `None` once all of it is taken (RFC 6455 section 6.2).
     pub fn poll_event<'a>(
         &mut self,
         input: &mut Input<'a>,
@@ -91,19 +86,19 @@ impl Reader {
         outcome
     }
 
-    /// Whether a data message has begun and not ended (RFC 6455 section 5.4).
+    /// Whether a data message is incomplete (RFC 6455 section 5.4).
     pub fn is_mid_message(&self) -> bool {
         self.partial
             .as_ref()
             .is_some_and(|partial| partial.message.is_some())
     }
 
-    /// Whether the reader holds nothing, not even a part of a frame header.
+    /// Whether the reader holds nothing, not even part of a frame header.
     pub fn is_idle(&self) -> bool {
         self.partial.is_none()
     }
 
-    /// The memory that what has begun and not ended takes.
+    /// Memory of the incomplete frame and message.
     pub fn held_bytes(&self) -> usize {
         self.partial.as_deref().map_or(0, Partial::held_bytes)
     }
@@ -119,7 +114,7 @@ impl Reader {
         }
     }
 
-    /// The frame whose payload comes next in `input`: the one under way, or one that begins here.
+    /// The frame whose payload comes next in `input`: an incomplete one, or a new one.
     fn next_frame(
         &mut self,
         input: &mut Input<'_>,
@@ -147,7 +142,7 @@ impl Reader {
         Ok(frame)
     }
 
-    /// Parses a frame header out of the bytes kept from before and those of `input`, and keeps them if it is cut short.
+    /// Parses a frame header from kept bytes and those of `input`; keeps them if it is cut short.
     fn read_header(
         &mut self,
         input: &mut Input<'_>,
@@ -172,7 +167,7 @@ impl Reader {
         Ok(frame.map(|(frame, _)| frame))
     }
 
-    /// Checks a data frame against the message under way (RFC 6455 section 5.4) and the size limit.
+    /// Checks a data frame against the incomplete message (RFC 6455 section 5.4) and the size limit.
     fn admit_data(
         &self,
         data: Data,
@@ -196,7 +191,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Takes as much of the frame's payload as there is; an event, if that completes the frame.
+    /// Takes what there is of the frame's payload; an event if that completes the frame.
     fn receive<'a>(
         &mut self,
         mut frame: Frame,
@@ -266,13 +261,12 @@ impl Reader {
     }
 }
 
-/// What has begun and not ended.
 #[derive(Debug, Default)]
 struct Partial {
     header: HeaderBytes,
     frame: Option<Frame>,
     message: Option<PartialMessage>,
-    /// The payload so far of the control frame under way: it may fall between the frames of a message.
+    /// Of the incomplete control frame, which may stand between the frames of a message.
     control: Vec<u8>,
 }
 
@@ -287,7 +281,7 @@ impl Partial {
     }
 }
 
-/// The beginning of a frame header.
+/// An incomplete frame header.
 #[derive(Debug, Default)]
 struct HeaderBytes {
     bytes: [u8; Self::MAX_LEN],
@@ -311,20 +305,20 @@ impl HeaderBytes {
     }
 }
 
-/// A frame whose header was read and found valid.
+/// A frame with a valid header.
 #[derive(Debug)]
 struct Frame {
     opcode: OpCode,
     is_final: bool,
-    /// Whether this is the first frame of a compressed message.
+    /// The first frame of a compressed message.
     is_compressed: bool,
     mask: Mask,
-    /// How much of the payload is yet to come.
+    /// Payload bytes still to come.
     remaining: u64,
 }
 
 impl Frame {
-    /// The frame that begins with `bytes` and the length of its header; `None` if the header goes on after them.
+    /// The frame that begins with `bytes` and the length of its header; `None` if the header is incomplete.
     fn parse(bytes: &[u8], limits: &FrameLimits) -> Result<Option<(Self, usize)>, Violation> {
         let mut cursor = Cursor::new(bytes);
         // Reading from a slice cannot fail: the only error left is the opcode's.
@@ -371,7 +365,6 @@ fn check_control(header: &FrameHeader, length: u64) -> Result<(), Violation> {
     Ok(())
 }
 
-/// A message of which more is to come.
 #[derive(Debug)]
 enum PartialMessage {
     Text(PartialText),
