@@ -195,7 +195,10 @@ impl State {
 
     /// Sends a connection a message that is encoded already.
     pub fn answer(&mut self, connection: ConnectionId, message: &[u8], variant: Variant) {
-        let encoded = self.peers.answer_encoded(connection, message, variant);
+        let encoded = self
+            .transport
+            .peers
+            .answer_encoded(connection, message, variant);
         self.hub.load().encode(encoded);
     }
 
