@@ -1,8 +1,34 @@
 //! Floor 3: the whole server without its sockets. Connections, hub, timers and policy; still pure.
 //!
-//! Bytes, connects, closes and time come in; what is to be written, closed or stopped goes out. The caller gives one
-//! input at a time, says that the turn's inputs are in with [`Engine::settle`], and drains [`Engine::poll_output`]. A
-//! test can do all of that without a socket, and a year in a second.
+//! Bytes, connects, closes, the store's outcomes and time come in; what is to be written, read, closed or kept goes out. A test
+//! can do all of that without a socket, and a year in a second.
+//!
+//! # The order of a turn
+//!
+//! A turn is one pass of the loop, and everything in it has the same time. The order below is not a matter of taste: each step
+//! relies on the one before.
+//!
+//! 1. [`Engine::begin_turn`]: settings are read for this turn, and peers that brought too much in an earlier one go on, each with
+//!    its part, before anybody new is read. They waited, so they go first.
+//! 2. [`Engine::accept`], [`Engine::handle_input`], [`Engine::command`]: the turn's input. Each is carried through to its end
+//!    before the next: a connection that ends has left the hub, the application and its address when the call returns. Nothing is
+//!    written; outboxes fill.
+//! 3. [`Engine::handle_time`]: timers. They run after the input, because input that has come by then may have cancelled them.
+//! 4. [`Engine::settle`]: progress that was marked becomes messages, once for each task however often it moved; readers that were
+//!    behind go on as far as the turn has room; confirmations are asked for; whoever is too far behind is ended. It comes after
+//!    all input, so that one answer or one frame speaks for all of it.
+//! 5. [`Engine::poll_batch`]: what is to be kept of the turn. It comes after `settle`, so that a batch holds what viewers are told.
+//! 6. [`Engine::poll_output`], until there is no more: one write for each connection that has anything, answers and small rooms
+//!    before crowds.
+//! 7. [`Engine::handle_turn_end`]: what the turn cost sets the pace of the next.
+//!
+//! # Where things are
+//!
+//! This file is the mediator: the only one that knows all the others. `state` has what it owns. `transport` has connections and
+//! bytes, `session` viewers, `backend` the application, `api` the calls, `access` who may what, `commit` the store. `context` is
+//! what a call, a message or a command may use, `answer` and `refusal` are what they give back, `boundary` is what crosses to the
+//! shell. `http`, `reading`, `timeouts`, `teardown`, `admission` and `shutdown` lead from one owner to another: a request, bytes,
+//! a look at a connection, its end, those who waited for the store, the end of all.
 
 pub mod access;
 pub mod admission;

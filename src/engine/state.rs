@@ -1,4 +1,5 @@
-//! What the engine is made of. The files beside this one are what it does; each works on the parts it needs.
+//! What the mediator owns, and how it lends parts of it: to calls and messages ([`State::context`]), to connections
+//! ([`State::step`]) and to the store's side ([`State::commit`]).
 
 use crate::base::random::Random;
 use crate::base::time::{Now, Time};
