@@ -75,7 +75,7 @@ use context::Context;
 use core::net::IpAddr;
 use inspect::Inspection;
 use refusal::Refusal;
-use session::{acknowledgement, catching_up, deferrals, farewell, pings};
+use session::{acknowledgement, catching_up, deferrals, farewell};
 use state::State;
 use timer::Timer;
 use transport::peer::Reading;
@@ -223,7 +223,7 @@ impl Engine {
         while let Some(expired) = self.state.wheel.pop_expired() {
             self.handle_timer(now, expired.payload);
         }
-        self.arm_timers();
+        self.state.arm_timers();
     }
 
     /// Begins the end of the server; a second call ends it at once.
@@ -241,14 +241,21 @@ impl Engine {
         state.hub.settle(now, &mut state.transport.peers);
         catching_up::resume_postponed(state, now);
         acknowledgement::tell_evicted(&mut state.context(Caller::Program));
-        pings::ask(state, now);
+        let State {
+            questions,
+            hub,
+            transport,
+            wheel,
+            ..
+        } = state;
+        questions.ask(now, hub, &mut transport.peers, wheel);
         self.drop_slow(now);
         let state = &mut self.state;
         let sent = state.transport.peers.take_sent();
         if sent > 0 {
             state.traffic.sent.record(now.at, sent);
         }
-        self.arm_timers();
+        self.state.arm_timers();
     }
 
     /// Ends whoever is too far behind to be sent any more, and tells those who waited for the application behind it.
@@ -270,7 +277,7 @@ impl Engine {
         self.state.now = now;
         let (durability, mut parts) = self.state.commit();
         durability.restore_all(&mut parts, restored);
-        self.arm_timers();
+        self.state.arm_timers();
     }
 
     /// A store is being opened. Until it is read, slice by slice, nothing is decided.
@@ -303,7 +310,7 @@ impl Engine {
         let (durability, mut parts) = self.state.commit();
         durability.handle_read(&mut parts);
         admission::serve_lobby(&mut self.state, now);
-        self.arm_timers();
+        self.state.arm_timers();
     }
 
     /// Whether the store is being opened for the first time, which takes a moment: who can wait need not be refused.
@@ -344,7 +351,7 @@ impl Engine {
         durability.handle_stored(&mut parts, seq, result);
         release::say_released(&mut self.state, now);
         admission::serve_lobby(&mut self.state, now);
-        self.arm_timers();
+        self.state.arm_timers();
     }
 
     /// The next thing to be done outside.
@@ -554,9 +561,18 @@ impl Engine {
                 state.lobby.is_armed = false;
                 admission::serve_lobby(&mut self.state, now);
             }
-            Timer::Probes => state.probes.is_armed = false,
+            Timer::Probes => state.questions.handle_refill(),
             Timer::Postponed => state.is_resuming = false,
-            Timer::Questions => pings::handle_timer(state, now),
+            Timer::Questions => {
+                let State {
+                    questions,
+                    hub,
+                    transport,
+                    wheel,
+                    ..
+                } = state;
+                questions.handle_postponed(now, hub, &mut transport.peers, wheel);
+            }
             Timer::Unfinished => timeouts::end_late(state, now),
             Timer::Addresses => {
                 state.addresses.is_armed = state.addresses.forget_stale(now.at);
@@ -566,38 +582,5 @@ impl Engine {
             }
             Timer::ShutdownDeadline => shutdown::stop(state),
         }
-    }
-
-    fn arm_timers(&mut self) {
-        // What a store has been read of so far may have to be forgotten again.
-        if self.state.durability.is_unread() {
-            return;
-        }
-        while let Some((at, timer)) = self.state.hub.poll_timer() {
-            self.state.wheel.schedule(at, Timer::Hub(timer));
-        }
-        self.arm_aging();
-    }
-
-    /// Tasks and logs share one reminder, which moves with the first that is due.
-    fn arm_aging(&mut self) {
-        let State {
-            aging, wheel, hub, ..
-        } = &mut self.state;
-        let due = hub.next_aging();
-        if due == aging.map(|(_, at)| at) {
-            return;
-        }
-        let moved = due
-            .zip(*aging)
-            .filter(|(at, (id, _))| wheel.reschedule(*id, *at));
-        *aging = match (moved, due) {
-            (Some((at, (id, _))), _) => Some((id, at)),
-            (None, Some(at)) => Some((wheel.schedule(at, Timer::Hub(hub::Timer::Aging)), at)),
-            (None, None) => {
-                aging.map(|(id, _)| wheel.cancel(id));
-                None
-            }
-        };
     }
 }

@@ -7,7 +7,7 @@
 //! takes it for what it came for, and `resume` gives it its session back, whose secret `key` makes. `frames` counts and opens its
 //! messages, `messages` leads each to its answer. `requests` are what a client may ask for, read by `request_fields`, answered with
 //! `acknowledgement`, `history`, `controls`, `batches` and `workspaces`; `said` is what they give back, `workspace_news` and
-//! `lists` what goes to all who follow workspaces. `recovery` and `catching_up` send what was missed, `pings` and `probes` ask
+//! `lists` what goes to all who follow workspaces. `recovery` and `catching_up` send what was missed, `questions` ask
 //! whether it has arrived, and `farewell` says why the end comes.
 
 pub mod acknowledgement;
@@ -22,8 +22,7 @@ pub mod history;
 pub mod key;
 pub mod lists;
 pub mod messages;
-pub mod pings;
-pub mod probes;
+pub mod questions;
 pub mod recovery;
 pub mod request_fields;
 pub mod requests;
