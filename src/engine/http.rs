@@ -18,7 +18,7 @@ use crate::engine::transport::peer::Reading;
 use crate::engine::transport::reply::Cors;
 use crate::engine::transport::standing::{Services, Standing};
 use crate::hub::ConnectionId;
-use crate::wire::http::{Head, Problem, Reject, Response};
+use crate::wire::http::{Head, Reject};
 use crate::wire::websocket;
 
 /// A whole request has come in.
@@ -30,8 +30,8 @@ pub fn handle_request(
     body: &[u8],
 ) {
     mark_progress(state, connection);
-    if let Err(problem) = check_page(state, now, connection, head) {
-        return respond::respond(state, connection, head, Answer::Now(problem));
+    if let Err(refusal) = check_page(state, now, connection, head) {
+        return respond::respond(state, connection, head, Answer::Now(refusal.into()));
     }
     if is_upgrade(head) {
         return upgrade::handle_upgrade(state, now, connection, head);
@@ -54,7 +54,7 @@ pub fn admit_head(
     now: Now,
     connection: ConnectionId,
     head: &Head,
-) -> Result<Admitted, Response> {
+) -> Result<Admitted, Refusal> {
     check_page(state, now, connection, head)?;
     if is_upgrade(head) {
         // It is judged as a whole, and has no body.
@@ -81,26 +81,28 @@ pub fn handle_body_due(state: &mut State, now: Now, connection: ConnectionId) {
     let Some(Phase::Http(parser)) = peer.map(|peer| &mut peer.connection.phase) else {
         return;
     };
-    let problem = match admitted {
+    let refusal = match admitted {
         Ok(Admitted::Body) => return,
         Ok(Admitted::NoBody) => return parser.expect_no_body(),
-        Err(problem) => problem,
+        Err(refusal) => refusal,
     };
     match parser.refuse_body() {
-        Some((head, true)) => respond::respond(state, connection, &head, Answer::Now(problem)),
-        Some((head, false)) => refuse_problem(state, connection, &head, problem),
+        Some((head, true)) => {
+            respond::respond(state, connection, &head, Answer::Now(refusal.into()))
+        }
+        Some((head, false)) => refuse_problem(state, connection, &head, refusal),
         None => {}
     }
 }
 
 /// Ends a request whose body has not been read, with an answer that its page may read.
-fn refuse_problem(state: &mut State, connection: ConnectionId, head: &Head, problem: Response) {
+fn refuse_problem(state: &mut State, connection: ConnectionId, head: &Head, refusal: Refusal) {
     let answer = Cors::of(
         head,
         &state.settings.access,
         state.transport.is_local(connection),
     )
-    .mark(problem);
+    .mark(refusal.into());
     teardown::refuse(state, connection, &answer);
 }
 
@@ -111,18 +113,18 @@ fn is_upgrade(head: &Head) -> bool {
 /// A request whose body is handled line by line has begun.
 pub fn handle_stream_start(state: &mut State, now: Now, connection: ConnectionId, head: Head) {
     mark_progress(state, connection);
-    if let Err(problem) = check_page(state, now, connection, &head) {
-        return refuse_problem(state, connection, &head, problem);
+    if let Err(refusal) = check_page(state, now, connection, &head) {
+        return refuse_problem(state, connection, &head, refusal);
     }
     if waits_for_store(state, &head, 0) {
         return hold(state, connection, head, None);
     }
-    let admitted = check_listener(state, connection, &head).map_err(Response::from);
+    let admitted = check_listener(state, connection, &head);
     let admitted =
         admitted.and_then(|()| calls::admit_stream(&state.context(Caller::Request(&head)), &head));
     let key = match admitted {
         Ok(key) => key,
-        Err(problem) => return refuse_problem(state, connection, &head, problem),
+        Err(refusal) => return refuse_problem(state, connection, &head, refusal),
     };
     if let Some(peer) = state.transport.peers.peer_mut(connection) {
         peer.stream = Some(Box::new(IngestStream {
@@ -223,7 +225,7 @@ pub fn handle_stream_end(state: &mut State, now: Now, connection: ConnectionId) 
 
 /// A request that cannot be understood: the connection ends with an answer that says why.
 pub fn handle_reject(state: &mut State, connection: ConnectionId, reject: Reject) {
-    teardown::refuse(state, connection, &Problem::from(reject).into());
+    teardown::refuse(state, connection, &Refusal::from(reject).into());
 }
 
 fn mark_progress(state: &mut State, connection: ConnectionId) {
@@ -239,7 +241,7 @@ pub fn check_page(
     now: Now,
     connection: ConnectionId,
     head: &Head,
-) -> Result<(), Response> {
+) -> Result<(), Refusal> {
     let checked = state
         .settings
         .access
@@ -255,7 +257,7 @@ pub fn check_page(
         state.notices.count(now.at, refused.notice(), || {
             format!("refused: {asker}: {}", refused.detail())
         });
-        Refusal::from(refused).into()
+        refused.into()
     })
 }
 

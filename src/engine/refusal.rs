@@ -6,7 +6,7 @@
 
 use crate::base::time::Span;
 use crate::hub::Full;
-use crate::wire::http::{Problem, Response};
+use crate::wire::http::{Problem, Reject, Response};
 use crate::wire::locale::{Locale, Phrase, WorkspaceFault};
 use crate::wire::message::envelope::push_string;
 use crate::wire::message::{ErrorCode, Malformed};
@@ -17,10 +17,10 @@ pub struct Refusal {
     code: &'static str,
     /// What the code means in HTTP, unless the call says otherwise.
     status: u16,
-    field: Option<String>,
+    field: Option<Box<str>>,
     reason: Reason,
     retry_after_s: Option<u64>,
-    allow: Option<String>,
+    allow: Option<Box<str>>,
 }
 
 /// The reason in words.
@@ -112,7 +112,7 @@ impl Refusal {
     }
 
     /// Names the part of the request at fault.
-    pub fn at(mut self, field: impl Into<String>) -> Self {
+    pub fn at(mut self, field: impl Into<Box<str>>) -> Self {
         self.field = Some(field.into());
         self
     }
@@ -131,7 +131,7 @@ impl Refusal {
 
     /// Says which methods would have worked.
     pub fn allow(mut self, methods: String) -> Self {
-        self.allow = Some(methods);
+        self.allow = Some(methods.into());
         self
     }
 
@@ -187,11 +187,22 @@ impl From<Refusal> for Response {
             reason => Locale::English.say(reason.phrase()).to_string(),
         };
         let mut problem = Problem::new(refusal.status, refusal.code, detail);
-        problem.field = refusal.field;
+        problem.field = refusal.field.map(String::from);
         problem.retry_after_s = refusal.retry_after_s;
         match refusal.allow {
-            Some(methods) => Self::from(problem).header("Allow", methods),
+            Some(methods) => Self::from(problem).header("Allow", String::from(methods)),
             None => problem.into(),
+        }
+    }
+}
+
+impl From<Reject> for Refusal {
+    fn from(reject: Reject) -> Self {
+        let problem = Problem::from(reject);
+        let refusal = Self::new(problem.code, problem.detail).with_status(problem.status);
+        match problem.field {
+            Some(field) => refusal.at(field),
+            None => refusal,
         }
     }
 }
