@@ -16,27 +16,27 @@ const PAUSE: Span = Span::from_millis(1);
 
 /// Whoever has waited for the store is served, or refused if it takes too long.
 pub fn serve_lobby(state: &mut State, now: Now) {
-    if state.durability.is_opening() {
+    if state.commit.durability.is_opening() {
         return;
     }
     for HeldRequest {
         connection,
         head,
         body,
-    } in state.lobby.take_requests()
+    } in state.commit.lobby.take_requests()
     {
         http::handle_held(state, now, connection, head, body.as_deref());
         timeouts::note_unfinished(state, now, connection, true);
         reading::resume_reading(state, now, connection);
     }
-    if state.durability.is_unread() {
+    if state.commit.durability.is_unread() {
         return;
     }
-    if std::mem::take(&mut state.lobby.has_producers) {
+    if std::mem::take(&mut state.commit.lobby.has_producers) {
         state.transport.read_producers();
     }
     for _ in 0..GUESTS_AT_ONCE {
-        let Some((connection, guest)) = state.lobby.poll_guest() else {
+        let Some((connection, guest)) = state.commit.lobby.poll_guest() else {
             return;
         };
         greeting::enter(state, now, connection, guest.arrival);
@@ -46,7 +46,8 @@ pub fn serve_lobby(state: &mut State, now: Now) {
         timeouts::note_unfinished(state, now, connection, true);
         reading::resume_reading(state, now, connection);
     }
-    if state.lobby.has_guests() && !std::mem::replace(&mut state.lobby.is_armed, true) {
+    if state.commit.lobby.has_guests() && !std::mem::replace(&mut state.commit.lobby.is_armed, true)
+    {
         state.wheel.schedule(now.at + PAUSE, Timer::Lobby);
     }
 }

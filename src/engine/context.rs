@@ -7,13 +7,11 @@
 use crate::base::random::Random;
 use crate::base::time::Now;
 use crate::engine::access::caller::Caller;
-use crate::engine::boundary::MemoryProbe;
 use crate::engine::commit::durability::Durability;
 use crate::engine::life::Life;
-use crate::engine::notices::Notices;
 use crate::engine::refusal::Refusal;
 use crate::engine::settings::Settings;
-use crate::engine::traffic::Traffic;
+use crate::engine::traffic::Statistics;
 use crate::engine::transport::peers::Peers;
 use crate::hub::{ClientKey, Hub};
 use crate::wire::locale::Phrase;
@@ -38,14 +36,8 @@ pub struct Context<'a> {
     pub store: &'a Durability,
     /// How far the shutdown is.
     pub life: Life,
-    /// What has come in.
-    pub traffic: &'a Traffic,
-    /// What was refused or ended.
-    pub notices: &'a Notices,
-    /// When the server began.
-    pub started: Now,
-    /// What the process uses.
-    pub memory: &'a MemoryProbe,
+    /// What is counted.
+    pub statistics: &'a Statistics,
     /// Whose connections are to end.
     pub dismissals: &'a mut Vec<Dismissal>,
 }

@@ -61,7 +61,7 @@ pub fn admit_head(
         return Ok(Admitted::NoBody);
     }
     check_listener(state, connection, head)?;
-    let is_opening = state.durability.is_opening();
+    let is_opening = state.commit.durability.is_opening();
     calls::admit_head(&state.context(Caller::Request(head)), head, is_opening)
 }
 
@@ -137,7 +137,7 @@ pub fn handle_stream_start(state: &mut State, now: Now, connection: ConnectionId
 
 /// Whether a request had better wait: the store is being opened, which takes a moment.
 fn waits_for_store(state: &State, head: &Head, body_bytes: usize) -> bool {
-    state.durability.is_opening()
+    state.commit.durability.is_opening()
         && state.transport.has_room(body_bytes, &state.settings)
         && calls::needs_store(head)
 }
@@ -145,7 +145,7 @@ fn waits_for_store(state: &State, head: &Head, body_bytes: usize) -> bool {
 fn hold(state: &mut State, connection: ConnectionId, head: Head, body: Option<Vec<u8>>) {
     if let Some(peer) = state.transport.peers.peer_mut(connection) {
         peer.reading = Reading::Held;
-        state.lobby.hold(HeldRequest {
+        state.commit.lobby.hold(HeldRequest {
             connection,
             head,
             body,
@@ -247,16 +247,19 @@ pub fn check_page(
         .access
         .check(head, state.transport.is_local(connection));
     checked.map_err(|refused| {
-        state.traffic.foreign += 1;
+        state.statistics.traffic.foreign += 1;
         let peer = state
             .transport
             .peers
             .peer(connection)
             .and_then(|peer| peer.address);
         let asker = state.settings.proxies.asker(peer, head);
-        state.notices.count(now.at, refused.notice(), || {
-            format!("refused: {asker}: {}", refused.detail())
-        });
+        state
+            .statistics
+            .notices
+            .count(now.at, refused.notice(), || {
+                format!("refused: {asker}: {}", refused.detail())
+            });
         refused.into()
     })
 }

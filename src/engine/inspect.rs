@@ -119,7 +119,7 @@ impl<'a> Inspection<'a> {
 
     /// How many messages have come in.
     pub fn messages_received(self) -> u64 {
-        self.state.traffic.received.total()
+        self.state.statistics.traffic.received.total()
     }
 
     /// How many clients are connected.
@@ -163,7 +163,7 @@ impl<'a> Inspection<'a> {
     pub fn session(self, connection: ConnectionId) -> Option<String> {
         let client = self.state.transport.client_of(connection)?;
         let id = self.state.hub.directory().client(client).id;
-        Some(self.state.session_key.secret(id))
+        Some(self.state.session.key.secret(id))
     }
 
     fn client_state(self, client: &Client) -> ClientState {
@@ -294,17 +294,20 @@ impl<'a> Inspection<'a> {
 /// The store, the application, and what happens later.
 impl Inspection<'_> {
     pub fn is_store_good(self) -> bool {
-        *self.state.durability.condition() == Condition::Good
+        *self.state.commit.durability.condition() == Condition::Good
     }
 
     /// Whether the store has failed and is tried again.
     pub fn is_store_failing(self) -> bool {
-        matches!(self.state.durability.condition(), Condition::Failing { .. })
+        matches!(
+            self.state.commit.durability.condition(),
+            Condition::Failing { .. }
+        )
     }
 
     /// Whether the store has taken too long over a batch, and has not answered since.
     pub fn is_store_silent(self) -> bool {
-        self.state.durability.is_silent()
+        self.state.commit.durability.is_silent()
     }
 
     /// Whether changes wait for the next batch.
@@ -324,12 +327,12 @@ impl Inspection<'_> {
 
     /// How many links the application has.
     pub fn backend_links(self) -> usize {
-        self.state.pending.links()
+        self.state.backend.links()
     }
 
     /// How many messages of clients wait for the application's answer.
     pub fn backend_requests(self) -> usize {
-        self.state.pending.pending()
+        self.state.backend.pending()
     }
 
     /// How many timers are armed.

@@ -127,7 +127,9 @@ impl Engine {
         let (transport, mut step) = self.state.step();
         let connection = transport.accept(&mut step, services, address);
         match services.ingest() {
-            true => self.state.lobby.has_producers |= self.state.durability.is_unread(),
+            true => {
+                self.state.commit.lobby.has_producers |= self.state.commit.durability.is_unread()
+            }
             false => {
                 deferrals::check_connections(&mut self.state, now, connection);
             }
@@ -168,7 +170,7 @@ impl Engine {
             .transport
             .newcomers
             .count_refused(now.at, state.transport.peers.len());
-        state.traffic.refused += 1;
+        state.statistics.traffic.refused += 1;
         let detail = "the server has as many connections as it can have (server.max_connections, \
                       or the limit of open files); come back later";
         let refusal = Refusal::limit_exceeded(detail).retry_after_s(1);
@@ -230,7 +232,7 @@ impl Engine {
     pub fn shut_down(&mut self, now: Now) {
         self.state.now = now;
         shutdown::shut_down(&mut self.state, now);
-        self.state.durability.handle_delay();
+        self.state.commit.durability.handle_delay();
         admission::serve_lobby(&mut self.state, now);
     }
 
@@ -242,18 +244,18 @@ impl Engine {
         catching_up::resume_postponed(state, now);
         acknowledgement::tell_evicted(&mut state.context(Caller::Program));
         let State {
-            questions,
+            session,
             hub,
             transport,
             wheel,
             ..
         } = state;
-        questions.ask(now, hub, &mut transport.peers, wheel);
+        session.questions.ask(now, hub, &mut transport.peers, wheel);
         self.drop_slow(now);
         let state = &mut self.state;
         let sent = state.transport.peers.take_sent();
         if sent > 0 {
-            state.traffic.sent.record(now.at, sent);
+            state.statistics.traffic.sent.record(now.at, sent);
         }
         self.state.arm_timers();
     }
@@ -275,7 +277,7 @@ impl Engine {
     /// Takes back what a store has kept, all at once and before anything happens; from now on changes go to it.
     pub fn restore(&mut self, now: Now, restored: &Restored) {
         self.state.now = now;
-        let (durability, mut parts) = self.state.commit();
+        let (durability, mut parts) = self.state.commit_parts();
         durability.restore_all(&mut parts, restored);
         self.state.arm_timers();
     }
@@ -283,14 +285,14 @@ impl Engine {
     /// A store is being opened. Until it is read, slice by slice, nothing is decided.
     pub fn await_store(&mut self, now: Now) {
         self.state.now = now;
-        let (durability, mut parts) = self.state.commit();
+        let (durability, mut parts) = self.state.commit_parts();
         durability.await_store(&mut parts);
     }
 
     /// The store could not be opened, or not be read to its end; it is going to be tried again.
     pub fn handle_store_unopened(&mut self, now: Now, reason: String) {
         self.state.now = now;
-        if self.state.durability.handle_unopened(reason) {
+        if self.state.commit.durability.handle_unopened(reason) {
             self.state.forget_hub();
         }
         admission::serve_lobby(&mut self.state, now);
@@ -300,14 +302,14 @@ impl Engine {
     /// [`Engine::handle_store_unopened`] all of them are read again.
     pub fn handle_store_slice(&mut self, now: Now, slice: &Restored) {
         self.state.now = now;
-        let (durability, mut parts) = self.state.commit();
+        let (durability, mut parts) = self.state.commit_parts();
         durability.handle_slice(&mut parts, slice);
     }
 
     /// That was all. Service begins when the batches are kept that come now.
     pub fn handle_store_read(&mut self, now: Now) {
         self.state.now = now;
-        let (durability, mut parts) = self.state.commit();
+        let (durability, mut parts) = self.state.commit_parts();
         durability.handle_read(&mut parts);
         admission::serve_lobby(&mut self.state, now);
         self.state.arm_timers();
@@ -315,12 +317,12 @@ impl Engine {
 
     /// Whether the store is being opened for the first time, which takes a moment: who can wait need not be refused.
     pub fn is_opening(&self) -> bool {
-        self.state.durability.is_opening()
+        self.state.commit.durability.is_opening()
     }
 
     /// Whether the store has taken too long over a batch, and has not answered since.
     pub fn is_store_silent(&self) -> bool {
-        self.state.durability.is_silent()
+        self.state.commit.durability.is_silent()
     }
 
     /// How long connections may drain at the end.
@@ -332,7 +334,7 @@ impl Engine {
     /// these.
     pub fn poll_batch(&mut self, now: Now) -> Option<Batch> {
         self.state.now = now;
-        let (durability, mut parts) = self.state.commit();
+        let (durability, mut parts) = self.state.commit_parts();
         let batch = durability.poll_batch(&mut parts);
         release::say_released(&mut self.state, now);
         batch
@@ -340,14 +342,14 @@ impl Engine {
 
     /// What has not gone to the store, when the server has stopped.
     pub fn last_batch(&mut self) -> Option<Batch> {
-        let (durability, mut parts) = self.state.commit();
+        let (durability, mut parts) = self.state.commit_parts();
         durability.last_batch(&mut parts)
     }
 
     /// The store has kept a batch, or has not: why.
     pub fn handle_stored(&mut self, now: Now, seq: u64, result: Result<(), String>) {
         self.state.now = now;
-        let (durability, mut parts) = self.state.commit();
+        let (durability, mut parts) = self.state.commit_parts();
         durability.handle_stored(&mut parts, seq, result);
         release::say_released(&mut self.state, now);
         admission::serve_lobby(&mut self.state, now);
@@ -405,7 +407,7 @@ impl Engine {
     pub fn handle_turn_end(&mut self, now: Now) {
         let state = &mut self.state;
         catching_up::arm(state, now);
-        state.lists.release();
+        state.session.lists.release();
         state.transport.peers.framer().handle_turn_end();
         // One slow reader among a handful is no pressure on the server.
         let clients = state.clients().max(MIN_CROWD);
@@ -433,7 +435,7 @@ impl Engine {
             .peers
             .peer(connection)
             .is_some_and(|peer| {
-                let must_wait = peer.services.ingest() && self.state.durability.is_unread();
+                let must_wait = peer.services.ingest() && self.state.commit.durability.is_unread();
                 !peer.connection.has_stash() && !must_wait
             })
     }
@@ -546,32 +548,34 @@ impl Engine {
                     .handle_timer(now, timer, &mut state.transport.peers);
             }
             Timer::Answers => outbound::handle_timer(state, now),
-            Timer::Store => state.durability.handle_timer(),
+            Timer::Store => state.commit.durability.handle_timer(),
             Timer::StoreAnswer => {
-                let (durability, mut parts) = state.commit();
+                let (durability, mut parts) = state.commit_parts();
                 durability.handle_silence(&mut parts);
                 release::say_released(state, now);
                 admission::serve_lobby(&mut self.state, now);
             }
             Timer::Opening => {
-                state.durability.handle_delay();
+                state.commit.durability.handle_delay();
                 admission::serve_lobby(&mut self.state, now);
             }
             Timer::Lobby => {
-                state.lobby.is_armed = false;
+                state.commit.lobby.is_armed = false;
                 admission::serve_lobby(&mut self.state, now);
             }
-            Timer::Probes => state.questions.handle_refill(),
-            Timer::Postponed => state.is_resuming = false,
+            Timer::Probes => state.session.questions.handle_refill(),
+            Timer::Postponed => state.session.is_resuming = false,
             Timer::Questions => {
                 let State {
-                    questions,
+                    session,
                     hub,
                     transport,
                     wheel,
                     ..
                 } = state;
-                questions.handle_postponed(now, hub, &mut transport.peers, wheel);
+                session
+                    .questions
+                    .handle_postponed(now, hub, &mut transport.peers, wheel);
             }
             Timer::Unfinished => timeouts::end_late(state, now),
             Timer::Addresses => {

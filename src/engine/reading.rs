@@ -113,7 +113,7 @@ fn take_events(
         // The application must be heard also when it is behind: its answers are not for itself.
         let is_behind = peer.backlogged && !peer.is_backend();
         let must_wait = is_full || is_behind || peer.reading != Reading::Open;
-        if must_wait || state.lobby.is_full(connection) {
+        if must_wait || state.commit.lobby.is_full(connection) {
             return Some(input.len());
         }
         if is_cut {
@@ -163,7 +163,7 @@ fn handle_event(state: &mut State, now: Now, connection: ConnectionId, event: Pe
         PeerEvent::Chunk(chunk) => http::handle_chunk(state, now, connection, chunk),
         PeerEvent::StreamEnd => http::handle_stream_end(state, now, connection),
         PeerEvent::Text(_) | PeerEvent::Binary(_) | PeerEvent::Compressed { .. }
-            if state.lobby.is_guest(connection) =>
+            if state.commit.lobby.is_guest(connection) =>
         {
             frames::keep(state, now, connection, event);
         }
@@ -226,7 +226,7 @@ fn admit_control(state: &mut State, now: Now, connection: ConnectionId) -> bool 
         return true;
     }
     let notice = Notice::ControlFrames;
-    state.notices.count(now.at, notice, || {
+    state.statistics.notices.count(now.at, notice, || {
         format!(
             "a client sent more than 20 pings and pongs a second; closed with {}",
             CloseCode::RATE_LIMITED
@@ -239,19 +239,22 @@ fn admit_control(state: &mut State, now: Now, connection: ConnectionId) -> bool 
 /// Tells whether the pong was due.
 fn handle_pong(state: &mut State, now: Now, connection: ConnectionId, payload: &[u8]) -> bool {
     let State {
-        questions,
+        session,
         hub,
         transport,
         wheel,
         settings,
         ..
     } = state;
-    match questions.handle_pong(hub, &mut transport.peers, connection, payload) {
+    match session
+        .questions
+        .handle_pong(hub, &mut transport.peers, connection, payload)
+    {
         Pong::Due => true,
         Pong::Unasked => false,
         Pong::Fruitless { is_due } => {
             if settings.websocket.heartbeat_interval.is_zero() {
-                questions.postpone(now, connection, wheel);
+                session.questions.postpone(now, connection, wheel);
             }
             is_due
         }

@@ -1,5 +1,5 @@
 //! What the mediator owns, and how it lends parts of it: to calls and messages ([`State::context`]), to connections
-//! ([`State::step`]) and to the store's side ([`State::commit`]).
+//! ([`State::step`]) and to the store's side ([`State::commit_parts`]).
 
 use crate::base::random::Random;
 use crate::base::time::{Now, Time};
@@ -10,22 +10,21 @@ use crate::engine::access::waiting_line::FullLines;
 use crate::engine::backend::pending::Pending;
 use crate::engine::boundary::MemoryProbe;
 use crate::engine::commit::durability::Durability;
-use crate::engine::commit::lobby::Lobby;
+use crate::engine::commit::owner::Commit;
 use crate::engine::commit::parts::Parts;
 use crate::engine::context::{Context, Dismissal};
 use crate::engine::life::Life;
 use crate::engine::notices::Notices;
 use crate::engine::refusal::Refusal;
 use crate::engine::session::key::SessionKey;
-use crate::engine::session::lists::Lists;
-use crate::engine::session::questions::Questions;
+use crate::engine::session::owner::Sessions;
 use crate::engine::settings::Settings;
 use crate::engine::timer::Timer;
-use crate::engine::traffic::Traffic;
+use crate::engine::traffic::{Statistics, Traffic};
 use crate::engine::transport::connections::{Step, Transport};
 use crate::hub::{self, ClientId, ClientKey, ConnectionId, Hub, HubSeed};
 use crate::wire::message::{Dialect, Variant};
-use crate::wire::websocket::{EncodedFrame, Inflater};
+use crate::wire::websocket::EncodedFrame;
 
 /// The whole server, without its sockets.
 pub struct State {
@@ -38,7 +37,7 @@ pub struct State {
     /// What the hub was made from.
     hub_seed: HubSeed,
     /// The application's links, and what waits for them.
-    pub pending: Pending,
+    pub backend: Pending,
     /// What happens later.
     pub wheel: Wheel<Timer>,
     /// The reminder of what time does to tasks and logs, and when it is due.
@@ -47,36 +46,20 @@ pub struct State {
     pub addresses: Addresses,
     /// Those who wait for a place.
     pub full_lines: FullLines,
-    /// What makes the secrets of sessions.
-    pub session_key: SessionKey,
-    /// Questions whether messages have arrived.
-    pub questions: Questions,
-    /// Whether a timer is set for readers whose share of a turn was too much for it.
-    pub is_resuming: bool,
-    /// Lists of workspaces that are being sent.
-    pub lists: Lists,
-    /// What waits for the store.
-    pub durability: Durability,
-    /// Who waits for that.
-    pub lobby: Lobby,
-    /// What was refused or ended, and what the log was told of it.
-    pub notices: Notices,
+    /// Sessions.
+    pub session: Sessions,
+    /// What was promised, and who waits for the store.
+    pub commit: Commit,
     /// The time of the present input.
     pub now: Now,
     /// Secrets and spreads.
     pub random: Random,
-    /// Message counts.
-    pub traffic: Traffic,
-    /// Inflates every compressed message.
-    pub inflater: Inflater,
+    /// What is counted.
+    pub statistics: Statistics,
     /// Whose connections are to end.
     pub dismissals: Vec<Dismissal>,
-    /// When the server began.
-    pub started: Now,
     /// How far the shutdown is.
     pub life: Life,
-    /// What the process uses.
-    pub memory: MemoryProbe,
 }
 
 impl State {
@@ -97,26 +80,23 @@ impl State {
             hub: Hub::new(settings.hub.clone(), hub_seed.clone()),
             hub_seed,
             transport,
-            pending,
+            backend: pending,
             wheel: Wheel::new(),
             aging: None,
             addresses: Addresses::new(hash),
             full_lines: FullLines::default(),
-            session_key,
-            questions: Questions::default(),
-            is_resuming: false,
-            lists: Lists::default(),
-            durability: Durability::default(),
-            lobby: Lobby::default(),
-            notices: Notices::default(),
+            session: Sessions::new(session_key),
+            commit: Commit::default(),
             now,
             random,
-            traffic: Traffic::default(),
-            inflater: Inflater::default(),
+            statistics: Statistics {
+                traffic: Traffic::default(),
+                notices: Notices::default(),
+                started: now,
+                memory,
+            },
             dismissals: Vec::new(),
-            started: now,
             life: Life::Serving,
-            memory,
             settings,
         }
     }
@@ -130,12 +110,9 @@ impl State {
             hub: &mut self.hub,
             peers: &mut self.transport.peers,
             random: &mut self.random,
-            store: &self.durability,
+            store: &self.commit.durability,
             life: self.life,
-            traffic: &self.traffic,
-            notices: &self.notices,
-            started: self.started,
-            memory: &self.memory,
+            statistics: &self.statistics,
             dismissals: &mut self.dismissals,
         }
     }
@@ -157,15 +134,15 @@ impl State {
     }
 
     /// The engine's side of the store, and what it works on.
-    pub fn commit(&mut self) -> (&mut Durability, Parts<'_>) {
+    pub fn commit_parts(&mut self) -> (&mut Durability, Parts<'_>) {
         let parts = Parts {
             now: self.now,
             hub: &mut self.hub,
             peers: &mut self.transport.peers,
             wheel: &mut self.wheel,
-            session_key: &mut self.session_key,
+            session_key: &mut self.session.key,
         };
-        (&mut self.durability, parts)
+        (&mut self.commit.durability, parts)
     }
 
     /// What addresses have used up, to be changed: they are looked at again in a minute.
@@ -226,7 +203,7 @@ impl State {
     /// Sets the reminders that the hub has asked for.
     pub fn arm_timers(&mut self) {
         // What a store has been read of so far may have to be forgotten again.
-        if self.durability.is_unread() {
+        if self.commit.durability.is_unread() {
             return;
         }
         while let Some((at, timer)) = self.hub.poll_timer() {

@@ -232,10 +232,16 @@ impl Context<'_> {
             },
             reasons: self.store.fault().map(|_| "storage").into_iter().collect(),
             timestamp: self.now.wall_ms,
-            uptime: self.now.at.saturating_since(self.started.at).as_millis() as f64 / 1000.0,
+            uptime: self
+                .now
+                .at
+                .saturating_since(self.statistics.started.at)
+                .as_millis() as f64
+                / 1000.0,
             websocket: HealthWebSocket {
                 connections: self.hub.directory().connected(),
-                messages: self.traffic.received.total() + self.traffic.sent.total(),
+                messages: self.statistics.traffic.received.total()
+                    + self.statistics.traffic.sent.total(),
             },
             broadcaster: HealthBroadcaster {
                 queue_size: self.hub.broadcaster().queue_len(),
@@ -248,7 +254,7 @@ impl Context<'_> {
     /// What the WebSocket server has done.
     pub fn websocket_stats(&self) -> WebSocketStats {
         let directory = self.hub.directory();
-        let memory = (self.memory)();
+        let memory = (self.statistics.memory)();
         let percentage = if memory.total == 0 {
             0.0
         } else {
@@ -256,28 +262,32 @@ impl Context<'_> {
         };
         WebSocketStats {
             server: ServerStats {
-                uptime: self.now.at.saturating_since(self.started.at).as_millis(),
-                start_time: self.started.wall_ms,
+                uptime: self
+                    .now
+                    .at
+                    .saturating_since(self.statistics.started.at)
+                    .as_millis(),
+                start_time: self.statistics.started.wall_ms,
                 version: env!("CARGO_PKG_VERSION"),
             },
             connections: ConnectionStats {
-                total: self.traffic.connections,
+                total: self.statistics.traffic.connections,
                 active: self.hub.directory().connected(),
                 authenticated: 0,
                 backlogged: self.peers.backlogged(),
-                refused: self.traffic.refused,
-                foreign: self.traffic.foreign,
+                refused: self.statistics.traffic.refused,
+                foreign: self.statistics.traffic.foreign,
                 ended: EndedStats {
-                    control_frames: self.notices.total(Notice::ControlFrames),
-                    late: self.notices.total(Notice::Late),
-                    unfinished: self.notices.total(Notice::Unfinished),
+                    control_frames: self.statistics.notices.total(Notice::ControlFrames),
+                    late: self.statistics.notices.total(Notice::Late),
+                    unfinished: self.statistics.notices.total(Notice::Unfinished),
                 },
             },
             messages: MessageStats {
-                total_sent: self.traffic.sent.total(),
-                total_received: self.traffic.received.total(),
-                sent_per_minute: self.traffic.sent.per_minute(self.now.at),
-                received_per_minute: self.traffic.received.per_minute(self.now.at),
+                total_sent: self.statistics.traffic.sent.total(),
+                total_received: self.statistics.traffic.received.total(),
+                sent_per_minute: self.statistics.traffic.sent.per_minute(self.now.at),
+                received_per_minute: self.statistics.traffic.received.per_minute(self.now.at),
             },
             rooms: RoomStats {
                 total: directory.rooms().len(),

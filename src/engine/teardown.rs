@@ -89,13 +89,13 @@ pub fn settle(state: &mut State) {
 
 fn leave(state: &mut State, departure: Departure) {
     let connection = departure.connection;
-    state.lobby.leave(connection);
-    state.pending.forget_waiting(connection);
+    state.commit.lobby.leave(connection);
+    state.backend.forget_waiting(connection);
     if departure.was_link {
         links::leave(state, connection, departure.address);
     }
     if departure.was_postponed {
-        state.questions.forget(connection, &mut state.wheel);
+        state.session.questions.forget(connection, &mut state.wheel);
     }
     if let Some(address) = departure.address {
         if departure.had_place {
@@ -118,7 +118,7 @@ fn leave_hub(state: &mut State, client: ClientKey, messages: TokenBucket) {
         state.addresses_mut(now).keep_messages(now.at, id, messages);
     }
     state.hub.leave(now, client);
-    state.pending.orphan(id);
+    state.backend.orphan(id);
     let client = &id.to_string();
     let phrase = match dialect {
         Dialect::Payload => Phrase::ClientDisconnected {

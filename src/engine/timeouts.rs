@@ -45,7 +45,8 @@ pub fn look(state: &mut State, now: Now, connection: ConnectionId) {
 /// Records what a connection has left unfinished, and sheds what is too much. `has_completed`: something was completed since
 /// the last time.
 pub fn note_unfinished(state: &mut State, now: Now, connection: ConnectionId, has_completed: bool) {
-    let elsewhere = state.lobby.bytes_of(connection) + state.pending.waiting_bytes(connection);
+    let elsewhere =
+        state.commit.lobby.bytes_of(connection) + state.backend.waiting_bytes(connection);
     let (transport, mut step) = state.step();
     if transport.note_unfinished(&mut step, connection, elsewhere, has_completed) {
         while shed(state, now) {}
@@ -58,7 +59,7 @@ pub fn end_late(state: &mut State, now: Now) {
     for connection in transport.take_late(&mut step) {
         let is_websocket = state.transport.is_websocket(connection);
         let what = if is_websocket { "message" } else { "request" };
-        state.notices.count(now.at, Notice::Late, || {
+        state.statistics.notices.count(now.at, Notice::Late, || {
             format!("a {what} was begun and not finished within websocket.connection_timeout; its connection is closed")
         });
         if is_websocket {
@@ -73,7 +74,7 @@ pub fn end_late(state: &mut State, now: Now) {
 /// Ends the connection that has left the most, if all together have left too much; `false`: they have not, or nobody can be
 /// ended. The application is trusted, and whose request is carried out already has its answer coming.
 fn shed(state: &mut State, now: Now) -> bool {
-    let lobby = &state.lobby;
+    let lobby = &state.commit.lobby;
     let largest = state
         .transport
         .largest_beyond(&state.settings, |peer, connection| {
@@ -91,12 +92,15 @@ fn shed(state: &mut State, now: Now) -> bool {
     let (transport, mut step) = state.step();
     transport.forget_unfinished(&mut step, connection);
     let max_bytes = max_bytes(&state.settings);
-    state.notices.count(now.at, Notice::Unfinished, || {
-        format!(
-            "unfinished messages and requests take more than {max_bytes} bytes; \
+    state
+        .statistics
+        .notices
+        .count(now.at, Notice::Unfinished, || {
+            format!(
+                "unfinished messages and requests take more than {max_bytes} bytes; \
              the connection that had left the most, {bytes}, is closed"
-        )
-    });
+            )
+        });
     end_largest(state, now, connection, bytes > max_bytes);
     true
 }
@@ -126,7 +130,7 @@ fn end_largest(state: &mut State, now: Now, connection: ConnectionId, alone: boo
 fn cut_line(state: &mut State, now: Now, connection: ConnectionId) {
     if let Some(line) = state.transport.cut_line(&state.settings, connection) {
         let max_bytes = max_bytes(&state.settings);
-        state.notices.count(now.at, Notice::Unfinished, || {
+        state.statistics.notices.count(now.at, Notice::Unfinished, || {
             format!("ingest: line {line} of a producer is dropped: unfinished lines take more than {max_bytes} bytes")
         });
     }

@@ -1,6 +1,9 @@
 //! What has come in and gone out, counted.
 
 use crate::base::counter::MinuteCounter;
+use crate::base::time::Now;
+use crate::engine::boundary::MemoryProbe;
+use crate::engine::notices::Notices;
 
 /// What has come in.
 #[derive(Debug, Default)]
@@ -15,4 +18,16 @@ pub struct Traffic {
     pub refused: u64,
     /// Requests that came from a foreign page, or under a name that is not served.
     pub foreign: u64,
+}
+
+/// Everything that is counted, and since when.
+pub struct Statistics {
+    /// What has come in and gone out.
+    pub traffic: Traffic,
+    /// What was refused or ended.
+    pub notices: Notices,
+    /// When the server began.
+    pub started: Now,
+    /// What the process uses.
+    pub memory: MemoryProbe,
 }

@@ -118,7 +118,7 @@ fn carry_out(state: &mut State, now: Now, reply: &Reply<'_>) -> Result<(), Refus
     let targets = Targets::of(reply)?;
     let number = match &reply.request_id {
         Some(name) => {
-            let found = state.pending.find(name);
+            let found = state.backend.find(name);
             Some(found.ok_or_else(|| unknown_request(name))?)
         }
         None => None,
@@ -152,7 +152,7 @@ fn fail(
         .as_deref()
         .unwrap_or(ErrorCode::Internal.as_str());
     check_name("error.code", code)?;
-    let Some(request) = state.pending.remove(number) else {
+    let Some(request) = state.backend.remove(number) else {
         return Ok(());
     };
     outbound::arm(state);
@@ -182,7 +182,7 @@ fn deliver(
     reply: &Reply<'_>,
     targets: &Targets<'_>,
 ) -> Result<(), Refusal> {
-    let asked = number.and_then(|number| state.pending.request(number));
+    let asked = number.and_then(|number| state.backend.request(number));
     if asked.is_none() && targets.is_empty() {
         let reason =
             "missing; expected one to answer, or a `clientId`, `room`, `rooms` or `all: true`";
@@ -229,7 +229,7 @@ fn send_to(
 
 /// A request has its answer, which the sender gets unless it went to others instead.
 fn settle(state: &mut State, now: Now, number: u64, to_sender: bool, kind: &str, payload: &str) {
-    let Some(request) = state.pending.remove(number) else {
+    let Some(request) = state.backend.remove(number) else {
         return;
     };
     outbound::arm(state);

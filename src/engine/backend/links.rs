@@ -14,8 +14,8 @@ pub const PATH: &str = "/backend";
 pub fn connect(state: &mut State, connection: ConnectionId) {
     if let Some(peer) = state.transport.peers.peer_mut(connection) {
         peer.role = Role::Application;
-        state.pending.insert_link(connection);
-        let (address, total) = (&shown(peer.address), state.pending.links());
+        state.backend.insert_link(connection);
+        let (address, total) = (&shown(peer.address), state.backend.links());
         let phrase = Phrase::BackendConnected { address, total };
         log::info!("{}", state.settings.locale.say(phrase));
     }
@@ -23,8 +23,8 @@ pub fn connect(state: &mut State, connection: ConnectionId) {
 
 /// A link has ended. Those who wait for it are told by [`tell_of_lost`](super::outbound::tell_of_lost).
 pub fn leave(state: &mut State, connection: ConnectionId, address: Option<IpAddr>) {
-    state.pending.remove_link(connection);
-    let (address, total) = (&shown(address), state.pending.links());
+    state.backend.remove_link(connection);
+    let (address, total) = (&shown(address), state.backend.links());
     let phrase = Phrase::BackendDisconnected { address, total };
     log::info!("{}", state.settings.locale.say(phrase));
 }

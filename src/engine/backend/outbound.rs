@@ -34,7 +34,7 @@ pub fn takes(state: &State, kind: &str) -> bool {
 /// Hands a client's message to the application, or tells the client why not. When no link has room for it, it waits, and
 /// nothing more is read of its sender.
 pub fn forward(state: &mut State, now: Now, client: ClientKey, message: &Incoming<'_>) {
-    if state.pending.links() == 0 {
+    if state.backend.links() == 0 {
         return state.refuse(client, &no_application(&message.kind), message.id);
     }
     let dialect = state.dialect(client);
@@ -50,12 +50,12 @@ pub fn forward(state: &mut State, now: Now, client: ClientKey, message: &Incomin
         fields,
     };
     // Nobody overtakes those who wait already.
-    let is_first = state.pending.first_waiting().is_none();
+    let is_first = state.backend.first_waiting().is_none();
     let connection = is_first.then(|| choose_link(state, message.size()));
     match connection.flatten() {
         Some(connection) => hand_over(state, now, connection, message),
         None => {
-            state.pending.wait(sender_link, message);
+            state.backend.wait(sender_link, message);
             if let Some(peer) = state.transport.peers.peer_mut(sender_link) {
                 peer.reading = Reading::Waiting;
             }
@@ -66,29 +66,29 @@ pub fn forward(state: &mut State, now: Now, client: ClientKey, message: &Incomin
 /// The next link that has room for so many bytes.
 fn choose_link(state: &mut State, bytes: usize) -> Option<ConnectionId> {
     let State {
-        pending, transport, ..
+        backend, transport, ..
     } = state;
-    pending.choose_link(|connection| transport.peers.has_room(connection, bytes))
+    backend.choose_link(|connection| transport.peers.has_room(connection, bytes))
 }
 
 /// A link may have room again, or be gone: those who wait go on, as far as there is room.
 #[inline]
 pub fn serve_waiting(state: &mut State, now: Now) {
-    if state.pending.first_waiting().is_some() {
+    if state.backend.first_waiting().is_some() {
         serve_first_waiting(state, now);
     }
 }
 
 fn serve_first_waiting(state: &mut State, now: Now) {
-    while let Some(bytes) = state.pending.first_waiting().map(QueuedMessage::size) {
+    while let Some(bytes) = state.backend.first_waiting().map(QueuedMessage::size) {
         let connection = choose_link(state, bytes);
-        if connection.is_none() && state.pending.links() > 0 {
+        if connection.is_none() && state.backend.links() > 0 {
             return;
         }
-        let Some((sender, message)) = state.pending.take_waiting() else {
+        let Some((sender, message)) = state.backend.take_waiting() else {
             return;
         };
-        if state.pending.waiting_bytes(sender) == 0 {
+        if state.backend.waiting_bytes(sender) == 0 {
             end_wait(state, now, sender);
         }
         match connection {
@@ -105,14 +105,14 @@ fn waits_for_list(state: &State, connection: ConnectionId) -> bool {
     let client = state.transport.client_of(connection);
     client.is_some_and(|client| {
         let id = state.hub.directory().client(client).id;
-        state.durability.waits_for_list(id)
+        state.commit.durability.waits_for_list(id)
     })
 }
 
 /// A connection whose message has waited is read again.
 pub fn end_wait(state: &mut State, now: Now, connection: ConnectionId) {
     // It may wait for both at once: for a link, and for a list.
-    let waits = state.pending.waiting_bytes(connection) > 0 || waits_for_list(state, connection);
+    let waits = state.backend.waiting_bytes(connection) > 0 || waits_for_list(state, connection);
     if let Some(peer) = state.transport.peers.peer_mut(connection) {
         peer.reading = match waits {
             true => Reading::Waiting,
@@ -133,10 +133,10 @@ fn hand_over(state: &mut State, now: Now, connection: ConnectionId, message: Que
         id,
         fields,
     } = message;
-    if let Some(request) = state.pending.make_room(&state.settings.routes) {
+    if let Some(request) = state.backend.make_room(&state.settings.routes) {
         tell(state, &request, &is_full());
     }
-    if !state.pending.has_room(&state.settings.routes) {
+    if !state.backend.has_room(&state.settings.routes) {
         return tell_sender(state, sender, &is_full(), id.as_deref());
     }
     let timeout = state.settings.routes.timeout;
@@ -148,7 +148,7 @@ fn hand_over(state: &mut State, now: Now, connection: ConnectionId, message: Que
         Dialect::Data => ",\"data\":",
     });
     text.push_str(&fields);
-    let number = state.pending.insert(Request {
+    let number = state.backend.insert(Request {
         sender,
         connection,
         kind,
@@ -156,7 +156,7 @@ fn hand_over(state: &mut State, now: Now, connection: ConnectionId, message: Que
         deadline: (!timeout.is_zero()).then(|| now.at + timeout),
     });
     arm(state);
-    let name = state.pending.name(number);
+    let name = state.backend.name(number);
     let _ = write!(
         text,
         ",\"clientId\":\"{sender}\",\"identity\":null,\"requestId\":\"{name}\"}}"
@@ -185,8 +185,8 @@ fn push_fields(out: &mut String, message: &Incoming<'_>, dialect: Dialect) {
 
 /// The first of those who wait has waited too long, or had its answer meanwhile.
 pub fn handle_timer(state: &mut State, now: Now) {
-    state.pending.timer = None;
-    while let Some(request) = state.pending.take_due(now.at) {
+    state.backend.timer = None;
+    while let Some(request) = state.backend.take_due(now.at) {
         let refusal = Refusal::coded(ErrorCode::Internal, &*request.kind);
         tell(
             state,
@@ -199,7 +199,7 @@ pub fn handle_timer(state: &mut State, now: Now) {
 
 /// Tells those who wait for a link that has gone.
 pub fn tell_of_lost(state: &mut State, now: Now) {
-    for request in state.pending.take_lost() {
+    for request in state.backend.take_lost() {
         let refusal = Refusal::coded(ErrorCode::Internal, &*request.kind);
         tell(
             state,
@@ -239,13 +239,13 @@ pub fn log_gone_sender(request: &Request) {
 
 /// Sees to it that the timer is set if, and only if, somebody waits.
 pub fn arm(state: &mut State) {
-    match (state.pending.first_deadline(), state.pending.timer) {
+    match (state.backend.first_deadline(), state.backend.timer) {
         (Some(at), None) => {
-            state.pending.timer = Some(state.wheel.schedule(at, Timer::Answers));
+            state.backend.timer = Some(state.wheel.schedule(at, Timer::Answers));
         }
         (None, Some(timer)) => {
             state.wheel.cancel(timer);
-            state.pending.timer = None;
+            state.backend.timer = None;
         }
         _ => {}
     }

@@ -12,6 +12,7 @@ pub mod durability;
 pub mod held;
 pub mod lobby;
 pub mod opening;
+pub mod owner;
 pub mod parts;
 pub mod release;
 pub mod respond;

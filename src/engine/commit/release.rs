@@ -10,7 +10,7 @@ use crate::engine::teardown;
 
 /// Says what need not wait any more.
 pub fn say_released(state: &mut State, now: Now) {
-    while let Some(Released { held, fault }) = state.durability.poll_released() {
+    while let Some(Released { held, fault }) = state.commit.durability.poll_released() {
         match held {
             Held::Answer {
                 connection,

@@ -21,11 +21,15 @@ pub fn respond(state: &mut State, connection: ConnectionId, head: &Head, answer:
         Answer::Now(answer) => return teardown::answer(state, connection, reply, answer),
         Answer::WhenKept(answer) => answer,
     };
-    if let Some(reason) = state.durability.fault() {
+    if let Some(reason) = state.commit.durability.fault() {
         let problem = not_kept(reason);
         return teardown::answer(state, connection, reply, problem);
     }
-    match state.durability.seq_to_wait_for(state.hub.has_records()) {
+    match state
+        .commit
+        .durability
+        .seq_to_wait_for(state.hub.has_records())
+    {
         None => teardown::answer(state, connection, reply, answer),
         Some(seq) => {
             if let Some(peer) = state.transport.peers.peer_mut(connection) {
@@ -36,7 +40,7 @@ pub fn respond(state: &mut State, connection: ConnectionId, head: &Head, answer:
                 reply,
                 answer,
             };
-            state.durability.hold(seq, held);
+            state.commit.durability.hold(seq, held);
         }
     }
 }

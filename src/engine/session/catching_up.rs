@@ -27,7 +27,8 @@ pub fn resume_postponed(state: &mut State, now: Now) {
 
 /// Sets when those go on whose part of this turn was too much for it.
 pub fn arm(state: &mut State, now: Now) {
-    if state.hub.load().has_postponed() && !std::mem::replace(&mut state.is_resuming, true) {
+    if state.hub.load().has_postponed() && !std::mem::replace(&mut state.session.is_resuming, true)
+    {
         state.wheel.schedule(now.at + PAUSE, Timer::Postponed);
     }
 }

@@ -100,13 +100,16 @@ pub fn check_connections(state: &mut State, now: Now, connection: ConnectionId) 
     if count <= limit {
         return;
     }
-    state.traffic.refused += 1;
+    state.statistics.traffic.refused += 1;
     let detail = format!(
         "more than {limit} connections at once from this address (server.max_connections_per_address)"
     );
-    state.notices.count(now.at, Notice::Connections, || {
-        format!("refused: {address}: {detail}")
-    });
+    state
+        .statistics
+        .notices
+        .count(now.at, Notice::Connections, || {
+            format!("refused: {address}: {detail}")
+        });
     // Whoever goes on all the same is not told any more, and holds no descriptor.
     if count > limit + MAX_TOLD {
         return teardown::end(state, connection, Ending::Final);
@@ -127,7 +130,7 @@ pub fn check_share(state: &mut State, now: Now, asker: Asker) -> Result<(), Defe
     let detail = format!(
         "more than {limit} clients at once from this address (websocket.max_clients_per_address)"
     );
-    state.notices.count(now.at, Notice::Clients, || {
+    state.statistics.notices.count(now.at, Notice::Clients, || {
         format!("refused: {address}: {detail}")
     });
     state.addresses_mut(now);
@@ -183,7 +186,7 @@ pub fn answer(
     } = handshake;
     let is_page = head.header("origin").is_some();
     if !is_page || state.transport.peers.goodbyes() >= MAX_GOODBYES {
-        state.traffic.refused += 1;
+        state.statistics.traffic.refused += 1;
         let delay = deferral.delay(state, now, asker, Sort::Other);
         let refusal = deferral.refusal(delay);
         return respond::respond(state, connection, head, Answer::Now(refusal.into()));
@@ -205,7 +208,7 @@ pub fn dismiss(
     variant: Option<Variant>,
     deferral: Deferral,
 ) {
-    state.traffic.refused += 1;
+    state.statistics.traffic.refused += 1;
     let asker = state.transport.peers.peer(connection).map(Peer::asker);
     let delay = deferral.delay(state, now, asker.unwrap_or_default(), Sort::Page);
     let Deferral { code, reason, .. } = deferral;

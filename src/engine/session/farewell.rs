@@ -74,7 +74,7 @@ pub fn send_away(
     if let Some(client) = state.transport.client_of(connection) {
         return disconnect(state, now, client, code, reason);
     }
-    let variant = state.lobby.variant(connection);
+    let variant = state.commit.lobby.variant(connection);
     let delay = match variant {
         Some(_) => returns::delay(state, now, code),
         None => Span::ZERO,

@@ -92,13 +92,13 @@ pub fn keep(state: &mut State, now: Now, connection: ConnectionId, event: PeerEv
         },
         _ => return,
     };
-    state.traffic.received.record(now.at, 1);
+    state.statistics.traffic.received.record(now.at, 1);
     let rate = state.settings.websocket.message_rate;
     if let Some(peer) = state.transport.peers.peer_mut(connection) {
         peer.received = peer.received.wrapping_add(1);
         // Nothing can be said to it yet, so the next message of one that says too much is told.
         let _ = peer.allowance.messages.take(now.at, rate);
-        state.lobby.keep(connection, message);
+        state.commit.lobby.keep(connection, message);
     }
 }
 
@@ -196,7 +196,7 @@ fn take_compressed(
     payload: &[u8],
 ) {
     let max_message_size = state.settings.websocket.max_message_size;
-    let message = match state.inflater.inflate(payload, max_message_size) {
+    let message = match state.session.inflater.inflate(payload, max_message_size) {
         Ok(message) => message,
         Err(violation) => return handle_violation(state, connection, &violation),
     };
@@ -248,7 +248,7 @@ enum Sender {
 /// Counts a message against its connection's limit.
 fn admit_message(state: &mut State, now: Now, connection: ConnectionId) -> Option<Sender> {
     let rate = state.settings.websocket.message_rate;
-    state.traffic.received.record(now.at, 1);
+    state.statistics.traffic.received.record(now.at, 1);
     let peer = state.transport.peers.peer_mut(connection)?;
     peer.received = peer.received.wrapping_add(1);
     if peer.is_backend() {

@@ -119,7 +119,7 @@ fn greet(state: &mut State, client: ClientKey, resumed: bool) {
     let greeted = state.hub.directory().client(client);
     let id = greeted.id;
     let session = match greeted.has_session {
-        true => format!("\"session\":\"{}\",", state.session_key.secret(id)),
+        true => format!("\"session\":\"{}\",", state.session.key.secret(id)),
         false => String::new(),
     };
     let payload = format!(

@@ -22,6 +22,7 @@ pub mod history;
 pub mod key;
 pub mod lists;
 pub mod messages;
+pub mod owner;
 pub mod questions;
 pub mod recovery;
 pub mod request_fields;

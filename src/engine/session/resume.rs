@@ -21,7 +21,7 @@ pub enum Whereabouts {
 /// Where the client of a secret is.
 pub fn whereabouts(state: &State, secret: &str) -> Whereabouts {
     let directory = state.hub.directory();
-    let client = state.session_key.client(secret);
+    let client = state.session.key.client(secret);
     let client = client.and_then(|client| directory.living_client(client));
     let client = client.map(|client| directory.client(client));
     match client.filter(|client| client.has_session) {
@@ -40,7 +40,7 @@ pub fn resume(
     variant: Variant,
     secret: &str,
 ) -> Option<ClientKey> {
-    let id = state.session_key.client(secret)?;
+    let id = state.session.key.client(secret)?;
     let client = state.hub.directory().living_client(id)?;
     let found = state.hub.directory().client(client);
     if variant.dialect != Dialect::Payload || !found.has_session {
@@ -70,6 +70,6 @@ pub fn resume(
         peer.allowance.messages = messages;
     }
     state.hub.resume(now, client, connection, variant.dialect);
-    state.pending.adopt(id);
+    state.backend.adopt(id);
     Some(client)
 }

@@ -116,7 +116,7 @@ fn check_room(
     });
     let max_clients = state.settings.websocket.max_clients;
     // Most of those who wait for the store will be clients as well.
-    let is_full = max_clients > 0 && state.clients() + state.lobby.clients() >= max_clients;
+    let is_full = max_clients > 0 && state.clients() + state.commit.lobby.clients() >= max_clients;
     let is_here = whereabouts == Whereabouts::Here;
     if is_full && !is_here {
         return Err(Deferral::full("websocket.max_clients"));
@@ -124,7 +124,7 @@ fn check_room(
     if !is_here {
         deferrals::check_share(state, now, asker)?;
     }
-    if dialect == Dialect::Data && !state.durability.is_unread() {
+    if dialect == Dialect::Data && !state.commit.durability.is_unread() {
         greeting::check_common_room(state)?;
     }
     // The last of all: a handshake that is refused uses nothing up, and neither does a client that is expected.
@@ -220,7 +220,7 @@ fn become_websocket(
     } = handshake;
     let compression = accepted.compression;
     state.transport.peers.push(connection, accepted.response);
-    state.traffic.connections += u64::from(purpose != Purpose::Backend);
+    state.statistics.traffic.connections += u64::from(purpose != Purpose::Backend);
     if let Some(peer) = state.transport.peers.peer_mut(connection) {
         peer.connection.phase = Phase::WebSocket(Reader::default());
         peer.compression = compression;
@@ -242,8 +242,8 @@ fn become_websocket(
         None => return,
     };
     // Whoever waits already goes first, or an older connection would take its session from a newer one.
-    match state.durability.is_unread() || state.lobby.has_guests() {
-        true => state.lobby.receive(connection, arrival),
+    match state.commit.durability.is_unread() || state.commit.lobby.has_guests() {
+        true => state.commit.lobby.receive(connection, arrival),
         false => greeting::enter(state, now, connection, arrival),
     }
 }

@@ -17,23 +17,30 @@ pub fn publish_when_kept(state: &mut State, now: Now, sender: ClientKey, mut cha
     let sender = state.hub.directory().client(sender).id;
     let records = std::mem::take(&mut change.records);
     state.hub.keep(records);
-    if let Some(reason) = state.durability.fault().map(str::to_owned) {
+    if let Some(reason) = state.commit.durability.fault().map(str::to_owned) {
         publish(state, now, &change);
         return tell_not_kept(state, sender, &reason);
     }
-    match state.durability.seq_to_wait_for(state.hub.has_records()) {
+    match state
+        .commit
+        .durability
+        .seq_to_wait_for(state.hub.has_records())
+    {
         None => publish(state, now, &change),
-        Some(seq) => state.durability.hold(seq, Held::Change { sender, change }),
+        Some(seq) => state
+            .commit
+            .durability
+            .hold(seq, Held::Change { sender, change }),
     }
 }
 
 /// Sends a list of workspaces, behind the news that were on their way when it was asked for.
 pub fn list_when_kept(state: &mut State, now: Now, client: ClientKey) {
     let client = state.hub.directory().client(client).id;
-    let Some(seq) = state.durability.seq_of_changes() else {
+    let Some(seq) = state.commit.durability.seq_of_changes() else {
         return list(state, now, client);
     };
-    state.durability.hold(seq, Held::List { client });
+    state.commit.durability.hold(seq, Held::List { client });
     // Lists are long, and a client that asks for many would get all of them at once.
     if let Some(connection) = state.connection_of(client)
         && let Some(peer) = state.transport.peers.peer_mut(connection)
@@ -73,7 +80,7 @@ pub fn list(state: &mut State, now: Now, client: ClientId) {
 fn list_frame(state: &mut State, now: Now, client: ClientKey) -> EncodedFrame {
     let variant = state.variant(client);
     let version = state.hub.workspaces().version();
-    if let Some(frame) = state.lists.find(version, variant) {
+    if let Some(frame) = state.session.lists.find(version, variant) {
         return frame;
     }
     let payload = state.hub.workspaces().list();
@@ -88,6 +95,6 @@ fn list_frame(state: &mut State, now: Now, client: ClientKey) -> EncodedFrame {
     let encoded = envelope.encode(variant);
     drop(payload);
     let frame = state.frame(&encoded, variant);
-    state.lists.keep(version, variant, &frame);
+    state.session.lists.keep(version, variant, &frame);
     frame
 }
