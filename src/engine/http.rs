@@ -13,10 +13,10 @@ use crate::engine::commit::respond;
 use crate::engine::refusal::Refusal;
 use crate::engine::session::{farewell, upgrade};
 use crate::engine::state::State;
+use crate::engine::teardown;
 use crate::engine::transport::peer::Reading;
 use crate::engine::transport::reply::Cors;
 use crate::engine::transport::standing::{Services, Standing};
-use crate::engine::transport::{answer, close};
 use crate::hub::ConnectionId;
 use crate::wire::http::{Head, Problem, Reject, Response};
 use crate::wire::websocket;
@@ -31,7 +31,7 @@ pub fn handle_request(
 ) {
     mark_progress(state, connection);
     if let Err(problem) = check_page(state, now, connection, head) {
-        return respond::respond(state, now, connection, head, Answer::Now(problem));
+        return respond::respond(state, connection, head, Answer::Now(problem));
     }
     if is_upgrade(head) {
         return upgrade::handle_upgrade(state, now, connection, head);
@@ -44,7 +44,7 @@ pub fn handle_request(
         Err(refusal) => Answer::Now(refusal.into()),
     };
     farewell::dismiss_all(state, now);
-    respond::respond(state, now, connection, head, answer);
+    respond::respond(state, connection, head, answer);
 }
 
 /// Judges a request by its head alone, before anything of its body is kept: the host, the listener, the path, the method and
@@ -68,7 +68,7 @@ pub fn admit_head(
 /// The head of a request has come and its body has not, or not all of it. A request that will be refused is refused now; its
 /// connection goes on if the rest of the body is short.
 pub fn handle_body_due(state: &mut State, now: Now, connection: ConnectionId) {
-    let peer = state.peers.peer(connection);
+    let peer = state.transport.peers.peer(connection);
     let Some(Phase::Http(parser)) = peer.map(|peer| &peer.connection.phase) else {
         return;
     };
@@ -77,7 +77,7 @@ pub fn handle_body_due(state: &mut State, now: Now, connection: ConnectionId) {
     };
     let head = head.clone();
     let admitted = admit_head(state, now, connection, &head);
-    let peer = state.peers.peer_mut(connection);
+    let peer = state.transport.peers.peer_mut(connection);
     let Some(Phase::Http(parser)) = peer.map(|peer| &mut peer.connection.phase) else {
         return;
     };
@@ -87,22 +87,21 @@ pub fn handle_body_due(state: &mut State, now: Now, connection: ConnectionId) {
         Err(problem) => problem,
     };
     match parser.refuse_body() {
-        Some((head, true)) => respond::respond(state, now, connection, &head, Answer::Now(problem)),
-        Some((head, false)) => refuse_problem(state, now, connection, &head, problem),
+        Some((head, true)) => respond::respond(state, connection, &head, Answer::Now(problem)),
+        Some((head, false)) => refuse_problem(state, connection, &head, problem),
         None => {}
     }
 }
 
 /// Ends a request whose body has not been read, with an answer that its page may read.
-fn refuse_problem(
-    state: &mut State,
-    now: Now,
-    connection: ConnectionId,
-    head: &Head,
-    problem: Response,
-) {
-    let answer = Cors::of(head, &state.settings.access, state.is_local(connection)).mark(problem);
-    answer::refuse(state, now, connection, &answer);
+fn refuse_problem(state: &mut State, connection: ConnectionId, head: &Head, problem: Response) {
+    let answer = Cors::of(
+        head,
+        &state.settings.access,
+        state.transport.is_local(connection),
+    )
+    .mark(problem);
+    teardown::refuse(state, connection, &answer);
 }
 
 fn is_upgrade(head: &Head) -> bool {
@@ -113,7 +112,7 @@ fn is_upgrade(head: &Head) -> bool {
 pub fn handle_stream_start(state: &mut State, now: Now, connection: ConnectionId, head: Head) {
     mark_progress(state, connection);
     if let Err(problem) = check_page(state, now, connection, &head) {
-        return refuse_problem(state, now, connection, &head, problem);
+        return refuse_problem(state, connection, &head, problem);
     }
     if waits_for_store(state, &head, 0) {
         return hold(state, connection, head, None);
@@ -123,9 +122,9 @@ pub fn handle_stream_start(state: &mut State, now: Now, connection: ConnectionId
         admitted.and_then(|()| calls::admit_stream(&state.context(Caller::Request(&head)), &head));
     let key = match admitted {
         Ok(key) => key,
-        Err(problem) => return refuse_problem(state, now, connection, &head, problem),
+        Err(problem) => return refuse_problem(state, connection, &head, problem),
     };
-    if let Some(peer) = state.peers.peer_mut(connection) {
+    if let Some(peer) = state.transport.peers.peer_mut(connection) {
         peer.stream = Some(Box::new(IngestStream {
             head: Some(head),
             key,
@@ -137,12 +136,12 @@ pub fn handle_stream_start(state: &mut State, now: Now, connection: ConnectionId
 /// Whether a request had better wait: the store is being opened, which takes a moment.
 fn waits_for_store(state: &State, head: &Head, body_bytes: usize) -> bool {
     state.durability.is_opening()
-        && state.unfinished.has_room(body_bytes, &state.settings)
+        && state.transport.has_room(body_bytes, &state.settings)
         && calls::needs_store(head)
 }
 
 fn hold(state: &mut State, connection: ConnectionId, head: Head, body: Option<Vec<u8>>) {
-    if let Some(peer) = state.peers.peer_mut(connection) {
+    if let Some(peer) = state.transport.peers.peer_mut(connection) {
         peer.reading = Reading::Held;
         state.lobby.hold(HeldRequest {
             connection,
@@ -160,7 +159,7 @@ pub fn handle_held(
     head: Head,
     body: Option<&[u8]>,
 ) {
-    let Some(peer) = state.peers.peer_mut(connection) else {
+    let Some(peer) = state.transport.peers.peer_mut(connection) else {
         return;
     };
     let is_last = peer.reading == Reading::HeldToEnd;
@@ -169,12 +168,12 @@ pub fn handle_held(
         Some(body) => handle_request(state, now, connection, &head, body),
         None => handle_stream_start(state, now, connection, head),
     }
-    let Some(peer) = state.peers.peer_mut(connection) else {
+    let Some(peer) = state.transport.peers.peer_mut(connection) else {
         return;
     };
     match peer.reading.is_held() {
         true if is_last => peer.reading = Reading::HeldToEnd,
-        false if is_last => close::end(state, now, connection, Ending::Final),
+        false if is_last => teardown::end(state, connection, Ending::Final),
         _ => {}
     }
 }
@@ -182,18 +181,25 @@ pub fn handle_held(
 /// A part of such a body, or of a local producer's lines.
 pub fn handle_chunk(state: &mut State, now: Now, connection: ConnectionId, chunk: &[u8]) {
     mark_progress(state, connection);
-    let Some(peer) = state.peers.peer_mut(connection) else {
+    let Some(peer) = state.transport.peers.peer_mut(connection) else {
         return;
     };
     let mut stream = peer.stream.take().unwrap_or_default();
     let State {
         hub,
-        peers,
+        transport,
         settings,
         ..
     } = state;
-    ingest::take_lines(hub, peers, now, &mut stream, chunk, &settings.http);
-    if let Some(peer) = state.peers.peer_mut(connection) {
+    ingest::take_lines(
+        hub,
+        &mut transport.peers,
+        now,
+        &mut stream,
+        chunk,
+        &settings.http,
+    );
+    if let Some(peer) = state.transport.peers.peer_mut(connection) {
         peer.stream = Some(stream);
     }
 }
@@ -201,26 +207,27 @@ pub fn handle_chunk(state: &mut State, now: Now, connection: ConnectionId, chunk
 /// Such a body has ended: the answer says what became of its lines.
 pub fn handle_stream_end(state: &mut State, now: Now, connection: ConnectionId) {
     let Some(mut stream) = state
+        .transport
         .peers
         .peer_mut(connection)
         .and_then(|peer| peer.stream.take())
     else {
         return;
     };
-    ingest::finish_lines(&mut state.hub, &mut state.peers, now, &mut stream);
+    ingest::finish_lines(&mut state.hub, &mut state.transport.peers, now, &mut stream);
     let answer = events::answer_lines(&mut state.hub, stream.tally);
     if let Some(head) = stream.head {
-        respond::respond(state, now, connection, &head, answer);
+        respond::respond(state, connection, &head, answer);
     }
 }
 
 /// A request that cannot be understood: the connection ends with an answer that says why.
-pub fn handle_reject(state: &mut State, now: Now, connection: ConnectionId, reject: Reject) {
-    answer::refuse(state, now, connection, &Problem::from(reject).into());
+pub fn handle_reject(state: &mut State, connection: ConnectionId, reject: Reject) {
+    teardown::refuse(state, connection, &Problem::from(reject).into());
 }
 
 fn mark_progress(state: &mut State, connection: ConnectionId) {
-    if let Some(peer) = state.peers.peer_mut(connection) {
+    if let Some(peer) = state.transport.peers.peer_mut(connection) {
         peer.alive = true;
         peer.standing = peer.standing.with(Standing::ASKED, true);
     }
@@ -236,10 +243,14 @@ pub fn check_page(
     let checked = state
         .settings
         .access
-        .check(head, state.is_local(connection));
+        .check(head, state.transport.is_local(connection));
     checked.map_err(|refused| {
         state.traffic.foreign += 1;
-        let peer = state.peers.peer(connection).and_then(|peer| peer.address);
+        let peer = state
+            .transport
+            .peers
+            .peer(connection)
+            .and_then(|peer| peer.address);
         let asker = state.settings.proxies.asker(peer, head);
         state.notices.count(now.at, refused.notice(), || {
             format!("refused: {asker}: {}", refused.detail())
@@ -250,7 +261,11 @@ pub fn check_page(
 
 /// Checks that a request has come to a listener of the API.
 fn check_listener(state: &State, connection: ConnectionId, head: &Head) -> Result<(), Refusal> {
-    let services = state.peers.peer(connection).map(|peer| peer.services);
+    let services = state
+        .transport
+        .peers
+        .peer(connection)
+        .map(|peer| peer.services);
     let Some(services) = services else {
         return Ok(());
     };

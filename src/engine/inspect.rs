@@ -72,22 +72,28 @@ impl<'a> Inspection<'a> {
     }
 
     pub fn connections(self) -> usize {
-        self.state.peers.len()
+        self.state.transport.peers.len()
     }
 
     /// How many connections hold unsent bytes that keep progress from them.
     pub fn backlogged(self) -> usize {
-        self.state.peers.backlogged()
+        self.state.transport.peers.backlogged()
     }
 
     /// How many messages are unsent, all connections together.
     pub fn unsent_messages(self) -> usize {
-        self.state.peers.unsent_chunks()
+        self.state.transport.peers.unsent_chunks()
     }
 
     /// What a connection is owed; `None`: it is gone.
     pub fn unsent(self, connection: ConnectionId) -> Option<Unsent> {
-        let outbox = &self.state.peers.peer(connection)?.connection.outbox;
+        let outbox = &self
+            .state
+            .transport
+            .peers
+            .peer(connection)?
+            .connection
+            .outbox;
         Some(Unsent {
             bytes: outbox.len_bytes(),
             messages: outbox.len_chunks(),
@@ -96,19 +102,19 @@ impl<'a> Inspection<'a> {
 
     /// Whether the server has decided to end a connection that is still there.
     pub fn is_ending(self, connection: ConnectionId) -> bool {
-        let peer = self.state.peers.peer(connection);
+        let peer = self.state.transport.peers.peer(connection);
         peer.is_some_and(|peer| !peer.connection.is_open())
     }
 
     /// Whether a connection holds unsent bytes that keep progress from it.
     pub fn is_backlogged(self, connection: ConnectionId) -> bool {
-        let peer = self.state.peers.peer(connection);
+        let peer = self.state.transport.peers.peer(connection);
         peer.is_some_and(|peer| peer.backlogged)
     }
 
     /// Bytes of messages and requests that have begun and not ended.
     pub fn unfinished_bytes(self) -> usize {
-        self.state.unfinished.bytes()
+        self.state.transport.unfinished_bytes()
     }
 
     /// How many messages have come in.
@@ -155,7 +161,7 @@ impl<'a> Inspection<'a> {
 
     /// What a connection's client resumes its session with.
     pub fn session(self, connection: ConnectionId) -> Option<String> {
-        let client = self.state.client_of(connection)?;
+        let client = self.state.transport.client_of(connection)?;
         let id = self.state.hub.directory().client(client).id;
         Some(self.state.session_key.secret(id))
     }

@@ -5,6 +5,7 @@
 //! test can do all of that without a socket, and a year in a second.
 
 pub mod access;
+pub mod admission;
 pub mod answer;
 pub mod api;
 pub mod backend;
@@ -18,12 +19,13 @@ pub mod life;
 pub mod notices;
 pub mod reading;
 pub mod refusal;
-pub mod serving;
 pub mod session;
 pub mod settings;
 pub mod shutdown;
 pub mod state;
 pub mod statistics;
+pub mod teardown;
+pub mod timeouts;
 pub mod timer;
 pub mod traffic;
 pub mod transport;
@@ -51,7 +53,6 @@ use session::{acknowledgement, catching_up, deferrals, farewell, pings};
 use state::State;
 use timer::Timer;
 use transport::peer::Reading;
-use transport::{close, liveness, shedding};
 
 /// Fewer clients than this are no crowd whose backlog says something of the server.
 const MIN_CROWD: usize = 8;
@@ -98,11 +99,14 @@ impl Engine {
     ) -> ConnectionId {
         self.state.now = now;
         let is_proxy = self.state.settings.proxies.trusts(address);
-        let connection = self.state.peers.insert(services, address, is_proxy);
+        let connection = self
+            .state
+            .transport
+            .peers
+            .insert(services, address, is_proxy);
         match services.ingest() {
             true => self.state.lobby.has_producers |= self.state.durability.is_unread(),
             false => {
-                liveness::watch_handshake(&mut self.state, now, connection);
                 deferrals::check_connections(&mut self.state, now, connection);
             }
         }
@@ -111,49 +115,53 @@ impl Engine {
 
     /// Sets how many connections there may be beyond which no viewer is let in; 0: any number.
     pub fn limit_viewers(&mut self, max: usize) {
-        self.state.newcomers.limit_viewers(max);
+        self.state.transport.newcomers.limit_viewers(max);
     }
 
     /// How many connections there are.
     pub fn connections(&self) -> usize {
-        self.state.peers.len()
+        self.state.transport.peers.len()
     }
 
     /// Closes the oldest connection that has sent no request, so that another may come; `None`: all have sent one.
     pub fn make_room(&mut self, now: Now) -> Option<ConnectionId> {
         let state = &mut self.state;
         state.now = now;
-        let oldest = state.newcomers.poll_oldest(now.at, &state.peers)?;
-        close::remove(state, oldest);
-        state.newcomers.count_closed(now.at, state.peers.len());
+        let oldest = state
+            .transport
+            .newcomers
+            .poll_oldest(now.at, &state.transport.peers)?;
+        teardown::remove(state, oldest);
+        state
+            .transport
+            .newcomers
+            .count_closed(now.at, state.transport.peers.len());
         Some(oldest)
     }
 
     /// What a connection is told for which there is no place, whatever it asks.
     pub fn refuse_connection(&mut self, now: Now) -> Vec<u8> {
         let state = &mut self.state;
-        state.newcomers.count_refused(now.at, state.peers.len());
+        state
+            .transport
+            .newcomers
+            .count_refused(now.at, state.transport.peers.len());
         state.traffic.refused += 1;
         let detail = "the server has as many connections as it can have (server.max_connections, \
                       or the limit of open files); come back later";
         let refusal = Refusal::limit_exceeded(detail).retry_after_s(1);
-        transport::answer::unread_answer(state, now, &refusal.into())
+        state.transport.unread_answer(now, &refusal.into())
     }
 
     /// The process stood still for a while. What its peers have sent meanwhile may still be on its way, so they count as
     /// heard, and have their time once more.
     pub fn forgive_pause(&mut self, now: Now) {
-        self.state
-            .peers
-            .iter_mut()
-            .for_each(|peer| peer.alive = true);
-        self.state.unfinished.forgive(now.at);
+        self.state.transport.forgive(now.at);
     }
 
     /// These have sent more than was read of them: what is due for them now is due one turn later.
     pub fn spare(&mut self, unread: impl Iterator<Item = ConnectionId>) {
-        self.state.spared.clear();
-        self.state.spared.extend(unread);
+        self.state.transport.spare(unread);
     }
 
     /// The most that one turn has done so far.
@@ -170,7 +178,7 @@ impl Engine {
             }
             Input::Sent { bytes, blocked } => self.handle_sent(now, connection, bytes, blocked),
             Input::Ended => self.handle_ended(now, connection),
-            Input::Failed => close::remove(&mut self.state, connection),
+            Input::Failed => teardown::remove(&mut self.state, connection),
         }
     }
 
@@ -178,8 +186,11 @@ impl Engine {
     pub fn begin_turn(&mut self, now: Now) {
         self.turn_began = now.at;
         self.state.now = now;
-        self.state.turn.begin();
-        self.state.peers.begin_turn(&self.state.settings.websocket);
+        self.state.transport.turn.begin();
+        self.state
+            .transport
+            .peers
+            .begin_turn(&self.state.settings.websocket);
         reading::resume_cut(&mut self.state, now);
     }
 
@@ -198,20 +209,20 @@ impl Engine {
         self.state.now = now;
         shutdown::shut_down(&mut self.state, now);
         self.state.durability.handle_delay();
-        serving::serve_lobby(&mut self.state, now);
+        admission::serve_lobby(&mut self.state, now);
     }
 
     /// The turn's inputs are in: what was marked goes to the outboxes.
     pub fn settle(&mut self, now: Now) {
         let state = &mut self.state;
         state.now = now;
-        state.hub.settle(now, &mut state.peers);
-        catching_up::go_on(state, now);
+        state.hub.settle(now, &mut state.transport.peers);
+        catching_up::resume_postponed(state, now);
         acknowledgement::tell_evicted(&mut state.context(Caller::Program));
         pings::ask(state, now);
         self.drop_slow(now);
         let state = &mut self.state;
-        let sent = state.peers.take_sent();
+        let sent = state.transport.peers.take_sent();
         if sent > 0 {
             state.traffic.sent.record(now.at, sent);
         }
@@ -222,10 +233,10 @@ impl Engine {
     fn drop_slow(&mut self, now: Now) {
         loop {
             outbound::tell_of_lost(&mut self.state, now);
-            let Some(connection) = self.state.peers.poll_overflowed() else {
+            let Some(connection) = self.state.transport.peers.poll_overflowed() else {
                 return;
             };
-            let peer = self.state.peers.peer(connection);
+            let peer = self.state.transport.peers.peer(connection);
             if peer.is_some_and(|peer| peer.connection.is_open()) {
                 farewell::drop_slow(&mut self.state, now, connection);
             }
@@ -253,7 +264,7 @@ impl Engine {
         if self.state.durability.handle_unopened(reason) {
             self.state.forget_hub();
         }
-        serving::serve_lobby(&mut self.state, now);
+        admission::serve_lobby(&mut self.state, now);
     }
 
     /// The next slice of what the store holds, in the order of its tables. After the first that follows
@@ -269,7 +280,7 @@ impl Engine {
         self.state.now = now;
         let (durability, mut parts) = self.state.commit();
         durability.handle_read(&mut parts);
-        serving::serve_lobby(&mut self.state, now);
+        admission::serve_lobby(&mut self.state, now);
         self.arm_timers();
     }
 
@@ -310,17 +321,17 @@ impl Engine {
         let (durability, mut parts) = self.state.commit();
         durability.handle_stored(&mut parts, seq, result);
         release::say_released(&mut self.state, now);
-        serving::serve_lobby(&mut self.state, now);
+        admission::serve_lobby(&mut self.state, now);
         self.arm_timers();
     }
 
     /// The next thing to be done outside.
     pub fn poll_output(&mut self) -> Option<Output> {
-        if let Some(output) = self.state.outputs.pop_front() {
+        if let Some(output) = self.state.transport.poll_output() {
             return Some(output);
         }
-        while let Some(connection) = self.state.peers.poll_dirty() {
-            let Some(peer) = self.state.peers.peer(connection) else {
+        while let Some(connection) = self.state.transport.peers.poll_dirty() {
+            let Some(peer) = self.state.transport.peers.peer(connection) else {
                 continue;
             };
             if peer.blocked {
@@ -329,18 +340,18 @@ impl Engine {
             if !peer.connection.outbox.is_empty() {
                 return Some(Output::Write(connection));
             }
-            close::handle_drained(&mut self.state, connection);
-            if let Some(output) = self.state.outputs.pop_front() {
+            teardown::handle_drained(&mut self.state, connection);
+            if let Some(output) = self.state.transport.poll_output() {
                 return Some(output);
             }
         }
         shutdown::end_idle(&mut self.state);
-        self.state.outputs.pop_front()
+        self.state.transport.poll_output()
     }
 
     /// When [`Engine::handle_time`] must be called at the latest; `None`: only input can change anything.
     pub fn poll_timeout(&self) -> Option<Time> {
-        match self.state.cut.is_empty() {
+        match self.state.transport.cut.is_empty() {
             true => self.next_timer(),
             false => Some(self.turn_began),
         }
@@ -353,12 +364,12 @@ impl Engine {
 
     /// Whether input of peers is kept that is to be handled in the next turn.
     pub fn has_input(&self) -> bool {
-        !self.state.cut.is_empty()
+        !self.state.transport.cut.is_empty()
     }
 
     /// Whether peers have brought so much in this turn that the others are to be read in the next.
     pub fn is_turn_full(&self) -> bool {
-        self.state.turn.is_full() || self.state.hub.is_turn_full()
+        self.state.transport.turn.is_full() || self.state.hub.is_turn_full()
     }
 
     /// The turn is over: everything was written that the sockets would take.
@@ -366,38 +377,42 @@ impl Engine {
         let state = &mut self.state;
         catching_up::arm(state, now);
         state.lists.release();
-        state.peers.framer().handle_turn_end();
+        state.transport.peers.framer().handle_turn_end();
         // One slow reader among a handful is no pressure on the server.
         let clients = state.clients().max(MIN_CROWD);
-        let backlogged_share = state.peers.backlogged() as f64 / clients as f64;
+        let backlogged_share = state.transport.peers.backlogged() as f64 / clients as f64;
         state.hub.handle_turn_end(
             now,
             now.at.saturating_since(self.turn_began),
             backlogged_share,
         );
         debug_assert!(
-            state.peers.backlogged() <= state.peers.len(),
+            state.transport.peers.backlogged() <= state.transport.peers.len(),
             "no more backlogged peers than peers"
         );
     }
 
     /// The unsent bytes of a connection, in order.
     pub fn unsent(&self, connection: ConnectionId) -> impl Iterator<Item = &[u8]> {
-        self.state.peers.unsent(connection)
+        self.state.transport.peers.unsent(connection)
     }
 
     /// Whether input of this connection may be read now. When not, [`Output::Read`] says when again.
     pub fn is_reading(&self, connection: ConnectionId) -> bool {
-        self.state.peers.peer(connection).is_some_and(|peer| {
-            let must_wait = peer.services.ingest() && self.state.durability.is_unread();
-            !peer.connection.has_stash() && !must_wait
-        })
+        self.state
+            .transport
+            .peers
+            .peer(connection)
+            .is_some_and(|peer| {
+                let must_wait = peer.services.ingest() && self.state.durability.is_unread();
+                !peer.connection.has_stash() && !must_wait
+            })
     }
 
     fn handle_sent(&mut self, now: Now, connection: ConnectionId, bytes: usize, blocked: bool) {
         let state = &mut self.state;
-        state.peers.handle_sent(connection, bytes);
-        let Some(peer) = state.peers.peer_mut(connection) else {
+        state.transport.peers.handle_sent(connection, bytes);
+        let Some(peer) = state.transport.peers.peer_mut(connection) else {
             return;
         };
         // A socket that was full takes more only when its peer has read: a sign of life.
@@ -408,11 +423,15 @@ impl Engine {
         let drained = peer.connection.outbox.is_empty();
         let backlogged = !drained && (blocked || peer.backlogged);
         let is_backend = peer.is_backend();
-        let is_news = state.peers.set_backlogged(connection, backlogged);
+        let is_news = state.transport.peers.set_backlogged(connection, backlogged);
         match (is_news || backlogged && is_stuck, backlogged) {
-            (true, true) => liveness::watch_backlog(state, now, connection),
-            (true, false) if state.is_open_websocket(connection) => {
-                liveness::watch_heartbeat(state, now, connection)
+            (true, true) => {
+                let (transport, mut step) = state.step();
+                transport.watch_backlog(&mut step, connection);
+            }
+            (true, false) if state.transport.is_open_websocket(connection) => {
+                let (transport, mut step) = state.step();
+                transport.watch_heartbeat(&mut step, connection);
             }
             _ => {}
         }
@@ -420,14 +439,14 @@ impl Engine {
             outbound::serve_waiting(state, now);
         }
         if drained {
-            close::handle_drained(state, connection);
+            teardown::handle_drained(state, connection);
             // What it asks comes first: the states that it missed could keep it waiting again.
             reading::resume_reading(&mut self.state, now, connection);
         }
         let state = &mut self.state;
-        match state.client_of(connection).filter(|_| is_news) {
+        match state.transport.client_of(connection).filter(|_| is_news) {
             Some(client) if backlogged => {
-                let peers = &mut state.peers;
+                let peers = &mut state.transport.peers;
                 state.hub.handle_backlog(now, client, true, peers);
             }
             Some(client) => catching_up::handle_drained(state, now, client),
@@ -438,11 +457,11 @@ impl Engine {
 
     /// A peer that sends no more may still read what it asked for.
     fn handle_ended(&mut self, now: Now, connection: ConnectionId) {
-        let Some(peer) = self.state.peers.peer(connection) else {
+        let Some(peer) = self.state.transport.peers.peer(connection) else {
             return;
         };
         if peer.reading.is_held() {
-            if let Some(peer) = self.state.peers.peer_mut(connection) {
+            if let Some(peer) = self.state.transport.peers.peer_mut(connection) {
                 peer.reading = Reading::HeldToEnd;
             }
             return;
@@ -455,10 +474,10 @@ impl Engine {
             self.finish_producer(now, connection);
         }
         match (owed, open) {
-            (false, _) => close::remove(&mut self.state, connection),
-            (true, true) => close::end(&mut self.state, now, connection, Ending::Final),
+            (false, _) => teardown::remove(&mut self.state, connection),
+            (true, true) => teardown::end(&mut self.state, connection, Ending::Final),
             (true, false) => {
-                if let Some(peer) = self.state.peers.peer_mut(connection) {
+                if let Some(peer) = self.state.transport.peers.peer_mut(connection) {
                     peer.connection.end(Ending::Final);
                 }
             }
@@ -469,25 +488,33 @@ impl Engine {
     fn finish_producer(&mut self, now: Now, connection: ConnectionId) {
         let Some(mut stream) = self
             .state
+            .transport
             .peers
             .peer_mut(connection)
             .and_then(|peer| peer.stream.take())
         else {
             return;
         };
-        ingest::finish_lines(&mut self.state.hub, &mut self.state.peers, now, &mut stream);
+        ingest::finish_lines(
+            &mut self.state.hub,
+            &mut self.state.transport.peers,
+            now,
+            &mut stream,
+        );
         ingest::warn_of_errors(&stream.tally);
     }
 
     fn handle_timer(&mut self, now: Now, timer: Timer) {
         let state = &mut self.state;
         match timer {
-            Timer::Connection(connection) => liveness::handle_timer(state, now, connection),
+            Timer::Connection(connection) => timeouts::look(state, now, connection),
             Timer::Hub(timer) => {
                 if timer == hub::Timer::Aging {
                     state.aging = None;
                 }
-                state.hub.handle_timer(now, timer, &mut state.peers);
+                state
+                    .hub
+                    .handle_timer(now, timer, &mut state.transport.peers);
             }
             Timer::Answers => outbound::handle_timer(state, now),
             Timer::Store => state.durability.handle_timer(),
@@ -495,20 +522,20 @@ impl Engine {
                 let (durability, mut parts) = state.commit();
                 durability.handle_silence(&mut parts);
                 release::say_released(state, now);
-                serving::serve_lobby(&mut self.state, now);
+                admission::serve_lobby(&mut self.state, now);
             }
             Timer::Opening => {
                 state.durability.handle_delay();
-                serving::serve_lobby(&mut self.state, now);
+                admission::serve_lobby(&mut self.state, now);
             }
             Timer::Lobby => {
                 state.lobby.is_armed = false;
-                serving::serve_lobby(&mut self.state, now);
+                admission::serve_lobby(&mut self.state, now);
             }
             Timer::Probes => state.probes.is_armed = false,
-            Timer::Postponed => state.is_going_on = false,
+            Timer::Postponed => state.is_resuming = false,
             Timer::Questions => pings::handle_timer(state, now),
-            Timer::Unfinished => shedding::handle_timer(state, now),
+            Timer::Unfinished => timeouts::end_late(state, now),
             Timer::Addresses => {
                 state.addresses.is_armed = state.addresses.forget_stale(now.at);
                 if state.addresses.is_armed {

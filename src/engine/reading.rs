@@ -8,9 +8,11 @@ use crate::engine::http;
 use crate::engine::notices::Notice;
 use crate::engine::session::{farewell, frames, pings};
 use crate::engine::state::State;
+use crate::engine::teardown;
+use crate::engine::timeouts;
+use crate::engine::transport::connections::Transport;
 use crate::engine::transport::outbox_limits::MaxUnsent;
 use crate::engine::transport::peer::Reading;
-use crate::engine::transport::{close, shedding};
 use crate::hub::ConnectionId;
 use crate::wire::input::Input as Cursor;
 use crate::wire::websocket::CloseCode;
@@ -20,12 +22,12 @@ const MAX_IDLE_LINKS: usize = 64;
 
 /// Handles what a peer has sent, or keeps it: nobody overtakes what it has sent before.
 pub fn handle_bytes(state: &mut State, now: Now, connection: ConnectionId, bytes: &mut [u8]) {
-    let is_websocket = state.is_websocket(connection);
-    let Some(peer) = state.peers.peer_mut(connection) else {
+    let is_websocket = state.transport.is_websocket(connection);
+    let Some(peer) = state.transport.peers.peer_mut(connection) else {
         return;
     };
     if !peer.connection.is_open() && !peer.connection.discard(bytes.len()) {
-        return close::remove(state, connection);
+        return teardown::remove(state, connection);
     }
     peer.alive |= is_websocket;
     if peer.connection.has_stash() {
@@ -34,7 +36,7 @@ pub fn handle_bytes(state: &mut State, now: Now, connection: ConnectionId, bytes
     let length = bytes.len();
     let rest = take_events(state, now, connection, &mut Cursor::new(bytes));
     if let Some(rest) = rest
-        && let Some(peer) = state.peers.peer_mut(connection)
+        && let Some(peer) = state.transport.peers.peer_mut(connection)
     {
         peer.connection.stash(&bytes[length - rest..]);
     }
@@ -44,44 +46,44 @@ pub fn handle_bytes(state: &mut State, now: Now, connection: ConnectionId, bytes
 /// Asked after every write, so that this must cost next to nothing.
 #[inline]
 pub fn resume_reading(state: &mut State, now: Now, connection: ConnectionId) {
-    let peer = state.peers.peer(connection);
-    if peer.is_some_and(|peer| peer.connection.has_stash() && !peer.share.is_cut) {
+    let peer = state.transport.peers.peer(connection);
+    if peer.is_some_and(|peer| peer.connection.has_stash() && !peer.intake.is_cut) {
         read_stash(state, now, connection);
         // Also when the rest is kept again: what was handled is still to be settled, in a turn of its own.
-        state.outputs.push_back(Output::Read(connection));
+        state.transport.push_output(Output::Read(connection));
     }
 }
 
 /// Goes on with those who were cut short in an earlier turn, each in turn.
 pub fn resume_cut(state: &mut State, now: Now) {
-    for _ in 0..state.cut.len() {
-        if state.turn.is_half_full() || state.hub.load().is_full() {
+    for _ in 0..state.transport.cut.len() {
+        if state.transport.turn.is_half_full() || state.hub.load().is_full() {
             return;
         }
-        let Some(connection) = state.cut.pop_front() else {
+        let Some(connection) = state.transport.cut.pop_front() else {
             return;
         };
-        let Some(peer) = state.peers.peer_mut(connection) else {
+        let Some(peer) = state.transport.peers.peer_mut(connection) else {
             continue;
         };
-        peer.share.is_cut = false;
+        peer.intake.is_cut = false;
         read_stash(state, now, connection);
-        let peer = state.peers.peer(connection);
+        let peer = state.transport.peers.peer(connection);
         if peer.is_some_and(|peer| !peer.connection.has_stash()) {
-            state.outputs.push_back(Output::Read(connection));
+            state.transport.push_output(Output::Read(connection));
         }
     }
-    state.cut.shrink_to(MAX_IDLE_LINKS);
+    state.transport.cut.shrink_to(MAX_IDLE_LINKS);
 }
 
 fn read_stash(state: &mut State, now: Now, connection: ConnectionId) {
-    let peer = state.peers.peer_mut(connection);
+    let peer = state.transport.peers.peer_mut(connection);
     let Some(mut stash) = peer.and_then(|peer| peer.connection.take_stash()) else {
         return;
     };
     let rest = take_events(state, now, connection, &mut Cursor::new(stash.rest()));
     if let Some(rest) = rest
-        && let Some(peer) = state.peers.peer_mut(connection)
+        && let Some(peer) = state.transport.peers.peer_mut(connection)
     {
         stash.keep_last(rest);
         peer.connection.put_back(stash);
@@ -96,14 +98,15 @@ fn take_events(
     connection: ConnectionId,
     input: &mut Cursor<'_>,
 ) -> Option<usize> {
-    let mut limits = state.limits();
+    let mut limits = Transport::input_limits(&state.settings);
     let max_unsent = MaxUnsent::new(state.settings.websocket.max_outbox_size);
-    state.has_completed = false;
-    while let Some(peer) = state.peers.peer_mut(connection) {
+    state.transport.has_completed = false;
+    while let Some(peer) = state.transport.peers.peer_mut(connection) {
         if !peer.connection.is_open() {
             return None;
         }
-        let has_had_enough = peer.share.is_used_up(state.turn) || state.hub.load().is_full();
+        let has_had_enough =
+            peer.intake.is_used_up(state.transport.turn) || state.hub.load().is_full();
         let is_cut = has_had_enough && !input.is_empty();
         let is_full = peer.connection.outbox.held_bytes() >= max_unsent.of(peer.is_backend());
         // The application must be heard also when it is behind: its answers are not for itself.
@@ -113,17 +116,17 @@ fn take_events(
             return Some(input.len());
         }
         if is_cut {
-            state.resume_later(connection);
+            state.transport.resume_later(connection);
             return Some(input.len());
         }
         limits.websocket.compression = peer.compression.is_on();
         match peer.connection.poll_event(input, &limits) {
             Ok(Some(event)) => {
-                peer.share.count(&mut state.turn, weight(&event));
+                peer.intake.count(&mut state.transport.turn, weight(&event));
                 handle_event(state, now, connection, event);
             }
             Ok(None) => return None,
-            Err(fault) => handle_fault(state, now, connection, fault),
+            Err(fault) => handle_fault(state, connection, fault),
         }
     }
     None
@@ -132,26 +135,26 @@ fn take_events(
 /// What was read is handled as far as it may be now.
 fn end_bytes(state: &mut State, now: Now, connection: ConnectionId) {
     answer_newest_ping(state, connection);
-    shedding::note(state, now, connection, state.has_completed);
+    timeouts::note_unfinished(state, now, connection, state.transport.has_completed);
 }
 
 /// Of many pings the newest is answered (RFC 6455 section 5.5.3).
 fn answer_newest_ping(state: &mut State, connection: ConnectionId) {
-    if let Some(pong) = state.newest_pong.take()
-        && state.is_open_websocket(connection)
+    if let Some(pong) = state.transport.newest_pong.take()
+        && state.transport.is_open_websocket(connection)
     {
-        state.peers.push(connection, pong);
+        state.transport.peers.push(connection, pong);
     }
 }
 
 fn handle_event(state: &mut State, now: Now, connection: ConnectionId, event: PeerEvent<'_>) {
-    state.has_completed |= completes(&event);
+    state.transport.has_completed |= completes(&event);
     match event {
         PeerEvent::Request { head, body } => {
             http::handle_request(state, now, connection, &head, &body)
         }
         PeerEvent::BodyDue => http::handle_body_due(state, now, connection),
-        PeerEvent::Continue => state.peers.push(
+        PeerEvent::Continue => state.transport.peers.push(
             connection,
             bytes::Bytes::from_static(crate::wire::http::CONTINUE),
         ),
@@ -180,16 +183,16 @@ fn handle_event(state: &mut State, now: Now, connection: ConnectionId, event: Pe
         }
         PeerEvent::Close(code) => {
             answer_newest_ping(state, connection);
-            frames::handle_close(state, now, connection, code);
+            frames::handle_close(state, connection, code);
         }
         PeerEvent::Fragment => {}
     }
 }
 
-fn handle_fault(state: &mut State, now: Now, connection: ConnectionId, fault: Fault) {
+fn handle_fault(state: &mut State, connection: ConnectionId, fault: Fault) {
     match fault {
-        Fault::Http(reject) => http::handle_reject(state, now, connection, reject),
-        Fault::WebSocket(violation) => frames::handle_violation(state, now, connection, &violation),
+        Fault::Http(reject) => http::handle_reject(state, connection, reject),
+        Fault::WebSocket(violation) => frames::handle_violation(state, connection, &violation),
     }
 }
 
@@ -215,7 +218,7 @@ fn completes(event: &PeerEvent<'_>) -> bool {
 /// Counts a control frame that nobody asked for; `false`: it was one too many, and the connection ends.
 fn admit_control(state: &mut State, now: Now, connection: ConnectionId) -> bool {
     const REASON: &str = "too many control frames";
-    let Some(peer) = state.peers.peer_mut(connection) else {
+    let Some(peer) = state.transport.peers.peer_mut(connection) else {
         return false;
     };
     if peer.control_frames.record(now.at) {

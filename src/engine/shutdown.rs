@@ -5,10 +5,10 @@ use crate::conn::Phase;
 use crate::engine::api::ingest;
 use crate::engine::boundary::Output;
 use crate::engine::life::Life;
-use crate::engine::session::{farewell, leaving};
+use crate::engine::session::farewell;
 use crate::engine::state::State;
+use crate::engine::teardown;
 use crate::engine::timer::Timer;
-use crate::engine::transport::close;
 use crate::engine::transport::peer::Peer;
 use crate::hub::ConnectionId;
 use crate::wire::locale::Phrase;
@@ -25,29 +25,28 @@ pub fn shut_down(state: &mut State, now: Now) {
 
 /// Ends what has not drained.
 pub fn stop(state: &mut State) {
-    for connection in state.peers.ids() {
-        leaving::leave_hub(state, connection);
-        close::forget(state, connection);
+    for connection in state.transport.peers.ids() {
+        teardown::remove(state, connection);
     }
-    close::finish_if_drained(state);
+    teardown::settle(state);
 }
 
 fn begin_drain(state: &mut State, now: Now) {
     state.life = Life::Draining;
-    state.outputs.push_back(Output::StopListening);
+    state.transport.push_output(Output::StopListening);
     log::info!(
         "{}",
         state
             .settings
             .locale
-            .say(Phrase::Draining(state.peers.len()))
+            .say(Phrase::Draining(state.transport.peers.len()))
     );
     state.wheel.schedule(
         now.at + state.settings.shutdown_timeout,
         Timer::ShutdownDeadline,
     );
-    for connection in state.peers.ids() {
-        match state.is_websocket(connection) {
+    for connection in state.transport.peers.ids() {
+        match state.transport.is_websocket(connection) {
             true => farewell::send_away(
                 state,
                 now,
@@ -58,12 +57,12 @@ fn begin_drain(state: &mut State, now: Now) {
             false => end_producer(state, now, connection),
         }
     }
-    close::finish_if_drained(state);
+    teardown::settle(state);
 }
 
 /// A local producer waits for no last words, and may never end by itself. What it has sent in whole lines counts.
 fn end_producer(state: &mut State, now: Now, connection: ConnectionId) {
-    let Some(peer) = state.peers.peer_mut(connection) else {
+    let Some(peer) = state.transport.peers.peer_mut(connection) else {
         return;
     };
     if matches!(peer.connection.phase, Phase::Lines) {
@@ -72,26 +71,34 @@ fn end_producer(state: &mut State, now: Now, connection: ConnectionId) {
         if let Some(mut stash) = stash {
             let State {
                 hub,
-                peers,
+                transport,
                 settings,
                 ..
             } = state;
-            ingest::take_lines(hub, peers, now, &mut stream, stash.rest(), &settings.http);
+            ingest::take_lines(
+                hub,
+                &mut transport.peers,
+                now,
+                &mut stream,
+                stash.rest(),
+                &settings.http,
+            );
         }
         ingest::warn_of_errors(&stream.tally);
-        close::remove(state, connection);
+        teardown::remove(state, connection);
     }
 }
 
 /// While others drain, every request is answered, with `Connection: close`, so that a health check on a kept-alive
 /// connection learns of it. Connections that only wait for their next request go when nothing else is left.
 pub fn end_idle(state: &mut State) {
-    if state.life == Life::Draining && state.peers.iter().all(is_idle) {
+    if state.life == Life::Draining && state.transport.peers.iter().all(is_idle) {
         state
+            .transport
             .peers
             .ids()
             .into_iter()
-            .for_each(|connection| close::remove(state, connection));
+            .for_each(|connection| teardown::remove(state, connection));
     }
 }
 

@@ -29,7 +29,7 @@ pub struct Addresses {
     known: HashMap<IpAddr, Known, ahash::RandomState>,
     present: HashMap<IpAddr, Present, ahash::RandomState>,
     /// What clients that are away have said too much.
-    talkers: HashMap<ClientId, TokenBucket, ahash::RandomState>,
+    messages: HashMap<ClientId, TokenBucket, ahash::RandomState>,
     /// Whether a timer will see to what is full again.
     pub is_armed: bool,
 }
@@ -59,7 +59,7 @@ impl Addresses {
         Self {
             known: HashMap::with_hasher(hasher.clone()),
             present: HashMap::with_hasher(hasher.clone()),
-            talkers: HashMap::with_hasher(hasher),
+            messages: HashMap::with_hasher(hasher),
             is_armed: false,
         }
     }
@@ -97,7 +97,7 @@ impl Addresses {
     }
 
     /// Counts a connection that finds a full server; whether its address has a share left of the moments to come back.
-    pub fn has_share(&mut self, now: Time, address: IpAddr) -> bool {
+    pub fn take_return_moment(&mut self, now: Time, address: IpAddr) -> bool {
         let turned_away = &mut self.known(now, address).turned_away;
         turned_away.take(now, SHARE) == Admission::Within
     }
@@ -158,15 +158,15 @@ impl Addresses {
     }
 
     /// Remembers what a client has used up that may come back.
-    pub fn keep_talker(&mut self, now: Time, client: ClientId, messages: TokenBucket) {
+    pub fn keep_messages(&mut self, now: Time, client: ClientId, messages: TokenBucket) {
         if !messages.is_full(now) {
-            self.talkers.insert(client, messages);
+            self.messages.insert(client, messages);
         }
     }
 
     /// What a client had used up that has come back.
-    pub fn take_talker(&mut self, client: ClientId) -> TokenBucket {
-        self.talkers.remove(&client).unwrap_or_default()
+    pub fn take_messages(&mut self, client: ClientId) -> TokenBucket {
+        self.messages.remove(&client).unwrap_or_default()
     }
 
     /// Forgets what is full again; tells whether anything is left.
@@ -175,14 +175,14 @@ impl Addresses {
             let is_full = known.connections.is_full(now) && known.turned_away.is_full(now);
             !is_full || known.line.is_waited_for(now) || known.places.is_waited_for(now)
         });
-        self.talkers.retain(|_, messages| !messages.is_full(now));
+        self.messages.retain(|_, messages| !messages.is_full(now));
         if self.known.is_empty() {
             self.known.shrink_to_fit();
         }
-        if self.talkers.is_empty() {
-            self.talkers.shrink_to_fit();
+        if self.messages.is_empty() {
+            self.messages.shrink_to_fit();
         }
-        !(self.known.is_empty() && self.talkers.is_empty())
+        !(self.known.is_empty() && self.messages.is_empty())
     }
 }
 

@@ -1,9 +1,8 @@
 //! From a request to a row of the table and its answer: which call is meant, who may make it, what is read of it.
 
 use super::answers::command_refusal;
-use super::call::Call;
 use super::event_key;
-use super::row::{Body, Row};
+use super::row::{Body, Call, Row};
 use super::table::{allow, rows_at};
 use crate::engine::access::caller::Caller;
 use crate::engine::answer::Answer;
@@ -117,7 +116,7 @@ fn serve(
         segments,
         body,
     };
-    (row.handler)(context, &call)
+    (row.answer)(context, &call)
 }
 
 fn unknown_path(head: &Head) -> Refusal {

@@ -2,8 +2,8 @@
 
 use crate::engine::answer::Answer;
 use crate::engine::api::answers::{command_refusal, invalid, json, list_of, whole};
-use crate::engine::api::call::Call;
-use crate::engine::api::rooms::Message;
+use crate::engine::api::rooms::MessageBody;
+use crate::engine::api::row::Call;
 use crate::engine::commands::ClientInfo;
 use crate::engine::context::Context;
 use crate::engine::refusal::Refusal;
@@ -44,7 +44,7 @@ pub fn disconnect(context: &mut Context<'_>, call: &Call<'_>) -> Result<Answer<R
 
 /// `POST /api/clients/{id}/send`
 pub fn send(context: &mut Context<'_>, call: &Call<'_>) -> Result<Answer<Response>, Refusal> {
-    let message = Message::read(call.head, call.body)?;
+    let message = MessageBody::read(call.head, call.body)?;
     let delivered = context
         .send(call.name("id"), message.kind(), &message.payload)
         .map_err(command_refusal)?;

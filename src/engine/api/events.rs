@@ -4,8 +4,8 @@ use crate::engine::answer::Answer;
 use crate::engine::api::answers::{
     expect_json, expect_json_type, invalid, json_text, too_large, too_many,
 };
-use crate::engine::api::call::Call;
 use crate::engine::api::event_key::key_of;
+use crate::engine::api::row::Call;
 use crate::engine::api::tally::{Numbering, Tally};
 use crate::engine::api::{ingest, sizes};
 use crate::engine::context::Context;

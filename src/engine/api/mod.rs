@@ -7,7 +7,6 @@
 //! forms that several share.
 
 pub mod answers;
-pub mod call;
 pub mod calls;
 pub mod clients;
 pub mod event_key;

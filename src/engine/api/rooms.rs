@@ -4,8 +4,8 @@ use crate::engine::answer::Answer;
 use crate::engine::api::answers::{
     command_refusal, expect_json, invalid, json, json_text, parse_limit,
 };
-use crate::engine::api::call::Call;
 use crate::engine::api::ingest;
+use crate::engine::api::row::Call;
 use crate::engine::context::Context;
 use crate::engine::refusal::Refusal;
 use crate::engine::session::history::history_page;
@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 /// A message as the body of a call: `{type?, payload}`, where `data` stands for `payload` as well.
-pub struct Message {
+pub struct MessageBody {
     kind: Option<String>,
     /// The payload, as JSON.
     pub payload: String,
@@ -38,7 +38,7 @@ struct Body<'a> {
     data: Option<&'a RawValue>,
 }
 
-impl Message {
+impl MessageBody {
     /// Reads a message from a request.
     pub fn read(head: &Head, body: &[u8]) -> Result<Self, Refusal> {
         expect_json(head)?;
@@ -147,7 +147,7 @@ fn find(context: &Context<'_>, name: &str) -> Result<RoomKey, Refusal> {
 /// `POST /api/rooms/{room}/broadcast`
 pub fn broadcast(context: &mut Context<'_>, call: &Call<'_>) -> Result<Answer<Response>, Refusal> {
     let room = call.name("room");
-    let message = Message::read(call.head, call.body)?;
+    let message = MessageBody::read(call.head, call.body)?;
     let delivered = context
         .send_to_room(room, message.kind(), message.payload.clone())
         .map_err(command_refusal)?;
@@ -162,7 +162,7 @@ pub fn broadcast_to_all(
     context: &mut Context<'_>,
     call: &Call<'_>,
 ) -> Result<Answer<Response>, Refusal> {
-    let message = Message::read(call.head, call.body)?;
+    let message = MessageBody::read(call.head, call.body)?;
     let delivered = context
         .broadcast_to_all(message.kind(), &message.payload)
         .map_err(command_refusal)?;

@@ -1,16 +1,12 @@
-//! What a row of the table says: which requests mean it, who may make it, what is read, and the function that answers.
+//! A row of the table, and a call that it answers: which requests mean it, who may make it, what is read, and the function that answers.
 
-use super::call::Call;
 use crate::engine::access::caller::Action;
 use crate::engine::answer::Answer;
 use crate::engine::context::Context;
 use crate::engine::refusal::Refusal;
-use crate::wire::http::{Method, Response};
+use crate::wire::http::{Head, Method, Response};
 use crate::wire::message::TaskEvent;
 use std::borrow::Cow;
-
-/// Answers a call.
-pub type Handler = fn(&mut Context<'_>, &Call<'_>) -> Result<Answer<Response>, Refusal>;
 
 /// A call of contract section 7.
 pub struct Row {
@@ -25,7 +21,7 @@ pub struct Row {
     /// Whether it shows or changes what a store keeps, or is about clients, who are nobody before that is read.
     pub needs_store: bool,
     /// What answers.
-    pub handler: Handler,
+    pub answer: fn(&mut Context<'_>, &Call<'_>) -> Result<Answer<Response>, Refusal>,
     /// What it does, for people.
     #[expect(
         dead_code,
@@ -77,4 +73,26 @@ fn is_match(own: &str, found: &str) -> bool {
 /// A segment without its braces, if it has any.
 fn bare(segment: &str) -> Option<&str> {
     segment.strip_prefix('{')?.strip_suffix('}')
+}
+
+/// What a function of the table is given.
+#[derive(Clone, Copy)]
+pub struct Call<'a> {
+    /// Its row.
+    pub row: &'static Row,
+    /// The head of the request.
+    pub head: &'a Head,
+    /// The segments of its path, decoded.
+    pub segments: &'a [Cow<'a, str>],
+    /// The body, which is empty where the row reads none.
+    pub body: &'a [u8],
+}
+
+impl<'a> Call<'a> {
+    /// What stands in the path at `{name}`.
+    pub fn name(&self, name: &str) -> &'a str {
+        let place = self.row.place(name);
+        debug_assert!(place.is_some(), "the row's path has no {name}");
+        place.map_or("", |place| &self.segments[place])
+    }
 }

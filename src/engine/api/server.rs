@@ -1,7 +1,7 @@
 //! Calls about the server itself (contract section 7).
 
 use super::answers::json;
-use super::call::Call;
+use super::row::Call;
 use crate::engine::answer::Answer;
 use crate::engine::context::Context;
 use crate::engine::life::Life;

@@ -3,9 +3,9 @@
 use crate::engine::access::caller::Action;
 use crate::engine::answer::Answer;
 use crate::engine::api::answers::{expect_json, invalid, json_text, parse_limit};
-use crate::engine::api::call::Call;
 use crate::engine::api::events::refuse_cloud_event;
 use crate::engine::api::ingest;
+use crate::engine::api::row::Call;
 use crate::engine::context::Context;
 use crate::engine::refusal::Refusal;
 use crate::engine::session::controls;

@@ -240,7 +240,9 @@ fn settle(state: &mut State, now: Now, number: u64, to_sender: bool, kind: &str,
         return outbound::log_gone_sender(&request);
     };
     if state.hub.directory().client(client).is_away {
-        state.hub.send(now, client, kind, payload, &mut state.peers);
+        state
+            .hub
+            .send(now, client, kind, payload, &mut state.transport.peers);
         return;
     }
     state

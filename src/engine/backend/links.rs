@@ -5,45 +5,37 @@ use crate::engine::transport::peer::Role;
 use crate::hub::ConnectionId;
 use crate::wire::locale::Phrase;
 use crate::wire::message::Variant;
+use core::net::IpAddr;
 
 /// The path of the links.
 pub const PATH: &str = "/backend";
 
 /// The application has connected.
 pub fn connect(state: &mut State, connection: ConnectionId) {
-    if let Some(peer) = state.peers.peer_mut(connection) {
+    if let Some(peer) = state.transport.peers.peer_mut(connection) {
         peer.role = Role::Application;
         state.pending.insert_link(connection);
-        let (address, total) = (&address(state, connection), state.pending.links());
+        let (address, total) = (&shown(peer.address), state.pending.links());
         let phrase = Phrase::BackendConnected { address, total };
         log::info!("{}", state.settings.locale.say(phrase));
     }
 }
 
-/// A connection ends. If it was the application's, those who wait for it are told by [`tell_of_lost`].
-pub fn leave(state: &mut State, connection: ConnectionId) {
-    let Some(peer) = state
-        .peers
-        .peer_mut(connection)
-        .filter(|peer| peer.is_backend())
-    else {
-        return;
-    };
-    peer.role = Role::Caller;
+/// A link has ended. Those who wait for it are told by [`tell_of_lost`](super::outbound::tell_of_lost).
+pub fn leave(state: &mut State, connection: ConnectionId, address: Option<IpAddr>) {
     state.pending.remove_link(connection);
-    let (address, total) = (&address(state, connection), state.pending.links());
+    let (address, total) = (&shown(address), state.pending.links());
     let phrase = Phrase::BackendDisconnected { address, total };
     log::info!("{}", state.settings.locale.say(phrase));
 }
 
-fn address(state: &State, connection: ConnectionId) -> String {
-    let address = state.peers.peer(connection).and_then(|peer| peer.address);
+fn shown(address: Option<IpAddr>) -> String {
     address.map_or_else(|| "unix".to_owned(), |address| address.to_string())
 }
 
 /// Sends text to one of the application's links, which has room for it.
 pub fn send(state: &mut State, connection: ConnectionId, text: &str) {
-    let peer = state.peers.peer(connection);
+    let peer = state.transport.peers.peer(connection);
     let variant = Variant {
         window: peer.and_then(|peer| peer.compression.window()),
         ..Variant::default()

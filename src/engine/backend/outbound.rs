@@ -8,9 +8,9 @@ use crate::engine::backend::links;
 use crate::engine::backend::pending::{QueuedMessage, Request};
 use crate::engine::refusal::Refusal;
 use crate::engine::state::State;
+use crate::engine::timeouts;
 use crate::engine::timer::Timer;
 use crate::engine::transport::peer::Reading;
-use crate::engine::transport::shedding;
 use crate::hub::{ClientId, ClientKey, ConnectionId};
 use crate::wire::locale::Phrase;
 use crate::wire::message::compact::compact;
@@ -56,7 +56,7 @@ pub fn forward(state: &mut State, now: Now, client: ClientKey, message: &Incomin
         Some(connection) => hand_over(state, now, connection, message),
         None => {
             state.pending.wait(sender_link, message);
-            if let Some(peer) = state.peers.peer_mut(sender_link) {
+            if let Some(peer) = state.transport.peers.peer_mut(sender_link) {
                 peer.reading = Reading::Waiting;
             }
         }
@@ -65,8 +65,10 @@ pub fn forward(state: &mut State, now: Now, client: ClientKey, message: &Incomin
 
 /// The next link that has room for so many bytes.
 fn choose_link(state: &mut State, bytes: usize) -> Option<ConnectionId> {
-    let State { pending, peers, .. } = state;
-    pending.choose_link(|connection| peers.has_room(connection, bytes))
+    let State {
+        pending, transport, ..
+    } = state;
+    pending.choose_link(|connection| transport.peers.has_room(connection, bytes))
 }
 
 /// A link may have room again, or be gone: those who wait go on, as far as there is room.
@@ -100,7 +102,7 @@ fn serve_first_waiting(state: &mut State, now: Now) {
 }
 
 fn waits_for_list(state: &State, connection: ConnectionId) -> bool {
-    let client = state.client_of(connection);
+    let client = state.transport.client_of(connection);
     client.is_some_and(|client| {
         let id = state.hub.directory().client(client).id;
         state.durability.waits_for_list(id)
@@ -111,13 +113,13 @@ fn waits_for_list(state: &State, connection: ConnectionId) -> bool {
 pub fn end_wait(state: &mut State, now: Now, connection: ConnectionId) {
     // It may wait for both at once: for a link, and for a list.
     let waits = state.pending.waiting_bytes(connection) > 0 || waits_for_list(state, connection);
-    if let Some(peer) = state.peers.peer_mut(connection) {
+    if let Some(peer) = state.transport.peers.peer_mut(connection) {
         peer.reading = match waits {
             true => Reading::Waiting,
             false => Reading::Open,
         };
-        state.resume_later(connection);
-        shedding::note(state, now, connection, true);
+        state.transport.resume_later(connection);
+        timeouts::note_unfinished(state, now, connection, true);
     }
 }
 

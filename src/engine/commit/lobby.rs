@@ -51,7 +51,7 @@ pub struct Guest {
     /// What it came for.
     pub arrival: Arrival,
     /// What it has said.
-    pub messages: Vec<Message>,
+    pub messages: Vec<KeptMessage>,
     bytes: usize,
 }
 
@@ -81,7 +81,7 @@ impl Arrival {
 
 /// A message as it came.
 #[derive(Debug)]
-pub enum Message {
+pub enum KeptMessage {
     /// Text.
     Text(String),
     /// Bytes.
@@ -95,7 +95,7 @@ pub enum Message {
     },
 }
 
-impl Message {
+impl KeptMessage {
     fn size(&self) -> usize {
         size_of::<Self>()
             + match self {
@@ -166,7 +166,7 @@ impl Lobby {
     }
 
     /// It says something.
-    pub fn keep(&mut self, connection: ConnectionId, message: Message) {
+    pub fn keep(&mut self, connection: ConnectionId, message: KeptMessage) {
         if let Some(guest) = self.guests.get_mut(&connection) {
             let bytes = message.size();
             guest.bytes += bytes;

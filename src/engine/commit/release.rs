@@ -6,7 +6,7 @@ use crate::base::time::Now;
 use crate::engine::backend::outbound;
 use crate::engine::session::workspace_news;
 use crate::engine::state::State;
-use crate::engine::transport::answer;
+use crate::engine::teardown;
 
 /// Says what need not wait any more.
 pub fn say_released(state: &mut State, now: Now) {
@@ -18,7 +18,7 @@ pub fn say_released(state: &mut State, now: Now) {
                 answer,
             } => {
                 let answer = fault.as_deref().map_or(answer, not_kept);
-                answer::release(state, now, connection, reply, answer);
+                teardown::answer_held(state, connection, reply, answer);
             }
             Held::Change { sender, change } => {
                 workspace_news::publish(state, now, &change);

@@ -11,14 +11,14 @@ use crate::hub::ClientKey;
 const PAUSE: Span = Span::from_millis(1);
 
 /// Readers whose part of an earlier turn was too much for it go on, those first that have waited longest.
-pub fn go_on(state: &mut State, now: Now) {
+pub fn resume_postponed(state: &mut State, now: Now) {
     while !state.hub.load().is_spent() {
         let Some(client) = state.hub.poll_postponed() else {
             break;
         };
         let connection = state.hub.directory().client(client).connection;
         // Whose connection is full goes on when it has drained.
-        let peer = state.peers.peer(connection);
+        let peer = state.transport.peers.peer(connection);
         if peer.is_some_and(|peer| !peer.backlogged) {
             handle_drained(state, now, client);
         }
@@ -27,7 +27,7 @@ pub fn go_on(state: &mut State, now: Now) {
 
 /// Sets when those go on whose part of this turn was too much for it.
 pub fn arm(state: &mut State, now: Now) {
-    if state.hub.load().has_postponed() && !std::mem::replace(&mut state.is_going_on, true) {
+    if state.hub.load().has_postponed() && !std::mem::replace(&mut state.is_resuming, true) {
         state.wheel.schedule(now.at + PAUSE, Timer::Postponed);
     }
 }
@@ -36,12 +36,12 @@ pub fn arm(state: &mut State, now: Now) {
 pub fn handle_drained(state: &mut State, now: Now, client: ClientKey) {
     state
         .hub
-        .handle_backlog(now, client, false, &mut state.peers);
+        .handle_backlog(now, client, false, &mut state.transport.peers);
     if state.hub.directory().client(client).is_lagging {
         recovery::recover(&mut state.context(Caller::Viewer), client, false);
     }
     if state.hub.directory().client(client).lacks_news()
-        && state.hub.send_news(now, client, &mut state.peers)
+        && state.hub.send_news(now, client, &mut state.transport.peers)
     {
         workspace_news::list_when_kept(state, now, client);
     }

@@ -15,9 +15,9 @@ use crate::engine::refusal::Refusal;
 use crate::engine::session::returns::Sort;
 use crate::engine::session::{farewell, returns};
 use crate::engine::state::State;
+use crate::engine::teardown;
 use crate::engine::transport::peer::Peer;
 use crate::engine::transport::standing::Standing;
-use crate::engine::transport::{answer, close};
 use crate::hub::ConnectionId;
 use crate::wire::http::Head;
 use crate::wire::message::{ErrorCode, Variant};
@@ -84,7 +84,11 @@ impl Deferral {
 /// that nothing of it is paid for.
 pub fn check_connections(state: &mut State, now: Now, connection: ConnectionId) {
     let limit = state.settings.max_connections_per_address;
-    let peer = state.peers.peer_mut(connection).filter(|_| limit > 0);
+    let peer = state
+        .transport
+        .peers
+        .peer_mut(connection)
+        .filter(|_| limit > 0);
     let Some((peer, address)) = peer.and_then(|peer| {
         let address = peer.asker().limited()?;
         Some((peer, address))
@@ -105,10 +109,10 @@ pub fn check_connections(state: &mut State, now: Now, connection: ConnectionId) 
     });
     // Whoever goes on all the same is not told any more, and holds no descriptor.
     if count > limit + MAX_TOLD {
-        return close::end(state, now, connection, Ending::Final);
+        return teardown::end(state, connection, Ending::Final);
     }
     let refusal = Refusal::limit_exceeded(detail).retry_after_s(CROWDED_RETRY_S);
-    answer::refuse(state, now, connection, &refusal.into());
+    teardown::refuse(state, connection, &refusal.into());
 }
 
 /// Checks that an address may have another client.
@@ -178,18 +182,18 @@ pub fn answer(
         variant,
     } = handshake;
     let is_page = head.header("origin").is_some();
-    if !is_page || state.peers.goodbyes() >= MAX_GOODBYES {
+    if !is_page || state.transport.peers.goodbyes() >= MAX_GOODBYES {
         state.traffic.refused += 1;
         let delay = deferral.delay(state, now, asker, Sort::Other);
         let refusal = deferral.refusal(delay);
-        return respond::respond(state, now, connection, head, Answer::Now(refusal.into()));
+        return respond::respond(state, connection, head, Answer::Now(refusal.into()));
     }
-    state.peers.push(connection, accepted.response);
-    if let Some(peer) = state.peers.peer_mut(connection) {
+    state.transport.peers.push(connection, accepted.response);
+    if let Some(peer) = state.transport.peers.peer_mut(connection) {
         peer.connection.phase = Phase::WebSocket(Reader::default());
         peer.know(asker);
     }
-    state.peers.mark_goodbye(connection);
+    state.transport.peers.mark_goodbye(connection);
     dismiss(state, now, connection, variant, deferral);
 }
 
@@ -202,7 +206,7 @@ pub fn dismiss(
     deferral: Deferral,
 ) {
     state.traffic.refused += 1;
-    let asker = state.peers.peer(connection).map(Peer::asker);
+    let asker = state.transport.peers.peer(connection).map(Peer::asker);
     let delay = deferral.delay(state, now, asker.unwrap_or_default(), Sort::Page);
     let Deferral { code, reason, .. } = deferral;
     farewell::dismiss(state, now, connection, variant, code, reason, delay);

@@ -4,7 +4,7 @@ use crate::base::time::{Now, Span};
 use crate::engine::context::Dismissal;
 use crate::engine::session::returns;
 use crate::engine::state::State;
-use crate::engine::transport::close;
+use crate::engine::teardown;
 use crate::hub::{ClientKey, ConnectionId};
 use crate::wire::message::envelope::push_string;
 use crate::wire::message::{Envelope, Variant};
@@ -60,7 +60,7 @@ pub fn dismiss(
         let notice = disconnected(variant, now, code, reason, delay);
         state.answer(connection, &notice, variant);
     }
-    close::close(state, now, connection, code, reason);
+    teardown::close(state, connection, code, reason);
 }
 
 /// Says goodbye to whoever is on a WebSocket: a client, or who waits to be one, or who is sent the code alone.
@@ -71,7 +71,7 @@ pub fn send_away(
     code: CloseCode,
     reason: &str,
 ) {
-    if let Some(client) = state.client_of(connection) {
+    if let Some(client) = state.transport.client_of(connection) {
         return disconnect(state, now, client, code, reason);
     }
     let variant = state.lobby.variant(connection);
@@ -100,8 +100,8 @@ pub fn replace(state: &mut State, now: Now, client: ClientKey) {
 
 /// Ends a connection that is too far behind to hear a goodbye in order: what has not begun to be sent is dropped.
 pub fn drop_slow(state: &mut State, now: Now, connection: ConnectionId) {
-    state.peers.drop_unstarted(connection);
-    if let Some(client) = state.client_of(connection) {
+    state.transport.peers.drop_unstarted(connection);
+    if let Some(client) = state.transport.client_of(connection) {
         log::warn!(
             "{}: too slow, closed with {}",
             state.hub.directory().client(client).id,
@@ -110,6 +110,7 @@ pub fn drop_slow(state: &mut State, now: Now, connection: ConnectionId) {
         return disconnect(state, now, client, CloseCode::TOO_SLOW, "too slow");
     }
     if state
+        .transport
         .peers
         .peer(connection)
         .is_some_and(|peer| peer.is_backend())
@@ -118,7 +119,7 @@ pub fn drop_slow(state: &mut State, now: Now, connection: ConnectionId) {
             "backend: too slow, closed with {}; websocket.max_outbox_size bounds what it leaves unread",
             CloseCode::TOO_SLOW
         );
-        close::close(state, now, connection, CloseCode::TOO_SLOW, "too slow");
+        teardown::close(state, connection, CloseCode::TOO_SLOW, "too slow");
     }
 }
 

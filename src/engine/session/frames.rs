@@ -3,12 +3,12 @@
 use crate::base::time::Now;
 use crate::conn::{Ending, PeerEvent};
 use crate::engine::backend::inbound;
-use crate::engine::commit::lobby::Message;
+use crate::engine::commit::lobby::KeptMessage;
 use crate::engine::refusal::Refusal;
 use crate::engine::session::{farewell, messages, returns};
 use crate::engine::state::State;
+use crate::engine::teardown;
 use crate::engine::transport::allowance::Ruling;
-use crate::engine::transport::close;
 use crate::engine::transport::peer::Role;
 use crate::hub::{ClientKey, ConnectionId};
 use crate::wire::locale::Phrase;
@@ -30,7 +30,7 @@ pub fn handle_text(state: &mut State, now: Now, connection: ConnectionId, text: 
     }
 }
 
-/// A binary message: MessagePack, where that was agreed on.
+/// A binary message: KeptMessagePack, where that was agreed on.
 pub fn handle_binary(state: &mut State, now: Now, connection: ConnectionId, payload: &[u8]) {
     if let Some(sender) = admit_message(state, now, connection) {
         charge(state, now, connection, |state| {
@@ -42,14 +42,19 @@ pub fn handle_binary(state: &mut State, now: Now, connection: ConnectionId, payl
 /// Has a message understood. What its sender is answered with costs as many messages more as it is long (contract section 8).
 fn charge(state: &mut State, now: Now, connection: ConnectionId, take: impl FnOnce(&mut State)) {
     let unsent = |state: &State| {
-        let peer = state.peers.peer(connection);
+        let peer = state.transport.peers.peer(connection);
         peer.map_or(0, |peer| peer.connection.outbox.len_bytes())
     };
     let before = unsent(state);
     take(state);
     let answered = unsent(state).saturating_sub(before);
     let rate = state.settings.websocket.message_rate;
-    if let Some(peer) = state.peers.peer_mut(connection).filter(|_| !rate.is_none()) {
+    if let Some(peer) = state
+        .transport
+        .peers
+        .peer_mut(connection)
+        .filter(|_| !rate.is_none())
+    {
         peer.allowance.charge(now.at, answered, rate);
     }
 }
@@ -79,9 +84,9 @@ fn take_binary(
 /// A message of somebody who waits for the store: it counts now, and is understood later.
 pub fn keep(state: &mut State, now: Now, connection: ConnectionId, event: PeerEvent<'_>) {
     let message = match event {
-        PeerEvent::Text(text) => Message::Text(text.into_owned()),
-        PeerEvent::Binary(payload) => Message::Binary(payload.into_owned()),
-        PeerEvent::Compressed { kind, payload } => Message::Compressed {
+        PeerEvent::Text(text) => KeptMessage::Text(text.into_owned()),
+        PeerEvent::Binary(payload) => KeptMessage::Binary(payload.into_owned()),
+        PeerEvent::Compressed { kind, payload } => KeptMessage::Compressed {
             kind,
             payload: payload.into_owned(),
         },
@@ -89,7 +94,7 @@ pub fn keep(state: &mut State, now: Now, connection: ConnectionId, event: PeerEv
     };
     state.traffic.received.record(now.at, 1);
     let rate = state.settings.websocket.message_rate;
-    if let Some(peer) = state.peers.peer_mut(connection) {
+    if let Some(peer) = state.transport.peers.peer_mut(connection) {
         peer.received = peer.received.wrapping_add(1);
         // Nothing can be said to it yet, so the next message of one that says too much is told.
         let _ = peer.allowance.messages.take(now.at, rate);
@@ -98,8 +103,8 @@ pub fn keep(state: &mut State, now: Now, connection: ConnectionId, event: PeerEv
 }
 
 /// Such a message can be understood.
-pub fn handle_kept(state: &mut State, now: Now, connection: ConnectionId, message: Message) {
-    let peer = state.peers.peer(connection);
+pub fn handle_kept(state: &mut State, now: Now, connection: ConnectionId, message: KeptMessage) {
+    let peer = state.transport.peers.peer(connection);
     let sender = peer.and_then(|peer| match peer.role {
         Role::Viewer(client) => Some(Sender::Client(client)),
         Role::Application => Some(Sender::Backend),
@@ -107,9 +112,9 @@ pub fn handle_kept(state: &mut State, now: Now, connection: ConnectionId, messag
     });
     let Some(sender) = sender else { return };
     charge(state, now, connection, |state| match message {
-        Message::Text(text) => take_text(state, now, connection, sender, &text),
-        Message::Binary(payload) => take_binary(state, now, connection, sender, &payload),
-        Message::Compressed { kind, payload } => {
+        KeptMessage::Text(text) => take_text(state, now, connection, sender, &text),
+        KeptMessage::Binary(payload) => take_binary(state, now, connection, sender, &payload),
+        KeptMessage::Compressed { kind, payload } => {
             take_compressed(state, now, connection, sender, kind, &payload);
         }
     });
@@ -151,6 +156,7 @@ fn handle_message_pack(state: &mut State, now: Now, client: ClientKey, payload: 
 
 fn echo(state: &mut State, connection: ConnectionId, kind: MessageKind, payload: &[u8]) {
     let window = state
+        .transport
         .peers
         .peer(connection)
         .and_then(|peer| peer.compression.window());
@@ -192,51 +198,41 @@ fn take_compressed(
     let max_message_size = state.settings.websocket.max_message_size;
     let message = match state.inflater.inflate(payload, max_message_size) {
         Ok(message) => message,
-        Err(violation) => return handle_violation(state, now, connection, &violation),
+        Err(violation) => return handle_violation(state, connection, &violation),
     };
     match kind {
         MessageKind::Binary => take_binary(state, now, connection, sender, &message),
         MessageKind::Text => match simdutf8::basic::from_utf8(&message) {
             Ok(text) => take_text(state, now, connection, sender, text),
-            Err(_) => handle_violation(state, now, connection, &Violation::NOT_UTF8),
+            Err(_) => handle_violation(state, connection, &Violation::NOT_UTF8),
         },
     }
 }
 
 /// A ping, answered with its own payload (RFC 6455 section 5.5.3).
 pub fn handle_ping(state: &mut State, connection: ConnectionId, payload: &[u8]) {
-    let Some(peer) = state.peers.peer_mut(connection) else {
+    let Some(peer) = state.transport.peers.peer_mut(connection) else {
         return;
     };
     let pong = websocket::encode_pong(payload);
-    match peer.share.count_ping() {
-        true => state.peers.push(connection, pong),
-        false => state.newest_pong = Some(pong),
+    match peer.intake.count_ping() {
+        true => state.transport.peers.push(connection, pong),
+        false => state.transport.newest_pong = Some(pong),
     }
 }
 
 /// The client says goodbye: the same code goes back, and the socket closes (RFC 6455 section 5.5.1).
-pub fn handle_close(
-    state: &mut State,
-    now: Now,
-    connection: ConnectionId,
-    code: Option<CloseCode>,
-) {
-    state.peers.push(
+pub fn handle_close(state: &mut State, connection: ConnectionId, code: Option<CloseCode>) {
+    state.transport.peers.push(
         connection,
         websocket::encode_close(code.unwrap_or(CloseCode::NORMAL), ""),
     );
-    close::end(state, now, connection, Ending::Final);
+    teardown::end(state, connection, Ending::Final);
 }
 
 /// A frame that breaks the protocol or a limit.
-pub fn handle_violation(
-    state: &mut State,
-    now: Now,
-    connection: ConnectionId,
-    violation: &Violation,
-) {
-    close::close(state, now, connection, violation.code, violation.reason);
+pub fn handle_violation(state: &mut State, connection: ConnectionId, violation: &Violation) {
+    teardown::close(state, connection, violation.code, violation.reason);
 }
 
 /// Who has sent a message.
@@ -253,7 +249,7 @@ enum Sender {
 fn admit_message(state: &mut State, now: Now, connection: ConnectionId) -> Option<Sender> {
     let rate = state.settings.websocket.message_rate;
     state.traffic.received.record(now.at, 1);
-    let peer = state.peers.peer_mut(connection)?;
+    let peer = state.transport.peers.peer_mut(connection)?;
     peer.received = peer.received.wrapping_add(1);
     if peer.is_backend() {
         return Some(Sender::Backend);
@@ -273,9 +269,8 @@ fn admit_message(state: &mut State, now: Now, connection: ConnectionId) -> Optio
             let refusal = Refusal::rate_limited(rate.per_minute, retry_after);
             state.refuse(client, &refusal, None);
         }
-        Sender::Backend | Sender::Echo => close::close(
+        Sender::Backend | Sender::Echo => teardown::close(
             state,
-            now,
             connection,
             CloseCode::RATE_LIMITED,
             "too many messages",

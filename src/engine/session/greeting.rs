@@ -32,7 +32,7 @@ pub fn enter(state: &mut State, now: Now, connection: ConnectionId, arrival: Arr
                 return deferrals::dismiss(state, now, connection, Some(variant), deferral);
             }
             let resumed = become_client(state, now, connection, variant, secret.as_deref());
-            if wants_batches && let Some(client) = state.client_of(connection) {
+            if wants_batches && let Some(client) = state.transport.client_of(connection) {
                 batches::enable(&mut state.context(Caller::Viewer), client);
             }
             if let Some(client) = resumed {
@@ -55,7 +55,11 @@ pub fn check_common_room(state: &State) -> Result<(), Deferral> {
 
 /// A connection has used up nothing of what its address may do, after all.
 fn give_back(state: &mut State, connection: ConnectionId, is_counted: bool) {
-    let address = state.peers.peer(connection).and_then(|peer| peer.address);
+    let address = state
+        .transport
+        .peers
+        .peer(connection)
+        .and_then(|peer| peer.address);
     if let Some(address) = address.filter(|_| is_counted) {
         let rate = state.settings.websocket.connection_rate;
         state.addresses.refund(address, rate);
@@ -79,7 +83,7 @@ fn become_client(
         }
     };
     let has_session = state.hub.directory().client(client).has_session;
-    if let Some(peer) = state.peers.peer_mut(connection) {
+    if let Some(peer) = state.transport.peers.peer_mut(connection) {
         peer.role = Role::Viewer(client);
         peer.variant = variant;
         peer.confirmation = has_session.then(Confirmation::default);

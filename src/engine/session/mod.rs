@@ -12,7 +12,6 @@ pub mod frames;
 pub mod greeting;
 pub mod history;
 pub mod key;
-pub mod leaving;
 pub mod lists;
 pub mod messages;
 pub mod pings;

@@ -17,35 +17,39 @@ const FRUITLESS_PAUSE: Span = Span::from_secs(30);
 pub fn ask(state: &mut State, now: Now) {
     state.probes.refill(now.at);
     while state.probes.tokens > 0 {
-        let Some((connection, round)) = state.peers.poll_unconfirmed() else {
+        let Some((connection, round)) = state.transport.peers.poll_unconfirmed() else {
             return;
         };
         if let Some(question) = question(state, connection, round) {
             state.probes.tokens -= 1;
-            state.peers.push(connection, question);
+            state.transport.peers.push(connection, question);
         }
     }
-    if state.peers.has_unconfirmed() && !std::mem::replace(&mut state.probes.is_armed, true) {
+    if state.transport.peers.has_unconfirmed()
+        && !std::mem::replace(&mut state.probes.is_armed, true)
+    {
         state.wheel.schedule(now.at + PAUSE, Timer::Probes);
     }
 }
 
 fn question(state: &State, connection: ConnectionId, round: u8) -> Option<Bytes> {
-    let serial = state.hub.queued_serial(state.client_of(connection)?);
+    let serial = state
+        .hub
+        .queued_serial(state.transport.client_of(connection)?);
     let payload = [&PROBE[..], &[round], &serial.to_be_bytes()].concat();
     Some(websocket::encode_ping(&payload))
 }
 
 /// The ping that asks for a sign of life. Where the client has answered questions in vain, it is a question as well.
 pub fn heartbeat(state: &mut State, connection: ConnectionId) -> Bytes {
-    let round = state.peers.take_postponed(connection);
+    let round = state.transport.peers.take_postponed(connection);
     let question = round.and_then(|round| question(state, connection, round));
     question.unwrap_or(Bytes::from_static(websocket::PING))
 }
 
 /// A pong has come: if it answers a question of ours, everything before it has arrived. Tells whether any was due.
 pub fn handle_pong(state: &mut State, now: Now, connection: ConnectionId, payload: &[u8]) -> bool {
-    let Some(peer) = state.peers.peer_mut(connection) else {
+    let Some(peer) = state.transport.peers.peer_mut(connection) else {
         return false;
     };
     let is_asked = peer.confirmation.is_some_and(|own| own.is_asked());
@@ -56,13 +60,13 @@ pub fn handle_pong(state: &mut State, now: Now, connection: ConnectionId, payloa
     let answer = payload.strip_prefix(PROBE).and_then(<[u8]>::split_first);
     let answer = answer.and_then(|(round, serial)| Some((*round, serial.try_into().ok()?)));
     match answer {
-        Some((round, serial)) if state.peers.handle_confirmed(connection, round) => {
+        Some((round, serial)) if state.transport.peers.handle_confirmed(connection, round) => {
             state.hub.confirm(client, u64::from_be_bytes(serial));
         }
         // Of several pings only the newest must be answered (RFC 6455 section 5.5.3).
         other => {
             let round = other.map(|(round, _)| round);
-            if state.peers.handle_unconfirmed(connection, round) {
+            if state.transport.peers.handle_unconfirmed(connection, round) {
                 postpone(state, now, connection);
             }
         }
@@ -77,9 +81,9 @@ pub fn handle_timer(state: &mut State, now: Now) {
         && due <= now.at
     {
         state.probes.postponed.pop_front();
-        let round = state.peers.take_postponed(connection);
+        let round = state.transport.peers.take_postponed(connection);
         if let Some(question) = round.and_then(|round| question(state, connection, round)) {
-            state.peers.push(connection, question);
+            state.transport.peers.push(connection, question);
         }
     }
     arm(state);
@@ -98,6 +102,7 @@ fn postpone(state: &mut State, now: Now, connection: ConnectionId) {
 /// A connection ends, so that it is asked nothing any more.
 pub fn forget(state: &mut State, connection: ConnectionId) {
     if state
+        .transport
         .peers
         .peer(connection)
         .is_some_and(|peer| peer.confirmation.is_some_and(|own| own.is_postponed()))

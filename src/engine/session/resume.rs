@@ -1,7 +1,7 @@
 //! How a client proves that it is the one who was here, and takes its session over.
 
 use crate::base::time::Now;
-use crate::engine::session::{farewell, leaving};
+use crate::engine::session::farewell;
 use crate::engine::state::State;
 use crate::engine::transport::peer::Role;
 use crate::hub::{ClientKey, ConnectionId};
@@ -46,23 +46,27 @@ pub fn resume(
     if variant.dialect != Dialect::Payload || !found.has_session {
         return None;
     }
-    let mut messages = state.addresses.take_talker(id);
+    let mut messages = state.addresses.take_messages(id);
     if !found.is_away {
         let old = found.connection;
-        leaving::leave_place(state, old);
         log::info!("{id} has come back before its old connection was gone, which ends here");
-        if let Some(peer) = state.peers.peer_mut(old) {
+        if let Some(peer) = state.transport.peers.peer_mut(old) {
             peer.role = Role::Caller;
             messages = peer.allowance.messages;
         }
-        state.peers.set_backlogged(old, false);
+        state.transport.peers.set_backlogged(old, false);
         // Whoever reads is told first that the upgrade has succeeded.
-        if state.peers.peer(old).is_some_and(|peer| peer.blocked) {
-            state.peers.drop_unstarted(old);
+        if state
+            .transport
+            .peers
+            .peer(old)
+            .is_some_and(|peer| peer.blocked)
+        {
+            state.transport.peers.drop_unstarted(old);
         }
         farewell::replace(state, now, client);
     }
-    if let Some(peer) = state.peers.peer_mut(connection) {
+    if let Some(peer) = state.transport.peers.peer_mut(connection) {
         peer.allowance.messages = messages;
     }
     state.hub.resume(now, client, connection, variant.dialect);

@@ -42,7 +42,7 @@ pub fn delay(state: &mut State, now: Now, code: CloseCode) -> Span {
 /// When a client comes back that finds no place. `address`: where it came from, if it came on its own account.
 pub fn delay_of_full(state: &mut State, now: Now, address: Option<IpAddr>, sort: Sort) -> Span {
     let has_share =
-        address.is_none_or(|address| state.addresses_mut(now).has_share(now.at, address));
+        address.is_none_or(|address| state.addresses_mut(now).take_return_moment(now.at, address));
     let State {
         full_lines, random, ..
     } = state;
@@ -59,6 +59,6 @@ pub fn delay_of_full(state: &mut State, now: Now, address: Option<IpAddr>, sort:
 /// A moment after `earliest`, by chance; the more connections there are, the later it may be.
 pub fn spread(state: &mut State, earliest: Span) -> Span {
     // Clients leave the hub as they are told, connections only later.
-    let span_ms = SPREAD_MS.max(SPREAD_MS * state.peers.len() as u64 / 1000);
+    let span_ms = SPREAD_MS.max(SPREAD_MS * state.transport.peers.len() as u64 / 1000);
     earliest.max(SHORTEST) + Span::from_millis(state.random.below(span_ms))
 }

@@ -15,7 +15,6 @@ use crate::engine::session::resume::Whereabouts;
 use crate::engine::session::{deferrals, greeting, resume};
 use crate::engine::settings::{Settings, WebSocketSettings};
 use crate::engine::state::State;
-use crate::engine::transport::liveness;
 use crate::engine::transport::standing::Standing;
 use crate::hub::ConnectionId;
 use crate::wire::http::{Head, Problem, Response};
@@ -31,16 +30,20 @@ pub fn handle_upgrade(state: &mut State, now: Now, connection: ConnectionId, hea
     let purpose = match admit(state, connection, head) {
         Ok(purpose) => purpose,
         Err(refusal) => {
-            return respond::respond(state, now, connection, head, Answer::Now(refusal.into()));
+            return respond::respond(state, connection, head, Answer::Now(refusal.into()));
         }
     };
     let accepted = match shake_hands(head, purpose, &state.settings.websocket) {
         Ok(accepted) => accepted,
         Err(error) => {
-            return respond::respond(state, now, connection, head, Answer::Now(refusal(error)));
+            return respond::respond(state, connection, head, Answer::Now(refusal(error)));
         }
     };
-    let peer = state.peers.peer(connection).and_then(|peer| peer.address);
+    let peer = state
+        .transport
+        .peers
+        .peer(connection)
+        .and_then(|peer| peer.address);
     let handshake = Handshake {
         asker: state.settings.proxies.asker(peer, head),
         variant: purpose.variant(&accepted),
@@ -57,7 +60,11 @@ pub fn handle_upgrade(state: &mut State, now: Now, connection: ConnectionId, hea
 /// Everything that may stand against an upgrade at any time, its page and its host aside, which are judged already.
 fn admit(state: &State, connection: ConnectionId, head: &Head) -> Result<Purpose, Refusal> {
     let purpose = purpose_of(&state.settings, head.path());
-    let services = state.peers.peer(connection).map(|peer| peer.services);
+    let services = state
+        .transport
+        .peers
+        .peer(connection)
+        .map(|peer| peer.services);
     let serves = |purpose: &Purpose| {
         services.is_some_and(|services| match purpose {
             // It may do all that the API may, and is served where that is.
@@ -88,7 +95,12 @@ fn check_room(
     head: &Head,
     purpose: Purpose,
 ) -> Result<bool, Deferral> {
-    if purpose != Purpose::Backend && state.newcomers.is_in_reserve(state.peers.len()) {
+    if purpose != Purpose::Backend
+        && state
+            .transport
+            .newcomers
+            .is_in_reserve(state.transport.peers.len())
+    {
         return Err(Deferral::full("server.max_connections"));
     }
     let dialect = match purpose {
@@ -207,9 +219,9 @@ fn become_websocket(
         variant,
     } = handshake;
     let compression = accepted.compression;
-    state.peers.push(connection, accepted.response);
+    state.transport.peers.push(connection, accepted.response);
     state.traffic.connections += u64::from(purpose != Purpose::Backend);
-    if let Some(peer) = state.peers.peer_mut(connection) {
+    if let Some(peer) = state.transport.peers.peer_mut(connection) {
         peer.connection.phase = Phase::WebSocket(Reader::default());
         peer.compression = compression;
         peer.know(asker);
@@ -217,7 +229,8 @@ fn become_websocket(
     if variant.is_some() {
         take_place(state, connection, asker);
     }
-    liveness::watch_heartbeat(state, now, connection);
+    let (transport, mut step) = state.step();
+    transport.watch_heartbeat(&mut step, connection);
     let arrival = match variant {
         Some(variant) => Arrival::Client {
             variant,
@@ -239,7 +252,7 @@ fn become_websocket(
 fn take_place(state: &mut State, connection: ConnectionId, asker: Asker) {
     let has_limit = state.settings.websocket.max_clients_per_address > 0;
     if let Some(address) = asker.limited().filter(|_| has_limit)
-        && let Some(peer) = state.peers.peer_mut(connection)
+        && let Some(peer) = state.transport.peers.peer_mut(connection)
     {
         peer.standing = peer.standing.with(Standing::PLACED, true);
         state.addresses.add_client(address);

@@ -36,7 +36,7 @@ pub fn list_when_kept(state: &mut State, now: Now, client: ClientKey) {
     state.durability.hold(seq, Held::List { client });
     // Lists are long, and a client that asks for many would get all of them at once.
     if let Some(connection) = state.connection_of(client)
-        && let Some(peer) = state.peers.peer_mut(connection)
+        && let Some(peer) = state.transport.peers.peer_mut(connection)
     {
         peer.reading = Reading::Waiting;
     }
@@ -44,7 +44,9 @@ pub fn list_when_kept(state: &mut State, now: Now, client: ClientKey) {
 
 /// Tells every client of the data dialect of a change, the one that made it included.
 pub fn publish(state: &mut State, now: Now, change: &Change) {
-    state.hub.publish_change(now, change, &mut state.peers);
+    state
+        .hub
+        .publish_change(now, change, &mut state.transport.peers);
 }
 
 /// Tells whoever made a change that it was made and will not outlive the process.
@@ -63,7 +65,7 @@ pub fn list(state: &mut State, now: Now, client: ClientId) {
     };
     let frame = list_frame(state, now, client);
     let connection = state.hub.directory().client(client).connection;
-    state.peers.answer(connection, &frame);
+    state.transport.peers.answer(connection, &frame);
     state.hub.forget_news(client);
 }
 

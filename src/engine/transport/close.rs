@@ -1,100 +1,80 @@
-//! How connections end, from the last words to the closed socket.
+//! How connections end: last words, a while to take them, and the closed socket.
 
-use crate::base::time::{Now, Span};
+use super::connections::{Departure, Step, Transport};
+use super::standing::Standing;
+use crate::base::time::Span;
 use crate::conn::Ending;
 use crate::engine::boundary::Output;
 use crate::engine::life::Life;
-use crate::engine::session::{leaving, pings};
-use crate::engine::state::State;
-use crate::engine::transport::standing::Standing;
 use crate::hub::ConnectionId;
-use crate::wire::locale::Phrase;
-use crate::wire::websocket;
-use crate::wire::websocket::CloseCode;
+use crate::wire::websocket::{CloseCode, encode_close};
 
 /// How long a peer may take to answer our last words.
-pub const LINGER: Span = Span::from_secs(5);
+pub(super) const LINGER: Span = Span::from_secs(5);
 
-/// Ends a WebSocket connection with a close frame behind what it is still owed.
-pub fn close(state: &mut State, now: Now, connection: ConnectionId, code: CloseCode, reason: &str) {
-    if state.is_websocket(connection) {
-        state
-            .peers
-            .push(connection, websocket::encode_close(code, reason));
-    }
-    end(state, now, connection, Ending::Lingering);
-}
-
-/// Begins the end of a connection; the peer has a while to take what it is owed.
-pub fn end(state: &mut State, now: Now, connection: ConnectionId, ending: Ending) {
-    leaving::leave_hub(state, connection);
-    forget_unfinished(state, connection);
-    let grace = if state.life == Life::Draining {
-        state.settings.shutdown_timeout
-    } else {
-        LINGER
-    };
-    if let Some(peer) = state.peers.peer_mut(connection) {
-        peer.connection.end(ending);
-        peer.stream = None;
-        state.look_at(connection, now.at + grace);
-        state.peers.mark(connection);
-    }
-}
-
-/// The socket is gone, or must go now.
-pub fn remove(state: &mut State, connection: ConnectionId) {
-    leaving::leave_hub(state, connection);
-    forget(state, connection);
-    finish_if_drained(state);
-}
-
-/// Nothing is kept of a connection, and its socket is closed.
-pub fn forget(state: &mut State, connection: ConnectionId) {
-    forget_unfinished(state, connection);
-    pings::forget(state, connection);
-    let Some(peer) = state.peers.remove(connection, &mut state.wheel) else {
-        return;
-    };
-    if let Some(address) = peer
-        .address
-        .filter(|_| peer.standing.has(Standing::COUNTED))
-    {
-        state.addresses.remove_connection(address);
-    }
-    state.outputs.push_back(Output::Close(connection));
-}
-
-/// What is due for a connection once its turn's bytes are written: half-close, close, or nothing.
-pub fn handle_drained(state: &mut State, connection: ConnectionId) {
-    let Some(peer) = state.peers.peer_mut(connection) else {
-        return;
-    };
-    match peer.connection.ending() {
-        Ending::Open | Ending::HalfClosed => {}
-        Ending::Lingering => {
-            peer.connection.end(Ending::HalfClosed);
-            state.outputs.push_back(Output::HalfClose(connection));
+impl Transport {
+    /// Ends a WebSocket connection with a close frame behind what it is still owed.
+    pub fn close(
+        &mut self,
+        step: &mut Step<'_>,
+        connection: ConnectionId,
+        code: CloseCode,
+        reason: &str,
+    ) {
+        if self.is_websocket(connection) {
+            self.peers.push(connection, encode_close(code, reason));
         }
-        Ending::Final => remove(state, connection),
+        self.end(step, connection, Ending::Lingering);
     }
-}
 
-/// A connection has nothing unfinished any more.
-pub fn forget_unfinished(state: &mut State, connection: ConnectionId) {
-    if let Some(peer) = state.peers.peer_mut(connection)
-        && std::mem::take(&mut peer.is_unfinished)
-    {
-        state.unfinished.remove(connection);
-        state.arm_unfinished();
+    /// Begins the end of a connection; the peer has a while to take what it is owed.
+    pub fn end(&mut self, step: &mut Step<'_>, connection: ConnectionId, ending: Ending) {
+        self.depart(connection);
+        self.forget_unfinished(step, connection);
+        let grace = match step.life {
+            Life::Draining => step.settings.shutdown_timeout,
+            Life::Serving | Life::Stopped => LINGER,
+        };
+        if let Some(peer) = self.peers.peer_mut(connection) {
+            peer.connection.end(ending);
+            peer.stream = None;
+            self.look_at(step, connection, grace);
+            self.peers.mark(connection);
+        }
     }
-}
 
-/// The server has stopped when it drains and nobody is left.
-pub fn finish_if_drained(state: &mut State) {
-    if state.life == Life::Draining && state.peers.is_empty() {
-        state.life = Life::Stopped;
-        log::info!("{}", state.settings.locale.say(Phrase::Stopped));
-        state.outputs.push_back(Output::Stopped);
+    /// The socket is gone, or must go now: nothing is kept of its connection.
+    pub fn remove(&mut self, step: &mut Step<'_>, connection: ConnectionId) {
+        self.depart(connection);
+        self.forget_unfinished(step, connection);
+        let Some(peer) = self.peers.remove(connection, step.wheel) else {
+            return;
+        };
+        self.departures.push_back(Departure {
+            connection,
+            client: None,
+            messages: peer.allowance.messages,
+            address: peer.address,
+            was_link: false,
+            had_place: false,
+            was_counted: peer.standing.has(Standing::COUNTED),
+            was_postponed: peer.confirmation.is_some_and(|own| own.is_postponed()),
+        });
+        self.outputs.push_back(Output::Close(connection));
+    }
+
+    /// What is due for a connection once its turn's bytes are written: half-close, close, or nothing.
+    pub fn handle_drained(&mut self, step: &mut Step<'_>, connection: ConnectionId) {
+        let Some(peer) = self.peers.peer_mut(connection) else {
+            return;
+        };
+        match peer.connection.ending() {
+            Ending::Open | Ending::HalfClosed => {}
+            Ending::Lingering => {
+                peer.connection.end(Ending::HalfClosed);
+                self.outputs.push_back(Output::HalfClose(connection));
+            }
+            Ending::Final => self.remove(step, connection),
+        }
     }
 }

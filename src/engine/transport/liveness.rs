@@ -1,159 +1,164 @@
 //! Whether a peer is still there: handshakes that take too long, pings without a sign of life, outboxes that nobody empties.
+//!
+//! It finds out and sets the next look; what is said to a peer that is not there any more is decided by whoever asked.
 
-use crate::base::time::{Now, Span};
-use crate::conn::{Ending, Phase};
-use crate::engine::session::{farewell, pings};
-use crate::engine::state::State;
-use crate::engine::transport::close::LINGER;
-use crate::engine::transport::peer::Ping;
-use crate::engine::transport::{answer, close};
+use super::close::LINGER;
+use super::connections::{Step, Transport};
+use super::peer::Ping;
+use crate::base::time::Span;
+use crate::conn::Phase;
 use crate::hub::ConnectionId;
-use crate::wire::websocket::CloseCode;
 
-/// A connection's time has come: is it alive?
-pub fn handle_timer(state: &mut State, now: Now, connection: ConnectionId) {
-    let Some(peer) = state.peers.peer_mut(connection) else {
-        return;
-    };
-    peer.timer = None;
-    if !state.spared.is_empty() && state.spared.contains(&connection) {
-        return state.look_at(connection, now.at);
-    }
-    if !peer.connection.is_open() {
-        // Whoever reads a long answer slowly still reads it.
-        let is_reading = std::mem::take(&mut peer.alive) && !peer.connection.outbox.is_empty();
-        return match is_reading && matches!(peer.connection.phase, Phase::Http(_)) {
-            true => state.look_at(connection, now.at + LINGER),
-            false => close::remove(state, connection),
+/// What a look at a connection has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finding {
+    /// Nothing is due.
+    Fine,
+    /// It is to be sent a ping.
+    PingDue,
+    /// It gave no sign of life.
+    Silent,
+    /// It takes nothing of what waits for it.
+    Slow,
+    /// It keeps a connection and makes no request.
+    Idle,
+    /// Its request did not arrive in time.
+    Late,
+    /// It has had its time to hear our last words.
+    Over,
+}
+
+impl Transport {
+    /// A connection's time has come: is it alive?
+    pub fn look(&mut self, step: &mut Step<'_>, connection: ConnectionId) -> Finding {
+        let is_spared = self.is_spared(connection);
+        let Some(peer) = self.peers.peer_mut(connection) else {
+            return Finding::Fine;
         };
-    }
-    match &peer.connection.phase {
-        Phase::WebSocket(_) if peer.backlogged => check_backlog(state, now, connection),
-        Phase::WebSocket(_) => check_heartbeat(state, now, connection),
-        Phase::Http(_) => check_request(state, now, connection),
-        Phase::Lines => {}
-    }
-}
-
-/// Sets the first look at a connection that has just been accepted.
-pub fn watch_handshake(state: &mut State, now: Now, connection: ConnectionId) {
-    let timeout = state.settings.websocket.connection_timeout;
-    if !timeout.is_zero() {
-        state.look_at(connection, now.at + timeout);
-    }
-}
-
-/// Sets the first look at a connection that has just become a WebSocket.
-pub fn watch_heartbeat(state: &mut State, now: Now, connection: ConnectionId) {
-    let settings = &state.settings.websocket;
-    let (heartbeat, timeout) = (settings.heartbeat_interval, settings.connection_timeout);
-    let Some(peer) = state.peers.peer_mut(connection) else {
-        return;
-    };
-    peer.alive = false;
-    peer.ping.look();
-    match (heartbeat.is_zero(), timeout.is_zero()) {
-        (false, _) => state.look_at(connection, now.at + heartbeat),
-        (true, false) => state.look_at(connection, now.at + timeout),
-        (true, true) => {
-            if let Some(timer) = peer.timer.take() {
-                state.wheel.cancel(timer);
+        peer.timer = None;
+        if is_spared {
+            self.look_at(step, connection, Span::ZERO);
+            return Finding::Fine;
+        }
+        if !peer.connection.is_open() {
+            // Whoever reads a long answer slowly still reads it.
+            let is_reading = std::mem::take(&mut peer.alive) && !peer.connection.outbox.is_empty();
+            if is_reading && matches!(peer.connection.phase, Phase::Http(_)) {
+                self.look_at(step, connection, LINGER);
+                return Finding::Fine;
             }
+            return Finding::Over;
+        }
+        match &peer.connection.phase {
+            Phase::WebSocket(_) if peer.backlogged => self.look_at_backlog(step, connection),
+            Phase::WebSocket(_) => self.look_at_heartbeat(step, connection),
+            Phase::Http(_) => self.look_at_request(step, connection),
+            Phase::Lines => Finding::Fine,
         }
     }
-}
 
-/// Sets when to look whether a connection that has unsent bytes takes any of them. Until they are gone it is sent no
-/// pings: it would not read them before the rest.
-pub fn watch_backlog(state: &mut State, now: Now, connection: ConnectionId) {
-    let max_age = state.settings.websocket.max_backlog_age;
-    let Some(peer) = state.peers.peer_mut(connection) else {
-        return;
-    };
-    if !peer.connection.is_open() || !matches!(peer.connection.phase, Phase::WebSocket(_)) {
-        return;
-    }
-    peer.alive = false;
-    match max_age.is_zero() {
-        false => state.look_at(connection, now.at + max_age),
-        true => {
-            if let Some(timer) = peer.timer.take() {
-                state.wheel.cancel(timer);
-            }
+    /// Sets the first look at a connection that has just been accepted.
+    pub fn watch_handshake(&mut self, step: &mut Step<'_>, connection: ConnectionId) {
+        let timeout = step.settings.websocket.connection_timeout;
+        if !timeout.is_zero() {
+            self.look_at(step, connection, timeout);
         }
     }
-}
 
-/// Who takes what waits for it, however slowly, is behind but alive.
-fn check_backlog(state: &mut State, now: Now, connection: ConnectionId) {
-    let Some(peer) = state.peers.peer_mut(connection) else {
-        return;
-    };
-    match std::mem::take(&mut peer.alive) {
-        true => watch_backlog(state, now, connection),
-        false => farewell::drop_slow(state, now, connection),
-    }
-}
-
-/// Seed 001's rule: a ping each interval, and whoever gave no sign of life by the next one is gone.
-fn check_heartbeat(state: &mut State, now: Now, connection: ConnectionId) {
-    let settings = &state.settings.websocket;
-    let (heartbeat, timeout) = (settings.heartbeat_interval, settings.connection_timeout);
-    let Some(peer) = state.peers.peer_mut(connection) else {
-        return;
-    };
-    // Whose bytes are left where they are cannot be heard.
-    let heard = std::mem::take(&mut peer.alive) || peer.connection.has_stash();
-    let pinged = peer.ping.look();
-    let answer_time = if timeout.is_zero() {
-        heartbeat
-    } else {
-        heartbeat.min(timeout)
-    };
-    if !heard && (pinged || heartbeat.is_zero()) {
-        state.peers.drop_unstarted(connection);
-        farewell::send_away(
-            state,
-            now,
-            connection,
-            CloseCode::TIMED_OUT,
-            "no sign of life",
-        );
-        // A peer that is gone will not answer a goodbye either.
-        if let Some(peer) = state.peers.peer_mut(connection) {
-            peer.connection.end(Ending::Final);
+    /// Sets the first look at a connection that has just become a WebSocket.
+    pub fn watch_heartbeat(&mut self, step: &mut Step<'_>, connection: ConnectionId) {
+        let settings = &step.settings.websocket;
+        let (heartbeat, timeout) = (settings.heartbeat_interval, settings.connection_timeout);
+        let Some(peer) = self.peers.peer_mut(connection) else {
+            return;
+        };
+        peer.alive = false;
+        peer.ping.look();
+        match heartbeat.is_zero() {
+            false => self.look_again(step, connection, heartbeat),
+            true => self.look_again(step, connection, timeout),
         }
-        return state.look_at(connection, now.at + Span::from_secs(1));
     }
-    if heartbeat.is_zero() {
-        return state.look_at(connection, now.at + timeout);
-    }
-    if pinged && answer_time < heartbeat {
-        return state.look_at(connection, now.at + (heartbeat - answer_time));
-    }
-    peer.ping = Ping::Sent;
-    let ping = pings::heartbeat(state, connection);
-    state.peers.push(connection, ping);
-    state.look_at(connection, now.at + answer_time);
-}
 
-fn check_request(state: &mut State, now: Now, connection: ConnectionId) {
-    let Some(peer) = state.peers.peer_mut(connection) else {
-        return;
-    };
-    // Whose answer waits for the store does not have to say anything.
-    if std::mem::take(&mut peer.alive) || peer.reading.is_held() {
-        return watch_handshake(state, now, connection);
+    /// Sets when to look whether a connection that has unsent bytes takes any of them. Until they are gone it is sent no
+    /// pings: it would not read them before the rest.
+    pub fn watch_backlog(&mut self, step: &mut Step<'_>, connection: ConnectionId) {
+        if !self.is_open_websocket(connection) {
+            return;
+        }
+        if let Some(peer) = self.peers.peer_mut(connection) {
+            peer.alive = false;
+        }
+        let max_age = step.settings.websocket.max_backlog_age;
+        self.look_again(step, connection, max_age);
     }
-    let Phase::Http(parser) = &peer.connection.phase else {
-        return;
-    };
-    if parser.is_idle() {
-        return close::end(state, now, connection, Ending::Final);
+
+    /// Sets the next look; zero: there is none.
+    fn look_again(&mut self, step: &mut Step<'_>, connection: ConnectionId, after: Span) {
+        if !after.is_zero() {
+            return self.look_at(step, connection, after);
+        }
+        let peer = self.peers.peer_mut(connection);
+        if let Some(timer) = peer.and_then(|peer| peer.timer.take()) {
+            step.wheel.cancel(timer);
+        }
     }
-    // It is ended when that has taken too long, which is another moment.
-    if state.unfinished.since(connection).is_some() {
-        return watch_handshake(state, now, connection);
+
+    /// Who takes what waits for it, however slowly, is behind but alive.
+    fn look_at_backlog(&mut self, step: &mut Step<'_>, connection: ConnectionId) -> Finding {
+        let peer = self.peers.peer_mut(connection);
+        if peer.is_some_and(|peer| std::mem::take(&mut peer.alive)) {
+            self.watch_backlog(step, connection);
+            return Finding::Fine;
+        }
+        Finding::Slow
     }
-    answer::time_out_request(state, now, connection);
+
+    /// A ping each interval, and whoever gave no sign of life by the next one is gone.
+    fn look_at_heartbeat(&mut self, step: &mut Step<'_>, connection: ConnectionId) -> Finding {
+        let settings = &step.settings.websocket;
+        let (heartbeat, timeout) = (settings.heartbeat_interval, settings.connection_timeout);
+        let Some(peer) = self.peers.peer_mut(connection) else {
+            return Finding::Fine;
+        };
+        // Whose bytes are left where they are cannot be heard.
+        let heard = std::mem::take(&mut peer.alive) || peer.connection.has_stash();
+        let pinged = peer.ping.look();
+        let answer_time = match timeout.is_zero() {
+            true => heartbeat,
+            false => heartbeat.min(timeout),
+        };
+        if !heard && (pinged || heartbeat.is_zero()) {
+            return Finding::Silent;
+        }
+        if heartbeat.is_zero() {
+            self.look_at(step, connection, timeout);
+            return Finding::Fine;
+        }
+        if pinged && answer_time < heartbeat {
+            self.look_at(step, connection, heartbeat - answer_time);
+            return Finding::Fine;
+        }
+        peer.ping = Ping::Sent;
+        self.look_at(step, connection, answer_time);
+        Finding::PingDue
+    }
+
+    fn look_at_request(&mut self, step: &mut Step<'_>, connection: ConnectionId) -> Finding {
+        let Some(peer) = self.peers.peer_mut(connection) else {
+            return Finding::Fine;
+        };
+        // Whose answer waits for the store does not have to say anything.
+        let is_alive = std::mem::take(&mut peer.alive) || peer.reading.is_held();
+        let is_idle = matches!(&peer.connection.phase, Phase::Http(parser) if parser.is_idle());
+        if !is_alive && is_idle {
+            return Finding::Idle;
+        }
+        // What is unfinished is ended when that has taken too long, which is another moment.
+        if is_alive || self.unfinished.since(connection).is_some() {
+            self.watch_handshake(step, connection);
+            return Finding::Fine;
+        }
+        Finding::Late
+    }
 }

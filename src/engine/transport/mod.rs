@@ -6,6 +6,7 @@ pub mod allowance;
 pub mod answer;
 pub mod close;
 pub mod confirmation;
+pub mod connections;
 pub mod framer;
 pub mod liveness;
 pub mod newcomers;

@@ -7,7 +7,7 @@ use crate::engine::api::ingest::IngestStream;
 use crate::engine::transport::allowance::Allowance;
 use crate::engine::transport::confirmation::Confirmation;
 use crate::engine::transport::standing::{Services, Standing};
-use crate::engine::transport::turn::{ControlFrames, Share};
+use crate::engine::transport::turn::{ControlFrames, Intake};
 use crate::hub::ClientKey;
 use crate::wire::message::Variant;
 use crate::wire::websocket::Compression;
@@ -43,7 +43,7 @@ pub struct Peer {
     /// Control frames that it has sent lately.
     pub control_frames: ControlFrames,
     /// What it has brought in this turn.
-    pub share: Share,
+    pub intake: Intake,
     /// Whether something of it has begun and not ended.
     pub is_unfinished: bool,
     /// Whether anything more of it is read.
@@ -135,6 +135,12 @@ impl Peer {
             Role::Viewer(client) => Some(client),
             Role::Caller | Role::Application => None,
         }
+    }
+
+    /// It is nothing to anybody any more, and its address has a place again.
+    pub fn leave(&mut self) {
+        self.role = Role::Caller;
+        self.standing = self.standing.with(Standing::PLACED, false);
     }
 
     /// Whether it is a link of the application.

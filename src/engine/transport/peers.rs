@@ -13,7 +13,7 @@ use crate::engine::transport::framer::{Framer, Frames};
 use crate::engine::transport::outbox_limits::OutboxLimits;
 use crate::engine::transport::peer::{Marked, Peer, Ping, Reading, Role};
 use crate::engine::transport::standing::{Services, Standing};
-use crate::engine::transport::turn::{ControlFrames, Share};
+use crate::engine::transport::turn::{ControlFrames, Intake};
 use crate::hub::{ConnectionId, Lane, Outlet, Publication};
 use crate::wire::http;
 use crate::wire::message::Variant;
@@ -86,7 +86,7 @@ impl Peers {
             confirmation: None,
             ping: Ping::None,
             control_frames: ControlFrames::default(),
-            share: Share::default(),
+            intake: Intake::default(),
             is_unfinished: false,
             reading: Reading::Open,
             backlogged: false,

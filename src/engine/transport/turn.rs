@@ -42,7 +42,7 @@ impl Turn {
 
 /// What a peer has brought in a turn.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Share {
+pub struct Intake {
     turn: u16,
     events: u16,
     pings: u8,
@@ -50,7 +50,7 @@ pub struct Share {
     pub is_cut: bool,
 }
 
-impl Share {
+impl Intake {
     /// Whether the peer has had its share of a turn.
     pub fn is_used_up(&mut self, turn: Turn) -> bool {
         if self.turn != turn.number {

@@ -24,12 +24,12 @@ pub const ENTRY_COST: usize = 160;
 /// The unfinished input of all connections.
 #[derive(Debug, Default)]
 pub struct Unfinished {
-    pub entries: HashMap<ConnectionId, Entry>,
-    pub by_size: BTreeSet<(usize, ConnectionId)>,
+    entries: HashMap<ConnectionId, Entry>,
+    by_size: BTreeSet<(usize, ConnectionId)>,
     /// Those who must finish in time, by when they began.
-    pub by_age: BTreeSet<(Time, ConnectionId)>,
-    pub bytes: usize,
-    pub timer: Option<TimerId>,
+    by_age: BTreeSet<(Time, ConnectionId)>,
+    bytes: usize,
+    timer: Option<TimerId>,
 }
 
 impl Unfinished {
@@ -65,6 +65,19 @@ impl Unfinished {
                 self.by_age.insert((now, connection));
             }
         }
+    }
+
+    /// What each has left, the most first.
+    pub fn by_size(&self) -> impl Iterator<Item = (usize, ConnectionId)> {
+        self.by_size.iter().rev().copied()
+    }
+
+    /// Those who have begun so long ago. The timer that asks for them is over.
+    pub fn begun_before(&mut self, now: Time, timeout: Span) -> Vec<ConnectionId> {
+        self.timer = None;
+        let late = self.by_age.iter();
+        let late = late.take_while(|(since, _)| *since + timeout <= now);
+        late.map(|(_, connection)| *connection).collect()
     }
 
     /// Sees to it that the timer is set if, and only if, somebody must finish something.
