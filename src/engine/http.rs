@@ -18,7 +18,7 @@ use crate::engine::transport::peer::Reading;
 use crate::engine::transport::reply::Cors;
 use crate::engine::transport::standing::{Services, Standing};
 use crate::hub::ConnectionId;
-use crate::wire::http::{Head, Problem, Reject, Response};
+use crate::wire::http::{Head, Problem, Reject};
 use crate::wire::websocket;
 
 /// A whole request has come in.
@@ -31,7 +31,7 @@ pub fn handle_request(
 ) {
     mark_progress(state, connection);
     if let Err(problem) = check_page(state, now, connection, head) {
-        return respond::respond(state, connection, head, Answer::Now(problem));
+        return respond::respond(state, connection, head, Answer::Now(problem.into()));
     }
     if is_upgrade(head) {
         return upgrade::handle_upgrade(state, now, connection, head);
@@ -54,7 +54,7 @@ pub fn admit_head(
     now: Now,
     connection: ConnectionId,
     head: &Head,
-) -> Result<Admitted, Response> {
+) -> Result<Admitted, Refusal> {
     check_page(state, now, connection, head)?;
     if is_upgrade(head) {
         // It is judged as a whole, and has no body.
@@ -87,20 +87,22 @@ pub fn handle_body_due(state: &mut State, now: Now, connection: ConnectionId) {
         Err(problem) => problem,
     };
     match parser.refuse_body() {
-        Some((head, true)) => respond::respond(state, connection, &head, Answer::Now(problem)),
+        Some((head, true)) => {
+            respond::respond(state, connection, &head, Answer::Now(problem.into()))
+        }
         Some((head, false)) => refuse_problem(state, connection, &head, problem),
         None => {}
     }
 }
 
 /// Ends a request whose body has not been read, with an answer that its page may read.
-fn refuse_problem(state: &mut State, connection: ConnectionId, head: &Head, problem: Response) {
+fn refuse_problem(state: &mut State, connection: ConnectionId, head: &Head, refusal: Refusal) {
     let answer = Cors::of(
         head,
         &state.settings.access,
         state.transport.is_local(connection),
     )
-    .mark(problem);
+    .mark(refusal.into());
     teardown::refuse(state, connection, &answer);
 }
 
@@ -117,7 +119,7 @@ pub fn handle_stream_start(state: &mut State, now: Now, connection: ConnectionId
     if waits_for_store(state, &head, 0) {
         return hold(state, connection, head, None);
     }
-    let admitted = check_listener(state, connection, &head).map_err(Response::from);
+    let admitted = check_listener(state, connection, &head);
     let admitted =
         admitted.and_then(|()| calls::admit_stream(&state.context(Caller::Request(&head)), &head));
     let key = match admitted {
@@ -239,7 +241,7 @@ pub fn check_page(
     now: Now,
     connection: ConnectionId,
     head: &Head,
-) -> Result<(), Response> {
+) -> Result<(), Refusal> {
     let checked = state
         .settings
         .access
@@ -255,7 +257,7 @@ pub fn check_page(
         state.notices.count(now.at, refused.notice(), || {
             format!("refused: {asker}: {}", refused.detail())
         });
-        Refusal::from(refused).into()
+        Refusal::from(refused)
     })
 }
 

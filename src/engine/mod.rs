@@ -1,8 +1,34 @@
 //! Floor 3: the whole server without its sockets. Connections, hub, timers and policy; still pure.
 //!
-//! Bytes, connects, closes and time come in; what is to be written, closed or stopped goes out. The caller gives one
-//! input at a time, says that the turn's inputs are in with [`Engine::settle`], and drains [`Engine::poll_output`]. A
-//! test can do all of that without a socket, and a year in a second.
+//! Bytes, connects, closes, the store's outcomes and time come in; what is to be written, read, closed or kept goes out. A test
+//! can do all of that without a socket, and a year in a second.
+//!
+//! # The order of a turn
+//!
+//! A turn is one pass of the loop, and everything in it has the same time. The order below is not a matter of taste: each step
+//! relies on the one before.
+//!
+//! 1. [`Engine::begin_turn`]: settings are read for this turn, and peers that brought too much in an earlier one go on, each with
+//!    its part, before anybody new is read. They waited, so they go first.
+//! 2. [`Engine::accept`], [`Engine::handle_input`], [`Engine::command`]: the turn's input. Each is carried through to its end
+//!    before the next: a connection that ends has left the hub, the application and its address when the call returns. Nothing is
+//!    written; outboxes fill.
+//! 3. [`Engine::handle_time`]: timers. They run after the input, because input that has come by then may have cancelled them.
+//! 4. [`Engine::settle`]: progress that was marked becomes messages, once for each task however often it moved; readers that were
+//!    behind go on as far as the turn has room; confirmations are asked for; whoever is too far behind is ended. It comes after
+//!    all input, so that one answer or one frame speaks for all of it.
+//! 5. [`Engine::poll_batch`]: what is to be kept of the turn. It comes after `settle`, so that a batch holds what viewers are told.
+//! 6. [`Engine::poll_output`], until there is no more: one write for each connection that has anything, answers and small rooms
+//!    before crowds.
+//! 7. [`Engine::handle_turn_end`]: what the turn cost sets the pace of the next.
+//!
+//! # Where things are
+//!
+//! This file is the mediator: the only one that knows all the others. `state` has what it owns. `transport` has connections and
+//! bytes, `session` viewers, `backend` the application, `api` the calls, `access` who may what, `commit` the store. `context` is
+//! what a call, a message or a command may use, `answer` and `refusal` are what they give back, `boundary` is what crosses to the
+//! shell. `http`, `reading`, `timeouts`, `teardown`, `admission` and `shutdown` lead from one owner to another: a request, bytes,
+//! a look at a connection, its end, those who waited for the store, the end of all.
 
 pub mod access;
 pub mod admission;
@@ -49,7 +75,7 @@ use context::Context;
 use core::net::IpAddr;
 use inspect::Inspection;
 use refusal::Refusal;
-use session::{acknowledgement, catching_up, deferrals, farewell, pings};
+use session::{acknowledgement, catching_up, deferrals, farewell};
 use state::State;
 use timer::Timer;
 use transport::peer::Reading;
@@ -98,12 +124,8 @@ impl Engine {
         address: Option<IpAddr>,
     ) -> ConnectionId {
         self.state.now = now;
-        let is_proxy = self.state.settings.proxies.trusts(address);
-        let connection = self
-            .state
-            .transport
-            .peers
-            .insert(services, address, is_proxy);
+        let (transport, mut step) = self.state.step();
+        let connection = transport.accept(&mut step, services, address);
         match services.ingest() {
             true => self.state.lobby.has_producers |= self.state.durability.is_unread(),
             false => {
@@ -201,7 +223,7 @@ impl Engine {
         while let Some(expired) = self.state.wheel.pop_expired() {
             self.handle_timer(now, expired.payload);
         }
-        self.arm_timers();
+        self.state.arm_timers();
     }
 
     /// Begins the end of the server; a second call ends it at once.
@@ -219,14 +241,21 @@ impl Engine {
         state.hub.settle(now, &mut state.transport.peers);
         catching_up::resume_postponed(state, now);
         acknowledgement::tell_evicted(&mut state.context(Caller::Program));
-        pings::ask(state, now);
+        let State {
+            questions,
+            hub,
+            transport,
+            wheel,
+            ..
+        } = state;
+        questions.ask(now, hub, &mut transport.peers, wheel);
         self.drop_slow(now);
         let state = &mut self.state;
         let sent = state.transport.peers.take_sent();
         if sent > 0 {
             state.traffic.sent.record(now.at, sent);
         }
-        self.arm_timers();
+        self.state.arm_timers();
     }
 
     /// Ends whoever is too far behind to be sent any more, and tells those who waited for the application behind it.
@@ -248,7 +277,7 @@ impl Engine {
         self.state.now = now;
         let (durability, mut parts) = self.state.commit();
         durability.restore_all(&mut parts, restored);
-        self.arm_timers();
+        self.state.arm_timers();
     }
 
     /// A store is being opened. Until it is read, slice by slice, nothing is decided.
@@ -281,7 +310,7 @@ impl Engine {
         let (durability, mut parts) = self.state.commit();
         durability.handle_read(&mut parts);
         admission::serve_lobby(&mut self.state, now);
-        self.arm_timers();
+        self.state.arm_timers();
     }
 
     /// Whether the store is being opened for the first time, which takes a moment: who can wait need not be refused.
@@ -322,7 +351,7 @@ impl Engine {
         durability.handle_stored(&mut parts, seq, result);
         release::say_released(&mut self.state, now);
         admission::serve_lobby(&mut self.state, now);
-        self.arm_timers();
+        self.state.arm_timers();
     }
 
     /// The next thing to be done outside.
@@ -532,9 +561,18 @@ impl Engine {
                 state.lobby.is_armed = false;
                 admission::serve_lobby(&mut self.state, now);
             }
-            Timer::Probes => state.probes.is_armed = false,
+            Timer::Probes => state.questions.handle_refill(),
             Timer::Postponed => state.is_resuming = false,
-            Timer::Questions => pings::handle_timer(state, now),
+            Timer::Questions => {
+                let State {
+                    questions,
+                    hub,
+                    transport,
+                    wheel,
+                    ..
+                } = state;
+                questions.handle_postponed(now, hub, &mut transport.peers, wheel);
+            }
             Timer::Unfinished => timeouts::end_late(state, now),
             Timer::Addresses => {
                 state.addresses.is_armed = state.addresses.forget_stale(now.at);
@@ -544,38 +582,5 @@ impl Engine {
             }
             Timer::ShutdownDeadline => shutdown::stop(state),
         }
-    }
-
-    fn arm_timers(&mut self) {
-        // What a store has been read of so far may have to be forgotten again.
-        if self.state.durability.is_unread() {
-            return;
-        }
-        while let Some((at, timer)) = self.state.hub.poll_timer() {
-            self.state.wheel.schedule(at, Timer::Hub(timer));
-        }
-        self.arm_aging();
-    }
-
-    /// Tasks and logs share one reminder, which moves with the first that is due.
-    fn arm_aging(&mut self) {
-        let State {
-            aging, wheel, hub, ..
-        } = &mut self.state;
-        let due = hub.next_aging();
-        if due == aging.map(|(_, at)| at) {
-            return;
-        }
-        let moved = due
-            .zip(*aging)
-            .filter(|(at, (id, _))| wheel.reschedule(*id, *at));
-        *aging = match (moved, due) {
-            (Some((at, (id, _))), _) => Some((id, at)),
-            (None, Some(at)) => Some((wheel.schedule(at, Timer::Hub(hub::Timer::Aging)), at)),
-            (None, None) => {
-                aging.map(|(id, _)| wheel.cancel(id));
-                None
-            }
-        };
     }
 }

@@ -6,7 +6,8 @@ use crate::conn::{Fault, PeerEvent};
 use crate::engine::boundary::Output;
 use crate::engine::http;
 use crate::engine::notices::Notice;
-use crate::engine::session::{farewell, frames, pings};
+use crate::engine::session::questions::Pong;
+use crate::engine::session::{farewell, frames};
 use crate::engine::state::State;
 use crate::engine::teardown;
 use crate::engine::timeouts;
@@ -177,7 +178,7 @@ fn handle_event(state: &mut State, now: Now, connection: ConnectionId, event: Pe
             }
         }
         PeerEvent::Pong(payload) => {
-            if !pings::handle_pong(state, now, connection, &payload) {
+            if !handle_pong(state, now, connection, &payload) {
                 admit_control(state, now, connection);
             }
         }
@@ -233,4 +234,26 @@ fn admit_control(state: &mut State, now: Now, connection: ConnectionId) -> bool 
     });
     farewell::send_away(state, now, connection, CloseCode::RATE_LIMITED, REASON);
     false
+}
+
+/// Tells whether the pong was due.
+fn handle_pong(state: &mut State, now: Now, connection: ConnectionId, payload: &[u8]) -> bool {
+    let State {
+        questions,
+        hub,
+        transport,
+        wheel,
+        settings,
+        ..
+    } = state;
+    match questions.handle_pong(hub, &mut transport.peers, connection, payload) {
+        Pong::Due => true,
+        Pong::Unasked => false,
+        Pong::Fruitless { is_due } => {
+            if settings.websocket.heartbeat_interval.is_zero() {
+                questions.postpone(now, connection, wheel);
+            }
+            is_due
+        }
+    }
 }

@@ -6,7 +6,7 @@
 
 use crate::base::time::Span;
 use crate::hub::Full;
-use crate::wire::http::{Problem, Response};
+use crate::wire::http::{Problem, Reject, Response};
 use crate::wire::locale::{Locale, Phrase, WorkspaceFault};
 use crate::wire::message::envelope::push_string;
 use crate::wire::message::{ErrorCode, Malformed};
@@ -196,6 +196,16 @@ impl From<Refusal> for Response {
             Some(methods) => Self::from(problem).header("Allow", methods),
             None => problem.into(),
         }
+    }
+}
+
+/// A request that is refused by its syntax.
+impl From<Reject> for Refusal {
+    fn from(reject: Reject) -> Self {
+        let problem = Problem::from(reject);
+        let mut refusal = Self::new(problem.code, problem.detail).with_status(problem.status);
+        refusal.0.field = problem.field;
+        refusal
     }
 }
 

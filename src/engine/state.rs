@@ -1,4 +1,5 @@
-//! What the engine is made of. The files beside this one are what it does; each works on the parts it needs.
+//! What the mediator owns, and how it lends parts of it: to calls and messages ([`State::context`]), to connections
+//! ([`State::step`]) and to the store's side ([`State::commit`]).
 
 use crate::base::random::Random;
 use crate::base::time::{Now, Time};
@@ -17,12 +18,12 @@ use crate::engine::notices::Notices;
 use crate::engine::refusal::Refusal;
 use crate::engine::session::key::SessionKey;
 use crate::engine::session::lists::Lists;
-use crate::engine::session::probes::Probes;
+use crate::engine::session::questions::Questions;
 use crate::engine::settings::Settings;
 use crate::engine::timer::Timer;
 use crate::engine::traffic::Traffic;
 use crate::engine::transport::connections::{Step, Transport};
-use crate::hub::{ClientId, ClientKey, ConnectionId, Hub, HubSeed};
+use crate::hub::{self, ClientId, ClientKey, ConnectionId, Hub, HubSeed};
 use crate::wire::message::{Dialect, Variant};
 use crate::wire::websocket::{EncodedFrame, Inflater};
 
@@ -49,7 +50,7 @@ pub struct State {
     /// What makes the secrets of sessions.
     pub session_key: SessionKey,
     /// Questions whether messages have arrived.
-    pub probes: Probes,
+    pub questions: Questions,
     /// Whether a timer is set for readers whose share of a turn was too much for it.
     pub is_resuming: bool,
     /// Lists of workspaces that are being sent.
@@ -102,7 +103,7 @@ impl State {
             addresses: Addresses::new(hash),
             full_lines: FullLines::default(),
             session_key,
-            probes: Probes::default(),
+            questions: Questions::default(),
             is_resuming: false,
             lists: Lists::default(),
             durability: Durability::default(),
@@ -220,5 +221,39 @@ impl State {
     /// The dialect in which a connection was greeted.
     pub fn dialect(&self, client: ClientKey) -> Dialect {
         self.hub.directory().client(client).dialect
+    }
+
+    /// Sets the reminders that the hub has asked for.
+    pub fn arm_timers(&mut self) {
+        // What a store has been read of so far may have to be forgotten again.
+        if self.durability.is_unread() {
+            return;
+        }
+        while let Some((at, timer)) = self.hub.poll_timer() {
+            self.wheel.schedule(at, Timer::Hub(timer));
+        }
+        self.arm_aging();
+    }
+
+    /// Tasks and logs share one reminder, which moves with the first that is due.
+    fn arm_aging(&mut self) {
+        let State {
+            aging, wheel, hub, ..
+        } = self;
+        let due = hub.next_aging();
+        if due == aging.map(|(_, at)| at) {
+            return;
+        }
+        let moved = due
+            .zip(*aging)
+            .filter(|(at, (id, _))| wheel.reschedule(*id, *at));
+        *aging = match (moved, due) {
+            (Some((at, (id, _))), _) => Some((id, at)),
+            (None, Some(at)) => Some((wheel.schedule(at, Timer::Hub(hub::Timer::Aging)), at)),
+            (None, None) => {
+                aging.map(|(id, _)| wheel.cancel(id));
+                None
+            }
+        };
     }
 }

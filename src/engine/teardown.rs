@@ -9,7 +9,6 @@ use crate::engine::backend::links;
 use crate::engine::boundary::Output;
 use crate::engine::life::Life;
 use crate::engine::refusal::Refusal;
-use crate::engine::session::pings;
 use crate::engine::state::State;
 use crate::engine::transport::connections::Departure;
 use crate::engine::transport::reply::Reply;
@@ -96,7 +95,7 @@ fn leave(state: &mut State, departure: Departure) {
         links::leave(state, connection, departure.address);
     }
     if departure.was_postponed {
-        pings::forget(state, connection);
+        state.questions.forget(connection, &mut state.wheel);
     }
     if let Some(address) = departure.address {
         if departure.had_place {

@@ -4,7 +4,7 @@ use crate::base::time::{Now, Span};
 use crate::conn::Ending;
 use crate::engine::notices::Notice;
 use crate::engine::refusal::Refusal;
-use crate::engine::session::{farewell, pings};
+use crate::engine::session::{farewell, questions};
 use crate::engine::state::State;
 use crate::engine::teardown;
 use crate::engine::transport::liveness::Finding;
@@ -21,7 +21,7 @@ pub fn look(state: &mut State, now: Now, connection: ConnectionId) {
     match transport.look(&mut step, connection) {
         Finding::Fine => {}
         Finding::PingDue => {
-            let ping = pings::heartbeat(state, connection);
+            let ping = questions::heartbeat(&state.hub, &mut state.transport.peers, connection);
             state.transport.peers.push(connection, ping);
         }
         Finding::Silent => {

@@ -1,6 +1,7 @@
-//! What addresses and away clients have used up of their shares (contract section 8): connections, places and messages.
+//! What addresses, and clients that are away, have used up of what they may have (contract section 8): connections, places and
+//! messages.
 //!
-//! Whoever comes through a trusted proxy has the address that the proxy says; the proxy itself has no share.
+//! Whoever comes through a trusted proxy has the address that the proxy says; the proxy itself is not limited.
 
 use crate::base::network::household;
 use crate::base::random::Random;

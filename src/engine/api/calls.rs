@@ -9,7 +9,7 @@ use crate::engine::answer::Answer;
 use crate::engine::context::Context;
 use crate::engine::refusal::Refusal;
 use crate::engine::settings::Settings;
-use crate::wire::http::{Head, Method, Problem, Response};
+use crate::wire::http::{Head, Method, Response};
 use std::borrow::Cow;
 
 /// What follows a head that may go on.
@@ -23,14 +23,11 @@ pub enum Admitted {
 
 /// Answers a request.
 pub fn answer(context: &mut Context<'_>, head: &Head, body: &[u8]) -> Answer<Response> {
-    let segments = match head.segments() {
-        Ok(segments) => segments,
-        Err(reject) => return Answer::Now(Problem::from(reject).into()),
-    };
-    let answered = match head.method() {
+    let segments = head.segments().map_err(Refusal::from);
+    let answered = segments.and_then(|segments| match head.method() {
         Method::OPTIONS => preflight(head, &segments).map(Answer::Now),
         _ => serve(context, head, &segments, body),
-    };
+    });
     answered.unwrap_or_else(|refusal| Answer::Now(refusal.into()))
 }
 
@@ -47,12 +44,10 @@ pub fn admit_head(
     context: &Context<'_>,
     head: &Head,
     is_opening: bool,
-) -> Result<Admitted, Response> {
-    let segments = head.segments().map_err(Problem::from)?;
+) -> Result<Admitted, Refusal> {
+    let segments = head.segments()?;
     if head.method() == Method::OPTIONS {
-        return preflight(head, &segments)
-            .map(|_| Admitted::NoBody)
-            .map_err(Response::from);
+        return preflight(head, &segments).map(|_| Admitted::NoBody);
     }
     let row = admit_call(context.settings, head, &segments)?;
     if row.needs_store && !is_opening {
@@ -65,18 +60,18 @@ pub fn admit_head(
 }
 
 /// Checks a request whose body is handled as it comes: only events are. Answers its `Idempotency-Key`.
-pub fn admit_stream(context: &Context<'_>, head: &Head) -> Result<Option<String>, Response> {
-    let segments = head.segments().map_err(Problem::from)?;
+pub fn admit_stream(context: &Context<'_>, head: &Head) -> Result<Option<String>, Refusal> {
+    let segments = head.segments()?;
     let row = admit_call(context.settings, head, &segments)?;
     if row.body == Body::Lines {
         context.check_read().map_err(command_refusal)?;
-        return Ok(event_key::key_of(head)?);
+        return event_key::key_of(head);
     }
     let refusal = Refusal::new(
         "unsupported_media_type",
         "newline-delimited JSON is for /api/events; expected application/json",
     );
-    Err(refusal.at("content-type").into())
+    Err(refusal.at("content-type"))
 }
 
 /// The row that a head means, if its caller may call it.

@@ -1,6 +1,14 @@
-//! Who a viewer is, from greeting to goodbye: upgrade, session, requests, confirmations (contract sections 1 to 6).
+//! Who a viewer is, from greeting to goodbye, whatever carries it (contract sections 1 to 6).
 //!
-//! Owns no bytes: frames are queued with `transport`. It knows rooms and tasks by the hub alone.
+//! It owns sessions and what is said to viewers. It frames nothing and writes nothing itself, and it knows rooms and tasks by the
+//! hub alone.
+//!
+//! A request becomes a WebSocket in `upgrade`, or is told to come back in `deferrals`, after the waits of `returns`; `greeting`
+//! takes it for what it came for, and `resume` gives it its session back, whose secret `key` makes. `frames` counts and opens its
+//! messages, `messages` leads each to its answer. `requests` are what a client may ask for, read by `request_fields`, answered with
+//! `acknowledgement`, `history`, `controls`, `batches` and `workspaces`; `said` is what they give back, `workspace_news` and
+//! `lists` what goes to all who follow workspaces. `recovery` and `catching_up` send what was missed, `questions` ask
+//! whether it has arrived, and `farewell` says why the end comes.
 
 pub mod acknowledgement;
 pub mod batches;
@@ -14,8 +22,7 @@ pub mod history;
 pub mod key;
 pub mod lists;
 pub mod messages;
-pub mod pings;
-pub mod probes;
+pub mod questions;
 pub mod recovery;
 pub mod request_fields;
 pub mod requests;

@@ -1,4 +1,30 @@
 //! Whether a peer has confirmed what it was sent: when it is to be asked, and when it has answered.
+//!
+//! # Confirmations and serials
+//!
+//! Every message that the hub publishes or sends has a serial, a number that only grows. A session remembers one serial for its
+//! client, `received`: everything up to it has surely arrived, or was never for it. Whatever is later is sent again when the
+//! client comes back, so `received` must never be too high; too low costs a repetition, which clients recognise by position.
+//!
+//! Only the client knows what has reached it: a socket that took the bytes says nothing, and neither does a proxy between. So a
+//! ping follows messages that must not be lost. Its payload names the newest serial queued so far, and the pong that echoes it
+//! proves that everything before it has arrived, because bytes arrive in order. At most one question is out for each peer.
+//!
+//! Two things make an answer say too much. A client that is told of a loss has not received what lies in the gap; and one that is
+//! sent older messages again has not received those, although their serials are below `received`. Both begin a new *round*
+//! ([`Confirmation::want_anew`]): an answer counts only if its question was asked in the present round. The round stands in the
+//! payload beside the serial, so that nothing need be remembered of questions that are out.
+//!
+//! | from | when | to |
+//! | --- | --- | --- |
+//! | nothing wanted | a message goes out that must not be lost | wanted: the peer queues to be asked |
+//! | wanted | its turn to be asked has come | asked, in the present round |
+//! | asked | the answer is of this round | nothing wanted, or wanted again if more has gone out since |
+//! | asked | any other answer, or one of an earlier round | wanted again, at once |
+//! | asked | the second such answer in a row | postponed: asked with the next heartbeat only |
+//!
+//! A peer that never answers well, as some proxies answer pings themselves, is thus asked rarely, and loses nothing: what it has
+//! not confirmed is repeated.
 
 /// Questions that a peer may answer in vain before it is asked less often.
 const MAX_FRUITLESS: u8 = 2;

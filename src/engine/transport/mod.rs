@@ -1,6 +1,12 @@
 //! Connections and their bytes: what waits for each, who is written next, who is still there, what was begun and not ended.
 //!
-//! It knows no room, no task and no path.
+//! It owns everything of a connection but its meaning: it knows no room, no task and no path, and says nothing to anybody by
+//! itself. Where the bytes alone decide, it acts; otherwise it reports a finding, or hands out who has departed.
+//!
+//! `connections` is the owner, with `close`, `answer`, `liveness` and `shedding` as the parts of what it does. `peers` holds the
+//! slots and the marks of who is to be written, `peer` one slot, `framer` turns publications into frames. `turn`, `allowance`,
+//! `confirmation`, `outbox_limits`, `standing` and `reply` are what a slot, or an answer, is made of; `unfinished` and
+//! `newcomers` know who has left the most, and who has brought nothing.
 
 pub mod allowance;
 pub mod answer;
