@@ -2,19 +2,23 @@
 
 use crate::base::time::Now;
 use crate::conn::{Ending, Phase};
+use crate::engine::access::caller::Caller;
+use crate::engine::answer::Answer;
 use crate::engine::api::calls::Admitted;
 use crate::engine::api::ingest::IngestStream;
 use crate::engine::api::{calls, events, ingest};
 use crate::engine::backend::links;
 use crate::engine::commit::lobby::HeldRequest;
 use crate::engine::commit::respond;
-use crate::engine::session::upgrade;
+use crate::engine::refusal::Refusal;
+use crate::engine::session::{farewell, upgrade};
 use crate::engine::state::State;
+use crate::engine::transport::peer::Reading;
 use crate::engine::transport::reply::Cors;
 use crate::engine::transport::standing::{Services, Standing};
 use crate::engine::transport::{answer, close};
 use crate::hub::ConnectionId;
-use crate::wire::http::{Head, Problem, Reject};
+use crate::wire::http::{Head, Problem, Reject, Response};
 use crate::wire::websocket;
 
 /// A whole request has come in.
@@ -27,7 +31,7 @@ pub fn handle_request(
 ) {
     mark_progress(state, connection);
     if let Err(problem) = check_page(state, now, connection, head) {
-        return respond::respond(state, now, connection, head, problem.into());
+        return respond::respond(state, now, connection, head, Answer::Now(problem));
     }
     if is_upgrade(head) {
         return upgrade::handle_upgrade(state, now, connection, head);
@@ -36,9 +40,10 @@ pub fn handle_request(
         return hold(state, connection, head.clone(), Some(body.to_vec()));
     }
     let answer = match check_listener(state, connection, head) {
-        Ok(()) => calls::answer(state, now, connection, head, body),
-        Err(problem) => problem.into(),
+        Ok(()) => calls::answer(&mut state.context(Caller::Request(head)), head, body),
+        Err(refusal) => Answer::Now(refusal.into()),
     };
+    farewell::dismiss_all(state, now);
     respond::respond(state, now, connection, head, answer);
 }
 
@@ -49,14 +54,15 @@ pub fn admit_head(
     now: Now,
     connection: ConnectionId,
     head: &Head,
-) -> Result<Admitted, Problem> {
+) -> Result<Admitted, Response> {
     check_page(state, now, connection, head)?;
     if is_upgrade(head) {
         // It is judged as a whole, and has no body.
         return Ok(Admitted::NoBody);
     }
     check_listener(state, connection, head)?;
-    calls::admit_head(state, head)
+    let is_opening = state.durability.is_opening();
+    calls::admit_head(&state.context(Caller::Request(head)), head, is_opening)
 }
 
 /// The head of a request has come and its body has not, or not all of it. A request that will be refused is refused now; its
@@ -81,7 +87,7 @@ pub fn handle_body_due(state: &mut State, now: Now, connection: ConnectionId) {
         Err(problem) => problem,
     };
     match parser.refuse_body() {
-        Some((head, true)) => respond::respond(state, now, connection, &head, problem.into()),
+        Some((head, true)) => respond::respond(state, now, connection, &head, Answer::Now(problem)),
         Some((head, false)) => refuse_problem(state, now, connection, &head, problem),
         None => {}
     }
@@ -93,10 +99,9 @@ fn refuse_problem(
     now: Now,
     connection: ConnectionId,
     head: &Head,
-    problem: Problem,
+    problem: Response,
 ) {
-    let answer =
-        Cors::of(head, &state.settings.access, state.is_local(connection)).mark(problem.into());
+    let answer = Cors::of(head, &state.settings.access, state.is_local(connection)).mark(problem);
     answer::refuse(state, now, connection, &answer);
 }
 
@@ -113,8 +118,9 @@ pub fn handle_stream_start(state: &mut State, now: Now, connection: ConnectionId
     if waits_for_store(state, &head, 0) {
         return hold(state, connection, head, None);
     }
+    let admitted = check_listener(state, connection, &head).map_err(Response::from);
     let admitted =
-        check_listener(state, connection, &head).and_then(|()| calls::admit_stream(state, &head));
+        admitted.and_then(|()| calls::admit_stream(&state.context(Caller::Request(&head)), &head));
     let key = match admitted {
         Ok(key) => key,
         Err(problem) => return refuse_problem(state, now, connection, &head, problem),
@@ -130,12 +136,14 @@ pub fn handle_stream_start(state: &mut State, now: Now, connection: ConnectionId
 
 /// Whether a request had better wait: the store is being opened, which takes a moment.
 fn waits_for_store(state: &State, head: &Head, body_bytes: usize) -> bool {
-    state.is_opening() && state.unfinished.has_room(body_bytes) && calls::needs_store(head)
+    state.durability.is_opening()
+        && state.unfinished.has_room(body_bytes, &state.settings)
+        && calls::needs_store(head)
 }
 
 fn hold(state: &mut State, connection: ConnectionId, head: Head, body: Option<Vec<u8>>) {
     if let Some(peer) = state.peers.peer_mut(connection) {
-        peer.is_held = true;
+        peer.reading = Reading::Held;
         state.lobby.hold(HeldRequest {
             connection,
             head,
@@ -155,15 +163,19 @@ pub fn handle_held(
     let Some(peer) = state.peers.peer_mut(connection) else {
         return;
     };
-    peer.is_held = false;
-    let has_ended = peer.has_ended;
+    let is_last = peer.reading == Reading::HeldToEnd;
+    peer.reading = Reading::Open;
     match body {
         Some(body) => handle_request(state, now, connection, &head, body),
         None => handle_stream_start(state, now, connection, head),
     }
-    let is_held = state.peers.peer(connection).is_none_or(|peer| peer.is_held);
-    if has_ended && !is_held {
-        close::end(state, now, connection, Ending::Final);
+    let Some(peer) = state.peers.peer_mut(connection) else {
+        return;
+    };
+    match peer.reading.is_held() {
+        true if is_last => peer.reading = Reading::HeldToEnd,
+        false if is_last => close::end(state, now, connection, Ending::Final),
+        _ => {}
     }
 }
 
@@ -196,7 +208,7 @@ pub fn handle_stream_end(state: &mut State, now: Now, connection: ConnectionId) 
         return;
     };
     ingest::finish_lines(&mut state.hub, &mut state.peers, now, &mut stream);
-    let answer = events::answer_lines(state, stream.tally);
+    let answer = events::answer_lines(&mut state.hub, stream.tally);
     if let Some(head) = stream.head {
         respond::respond(state, now, connection, &head, answer);
     }
@@ -220,7 +232,7 @@ pub fn check_page(
     now: Now,
     connection: ConnectionId,
     head: &Head,
-) -> Result<(), Problem> {
+) -> Result<(), Response> {
     let checked = state
         .settings
         .access
@@ -232,12 +244,12 @@ pub fn check_page(
         state.notices.count(now.at, refused.notice(), || {
             format!("refused: {asker}: {}", refused.detail())
         });
-        refused.into()
+        Refusal::from(refused).into()
     })
 }
 
 /// Checks that a request has come to a listener of the API.
-fn check_listener(state: &State, connection: ConnectionId, head: &Head) -> Result<(), Problem> {
+fn check_listener(state: &State, connection: ConnectionId, head: &Head) -> Result<(), Refusal> {
     let services = state.peers.peer(connection).map(|peer| peer.services);
     let Some(services) = services else {
         return Ok(());
@@ -255,18 +267,16 @@ fn check_listener(state: &State, connection: ConnectionId, head: &Head) -> Resul
 }
 
 /// Plain HTTP where only WebSockets are.
-fn not_an_upgrade(path: &str, is_websocket: bool) -> Problem {
+fn not_an_upgrade(path: &str, is_websocket: bool) -> Refusal {
     if is_websocket {
-        return Problem::new(
-            426,
+        return Refusal::new(
             "upgrade_required",
             format!(
                 "`{path}` is a WebSocket; connect with `Upgrade: websocket`, which a proxy must pass on, and `Connection` with it"
             ),
         );
     }
-    Problem::new(
-        404,
+    Refusal::new(
         "not_found",
         format!("no `{path}` on the WebSocket listener; the HTTP API has a listener of its own"),
     )

@@ -8,6 +8,8 @@ use crate::engine::http;
 use crate::engine::notices::Notice;
 use crate::engine::session::{farewell, frames, pings};
 use crate::engine::state::State;
+use crate::engine::transport::outbox_limits::MaxUnsent;
+use crate::engine::transport::peer::Reading;
 use crate::engine::transport::{close, shedding};
 use crate::hub::ConnectionId;
 use crate::wire::input::Input as Cursor;
@@ -95,6 +97,7 @@ fn take_events(
     input: &mut Cursor<'_>,
 ) -> Option<usize> {
     let mut limits = state.limits();
+    let max_unsent = MaxUnsent::new(state.settings.websocket.max_outbox_size);
     state.has_completed = false;
     while let Some(peer) = state.peers.peer_mut(connection) {
         if !peer.connection.is_open() {
@@ -102,10 +105,10 @@ fn take_events(
         }
         let has_had_enough = peer.share.is_used_up(state.turn) || state.hub.load().is_full();
         let is_cut = has_had_enough && !input.is_empty();
-        let is_full = peer.connection.outbox.held_bytes() >= state.max_unsent.of(peer.is_backend);
+        let is_full = peer.connection.outbox.held_bytes() >= max_unsent.of(peer.is_backend());
         // The application must be heard also when it is behind: its answers are not for itself.
-        let is_behind = peer.backlogged && !peer.is_backend;
-        let must_wait = is_full || is_behind || peer.is_held || peer.waits;
+        let is_behind = peer.backlogged && !peer.is_backend();
+        let must_wait = is_full || is_behind || peer.reading != Reading::Open;
         if must_wait || state.lobby.is_full(connection) {
             return Some(input.len());
         }

@@ -4,8 +4,9 @@ use crate::base::time::Now;
 use crate::conn::Phase;
 use crate::engine::api::ingest;
 use crate::engine::boundary::Output;
+use crate::engine::life::Life;
 use crate::engine::session::{farewell, leaving};
-use crate::engine::state::{Life, State};
+use crate::engine::state::State;
 use crate::engine::timer::Timer;
 use crate::engine::transport::close;
 use crate::engine::transport::peer::Peer;
@@ -97,5 +98,8 @@ pub fn end_idle(state: &mut State) {
 fn is_idle(peer: &Peer) -> bool {
     let connection = &peer.connection;
     let is_between_requests = matches!(&connection.phase, Phase::Http(parser) if parser.is_idle() && !connection.has_stash());
-    is_between_requests && connection.is_open() && connection.outbox.is_empty() && !peer.is_held
+    is_between_requests
+        && connection.is_open()
+        && connection.outbox.is_empty()
+        && !peer.reading.is_held()
 }

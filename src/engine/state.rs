@@ -1,70 +1,43 @@
 //! What the engine is made of. The files beside this one are what it does; each works on the parts it needs.
 
-use crate::base::counter::MinuteCounter;
 use crate::base::random::Random;
 use crate::base::time::{Now, Time};
 use crate::base::wheel::{TimerId, Wheel};
 use crate::conn::{InputLimits, Phase};
+use crate::engine::access::caller::Caller;
 use crate::engine::access::connection_rate::{Addresses, MINUTE};
 use crate::engine::access::waiting_line::FullLines;
-use crate::engine::backend::pending::Routes;
+use crate::engine::backend::pending::Pending;
 use crate::engine::boundary::{MemoryProbe, Output};
+use crate::engine::commit::durability::Durability;
 use crate::engine::commit::lobby::Lobby;
-use crate::engine::commit::opening_step::Opening;
-use crate::engine::commit::store::Durability;
+use crate::engine::commit::parts::Parts;
+use crate::engine::context::{Context, Dismissal};
+use crate::engine::life::Life;
 use crate::engine::notices::Notices;
-use crate::engine::session::key::SESSION_KEY;
+use crate::engine::refusal::Refusal;
 use crate::engine::session::key::SessionKey;
 use crate::engine::session::lists::Lists;
 use crate::engine::session::probes::Probes;
 use crate::engine::settings::Settings;
 use crate::engine::timer::Timer;
+use crate::engine::traffic::Traffic;
 use crate::engine::transport::newcomers::Newcomers;
-use crate::engine::transport::outbox_limits::MaxUnsent;
-use crate::engine::transport::outbox_limits::OutboxLimits;
+use crate::engine::transport::peer::Peer;
 use crate::engine::transport::peers::Peers;
 use crate::engine::transport::turn::Turn;
 use crate::engine::transport::unfinished::Unfinished;
 use crate::hub::{ClientId, ClientKey, ConnectionId, Hub, HubSeed};
 use crate::wire::http::DateCache;
-use crate::wire::locale::Phrase;
-use crate::wire::message::{Dialect, ErrorCode, ErrorMessage, Variant};
+use crate::wire::message::{Dialect, Variant};
 use crate::wire::websocket::{EncodedFrame, Inflater};
 use crate::wire::{http, websocket};
 use std::collections::{HashSet, VecDeque};
-
-/// How far the shutdown is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Life {
-    /// Serving.
-    Serving,
-    /// Connections drain.
-    Draining,
-    /// Over.
-    Stopped,
-}
-
-/// What has come in.
-#[derive(Debug, Default)]
-pub struct Traffic {
-    /// Messages received.
-    pub received: MinuteCounter,
-    /// Messages sent.
-    pub sent: MinuteCounter,
-    /// WebSocket connections ever.
-    pub connections: u64,
-    /// Handshakes that came when the server was full, or too often from their address.
-    pub refused: u64,
-    /// Requests that came from a foreign page, or under a name that is not served.
-    pub foreign: u64,
-}
 
 /// The whole server, without its sockets.
 pub struct State {
     /// The configuration.
     pub settings: Settings,
-    /// What may be unsent of whoever is served.
-    pub max_unsent: MaxUnsent,
     /// Rooms and tasks.
     pub hub: Hub,
     /// What the hub was made from.
@@ -72,7 +45,7 @@ pub struct State {
     /// Connections.
     pub peers: Peers,
     /// The application's links, and what waits for them.
-    pub routes: Routes,
+    pub pending: Pending,
     /// What happens later.
     pub wheel: Wheel<Timer>,
     /// The reminder of what time does to tasks and logs, and when it is due.
@@ -91,8 +64,6 @@ pub struct State {
     pub lists: Lists,
     /// What waits for the store.
     pub durability: Durability,
-    /// How far it is opened.
-    pub opening: Opening,
     /// Who waits for that.
     pub lobby: Lobby,
     /// Who makes room when there are too many connections.
@@ -123,6 +94,8 @@ pub struct State {
     pub dates: DateCache,
     /// What the shell must do, in order.
     pub outputs: VecDeque<Output>,
+    /// Whose connections are to end.
+    pub dismissals: Vec<Dismissal>,
     /// When the server began.
     pub started: Now,
     /// How far the shutdown is.
@@ -136,25 +109,20 @@ impl State {
     pub fn new(settings: Settings, now: Now, seed: [u8; 32], memory: MemoryProbe) -> Self {
         let mut random = Random::from_seed(seed);
         let hash = [random.next_u64(), random.next_u64()];
-        let routes = Routes::new(settings.routes.max_pending, &random.token(6));
+        let pending = Pending::new(&random.token(6));
         let session_key = SessionKey::new([random.next_u64(), random.next_u64()]);
         let message_prefix = format!("msg_{}_", random.token(6));
         let hub_seed = HubSeed {
             hash,
             message_prefix,
         };
+        let mut peers = Peers::default();
+        peers.begin_turn(&settings.websocket);
         Self {
-            max_unsent: MaxUnsent::new(settings.websocket.max_outbox_size),
             hub: Hub::new(settings.hub.clone(), hub_seed.clone()),
             hub_seed,
-            peers: Peers::new(
-                OutboxLimits {
-                    max_bytes: settings.websocket.max_outbox_size,
-                    max_messages: settings.websocket.max_outbox_messages,
-                },
-                settings.websocket.compression_threshold,
-            ),
-            routes,
+            peers,
+            pending,
             wheel: Wheel::new(),
             aging: None,
             addresses: Addresses::new(hash),
@@ -164,14 +132,10 @@ impl State {
             is_going_on: false,
             lists: Lists::default(),
             durability: Durability::default(),
-            opening: Opening::default(),
             lobby: Lobby::default(),
             newcomers: Newcomers::default(),
             spared: HashSet::new(),
-            unfinished: Unfinished::new([
-                settings.websocket.max_message_size,
-                settings.http.max_body_size,
-            ]),
+            unfinished: Unfinished::default(),
             turn: Turn::default(),
             has_completed: false,
             cut: VecDeque::new(),
@@ -183,10 +147,30 @@ impl State {
             inflater: Inflater::default(),
             dates: DateCache::new(),
             outputs: VecDeque::new(),
+            dismissals: Vec::new(),
             started: now,
             life: Life::Serving,
             memory,
             settings,
+        }
+    }
+
+    /// What a call, a message or a command may use.
+    pub fn context<'a>(&'a mut self, caller: Caller<'a>) -> Context<'a> {
+        Context {
+            now: self.now,
+            settings: &self.settings,
+            caller,
+            hub: &mut self.hub,
+            peers: &mut self.peers,
+            random: &mut self.random,
+            store: &self.durability,
+            life: self.life,
+            traffic: &self.traffic,
+            notices: &self.notices,
+            started: self.started,
+            memory: &self.memory,
+            dismissals: &mut self.dismissals,
         }
     }
 
@@ -195,9 +179,16 @@ impl State {
         self.hub = Hub::new(self.settings.hub.clone(), self.hub_seed.clone());
     }
 
-    /// Has the store keep what makes the secrets of sessions.
-    pub fn keep_session_key(&mut self) {
-        self.hub.keep_meta(SESSION_KEY, self.session_key.to_text());
+    /// The engine's side of the store, and what it works on.
+    pub fn commit(&mut self) -> (&mut Durability, Parts<'_>) {
+        let parts = Parts {
+            now: self.now,
+            hub: &mut self.hub,
+            peers: &mut self.peers,
+            wheel: &mut self.wheel,
+            session_key: &mut self.session_key,
+        };
+        (&mut self.durability, parts)
     }
 
     /// What bounds the input of every peer; whether compressed messages may come is each peer's own.
@@ -243,84 +234,20 @@ impl State {
 
     /// The form in which a client reads messages.
     pub fn variant(&self, client: ClientKey) -> Variant {
-        let connection = self.hub.directory().client(client).connection;
-        let peer = self.peers.peer(connection);
-        peer.map_or_else(Variant::default, |peer| peer.variant)
+        self.peers
+            .variant(self.hub.directory().client(client).connection)
     }
 
-    /// The language and form in which a client is told of errors, as an `error` message.
-    pub fn send_error(
-        &mut self,
-        now: Now,
-        client: ClientKey,
-        code: ErrorCode,
-        phrase: Phrase<'_>,
-        reply_to: Option<&str>,
-    ) {
-        let text = self.settings.locale.say(phrase).to_string();
-        let error = ErrorMessage {
-            code: code.as_str(),
-            message: &text,
-            reply_to,
-            timestamp: now.wall_ms,
-            is_of_workspaces: matches!(phrase, Phrase::WorkspaceFault(_)),
-        };
-        self.send_error_message(now, client, &error);
-    }
-
-    /// Sends a client an `error` message with a code and a text of the application's own.
-    pub fn send_error_text(
-        &mut self,
-        now: Now,
-        client: ClientKey,
-        code: &str,
-        message: &str,
-        reply_to: Option<&str>,
-    ) {
-        let error = ErrorMessage {
-            code,
-            message,
-            reply_to,
-            timestamp: now.wall_ms,
-            is_of_workspaces: false,
-        };
-        self.send_error_message(now, client, &error);
-    }
-
-    /// An error waits for a client that is away, as all does that is for it alone.
-    fn send_error_message(&mut self, now: Now, client: ClientKey, error: &ErrorMessage<'_>) {
-        if self.hub.directory().client(client).is_away {
-            let payload = error.payload();
-            self.hub
-                .send(now, client, "error", &payload, &mut self.peers);
-        } else {
-            self.send_encoded(client, &error.encode(self.variant(client)));
-        }
-    }
-
-    /// Writes seed 000's line about a client that has entered a room, or left it.
-    pub fn tell_of_room(&self, client: ClientKey, room: &str, entered: bool) {
-        if log::log_enabled!(log::Level::Debug) {
-            let id = self.hub.directory().client(client).id.to_string();
-            let client = &id;
-            let phrase = match entered {
-                true => Phrase::ClientJoined { client, room },
-                false => Phrase::ClientLeft { client, room },
-            };
-            log::debug!("{}", self.settings.locale.say(phrase));
-        }
-    }
-
-    /// Sends a client a message that is encoded in its variant already.
-    pub fn send_encoded(&mut self, client: ClientKey, message: &[u8]) {
-        let connection = self.hub.directory().client(client).connection;
-        self.answer(connection, message, self.variant(client));
+    /// Tells a client why its message was not obeyed.
+    pub fn refuse(&mut self, client: ClientKey, refusal: &Refusal, reply_to: Option<&str>) {
+        self.context(Caller::Viewer)
+            .refuse(client, refusal, reply_to);
     }
 
     /// Sends a connection a message that is encoded already.
     pub fn answer(&mut self, connection: ConnectionId, message: &[u8], variant: Variant) {
-        let frame = self.frame(message, variant);
-        self.peers.answer(connection, &frame);
+        let encoded = self.peers.answer_encoded(connection, message, variant);
+        self.hub.load().encode(encoded);
     }
 
     /// A frame around a message that is encoded already; the turn is charged for it.
@@ -353,7 +280,7 @@ impl State {
 
     /// The client behind a connection.
     pub fn client_of(&self, connection: ConnectionId) -> Option<ClientKey> {
-        self.peers.peer(connection).and_then(|peer| peer.client)
+        self.peers.peer(connection).and_then(Peer::client)
     }
 
     /// The connection of a client, if it is still here.

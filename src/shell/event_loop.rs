@@ -177,11 +177,10 @@ impl EventLoop {
 
     /// How long the end waits for the store: as long as for connections, and long enough for a disk that works.
     fn store_patience(&self) -> Duration {
-        let state = self.engine.state();
         let now = self.clock.now().at;
         let since = self.draining_since.unwrap_or(now);
-        let left = (since + state.settings.shutdown_timeout).saturating_since(now);
-        let least = match state.durability.is_silent() {
+        let left = (since + self.engine.shutdown_timeout()).saturating_since(now);
+        let least = match self.engine.is_store_silent() {
             true => Span::ZERO,
             false => STORE_PATIENCE,
         };

@@ -58,10 +58,12 @@ impl Run {
         // What was on its way is heard before anything else happens.
         self.listen_to_rest();
         self.requests.clear();
-        self.upgrades = 0;
+        self.upgrades = self.world.own.guests;
+        self.has_lost = true;
         self.idle.clear();
         self.stalled.clear();
-        self.truth.survive(self.world.engine.inspect());
+        let world = &self.world;
+        self.truth.survive(world.engine.inspect(), world.store());
         self.tasks.survive(self.world.engine.inspect());
         for index in 0..self.viewers.len() {
             if self.viewers[index].conn.is_some() {

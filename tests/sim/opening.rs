@@ -1,7 +1,8 @@
 //! A start with a store that does not open at once.
 
 use super::witness::Sim;
-use super::world::World;
+use super::world::{Far, World, upgrade_request};
+use joblight::internals::engine::Services;
 
 impl World<Sim> {
     /// The store opens at some try, perhaps fails half-way, and is read slice by slice; service begins when it has kept what
@@ -23,14 +24,25 @@ impl World<Sim> {
                 "it was never read to its end"
             );
         }
+        let guest = self.connect(Services::BOTH, true);
+        self.say(guest, upgrade_request("/ws", "").as_bytes());
         for slice in &slices {
             self.turn(|world| world.engine.handle_store_slice(now, slice));
         }
         self.engine.handle_store_read(now);
         while let Some(batch) = self.engine.poll_batch(now) {
             self.store_mut().begin(batch);
+            self.turn(|_| {});
+            let heard = self.conns[guest].messages;
+            assert_eq!(
+                heard, 0,
+                "served before the epochs are kept that it is told"
+            );
             let seq = self.store_mut().finish(true);
             self.engine.handle_stored(now, seq, Ok(()));
         }
+        self.turn(|_| {});
+        self.own.guests = u64::from(self.conns[guest].messages > 0);
+        self.cut(guest, Far::Gone, false);
     }
 }

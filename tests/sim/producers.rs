@@ -4,16 +4,18 @@
 use super::event::{self, Event};
 use super::run::Run;
 use super::tasks::{EventName, Standing, Verdict, standing};
+use super::truth::Place;
 use super::world::{Heard, PeerId, request};
 use joblight::internals::engine::Services;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// A request that has not been answered.
 #[derive(Debug)]
 pub(crate) struct Request {
     life: u32,
-    /// How long each room's log was once it was carried out.
-    rooms: Vec<(String, u64)>,
+    /// Where each room's log was once it was carried out.
+    rooms: Vec<(String, Place)>,
     task: Option<(String, Standing)>,
     /// The event that has counted, if it has an id.
     event: Option<EventName>,
@@ -93,21 +95,15 @@ impl Run {
             .collect();
         let body: Vec<Value> = events.iter().map(Event::message).collect();
         let conn = self.request("POST", "/api/events", &json!(body));
-        let mut rooms = Vec::new();
+        let mut said: BTreeMap<String, Vec<u64>> = BTreeMap::new();
         for event in &events {
             assert!(self.tasks.apply(event, true), "items are entries");
-            let room = format!("task:{}", event.task);
-            let said = events.iter().filter(|other| other.task == event.task);
-            let said: Vec<u64> = said
-                .filter_map(|event| event.payload["mark"].as_u64())
-                .collect();
-            let marks = self.observe(&room, &said);
-            assert!(
-                marks.is_empty() || marks == said,
-                "{room} has {marks:?} instead of {said:?}"
-            );
-            rooms.push((room.clone(), self.truth.last(&room)));
+            let room = said.entry(format!("task:{}", event.task)).or_default();
+            room.extend(event.payload["mark"].as_u64());
         }
+        let rooms = said.iter();
+        let rooms = rooms.filter_map(|(room, said)| self.say(room, said));
+        let rooms = rooms.collect();
         self.expect(conn, rooms, None, Some(count));
     }
 
@@ -121,13 +117,8 @@ impl Run {
         };
         let body = json!({"payload": {"mark": mark, "text": self.text()}});
         let conn = self.request("POST", &format!("/api/rooms/{room}/broadcast"), &body);
-        assert_eq!(
-            self.observe(&room, &[mark]),
-            [mark],
-            "a broadcast to {room}"
-        );
-        let rooms = vec![(room.clone(), self.truth.last(&room))];
-        self.expect(conn, rooms, None, None);
+        let place = self.say(&room, &[mark]);
+        self.expect(conn, place.into_iter().collect(), None, None);
     }
 
     /// A message to one viewer, wherever it is.
@@ -220,16 +211,12 @@ impl Run {
         let room = format!("task:{}", event.task);
         let mark = event.payload["mark"].as_u64();
         let said: Vec<u64> = mark.filter(|_| is_entry).into_iter().collect();
-        assert_eq!(
-            self.observe(&room, &said),
-            said,
-            "entries of {room} for {event:?}"
-        );
+        let place = self.say(&room, &said);
         let held = self.world.engine.inspect();
         self.tasks.check(held, &event.task);
         let standing = standing(held, &event.task).filter(|_| is_accepted);
         let task = standing.map(|standing| (event.task.clone(), standing));
-        let rooms = vec![(room.clone(), self.truth.last(&room))];
+        let rooms = place.into_iter().collect();
         self.expect(conn, rooms, task, Some(u64::from(is_accepted)));
         if let Some(request) = self.requests.get_mut(&conn) {
             request.event = event.name().filter(|_| is_accepted);
@@ -256,8 +243,11 @@ impl Run {
         format!("t{}", self.dice.below(tasks as u64))
     }
 
-    pub(crate) fn observe(&mut self, room: &str, said: &[u64]) -> Vec<u64> {
-        self.truth.observe(self.world.engine.inspect(), room, said)
+    /// A request has said these in a room; where its log is now, if there is one.
+    pub(crate) fn say(&mut self, room: &str, marks: &[u64]) -> Option<(String, Place)> {
+        self.truth.say(self.world.engine.inspect(), room, marks);
+        let place = self.truth.place(room)?;
+        Some((room.to_owned(), place))
     }
 
     /// A connection to the API where no request is under way.
@@ -279,7 +269,7 @@ impl Run {
     pub(crate) fn expect(
         &mut self,
         conn: PeerId,
-        rooms: Vec<(String, u64)>,
+        rooms: Vec<(String, Place)>,
         task: Option<(String, Standing)>,
         accepted: Option<u64>,
     ) {
@@ -313,6 +303,9 @@ impl Run {
         if let Some(accepted) = request.accepted {
             assert_eq!(answer["accepted"], accepted, "{answer}");
         }
+        if let (Some(position), [(_, place)]) = (answer["position"].as_str(), &request.rooms[..]) {
+            assert_eq!(position, place.text(), "{answer}");
+        }
         let errors = answer["errors"].as_array();
         let errors = errors.iter().flat_map(|errors| errors.iter());
         let lines: Vec<Option<u64>> = errors.map(|error| error["line"].as_u64()).collect();
@@ -321,8 +314,8 @@ impl Run {
         if !self.world.own.plan.stores {
             return;
         }
-        for (room, offset) in request.rooms {
-            self.truth.acknowledge(&room, offset);
+        for (room, place) in request.rooms {
+            self.truth.acknowledge(&room, place.offset);
         }
         if let Some((task, standing)) = request.task {
             self.tasks.acknowledge(&task, standing);

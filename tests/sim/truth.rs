@@ -1,6 +1,20 @@
 //! The shadow of the rooms' logs: what was said at which position, what was acknowledged, and what a crash may take.
+//!
+//! It knows in which order it has given its inputs, and from that predicts every offset and every entry. The core is asked only
+//! for what it makes by chance, the names of epochs, and then must hold what was predicted. The order is that of the contract
+//! (sections 4 and 5):
+//!
+//! 1. A request takes effect when its last byte is read, before any that comes later; its events count in the order in which they
+//!    stand in it. Lines take effect one by one, as they come.
+//! 2. What becomes an entry takes the next offset of its room; progress, repeats and what is dropped take none.
+//! 3. A log holds its newest `message_queue_size` entries. Deleting its task empties it, and an empty room that nobody is in
+//!    is forgotten: it comes back under another epoch, from offset 1.
+//! 4. After a restart a log ends with the newest entry that the store has kept, and goes on in another epoch. What of the
+//!    unacknowledged was kept is the store's affair, so it is the store that is asked.
 
+use super::world::Store;
 use joblight::internals::engine::Inspection;
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// A place in a room's log, as viewers are told of it.
@@ -51,6 +65,8 @@ struct Log {
     acknowledged: u64,
     /// How often it was emptied on demand: anything may be gone, and the room with it.
     emptied: u32,
+    /// Nothing up to this offset of the present epoch is left since.
+    emptied_at: u64,
 }
 
 /// All rooms.
@@ -74,7 +90,7 @@ impl Log {
         epoch.marks.get((offset - epoch.base - 1) as usize).copied()
     }
 
-    /// Whether an epoch of that name begins, and from where; it must not have been there before.
+    /// An epoch of that name begins after that offset; there was none of that name.
     fn begin(&mut self, name: String, base: u64) {
         assert!(self.index(&name).is_none(), "the epoch {name} comes back");
         self.epochs.push(Epoch {
@@ -84,61 +100,68 @@ impl Log {
             is_kept: false,
         });
         self.acknowledged = self.acknowledged.min(base);
+        self.emptied_at = self.emptied_at.min(base);
     }
 
-    /// Takes in what is new in the log since the last look: if there is something, it is what was said.
-    fn observe(&mut self, held: Inspection<'_>, room: &str, said: &[u64]) -> Vec<u64> {
-        let Some(place) = held.position(room) else {
-            return Vec::new();
-        };
-        let place = Place::parse(&place);
-        if self
-            .epochs
-            .last()
-            .is_none_or(|last| last.name != place.epoch)
-        {
+    /// These are said, in this order.
+    fn say(&mut self, epoch: String, room: &str, marks: &[u64]) {
+        if self.epochs.last().is_none_or(|last| last.name != epoch) {
             let last = self.epochs.last().map_or(0, Epoch::last);
             let may_begin = last == 0 || self.emptied > 0;
             assert!(may_begin, "{room} began anew with {last} entries");
-            self.begin(place.epoch, 0);
+            self.begin(epoch, 0);
         }
         let epoch = self.epochs.last_mut().expect("there is one now");
-        let offsets = epoch.last() + 1..=place.offset;
-        // A short log has lost the first of many already.
-        let new: Vec<u64> = offsets
-            .enumerate()
-            .map(|(index, offset)| mark_at(held, room, offset).unwrap_or(said[index]))
-            .collect();
-        epoch.marks.extend(&new);
-        assert_eq!(epoch.last(), place.offset, "offsets of {room}");
-        new
+        epoch.marks.extend(marks);
     }
 
-    /// The process has begun another life, and this is left of the log.
-    fn survive(&mut self, held: Inspection<'_>, room: &str, place: &str, log_limit: u64) {
-        let place = Place::parse(place);
-        let Some(index) = self.epochs.len().checked_sub(1) else {
-            return assert_eq!(place.offset, 0, "{room}: nothing was ever said");
-        };
-        let last = self.epochs[index].last();
+    /// The core's log must hold what was predicted: every offset, and what was said at the oldest and the newest.
+    fn check(&self, held: Inspection<'_>, room: &str, log_limit: u64, newest: usize) {
+        let index = self.epochs.len() - 1;
+        let epoch = &self.epochs[index];
+        let position = format!("{}:{}", epoch.name, epoch.last());
+        assert_eq!(held.position(room), Some(position), "offsets of {room}");
+        let oldest = epoch.last().saturating_sub(log_limit).max(self.emptied_at) + 1;
+        let entries: Vec<_> = held.entries(room).collect();
+        let offsets = entries.iter().map(|entry| entry.offset);
         assert!(
-            (self.acknowledged..=last).contains(&place.offset),
-            "{room} comes back with {} of {last} entries, {} were acknowledged",
-            place.offset,
+            offsets.clone().eq(oldest..=epoch.last()),
+            "{room} holds {:?} instead of {oldest} to {}",
+            offsets.collect::<Vec<_>>(),
+            epoch.last()
+        );
+        let first_of_newest = entries.len().saturating_sub(newest);
+        for (place, entry) in entries.iter().enumerate() {
+            if place == 0 || place >= first_of_newest {
+                let payload: Value = serde_json::from_slice(entry.payload).expect("JSON");
+                let said = self.mark(index, entry.offset);
+                let offset = entry.offset;
+                assert_eq!(payload["mark"].as_u64(), said, "entry {offset} of {room}");
+            }
+        }
+    }
+
+    /// The process has begun another life, and the store has kept the log up to that offset.
+    fn survive(&mut self, held: Inspection<'_>, room: &str, kept: u64, log_limit: u64) {
+        let last = self.epochs.last().map_or(0, Epoch::last);
+        assert!(
+            (self.acknowledged..=last).contains(&kept),
+            "{room} comes back with {kept} of {last} entries, {} were acknowledged",
             self.acknowledged
         );
-        let oldest = place.offset.saturating_sub(log_limit) + 1;
-        for offset in oldest..=place.offset {
-            let (kept, said) = (mark_at(held, room, offset), self.mark(index, offset));
-            assert!(
-                kept == said || kept.is_none() && self.emptied > 0,
-                "entry {offset} of {room} after a restart",
-            );
+        let position = held.position(room);
+        let position = position.unwrap_or_else(|| panic!("{room} is lost, and was kept"));
+        let place = Place::parse(&position);
+        if self
+            .epochs
+            .last()
+            .is_some_and(|epoch| epoch.name == place.epoch)
+        {
+            assert_eq!(kept, last, "{room} reuses offsets");
+        } else {
+            self.begin(place.epoch, kept);
         }
-        if self.epochs[index].name == place.epoch {
-            return assert_eq!(place.offset, last, "{room} reuses offsets");
-        }
-        self.begin(place.epoch, place.offset);
+        self.check(held, room, log_limit, usize::MAX);
     }
 }
 
@@ -150,10 +173,14 @@ impl Truth {
         }
     }
 
-    /// Takes in what has been said in a room since the last look: the marks; at most what was `said`.
-    pub(crate) fn observe(&mut self, held: Inspection<'_>, room: &str, said: &[u64]) -> Vec<u64> {
+    /// A request has said these in a room, in this order; the core must have them there.
+    pub(crate) fn say(&mut self, held: Inspection<'_>, room: &str, marks: &[u64]) {
+        let Some(position) = held.position(room) else {
+            return assert!(marks.is_empty(), "{room} is not there");
+        };
         let log = self.logs.entry(room.to_owned()).or_default();
-        log.observe(held, room, said)
+        log.say(Place::parse(&position).epoch, room, marks);
+        log.check(held, room, self.log_limit, marks.len());
     }
 
     /// Everything that was said in a room up to that offset is acknowledged, if it is still the same life.
@@ -170,6 +197,7 @@ impl Truth {
     pub(crate) fn forget(&mut self, room: &str) {
         let log = self.logs.entry(room.to_owned()).or_default();
         (log.acknowledged, log.emptied) = (0, log.emptied + 1);
+        log.emptied_at = log.epochs.last().map_or(0, Epoch::last);
     }
 
     /// Whether a room's log may have lost anything.
@@ -188,22 +216,26 @@ impl Truth {
         last.map_or(0, Epoch::last)
     }
 
-    /// The process has begun another life.
-    pub(crate) fn survive(&mut self, held: Inspection<'_>) {
+    /// The process has begun another life, with what is in the store.
+    pub(crate) fn survive(&mut self, held: Inspection<'_>, store: &Store) {
         for (name, log) in &mut self.logs {
-            match held.position(name) {
-                Some(place) => log.survive(held, name, &place, self.log_limit),
-                None => {
-                    assert!(
-                        log.acknowledged == 0 || log.emptied > 0,
-                        "{name} is lost with what was acknowledged"
-                    );
-                    *log = Log {
-                        emptied: log.emptied,
-                        ..Log::default()
-                    };
-                }
-            }
+            let kept = store.last_offset(name);
+            // What was emptied and nobody is in is not there, whatever the store knows of it.
+            let is_there = log.emptied == 0 || held.position(name).is_some();
+            let Some(kept) = kept.filter(|_| is_there) else {
+                assert!(
+                    log.acknowledged == 0 || log.emptied > 0,
+                    "{name} is lost with what was acknowledged"
+                );
+                let position = held.position(name).map(|text| Place::parse(&text).offset);
+                assert_eq!(position.unwrap_or(0), 0, "{name} was not kept");
+                *log = Log {
+                    emptied: log.emptied,
+                    ..Log::default()
+                };
+                continue;
+            };
+            log.survive(held, name, kept, self.log_limit);
         }
     }
 
@@ -260,11 +292,4 @@ impl Truth {
         let bases = log.epochs.get(from + 1..=to)?.iter();
         bases.map(|epoch| epoch.base).chain([place.offset]).min()
     }
-}
-
-/// The mark of an entry of a log.
-fn mark_at(held: Inspection<'_>, room: &str, offset: u64) -> Option<u64> {
-    let entry = held.entries(room).find(|entry| entry.offset == offset)?;
-    let payload: serde_json::Value = serde_json::from_slice(entry.payload).expect("JSON");
-    Some(payload["mark"].as_u64().expect("entries are marked"))
 }

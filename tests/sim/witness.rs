@@ -17,6 +17,8 @@ pub(crate) struct Sim {
     /// When the store last knew all of the sessions, in this life of the server and in the one before.
     pub(crate) sessions_kept_ms: u64,
     pub(crate) sessions_kept_before_ms: u64,
+    /// Clients that came while the store was being opened, in this life of the server.
+    pub(crate) guests: u64,
     /// How many messages the last observer had heard.
     observed_before: usize,
     /// How the store was when the turn began, and what the observer had heard.
@@ -70,6 +72,7 @@ impl World<Sim> {
             kept: 0,
             sessions_kept_ms: 0,
             sessions_kept_before_ms: 0,
+            guests: 0,
             observed_before: 0,
             was_good: false,
             had_heard: 0,
@@ -134,6 +137,7 @@ impl World<Sim> {
         let config = self.own.plan.config();
         self.begin_life(&config);
         self.set_pace();
+        self.own.guests = 0;
         let kept = self.own.kept;
         match self.dice.one_in(2) {
             true => {

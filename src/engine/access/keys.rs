@@ -1,9 +1,10 @@
 //! The key of the API, compared in constant time.
 
-use crate::wire::http::{Head, Problem};
+use crate::engine::refusal::Refusal;
+use crate::wire::http::Head;
 
 /// Checks that a request brings `http.api_key`, if there is one.
-pub fn authorize(key: &str, head: &Head) -> Result<(), Problem> {
+pub fn authorize(key: &str, head: &Head) -> Result<(), Refusal> {
     if key.is_empty() {
         return Ok(());
     }
@@ -16,8 +17,7 @@ pub fn authorize(key: &str, head: &Head) -> Result<(), Problem> {
     if token.is_some_and(|token| same_secret(token, key)) {
         return Ok(());
     }
-    Err(Problem::new(
-        401,
+    Err(Refusal::new(
         "unauthorized",
         "expected `Authorization: Bearer <http.api_key>`",
     )

@@ -5,6 +5,7 @@
 //! own name to this address cannot hide that name. Programs that are no browsers send no `Origin`, and are not kept out
 //! here: what they may do is a matter of listeners and keys.
 
+pub mod caller;
 pub mod connection_rate;
 mod forwarded;
 mod host;

@@ -4,19 +4,20 @@
 //! half-way, and then the request that it answers still waits. What is wrong with a message is said on the link.
 
 use crate::base::time::Now;
+use crate::engine::access::caller::Caller;
 use crate::engine::backend::{links, outbound};
 use crate::engine::commands::CommandError;
+use crate::engine::context::Context;
+use crate::engine::refusal::Refusal;
 use crate::engine::state::State;
 use crate::hub::ConnectionId;
-use crate::wire::locale::Phrase;
 use crate::wire::message::compact::compact;
-use crate::wire::message::envelope::push_string;
 use crate::wire::message::event::check_application_type;
 use crate::wire::message::incoming::{one_of, parse_object, present, strip_byte_order_mark};
 use crate::wire::message::malformed::shortened;
 use crate::wire::message::name::{check_name, check_room};
 use crate::wire::message::surrogates::replace_lone_surrogates;
-use crate::wire::message::{Envelope, ErrorCode, Malformed, check_relayable};
+use crate::wire::message::{ErrorCode, ErrorMessage, Malformed, check_relayable};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeSet;
@@ -99,26 +100,7 @@ impl<'a> Targets<'a> {
     }
 }
 
-/// What is wrong with what the application said.
-enum Fault {
-    Malformed(Malformed),
-    UnknownRequest(String),
-    Command(CommandError),
-}
-
-impl From<Malformed> for Fault {
-    fn from(malformed: Malformed) -> Self {
-        Self::Malformed(malformed)
-    }
-}
-
-impl From<CommandError> for Fault {
-    fn from(error: CommandError) -> Self {
-        Self::Command(error)
-    }
-}
-
-fn read(text: &str) -> Result<Reply<'_>, Fault> {
+fn read(text: &str) -> Result<Reply<'_>, Refusal> {
     let reply: Reply<'_> = parse_object(text).map_err(|fault| match fault {
         Malformed::Field { field, reason } if field.is_empty() => {
             Malformed::field("message", reason)
@@ -132,12 +114,12 @@ fn read(text: &str) -> Result<Reply<'_>, Fault> {
     Ok(reply)
 }
 
-fn carry_out(state: &mut State, now: Now, reply: &Reply<'_>) -> Result<(), Fault> {
+fn carry_out(state: &mut State, now: Now, reply: &Reply<'_>) -> Result<(), Refusal> {
     let targets = Targets::of(reply)?;
     let number = match &reply.request_id {
         Some(name) => {
-            let found = state.routes.find(name);
-            Some(found.ok_or_else(|| Fault::UnknownRequest(name.clone()))?)
+            let found = state.pending.find(name);
+            Some(found.ok_or_else(|| unknown_request(name))?)
         }
         None => None,
     };
@@ -159,7 +141,7 @@ fn fail(
     number: u64,
     failure: &Failure,
     targets: &Targets<'_>,
-) -> Result<(), Fault> {
+) -> Result<(), Refusal> {
     if !targets.is_empty() {
         let reason =
             "goes to the sender alone; expected no `clientId`, `room`, `rooms` or `all` beside it";
@@ -170,13 +152,22 @@ fn fail(
         .as_deref()
         .unwrap_or(ErrorCode::Internal.as_str());
     check_name("error.code", code)?;
-    let Some(request) = state.routes.remove(number) else {
+    let Some(request) = state.pending.remove(number) else {
         return Ok(());
     };
     outbound::arm(state);
     match state.hub.directory().living_client(request.sender) {
         Some(client) => {
-            state.send_error_text(now, client, code, &failure.message, request.id.as_deref())
+            let error = ErrorMessage {
+                code,
+                message: &failure.message,
+                reply_to: request.id.as_deref(),
+                timestamp: now.wall_ms,
+                is_of_workspaces: false,
+            };
+            state
+                .context(Caller::Application)
+                .send_error(client, &error);
         }
         None => outbound::log_gone_sender(&request),
     }
@@ -190,8 +181,8 @@ fn deliver(
     number: Option<u64>,
     reply: &Reply<'_>,
     targets: &Targets<'_>,
-) -> Result<(), Fault> {
-    let asked = number.and_then(|number| state.routes.request(number));
+) -> Result<(), Refusal> {
+    let asked = number.and_then(|number| state.pending.request(number));
     if asked.is_none() && targets.is_empty() {
         let reason =
             "missing; expected one to answer, or a `clientId`, `room`, `rooms` or `all: true`";
@@ -210,7 +201,8 @@ fn deliver(
         Malformed::field("payload", "missing; expected any JSON value, or an `error`")
     })?;
     let payload = &*compact(payload.get());
-    send_to(state, now, targets, &kind, payload)?;
+    let mut context = state.context(Caller::Application);
+    send_to(&mut context, targets, &kind, payload).map_err(command_refusal)?;
     if let Some(number) = number {
         settle(state, now, number, targets.is_empty(), &kind, payload);
     }
@@ -218,27 +210,26 @@ fn deliver(
 }
 
 fn send_to(
-    state: &mut State,
-    now: Now,
+    context: &mut Context<'_>,
     targets: &Targets<'_>,
     kind: &str,
     payload: &str,
 ) -> Result<(), CommandError> {
     if let Some(client) = targets.client {
-        state.send(now, client, kind, payload)?;
+        context.send(client, kind, payload)?;
     }
     for room in &targets.rooms {
-        state.send_to_room(now, room, kind, payload.to_owned())?;
+        context.send_to_room(room, kind, payload.to_owned())?;
     }
     if targets.all {
-        state.broadcast_to_all(now, kind, payload)?;
+        context.broadcast_to_all(kind, payload)?;
     }
     Ok(())
 }
 
 /// A request has its answer, which the sender gets unless it went to others instead.
 fn settle(state: &mut State, now: Now, number: u64, to_sender: bool, kind: &str, payload: &str) {
-    let Some(request) = state.routes.remove(number) else {
+    let Some(request) = state.pending.remove(number) else {
         return;
     };
     outbound::arm(state);
@@ -252,60 +243,38 @@ fn settle(state: &mut State, now: Now, number: u64, to_sender: bool, kind: &str,
         state.hub.send(now, client, kind, payload, &mut state.peers);
         return;
     }
-    let envelope = Envelope {
-        kind,
-        payload,
-        timestamp: now.wall_ms,
-        id: None,
-        reply_to: request.id.as_deref(),
-        room_offset: None,
-    };
-    let message = envelope.encode(state.variant(client));
-    state.send_encoded(client, &message);
+    state
+        .context(Caller::Application)
+        .answer(client, kind, payload, request.id.as_deref());
 }
 
-fn complain(state: &mut State, connection: ConnectionId, fault: &Fault, request_id: Option<&str>) {
-    let text;
-    let (code, phrase) = match fault {
-        Fault::Malformed(malformed) if malformed.is_unreadable() => {
-            text = malformed.to_string();
-            (ErrorCode::InvalidJson, Phrase::InvalidJson(&text))
+fn complain(
+    state: &mut State,
+    connection: ConnectionId,
+    refusal: &Refusal,
+    request_id: Option<&str>,
+) {
+    let request_id = request_id.filter(|name| name.len() <= MAX_ECHO_BYTES);
+    let error = refusal.backend_error(state.settings.locale, request_id);
+    links::send(state, connection, &error);
+}
+
+/// How the application is told that a command was refused.
+fn command_refusal(error: CommandError) -> Refusal {
+    match error {
+        CommandError::UnknownClient(id) => {
+            Refusal::not_found(format!("the client `{}`; it may have left", shortened(&id)))
         }
-        Fault::Malformed(malformed) => {
-            text = malformed.to_string();
-            (ErrorCode::InvalidMessage, Phrase::InvalidMessage(&text))
-        }
-        Fault::UnknownRequest(name) => {
-            text = format!(
-                "the requestId `{}`; expected that of a message that still waits for its answer",
-                shortened(name)
-            );
-            (ErrorCode::NotFound, Phrase::NotFound(&text))
-        }
-        Fault::Command(CommandError::UnknownClient(id)) => {
-            text = format!("the client `{}`; it may have left", shortened(id));
-            (ErrorCode::NotFound, Phrase::NotFound(&text))
-        }
-        Fault::Command(CommandError::LimitExceeded(limit)) => {
-            (ErrorCode::LimitExceeded, Phrase::LimitExceeded(limit))
-        }
-        Fault::Command(error) => {
-            text = error.to_string();
-            (ErrorCode::InvalidMessage, Phrase::InvalidMessage(&text))
-        }
-    };
-    let mut out = format!(
-        "{{\"type\":\"error\",\"payload\":{{\"code\":\"{}\",\"message\":",
-        code.as_str()
-    );
-    push_string(&mut out, &state.settings.locale.say(phrase).to_string());
-    out.push('}');
-    if let Some(request_id) = request_id.filter(|name| name.len() <= MAX_ECHO_BYTES) {
-        out.push_str(",\"requestId\":");
-        push_string(&mut out, request_id);
+        CommandError::LimitExceeded(limit) => Refusal::limit_exceeded(limit),
+        error => Refusal::coded(ErrorCode::InvalidMessage, error.to_string()),
     }
-    out.push('}');
-    links::send(state, connection, &out);
+}
+
+fn unknown_request(name: &str) -> Refusal {
+    Refusal::not_found(format!(
+        "the requestId `{}`; expected that of a message that still waits for its answer",
+        shortened(name)
+    ))
 }
 
 /// The `requestId` of a message that is otherwise wrong.

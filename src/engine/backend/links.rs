@@ -1,6 +1,7 @@
 //! The application's own links (contract section 7): how they come and go, and how they are written to.
 
 use crate::engine::state::State;
+use crate::engine::transport::peer::Role;
 use crate::hub::ConnectionId;
 use crate::wire::locale::Phrase;
 use crate::wire::message::Variant;
@@ -11,9 +12,9 @@ pub const PATH: &str = "/backend";
 /// The application has connected.
 pub fn connect(state: &mut State, connection: ConnectionId) {
     if let Some(peer) = state.peers.peer_mut(connection) {
-        peer.is_backend = true;
-        state.routes.insert_link(connection);
-        let (address, total) = (&address(state, connection), state.routes.links());
+        peer.role = Role::Application;
+        state.pending.insert_link(connection);
+        let (address, total) = (&address(state, connection), state.pending.links());
         let phrase = Phrase::BackendConnected { address, total };
         log::info!("{}", state.settings.locale.say(phrase));
     }
@@ -24,13 +25,13 @@ pub fn leave(state: &mut State, connection: ConnectionId) {
     let Some(peer) = state
         .peers
         .peer_mut(connection)
-        .filter(|peer| peer.is_backend)
+        .filter(|peer| peer.is_backend())
     else {
         return;
     };
-    peer.is_backend = false;
-    state.routes.remove_link(connection);
-    let (address, total) = (&address(state, connection), state.routes.links());
+    peer.role = Role::Caller;
+    state.pending.remove_link(connection);
+    let (address, total) = (&address(state, connection), state.pending.links());
     let phrase = Phrase::BackendDisconnected { address, total };
     log::info!("{}", state.settings.locale.say(phrase));
 }

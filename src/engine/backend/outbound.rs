@@ -5,9 +5,11 @@
 
 use crate::base::time::Now;
 use crate::engine::backend::links;
-use crate::engine::backend::pending::{Message, Request};
+use crate::engine::backend::pending::{QueuedMessage, Request};
+use crate::engine::refusal::Refusal;
 use crate::engine::state::State;
 use crate::engine::timer::Timer;
+use crate::engine::transport::peer::Reading;
 use crate::engine::transport::shedding;
 use crate::hub::{ClientId, ClientKey, ConnectionId};
 use crate::wire::locale::Phrase;
@@ -32,16 +34,15 @@ pub fn takes(state: &State, kind: &str) -> bool {
 /// Hands a client's message to the application, or tells the client why not. When no link has room for it, it waits, and
 /// nothing more is read of its sender.
 pub fn forward(state: &mut State, now: Now, client: ClientKey, message: &Incoming<'_>) {
-    if state.routes.links() == 0 {
-        let (code, phrase) = (ErrorCode::NotFound, Phrase::NoApplication(&message.kind));
-        return state.send_error(now, client, code, phrase, message.id);
+    if state.pending.links() == 0 {
+        return state.refuse(client, &no_application(&message.kind), message.id);
     }
     let dialect = state.dialect(client);
     let mut fields = String::with_capacity(message.body.len());
     push_fields(&mut fields, message, dialect);
     let sender = state.hub.directory().client(client);
     let (id, sender_link) = (sender.id, sender.connection);
-    let message = Message {
+    let message = QueuedMessage {
         sender: id,
         dialect,
         kind: message.kind.as_ref().into(),
@@ -49,14 +50,14 @@ pub fn forward(state: &mut State, now: Now, client: ClientKey, message: &Incomin
         fields,
     };
     // Nobody overtakes those who wait already.
-    let is_first = state.routes.first_waiting().is_none();
+    let is_first = state.pending.first_waiting().is_none();
     let connection = is_first.then(|| choose_link(state, message.size()));
     match connection.flatten() {
         Some(connection) => hand_over(state, now, connection, message),
         None => {
-            state.routes.wait(sender_link, message);
+            state.pending.wait(sender_link, message);
             if let Some(peer) = state.peers.peer_mut(sender_link) {
-                peer.waits = true;
+                peer.reading = Reading::Waiting;
             }
         }
     }
@@ -64,42 +65,35 @@ pub fn forward(state: &mut State, now: Now, client: ClientKey, message: &Incomin
 
 /// The next link that has room for so many bytes.
 fn choose_link(state: &mut State, bytes: usize) -> Option<ConnectionId> {
-    let State { routes, peers, .. } = state;
-    routes.choose_link(|connection| peers.has_room(connection, bytes))
+    let State { pending, peers, .. } = state;
+    pending.choose_link(|connection| peers.has_room(connection, bytes))
 }
 
 /// A link may have room again, or be gone: those who wait go on, as far as there is room.
 #[inline]
 pub fn serve_waiting(state: &mut State, now: Now) {
-    if state.routes.first_waiting().is_some() {
+    if state.pending.first_waiting().is_some() {
         serve_first_waiting(state, now);
     }
 }
 
 fn serve_first_waiting(state: &mut State, now: Now) {
-    while let Some(bytes) = state.routes.first_waiting().map(Message::size) {
+    while let Some(bytes) = state.pending.first_waiting().map(QueuedMessage::size) {
         let connection = choose_link(state, bytes);
-        if connection.is_none() && state.routes.links() > 0 {
+        if connection.is_none() && state.pending.links() > 0 {
             return;
         }
-        let Some((sender, message)) = state.routes.take_waiting() else {
+        let Some((sender, message)) = state.pending.take_waiting() else {
             return;
         };
-        if state.routes.waiting_bytes(sender) == 0 {
+        if state.pending.waiting_bytes(sender) == 0 {
             end_wait(state, now, sender);
         }
         match connection {
             Some(connection) => hand_over(state, now, connection, message),
             None => {
-                let phrase = Phrase::NoApplication(&message.kind);
-                let id = message.id.as_deref();
-                tell_sender(
-                    state,
-                    now,
-                    message.sender,
-                    (ErrorCode::NotFound, phrase),
-                    id,
-                );
+                let refusal = no_application(&message.kind);
+                tell_sender(state, message.sender, &refusal, message.id.as_deref());
             }
         }
     }
@@ -116,30 +110,32 @@ fn waits_for_list(state: &State, connection: ConnectionId) -> bool {
 /// A connection whose message has waited is read again.
 pub fn end_wait(state: &mut State, now: Now, connection: ConnectionId) {
     // It may wait for both at once: for a link, and for a list.
-    let waits = state.routes.waiting_bytes(connection) > 0 || waits_for_list(state, connection);
+    let waits = state.pending.waiting_bytes(connection) > 0 || waits_for_list(state, connection);
     if let Some(peer) = state.peers.peer_mut(connection) {
-        peer.waits = waits;
+        peer.reading = match waits {
+            true => Reading::Waiting,
+            false => Reading::Open,
+        };
         state.resume_later(connection);
         shedding::note(state, now, connection, true);
     }
 }
 
 /// Hands a message to a link, unless too many wait for an answer.
-fn hand_over(state: &mut State, now: Now, connection: ConnectionId, message: Message) {
-    const LIMIT: Phrase<'_> = Phrase::LimitExceeded("routes.max_pending");
-    let Message {
+fn hand_over(state: &mut State, now: Now, connection: ConnectionId, message: QueuedMessage) {
+    let is_full = || Refusal::limit_exceeded("routes.max_pending");
+    let QueuedMessage {
         sender,
         dialect,
         kind,
         id,
         fields,
     } = message;
-    if let Some(request) = state.routes.make_room() {
-        tell(state, now, &request, ErrorCode::LimitExceeded, LIMIT);
+    if let Some(request) = state.pending.make_room(&state.settings.routes) {
+        tell(state, &request, &is_full());
     }
-    if !state.routes.has_room() {
-        let error = (ErrorCode::LimitExceeded, LIMIT);
-        return tell_sender(state, now, sender, error, id.as_deref());
+    if !state.pending.has_room(&state.settings.routes) {
+        return tell_sender(state, sender, &is_full(), id.as_deref());
     }
     let timeout = state.settings.routes.timeout;
     let mut text = String::with_capacity(fields.len() + 160);
@@ -150,7 +146,7 @@ fn hand_over(state: &mut State, now: Now, connection: ConnectionId, message: Mes
         Dialect::Data => ",\"data\":",
     });
     text.push_str(&fields);
-    let number = state.routes.insert(Request {
+    let number = state.pending.insert(Request {
         sender,
         connection,
         kind,
@@ -158,7 +154,7 @@ fn hand_over(state: &mut State, now: Now, connection: ConnectionId, message: Mes
         deadline: (!timeout.is_zero()).then(|| now.at + timeout),
     });
     arm(state);
-    let name = state.routes.name(number);
+    let name = state.pending.name(number);
     let _ = write!(
         text,
         ",\"clientId\":\"{sender}\",\"identity\":null,\"requestId\":\"{name}\"}}"
@@ -187,39 +183,45 @@ fn push_fields(out: &mut String, message: &Incoming<'_>, dialect: Dialect) {
 
 /// The first of those who wait has waited too long, or had its answer meanwhile.
 pub fn handle_timer(state: &mut State, now: Now) {
-    state.routes.timer = None;
-    while let Some(request) = state.routes.take_due(now.at) {
-        let phrase = Phrase::NoAnswer(&request.kind);
-        tell(state, now, &request, ErrorCode::Internal, phrase);
+    state.pending.timer = None;
+    while let Some(request) = state.pending.take_due(now.at) {
+        let refusal = Refusal::coded(ErrorCode::Internal, &*request.kind);
+        tell(
+            state,
+            &request,
+            &refusal.said(|text| Phrase::NoAnswer(text)),
+        );
     }
     arm(state);
 }
 
 /// Tells those who wait for a link that has gone.
 pub fn tell_of_lost(state: &mut State, now: Now) {
-    for request in state.routes.take_lost() {
-        let phrase = Phrase::ApplicationGone(&request.kind);
-        tell(state, now, &request, ErrorCode::Internal, phrase);
+    for request in state.pending.take_lost() {
+        let refusal = Refusal::coded(ErrorCode::Internal, &*request.kind);
+        tell(
+            state,
+            &request,
+            &refusal.said(|text| Phrase::ApplicationGone(text)),
+        );
     }
     arm(state);
     serve_waiting(state, now);
 }
 
-fn tell_sender(
-    state: &mut State,
-    now: Now,
-    sender: ClientId,
-    (code, phrase): (ErrorCode, Phrase<'_>),
-    id: Option<&str>,
-) {
+fn no_application(kind: &str) -> Refusal {
+    Refusal::not_found(kind).said(|text| Phrase::NoApplication(text))
+}
+
+fn tell_sender(state: &mut State, sender: ClientId, refusal: &Refusal, id: Option<&str>) {
     if let Some(client) = state.hub.directory().living_client(sender) {
-        state.send_error(now, client, code, phrase, id);
+        state.refuse(client, refusal, id);
     }
 }
 
-fn tell(state: &mut State, now: Now, request: &Request, code: ErrorCode, phrase: Phrase<'_>) {
+fn tell(state: &mut State, request: &Request, refusal: &Refusal) {
     match state.hub.directory().living_client(request.sender) {
-        Some(client) => state.send_error(now, client, code, phrase, request.id.as_deref()),
+        Some(client) => state.refuse(client, refusal, request.id.as_deref()),
         None => log_gone_sender(request),
     }
 }
@@ -235,13 +237,13 @@ pub fn log_gone_sender(request: &Request) {
 
 /// Sees to it that the timer is set if, and only if, somebody waits.
 pub fn arm(state: &mut State) {
-    match (state.routes.first_deadline(), state.routes.timer) {
+    match (state.pending.first_deadline(), state.pending.timer) {
         (Some(at), None) => {
-            state.routes.timer = Some(state.wheel.schedule(at, Timer::Answers));
+            state.pending.timer = Some(state.wheel.schedule(at, Timer::Answers));
         }
         (None, Some(timer)) => {
             state.wheel.cancel(timer);
-            state.routes.timer = None;
+            state.pending.timer = None;
         }
         _ => {}
     }

@@ -5,6 +5,7 @@
 
 use crate::base::time::Time;
 use crate::base::wheel::TimerId;
+use crate::engine::settings::RoutesSettings;
 use crate::hub::{ClientId, ConnectionId};
 use crate::wire::message::Dialect;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -29,7 +30,7 @@ const _: () = assert!(size_of::<Request>() <= 72);
 
 /// A client's message that no link has room for yet.
 #[derive(Debug)]
-pub struct Message {
+pub struct QueuedMessage {
     /// Who sent it.
     pub sender: ClientId,
     /// In which dialect.
@@ -45,7 +46,7 @@ pub struct Message {
 /// What an envelope takes beside type and fields, at most.
 const ENVELOPE_BYTES: usize = 256;
 
-impl Message {
+impl QueuedMessage {
     /// The bytes that a link must have room for.
     pub fn size(&self) -> usize {
         self.fields.len() + self.kind.len() + ENVELOPE_BYTES
@@ -54,7 +55,7 @@ impl Message {
 
 /// The application's links, and what waits for them.
 #[derive(Debug)]
-pub struct Routes {
+pub struct Pending {
     links: Vec<ConnectionId>,
     next_link: usize,
     /// Links that have gone since somebody looked.
@@ -68,19 +69,17 @@ pub struct Routes {
     orphaned_by: BTreeSet<(ClientId, u64)>,
     next_number: u64,
     prefix: String,
-    max_pending: usize,
     /// Messages that no link has room for, in the order in which they came, and the connections of their senders.
-    waiting: VecDeque<(ConnectionId, Message)>,
+    waiting: VecDeque<(ConnectionId, QueuedMessage)>,
     /// How many of them a connection has there, and their bytes.
     waiting_of: HashMap<ConnectionId, (usize, usize)>,
     /// The timer for the first request.
     pub timer: Option<TimerId>,
 }
 
-impl Routes {
-    /// No link yet. At most `max_pending` requests wait (0: no limit); `nonce` tells the ids of one life of the server
-    /// from those of another, whose answers may come late.
-    pub fn new(max_pending: usize, nonce: &str) -> Self {
+impl Pending {
+    /// No link yet. `nonce` tells the ids of one life of the server from those of another, whose answers may come late.
+    pub fn new(nonce: &str) -> Self {
         Self {
             links: Vec::new(),
             next_link: 0,
@@ -91,7 +90,6 @@ impl Routes {
             orphaned_by: BTreeSet::new(),
             next_number: 1,
             prefix: format!("req_{nonce}_"),
-            max_pending,
             waiting: VecDeque::new(),
             waiting_of: HashMap::new(),
             timer: None,
@@ -113,7 +111,7 @@ impl Routes {
         self.links.push(connection);
     }
 
-    /// A link is gone: what waits for it is to be had from [`Routes::take_lost`].
+    /// A link is gone: what waits for it is to be had from [`Pending::take_lost`].
     pub fn remove_link(&mut self, connection: ConnectionId) {
         self.links.retain(|known| *known != connection);
         self.gone.push(connection);
@@ -130,19 +128,19 @@ impl Routes {
     }
 
     /// A message waits for room on a link.
-    pub fn wait(&mut self, sender: ConnectionId, message: Message) {
+    pub fn wait(&mut self, sender: ConnectionId, message: QueuedMessage) {
         let (count, bytes) = self.waiting_of.entry(sender).or_default();
         (*count, *bytes) = (*count + 1, *bytes + message.size());
         self.waiting.push_back((sender, message));
     }
 
     /// The message that has waited longest.
-    pub fn first_waiting(&self) -> Option<&Message> {
+    pub fn first_waiting(&self) -> Option<&QueuedMessage> {
         self.waiting.front().map(|(_, message)| message)
     }
 
     /// Takes it away; with the connection of its sender.
-    pub fn take_waiting(&mut self) -> Option<(ConnectionId, Message)> {
+    pub fn take_waiting(&mut self) -> Option<(ConnectionId, QueuedMessage)> {
         let (sender, message) = self.waiting.pop_front()?;
         if let Some((count, bytes)) = self.waiting_of.get_mut(&sender) {
             (*count, *bytes) = (*count - 1, *bytes - message.size());
@@ -172,13 +170,17 @@ impl Routes {
     }
 
     /// Whether one more request may wait.
-    pub fn has_room(&self) -> bool {
-        self.max_pending == 0 || self.requests.len() < self.max_pending
+    pub fn has_room(&self, settings: &RoutesSettings) -> bool {
+        settings.max_pending == 0 || self.requests.len() < settings.max_pending
     }
 
     /// When no more requests may wait, one whose sender has left makes way for one whose sender is here.
-    pub fn make_room(&mut self) -> Option<Request> {
-        let oldest = self.orphaned.first().filter(|_| !self.has_room()).copied();
+    pub fn make_room(&mut self, settings: &RoutesSettings) -> Option<Request> {
+        let oldest = self
+            .orphaned
+            .first()
+            .filter(|_| !self.has_room(settings))
+            .copied();
         oldest.and_then(|number| self.remove(number))
     }
 

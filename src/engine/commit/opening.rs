@@ -4,164 +4,138 @@
 //! refused, and the hub holds nothing but what has been read so far. A try that fails half-way leaves no trace. Once all is
 //! read, every room begins its epoch; when that is kept as well, service begins.
 
-use crate::base::time::{Now, Span};
-use crate::engine::commands::CommandError;
-use crate::engine::commit::batches;
-use crate::engine::commit::opening_step::Step;
-use crate::engine::commit::store::Condition;
-use crate::engine::session::key::SESSION_KEY;
-use crate::engine::session::key::SessionKey;
-use crate::engine::state::State;
+use super::condition::{Condition, Opening};
+use super::durability::Durability;
+use super::parts::Parts;
+use crate::base::time::Span;
+use crate::engine::session::key::{SESSION_KEY, SessionKey};
 use crate::engine::timer::Timer;
+use crate::hub::Restored;
 use crate::hub::durable::record::Table;
-use crate::hub::{Batch, Restored};
 
 /// How long requests wait for a store that is being opened for the first time, before they are refused.
 const PATIENCE: Span = Span::from_secs(1);
 /// Rooms that begin their epoch in one turn, and whose rows are one batch.
 const EPOCHS_AT_ONCE: usize = 4096;
-/// Sessions of an older form that are rewritten with one batch.
-const SESSIONS_AT_ONCE: usize = 256;
 /// Reasons why the store does not open that are remembered, so that each is said once.
 const MAX_REASONS: usize = 8;
 
-impl State {
-    /// Whether a store is still to be read: nothing is decided before.
-    pub fn is_unread(&self) -> bool {
-        matches!(self.durability.condition(), Condition::Unread(_))
+impl Durability {
+    /// There is to be a store, which somebody opens.
+    pub fn await_store(&mut self, parts: &mut Parts<'_>) {
+        self.condition = Condition::Unread {
+            step: Opening::Closed,
+            reason: None,
+            is_soon: true,
+        };
+        parts
+            .wheel
+            .schedule(parts.now.at + PATIENCE, Timer::Opening);
     }
 
-    /// Whether that is soon over, as far as anybody knows: who can wait is not refused.
-    pub fn is_opening(&self) -> bool {
-        self.opening.is_first && self.is_unread()
-    }
-
-    /// Refuses what cannot be decided before the store is read.
-    pub fn check_read(&self) -> Result<(), CommandError> {
-        match self.durability.fault() {
-            Some(reason) if self.is_unread() => {
-                self.durability.count_refusal();
-                Err(CommandError::Unread(reason.to_owned()))
-            }
-            _ => Ok(()),
+    /// It takes longer than requests may wait.
+    pub fn handle_delay(&mut self) {
+        if let Condition::Unread { is_soon, .. } = &mut self.condition {
+            *is_soon = false;
         }
     }
-}
 
-/// There is to be a store, which somebody opens.
-pub fn begin(state: &mut State, now: Now) {
-    state.durability.set_unread(None);
-    state.opening.is_first = true;
-    state.wheel.schedule(now.at + PATIENCE, Timer::Opening);
-}
-
-/// It takes longer than requests may wait.
-pub fn handle_timer(state: &mut State) {
-    state.opening.is_first = false;
-}
-
-/// It could not be opened, or not be read to its end; it is going to be tried again.
-pub fn handle_failure(state: &mut State, reason: String) {
-    if !state.is_unread() {
-        return;
+    /// It could not be opened, or not be read to its end; it is going to be tried again. Tells whether something was read,
+    /// which is to be forgotten.
+    pub fn handle_unopened(&mut self, reason: String) -> bool {
+        let Some(step) = self.condition.opening() else {
+            return false;
+        };
+        if self.told.len() < MAX_REASONS && !self.told.contains(&reason) {
+            log::error!(
+                "{reason}; no event is taken and viewers wait until it opens; trying again"
+            );
+            self.told.push(reason.clone());
+        }
+        self.found_key = None;
+        self.condition = Condition::Unread {
+            step: Opening::Closed,
+            reason: Some(reason),
+            is_soon: false,
+        };
+        step != Opening::Closed
     }
-    if state.opening.step != Step::Closed {
-        state.forget_hub();
-        (state.opening.step, state.opening.session_key) = (Step::Closed, None);
+
+    /// A slice of what it holds has been read.
+    pub fn handle_slice(&mut self, parts: &mut Parts<'_>, slice: &Restored) {
+        if let Condition::Unread { step, .. } = &mut self.condition {
+            if *step == Opening::Closed {
+                parts.hub.turn_on_journal();
+                *step = Opening::Reading;
+            }
+            self.take_slice(parts, slice);
+        }
     }
-    let opening = &mut state.opening;
-    opening.is_first = false;
-    if opening.told.len() < MAX_REASONS && !opening.told.contains(&reason) {
-        log::error!("{reason}; no event is taken and viewers wait until it opens; trying again");
-        opening.told.push(reason.clone());
+
+    /// All of it has been read.
+    pub fn handle_read(&mut self, parts: &mut Parts<'_>) {
+        if let Condition::Unread { step, .. } = &mut self.condition {
+            parts.hub.turn_on_journal();
+            *step = Opening::Sealing;
+            self.keep_session_key(parts);
+            self.seal(parts);
+        }
     }
-    state.durability.set_unread(Some(reason));
-}
 
-/// A slice of what it holds has been read.
-pub fn handle_slice(state: &mut State, now: Now, slice: &Restored) {
-    if !state.is_unread() {
-        return;
+    /// All that a store holds, at once, and service begins without waiting for what that records.
+    pub fn restore_all(&mut self, parts: &mut Parts<'_>, restored: &Restored) {
+        parts.hub.turn_on_journal();
+        self.take_slice(parts, restored);
+        self.keep_session_key(parts);
+        self.open_unsealed(parts);
     }
-    if state.opening.step == Step::Closed {
-        state.hub.turn_on_journal();
-        state.opening.step = Step::Reading;
+
+    /// The epochs that begin now are kept before anybody learns of one: a crash that follows at once must know them.
+    fn seal(&mut self, parts: &mut Parts<'_>) {
+        parts
+            .hub
+            .begin_epochs(parts.now, EPOCHS_AT_ONCE, parts.peers);
+        if !parts.hub.has_records() {
+            self.open(parts);
+        }
     }
-    take_slice(state, now, slice);
-}
 
-/// All of it has been read.
-pub fn handle_end(state: &mut State, now: Now) {
-    if state.is_unread() {
-        state.hub.turn_on_journal();
-        state.opening.step = Step::Sealing;
-        keep_session_key(state);
-        seal(state, now);
+    /// The store has kept a batch of epochs.
+    pub(super) fn handle_sealed(&mut self, parts: &mut Parts<'_>) {
+        if self.condition.opening() == Some(Opening::Sealing) {
+            self.seal(parts);
+        }
     }
-}
 
-/// All that a store holds, at once, and service begins without waiting for what that records.
-pub fn restore_all(state: &mut State, now: Now, restored: &Restored) {
-    state.hub.turn_on_journal();
-    take_slice(state, now, restored);
-    keep_session_key(state);
-    state.hub.begin_epochs(now, usize::MAX, &mut state.peers);
-    open(state, now);
-}
-
-fn take_slice(state: &mut State, now: Now, slice: &Restored) {
-    let facts = slice.rows.iter();
-    let found = facts
-        .filter(|(table, key, _)| *table == Table::Meta && &**key == SESSION_KEY)
-        .find_map(|(.., value)| SessionKey::from_text(value));
-    state.opening.session_key = found.or(state.opening.session_key);
-    state.hub.restore(now, slice, &mut state.peers);
-}
-
-/// Goes on with the secrets of an earlier life, or has the store keep those of this one.
-fn keep_session_key(state: &mut State) {
-    state.session_key = state.opening.session_key.unwrap_or(state.session_key);
-    state.keep_session_key();
-}
-
-/// The epochs that begin now are kept before anybody learns of one: a crash that follows at once must know them.
-fn seal(state: &mut State, now: Now) {
-    state
-        .hub
-        .begin_epochs(now, EPOCHS_AT_ONCE, &mut state.peers);
-    if !state.hub.has_records() {
-        open(state, now);
+    /// It has not: what it holds is known all the same, and it counts as one that fails at work.
+    pub(super) fn open_unsealed(&mut self, parts: &mut Parts<'_>) {
+        parts.hub.begin_epochs(parts.now, usize::MAX, parts.peers);
+        self.open(parts);
     }
-}
 
-/// What is to be kept before service begins.
-pub fn poll_batch(state: &mut State) -> Option<Batch> {
-    let is_due = state.opening.step == Step::Sealing && state.hub.has_records();
-    is_due.then(|| {
-        let records = state.hub.take_records(state.now, SESSIONS_AT_ONCE);
-        batches::begin(state, records)
-    })
-}
-
-/// The store has kept such a batch.
-pub fn handle_kept(state: &mut State, now: Now) {
-    if state.opening.step == Step::Sealing {
-        seal(state, now);
+    /// Service begins.
+    fn open(&mut self, parts: &mut Parts<'_>) {
+        parts.hub.finish_restoring(parts.now, parts.peers);
+        self.condition = Condition::Good;
+        if !std::mem::take(&mut self.told).is_empty() {
+            log::info!("the store is open; what it held is restored, and service begins");
+        }
     }
-}
 
-/// It has not: what it holds is known all the same, and it counts as one that fails at work.
-pub fn handle_not_kept(state: &mut State, now: Now) {
-    state.hub.begin_epochs(now, usize::MAX, &mut state.peers);
-    open(state, now);
-}
+    fn take_slice(&mut self, parts: &mut Parts<'_>, slice: &Restored) {
+        let rows = slice.rows.iter();
+        let found = rows
+            .filter(|(table, key, _)| *table == Table::Meta && &**key == SESSION_KEY)
+            .find_map(|(.., value)| SessionKey::from_text(value));
+        self.found_key = found.or(self.found_key);
+        parts.hub.restore(parts.now, slice, parts.peers);
+    }
 
-/// Service begins.
-fn open(state: &mut State, now: Now) {
-    state.hub.finish_restoring(now, &mut state.peers);
-    state.durability.set_good();
-    let opening = std::mem::take(&mut state.opening);
-    if !opening.told.is_empty() {
-        log::info!("the store is open; what it held is restored, and service begins");
+    /// Goes on with the secrets of an earlier life, or has the store keep those of this one.
+    fn keep_session_key(&mut self, parts: &mut Parts<'_>) {
+        if let Some(key) = self.found_key.take() {
+            *parts.session_key = key;
+        }
+        parts.keep_session_key();
     }
 }

@@ -1,12 +1,11 @@
 //! `subscription_ack`: which rooms a client is in, where it stands in them, and what could be made up for.
 
-use crate::base::time::Now;
-use crate::engine::state::State;
-use crate::hub::{ClientKey, Full, Recovery, RoomKey};
+use crate::engine::context::Context;
+use crate::hub::{ClientKey, Full, Hub, Recovery, RoomKey};
 use crate::wire::locale::Phrase;
+use crate::wire::message::ErrorCode;
 use crate::wire::message::envelope::push_string;
 use crate::wire::message::name::reserved;
-use crate::wire::message::{Envelope, ErrorCode};
 use std::collections::HashSet;
 use std::fmt::Write;
 
@@ -25,8 +24,7 @@ impl Denied {
 
 /// Tells a client which of its rooms could be made up for, unasked: it has come back, or has been too slow.
 pub fn acknowledge_recovery(
-    state: &mut State,
-    now: Now,
+    context: &mut Context<'_>,
     client: ClientKey,
     denied: Vec<Box<str>>,
     recoveries: &[Recovery],
@@ -34,22 +32,14 @@ pub fn acknowledge_recovery(
     let denied = denied.into_iter();
     let denied = denied.map(|room| Denied::new(room, ErrorCode::LimitExceeded));
     let denied: Vec<Denied> = denied.collect();
-    let payload = acknowledgement(state, client, &denied, recoveries);
-    let envelope = Envelope {
-        kind: "subscription_ack",
-        payload: &payload,
-        timestamp: now.wall_ms,
-        id: None,
-        reply_to: None,
-        room_offset: None,
-    };
-    state.send_encoded(client, &envelope.encode(state.variant(client)));
+    let payload = payload(context.hub, client, &denied, recoveries);
+    context.answer(client, "subscription_ack", &payload, None);
 }
 
 /// Tells viewers of the rooms that they had to leave for a producer's.
-pub fn tell_evicted(state: &mut State, now: Now) {
-    for (client, rooms) in state.hub.take_evicted() {
-        let Some(client) = state.hub.directory().living_client(client) else {
+pub fn tell_evicted(context: &mut Context<'_>) {
+    for (client, rooms) in context.hub.take_evicted() {
+        let Some(client) = context.hub.directory().living_client(client) else {
             continue;
         };
         let phrase = Phrase::LimitExceeded(Full::Rooms.key());
@@ -57,29 +47,27 @@ pub fn tell_evicted(state: &mut State, now: Now) {
             "{{\"code\":\"{}\",\"message\":",
             ErrorCode::LimitExceeded.as_str()
         );
-        push_string(&mut payload, &state.settings.locale.say(phrase).to_string());
+        push_string(
+            &mut payload,
+            &context.settings.locale.say(phrase).to_string(),
+        );
         payload.push_str(",\"rooms\":[");
         push_list(&mut payload, rooms.iter(), |out, room| {
             push_string(out, room)
         });
         payload.push_str("]}");
         for room in &rooms {
-            state.tell_of_room(client, room, false);
+            context.log_room(client, room, false);
         }
-        state
+        context
             .hub
-            .send(now, client, "error", &payload, &mut state.peers);
+            .send(context.now, client, "error", &payload, context.peers);
     }
 }
 
-/// The payload of `subscription_ack`: all that the client is now in, and what became of its wishes.
-pub fn acknowledgement(
-    state: &State,
-    client: ClientKey,
-    denied: &[Denied],
-    recoveries: &[Recovery],
-) -> String {
-    let directory = state.hub.directory();
+/// The payload of `subscription_ack`: all that the client is now in, and what became of its request.
+pub fn payload(hub: &Hub, client: ClientKey, denied: &[Denied], recoveries: &[Recovery]) -> String {
+    let directory = hub.directory();
     let rooms: Vec<_> = directory
         .client(client)
         .rooms()
@@ -114,7 +102,7 @@ pub fn acknowledgement(
         // What is made up for follows this; what is left in a log comes some time later.
         let position = match made_up.contains(&membership.room) {
             true => room.position(),
-            false => state.hub.queued_position(client, membership),
+            false => hub.queued_position(client, membership),
         };
         push_string(out, &room.name);
         let _ = write!(out, ":\"{position}\"");

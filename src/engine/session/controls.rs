@@ -2,59 +2,34 @@
 //!
 //! Owns who may ask, and how a request is acknowledged or refused. The worker hears of it with its next report.
 
-use crate::base::time::Now;
-use crate::engine::access::permission::Permission;
-use crate::engine::state::State;
-use crate::hub::{ClientKey, ControlRefused, RequestRefused};
-use crate::wire::locale::Phrase;
+use crate::engine::context::Context;
+use crate::engine::refusal::Refusal;
+use crate::hub::{ClientKey, ControlRefused, Hub, RequestRefused};
 use crate::wire::message::envelope::push_string;
 use crate::wire::message::malformed::shortened;
+use crate::wire::message::name::TASK_ROOM_PREFIX;
 use crate::wire::message::{Control, ErrorCode};
 
-/// Why a request was refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ControlFault {
-    /// The kind of fault.
-    pub code: ErrorCode,
-    /// What is wrong and what would be right.
-    pub reason: String,
-}
-
-impl ControlFault {
-    /// How a viewer is told.
-    pub fn phrase(&self) -> Phrase<'_> {
-        match self.code {
-            ErrorCode::NotFound => Phrase::NotFound(&self.reason),
-            ErrorCode::Conflict => Phrase::Conflict(&self.reason),
-            ErrorCode::InvalidMessage => Phrase::InvalidMessage(&self.reason),
-            _ => Phrase::NotAllowed(&self.reason),
-        }
-    }
-}
-
-/// Whether a client may ask something of a task's worker.
-pub fn is_allowed(state: &State, client: ClientKey, task: &str) -> bool {
-    let directory = state.hub.directory();
-    match state.settings.websocket.control {
-        Permission::Nobody => false,
-        Permission::Anybody => true,
-        Permission::Members => directory
-            .find(&format!("task:{task}"))
-            .is_some_and(|room| directory.membership(client, room).is_some()),
-    }
+/// Whether a client is in the room of a task.
+pub fn is_member(hub: &Hub, client: ClientKey, task: &str) -> bool {
+    let directory = hub.directory();
+    let room = directory.find(&format!("{TASK_ROOM_PREFIX}{task}"));
+    room.is_some_and(|room| directory.membership(client, room).is_some())
 }
 
 /// Records a request of `by`; the payload that acknowledges it names whoever asked first.
 pub fn request(
-    state: &mut State,
-    now: Now,
+    context: &mut Context<'_>,
     task: &str,
     action: Control,
     by: &str,
-) -> Result<String, ControlFault> {
-    let recorded = state.hub.control(now, task, action, by, &mut state.peers);
-    recorded.map_err(|refused| fault(refused, task, action))?;
-    let tasks = state.hub.broadcaster().tasks();
+) -> Result<String, Refusal> {
+    let Context {
+        hub, peers, now, ..
+    } = context;
+    let recorded = hub.control(*now, task, action, by, *peers);
+    recorded.map_err(|refused| refusal(refused, task, action))?;
+    let tasks = hub.broadcaster().tasks();
     let requested = tasks
         .find(task)
         .and_then(|key| tasks.task(key)?.view.requested.as_ref());
@@ -68,7 +43,7 @@ pub fn request(
     Ok(out)
 }
 
-fn fault(refused: ControlRefused, task: &str, action: Control) -> ControlFault {
+fn refusal(refused: ControlRefused, task: &str, action: Control) -> Refusal {
     let action = action.as_str();
     let (code, reason) = match refused {
         ControlRefused::UnknownTask => {
@@ -98,5 +73,5 @@ fn fault(refused: ControlRefused, task: &str, action: Control) -> ControlFault {
             (ErrorCode::InvalidMessage, reason)
         }
     };
-    ControlFault { code, reason }
+    Refusal::coded(code, reason)
 }

@@ -1,6 +1,7 @@
 //! Goodbyes: `disconnected`, which says why and when to come back, then the close frame (contract section 9).
 
 use crate::base::time::{Now, Span};
+use crate::engine::context::Dismissal;
 use crate::engine::session::returns;
 use crate::engine::state::State;
 use crate::engine::transport::close;
@@ -9,6 +10,18 @@ use crate::wire::message::envelope::push_string;
 use crate::wire::message::{Envelope, Variant};
 use crate::wire::websocket::CloseCode;
 use std::fmt::Write;
+
+/// Says goodbye to those whose connections a command, or a call, has ended.
+pub fn dismiss_all(state: &mut State, now: Now) {
+    for dismissal in std::mem::take(&mut state.dismissals) {
+        let Dismissal {
+            client,
+            code,
+            reason,
+        } = dismissal;
+        disconnect(state, now, client, code, &reason);
+    }
+}
 
 /// Says goodbye to a client: `disconnected`, then a close frame, then the end.
 pub fn disconnect(state: &mut State, now: Now, client: ClientKey, code: CloseCode, reason: &str) {
@@ -99,7 +112,7 @@ pub fn drop_slow(state: &mut State, now: Now, connection: ConnectionId) {
     if state
         .peers
         .peer(connection)
-        .is_some_and(|peer| peer.is_backend)
+        .is_some_and(|peer| peer.is_backend())
     {
         log::warn!(
             "backend: too slow, closed with {}; websocket.max_outbox_size bounds what it leaves unread",

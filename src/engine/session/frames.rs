@@ -4,10 +4,12 @@ use crate::base::time::Now;
 use crate::conn::{Ending, PeerEvent};
 use crate::engine::backend::inbound;
 use crate::engine::commit::lobby::Message;
-use crate::engine::session::{farewell, requests, returns};
+use crate::engine::refusal::Refusal;
+use crate::engine::session::{farewell, messages, returns};
 use crate::engine::state::State;
 use crate::engine::transport::allowance::Ruling;
 use crate::engine::transport::close;
+use crate::engine::transport::peer::Role;
 use crate::hub::{ClientKey, ConnectionId};
 use crate::wire::locale::Phrase;
 use crate::wire::message::unpack::{Unpackable, unpack};
@@ -54,7 +56,7 @@ fn charge(state: &mut State, now: Now, connection: ConnectionId, take: impl FnOn
 
 fn take_text(state: &mut State, now: Now, connection: ConnectionId, sender: Sender, text: &str) {
     match sender {
-        Sender::Client(client) => requests::handle(state, now, client, text),
+        Sender::Client(client) => messages::handle(state, now, client, text),
         Sender::Backend => inbound::handle(state, now, connection, text),
         Sender::Echo => echo(state, connection, MessageKind::Text, text.as_bytes()),
     }
@@ -98,9 +100,10 @@ pub fn keep(state: &mut State, now: Now, connection: ConnectionId, event: PeerEv
 /// Such a message can be understood.
 pub fn handle_kept(state: &mut State, now: Now, connection: ConnectionId, message: Message) {
     let peer = state.peers.peer(connection);
-    let sender = peer.and_then(|peer| match peer.client {
-        Some(client) => Some(Sender::Client(client)),
-        None => peer.is_backend.then_some(Sender::Backend),
+    let sender = peer.and_then(|peer| match peer.role {
+        Role::Viewer(client) => Some(Sender::Client(client)),
+        Role::Application => Some(Sender::Backend),
+        Role::Caller => None,
     });
     let Some(sender) = sender else { return };
     charge(state, now, connection, |state| match message {
@@ -115,31 +118,33 @@ pub fn handle_kept(state: &mut State, now: Now, connection: ConnectionId, messag
 fn handle_message_pack(state: &mut State, now: Now, client: ClientKey, payload: &[u8]) {
     if state.variant(client).encoding != Encoding::MessagePack {
         let reason = "binary message; expected JSON in a text message, or the subprotocol `joblight.msgpack`";
-        return state.send_error(
-            now,
-            client,
-            ErrorCode::InvalidMessage,
-            Phrase::InvalidMessage(reason),
-            None,
-        );
+        let refusal = Refusal::coded(ErrorCode::InvalidMessage, reason);
+        return state.refuse(client, &refusal, None);
     }
     let max_length = match state.settings.websocket.max_message_size {
         0 => usize::MAX,
         max_size => max_size.saturating_mul(MAX_JSON_GROWTH),
     };
     match unpack(payload, max_length) {
-        Ok(text) => requests::handle(state, now, client, &text),
+        Ok(text) => messages::handle(state, now, client, &text),
         Err(Unpackable::Malformed(malformed)) => {
             let reason = malformed.to_string();
-            let phrase = Phrase::InvalidMessagePack(&reason);
-            state.send_error(now, client, ErrorCode::InvalidJson, phrase, None);
+            let refusal = Refusal::coded(ErrorCode::InvalidJson, reason);
+            state.refuse(
+                client,
+                &refusal.said(|text| Phrase::InvalidMessagePack(text)),
+                None,
+            );
         }
         Err(Unpackable::TooLong) => {
             let limit = format!(
                 "websocket.max_message_size; as JSON the message has more than {max_length} bytes"
             );
-            let phrase = Phrase::LimitExceeded(&limit);
-            state.send_error(now, client, ErrorCode::MessageTooLarge, phrase, None);
+            state.refuse(
+                client,
+                &Refusal::coded(ErrorCode::MessageTooLarge, limit),
+                None,
+            );
         }
     }
 }
@@ -250,10 +255,10 @@ fn admit_message(state: &mut State, now: Now, connection: ConnectionId) -> Optio
     state.traffic.received.record(now.at, 1);
     let peer = state.peers.peer_mut(connection)?;
     peer.received = peer.received.wrapping_add(1);
-    if peer.is_backend {
+    if peer.is_backend() {
         return Some(Sender::Backend);
     }
-    let sender = peer.client.map_or(Sender::Echo, Sender::Client);
+    let sender = peer.client().map_or(Sender::Echo, Sender::Client);
     let ruling = peer.allowance.take(now.at, rate);
     let (Ruling::Warned(retry_after) | Ruling::Closed(retry_after)) = ruling else {
         return Some(sender);
@@ -265,11 +270,8 @@ fn admit_message(state: &mut State, now: Now, connection: ConnectionId) -> Optio
             farewell::disconnect_for(state, now, client, code, reason, delay);
         }
         Sender::Client(client) => {
-            let phrase = Phrase::RateLimited {
-                limit: rate.per_minute,
-                retry_after_s: retry_after.as_millis().div_ceil(1000),
-            };
-            state.send_error(now, client, ErrorCode::RateLimited, phrase, None);
+            let refusal = Refusal::rate_limited(rate.per_minute, retry_after);
+            state.refuse(client, &refusal, None);
         }
         Sender::Backend | Sender::Echo => close::close(
             state,

@@ -1,15 +1,17 @@
 //! A WebSocket is taken for what it came for: a client is known to the hub, and told `connected` (contract section 2).
 
 use crate::base::time::Now;
+use crate::engine::access::caller::Caller;
 use crate::engine::backend::links;
 use crate::engine::commit::lobby::Arrival;
-use crate::engine::session::refusals::Refusal;
-use crate::engine::session::{recovery, refusals, resume};
+use crate::engine::session::deferrals::Deferral;
+use crate::engine::session::{batches, deferrals, recovery, resume};
 use crate::engine::state::State;
-use crate::engine::transport::peer::Peer;
+use crate::engine::transport::confirmation::Confirmation;
+use crate::engine::transport::peer::Role;
 use crate::hub::{ClientKey, ConnectionId};
 use crate::wire::locale::Phrase;
-use crate::wire::message::{Dialect, Envelope, Variant};
+use crate::wire::message::{Dialect, Variant};
 
 /// The room that every data-dialect connection is in from the start.
 pub const ALL: &str = "all";
@@ -20,23 +22,23 @@ pub fn enter(state: &mut State, now: Now, connection: ConnectionId, arrival: Arr
         Arrival::Client {
             variant,
             secret,
-            batches,
+            batches: wants_batches,
             is_counted,
         } => {
             if variant.dialect == Dialect::Data
-                && let Err(refusal) = check_common_room(state)
+                && let Err(deferral) = check_common_room(state)
             {
                 give_back(state, connection, is_counted);
-                return refusals::dismiss(state, now, connection, Some(variant), refusal);
+                return deferrals::dismiss(state, now, connection, Some(variant), deferral);
             }
             let resumed = become_client(state, now, connection, variant, secret.as_deref());
-            if batches {
-                enable_batches(state, connection);
+            if wants_batches && let Some(client) = state.client_of(connection) {
+                batches::enable(&mut state.context(Caller::Viewer), client);
             }
             if let Some(client) = resumed {
                 // Nobody could know before the store was read that it was expected.
                 give_back(state, connection, is_counted);
-                recovery::recover(state, now, client, true);
+                recovery::recover(&mut state.context(Caller::Viewer), client, true);
             }
         }
         Arrival::Backend => links::connect(state, connection),
@@ -44,10 +46,10 @@ pub fn enter(state: &mut State, now: Now, connection: ConnectionId, arrival: Arr
 }
 
 /// Every client of the data dialect is in this room.
-pub fn check_common_room(state: &State) -> Result<(), Refusal> {
+pub fn check_common_room(state: &State) -> Result<(), Deferral> {
     match state.hub.directory().has_place_for(ALL) {
         true => Ok(()),
-        false => Err(Refusal::full("websocket.max_rooms")),
+        false => Err(Deferral::full("websocket.max_rooms")),
     }
 }
 
@@ -57,20 +59,6 @@ fn give_back(state: &mut State, connection: ConnectionId, is_counted: bool) {
     if let Some(address) = address.filter(|_| is_counted) {
         let rate = state.settings.websocket.connection_rate;
         state.addresses.refund(address, rate);
-    }
-}
-
-/// From now on the messages of a turn come as one to this client of the payload dialect (contract section 4).
-pub fn enable_batches(state: &mut State, connection: ConnectionId) {
-    let batch_size = state.settings.batch_size;
-    let peer = state.peers.peer_mut(connection);
-    let is_reader =
-        |peer: &&mut Peer| peer.client.is_some() && peer.variant.dialect == Dialect::Payload;
-    if let Some(peer) = peer.filter(is_reader) {
-        let outbox = &mut peer.connection.outbox;
-        outbox.enable_batches(peer.variant.encoding, batch_size);
-        // A batch is put together for it alone: what goes into one is shared in its plain form.
-        peer.variant.window = None;
     }
 }
 
@@ -92,12 +80,13 @@ fn become_client(
     };
     let has_session = state.hub.directory().client(client).has_session;
     if let Some(peer) = state.peers.peer_mut(connection) {
-        (peer.client, peer.has_session) = (Some(client), has_session);
+        peer.role = Role::Viewer(client);
         peer.variant = variant;
+        peer.confirmation = has_session.then(Confirmation::default);
     }
     log_arrival(state, client, variant.dialect);
     match variant.dialect {
-        Dialect::Payload => greet(state, now, client, resumed.is_some()),
+        Dialect::Payload => greet(state, client, resumed.is_some()),
         Dialect::Data => {
             let joined = state.hub.put_into(client, ALL);
             debug_assert!(joined.is_ok(), "there was room for it");
@@ -121,7 +110,7 @@ fn log_arrival(state: &State, client: ClientKey, dialect: Dialect) {
 }
 
 /// `connected` is the first message on every connection of the payload dialect.
-fn greet(state: &mut State, now: Now, client: ClientKey, resumed: bool) {
+fn greet(state: &mut State, client: ClientKey, resumed: bool) {
     let settings = &state.settings.websocket;
     let greeted = state.hub.directory().client(client);
     let id = greeted.id;
@@ -140,14 +129,7 @@ fn greet(state: &mut State, now: Now, client: ClientKey, resumed: bool) {
         settings.reconnect.delay_ms,
         settings.reconnect.exponential_backoff,
     );
-    let variant = state.variant(client);
-    let envelope = Envelope {
-        kind: "connected",
-        payload: &payload,
-        timestamp: now.wall_ms,
-        id: None,
-        reply_to: None,
-        room_offset: None,
-    };
-    state.send_encoded(client, &envelope.encode(variant));
+    state
+        .context(Caller::Viewer)
+        .answer(client, "connected", &payload, None);
 }

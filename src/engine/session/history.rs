@@ -1,7 +1,6 @@
 //! Pages of a room's log, for `history` and its call.
 
-use crate::engine::state::State;
-use crate::hub::{Position, RoomKey, Since};
+use crate::hub::{Hub, Position, RoomKey, Since};
 use crate::wire::message::envelope::push_string;
 use std::fmt::Write;
 
@@ -10,9 +9,9 @@ const MAX_PAGE_BYTES: usize = 1024 * 1024;
 
 /// A page of a room's log as JSON: `{room, messages, position, complete, more?}`, the oldest first: at most `limit` messages
 /// (0: all), and no more than a megabyte but for the first.
-pub fn history_page(state: &State, key: RoomKey, since: Since, limit: Option<usize>) -> String {
-    let room = state.hub.directory().room(key);
-    let missed = state.hub.history(key, since);
+pub fn history_page(hub: &Hub, key: RoomKey, since: Since, limit: Option<usize>) -> String {
+    let room = hub.directory().room(key);
+    let missed = hub.history(key, since);
     let limit = limit.filter(|limit| *limit > 0).unwrap_or(usize::MAX);
     let mut out = String::from("{\"room\":");
     push_string(&mut out, &room.name);

@@ -2,6 +2,7 @@
 
 use crate::engine::backend::links;
 use crate::engine::state::State;
+use crate::engine::transport::peer::Role;
 use crate::engine::transport::standing::Standing;
 use crate::hub::ConnectionId;
 use crate::wire::locale::Phrase;
@@ -21,18 +22,20 @@ pub fn leave_place(state: &mut State, connection: ConnectionId) {
     }
 }
 
+/// Its end has begun: whatever it was here for goes on without it, or not at all.
 pub fn leave_hub(state: &mut State, connection: ConnectionId) {
     state.lobby.leave(connection);
-    state.routes.forget_waiting(connection);
+    state.pending.forget_waiting(connection);
     links::leave(state, connection);
     leave_place(state, connection);
     let Some(peer) = state.peers.peer_mut(connection) else {
         return;
     };
     let messages = peer.allowance.messages;
-    let Some(client) = peer.client.take() else {
+    let Some(client) = peer.client() else {
         return;
     };
+    peer.role = Role::Caller;
     let (id, dialect) = (
         state.hub.directory().client(client).id,
         state.dialect(client),
@@ -42,7 +45,7 @@ pub fn leave_hub(state: &mut State, connection: ConnectionId) {
         state.addresses_mut(now).keep_talker(now.at, id, messages);
     }
     state.hub.leave(state.now, client);
-    state.routes.orphan(id);
+    state.pending.orphan(id);
     let phrase_id = id.to_string();
     let phrase = match dialect {
         Dialect::Payload => Phrase::ClientDisconnected {

@@ -48,8 +48,9 @@ pub fn handle_pong(state: &mut State, now: Now, connection: ConnectionId, payloa
     let Some(peer) = state.peers.peer_mut(connection) else {
         return false;
     };
-    let is_due = std::mem::take(&mut peer.pong_due) | peer.confirmation.is_asked();
-    let Some(client) = peer.client else {
+    let is_asked = peer.confirmation.is_some_and(|own| own.is_asked());
+    let is_due = peer.ping.answer() | is_asked;
+    let Some(client) = peer.client() else {
         return is_due;
     };
     let answer = payload.strip_prefix(PROBE).and_then(<[u8]>::split_first);
@@ -99,7 +100,7 @@ pub fn forget(state: &mut State, connection: ConnectionId) {
     if state
         .peers
         .peer(connection)
-        .is_some_and(|peer| peer.confirmation.is_postponed())
+        .is_some_and(|peer| peer.confirmation.is_some_and(|own| own.is_postponed()))
     {
         state
             .probes

@@ -3,6 +3,7 @@
 use crate::base::time::Now;
 use crate::engine::session::{farewell, leaving};
 use crate::engine::state::State;
+use crate::engine::transport::peer::Role;
 use crate::hub::{ClientKey, ConnectionId};
 use crate::wire::message::{Dialect, Variant};
 
@@ -51,7 +52,7 @@ pub fn resume(
         leaving::leave_place(state, old);
         log::info!("{id} has come back before its old connection was gone, which ends here");
         if let Some(peer) = state.peers.peer_mut(old) {
-            peer.client = None;
+            peer.role = Role::Caller;
             messages = peer.allowance.messages;
         }
         state.peers.set_backlogged(old, false);
@@ -65,6 +66,6 @@ pub fn resume(
         peer.allowance.messages = messages;
     }
     state.hub.resume(now, client, connection, variant.dialect);
-    state.routes.adopt(id);
+    state.pending.adopt(id);
     Some(client)
 }

@@ -2,15 +2,19 @@
 
 use crate::base::time::Now;
 use crate::conn::Phase;
-use crate::engine::access::{Asker, keys};
+use crate::engine::access::Asker;
+use crate::engine::access::caller::{Action, Caller};
+use crate::engine::answer::Answer;
 use crate::engine::backend::links;
 use crate::engine::commit::lobby::Arrival;
 use crate::engine::commit::respond;
-use crate::engine::session::refusals::{Newcomer, Refusal};
+use crate::engine::life::Life;
+use crate::engine::refusal::Refusal;
+use crate::engine::session::deferrals::{Deferral, Handshake};
 use crate::engine::session::resume::Whereabouts;
-use crate::engine::session::{greeting, refusals, resume};
+use crate::engine::session::{deferrals, greeting, resume};
 use crate::engine::settings::{Settings, WebSocketSettings};
-use crate::engine::state::{Life, State};
+use crate::engine::state::State;
 use crate::engine::transport::liveness;
 use crate::engine::transport::standing::Standing;
 use crate::hub::ConnectionId;
@@ -26,28 +30,32 @@ const SUBPROTOCOLS: [&str; 2] = ["joblight.json", "joblight.msgpack"];
 pub fn handle_upgrade(state: &mut State, now: Now, connection: ConnectionId, head: &Head) {
     let purpose = match admit(state, connection, head) {
         Ok(purpose) => purpose,
-        Err(problem) => return respond::respond(state, now, connection, head, problem.into()),
+        Err(refusal) => {
+            return respond::respond(state, now, connection, head, Answer::Now(refusal.into()));
+        }
     };
     let accepted = match shake_hands(head, purpose, &state.settings.websocket) {
         Ok(accepted) => accepted,
-        Err(error) => return respond::respond(state, now, connection, head, refusal(error)),
+        Err(error) => {
+            return respond::respond(state, now, connection, head, Answer::Now(refusal(error)));
+        }
     };
     let peer = state.peers.peer(connection).and_then(|peer| peer.address);
-    let newcomer = Newcomer {
+    let handshake = Handshake {
         asker: state.settings.proxies.asker(peer, head),
         variant: purpose.variant(&accepted),
         accepted,
     };
-    match check_room(state, now, newcomer.asker, head, purpose) {
+    match check_room(state, now, handshake.asker, head, purpose) {
         Ok(is_counted) => {
-            become_websocket(state, now, connection, head, purpose, newcomer, is_counted);
+            become_websocket(state, now, connection, head, purpose, handshake, is_counted);
         }
-        Err(refusal) => refusals::answer(state, now, connection, head, newcomer, refusal),
+        Err(deferral) => deferrals::answer(state, now, connection, head, handshake, deferral),
     }
 }
 
 /// Everything that may stand against an upgrade at any time, its page and its host aside, which are judged already.
-fn admit(state: &State, connection: ConnectionId, head: &Head) -> Result<Purpose, Problem> {
+fn admit(state: &State, connection: ConnectionId, head: &Head) -> Result<Purpose, Refusal> {
     let purpose = purpose_of(&state.settings, head.path());
     let services = state.peers.peer(connection).map(|peer| peer.services);
     let serves = |purpose: &Purpose| {
@@ -59,13 +67,13 @@ fn admit(state: &State, connection: ConnectionId, head: &Head) -> Result<Purpose
     };
     let Some(purpose) = purpose.filter(serves) else {
         let detail = format!("no WebSocket at `{}`", head.path());
-        return Err(Problem::new(404, "not_found", detail).at("path"));
+        return Err(Refusal::new("not_found", detail).at("path"));
     };
     if state.life != Life::Serving {
-        return Err(Problem::new(503, "draining", "the server is shutting down").retry_after_s(1));
+        return Err(Refusal::new("draining", "the server is shutting down").retry_after_s(1));
     }
     if purpose == Purpose::Backend {
-        keys::authorize(&state.settings.http.api_key, head)?;
+        Caller::Request(head).may(Action::UseApi, &state.settings)?;
     }
     Ok(purpose)
 }
@@ -79,13 +87,13 @@ fn check_room(
     asker: Asker,
     head: &Head,
     purpose: Purpose,
-) -> Result<bool, Refusal> {
+) -> Result<bool, Deferral> {
     if purpose != Purpose::Backend && state.newcomers.is_in_reserve(state.peers.len()) {
-        return Err(Refusal::full("server.max_connections"));
+        return Err(Deferral::full("server.max_connections"));
     }
     let dialect = match purpose {
         Purpose::Client(dialect) => dialect,
-        Purpose::Echo => return refusals::check_rate(state, now, asker),
+        Purpose::Echo => return deferrals::check_rate(state, now, asker),
         Purpose::Backend => return Ok(false),
     };
     let secret = head
@@ -99,17 +107,17 @@ fn check_room(
     let is_full = max_clients > 0 && state.clients() + state.lobby.clients() >= max_clients;
     let is_here = whereabouts == Whereabouts::Here;
     if is_full && !is_here {
-        return Err(Refusal::full("websocket.max_clients"));
+        return Err(Deferral::full("websocket.max_clients"));
     }
     if !is_here {
-        refusals::check_share(state, now, asker)?;
+        deferrals::check_share(state, now, asker)?;
     }
-    if dialect == Dialect::Data && !state.is_unread() {
+    if dialect == Dialect::Data && !state.durability.is_unread() {
         greeting::check_common_room(state)?;
     }
     // The last of all: a handshake that is refused uses nothing up, and neither does a client that is expected.
     match whereabouts {
-        Whereabouts::Nowhere => refusals::check_rate(state, now, asker),
+        Whereabouts::Nowhere => deferrals::check_rate(state, now, asker),
         Whereabouts::Here | Whereabouts::Away => Ok(false),
     }
 }
@@ -190,14 +198,14 @@ fn become_websocket(
     connection: ConnectionId,
     head: &Head,
     purpose: Purpose,
-    newcomer: Newcomer,
+    handshake: Handshake,
     is_counted: bool,
 ) {
-    let Newcomer {
+    let Handshake {
         accepted,
         asker,
         variant,
-    } = newcomer;
+    } = handshake;
     let compression = accepted.compression;
     state.peers.push(connection, accepted.response);
     state.traffic.connections += u64::from(purpose != Purpose::Backend);
@@ -221,7 +229,7 @@ fn become_websocket(
         None => return,
     };
     // Whoever waits already goes first, or an older connection would take its session from a newer one.
-    match state.is_unread() || state.lobby.has_guests() {
+    match state.durability.is_unread() || state.lobby.has_guests() {
         true => state.lobby.receive(connection, arrival),
         false => greeting::enter(state, now, connection, arrival),
     }

@@ -2,11 +2,14 @@
 
 use crate::base::time::Now;
 use crate::conn::Ending;
-use crate::engine::state::{Life, State};
+use crate::engine::life::Life;
+use crate::engine::refusal::Refusal;
+use crate::engine::state::State;
 use crate::engine::transport::close;
+use crate::engine::transport::peer::Reading;
 use crate::engine::transport::reply::Reply;
 use crate::hub::ConnectionId;
-use crate::wire::http::{Framing, Problem, Response};
+use crate::wire::http::{Framing, Response};
 
 /// A request that cannot be served, whose body has not been read: the connection ends with the answer.
 pub fn refuse(state: &mut State, now: Now, connection: ConnectionId, answer: &Response) {
@@ -53,19 +56,19 @@ pub fn release(
     let Some(peer) = state.peers.peer_mut(connection) else {
         return;
     };
-    (peer.is_held, peer.alive) = (false, true);
-    let has_ended = peer.has_ended;
+    let is_last = peer.reading == Reading::HeldToEnd;
+    (peer.reading, peer.alive) = (Reading::Open, true);
     if !peer.connection.is_open() {
         return;
     }
     finish(state, now, connection, reply, answer);
-    if has_ended {
+    if is_last {
         close::end(state, now, connection, Ending::Final);
     }
 }
 
 /// A request has not arrived in time.
 pub fn time_out_request(state: &mut State, now: Now, connection: ConnectionId) {
-    let problem = Problem::new(408, "request_timeout", "the request did not arrive in time");
-    refuse(state, now, connection, &problem.into());
+    let refusal = Refusal::new("request_timeout", "the request did not arrive in time");
+    refuse(state, now, connection, &refusal.into());
 }

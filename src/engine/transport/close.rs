@@ -3,8 +3,9 @@
 use crate::base::time::{Now, Span};
 use crate::conn::Ending;
 use crate::engine::boundary::Output;
+use crate::engine::life::Life;
 use crate::engine::session::{leaving, pings};
-use crate::engine::state::{Life, State};
+use crate::engine::state::State;
 use crate::engine::transport::standing::Standing;
 use crate::hub::ConnectionId;
 use crate::wire::locale::Phrase;

@@ -13,7 +13,7 @@ use hashbrown::HashMap;
 const DEFLATE_COST: usize = 16;
 
 /// Encodes and compresses for all connections.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Framer {
     deflater: Deflater,
     threshold: usize,
@@ -27,14 +27,9 @@ pub struct Framer {
 pub struct Frames([Option<EncodedFrame>; Variant::COUNT]);
 
 impl Framer {
-    /// Messages of fewer than `threshold` bytes are not compressed.
-    pub fn new(threshold: usize) -> Self {
-        Self {
-            deflater: Deflater::default(),
-            threshold,
-            encoded_bytes: 0,
-            entries: HashMap::new(),
-        }
+    /// Messages of fewer bytes are not compressed.
+    pub fn set_threshold(&mut self, bytes: usize) {
+        self.threshold = bytes;
     }
 
     /// A frame around a message that is encoded in its variant already.

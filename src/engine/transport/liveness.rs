@@ -5,6 +5,7 @@ use crate::conn::{Ending, Phase};
 use crate::engine::session::{farewell, pings};
 use crate::engine::state::State;
 use crate::engine::transport::close::LINGER;
+use crate::engine::transport::peer::Ping;
 use crate::engine::transport::{answer, close};
 use crate::hub::ConnectionId;
 use crate::wire::websocket::CloseCode;
@@ -49,7 +50,8 @@ pub fn watch_heartbeat(state: &mut State, now: Now, connection: ConnectionId) {
     let Some(peer) = state.peers.peer_mut(connection) else {
         return;
     };
-    (peer.alive, peer.pinged) = (false, false);
+    peer.alive = false;
+    peer.ping.look();
     match (heartbeat.is_zero(), timeout.is_zero()) {
         (false, _) => state.look_at(connection, now.at + heartbeat),
         (true, false) => state.look_at(connection, now.at + timeout),
@@ -102,7 +104,7 @@ fn check_heartbeat(state: &mut State, now: Now, connection: ConnectionId) {
     };
     // Whose bytes are left where they are cannot be heard.
     let heard = std::mem::take(&mut peer.alive) || peer.connection.has_stash();
-    let pinged = std::mem::take(&mut peer.pinged);
+    let pinged = peer.ping.look();
     let answer_time = if timeout.is_zero() {
         heartbeat
     } else {
@@ -129,7 +131,7 @@ fn check_heartbeat(state: &mut State, now: Now, connection: ConnectionId) {
     if pinged && answer_time < heartbeat {
         return state.look_at(connection, now.at + (heartbeat - answer_time));
     }
-    (peer.pinged, peer.pong_due) = (true, true);
+    peer.ping = Ping::Sent;
     let ping = pings::heartbeat(state, connection);
     state.peers.push(connection, ping);
     state.look_at(connection, now.at + answer_time);
@@ -140,7 +142,7 @@ fn check_request(state: &mut State, now: Now, connection: ConnectionId) {
         return;
     };
     // Whose answer waits for the store does not have to say anything.
-    if std::mem::take(&mut peer.alive) || peer.is_held {
+    if std::mem::take(&mut peer.alive) || peer.reading.is_held() {
         return watch_handshake(state, now, connection);
     }
     let Phase::Http(parser) = &peer.connection.phase else {

@@ -1,5 +1,7 @@
 //! How much may wait for one connection.
 
+use crate::engine::settings::WebSocketSettings;
+
 /// Bytes that may wait for a socket that has refused none yet; what a publication queues is shared by its readers.
 pub const MAX_UNTRIED: usize = 16 * 1024 * 1024;
 
@@ -13,6 +15,14 @@ pub struct OutboxLimits {
 }
 
 impl OutboxLimits {
+    /// Those that are configured.
+    pub fn of(settings: &WebSocketSettings) -> Self {
+        Self {
+            max_bytes: settings.max_outbox_size,
+            max_messages: settings.max_outbox_messages,
+        }
+    }
+
     /// The same for a socket that has refused nothing yet.
     pub(super) fn untried(self) -> Self {
         let max_bytes = match self.max_bytes {

@@ -24,10 +24,8 @@ pub struct Peer {
     pub standing: Standing,
     /// What its listener serves.
     pub services: Services,
-    /// The hub's name for it, once it is a WebSocket client.
-    pub client: Option<ClientKey>,
-    /// Whether it is a link of the application.
-    pub is_backend: bool,
+    /// What it is to the server.
+    pub role: Role,
     /// The form in which it reads messages, once it is a client.
     pub variant: Variant,
     /// Whether and how its messages are compressed.
@@ -38,28 +36,20 @@ pub struct Peer {
     pub timer: Option<TimerId>,
     /// Whether anything was heard of it since it was last looked at.
     pub alive: bool,
-    /// Whether it asks for confirmations: its client may come back.
-    pub has_session: bool,
-    /// Whether it has confirmed what it was sent.
-    pub confirmation: Confirmation,
-    /// Whether a ping waits for an answer.
-    pub pinged: bool,
-    /// The same, until the first pong: what answers it was asked for.
-    pub pong_due: bool,
+    /// Whether it has confirmed what it was sent; `None`: its client may not come back, so that nobody asks.
+    pub confirmation: Option<Confirmation>,
+    /// Whether it owes an answer to a ping.
+    pub ping: Ping,
     /// Control frames that it has sent lately.
     pub control_frames: ControlFrames,
     /// What it has brought in this turn.
     pub share: Share,
     /// Whether something of it has begun and not ended.
     pub is_unfinished: bool,
-    /// Whether a message of it waits, for the application or the store: nothing more of it is read before.
-    pub waits: bool,
+    /// Whether anything more of it is read.
+    pub reading: Reading,
     /// Whether it holds unsent bytes that keep progress from it until it has drained.
     pub backlogged: bool,
-    /// Whether an answer is held back until what it is about is kept: nothing of the peer's is read before.
-    pub is_held: bool,
-    /// Whether its peer has said that it sends no more, while an answer was held back.
-    pub has_ended: bool,
     /// Whether its socket would take no more; it will say when it does.
     pub blocked: bool,
     /// How much it may still send.
@@ -68,11 +58,90 @@ pub struct Peer {
     pub received: u32,
     /// Messages queued for it.
     pub sent: u32,
-    pub generation: u32,
-    pub marked: Marked,
+    pub(super) generation: u32,
+    pub(super) marked: Marked,
+}
+
+/// What a connection is to the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It makes requests, brings lines, or is sent back its own messages.
+    Caller,
+    /// A viewer: what the hub calls it.
+    Viewer(ClientKey),
+    /// A link of the application.
+    Application,
+}
+
+/// Whether anything more of a peer is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// What comes is handled as it comes.
+    Open,
+    /// A message of it waits, for the application or the store; the next follows when that has gone.
+    Waiting,
+    /// Its request waits for the store, or the answer does; the next follows when it is answered.
+    Held,
+    /// The same, and its peer has said that it sends no more: the answer is the last.
+    HeldToEnd,
+}
+
+impl Reading {
+    /// Whether a request waits, or its answer.
+    pub fn is_held(self) -> bool {
+        matches!(self, Self::Held | Self::HeldToEnd)
+    }
+}
+
+/// Whether a peer owes an answer to a ping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ping {
+    /// None is out.
+    None,
+    /// One was sent since the peer was last looked at.
+    Sent,
+    /// That one is answered.
+    Answered,
+    /// One was sent before, and its answer may still come.
+    Late,
+}
+
+impl Ping {
+    /// The peer is looked at; tells whether it was sent a ping since the last time.
+    pub fn look(&mut self) -> bool {
+        let was = *self;
+        *self = match was {
+            Self::Sent | Self::Late => Self::Late,
+            Self::Answered | Self::None => Self::None,
+        };
+        matches!(was, Self::Sent | Self::Answered)
+    }
+
+    /// A pong has come; tells whether it was asked for.
+    pub fn answer(&mut self) -> bool {
+        let was = *self;
+        *self = match was {
+            Self::Sent | Self::Answered => Self::Answered,
+            Self::Late | Self::None => Self::None,
+        };
+        matches!(was, Self::Sent | Self::Late)
+    }
 }
 
 impl Peer {
+    /// The client behind it.
+    pub fn client(&self) -> Option<ClientKey> {
+        match self.role {
+            Role::Viewer(client) => Some(client),
+            Role::Caller | Role::Application => None,
+        }
+    }
+
+    /// Whether it is a link of the application.
+    pub fn is_backend(&self) -> bool {
+        self.role == Role::Application
+    }
+
     /// Who is behind it.
     pub fn asker(&self) -> Asker {
         Asker {
@@ -93,7 +162,7 @@ const _: () = assert!(size_of::<Peer>() <= 168);
 
 /// Whether a connection is to be looked after when the turn ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Marked {
+pub(super) enum Marked {
     No,
     /// With the crowd.
     Dirty,

@@ -5,12 +5,13 @@ use crate::base::shrink::LateShrink;
 use crate::base::time::Time;
 use crate::base::wheel::Wheel;
 use crate::conn::{Connection, Phase};
+use crate::engine::settings::WebSocketSettings;
 use crate::engine::timer::Timer;
 use crate::engine::transport::allowance::Allowance;
 use crate::engine::transport::confirmation::Confirmation;
 use crate::engine::transport::framer::{Framer, Frames};
 use crate::engine::transport::outbox_limits::OutboxLimits;
-use crate::engine::transport::peer::{Marked, Peer};
+use crate::engine::transport::peer::{Marked, Peer, Ping, Reading, Role};
 use crate::engine::transport::standing::{Services, Standing};
 use crate::engine::transport::turn::{ControlFrames, Share};
 use crate::hub::{ConnectionId, Lane, Outlet, Publication};
@@ -31,7 +32,7 @@ const CROWD_TURN: u8 = 4;
 const MAX_UNSENT_STATE: usize = 128 * 1024;
 
 /// All connections.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Peers {
     slots: Slab<Peer>,
     pool: ChunkPool,
@@ -52,24 +53,11 @@ pub struct Peers {
 }
 
 impl Peers {
-    /// No connection yet.
-    pub fn new(limits: OutboxLimits, compression_threshold: usize) -> Self {
-        Self {
-            slots: Slab::new(),
-            pool: ChunkPool::default(),
-            dirty: VecDeque::new(),
-            urgent: VecDeque::new(),
-            favours: 0,
-            shrink: LateShrink::default(),
-            overflowed: Vec::new(),
-            unconfirmed: VecDeque::new(),
-            next_generation: 0,
-            limits,
-            framer: Framer::new(compression_threshold),
-            backlogged: 0,
-            goodbyes: BTreeSet::new(),
-            sent: 0,
-        }
+    /// What may wait for a connection, and what is compressed, in this turn: read from the settings for each, because who
+    /// delivers has none at hand.
+    pub fn begin_turn(&mut self, settings: &WebSocketSettings) {
+        self.limits = OutboxLimits::of(settings);
+        self.framer.set_threshold(settings.compression_threshold);
     }
 
     /// Adds a connection.
@@ -89,24 +77,19 @@ impl Peers {
             address,
             standing: Standing::default().with(Standing::PROXY, is_proxy),
             services,
-            client: None,
-            is_backend: false,
+            role: Role::Caller,
             variant: Variant::default(),
             compression: Compression::Off,
             stream: None,
             timer: None,
             alive: false,
-            has_session: false,
-            confirmation: Confirmation::default(),
-            pinged: false,
-            pong_due: false,
+            confirmation: None,
+            ping: Ping::None,
             control_frames: ControlFrames::default(),
             share: Share::default(),
             is_unfinished: false,
-            waits: false,
+            reading: Reading::Open,
             backlogged: false,
-            is_held: false,
-            has_ended: false,
             blocked: false,
             allowance: Allowance::default(),
             received: 0,
@@ -251,6 +234,25 @@ impl Peers {
         }
     }
 
+    /// The form in which a connection reads messages.
+    pub fn variant(&self, connection: ConnectionId) -> Variant {
+        self.peer(connection)
+            .map_or_else(Variant::default, |peer| peer.variant)
+    }
+
+    /// Queues a message that is encoded already and that a connection waits for; how many bytes were encoded for that.
+    #[must_use]
+    pub fn answer_encoded(
+        &mut self,
+        connection: ConnectionId,
+        message: &[u8],
+        variant: Variant,
+    ) -> usize {
+        let frame = self.framer.frame(message, variant);
+        self.answer(connection, &frame);
+        self.framer.take_encoded_bytes()
+    }
+
     /// Puts encoded messages into frames.
     pub fn framer(&mut self) -> &mut Framer {
         &mut self.framer
@@ -262,7 +264,9 @@ impl Peers {
             if let Some(peer) =
                 living(&mut self.slots, connection).filter(|peer| peer.connection.is_open())
             {
-                return Some((connection, peer.confirmation.ask()));
+                let round = peer.confirmation.as_mut().map(Confirmation::ask);
+                debug_assert!(round.is_some(), "only sessions are asked");
+                return Some((connection, round.unwrap_or_default()));
             }
         }
         self.unconfirmed.shrink_to(MAX_IDLE_MARKS);
@@ -277,7 +281,7 @@ impl Peers {
     /// The round in which a connection is asked now that was to be asked later.
     pub fn take_postponed(&mut self, connection: ConnectionId) -> Option<u8> {
         let peer = living(&mut self.slots, connection).filter(|peer| peer.connection.is_open())?;
-        let confirmation = &mut peer.confirmation;
+        let confirmation = peer.confirmation.as_mut()?;
         confirmation.is_postponed().then(|| confirmation.ask())
     }
 
@@ -285,10 +289,11 @@ impl Peers {
     /// asked again.
     pub fn handle_confirmed(&mut self, connection: ConnectionId, round: u8) -> bool {
         let peer = living(&mut self.slots, connection);
-        let Some(peer) = peer.filter(|peer| peer.confirmation.counts(round)) else {
+        let confirmation = peer.and_then(|peer| peer.confirmation.as_mut());
+        let Some(confirmation) = confirmation.filter(|own| own.counts(round)) else {
             return false;
         };
-        if peer.confirmation.give() {
+        if confirmation.give() {
             self.unconfirmed.push_back(connection);
         }
         true
@@ -297,22 +302,23 @@ impl Peers {
     /// A connection has answered something else, perhaps a question of another round. Tells whether it is to be asked again
     /// only later, because it never answers well.
     pub fn handle_unconfirmed(&mut self, connection: ConnectionId, round: Option<u8>) -> bool {
-        let Some(peer) = living(&mut self.slots, connection) else {
+        let peer = living(&mut self.slots, connection);
+        let Some(confirmation) = peer.and_then(|peer| peer.confirmation.as_mut()) else {
             return false;
         };
-        let was_postponed = peer.confirmation.is_postponed();
-        if peer.confirmation.miss(round) {
+        let was_postponed = confirmation.is_postponed();
+        if confirmation.miss(round) {
             self.unconfirmed.push_back(connection);
         }
-        peer.confirmation.is_postponed() && !was_postponed
+        confirmation.is_postponed() && !was_postponed
     }
 
     /// A confirmation that a connection was asked for before says too little: it will be asked again.
     pub fn ask_anew(&mut self, connection: ConnectionId) {
-        let Some(peer) = living(&mut self.slots, connection).filter(|peer| peer.has_session) else {
-            return;
-        };
-        if peer.confirmation.want_anew() {
+        let peer = living(&mut self.slots, connection);
+        if let Some(confirmation) = peer.and_then(|peer| peer.confirmation.as_mut())
+            && confirmation.want_anew()
+        {
             self.unconfirmed.push_back(connection);
         }
     }
@@ -482,13 +488,16 @@ impl Peers {
         let outbox = &mut peer.connection.outbox;
         let pushed = outbox.push_message(pool, frame, max_bytes, max_messages);
         if pushed.is_err() {
-            if peer.client.is_none() || lane == Lane::Once {
+            if peer.client().is_none() || lane == Lane::Once {
                 self.overflowed.push(reader);
             }
             self.set_backlogged(reader, true);
             return false;
         }
-        if lane != Lane::State && peer.has_session && peer.confirmation.want() {
+        if lane != Lane::State
+            && let Some(confirmation) = &mut peer.confirmation
+            && confirmation.want()
+        {
             self.unconfirmed.push_back(reader);
         }
         peer.sent = peer.sent.wrapping_add(1);
@@ -520,7 +529,7 @@ mod tests {
 
     #[test]
     fn a_crowd_keeps_nobody_waiting_and_is_kept_waiting_by_nobody() {
-        let mut peers = Peers::new(OutboxLimits::default(), 0);
+        let mut peers = Peers::default();
         let links: Vec<ConnectionId> = (0..MIN_CROWD + 9)
             .map(|_| peers.insert(Services::WEBSOCKET, None, false))
             .collect();

@@ -2,13 +2,13 @@
 
 use crate::base::time::Now;
 use crate::engine::notices::Notice;
+use crate::engine::refusal::Refusal;
 use crate::engine::session::farewell;
 use crate::engine::state::State;
-use crate::engine::transport::peer::Peer;
-use crate::engine::transport::unfinished::{ENTRY_COST, Entry};
+use crate::engine::transport::peer::{Peer, Reading};
+use crate::engine::transport::unfinished::{ENTRY_COST, Entry, max_bytes};
 use crate::engine::transport::{answer, close};
 use crate::hub::ConnectionId;
-use crate::wire::http::Problem;
 use crate::wire::websocket::CloseCode;
 
 /// Records what a connection has left unfinished. `has_completed`: something was completed since the last time, so
@@ -21,7 +21,7 @@ pub fn note(state: &mut State, now: Now, connection: ConnectionId, has_completed
     if peer.connection.is_open() {
         let line = line_bytes(peer);
         bytes = peer.connection.held_input() + line;
-        bytes += state.lobby.bytes_of(connection) + state.routes.waiting_bytes(connection);
+        bytes += state.lobby.bytes_of(connection) + state.pending.waiting_bytes(connection);
     }
     if bytes == 0 && !peer.is_unfinished {
         return;
@@ -32,7 +32,7 @@ pub fn note(state: &mut State, now: Now, connection: ConnectionId, has_completed
     bytes += ENTRY_COST;
     // Whoever is cut short by its own share goes on at once, and has no more time for that.
     let waits_for_others = peer.connection.has_stash() && !peer.share.is_cut;
-    let must_wait = waits_for_others || peer.is_held || peer.waits;
+    let must_wait = waits_for_others || peer.reading != Reading::Open;
     let has_line = line_bytes(peer) > 0;
     let is_timed = !peer.services.ingest() && (peer.connection.has_begun() || has_line);
     let since = state
@@ -45,7 +45,7 @@ pub fn note(state: &mut State, now: Now, connection: ConnectionId, has_completed
     }
     state.unfinished.set(connection, Entry { bytes, since });
     state.arm_unfinished();
-    while !state.unfinished.has_room(0) && shed(state, now) {}
+    while !state.unfinished.has_room(0, &state.settings) && shed(state, now) {}
 }
 
 /// Whoever has begun too long ago is ended.
@@ -100,7 +100,7 @@ fn shed(state: &mut State, now: Now) -> bool {
         return true;
     }
     close::forget_unfinished(state, connection);
-    let max_bytes = state.unfinished.max_bytes;
+    let max_bytes = max_bytes(&state.settings);
     state.notices.count(now.at, Notice::Unfinished, || {
         format!(
             "unfinished messages and requests take more than {max_bytes} bytes; \
@@ -120,8 +120,8 @@ fn may_shed(state: &State, connection: ConnectionId) -> bool {
     if peer.services.ingest() {
         return line_bytes(peer) > 0;
     }
-    let has_answer = peer.is_held && state.lobby.bytes_of(connection) == 0;
-    !peer.is_backend && !has_answer
+    let has_answer = peer.reading.is_held() && state.lobby.bytes_of(connection) == 0;
+    !peer.is_backend() && !has_answer
 }
 
 /// `alone`: it would be too much without the others, and will be again.
@@ -147,21 +147,21 @@ fn end_largest(state: &mut State, now: Now, connection: ConnectionId, alone: boo
                 state,
                 now,
                 connection,
-                &Problem::new(413, "too_large", detail).into(),
+                &Refusal::new("too_large", detail).into(),
             );
         }
         (false, false) => {
             let detail =
                 "too many unfinished requests, of which this was the largest; come back later";
-            let problem = Problem::new(503, "limit_exceeded", detail).retry_after_s(1);
-            answer::refuse(state, now, connection, &problem.into());
+            let refusal = Refusal::limit_exceeded(detail).retry_after_s(1);
+            answer::refuse(state, now, connection, &refusal.into());
         }
     }
 }
 
 /// A local producer is not ended: its line is refused, as one that is longer than is allowed.
 fn cut_line(state: &mut State, now: Now, connection: ConnectionId) {
-    let max_bytes = state.unfinished.max_bytes;
+    let max_bytes = max_bytes(&state.settings);
     let stream = state
         .peers
         .peer_mut(connection)

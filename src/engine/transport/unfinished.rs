@@ -6,6 +6,7 @@
 
 use crate::base::time::{Span, Time};
 use crate::base::wheel::{TimerId, Wheel};
+use crate::engine::settings::Settings;
 use crate::engine::timer::Timer;
 use crate::hub::ConnectionId;
 use std::collections::{BTreeSet, HashMap};
@@ -21,37 +22,20 @@ pub const LONGEST_AT_ONCE: usize = 4;
 pub const ENTRY_COST: usize = 160;
 
 /// The unfinished input of all connections.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Unfinished {
     pub entries: HashMap<ConnectionId, Entry>,
     pub by_size: BTreeSet<(usize, ConnectionId)>,
     /// Those who must finish in time, by when they began.
     pub by_age: BTreeSet<(Time, ConnectionId)>,
     pub bytes: usize,
-    pub max_bytes: usize,
     pub timer: Option<TimerId>,
 }
 
 impl Unfinished {
-    /// Nothing yet. `longest`: the longest message and the longest body (0: no limit).
-    pub fn new(longest: [usize; 2]) -> Self {
-        let room = |longest: usize| match longest {
-            0 => MAX_UNLIMITED_BYTES,
-            longest => longest.saturating_mul(LONGEST_AT_ONCE),
-        };
-        Self {
-            entries: HashMap::new(),
-            by_size: BTreeSet::new(),
-            by_age: BTreeSet::new(),
-            bytes: 0,
-            max_bytes: longest.map(room).into_iter().fold(MAX_BYTES, usize::max),
-            timer: None,
-        }
-    }
-
-    /// Whether so many bytes more would be too much.
-    pub fn has_room(&self, bytes: usize) -> bool {
-        self.bytes.saturating_add(bytes) <= self.max_bytes
+    /// Whether so many bytes more would not be too much.
+    pub fn has_room(&self, bytes: usize, settings: &Settings) -> bool {
+        self.bytes.saturating_add(bytes) <= max_bytes(settings)
     }
 
     /// The memory that all of it takes.
@@ -116,4 +100,17 @@ pub struct Entry {
     pub bytes: usize,
     /// When what must end in time began; `None`: it waits for the server.
     pub since: Option<Time>,
+}
+
+/// The memory that all of it may take: several of the longest messages and bodies must have room.
+pub fn max_bytes(settings: &Settings) -> usize {
+    let longest = [
+        settings.websocket.max_message_size,
+        settings.http.max_body_size,
+    ];
+    let room = |longest: usize| match longest {
+        0 => MAX_UNLIMITED_BYTES,
+        longest => longest.saturating_mul(LONGEST_AT_ONCE),
+    };
+    longest.map(room).into_iter().fold(MAX_BYTES, usize::max)
 }

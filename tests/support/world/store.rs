@@ -2,6 +2,7 @@
 
 use joblight::internals::engine::{Batch, Restored};
 use joblight::internals::hub::{Record, StoredEntry, StoredId, Table};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is kept, and the batch that is under way.
@@ -101,6 +102,15 @@ impl Store {
     pub(crate) fn row(&self, table: Table, key: &str) -> Option<&str> {
         let row = self.rows.get(&(table, key.into()));
         row.map(String::as_str)
+    }
+
+    /// The offset of the newest entry of a room that it has kept; `None`: it knows no log of that room.
+    pub(crate) fn last_offset(&self, room: &str) -> Option<u64> {
+        let row: Value = serde_json::from_str(self.row(Table::Room, room)?).expect("JSON");
+        let (_, offset) = row["position"].as_str()?.split_once(':')?;
+        let entries = self.entries.values().filter(|entry| *entry.room == *room);
+        let offsets = entries.map(|entry| entry.offset);
+        offsets.chain(offset.parse().ok()).max()
     }
 
     /// What was written to a table since this was last asked: rows and bytes.

@@ -8,8 +8,10 @@ use crate::base::time::{Now, Span};
 use crate::base::token_bucket::Admission;
 use crate::conn::{Ending, Phase};
 use crate::engine::access::Asker;
+use crate::engine::answer::Answer;
 use crate::engine::commit::respond;
 use crate::engine::notices::Notice;
+use crate::engine::refusal::Refusal;
 use crate::engine::session::returns::Sort;
 use crate::engine::session::{farewell, returns};
 use crate::engine::state::State;
@@ -17,8 +19,8 @@ use crate::engine::transport::peer::Peer;
 use crate::engine::transport::standing::Standing;
 use crate::engine::transport::{answer, close};
 use crate::hub::ConnectionId;
-use crate::wire::http::{Head, Problem};
-use crate::wire::message::Variant;
+use crate::wire::http::Head;
+use crate::wire::message::{ErrorCode, Variant};
 use crate::wire::websocket;
 use crate::wire::websocket::{CloseCode, Reader};
 
@@ -33,7 +35,7 @@ const CROWDED_RETRY_S: u64 = 5;
 
 /// A handshake that is right.
 #[derive(Debug)]
-pub struct Newcomer {
+pub struct Handshake {
     /// What is agreed on.
     pub accepted: websocket::Accepted,
     /// Whose it is.
@@ -44,7 +46,7 @@ pub struct Newcomer {
 
 /// Why a handshake comes at the wrong time, and when it may come again.
 #[derive(Debug)]
-pub struct Refusal {
+pub struct Deferral {
     code: CloseCode,
     reason: &'static str,
     detail: String,
@@ -52,7 +54,7 @@ pub struct Refusal {
     delay: Option<Span>,
 }
 
-impl Refusal {
+impl Deferral {
     /// There is no place for another client, which the limit `setting` says.
     pub fn full(setting: &str) -> Self {
         Self {
@@ -68,13 +70,13 @@ impl Refusal {
             .unwrap_or_else(|| returns::delay_of_full(state, now, asker.limited(), sort))
     }
 
-    fn problem(self, delay: Span) -> Problem {
-        let seconds = delay.as_millis().div_ceil(1000);
-        let (status, code) = match self.code {
-            CloseCode::RATE_LIMITED => (429, "rate_limited"),
-            _ => (503, "limit_exceeded"),
+    fn refusal(self, delay: Span) -> Refusal {
+        let code = match self.code {
+            CloseCode::RATE_LIMITED => ErrorCode::RateLimited,
+            _ => ErrorCode::LimitExceeded,
         };
-        Problem::new(status, code, self.detail).retry_after_s(seconds)
+        let seconds = delay.as_millis().div_ceil(1000);
+        Refusal::coded(code, self.detail).retry_after_s(seconds)
     }
 }
 
@@ -105,12 +107,12 @@ pub fn check_connections(state: &mut State, now: Now, connection: ConnectionId) 
     if count > limit + MAX_TOLD {
         return close::end(state, now, connection, Ending::Final);
     }
-    let problem = Problem::new(503, "limit_exceeded", detail).retry_after_s(CROWDED_RETRY_S);
-    answer::refuse(state, now, connection, &problem.into());
+    let refusal = Refusal::limit_exceeded(detail).retry_after_s(CROWDED_RETRY_S);
+    answer::refuse(state, now, connection, &refusal.into());
 }
 
 /// Checks that an address may have another client.
-pub fn check_share(state: &mut State, now: Now, asker: Asker) -> Result<(), Refusal> {
+pub fn check_share(state: &mut State, now: Now, asker: Asker) -> Result<(), Deferral> {
     let limit = state.settings.websocket.max_clients_per_address;
     let Some(address) = asker.limited().filter(|_| limit > 0) else {
         return Ok(());
@@ -128,7 +130,7 @@ pub fn check_share(state: &mut State, now: Now, asker: Asker) -> Result<(), Refu
     let State {
         addresses, random, ..
     } = state;
-    Err(Refusal {
+    Err(Deferral {
         code: CloseCode::RATE_LIMITED,
         reason: "too many clients",
         detail,
@@ -138,7 +140,7 @@ pub fn check_share(state: &mut State, now: Now, asker: Asker) -> Result<(), Refu
 
 /// Counts a handshake against the rate of its address; tells whether there is one. A handshake that is refused uses nothing
 /// of it up.
-pub fn check_rate(state: &mut State, now: Now, asker: Asker) -> Result<bool, Refusal> {
+pub fn check_rate(state: &mut State, now: Now, asker: Asker) -> Result<bool, Deferral> {
     let rate = state.settings.websocket.connection_rate;
     let Some(address) = asker.limited().filter(|_| !rate.is_none()) else {
         return Ok(false);
@@ -149,7 +151,7 @@ pub fn check_rate(state: &mut State, now: Now, asker: Asker) -> Result<bool, Ref
     } = state;
     match addresses.record(now.at, address, rate, random) {
         Admission::Within => Ok(true),
-        Admission::Over { retry_after } => Err(Refusal {
+        Admission::Over { retry_after } => Err(Deferral {
             code: CloseCode::RATE_LIMITED,
             reason: "too many connections",
             detail: format!(
@@ -167,20 +169,20 @@ pub fn answer(
     now: Now,
     connection: ConnectionId,
     head: &Head,
-    newcomer: Newcomer,
-    refusal: Refusal,
+    handshake: Handshake,
+    deferral: Deferral,
 ) {
-    let Newcomer {
+    let Handshake {
         accepted,
         asker,
         variant,
-    } = newcomer;
+    } = handshake;
     let is_page = head.header("origin").is_some();
     if !is_page || state.peers.goodbyes() >= MAX_GOODBYES {
         state.traffic.refused += 1;
-        let delay = refusal.delay(state, now, asker, Sort::Other);
-        let problem = refusal.problem(delay);
-        return respond::respond(state, now, connection, head, problem.into());
+        let delay = deferral.delay(state, now, asker, Sort::Other);
+        let refusal = deferral.refusal(delay);
+        return respond::respond(state, now, connection, head, Answer::Now(refusal.into()));
     }
     state.peers.push(connection, accepted.response);
     if let Some(peer) = state.peers.peer_mut(connection) {
@@ -188,7 +190,7 @@ pub fn answer(
         peer.know(asker);
     }
     state.peers.mark_goodbye(connection);
-    dismiss(state, now, connection, variant, refusal);
+    dismiss(state, now, connection, variant, deferral);
 }
 
 /// Says the same on a connection that is a WebSocket already, and closes it.
@@ -197,11 +199,11 @@ pub fn dismiss(
     now: Now,
     connection: ConnectionId,
     variant: Option<Variant>,
-    refusal: Refusal,
+    deferral: Deferral,
 ) {
     state.traffic.refused += 1;
     let asker = state.peers.peer(connection).map(Peer::asker);
-    let delay = refusal.delay(state, now, asker.unwrap_or_default(), Sort::Page);
-    let Refusal { code, reason, .. } = refusal;
+    let delay = deferral.delay(state, now, asker.unwrap_or_default(), Sort::Page);
+    let Deferral { code, reason, .. } = deferral;
     farewell::dismiss(state, now, connection, variant, code, reason, delay);
 }
