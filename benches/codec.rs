@@ -7,7 +7,7 @@ use joblight::internals::base::MessageIds;
 use joblight::internals::wire::Input;
 use joblight::internals::wire::http;
 use joblight::internals::wire::{Deflater, MessageKind, Window, websocket};
-use joblight::internals::wire::{Encoding, Envelope, Place, Variant};
+use joblight::internals::wire::{Encoding, Envelope, RoomOffset, Variant};
 use std::hint::black_box;
 use std::time::Duration;
 use support::{TEXT, masked};
@@ -34,7 +34,7 @@ fn json(len: usize) -> String {
 }
 
 fn read_frames(criterion: &mut Criterion) {
-    let limits = websocket::Limits {
+    let limits = websocket::FrameLimits {
         max_message_size: 1 << 20,
         compression: false,
     };
@@ -49,7 +49,7 @@ fn read_frames(criterion: &mut Criterion) {
                 |bytes| {
                     let mut input = Input::new(bytes);
                     let event = reader.poll_event(&mut input, &limits);
-                    assert!(matches!(event, Ok(Some(websocket::Event::Text(_)))));
+                    assert!(matches!(event, Ok(Some(websocket::ReaderEvent::Text(_)))));
                 },
                 BatchSize::SmallInput,
             );
@@ -76,7 +76,7 @@ fn parse_requests(criterion: &mut Criterion) {
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{PROGRESS}",
         PROGRESS.len()
     );
-    let limits = http::Limits::default();
+    let limits = http::ParserLimits::default();
     criterion.bench_function("codec/parse_request", |bencher| {
         let mut parser = http::Parser::new();
         let mut bytes = request.clone().into_bytes();
@@ -85,7 +85,7 @@ fn parse_requests(criterion: &mut Criterion) {
             let event = parser.poll_event(&mut input, &limits, |_| http::BodyMode::Collect {
                 max_bytes: 1 << 20,
             });
-            assert!(matches!(event, Ok(Some(http::Event::Request { .. }))));
+            assert!(matches!(event, Ok(Some(http::ParserEvent::Request { .. }))));
         });
     });
 }
@@ -98,7 +98,7 @@ fn encode_envelopes(criterion: &mut Criterion) {
         timestamp: 1_700_000_000_000,
         id: Some(&id),
         reply_to: None,
-        place: Some(Place {
+        room_offset: Some(RoomOffset {
             room: "task:import-2024-07",
             offset: 17,
         }),

@@ -56,8 +56,9 @@ impl Crowd {
 
     fn log(&mut self) {
         let written = self.rig.turn(|engine, now| {
-            let state = engine.state_mut();
-            let delivered = state.send_to_room(now, ROOM, "page_done", NOTE.to_owned());
+            let delivered = engine.command(now, |context| {
+                context.send_to_room(ROOM, "page_done", NOTE.to_owned())
+            });
             delivered.expect("the room may be spoken to");
         });
         assert!(written > self.members * NOTE.len());
@@ -73,7 +74,7 @@ impl Crowd {
         let report = event.expect("an event");
         self.rig.pass(1);
         let written = self.rig.turn(|engine, now| {
-            let accepted = engine.state_mut().report(now, report);
+            let accepted = engine.command(now, |context| context.report(report));
             assert!(matches!(accepted, Ok(true)));
         });
         assert!(written > self.members * 50, "{written}");

@@ -47,14 +47,18 @@
 // Names in `internals` are public for the compiler only: their links may lead to what nobody outside sees.
 #![allow(rustdoc::private_intra_doc_links)]
 
+// Reached from outside through `internals` alone: documentation stands where a reader needs it.
+#[allow(missing_docs)]
 mod base;
 pub mod cli;
+#[allow(missing_docs)]
 mod client;
 pub mod config;
 mod conn;
 mod engine;
 mod hub;
 mod shell;
+#[allow(missing_docs)]
 mod wire;
 
 pub use config::{Config, ListenPort};
@@ -77,7 +81,7 @@ pub mod internals {
     pub mod wire {
         pub use crate::wire::http;
         pub use crate::wire::input::Input;
-        pub use crate::wire::message::{Encoding, Envelope, Members, Place, Report, Variant};
+        pub use crate::wire::message::{Encoding, Envelope, Members, Report, RoomOffset, Variant};
         pub use crate::wire::websocket::{self, Deflater, MessageKind, Window};
     }
 
@@ -88,8 +92,6 @@ pub mod internals {
 
     pub mod engine {
         pub use crate::engine::inspect::{ClientState, Inspection};
-        pub use crate::engine::newcomers::{limit_viewers, make_room};
-        pub use crate::engine::pause::{forgive, spare};
         pub use crate::engine::{
             Batch, ConnectionId, Engine, Input, MemoryUse, Output, Restored, Services,
         };
@@ -100,6 +102,6 @@ pub mod internals {
     }
 
     pub mod client {
-        pub use crate::client::{Client, Event};
+        pub use crate::client::{Client, ClientEvent};
     }
 }

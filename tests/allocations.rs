@@ -45,11 +45,11 @@ fn warmed_up(readers: usize) -> Rig {
 fn publish(rig: &mut Rig) -> u64 {
     let before = heap().allocations;
     let written = rig.turn(|engine, now| {
-        let state = engine.state_mut();
         let payload = r#"{"page":4250}"#.to_owned();
-        state
-            .send_to_room(now, ROOM, "page_done", payload)
-            .expect("the room may be spoken to");
+        engine.command(now, |context| {
+            let sent = context.send_to_room(ROOM, "page_done", payload);
+            sent.expect("the room may be spoken to");
+        });
     });
     let clients = rig.engine.inspect().connected();
     assert_eq!(written % clients, 0, "everybody hears the same");

@@ -1,8 +1,7 @@
-//! The running mean of a latency since the process began: a count and a sum, nothing kept per sample.
+//! The mean of a latency since the process began: a count and a sum, no samples kept.
 
 use super::time::Span;
 
-/// A running mean. `Default` has seen nothing yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Average {
     count: u64,
@@ -10,18 +9,16 @@ pub struct Average {
 }
 
 impl Average {
-    /// Counts one sample.
     pub fn record(&mut self, sample: Span) {
         self.count += 1;
         self.sum_micros = self.sum_micros.saturating_add(sample.as_micros());
     }
 
-    /// How many samples were counted.
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// The mean in milliseconds; 0.0 before the first sample.
+    /// 0.0 before the first sample.
     pub fn mean_ms(&self) -> f64 {
         if self.count == 0 {
             return 0.0;

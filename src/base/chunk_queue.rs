@@ -9,13 +9,12 @@ use bytes::{Buf, Bytes};
 use core::iter;
 use slab::Slab;
 
-/// An empty pool keeps room for this many chunks (40 KiB), so that light traffic does not allocate every turn.
+/// An empty pool keeps memory for this many chunks (40 KiB), so that light traffic does not allocate every turn.
 const CHUNKS_KEPT: usize = 1024;
 
-/// What keeping a chunk takes beside its bytes: its node, and an allocation of its own.
+/// What a chunk costs beside its bytes: its node, and the allocation that `Bytes` makes.
 pub const CHUNK_COST: usize = size_of::<Node>() + 56;
 
-/// The nodes of every queue.
 #[derive(Debug, Default)]
 pub struct ChunkPool {
     nodes: Slab<Node>,
@@ -44,12 +43,11 @@ struct Ends {
 }
 
 impl ChunkPool {
-    /// How many chunks all queues hold together.
+    /// Of all queues together.
     pub fn len_chunks(&self) -> usize {
         self.nodes.len()
     }
 
-    /// Whether every queue is empty.
     pub fn is_empty(&self) -> bool {
         self.nodes.is_empty()
     }
@@ -78,7 +76,7 @@ impl ChunkPool {
 }
 
 impl ChunkQueue {
-    /// Appends a chunk; an empty one is ignored.
+    /// An empty chunk is ignored.
     pub fn push(&mut self, pool: &mut ChunkPool, chunk: Bytes) {
         if chunk.is_empty() {
             return;
@@ -93,7 +91,7 @@ impl ChunkQueue {
         self.ends = Some(Ends { first, last });
     }
 
-    /// What is to be sent, chunk by chunk; the first one without what was sent of it already.
+    /// Unsent bytes, chunk by chunk; the first chunk begins where sending stopped.
     pub fn iter<'pool>(
         &self,
         pool: &'pool ChunkPool,
@@ -103,7 +101,7 @@ impl ChunkQueue {
             .map(|node| node.chunk.as_ref())
     }
 
-    /// Records that this many bytes were sent, and frees the chunks that were sent whole; returns how many.
+    /// Records bytes as sent and frees chunks that are sent whole; returns how many it freed.
     pub fn advance(&mut self, pool: &mut ChunkPool, sent_bytes: usize) -> u32 {
         debug_assert!(
             sent_bytes as u64 <= self.bytes,
@@ -127,24 +125,22 @@ impl ChunkQueue {
         chunks_before - self.chunks
     }
 
-    /// Bytes still to be sent.
     pub fn len_bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Chunks still to be sent, one begun included.
+    /// Includes a chunk that is partly sent.
     pub fn len_chunks(&self) -> u32 {
         self.chunks
     }
 
-    /// Drops everything.
     pub fn clear(&mut self, pool: &mut ChunkPool) {
         while let Some(ends) = self.ends {
             self.remove_first(pool, ends);
         }
     }
 
-    /// Drops everything but the rest of a chunk that was begun: for a hurried close that must not cut a frame in two.
+    /// Drops all but the rest of a partly sent chunk, so that a hurried close never cuts a frame in two.
     pub fn truncate_unstarted(&mut self, pool: &mut ChunkPool) {
         if !self.is_first_started {
             return self.clear(pool);

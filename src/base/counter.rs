@@ -1,12 +1,11 @@
-//! Events per minute over a real sliding window: sixty buckets of one second each, of fixed size, plus the total since
-//! the process began. Reading never changes it.
+//! Events per minute over a sliding window of sixty one-second buckets, and the total since the process began. Reading
+//! never changes the counter.
 
 use super::time::Time;
 
 const BUCKETS: usize = 60;
 const BUCKETS_SECS: u64 = BUCKETS as u64;
 
-/// Counts events of the last sixty seconds, the running one included, and of all time.
 #[derive(Clone, Debug)]
 pub struct MinuteCounter {
     count_by_second: [u64; BUCKETS],
@@ -25,14 +24,13 @@ impl Default for MinuteCounter {
 }
 
 impl MinuteCounter {
-    /// Counts `count` events that happened now.
     pub fn record(&mut self, now: Time, count: u64) {
         self.empty_buckets_until(second_of(now));
         self.count_by_second[bucket_of(self.newest_second)] += count;
         self.total += count;
     }
 
-    /// How many events the last sixty seconds saw.
+    /// Over the last sixty seconds, the running one included.
     pub fn per_minute(&self, now: Time) -> u64 {
         let after_newest = second_of(now).max(self.newest_second) + 1;
         let oldest = after_newest.saturating_sub(BUCKETS_SECS);
@@ -41,7 +39,6 @@ impl MinuteCounter {
             .sum()
     }
 
-    /// How many events there ever were.
     pub fn total(&self) -> u64 {
         self.total
     }

@@ -1,5 +1,5 @@
-//! Message ids: a prefix that tells this process from every other, then a number that only grows, in base 36. An id
-//! shares its prefix with all others and writes itself without allocating.
+//! Message ids: a prefix unique to this process, then a growing number in base 36. Ids share one prefix and are written
+//! without allocating.
 
 use core::fmt::{self, Write};
 use core::hash::{Hash, Hasher};
@@ -9,17 +9,16 @@ use std::sync::Arc;
 const BASE: u64 = 36;
 const DIGITS: &[u8; BASE as usize] = b"0123456789abcdefghijklmnopqrstuvwxyz";
 
-/// As many digits as 2^64 - 1 has in base 36.
+/// Digits of 2^64 - 1 in base 36.
 const DIGITS_MAX: usize = 13;
 
-/// Issues ids, each once.
 #[derive(Debug)]
 pub struct MessageIds {
     prefix: Arc<str>,
     next_number: u64,
 }
 
-/// One id; prints as the prefix and the number in base 36. Ids are equal when they print the same.
+/// Ids are equal when they print the same, however prefix and number divide the text.
 #[derive(Clone, Debug)]
 pub struct MessageId {
     prefix: Arc<str>,
@@ -27,7 +26,7 @@ pub struct MessageId {
 }
 
 impl MessageIds {
-    /// Begins at number 0; `prefix` must be new for every start of every process that shares rooms with this one.
+    /// `prefix` must be new for every start of every process that shares rooms with this one.
     pub fn new(prefix: String) -> Self {
         Self {
             prefix: prefix.into(),
@@ -35,7 +34,6 @@ impl MessageIds {
         }
     }
 
-    /// The next id.
     #[expect(
         clippy::should_implement_trait,
         reason = "ids do not run out, so there is no `Option` to unwrap"
@@ -51,7 +49,6 @@ impl MessageIds {
 }
 
 impl MessageId {
-    /// Appends the printed id to `output`.
     pub fn write_to(&self, output: &mut Vec<u8>) {
         let mut digits = [0; DIGITS_MAX];
         output.extend_from_slice(self.prefix.as_bytes());
@@ -93,14 +90,14 @@ impl Hash for MessageId {
     }
 }
 
-/// Makes ids again from what they printed, and keeps each prefix once.
+/// Reads printed ids back, and keeps each prefix once.
 #[derive(Debug, Default)]
 pub struct MessageIdReader {
     prefixes: HashSet<Arc<str>>,
 }
 
 impl MessageIdReader {
-    /// The id that prints as `text`; `None` when none does, for want of a number at the end.
+    /// `None` when the text does not end in a number as [`MessageIds`] prints them.
     pub fn read(&mut self, text: &str) -> Option<MessageId> {
         let (prefix, number) = split(text)?;
         let prefix = match self.prefixes.get(prefix) {
@@ -115,7 +112,7 @@ impl MessageIdReader {
     }
 }
 
-/// Takes the longest number off the end that prints as it stands: without a zero in front, and within 64 bits.
+/// Splits off the longest number at the end that prints as it stands: no leading zero, at most 64 bits.
 fn split(text: &str) -> Option<(&str, u64)> {
     let bytes = text.as_bytes();
     let digits = bytes.iter().rev().take(DIGITS_MAX);

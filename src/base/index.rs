@@ -1,14 +1,13 @@
-//! The place of a node in a vector or slab, in four bytes, with `Option<Index>` no larger. It knows nothing of what it
-//! points at; whoever links nodes together keeps the links true.
+//! An index into a vector or slab in four bytes, with `Option<Index>` no larger. Whoever links nodes together keeps the
+//! links valid.
 
 use core::num::NonZeroU32;
 
-/// A position below 2^32 - 1, stored one higher so that "none" costs no space.
+/// Stored one higher, so that `None` costs no space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Index(NonZeroU32);
 
 impl Index {
-    /// The node at this position.
     pub fn new(position: usize) -> Self {
         let stored = u32::try_from(position)
             .ok()
@@ -20,7 +19,6 @@ impl Index {
         )
     }
 
-    /// Where the node is.
     pub fn position(self) -> usize {
         self.0.get() as usize - 1
     }

@@ -1,18 +1,17 @@
-//! Networks of IP addresses as CIDR has them (RFC 4632, RFC 4291 section 2.3), and addresses as they come from the network.
+//! IP networks in CIDR notation (RFC 4632, RFC 4291 section 2.3), and which addresses count as one visitor.
 
 use core::net::{IpAddr, Ipv6Addr};
 
-/// All addresses that begin with the same bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
-    /// The bits that count; the others are zero.
+    /// Bits outside the mask are zero.
     bits: u128,
     mask: u128,
     is_v4: bool,
 }
 
 impl Network {
-    /// Reads `10.0.0.0/8`, `2001:db8::/32`, or an address, which is a network of one.
+    /// Reads `10.0.0.0/8`, `2001:db8::/32`, or a single address.
     pub fn parse(text: &str) -> Option<Self> {
         let (address, length) = match text.split_once('/') {
             Some((address, length)) => (address, Some(parse_length(length)?)),
@@ -23,7 +22,7 @@ impl Network {
         let width = if address.is_ipv4() { 32 } else { 128 };
         let length = match length {
             None => width,
-            // An IPv4 address in the form of an IPv6 one counts the bits before it as well.
+            // The prefix of an IPv4-mapped IPv6 address counts the 96 bits before it.
             Some(length) if given.is_ipv6() && address.is_ipv4() => length.checked_sub(96)?,
             Some(length) => length,
         };
@@ -42,14 +41,13 @@ impl Network {
         })
     }
 
-    /// Whether an address is in it.
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         address.is_ipv4() == self.is_v4 && bits(address) & self.mask == self.bits
     }
 }
 
-/// What counts as one visitor: an IPv4 address, or the /64 that a single host has of IPv6.
+/// What counts as one visitor: an IPv4 address, or the /64 that a single IPv6 host usually has.
 pub fn household(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),

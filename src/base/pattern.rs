@@ -1,20 +1,19 @@
-//! Names with `*` in them: which names a pattern means. A `*` stands for any run of characters, also for none.
+//! Name patterns with `*`, which stands for any run of characters, including none.
 
-/// The most bytes of a pattern, so that the slowest match is short too.
+/// Bounds the work of the slowest match.
 pub const MAX_PATTERN_BYTES: usize = 256;
 
-/// A pattern of names, such as `chat.*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern(Box<str>);
 
 impl Pattern {
-    /// The pattern that is written so. Every text is one.
+    /// Every text is a valid pattern.
     pub fn new(text: &str) -> Self {
         Self(text.into())
     }
 
-    /// Whether the pattern means this name, the whole of it. Takes at most as many steps as the lengths multiplied:
-    /// of the stars passed, only the last is ever stretched again, since what stands before it has matched already.
+    /// Whether the whole name matches. Takes at most pattern length times name length steps: only the last star passed
+    /// is ever stretched again, since everything before it has matched already.
     pub fn matches(&self, name: &str) -> bool {
         let (pattern, name) = (self.0.as_bytes(), name.as_bytes());
         let (mut here, mut at) = (0, 0);

@@ -1,17 +1,16 @@
-//! Foreign text on its way to a log or a terminal: one line that shows what it holds and does nothing else.
+//! Foreign text on its way to a log or a terminal: made one line that cannot control the terminal.
 //!
-//! What is escaped is written as JSON would write it, so that a line of JSON stays one that means the same.
+//! Escapes are JSON's, so that a line of JSON stays the same JSON.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// Characters of one piece of foreign text that are shown; more of it is no use to whoever reads lines.
+/// Longer text is cut.
 pub const MAX_CHARACTERS: usize = 4096;
 
-/// The text as a part of one line: control characters, line ends and marks that turn or hide what stands beside them are
-/// escaped, and a very long text is cut.
+/// Escapes control characters, line ends, and marks that reorder or hide their neighbours.
 pub fn printable(text: &str) -> Cow<'_, str> {
-    // A character has four bytes at most, and a text of so many bytes no more characters.
+    // A character takes at least one byte, so a text of this many bytes is short enough.
     if text.len() <= MAX_CHARACTERS && !text.chars().any(is_unprintable) {
         return Cow::Borrowed(text);
     }
@@ -26,7 +25,7 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// A JSON text as one line that is the same JSON: what ends a line stands between its tokens only, and may be a space.
+/// The same JSON on one line: line ends stand only between tokens, where a space means the same.
 pub fn printable_json(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_unprintable) {
         return Cow::Borrowed(text);
@@ -55,8 +54,8 @@ fn push(out: &mut String, character: char) {
     }
 }
 
-/// Whether a character moves the cursor, ends the line, or changes or hides its neighbours. The joiners U+200C and U+200D
-/// are none of these: scripts and emoji are made with them.
+/// Whether a character moves the cursor, ends the line, or changes or hides its neighbours. The joiners U+200C and
+/// U+200D are printable: scripts and emoji need them.
 fn is_unprintable(character: char) -> bool {
     match character {
         ' '..='~' => false,

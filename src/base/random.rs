@@ -1,6 +1,6 @@
-//! The only source of chance. One ChaCha20 stream, seeded from outside: by the operating system in production, by the
-//! simulator in tests, where the same seed replays the same run. Session secrets come from it, so it is cryptographic
-//! and its state is never printed.
+//! The only source of randomness: one ChaCha20 stream, seeded from outside, by the operating system in production and
+//! by the simulator in tests, where the same seed replays the same run. Session secrets come from it, so it is
+//! cryptographic and its state is never printed.
 
 use core::fmt;
 use rand_chacha::ChaCha20Rng;
@@ -8,30 +8,27 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 const TOKEN_ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 
-/// Each character carries log2(36) = 5.17 bits: 26 of them are 134.
+/// Each character carries log2(36) = 5.17 bits: 26 of them carry 134.
 const SECRET_CHARACTERS: usize = 26;
 
-/// A seeded cryptographic generator.
 pub struct Random {
     stream: ChaCha20Rng,
 }
 
 impl Random {
-    /// A generator that this seed determines completely.
     pub fn from_seed(seed: [u8; 32]) -> Self {
         Self {
             stream: ChaCha20Rng::from_seed(seed),
         }
     }
 
-    /// Any of the 2^64 numbers.
     pub fn next_u64(&mut self) -> u64 {
         self.stream.next_u64()
     }
 
-    /// A number below `bound`, all equally likely; 0 if `bound` is 0.
+    /// Uniform; 0 if `bound` is 0.
     pub fn below(&mut self, bound: u64) -> u64 {
-        // Lemire's method: the high half of a product is the answer, unless the low half falls into the uneven rest.
+        // Lemire's method: the high half of the product is the answer, unless the low half falls into the uneven rest.
         let uneven_rest = if bound == 0 {
             0
         } else {
@@ -45,12 +42,11 @@ impl Random {
         }
     }
 
-    /// Overwrites all of `bytes`.
     pub fn fill(&mut self, bytes: &mut [u8]) {
         self.stream.fill_bytes(bytes);
     }
 
-    /// A name of this many characters from `a-z0-9`, all equally likely.
+    /// Characters from `a-z0-9`, uniform.
     pub fn token(&mut self, characters: usize) -> String {
         let letters = TOKEN_ALPHABET.len() as u64;
         (0..characters)
@@ -58,7 +54,7 @@ impl Random {
             .collect()
     }
 
-    /// A URL-safe string of more than 128 bits that nobody can guess.
+    /// URL-safe, with more than 128 bits of entropy.
     pub fn secret(&mut self) -> String {
         self.token(SECRET_CHARACTERS)
     }

@@ -1,9 +1,9 @@
-//! When a table that empties often should give its memory back: late, for the next crowd may be near.
+//! When a table that often runs empty should give its memory back: not at once, since the next crowd may be near.
 
-/// How often a table empties between two looks at what it needed.
+/// How often a table runs empty between two decisions.
 const EMPTIES: u8 = 64;
 
-/// The memory of how full a table has been.
+/// The fullest that a table has been since the last decision.
 #[derive(Debug, Default)]
 pub struct LateShrink {
     peak: u32,
@@ -11,13 +11,12 @@ pub struct LateShrink {
 }
 
 impl LateShrink {
-    /// Records how many entries the table holds.
     pub fn record(&mut self, len: usize) {
         self.peak = self.peak.max(u32::try_from(len).unwrap_or(u32::MAX));
     }
 
-    /// The table is empty: whether it should be given back, since `capacity` is beyond `kept` and lately three quarters of
-    /// it were never used.
+    /// Call when the table is empty. `true`: shrink it, because `capacity` exceeds `kept` and three quarters of it went
+    /// unused lately.
     pub fn is_due(&mut self, capacity: usize, kept: usize) -> bool {
         self.empties += 1;
         if self.empties < EMPTIES {

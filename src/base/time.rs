@@ -1,31 +1,28 @@
-//! Time as a plain number that is passed in. `Time` counts microseconds since the process (or the simulation) began,
-//! `Span` is a distance between two of them, `Now` is what the shell hands over with every input. Nothing here reads a
-//! clock, and no arithmetic wraps or panics: it saturates.
+//! Time as a plain number that is passed in: `Time` counts microseconds since the process (or the simulation) began,
+//! `Span` is a distance between two times, `Now` is what the shell passes with every input. Nothing here reads a clock,
+//! and arithmetic saturates instead of wrapping or panicking.
 
 use core::ops::{Add, AddAssign, Mul, Sub};
 
 const MICROS_PER_MILLI: u64 = 1_000;
 const MICROS_PER_SEC: u64 = 1_000_000;
 
-/// A moment: monotonic microseconds since the process or the simulation began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time(u64);
 
-/// A length of time in microseconds; never negative.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span(u64);
 
-/// What the shell passes in with each input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {
-    /// Monotonic time: for every deadline and every measurement.
+    /// Monotonic: for deadlines and measurements.
     pub at: Time,
-    /// Wall clock in milliseconds since 1970: for what people read and for tokens that expire by the calendar.
+    /// Wall clock, milliseconds since 1970: for what people read and for tokens that expire by the calendar.
     pub wall_ms: u64,
 }
 
 impl Now {
-    /// When something happened that bears a date; what lies in the future counts as of now.
+    /// The monotonic time of a dated event; a date in the future counts as now.
     pub fn time_of(self, wall_ms: u64) -> Time {
         let age_us = self.wall_ms.saturating_sub(wall_ms).saturating_mul(1000);
         Time::from_micros(self.at.as_micros().saturating_sub(age_us))
@@ -33,30 +30,26 @@ impl Now {
 }
 
 impl Time {
-    /// The beginning of the process or the simulation.
     pub const ZERO: Self = Self(0);
 
-    /// The moment this many milliseconds after the beginning.
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis.saturating_mul(MICROS_PER_MILLI))
     }
 
-    /// The moment this many microseconds after the beginning.
     pub const fn from_micros(micros: u64) -> Self {
         Self(micros)
     }
 
-    /// Whole milliseconds since the beginning, rounded down.
+    /// Rounded down.
     pub const fn as_millis(self) -> u64 {
         self.0 / MICROS_PER_MILLI
     }
 
-    /// Microseconds since the beginning.
     pub const fn as_micros(self) -> u64 {
         self.0
     }
 
-    /// How long ago `earlier` was; zero if it is still to come.
+    /// Zero if `earlier` is still to come.
     pub const fn saturating_since(self, earlier: Self) -> Span {
         Span(self.0.saturating_sub(earlier.0))
     }
@@ -77,40 +70,33 @@ impl AddAssign<Span> for Time {
 }
 
 impl Span {
-    /// No time at all.
     pub const ZERO: Self = Self(0);
 
-    /// A span of this many milliseconds.
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis.saturating_mul(MICROS_PER_MILLI))
     }
 
-    /// A span of this many microseconds.
     pub const fn from_micros(micros: u64) -> Self {
         Self(micros)
     }
 
-    /// A span of this many seconds.
     pub const fn from_secs(secs: u64) -> Self {
         Self(secs.saturating_mul(MICROS_PER_SEC))
     }
 
-    /// Whole milliseconds, rounded down.
+    /// Rounded down.
     pub const fn as_millis(self) -> u64 {
         self.0 / MICROS_PER_MILLI
     }
 
-    /// Microseconds.
     pub const fn as_micros(self) -> u64 {
         self.0
     }
 
-    /// Seconds with their fraction.
     pub fn as_secs_f64(self) -> f64 {
         self.0 as f64 / MICROS_PER_SEC as f64
     }
 
-    /// Whether this is no time at all.
     pub const fn is_zero(self) -> bool {
         self.0 == 0
     }
@@ -124,7 +110,7 @@ impl Add for Span {
     }
 }
 
-/// Zero if `other` is the longer one.
+/// Zero if `other` is longer.
 impl Sub for Span {
     type Output = Self;
 

@@ -1,55 +1,51 @@
-//! How often something may happen, in eight bytes: a bucket of tokens that fills at a lasting rate and holds a burst.
+//! A rate limit in eight bytes: a bucket of tokens that refills at a steady rate and holds a burst.
 //!
-//! What is kept is the moment at which the bucket will be full again (the *theoretical arrival time* of the generic cell
-//! rate algorithm), so a full bucket is all zeros, and fullness needs no upkeep. Refused attempts take nothing out. What
-//! to do about an excess is the owner's affair.
+//! The bucket stores the time at which it will be full again (the *theoretical arrival time* of the generic cell rate
+//! algorithm), so a full bucket is all zeros and needs no upkeep. Refused attempts cost no token. What to do about an
+//! excess is the owner's decision.
 
 use super::time::{Span, Time};
 
 const MINUTE_NS: u64 = 60_000_000_000;
-/// A debt is never longer than this to pay back, whatever was charged.
+/// However much is charged, a bucket is full again within this time beyond its burst.
 const MAX_DEBT_NS: u64 = 60 * MINUTE_NS;
 
-/// How fast a bucket fills, and how much it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// Tokens a minute; 0: there is no limit.
+    /// 0: no limit.
     pub per_minute: u32,
-    /// The depth of the bucket; at least one token is in it when it is full.
+    /// The bucket's depth; 0 counts as 1.
     pub burst: u32,
 }
 
-/// A bucket. `Default` is full.
+/// `Default` is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TokenBucket {
     full_at_ns: u64,
 }
 
-/// What a bucket thinks of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// There was a token, and it was taken.
+pub enum Admission {
+    /// A token was taken.
     Within,
-    /// There was none.
+    /// The bucket was empty.
     Over {
-        /// After this long there will be one, if nobody takes it before.
+        /// Until the next token, unless somebody else takes it.
         retry_after: Span,
     },
 }
 
 impl Rate {
-    /// No limit.
     pub const NONE: Self = Self {
         per_minute: 0,
         burst: 0,
     };
 
-    /// Whether nothing is limited.
     pub fn is_none(self) -> bool {
         self.per_minute == 0
     }
 
-    /// The time in which one token comes.
+    /// The time between two tokens.
     pub fn gap(self) -> Span {
         Span::from_micros(self.gap_ns().div_ceil(1000))
     }
@@ -61,7 +57,7 @@ impl Rate {
         }
     }
 
-    /// How far ahead of now the bucket may become full and one more token still be taken.
+    /// How far the time of fullness may lie ahead of now while a token is still left.
     fn slack_ns(self) -> u64 {
         self.gap_ns()
             .saturating_mul(u64::from(self.burst.saturating_sub(1)))
@@ -69,10 +65,9 @@ impl Rate {
 }
 
 impl TokenBucket {
-    /// Takes a token, if there is one.
-    pub fn take(&mut self, now: Time, rate: Rate) -> Verdict {
+    pub fn take(&mut self, now: Time, rate: Rate) -> Admission {
         if rate.is_none() {
-            return Verdict::Within;
+            return Admission::Within;
         }
         let missing_ns = self.full_at_ns.saturating_sub(nanos(now));
         let Some(wait_ns) = missing_ns
@@ -83,14 +78,14 @@ impl TokenBucket {
                 .full_at_ns
                 .max(nanos(now))
                 .saturating_add(rate.gap_ns());
-            return Verdict::Within;
+            return Admission::Within;
         };
-        Verdict::Over {
+        Admission::Over {
             retry_after: Span::from_micros(wait_ns.div_ceil(1000)),
         }
     }
 
-    /// Takes tokens whether they are there or not: what they pay for has happened already.
+    /// Takes tokens even from an empty bucket, for work that is already done.
     pub fn charge(&mut self, now: Time, tokens: u64, rate: Rate) {
         let debt_ns = rate.gap_ns().saturating_mul(tokens).min(MAX_DEBT_NS);
         let latest_ns = nanos(now)
@@ -102,12 +97,12 @@ impl TokenBucket {
         }
     }
 
-    /// What a token was taken for has come to nothing: it is back.
+    /// Returns a token that turned out not to be needed.
     pub fn refund(&mut self, rate: Rate) {
         self.full_at_ns = self.full_at_ns.saturating_sub(rate.gap_ns());
     }
 
-    /// Whether a new bucket would judge the same.
+    /// Whether it behaves like a new bucket, so that its owner may forget it.
     pub fn is_full(&self, now: Time) -> bool {
         self.full_at_ns <= nanos(now)
     }
@@ -127,7 +122,7 @@ mod tests {
     }
 
     fn take_many(bucket: &mut TokenBucket, attempts: u32, at_ms: u64, rate: Rate) -> u32 {
-        let within = |_: &u32| bucket.take(Time::from_millis(at_ms), rate) == Verdict::Within;
+        let within = |_: &u32| bucket.take(Time::from_millis(at_ms), rate) == Admission::Within;
         (0..attempts).filter(within).count() as u32
     }
 
@@ -202,11 +197,11 @@ mod tests {
             for (wait_ms, attempts) in steps {
                 now += Span::from_millis(wait_ms);
                 for _ in 0..attempts {
-                    if let Verdict::Over { retry_after } = bucket.take(now, rate) {
+                    if let Admission::Over { retry_after } = bucket.take(now, rate) {
                         let verdict_after = |span| bucket.clone().take(now + span, rate);
                         let before = Span::from_micros(retry_after.as_micros() - 1);
-                        prop_assert_eq!(verdict_after(retry_after), Verdict::Within);
-                        prop_assert_ne!(verdict_after(before), Verdict::Within);
+                        prop_assert_eq!(verdict_after(retry_after), Admission::Within);
+                        prop_assert_ne!(verdict_after(before), Admission::Within);
                     }
                 }
             }
@@ -223,7 +218,7 @@ mod tests {
             let mut taken_ms = Vec::new();
             for wait_ms in waits_ms {
                 now_ms += wait_ms;
-                if bucket.take(Time::from_millis(now_ms), rate) == Verdict::Within {
+                if bucket.take(Time::from_millis(now_ms), rate) == Admission::Within {
                     taken_ms.push(now_ms);
                 }
             }
@@ -243,7 +238,7 @@ mod tests {
             let (mut bucket, rate) = (TokenBucket::default(), rate(per_minute, 1));
             let mut now = Time::ZERO;
             for gap_ms in gaps_ms {
-                prop_assert_eq!(bucket.take(now, rate), Verdict::Within);
+                prop_assert_eq!(bucket.take(now, rate), Admission::Within);
                 now += rate.gap() + Span::from_millis(gap_ms);
             }
         }

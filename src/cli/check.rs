@@ -3,9 +3,9 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use super::flags::Options;
+use super::diagnostics::{printable_lines, refuse, tell_warnings};
+use super::options::Options;
 use super::sources;
-use super::telling::{printable_lines, refuse, tell_warnings};
 use crate::config::print_resolved;
 
 pub(super) fn check(options: &Options) -> ExitCode {

@@ -1,7 +1,7 @@
 //! `joblight emit`: reports one event of a task, as a worker's script would.
 
-use super::telling::tell;
-use super::watch::TROUBLE;
+use super::diagnostics::{TROUBLE, tell};
+use super::options::{EmitOptions, KEY_VARIABLE};
 use crate::base::printable::printable_json;
 use crate::client::http;
 use crate::client::url::{Purpose, ServerUrl};
@@ -11,24 +11,11 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// What `emit` is told.
-#[derive(Debug, PartialEq)]
-pub(super) struct EmitOptions {
-    pub(super) url: String,
-    pub(super) key: Option<String>,
-    pub(super) event: String,
-    pub(super) task: String,
-    pub(super) fields: Vec<(String, Value)>,
-}
-
-/// The variable that brings the key where a flag would show it to everybody on the machine.
-pub(super) const KEY_VARIABLE: &str = "JOBLIGHT_HTTP_API_KEY";
-/// What a path keeps as it is (RFC 3986 section 2.3), but for the dots, which would mean a folder.
+/// Unreserved characters (RFC 3986 section 2.3) without the dot: `..` would change the path.
 const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'~');
-/// How long the server may take to connect, to take the event and to answer.
+/// For connecting, sending and the answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Reports the event and prints the server's answer.
 pub(super) fn emit(options: EmitOptions) -> ExitCode {
     let url = match ServerUrl::parse(&options.url, Purpose::Http) {
         Ok(url) => url,
@@ -61,7 +48,7 @@ pub(super) fn emit(options: EmitOptions) -> ExitCode {
     }
 }
 
-/// A script must learn that its event did not count. A repeat has counted the first time.
+/// A script must learn that its event did not count. A repeat has counted before.
 fn exit_code(answer: &[u8], task: &str) -> ExitCode {
     let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
     let Some(reason) = answer["drops"][0]["reason"].as_str() else {
@@ -81,40 +68,9 @@ fn exit_code(answer: &[u8], task: &str) -> ExitCode {
     }
 }
 
-/// Reads `field=value`; a value that is JSON means that, any other text means itself.
-pub(super) fn parse_field(text: &str) -> Result<(String, Value), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => {
-            let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
-            Ok((name.to_owned(), value))
-        }
-        _ => Err("expected FIELD=VALUE, such as progress=50".to_owned()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn values_are_json_where_they_can_be() {
-        for (text, name, value) in [
-            ("progress=50", "progress", json!(50)),
-            ("stage=rendering", "stage", json!("rendering")),
-            ("stage=\"50\"", "stage", json!("50")),
-            ("message=", "message", json!("")),
-            ("message=a=b", "message", json!("a=b")),
-            ("eta=null", "eta", json!(null)),
-            ("result={\"files\":2}", "result", json!({"files": 2})),
-            ("total=1e999", "total", json!("1e999")),
-        ] {
-            assert_eq!(parse_field(text).unwrap(), (name.to_owned(), value));
-        }
-        for text in ["", "=", "=5", "progress"] {
-            assert!(parse_field(text).is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn a_task_stays_one_part_of_the_path() {

@@ -5,12 +5,11 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use super::emit::{EmitOptions, KEY_VARIABLE, parse_field};
-use super::watch::WatchOptions;
+use super::options::{EmitOptions, KEY_VARIABLE, Options, WatchOptions, parse_field};
 use crate::config::{Alias, Key, aliases, keys};
 use serde_json::Value;
 
-/// The events of a task (contract section 7).
+/// Contract section 7.
 const EVENTS: [&str; 6] = [
     "started",
     "progress",
@@ -20,7 +19,6 @@ const EVENTS: [&str; 6] = [
     "cancelled",
 ];
 
-/// What the process was started to do.
 #[derive(Debug, PartialEq)]
 pub(super) enum Invocation {
     Serve { options: Options, stdin: bool },
@@ -29,14 +27,7 @@ pub(super) enum Invocation {
     Emit(EmitOptions),
 }
 
-/// What `serve` and `check` are told of the configuration.
-#[derive(Debug, Default, PartialEq)]
-pub(super) struct Options {
-    pub(super) config: Option<PathBuf>,
-    pub(super) flags: Vec<(String, String)>,
-}
-
-/// Understands the arguments, the program's name first. What clap calls an error may be the help that was asked for.
+/// `arguments` begin with the program's name. clap's error may be the help that was asked for.
 pub(super) fn parse(
     arguments: impl IntoIterator<Item = OsString>,
 ) -> Result<Invocation, clap::Error> {
@@ -56,7 +47,7 @@ pub(super) fn parse(
     }
 }
 
-/// `serve` goes without saying: it is put in where flags of its own, or nothing at all, follow the program's name.
+/// Inserts the default command, `serve`, when flags of its own or nothing at all follow the program's name.
 fn with_command(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     const OF_THE_PROGRAM: [&str; 4] = ["-h", "--help", "-V", "--version"];
     let mut arguments: Vec<OsString> = arguments.into_iter().collect();

@@ -1,12 +1,17 @@
-//! Floor 6: the command line. It reads the arguments, the environment and the file, and hands values to the rest.
+//! Floor 6: the command line. It reads arguments, environment and files, and passes values to the floors below.
+//!
+//! - `flags`: arguments to `options`; `sources`: the configuration from its file, the environment and the flags
+//! - `serve`, `check`, `watch`, `emit`: the commands; `progress_line`: what `watch` prints
+//! - `diagnostics`: what goes to standard error
 
 mod check;
+mod diagnostics;
 mod emit;
 mod flags;
+mod options;
 mod progress_line;
 mod serve;
 mod sources;
-mod telling;
 mod watch;
 
 pub use serve::serve;
@@ -16,7 +21,7 @@ use std::process::ExitCode;
 
 use flags::Invocation;
 
-/// The exit code for arguments that do not parse, as clap has it.
+/// The exit code for wrong arguments, as clap has it.
 const USAGE: u8 = 2;
 
 /// Runs the command that the process was started with.
@@ -27,11 +32,11 @@ pub fn run() -> ExitCode {
         Ok(Invocation::Emit(options)) => emit::emit(options),
         Ok(Invocation::Serve { options, stdin }) => match sources::load(&options) {
             Ok((config, warnings)) => serve(config, warnings, stdin),
-            Err(error) => telling::refuse(&error),
+            Err(error) => diagnostics::refuse(&error),
         },
         Err(message) => {
-            // Help and version come this way too; a reader that went away is no reason to panic.
-            let text = telling::printable_lines(&message.render().to_string());
+            // Help and version arrive as errors too. A reader that went away is no reason to panic.
+            let text = diagnostics::printable_lines(&message.render().to_string());
             if message.use_stderr() {
                 let _ = io::stderr().write_all(text.as_bytes());
                 ExitCode::from(USAGE)

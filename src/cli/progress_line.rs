@@ -6,10 +6,9 @@ use std::fmt::Write;
 use time::macros::format_description;
 use time::{OffsetDateTime, UtcOffset};
 
-/// Characters of the bar.
 const BAR_WIDTH: usize = 20;
 
-/// The line of a message about a task, whose whole state is known.
+/// The line for a message about a task, whose whole state is known.
 pub(super) fn task_line(message: &Value, state: &Map<String, Value>, zone: UtcOffset) -> String {
     let text = |name: &str| state.get(name).and_then(Value::as_str).unwrap_or_default();
     let number = |name: &str| state.get(name).and_then(Value::as_f64);
@@ -42,7 +41,7 @@ pub(super) fn task_line(message: &Value, state: &Map<String, Value>, zone: UtcOf
     line
 }
 
-/// What is left as of this message. A delta need not name it, and then the end is the younger word.
+/// The remaining time as of this message. A delta need not name it; then the end time is the newer information.
 fn left_ms(message: &Value, state: &Map<String, Value>) -> Option<f64> {
     let number = |name: &str| state.get(name).and_then(Value::as_f64);
     let named_ms = message["payload"]["estimatedTimeRemaining"].as_f64();
@@ -55,7 +54,7 @@ fn left_ms(message: &Value, state: &Map<String, Value>) -> Option<f64> {
         .or_else(|| number("estimatedTimeRemaining"))
 }
 
-/// The line of another message in a task's room, such as `document_generated`.
+/// The line for another message in a task's room, such as `document_generated`.
 pub(super) fn item_line(message: &Value, zone: UtcOffset) -> String {
     let kind = message["type"].as_str().unwrap_or_default();
     let time = clock(message, zone);
@@ -90,7 +89,7 @@ fn clock(message: &Value, zone: UtcOffset) -> String {
         .unwrap_or_else(|| "--:--:--".to_owned())
 }
 
-/// `1h02m`, `2m05s` or `7s`, rounded up: what is left is never nothing.
+/// `1h02m`, `2m05s` or `7s`, rounded up: a running task never has nothing left.
 fn duration(ms: f64) -> String {
     let seconds = (ms / 1000.0).ceil().max(0.0) as u64;
     let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);

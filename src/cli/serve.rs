@@ -1,12 +1,12 @@
 //! `joblight serve`: runs the server until it is told to stop.
 
-use super::telling::{tell, tell_last};
+use super::diagnostics::{tell, tell_last};
 use crate::config::{Config, Warning};
 use crate::shell::logging::LogOutput;
 use crate::shell::server::{Foreground, run};
 use std::process::ExitCode;
 
-/// Serves as `config` says, and with `stdin` takes events from standard input too.
+/// With `stdin`, events are read from standard input too.
 pub fn serve(config: Config, warnings: Vec<Warning>, stdin: bool) -> ExitCode {
     let log = match LogOutput::start(&config.log) {
         Ok(log) => log,

@@ -4,13 +4,12 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use super::flags::Options;
+use super::options::Options;
 use crate::config::{self, Config, Mistake, Sources, Warning};
 
-/// The file that is read when none is named, if there is one.
+/// Read when no file is named, if it exists.
 const USUAL_FILE: &str = "config.toml";
 
-/// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SourceError {
     #[error("{name}: cannot be read: {source}")]
@@ -19,7 +18,6 @@ pub(super) enum SourceError {
     Mistakes(Vec<Mistake>),
 }
 
-/// Reads the sources and lays them over each other.
 pub(super) fn load(options: &Options) -> Result<(Config, Vec<Warning>), SourceError> {
     let file = read_file(options.config.as_deref())?;
     let sources = Sources {
@@ -47,7 +45,7 @@ fn read_file(named: Option<&Path>) -> Result<Option<FileText>, SourceError> {
     }
 }
 
-/// Foreign variables may hold bytes that are no text, and must not stop the start.
+/// Other programs' variables may hold bytes that are not UTF-8; they must not stop the start.
 fn environment() -> Vec<(String, String)> {
     let text = |bytes: std::ffi::OsString| bytes.to_string_lossy().into_owned();
     std::env::vars_os()

@@ -1,9 +1,10 @@
 //! `joblight watch`: shows tasks until they have ended, for a person or a script.
 
+use super::diagnostics::{TROUBLE, tell};
+use super::options::WatchOptions;
 use super::progress_line::{item_line, task_line};
-use super::telling::tell;
 use crate::base::printable::printable_json;
-use crate::client::{Client, ClientError, Event, Message, SUBSCRIBE_ID, TaskStates};
+use crate::client::{Client, ClientError, ClientEvent, SUBSCRIBE_ID, ServerMessage, TaskStates};
 use crate::wire::message::TASK_REMOVED;
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -12,20 +13,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 use time::UtcOffset;
 
-/// What `watch` is told.
-#[derive(Debug, PartialEq)]
-pub(super) struct WatchOptions {
-    pub(super) url: String,
-    pub(super) json: bool,
-    pub(super) tasks: Vec<String>,
-}
-
-/// The exit code when the tasks could not be watched to their end.
-pub(super) const TROUBLE: u8 = 2;
-/// How long to wait for one event; then for the next.
+/// The wait for one event; `watch` waits again after it.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
-/// Watches until all tasks stand completed, or one has ended otherwise.
+/// Returns once all tasks are completed at the same time, or one has ended otherwise.
 pub(super) fn watch(options: &WatchOptions) -> ExitCode {
     match follow(options) {
         Ok(code) => code,
@@ -37,11 +28,11 @@ pub(super) fn watch(options: &WatchOptions) -> ExitCode {
 }
 
 fn follow(options: &WatchOptions) -> Result<ExitCode, ClientError> {
-    // The zone is asked for while there is one thread only.
+    // The time zone can be asked for only while there is a single thread.
     let zone = UtcOffset::current_local_offset().unwrap_or(UtcOffset::UTC);
     let mut client = Client::connect(&options.url)?;
     client.subscribe_tasks(&options.tasks);
-    // The answer comes after the states of all tasks that are known.
+    // The pong comes after the states of all known tasks.
     client.send(&json!({"type": "ping"}));
     let mut watch = Watch {
         zone,
@@ -55,15 +46,16 @@ fn follow(options: &WatchOptions) -> Result<ExitCode, ClientError> {
     };
     loop {
         let step = match client.next(PATIENCE)? {
-            Some(Event::Message(message)) => {
+            Some(ClientEvent::Message(message)) => {
                 if message.kind() == "connected" {
-                    // What was missed comes room by room; only after all of it is known what stands completed.
+                    // Missed messages come room by room: the tasks count as completed only after all of them have
+                    // arrived.
                     watch.is_catching_up = true;
                     client.send(&json!({"type": "ping"}));
                 }
                 watch.take(&message)
             }
-            Some(Event::Lost {
+            Some(ClientEvent::Lost {
                 reason,
                 attempt,
                 delay,
@@ -91,19 +83,19 @@ enum Step {
 struct Watch {
     zone: UtcOffset,
     json: bool,
-    /// Tasks that have not completed, or that began anew.
+    /// Tasks that have not completed, or that started again.
     open: HashSet<String>,
     watched: HashSet<String>,
-    /// What was missed while the connection was lost may still be under way.
+    /// Missed messages may still be on their way.
     is_catching_up: bool,
     is_acknowledged: bool,
-    /// Whoever watches has been told which tasks have no state yet.
+    /// The user has been told which tasks have no state yet.
     has_told_of_unknown: bool,
     states: TaskStates,
 }
 
 impl Watch {
-    fn take(&mut self, message: &Message) -> Step {
+    fn take(&mut self, message: &ServerMessage) -> Step {
         match message.kind() {
             "connected" | "disconnected" => Step::GoOn,
             "pong" => {
@@ -121,12 +113,12 @@ impl Watch {
         }
     }
 
-    /// Says what the server did not like. A refused subscription will never tell how its tasks ended.
-    fn handle_error(&self, message: &Message) -> Step {
+    /// A refused subscription ends the watch: nobody will hear how its tasks end.
+    fn handle_error(&self, message: &ServerMessage) -> Step {
         let payload = &message.value["payload"];
         let reason = payload["message"].as_str();
         tell(&reason.unwrap_or(&message.text));
-        // Before the acknowledgement an error without a name answers the subscription, too.
+        // Before the acknowledgement an error without `replyTo` answers the subscription, too.
         let is_answer = match payload["replyTo"].as_str() {
             Some(id) => id == SUBSCRIBE_ID,
             None => !self.is_acknowledged,
@@ -137,7 +129,7 @@ impl Watch {
         }
     }
 
-    /// Says, once, which tasks have no state yet.
+    /// Once only.
     fn tell_of_unknown(&mut self) {
         if std::mem::replace(&mut self.has_told_of_unknown, true) {
             return;
@@ -154,8 +146,8 @@ impl Watch {
         }
     }
 
-    /// Prints a message of the watched rooms, and looks whether it was the last that counts.
-    fn show(&mut self, message: &Message) -> Step {
+    /// Prints a message of the watched rooms, and decides whether it was the last that counts.
+    fn show(&mut self, message: &ServerMessage) -> Step {
         let state = self.states.apply(&message.value);
         let line = match state {
             _ if self.json => printable_json(&message.text).into_owned(),
@@ -176,8 +168,8 @@ impl Watch {
         }
     }
 
-    /// Says that a task is gone. One that had not ended will never tell how it did.
-    fn handle_removed(&mut self, message: &Message) -> Step {
+    /// A task that is removed before its end ends the watch: nobody will hear how it ended.
+    fn handle_removed(&mut self, message: &ServerMessage) -> Step {
         self.states.apply(&message.value);
         let payload = &message.value["payload"];
         let task = payload["taskId"].as_str().unwrap_or_default();
@@ -200,7 +192,7 @@ impl Watch {
                 self.open.remove(task);
                 self.end_if_completed()
             }
-            // A task that has completed may begin anew.
+            // A completed task may start again.
             _ => {
                 self.open.insert(task.to_owned());
                 Step::GoOn
@@ -216,7 +208,7 @@ impl Watch {
     }
 }
 
-/// Says what an acknowledgement has to say of losses. A room that may not be entered will never tell how its task ended.
+/// Reports losses and refusals in an acknowledgement. A refused room ends the watch.
 fn check_rooms(message: &Value) -> Step {
     let recovered = message["payload"]["recovered"].as_object();
     let lost = recovered.into_iter().flatten();

@@ -1,38 +1,34 @@
-//! One WebSocket connection to a server, from its handshake to its end. It does not come back; its owner does.
+//! One WebSocket connection, from its handshake to its end. Reconnecting is its owner's business.
 
 use super::reconnect::Loss;
 use super::stream::Stream;
 use super::url::ServerUrl;
 use crate::base::time::Span;
 use crate::wire::websocket::CloseCode;
+use http::Response;
 use std::io::{self, ErrorKind};
 use std::time::Duration;
-use tungstenite::http::Response;
 use tungstenite::{HandshakeError, Message, WebSocket};
 
-/// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// Nobody answers there, or not in time.
     #[error("{0}")]
     Unreachable(#[from] io::Error),
-    /// The server answers, but not with a WebSocket.
+    /// An HTTP response other than 101.
     #[error("HTTP {status}: {detail}")]
     Refused {
-        /// The HTTP status.
         status: u16,
-        /// What its body says.
+        /// From the body.
         detail: String,
-        /// Its `Retry-After`.
         retry_after: Option<Span>,
     },
-    /// Whoever answers does not speak WebSocket.
+    /// The peer does not speak WebSocket.
     #[error("{0}")]
     Protocol(String),
 }
 
 impl ConnectError {
-    /// What this means for coming back.
     pub fn loss(&self) -> Loss {
         match self {
             Self::Refused {
@@ -48,20 +44,17 @@ impl ConnectError {
     }
 }
 
-/// What came in.
 #[derive(Debug)]
 pub enum Received {
-    /// A message.
     Text(String),
-    /// A sign of life without a message.
+    /// A sign of life, such as a ping.
     Sign,
-    /// Nothing in time.
+    /// The time is up.
     Nothing,
-    /// The end: how, and in whose words.
+    /// How the connection ended, and why in the peer's words.
     Lost(Loss, String),
 }
 
-/// An open WebSocket.
 #[derive(Debug)]
 pub struct Connection {
     socket: WebSocket<Stream>,
@@ -71,7 +64,7 @@ pub struct Connection {
 impl Connection {
     /// Connects and shakes hands, each step within `timeout`.
     pub fn open(url: &ServerUrl, target: &str, timeout: Duration) -> Result<Self, ConnectError> {
-        let stream = Stream::connect(&url.place, timeout)?;
+        let stream = Stream::connect(&url.address, timeout)?;
         let address = format!("ws://{}{target}", url.host());
         match tungstenite::client(address, stream) {
             Ok((socket, _)) => Ok(Self {
@@ -83,13 +76,13 @@ impl Connection {
         }
     }
 
-    /// Sends a text message. A connection that is gone says so with the next [`Connection::receive`].
+    /// A lost connection shows in the next [`Connection::receive`].
     pub fn send(&mut self, text: String) {
-        // Whether it left is known only by what comes back.
+        // Whether it arrived is known only from what comes back.
         let _ = self.socket.send(Message::text(text));
     }
 
-    /// What comes in next, waited for no longer than `timeout`.
+    /// Waits for no longer than `timeout`.
     pub fn receive(&mut self, timeout: Duration) -> Received {
         if let Err(error) = self.socket.get_ref().limit_reads(timeout) {
             return Received::Lost(Loss::Broken, error.to_string());
@@ -112,9 +105,8 @@ impl Connection {
         }
     }
 
-    /// Says goodbye.
     pub fn close(mut self) {
-        // The server may have gone first.
+        // The server may have closed first.
         let _ = self.socket.close(None);
         let _ = self.socket.flush();
     }

@@ -2,32 +2,29 @@
 
 use super::stream::Stream;
 use super::url::ServerUrl;
+use crate::wire::http::decode_chunked;
 use httparse::{EMPTY_HEADER, Header, Response, Status};
 use serde_json::Value;
 use std::io::{self, ErrorKind, Read, Write};
 use std::time::Duration;
 
-/// The longest answer that is read.
 const MAX_ANSWER_BYTES: u64 = 16 * 1024 * 1024;
-/// The most header fields of an answer.
 const MAX_FIELDS: usize = 64;
+/// Of a chunked response.
+const MAX_TRAILER_BYTES: usize = 16 * 1024;
 
-/// An answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// The status.
     pub status: u16,
-    /// The body.
     pub body: Vec<u8>,
 }
 
 impl Answer {
-    /// Whether the server did what was asked.
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
 
-    /// What a refusal says, in a line.
+    /// Why the server refused, in a line.
     pub fn detail(&self) -> String {
         detail(&self.body).unwrap_or_else(|| String::from_utf8_lossy(&self.body).trim().to_owned())
     }
@@ -59,18 +56,18 @@ pub fn post(
         }
         head.push_str(&format!("Authorization: Bearer {key}\r\n"));
     }
-    let mut stream = Stream::connect(&url.place, timeout)?;
+    let mut stream = Stream::connect(&url.address, timeout)?;
     stream.write_all(format!("{head}\r\n{json}").as_bytes())?;
     let mut bytes = Vec::new();
     let read = stream.take(MAX_ANSWER_BYTES).read_to_end(&mut bytes);
     match parse(&bytes) {
-        // Whoever does not close after the answer has still given it.
+        // A complete answer counts even if the server does not close the connection.
         Ok(answer) => Ok(answer),
         Err(error) => read.and(Err(error)),
     }
 }
 
-/// Reads an answer out of all that came before the end of the connection.
+/// `bytes` are all that came before the end of the connection.
 fn parse(bytes: &[u8]) -> io::Result<Answer> {
     let mut fields = [EMPTY_HEADER; MAX_FIELDS];
     let mut response = Response::new(&mut fields);
@@ -97,7 +94,10 @@ fn body(fields: &[Header<'_>], rest: &[u8]) -> io::Result<Vec<u8>> {
         std::str::from_utf8(field.value).ok().map(str::trim)
     };
     if value("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) {
-        return unchunk(rest);
+        // A proxy in between may chunk what the server sent with a length.
+        let decoded = decode_chunked(&mut rest.to_vec(), MAX_TRAILER_BYTES);
+        let body = decoded.map_err(|reject| invalid(&reject.detail))?;
+        return body.ok_or_else(|| ErrorKind::UnexpectedEof.into());
     }
     let Some(length) = value("content-length") else {
         return Ok(rest.to_vec());
@@ -107,25 +107,6 @@ fn body(fields: &[Header<'_>], rest: &[u8]) -> io::Result<Vec<u8>> {
         .map_err(|_| invalid("its length is no number"))?;
     let whole = rest.get(..length).map(<[u8]>::to_vec);
     whole.ok_or_else(|| ErrorKind::UnexpectedEof.into())
-}
-
-/// A proxy in between may send what we sent whole in chunks (RFC 9112 section 7.1).
-fn unchunk(mut rest: &[u8]) -> io::Result<Vec<u8>> {
-    let mut body = Vec::new();
-    loop {
-        let Ok(Status::Complete((line_bytes, size))) = httparse::parse_chunk_size(rest) else {
-            return Err(invalid("a chunk without a size"));
-        };
-        let size = usize::try_from(size).map_err(|_| invalid("a chunk without end"))?;
-        if size == 0 {
-            return Ok(body);
-        }
-        let chunk = rest[line_bytes..].get(..size);
-        body.extend_from_slice(chunk.ok_or(ErrorKind::UnexpectedEof)?);
-        rest = rest[line_bytes + size..]
-            .strip_prefix(b"\r\n")
-            .ok_or(ErrorKind::UnexpectedEof)?;
-    }
 }
 
 fn invalid(reason: &str) -> io::Error {
@@ -145,6 +126,7 @@ mod tests {
         for text in [
             "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody and more",
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nbod\r\n1;a=b\r\ny\r\n0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n",
             "HTTP/1.1 200 OK\r\n\r\nbody",
             "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody",
         ] {

@@ -1,11 +1,16 @@
-//! Floor 5: a small blocking client, for the command line and for tests. It knows the contract from the outside only.
+//! Floor 5: a small blocking client, for the command line and for tests.
 //!
-//! [`Client`] watches rooms over a WebSocket and comes back by the contract's rules when its connection is lost;
-//! [`http::post`] reports. What decides ([`reconnect::Reconnect`], [`places::Places`], [`task_states::TaskStates`]) touches no socket.
+//! It owns one viewer's connection and what that viewer knows; it never touches the server's own types for rooms and
+//! tasks, because it has to know the contract from the outside only.
+//!
+//! - `viewer`: [`Client`], which watches rooms and reconnects by the contract's rules
+//! - `reconnect`, `positions`, `task_states`: what decides, without a socket
+//! - `connection`, `stream`: one WebSocket, over TCP or a Unix socket
+//! - `http`: one request and its answer; `url`: the addresses of servers
 
 pub mod connection;
 pub mod http;
-pub mod places;
+pub mod positions;
 pub mod reconnect;
 pub mod stream;
 pub mod task_states;
@@ -13,4 +18,4 @@ pub mod url;
 pub mod viewer;
 
 pub use task_states::TaskStates;
-pub use viewer::{Client, ClientError, Event, Message, SUBSCRIBE_ID};
+pub use viewer::{Client, ClientError, ClientEvent, SUBSCRIBE_ID, ServerMessage};

@@ -1,21 +1,20 @@
-//! Whether and when a client comes back (contract section 9). Pure: it is told what happened and says what to do.
+//! Whether and when a client reconnects (contract section 9). Pure: it is told what happened and says what to do.
 //!
-//! What the server says last decides: `disconnected` says whether to come back and when, `Retry-After` when. Otherwise the
+//! The server's last word decides: `disconnected` says whether to reconnect and when, `Retry-After` when. Otherwise the
 //! close code decides whether, and the advice of `connected.reconnect` when: its delay, doubled with each attempt where
-//! advised, half of it by chance. The advised number bounds attempts in a row that no server has answered.
+//! advised, half of it random. The advised number bounds consecutive attempts that no server has answered.
 
 use crate::base::random::Random;
 use crate::base::time::Span;
 use crate::wire::websocket::CloseCode;
 
-/// What `connected.reconnect` advises. The defaults are the contract's, for a server that was never reached.
+/// `connected.reconnect`. The defaults are the contract's, for a server that was never reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Advice {
-    /// Attempts before giving up; 0: no limit.
+    /// 0: no limit.
     pub max_attempts: u32,
-    /// The wait before the first attempt.
+    /// Before the first attempt.
     pub delay: Span,
-    /// Whether it doubles with each attempt.
     pub exponential_backoff: bool,
 }
 
@@ -32,49 +31,43 @@ impl Default for Advice {
 /// How a connection was lost, or not made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loss {
-    /// The server closed with a code.
     Closed(CloseCode),
     /// The server refused the upgrade.
     Refused {
-        /// The HTTP status.
         status: u16,
-        /// Its `Retry-After`.
         retry_after: Option<Span>,
     },
-    /// No goodbye, or no answer at all.
+    /// No close frame, or no answer at all.
     Broken,
 }
 
-/// What to do about a loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// Come back after a while.
+pub enum ReconnectDecision {
     Retry {
-        /// Which attempt that will be, from 1.
+        /// From 1.
         attempt: u32,
-        /// The wait.
         delay: Span,
     },
-    /// Come back with a new token only.
+    /// Reconnect only with a new token.
     RenewToken,
-    /// Stay away: it would end the same way.
+    /// Do not reconnect: it would end the same way.
     StayAway,
     /// The advised number of attempts is used up.
     GiveUp,
 }
 
-/// The longest wait that doubling leads to.
+/// The longest delay that doubling leads to.
 const MAX_DELAY: Span = Span::from_secs(30);
-/// A connection that ended without a close frame (RFC 6455 section 7.1.5).
+/// No close frame (RFC 6455 section 7.1.5).
 const ABNORMAL: CloseCode = CloseCode(1006);
 
-/// The policy of one client, through all its connections.
+/// One client's policy, across all its connections.
 #[derive(Debug)]
 pub struct Reconnect {
     advice: Advice,
     /// Attempts since the last greeting.
     attempts: u32,
-    /// Those since a server last said when to come back.
+    /// Of these, the attempts since a server last named a time.
     unanswered: u32,
     goodbye: Option<Goodbye>,
     random: Random,
@@ -89,7 +82,7 @@ struct Goodbye {
 }
 
 impl Reconnect {
-    /// A client that has not connected yet; the seed decides its waits.
+    /// The seed decides the random part of the delays.
     pub fn new(seed: [u8; 32]) -> Self {
         Self {
             advice: Advice::default(),
@@ -100,14 +93,13 @@ impl Reconnect {
         }
     }
 
-    /// The server has greeted.
     pub fn handle_connected(&mut self, advice: Advice) {
         self.advice = advice;
         (self.attempts, self.unanswered) = (0, 0);
         self.goodbye = None;
     }
 
-    /// The server has announced that it will close. `reconnect`: what it says about coming back, if it says it.
+    /// The server has announced that it will close. `reconnect`: whether to reconnect, if the message says so.
     pub fn handle_disconnected(&mut self, code: CloseCode, reconnect: Option<bool>, delay: Span) {
         self.goodbye = Some(Goodbye {
             code,
@@ -116,27 +108,26 @@ impl Reconnect {
         });
     }
 
-    /// The connection is gone.
-    pub fn handle_loss(&mut self, loss: Loss) -> Verdict {
+    pub fn handle_loss(&mut self, loss: Loss) -> ReconnectDecision {
         let goodbye = self.goodbye.take();
         let code = match loss {
             Loss::Closed(code) => code,
             Loss::Refused { status, .. } => code_of_status(status),
             Loss::Broken => ABNORMAL,
         };
-        // A reset may swallow the close frame, but not what was read before.
+        // A reset may swallow the close frame, but not messages that were read before.
         let code = goodbye.map_or(code, |goodbye| goodbye.code);
         if code == CloseCode::UNAUTHORIZED {
-            return Verdict::RenewToken;
+            return ReconnectDecision::RenewToken;
         }
         if !goodbye.map_or(code.reconnect(), |goodbye| goodbye.reconnect) {
-            return Verdict::StayAway;
+            return ReconnectDecision::StayAway;
         }
         let told = match loss {
             Loss::Refused { retry_after, .. } => retry_after,
             Loss::Closed(_) | Loss::Broken => goodbye.map(|goodbye| goodbye.delay),
         };
-        // A server that says 0 has not thought about it.
+        // A server that names 0 has not thought about it.
         match told.filter(|told| !told.is_zero()) {
             Some(told) => {
                 self.unanswered = 0;
@@ -146,24 +137,24 @@ impl Reconnect {
         }
     }
 
-    fn retry_unanswered(&mut self) -> Verdict {
+    fn retry_unanswered(&mut self) -> ReconnectDecision {
         if self.advice.max_attempts > 0 && self.unanswered >= self.advice.max_attempts {
-            return Verdict::GiveUp;
+            return ReconnectDecision::GiveUp;
         }
         let delay = self.backoff();
         self.retry_after(delay)
     }
 
-    fn retry_after(&mut self, delay: Span) -> Verdict {
+    fn retry_after(&mut self, delay: Span) -> ReconnectDecision {
         self.attempts = self.attempts.saturating_add(1);
         self.unanswered = self.unanswered.saturating_add(1);
-        Verdict::Retry {
+        ReconnectDecision::Retry {
             attempt: self.attempts,
             delay,
         }
     }
 
-    /// The advised wait; half of it is left to chance, so that clients who left together do not return together.
+    /// The advised delay, half of it random, so that clients who left together do not return together.
     fn backoff(&mut self) -> Span {
         let Advice {
             delay,
@@ -181,7 +172,7 @@ impl Reconnect {
     }
 }
 
-/// The close code that says what an HTTP status says.
+/// The close code with the meaning of an HTTP status.
 fn code_of_status(status: u16) -> CloseCode {
     match status {
         401 => CloseCode::UNAUTHORIZED,
@@ -207,9 +198,9 @@ mod tests {
     }
 
     #[track_caller]
-    fn delay_ms_of(verdict: Verdict) -> u64 {
+    fn delay_ms_of(verdict: ReconnectDecision) -> u64 {
         match verdict {
-            Verdict::Retry { delay, .. } => delay.as_millis(),
+            ReconnectDecision::Retry { delay, .. } => delay.as_millis(),
             other => panic!("no retry but {other:?}"),
         }
     }
@@ -218,14 +209,14 @@ mod tests {
     fn the_code_decides_whether() {
         for code in [1001, 1006, 1011, 1012, 1013, 4408, 4429, 4430] {
             let verdict = policy(10, true).handle_loss(Loss::Closed(CloseCode(code)));
-            assert!(matches!(verdict, Verdict::Retry { .. }), "{code}");
+            assert!(matches!(verdict, ReconnectDecision::Retry { .. }), "{code}");
         }
         for code in [1000, 1002, 1003, 1005, 1007, 1008, 1009, 4000, 4403] {
             let verdict = policy(10, true).handle_loss(Loss::Closed(CloseCode(code)));
-            assert_eq!(verdict, Verdict::StayAway, "{code}");
+            assert_eq!(verdict, ReconnectDecision::StayAway, "{code}");
         }
         let verdict = policy(10, true).handle_loss(Loss::Closed(CloseCode(4401)));
-        assert_eq!(verdict, Verdict::RenewToken);
+        assert_eq!(verdict, ReconnectDecision::RenewToken);
     }
 
     #[test]
@@ -248,13 +239,17 @@ mod tests {
         assert!(steady.0 >= 500 && steady.1 <= 1000, "{steady:?}");
     }
 
-    fn told(policy: &mut Reconnect, code: u16, delay_ms: u64) -> Verdict {
+    fn told(policy: &mut Reconnect, code: u16, delay_ms: u64) -> ReconnectDecision {
         let code = CloseCode(code);
         policy.handle_disconnected(code, Some(true), Span::from_millis(delay_ms));
         policy.handle_loss(Loss::Closed(code))
     }
 
-    fn refused(policy: &mut Reconnect, status: u16, retry_after: Option<Span>) -> Verdict {
+    fn refused(
+        policy: &mut Reconnect,
+        status: u16,
+        retry_after: Option<Span>,
+    ) -> ReconnectDecision {
         policy.handle_loss(Loss::Refused {
             status,
             retry_after,
@@ -294,12 +289,15 @@ mod tests {
         for attempt in 1..=100 {
             let verdict = told(&mut policy, 1013, 1500);
             assert!(
-                matches!(verdict, Verdict::Retry { attempt: counted, .. } if counted == attempt)
+                matches!(verdict, ReconnectDecision::Retry { attempt: counted, .. } if counted == attempt)
             );
         }
         let verdict = policy.handle_loss(Loss::Broken);
-        assert!(matches!(verdict, Verdict::Retry { attempt: 101, .. }));
-        assert_eq!(policy.handle_loss(Loss::Broken), Verdict::GiveUp);
+        assert!(matches!(
+            verdict,
+            ReconnectDecision::Retry { attempt: 101, .. }
+        ));
+        assert_eq!(policy.handle_loss(Loss::Broken), ReconnectDecision::GiveUp);
     }
 
     #[test]
@@ -311,12 +309,19 @@ mod tests {
         ] {
             let mut policy = policy(10, true);
             policy.handle_disconnected(CloseCode(code), Some(reconnect), Span::ZERO);
-            assert_eq!(policy.handle_loss(loss), Verdict::StayAway, "{code}");
+            assert_eq!(
+                policy.handle_loss(loss),
+                ReconnectDecision::StayAway,
+                "{code}"
+            );
         }
         let mut policy = policy(10, true);
         assert_eq!(delay_ms_of(told(&mut policy, 4000, 2000)), 2000);
         policy.handle_disconnected(CloseCode::FORBIDDEN, None, Span::ZERO);
-        assert_eq!(policy.handle_loss(Loss::Broken), Verdict::StayAway);
+        assert_eq!(
+            policy.handle_loss(Loss::Broken),
+            ReconnectDecision::StayAway
+        );
     }
 
     #[test]
@@ -325,14 +330,14 @@ mod tests {
         for attempt in 1..=2 {
             let verdict = policy.handle_loss(Loss::Broken);
             assert!(
-                matches!(verdict, Verdict::Retry { attempt: counted, .. } if counted == attempt)
+                matches!(verdict, ReconnectDecision::Retry { attempt: counted, .. } if counted == attempt)
             );
         }
-        assert_eq!(policy.handle_loss(Loss::Broken), Verdict::GiveUp);
+        assert_eq!(policy.handle_loss(Loss::Broken), ReconnectDecision::GiveUp);
         policy.handle_connected(Advice::default());
         assert!(matches!(
             policy.handle_loss(Loss::Broken),
-            Verdict::Retry { attempt: 1, .. }
+            ReconnectDecision::Retry { attempt: 1, .. }
         ));
     }
 
@@ -345,12 +350,15 @@ mod tests {
             })
         };
         for status in [408, 429, 500, 502, 503, 504] {
-            assert!(matches!(verdict(status), Verdict::Retry { .. }), "{status}");
+            assert!(
+                matches!(verdict(status), ReconnectDecision::Retry { .. }),
+                "{status}"
+            );
         }
         for status in [200, 400, 403, 404, 421, 426] {
-            assert_eq!(verdict(status), Verdict::StayAway, "{status}");
+            assert_eq!(verdict(status), ReconnectDecision::StayAway, "{status}");
         }
-        assert_eq!(verdict(401), Verdict::RenewToken);
+        assert_eq!(verdict(401), ReconnectDecision::RenewToken);
     }
 
     #[test]
@@ -363,7 +371,7 @@ mod tests {
         });
         for _ in 0..100 {
             let verdict = policy.handle_loss(Loss::Broken);
-            assert!(matches!(verdict, Verdict::Retry { .. }));
+            assert!(matches!(verdict, ReconnectDecision::Retry { .. }));
         }
     }
 }

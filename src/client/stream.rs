@@ -1,29 +1,26 @@
-//! A connected socket of either kind, with time limits.
+//! A connected TCP or Unix socket with time limits.
 
-use super::url::Place;
+use super::url::Address;
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-/// A connected socket.
 #[derive(Debug)]
 pub enum Stream {
-    /// TCP.
     Tcp(TcpStream),
-    /// A Unix-domain socket.
     Unix(UnixStream),
 }
 
-/// The system takes no read limit of zero.
+/// The system accepts no time limit of zero.
 const SHORTEST: Duration = Duration::from_millis(1);
 
 impl Stream {
-    /// Connects to the first address that answers, each within `timeout`, which then also limits reads and writes.
-    pub fn connect(place: &Place, timeout: Duration) -> io::Result<Self> {
-        let stream = match place {
-            Place::Unix(path) => Self::Unix(UnixStream::connect(path)?),
-            Place::Tcp { host, port } => {
+    /// Tries each address for up to `timeout`, which then also limits reads and writes.
+    pub fn connect(address: &Address, timeout: Duration) -> io::Result<Self> {
+        let stream = match address {
+            Address::Unix(path) => Self::Unix(UnixStream::connect(path)?),
+            Address::Tcp { host, port } => {
                 let stream = connect_to_any(host, *port, timeout)?;
                 stream.set_nodelay(true)?;
                 Self::Tcp(stream)
@@ -34,7 +31,6 @@ impl Stream {
         Ok(stream)
     }
 
-    /// How long a read may take.
     pub fn limit_reads(&self, timeout: Duration) -> io::Result<()> {
         let timeout = Some(timeout.max(SHORTEST));
         match self {

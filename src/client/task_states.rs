@@ -1,17 +1,16 @@
-//! Whole task states out of snapshots and deltas (contract section 4): a viewer's side of the bargain.
+//! A viewer's task states, merged from snapshots and deltas (contract section 4).
 
 use crate::wire::message::TASK_REMOVED;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 
-/// The newest state of each task that messages have told of.
 #[derive(Debug, Default)]
 pub struct TaskStates {
     states: HashMap<String, Map<String, Value>>,
 }
 
 impl TaskStates {
-    /// Takes a message; the state of its task afterwards, unless the message is about none, or the task is gone.
+    /// Applies a message. Returns the state of its task afterwards, unless it is about no task, or the task is gone.
     pub fn apply(&mut self, message: &Value) -> Option<&Map<String, Value>> {
         let kind = message["type"].as_str()?;
         let payload = message["payload"].as_object()?;
@@ -28,7 +27,7 @@ impl TaskStates {
         if kind != "task_progress" || payload.get("snapshot") == Some(&Value::Bool(true)) {
             state.clear();
         }
-        // Words about the message, not about the task.
+        // These fields are about the message, not about the task.
         let is_of_task = |name: &str| name != "snapshot" && name != "revived";
         for (name, value) in payload.iter().filter(|(name, _)| is_of_task(name)) {
             if value.is_null() {
@@ -40,7 +39,6 @@ impl TaskStates {
         Some(state)
     }
 
-    /// The state of a task.
     pub fn state(&self, task_id: &str) -> Option<&Map<String, Value>> {
         self.states.get(task_id)
     }

@@ -1,9 +1,9 @@
-//! Where a server is: `ws://host:port/path`, `http://host:port`, or a Unix-domain socket, `ws+unix:/path/to.sock:/ws`.
+//! Addresses of servers: `ws://host:port/path`, `http://host:port`, or a Unix-domain socket,
+//! `ws+unix:/path/to.sock:/ws`.
 
+use http::Uri;
 use std::path::PathBuf;
-use tungstenite::http::Uri;
 
-/// What a URL is meant for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// `ws` and `ws+unix`.
@@ -21,30 +21,24 @@ impl Purpose {
     }
 }
 
-/// Where a server is, and what to ask for there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerUrl {
-    /// Where to connect.
-    pub place: Place,
+    pub address: Address,
     /// The path with its query, from its `/` on.
     pub target: String,
 }
 
-/// Where to connect.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
-    /// A TCP port.
+pub enum Address {
     Tcp {
         /// A name or an address, without brackets.
         host: String,
-        /// The port.
         port: u16,
     },
-    /// A Unix-domain socket.
     Unix(PathBuf),
 }
 
-/// Why a URL means no server.
+/// Why a URL names no server.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{url}` {reason}")]
 pub struct UrlError {
@@ -53,7 +47,6 @@ pub struct UrlError {
 }
 
 impl ServerUrl {
-    /// Reads a URL.
     pub fn parse(text: &str, purpose: Purpose) -> Result<Self, UrlError> {
         let scheme = purpose.scheme();
         let read = match text.strip_prefix(&format!("{scheme}+unix:")) {
@@ -66,20 +59,20 @@ impl ServerUrl {
         })
     }
 
-    /// The `Host` of a request.
+    /// The `Host` field of a request.
     pub fn host(&self) -> String {
-        match &self.place {
-            Place::Tcp { host, port } if host.contains(':') => format!("[{host}]:{port}"),
-            Place::Tcp { host, port } => format!("{host}:{port}"),
-            Place::Unix(_) => "localhost".to_owned(),
+        match &self.address {
+            Address::Tcp { host, port } if host.contains(':') => format!("[{host}]:{port}"),
+            Address::Tcp { host, port } => format!("{host}:{port}"),
+            Address::Unix(_) => "localhost".to_owned(),
         }
     }
 
-    /// The URL of another target on the same server, for WebSocket.
+    /// The WebSocket URL of another target on the same server.
     pub fn with_target(&self, target: &str) -> String {
-        match &self.place {
-            Place::Tcp { .. } => format!("ws://{}{target}", self.host()),
-            Place::Unix(socket) => format!("ws+unix:{}:{target}", socket.display()),
+        match &self.address {
+            Address::Tcp { .. } => format!("ws://{}{target}", self.host()),
+            Address::Unix(socket) => format!("ws+unix:{}:{target}", socket.display()),
         }
     }
 
@@ -90,7 +83,7 @@ impl ServerUrl {
     }
 }
 
-/// `ws` names its URLs so: the socket's path, a colon, the path to ask for.
+/// The notation of the `ws` package: the socket's path, a colon, the target.
 fn unix(rest: &str) -> Result<ServerUrl, String> {
     let rest = rest.strip_prefix("//").unwrap_or(rest);
     let (socket, target) = rest.split_once(":/").unwrap_or((rest, ""));
@@ -98,7 +91,7 @@ fn unix(rest: &str) -> Result<ServerUrl, String> {
         return Err("names no socket; expected the path of a Unix-domain socket".to_owned());
     }
     Ok(ServerUrl {
-        place: Place::Unix(socket.into()),
+        address: Address::Unix(socket.into()),
         target: format!("/{target}"),
     })
 }
@@ -127,7 +120,7 @@ fn tcp(text: &str, scheme: &str) -> Result<ServerUrl, String> {
     }
     let target = uri.path_and_query().map_or("/", |target| target.as_str());
     Ok(ServerUrl {
-        place: Place::Tcp {
+        address: Address::Tcp {
             host: host.to_owned(),
             port: uri.port_u16().unwrap_or(80),
         },
@@ -153,8 +146,8 @@ mod tests {
         assert_eq!(url.target_with("session=s"), "/ws?batch=1&session=s");
         let url = websocket("ws://[::1]:3001");
         assert_eq!(
-            url.place,
-            Place::Tcp {
+            url.address,
+            Address::Tcp {
                 host: "::1".into(),
                 port: 3001
             }
@@ -167,15 +160,15 @@ mod tests {
         assert_eq!(websocket("ws://example/").host(), "example:80");
         let url = websocket("ws+unix:///run/joblight.sock:/ws");
         assert_eq!(
-            (url.place, url.target.as_str()),
-            (Place::Unix("/run/joblight.sock".into()), "/ws")
+            (url.address, url.target.as_str()),
+            (Address::Unix("/run/joblight.sock".into()), "/ws")
         );
         let url = websocket("ws+unix:/run/joblight.sock");
         assert_eq!(url.with_target("/ws"), "ws+unix:/run/joblight.sock:/ws");
         let url = ServerUrl::parse("http+unix:/run/http.sock", Purpose::Http).unwrap();
         assert_eq!(
-            (url.place, url.target.as_str()),
-            (Place::Unix("/run/http.sock".into()), "/")
+            (url.address, url.target.as_str()),
+            (Address::Unix("/run/http.sock".into()), "/")
         );
     }
 

@@ -1,8 +1,8 @@
-//! A viewer that stays: it watches rooms, and when its connection is lost it comes back and asks for what it missed.
+//! A viewer: it watches rooms, reconnects when its connection is lost, and asks for what it missed.
 
 use super::connection::{ConnectError, Connection, Received};
-use super::places::Places;
-use super::reconnect::{Advice, Loss, Reconnect, Verdict};
+use super::positions::Positions;
+use super::reconnect::{Advice, Loss, Reconnect, ReconnectDecision};
 use super::url::{Purpose, ServerUrl, UrlError};
 use crate::base::time::Span;
 use crate::wire::websocket::CloseCode;
@@ -10,100 +10,87 @@ use serde_json::{Value, json};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a connection, a handshake or a greeting may take.
+/// For a connection, a handshake or a greeting.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A server that greets has usually done so by then.
+/// A server that greets at all has usually done so by then.
 const EARLY: Duration = Duration::from_secs(1);
 
-/// Where the payload dialect is spoken by default.
+/// The default path of the payload dialect.
 const DEFAULT_PATH: &str = "/ws";
 
-/// Names the answer to the question whether anybody understands us.
+/// The id of the `ping` that finds out whether the peer understands us.
 const PROBE_ID: &str = "greeting";
 
-/// Names the answer to a subscription, should it be an error.
+/// The id of a subscription, repeated in an error that answers it.
 pub const SUBSCRIBE_ID: &str = "subscribe";
 
-/// The longest wait: as good as for ever.
+/// Practically for ever, and within the range of `Instant`.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// Why a client does not go on.
+/// Why a client gives up.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// The URL means no server.
     #[error(transparent)]
     Url(#[from] UrlError),
-    /// The first connection was not made.
+    /// The first connection failed.
     #[error("cannot connect to {url}: {source}")]
-    Connect {
-        /// Where.
-        url: String,
-        /// Why not.
-        source: ConnectError,
-    },
-    /// Whoever answers does not greet as the contract has it.
+    Connect { url: String, source: ConnectError },
+    /// Whoever answers does not greet as the contract demands.
     #[error(
         "no greeting from `{url}`; expected the path of the payload dialect, as in `{expected}`"
     )]
     NoGreeting {
-        /// Where.
         url: String,
-        /// What would be right with a server's defaults.
+        /// The URL under a server's default configuration.
         expected: String,
     },
-    /// The system gives no randomness.
     #[error("cannot ask for randomness: {0}")]
     Randomness(getrandom::Error),
     /// The server wants a token, or a fresh one.
     #[error("{0}; a new token is needed")]
     Unauthorized(String),
-    /// The connection ended for good: coming back would end the same way.
+    /// Reconnecting would end the same way.
     #[error("{0}")]
     Ended(String),
-    /// The advised number of attempts to come back is used up.
+    /// The advised number of attempts is used up.
     #[error("{0}; gave up")]
     GaveUp(String),
 }
 
-/// Something that happened to a client.
 #[derive(Debug)]
-pub enum Event {
-    /// A message came in.
-    Message(Message),
-    /// The connection is lost; the client comes back by itself while it is asked for events.
+pub enum ClientEvent {
+    Message(ServerMessage),
+    /// The client reconnects by itself while it is asked for events.
     Lost {
-        /// How it was lost.
         reason: String,
-        /// Which attempt to come back this will be, from 1.
+        /// The next attempt, from 1.
         attempt: u32,
-        /// When.
+        /// Until that attempt.
         delay: Duration,
     },
 }
 
-/// A message.
 #[derive(Debug, Clone)]
-pub struct Message {
+pub struct ServerMessage {
     /// As it came.
     pub text: String,
-    /// As it is understood.
+    /// The same, parsed; `null` if it is not JSON.
     pub value: Value,
 }
 
-impl Message {
+impl ServerMessage {
     fn parse(text: String) -> Self {
         let value = serde_json::from_str(&text).unwrap_or_default();
         Self { text, value }
     }
 
-    /// Its type.
+    /// The message type.
     pub fn kind(&self) -> &str {
         self.value["type"].as_str().unwrap_or_default()
     }
 }
 
-/// A viewer of rooms.
 #[derive(Debug)]
 pub struct Client {
     url: ServerUrl,
@@ -111,14 +98,13 @@ pub struct Client {
     reconnect: Reconnect,
     retry_at: Instant,
     session: Option<String>,
-    /// Every room that was asked for.
-    places: Places,
+    positions: Positions,
     last_heard: Instant,
     max_silence: Option<Duration>,
 }
 
 impl Client {
-    /// Connects to the payload dialect and waits for the greeting. A first connection that fails is not tried again.
+    /// Connects to the payload dialect and waits for the greeting. A first connection that fails is not retried.
     pub fn connect(url: &str) -> Result<Self, ClientError> {
         let parsed = ServerUrl::parse(url, Purpose::WebSocket)?;
         let mut seed = [0; 32];
@@ -134,16 +120,16 @@ impl Client {
             reconnect: Reconnect::new(seed),
             retry_at: Instant::now(),
             session: None,
-            places: Places::default(),
+            positions: Positions::default(),
             last_heard: Instant::now(),
             max_silence: None,
         };
         match client.greeting()? {
-            Some(Event::Message(message)) if message.kind() == "connected" => Ok(client),
-            Some(Event::Message(message)) if message.kind() == "disconnected" => {
+            Some(ClientEvent::Message(message)) if message.kind() == "connected" => Ok(client),
+            Some(ClientEvent::Message(message)) if message.kind() == "disconnected" => {
                 Err(ClientError::Ended(farewell(&message)))
             }
-            Some(Event::Lost { reason, .. }) => Err(ClientError::Ended(reason)),
+            Some(ClientEvent::Lost { reason, .. }) => Err(ClientError::Ended(reason)),
             _ => Err(ClientError::NoGreeting {
                 url: url.to_owned(),
                 expected: client.url.with_target(DEFAULT_PATH),
@@ -151,8 +137,8 @@ impl Client {
         }
     }
 
-    /// What a server says first. Other dialects say nothing unless they are asked, and then that they do not understand.
-    fn greeting(&mut self) -> Result<Option<Event>, ClientError> {
+    /// The server's first message. Other dialects say nothing until asked, and then that they do not understand.
+    fn greeting(&mut self) -> Result<Option<ClientEvent>, ClientError> {
         let early = self.next(EARLY)?;
         if early.is_some() {
             return Ok(early);
@@ -161,29 +147,29 @@ impl Client {
         self.next(TIMEOUT)
     }
 
-    /// Watches rooms, from now on and after every return. `subscription_ack` comes as the next message or later.
+    /// Watches rooms, now and after every reconnect. `subscription_ack` comes as the next message or later.
     pub fn subscribe(&mut self, rooms: &[String]) {
         for room in rooms {
-            self.places.insert(room);
+            self.positions.insert(room);
         }
         self.send(&json!({"type": "subscribe", "id": SUBSCRIBE_ID, "payload": {"rooms": rooms}}));
     }
 
-    /// Watches tasks: the room `task:<id>` of each.
+    /// Watches the room `task:<id>` of each task.
     pub fn subscribe_tasks(&mut self, task_ids: &[String]) {
         let rooms: Vec<String> = task_ids.iter().map(|id| format!("task:{id}")).collect();
         self.subscribe(&rooms);
     }
 
-    /// Sends a message; one that is sent while the connection is lost is lost as well.
+    /// A message sent while the connection is lost is lost as well.
     pub fn send(&mut self, message: &Value) {
         if let Some(connection) = &mut self.connection {
             connection.send(message.to_string());
         }
     }
 
-    /// The next event, waited for no longer than `timeout`; `None` when nothing has happened by then.
-    pub fn next(&mut self, timeout: Duration) -> Result<Option<Event>, ClientError> {
+    /// Waits for no longer than `timeout`; `None` when nothing has happened by then.
+    pub fn next(&mut self, timeout: Duration) -> Result<Option<ClientEvent>, ClientError> {
         let deadline = later(Instant::now(), timeout);
         loop {
             let now = Instant::now();
@@ -199,9 +185,9 @@ impl Client {
             }
             match self.receive(deadline) {
                 Received::Text(text) => {
-                    let message = Message::parse(text);
+                    let message = ServerMessage::parse(text);
                     if self.observe(&message.value) {
-                        return Ok(Some(Event::Message(message)));
+                        return Ok(Some(ClientEvent::Message(message)));
                     }
                 }
                 Received::Lost(loss, reason) => return self.handle_loss(loss, reason).map(Some),
@@ -211,7 +197,6 @@ impl Client {
         }
     }
 
-    /// Says goodbye.
     pub fn close(self) {
         if let Some(connection) = self.connection {
             connection.close();
@@ -239,7 +224,7 @@ impl Client {
         }
     }
 
-    fn come_back(&mut self) -> Result<Option<Event>, ClientError> {
+    fn come_back(&mut self) -> Result<Option<ClientEvent>, ClientError> {
         let target = match &self.session {
             Some(session) => self.url.target_with(&format!("session={session}")),
             None => self.url.target.clone(),
@@ -257,25 +242,25 @@ impl Client {
         }
     }
 
-    fn handle_loss(&mut self, loss: Loss, reason: String) -> Result<Event, ClientError> {
+    fn handle_loss(&mut self, loss: Loss, reason: String) -> Result<ClientEvent, ClientError> {
         self.connection = None;
         match self.reconnect.handle_loss(loss) {
-            Verdict::Retry { attempt, delay } => {
+            ReconnectDecision::Retry { attempt, delay } => {
                 let delay = Duration::from(delay);
                 self.retry_at = later(Instant::now(), delay);
-                Ok(Event::Lost {
+                Ok(ClientEvent::Lost {
                     reason,
                     attempt,
                     delay,
                 })
             }
-            Verdict::RenewToken => Err(ClientError::Unauthorized(reason)),
-            Verdict::StayAway => Err(ClientError::Ended(reason)),
-            Verdict::GiveUp => Err(ClientError::GaveUp(reason)),
+            ReconnectDecision::RenewToken => Err(ClientError::Unauthorized(reason)),
+            ReconnectDecision::StayAway => Err(ClientError::Ended(reason)),
+            ReconnectDecision::GiveUp => Err(ClientError::GaveUp(reason)),
         }
     }
 
-    /// Records what a message says about the connection itself; tells whether it is news.
+    /// Records what a message says about the connection itself; returns whether the message is new.
     fn observe(&mut self, message: &Value) -> bool {
         let payload = &message["payload"];
         match message["type"].as_str() {
@@ -290,8 +275,8 @@ impl Client {
                 self.reconnect.handle_disconnected(code, reconnect, delay);
             }
             Some("pong") if message["replyTo"] == PROBE_ID => return false,
-            Some("subscription_ack") => self.places.handle_acknowledgement(payload),
-            _ => return self.places.handle_message(message),
+            Some("subscription_ack") => self.positions.handle_acknowledgement(payload),
+            _ => return self.positions.handle_message(message),
         }
         true
     }
@@ -309,25 +294,25 @@ impl Client {
         self.max_silence =
             (heartbeat > 0).then(|| Duration::from_millis(heartbeat.saturating_add(patience)));
         self.session = payload["session"].as_str().map(str::to_owned);
-        if payload["resumed"] != true && !self.places.is_empty() {
+        if payload["resumed"] != true && !self.positions.is_empty() {
             self.subscribe_again();
         }
     }
 
-    /// Asks a server that does not remember us for all our rooms, and for what was missed there.
+    /// Asks a server that does not remember the session for all rooms, and for what was missed in them.
     fn subscribe_again(&mut self) {
-        let wish = json!({"rooms": self.places.rooms(), "since": self.places.since()});
+        let wish = json!({"rooms": self.positions.rooms(), "since": self.positions.since()});
         let message = json!({"type": "subscribe", "id": SUBSCRIBE_ID, "payload": wish});
         self.send(&message);
     }
 }
 
-/// A moment that the clock can name, however long a server lets us wait.
+/// Bounded by what `Instant` can express, however long a server lets us wait.
 fn later(from: Instant, span: Duration) -> Instant {
     from.checked_add(span.min(LONGEST)).unwrap_or(from)
 }
 
-fn farewell(message: &Message) -> String {
+fn farewell(message: &ServerMessage) -> String {
     let payload = &message.value["payload"];
     let reason = payload["reason"].as_str().unwrap_or_default();
     format!("the server closed with {}: {reason}", payload["code"])

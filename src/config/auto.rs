@@ -1,23 +1,21 @@
-//! Keys that may be "auto": what each comes to when it is.
+//! A number that is set or "auto", in which case it follows from other keys as `derived.rs` says.
 
-use super::settings::Config;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// The word that stands for a derived number.
 pub(super) const WORD: &str = "auto";
 
-/// A number that may follow from the rest of the configuration.
+/// A number that is set or "auto".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Auto {
-    /// It does.
+    /// "auto": it follows from the rest of the configuration.
     #[default]
     Derived,
-    /// It was set.
+    /// As it was set.
     Number(u32),
 }
 
 impl Auto {
-    fn or(self, derived: impl FnOnce() -> usize) -> usize {
+    pub(super) fn or(self, derived: impl FnOnce() -> usize) -> usize {
         match self {
             Self::Derived => derived(),
             Self::Number(number) => number as usize,
@@ -50,80 +48,5 @@ impl<'de> Deserialize<'de> for Auto {
                 &"a number or \"auto\"",
             )),
         }
-    }
-}
-
-fn burst(set: Auto, per_minute: u32) -> u32 {
-    match set {
-        Auto::Number(number) => number,
-        Auto::Derived => per_minute.saturating_mul(BURST_MINUTES),
-    }
-}
-
-/// A key by its path, and what it comes to.
-type ComesTo = (&'static str, fn(&Config) -> usize);
-
-const COMES_TO: &[ComesTo] = &[
-    ("websocket.max_viewer_rooms", Config::max_viewer_rooms),
-    ("websocket.rate_limit.message_burst", |config| {
-        config.message_burst() as usize
-    }),
-    ("websocket.rate_limit.connection_burst", |config| {
-        config.connection_burst() as usize
-    }),
-];
-
-/// Minutes whose rate makes a burst by default.
-const BURST_MINUTES: u32 = 5;
-
-/// What the key at a path comes to, if it may be "auto".
-pub(super) fn comes_to(config: &Config, path: &str) -> Option<usize> {
-    let found = COMES_TO.iter().find(|(known, _)| *known == path);
-    found.map(|(_, number)| number(config))
-}
-
-impl Config {
-    /// Rooms at once that only viewers have asked for: by default a quarter of all.
-    pub fn max_viewer_rooms(&self) -> usize {
-        let config = &self.websocket;
-        config.max_viewer_rooms.or(|| config.max_rooms.div_ceil(4))
-    }
-
-    /// Messages that a client may send in a row: by default what may come in five minutes.
-    pub fn message_burst(&self) -> u32 {
-        let config = &self.websocket.rate_limit;
-        burst(config.message_burst, config.max_messages_per_minute)
-    }
-
-    /// Connections that an address may make in a row: by default those of five minutes.
-    pub fn connection_burst(&self) -> u32 {
-        let config = &self.websocket.rate_limit;
-        burst(config.connection_burst, config.max_connections_per_minute)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::keys::{Kind, keys};
-
-    #[test]
-    fn every_key_that_may_be_auto_comes_to_something() {
-        for key in keys() {
-            let may_be_auto = matches!(key.kind, Kind::AutoWhole { .. });
-            let found = comes_to(&Config::default(), key.path());
-            assert_eq!(found.is_some(), may_be_auto, "{}", key.path());
-        }
-    }
-
-    #[test]
-    fn a_number_counts_and_auto_follows_the_other_keys() {
-        let mut config = Config::default();
-        config.websocket.max_rooms = 10;
-        assert_eq!(config.max_viewer_rooms(), 3);
-        config.websocket.max_rooms = 0;
-        assert_eq!(config.max_viewer_rooms(), 0);
-        config.websocket.max_viewer_rooms = Auto::Number(7);
-        assert_eq!(config.max_viewer_rooms(), 7);
     }
 }

@@ -3,7 +3,6 @@
 use super::layers::Layers;
 use super::settings::{Config, Endpoint, ListenPort};
 
-/// Checks the resolved configuration and notes what is wrong with it.
 pub(super) fn check(config: &Config, layers: &mut Layers) {
     refuse_what_is_to_come(config, layers);
     check_authentication(config, layers);
@@ -16,7 +15,7 @@ pub(super) fn check(config: &Config, layers: &mut Layers) {
     warn_of_early_timeout(config, layers);
 }
 
-/// Settings that the contract names and a later version honours. That version deletes the line.
+/// Settings that the contract names and a later version will honour; that version deletes the line.
 const TO_COME: &[ToCome] = &[
     ToCome {
         path: "websocket.secure",
@@ -40,7 +39,7 @@ struct ToCome {
 fn refuse_what_is_to_come(config: &Config, layers: &mut Layers) {
     for refusal in TO_COME.iter().filter(|refusal| (refusal.is_on)(config)) {
         layers.mistake(
-            layers.place_of(refusal.path),
+            layers.location_of(refusal.path),
             format!("true is not possible yet: {}", refusal.what),
         );
     }
@@ -48,9 +47,9 @@ fn refuse_what_is_to_come(config: &Config, layers: &mut Layers) {
 
 fn check_authentication(config: &Config, layers: &mut Layers) {
     if config.websocket.enable_authentication && config.websocket.auth_secret.is_empty() {
-        let place = layers.place_of("websocket.enable_authentication");
+        let location = layers.location_of("websocket.enable_authentication");
         layers.mistake(
-            place,
+            location,
             "needs a secret; expected websocket.auth_secret to be set".to_owned(),
         );
     }
@@ -64,7 +63,7 @@ fn check_websocket_path(config: &Config, layers: &mut Layers) {
         _ => return,
     };
     let what = format!("{path:?} is taken by {taken_by}; expected another path, such as \"/ws\"");
-    layers.mistake(layers.place_of("websocket.path"), what);
+    layers.mistake(layers.location_of("websocket.path"), what);
 }
 
 fn check_echo_path(config: &Config, layers: &mut Layers) {
@@ -75,7 +74,7 @@ fn check_echo_path(config: &Config, layers: &mut Layers) {
         _ => return,
     };
     let what = format!("{path:?} is {taken_by}; expected another path");
-    layers.mistake(layers.place_of("websocket.echo_path"), what);
+    layers.mistake(layers.location_of("websocket.echo_path"), what);
 }
 
 fn check_ingest_socket(config: &Config, layers: &mut Layers) {
@@ -85,23 +84,24 @@ fn check_ingest_socket(config: &Config, layers: &mut Layers) {
     ];
     for (path, endpoint) in listeners {
         if endpoint == Endpoint::UnixPath(config.ingest.socket.clone()) {
-            let place = layers.place_of_any(&["ingest.socket", path]);
+            let location = layers.location_of_any(&["ingest.socket", path]);
             layers.mistake(
-                place,
+                location,
                 format!("ingest.socket and {path} name the same socket; expected two paths"),
             );
         }
     }
 }
 
-/// The application's link may do all that the API may, and hears what clients say: nobody is to be taken for it by chance.
+/// The application's link may do all that the API may, and hears what clients say: nobody may be taken for it by
+/// chance.
 pub(crate) const ROUTES_NEED_A_KEY: &str = "needs a key that the application proves itself with on /backend; expected \
                                           http.api_key to be set, or routes.types to be []";
 
 fn check_routes(config: &Config, layers: &mut Layers) {
     if !config.guards_routes() {
         layers.mistake(
-            layers.place_of("routes.types"),
+            layers.location_of("routes.types"),
             ROUTES_NEED_A_KEY.to_owned(),
         );
     }
@@ -111,21 +111,21 @@ fn warn_of_two_hosts(config: &Config, layers: &mut Layers) {
     let (websocket, http) = (&config.websocket, &config.http);
     let is_fixed_port = matches!(websocket.port, ListenPort::Number(port) if port != 0);
     if is_fixed_port && websocket.port == http.port && websocket.host != http.host {
-        let place =
-            layers.place_of_any(&["websocket.port", "http.port", "websocket.host", "http.host"]);
+        let location =
+            layers.location_of_any(&["websocket.port", "http.port", "websocket.host", "http.host"]);
         let what = format!(
             "websocket and http have one port but two hosts ({}, {}), so there will be two listeners; one needs one host",
             websocket.host, http.host
         );
-        layers.warn(place, what);
+        layers.warn(location, what);
     }
 }
 
 fn warn_of_open_api(config: &Config, layers: &mut Layers) {
     if config.has_public_api() && config.http.api_key.is_empty() {
-        let place = layers.place_of_any(&["http.host", "server.allowed_hosts"]);
+        let location = layers.location_of_any(&["http.host", "server.allowed_hosts"]);
         let what = "there is no http.api_key, so whoever reaches the API may report, read and delete tasks; expected a key";
-        layers.warn(place, what.to_owned());
+        layers.warn(location, what.to_owned());
     }
 }
 
@@ -135,7 +135,7 @@ fn warn_of_early_timeout(config: &Config, layers: &mut Layers) {
         config.websocket.connection_timeout,
     );
     if heartbeat != 0 && timeout != 0 && timeout < heartbeat {
-        let place = layers.place_of_any(&[
+        let location = layers.location_of_any(&[
             "websocket.connection_timeout",
             "websocket.heartbeat_interval",
         ]);
@@ -143,6 +143,6 @@ fn warn_of_early_timeout(config: &Config, layers: &mut Layers) {
             "a client that is gone is closed after {} ms, not {timeout}: what shows it is the ping that is due after {heartbeat} ms",
             heartbeat + timeout
         );
-        layers.warn(place, what);
+        layers.warn(location, what);
     }
 }

@@ -1,4 +1,4 @@
-//! The configuration in the words of the floors below: what the engine is to be started with.
+//! The configuration in the terms of the floors below: the engine's settings.
 
 use super::settings::{Config, Control, Endpoint, Locale as Language, Publish};
 use crate::base::pattern::Pattern;
@@ -48,7 +48,8 @@ impl Config {
         is_beyond(&self.websocket.endpoint()) || is_beyond(&self.http.endpoint())
     }
 
-    /// Whether others than this machine reach the API: by the address that it is bound to, or through a proxy that has a name.
+    /// Whether other machines can reach the API: by the address that it is bound to, or through a proxy with a host
+    /// name.
     pub(super) fn has_public_api(&self) -> bool {
         let is_public = |host: &String| !is_loopback(host);
         is_beyond(&self.http.endpoint()) || self.server.allowed_hosts.iter().any(is_public)
@@ -59,6 +60,7 @@ impl Config {
         WebSocketSettings {
             path: config.path.clone(),
             echo_path: config.echo_path.clone(),
+            compression_threshold: config.compression_threshold,
             heartbeat_interval: Span::from_millis(config.heartbeat_interval),
             connection_timeout: Span::from_millis(config.connection_timeout),
             max_clients: config.max_clients,
@@ -130,7 +132,6 @@ impl Config {
                 deduplication_window: Span::from_millis(config.deduplication_window),
                 max_deduplication_ids: config.max_deduplication_ids,
             },
-            compression_threshold: self.websocket.compression_threshold,
             message_queue_size: self.websocket.message_queue_size,
             sessions: SessionSettings {
                 ttl: Span::from_millis(self.websocket.session_ttl),

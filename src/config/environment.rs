@@ -1,17 +1,17 @@
-//! The environment layer: the seeds' variables, above them `JOBLIGHT_<SECTION>_<KEY>`.
+//! The environment layer: the seeds' variables, and above them `JOBLIGHT_<SECTION>_<KEY>`.
 
 use super::keys::{self, Alias, Key, Kind, keys};
 use super::layers::Layers;
+use super::location::Location;
 use super::nearest::nearest;
-use super::place::Place;
 use super::value;
 
 const PREFIX: &str = "JOBLIGHT_";
 
-/// Variables with our prefix that mean something to our tests and nothing here.
+/// Variables with our prefix that our tests use.
 const PASSED_OVER: &[&str] = &["JOBLIGHT_TEST_ALL"];
 
-/// Lays the variables that are ours and warns of those that only look so.
+/// Lays our variables over the layers below, and warns of those that only look like ours.
 pub(super) fn lay(environment: &[(String, String)], layers: &mut Layers) {
     let text_of = |name: &str| {
         environment
@@ -33,7 +33,7 @@ pub(super) fn lay(environment: &[(String, String)], layers: &mut Layers) {
             layers.put(
                 key.path(),
                 &[key],
-                Place::Environment { variable: own },
+                Location::Environment { variable: own },
                 value::from_text(key, text),
             );
         } else if let Some((variable, text)) = key
@@ -58,30 +58,32 @@ fn lay_alias<'a>(
     layers: &mut Layers,
 ) {
     let variable = alias.variable();
-    let place = Place::Environment { variable };
+    let location = Location::Environment { variable };
     let keys = keys::set_by(alias.path());
     for rival in keys::rivals(alias.path()).into_iter().map(keys::variable) {
         if text_of(&rival).is_some() {
-            layers.mistake(place.clone(), keys::sets_the_same(&rival));
+            layers.mistake(location.clone(), keys::sets_the_same(&rival));
         }
     }
     if let Some(key) = keys.first() {
-        layers.put(alias.path(), &keys, place, value::from_text(key, text));
+        layers.put(alias.path(), &keys, location, value::from_text(key, text));
     }
 }
 
 fn lay_seed(key: &'static Key, variable: &str, text: &str, layers: &mut Layers) {
-    let place = Place::Environment {
+    let location = Location::Environment {
         variable: variable.to_owned(),
     };
     match value::from_text(key, text) {
-        // NODE_ENV belongs to every program on the machine, so a value that is strange to us stops nobody.
-        Err(what) if variable == "NODE_ENV" => layers.warn(place, format!("{what}; passed over")),
-        checked => layers.put(key.path(), &[key], place, checked),
+        // NODE_ENV belongs to every program on the machine: a value unknown to us stops nobody.
+        Err(what) if variable == "NODE_ENV" => {
+            layers.warn(location, format!("{what}; passed over"))
+        }
+        checked => layers.put(key.path(), &[key], location, checked),
     }
 }
 
-/// Whether a value begins with a URL's scheme (RFC 3986 section 3.1), which neither a port nor a path does.
+/// Whether a value begins with a URL's scheme (RFC 3986 section 3.1); neither a port nor a path does.
 fn has_scheme(text: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
     text.split_once("://").is_some_and(|(scheme, _)| {
@@ -90,7 +92,7 @@ fn has_scheme(text: &str) -> bool {
     })
 }
 
-/// Kubernetes puts the address of each Service into every pod, under the Service's name (and Docker did so for links).
+/// Kubernetes puts the address of each Service into every pod, under the Service's name (as Docker did for links).
 fn warn_of_service(key: &Key, variable: &str, text: &str, layers: &mut Layers) {
     let what = format!(
         "{text:?} is an address, as Kubernetes sets it for a Service of that name, and no port; passed over. \
@@ -98,10 +100,10 @@ fn warn_of_service(key: &Key, variable: &str, text: &str, layers: &mut Layers) {
         key.path()
     );
     let variable = variable.to_owned();
-    layers.warn(Place::Environment { variable }, what);
+    layers.warn(Location::Environment { variable }, what);
 }
 
-/// Whether Kubernetes sets a variable of that name and value beside the port of a Service: what such a one says is nobody's
+/// Whether Kubernetes sets a variable of that name and value beside the port of a Service: such a value is nobody's
 /// mistake.
 fn is_beside_service(variable: &str, text: &str) -> bool {
     let rest = variable.strip_prefix(PREFIX).unwrap_or(variable);
@@ -135,7 +137,7 @@ fn warn_of_unknown(environment: &[(String, String)], layers: &mut Layers) {
             None => "unknown variable".to_owned(),
         };
         layers.warn(
-            Place::Environment {
+            Location::Environment {
                 variable: variable.clone(),
             },
             what,

@@ -8,12 +8,11 @@ use toml::de::{DeTable, DeValue};
 
 use super::keys::{self, Key, canonical};
 use super::layers::Layers;
+use super::location::Location;
 use super::manual::MANUAL;
 use super::nearest::nearest;
-use super::place::Place;
 use super::value;
 
-/// Lays the defaults.
 pub(super) fn lay_defaults(layers: &mut Layers) {
     lay_text(
         Source {
@@ -24,7 +23,6 @@ pub(super) fn lay_defaults(layers: &mut Layers) {
     );
 }
 
-/// Lays the operator's file.
 pub(super) fn lay(name: &str, text: &str, layers: &mut Layers) {
     lay_text(
         Source {
@@ -35,7 +33,7 @@ pub(super) fn lay(name: &str, text: &str, layers: &mut Layers) {
     );
 }
 
-/// What to say of a key that is none, with the one that was probably meant.
+/// The complaint about an unknown key, with the one that was probably meant.
 pub(super) fn unknown_key(path: &str) -> String {
     match nearest_key(path) {
         Some(known) => format!("unknown key; did you mean {known}?"),
@@ -70,14 +68,14 @@ impl Source<'_> {
         before.iter().filter(|byte| **byte == b'\n').count() + 1
     }
 
-    fn place(&self, offset: usize, key: Option<&str>) -> Place {
+    fn location(&self, offset: usize, key: Option<&str>) -> Location {
         match &self.name {
-            None => Place::BuiltIn {
+            None => Location::BuiltIn {
                 key: key.unwrap_or_default().to_owned(),
             },
             Some(name) => {
                 let (name, line) = (name.clone(), self.line_at(offset));
-                Place::File {
+                Location::File {
                     name,
                     line,
                     key: key.map(str::to_owned),
@@ -93,7 +91,7 @@ fn lay_text(source: Source<'_>, layers: &mut Layers) {
         Err(error) => {
             let offset = error.span().map_or(source.text.len(), |span| span.start);
             let what = error.message().trim_end().replace('\n', ", ");
-            layers.mistake(source.place(offset, None), format!("not TOML: {what}"));
+            layers.mistake(source.location(offset, None), format!("not TOML: {what}"));
         }
     }
 }
@@ -111,32 +109,35 @@ fn lay_table(source: &Source<'_>, section: &str, table: &DeTable<'_>, layers: &m
                 "given twice: as {first} on line {line} and again as {}",
                 name.get_ref()
             );
-            layers.mistake(source.place(offset, Some(&path)), what);
+            layers.mistake(source.location(offset, Some(&path)), what);
             continue;
         }
         for rival in keys::rivals(&path) {
             if let Some(first) = seen.get(rival) {
                 let line = source.line_at(first.span().start);
                 let what = format!("{} (given on line {line})", keys::sets_the_same(rival));
-                layers.mistake(source.place(offset, Some(&path)), what);
+                layers.mistake(source.location(offset, Some(&path)), what);
             }
         }
         let keys = keys::set_by(&path);
         match (keys.first(), value.get_ref()) {
             (Some(key), value) => {
                 let checked = value::from_toml(key, value);
-                layers.put(&path, &keys, source.place(offset, Some(&path)), checked);
+                layers.put(&path, &keys, source.location(offset, Some(&path)), checked);
             }
             (None, DeValue::Table(below)) if keys::is_section(&path) => {
                 lay_table(source, &path, below, layers);
             }
             (None, _) if keys::is_section(&path) => {
                 let what = format!("this is a section; expected [{path}]");
-                layers.mistake(source.place(offset, Some(&path)), what);
+                layers.mistake(source.location(offset, Some(&path)), what);
             }
             (None, _) => {
                 let spelled = join(section, &name.get_ref().escape_debug().to_string());
-                layers.mistake(source.place(offset, Some(&spelled)), unknown_key(&spelled));
+                layers.mistake(
+                    source.location(offset, Some(&spelled)),
+                    unknown_key(&spelled),
+                );
             }
         }
     }

@@ -39,7 +39,7 @@ pub(super) enum Kind {
     UrlPath,
     /// The same, or nothing.
     MaybeUrlPath,
-    /// Path of a Unix-domain socket; empty for none.
+    /// Path of a Unix-domain socket; empty: none.
     SocketPath,
     /// A port number, or the path of a Unix-domain socket.
     Port,
@@ -194,7 +194,7 @@ pub(super) fn find(path: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.path == path)
 }
 
-/// The keys that a path sets: the one of that name, those that an alias stands for, or none.
+/// The keys that a path sets: the one of that name, those of an alias, or none.
 pub(super) fn set_by(path: &str) -> Vec<&'static Key> {
     match alias(path) {
         Some(alias) => alias
@@ -206,13 +206,12 @@ pub(super) fn set_by(path: &str) -> Vec<&'static Key> {
     }
 }
 
-/// The alias of that path.
 pub(super) fn alias(path: &str) -> Option<&'static Alias> {
     ALIASES.iter().find(|alias| alias.path == path)
 }
 
-/// Other paths that set a key which this one sets, where one of them sets more than that: a source may name one of them
-/// only. An old name of a single key may stand beside it, if both say the same.
+/// What one source may not name beside `path`: the keys of an alias for several, or the aliases for several that set
+/// this key. An old name of a single key is no rival: it may stand beside the key if both have the same value.
 pub(super) fn rivals(path: &str) -> Vec<&'static str> {
     let mut rivals = Vec::new();
     for alias in ALIASES.iter().filter(|alias| alias.stands_for.len() > 1) {
@@ -234,7 +233,7 @@ pub(super) fn is_section(path: &str) -> bool {
     })
 }
 
-/// The name as the table has it: `heartbeatInterval` becomes `heartbeat_interval`, anything else stays.
+/// The spelling of the table: `heartbeatInterval` becomes `heartbeat_interval`, anything else stays.
 pub(super) fn canonical(name: &str) -> String {
     if name.contains('_') {
         return name.to_owned();
@@ -249,7 +248,7 @@ pub(super) fn canonical(name: &str) -> String {
     snake
 }
 
-/// What is wrong with a path whose rival the same source names.
+/// The complaint about a path whose rival the same source names.
 pub(super) fn sets_the_same(rival: &str) -> String {
     format!("sets the same as {rival}; expected one of the two")
 }
@@ -278,7 +277,6 @@ impl Alias {
     }
 }
 
-/// The environment variable of a path.
 pub(super) fn variable(path: &str) -> String {
     format!("JOBLIGHT_{}", path.replace('.', "_").to_ascii_uppercase())
 }

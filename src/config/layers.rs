@@ -1,18 +1,17 @@
-//! The values so far, each with its place, and what was found wrong on the way.
+//! The values so far, each with its location, and the mistakes found on the way.
 
 use std::collections::BTreeMap;
 
 use toml::{Table, Value};
 
 use super::keys::{self, Key};
-use super::place::{Mistake, Place, Warning};
+use super::location::{Location, Mistake, Warning};
 use super::settings::Config;
 
-/// What the sources said, later layers over earlier ones.
 #[derive(Debug, Default)]
 pub(super) struct Layers {
     values: BTreeMap<&'static str, Placed>,
-    /// What old names of single keys were given, in whichever source counts for them.
+    /// Values given under old names of single keys, from the source that counts for each.
     old: BTreeMap<&'static str, Placed>,
     mistakes: Vec<Mistake>,
     warnings: Vec<Warning>,
@@ -21,39 +20,39 @@ pub(super) struct Layers {
 #[derive(Debug)]
 struct Placed {
     value: Value,
-    place: Place,
-    /// The name by which it was set: that of the key, or one that stands for it.
+    location: Location,
+    /// The name by which it was set: the key's, or an alias's.
     path: String,
 }
 
 impl Layers {
-    /// Lays a checked value, given as `path`, over the last one of each of these keys, or notes what is wrong with it.
+    /// Lays a value, given as `path`, over the last one of each of these keys, or records what is wrong with it.
     pub(super) fn put(
         &mut self,
         path: &str,
         keys: &[&'static Key],
-        place: Place,
+        location: Location,
         checked: Result<Value, String>,
     ) {
         let value = match checked {
             Ok(value) => value,
-            Err(what) => return self.mistake(place, what),
+            Err(what) => return self.mistake(location, what),
         };
         for key in keys {
             let before = self.values.get(key.path());
             let rival = before.filter(|before| {
-                // What may not stand beside the other at all is refused elsewhere.
+                // Rivals within one source are refused elsewhere.
                 before.path != path
                     && keys::rivals(path).is_empty()
-                    && rank(&before.place) == rank(&place)
+                    && rank(&before.location) == rank(&location)
                     && before.value != value
             });
-            if let Some(rival) = rival.map(|rival| rival.place.clone()) {
-                self.mistake(place.clone(), says_otherwise(key.path(), &rival));
+            if let Some(rival) = rival.map(|rival| rival.location.clone()) {
+                self.mistake(location.clone(), says_otherwise(key.path(), &rival));
             }
             let placed = || Placed {
                 value: value.clone(),
-                place: place.clone(),
+                location: location.clone(),
                 path: path.to_owned(),
             };
             if let (Some(old), [_]) = (keys::alias(path), keys) {
@@ -63,14 +62,15 @@ impl Layers {
         }
     }
 
-    /// Two old names of one key that differ, each in a source of its own: neither can be what both listeners are meant to
-    /// have. Above both of them the key itself decides.
+    /// Refuses two old names of one key that differ, each in a source of its own: neither can be what both listeners
+    /// should have. A source above both may set the key itself.
     pub(super) fn refuse_old_rivals(&mut self) {
         let mut mistakes = Vec::new();
         for (path, placed) in &self.old {
             for key in keys::set_by(path) {
                 let counts = self.values.get(key.path());
-                let counts = counts.filter(|counts| rank(&counts.place) != rank(&placed.place));
+                let counts =
+                    counts.filter(|counts| rank(&counts.location) != rank(&placed.location));
                 let rival = counts.filter(|counts| {
                     counts.path != key.path()
                         && counts.path != *path
@@ -78,44 +78,44 @@ impl Layers {
                 });
                 if let Some(rival) = rival {
                     mistakes.push((
-                        rival.place.clone(),
-                        says_otherwise(key.path(), &placed.place),
+                        rival.location.clone(),
+                        says_otherwise(key.path(), &placed.location),
                     ));
                 }
             }
         }
-        for (place, what) in mistakes {
-            self.mistake(place, what);
+        for (location, what) in mistakes {
+            self.mistake(location, what);
         }
     }
 
-    pub(super) fn mistake(&mut self, place: Place, what: String) {
-        self.mistakes.push(Mistake { place, what });
+    pub(super) fn mistake(&mut self, location: Location, what: String) {
+        self.mistakes.push(Mistake { location, what });
     }
 
-    pub(super) fn warn(&mut self, place: Place, what: String) {
-        self.warnings.push(Warning { place, what });
+    pub(super) fn warn(&mut self, location: Location, what: String) {
+        self.warnings.push(Warning { location, what });
     }
 
-    /// Where the value that counts was given.
-    pub(super) fn place_of(&self, path: &str) -> Place {
+    /// Where the effective value was given.
+    pub(super) fn location_of(&self, path: &str) -> Location {
         match self.values.get(path) {
-            Some(placed) => placed.place.clone(),
-            None => Place::BuiltIn {
+            Some(placed) => placed.location.clone(),
+            None => Location::BuiltIn {
                 key: path.to_owned(),
             },
         }
     }
 
-    /// The place of the one among `paths` that an operator set last; a check that relates keys blames it.
-    pub(super) fn place_of_any(&self, paths: &[&str]) -> Place {
-        let places = paths.iter().rev().map(|path| self.place_of(path));
-        places
+    /// The location of whichever of `paths` an operator set last; checks that relate keys blame it.
+    pub(super) fn location_of_any(&self, paths: &[&str]) -> Location {
+        let locations = paths.iter().rev().map(|path| self.location_of(path));
+        locations
             .max_by_key(rank)
-            .unwrap_or_else(|| Place::BuiltIn { key: String::new() })
+            .unwrap_or_else(|| Location::BuiltIn { key: String::new() })
     }
 
-    /// The typed configuration; keys with a mistake keep what the layer below said.
+    /// A key with a mistake keeps the value of the layer below.
     pub(super) fn resolve(&self) -> Config {
         let mut root = Table::new();
         for (path, placed) in &self.values {
@@ -127,8 +127,10 @@ impl Layers {
         )
     }
 
-    /// The configuration, unless something is wrong with it.
-    pub(super) fn verdict(self, config: Config) -> Result<(Config, Vec<Warning>), Vec<Mistake>> {
+    pub(super) fn into_result(
+        self,
+        config: Config,
+    ) -> Result<(Config, Vec<Warning>), Vec<Mistake>> {
         if self.mistakes.is_empty() {
             Ok((config, self.warnings))
         } else {
@@ -137,17 +139,17 @@ impl Layers {
     }
 }
 
-/// Which source a place is in; the higher one counts.
-fn rank(place: &Place) -> u8 {
-    match place {
-        Place::BuiltIn { .. } => 0,
-        Place::File { .. } => 1,
-        Place::Environment { .. } => 2,
-        Place::Flag { .. } => 3,
+/// The precedence of the source that a location is in.
+fn rank(location: &Location) -> u8 {
+    match location {
+        Location::BuiltIn { .. } => 0,
+        Location::File { .. } => 1,
+        Location::Environment { .. } => 2,
+        Location::Flag { .. } => 3,
     }
 }
 
-fn says_otherwise(key: &str, rival: &Place) -> String {
+fn says_otherwise(key: &str, rival: &Location) -> String {
     format!(
         "sets {key} to something else than {rival} does; expected {key} alone, or the same in both"
     )

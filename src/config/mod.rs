@@ -1,19 +1,26 @@
 //! Floor 4: file, environment and flags become one checked configuration.
 //!
 //! Four layers, each above the last: the `config.toml` inside the binary, the operator's file, the environment, the
-//! flags. They come in as values (nothing here reads a file or a variable), the key table says what each key may
-//! hold, and out comes either a [`Config`] that holds only possible values or every mistake at once, each with its place.
+//! flags. They come in as values: nothing here reads a file or a variable. Out comes either a [`Config`] that holds
+//! only possible values, or every mistake at once, each with its location.
+//!
+//! - `keys`: the table of all keys, which everything else goes by; `value`: one value against its key
+//! - `file`, `environment`: the layers' own syntax; `layers`: which value counts; `nearest`: what a misspelled key meant
+//! - `settings`: the typed result; `auto`, `derived`: keys that follow from others; `checks`: keys that must agree
+//! - `location`: mistakes and warnings; `manual`, `print`: what operators are shown
+//! - `engine`: the result as the engine's settings
 
 mod auto;
 mod checks;
+mod derived;
 mod engine;
 mod environment;
 mod file;
 mod keys;
 mod layers;
+mod location;
 mod manual;
 mod nearest;
-mod place;
 mod print;
 mod settings;
 mod value;
@@ -21,8 +28,8 @@ mod value;
 pub use auto::Auto;
 pub(crate) use checks::ROUTES_NEED_A_KEY;
 pub use keys::{Alias, Key, aliases, keys};
+pub use location::{Location, Mistake, Warning};
 pub use manual::MANUAL;
-pub use place::{Mistake, Place, Warning};
 pub use print::print_resolved;
 pub use settings::{
     BroadcasterConfig, Config, Control, Endpoint, Environment, HttpConfig, IngestConfig,
@@ -55,22 +62,22 @@ pub fn load(sources: Sources<'_>) -> Result<(Config, Vec<Warning>), Vec<Mistake>
     layers.refuse_old_rivals();
     let config = layers.resolve();
     checks::check(&config, &mut layers);
-    layers.verdict(config)
+    layers.into_result(config)
 }
 
 fn lay_flags(flags: &[(String, String)], layers: &mut Layers) {
     for (path, text) in flags {
-        let place = Place::Flag { key: path.clone() };
+        let location = Location::Flag { key: path.clone() };
         let is_given = |rival: &&str| flags.iter().any(|(path, _)| path == rival);
         if keys::alias(path).is_some() {
             for rival in keys::rivals(path).into_iter().filter(is_given) {
-                layers.mistake(place.clone(), keys::sets_the_same(&format!("--{rival}")));
+                layers.mistake(location.clone(), keys::sets_the_same(&format!("--{rival}")));
             }
         }
         let keys = keys::set_by(path);
         match keys.first() {
-            Some(key) => layers.put(path, &keys, place, value::from_text(key, text)),
-            None => layers.mistake(place, file::unknown_key(path)),
+            Some(key) => layers.put(path, &keys, location, value::from_text(key, text)),
+            None => layers.mistake(location, file::unknown_key(path)),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The known name that a misspelled one was probably meant to be.
 
-/// The candidate with the fewest edits from `name`, if they are few enough to be a slip.
+/// The candidate with the fewest edits from `name`, if they are few enough for a slip.
 pub(super) fn nearest<'a>(
     name: &str,
     candidates: impl Iterator<Item = &'a str>,
@@ -12,7 +12,7 @@ pub(super) fn nearest<'a>(
         .map(|(_, candidate)| candidate)
 }
 
-/// Letters to insert, delete or replace to get from one to the other (Levenshtein).
+/// The Levenshtein distance.
 fn edits(left: &str, right: &str) -> usize {
     let right: Vec<char> = right.chars().collect();
     let mut row: Vec<usize> = (0..=right.len()).collect();

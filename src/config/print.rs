@@ -2,7 +2,8 @@
 
 use toml::{Table, Value};
 
-use super::auto::{self, comes_to};
+use super::auto;
+use super::derived::comes_to;
 use super::keys::{Kind, keys};
 use super::settings::Config;
 

@@ -1,4 +1,4 @@
-//! The layers together: defaults, precedence, aliases, and every mistake with its place.
+//! The layers together: defaults, precedence, aliases, and every mistake with its location.
 
 use proptest::prelude::*;
 

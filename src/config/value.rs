@@ -8,8 +8,9 @@ use super::keys::{Key, Kind};
 use crate::base::network::Network;
 use crate::base::pattern::MAX_PATTERN_BYTES;
 use crate::engine::access::{Host, UNIX};
+use crate::wire::http::{is_token, list_items};
 
-/// A Unix-domain socket's path must fit `sockaddr_un` with its closing zero; 104 is the least of the systems in use.
+/// A socket's path must fit `sockaddr_un` with its closing zero; 104 bytes is the least of the systems in use.
 const MAX_SOCKET_PATH_LENGTH: usize = 103;
 
 /// Checks a value of a file.
@@ -48,7 +49,9 @@ pub(super) fn from_text(key: &Key, text: &str) -> Result<Value, String> {
         Kind::AutoWhole { .. } if text == auto::WORD => Some(Value::from(text)),
         Kind::AutoWhole { .. } => text.parse().ok().map(Value::Integer),
         Kind::Fraction { .. } => text.parse().ok().map(Value::Float),
-        _ if is_list => Some(Value::Array(items(text).map(Value::from).collect())),
+        _ if is_list => Some(Value::Array(
+            list_items(text).map(str::trim).map(Value::from).collect(),
+        )),
         _ => Some(Value::from(text)),
     };
     value
@@ -68,13 +71,7 @@ fn switch(text: &str) -> Option<bool> {
     }
 }
 
-fn items(text: &str) -> impl Iterator<Item = &str> {
-    text.split(',')
-        .map(str::trim)
-        .filter(|item| !item.is_empty())
-}
-
-/// The value in the form that its key's field takes, if it is a possible one.
+/// Converts a possible value into the form that its key's field takes.
 fn fit(kind: &Kind, value: Value) -> Option<Value> {
     match (kind, value) {
         (Kind::Switch, value @ Value::Boolean(_)) => Some(value),
@@ -127,7 +124,7 @@ fn is_possible_text(kind: &Kind, text: &str) -> bool {
         Kind::Text => !text.contains('\0'),
         Kind::Secret => true,
         Kind::Host => is_host(text),
-        Kind::HeaderName => text.bytes().all(is_token_byte),
+        Kind::HeaderName => text.bytes().all(is_token),
         Kind::UrlPath => is_url_path(text),
         Kind::MaybeUrlPath => text.is_empty() || is_url_path(text),
         Kind::SocketPath => text.is_empty() || is_socket_path(text),
@@ -155,7 +152,7 @@ fn is_host(text: &str) -> bool {
             .all(|byte| byte.is_ascii_graphic() && byte != b'/')
 }
 
-/// A name or an address as `Host` has it: what can be compared with one.
+/// A name or an address that can be compared with a `Host` field.
 fn is_host_name(text: &str) -> bool {
     Host::parse(text).is_some()
 }
@@ -167,11 +164,6 @@ fn is_origin(text: &str) -> bool {
 
 fn is_network(text: &str) -> bool {
     text == UNIX || Network::parse(text).is_some()
-}
-
-/// Of a token (RFC 9110 section 5.6.2), as a header's name is one.
-fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 fn is_pattern(text: &str) -> bool {
@@ -222,7 +214,7 @@ fn expected(kind: &Kind) -> String {
     }
 }
 
-/// The value as the file has it, near enough to be found again.
+/// The value roughly as the file spells it, so that it can be found again.
 fn written(found: &DeValue<'_>) -> String {
     match found {
         DeValue::String(text) => format!("{text:?}"),

@@ -1,22 +1,22 @@
-//! What a peer is owed: shared chunks in order, and for batching clients the messages that wait to become one.
+//! A peer's unsent bytes: shared chunks in order and, for batching clients, the messages of this turn that will become
+//! one.
 
 use crate::base::chunk_queue::{CHUNK_COST, ChunkPool, ChunkQueue};
 use crate::wire::message::{Batch, Encoding};
 use crate::wire::websocket::{EncodedFrame, MessageKind, encode};
 use bytes::Bytes;
 
-/// Unsent bytes and how they are put together.
 #[derive(Debug, Default)]
 pub struct Outbox {
     queue: ChunkQueue,
     batch: Option<Box<Held>>,
 }
 
-/// The messages of this turn for a client that asked for batches.
+/// This turn's messages for a client that asked for batches.
 #[derive(Debug)]
 struct Held {
     encoding: Encoding,
-    /// The most messages in one batch (0: no limit).
+    /// 0: no limit.
     max_messages: usize,
     messages: Vec<EncodedFrame>,
     bytes: usize,
@@ -27,7 +27,7 @@ struct Held {
 pub struct Refused;
 
 impl Outbox {
-    /// From now on several messages, at most `max_messages` (0: no limit), become one `batch` (contract section 4).
+    /// From now on up to `max_messages` (0: no limit) become one `batch` (contract section 4).
     pub fn enable_batches(&mut self, encoding: Encoding, max_messages: usize) {
         self.batch.get_or_insert_with(|| {
             Box::new(Held {
@@ -39,8 +39,8 @@ impl Outbox {
         });
     }
 
-    /// Queues a message, unless what is unsent would then take more than `max_bytes`, or be more than `max_messages` (0: no
-    /// limit). One that is larger than that is taken when nothing else is unsent: it would never fit.
+    /// Queues a message unless the unsent bytes would exceed `max_bytes` or the unsent messages `max_messages` (0: no
+    /// limit). A message larger than `max_bytes` is accepted by an empty outbox: it would never fit otherwise.
     pub fn push_message(
         &mut self,
         pool: &mut ChunkPool,
@@ -65,13 +65,13 @@ impl Outbox {
         Ok(())
     }
 
-    /// Queues bytes behind all messages.
+    /// Queues bytes behind all messages, outside any batch.
     pub fn push(&mut self, pool: &mut ChunkPool, bytes: Bytes) {
         self.seal(pool);
         self.queue.push(pool, bytes);
     }
 
-    /// Ends the batch: its messages become frames.
+    /// Turns the held messages into frames.
     pub fn seal(&mut self, pool: &mut ChunkPool) {
         let Some(held) = &mut self.batch else { return };
         let size = match held.max_messages {
@@ -85,27 +85,23 @@ impl Outbox {
         held.bytes = 0;
     }
 
-    /// How many bytes are unsent.
     pub fn len_bytes(&self) -> usize {
         self.queue.len_bytes() as usize + self.batch.as_ref().map_or(0, |held| held.bytes)
     }
 
-    /// The memory that all of it takes: many short chunks take more than their bytes.
+    /// Memory of all unsent chunks: many short chunks take more than their bytes.
     pub fn held_bytes(&self) -> usize {
         self.len_bytes() + self.len_chunks() * CHUNK_COST
     }
 
-    /// How many chunks are unsent.
     pub fn len_chunks(&self) -> usize {
         self.queue.len_chunks() as usize + self.batch.as_ref().map_or(0, |held| held.messages.len())
     }
 
-    /// Whether everything is sent.
     pub fn is_empty(&self) -> bool {
         self.len_chunks() == 0
     }
 
-    /// The unsent bytes, in order.
     pub fn iter<'pool>(
         &self,
         pool: &'pool ChunkPool,
@@ -113,18 +109,16 @@ impl Outbox {
         self.queue.iter(pool)
     }
 
-    /// Records that the first `sent_bytes` have been sent.
     pub fn handle_sent(&mut self, pool: &mut ChunkPool, sent_bytes: usize) {
         self.queue.advance(pool, sent_bytes);
     }
 
-    /// Drops every frame that has not begun to be sent.
+    /// Drops all frames but one that is partly sent.
     pub fn drop_unstarted(&mut self, pool: &mut ChunkPool) {
         self.batch = None;
         self.queue.truncate_unstarted(pool);
     }
 
-    /// Drops everything.
     pub fn clear(&mut self, pool: &mut ChunkPool) {
         self.batch = None;
         self.queue.clear(pool);

@@ -1,13 +1,11 @@
 //! What an operator or an embedding program may do with clients, rooms and tasks: the interface of seed 000.
 
-use super::closing;
-use super::state::State;
-use crate::base::time::Now;
+use crate::engine::context::{Context, Dismissal};
 use crate::hub::{Broadcast, ClientKey, Full, Ingested, Refused, RoomMessage, TooLarge};
 use crate::wire::message::compact::{compact, into_compact};
 use crate::wire::message::event::check_application_type;
 use crate::wire::message::name::check_room;
-use crate::wire::message::{Report, check_readable};
+use crate::wire::message::{Report, check_relayable};
 use crate::wire::websocket::CloseCode;
 
 /// A connected client, as statistics show it.
@@ -91,7 +89,15 @@ impl From<Full> for CommandError {
     }
 }
 
-impl State {
+impl Context<'_> {
+    /// Refuses what cannot be decided before the store is read.
+    pub fn check_read(&self) -> Result<(), CommandError> {
+        match self.unread() {
+            Some(reason) => Err(CommandError::Unread(reason.to_owned())),
+            None => Ok(()),
+        }
+    }
+
     /// The connected client of that public name.
     pub fn find_client(&self, id: &str) -> Result<ClientKey, CommandError> {
         let found = self.find_session(id)?;
@@ -123,7 +129,7 @@ impl State {
                 .rooms()
                 .map(|room| directory.room(room).name.to_string())
                 .collect(),
-            dialect: match client.variant.dialect {
+            dialect: match client.dialect {
                 crate::wire::message::Dialect::Payload => "payload",
                 crate::wire::message::Dialect::Data => "data",
             },
@@ -143,7 +149,6 @@ impl State {
     /// Ends a client's connection with a close code (1000, 1001, 1008, 1011 to 1014 or 3000 to 4999) and a reason.
     pub fn disconnect_client(
         &mut self,
-        now: Now,
         id: &str,
         code: u16,
         reason: &str,
@@ -159,19 +164,23 @@ impl State {
                 reason,
             });
         }
-        closing::disconnect(self, now, client, code, reason);
+        self.dismissals.push(Dismissal {
+            client,
+            code,
+            reason: reason.to_owned(),
+        });
         Ok(())
     }
 
     /// Puts a client into a room.
-    pub fn subscribe(&mut self, now: Now, id: &str, room: &str) -> Result<(), CommandError> {
+    pub fn subscribe(&mut self, id: &str, room: &str) -> Result<(), CommandError> {
         let room = check_room("room", room)?;
         let client = self.find_client(id)?;
         let joined = self.hub.put_into(client, &room)?;
         if joined.fresh {
-            self.tell_of_room(client, &room, true);
+            self.log_room(client, &room, true);
             let due = [(joined.room, None)];
-            self.hub.welcome(now, client, &due, &mut self.peers);
+            self.hub.welcome(self.now, client, &due, self.peers);
         }
         // Also when it is there already: it may have come by itself a moment ago, and is not kept yet.
         self.hub.write_session_now(client);
@@ -183,7 +192,7 @@ impl State {
         let client = self.find_client(id)?;
         let left = self.hub.leave_room(client, room);
         if left {
-            self.tell_of_room(client, room, false);
+            self.log_room(client, room, false);
             self.hub.write_session_now(client);
         }
         Ok(left)
@@ -202,69 +211,57 @@ impl State {
     }
 
     /// Sends one client a message; `false` when its connection did not take it: it waits for a client that is away.
-    pub fn send(
-        &mut self,
-        now: Now,
-        id: &str,
-        kind: &str,
-        payload: &str,
-    ) -> Result<bool, CommandError> {
+    pub fn send(&mut self, id: &str, kind: &str, payload: &str) -> Result<bool, CommandError> {
         check_application_type(kind)?;
-        check_readable(payload, 1)?;
+        check_relayable(payload, 1)?;
         let payload = &compact(payload);
         let client = self.find_session(id)?;
-        Ok(self.hub.send(now, client, kind, payload, &mut self.peers))
+        Ok(self.hub.send(self.now, client, kind, payload, self.peers))
     }
 
     /// Sends a room a message, which its log keeps; tells how many it reached.
     pub fn send_to_room(
         &mut self,
-        now: Now,
         room: &str,
         kind: &str,
         payload: String,
     ) -> Result<usize, CommandError> {
         self.check_read()?;
         check_application_type(kind)?;
-        check_readable(&payload, 1)?;
+        check_relayable(&payload, 1)?;
         let payload = into_compact(payload);
         let room = check_room("room", room)?;
         let room = self.hub.find_or_create_room(&room)?;
         Ok(self.hub.publish(
-            now,
+            self.now,
             RoomMessage {
                 room,
                 kind,
                 payload,
                 except: None,
             },
-            &mut self.peers,
+            self.peers,
         ))
     }
 
     /// Sends every client a message; tells how many it reached.
-    pub fn broadcast_to_all(
-        &mut self,
-        now: Now,
-        kind: &str,
-        payload: &str,
-    ) -> Result<usize, CommandError> {
+    pub fn broadcast_to_all(&mut self, kind: &str, payload: &str) -> Result<usize, CommandError> {
         self.check_read()?;
         check_application_type(kind)?;
-        check_readable(payload, 1)?;
+        check_relayable(payload, 1)?;
         let payload = &compact(payload);
         let message = Broadcast {
             kind,
             payload,
             dialect: None,
         };
-        Ok(self.hub.broadcast(now, message, &mut self.peers))
+        Ok(self.hub.broadcast(self.now, message, self.peers))
     }
 
     /// Takes an event; `false` when it was late, repeated or out of order.
-    pub fn report(&mut self, now: Now, report: Report) -> Result<bool, CommandError> {
+    pub fn report(&mut self, report: Report) -> Result<bool, CommandError> {
         self.check_read()?;
-        match self.hub.ingest(now, report, &mut self.peers) {
+        match self.hub.ingest(self.now, report, self.peers) {
             Ingested::Accepted(_) => Ok(true),
             Ingested::Dropped(_) => Ok(false),
             Ingested::Refused(refused) => Err(refused.into()),

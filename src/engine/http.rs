@@ -1,19 +1,24 @@
 //! The HTTP phase of a connection: requests in, answers out, in order (contract section 7).
 
-use super::access;
-use super::api;
-use super::backend;
-use super::closing;
-use super::durability;
-use super::ingest::{self, IngestStream};
-use super::lobby::HeldRequest;
-use super::standing::{Services, Standing};
-use super::state::{Life, State};
-use super::upgrade;
 use crate::base::time::Now;
 use crate::conn::{Ending, Phase};
+use crate::engine::access::caller::Caller;
+use crate::engine::answer::Answer;
+use crate::engine::api::calls::Admitted;
+use crate::engine::api::ingest::IngestStream;
+use crate::engine::api::{calls, events, ingest};
+use crate::engine::backend::links;
+use crate::engine::commit::lobby::HeldRequest;
+use crate::engine::commit::respond;
+use crate::engine::refusal::Refusal;
+use crate::engine::session::{farewell, upgrade};
+use crate::engine::state::State;
+use crate::engine::transport::peer::Reading;
+use crate::engine::transport::reply::Cors;
+use crate::engine::transport::standing::{Services, Standing};
+use crate::engine::transport::{answer, close};
 use crate::hub::ConnectionId;
-use crate::wire::http::{Framing, Head, Method, Problem, Reject, Response};
+use crate::wire::http::{Head, Problem, Reject, Response};
 use crate::wire::websocket;
 
 /// A whole request has come in.
@@ -26,7 +31,7 @@ pub fn handle_request(
 ) {
     mark_progress(state, connection);
     if let Err(problem) = check_page(state, now, connection, head) {
-        return respond(state, now, connection, head, problem.into());
+        return respond::respond(state, now, connection, head, Answer::Now(problem));
     }
     if is_upgrade(head) {
         return upgrade::handle_upgrade(state, now, connection, head);
@@ -35,19 +40,11 @@ pub fn handle_request(
         return hold(state, connection, head.clone(), Some(body.to_vec()));
     }
     let answer = match check_listener(state, connection, head) {
-        Ok(()) => api::answer(state, now, connection, head, body),
-        Err(problem) => problem.into(),
+        Ok(()) => calls::answer(&mut state.context(Caller::Request(head)), head, body),
+        Err(refusal) => Answer::Now(refusal.into()),
     };
-    respond(state, now, connection, head, answer);
-}
-
-/// What follows a head that may go on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Admitted {
-    /// A body that is read.
-    Body,
-    /// A body that has no meaning, if any.
-    NoBody,
+    farewell::dismiss_all(state, now);
+    respond::respond(state, now, connection, head, answer);
 }
 
 /// Judges a request by its head alone, before anything of its body is kept: the host, the listener, the path, the method and
@@ -57,14 +54,15 @@ pub fn admit_head(
     now: Now,
     connection: ConnectionId,
     head: &Head,
-) -> Result<Admitted, Problem> {
+) -> Result<Admitted, Response> {
     check_page(state, now, connection, head)?;
     if is_upgrade(head) {
         // It is judged as a whole, and has no body.
         return Ok(Admitted::NoBody);
     }
     check_listener(state, connection, head)?;
-    api::admit_head(state, head)
+    let is_opening = state.durability.is_opening();
+    calls::admit_head(&state.context(Caller::Request(head)), head, is_opening)
 }
 
 /// The head of a request has come and its body has not, or not all of it. A request that will be refused is refused now; its
@@ -89,7 +87,7 @@ pub fn handle_body_due(state: &mut State, now: Now, connection: ConnectionId) {
         Err(problem) => problem,
     };
     match parser.refuse_body() {
-        Some((head, true)) => respond(state, now, connection, &head, problem.into()),
+        Some((head, true)) => respond::respond(state, now, connection, &head, Answer::Now(problem)),
         Some((head, false)) => refuse_problem(state, now, connection, &head, problem),
         None => {}
     }
@@ -101,14 +99,14 @@ fn refuse_problem(
     now: Now,
     connection: ConnectionId,
     head: &Head,
-    problem: Problem,
+    problem: Response,
 ) {
-    let answer = Cors::of(state, connection, head).mark(problem.into());
-    refuse(state, now, connection, &answer);
+    let answer = Cors::of(head, &state.settings.access, state.is_local(connection)).mark(problem);
+    answer::refuse(state, now, connection, &answer);
 }
 
 fn is_upgrade(head: &Head) -> bool {
-    websocket::is_upgrade(head.fields().map(|(name, value)| (name, value.as_bytes())))
+    websocket::is_upgrade(head.fields())
 }
 
 /// A request whose body is handled line by line has begun.
@@ -120,8 +118,9 @@ pub fn handle_stream_start(state: &mut State, now: Now, connection: ConnectionId
     if waits_for_store(state, &head, 0) {
         return hold(state, connection, head, None);
     }
+    let admitted = check_listener(state, connection, &head).map_err(Response::from);
     let admitted =
-        check_listener(state, connection, &head).and_then(|()| api::admit_stream(state, &head));
+        admitted.and_then(|()| calls::admit_stream(&state.context(Caller::Request(&head)), &head));
     let key = match admitted {
         Ok(key) => key,
         Err(problem) => return refuse_problem(state, now, connection, &head, problem),
@@ -137,12 +136,14 @@ pub fn handle_stream_start(state: &mut State, now: Now, connection: ConnectionId
 
 /// Whether a request had better wait: the store is being opened, which takes a moment.
 fn waits_for_store(state: &State, head: &Head, body_bytes: usize) -> bool {
-    state.is_opening() && state.unfinished.has_room(body_bytes) && api::needs_store(head)
+    state.durability.is_opening()
+        && state.unfinished.has_room(body_bytes, &state.settings)
+        && calls::needs_store(head)
 }
 
 fn hold(state: &mut State, connection: ConnectionId, head: Head, body: Option<Vec<u8>>) {
     if let Some(peer) = state.peers.peer_mut(connection) {
-        peer.is_held = true;
+        peer.reading = Reading::Held;
         state.lobby.hold(HeldRequest {
             connection,
             head,
@@ -162,15 +163,19 @@ pub fn handle_held(
     let Some(peer) = state.peers.peer_mut(connection) else {
         return;
     };
-    peer.is_held = false;
-    let has_ended = peer.has_ended;
+    let is_last = peer.reading == Reading::HeldToEnd;
+    peer.reading = Reading::Open;
     match body {
         Some(body) => handle_request(state, now, connection, &head, body),
         None => handle_stream_start(state, now, connection, head),
     }
-    let is_held = state.peers.peer(connection).is_none_or(|peer| peer.is_held);
-    if has_ended && !is_held {
-        closing::end(state, now, connection, Ending::Final);
+    let Some(peer) = state.peers.peer_mut(connection) else {
+        return;
+    };
+    match peer.reading.is_held() {
+        true if is_last => peer.reading = Reading::HeldToEnd,
+        false if is_last => close::end(state, now, connection, Ending::Final),
+        _ => {}
     }
 }
 
@@ -181,7 +186,13 @@ pub fn handle_chunk(state: &mut State, now: Now, connection: ConnectionId, chunk
         return;
     };
     let mut stream = peer.stream.take().unwrap_or_default();
-    ingest::take_lines(state, now, &mut stream, chunk);
+    let State {
+        hub,
+        peers,
+        settings,
+        ..
+    } = state;
+    ingest::take_lines(hub, peers, now, &mut stream, chunk, &settings.http);
     if let Some(peer) = state.peers.peer_mut(connection) {
         peer.stream = Some(stream);
     }
@@ -196,141 +207,16 @@ pub fn handle_stream_end(state: &mut State, now: Now, connection: ConnectionId) 
     else {
         return;
     };
-    ingest::finish_lines(state, now, &mut stream);
-    let answer = api::events::answer_lines(state, stream.tally);
+    ingest::finish_lines(&mut state.hub, &mut state.peers, now, &mut stream);
+    let answer = events::answer_lines(&mut state.hub, stream.tally);
     if let Some(head) = stream.head {
-        respond(state, now, connection, &head, answer);
+        respond::respond(state, now, connection, &head, answer);
     }
 }
 
 /// A request that cannot be understood: the connection ends with an answer that says why.
 pub fn handle_reject(state: &mut State, now: Now, connection: ConnectionId, reject: Reject) {
-    refuse(state, now, connection, &Problem::from(reject).into());
-}
-
-/// A request that cannot be served, whose body has not been read: the connection ends with the answer.
-pub fn refuse(state: &mut State, now: Now, connection: ConnectionId, answer: &Response) {
-    let framing = Framing {
-        head_only: false,
-        keep_alive: false,
-        version_minor: 1,
-        date: state.dates.at(now.wall_ms),
-    };
-    state.peers.push(connection, answer.encode(framing));
-    closing::end(state, now, connection, Ending::Lingering);
-}
-
-/// What an answer must know of its request.
-#[derive(Debug)]
-pub struct Reply {
-    head_only: bool,
-    keep_alive: bool,
-    version_minor: u8,
-    cors: Cors,
-}
-
-impl Reply {
-    fn to(state: &State, connection: ConnectionId, head: &Head) -> Self {
-        Self {
-            head_only: head.method() == Method::Head,
-            keep_alive: head.keep_alive(),
-            version_minor: head.version_minor(),
-            cors: Cors::of(state, connection, head),
-        }
-    }
-}
-
-/// What a browser is told, so that it lets a page read an answer, or does not (WHATWG Fetch, CORS).
-#[derive(Debug)]
-enum Cors {
-    /// No page asks.
-    Unasked,
-    /// The page of this origin may, or `*`: every page may.
-    Allowed(Box<str>),
-    /// It may not.
-    Foreign,
-}
-
-impl Cors {
-    fn of(state: &State, connection: ConnectionId, head: &Head) -> Self {
-        let Some(origin) = head.header("origin") else {
-            return Self::Unasked;
-        };
-        let access = &state.settings.access;
-        match access.check(head, is_local(state, connection)) {
-            Ok(()) => Self::Allowed(access.allowed_origin(origin).into()),
-            Err(_) => Self::Foreign,
-        }
-    }
-
-    fn mark(self, answer: Response) -> Response {
-        const ALLOW: &str = "Access-Control-Allow-Origin";
-        match self {
-            Self::Unasked => answer,
-            Self::Foreign => answer.header("Vary", "Origin"),
-            Self::Allowed(origin) if &*origin == access::ANY => answer.header(ALLOW, access::ANY),
-            Self::Allowed(origin) => answer
-                .header("Vary", "Origin")
-                .header(ALLOW, String::from(origin)),
-        }
-    }
-}
-
-/// Answers a request, at once or when what it changed is kept.
-pub fn respond(
-    state: &mut State,
-    now: Now,
-    connection: ConnectionId,
-    head: &Head,
-    answer: Response,
-) {
-    let reply = Reply::to(state, connection, head);
-    durability::respond(state, now, connection, reply, answer);
-}
-
-/// Sends an answer; the connection goes on unless one side wants it closed.
-pub fn finish(
-    state: &mut State,
-    now: Now,
-    connection: ConnectionId,
-    reply: Reply,
-    answer: Response,
-) {
-    let keep_alive = reply.keep_alive && state.life == Life::Serving;
-    let framing = Framing {
-        head_only: reply.head_only,
-        keep_alive,
-        version_minor: reply.version_minor,
-        date: state.dates.at(now.wall_ms),
-    };
-    let answer = reply.cors.mark(answer).encode(framing);
-    state.hub.load().encode(answer.len());
-    state.peers.push(connection, answer);
-    if !keep_alive {
-        closing::end(state, now, connection, Ending::Lingering);
-    }
-}
-
-/// Sends an answer that was held back. What the peer has asked meanwhile is answered when this one is written.
-pub fn release(
-    state: &mut State,
-    now: Now,
-    connection: ConnectionId,
-    reply: Reply,
-    answer: Response,
-) {
-    let Some(peer) = state.peers.peer_mut(connection) else {
-        return;
-    };
-    (peer.is_held, peer.alive) = (false, true);
-    let has_ended = peer.has_ended;
-    if !peer.connection.is_open() {
-        return;
-    }
-    finish(state, now, connection, reply, answer);
-    if has_ended {
-        closing::end(state, now, connection, Ending::Final);
-    }
+    answer::refuse(state, now, connection, &Problem::from(reject).into());
 }
 
 fn mark_progress(state: &mut State, connection: ConnectionId) {
@@ -346,11 +232,11 @@ pub fn check_page(
     now: Now,
     connection: ConnectionId,
     head: &Head,
-) -> Result<(), Problem> {
+) -> Result<(), Response> {
     let checked = state
         .settings
         .access
-        .check(head, is_local(state, connection));
+        .check(head, state.is_local(connection));
     checked.map_err(|refused| {
         state.traffic.foreign += 1;
         let peer = state.peers.peer(connection).and_then(|peer| peer.address);
@@ -358,27 +244,19 @@ pub fn check_page(
         state.notices.count(now.at, refused.notice(), || {
             format!("refused: {asker}: {}", refused.detail())
         });
-        refused.into()
+        Refusal::from(refused).into()
     })
 }
 
-/// Whether a connection came over a Unix-domain socket, which has no address.
-fn is_local(state: &State, connection: ConnectionId) -> bool {
-    state
-        .peers
-        .peer(connection)
-        .is_some_and(|peer| peer.address.is_none())
-}
-
 /// Checks that a request has come to a listener of the API.
-fn check_listener(state: &State, connection: ConnectionId, head: &Head) -> Result<(), Problem> {
+fn check_listener(state: &State, connection: ConnectionId, head: &Head) -> Result<(), Refusal> {
     let services = state.peers.peer(connection).map(|peer| peer.services);
     let Some(services) = services else {
         return Ok(());
     };
     let path = head.path();
     let is_websocket = match path {
-        backend::PATH => services.http(),
+        links::PATH => services.http(),
         "/" => services == Services::WEBSOCKET,
         path => services.websocket() && path == state.settings.websocket.path,
     };
@@ -389,18 +267,16 @@ fn check_listener(state: &State, connection: ConnectionId, head: &Head) -> Resul
 }
 
 /// Plain HTTP where only WebSockets are.
-fn not_an_upgrade(path: &str, is_websocket: bool) -> Problem {
+fn not_an_upgrade(path: &str, is_websocket: bool) -> Refusal {
     if is_websocket {
-        return Problem::new(
-            426,
+        return Refusal::new(
             "upgrade_required",
             format!(
                 "`{path}` is a WebSocket; connect with `Upgrade: websocket`, which a proxy must pass on, and `Connection` with it"
             ),
         );
     }
-    Problem::new(
-        404,
+    Refusal::new(
         "not_found",
         format!("no `{path}` on the WebSocket listener; the HTTP API has a listener of its own"),
     )

@@ -5,9 +5,9 @@
 
 #![allow(missing_docs, reason = "most names say it")]
 
-use super::durability::Condition;
-use super::state::State;
 use crate::base::time::Time;
+use crate::engine::commit::condition::Condition;
+use crate::engine::state::State;
 use crate::hub::durable::rows;
 use crate::hub::{Client, ConnectionId, DropReason, Room};
 
@@ -293,7 +293,7 @@ impl Inspection<'_> {
 
     /// Whether the store has failed and is tried again.
     pub fn is_store_failing(self) -> bool {
-        matches!(self.state.durability.condition(), Condition::Failing(_))
+        matches!(self.state.durability.condition(), Condition::Failing { .. })
     }
 
     /// Whether the store has taken too long over a batch, and has not answered since.
@@ -318,12 +318,12 @@ impl Inspection<'_> {
 
     /// How many links the application has.
     pub fn backend_links(self) -> usize {
-        self.state.routes.links()
+        self.state.pending.links()
     }
 
     /// How many messages of clients wait for the application's answer.
     pub fn backend_requests(self) -> usize {
-        self.state.routes.pending()
+        self.state.pending.pending()
     }
 
     /// How many timers are armed.

@@ -5,88 +5,56 @@
 //! test can do all of that without a socket, and a year in a second.
 
 pub mod access;
-pub mod addresses;
-pub mod allowance;
+pub mod answer;
 pub mod api;
 pub mod backend;
-pub mod closing;
+pub mod boundary;
 pub mod commands;
-pub mod confirmation;
-pub mod controls;
-pub mod durability;
+pub mod commit;
+pub mod context;
 pub mod http;
-pub mod ingest;
 pub mod inspect;
-pub mod lobby;
-pub mod messages;
-pub mod newcomers;
+pub mod life;
 pub mod notices;
-pub mod opening;
-pub mod outbox_limits;
-pub mod pause;
-pub mod peers;
-pub mod receiving;
-pub mod refusals;
-pub mod replies;
-pub mod returns;
-pub mod routes;
-pub mod sessions;
+pub mod reading;
+pub mod refusal;
+pub mod serving;
+pub mod session;
 pub mod settings;
-pub mod shares;
-pub mod socket;
-pub mod standing;
+pub mod shutdown;
 pub mod state;
 pub mod statistics;
-pub mod tally;
 pub mod timer;
-pub mod unfinished;
-pub mod upgrade;
-mod wishes;
-pub mod workspaces;
+pub mod traffic;
+pub mod transport;
 
 pub use crate::hub::{Batch, ConnectionId, Restored};
-pub use settings::{
-    HttpSettings, Permission, Reconnect, RoutesSettings, Settings, WebSocketSettings,
-};
-pub use standing::Services;
-pub use state::{MemoryProbe, MemoryUse, Output};
+pub use access::permission::Permission;
+pub use boundary::{Input, MemoryProbe, MemoryUse, Output};
+pub use settings::{HttpSettings, Reconnect, RoutesSettings, Settings, WebSocketSettings};
+pub use transport::standing::Services;
 
 use crate::base::time::{Now, Span, Time};
 use crate::conn::Ending;
+use crate::hub::budget::Workload;
 use crate::hub::{self, Work};
-use addresses::MINUTE;
+use access::caller::Caller;
+use access::connection_rate::MINUTE;
+use api::ingest;
+use backend::outbound;
+use commit::release;
+use context::Context;
 use core::net::IpAddr;
 use inspect::Inspection;
-use lobby::HeldRequest;
+use refusal::Refusal;
+use session::{acknowledgement, catching_up, deferrals, farewell, pings};
 use state::State;
 use timer::Timer;
+use transport::peer::Reading;
+use transport::{close, liveness, shedding};
 
 /// Fewer clients than this are no crowd whose backlog says something of the server.
 const MIN_CROWD: usize = 8;
-
-/// So many of those who have waited for the store are let in at once.
-const GUESTS_AT_ONCE: usize = 256;
-
-/// How long others have their turn then.
-const PAUSE: Span = Span::from_millis(1);
-
-/// Something that happened to a connection.
-#[derive(Debug)]
-pub enum Input<'a> {
-    /// Its peer sent these bytes. They are unmasked in place.
-    Received(&'a mut [u8]),
-    /// Its socket took this many bytes of what was unsent; `blocked`: it would take no more.
-    Sent {
-        /// The bytes taken.
-        bytes: usize,
-        /// Whether the socket would block.
-        blocked: bool,
-    },
-    /// Its peer will send no more.
-    Ended,
-    /// Its socket has failed, or is gone.
-    Failed,
-}
 
 /// The whole server as a state machine: `handle_*` in, `poll_*` out.
 pub struct Engine {
@@ -108,14 +76,17 @@ impl Engine {
         Inspection::new(&self.state)
     }
 
-    /// Clients, rooms, tasks and statistics, and the commands on them.
-    pub fn state(&self) -> &State {
-        &self.state
+    /// What this turn has cost, and what one may cost.
+    pub fn load(&mut self) -> &mut Workload {
+        self.state.hub.load()
     }
 
-    /// The same, for commands.
-    pub fn state_mut(&mut self) -> &mut State {
-        &mut self.state
+    /// Carries out a command of the program that joblight is a part of.
+    pub fn command<T>(&mut self, now: Now, command: impl FnOnce(&mut Context<'_>) -> T) -> T {
+        self.state.now = now;
+        let result = command(&mut self.state.context(Caller::Program));
+        farewell::dismiss_all(&mut self.state, now);
+        result
     }
 
     /// A peer has connected to a listener; the link names its connection from now on.
@@ -129,13 +100,60 @@ impl Engine {
         let is_proxy = self.state.settings.proxies.trusts(address);
         let connection = self.state.peers.insert(services, address, is_proxy);
         match services.ingest() {
-            true => self.state.lobby.has_producers |= self.state.is_unread(),
+            true => self.state.lobby.has_producers |= self.state.durability.is_unread(),
             false => {
-                closing::watch_handshake(&mut self.state, now, connection);
-                refusals::check_connections(&mut self.state, now, connection);
+                liveness::watch_handshake(&mut self.state, now, connection);
+                deferrals::check_connections(&mut self.state, now, connection);
             }
         }
         connection
+    }
+
+    /// Sets how many connections there may be beyond which no viewer is let in; 0: any number.
+    pub fn limit_viewers(&mut self, max: usize) {
+        self.state.newcomers.limit_viewers(max);
+    }
+
+    /// How many connections there are.
+    pub fn connections(&self) -> usize {
+        self.state.peers.len()
+    }
+
+    /// Closes the oldest connection that has sent no request, so that another may come; `None`: all have sent one.
+    pub fn make_room(&mut self, now: Now) -> Option<ConnectionId> {
+        let state = &mut self.state;
+        state.now = now;
+        let oldest = state.newcomers.poll_oldest(now.at, &state.peers)?;
+        close::remove(state, oldest);
+        state.newcomers.count_closed(now.at, state.peers.len());
+        Some(oldest)
+    }
+
+    /// What a connection is told for which there is no place, whatever it asks.
+    pub fn refuse_connection(&mut self, now: Now) -> Vec<u8> {
+        let state = &mut self.state;
+        state.newcomers.count_refused(now.at, state.peers.len());
+        state.traffic.refused += 1;
+        let detail = "the server has as many connections as it can have (server.max_connections, \
+                      or the limit of open files); come back later";
+        let refusal = Refusal::limit_exceeded(detail).retry_after_s(1);
+        transport::answer::unread_answer(state, now, &refusal.into())
+    }
+
+    /// The process stood still for a while. What its peers have sent meanwhile may still be on its way, so they count as
+    /// heard, and have their time once more.
+    pub fn forgive_pause(&mut self, now: Now) {
+        self.state
+            .peers
+            .iter_mut()
+            .for_each(|peer| peer.alive = true);
+        self.state.unfinished.forgive(now.at);
+    }
+
+    /// These have sent more than was read of them: what is due for them now is due one turn later.
+    pub fn spare(&mut self, unread: impl Iterator<Item = ConnectionId>) {
+        self.state.spared.clear();
+        self.state.spared.extend(unread);
     }
 
     /// The most that one turn has done so far.
@@ -148,11 +166,11 @@ impl Engine {
         self.state.now = now;
         match input {
             Input::Received(bytes) => {
-                receiving::handle_bytes(&mut self.state, now, connection, bytes)
+                reading::handle_bytes(&mut self.state, now, connection, bytes)
             }
             Input::Sent { bytes, blocked } => self.handle_sent(now, connection, bytes, blocked),
             Input::Ended => self.handle_ended(now, connection),
-            Input::Failed => closing::remove(&mut self.state, connection),
+            Input::Failed => close::remove(&mut self.state, connection),
         }
     }
 
@@ -161,7 +179,8 @@ impl Engine {
         self.turn_began = now.at;
         self.state.now = now;
         self.state.turn.begin();
-        receiving::resume_cut(&mut self.state, now);
+        self.state.peers.begin_turn(&self.state.settings.websocket);
+        reading::resume_cut(&mut self.state, now);
     }
 
     /// Time has passed: everything that is due happens. It comes after the input that had come by then.
@@ -177,9 +196,9 @@ impl Engine {
     /// Begins the end of the server; a second call ends it at once.
     pub fn shut_down(&mut self, now: Now) {
         self.state.now = now;
-        closing::shut_down(&mut self.state, now);
-        opening::handle_timer(&mut self.state);
-        self.serve_lobby(now);
+        shutdown::shut_down(&mut self.state, now);
+        self.state.durability.handle_delay();
+        serving::serve_lobby(&mut self.state, now);
     }
 
     /// The turn's inputs are in: what was marked goes to the outboxes.
@@ -187,9 +206,9 @@ impl Engine {
         let state = &mut self.state;
         state.now = now;
         state.hub.settle(now, &mut state.peers);
-        sessions::go_on(state, now);
-        messages::tell_evicted(state, now);
-        sessions::ask(state, now);
+        catching_up::go_on(state, now);
+        acknowledgement::tell_evicted(&mut state.context(Caller::Program));
+        pings::ask(state, now);
         self.drop_slow(now);
         let state = &mut self.state;
         let sent = state.peers.take_sent();
@@ -202,13 +221,13 @@ impl Engine {
     /// Ends whoever is too far behind to be sent any more, and tells those who waited for the application behind it.
     fn drop_slow(&mut self, now: Now) {
         loop {
-            backend::tell_of_lost(&mut self.state, now);
+            outbound::tell_of_lost(&mut self.state, now);
             let Some(connection) = self.state.peers.poll_overflowed() else {
                 return;
             };
             let peer = self.state.peers.peer(connection);
             if peer.is_some_and(|peer| peer.connection.is_open()) {
-                closing::drop_slow(&mut self.state, now, connection);
+                farewell::drop_slow(&mut self.state, now, connection);
             }
         }
     }
@@ -216,59 +235,82 @@ impl Engine {
     /// Takes back what a store has kept, all at once and before anything happens; from now on changes go to it.
     pub fn restore(&mut self, now: Now, restored: &Restored) {
         self.state.now = now;
-        opening::restore_all(&mut self.state, now, restored);
+        let (durability, mut parts) = self.state.commit();
+        durability.restore_all(&mut parts, restored);
         self.arm_timers();
     }
 
     /// A store is being opened. Until it is read, slice by slice, nothing is decided.
     pub fn await_store(&mut self, now: Now) {
         self.state.now = now;
-        opening::begin(&mut self.state, now);
+        let (durability, mut parts) = self.state.commit();
+        durability.await_store(&mut parts);
     }
 
     /// The store could not be opened, or not be read to its end; it is going to be tried again.
     pub fn handle_store_unopened(&mut self, now: Now, reason: String) {
         self.state.now = now;
-        opening::handle_failure(&mut self.state, reason);
-        self.serve_lobby(now);
+        if self.state.durability.handle_unopened(reason) {
+            self.state.forget_hub();
+        }
+        serving::serve_lobby(&mut self.state, now);
     }
 
     /// The next slice of what the store holds, in the order of its tables. After the first that follows
     /// [`Engine::handle_store_unopened`] all of them are read again.
     pub fn handle_store_slice(&mut self, now: Now, slice: &Restored) {
         self.state.now = now;
-        opening::handle_slice(&mut self.state, now, slice);
+        let (durability, mut parts) = self.state.commit();
+        durability.handle_slice(&mut parts, slice);
     }
 
     /// That was all. Service begins when the batches are kept that come now.
     pub fn handle_store_read(&mut self, now: Now) {
         self.state.now = now;
-        opening::handle_end(&mut self.state, now);
-        self.serve_lobby(now);
+        let (durability, mut parts) = self.state.commit();
+        durability.handle_read(&mut parts);
+        serving::serve_lobby(&mut self.state, now);
         self.arm_timers();
     }
 
     /// Whether the store is being opened for the first time, which takes a moment: who can wait need not be refused.
     pub fn is_opening(&self) -> bool {
-        self.state.is_opening()
+        self.state.durability.is_opening()
+    }
+
+    /// Whether the store has taken too long over a batch, and has not answered since.
+    pub fn is_store_silent(&self) -> bool {
+        self.state.durability.is_silent()
+    }
+
+    /// How long connections may drain at the end.
+    pub fn shutdown_timeout(&self) -> Span {
+        self.state.settings.shutdown_timeout
     }
 
     /// Records for the store, which are to be kept together. The next come when [`Engine::handle_stored`] was told of
     /// these.
     pub fn poll_batch(&mut self, now: Now) -> Option<Batch> {
-        durability::poll_batch(&mut self.state, now)
+        self.state.now = now;
+        let (durability, mut parts) = self.state.commit();
+        let batch = durability.poll_batch(&mut parts);
+        release::say_released(&mut self.state, now);
+        batch
     }
 
     /// What has not gone to the store, when the server has stopped.
     pub fn last_batch(&mut self) -> Option<Batch> {
-        durability::last_batch(&mut self.state)
+        let (durability, mut parts) = self.state.commit();
+        durability.last_batch(&mut parts)
     }
 
     /// The store has kept a batch, or has not: why.
     pub fn handle_stored(&mut self, now: Now, seq: u64, result: Result<(), String>) {
         self.state.now = now;
-        durability::handle_stored(&mut self.state, now, seq, result);
-        self.serve_lobby(now);
+        let (durability, mut parts) = self.state.commit();
+        durability.handle_stored(&mut parts, seq, result);
+        release::say_released(&mut self.state, now);
+        serving::serve_lobby(&mut self.state, now);
         self.arm_timers();
     }
 
@@ -287,12 +329,12 @@ impl Engine {
             if !peer.connection.outbox.is_empty() {
                 return Some(Output::Write(connection));
             }
-            closing::handle_drained(&mut self.state, connection);
+            close::handle_drained(&mut self.state, connection);
             if let Some(output) = self.state.outputs.pop_front() {
                 return Some(output);
             }
         }
-        closing::end_idle(&mut self.state);
+        shutdown::end_idle(&mut self.state);
         self.state.outputs.pop_front()
     }
 
@@ -322,8 +364,9 @@ impl Engine {
     /// The turn is over: everything was written that the sockets would take.
     pub fn handle_turn_end(&mut self, now: Now) {
         let state = &mut self.state;
-        sessions::arm_postponed(state, now);
+        catching_up::arm(state, now);
         state.lists.release();
+        state.peers.framer().handle_turn_end();
         // One slow reader among a handful is no pressure on the server.
         let clients = state.clients().max(MIN_CROWD);
         let backlogged_share = state.peers.backlogged() as f64 / clients as f64;
@@ -346,7 +389,7 @@ impl Engine {
     /// Whether input of this connection may be read now. When not, [`Output::Read`] says when again.
     pub fn is_reading(&self, connection: ConnectionId) -> bool {
         self.state.peers.peer(connection).is_some_and(|peer| {
-            let must_wait = peer.services.ingest() && self.state.is_unread();
+            let must_wait = peer.services.ingest() && self.state.durability.is_unread();
             !peer.connection.has_stash() && !must_wait
         })
     }
@@ -364,22 +407,22 @@ impl Engine {
         peer.blocked = blocked;
         let drained = peer.connection.outbox.is_empty();
         let backlogged = !drained && (blocked || peer.backlogged);
-        let is_backend = peer.is_backend;
+        let is_backend = peer.is_backend();
         let is_news = state.peers.set_backlogged(connection, backlogged);
         match (is_news || backlogged && is_stuck, backlogged) {
-            (true, true) => closing::watch_backlog(state, now, connection),
+            (true, true) => liveness::watch_backlog(state, now, connection),
             (true, false) if state.is_open_websocket(connection) => {
-                closing::watch_heartbeat(state, now, connection)
+                liveness::watch_heartbeat(state, now, connection)
             }
             _ => {}
         }
         if is_backend {
-            backend::serve_waiting(state, now);
+            outbound::serve_waiting(state, now);
         }
         if drained {
-            closing::handle_drained(state, connection);
+            close::handle_drained(state, connection);
             // What it asks comes first: the states that it missed could keep it waiting again.
-            receiving::resume_reading(&mut self.state, now, connection);
+            reading::resume_reading(&mut self.state, now, connection);
         }
         let state = &mut self.state;
         match state.client_of(connection).filter(|_| is_news) {
@@ -387,7 +430,7 @@ impl Engine {
                 let peers = &mut state.peers;
                 state.hub.handle_backlog(now, client, true, peers);
             }
-            Some(client) => sessions::handle_drained(state, now, client),
+            Some(client) => catching_up::handle_drained(state, now, client),
             None => {}
         }
         self.drop_slow(now);
@@ -398,9 +441,9 @@ impl Engine {
         let Some(peer) = self.state.peers.peer(connection) else {
             return;
         };
-        if peer.is_held {
+        if peer.reading.is_held() {
             if let Some(peer) = self.state.peers.peer_mut(connection) {
-                peer.has_ended = true;
+                peer.reading = Reading::HeldToEnd;
             }
             return;
         }
@@ -412,8 +455,8 @@ impl Engine {
             self.finish_producer(now, connection);
         }
         match (owed, open) {
-            (false, _) => closing::remove(&mut self.state, connection),
-            (true, true) => closing::end(&mut self.state, now, connection, Ending::Final),
+            (false, _) => close::remove(&mut self.state, connection),
+            (true, true) => close::end(&mut self.state, now, connection, Ending::Final),
             (true, false) => {
                 if let Some(peer) = self.state.peers.peer_mut(connection) {
                     peer.connection.end(Ending::Final);
@@ -432,96 +475,53 @@ impl Engine {
         else {
             return;
         };
-        ingest::finish_lines(&mut self.state, now, &mut stream);
+        ingest::finish_lines(&mut self.state.hub, &mut self.state.peers, now, &mut stream);
         ingest::warn_of_errors(&stream.tally);
     }
 
     fn handle_timer(&mut self, now: Now, timer: Timer) {
         let state = &mut self.state;
         match timer {
-            Timer::Connection(connection) => closing::handle_timer(state, now, connection),
+            Timer::Connection(connection) => liveness::handle_timer(state, now, connection),
             Timer::Hub(timer) => {
                 if timer == hub::Timer::Aging {
                     state.aging = None;
                 }
                 state.hub.handle_timer(now, timer, &mut state.peers);
             }
-            Timer::Answers => backend::handle_timer(state, now),
-            Timer::Store => durability::handle_timer(state),
+            Timer::Answers => outbound::handle_timer(state, now),
+            Timer::Store => state.durability.handle_timer(),
             Timer::StoreAnswer => {
-                durability::handle_silence(state, now);
-                self.serve_lobby(now);
+                let (durability, mut parts) = state.commit();
+                durability.handle_silence(&mut parts);
+                release::say_released(state, now);
+                serving::serve_lobby(&mut self.state, now);
             }
             Timer::Opening => {
-                opening::handle_timer(state);
-                self.serve_lobby(now);
+                state.durability.handle_delay();
+                serving::serve_lobby(&mut self.state, now);
             }
             Timer::Lobby => {
                 state.lobby.is_armed = false;
-                self.serve_lobby(now);
+                serving::serve_lobby(&mut self.state, now);
             }
             Timer::Probes => state.probes.is_armed = false,
             Timer::Postponed => state.is_going_on = false,
-            Timer::Questions => sessions::handle_timer(state, now),
-            Timer::Unfinished => unfinished::handle_timer(state, now),
+            Timer::Questions => pings::handle_timer(state, now),
+            Timer::Unfinished => shedding::handle_timer(state, now),
             Timer::Addresses => {
                 state.addresses.is_armed = state.addresses.forget_stale(now.at);
                 if state.addresses.is_armed {
                     state.wheel.schedule(now.at + MINUTE, Timer::Addresses);
                 }
             }
-            Timer::ShutdownDeadline => closing::stop(state),
-        }
-    }
-
-    /// Whoever has waited for the store is served, or refused if it takes too long.
-    fn serve_lobby(&mut self, now: Now) {
-        if self.state.is_opening() {
-            return;
-        }
-        for HeldRequest {
-            connection,
-            head,
-            body,
-        } in self.state.lobby.take_requests()
-        {
-            http::handle_held(&mut self.state, now, connection, head, body.as_deref());
-            unfinished::note(&mut self.state, now, connection, true);
-            receiving::resume_reading(&mut self.state, now, connection);
-        }
-        if self.state.is_unread() {
-            return;
-        }
-        if std::mem::take(&mut self.state.lobby.has_producers) {
-            let links = self.state.peers.ids().into_iter();
-            let peers = &self.state.peers;
-            let producers = links.filter(|connection| {
-                peers
-                    .peer(*connection)
-                    .is_some_and(|peer| peer.services.ingest())
-            });
-            self.state.outputs.extend(producers.map(Output::Read));
-        }
-        for _ in 0..GUESTS_AT_ONCE {
-            let Some((connection, guest)) = self.state.lobby.poll_guest() else {
-                return;
-            };
-            upgrade::enter(&mut self.state, now, connection, guest.arrival);
-            for message in guest.messages {
-                socket::handle_kept(&mut self.state, now, connection, message);
-            }
-            unfinished::note(&mut self.state, now, connection, true);
-            receiving::resume_reading(&mut self.state, now, connection);
-        }
-        let state = &mut self.state;
-        if state.lobby.has_guests() && !std::mem::replace(&mut state.lobby.is_armed, true) {
-            state.wheel.schedule(now.at + PAUSE, Timer::Lobby);
+            Timer::ShutdownDeadline => shutdown::stop(state),
         }
     }
 
     fn arm_timers(&mut self) {
         // What a store has been read of so far may have to be forgotten again.
-        if self.state.is_unread() {
+        if self.state.durability.is_unread() {
             return;
         }
         while let Some((at, timer)) = self.state.hub.poll_timer() {

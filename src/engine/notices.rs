@@ -1,8 +1,8 @@
 //! What is refused or ended because a stranger asked for too much, or for what is not his: counted one by one, and told to
 //! the log once a minute for each kind, so that strangers do not fill it.
 
-use super::addresses::MINUTE;
 use crate::base::time::Time;
+use crate::engine::access::connection_rate::MINUTE;
 
 /// What a line is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,9 +1,10 @@
 //! What the engine must know of the configuration. Everywhere 0 means none (contract section 8).
 
-use super::access::{Access, Proxies};
 use crate::base::pattern::Pattern;
 use crate::base::time::Span;
 use crate::base::token_bucket::Rate;
+use crate::engine::access::permission::Permission;
+use crate::engine::access::{Access, Proxies};
 use crate::hub::HubSettings;
 use crate::wire::locale::Locale;
 
@@ -39,6 +40,8 @@ pub struct WebSocketSettings {
     pub path: String,
     /// The path on which every message is sent back; empty: none.
     pub echo_path: String,
+    /// Messages of fewer bytes are not compressed.
+    pub compression_threshold: usize,
     /// The time between two pings.
     pub heartbeat_interval: Span,
     /// The time a handshake may take, and the silence that a socket is allowed.
@@ -67,17 +70,6 @@ pub struct WebSocketSettings {
     pub connection_rate: Rate,
     /// What clients are told about reconnecting.
     pub reconnect: Reconnect,
-}
-
-/// What viewers may do: `websocket.publish` (send a `room_broadcast`), `websocket.control` (send a `task_control`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Permission {
-    /// Nobody.
-    Nobody,
-    /// The members of the room, or of the task's room.
-    Members,
-    /// Everybody.
-    Anybody,
 }
 
 /// `[websocket.reconnect]`

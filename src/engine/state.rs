@@ -1,131 +1,43 @@
 //! What the engine is made of. The files beside this one are what it does; each works on the parts it needs.
 
-use super::addresses::{Addresses, MINUTE};
-use super::durability::Durability;
-use super::lobby::Lobby;
-use super::newcomers::Newcomers;
-use super::notices::Notices;
-use super::opening::Opening;
-use super::outbox_limits::{MAX_UNTRIED, OutboxLimits};
-use super::peers::Peers;
-use super::returns::FullLines;
-use super::routes::Routes;
-use super::sessions::{Probes, SessionKey};
-use super::settings::Settings;
-use super::shares::Turn;
-use super::timer::Timer;
-use super::unfinished::Unfinished;
-use super::workspaces::Lists;
-use crate::base::counter::MinuteCounter;
 use crate::base::random::Random;
 use crate::base::time::{Now, Time};
 use crate::base::wheel::{TimerId, Wheel};
-use crate::conn::{Limits, Phase};
-use crate::hub::{ClientKey, ConnectionId, Hub, HubSeed};
-use crate::wire::http::{self, DateCache};
-use crate::wire::locale::Phrase;
-use crate::wire::message::{Dialect, ErrorCode, ErrorMessage, Variant};
-use crate::wire::websocket::{self, Inflater};
+use crate::conn::{InputLimits, Phase};
+use crate::engine::access::caller::Caller;
+use crate::engine::access::connection_rate::{Addresses, MINUTE};
+use crate::engine::access::waiting_line::FullLines;
+use crate::engine::backend::pending::Pending;
+use crate::engine::boundary::{MemoryProbe, Output};
+use crate::engine::commit::durability::Durability;
+use crate::engine::commit::lobby::Lobby;
+use crate::engine::commit::parts::Parts;
+use crate::engine::context::{Context, Dismissal};
+use crate::engine::life::Life;
+use crate::engine::notices::Notices;
+use crate::engine::refusal::Refusal;
+use crate::engine::session::key::SessionKey;
+use crate::engine::session::lists::Lists;
+use crate::engine::session::probes::Probes;
+use crate::engine::settings::Settings;
+use crate::engine::timer::Timer;
+use crate::engine::traffic::Traffic;
+use crate::engine::transport::newcomers::Newcomers;
+use crate::engine::transport::peer::Peer;
+use crate::engine::transport::peers::Peers;
+use crate::engine::transport::turn::Turn;
+use crate::engine::transport::unfinished::Unfinished;
+use crate::hub::{ClientId, ClientKey, ConnectionId, Hub, HubSeed};
+use crate::wire::http::DateCache;
+use crate::wire::message::{Dialect, Variant};
+use crate::wire::websocket::{EncodedFrame, Inflater};
+use crate::wire::{http, websocket};
 use std::collections::{HashSet, VecDeque};
-
-/// A peer that has this much unsent, or whose socket is full, must read before it is served further: so what it asks
-/// for stays bounded.
-const MAX_UNSENT_ANSWERS: usize = 256 * 1024;
-
-/// What may be unsent of a peer that is to be served further.
-#[derive(Debug, Clone, Copy)]
-pub struct MaxUnsent {
-    viewer: usize,
-    backend: usize,
-}
-
-impl MaxUnsent {
-    fn new(max_outbox_size: usize) -> Self {
-        let (viewer, backend) = match max_outbox_size {
-            0 => (MAX_UNSENT_ANSWERS, MAX_UNTRIED),
-            max => (max.min(MAX_UNSENT_ANSWERS), max),
-        };
-        Self {
-            viewer,
-            // Behind what it is asked there is room for what is wrong with its answers.
-            backend: backend + MAX_UNSENT_ANSWERS,
-        }
-    }
-
-    /// In bytes of memory.
-    pub fn of(self, is_backend: bool) -> usize {
-        if is_backend {
-            self.backend
-        } else {
-            self.viewer
-        }
-    }
-}
-
-/// Where the store keeps what makes the secrets of sessions.
-pub const SESSION_KEY: &str = "session_key";
-
-/// What the process uses of the machine's memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct MemoryUse {
-    /// Resident bytes of this process.
-    pub used: u64,
-    /// Bytes of memory that the machine, or the limit on this process, has.
-    pub total: u64,
-}
-
-/// Asked when somebody wants to know; the only answer that the engine cannot be given beforehand.
-pub type MemoryProbe = Box<dyn Fn() -> MemoryUse + Send>;
-
-/// Something the shell must do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Output {
-    /// Write what is unsent to this socket.
-    Write(ConnectionId),
-    /// Read from this socket again: it may hold bytes that were left there.
-    Read(ConnectionId),
-    /// Send a FIN on this socket, and go on reading.
-    HalfClose(ConnectionId),
-    /// Close this socket.
-    Close(ConnectionId),
-    /// Close every listener.
-    StopListening,
-    /// The end: nothing is left to be done.
-    Stopped,
-}
-
-/// How far the shutdown is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Life {
-    /// Serving.
-    Serving,
-    /// Connections drain.
-    Draining,
-    /// Over.
-    Stopped,
-}
-
-/// What has come in.
-#[derive(Debug, Default)]
-pub struct Traffic {
-    /// Messages received.
-    pub received: MinuteCounter,
-    /// Messages sent.
-    pub sent: MinuteCounter,
-    /// WebSocket connections ever.
-    pub connections: u64,
-    /// Handshakes that came when the server was full, or too often from their address.
-    pub refused: u64,
-    /// Requests that came from a foreign page, or under a name that is not served.
-    pub foreign: u64,
-}
 
 /// The whole server, without its sockets.
 pub struct State {
     /// The configuration.
     pub settings: Settings,
-    /// What may be unsent of whoever is served.
-    pub max_unsent: MaxUnsent,
     /// Rooms and tasks.
     pub hub: Hub,
     /// What the hub was made from.
@@ -133,7 +45,7 @@ pub struct State {
     /// Connections.
     pub peers: Peers,
     /// The application's links, and what waits for them.
-    pub routes: Routes,
+    pub pending: Pending,
     /// What happens later.
     pub wheel: Wheel<Timer>,
     /// The reminder of what time does to tasks and logs, and when it is due.
@@ -152,8 +64,6 @@ pub struct State {
     pub lists: Lists,
     /// What waits for the store.
     pub durability: Durability,
-    /// How far it is opened.
-    pub opening: Opening,
     /// Who waits for that.
     pub lobby: Lobby,
     /// Who makes room when there are too many connections.
@@ -184,6 +94,8 @@ pub struct State {
     pub dates: DateCache,
     /// What the shell must do, in order.
     pub outputs: VecDeque<Output>,
+    /// Whose connections are to end.
+    pub dismissals: Vec<Dismissal>,
     /// When the server began.
     pub started: Now,
     /// How far the shutdown is.
@@ -197,22 +109,20 @@ impl State {
     pub fn new(settings: Settings, now: Now, seed: [u8; 32], memory: MemoryProbe) -> Self {
         let mut random = Random::from_seed(seed);
         let hash = [random.next_u64(), random.next_u64()];
-        let routes = Routes::new(settings.routes.max_pending, &random.token(6));
+        let pending = Pending::new(&random.token(6));
         let session_key = SessionKey::new([random.next_u64(), random.next_u64()]);
         let message_prefix = format!("msg_{}_", random.token(6));
         let hub_seed = HubSeed {
             hash,
             message_prefix,
         };
+        let mut peers = Peers::default();
+        peers.begin_turn(&settings.websocket);
         Self {
-            max_unsent: MaxUnsent::new(settings.websocket.max_outbox_size),
             hub: Hub::new(settings.hub.clone(), hub_seed.clone()),
             hub_seed,
-            peers: Peers::new(OutboxLimits {
-                max_bytes: settings.websocket.max_outbox_size,
-                max_messages: settings.websocket.max_outbox_messages,
-            }),
-            routes,
+            peers,
+            pending,
             wheel: Wheel::new(),
             aging: None,
             addresses: Addresses::new(hash),
@@ -222,14 +132,10 @@ impl State {
             is_going_on: false,
             lists: Lists::default(),
             durability: Durability::default(),
-            opening: Opening::default(),
             lobby: Lobby::default(),
             newcomers: Newcomers::default(),
             spared: HashSet::new(),
-            unfinished: Unfinished::new([
-                settings.websocket.max_message_size,
-                settings.http.max_body_size,
-            ]),
+            unfinished: Unfinished::default(),
             turn: Turn::default(),
             has_completed: false,
             cut: VecDeque::new(),
@@ -241,10 +147,30 @@ impl State {
             inflater: Inflater::default(),
             dates: DateCache::new(),
             outputs: VecDeque::new(),
+            dismissals: Vec::new(),
             started: now,
             life: Life::Serving,
             memory,
             settings,
+        }
+    }
+
+    /// What a call, a message or a command may use.
+    pub fn context<'a>(&'a mut self, caller: Caller<'a>) -> Context<'a> {
+        Context {
+            now: self.now,
+            settings: &self.settings,
+            caller,
+            hub: &mut self.hub,
+            peers: &mut self.peers,
+            random: &mut self.random,
+            store: &self.durability,
+            life: self.life,
+            traffic: &self.traffic,
+            notices: &self.notices,
+            started: self.started,
+            memory: &self.memory,
+            dismissals: &mut self.dismissals,
         }
     }
 
@@ -253,13 +179,20 @@ impl State {
         self.hub = Hub::new(self.settings.hub.clone(), self.hub_seed.clone());
     }
 
-    /// Has the store keep what makes the secrets of sessions.
-    pub fn keep_session_key(&mut self) {
-        self.hub.keep_meta(SESSION_KEY, self.session_key.to_text());
+    /// The engine's side of the store, and what it works on.
+    pub fn commit(&mut self) -> (&mut Durability, Parts<'_>) {
+        let parts = Parts {
+            now: self.now,
+            hub: &mut self.hub,
+            peers: &mut self.peers,
+            wheel: &mut self.wheel,
+            session_key: &mut self.session_key,
+        };
+        (&mut self.durability, parts)
     }
 
     /// What bounds the input of every peer; whether compressed messages may come is each peer's own.
-    pub fn limits(&self) -> Limits {
+    pub fn limits(&self) -> InputLimits {
         let Settings {
             http, websocket, ..
         } = &self.settings;
@@ -267,13 +200,13 @@ impl State {
             0 => usize::MAX,
             max => max,
         };
-        Limits {
-            http: http::Limits {
+        InputLimits {
+            http: http::ParserLimits {
                 max_head_bytes,
                 ..Default::default()
             },
             max_body_bytes: http.max_body_size,
-            websocket: websocket::Limits {
+            websocket: websocket::FrameLimits {
                 max_message_size: websocket.max_message_size,
                 compression: false,
             },
@@ -288,6 +221,12 @@ impl State {
         &mut self.addresses
     }
 
+    /// Sets the timer of what must be finished in time.
+    pub fn arm_unfinished(&mut self) {
+        let timeout = self.settings.websocket.connection_timeout;
+        self.unfinished.arm(&mut self.wheel, timeout);
+    }
+
     /// How many WebSocket clients there are.
     pub fn clients(&self) -> usize {
         self.hub.directory().connected()
@@ -295,78 +234,28 @@ impl State {
 
     /// The form in which a client reads messages.
     pub fn variant(&self, client: ClientKey) -> Variant {
-        self.hub.directory().client(client).variant
+        self.peers
+            .variant(self.hub.directory().client(client).connection)
     }
 
-    /// The language and form in which a client is told of errors, as an `error` message.
-    pub fn send_error(
-        &mut self,
-        now: Now,
-        client: ClientKey,
-        code: ErrorCode,
-        phrase: Phrase<'_>,
-        reply_to: Option<&str>,
-    ) {
-        let text = self.settings.locale.say(phrase).to_string();
-        let error = ErrorMessage {
-            code: code.as_str(),
-            message: &text,
-            reply_to,
-            timestamp: now.wall_ms,
-            is_of_workspaces: matches!(phrase, Phrase::WorkspaceFault(_)),
-        };
-        self.send_error_message(now, client, &error);
+    /// Tells a client why its message was not obeyed.
+    pub fn refuse(&mut self, client: ClientKey, refusal: &Refusal, reply_to: Option<&str>) {
+        self.context(Caller::Viewer)
+            .refuse(client, refusal, reply_to);
     }
 
-    /// Sends a client an `error` message with a code and a text of the application's own.
-    pub fn send_error_text(
-        &mut self,
-        now: Now,
-        client: ClientKey,
-        code: &str,
-        message: &str,
-        reply_to: Option<&str>,
-    ) {
-        let error = ErrorMessage {
-            code,
-            message,
-            reply_to,
-            timestamp: now.wall_ms,
-            is_of_workspaces: false,
-        };
-        self.send_error_message(now, client, &error);
+    /// Sends a connection a message that is encoded already.
+    pub fn answer(&mut self, connection: ConnectionId, message: &[u8], variant: Variant) {
+        let encoded = self.peers.answer_encoded(connection, message, variant);
+        self.hub.load().encode(encoded);
     }
 
-    /// An error waits for a client that is away, as all does that is for it alone.
-    fn send_error_message(&mut self, now: Now, client: ClientKey, error: &ErrorMessage<'_>) {
-        if self.hub.directory().client(client).is_away {
-            let payload = error.payload();
-            self.hub
-                .send(now, client, "error", &payload, &mut self.peers);
-        } else {
-            self.send_encoded(client, &error.encode(self.variant(client)));
-        }
-    }
-
-    /// Writes seed 000's line about a client that has entered a room, or left it.
-    pub fn tell_of_room(&self, client: ClientKey, room: &str, entered: bool) {
-        if log::log_enabled!(log::Level::Debug) {
-            let id = self.hub.directory().client(client).id.to_string();
-            let client = &id;
-            let phrase = match entered {
-                true => Phrase::ClientJoined { client, room },
-                false => Phrase::ClientLeft { client, room },
-            };
-            log::debug!("{}", self.settings.locale.say(phrase));
-        }
-    }
-
-    /// Sends a client a message that is encoded in its variant already.
-    pub fn send_encoded(&mut self, client: ClientKey, message: &[u8]) {
-        let client = self.hub.directory().client(client);
-        let (connection, variant) = (client.connection, client.variant);
-        let frame = self.hub.framer().frame(message, variant);
-        self.peers.answer(connection, &frame);
+    /// A frame around a message that is encoded already; the turn is charged for it.
+    pub fn frame(&mut self, message: &[u8], variant: Variant) -> EncodedFrame {
+        let framer = self.peers.framer();
+        let frame = framer.frame(message, variant);
+        self.hub.load().encode(framer.take_encoded_bytes());
+        frame
     }
 
     /// Goes on with what is kept of a connection's input, in the next turn.
@@ -383,14 +272,27 @@ impl State {
         self.peers.look_at(connection, at, &mut self.wheel);
     }
 
+    /// Whether a connection came over a Unix-domain socket, which has no address.
+    pub fn is_local(&self, connection: ConnectionId) -> bool {
+        let peer = self.peers.peer(connection);
+        peer.is_some_and(|peer| peer.address.is_none())
+    }
+
     /// The client behind a connection.
     pub fn client_of(&self, connection: ConnectionId) -> Option<ClientKey> {
-        self.peers.peer(connection).and_then(|peer| peer.client)
+        self.peers.peer(connection).and_then(Peer::client)
+    }
+
+    /// The connection of a client, if it is still here.
+    pub fn connection_of(&self, client: ClientId) -> Option<ConnectionId> {
+        let directory = self.hub.directory();
+        let client = directory.living_client(client)?;
+        Some(directory.client(client).connection)
     }
 
     /// The dialect in which a connection was greeted.
     pub fn dialect(&self, client: ClientKey) -> Dialect {
-        self.variant(client).dialect
+        self.hub.directory().client(client).dialect
     }
 
     /// Whether a connection speaks WebSocket and is not ending.

@@ -1,9 +1,10 @@
 //! The statistics documents of seed 000, every field live.
 
-use super::durability::{Condition, Durability};
-use super::notices::Notice;
-use super::state::{Life, State};
-use crate::base::time::Now;
+use crate::engine::commit::condition::Condition;
+use crate::engine::commit::durability::Durability;
+use crate::engine::context::Context;
+use crate::engine::life::Life;
+use crate::engine::notices::Notice;
 use crate::hub::DropReason;
 use serde::Serialize;
 
@@ -50,10 +51,12 @@ impl HealthStorage {
         let (status, reason) = match durability.condition() {
             Condition::Absent => ("off", None),
             Condition::Good => ("ok", None),
-            Condition::Unread(None) => ("opening", None),
-            Condition::Unread(Some(reason)) | Condition::Failing(reason) => {
-                ("failing", Some(reason.clone()))
+            Condition::Unread { reason: None, .. } => ("opening", None),
+            Condition::Unread {
+                reason: Some(reason),
+                ..
             }
+            | Condition::Failing { reason, .. } => ("failing", Some(reason.clone())),
         };
         Self {
             status,
@@ -218,37 +221,32 @@ pub struct DropCounts {
     pub ended: u64,
 }
 
-impl State {
+impl Context<'_> {
     /// How the server is.
-    pub fn health(&self, now: Now) -> Health {
+    pub fn health(&self) -> Health {
         Health {
-            status: match (self.life, self.durability.fault()) {
+            status: match (self.life, self.store.fault()) {
                 (Life::Serving, None) => "healthy",
                 (Life::Serving, Some(_)) => "degraded",
                 _ => "draining",
             },
-            reasons: self
-                .durability
-                .fault()
-                .map(|_| "storage")
-                .into_iter()
-                .collect(),
-            timestamp: now.wall_ms,
-            uptime: now.at.saturating_since(self.started.at).as_millis() as f64 / 1000.0,
+            reasons: self.store.fault().map(|_| "storage").into_iter().collect(),
+            timestamp: self.now.wall_ms,
+            uptime: self.now.at.saturating_since(self.started.at).as_millis() as f64 / 1000.0,
             websocket: HealthWebSocket {
-                connections: self.clients(),
+                connections: self.hub.directory().connected(),
                 messages: self.traffic.received.total() + self.traffic.sent.total(),
             },
             broadcaster: HealthBroadcaster {
                 queue_size: self.hub.broadcaster().queue_len(),
                 total_broadcasts: self.hub.counts().broadcasts,
             },
-            storage: HealthStorage::of(&self.durability),
+            storage: HealthStorage::of(self.store),
         }
     }
 
     /// What the WebSocket server has done.
-    pub fn websocket_stats(&self, now: Now) -> WebSocketStats {
+    pub fn websocket_stats(&self) -> WebSocketStats {
         let directory = self.hub.directory();
         let memory = (self.memory)();
         let percentage = if memory.total == 0 {
@@ -258,13 +256,13 @@ impl State {
         };
         WebSocketStats {
             server: ServerStats {
-                uptime: now.at.saturating_since(self.started.at).as_millis(),
+                uptime: self.now.at.saturating_since(self.started.at).as_millis(),
                 start_time: self.started.wall_ms,
                 version: env!("CARGO_PKG_VERSION"),
             },
             connections: ConnectionStats {
                 total: self.traffic.connections,
-                active: self.clients(),
+                active: self.hub.directory().connected(),
                 authenticated: 0,
                 backlogged: self.peers.backlogged(),
                 refused: self.traffic.refused,
@@ -278,8 +276,8 @@ impl State {
             messages: MessageStats {
                 total_sent: self.traffic.sent.total(),
                 total_received: self.traffic.received.total(),
-                sent_per_minute: self.traffic.sent.per_minute(now.at),
-                received_per_minute: self.traffic.received.per_minute(now.at),
+                sent_per_minute: self.traffic.sent.per_minute(self.now.at),
+                received_per_minute: self.traffic.received.per_minute(self.now.at),
             },
             rooms: RoomStats {
                 total: directory.rooms().len(),
@@ -294,7 +292,7 @@ impl State {
     }
 
     /// What the broadcaster has done.
-    pub fn broadcaster_stats(&self, now: Now) -> BroadcasterStats {
+    pub fn broadcaster_stats(&self) -> BroadcasterStats {
         let (counts, broadcaster) = (self.hub.counts(), self.hub.broadcaster());
         BroadcasterStats {
             total_broadcasts: counts.broadcasts,
@@ -315,8 +313,9 @@ impl State {
                 old_attempt: broadcaster.dropped(DropReason::OldAttempt),
                 ended: broadcaster.dropped(DropReason::Ended),
             },
-            broadcast_interval: broadcaster.pace().interval(now.at).as_micros() as f64 / 1000.0,
-            slowdown: (broadcaster.pace().slowdown(now.at) * 100.0).round() / 100.0,
+            broadcast_interval: broadcaster.pace().interval(self.now.at).as_micros() as f64
+                / 1000.0,
+            slowdown: (broadcaster.pace().slowdown(self.now.at) * 100.0).round() / 100.0,
         }
     }
 }

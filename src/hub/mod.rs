@@ -28,7 +28,7 @@ pub use budget::Work;
 pub use clients::client::Client;
 pub use clients::expiry::SessionSettings;
 pub use delivery::fanout::{Broadcast, RoomMessage};
-pub use delivery::publication::{Lane, Outlet};
+pub use delivery::publication::{Lane, Outlet, Publication};
 pub use delivery::replay::Recovery;
 pub use durable::record::{Batch, Record, Restored};
 pub use keys::ConnectionId;

@@ -5,7 +5,7 @@ use crate::base::time::{Now, Span, Time};
 use crate::hub::budget::{Work, Workload};
 use crate::hub::clients::expiry::{SessionSettings, Sessions};
 use crate::hub::delivery::fanout::{Broadcast, BroadcastCounts, Fanout, RoomMessage};
-use crate::hub::delivery::publication::{Framer, Outlet};
+use crate::hub::delivery::publication::Outlet;
 use crate::hub::durable::restore::Restoring;
 use crate::hub::keys::RoomKey;
 use crate::hub::rooms::directory::{Directory, Full};
@@ -22,8 +22,6 @@ pub struct HubSettings {
     pub locale: Locale,
     /// How tasks are broadcast.
     pub broadcaster: BroadcasterSettings,
-    /// Messages of fewer bytes are not compressed.
-    pub compression_threshold: usize,
     /// How many log entries each room keeps.
     pub message_queue_size: usize,
     /// How clients that have left may come back.
@@ -82,7 +80,6 @@ impl Hub {
                 settings.message_queue_size,
                 settings.broadcaster.keep_completed,
                 settings.locale,
-                settings.compression_threshold,
             ),
             timers: Timers::default(),
             rested_at: Time::ZERO,
@@ -142,22 +139,17 @@ impl Hub {
 
     /// What this turn has cost so far, and whose share of it waits for a later one.
     pub fn load(&mut self) -> &mut Workload {
-        self.fanout.load()
+        &mut self.fanout.load
     }
 
     /// Whether this turn has cost so much that further input waits for the next.
     pub fn is_turn_full(&self) -> bool {
-        self.fanout.load_so_far().is_full()
+        self.fanout.load.is_full()
     }
 
     /// The most that one turn has cost.
     pub fn peak(&self) -> Work {
-        self.fanout.load_so_far().peak()
-    }
-
-    /// Puts encoded messages into frames.
-    pub fn framer(&mut self) -> &mut Framer {
-        self.fanout.framer()
+        self.fanout.load.peak()
     }
 
     /// A reminder's time has come.

@@ -3,25 +3,21 @@
 use crate::base::time::{Now, Time};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Where monotonic time begins: late enough for what happened before the start, which a store brings back, to have its
-/// place in it.
+/// Where monotonic time begins: late enough for events before the start, which a store brings back, to have a time.
 const HEAD_START: Duration = Duration::from_secs(366 * 24 * 3600);
 
-/// Reads the time.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
     began: Instant,
 }
 
 impl Clock {
-    /// A clock that begins now.
     pub fn start() -> Self {
         Self {
             began: Instant::now(),
         }
     }
 
-    /// The time now.
     pub fn now(&self) -> Now {
         let wall = SystemTime::now()
             .duration_since(UNIX_EPOCH)

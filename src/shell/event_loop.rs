@@ -1,18 +1,20 @@
-//! The loop: wait, read, decide, write. mio is edge-triggered, so a socket whose reading was cut short stays on the
-//! ready list, and one that would not take all waits for its writable event.
+//! The loop: wait, read, decide, write.
+//!
+//! mio is edge-triggered: a socket whose read was cut short stays on the ready list, and one whose write was cut short
+//! waits for its writable event. It owns every socket and decides nothing but what is due to be read.
 
 use super::clock::Clock;
+use super::connection_limits::ConnectionLimits;
 use super::handle::Call;
 use super::listener::Listener;
 use super::logging::LogOutput;
-use super::moderation::Moderation;
 use super::pause::{Pause, Timers};
-use super::places::Places;
-use super::signals::{self, SignalSource, Wish};
+use super::signals::{self, SignalRequest, SignalSource};
 use super::socket::Socket;
 use super::store::StoreThread;
+use super::wakeup_coalescing::WakeupCoalescer;
 use crate::base::time::{Now, Span, Time};
-use crate::engine::{ConnectionId, Engine, Input, Output, Services, newcomers, pause};
+use crate::engine::{ConnectionId, Engine, Input, Output, Services};
 use mio::{Events, Poll, Token};
 use std::collections::VecDeque;
 use std::io;
@@ -20,31 +22,29 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
-/// Readiness taken from the kernel in one turn.
+/// Readiness events taken from the kernel in one turn.
 const EVENTS: usize = 1024;
-/// The scratch buffer that every read goes through.
+/// Every read goes through this buffer.
 const SCRATCH_BYTES: usize = 64 * 1024;
-/// What one socket may bring in one turn.
+/// The most that one socket may bring in one turn.
 const MAX_READ_BYTES: usize = 4 * SCRATCH_BYTES;
-/// Connections that one listener may bring in one turn.
+/// The most that one listener may accept in one turn.
 const MAX_ACCEPTS: usize = 256;
-/// Outputs carried out in one turn, so that a huge room does not keep others waiting.
+/// The most outputs of one turn, so that a huge room does not keep others waiting.
 const MAX_OUTPUTS: usize = 256;
-/// How long accepting rests when the process has no descriptor left.
+/// How long accepting pauses when the process is out of descriptors.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
-/// How long a warning about that is not repeated.
+/// The least time between two warnings about that.
 const WARNING_REST: Span = Span::from_secs(60);
 /// How long the end waits at least for a store that is not known to hang.
 const STORE_PATIENCE: Span = Span::from_secs(5);
 
-/// The token that wakes the loop for calls.
+/// Wakes the loop for calls from other threads.
 pub const WAKER: Token = Token(0);
-/// The token of signals.
 pub const SIGNALS: Token = Token(1);
 const FIRST_LISTENER: usize = 2;
 const FIRST_SOCKET: usize = 64;
 
-/// Everything that the loop owns.
 pub struct EventLoop {
     pub(super) poll: Poll,
     pub(super) clock: Clock,
@@ -57,7 +57,7 @@ pub struct EventLoop {
     pub(super) store: Option<StoreThread>,
     sockets: Vec<Option<(ConnectionId, Socket)>>,
     scratch: Vec<u8>,
-    /// Slots of the sockets that are to be read, each once.
+    /// Slots of the sockets to be read, each once.
     ready: VecDeque<u32>,
     /// By slot.
     readiness: Vec<Readiness>,
@@ -65,33 +65,31 @@ pub struct EventLoop {
     exhausted: bool,
     warned_at: Option<Time>,
     busy: bool,
-    moderation: Moderation,
+    coalescer: WakeupCoalescer,
     pause: Pause,
-    places: Places,
-    /// When connections began to drain.
+    connection_limits: ConnectionLimits,
     draining_since: Option<Time>,
 }
 
-/// Whether a socket is to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 enum Readiness {
     #[default]
     No,
     Readable,
-    /// Its end may be near, which will not be announced again: it must be read until that comes.
+    /// Its end may be near and will not be announced again: it must be read until the end comes.
     ToTheEnd,
 }
 
 impl EventLoop {
-    /// A loop over an engine; listeners are added with [`EventLoop::listen`].
+    /// Add listeners with [`EventLoop::listen`].
     pub fn new(
         poll: Poll,
         clock: Clock,
         mut engine: Engine,
         calls: Receiver<Call>,
-        places: Places,
+        connection_limits: ConnectionLimits,
     ) -> Self {
-        newcomers::limit_viewers(engine.state_mut(), places.viewers());
+        engine.limit_viewers(connection_limits.viewers());
         Self {
             poll,
             clock,
@@ -110,14 +108,13 @@ impl EventLoop {
             exhausted: false,
             warned_at: None,
             busy: false,
-            moderation: Moderation::default(),
+            coalescer: WakeupCoalescer::default(),
             pause: Pause::default(),
-            places,
+            connection_limits,
             draining_since: None,
         }
     }
 
-    /// Adds listeners.
     pub fn listen(&mut self, listeners: Vec<Listener>) -> io::Result<()> {
         for mut listener in listeners {
             let token = Token(FIRST_LISTENER + self.listeners.len());
@@ -131,7 +128,7 @@ impl EventLoop {
         Ok(())
     }
 
-    /// Adds a connected socket, as if a listener had brought it.
+    /// Adds a connected socket, as if a listener had accepted it.
     pub fn adopt(&mut self, socket: Socket, services: Services) {
         let now = self.clock.now();
         let connection = self.engine.accept(now, services, None);
@@ -146,7 +143,7 @@ impl EventLoop {
         Ok(())
     }
 
-    /// Gives the store what is due.
+    /// Hands due batches to the store.
     fn hand_over(&mut self, now: Now) {
         let Some(batch) = self.engine.poll_batch(now) else {
             return;
@@ -161,12 +158,12 @@ impl EventLoop {
         }
     }
 
-    /// What is left goes to the store, and the file is closed.
+    /// Writes what is left to the store, and closes it.
     fn finish_store(&mut self) {
         let Some(store) = self.store.take() else {
             return;
         };
-        // Whoever calls hears that the server has stopped, the store's thread as well.
+        // Callers hear that the server has stopped, and so does the store's thread.
         (self.calls, self.waiting_calls) = (channel().1, Vec::new());
         let sent = self.engine.last_batch().map(|batch| store.send(batch));
         let patience = self.store_patience();
@@ -180,22 +177,21 @@ impl EventLoop {
 
     /// How long the end waits for the store: as long as for connections, and long enough for a disk that works.
     fn store_patience(&self) -> Duration {
-        let state = self.engine.state();
         let now = self.clock.now().at;
         let since = self.draining_since.unwrap_or(now);
-        let left = (since + state.settings.shutdown_timeout).saturating_since(now);
-        let least = match state.durability.is_silent() {
+        let left = (since + self.engine.shutdown_timeout()).saturating_since(now);
+        let least = match self.engine.is_store_silent() {
             true => Span::ZERO,
             false => STORE_PATIENCE,
         };
         Duration::from(left.max(least))
     }
 
-    /// One turn: wait, read, decide, write. `false` once the engine has stopped.
+    /// One turn; `false` once the engine has stopped.
     fn turn(&mut self, events: &mut Events) -> io::Result<bool> {
         self.wait(events)?;
         let began = self.clock.now();
-        self.moderation.handle_turn(began.at);
+        self.coalescer.handle_turn(began.at);
         self.engine.begin_turn(began);
         for event in events.iter() {
             self.handle_event(event, began);
@@ -215,7 +211,7 @@ impl EventLoop {
         Ok(goes_on)
     }
 
-    /// A deadline counts only after the input that could have cancelled it: timers run when the turn's input is in, and
+    /// A deadline counts only after the input that could have cancelled it: timers run once the turn's input is in, and
     /// rest while a process that was stopped catches up.
     fn run_timers(&mut self, now: Now, is_quiet: bool) {
         let is_read = self.ready.is_empty() && !self.engine.has_input();
@@ -223,7 +219,7 @@ impl EventLoop {
         let due = self.engine.next_timer();
         match self.pause.handle_input(now.at, due, is_quiet) {
             Timers::Rest => return,
-            Timers::RunAfterPause => pause::forgive(self.engine.state_mut(), now),
+            Timers::RunAfterPause => self.engine.forgive_pause(now),
             Timers::Run => {}
         }
         let sockets = &self.sockets;
@@ -231,10 +227,7 @@ impl EventLoop {
             .ready
             .iter()
             .filter_map(|slot| sockets.get(*slot as usize)?.as_ref());
-        pause::spare(
-            self.engine.state_mut(),
-            unread.map(|(connection, _)| *connection),
-        );
+        self.engine.spare(unread.map(|(connection, _)| *connection));
         self.engine.handle_time(now);
     }
 
@@ -242,7 +235,7 @@ impl EventLoop {
     fn wait(&mut self, events: &mut Events) -> io::Result<()> {
         let is_behind = self.busy || self.engine.has_input();
         let has_work = is_behind || !self.ready.is_empty() || !self.accepting.is_empty();
-        if !has_work && let Some(rest) = self.moderation.rest(self.clock.now().at) {
+        if !has_work && let Some(rest) = self.coalescer.rest(self.clock.now().at) {
             thread::sleep(rest);
         }
         let now = self.clock.now().at;
@@ -285,7 +278,7 @@ impl EventLoop {
         }
     }
 
-    /// Calls that have waited for the store are carried out, or refused if it takes too long.
+    /// Runs the calls that have waited for the store, or refuses them if the store takes too long.
     fn take_waiting_calls(&mut self, now: Now) {
         if !self.waiting_calls.is_empty() && !self.engine.is_opening() {
             for call in std::mem::take(&mut self.waiting_calls) {
@@ -298,12 +291,12 @@ impl EventLoop {
         let wishes = self.signals.as_mut().map(SignalSource::take);
         for wish in wishes.unwrap_or_default() {
             match wish {
-                Wish::End => self.engine.shut_down(now),
-                Wish::Reopen if self.log.as_ref().is_some_and(LogOutput::reopen) => {}
-                Wish::Reopen => {
+                SignalRequest::End => self.engine.shut_down(now),
+                SignalRequest::Reopen if self.log.as_ref().is_some_and(LogOutput::reopen) => {}
+                SignalRequest::Reopen => {
                     log::info!("SIGHUP: the log is standard error, so there is no file to reopen");
                 }
-                Wish::Nothing(signal) => log::info!("{}: ignored", signals::name(signal)),
+                SignalRequest::Nothing(signal) => log::info!("{}: ignored", signals::name(signal)),
             }
         }
     }
@@ -324,7 +317,7 @@ impl EventLoop {
         }
     }
 
-    /// A socket is to be read. It stands in the queue once, however often it is announced.
+    /// Queues a socket for reading, once however often it is announced.
     fn make_ready(&mut self, slot: u32, readiness: Readiness) {
         let index = slot as usize;
         if self.readiness.len() <= index {
@@ -336,7 +329,7 @@ impl EventLoop {
         self.readiness[index] = self.readiness[index].max(readiness);
     }
 
-    /// Accepts from every listener that announced connections, or was cut short before.
+    /// Accepts from every listener that announced connections or was cut short before.
     fn accept_all(&mut self, now: Now) {
         for index in std::mem::take(&mut self.accepting) {
             if self.listeners.get(index).is_some()
@@ -348,7 +341,8 @@ impl EventLoop {
         }
     }
 
-    /// Accepts one turn's measure; `true` when more may be waiting, for an emptied listener announces itself again.
+    /// Accepts up to one turn's limit; `true` when more may be waiting, since an emptied listener announces itself
+    /// again.
     fn accept_some(&mut self, index: usize, now: Now) -> bool {
         let services = self.listeners[index].services;
         for _ in 0..MAX_ACCEPTS {
@@ -376,26 +370,26 @@ impl EventLoop {
         true
     }
 
-    /// Whether there may be one more connection of a listener, if need be in the place of another.
+    /// Whether one more connection fits, if need be in the place of another.
     fn has_place(&mut self, services: Services, now: Now) -> bool {
-        let connections = self.engine.state().peers.len();
-        connections < self.places.viewers()
+        let connections = self.engine.connections();
+        connections < self.connection_limits.viewers()
             || self.make_room(now)
-            || connections < self.places.with_reserve(services)
+            || connections < self.connection_limits.with_reserve(services)
     }
 
     fn make_room(&mut self, now: Now) -> bool {
-        let closed = newcomers::make_room(self.engine.state_mut(), now);
+        let closed = self.engine.make_room(now);
         closed.map(|connection| self.close(connection)).is_some()
     }
 
-    /// Tells a connection that there is no place for it, without waiting for what it wants.
+    /// Refuses a connection for want of room, without waiting for its request.
     fn refuse(&mut self, mut socket: Socket, services: Services, now: Now) {
-        let answer = newcomers::refuse(self.engine.state_mut(), now);
+        let answer = self.engine.refuse_connection(now);
         if services.ingest() {
             return;
         }
-        // What has come already and stays unread would turn the answer into a reset.
+        // Unread input would turn the answer into a reset.
         let _ = socket.read(&mut self.scratch);
         let _ = socket.write(std::iter::once(&answer[..]));
         socket.half_close();
@@ -478,7 +472,7 @@ impl EventLoop {
         self.engine.is_reading(connection)
     }
 
-    /// Carries out what the engine asks for, within one turn's measure. `false` once it has stopped.
+    /// Carries out the engine's outputs, up to one turn's limit. `false` once the engine has stopped.
     fn carry_out(&mut self, now: Now) -> bool {
         let mut writes = 0;
         self.busy = true;
@@ -508,7 +502,7 @@ impl EventLoop {
                 Some(Output::Stopped) => return false,
             }
         }
-        self.moderation.handle_writes(writes);
+        self.coalescer.handle_writes(writes);
         true
     }
 
@@ -545,7 +539,7 @@ impl EventLoop {
     }
 }
 
-/// Whether the process or the machine has run out of something that comes back.
+/// Whether the process or the machine is out of something that comes back.
 fn is_exhaustion(error: &io::Error) -> bool {
     const ENFILE: i32 = 23;
     const EMFILE: i32 = 24;

@@ -3,11 +3,11 @@
 //! A [`Handle`] may be cloned and sent anywhere. Each call is carried out on the server's own thread, between two of its
 //! inputs, and waits for the answer.
 
-use super::store::News;
+use super::store::StoreReport;
 use crate::base::time::Now;
 use crate::engine::Engine;
 use crate::engine::commands::{ClientInfo, CommandError};
-use crate::engine::state::State;
+use crate::engine::context::Context;
 use crate::engine::statistics::{BroadcasterStats, Health, WebSocketStats};
 use crate::wire::message::{Report, TaskEvent};
 use mio::Waker;
@@ -15,14 +15,12 @@ use serde::Serialize;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 
-/// What is done with the engine.
+/// Runs on the server's thread.
 type Deed = Box<dyn FnOnce(&mut Engine, Now) + Send>;
 
-/// Something to be done on the server's thread.
 pub struct Call {
-    /// Whether it is about what the store holds, so that it had better wait while that is being opened.
+    /// Whether it is about what the store holds, so that it has to wait while the store is being opened.
     pub waits: bool,
-    /// What is done.
     pub run: Deed,
 }
 
@@ -47,12 +45,12 @@ impl Handle {
     /// What is known of a client.
     pub fn client(&self, client_id: &str) -> Result<ClientInfo, CommandError> {
         let id = client_id.to_owned();
-        self.ask(move |state, _| state.find_client(&id).map(|key| state.client_info(key)))?
+        self.ask(move |context| context.find_client(&id).map(|key| context.client_info(key)))?
     }
 
     /// Every client.
     pub fn clients(&self) -> Result<Vec<ClientInfo>, CommandError> {
-        self.ask(|state, _| state.client_infos())?
+        self.ask(|context| context.client_infos())?
     }
 
     /// Ends a client's connection. `code` is a close code that may be sent (RFC 6455 section 7.4), as 1000 or 4000.
@@ -63,25 +61,25 @@ impl Handle {
         reason: &str,
     ) -> Result<(), CommandError> {
         let (id, reason) = (client_id.to_owned(), reason.to_owned());
-        self.ask(move |state, now| state.disconnect_client(now, &id, code, &reason))?
+        self.ask(move |context| context.disconnect_client(&id, code, &reason))?
     }
 
     /// Puts a client into a room; it gets what is due there.
     pub fn subscribe(&self, client_id: &str, room: &str) -> Result<(), CommandError> {
         let (id, room) = (client_id.to_owned(), room.to_owned());
-        self.ask(move |state, now| state.subscribe(now, &id, &room))?
+        self.ask(move |context| context.subscribe(&id, &room))?
     }
 
     /// Takes a client out of a room; `false` when it was not in it.
     pub fn unsubscribe(&self, client_id: &str, room: &str) -> Result<bool, CommandError> {
         let (id, room) = (client_id.to_owned(), room.to_owned());
-        self.ask(move |state, _| state.unsubscribe(&id, &room))?
+        self.ask(move |context| context.unsubscribe(&id, &room))?
     }
 
     /// The clients in a room.
     pub fn room_clients(&self, room: &str) -> Result<Vec<String>, CommandError> {
         let room = room.to_owned();
-        self.ask(move |state, _| state.room_clients(&room))?
+        self.ask(move |context| context.room_clients(&room))?
     }
 
     /// Sends one client a message of the application's own type; `false` when its connection did not take it.
@@ -92,7 +90,7 @@ impl Handle {
         payload: &impl Serialize,
     ) -> Result<bool, CommandError> {
         let (id, kind, payload) = (client_id.to_owned(), kind.to_owned(), to_json(payload)?);
-        self.ask(move |state, now| state.send(now, &id, &kind, &payload))?
+        self.ask(move |context| context.send(&id, &kind, &payload))?
     }
 
     /// Sends a room a message, which the room's log keeps; tells how many clients it reached. Seed 000's `sendToRoom`, and
@@ -104,7 +102,7 @@ impl Handle {
         payload: &impl Serialize,
     ) -> Result<usize, CommandError> {
         let (room, kind, payload) = (room.to_owned(), kind.to_owned(), to_json(payload)?);
-        self.ask(move |state, now| state.send_to_room(now, &room, &kind, payload))?
+        self.ask(move |context| context.send_to_room(&room, &kind, payload))?
     }
 
     /// Sends every client a message; tells how many it reached. Seed 001's `broadcast(message)`.
@@ -114,7 +112,7 @@ impl Handle {
         payload: &impl Serialize,
     ) -> Result<usize, CommandError> {
         let (kind, payload) = (kind.to_owned(), to_json(payload)?);
-        self.ask(move |state, now| state.broadcast_to_all(now, &kind, &payload))?
+        self.ask(move |context| context.broadcast_to_all(&kind, &payload))?
     }
 
     /// A task has started; `task` holds fields of the task payload (contract section 4). This and the following calls
@@ -175,7 +173,7 @@ impl Handle {
     /// Any event, as `POST /api/events` takes it: `{"type": …, "payload": {…}}`.
     pub fn report(&self, message: &impl Serialize) -> Result<bool, CommandError> {
         let report = Report::parse(&to_json(message)?)?;
-        self.ask(move |state, now| state.report(now, report))?
+        self.ask(move |context| context.report(report))?
     }
 
     /// Several tasks have moved: the fields of each beside its id. Tells how many events counted. All are checked before the
@@ -191,25 +189,24 @@ impl Handle {
             .iter()
             .map(read)
             .collect::<Result<Vec<Report>, CommandError>>()?;
-        self.ask(move |state, now| {
+        self.ask(move |context| {
             let accepted = reports
                 .into_iter()
-                .map(|report| state.report(now, report).map(usize::from));
+                .map(|report| context.report(report).map(usize::from));
             accepted.sum()
         })?
     }
 
-    /// What the store's own thread tells of it.
-    pub(super) fn report_store(&self, news: News) {
+    pub(super) fn report_store(&self, news: StoreReport) {
         let run = move |engine: &mut Engine, now| match news {
-            News::Unopened(error) => engine.handle_store_unopened(now, error.to_string()),
-            News::Slice(slice, taken) => {
+            StoreReport::Unopened(error) => engine.handle_store_unopened(now, error.to_string()),
+            StoreReport::Slice(slice, taken) => {
                 engine.handle_store_slice(now, &slice);
-                // It may have ended.
+                // The thread may have ended.
                 let _ = taken.send(());
             }
-            News::Read => engine.handle_store_read(now),
-            News::Done(outcomes) => {
+            StoreReport::Read => engine.handle_store_read(now),
+            StoreReport::Done(outcomes) => {
                 for outcome in outcomes {
                     let result = outcome.result.map_err(|error| error.to_string());
                     engine.handle_stored(now, outcome.seq, result);
@@ -228,17 +225,23 @@ impl Handle {
 
     /// How the server is.
     pub fn health(&self) -> Result<Health, CommandError> {
-        self.engine(false, |engine, now| engine.state().health(now))
+        self.engine(false, |engine, now| {
+            engine.command(now, |context| context.health())
+        })
     }
 
     /// What the WebSocket server has done.
     pub fn stats(&self) -> Result<WebSocketStats, CommandError> {
-        self.engine(false, |engine, now| engine.state().websocket_stats(now))
+        self.engine(false, |engine, now| {
+            engine.command(now, |context| context.websocket_stats())
+        })
     }
 
     /// What the broadcaster has done.
     pub fn broadcaster_stats(&self) -> Result<BroadcasterStats, CommandError> {
-        self.engine(false, |engine, now| engine.state().broadcaster_stats(now))
+        self.engine(false, |engine, now| {
+            engine.command(now, |context| context.broadcaster_stats())
+        })
     }
 
     fn on_task(
@@ -248,14 +251,14 @@ impl Handle {
         task: &impl Serialize,
     ) -> Result<bool, CommandError> {
         let report = Report::for_task(task_id, event, &to_json(task)?)?;
-        self.ask(move |state, now| state.report(now, report))?
+        self.ask(move |context| context.report(report))?
     }
 
     fn ask<T: Send + 'static>(
         &self,
-        question: impl FnOnce(&mut State, Now) -> T + Send + 'static,
+        command: impl FnOnce(&mut Context<'_>) -> T + Send + 'static,
     ) -> Result<T, CommandError> {
-        self.engine(true, move |engine, now| question(engine.state_mut(), now))
+        self.engine(true, move |engine, now| engine.command(now, command))
     }
 
     fn engine<T: Send + 'static>(
@@ -265,7 +268,7 @@ impl Handle {
     ) -> Result<T, CommandError> {
         let (answers, answer) = channel();
         let run = move |engine: &mut Engine, now| {
-            // Whoever asked may have gone.
+            // The caller may have gone.
             let _ = answers.send(question(engine, now));
         };
         let run = Box::new(run);

@@ -1,4 +1,4 @@
-//! Listening sockets: where the configuration says, or one clear line about why not.
+//! Listening sockets as configured, or one clear line about why not.
 
 use crate::config::Endpoint;
 use crate::engine::Services;
@@ -14,14 +14,13 @@ use std::path::{Path, PathBuf};
 
 use super::socket::Socket;
 
-/// Connections that the kernel keeps waiting for us.
 const BACKLOG: i32 = 4096;
-/// Who may connect to a Unix-domain socket: the user and the group of this process.
+/// A Unix-domain socket is for the user and the group of this process.
 const SOCKET_MODE: u32 = 0o660;
-/// Bytes that the kernel takes for a peer beyond those on their way.
+/// Bytes that the kernel buffers for a peer beyond those in flight.
 #[cfg(target_os = "linux")]
 const MAX_UNSENT_IN_KERNEL: u32 = 128 * 1024;
-/// Ports that the system may propose for the first address until one is free for all.
+/// How often the system may propose a port for the first address until it is free for all addresses.
 const PORT_ATTEMPTS: usize = 16;
 
 /// Why the server cannot begin to listen.
@@ -80,12 +79,12 @@ enum ListeningSocket {
     Unix {
         listener: UnixListener,
         path: PathBuf,
-        /// The file that binding made.
+        /// Unix-domain sockets only: the file that binding created.
         file: Option<FileIdentity>,
     },
 }
 
-/// Device and inode: what a path names, whatever has become of the path.
+/// Device and inode: identify a file whatever becomes of its path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct FileIdentity(u64, u64);
 
@@ -95,7 +94,7 @@ fn file_identity(path: &Path) -> Option<FileIdentity> {
 }
 
 impl Listener {
-    /// Listens at an endpoint; a name that means several addresses gives a listener for each.
+    /// A name with several addresses gives a listener for each.
     pub fn bind(
         key: &'static str,
         endpoint: &Endpoint,
@@ -152,7 +151,7 @@ impl Listener {
         })
     }
 
-    /// The address, unless it is a path.
+    /// `None` for a Unix-domain socket.
     pub fn address(&self) -> Option<SocketAddr> {
         match &self.socket {
             ListeningSocket::Tcp(listener) => listener.local_addr().ok(),
@@ -160,7 +159,7 @@ impl Listener {
         }
     }
 
-    /// The path, unless it is an address.
+    /// `None` for TCP.
     pub fn path(&self) -> Option<&Path> {
         match &self.socket {
             ListeningSocket::Tcp(_) => None,
@@ -168,7 +167,6 @@ impl Listener {
         }
     }
 
-    /// Has the poll tell of connections under this token.
     pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         match &mut self.socket {
             ListeningSocket::Tcp(listener) => {
@@ -180,12 +178,11 @@ impl Listener {
         }
     }
 
-    /// The next connection and where it comes from.
     pub fn accept(&self) -> io::Result<(Socket, Option<IpAddr>)> {
         match &self.socket {
             ListeningSocket::Tcp(listener) => {
                 let (stream, address) = listener.accept()?;
-                // IPv4 over a socket of both families looks like IPv6, and is the same address all the same.
+                // IPv4 over a socket of both families arrives as IPv4-mapped IPv6.
                 Ok((Socket::Tcp(stream), Some(address.ip().to_canonical())))
             }
             ListeningSocket::Unix { listener, .. } => {
@@ -207,7 +204,7 @@ impl Drop for Listener {
     }
 }
 
-/// `localhost` is the loopback of both families, IPv4 first; other names are what the system says.
+/// `localhost` is the loopback of both families, IPv4 first; other names resolve as the system says.
 fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     if host.eq_ignore_ascii_case("localhost") {
         return Ok(vec![
@@ -217,7 +214,7 @@ fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     }
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let mut addresses: Vec<SocketAddr> = (bare, port).to_socket_addrs()?.collect();
-    // Where there is no IPv6 at all, every network is every one of IPv4.
+    // Where there is no IPv6 at all, every network means every IPv4 network.
     if addresses
         .iter()
         .all(|address| address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED))
@@ -232,12 +229,12 @@ fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     }
 }
 
-/// The key beside the port, which is at fault when the machine has no such address.
+/// The key of the host, which is at fault when the machine has no such address.
 fn host_key(key: &str) -> String {
     key.replace(".port", ".host")
 }
 
-/// Listens at every address. When the system may choose the port, it must be free for all of them.
+/// When the system chooses the port, it must be free for all addresses.
 fn listen_all(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, (SocketAddr, io::Error)> {
     let is_chosen = addresses.iter().all(|address| address.port() == 0);
     let mut attempts = if is_chosen { PORT_ATTEMPTS } else { 1 };
@@ -254,7 +251,7 @@ fn listen_once(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, (SocketAddr
     let mut sockets: Vec<TcpListener> = Vec::new();
     let mut absent = None;
     for mut address in addresses.iter().copied() {
-        // The system chose a port for the first address: the others get the same.
+        // The system chose a port for the first address: the others use the same.
         if let Some(first) = sockets.first() {
             let chosen = first.local_addr().map_err(|error| (address, error))?;
             address.set_port(chosen.port());
@@ -278,13 +275,13 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
         Some(Protocol::TCP),
     )?;
     if address.is_ipv6() {
-        // "::" is every network, those of IPv4 as well; any other address is of one family.
+        // "::" means every network, IPv4 included; any other address has one family.
         socket.set_only_v6(!address.ip().is_unspecified())?;
     }
     helps("SO_REUSEADDR", socket.set_reuse_address(true));
     // Accepted sockets inherit it, which saves a system call for each.
     helps("TCP_NODELAY", socket.set_tcp_nodelay(true));
-    // A slow reader is to be known before megabytes of old states stand in the kernel.
+    // A slow reader has to show before megabytes of old states fill the kernel's buffers.
     #[cfg(target_os = "linux")]
     helps(
         "TCP_NOTSENT_LOWAT",
@@ -296,14 +293,14 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(TcpListener::from_std(socket.into()))
 }
 
-/// What only helps is no reason not to start.
+/// An optimization that fails is no reason not to start.
 fn helps(what: &str, done: io::Result<()>) {
     if let Err(error) = done {
         log::info!("this system has no {what}: {error}; it goes without");
     }
 }
 
-/// Nobody can connect before the file has the mode that it is to have.
+/// Nobody can connect before the file has its final mode.
 fn listen_unix(path: &Path) -> io::Result<UnixListener> {
     let socket = RawSocket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
@@ -315,13 +312,13 @@ fn listen_unix(path: &Path) -> io::Result<UnixListener> {
     Ok(UnixListener::from_std(socket.into()))
 }
 
-/// Whether an address family is simply not there.
+/// Whether an address family is simply missing.
 fn is_absent(error: &io::Error) -> bool {
     const EAFNOSUPPORT: i32 = 97;
     error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(EAFNOSUPPORT)
 }
 
-/// A socket that a killed process left behind is in the way; one that answers is not ours to remove.
+/// Removes a socket that a killed process left behind; one that answers belongs to somebody else.
 fn remove_stale(path: &Path) -> io::Result<()> {
     let Ok(found) = fs::symlink_metadata(path) else {
         return Ok(());
@@ -336,7 +333,7 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     socket.set_nonblocking(true)?;
     match socket.connect(&SockAddr::unix(path)?) {
         Ok(()) => Err(io::Error::from(io::ErrorKind::AddrInUse)),
-        // Somebody listens there and does not come to accept anybody.
+        // A full backlog: somebody listens there but does not accept.
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
             Err(io::Error::from(io::ErrorKind::AddrInUse))
         }

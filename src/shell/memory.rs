@@ -3,8 +3,8 @@
 use crate::engine::MemoryUse;
 use std::fs;
 
-/// Resident bytes of this process and the bytes there are: the machine's, or the control group's limit when that is less.
-/// Where `/proc` is missing, zeros.
+/// Resident bytes of this process and available bytes: the machine's, or the control group's limit when that is lower.
+/// Zeros where `/proc` is missing.
 pub fn memory_use() -> MemoryUse {
     MemoryUse {
         used: kilobytes("/proc/self/status", "VmRSS:"),

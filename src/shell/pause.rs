@@ -1,25 +1,24 @@
-//! After a pause of the process (SIGSTOP, a machine that was frozen) everything is overdue at once, and what would have
-//! cancelled it waits in the sockets. So timers rest until all of that is taken, though not for long.
+//! Catching up after a pause of the process (SIGSTOP, a frozen machine).
+//!
+//! Everything is overdue at once then, and what would have cancelled it waits in the sockets. So timers rest until that
+//! input is taken, though not for long.
 
 use crate::base::time::{Span, Time};
 
-/// A timer that is overdue by so much was not held up by a turn.
+/// No turn takes this long: a timer that is later was held up by a pause.
 pub const LATE: Span = Span::from_secs(1);
-/// How long timers rest at most: input that never ends is no reason to forget time.
+/// The longest rest of the timers: endless input must not stop time.
 const LONGEST: Span = Span::from_secs(1);
 
-/// Whether the process is catching up.
 #[derive(Debug, Default)]
 pub struct Pause {
     since: Option<Time>,
 }
 
-/// What becomes of the timers in this turn.
+/// What timers do in this turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Timers {
-    /// They run.
     Run,
-    /// They rest.
     Rest,
     /// They run for the first time after a pause.
     RunAfterPause,
@@ -31,13 +30,13 @@ impl Pause {
         self.since.is_some()
     }
 
-    /// The input of a turn that began at `now` is in. `due`: when the first timer was; `is_quiet`: nothing came, and nothing
-    /// is left.
+    /// The input of a turn that began at `now` is in. `due`: when the first timer was due; `is_quiet`: nothing came,
+    /// and nothing is left.
     pub fn handle_input(&mut self, now: Time, due: Option<Time>, is_quiet: bool) -> Timers {
         let is_late = due.is_some_and(|due| now.saturating_since(due) >= LATE);
         match self.since {
             None if !is_late => Timers::Run,
-            // What this turn was told of may be from before the pause.
+            // This turn's input may be from before the pause.
             None => {
                 self.since = Some(now);
                 Timers::Rest

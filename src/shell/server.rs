@@ -1,12 +1,12 @@
 //! The running server: listeners as configured, an engine, and the loop on this thread or one of its own.
 
 use super::clock::Clock;
+use super::connection_limits::ConnectionLimits;
 use super::event_loop::{EventLoop, SIGNALS, WAKER};
 use super::handle::Handle;
 use super::listener::{ListenError, Listener};
 use super::logging::LogOutput;
 use super::memory::memory_use;
-use super::places::Places;
 use super::signals::SignalSource;
 use super::socket::Socket;
 use super::store::{Store, StoreThread};
@@ -44,7 +44,6 @@ pub enum ServerError {
     Panicked,
 }
 
-/// Names what was tried when the system refuses it.
 fn failed(what: &'static str) -> impl FnOnce(io::Error) -> ServerError {
     move |source| ServerError::System { what, source }
 }
@@ -131,7 +130,7 @@ impl Server {
 /// What the command line adds to a server.
 #[derive(Debug)]
 pub struct Foreground {
-    /// The log to be flushed when a turn ends.
+    /// Flushed when a turn ends.
     pub log: LogOutput,
     /// Whether events come from standard input as well.
     pub stdin: bool,
@@ -184,8 +183,8 @@ impl Prepared {
         let handle = Handle::new(sender, Arc::new(waker));
         let store = open_store(config, &mut engine, clock.now(), &handle)
             .map_err(failed("start a thread"))?;
-        let places = Places::new(config.server.max_connections);
-        let mut event_loop = EventLoop::new(poll, clock, engine, calls, places);
+        let connection_limits = ConnectionLimits::new(config.server.max_connections);
+        let mut event_loop = EventLoop::new(poll, clock, engine, calls, connection_limits);
         event_loop.store = store;
         let first = |wanted: fn(&Services) -> bool| {
             listeners.iter().find(|listener| wanted(&listener.services))
@@ -206,7 +205,8 @@ impl Prepared {
     }
 }
 
-/// Has the store opened, if there is to be one. It may take long: meanwhile the loop turns, and nothing is decided.
+/// Starts opening the store, if one is configured. That may take long: meanwhile the loop turns, and nothing is
+/// decided.
 fn open_store(
     config: &Config,
     engine: &mut Engine,
@@ -255,7 +255,7 @@ fn open_listeners(config: &Config) -> Result<Vec<Listener>, ServerError> {
     Ok(listeners)
 }
 
-/// The seeds' lines about the start, in their order.
+/// The seeds' start-up lines, in their order.
 fn announce(config: &Config, listeners: &[Listener]) {
     let locale = config.language();
     let say = |phrase: Phrase<'_>| log::info!("{}", locale.say(phrase));
@@ -296,19 +296,20 @@ fn announce(config: &Config, listeners: &[Listener]) {
     say(Phrase::LogLevel(config.log.level.name()));
 }
 
-/// The host as a URL has it: one that can be connected to, and brackets around an address of IPv6 (RFC 3986 section 3.2.2).
+/// The host as a URL has it: one that can be connected to, with brackets around an IPv6 address (RFC 3986 section
+/// 3.2.2).
 fn host_in_url(host: &str, address: Option<SocketAddr>) -> String {
     if address.is_some_and(|address| address.ip().is_unspecified()) {
         return "localhost".to_owned();
     }
     match host.contains(':') && !host.starts_with('[') {
-        // The percent sign before a zone is one of a URL's own (RFC 6874).
+        // In a URL the percent sign before a zone is escaped (RFC 6874).
         true => format!("[{}]", host.replace('%', "%25")),
         false => host.to_owned(),
     }
 }
 
-/// A thread copies standard input into a socket, so that the loop reads it like any producer's and never blocks.
+/// A thread copies standard input into a socket, so that the loop reads it like any producer and never blocks.
 fn adopt_stdin(event_loop: &mut EventLoop) -> Result<(), ServerError> {
     let (mut writer, reader) = UnixStream::pair().map_err(failed("make a socket pair"))?;
     reader
@@ -316,7 +317,7 @@ fn adopt_stdin(event_loop: &mut EventLoop) -> Result<(), ServerError> {
         .map_err(failed("make a socket pair"))?;
     let copy = move || {
         match io::copy(&mut io::stdin().lock(), &mut writer) {
-            // The server has stopped to listen: it is shutting down.
+            // The server no longer reads: it is shutting down.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
             Err(error) => log::warn!("standard input: {error}"),
             Ok(_) => {}
@@ -333,7 +334,7 @@ fn adopt_stdin(event_loop: &mut EventLoop) -> Result<(), ServerError> {
     Ok(())
 }
 
-/// A connection is a descriptor; the usual limit of 1024 is none of our choosing.
+/// A connection is a descriptor; the usual limit of 1024 is not our choice.
 fn raise_descriptor_limit() {
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         log::warn!("cannot raise the limit of open files: {error}");

@@ -1,4 +1,5 @@
-//! Signals: the end, a log to be reopened, and all those that would end the process without a word and must not.
+//! Signals: those that end the server or reopen its log, and those that would kill the process without a word and must
+//! not.
 
 use mio::{Interest, Registry, Token};
 use signal_hook::consts::{
@@ -10,31 +11,28 @@ use std::io;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-/// What ends the server: the first lets connections drain, the second ends it at once.
+/// The first lets connections drain, the second ends the server at once.
 const ENDINGS: [i32; 2] = [SIGTERM, SIGINT];
-/// What is passed over with a line. SIGQUIT and what tells of a bug keep their meaning, and SIGPIPE is ignored already.
+/// Ignored with a log line. SIGQUIT and the signals of bugs keep their meaning, and SIGPIPE is ignored already.
 const IGNORED: [i32; 6] = [SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO];
-/// The same where signals have Linux's numbers: SIGSTKFLT, SIGPWR, and those in real time.
+/// Ignored by number on Linux: SIGSTKFLT, SIGPWR, and the real-time signals.
 const IGNORED_ON_LINUX: [RangeInclusive<i32>; 3] = [16..=16, 30..=30, 34..=64];
 
-/// The signals that have come.
 pub struct SignalSource(Signals);
 
-/// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wish {
-    /// The end.
+pub enum SignalRequest {
     End,
-    /// The log's file is to be reopened.
+    /// Reopen the log's file.
     Reopen,
-    /// Nothing that is known here.
+    /// Ignored.
     Nothing(i32),
 }
 
 impl SignalSource {
-    /// From now on signals wait to be asked for.
+    /// Catches signals from now on.
     pub fn start() -> io::Result<Self> {
-        // A file that may grow no further is an error like a full disk, not the end of the process.
+        // A file at its size limit is an error like a full disk, not the end of the process.
         if let Err(error) = signal_hook::flag::register(SIGXFSZ, Arc::default()) {
             log::warn!(
                 "cannot handle SIGXFSZ: {error}; a file that grows too long ends the server"
@@ -51,17 +49,16 @@ impl SignalSource {
         Ok(source)
     }
 
-    /// Has the poll tell of signals under this token.
     pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         registry.register(&mut self.0, token, Interest::READABLE)
     }
 
-    /// What has come since the last call.
-    pub fn take(&mut self) -> Vec<Wish> {
+    /// Since the last call.
+    pub fn take(&mut self) -> Vec<SignalRequest> {
         let wish = |signal| match signal {
-            SIGTERM | SIGINT => Wish::End,
-            SIGHUP => Wish::Reopen,
-            signal => Wish::Nothing(signal),
+            SIGTERM | SIGINT => SignalRequest::End,
+            SIGHUP => SignalRequest::Reopen,
+            signal => SignalRequest::Nothing(signal),
         };
         self.0.pending().map(wish).collect()
     }

@@ -1,4 +1,4 @@
-//! One peer's socket: reads into what it is given, writes many chunks with one call.
+//! One peer's socket: reads into a given buffer, writes many chunks with one call.
 
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
@@ -8,29 +8,25 @@ use socket2::SockRef;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
 
-/// A connected socket.
 #[derive(Debug)]
 pub enum Socket {
-    /// TCP.
     Tcp(TcpStream),
-    /// A Unix-domain socket.
     Unix(UnixStream),
 }
 
 /// How far a write came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Written {
-    /// Bytes that the socket took.
     pub bytes: usize,
-    /// Whether it would take no more.
+    /// Whether the socket would take no more.
     pub blocked: bool,
 }
 
-/// Chunks in one vectored write; the kernel takes no more (`IOV_MAX` is 1024, and longer lists gain nothing).
+/// Chunks per vectored write. The kernel allows 1024 (`IOV_MAX`), but longer lists gain nothing.
 const MAX_SLICES: usize = 64;
 
 impl Socket {
-    /// Has the poll tell of readiness under this token, once for each change.
+    /// Edge-triggered.
     pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         let interest = Interest::READABLE | Interest::WRITABLE;
         match self {
@@ -39,7 +35,6 @@ impl Socket {
         }
     }
 
-    /// Reads what is there.
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         retry(|| match self {
             Self::Tcp(stream) => stream.read(buffer),
@@ -52,7 +47,7 @@ impl Socket {
         let mut chunks = chunks.peekable();
         let mut bytes = 0;
         while let Some(first) = chunks.next() {
-            // Most peers are owed one chunk, and a list of them is a kilobyte to be moved.
+            // Most peers have one chunk to get, and a list of slices is a kilobyte to be moved.
             let (offered, taken) = match chunks.peek() {
                 None => (first.len(), self.send(first)),
                 Some(_) => {
@@ -78,7 +73,6 @@ impl Socket {
         })
     }
 
-    /// Says that nothing more will be written.
     pub fn half_close(&self) {
         // A socket that is gone already needs no goodbye.
         let _ = match self {
@@ -94,7 +88,7 @@ impl Socket {
         })
     }
 
-    /// Several chunks by `sendmsg`, which costs less than `writev`: that takes the way of files. Tells how much was offered.
+    /// `sendmsg` costs less than `writev`, which takes the path of files. Returns how much was offered.
     fn send_vectored<'a>(
         &self,
         chunks: impl Iterator<Item = &'a [u8]>,

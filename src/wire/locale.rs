@@ -1,7 +1,7 @@
-//! What joblight says to people, in the languages it speaks (contract section 2).
+//! What joblight tells people, in the languages it speaks (contract section 2).
 //!
-//! Owns every sentence that reaches a viewer's error message or the log; machine words (codes, field names)
-//! never pass through here. The Chinese lines are those of the two documents joblight began from, to the letter.
+//! Owns every sentence of error messages and log lines that is translated; machine words (codes, field names) never
+//! pass through here. The Chinese lines are those of the two documents joblight began from, to the letter.
 
 mod workspaces;
 
@@ -9,18 +9,16 @@ pub use workspaces::{WorkspaceFault, WorkspaceField};
 
 use std::fmt;
 
-/// A language of error messages and log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Locale {
-    /// English (`en`).
+    /// `en`.
     #[default]
     English,
-    /// Simplified Chinese (`zh-CN`).
+    /// `zh-CN`.
     Chinese,
 }
 
 impl Locale {
-    /// The locale named by `tag` (`en`, `zh-CN`).
     pub fn from_tag(tag: &str) -> Option<Self> {
         match tag {
             "en" => Some(Self::English),
@@ -29,7 +27,6 @@ impl Locale {
         }
     }
 
-    /// Puts a phrase into this language.
     pub fn say<'a>(self, phrase: Phrase<'a>) -> Said<'a> {
         Said {
             locale: self,
@@ -38,117 +35,86 @@ impl Locale {
     }
 }
 
-/// Something to be said, free of any language.
+/// Something to be said, free of any language. A text inside names the thing or gives the reason.
 #[derive(Debug, Clone, Copy)]
 pub enum Phrase<'a> {
-    /// A message that is no JSON; the parser's reason.
     InvalidJson(&'a str),
-    /// A message that is no MessagePack; the parser's reason.
     InvalidMessagePack(&'a str),
-    /// A message of a type that nobody here knows.
     UnknownType(&'a str),
-    /// A message whose fields are wrong: what was wrong and what would be right.
     InvalidMessage(&'a str),
-    /// Something this connection may not do.
     NotAllowed(&'a str),
-    /// A token that does not prove an identity.
+    /// A token does not prove an identity.
     Unauthorized(&'a str),
-    /// Too many messages: the limit a minute, and seconds until the next may pass.
     RateLimited {
-        /// The limit.
+        /// Messages per minute.
         limit: u32,
-        /// The wait.
         retry_after_s: u64,
     },
-    /// A configured limit was reached: which one.
     LimitExceeded(&'a str),
-    /// Something that excludes what is asked: what.
+    /// Something in progress excludes the request.
     Conflict(&'a str),
-    /// Something that does not exist: what.
     NotFound(&'a str),
-    /// A message for the application while none is connected: its type.
+    /// A message of this type is for the application, and none is connected.
     NoApplication(&'a str),
-    /// A message that the application did not answer in time: its type.
+    /// The application did not answer a message of this type in time.
     NoAnswer(&'a str),
-    /// A message whose application went away before it answered: its type.
+    /// The application left before it answered a message of this type.
     ApplicationGone(&'a str),
-    /// The application's link was opened.
     BackendConnected {
-        /// Where it came from.
         address: &'a str,
-        /// Links now.
         total: usize,
     },
-    /// The application's link is gone.
     BackendDisconnected {
-        /// Where it came from.
         address: &'a str,
-        /// Links that remain.
         total: usize,
     },
-    /// A task whose worker is not heard of any more: after how many milliseconds it is given up.
+    /// A task whose worker is silent for longer than the limit.
     Lost {
-        /// The configured limit.
+        /// Milliseconds.
         lost_after: u64,
     },
-    /// A change that the store did not keep: why.
+    /// The store did not keep a change.
     NotKept(&'a str),
-    /// A message about workspaces that changes nothing: why.
     WorkspaceFault(&'a WorkspaceFault),
-    /// The WebSocket listener is open on this port or path.
+    /// The port or path.
     WebSocketStarted(&'a str),
-    /// The WebSocket listener is open at this address.
     WebSocketListening {
         /// Without a path.
         url: &'a str,
-        /// The path of the payload dialect.
+        /// Of the payload dialect.
         path: &'a str,
     },
-    /// The HTTP listener is open at this address.
+    /// The address.
     HttpStarted(&'a str),
-    /// The ingest socket is open at this path.
+    /// The path.
     IngestStarted(&'a str),
     /// `NODE_ENV` or `environment`.
     Environment(&'a str),
-    /// The configured log level.
     LogLevel(&'a str),
-    /// A client of the payload dialect arrived.
+    /// In the payload dialect.
     ClientConnected {
-        /// Its public name.
         client: &'a str,
-        /// Clients now.
         total: usize,
     },
-    /// A client of the payload dialect left.
+    /// In the payload dialect.
     ClientDisconnected {
-        /// Its public name.
         client: &'a str,
-        /// Clients that remain.
         total: usize,
     },
-    /// A client of the data dialect arrived.
     DataClientConnected,
-    /// A client of the data dialect left.
     DataClientDisconnected,
-    /// A client entered a room.
     ClientJoined {
-        /// Its public name.
         client: &'a str,
-        /// The room.
         room: &'a str,
     },
-    /// A client left a room.
     ClientLeft {
-        /// Its public name.
         client: &'a str,
-        /// The room.
         room: &'a str,
     },
-    /// A message went out to a room.
+    /// A message went out to this room.
     Broadcast(&'a str),
-    /// Shutting down: connections still to drain.
+    /// Shutting down, with so many connections left to drain.
     Draining(usize),
-    /// The end.
     Stopped,
 }
 
@@ -278,7 +244,7 @@ fn chinese(phrase: Phrase<'_>, out: &mut fmt::Formatter<'_>) -> fmt::Result {
     }
 }
 
-/// A length of time in the largest unit that leaves no fraction.
+/// In the largest unit that leaves no fraction.
 fn length(millis: u64) -> String {
     const UNITS: [(u64, &str); 3] = [(3_600_000, "h"), (60_000, "min"), (1_000, "s")];
     let unit = UNITS.iter().find(|(size, _)| millis.is_multiple_of(*size));

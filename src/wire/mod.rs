@@ -1,4 +1,9 @@
-//! Floor 1: bytes to values and back, pure.
+//! Floor 1: bytes to values and back. Pure: it owns no connection and no buffer, and knows neither rooms nor policy.
+//!
+//! - `input`: the cursor that every parser takes received bytes from
+//! - `http`, `websocket`: the two protocols, the server's side
+//! - `message`: the contract's messages
+//! - `locale`: every sentence for people, in the languages spoken
 
 pub mod http;
 pub mod input;

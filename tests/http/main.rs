@@ -20,7 +20,7 @@ mod numbers;
 mod origins;
 mod own_fields;
 mod pages;
-mod readable;
+mod relayable;
 mod sizes;
 mod statistics;
 mod statuses;

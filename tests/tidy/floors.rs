@@ -21,6 +21,10 @@ const FLOORS: [(&str, u8); 10] = [
     ("cli", 6),
 ];
 
+/// What a folder may not use although it lies lower: the hub speaks in messages, never in frames or requests.
+const STRANGERS: [(&str, [&str; 2]); 2] =
+    [("hub", ["wire", "websocket"]), ("hub", ["wire", "http"])];
+
 /// The only folder that `src/main.rs` uses.
 const DOOR: &str = "cli";
 
@@ -115,6 +119,14 @@ fn floor_of(folder: &str) -> Option<u8> {
 /// What is wrong when a file of `folder` uses `target`.
 fn wrong_floor(folder: &str, floor: u8, target: &[String]) -> Option<String> {
     let used = target.first().map_or("", String::as_str);
+    let is_stranger = |(of, path): &&(&str, [&str; 2])| {
+        *of == folder && target.iter().map(String::as_str).take(2).eq(*path)
+    };
+    if let Some((_, [floor, room])) = STRANGERS.iter().find(is_stranger) {
+        return Some(format!(
+            "{folder} uses {floor}/{room}; hand a message over, and let the engine frame it"
+        ));
+    }
     match floor_of(used) {
         Some(below) if below < floor || used == folder => None,
         Some(other) => Some(format!(
@@ -232,6 +244,21 @@ mod tests {
             "src/lib.rs",
             "pub use crate::shell::serve; pub use cli::run;",
         );
+    }
+
+    #[test]
+    fn the_hub_knows_no_frame_and_no_request() {
+        offends(
+            "src/hub/room.rs",
+            "use crate::wire::websocket::EncodedFrame;",
+            "hub uses wire/websocket",
+        );
+        offends(
+            "src/hub/room.rs",
+            "use crate::wire::{http::Head, input::Input};",
+            "hub uses wire/http",
+        );
+        clean("src/engine/mod.rs", "use crate::wire::http::Head;");
     }
 
     #[test]

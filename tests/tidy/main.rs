@@ -4,6 +4,7 @@
 //! `path:line: what is wrong, what would be right`. Each rule is a plain function over a [`Source`] (a path and
 //! its text), its limits and word lists are constants at the head of its file, and its unit tests prove that it bites.
 
+mod circles;
 mod floors;
 mod names;
 mod paths;
@@ -89,6 +90,7 @@ fn check_sources(sources: &[Source]) -> Vec<Offence> {
         offences.extend(statements::check(source));
         offences.extend(floors::check(source, &modules));
     }
+    offences.extend(circles::check(sources));
     offences
 }
 

@@ -13,6 +13,8 @@ pub(crate) struct CodePath<'a> {
     pub(crate) segments: Vec<&'a str>,
     /// The token at which the path, or its part inside a group, begins.
     pub(crate) token: usize,
+    /// The name it goes by after `as`.
+    alias: Option<&'a str>,
     /// It stands in `pub(in …)`, where it names a border and imports nothing.
     pub(crate) is_visibility: bool,
 }
@@ -60,6 +62,30 @@ pub(crate) fn code_paths(source: &Source) -> Vec<CodePath<'_>> {
     found
 }
 
+/// What a module hands on by `pub use`: each name, and the path that it stands for.
+pub(crate) fn reexports<'a>(source: &'a Source) -> Vec<(&'a str, CodePath<'a>)> {
+    let mut found = Vec::new();
+    for at in source.find(&["use"]).filter(|at| is_public(source, *at)) {
+        let root: &[&str] = if ROOTS.contains(&source.token(at + 1)) {
+            &[]
+        } else {
+            &["self"]
+        };
+        read_tree(source, at + 1, root, &mut found);
+    }
+    let named = |path: CodePath<'a>| Some((path.alias.or(path.segments.last().copied())?, path));
+    found.into_iter().filter_map(named).collect()
+}
+
+/// Whether `pub` or `pub(…)` stands before the keyword at `at`.
+fn is_public(source: &Source, at: usize) -> bool {
+    let before = match source.token_before(at) {
+        ")" => source.partner(at - 1),
+        _ => Some(at),
+    };
+    before.is_some_and(|at| source.token_before(at) == "pub")
+}
+
 fn is_root(source: &Source, at: usize) -> bool {
     let is_continued = source.token_before(at) == "::" && at >= 2 && {
         let before = source.token(at - 2);
@@ -93,6 +119,7 @@ fn read_tree<'a>(
         found.push(CodePath {
             segments,
             token,
+            alias: (source.token(at + 1) == "as").then(|| source.token(at + 2)),
             is_visibility: false,
         });
         return at + 1;

@@ -2,7 +2,6 @@
 //! shell knows of its sockets.
 
 use super::world::{PeerId, World};
-use joblight::internals::engine::{forgive, limit_viewers, make_room, spare};
 use joblight::internals::wire::Report;
 use serde_json::Value;
 
@@ -11,9 +10,10 @@ impl World {
     pub(crate) fn publish(&mut self, room: &str, payload: impl ToString) {
         let (now, payload) = (self.now(), payload.to_string());
         self.turn(|world| {
-            let state = world.engine.state_mut();
-            let sent = state.send_to_room(now, room, "room_broadcast", payload);
-            sent.expect("sent");
+            world.engine.command(now, |context| {
+                let sent = context.send_to_room(room, "room_broadcast", payload);
+                sent.expect("sent");
+            });
         });
     }
 
@@ -21,8 +21,9 @@ impl World {
     pub(crate) fn write_to(&mut self, client: &str, payload: impl ToString) {
         let (now, payload) = (self.now(), payload.to_string());
         self.turn(|world| {
-            let state = world.engine.state_mut();
-            state.send(now, client, "letter", &payload).expect("sent");
+            world.engine.command(now, |context| {
+                context.send(client, "letter", &payload).expect("sent");
+            });
         });
     }
 
@@ -30,7 +31,7 @@ impl World {
     pub(crate) fn take_event(&mut self, event: &Value) {
         let report = Report::parse(&event.to_string()).expect("a report");
         let now = self.now();
-        let taken = self.engine.state_mut().report(now, report);
+        let taken = self.engine.command(now, |context| context.report(report));
         taken.expect("taken");
     }
 
@@ -38,18 +39,19 @@ impl World {
     pub(crate) fn refusals(&mut self) -> Vec<String> {
         let now = self.now();
         let report = Report::parse(r#"{"type":"task_started","payload":{"taskId":"t"}}"#).unwrap();
-        let state = self.engine.state_mut();
-        let refusals = [
-            state.report(now, report).err(),
-            state.send_to_room(now, "r", "note", "1".to_owned()).err(),
-            state.broadcast_to_all(now, "note", "1").err(),
-            state.send(now, "client_ab", "note", "1").err(),
-            state.subscribe(now, "client_ab", "r").err(),
-            state.unsubscribe("client_ab", "r").err(),
-            state.client_infos().err(),
-            state.room_clients("r").err(),
-            state.find_client("client_ab").err(),
-        ];
+        let refusals = self.engine.command(now, |context| {
+            [
+                context.report(report).err(),
+                context.send_to_room("r", "note", "1".to_owned()).err(),
+                context.broadcast_to_all("note", "1").err(),
+                context.send("client_ab", "note", "1").err(),
+                context.subscribe("client_ab", "r").err(),
+                context.unsubscribe("client_ab", "r").err(),
+                context.client_infos().err(),
+                context.room_clients("r").err(),
+                context.find_client("client_ab").err(),
+            ]
+        });
         let texts = refusals.into_iter();
         texts
             .map(|refusal| refusal.expect("refused").to_string())
@@ -59,23 +61,23 @@ impl World {
     /// The process stood still for a while.
     pub(crate) fn forgive(&mut self) {
         let now = self.now();
-        forgive(self.engine.state_mut(), now);
+        self.engine.forgive_pause(now);
     }
 
     /// These peers have sent more than was read of them.
     pub(crate) fn spare(&mut self, peers: &[PeerId]) {
         let connections: Vec<_> = peers.iter().map(|peer| self.connection(*peer)).collect();
-        spare(self.engine.state_mut(), connections.into_iter());
+        self.engine.spare(connections.into_iter());
     }
 
     /// There are too many connections: whether one of them made room.
     pub(crate) fn make_room(&mut self) -> bool {
         let now = self.now();
-        make_room(self.engine.state_mut(), now).is_some()
+        self.engine.make_room(now).is_some()
     }
 
     /// Beyond so many connections no viewer is let in.
     pub(crate) fn limit_viewers(&mut self, max: usize) {
-        limit_viewers(self.engine.state_mut(), max);
+        self.engine.limit_viewers(max);
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::raw::upgrade;
 use crate::support::{Running, Viewer, limit_connections, limit_messages};
-use joblight::internals::client::{Client, Event};
+use joblight::internals::client::{Client, ClientEvent};
 use serde_json::{Value, json};
 use std::net::{SocketAddr, TcpStream};
 use tungstenite::Message;
@@ -86,17 +86,17 @@ fn our_own_client_comes_back_when_it_is_told_to() {
     let mut next = || client.next(crate::support::LIMIT).unwrap().expect("news");
     let path = format!("/api/clients/{id}?code=1013");
     assert_eq!(server.call("DELETE", &path, &Value::Null).0, 204);
-    let Event::Message(notice) = next() else {
+    let ClientEvent::Message(notice) = next() else {
         panic!("no goodbye");
     };
     let inside = server.viewer();
     let told = notice.value["payload"]["delayMs"].as_u64().unwrap();
     match next() {
-        Event::Lost { delay, .. } => assert_eq!(delay.as_millis(), u128::from(told)),
+        ClientEvent::Lost { delay, .. } => assert_eq!(delay.as_millis(), u128::from(told)),
         other => panic!("{other:?}"),
     }
     match next() {
-        Event::Lost { delay, reason, .. } => {
+        ClientEvent::Lost { delay, reason, .. } => {
             assert!(delay.as_secs() >= 1 && delay.subsec_millis() == 0);
             assert!(reason.contains("503"), "{reason}");
         }
@@ -105,7 +105,7 @@ fn our_own_client_comes_back_when_it_is_told_to() {
     let path = format!("/api/clients/{}", inside.id());
     assert_eq!(server.call("DELETE", &path, &Value::Null).0, 204);
     match next() {
-        Event::Message(message) => assert_eq!(message.value["payload"]["resumed"], true),
+        ClientEvent::Message(message) => assert_eq!(message.value["payload"]["resumed"], true),
         other => panic!("{other:?}"),
     }
 }

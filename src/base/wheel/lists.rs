@@ -13,14 +13,13 @@ const BITS_PER_LEVEL: u32 = 6;
 const SLOTS_PER_LEVEL: usize = 1 << BITS_PER_LEVEL;
 const SLOT_MASK: u64 = SLOTS_PER_LEVEL as u64 - 1;
 
-/// The last tick that a `Time` reaches. A deadline after it would be rounded up to what no `Time` can express.
+/// The last tick of a `Time`. A later deadline would round up to a tick that no `Time` expresses.
 pub(super) const TICK_MAX: u64 = Time::from_micros(u64::MAX).as_millis();
 
-/// Enough digits for `TICK_MAX`, so no deadline is too far away to have its own slot.
+/// Enough digits for `TICK_MAX`: no deadline is too far away for a slot of its own.
 pub(super) const LEVELS: usize =
     (u64::BITS - TICK_MAX.leading_zeros()).div_ceil(BITS_PER_LEVEL) as usize;
 
-/// The head of every list.
 #[derive(Debug)]
 pub(super) struct Lists {
     heads: Box<[Option<Index>]>,
@@ -28,11 +27,11 @@ pub(super) struct Lists {
     occupied_levels: u16,
 }
 
-/// Names a list: one per slot, and three more.
+/// One per slot, and three more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct List(u16);
 
-/// An occupied slot of the wheel, and the first tick it covers.
+/// An occupied slot and the first tick it covers.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Slot {
     pub(super) list: List,

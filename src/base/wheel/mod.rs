@@ -13,7 +13,6 @@ use lists::{List, Lists, TICK_MAX};
 
 const TICK_MICROS: u64 = 1_000;
 
-/// Timers that carry a `K` each.
 #[derive(Debug)]
 pub struct Wheel<K> {
     nodes: Vec<Node<K>>,
@@ -22,23 +21,21 @@ pub struct Wheel<K> {
     len: usize,
 }
 
-/// Names one timer. Once the timer has fired or was cancelled, the name means nothing and does no harm.
+/// A timer that fired or was cancelled leaves a stale id, which does no harm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TimerId {
     index: Index,
     generation: NonZeroU32,
 }
 
-/// A timer whose deadline has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expired<K> {
-    /// What it was called; already stale, to compare with what the owner has kept.
+    /// Already stale; for comparing with the id that the owner keeps.
     pub id: TimerId,
-    /// What was scheduled.
     pub payload: K,
 }
 
-/// Every node is in exactly one circular list, vacant ones included.
+/// Every node is in exactly one circular list, including vacant ones.
 #[derive(Debug)]
 struct Node<K> {
     deadline_tick: u64,
@@ -50,7 +47,6 @@ struct Node<K> {
 }
 
 impl<K: Copy> Wheel<K> {
-    /// A wheel without timers, at the beginning of time.
     pub fn new() -> Self {
         Self {
             nodes: Vec::new(),
@@ -60,7 +56,7 @@ impl<K: Copy> Wheel<K> {
         }
     }
 
-    /// Starts a timer. A deadline that has passed counts as just reached, and fires on the next `advance`.
+    /// A deadline in the past fires on the next `advance`.
     pub fn schedule(&mut self, at: Time, payload: K) -> TimerId {
         let index = self.take_vacant(payload);
         self.link_ahead(index, at);
@@ -71,13 +67,13 @@ impl<K: Copy> Wheel<K> {
         }
     }
 
-    /// Stops a timer and returns what it carried; `None` if there is no such timer any more.
+    /// `None` if the timer fired or was cancelled.
     pub fn cancel(&mut self, id: TimerId) -> Option<K> {
         let index = self.find(id)?;
         Some(self.release(index))
     }
 
-    /// Moves a timer, also one that has expired but was not popped; `false` if there is no such timer any more.
+    /// Also moves a timer that has expired but was not popped; `false` if it is gone.
     pub fn reschedule(&mut self, id: TimerId, at: Time) -> bool {
         let Some(index) = self.find(id) else {
             return false;
@@ -87,8 +83,8 @@ impl<K: Copy> Wheel<K> {
         true
     }
 
-    /// When to call `advance` next: never after the first timer is due. It may be before that, in which case
-    /// advancing to it brings the true deadline nearer, at most once per level.
+    /// When to call `advance` next: never after the first timer is due, perhaps before. Advancing to an early one
+    /// brings the true deadline nearer, at most once per level.
     pub fn next_deadline(&self) -> Option<Time> {
         let is_any_due =
             self.lists.head(List::DUE).is_some() || self.lists.head(List::OVERDUE).is_some();
@@ -100,7 +96,7 @@ impl<K: Copy> Wheel<K> {
             .map(|slot| Time::from_millis(slot.first_tick))
     }
 
-    /// Moves time forward; `pop_expired` then yields every timer that is due. Time that goes backwards stands still.
+    /// Moves time forward, so that `pop_expired` yields every timer that is due. Time never runs backwards.
     pub fn advance(&mut self, now: Time) {
         let now_tick = now.as_millis().max(self.current_tick);
         self.move_due(List::OVERDUE);
@@ -113,8 +109,8 @@ impl<K: Copy> Wheel<K> {
         self.current_tick = now_tick;
     }
 
-    /// Takes the next timer that is due, earliest deadline first. What is scheduled between two calls waits for the
-    /// next `advance`, even if it is due at once, so popping always ends.
+    /// The earliest deadline first. Timers scheduled while popping wait for the next `advance` even if they are due at
+    /// once, so popping always ends.
     pub fn pop_expired(&mut self) -> Option<Expired<K>> {
         let index = self.lists.head(List::DUE)?;
         let id = TimerId {
@@ -127,12 +123,11 @@ impl<K: Copy> Wheel<K> {
         })
     }
 
-    /// How many timers there are, expired ones that were not popped included.
+    /// Includes timers that expired and were not popped.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there is no timer.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -179,7 +174,7 @@ impl<K: Copy> Wheel<K> {
         );
     }
 
-    /// Empties a list whose time has come: what is due is due, the rest finds its place on a lower level.
+    /// Empties a list whose time has come: due timers become due, the others move to a lower level.
     fn move_due(&mut self, list: List) {
         while let Some(index) = self.lists.head(list) {
             self.unlink(index);

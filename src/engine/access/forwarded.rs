@@ -3,7 +3,7 @@
 
 use super::host::Host;
 use crate::base::network::Network;
-use crate::wire::http::{Head, unquote};
+use crate::wire::http::{Head, list_items, unquote};
 use core::fmt;
 use core::net::IpAddr;
 
@@ -102,11 +102,8 @@ impl Proxies {
         if self.header.eq_ignore_ascii_case(FORWARDED) {
             return lines.flat_map(forwarded).collect();
         }
-        let items = lines.flat_map(|line| line.split(',')).map(str::trim);
-        items
-            .filter(|item| !item.is_empty())
-            .map(|item| Some(item.to_owned()))
-            .collect()
+        let items = lines.flat_map(list_items);
+        items.map(|item| Some(item.trim().to_owned())).collect()
     }
 }
 
@@ -170,7 +167,7 @@ fn take_pair(text: &str) -> (Option<(&str, String)>, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::http::{BodyMode, Event, Limits, Parser};
+    use crate::wire::http::{BodyMode, Parser, ParserEvent, ParserLimits};
     use crate::wire::input::Input;
 
     const LOOPBACK: Option<IpAddr> = Some(IpAddr::V4(core::net::Ipv4Addr::LOCALHOST));
@@ -180,8 +177,8 @@ mod tests {
         let mut text = format!("GET / HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n").into_bytes();
         let mut input = Input::new(&mut text);
         let mode = |_: &Head| BodyMode::Collect { max_bytes: 0 };
-        match Parser::new().poll_event(&mut input, &Limits::default(), mode) {
-            Ok(Some(Event::Request { head, .. })) => head,
+        match Parser::new().poll_event(&mut input, &ParserLimits::default(), mode) {
+            Ok(Some(ParserEvent::Request { head, .. })) => head,
             other => panic!("{other:?}"),
         }
     }

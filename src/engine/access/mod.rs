@@ -5,10 +5,15 @@
 //! own name to this address cannot hide that name. Programs that are no browsers send no `Origin`, and are not kept out
 //! here: what they may do is a matter of listeners and keys.
 
+pub mod caller;
+pub mod connection_rate;
 mod forwarded;
 mod host;
+pub mod keys;
 mod origin;
+pub mod permission;
 mod refused;
+pub mod waiting_line;
 
 pub use forwarded::{Asker, Proxies, UNIX};
 pub use host::Host;
@@ -161,7 +166,7 @@ impl<'h> Request<'h> {
             origin: None,
             is_ambiguous: false,
             is_cross_site: false,
-            is_change: !matches!(head.method(), Method::Get | Method::Head | Method::Options),
+            is_change: !matches!(head.method(), Method::GET | Method::HEAD | Method::OPTIONS),
             is_upgrade: false,
         };
         for (name, value) in head.fields() {
@@ -178,8 +183,7 @@ impl<'h> Request<'h> {
         }
         if request.is_cross_site && !request.is_change {
             let fields = head.fields();
-            request.is_upgrade =
-                websocket::is_upgrade(fields.map(|(name, value)| (name, value.as_bytes())));
+            request.is_upgrade = websocket::is_upgrade(fields);
         }
         request
     }

@@ -3,7 +3,7 @@
 use super::super::notices::Notice;
 use super::host::Host;
 use super::origin::page_host;
-use crate::wire::http::Problem;
+use crate::engine::refusal::Refusal;
 
 /// The longest text of a stranger that is repeated: a name has 253 bytes, and a scheme and a port stand beside it.
 const MAX_SHOWN: usize = 280;
@@ -137,11 +137,11 @@ impl Refused {
     }
 }
 
-impl From<Refused> for Problem {
+impl From<Refused> for Refusal {
     fn from(refused: Refused) -> Self {
         match refused.kind {
-            Kind::Host => Self::new(421, "unknown_host", refused.detail).at("host"),
-            Kind::Page => Self::new(403, "not_allowed", refused.detail).at("origin"),
+            Kind::Host => Self::new("unknown_host", refused.detail).at("host"),
+            Kind::Page => Self::new("not_allowed", refused.detail).at("origin"),
         }
     }
 }

@@ -1,9 +1,9 @@
-//! Answers in JSON, and the problems that bad input amounts to.
+//! Answers in JSON, and refusals that several calls share.
 
 use crate::engine::commands::CommandError;
+use crate::engine::refusal::Refusal;
 use crate::hub::TooLarge;
-use crate::wire::http::{Head, Problem, Response};
-use crate::wire::message::Malformed;
+use crate::wire::http::{Head, Response};
 use crate::wire::message::incoming::parse;
 use crate::wire::message::number::Whole;
 use serde::Serialize;
@@ -25,46 +25,25 @@ pub fn list_of(name: &str, value: &impl Serialize) -> Response {
     json(200, &serde_json::json!({ name: value }))
 }
 
-/// The problem that a refused command amounts to.
-pub fn command_problem(error: CommandError) -> Problem {
+/// How a call is told that a command was refused.
+pub fn command_refusal(error: CommandError) -> Refusal {
     let detail = error.to_string();
     match error {
-        CommandError::UnknownClient(_) => Problem::new(404, "not_found", detail).at("id"),
-        CommandError::Invalid { field, .. } => {
-            Problem::new(400, "invalid_message", detail).at(field)
-        }
-        CommandError::LimitExceeded(_) => {
-            Problem::new(503, "limit_exceeded", detail).retry_after_s(60)
-        }
-        CommandError::Stopped => Problem::new(503, "draining", detail).retry_after_s(1),
-        CommandError::Unread(_) => {
-            Problem::new(503, "storage_unavailable", detail).retry_after_s(1)
-        }
-    }
-}
-
-/// A problem that names the field at fault.
-pub fn malformed(malformed: Malformed) -> Problem {
-    match malformed {
-        Malformed::Json(reason) => Problem::new(400, "invalid_json", reason).at("body"),
-        Malformed::Text { ref field, .. } => {
-            let at = if field.is_empty() { "body" } else { field };
-            Problem::new(400, "invalid_json", malformed.to_string()).at(at)
-        }
-        Malformed::Field { field, reason } => {
-            let detail = Malformed::field(&*field, reason).to_string();
-            Problem::new(400, "invalid_message", detail).at(field)
-        }
+        CommandError::UnknownClient(_) => Refusal::new("not_found", detail).at("id"),
+        CommandError::Invalid { field, .. } => Refusal::new("invalid_message", detail).at(field),
+        CommandError::LimitExceeded(_) => Refusal::new("limit_exceeded", detail).retry_after_s(60),
+        CommandError::Stopped => Refusal::new("draining", detail).retry_after_s(1),
+        CommandError::Unread(_) => Refusal::new("storage_unavailable", detail).retry_after_s(1),
     }
 }
 
 /// Refuses bodies that are no JSON. Without a type a body counts as JSON, and so does what curl sends unasked.
-pub fn expect_json(head: &Head) -> Result<(), Problem> {
+pub fn expect_json(head: &Head) -> Result<(), Refusal> {
     head.content_type().map_or(Ok(()), expect_json_type)
 }
 
 /// The same of a media type without its parameters.
-pub fn expect_json_type(essence: &str) -> Result<(), Problem> {
+pub fn expect_json_type(essence: &str) -> Result<(), Refusal> {
     let is_json = essence.eq_ignore_ascii_case("application/json")
         || essence.eq_ignore_ascii_case("text/json")
         || essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
@@ -74,11 +53,11 @@ pub fn expect_json_type(essence: &str) -> Result<(), Problem> {
         return Ok(());
     }
     let detail = format!("`{essence}` is not understood here; expected application/json");
-    Err(Problem::new(415, "unsupported_media_type", detail).at("content-type"))
+    Err(Refusal::new("unsupported_media_type", detail).at("content-type"))
 }
 
 /// `limit` of a query, if it is there.
-pub fn parse_limit(head: &Head) -> Result<Option<usize>, Problem> {
+pub fn parse_limit(head: &Head) -> Result<Option<usize>, Refusal> {
     let wrong = || invalid("limit", "expected a whole number");
     let limit = head.query("limit");
     limit.map(|text| whole(&text).ok_or_else(wrong)).transpose()
@@ -93,11 +72,19 @@ pub fn whole<T: FromStr + TryFrom<u64>>(text: &str) -> Option<T> {
 }
 
 /// A task would become too large.
-pub fn too_large(fault: &TooLarge) -> Problem {
-    Problem::new(413, "task_too_large", fault.to_string()).at(&*fault.field)
+pub fn too_large(fault: &TooLarge) -> Refusal {
+    Refusal::new("task_too_large", fault.to_string()).at(&*fault.field)
 }
 
 /// A query parameter is wrong.
-pub fn invalid(field: &str, reason: &str) -> Problem {
-    Problem::new(400, "invalid_message", format!("{field}: {reason}")).at(field)
+pub fn invalid(field: &str, reason: &str) -> Refusal {
+    Refusal::new("invalid_message", format!("{field}: {reason}")).at(field)
+}
+
+/// There is no room for so many more tasks.
+pub fn too_many(new: usize) -> Refusal {
+    let detail = format!(
+        "{new} more tasks would be over broadcaster.max_tasks, and too few have ended; nothing was taken"
+    );
+    Refusal::new("limit_exceeded", detail).retry_after_s(60)
 }

@@ -1,28 +1,34 @@
 //! Calls about single clients (contract section 7).
 
-use super::answers::{command_problem, invalid, json, list_of, whole};
-use super::rooms::Message;
-use crate::base::time::Now;
+use crate::engine::answer::Answer;
+use crate::engine::api::answers::{command_refusal, invalid, json, list_of, whole};
+use crate::engine::api::call::Call;
+use crate::engine::api::rooms::Message;
 use crate::engine::commands::ClientInfo;
-use crate::engine::state::State;
-use crate::wire::http::{Head, Problem, Response};
+use crate::engine::context::Context;
+use crate::engine::refusal::Refusal;
+use crate::wire::http::Response;
 use serde_json::json;
 
 /// `GET /api/clients`
-pub fn list(state: &State) -> Result<Response, Problem> {
-    let clients = state.client_infos().map_err(command_problem)?;
+pub fn list(context: &mut Context<'_>, _: &Call<'_>) -> Result<Answer<Response>, Refusal> {
+    let clients = context.client_infos().map_err(command_refusal)?;
     let clients: Vec<_> = clients.iter().map(document).collect();
-    Ok(list_of("clients", &clients))
+    Ok(Answer::Now(list_of("clients", &clients)))
 }
 
 /// `GET /api/clients/{id}`
-pub fn show(state: &State, id: &str) -> Result<Response, Problem> {
-    let client = state.find_client(id).map_err(command_problem)?;
-    Ok(json(200, &document(&state.client_info(client))))
+pub fn show(context: &mut Context<'_>, call: &Call<'_>) -> Result<Answer<Response>, Refusal> {
+    let client = context
+        .find_client(call.name("id"))
+        .map_err(command_refusal)?;
+    let document = document(&context.client_info(client));
+    Ok(Answer::Now(json(200, &document)))
 }
 
 /// `DELETE /api/clients/{id}?code=&reason=`
-pub fn disconnect(state: &mut State, now: Now, head: &Head, id: &str) -> Result<Response, Problem> {
+pub fn disconnect(context: &mut Context<'_>, call: &Call<'_>) -> Result<Answer<Response>, Refusal> {
+    let head = call.head;
     let code = match head.query("code") {
         Some(text) => {
             whole(&text).ok_or_else(|| invalid("code", "expected a close code, as 1000 or 4000"))?
@@ -30,51 +36,42 @@ pub fn disconnect(state: &mut State, now: Now, head: &Head, id: &str) -> Result<
         None => 1000,
     };
     let reason = head.query("reason").unwrap_or_default();
-    state
-        .disconnect_client(now, id, code, &reason)
-        .map_err(command_problem)?;
-    Ok(Response::new(204))
+    context
+        .disconnect_client(call.name("id"), code, &reason)
+        .map_err(command_refusal)?;
+    Ok(Answer::Now(Response::new(204)))
 }
 
 /// `POST /api/clients/{id}/send`
-pub fn send(
-    state: &mut State,
-    now: Now,
-    head: &Head,
-    id: &str,
-    body: &[u8],
-) -> Result<Response, Problem> {
-    let message = Message::read(head, body)?;
-    let delivered = state
-        .send(now, id, message.kind(), &message.payload)
-        .map_err(command_problem)?;
-    if !delivered {
+pub fn send(context: &mut Context<'_>, call: &Call<'_>) -> Result<Answer<Response>, Refusal> {
+    let message = Message::read(call.head, call.body)?;
+    let delivered = context
+        .send(call.name("id"), message.kind(), &message.payload)
+        .map_err(command_refusal)?;
+    let answer = message.answer(json!({ "delivered": usize::from(delivered) }));
+    Ok(match delivered {
+        true => Answer::Now(answer),
         // It waits, and what waits outlives the process.
-        state.durability.promise();
-    }
-    Ok(message.answer(json!({ "delivered": usize::from(delivered) })))
+        false => Answer::WhenKept(answer),
+    })
 }
 
 /// `PUT /api/clients/{id}/rooms/{room}`
-pub fn join(state: &mut State, now: Now, id: &str, room: &str) -> Result<Response, Problem> {
-    state.subscribe(now, id, room).map_err(command_problem)?;
-    state.durability.promise();
-    Ok(Response::new(204))
+pub fn join(context: &mut Context<'_>, call: &Call<'_>) -> Result<Answer<Response>, Refusal> {
+    context
+        .subscribe(call.name("id"), call.name("room"))
+        .map_err(command_refusal)?;
+    Ok(Answer::WhenKept(Response::new(204)))
 }
 
 /// `DELETE /api/clients/{id}/rooms/{room}`
-pub fn leave(state: &mut State, id: &str, room: &str) -> Result<Response, Problem> {
-    match state.unsubscribe(id, room).map_err(command_problem)? {
-        true => {
-            state.durability.promise();
-            Ok(Response::new(204))
+pub fn leave(context: &mut Context<'_>, call: &Call<'_>) -> Result<Answer<Response>, Refusal> {
+    let (id, room) = (call.name("id"), call.name("room"));
+    match context.unsubscribe(id, room).map_err(command_refusal)? {
+        true => Ok(Answer::WhenKept(Response::new(204))),
+        false => {
+            Err(Refusal::new("not_found", format!("`{id}` is not in the room `{room}`")).at("room"))
         }
-        false => Err(Problem::new(
-            404,
-            "not_found",
-            format!("`{id}` is not in the room `{room}`"),
-        )
-        .at("room")),
     }
 }
 

@@ -1,12 +1,13 @@
 //! `Idempotency-Key` (an IETF draft, used by Stripe and others): what a producer calls its request, so that it may be sent
 //! again whole.
 
-use crate::wire::http::{Head, Problem, unquote};
+use crate::engine::refusal::Refusal;
+use crate::wire::http::{Head, unquote};
 use crate::wire::message::event::KEY_HEADER;
 use crate::wire::message::name::MAX_NAME_BYTES;
 
 /// The key of a request: a string of RFC 9651, or the same without quotes.
-pub fn key_of(head: &Head) -> Result<Option<String>, Problem> {
+pub fn key_of(head: &Head) -> Result<Option<String>, Refusal> {
     let mut values = head.headers(KEY_HEADER);
     let Some(first) = values.next() else {
         return Ok(None);
@@ -23,7 +24,7 @@ pub fn key_of(head: &Head) -> Result<Option<String>, Problem> {
     Ok(Some(key))
 }
 
-fn read(value: &str) -> Result<String, Problem> {
+fn read(value: &str) -> Result<String, Refusal> {
     let key = match value.starts_with('"') {
         true => {
             let (key, rest) = unquote(value, |escaped| matches!(escaped, '"' | '\\'))
@@ -50,9 +51,9 @@ fn read(value: &str) -> Result<String, Problem> {
     Ok(key)
 }
 
-fn refused(found: &str) -> Problem {
+fn refused(found: &str) -> Refusal {
     let detail = format!(
         "{KEY_HEADER}: {found}; expected one string of 1 to {MAX_NAME_BYTES} bytes in double quotes, as \"6650f1-3\""
     );
-    Problem::new(400, "invalid_message", detail).at(KEY_HEADER)
+    Refusal::new("invalid_message", detail).at(KEY_HEADER)
 }

@@ -1,17 +1,19 @@
 //! Calls by which producers report (contract section 7): all or nothing for each request, unless it is lines.
 
-use super::answers::{expect_json, expect_json_type, invalid, json_text, malformed, too_large};
-use super::event_key::key_of;
-use super::sizes;
-use super::tasks;
-use crate::base::time::Now;
-use crate::engine::ingest;
-use crate::engine::state::State;
-use crate::engine::tally::{Numbering, Tally};
-use crate::hub::Refused;
+use crate::engine::answer::Answer;
+use crate::engine::api::answers::{
+    expect_json, expect_json_type, invalid, json_text, too_large, too_many,
+};
+use crate::engine::api::call::Call;
+use crate::engine::api::event_key::key_of;
+use crate::engine::api::tally::{Numbering, Tally};
+use crate::engine::api::{ingest, sizes};
+use crate::engine::context::Context;
+use crate::engine::refusal::Refusal;
 use crate::hub::tasks::rules;
 use crate::hub::tasks::state::Task;
-use crate::wire::http::{Head, Problem, Response, unquote};
+use crate::hub::{Hub, Refused};
+use crate::wire::http::{Head, Response, unquote};
 use crate::wire::message::cloud_event::{
     Attribute, CloudEvent, EMPTY, check_json_type, missing_attribute,
 };
@@ -24,40 +26,38 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 /// `POST /api/events`
-pub fn post(state: &mut State, now: Now, head: &Head, body: &[u8]) -> Result<Response, Problem> {
-    let body = ingest::text(body).map_err(malformed)?;
-    let reports = read(head, body)?;
-    take_all(state, now, reports)
+pub fn post(context: &mut Context<'_>, call: &Call<'_>) -> Result<Answer<Response>, Refusal> {
+    let body = ingest::text(call.body)?;
+    let reports = read(call.head, body)?;
+    take_all(context, reports)
 }
 
 /// `POST /api/tasks/{id}/{event}`
 pub fn post_task_event(
-    state: &mut State,
-    now: Now,
-    head: &Head,
-    task: &str,
-    verb: TaskEvent,
-    body: &[u8],
-) -> Result<Response, Problem> {
+    context: &mut Context<'_>,
+    call: &Call<'_>,
+) -> Result<Answer<Response>, Refusal> {
+    let head = call.head;
+    let verb = TaskEvent::from_verb(call.name("event")).expect("the row's path has events only");
     refuse_cloud_event(head)?;
-    if !body.is_empty() {
+    if !call.body.is_empty() {
         expect_json(head)?;
     }
-    let body = ingest::text(body).map_err(malformed)?;
-    let mut report = Report::for_task(task, verb, body).map_err(malformed)?;
+    let body = ingest::text(call.body)?;
+    let mut report = Report::for_task(call.name("id"), verb, body)?;
     if let Some(restart) = parse_restart(head, verb)?
         && let Event::Task { patch, .. } = &mut report.event
     {
         patch.restart = restart;
     }
     if let Some(key) = key_of(head)? {
-        report = report.named_by(key).map_err(malformed)?;
+        report = report.named_by(key)?;
     }
-    take_all(state, now, vec![report])
+    take_all(context, vec![report])
 }
 
 /// `?restart=` of `POST /api/tasks/{id}/started`.
-fn parse_restart(head: &Head, verb: TaskEvent) -> Result<Option<bool>, Problem> {
+fn parse_restart(head: &Head, verb: TaskEvent) -> Result<Option<bool>, Refusal> {
     let Some(text) = head.query("restart") else {
         return Ok(None);
     };
@@ -72,39 +72,40 @@ fn parse_restart(head: &Head, verb: TaskEvent) -> Result<Option<bool>, Problem> 
 }
 
 /// The answer to lines: what became of each, and 400 only when none was an event.
-pub fn answer_lines(state: &mut State, tally: Tally) -> Response {
+pub fn answer_lines(hub: &mut Hub, tally: Tally) -> Answer<Response> {
     if tally.is_all_wrong() {
-        // What may count later is not to be thrown away as if it were wrong.
-        match tally.refusal() {
-            Some(Refused::TooLarge(fault)) => return too_large(fault).into(),
-            Some(limit @ Refused::Limit(_)) => {
-                let detail = format!("none of {} lines counted; {limit}", tally.rejected());
-                return limit_exceeded(detail).into();
-            }
-            None => {}
-        }
-        let first = tally.first_error().unwrap_or_default();
-        let detail = format!("none of {} lines is an event; {first}", tally.rejected());
-        return Problem::new(400, "invalid_message", detail)
-            .at("body")
-            .into();
+        return Answer::Now(refuse_lines(&tally).into());
     }
-    state.durability.promise();
-    json_text(200, tally.answer(state))
+    Answer::WhenKept(json_text(200, tally.answer(hub)))
 }
 
-fn read(head: &Head, body: &str) -> Result<Vec<Report>, Problem> {
+/// None of the lines counted. What may count later is not to be thrown away as if it were wrong.
+fn refuse_lines(tally: &Tally) -> Refusal {
+    let rejected = tally.rejected();
+    match tally.refusal() {
+        Some(Refused::TooLarge(fault)) => return too_large(fault),
+        Some(limit @ Refused::Limit(_)) => {
+            return limit_exceeded(format!("none of {rejected} lines counted; {limit}"));
+        }
+        None => {}
+    }
+    let first = tally.first_error().unwrap_or_default();
+    let detail = format!("none of {rejected} lines is an event; {first}");
+    Refusal::new("invalid_message", detail).at("body")
+}
+
+fn read(head: &Head, body: &str) -> Result<Vec<Report>, Refusal> {
     let structured =
-        |text: &str| Report::read_mended(text, "id", |text| CloudEvent::parse(text)?.report());
+        |text: &str| Report::read_repairing(text, "id", |text| CloudEvent::parse(text)?.report());
     let kind = head.content_type().unwrap_or("application/json");
     let is = |essence: &str| kind.eq_ignore_ascii_case(essence);
     if is("application/cloudevents-batch+json") {
         check_charset(head)?;
-        return read_array(body, |_, text| structured(text)).map_err(malformed);
+        return read_array(body, |_, text| structured(text)).map_err(Refusal::from);
     }
     if is("application/cloudevents+json") {
         check_charset(head)?;
-        let report = structured(body).map_err(malformed)?;
+        let report = structured(body)?;
         return Ok(vec![report]);
     }
     expect_json_type(kind)?;
@@ -113,8 +114,8 @@ fn read(head: &Head, body: &str) -> Result<Vec<Report>, Problem> {
         if !is("application/x-www-form-urlencoded") {
             check_charset(head)?;
         }
-        let report = Report::read_mended(body, "id", |body| read_binary_cloud_event(head, body));
-        return Ok(vec![report.map_err(malformed)?]);
+        let report = Report::read_repairing(body, "id", |body| read_binary_cloud_event(head, body));
+        return Ok(vec![report?]);
     }
     let key = key_of(head)?;
     let named = |report: Report, id: Option<String>| match id {
@@ -124,10 +125,10 @@ fn read(head: &Head, body: &str) -> Result<Vec<Report>, Problem> {
     if body.trim_start().starts_with('[') {
         let id = |index| key.as_ref().map(|key| numbered_id(key, index));
         return read_array(body, |index, text| named(Report::parse(text)?, id(index)))
-            .map_err(malformed);
+            .map_err(Refusal::from);
     }
     let report = Report::parse(body).and_then(|report| named(report, key));
-    Ok(vec![report.map_err(malformed)?])
+    Ok(vec![report?])
 }
 
 /// The header by which a request is a CloudEvent in binary mode.
@@ -137,7 +138,7 @@ fn binary_mode_header(head: &Head) -> Option<&'static str> {
 }
 
 /// Refuses CloudEvents where the path names the event: its envelope would be taken for fields of the task.
-pub fn refuse_cloud_event(head: &Head) -> Result<(), Problem> {
+pub fn refuse_cloud_event(head: &Head) -> Result<(), Refusal> {
     let kind = head.content_type().unwrap_or_default();
     let is_structured = kind
         .to_ascii_lowercase()
@@ -152,7 +153,7 @@ pub fn refuse_cloud_event(head: &Head) -> Result<(), Problem> {
     let detail = format!(
         "{field}: says that this is a CloudEvent, which this call does not read; expected it at /api/events"
     );
-    Err(Problem::new(415, "unsupported_media_type", detail).at(field))
+    Err(Refusal::new("unsupported_media_type", detail).at(field))
 }
 
 fn read_array(
@@ -169,9 +170,9 @@ fn read_array(
 }
 
 /// Refuses CloudEvents whose type is no JSON, or no JSON in UTF-8.
-fn check_charset(head: &Head) -> Result<(), Problem> {
+fn check_charset(head: &Head) -> Result<(), Refusal> {
     let checked = head.header("content-type").map_or(Ok(()), check_json_type);
-    checked.map_err(|reason| Problem::new(415, "unsupported_media_type", reason).at("content-type"))
+    checked.map_err(|reason| Refusal::new("unsupported_media_type", reason).at("content-type"))
 }
 
 /// CloudEvents' binary HTTP mode: the attributes are headers, the body is the data.
@@ -238,16 +239,19 @@ fn is_percent_encoded(text: &str) -> bool {
     parts.all(|part| part.len() >= 2 && part[..2].iter().all(u8::is_ascii_hexdigit))
 }
 
-fn limit_exceeded(detail: String) -> Problem {
-    Problem::new(503, "limit_exceeded", detail).retry_after_s(60)
+fn limit_exceeded(detail: String) -> Refusal {
+    Refusal::new("limit_exceeded", detail).retry_after_s(60)
 }
 
 /// Takes all events, or none when the limits would refuse one.
-fn take_all(state: &mut State, now: Now, reports: Vec<Report>) -> Result<Response, Problem> {
-    check_room_for(state, &reports)?;
+fn take_all(context: &mut Context<'_>, reports: Vec<Report>) -> Result<Answer<Response>, Refusal> {
+    check_room_for(context, &reports)?;
     let mut tally = Tally::new(Numbering::Places);
     for (index, report) in reports.into_iter().enumerate() {
-        ingest::take(state, now, &mut tally, index as u64, Ok(report));
+        let Context {
+            hub, peers, now, ..
+        } = context;
+        ingest::take(hub, *peers, *now, &mut tally, index as u64, Ok(report));
     }
     if tally.rejected() > 0 {
         if let Some(Refused::TooLarge(fault)) = tally.refusal() {
@@ -255,13 +259,12 @@ fn take_all(state: &mut State, now: Now, reports: Vec<Report>) -> Result<Respons
         }
         return Err(limit_exceeded(tally.first_error().unwrap_or_default()));
     }
-    state.durability.promise();
-    Ok(json_text(200, tally.answer(state)))
+    Ok(Answer::WhenKept(json_text(200, tally.answer(context.hub))))
 }
 
 /// Of several events none counts when the limits would refuse one.
-fn check_room_for(state: &State, reports: &[Report]) -> Result<(), Problem> {
-    let tasks = state.hub.broadcaster().tasks();
+fn check_room_for(context: &Context<'_>, reports: &[Report]) -> Result<(), Refusal> {
+    let tasks = context.hub.broadcaster().tasks();
     let (mut new_tasks, mut reopened) = (HashSet::new(), HashSet::new());
     let mut bounds = sizes::Bounds::default();
     for report in reports {
@@ -278,33 +281,33 @@ fn check_room_for(state: &State, reports: &[Report]) -> Result<(), Problem> {
         }
         // A task that has ended makes no room for others if it goes on, nor if it would be made anew for this event.
         if let Some(task) = known.filter(|task| task.view.status.is_terminal())
-            && (!new_tasks.is_empty() || goes_on(state, task, report))
+            && (!new_tasks.is_empty() || goes_on(context, task, report))
         {
             reopened.insert(task_id);
         }
     }
     if !tasks.has_room_for(new_tasks.len(), reopened.len()) {
-        return Err(tasks::too_many(new_tasks.len()));
+        return Err(too_many(new_tasks.len()));
     }
-    check_rooms(state, reports)?;
-    sizes::check(state, reports, bounds)
+    check_rooms(context, reports)?;
+    sizes::check(context, reports, bounds)
 }
 
 /// Whether a task that has ended goes on with this event.
-fn goes_on(state: &State, task: &Task, report: &Report) -> bool {
+fn goes_on(context: &Context<'_>, task: &Task, report: &Report) -> bool {
     match &report.event {
         Event::Task { kind, patch, .. } => {
-            !state.hub.is_known(report)
-                && rules::judge(task, *kind, patch, state.now, report.id.is_some()).is_ok()
+            !context.hub.is_known(report)
+                && rules::judge(task, *kind, patch, context.now, report.id.is_some()).is_ok()
         }
         Event::Item { .. } | Event::Room { .. } => task.lost.is_some(),
     }
 }
 
 /// Messages of items and rooms need a log, and lifecycle messages take one where there is room.
-fn check_rooms(state: &State, reports: &[Report]) -> Result<(), Problem> {
-    let directory = state.hub.directory();
-    let max_rooms = state.settings.hub.max_rooms;
+fn check_rooms(context: &Context<'_>, reports: &[Report]) -> Result<(), Refusal> {
+    let directory = context.hub.directory();
+    let max_rooms = context.settings.hub.max_rooms;
     if max_rooms == 0 || directory.rooms().len() + reports.len() <= max_rooms {
         return Ok(());
     }

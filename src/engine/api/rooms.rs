@@ -1,19 +1,21 @@
 //! Calls about rooms and about everybody (contract section 7).
 
-use super::answers::{
-    command_problem, expect_json, invalid, json, json_text, malformed, parse_limit,
+use crate::engine::answer::Answer;
+use crate::engine::api::answers::{
+    command_refusal, expect_json, invalid, json, json_text, parse_limit,
 };
-use crate::base::time::Now;
-use crate::engine::ingest;
-use crate::engine::messages::history_page;
-use crate::engine::state::State;
+use crate::engine::api::call::Call;
+use crate::engine::api::ingest;
+use crate::engine::context::Context;
+use crate::engine::refusal::Refusal;
+use crate::engine::session::history::history_page;
 use crate::hub::rooms::position::NotAPosition;
 use crate::hub::{RoomKey, Since};
-use crate::wire::http::{Head, Problem, Response};
-use crate::wire::message::halves::mend;
+use crate::wire::http::{Head, Response};
 use crate::wire::message::incoming::{one_of, parse_object, present};
 use crate::wire::message::malformed::shortened;
-use crate::wire::message::{Malformed, check_readable};
+use crate::wire::message::surrogates::replace_lone_surrogates;
+use crate::wire::message::{Malformed, check_relayable};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -38,17 +40,17 @@ struct Body<'a> {
 
 impl Message {
     /// Reads a message from a request.
-    pub fn read(head: &Head, body: &[u8]) -> Result<Self, Problem> {
+    pub fn read(head: &Head, body: &[u8]) -> Result<Self, Refusal> {
         expect_json(head)?;
-        let body = ingest::text(body).map_err(malformed)?;
-        let read = Self::parse(body).or_else(|fault| match mend(body) {
+        let body = ingest::text(body).map_err(Refusal::from)?;
+        let read = Self::parse(body).or_else(|fault| match replace_lone_surrogates(body) {
             None => Err(fault),
             Some((mended, repaired)) => Ok(Self {
                 repaired,
                 ..Self::parse(&mended)?
             }),
         });
-        read.map_err(malformed)
+        read.map_err(Refusal::from)
     }
 
     fn parse(body: &str) -> Result<Self, Malformed> {
@@ -67,7 +69,7 @@ impl Message {
         } else {
             "data"
         };
-        check_readable(payload.get(), 1).map_err(|fault| fault.under(name))?;
+        check_relayable(payload.get(), 1).map_err(|fault| fault.under(name))?;
         Ok(Self {
             kind: body.kind,
             payload: payload.get().to_owned(),
@@ -97,8 +99,8 @@ struct RoomInfo<'a> {
 }
 
 /// `GET /api/rooms`
-pub fn list(state: &State) -> Response {
-    let rooms: Vec<RoomInfo<'_>> = state
+pub fn list(context: &mut Context<'_>, _: &Call<'_>) -> Result<Answer<Response>, Refusal> {
+    let rooms: Vec<RoomInfo<'_>> = context
         .hub
         .directory()
         .rooms()
@@ -108,65 +110,62 @@ pub fn list(state: &State) -> Response {
             position: room.position().to_string(),
         })
         .collect();
-    json(200, &serde_json::json!({ "rooms": rooms }))
+    Ok(Answer::Now(json(
+        200,
+        &serde_json::json!({ "rooms": rooms }),
+    )))
 }
 
 /// `GET /api/rooms/{room}/clients`
-pub fn clients(state: &State, room: &str) -> Result<Response, Problem> {
-    find(state, room)?;
-    let clients = state.room_clients(room).map_err(command_problem)?;
+pub fn clients(context: &mut Context<'_>, call: &Call<'_>) -> Result<Answer<Response>, Refusal> {
+    let room = call.name("room");
+    find(context, room)?;
+    let clients = context.room_clients(room).map_err(command_refusal)?;
     let document = serde_json::json!({ "room": room, "clients": clients });
-    Ok(json(200, &document))
+    Ok(Answer::Now(json(200, &document)))
 }
 
 /// `GET /api/rooms/{room}/history?since=&limit=`
-pub fn history(state: &State, head: &Head, name: &str) -> Result<Response, Problem> {
+pub fn history(context: &mut Context<'_>, call: &Call<'_>) -> Result<Answer<Response>, Refusal> {
+    let head = call.head;
     let since = head.query("since").map(|text| text.parse()).transpose();
     let since = since.map_err(|error: NotAPosition| invalid("since", &error.to_string()))?;
-    let room = find(state, name)?;
+    let room = find(context, call.name("room"))?;
     let since = since.unwrap_or(Since::Start);
-    Ok(json_text(
-        200,
-        history_page(state, room, since, parse_limit(head)?),
-    ))
+    let page = history_page(context.hub, room, since, parse_limit(head)?);
+    Ok(Answer::Now(json_text(200, page)))
 }
 
-fn find(state: &State, name: &str) -> Result<RoomKey, Problem> {
-    let found = state.hub.directory().find(name);
+fn find(context: &Context<'_>, name: &str) -> Result<RoomKey, Refusal> {
+    let found = context.hub.directory().find(name);
     found.ok_or_else(|| {
         let detail = format!("there is no room `{}`", shortened(name));
-        Problem::new(404, "not_found", detail).at("room")
+        Refusal::new("not_found", detail).at("room")
     })
 }
 
 /// `POST /api/rooms/{room}/broadcast`
-pub fn broadcast(
-    state: &mut State,
-    now: Now,
-    head: &Head,
-    room: &str,
-    body: &[u8],
-) -> Result<Response, Problem> {
-    let message = Message::read(head, body)?;
-    let delivered = state
-        .send_to_room(now, room, message.kind(), message.payload.clone())
-        .map_err(command_problem)?;
-    state.durability.promise();
-    let found = state.hub.directory().find(room);
-    let position = found.map(|key| state.hub.directory().room(key).position().to_string());
-    Ok(message.answer(serde_json::json!({ "delivered": delivered, "position": position })))
+pub fn broadcast(context: &mut Context<'_>, call: &Call<'_>) -> Result<Answer<Response>, Refusal> {
+    let room = call.name("room");
+    let message = Message::read(call.head, call.body)?;
+    let delivered = context
+        .send_to_room(room, message.kind(), message.payload.clone())
+        .map_err(command_refusal)?;
+    let found = context.hub.directory().find(room);
+    let position = found.map(|key| context.hub.directory().room(key).position().to_string());
+    let members = serde_json::json!({ "delivered": delivered, "position": position });
+    Ok(Answer::WhenKept(message.answer(members)))
 }
 
 /// `POST /api/broadcast`
 pub fn broadcast_to_all(
-    state: &mut State,
-    now: Now,
-    head: &Head,
-    body: &[u8],
-) -> Result<Response, Problem> {
-    let message = Message::read(head, body)?;
-    let delivered = state
-        .broadcast_to_all(now, message.kind(), &message.payload)
-        .map_err(command_problem)?;
-    Ok(message.answer(serde_json::json!({ "delivered": delivered })))
+    context: &mut Context<'_>,
+    call: &Call<'_>,
+) -> Result<Answer<Response>, Refusal> {
+    let message = Message::read(call.head, call.body)?;
+    let delivered = context
+        .broadcast_to_all(message.kind(), &message.payload)
+        .map_err(command_refusal)?;
+    let members = serde_json::json!({ "delivered": delivered });
+    Ok(Answer::Now(message.answer(members)))
 }

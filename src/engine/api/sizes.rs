@@ -1,11 +1,11 @@
 //! Whether several events of one request fit into their tasks, before the first of them counts.
 
-use super::answers::too_large;
-use crate::engine::state::State;
+use crate::engine::api::answers::too_large;
+use crate::engine::context::Context;
+use crate::engine::refusal::Refusal;
 use crate::hub::Foresight;
 use crate::hub::tasks::size::{MAX_OWN_FIELDS, patch_bytes};
 use crate::hub::tasks::state::Task;
-use crate::wire::http::Problem;
 use crate::wire::message::{Event, Report, TaskPatch};
 use std::collections::HashMap;
 
@@ -29,9 +29,9 @@ impl Bounds {
 }
 
 /// Of several events none counts when one of them would make its task too large. A single one is refused when it comes.
-pub fn check(state: &State, reports: &[Report], bounds: Bounds) -> Result<(), Problem> {
-    let max_bytes = state.settings.hub.broadcaster.max_task_size;
-    let tasks = state.hub.broadcaster().tasks();
+pub fn check(context: &Context<'_>, reports: &[Report], bounds: Bounds) -> Result<(), Refusal> {
+    let max_bytes = context.settings.hub.broadcaster.max_task_size;
+    let tasks = context.hub.broadcaster().tasks();
     let is_small =
         |sizes: Sizes| sizes.own <= MAX_OWN_FIELDS && (max_bytes == 0 || sizes.bytes <= max_bytes);
     if bounds.events < 2 || is_small(bounds.greatest.plus(bounds.sum)) {
@@ -56,14 +56,14 @@ pub fn check(state: &State, reports: &[Report], bounds: Bounds) -> Result<(), Pr
             continue;
         };
         let is_small = by_task.get(&**task_id).is_none_or(|sizes| is_small(*sizes));
-        if is_small || state.hub.is_known(report) {
+        if is_small || context.hub.is_known(report) {
             continue;
         }
         let known = || tasks.find(task_id).and_then(|key| tasks.task(key));
         let task = tasks_then
             .entry(task_id)
-            .or_insert_with(|| Foresight::of(known(), task_id, state.now));
-        let added = task.add(state.now, *kind, patch, report.id.as_deref(), max_bytes);
+            .or_insert_with(|| Foresight::of(known(), task_id, context.now));
+        let added = task.add(context.now, *kind, patch, report.id.as_deref(), max_bytes);
         added.map_err(|fault| {
             let field = format!("[{index}].{}", fault.field);
             too_large(&fault).at(field)

@@ -1,16 +1,18 @@
 //! Calls about tasks: list, state, forget (contract section 7).
 
-use super::answers::{expect_json, invalid, json_text, malformed, parse_limit};
-use super::events::refuse_cloud_event;
-use crate::base::time::Now;
-use crate::engine::controls;
-use crate::engine::ingest;
-use crate::engine::settings::Permission;
-use crate::engine::state::State;
+use crate::engine::access::caller::Action;
+use crate::engine::answer::Answer;
+use crate::engine::api::answers::{expect_json, invalid, json_text, parse_limit};
+use crate::engine::api::call::Call;
+use crate::engine::api::events::refuse_cloud_event;
+use crate::engine::api::ingest;
+use crate::engine::context::Context;
+use crate::engine::refusal::Refusal;
+use crate::engine::session::controls;
 use crate::hub::Removal;
-use crate::wire::http::{Head, Problem, Response};
+use crate::wire::http::Response;
 use crate::wire::message::incoming::{object_or_none, parse_object};
-use crate::wire::message::{Control, ErrorCode, Malformed, Status};
+use crate::wire::message::{Control, Malformed, Status};
 use serde::Deserialize;
 
 /// How many tasks a page has when the caller does not say.
@@ -19,12 +21,12 @@ const DEFAULT_LIMIT: usize = 100;
 const BY_CALL: &str = "api";
 /// The most tasks on a page.
 const MAX_LIMIT: usize = 1000;
-
 /// Bytes beyond which a page has no further task.
 const MAX_PAGE_BYTES: usize = 1024 * 1024;
 
 /// `GET /api/tasks?status=&limit=&cursor=`: `{tasks, cursor}`, where a `cursor` other than `null` asks for the next page.
-pub fn list(state: &State, now: Now, head: &Head) -> Result<Response, Problem> {
+pub fn list(context: &mut Context<'_>, call: &Call<'_>) -> Result<Answer<Response>, Refusal> {
+    let (head, now) = (call.head, context.now);
     let status = head
         .query("status")
         .map(|word| parse_status(&word))
@@ -39,7 +41,7 @@ pub fn list(state: &State, now: Now, head: &Head) -> Result<Response, Problem> {
             .map_err(|_| invalid("cursor", "expected the `cursor` of the page before"))?,
         None => 0,
     };
-    let tasks = state
+    let tasks = context
         .hub
         .broadcaster()
         .tasks()
@@ -63,85 +65,64 @@ pub fn list(state: &State, now: Now, head: &Head) -> Result<Response, Problem> {
         Some((slot, _)) => out.push_str(&format!("],\"cursor\":\"{slot}\"}}")),
         None => out.push_str("],\"cursor\":null}"),
     }
-    Ok(json_text(200, out))
+    Ok(Answer::Now(json_text(200, out)))
 }
 
 /// `GET /api/tasks/{id}`
-pub fn show(state: &State, now: Now, id: &str) -> Result<Response, Problem> {
-    let cache = state.hub.broadcaster().tasks();
+pub fn show(context: &mut Context<'_>, call: &Call<'_>) -> Result<Answer<Response>, Refusal> {
+    let id = call.name("id");
+    let cache = context.hub.broadcaster().tasks();
     let task = cache
         .find(id)
         .and_then(|key| cache.task(key))
         .ok_or_else(|| unknown(id))?;
-    Ok(json_text(200, task.whole_at(false, now)))
+    let task = task.whole_at(false, context.now);
+    Ok(Answer::Now(json_text(200, task)))
 }
 
 /// `DELETE /api/tasks/{id}`
-pub fn delete(state: &mut State, now: Now, id: &str) -> Result<Response, Problem> {
-    match state
-        .hub
-        .forget(now, id, Removal::Deleted, &mut state.peers)
-    {
-        true => {
-            state.durability.promise();
-            Ok(Response::new(204))
-        }
+pub fn delete(context: &mut Context<'_>, call: &Call<'_>) -> Result<Answer<Response>, Refusal> {
+    let (id, now) = (call.name("id"), context.now);
+    match context.hub.forget(now, id, Removal::Deleted, context.peers) {
+        true => Ok(Answer::WhenKept(Response::new(204))),
         false => Err(unknown(id)),
     }
 }
 
 /// What `POST /api/tasks/{id}/control` asks.
 #[derive(Deserialize)]
-struct Wish {
+struct ControlRequest {
     action: Option<Control>,
 }
 
 /// `POST /api/tasks/{id}/control`: with a key, whoever brings it may; without one, `websocket.control = "any"` must allow it.
-pub fn control(
-    state: &mut State,
-    now: Now,
-    head: &Head,
-    id: &str,
-    body: &[u8],
-) -> Result<Response, Problem> {
-    let settings = &state.settings;
-    if settings.http.api_key.is_empty() && settings.websocket.control != Permission::Anybody {
-        let detail = "without http.api_key, only websocket.control = \"any\" allows control requests over HTTP";
-        return Err(Problem::new(403, "not_allowed", detail));
-    }
+pub fn control(context: &mut Context<'_>, call: &Call<'_>) -> Result<Answer<Response>, Refusal> {
+    let (id, head) = (call.name("id"), call.head);
+    let action = Action::Control { is_member: false };
+    context.caller.may(action, context.settings)?;
     refuse_cloud_event(head)?;
     expect_json(head)?;
-    let body = ingest::text(body).map_err(malformed)?;
-    let wish: Wish = parse_object(object_or_none(body)).map_err(malformed)?;
-    let action = wish.action.ok_or_else(|| {
+    let body = ingest::text(call.body)?;
+    let request: ControlRequest = parse_object(object_or_none(body))?;
+    let action = request.action.ok_or_else(|| {
         let reason = "missing; expected `cancel`, `pause` or `resume`";
-        malformed(Malformed::field("action", reason))
+        Refusal::from(Malformed::field("action", reason))
     })?;
-    let payload = controls::request(state, now, id, action, BY_CALL);
-    let payload = payload.map_err(|fault| match fault.code {
-        ErrorCode::NotFound => unknown(id),
-        ErrorCode::InvalidMessage => {
-            Problem::new(400, "invalid_message", fault.reason).at("action")
-        }
-        code => Problem::new(409, code.as_str(), fault.reason),
+    let requested = controls::request(context, id, action, BY_CALL);
+    let payload = requested.map_err(|refusal| match refusal.code() {
+        "not_found" => unknown(id),
+        "invalid_message" => refusal.at("action"),
+        // The call is right, and comes at the wrong time.
+        _ => refusal.with_status(409),
     })?;
-    state.durability.promise();
-    Ok(json_text(200, payload))
+    Ok(Answer::WhenKept(json_text(200, payload)))
 }
 
-/// There is no room for so many more tasks.
-pub fn too_many(new: usize) -> Problem {
-    let detail = format!(
-        "{new} more tasks would be over broadcaster.max_tasks, and too few have ended; nothing was taken"
-    );
-    Problem::new(503, "limit_exceeded", detail).retry_after_s(60)
-}
-
-fn parse_status(word: &str) -> Result<Status, Problem> {
+fn parse_status(word: &str) -> Result<Status, Refusal> {
     let expected = "expected pending, running, paused, completed, failed or cancelled";
     Status::from_word(word).ok_or_else(|| invalid("status", expected))
 }
 
-fn unknown(id: &str) -> Problem {
-    Problem::new(404, "not_found", format!("there is no task `{id}`")).at("id")
+fn unknown(id: &str) -> Refusal {
+    Refusal::new("not_found", format!("there is no task `{id}`")).at("id")
 }

@@ -10,7 +10,7 @@ use crate::hub::keys::ConnectionId;
 use crate::hub::keys::RoomKey;
 use crate::hub::rooms::position::Position;
 use crate::hub::workspaces::news::News;
-use crate::wire::message::Variant;
+use crate::wire::message::Dialect;
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
 
@@ -21,8 +21,8 @@ pub struct Client {
     pub connection: ConnectionId,
     /// Its public name.
     pub id: ClientId,
-    /// The form in which it reads messages.
-    pub variant: Variant,
+    /// The envelope in which it reads messages.
+    pub dialect: Dialect,
     /// Whether its connection holds unsent bytes, or is gone: progress is then marked, not sent.
     pub backlogged: bool,
     /// Whether messages of logs are left in the logs, because its connection takes no more, or is gone.
@@ -129,14 +129,14 @@ impl Client {
     pub(in crate::hub) fn new(
         connection: ConnectionId,
         id: ClientId,
-        variant: Variant,
+        dialect: Dialect,
         connected_at: u64,
         received: u64,
     ) -> Self {
         Self {
             connection,
             id,
-            variant,
+            dialect,
             backlogged: false,
             is_lagging: false,
             is_away: false,

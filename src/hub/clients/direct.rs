@@ -33,7 +33,7 @@ impl DirectMessage {
             timestamp: self.timestamp,
             id: Some(&self.id),
             reply_to: None,
-            place: None,
+            room_offset: None,
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::hub::rooms::directory::Full;
 use crate::hub::rooms::position::{Position, Since};
 use crate::hub::rooms::viewer_rooms::Entry;
 use crate::hub::timer::Timer;
-use crate::wire::message::{Dialect, Variant};
+use crate::wire::message::Dialect;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
@@ -32,14 +32,14 @@ impl Hub {
         &mut self,
         now: Now,
         connection: ConnectionId,
-        variant: Variant,
+        dialect: Dialect,
         nonce: u64,
     ) -> ClientKey {
         let serial = self.fanout.serial();
         let key = self
             .directory
-            .attach(connection, variant, now.wall_ms, nonce, serial);
-        let has_session = self.sessions.are_on() && variant.dialect == Dialect::Payload;
+            .attach(connection, dialect, now.wall_ms, nonce, serial);
+        let has_session = self.sessions.are_on() && dialect == Dialect::Payload;
         self.directory.client_mut(key).has_session = has_session;
         self.save(key, Unsaved::ALL);
         key
@@ -73,9 +73,9 @@ impl Hub {
         now: Now,
         client: ClientKey,
         connection: ConnectionId,
-        variant: Variant,
+        dialect: Dialect,
     ) {
-        self.directory.adopt(client, connection, variant);
+        self.directory.adopt(client, connection, dialect);
         self.directory.client_mut(client).connected_at = now.wall_ms;
         self.save(client, Unsaved::SESSION);
     }
@@ -347,7 +347,7 @@ impl Hub {
 
     /// Queues a broadcast that the connection refused. Data-dialect clients have no queue: they are closed with 4430.
     pub(in crate::hub) fn keep_for(&mut self, now: Now, client: ClientKey, message: Broadcast<'_>) {
-        if self.directory.client(client).variant.dialect == Dialect::Payload {
+        if self.directory.client(client).dialect == Dialect::Payload {
             let letter = mail::letter(&mut self.fanout, now, message.kind, message.payload);
             self.directory.fall_behind(client, letter.serial - 1);
             mail::post(&mut self.directory, &mut self.fanout, client, letter, false);
@@ -355,22 +355,9 @@ impl Hub {
     }
 
     fn deliver(&mut self, client: ClientKey, letter: &DirectMessage, out: &mut dyn Outlet) -> bool {
-        let variant = self.directory.client(client).variant;
-        let connection = self.directory.client(client).connection;
-        let frame = self
-            .fanout
-            .framer()
-            .frame(&letter.envelope().encode(variant), variant);
-        out.expect_readers(1);
-        let is_taken = out.deliver(connection, &frame, Lane::Log);
-        self.fanout.count(is_taken);
-        is_taken
-    }
-
-    /// From now on a client is sent several messages as one, which is put together for it alone: its messages are shared
-    /// in their plain form.
-    pub fn handle_batches(&mut self, client: ClientKey) {
-        self.directory.client_mut(client).variant.window = None;
+        let reader = self.directory.client(client).connection;
+        let publication = letter.envelope().into();
+        self.fanout.offer(&publication, reader, Lane::Log, out)
     }
 
     /// A client's connection does or does not hold unsent bytes. When it has drained, it gets the newest states; if it is
@@ -394,12 +381,12 @@ impl Hub {
     pub fn postpone(&mut self, client: ClientKey) {
         let reader = self.directory.client_mut(client);
         reader.backlogged = true;
-        self.fanout.load().postpone(reader.id);
+        self.fanout.load.postpone(reader.id);
     }
 
     /// The client that has waited longest for its share of a turn, if it still waits.
     pub fn poll_postponed(&mut self) -> Option<ClientKey> {
-        while let Some(id) = self.fanout.load().poll_postponed() {
+        while let Some(id) = self.fanout.load.poll_postponed() {
             let client = self.directory.living_client(id);
             let waits = |client: &ClientKey| {
                 let reader = self.directory.client(*client);
@@ -429,7 +416,7 @@ impl Hub {
             // A state after what it lacks comes with that.
             if !self.directory.client(client).is_lagging {
                 let (broadcaster, mut scope) = self.scope(now, out);
-                match scope.fanout.load().is_spent() {
+                match scope.fanout.load.is_spent() {
                     true => replay::postpone(&mut scope, client),
                     false => broadcaster.send_snapshot(&mut scope, client, *room),
                 }

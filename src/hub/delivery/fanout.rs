@@ -4,22 +4,20 @@ use crate::base::average::Average;
 use crate::base::id::{MessageId, MessageIds};
 use crate::base::time::{Now, Span, Time};
 use crate::hub::budget::Workload;
-use crate::hub::delivery::publication::{Framer, Lane, Outlet, Publication};
+use crate::hub::delivery::audience::Audience;
+use crate::hub::delivery::publication::{Lane, Outlet, Publication};
 use crate::hub::durable::journal::Journal;
 use crate::hub::durable::record::{Record, Table};
 use crate::hub::durable::rows;
 use crate::hub::keys::ClientKey;
+use crate::hub::keys::ConnectionId;
 use crate::hub::keys::RoomKey;
 use crate::hub::rooms::directory::Directory;
 use crate::hub::rooms::log::LogEntry;
 use crate::hub::rooms::room::Room;
 use crate::wire::locale::{Locale, Phrase};
-use crate::wire::message::{Dialect, Place, Variant};
-use crate::wire::websocket::EncodedFrame;
+use crate::wire::message::Dialect;
 use bytes::Bytes;
-use hashbrown::HashMap;
-use smallvec::SmallVec;
-use std::borrow::Cow;
 
 /// What has been broadcast (seed 000's broadcaster statistics).
 #[derive(Debug, Default, Clone)]
@@ -49,9 +47,10 @@ pub struct Fanout {
     log_ttl: Span,
     /// The language of log lines.
     locale: Locale,
-    framer: Framer,
-    /// Log entries that readers who were behind have been sent in this turn.
-    shared: HashMap<(u64, usize), EncodedFrame>,
+    /// What this turn has cost so far.
+    pub load: Workload,
+    /// The readers of the present publication.
+    pub audience: Audience<ClientKey>,
     serial: u64,
     /// What is to be kept of all that.
     pub journal: Journal,
@@ -65,13 +64,7 @@ const MAX_SAMPLES: usize = 4096;
 
 impl Fanout {
     /// Nothing published yet. `prefix` begins every message id of this process.
-    pub fn new(
-        prefix: String,
-        log_limit: usize,
-        log_ttl: Span,
-        locale: Locale,
-        compression_threshold: usize,
-    ) -> Self {
+    pub fn new(prefix: String, log_limit: usize, log_ttl: Span, locale: Locale) -> Self {
         Self {
             ids: MessageIds::new(prefix),
             counts: BroadcastCounts::default(),
@@ -79,8 +72,8 @@ impl Fanout {
             log_limit,
             log_ttl,
             locale,
-            framer: Framer::new(compression_threshold),
-            shared: HashMap::new(),
+            load: Workload::default(),
+            audience: Audience::default(),
             serial: 0,
             journal: Journal::default(),
         }
@@ -95,21 +88,6 @@ impl Fanout {
     pub fn tell(&self, directory: &Directory, room: RoomKey) {
         let room = &directory.room(room).name;
         ::log::debug!("{}", self.locale.say(Phrase::Broadcast(room)));
-    }
-
-    /// Puts messages into frames.
-    pub fn framer(&mut self) -> &mut Framer {
-        &mut self.framer
-    }
-
-    /// What this turn has cost so far.
-    pub fn load(&mut self) -> &mut Workload {
-        &mut self.framer.load
-    }
-
-    /// The same, to be read.
-    pub fn load_so_far(&self) -> &Workload {
-        &self.framer.load
     }
 
     /// A phrase in the language of log lines.
@@ -143,31 +121,19 @@ impl Fanout {
         } = message;
         self.tell(directory, room);
         let entry = self.next_entry(directory, now, room, kind, payload, except);
-        let text = std::str::from_utf8(&entry.payload).expect("the payload was a String");
-        let name = &directory.room(room).name;
-        let place = Place {
-            room: name,
-            offset: entry.offset,
-        };
-        let (payload, id) = (Cow::Borrowed(text), entry.id.clone());
-        let publication = Publication::new(kind, payload, now.wall_ms, id, Some(place));
-        let mut refused: SmallVec<[ClientKey; 8]> = SmallVec::new();
-        let mut delivered = 0;
-        let members = directory.room(room).connected();
-        out.expect_readers(members.len());
-        for member in members {
-            let client = member.client;
-            if directory.client(client).is_lagging || Some(client) == except {
-                continue;
-            }
-            match self.deliver(directory, client, &publication, Lane::Log, out) {
-                true => delivered += 1,
-                false => refused.push(client),
+        let mut audience = std::mem::take(&mut self.audience);
+        for member in directory.room(room).connected() {
+            let reader = directory.client(member.client);
+            if !reader.is_lagging && Some(member.client) != except {
+                audience.push(member.client, reader.connection);
             }
         }
-        for client in refused {
+        let publication = entry.envelope(&directory.room(room).name).into();
+        let delivered = self.offer_all(&publication, &mut audience, Lane::Log, out);
+        for client in audience.refused() {
             directory.fall_behind(client, entry.serial - 1);
         }
+        self.put_back(audience);
         self.log(directory, room, entry);
         self.handle_broadcast(now, now.at, delivered);
         delivered
@@ -274,55 +240,79 @@ impl Fanout {
             payload,
             dialect,
         } = message;
-        let publication = Publication::new(
-            kind,
-            Cow::Borrowed(payload),
-            now.wall_ms,
-            self.ids.next(),
-            None,
-        );
-        out.expect_readers(directory.connected());
-        let clients = directory
-            .clients()
-            .filter(|(_, client)| dialect.is_none_or(|dialect| client.variant.dialect == dialect));
-        let clients = clients.map(|(key, _)| key);
-        let spread = self.fan_out(directory, clients, &publication, out);
+        let id = self.ids.next();
+        let publication = Publication::new(kind, payload, now, &id);
+        let mut spread = Spread::default();
+        let mut audience = std::mem::take(&mut self.audience);
+        for (of, lane) in [(Dialect::Payload, Lane::Log), (Dialect::Data, Lane::Once)] {
+            if dialect.is_some_and(|dialect| dialect != of) {
+                continue;
+            }
+            for (key, client) in directory.clients() {
+                match client.dialect == of {
+                    // It would overtake what was refused before.
+                    true if of == Dialect::Payload && client.is_lagging => spread.refused.push(key),
+                    true => audience.push(key, client.connection),
+                    false => {}
+                }
+            }
+            spread.delivered += self.offer_all(&publication, &mut audience, lane, out);
+            if lane == Lane::Once {
+                self.counts.failed += audience.refused.len() as u64;
+            }
+            spread.refused.extend(audience.refused());
+            audience.clear();
+        }
+        self.put_back(audience);
         self.handle_broadcast(now, now.at, spread.delivered);
         spread
     }
 
-    /// A log entry for one reader: all who are sent it in this turn, in the same form, share its bytes.
-    pub fn entry_frame(&mut self, entry: &LogEntry, room: &str, variant: Variant) -> EncodedFrame {
-        let Self { shared, framer, .. } = self;
-        let frame = shared
-            .entry((entry.serial, variant.index()))
-            .or_insert_with(|| framer.frame(&entry.envelope(room).encode(variant), variant));
-        frame.clone()
-    }
-
-    /// Sends a publication to one client; tells whether its connection took it.
-    pub fn deliver(
+    /// Offers a publication to an audience, where those that refuse it are told apart; how many took it. What is refused is not
+    /// lost: it follows when the reader has drained.
+    pub fn offer_all(
         &mut self,
-        directory: &Directory,
-        client: ClientKey,
         publication: &Publication<'_>,
+        audience: &mut Audience<ClientKey>,
         lane: Lane,
         out: &mut dyn Outlet,
-    ) -> bool {
-        let client = directory.client(client);
-        let delivered = out.deliver(
-            client.connection,
-            publication.frame(client.variant, &mut self.framer),
-            lane,
-        );
-        self.count(delivered);
+    ) -> usize {
+        if audience.is_empty() {
+            return 0;
+        }
+        let Audience {
+            connections,
+            refused,
+            ..
+        } = audience;
+        let encoded = out.publish(publication, connections, lane, refused);
+        self.load.encode(encoded);
+        let delivered = connections.len() - refused.len();
+        self.counts.delivered += delivered as u64;
         delivered
     }
 
-    /// Counts a message that a connection has or has not taken. What is refused is not lost: it follows when the reader
-    /// has drained.
-    pub fn count(&mut self, delivered: bool) {
-        self.counts.delivered += u64::from(delivered);
+    /// Offers a publication to one reader; whether its connection took it.
+    pub fn offer(
+        &mut self,
+        publication: &Publication<'_>,
+        reader: ConnectionId,
+        lane: Lane,
+        out: &mut dyn Outlet,
+    ) -> bool {
+        let refused = &mut self.audience.refused;
+        let encoded = out.publish(publication, &[reader], lane, refused);
+        let is_taken = refused.is_empty();
+        refused.clear();
+        self.load.encode(encoded);
+        self.counts.delivered += u64::from(is_taken);
+        is_taken
+    }
+
+    /// The buffers of an audience that has been served.
+    pub fn put_back(&mut self, mut audience: Audience<ClientKey>) {
+        audience.clear();
+        self.audience = audience;
     }
 
     /// Records a publication whose event arrived at `arrived`.
@@ -338,41 +328,11 @@ impl Fanout {
 
     /// Everything published in this turn has been written by `now`.
     pub fn handle_turn_end(&mut self, now: Time) {
-        self.framer.load.begin_turn();
-        self.shared = HashMap::new();
+        self.load.begin_turn();
+        self.audience.release();
         for arrived in self.turn.drain(..) {
             self.counts.latency.record(now.saturating_since(arrived));
         }
-    }
-
-    fn fan_out(
-        &mut self,
-        directory: &Directory,
-        clients: impl Iterator<Item = ClientKey>,
-        publication: &Publication<'_>,
-        out: &mut dyn Outlet,
-    ) -> Spread {
-        let mut spread = Spread::default();
-        for client in clients {
-            let reader = directory.client(client);
-            let lane = match reader.variant.dialect {
-                Dialect::Payload if reader.is_lagging => {
-                    // It would overtake what was refused before.
-                    spread.refused.push(client);
-                    continue;
-                }
-                Dialect::Payload => Lane::Log,
-                Dialect::Data => Lane::Once,
-            };
-            match self.deliver(directory, client, publication, lane, out) {
-                true => spread.delivered += 1,
-                false => {
-                    self.counts.failed += u64::from(lane == Lane::Once);
-                    spread.refused.push(client);
-                }
-            }
-        }
-        spread
     }
 }
 

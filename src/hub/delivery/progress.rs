@@ -1,38 +1,80 @@
 //! A task's progress on its way to those who watch: each gets what it lacks, and who lacks the same shares the bytes.
 
 use crate::hub::clients::client::{Member, Membership};
+use crate::hub::delivery::audience::Audience;
 use crate::hub::delivery::publication::{Lane, Publication};
 use crate::hub::keys::ClientKey;
 use crate::hub::keys::RoomKey;
 use crate::hub::scope::Scope;
 use crate::hub::tasks::state::Task;
 use crate::wire::message::TaskEvent;
-use smallvec::SmallVec;
-use std::borrow::Cow;
 
-/// Sends a task's state to every watcher whose connection keeps up; tells how many took it.
+/// Sends a task's state to every watcher whose connection keeps up; how many took it.
 pub fn fan_out(scope: &mut Scope<'_>, room: RoomKey, task: &Task, incremental: bool) -> usize {
-    let mut publications: SmallVec<[(Form, Publication<'_>); 2]> = SmallVec::new();
-    let mut delivered = 0;
-    let readers = scope.directory.room(room).watchers();
-    scope.out.expect_readers(readers);
-    for place in 0..readers {
+    let mut audience = std::mem::take(&mut scope.fanout.audience);
+    let mut form = None;
+    let mut others: Vec<(Form, Member)> = Vec::new();
+    for place in 0..scope.directory.room(room).watchers() {
         let member = scope.directory.room(room).connected()[place];
-        if scope.directory.client(member.client).backlogged {
+        let reader = scope.directory.client_mut(member.client);
+        if reader.backlogged {
             continue;
         }
-        let form = Form::of(task, scope.directory.membership_mut(member), incremental);
-        let known = publications.iter().position(|(known, _)| *known == form);
-        let index = known.unwrap_or_else(|| {
-            let payload = match form {
-                Form::Snapshot => task.whole_at(true, scope.now),
-                // The estimate is as old as this turn.
-                Form::Delta { after } => task.delta(after),
-            };
-            publications.push((form, publication(scope, payload)));
-            publications.len() - 1
+        let membership = &mut reader.rooms[member.slot as usize];
+        let needed = Form::of(task, membership, incremental);
+        if *form.get_or_insert(needed) == needed {
+            // Nearly all take it, and what is marked of those that do not is taken back.
+            (membership.seen, membership.introduced) = (task.version(), true);
+            audience.push(member.client, reader.connection);
+        } else {
+            others.push((needed, member));
+        }
+    }
+    let mut delivered = 0;
+    while let Some(current) = form {
+        delivered += publish(scope, task, room, current, &mut audience);
+        audience.clear();
+        form = others.first().map(|(form, _)| *form);
+        others.retain(|(needed, member)| {
+            let is_next = form == Some(*needed);
+            if is_next {
+                let membership = scope.directory.membership_mut(*member);
+                (membership.seen, membership.introduced) = (task.version(), true);
+                audience.push(
+                    member.client,
+                    scope.directory.client(member.client).connection,
+                );
+            }
+            !is_next
         });
-        delivered += usize::from(send(scope, task, member, &publications[index].1));
+    }
+    scope.fanout.put_back(audience);
+    delivered
+}
+
+fn publish(
+    scope: &mut Scope<'_>,
+    task: &Task,
+    room: RoomKey,
+    form: Form,
+    audience: &mut Audience<ClientKey>,
+) -> usize {
+    let payload = match form {
+        Form::Snapshot => task.whole_at(true, scope.now),
+        // The estimate is as old as this turn.
+        Form::Delta { after } => task.delta(after),
+    };
+    let id = scope.fanout.next_id();
+    let publication = Publication::new(TaskEvent::Progress.as_str(), &payload, scope.now, &id);
+    let delivered = scope
+        .fanout
+        .offer_all(&publication, audience, Lane::State, scope.out);
+    for client in audience.refused() {
+        scope.directory.client_mut(client).backlogged = true;
+        if let Some(member) = scope.directory.member(client, room) {
+            let membership = scope.directory.membership_mut(member);
+            (membership.seen, membership.introduced) = form.before();
+        }
     }
     delivered
 }
@@ -68,12 +110,19 @@ pub fn send_newest(
         Form::Snapshot => task.whole_at(true, scope.now),
         Form::Delta { after } => task.delta_at(after, scope.now),
     };
-    let publication = publication(scope, payload);
-    scope.out.expect_readers(1);
-    match send(scope, task, member, &publication) {
-        true => Told::Now,
-        false => Told::Later,
+    let id = scope.fanout.next_id();
+    let reader = scope.directory.client(client).connection;
+    let publication = Publication::new(TaskEvent::Progress.as_str(), &payload, scope.now, &id);
+    if !scope
+        .fanout
+        .offer(&publication, reader, Lane::State, scope.out)
+    {
+        scope.directory.client_mut(client).backlogged = true;
+        return Told::Later;
     }
+    let membership = scope.directory.membership_mut(member);
+    (membership.seen, membership.introduced) = (task.version(), true);
+    Told::Now
 }
 
 /// How a viewer is told of a task: those who need the same form share its bytes.
@@ -94,27 +143,12 @@ impl Form {
             false => Self::Snapshot,
         }
     }
-}
 
-fn send(scope: &mut Scope<'_>, task: &Task, member: Member, publication: &Publication<'_>) -> bool {
-    let sent = scope.fanout.deliver(
-        scope.directory,
-        member.client,
-        publication,
-        Lane::State,
-        scope.out,
-    );
-    match sent {
-        true => {
-            let membership = scope.directory.membership_mut(member);
-            (membership.seen, membership.introduced) = (task.version(), true);
+    /// What a viewer that needs this form has seen, and whether deltas may follow that.
+    fn before(self) -> (u32, bool) {
+        match self {
+            Self::Snapshot => (0, false),
+            Self::Delta { after } => (after, true),
         }
-        false => scope.directory.client_mut(member.client).backlogged = true,
     }
-    sent
-}
-
-fn publication<'a>(scope: &mut Scope<'_>, payload: String) -> Publication<'a> {
-    let (kind, id) = (TaskEvent::Progress.as_str(), scope.fanout.next_id());
-    Publication::new(kind, Cow::Owned(payload), scope.now.wall_ms, id, None)
 }

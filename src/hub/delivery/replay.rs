@@ -2,7 +2,7 @@
 //! rooms and its direct queue, in the order in which they were said (contract sections 5.1, 5.2 and 5.5).
 
 use crate::hub::clients::client::{Client, Membership};
-use crate::hub::delivery::publication::Lane;
+use crate::hub::delivery::publication::{Lane, Publication};
 use crate::hub::keys::RoomKey;
 use crate::hub::keys::{ClientId, ClientKey};
 use crate::hub::rooms::directory::Directory;
@@ -56,20 +56,19 @@ pub fn give_up(directory: &mut Directory, client: ClientKey, lost: &[RoomKey]) {
 /// more of it, and the rest follows when it has drained again, or this turn has done enough of that, and the rest is
 /// postponed.
 pub fn replay(scope: &mut Scope<'_>, client: ClientKey) -> bool {
-    scope.out.expect_readers(1);
-    if scope.fanout.load().is_spent() {
+    if scope.fanout.load.is_spent() {
         postpone(scope, client);
         return false;
     }
     let mut overdue = Overdue::new(scope.directory, client);
-    let before = scope.fanout.load().turn();
+    let before = scope.fanout.load.turn();
     let rooms = scope.directory.client(client).memberships().len();
-    scope.fanout.load().visit(rooms);
-    scope.fanout.load().charge(before);
+    scope.fanout.load.visit(rooms);
+    scope.fanout.load.charge(before);
     let mut goes_on = false;
     while let Some(message) = overdue.next(scope.directory) {
         // Finding out what it lacks had its price, so that it gets one message at least.
-        if std::mem::replace(&mut goes_on, true) && scope.fanout.load().is_spent() {
+        if std::mem::replace(&mut goes_on, true) && scope.fanout.load.is_spent() {
             postpone(scope, client);
             return false;
         }
@@ -102,13 +101,12 @@ pub fn replay(scope: &mut Scope<'_>, client: ClientKey) -> bool {
 pub fn postpone(scope: &mut Scope<'_>, client: ClientKey) {
     let reader = scope.directory.client_mut(client);
     reader.backlogged = true;
-    scope.fanout.load().postpone(reader.id);
+    scope.fanout.load.postpone(reader.id);
 }
 
 /// Sends a client that has just joined a room what the log holds after an offset; what its connection does not take follows
 /// when it has drained, and what this turn does not in a later one.
 pub fn replay_room(scope: &mut Scope<'_>, client: ClientKey, room: RoomKey, mut offset: u64) {
-    scope.out.expect_readers(1);
     let reader = scope.directory.client(client).id;
     loop {
         let log = scope.directory.room(room).log.as_ref();
@@ -121,7 +119,7 @@ pub fn replay_room(scope: &mut Scope<'_>, client: ClientKey, room: RoomKey, mut 
         };
         let next = entry.offset;
         let is_own = entry.sender == Some(reader);
-        let is_spent = scope.fanout.load().is_spent();
+        let is_spent = scope.fanout.load.is_spent();
         if !is_own && (is_spent || !send(scope, client, &message)) {
             // Of the other rooms it has everything.
             let serial = scope.fanout.serial();
@@ -228,26 +226,28 @@ pub fn queued_serial(directory: &Directory, client: ClientKey) -> u64 {
 }
 
 fn send(scope: &mut Scope<'_>, client: ClientKey, message: &Message) -> bool {
-    let before = scope.fanout.load().turn();
-    scope.fanout.load().visit(1);
+    let before = scope.fanout.load.turn();
+    scope.fanout.load.visit(1);
     let reader = scope.directory.client(client);
-    let frame = match message.room {
+    let publication = match message.room {
         Some((room, offset)) => {
             let room = scope.directory.room(room);
             let entry = room.log.as_ref().and_then(|log| log.entry(offset));
-            entry.map(|entry| scope.fanout.entry_frame(entry, &room.name, reader.variant))
+            entry.map(|entry| Publication {
+                message: entry.envelope(&room.name),
+                log_serial: Some(entry.serial),
+            })
         }
         None => {
-            let letter = reader
-                .direct()
-                .and_then(|direct| direct.letter(message.serial));
-            let encoded = letter.map(|letter| letter.envelope().encode(reader.variant));
-            encoded.map(|encoded| scope.fanout.framer().frame(&encoded, reader.variant))
+            let direct = reader.direct();
+            let message = direct.and_then(|direct| direct.letter(message.serial));
+            message.map(|message| Publication::from(message.envelope()))
         }
     };
-    scope.fanout.load().charge(before);
-    let Some(frame) = frame else { return true };
-    let is_taken = scope.out.deliver(reader.connection, &frame, Lane::Replay);
-    scope.fanout.count(is_taken);
+    let is_taken = publication.is_none_or(|publication| {
+        let Scope { fanout, out, .. } = scope;
+        fanout.offer(&publication, reader.connection, Lane::Replay, *out)
+    });
+    scope.fanout.load.charge(before);
     is_taken
 }

@@ -10,7 +10,7 @@ use crate::hub::keys::{ClientId, ClientKey};
 use crate::hub::rooms::membership_index::{MAX_SCANNED, Places};
 use crate::hub::rooms::room::Room;
 use crate::hub::rooms::viewer_rooms::{Entry, ViewerRooms};
-use crate::wire::message::Variant;
+use crate::wire::message::Dialect;
 use hashbrown::HashTable;
 use slab::Slab;
 use smallvec::SmallVec;
@@ -89,13 +89,13 @@ impl Directory {
     pub fn attach(
         &mut self,
         connection: ConnectionId,
-        variant: Variant,
+        dialect: Dialect,
         connected_at: u64,
         nonce: u64,
         serial: u64,
     ) -> ClientKey {
         let id = ClientId::new(self.clients.vacant_key(), nonce);
-        self.insert(Client::new(connection, id, variant, connected_at, serial))
+        self.insert(Client::new(connection, id, dialect, connected_at, serial))
     }
 
     /// Brings back a client of an earlier life of the server; its connection is gone.
@@ -104,8 +104,8 @@ impl Directory {
             index: u32::MAX,
             generation: 0,
         };
-        let variant = Variant::default();
-        let mut client = Client::new(connection, id, variant, connected_at, received);
+        let dialect = Dialect::default();
+        let mut client = Client::new(connection, id, dialect, connected_at, received);
         (client.backlogged, client.is_lagging) = (true, true);
         (client.is_away, client.has_session) = (true, true);
         let key = self.insert(client);
@@ -131,13 +131,13 @@ impl Directory {
     }
 
     /// A client has come back on another connection; it is still lagging.
-    pub fn adopt(&mut self, key: ClientKey, connection: ConnectionId, variant: Variant) {
+    pub fn adopt(&mut self, key: ClientKey, connection: ConnectionId, dialect: Dialect) {
         match self.client(key).is_away {
             true => self.set_away(key, false),
             false => self.requeue_unconfirmed(key),
         }
         let client = self.client_mut(key);
-        (client.connection, client.variant) = (connection, variant);
+        (client.connection, client.dialect) = (connection, dialect);
         (client.backlogged, client.is_lagging) = (false, true);
         for membership in &mut client.rooms {
             membership.forget();

@@ -4,7 +4,7 @@ use crate::hub::keys::ClientKey;
 use crate::hub::keys::ConnectionId;
 use crate::hub::rooms::directory::{Directory, Full};
 use crate::hub::rooms::viewer_rooms::Entry;
-use crate::wire::message::Variant;
+use crate::wire::message::Dialect;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,7 @@ fn connection(index: u32) -> ConnectionId {
 #[test]
 fn a_client_is_found_by_its_public_name_while_it_is_here() {
     let mut directory = Directory::new(0, 0, [1, 2]);
-    let key = directory.attach(connection(0), Variant::default(), 0, 0x123456, 0);
+    let key = directory.attach(connection(0), Dialect::default(), 0, 0x123456, 0);
     let id = directory.client(key).id.to_string();
     assert_eq!(directory.client_by_id(&id), Some(key));
     directory.detach(key);
@@ -29,7 +29,7 @@ fn a_client_is_found_by_its_public_name_while_it_is_here() {
 #[test]
 fn limits_hold() {
     let mut directory = Directory::new(2, 0, [1, 2]);
-    let key = directory.attach(connection(0), Variant::default(), 0, 1, 0);
+    let key = directory.attach(connection(0), Dialect::default(), 0, 1, 0);
     assert!(directory.join(key, "a", Entry::Viewer, 2).is_ok());
     assert!(directory.join(key, "b", Entry::Viewer, 2).is_ok());
     assert_eq!(
@@ -54,7 +54,7 @@ proptest! {
             let entry = if room < 3 { Entry::Viewer } else { Entry::Task };
             match (action, keys.get(&client).copied()) {
                 (0, None) => {
-                    keys.insert(client, directory.attach(connection(client as u32), Variant::default(), 0, 9, 0));
+                    keys.insert(client, directory.attach(connection(client as u32), Dialect::default(), 0, 9, 0));
                 }
                 (1, Some(key)) if !away.contains(&client) => {
                     let fresh = directory.join(key, &name, entry, 0).unwrap().1;
@@ -76,7 +76,7 @@ proptest! {
                     model.retain(|(member, room)| *member != client || *room >= 3);
                 }
                 (5, Some(key)) => {
-                    directory.adopt(key, connection(client as u32), Variant::default());
+                    directory.adopt(key, connection(client as u32), Dialect::default());
                     away.remove(&client);
                     for kept in directory.take_names(key) {
                         let (entered, _) = directory.join(key, &kept.name, Entry::Viewer, 0).unwrap();
@@ -105,7 +105,7 @@ proptest! {
     fn memberships_in_long_lists_are_found(steps in prop::collection::vec((0usize..40, 0u8..60), 1..1500)) {
         let mut directory = Directory::new(0, 0, [3, 4]);
         let clients: Vec<ClientKey> = (0..40)
-            .map(|client| directory.attach(connection(client), Variant::default(), 0, 9, 0))
+            .map(|client| directory.attach(connection(client), Dialect::default(), 0, 9, 0))
             .collect();
         let mut model: BTreeSet<(usize, u8)> = BTreeSet::new();
         let all = (0..40).flat_map(|client| (0..60).map(move |room| (client, room)));

@@ -5,7 +5,7 @@ use crate::base::time::Time;
 use crate::hub::durable::record::StoredEntry;
 use crate::hub::keys::ClientId;
 use crate::hub::rooms::position::Position;
-use crate::wire::message::{Envelope, Place};
+use crate::wire::message::{Envelope, RoomOffset};
 use bytes::Bytes;
 use std::collections::VecDeque;
 
@@ -53,7 +53,7 @@ impl LogEntry {
             timestamp: self.timestamp,
             id: Some(&self.id),
             reply_to: None,
-            place: Some(Place {
+            room_offset: Some(RoomOffset {
                 room,
                 offset: self.offset,
             }),

@@ -318,17 +318,17 @@ impl Broadcaster {
             return Told::Before;
         };
         let incremental = self.settings.enable_incremental_updates;
-        let before = scope.fanout.load().turn();
+        let before = scope.fanout.load.turn();
         let told = progress::send_newest(scope, task, client, room, incremental);
-        scope.fanout.load().visit(1);
-        scope.fanout.load().charge(before);
+        scope.fanout.load.visit(1);
+        scope.fanout.load.charge(before);
         told
     }
 
     /// Sends a client whose connection has drained the newest state of every task that has moved meanwhile. Whoever is
     /// behind again after some of them begins with the others the next time.
     pub fn catch_up(&mut self, scope: &mut Scope<'_>, client: ClientKey) {
-        if scope.fanout.load().is_spent() {
+        if scope.fanout.load.is_spent() {
             return replay::postpone(scope, client);
         }
         let rooms: SmallVec<[RoomKey; 8]> = scope.directory.client(client).rooms().collect();
@@ -336,7 +336,7 @@ impl Broadcaster {
         for (step, room) in rooms[begin..].iter().chain(&rooms[..begin]).enumerate() {
             let told = self.send_state(scope, client, *room);
             // While nothing is sent, looking through the other rooms costs less than beginning again.
-            let is_spent = told == Told::Now && scope.fanout.load().is_spent();
+            let is_spent = told == Told::Now && scope.fanout.load.is_spent();
             if is_spent {
                 replay::postpone(scope, client);
             }

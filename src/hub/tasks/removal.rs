@@ -11,7 +11,6 @@ use crate::hub::scope::Scope;
 use crate::wire::message::TASK_REMOVED;
 use crate::wire::message::envelope::push_string;
 use smallvec::SmallVec;
-use std::borrow::Cow;
 
 /// Why a task goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,28 +37,26 @@ pub fn announce(scope: &mut Scope<'_>, room: RoomKey, task: &str, why: Removal) 
         return;
     }
     let payload = payload(task, why);
-    let (id, wall_ms) = (scope.fanout.next_id(), scope.now.wall_ms);
-    let publication = Publication::new(TASK_REMOVED, Cow::Borrowed(&payload), wall_ms, id, None);
-    let mut refused: SmallVec<[ClientKey; 8]> = SmallVec::new();
-    scope.out.expect_readers(readers);
+    let id = scope.fanout.next_id();
+    let publication = Publication::new(TASK_REMOVED, &payload, scope.now, &id);
+    let mut audience = std::mem::take(&mut scope.fanout.audience);
+    let mut lagging: SmallVec<[ClientKey; 8]> = SmallVec::new();
     for member in scope.directory.room(room).connected() {
-        let is_taken = !scope.directory.client(member.client).is_lagging
-            && scope.fanout.deliver(
-                scope.directory,
-                member.client,
-                &publication,
-                Lane::Log,
-                scope.out,
-            );
-        if !is_taken {
-            refused.push(member.client);
+        let reader = scope.directory.client(member.client);
+        match reader.is_lagging {
+            true => lagging.push(member.client),
+            false => audience.push(member.client, reader.connection),
         }
     }
-    let delivered = readers - refused.len();
+    let delivered = scope
+        .fanout
+        .offer_all(&publication, &mut audience, Lane::Log, scope.out);
+    lagging.extend(audience.refused());
+    scope.fanout.put_back(audience);
     scope
         .fanout
         .handle_broadcast(scope.now, scope.now.at, delivered);
-    for client in refused {
+    for client in lagging {
         let letter = mail::letter(scope.fanout, scope.now, TASK_REMOVED, &payload);
         scope.directory.fall_behind(client, letter.serial - 1);
         mail::post(scope.directory, scope.fanout, client, letter, false);

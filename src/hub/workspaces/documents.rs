@@ -21,7 +21,7 @@ use std::fmt::Write;
 pub const ORDER_KEY: &str = "workspace_order";
 
 /// How deep a field may be nested: so deep goes whoever merges it, and whoever reads it.
-pub const MAX_DEPTH: usize = crate::wire::message::readable::MAX_DEPTH;
+pub const MAX_DEPTH: usize = crate::wire::message::relayable::MAX_DEPTH;
 
 /// Members of a document that are the server's own; `name` is the one of them that a patch may change.
 const OWN: [&str; 5] = ["id", "name", "order", "createdAt", "updatedAt"];

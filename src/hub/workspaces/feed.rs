@@ -7,31 +7,28 @@ use crate::hub::parts::Hub;
 use crate::hub::workspaces::documents::Change;
 use crate::hub::workspaces::news::Shared;
 use crate::wire::message::Dialect;
-use std::borrow::Cow;
 use std::sync::Arc;
 
 impl Hub {
     /// Tells every client of the data dialect of a change.
     pub fn publish_change(&mut self, now: Now, change: &Change, out: &mut dyn Outlet) {
         let (kind, id) = (change.kind, self.fanout.next_id());
-        let payload = Cow::Borrowed(&*change.payload);
-        let publication = Publication::new(kind, payload, now.wall_ms, id, None);
-        out.expect_readers(self.directory.connected());
-        let (mut delivered, mut lacking) = (0, Vec::new());
+        let publication = Publication::new(kind, &change.payload, now, &id);
+        let mut audience = std::mem::take(&mut self.fanout.audience);
+        let mut lacking = Vec::new();
         for (key, client) in self.directory.clients() {
-            if client.variant.dialect != Dialect::Data {
-                continue;
-            }
-            // What comes later must not overtake what it lacks.
-            let is_taken = !client.lacks_news()
-                && self
-                    .fanout
-                    .deliver(&self.directory, key, &publication, Lane::Log, out);
-            match is_taken {
-                true => delivered += 1,
-                false => lacking.push(key),
+            match client.dialect == Dialect::Data {
+                // What comes later must not overtake what it lacks.
+                true if client.lacks_news() => lacking.push(key),
+                true => audience.push(key, client.connection),
+                false => {}
             }
         }
+        let delivered = self
+            .fanout
+            .offer_all(&publication, &mut audience, Lane::Log, out);
+        lacking.extend(audience.refused());
+        self.fanout.put_back(audience);
         self.fanout.handle_broadcast(now, now.at, delivered);
         if lacking.is_empty() {
             return;
@@ -55,19 +52,16 @@ impl Hub {
         if news.is_list {
             return !std::mem::replace(&mut news.is_asked, true);
         }
-        out.expect_readers(1);
         for due in news.due() {
             if self.load().is_spent() {
                 self.postpone(client);
                 return false;
             }
             let before = self.load().turn();
-            let payload = Cow::Borrowed(&*due.payload);
             let id = self.fanout.next_id();
-            let publication = Publication::new(due.kind, payload, now.wall_ms, id, None);
-            let lane = Lane::Replay;
-            let fanout = &mut self.fanout;
-            let is_taken = fanout.deliver(&self.directory, client, &publication, lane, out);
+            let publication = Publication::new(due.kind, &due.payload, now, &id);
+            let reader = self.directory.client(client).connection;
+            let is_taken = self.fanout.offer(&publication, reader, Lane::Replay, out);
             self.load().visit(1);
             self.load().charge(before);
             if !is_taken {

@@ -23,14 +23,13 @@ use time::format_description::StaticFormatDescription;
 use time::macros::format_description;
 use time::{OffsetDateTime, UtcOffset};
 
-/// Escaped by doubling, the bracket around the time is part of the line.
+/// The bracket around the time is part of the line, and is escaped by doubling.
 const TIME_FORMAT: StaticFormatDescription =
     format_description!("[[[year]-[month]-[day] [hour]:[minute]:[second]]");
 
 /// How long the end waits for a log that does not take its last lines.
 pub const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// The running log of the process.
 #[derive(Debug)]
 pub struct LogOutput {
     queue: Arc<Queue>,
@@ -38,8 +37,8 @@ pub struct LogOutput {
 }
 
 impl LogOutput {
-    /// Opens the log that `config` asks for and makes it the process's own. Call it before any thread is started:
-    /// the zone of the local time cannot be asked for later.
+    /// Opens the configured log and makes it the process's own. Call it before any thread is started: the local time
+    /// zone cannot be asked for later.
     pub fn start(config: &LogConfig) -> Result<Self, LogError> {
         let zone = UtcOffset::current_local_offset().unwrap_or(UtcOffset::UTC);
         let level = LevelFilter::from(config.level);
@@ -53,17 +52,17 @@ impl LogOutput {
         })
     }
 
-    /// Has the lines written that wait, and does not wait for that. Due at the end of every turn; cheap when none wait.
+    /// Has waiting lines written, without waiting for it. Due at the end of every turn; cheap when no line waits.
     pub fn flush(&self) {
         self.queue.wake();
     }
 
-    /// Waits until the lines that wait are written, though not for long if nobody takes them.
+    /// Waits until waiting lines are written, but not for long.
     pub fn finish(&self) {
         self.queue.drain(LAST_WORDS);
     }
 
-    /// Reopens `log.file`, so that what moved it away has it to itself. `false`: there is no file.
+    /// Reopens `log.file`, so that whoever moved the old file has it to itself. `false`: there is no file.
     pub fn reopen(&self) -> bool {
         if self.has_file {
             self.queue.reopen();
@@ -78,7 +77,7 @@ impl Drop for LogOutput {
     }
 }
 
-/// Makes lines of messages and hands them to the thread that writes them.
+/// Formats messages and hands the lines to the log's thread.
 struct LineLogger {
     level: LevelFilter,
     zone: UtcOffset,
@@ -124,7 +123,7 @@ impl Log for LineLogger {
     }
 }
 
-/// The only way into the log: what came from outside is a part of its line and nothing else.
+/// The only way into the log: foreign text in a message stays inside its line.
 fn line(zone: UtcOffset, level: Level, message: &str) -> String {
     let time = OffsetDateTime::now_utc().to_offset(zone);
     let time = time.format(TIME_FORMAT).unwrap_or_default();

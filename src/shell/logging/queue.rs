@@ -1,16 +1,13 @@
-//! Lines on their way to the log's thread, bounded in number and bytes. Whoever logs never waits for whoever reads the log.
+//! Lines on their way to the log's thread, bounded in number and bytes. Logging never waits for whoever reads the log.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Lines that may wait.
 const MAX_LINES: u64 = 16_384;
-/// Their bytes.
 pub(super) const MAX_BYTES: usize = 1024 * 1024;
-/// Bytes of waiting lines beyond which they are written before the turn ends.
+/// Waiting bytes beyond which lines are written before the turn ends.
 const WAKE_BYTES: usize = 64 * 1024;
 
-/// What waits, and who waits for it.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     waiting: Mutex<Waiting>,
@@ -26,15 +23,15 @@ struct Waiting {
     is_closed: bool,
 }
 
-/// What the thread is to do at once.
+/// What the thread does at once.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     /// Whole lines.
     pub(super) text: Vec<u8>,
     lines: u64,
-    /// How many more there would have been behind these.
+    /// Lines that did not fit behind these.
     pub(super) left_out: u64,
-    /// How many bytes of them come before the file is to be reopened, if it is.
+    /// How many bytes of `text` go to the old file, if it has to be reopened.
     pub(super) reopen: Option<usize>,
 }
 
@@ -49,7 +46,7 @@ impl Queue {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a line, or counts it when the queue is full. An urgent one is written at once, with all that waits before it.
+    /// Adds a line, or counts it when the queue is full. An urgent line is written at once, with all lines before it.
     pub(super) fn push(&self, line: &str, is_urgent: bool) {
         let mut waiting = self.lock();
         let batch = &mut waiting.batch;
@@ -64,7 +61,7 @@ impl Queue {
         }
     }
 
-    /// Has the lines written that wait.
+    /// Has waiting lines written.
     pub(super) fn wake(&self) {
         let mut waiting = self.lock();
         if !waiting.batch.is_empty() {
@@ -72,14 +69,14 @@ impl Queue {
         }
     }
 
-    /// Has the file reopened, behind the lines that wait.
+    /// Has the file reopened behind the waiting lines.
     pub(super) fn reopen(&self) {
         let mut waiting = self.lock();
         waiting.batch.reopen = Some(waiting.batch.text.len());
         self.mark_urgent(&mut waiting);
     }
 
-    /// Waits until everything is written, but no longer than `limit`; tells whether it is.
+    /// Waits until everything is written, but no longer than `limit`; returns whether it is.
     pub(super) fn drain(&self, limit: Duration) -> bool {
         let until = Instant::now() + limit;
         let mut waiting = self.lock();
@@ -95,14 +92,13 @@ impl Queue {
         true
     }
 
-    /// Nothing more will come.
     pub(super) fn close(&self) {
         let mut waiting = self.lock();
         waiting.is_closed = true;
         self.mark_urgent(&mut waiting);
     }
 
-    /// What is due next, for the thread; `None` when nothing more will come.
+    /// The next batch, for the thread; `None` once the queue is closed and empty.
     pub(super) fn next(&self) -> Option<Batch> {
         let mut waiting = self.lock();
         waiting.is_writing = false;

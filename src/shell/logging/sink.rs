@@ -1,5 +1,5 @@
-//! Where log lines go: standard error or a file. Only the log's thread waits here. What is not taken is counted, and said
-//! in one line when the log goes on.
+//! Where log lines go: standard error or a file. Only the log's thread waits here. Lines that are not taken are
+//! counted, and reported in one line when the log goes on.
 
 use super::error::LogError;
 use super::queue::Batch;
@@ -11,26 +11,25 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-/// What others on the machine may do with a log: it names clients, tasks and addresses.
+/// A log names clients, tasks and addresses: for its owner only.
 const MODE: u32 = 0o600;
-/// How long to wait before a sink that takes nothing now, and does not wait itself, is tried again.
+/// The wait before a non-blocking sink that takes nothing is tried again.
 const REST: Duration = Duration::from_millis(50);
 
-/// An open log.
 pub(super) struct Sink {
     output: Box<dyn Write + Send>,
-    /// The file's path; `None`: standard error.
+    /// `None`: standard error.
     path: Option<String>,
-    /// Lines that were not taken since one was.
+    /// Lines lost since the last one that was taken.
     lost: u64,
-    /// Why the last was not.
+    /// Why the last of them was lost.
     reason: String,
-    /// Whether the last line that was taken lacks its end.
+    /// The last line that was taken lacks its end.
     is_torn: bool,
 }
 
 impl Sink {
-    /// Opens what `log.file` names.
+    /// `path` is `log.file`; empty: standard error.
     pub(super) fn open(path: &str) -> Result<Self, LogError> {
         let path = (!path.is_empty()).then(|| path.to_owned());
         let output: Box<dyn Write + Send> = match &path {
@@ -50,7 +49,7 @@ impl Sink {
         }
     }
 
-    /// Writes lines. `line` makes one of a message of our own.
+    /// `line` formats a message of the log's own.
     pub(super) fn take(&mut self, batch: &Batch, line: impl Fn(log::Level, &str) -> String) {
         self.tell_of_lost(&line);
         let (before, behind) = batch.text.split_at(batch.reopen.unwrap_or_default());
@@ -98,7 +97,7 @@ impl Sink {
         self.write(line(level, &message).as_bytes());
     }
 
-    /// Writes whole lines, and counts those that were not taken.
+    /// Writes whole lines, and counts those that are not taken.
     fn write(&mut self, text: &[u8]) -> bool {
         if text.is_empty() {
             return true;
@@ -124,7 +123,7 @@ impl Sink {
         false
     }
 
-    /// The error, and how many bytes were taken before it.
+    /// Fails with the error and how many bytes were taken before it.
     fn write_all(&mut self, text: &[u8]) -> Result<(), (io::Error, usize)> {
         let mut taken = 0;
         while taken < text.len() {
@@ -140,7 +139,7 @@ impl Sink {
     }
 }
 
-/// Without the lock of the standard library, which whoever has a last word to say would wait for.
+/// Bypasses the standard library's lock, for which a panicking thread's last words would wait.
 fn standard_error() -> Box<dyn Write + Send> {
     match io::stderr().as_fd().try_clone_to_owned() {
         Ok(descriptor) => Box::new(File::from(descriptor)),
@@ -155,7 +154,7 @@ fn open_file(path: &str) -> Result<File, LogError> {
     })
 }
 
-/// A FIFO is opened for both ends: so nobody needs to read it yet, and whoever does later gets what was written first.
+/// A FIFO is opened for both ends: nobody needs to read it yet, and a later reader gets the first lines.
 fn open_to_append(path: &Path) -> io::Result<File> {
     let found = fs::metadata(path);
     if found
@@ -167,7 +166,7 @@ fn open_to_append(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     let file = options.append(true).create(true).mode(MODE).open(path)?;
     if found.is_err_and(|error| error.kind() == ErrorKind::NotFound) {
-        // A mask that takes more would keep us from opening it again.
+        // A restrictive umask would keep us from opening it again.
         file.set_permissions(Permissions::from_mode(MODE))?;
     }
     Ok(file)

@@ -1,4 +1,4 @@
-//! The open file: what it held, batches into it, and space back from it.
+//! The open database: what it held, batches into it, and free space back from it.
 
 use super::error::StoreError;
 use super::identity::{Identity, Number};
@@ -15,42 +15,42 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What others on the machine may do with the file: the keys of sessions are in it. SQLite gives its log the same mode.
+/// Session keys are in the file: for its owner only. SQLite gives its log the same mode.
 const MODE: u32 = 0o600;
-/// How long a try to open waits for another that is just being refused, or for a predecessor that is just closing.
+/// How long opening waits for another process that is being refused, or for a predecessor that is closing.
 const LOCK_PATIENCE: Duration = Duration::from_millis(500);
-/// Pages in the write-ahead log after which its content goes into the file. Rows that change, such as tasks, lie all over
-/// it; many commits should touch a page before it is written.
+/// Pages in the write-ahead log after which they move to the file. Rows that change, such as tasks, are spread over the
+/// file: many commits should touch a page before it is written.
 const CHECKPOINT_PAGES: i64 = 4096;
-/// Bytes that the log keeps on disk after that.
+/// What the log keeps on disk after that.
 const MAX_IDLE_LOG_BYTES: i64 = CHECKPOINT_PAGES * 4096;
-/// Kilobytes of pages kept in memory, once that many were touched; less, and a large transaction writes pages twice.
+/// The page cache; with a smaller one a large transaction writes pages twice.
 const MAX_CACHE_KILOBYTES: i64 = 16 * 1024;
-/// Statements kept prepared; there are not as many.
+/// Prepared statements kept; there are fewer.
 const STATEMENTS: usize = 32;
 /// Free pages that a file may keep: they are soon written again.
 const SPARE_PAGES: i64 = 1024;
-/// Free pages given back at a time, so that a batch that comes meanwhile waits a millisecond or two.
+/// Free pages returned at a time, so that a batch waits for a millisecond or two at most.
 const SHRINK_PAGES: u32 = 256;
 
-/// A store, open and claimed for this process.
+/// Open, and claimed for this process.
 #[derive(Debug)]
 pub struct Store {
     pub(super) connection: Connection,
     path: String,
     synchronous: Synchronous,
-    /// Which files are open; `None`: the path led to others, and it is to be opened anew.
+    /// The open files; `None`: the path led elsewhere, and has to be opened again.
     identity: Option<Identity>,
     /// The file that was read, and may be rewritten.
     own: Option<Number>,
-    /// Whether it may be changed without being asked: not before it is read.
+    /// Whether writing is allowed: only after the file was read.
     is_configured: bool,
-    /// Whether something was deleted since free pages were last counted.
+    /// Whether rows were deleted since free pages were last counted.
     has_deleted: bool,
 }
 
 impl Store {
-    /// Opens the file, or makes it. `path` is what errors call it by; relative ones begin at the working directory.
+    /// Opens or creates the file. Errors name it by `path`; relative paths begin at the working directory.
     pub fn open(path: &str, synchronous: Synchronous) -> Result<Self, StoreError> {
         let connection = connect(path, None)?;
         let identity = Identity::of(&file_of(path)).ok();
@@ -65,12 +65,12 @@ impl Store {
         })
     }
 
-    /// The path that it was opened by.
+    /// As given to [`Store::open`].
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// Reads all that is kept, a slice at a time, for as long as `take` wants more; tells whether that was all.
+    /// Reads everything, a slice at a time, for as long as `take` wants more; returns whether it read to the end.
     pub fn read(&mut self, take: impl FnMut(Restored) -> bool) -> Result<bool, StoreError> {
         let is_all = reading::read(&self.connection, take)
             .map_err(|error| StoreError::new(&self.path, &error))?;
@@ -80,7 +80,7 @@ impl Store {
         Ok(is_all)
     }
 
-    /// All that is kept, at once.
+    /// Reads everything at once.
     pub fn load(&mut self) -> Result<Restored, StoreError> {
         let mut restored = Restored::default();
         self.read(|slice| {
@@ -92,8 +92,8 @@ impl Store {
         Ok(restored)
     }
 
-    /// Keeps all of these batches, or nothing of them. When the file is not the one that was opened any more, they fail, and
-    /// the next go to a new one. Another file of joblight's in its place was never read: it stays as it is, and they fail.
+    /// Writes all of these batches, or none. If the path no longer leads to the open file, they fail, and the next ones
+    /// go to a new file. Another joblight file in its place was never read: it is left alone, and they fail.
     pub fn apply(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
         self.check_identity()?;
         self.configure()?;
@@ -115,7 +115,7 @@ impl Store {
         written.map_err(|error| StoreError::new(&self.path, &error))
     }
 
-    /// Gives some free space back to the file system. `true`: there is more.
+    /// Returns some free space to the file system. `true`: there is more.
     pub fn shrink(&mut self) -> Result<bool, StoreError> {
         let is_here = |identity: &Identity| identity.is_at(&file_of(&self.path));
         if !self.has_deleted || !self.identity.as_ref().is_some_and(is_here) {
@@ -127,7 +127,7 @@ impl Store {
         Ok(self.has_deleted)
     }
 
-    /// Writes what is in the log into the file, and closes both.
+    /// Moves the log into the file, and closes both.
     pub fn close(mut self) -> Result<(), StoreError> {
         self.configure()?;
         let path = self.path;
@@ -140,7 +140,7 @@ impl Store {
             .map_err(|error| StoreError::new(&path, &error))
     }
 
-    /// Says so if everybody on the machine may read the file: its mode is left as somebody has made it.
+    /// Warns if everybody on the machine may read the file: a mode that somebody chose is left alone.
     pub fn warn_of_readers(&self) {
         let found = fs::metadata(file_of(&self.path));
         let mode = found.map_or(0, |found| found.permissions().mode() & 0o777);
@@ -182,15 +182,15 @@ impl Store {
         Ok(())
     }
 
-    /// Closes files to which the path does not lead any more, or not to all of them.
+    /// Closes files to which the path no longer leads, or not to all of them.
     fn let_go(&mut self, identity: &Identity) -> rusqlite::Result<()> {
         let file = file_of(&self.path);
         let connection = std::mem::replace(&mut self.connection, Connection::open_in_memory()?);
         if identity.is_cut_at(&file) {
-            // What is in the log is a part of a database only, and a file that is empty is taken as new.
+            // The log is part of its database only, and an empty file counts as new.
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         } else {
-            // So a file that was only moved is complete. One that was removed does not matter.
+            // This completes a file that was only moved. For one that was removed it does not matter.
             let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         }
         drop(connection);
@@ -198,7 +198,7 @@ impl Store {
         Ok(())
     }
 
-    /// The file has changed by what was done here.
+    /// The file has changed by our own writing.
     fn take_note(&mut self) {
         let found = Identity::of(&file_of(&self.path)).ok();
         if let (Some(identity), Some(found)) = (&mut self.identity, found) {
@@ -214,7 +214,7 @@ impl Store {
         transaction.commit()
     }
 
-    /// Pages that dropped entries leave are soon written again, so it takes many, and a good part of the file.
+    /// Free pages are soon used again, so only many of them, and a good part of the file, are worth returning.
     fn give_back(&self) -> rusqlite::Result<bool> {
         let number = |sql| {
             self.connection
@@ -227,18 +227,18 @@ impl Store {
         let sql = format!("PRAGMA incremental_vacuum({SHRINK_PAGES})");
         let mut statement = self.connection.prepare(&sql)?;
         let mut rows = statement.query([])?;
-        // Each step gives back one page.
+        // Each step returns one page.
         while rows.next()?.is_some() {}
         Ok(number("PRAGMA freelist_count")? < free)
     }
 }
 
-/// Behind a directory nothing is a name that SQLite gives a meaning of its own, as it does to ":memory:" and "file:".
+/// With a directory in front, SQLite gives no name a special meaning, as it does to ":memory:" and "file:".
 fn file_of(path: &str) -> PathBuf {
     Path::new(".").join(path)
 }
 
-/// Opens a file that is going to be read; with `own`, one that is going to be rewritten: that one, or an empty one.
+/// Opens a file to be read; with `own`, one to be rewritten: that file, or an empty one.
 fn connect(path: &str, own: Option<Number>) -> Result<Connection, StoreError> {
     let failed = |error| StoreError::new(path, &error);
     let file = file_of(path);
@@ -258,7 +258,7 @@ fn connect(path: &str, own: Option<Number>) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Makes a file that is not there with the mode that it is to have. What is the matter when that fails, SQLite says.
+/// Creates a missing file with its final mode. If that fails, SQLite will say why.
 fn make_private(file: &Path) {
     let is_absent = |error: std::io::Error| error.kind() == ErrorKind::NotFound;
     if !fs::metadata(file).is_err_and(is_absent) {
@@ -266,12 +266,12 @@ fn make_private(file: &Path) {
     }
     let mut options = OpenOptions::new();
     if let Ok(made) = options.append(true).create(true).mode(MODE).open(file) {
-        // A mask may have taken more.
+        // The umask may have removed more.
         let _ = made.set_permissions(Permissions::from_mode(MODE));
     }
 }
 
-/// What must be said before anything is read. Nothing here changes a file that is not empty.
+/// Settings that must precede any reading. Nothing here changes a file that is not empty.
 fn claim(connection: &Connection, file: &Path) -> rusqlite::Result<()> {
     connection.busy_timeout(LOCK_PATIENCE)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
@@ -343,7 +343,7 @@ fn write_record(connection: &Connection, record: &Record) -> rusqlite::Result<()
     }
 }
 
-/// The least text behind all that begin so. Prefixes end in an ASCII character.
+/// The least text after all texts with this prefix. Prefixes end in an ASCII character.
 fn after_prefix(prefix: &str) -> String {
     let mut characters: Vec<char> = prefix.chars().collect();
     if let Some(last) = characters.last_mut() {
@@ -352,14 +352,13 @@ fn after_prefix(prefix: &str) -> String {
     characters.into_iter().collect()
 }
 
-/// Empties every table.
 const CLEAR: &str = "DELETE FROM meta; DELETE FROM rooms; DELETE FROM tasks; DELETE FROM sessions; \
                      DELETE FROM received; DELETE FROM memberships; DELETE FROM letters; \
                      DELETE FROM workspaces; DELETE FROM entries; DELETE FROM event_ids;";
 
 fn drop_entries(connection: &Connection, serials: &[u64]) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached("DELETE FROM entries WHERE serial = ?1")?;
-    // What does not fit was never kept.
+    // A number that does not fit was never stored.
     for serial in serials.iter().filter_map(|serial| integer(*serial).ok()) {
         statement.execute([serial])?;
     }
@@ -392,7 +391,7 @@ fn delete(table: Table) -> &'static str {
     }
 }
 
-/// SQLite's integers have a sign; neither serials nor offsets nor times come near it.
+/// SQLite's integers are signed; neither serials nor offsets nor times come near the limit.
 fn integer(number: u64) -> rusqlite::Result<i64> {
     i64::try_from(number).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }

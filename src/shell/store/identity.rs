@@ -1,4 +1,4 @@
-//! Whether the path still leads to the file that is open: SQLite goes on writing one that was removed, and tells nobody.
+//! Whether the path still leads to the open file: SQLite goes on writing a file that was removed, and tells nobody.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -6,16 +6,16 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// Which files are in use. Nobody else writes them while they are claimed, so they do not become shorter by themselves.
+/// The files in use. Nobody else writes them while they are claimed, so they never shrink by themselves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Identity {
     file: Number,
-    /// The write-ahead log's, once it is there: what was committed last is nowhere else.
+    /// The write-ahead log's, once it exists: the latest commits are nowhere else.
     log: Option<Number>,
     bytes: u64,
 }
 
-/// What tells a file from all others. A number may be given again when its file is gone, but not with the same birth.
+/// Identifies a file. An inode number may be reused once its file is gone, but not with the same birth time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Number {
     device: u64,
@@ -24,14 +24,12 @@ pub(super) struct Number {
 }
 
 impl Number {
-    /// That of the file to which a path leads.
     pub(super) fn of(path: &Path) -> Option<Self> {
         fs::metadata(path).ok().as_ref().map(number)
     }
 }
 
 impl Identity {
-    /// Which files a path leads to.
     pub(super) fn of(path: &Path) -> io::Result<Self> {
         let file = fs::metadata(path)?;
         Ok(Self {
@@ -41,12 +39,11 @@ impl Identity {
         })
     }
 
-    /// The database file's own.
     pub(super) fn file(&self) -> Number {
         self.file
     }
 
-    /// Whether these are still the same, and whole.
+    /// Whether the path still leads to these files, and they are whole.
     pub(super) fn is_at(&self, path: &Path) -> bool {
         Self::of(path).is_ok_and(|found| {
             let has_log = self.log.is_none() || found.log == self.log;
@@ -59,18 +56,19 @@ impl Identity {
         Self::of(path).is_ok_and(|found| found.file == self.file && found.bytes < self.bytes)
     }
 
-    /// Removes the log of a file that is gone, lest it is taken for that of the one which is there now.
+    /// Removes the log of a file that is gone, so that it is not taken for the log of the present file.
     pub(super) fn remove_log_beside_another(&self, path: &Path) {
         let log = log_path(path);
         let is_ours = fs::metadata(&log).is_ok_and(|found| Some(number(&found)) == self.log);
         let is_there = fs::metadata(path).is_ok_and(|found| number(&found) == self.file);
         if is_ours && !is_there {
-            // What cannot be removed is empty: all of it went into the file.
+            // A log that cannot be removed is empty: all of it went into the file.
             let _ = fs::remove_file(log);
         }
     }
 
-    /// They have changed by what their owner did: a log may have come, and a length counts only while they are the same.
+    /// Records changes by our own writing: a log may have appeared, and lengths count only while the files are the
+    /// same.
     pub(super) fn take_note(&mut self, found: &Self) {
         if found.file == self.file {
             self.log = self.log.or(found.log);

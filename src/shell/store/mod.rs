@@ -21,4 +21,4 @@ mod thread;
 mod tests;
 
 pub use database::Store;
-pub use thread::{News, StoreThread};
+pub use thread::{StoreReport, StoreThread};

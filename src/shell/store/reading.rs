@@ -1,4 +1,4 @@
-//! What a file holds, a slice at a time: never more of it is in memory than a slice or two.
+//! Reads what a file holds, a slice at a time: never more than a slice or two are in memory.
 
 use crate::base::id::MessageIdReader;
 use crate::hub::ClientId;
@@ -7,14 +7,12 @@ use bytes::Bytes;
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row};
 
-/// Bytes of rows after which a slice is complete.
 const SLICE_BYTES: usize = 256 * 1024;
-/// Rows after which it is.
 const SLICE_ROWS: usize = 1024;
 
-/// What must be known before the entries of logs.
+/// Tables that must be read before log entries.
 const BEFORE_ENTRIES: [Table; 2] = [Table::Meta, Table::Room];
-/// What may only be known after them.
+/// Tables that must be read after them.
 const BEHIND_ENTRIES: [Table; 6] = [
     Table::Task,
     Table::Session,
@@ -24,7 +22,7 @@ const BEHIND_ENTRIES: [Table; 6] = [
     Table::Workspace,
 ];
 
-/// Reads everything, for as long as `take` wants more; tells whether that was all.
+/// Reads everything, for as long as `take` wants more; returns whether it read to the end.
 pub(super) fn read(
     connection: &Connection,
     take: impl FnMut(Restored) -> bool,
@@ -51,7 +49,6 @@ pub(super) fn read(
     Ok(true)
 }
 
-/// The slice that is being filled, and who takes it.
 struct Slices<F> {
     slice: Restored,
     rows: usize,
@@ -60,7 +57,7 @@ struct Slices<F> {
 }
 
 impl<F: FnMut(Restored) -> bool> Slices<F> {
-    /// A row of so many bytes was added; `false`: nobody wants more.
+    /// A row of this size was added; `false`: nobody wants more.
     fn grow(&mut self, bytes: usize) -> bool {
         (self.rows, self.bytes) = (self.rows + 1, self.bytes + bytes);
         match self.rows >= SLICE_ROWS || self.bytes >= SLICE_BYTES {
@@ -154,7 +151,6 @@ fn read_ids(
     Ok(slices.end())
 }
 
-/// The table of the file in which rows are kept.
 pub(super) fn table_name(table: Table) -> &'static str {
     match table {
         Table::Meta => "meta",

@@ -1,20 +1,19 @@
-//! The file's layout and its versions: what a new file is made as, how an old one is brought up, which are refused.
+//! The file's layout and its versions: how a new file is created, how an old one is migrated, which are refused.
 
 use super::error::StoreError;
 use rusqlite::Connection;
 
-/// `JOBL`, by which `file` and others tell a joblight file from any other SQLite file.
+/// `JOBL`, by which `file` and others recognize a joblight file.
 pub(super) const APPLICATION_ID: i64 = 0x4a4f_424c;
 
-/// The steps from each version to the next; a file's `user_version` is how many it has behind it. Never change one that
+/// The migrations from each version to the next; a file's `user_version` counts those behind it. Never change one that
 /// was released: add another.
 pub(super) const LADDER: [&str; 3] = [FIRST, SECOND, THIRD];
 
-/// The latest version.
 pub(super) const VERSION: i64 = LADDER.len() as i64;
 
-/// Entries lie in the order in which they come, whatever their rooms: new ones fill pages at the end, old ones leave whole
-/// pages at the beginning. By room they would touch a page each.
+/// Entries are stored in the order in which they come, whatever their rooms: new ones fill pages at the end, old ones
+/// free whole pages at the beginning. Ordered by room, each would touch a page of its own.
 const FIRST: &str = "
     CREATE TABLE meta (key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE rooms (key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;
@@ -32,8 +31,8 @@ const FIRST: &str = "
     );
 ";
 
-/// Who said something does not hear it after a restart either, and events that were seen are known again. What a client has
-/// received and each message for it alone are rows of their own: its session's row need not be written with each of them.
+/// Senders are excluded after a restart too, and known event ids stay known. What a client has received, and each
+/// direct message, are rows of their own: the session's row need not be written with each of them.
 const SECOND: &str = "
     ALTER TABLE entries ADD COLUMN sender TEXT;
     CREATE TABLE event_ids (
@@ -45,23 +44,22 @@ const SECOND: &str = "
     CREATE TABLE letters (key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;
 ";
 
-/// Rooms of sessions are rows of their own: to enter one writes one. The rows of sessions that were written before still list
-/// theirs; they are rewritten when they are read.
+/// Rooms of sessions are rows of their own: entering a room writes one row. Older session rows still list theirs; they
+/// are rewritten when they are read.
 const THIRD: &str = "
     CREATE TABLE memberships (key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;
 ";
 
-/// Which files may be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Accepts {
-    /// Any of joblight's: what it holds is read next.
+    /// Any of joblight's: its content is read next.
     Any,
-    /// One without tables: everything is going to be written to it.
+    /// One without tables: everything will be written to it.
     Empty,
 }
 
-/// Claims the file for this process and brings it to the latest version, or refuses it and leaves it as it is. An older one
-/// changes only if `read` finds nothing wrong with what it holds.
+/// Claims the file for this process and migrates it to the latest version, or refuses it and leaves it alone. An older
+/// file changes only if `read` accepts its content.
 pub(super) fn prepare(
     connection: &mut Connection,
     path: &str,
@@ -69,7 +67,8 @@ pub(super) fn prepare(
     read: impl FnOnce(&Connection) -> rusqlite::Result<()>,
 ) -> Result<(), StoreError> {
     let failed = |error| StoreError::new(path, &error);
-    // Locked at once and as a whole: of two that start together, one wins and the other hears that it is in use.
+    // Locked at once and as a whole: of two processes that start together, one wins and the other learns that it is in
+    // use.
     let transaction = connection
         .transaction_with_behavior(rusqlite::TransactionBehavior::Exclusive)
         .map_err(failed)?;
@@ -93,7 +92,7 @@ pub(super) fn prepare(
     transaction.commit().map_err(failed)
 }
 
-/// How many steps the file has behind it.
+/// How many migrations the file has behind it.
 fn inspect(connection: &Connection, path: &str) -> Result<usize, StoreError> {
     let number = |sql| {
         connection

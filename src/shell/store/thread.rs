@@ -13,40 +13,39 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel}
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// Records beyond which a transaction takes no further batch, so that the first need not wait for the last.
+/// A transaction with this many records takes no further batch, so that the first need not wait for the last.
 const MAX_RECORDS: usize = 16_384;
 
-/// How long after one try to open the file the next begins.
+/// Between the starts of two attempts to open the file.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// The same after [`PROMPT_TRIES`], and when it takes somebody's hand.
+/// After [`PROMPT_TRIES`], and when somebody has to act first.
 const LONG_INTERVAL: Duration = Duration::from_secs(10);
-/// Tries that follow each other soon.
+/// Attempts at the short interval.
 const PROMPT_TRIES: u32 = 60;
 
-/// What the thread tells of the store.
 #[derive(Debug)]
-pub enum News {
-    /// It could not be opened, or not be read to its end; it will be tried again.
+pub enum StoreReport {
+    /// It could not be opened, or not be read to its end; the thread will try again.
     Unopened(StoreError),
-    /// The next slice of what it holds. After the first that follows [`News::Unopened`] all of them are read again. The
-    /// next but one is not read before this one is said to be taken.
+    /// The next slice of its content. After [`StoreReport::Unopened`] the slices start again from the first. Reading
+    /// stays one slice ahead: the sender acknowledges that this one is taken.
     Slice(Restored, Sender<()>),
-    /// That was all: from now on it takes batches.
+    /// All slices are read: from now on the thread writes batches.
     Read,
     /// Batches have had their transaction.
-    Done(Vec<Outcome>),
+    Done(Vec<BatchResult>),
 }
 
-/// How a batch went.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
-    /// The batch.
+pub struct BatchResult {
+    /// The batch's number.
     pub seq: u64,
-    /// Whether it is kept. When it is not, nothing of it is.
+    /// On an error nothing of the batch is stored.
     pub result: Result<(), StoreError>,
 }
 
-/// A store at work on a thread of its own. Dropped, it goes on until all batches are done; [`StoreThread::join_within`] waits.
+/// A store on a thread of its own. Dropped, it goes on until all batches are written; [`StoreThread::join_within`]
+/// waits for that.
 #[derive(Debug)]
 pub struct StoreThread {
     path: String,
@@ -56,12 +55,12 @@ pub struct StoreThread {
 }
 
 impl StoreThread {
-    /// Sets out to open the store with `open`, and then to write it; `path` is what errors call it by. `report` is called on
-    /// its thread. Outcomes come in the order in which the batches were sent.
+    /// Opens the store with `open`, then writes it; errors name it by `path`. `report` is called on the store's thread,
+    /// in the order in which batches were sent.
     pub fn start(
         path: String,
         mut open: impl FnMut() -> Result<Store, StoreError> + Send + 'static,
-        mut report: impl FnMut(News) + Send + 'static,
+        mut report: impl FnMut(StoreReport) + Send + 'static,
     ) -> io::Result<Self> {
         let (batches, waiting) = channel();
         let (ended, end) = channel();
@@ -73,11 +72,11 @@ impl StoreThread {
                 Ok(None) => Ok(()),
                 Err(panic) => {
                     // Otherwise everybody would wait for ever, and nobody would know for what.
-                    report(News::Unopened(StoreError::Stopped { path: name }));
+                    report(StoreReport::Unopened(StoreError::Stopped { path: name }));
                     resume_unwind(panic)
                 }
             };
-            // Whoever waited may have lost patience.
+            // The waiting side may have given up.
             let _ = ended.send(result);
         })?;
         Ok(Self {
@@ -88,15 +87,15 @@ impl StoreThread {
         })
     }
 
-    /// Hands a batch over; never waits.
+    /// Never waits.
     pub fn send(&self, batch: Batch) -> Result<(), StoreError> {
         self.batches.send(batch).map_err(|_| StoreError::Stopped {
             path: self.path.clone(),
         })
     }
 
-    /// Waits until all batches are done and reported and the file is closed, but no longer than `limit`: a thread whose
-    /// disk hangs is left behind. An error: not all that was sent is kept.
+    /// Waits until all batches are written and reported and the file is closed, but no longer than `limit`: a thread
+    /// whose disk hangs is left behind. An error means that not everything sent is stored.
     pub fn join_within(self, limit: Duration) -> Result<(), StoreError> {
         let Self {
             path,
@@ -107,7 +106,7 @@ impl StoreThread {
         drop(batches);
         match end.recv_timeout(limit) {
             Ok(result) => {
-                // It has nothing left to do but to end.
+                // It has nothing left to do but end.
                 let _ = thread.join();
                 result
             }
@@ -121,7 +120,7 @@ impl StoreThread {
 fn open_at_last(
     open: &mut impl FnMut() -> Result<Store, StoreError>,
     waiting: &Receiver<Batch>,
-    report: &mut impl FnMut(News),
+    report: &mut impl FnMut(StoreReport),
 ) -> Option<Store> {
     let mut tries = 0;
     loop {
@@ -130,7 +129,7 @@ fn open_at_last(
             Ok(store) => {
                 if let Some(store) = &store {
                     store.warn_of_readers();
-                    report(News::Read);
+                    report(StoreReport::Read);
                 }
                 return store;
             }
@@ -141,7 +140,7 @@ fn open_at_last(
             true => LONG_INTERVAL,
             false => INTERVAL,
         };
-        report(News::Unopened(error));
+        report(StoreReport::Unopened(error));
         let rest = interval.saturating_sub(began.elapsed());
         if waiting.recv_timeout(rest) != Err(RecvTimeoutError::Timeout) {
             return None;
@@ -149,15 +148,18 @@ fn open_at_last(
     }
 }
 
-/// Reads the store, while the slice before is taken; `None`: nobody takes them any more.
-fn hand_over(mut store: Store, report: &mut impl FnMut(News)) -> Result<Option<Store>, StoreError> {
+/// Reads the next slice while the last one is taken; `None`: nobody takes them any more.
+fn hand_over(
+    mut store: Store,
+    report: &mut impl FnMut(StoreReport),
+) -> Result<Option<Store>, StoreError> {
     let mut under_way: Option<Receiver<()>> = None;
     let is_all = store.read(|slice| {
         if under_way.take().is_some_and(|taken| taken.recv().is_err()) {
             return false;
         }
         let (take, taken) = channel();
-        report(News::Slice(slice, take));
+        report(StoreReport::Slice(slice, take));
         under_way = Some(taken);
         true
     })?;
@@ -167,7 +169,7 @@ fn hand_over(mut store: Store, report: &mut impl FnMut(News)) -> Result<Option<S
 fn run(
     mut store: Store,
     waiting: &Receiver<Batch>,
-    mut report: impl FnMut(News),
+    mut report: impl FnMut(StoreReport),
 ) -> Result<(), StoreError> {
     let mut group = Vec::new();
     let mut kept = Ok(());
@@ -179,16 +181,16 @@ fn run(
             Ok(()) => {}
             Err(error) => kept = Err(error.clone()),
         }
-        let outcomes = group.drain(..).map(|batch| Outcome {
+        let outcomes = group.drain(..).map(|batch| BatchResult {
             seq: batch.seq,
             result: result.clone(),
         });
-        report(News::Done(outcomes.collect()));
+        report(StoreReport::Done(outcomes.collect()));
     }
     kept.and(store.close())
 }
 
-/// Whether nothing matters that went wrong before.
+/// Whether a batch clears the store, after which earlier failures do not matter.
 fn is_anew(group: &[Batch]) -> bool {
     let mut records = group.iter().flat_map(|batch| &batch.records);
     records.any(|record| *record == Record::Clear)
@@ -202,14 +204,14 @@ fn next(store: &mut Store, waiting: &Receiver<Batch>) -> Option<Batch> {
             Err(TryRecvError::Disconnected) => return None,
             Err(TryRecvError::Empty) => {}
         }
-        // Space that is not given back is not lost either; what is the matter shows when something must be kept.
+        // Space that is not returned is not lost either; a real fault shows with the next batch.
         if !store.shrink().unwrap_or(false) {
             return waiting.recv().ok();
         }
     }
 }
 
-/// Takes what waits.
+/// Takes waiting batches up to [`MAX_RECORDS`].
 fn collect(first: Batch, waiting: &Receiver<Batch>, group: &mut Vec<Batch>) {
     let mut records = first.records.len();
     group.push(first);

@@ -1,27 +1,26 @@
-//! The chunked transfer coding (RFC 9112 section 7.1), decoded across any split of the bytes.
+//! The chunked transfer coding (RFC 9112 section 7.1), decoded however the bytes are split.
 //!
-//! It holds a phase and two counters, never bytes. Extensions and trailers are checked, bounded and dropped. Every
-//! line must end in CRLF, since a lone line feed in an extension is how requests are smuggled past proxies.
+//! A decoder holds a phase and two counters, never bytes. Extensions and trailers are checked, bounded and dropped.
+//! Every line must end in CRLF: a lone line feed in an extension is how requests are smuggled past proxies.
 
-use super::body::{Cut, Piece, take_counted};
+use super::piece::{Cut, Piece, take_counted};
 use super::reject::Reject;
-use super::syntax::is_token;
+use super::token::is_token;
 use crate::wire::input::Input;
 
-/// A size with its extensions has no use for more.
+/// Bounds the extensions, which nobody uses.
 const MAX_SIZE_LINE_BYTES: usize = 256;
 
-/// Decodes one chunked body.
 #[derive(Debug, Default)]
 pub(super) struct Chunked {
     phase: Phase,
-    /// While a size is read, that size; then what is left of the chunk.
+    /// The size while it is read, then the rest of the chunk.
     remaining: u64,
-    /// The bytes of this size line, or of the whole trailer section.
+    /// Bytes of this size line, or of the whole trailer section.
     line_bytes: usize,
 }
 
-/// What the next byte belongs to, in the order of a body.
+/// What the next byte belongs to, in the order of a body: `check_line` compares phases.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
     #[default]
@@ -39,6 +38,20 @@ enum Phase {
     TrailerLineFeed,
     LastLineFeed,
     Done,
+}
+
+/// Decodes a body of which no more will come; `None` when it was cut short. The last chunk completes a body even when
+/// the trailers are missing (RFC 9112 section 8).
+pub fn decode_chunked(
+    coded: &mut [u8],
+    max_trailer_bytes: usize,
+) -> Result<Option<Vec<u8>>, Reject> {
+    let mut chunked = Chunked::default();
+    let (mut input, mut body) = (Input::new(coded), Vec::new());
+    while let Piece::Bytes(bytes) = chunked.poll_piece(&mut input, max_trailer_bytes, Cut::Never)? {
+        body.extend_from_slice(bytes);
+    }
+    Ok((chunked.phase >= Phase::TrailerStart).then_some(body))
 }
 
 impl Chunked {

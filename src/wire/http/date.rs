@@ -1,20 +1,18 @@
-//! The `Date` of an answer (RFC 9110 sections 5.6.7 and 6.6.1), from a time that is handed in.
+//! The `Date` field (RFC 9110 sections 5.6.7 and 6.6.1), from a time that is passed in.
 
 use std::time::{Duration, UNIX_EPOCH};
 
-/// The last second of the year 9999, beyond which the format has no dates.
+/// The last second of the year 9999, where the format ends.
 const LAST_SECOND: u64 = 253_402_300_799;
 
 const DATE_BYTES: usize = "Sun, 06 Nov 1994 08:49:37 GMT".len();
 
-/// A formatted date.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Date {
     text: [u8; DATE_BYTES],
 }
 
 impl Date {
-    /// The date at that many milliseconds after the Unix epoch.
     pub fn at(wall_ms: u64) -> Self {
         let second = (wall_ms / 1000).min(LAST_SECOND);
         let text = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(second));
@@ -25,13 +23,12 @@ impl Date {
         Self { text }
     }
 
-    /// Its text, in ASCII.
     pub fn as_bytes(&self) -> &[u8] {
         &self.text
     }
 }
 
-/// Formats a date once a second instead of once an answer.
+/// Formats a date once a second instead of once a response.
 #[derive(Debug, Clone)]
 pub struct DateCache {
     second: u64,
@@ -39,7 +36,6 @@ pub struct DateCache {
 }
 
 impl DateCache {
-    /// A cache that holds the epoch.
     pub fn new() -> Self {
         Self {
             second: 0,
@@ -47,7 +43,6 @@ impl DateCache {
         }
     }
 
-    /// The date at that many milliseconds after the Unix epoch.
     pub fn at(&mut self, wall_ms: u64) -> Date {
         let second = wall_ms / 1000;
         if second != self.second {

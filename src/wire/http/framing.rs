@@ -1,11 +1,12 @@
 //! Where a request ends, and which requests are refused because two readers could disagree on it.
 //!
-//! RFC 9112 section 6.3 gives the length of a body, section 11.2 the attacks that live on doubt about it. Between
-//! this server and a client there may be a proxy; whatever the two could read differently is an error here.
+//! RFC 9112 section 6.3 defines the length of a body, section 11.2 the attacks on it. A proxy may stand between
+//! client and server: whatever the two could read differently is an error here.
 
 use super::body::Source;
+use super::list::list_items;
 use super::reject::{Reject, quote};
-use super::request::{Head, list_items};
+use super::request::Head;
 
 /// The body that follows `head`, or why the head cannot be trusted.
 pub(super) fn body_source(head: &Head) -> Result<Source, Reject> {
@@ -39,12 +40,11 @@ struct Found<'h> {
     hosts: usize,
     content_length: Option<u64>,
     has_transfer_encoding: bool,
-    /// The first that is not `identity`.
+    /// The first coding other than `identity`.
     content_coding: Option<&'h str>,
 }
 
 impl<'h> Found<'h> {
-    /// One pass over the fields that matter here.
     fn in_fields(head: &'h Head) -> Result<Self, Reject> {
         let mut found = Self::default();
         for (name, value) in head.fields() {
@@ -68,7 +68,7 @@ impl<'h> Found<'h> {
         Ok(found)
     }
 
-    /// RFC 9110 section 15.5.16: the calls read bodies as they are.
+    /// RFC 9110 section 15.5.16: bodies are read as they are.
     fn check_content_coding(&self) -> Result<(), Reject> {
         let Some(coding) = self.content_coding else {
             return Ok(());
@@ -80,7 +80,7 @@ impl<'h> Found<'h> {
         Err(Reject::new(415, detail).at("content-encoding"))
     }
 
-    /// RFC 9112 section 3.2: one `Host`, and one that can be a host.
+    /// RFC 9112 section 3.2: exactly one `Host`, without the characters that delimit a URL's other parts.
     fn add_host(&mut self, value: &str) -> Result<(), Reject> {
         self.hosts += 1;
         if self.hosts > 1 {
@@ -96,7 +96,7 @@ impl<'h> Found<'h> {
         Ok(())
     }
 
-    /// RFC 9112 section 6.3, item 5: repeats are tolerated only when they agree.
+    /// RFC 9112 section 6.3, item 5: repeated values are accepted only when they agree.
     fn add_content_length(&mut self, value: &str) -> Result<(), Reject> {
         let refuse = |detail| Err(Reject::new(400, detail).at("content-length"));
         for item in value.split(',') {
@@ -118,13 +118,13 @@ impl<'h> Found<'h> {
     }
 }
 
-/// Digits only: `parse` alone would take a sign.
+/// `parse` alone would accept a sign.
 fn decimal(text: &str) -> Option<u64> {
     let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());
     if is_digits { text.parse().ok() } else { None }
 }
 
-/// RFC 9112 sections 6.1 and 7: `chunked`, once and last, is all that is understood.
+/// RFC 9112 sections 6.1 and 7: only `chunked` is understood, once and last.
 fn check_codings(head: &Head) -> Result<(), Reject> {
     let mut is_chunked = false;
     for coding in head.headers("transfer-encoding").flat_map(list_items) {

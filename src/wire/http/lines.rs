@@ -1,55 +1,51 @@
-//! Lines out of a body that arrives in pieces: newline-delimited JSON, one value a line.
+//! Lines of a body that arrives in pieces: newline-delimited JSON, one value per line.
 //!
-//! It owns the part of a line that a piece ended in, and only that. What a line holds is the owner's business.
+//! A splitter owns the line that the last piece cut, nothing else. What lines hold is the owner's business.
 
 use std::borrow::Cow;
 
-/// Splits a stream of bytes into lines.
 #[derive(Debug, Default)]
 pub struct LineSplitter {
     partial: Vec<u8>,
-    /// The lines that have ended.
     ended_lines: u64,
-    /// The current line was refused, and what is left of it is dropped.
+    /// The current line was refused; its rest is dropped.
     is_skipping: bool,
 }
 
-/// A line that is not blank, without its end.
+/// A line that is not blank, without its line end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line<'a> {
-    /// Its number in the stream, from 1, blank lines counted.
+    /// From 1, blank lines counted.
     pub number: u64,
-    /// Its bytes; borrowed when it lay in one piece.
+    /// Borrowed when the line lay in one piece.
     pub bytes: Cow<'a, [u8]>,
 }
 
-/// A line exceeded the limit. The rest of it is skipped, the lines after it are not.
+/// The rest of the line is skipped; the lines after it are not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("line {line_number} is too long")]
 pub struct TooLong {
-    /// Which line, from 1.
     pub line_number: u64,
 }
 
 impl LineSplitter {
-    /// A splitter at the start of a stream.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The memory that a line which has begun and not ended takes.
+    /// Memory of an incomplete line.
     pub fn held_bytes(&self) -> usize {
         self.partial.capacity()
     }
 
-    /// Refuses the line that has begun: what is left of it is dropped. Its number.
+    /// Refuses the current line, drops its rest, and returns its number.
     pub fn skip_line(&mut self) -> u64 {
         (self.partial, self.is_skipping) = (Vec::new(), true);
         self.ended_lines + 1
     }
 
-    /// The next line that ends in `input`, from which it is taken. `None` means that all of `input` was taken.
-    /// Lines end in `\n` or `\r\n`; blank ones are passed over.
+    /// Takes the next line that ends in `input`; `None` once all input is taken. Lines end in `\n` or `\r\n`; blank
+    /// ones are skipped.
     pub fn poll_line<'a>(
         &mut self,
         input: &mut &'a [u8],
@@ -98,7 +94,7 @@ impl LineSplitter {
         if self.is_skipping || piece.is_empty() {
             return Ok(());
         }
-        // The last byte may be half of a line end, and then it does not count.
+        // The last byte may be half of a line end, which does not count.
         let half_end = usize::from(piece.ends_with(b"\r"));
         if self.partial.len() + piece.len() - half_end > max_line_bytes {
             self.partial = Vec::new();
@@ -112,7 +108,7 @@ impl LineSplitter {
     }
 }
 
-/// The line of a kept beginning and the piece that ends it, without the carriage return.
+/// A kept beginning and the piece that ends it, without the carriage return.
 fn join(mut kept: Vec<u8>, piece: &[u8]) -> Cow<'_, [u8]> {
     if kept.is_empty() {
         return Cow::Borrowed(piece.strip_suffix(b"\r").unwrap_or(piece));

@@ -1,79 +1,60 @@
-//! Requests out of a byte stream, pulled one event at a time.
+//! Requests out of a byte stream, one event at a time.
 //!
-//! The parser keeps what is partial and nothing else: between requests it is one word and a tag. It never takes a
-//! byte past the request it reports, so that an upgraded connection's first frame is still in the input. What
-//! counts as a request is decided in `syntax.rs` and `framing.rs`; how long a peer may dawdle, by the owner.
+//! A parser keeps what is incomplete and nothing else: between requests it is one word and a tag. It never takes a
+//! byte past the request it reports, so that an upgraded connection's first frame is still in the input. `syntax.rs`
+//! and `framing.rs` decide what counts as a request; the owner decides how long a peer may take.
+//!
+//! Idle -> Head -> Collecting or Streaming -> Idle. A refused body leads to Draining while its end can still be
+//! found, any other refusal to Broken.
 
 use std::ops::Deref;
 
-use super::body::{Cut, Piece, Source, take_counted};
+use super::body::Source;
+use super::limits::ParserLimits;
+use super::piece::{Cut, Piece, take_counted};
 use super::reject::Reject;
 use super::request::Head;
 use super::syntax::{Found, MAX_HEAD_BYTES, read_head};
 use crate::wire::input::Input;
 
-/// What a body is given at first, however much its head announces.
+/// Initial memory of a body, however long its head announces it.
 const FIRST_BODY_BYTES: usize = 16 * 1024;
 
-/// A body that nobody wants is read to its end up to this length, so that the connection may go on.
+/// An unwanted body is read to its end up to this length, so that the connection may go on.
 const MAX_DRAINED_BYTES: usize = 16 * 1024;
 
-/// What one request head may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Request line and header section together, and each trailer section; at most 65,535.
-    pub max_head_bytes: usize,
-    /// Header fields; at most 128.
-    pub max_headers: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            max_head_bytes: 16 * 1024,
-            max_headers: 64,
-        }
-    }
-}
-
-/// How the owner wants the body of a request whose head it has seen.
+/// How the owner wants the body of a request, decided by its head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyMode {
-    /// In one piece, with the head: [`Event::Request`].
+    /// In one piece, with the head: [`ParserEvent::Request`].
     Collect {
         /// A longer body is refused with 413.
         max_bytes: usize,
     },
-    /// In pieces as it arrives, cut behind each line feed: [`Event::StreamStart`], [`Event::Chunk`],
-    /// [`Event::StreamEnd`]. It has no limit here: the owner counts.
+    /// In pieces as they arrive, cut behind line feeds: [`ParserEvent::StreamStart`], [`ParserEvent::Chunk`],
+    /// [`ParserEvent::StreamEnd`]. No limit applies here: the owner counts.
     Stream,
 }
 
-/// What a peer's bytes turned out to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event<'a> {
-    /// A request with its whole body, which may be empty.
+pub enum ParserEvent<'a> {
     Request {
-        /// Request line and header section.
         head: Head,
-        /// The body, decoded from its transfer coding.
+        /// Decoded from its transfer coding; may be empty.
         body: Body<'a>,
     },
-    /// A head is complete and its body is not: what is wrong with the head is to be said now. It is
-    /// [`Parser::due_head`]; [`Parser::expect_no_body`] and [`Parser::refuse_body`] may follow.
+    /// A head is complete and its body is not: refuse now or never. See [`Parser::due_head`],
+    /// [`Parser::expect_no_body`] and [`Parser::refuse_body`].
     BodyDue,
-    /// The client waits for [`CONTINUE`](super::CONTINUE) before it sends the body: write it now
-    /// (RFC 9110 section 10.1.1).
+    /// The client waits for [`CONTINUE`](super::CONTINUE) before it sends the body (RFC 9110 section 10.1.1).
     Continue,
-    /// The head of a request whose body is streamed. A body follows even when it is empty.
+    /// The head of a request whose body is streamed; an empty body is streamed too.
     StreamStart(Head),
-    /// Some bytes of a streamed body, at least one.
+    /// At least one byte of a streamed body.
     Chunk(&'a [u8]),
-    /// A streamed body is complete.
     StreamEnd,
 }
 
-/// A request's body.
 #[derive(Debug, Clone)]
 pub enum Body<'a> {
     /// It lay in one piece in the input.
@@ -93,7 +74,7 @@ impl Deref for Body<'_> {
     }
 }
 
-/// How the bytes arrived is no difference.
+/// How the bytes arrived makes no difference.
 impl PartialEq for Body<'_> {
     fn eq(&self, other: &Self) -> bool {
         **self == **other
@@ -102,7 +83,6 @@ impl PartialEq for Body<'_> {
 
 impl Eq for Body<'_> {}
 
-/// An incremental parser of the requests on one connection.
 #[derive(Debug, Default)]
 pub struct Parser {
     state: State,
@@ -110,15 +90,14 @@ pub struct Parser {
 
 #[derive(Debug, Default)]
 enum State {
-    /// Between requests.
     #[default]
     Idle,
     Head(Box<PartialHead>),
     Collecting(Box<Collecting>),
     Streaming(Box<Streaming>),
-    /// The rest of a body that nobody wants, in bytes.
+    /// Bytes left of an unwanted body.
     Draining(u64),
-    /// After a refusal: where the next request begins is no longer known, so nothing is read any more.
+    /// After a refusal: the start of the next request is unknown, so all input is dropped.
     Broken,
 }
 
@@ -134,9 +113,9 @@ struct Collecting {
     max_bytes: usize,
     source: Source,
     is_continue_due: bool,
-    /// Whether the owner has been told of the head.
+    /// The owner has seen [`ParserEvent::BodyDue`].
     is_told: bool,
-    /// Whether the body is dropped as it comes; how much of it has come.
+    /// The body is dropped as it arrives; `taken_bytes` of it have arrived.
     is_dropped: bool,
     taken_bytes: usize,
 }
@@ -148,17 +127,15 @@ struct Streaming {
 }
 
 impl Parser {
-    /// A parser at the start of a connection.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Whether nothing is partial: the peer is between requests.
     pub fn is_idle(&self) -> bool {
         matches!(self.state, State::Idle | State::Draining(_))
     }
 
-    /// The memory that a request which has begun and not ended takes; of a streamed one only the owner knows.
+    /// Memory of an incomplete request; of a streamed one only the owner knows.
     pub fn held_bytes(&self) -> usize {
         match &self.state {
             State::Head(partial) => size_of::<PartialHead>() + partial.text.capacity(),
@@ -170,7 +147,7 @@ impl Parser {
         }
     }
 
-    /// The head behind [`Event::BodyDue`].
+    /// The head behind [`ParserEvent::BodyDue`].
     pub fn due_head(&self) -> Option<&Head> {
         match &self.state {
             State::Collecting(collecting) => Some(&collecting.head),
@@ -178,7 +155,7 @@ impl Parser {
         }
     }
 
-    /// The body that is due has no meaning: it is dropped as it comes, and refused with 413 if it is long.
+    /// The body that is due means nothing: it is dropped as it arrives, and refused with 413 if it is long.
     pub fn expect_no_body(&mut self) {
         if let State::Collecting(collecting) = &mut self.state {
             collecting.is_dropped = true;
@@ -186,8 +163,8 @@ impl Parser {
         }
     }
 
-    /// The body that is due will not be read. Its head, and whether the next request will be found: the rest of the
-    /// body is short, and is on its way.
+    /// Gives up on the body that is due. Returns its head, and whether the connection may go on: it may if the rest of
+    /// the body is short and on its way.
     pub fn refuse_body(&mut self) -> Option<(Head, bool)> {
         match std::mem::replace(&mut self.state, State::Broken) {
             State::Collecting(collecting) => {
@@ -205,17 +182,17 @@ impl Parser {
         }
     }
 
-    /// The next event in `input`. `None` means that all of it has been taken and more is needed.
+    /// The next event in `input`; `None` once all of it is taken.
     ///
-    /// `decide` is called once for each request, as soon as its head is complete. After a refusal the connection
-    /// must be closed; until then the parser discards whatever comes.
+    /// `decide` is called once per request, as soon as its head is complete. After a refusal the connection must be
+    /// closed; until then the parser drops all input.
     pub fn poll_event<'a>(
         &mut self,
         input: &mut Input<'a>,
-        limits: &Limits,
+        limits: &ParserLimits,
         decide: impl FnOnce(&Head) -> BodyMode,
-    ) -> Result<Option<Event<'a>>, Reject> {
-        // Every path that goes well sets the state anew; a refusal leaves it broken.
+    ) -> Result<Option<ParserEvent<'a>>, Reject> {
+        // Every path that succeeds sets the state again; a refusal leaves it broken.
         let found = match std::mem::replace(&mut self.state, State::Broken) {
             State::Idle => self.begin_head(input, limits)?,
             State::Head(partial) => self.resume_head(partial, input, limits)?,
@@ -236,11 +213,11 @@ impl Parser {
         }
     }
 
-    /// Parses in place: most heads arrive whole.
+    /// Parses in place, without a copy: most heads arrive whole.
     fn begin_head(
         &mut self,
         input: &mut Input<'_>,
-        limits: &Limits,
+        limits: &ParserLimits,
     ) -> Result<Option<Found>, Reject> {
         // RFC 9112 section 2.2: empty lines before a request line are ignored.
         while input.peek().starts_with(b"\r\n") {
@@ -262,12 +239,12 @@ impl Parser {
         Ok(found)
     }
 
-    /// Reads on behind the body that nobody wants.
+    /// Skips the rest of an unwanted body.
     fn drain(
         &mut self,
         mut rest: u64,
         input: &mut Input<'_>,
-        limits: &Limits,
+        limits: &ParserLimits,
     ) -> Result<Option<Found>, Reject> {
         take_counted(input, &mut rest, Cut::Never);
         if rest == 0 {
@@ -281,7 +258,7 @@ impl Parser {
         &mut self,
         mut partial: Box<PartialHead>,
         input: &mut Input<'_>,
-        limits: &Limits,
+        limits: &ParserLimits,
     ) -> Result<Option<Found>, Reject> {
         while !input.is_empty() {
             let has_new_line = partial.absorb(input, limits);
@@ -305,8 +282,8 @@ impl Parser {
         found: Found,
         max_bytes: usize,
         input: &mut Input<'a>,
-        limits: &Limits,
-    ) -> Result<Option<Event<'a>>, Reject> {
+        limits: &ParserLimits,
+    ) -> Result<Option<ParserEvent<'a>>, Reject> {
         let Found { head, source, .. } = found;
         let known_bytes = source
             .known_bytes()
@@ -316,7 +293,7 @@ impl Parser {
             && bytes <= max_bytes
         {
             self.state = State::Idle;
-            return Ok(Some(Event::Request {
+            return Ok(Some(ParserEvent::Request {
                 head,
                 body: Body::Borrowed(input.take(bytes)),
             }));
@@ -334,9 +311,9 @@ impl Parser {
         });
         if known_bytes.is_some() {
             self.state = State::Collecting(collecting);
-            return Ok(Some(Event::BodyDue));
+            return Ok(Some(ParserEvent::BodyDue));
         }
-        // A chunked body may end in what has come already.
+        // A chunked body may end in the bytes that are already here.
         self.collect(collecting, input, limits)
     }
 
@@ -344,12 +321,12 @@ impl Parser {
         &mut self,
         mut collecting: Box<Collecting>,
         input: &mut Input<'a>,
-        limits: &Limits,
-    ) -> Result<Option<Event<'a>>, Reject> {
+        limits: &ParserLimits,
+    ) -> Result<Option<ParserEvent<'a>>, Reject> {
         collecting.check_announced()?;
         if collecting.is_told && must_continue(&mut collecting.is_continue_due, input) {
             self.state = State::Collecting(collecting);
-            return Ok(Some(Event::Continue));
+            return Ok(Some(ParserEvent::Continue));
         }
         loop {
             let source = &mut collecting.source;
@@ -359,44 +336,44 @@ impl Parser {
                 Piece::Pending => {
                     let is_told = std::mem::replace(&mut collecting.is_told, true);
                     self.state = State::Collecting(collecting);
-                    return Ok((!is_told).then_some(Event::BodyDue));
+                    return Ok((!is_told).then_some(ParserEvent::BodyDue));
                 }
             }
         }
         self.state = State::Idle;
         let Collecting { head, body, .. } = *collecting;
-        Ok(Some(Event::Request {
+        Ok(Some(ParserEvent::Request {
             head,
             body: Body::Owned(body),
         }))
     }
 
-    fn begin_streaming<'a>(&mut self, found: Found) -> Event<'a> {
+    fn begin_streaming<'a>(&mut self, found: Found) -> ParserEvent<'a> {
         let Found { head, source, .. } = found;
         let is_continue_due = head.expects_continue() && !source.is_empty();
         self.state = State::Streaming(Box::new(Streaming {
             source,
             is_continue_due,
         }));
-        Event::StreamStart(head)
+        ParserEvent::StreamStart(head)
     }
 
     fn stream<'a>(
         &mut self,
         mut streaming: Box<Streaming>,
         input: &mut Input<'a>,
-        limits: &Limits,
-    ) -> Result<Option<Event<'a>>, Reject> {
+        limits: &ParserLimits,
+    ) -> Result<Option<ParserEvent<'a>>, Reject> {
         let event = if must_continue(&mut streaming.is_continue_due, input) {
-            Some(Event::Continue)
+            Some(ParserEvent::Continue)
         } else {
             let source = &mut streaming.source;
             match source.poll_piece(input, limits.max_head_bytes, Cut::AtLineEnds)? {
-                Piece::Bytes(bytes) => Some(Event::Chunk(bytes)),
+                Piece::Bytes(bytes) => Some(ParserEvent::Chunk(bytes)),
                 Piece::Pending => None,
                 Piece::End => {
                     self.state = State::Idle;
-                    return Ok(Some(Event::StreamEnd));
+                    return Ok(Some(ParserEvent::StreamEnd));
                 }
             }
         };
@@ -406,8 +383,8 @@ impl Parser {
 }
 
 impl PartialHead {
-    /// Takes input up to the end of the head, the end of the input or the limit. Whether a line ended.
-    fn absorb(&mut self, input: &mut Input<'_>, limits: &Limits) -> bool {
+    /// Takes input up to the end of the head, the end of the input or the limit. Returns whether a line ended.
+    fn absorb(&mut self, input: &mut Input<'_>, limits: &ParserLimits) -> bool {
         let mut has_new_line = false;
         while !input.is_empty() && !self.is_full(limits) {
             let room = max_head_bytes(limits) - self.text.len();
@@ -423,7 +400,7 @@ impl PartialHead {
         has_new_line
     }
 
-    fn is_full(&self, limits: &Limits) -> bool {
+    fn is_full(&self, limits: &ParserLimits) -> bool {
         self.text.len() >= max_head_bytes(limits)
     }
 
@@ -433,7 +410,7 @@ impl PartialHead {
 }
 
 impl Collecting {
-    /// Refuses a body that is announced as longer than is allowed.
+    /// Refuses a body that is announced as too long.
     fn check_announced(&self) -> Result<(), Reject> {
         let rest = self.source.known_bytes().unwrap_or(0);
         match rest > self.max_bytes.saturating_sub(self.taken_bytes) as u64 {
@@ -461,7 +438,7 @@ impl Collecting {
     }
 }
 
-fn max_head_bytes(limits: &Limits) -> usize {
+fn max_head_bytes(limits: &ParserLimits) -> usize {
     limits.max_head_bytes.min(MAX_HEAD_BYTES)
 }
 

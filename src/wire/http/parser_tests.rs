@@ -22,8 +22,8 @@ enum Seen {
     Reject(u16, Option<&'static str>),
 }
 
-fn limits() -> Limits {
-    Limits {
+fn limits() -> ParserLimits {
+    ParserLimits {
         max_head_bytes: 200,
         max_headers: 8,
     }
@@ -53,15 +53,17 @@ fn feed(parser: &mut Parser, piece: &[u8], seen: &mut Vec<Seen>) {
             }
         };
         match (event, seen.last_mut()) {
-            (Event::Chunk(more), Some(Seen::Chunk(bytes))) => bytes.extend_from_slice(more),
-            (Event::Chunk(bytes), _) => seen.push(Seen::Chunk(bytes.to_vec())),
-            (Event::Request { head, body }, _) => {
+            (ParserEvent::Chunk(more), Some(Seen::Chunk(bytes))) => bytes.extend_from_slice(more),
+            (ParserEvent::Chunk(bytes), _) => seen.push(Seen::Chunk(bytes.to_vec())),
+            (ParserEvent::Request { head, body }, _) => {
                 seen.push(Seen::Request(head.path().to_owned(), body.to_vec()))
             }
-            (Event::StreamStart(head), _) => seen.push(Seen::StreamStart(head.path().to_owned())),
-            (Event::StreamEnd, _) => seen.push(Seen::StreamEnd),
-            (Event::Continue, _) => seen.push(Seen::Continue),
-            (Event::BodyDue, _) => {}
+            (ParserEvent::StreamStart(head), _) => {
+                seen.push(Seen::StreamStart(head.path().to_owned()))
+            }
+            (ParserEvent::StreamEnd, _) => seen.push(Seen::StreamEnd),
+            (ParserEvent::Continue, _) => seen.push(Seen::Continue),
+            (ParserEvent::BodyDue, _) => {}
         }
     }
     assert!(input.is_empty(), "nothing to report, and yet input is left");
@@ -354,7 +356,7 @@ fn a_whole_body_is_not_copied() {
         .unwrap();
     assert!(matches!(
         event,
-        Some(Event::Request {
+        Some(ParserEvent::Request {
             body: Body::Borrowed(b"abc"),
             ..
         })
@@ -372,7 +374,7 @@ fn nothing_past_an_upgrade_is_taken() {
         let mut input = Input::new(&mut bytes);
         let event = parser.poll_event(&mut input, &limits(), decide).unwrap();
         assert!(
-            matches!(event, Some(Event::Request { head, .. }) if head.has_token("connection", "upgrade"))
+            matches!(event, Some(ParserEvent::Request { head, .. }) if head.has_token("connection", "upgrade"))
         );
         assert_eq!(input.peek(), b"\x81\x85\r\n\r\n", "cut at {cut}");
         assert!(parser.is_idle());

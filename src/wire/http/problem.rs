@@ -1,30 +1,27 @@
-//! What a client is told when something went wrong (RFC 9457), for a person and for a program.
-//!
-//! One shape for every error of the HTTP side; it makes a [`Response`] and knows no cause.
+//! Problem documents (RFC 9457): the one shape of every HTTP error, for a person and for a program. It becomes a
+//! [`Response`].
 
 use serde::Serialize;
 
 use super::reject::Reject;
 use super::response::{Response, reason};
 
-/// An error answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// The status to answer with.
     pub status: u16,
-    /// One machine-readable word, such as `invalid_message`.
+    /// A machine-readable word, such as `invalid_message`.
     pub code: &'static str,
-    /// What is wrong and what would be right, for a person.
+    /// For a person: what is wrong and what would be right.
     pub detail: String,
     /// The part of the request at fault.
     pub field: Option<String>,
-    /// When it is worth trying again (RFC 9110 section 10.2.3).
+    /// `Retry-After` (RFC 9110 section 10.2.3).
     pub retry_after_s: Option<u64>,
-    /// The methods that would have worked (RFC 9110 section 10.2.1).
+    /// `Allow` (RFC 9110 section 10.2.1), as in `GET, HEAD`.
     pub allow: Option<&'static str>,
 }
 
-/// The members of the document, RFC 9457 section 3.1 and two of our own.
+/// The members of RFC 9457 section 3.1, and `code` and `field`, which are ours.
 #[derive(Serialize)]
 struct Document<'p> {
     r#type: &'static str,
@@ -37,7 +34,6 @@ struct Document<'p> {
 }
 
 impl Problem {
-    /// A problem without a field at fault.
     pub fn new(status: u16, code: &'static str, detail: impl Into<String>) -> Self {
         Self {
             status,
@@ -55,13 +51,11 @@ impl Problem {
         self
     }
 
-    /// Says when it is worth trying again.
     pub fn retry_after_s(mut self, seconds: u64) -> Self {
         self.retry_after_s = Some(seconds);
         self
     }
 
-    /// Says which methods would have worked, as in `GET, HEAD`.
     pub fn allow(mut self, methods: &'static str) -> Self {
         self.allow = Some(methods);
         self
@@ -111,7 +105,7 @@ impl From<Problem> for Response {
     }
 }
 
-/// The word for what the parser refuses.
+/// The code of a request that the parser refuses.
 fn code(status: u16) -> &'static str {
     match status {
         408 => "request_timeout",

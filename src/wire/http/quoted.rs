@@ -1,8 +1,8 @@
 //! Header values in double quotes: quoted strings (RFC 9110 section 5.6.4) and strings of structured fields (RFC 9651
 //! section 3.3.3), which differ in what a backslash may stand before.
 
-/// What a value that begins with a quote says, and what follows the closing one; `None` when there is none, or when a
-/// backslash stands before a character that `may_be_escaped` does not allow.
+/// The content of the quoted string that `value` begins with, and what follows it; `None` when the string is not
+/// closed, or a backslash stands before a character that `may_be_escaped` rejects.
 pub fn unquote(value: &str, may_be_escaped: impl Fn(char) -> bool) -> Option<(String, &str)> {
     let mut rest = value.strip_prefix('"')?.chars();
     let mut said = String::with_capacity(value.len());

@@ -1,27 +1,24 @@
-//! Why a request cannot be served by its syntax alone: a status, the thing at fault, and nothing else.
+//! Why a request is refused by its syntax alone.
 //!
-//! It is built where the fault is seen, so that the answer can name it. It writes nothing; `problem.rs` makes it a
-//! response.
+//! Built where the fault is seen, so that the answer can name it; `problem.rs` makes it a response.
 
 use std::borrow::Cow;
 
-/// How much of a peer's own text is repeated to it.
+/// How much of a peer's text is quoted back to it.
 const QUOTED_CHARS: usize = 64;
 
-/// A request that is refused, after which the connection is closed.
+/// The connection is closed after it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{status}: {detail}")]
 pub struct Reject {
-    /// The status to answer with (RFC 9110 section 15).
     pub status: u16,
-    /// What is wrong, for a person.
+    /// For a person.
     pub detail: Cow<'static, str>,
     /// The header field or part of the request at fault, in lower case.
     pub field: Option<&'static str>,
 }
 
 impl Reject {
-    /// A refusal that names no field.
     pub fn new(status: u16, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
             status,
@@ -37,7 +34,7 @@ impl Reject {
     }
 }
 
-/// A peer's text between back quotes, shortened to what a reader can use.
+/// A peer's text in back quotes, shortened.
 pub(super) fn quote(text: &str) -> String {
     match text.char_indices().nth(QUOTED_CHARS) {
         Some((end, _)) => format!("`{}…`", &text[..end]),

@@ -1,58 +1,38 @@
-//! The head of one request, owned: its text in one allocation, and where its parts lie in it.
+//! The head of one request: its text in one allocation, and where its parts lie in it.
 //!
-//! It answers questions about the head (target, fields, persistence) and judges nothing: what a head must look
-//! like is decided in `syntax.rs` and `framing.rs` before one of these reaches the owner.
+//! It answers questions (target, fields, persistence) and judges nothing: `syntax.rs` and `framing.rs` decide what a
+//! head must look like before the owner sees one.
 
 use std::borrow::Cow;
 
+use ::http::Method;
 use percent_encoding::percent_decode_str;
 use smallvec::SmallVec;
 
+use super::list::list_items;
 use super::reject::{Reject, quote};
 
-/// Places for header fields inside the head itself: enough for a browser's usual request.
+/// Header fields kept inside the head itself: enough for a browser's usual request.
 const INLINE_FIELDS: usize = 16;
 
-/// The decoded segments of a path.
+/// Percent-decoded.
 pub type Segments<'h> = SmallVec<[Cow<'h, str>; 8]>;
 
-/// A request method (RFC 9110 section 9, PATCH from RFC 5789).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Method {
-    /// `GET`
-    Get,
-    /// `HEAD`
-    Head,
-    /// `POST`
-    Post,
-    /// `PUT`
-    Put,
-    /// `PATCH`
-    Patch,
-    /// `DELETE`
-    Delete,
-    /// `OPTIONS`
-    Options,
-    /// Any other token; [`Head::method_text`] has it.
-    Other,
-}
-
-/// A complete request line and header section (RFC 9112 sections 3 and 5).
+/// Request line and header section (RFC 9112 sections 3 and 5).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
     text: Box<str>,
-    method: Method,
+    method: Span,
     version_minor: u8,
-    method_span: Span,
     authority: Option<Span>,
     path: Span,
     query: Option<Span>,
-    /// The values that were not UTF-8.
+    /// Values that were not UTF-8.
     garbled: Box<[Span]>,
     fields: SmallVec<[Field; INLINE_FIELDS]>,
 }
 
-/// Where a part lies in the text. Sixteen bits, because no head is longer (`syntax::MAX_HEAD_BYTES`).
+/// Where a part lies in the text. Sixteen bits suffice, because no head is longer (`syntax::MAX_HEAD_BYTES`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Span {
     start: u16,
@@ -66,15 +46,12 @@ struct Field {
 }
 
 impl Head {
-    /// The memory that it takes, about.
     pub fn len_bytes(&self) -> usize {
         size_of::<Self>() + self.text.len()
     }
 
-    /// Owns what `request` found in `raw`.
     pub(super) fn new(raw: &[u8], request: &httparse::Request<'_, '_>) -> Result<Self, Reject> {
-        let method_text = request.method.unwrap_or_default();
-        let method = Method::of(method_text);
+        let method = request.method.unwrap_or_default();
         let target = Target::of(request.path.unwrap_or_default(), method)?;
         let span = |part: &[u8]| Span::of(part, raw);
         let field = |header: &httparse::Header<'_>| Field {
@@ -86,9 +63,8 @@ impl Head {
         Ok(Self {
             text,
             garbled,
-            method,
+            method: span(method.as_bytes()),
             version_minor: request.version.unwrap_or_default(),
-            method_span: span(method_text.as_bytes()),
             authority: target.authority.map(|part| span(part.as_bytes())),
             path: span(target.path.as_bytes()),
             query: target.query.map(|part| span(part.as_bytes())),
@@ -96,23 +72,23 @@ impl Head {
         })
     }
 
-    /// The method.
+    /// Parsed at each call: a head keeps only the method's position, which is smaller.
     pub fn method(&self) -> Method {
-        self.method
+        Method::from_bytes(self.method_text().as_bytes())
+            .expect("httparse takes nothing but tokens")
     }
 
-    /// The method as it was sent; methods are case-sensitive (RFC 9110 section 9.1).
+    /// As it was sent: methods are case-sensitive (RFC 9110 section 9.1).
     pub fn method_text(&self) -> &str {
-        self.part(self.method_span)
+        self.part(self.method)
     }
 
-    /// The minor version: 0 or 1.
     pub fn version_minor(&self) -> u8 {
         self.version_minor
     }
 
-    /// The path as it was sent, without the query; `/` when an absolute-form target has none, `*` for the
-    /// asterisk-form (RFC 9112 section 3.2).
+    /// As it was sent, without the query; `/` when an absolute-form target has none, `*` for the asterisk-form (RFC
+    /// 9112 section 3.2).
     pub fn path(&self) -> &str {
         match self.part(self.path) {
             "" => "/",
@@ -120,8 +96,8 @@ impl Head {
         }
     }
 
-    /// The path's segments, percent-decoded one by one, so that an encoded slash stays inside its segment
-    /// (RFC 3986 section 3.3). `/` has none; a trailing slash adds an empty one.
+    /// Percent-decoded one by one, so that an encoded slash stays inside its segment (RFC 3986 section 3.3). `/` has
+    /// none; a trailing slash adds an empty one.
     pub fn segments(&self) -> Result<Segments<'_>, Reject> {
         match self.path().strip_prefix('/') {
             None | Some("") => Ok(Segments::new()),
@@ -129,21 +105,18 @@ impl Head {
         }
     }
 
-    /// The first value of a query parameter, form-decoded: `+` is a space, and what is no escape stays as it is
-    /// (WHATWG URL section 5.1).
+    /// The first value of a query parameter, form-decoded (WHATWG URL section 5.1): `+` is a space, and a `%` that
+    /// begins no escape stays.
     pub fn query(&self, name: &str) -> Option<Cow<'_, str>> {
-        self.part(self.query?).split('&').find_map(|pair| {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (form_decoded(key) == name).then(|| form_decoded(value))
-        })
+        let mut pairs = form_urlencoded::parse(self.part(self.query?).as_bytes());
+        pairs.find_map(|(key, value)| (key == name).then_some(value))
     }
 
-    /// The first field of that name; names ignore case. Bytes of a value that is not UTF-8 read as `?`.
+    /// The first field of that name, in any case. Bytes of a value that is not UTF-8 read as `?`.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers(name).next()
     }
 
-    /// All fields of that name, in order.
     pub fn headers<'h>(&'h self, name: &str) -> impl Iterator<Item = &'h str> {
         self.fields()
             .filter_map(move |(found, value)| found.eq_ignore_ascii_case(name).then_some(value))
@@ -159,23 +132,21 @@ impl Head {
             })
     }
 
-    /// All fields as name and value, in order.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
         self.fields
             .iter()
             .map(|field| (self.part(field.name), self.part(field.value)))
     }
 
-    /// Whether the comma-separated list of all fields of that name has the token, whatever its case
-    /// (RFC 9110 section 5.6.1).
+    /// Whether the comma-separated list of all fields of that name contains the token, in any case (RFC 9110 section
+    /// 5.6.1).
     pub fn has_token(&self, name: &str, token: &str) -> bool {
         self.headers(name)
             .flat_map(list_items)
             .any(|item| item.eq_ignore_ascii_case(token))
     }
 
-    /// Whom the client addressed: the authority of an absolute-form target, else the `Host` field
-    /// (RFC 9112 section 3.2.2).
+    /// The authority of an absolute-form target, else the `Host` field (RFC 9112 section 3.2.2).
     pub fn host(&self) -> Option<&str> {
         match self.authority {
             Some(span) => Some(self.part(span)),
@@ -194,7 +165,7 @@ impl Head {
         self.version_minor > 0 && self.has_token("expect", "100-continue")
     }
 
-    /// The media type without its parameters, as it was sent (RFC 9110 section 8.3.1).
+    /// Without parameters, as it was sent (RFC 9110 section 8.3.1).
     pub fn content_type(&self) -> Option<&str> {
         let value = self.header("content-type")?;
         let end = memchr::memchr(b';', value.as_bytes()).unwrap_or(value.len());
@@ -206,23 +177,8 @@ impl Head {
     }
 }
 
-impl Method {
-    fn of(text: &str) -> Self {
-        match text {
-            "GET" => Self::Get,
-            "HEAD" => Self::Head,
-            "POST" => Self::Post,
-            "PUT" => Self::Put,
-            "PATCH" => Self::Patch,
-            "DELETE" => Self::Delete,
-            "OPTIONS" => Self::Options,
-            _ => Self::Other,
-        }
-    }
-}
-
 impl Span {
-    /// Where `part`, a slice of `whole`, begins and ends in it.
+    /// `part` must be a slice of `whole`.
     fn of(part: &[u8], whole: &[u8]) -> Self {
         let start = part.as_ptr() as usize - whole.as_ptr() as usize;
         let narrow = |offset: usize| {
@@ -235,7 +191,7 @@ impl Span {
     }
 }
 
-/// A request target taken apart (RFC 9112 section 3.2).
+/// A request target (RFC 9112 section 3.2).
 struct Target<'t> {
     authority: Option<&'t str>,
     path: &'t str,
@@ -243,14 +199,14 @@ struct Target<'t> {
 }
 
 impl<'t> Target<'t> {
-    fn of(text: &'t str, method: Method) -> Result<Self, Reject> {
+    fn of(text: &'t str, method: &str) -> Result<Self, Reject> {
         let (authority, rest) = match text.split_once("://") {
             _ if text.starts_with('/') => (None, text),
             Some((scheme, rest)) if is_scheme(scheme) => {
                 let (authority, rest) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
                 (Some(authority), rest)
             }
-            _ if text == "*" && method == Method::Options => (None, text),
+            _ if text == "*" && method == "OPTIONS" => (None, text),
             _ => {
                 let detail = format!(
                     "request target: {} is neither a path nor an absolute address",
@@ -277,8 +233,8 @@ fn is_scheme(text: &str) -> bool {
         .any(|scheme| text.eq_ignore_ascii_case(scheme))
 }
 
-/// The head's text. Values may hold any byte from 0x80 on (RFC 9110 section 5.5, obs-text): where these are not
-/// UTF-8 they become `?`, which keeps every offset and cannot be taken for a delimiter. Says which values these are.
+/// The head's text, and the values that are not UTF-8. Values may hold any byte from 0x80 on (RFC 9110 section 5.5,
+/// obs-text); bytes of values that are not UTF-8 become `?`, which keeps every offset and is never a delimiter.
 fn printable(raw: &[u8], fields: &[Field]) -> Result<(Box<str>, Box<[Span]>), Reject> {
     if let Ok(text) = simdutf8::basic::from_utf8(raw) {
         return Ok((text.into(), Box::default()));
@@ -297,14 +253,6 @@ fn printable(raw: &[u8], fields: &[Field]) -> Result<(Box<str>, Box<[Span]>), Re
     }
     let text = String::from_utf8(text).map_err(|_| Reject::new(400, "request head: not UTF-8"))?;
     Ok((text.into_boxed_str(), garbled.into_boxed_slice()))
-}
-
-/// The items of a comma-separated field value, without the white space around them or empty ones.
-pub(super) fn list_items(value: &str) -> impl Iterator<Item = &str> {
-    value
-        .split(',')
-        .map(trim_whitespace)
-        .filter(|item| !item.is_empty())
 }
 
 fn trim_whitespace(text: &str) -> &str {
@@ -327,17 +275,9 @@ fn decoded_segment(segment: &str) -> Result<Cow<'_, str>, Reject> {
         .map_err(|_| refusal("does not decode to UTF-8"))
 }
 
-fn form_decoded(text: &str) -> Cow<'_, str> {
-    if !text.contains(['+', '%']) {
-        return Cow::Borrowed(text);
-    }
-    let spaced = text.replace('+', " ");
-    Cow::Owned(percent_decode_str(&spaced).decode_utf8_lossy().into_owned())
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::parser::Limits;
+    use super::super::limits::ParserLimits;
     use super::super::syntax::read_head;
     use super::*;
 
@@ -346,7 +286,10 @@ mod tests {
     }
 
     fn head_of_bytes(bytes: &[u8]) -> Head {
-        read_head(bytes, &Limits::default()).unwrap().unwrap().head
+        read_head(bytes, &ParserLimits::default())
+            .unwrap()
+            .unwrap()
+            .head
     }
 
     fn with_fields(fields: &str) -> Head {
@@ -359,26 +302,12 @@ mod tests {
 
     #[test]
     fn methods() {
-        let known = [
-            Method::Get,
-            Method::Head,
-            Method::Post,
-            Method::Put,
-            Method::Patch,
-            Method::Delete,
-        ];
-        for (text, method) in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
-            .iter()
-            .zip(known)
-        {
+        for text in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] {
             let head = head(&format!("{text} / HTTP/1.1\r\nHost: a\r\n\r\n"));
-            assert_eq!((head.method(), head.method_text()), (method, *text));
+            assert_eq!((head.method().as_str(), head.method_text()), (text, text));
         }
         let other = head("get / HTTP/1.0\r\n\r\n");
-        assert_eq!(
-            (other.method(), other.method_text(), other.version_minor()),
-            (Method::Other, "get", 0)
-        );
+        assert_eq!((other.method().as_str(), other.version_minor()), ("get", 0));
     }
 
     #[test]
@@ -398,7 +327,7 @@ mod tests {
             assert_eq!(head.query("q").as_deref(), query, "{target}");
         }
         let asterisk = head("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n");
-        assert_eq!((asterisk.method(), asterisk.path()), (Method::Options, "*"));
+        assert_eq!((asterisk.method(), asterisk.path()), (Method::OPTIONS, "*"));
         assert!(asterisk.segments().unwrap().is_empty());
     }
 

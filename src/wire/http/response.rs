@@ -1,10 +1,11 @@
-//! An answer and its bytes (RFC 9112 section 4): one buffer, one pass.
+//! A response and its bytes (RFC 9112 section 4): one buffer, one pass.
 //!
-//! It knows the head's syntax, the length rules and nothing of what is answered. No value can end a line early:
-//! control characters become spaces on the way out.
+//! It knows the syntax of heads and the rules of lengths, and nothing of the content. No value can end a line early:
+//! control characters become spaces.
 
 use std::borrow::Cow;
 
+use ::http::StatusCode;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
@@ -13,10 +14,10 @@ use super::date::Date;
 /// What a client that sent `Expect: 100-continue` waits for (RFC 9110 section 15.2.1).
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// Room for the status line and the fields that every answer has.
+/// Room for the status line and the fields of every response.
 const USUAL_HEAD_BYTES: usize = 192;
 
-/// An answer, not yet framed for a connection.
+/// A response, not yet framed for a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
     status: u16,
@@ -26,21 +27,19 @@ pub struct Response {
     headers: SmallVec<[(&'static str, Cow<'static, str>); 2]>,
 }
 
-/// What an answer takes from its request and the moment.
+/// What a response takes from its request and from the time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Framing {
     /// The request was `HEAD`: the same head, no body (RFC 9110 section 9.3.2).
     pub head_only: bool,
-    /// Whether the connection stays open.
     pub keep_alive: bool,
-    /// The request's minor version: HTTP/1.0 must be told that the connection stays.
+    /// The request's; HTTP/1.0 must be told that the connection stays open.
     pub version_minor: u8,
-    /// The moment; a [`DateCache`](super::DateCache) has it cheaply.
+    /// From a [`DateCache`](super::DateCache), which makes it cheap.
     pub date: Date,
 }
 
 impl Response {
-    /// An answer without a body.
     pub fn new(status: u16) -> Self {
         debug_assert!((100..600).contains(&status), "{status} is not a status");
         Self {
@@ -52,38 +51,34 @@ impl Response {
         }
     }
 
-    /// Sets the body to a JSON text.
     pub fn json(self, text: impl Into<Bytes>) -> Self {
         self.body("application/json", text)
     }
 
-    /// Sets the body and its media type.
     pub fn body(mut self, content_type: &'static str, body: impl Into<Bytes>) -> Self {
         self.content_type = Some(content_type);
         self.body = body.into();
         self
     }
 
-    /// Makes the body go on until the connection closes, as an event stream's does: no `Content-Length`, and
-    /// `Connection: close` (RFC 9112 section 6.3, item 8). What the body holds already is its beginning.
+    /// Lets the body go on until the connection closes, as an event stream's does: no `Content-Length`, and
+    /// `Connection: close` (RFC 9112 section 6.3, item 8). The present body is its beginning.
     pub fn open_ended(mut self) -> Self {
         self.is_open_ended = true;
         self
     }
 
-    /// Adds a header field. Control characters in the value, line ends among them, are sent as spaces. `Date`,
-    /// `Content-Length`, `Content-Type` and the persistence tokens of `Connection` are the encoder's.
+    /// Adds a header field; control characters in its value are sent as spaces. `Date`, `Content-Length`,
+    /// `Content-Type` and the persistence tokens of `Connection` belong to the encoder.
     pub fn header(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
 
-    /// The status code.
     pub fn status(&self) -> u16 {
         self.status
     }
 
-    /// The answer's bytes.
     pub fn encode(&self, framing: Framing) -> Vec<u8> {
         let fields: usize = self
             .headers
@@ -95,7 +90,6 @@ impl Response {
         out
     }
 
-    /// Appends the answer's bytes to `out`.
     pub fn encode_into(&self, framing: Framing, out: &mut Vec<u8>) {
         self.put_status_line(out);
         put_field(out, "Date", framing.date.as_bytes());
@@ -127,7 +121,7 @@ impl Response {
         out.extend_from_slice(b"\r\n");
     }
 
-    /// RFC 9112 section 9.3: what the version does not say by itself. An interim or upgrade answer says nothing.
+    /// RFC 9112 section 9.3: only what the version does not imply. Interim and upgrade responses say nothing.
     fn put_connection(&self, framing: Framing, out: &mut Vec<u8>) {
         if self.status < 200 {
             return;
@@ -139,7 +133,7 @@ impl Response {
         }
     }
 
-    /// RFC 9110 section 8.6: these have no `Content-Length` and no body.
+    /// RFC 9110 section 8.6: these have neither `Content-Length` nor body.
     fn may_have_body(&self) -> bool {
         !matches!(self.status, 100..200 | 204 | 304)
     }
@@ -148,36 +142,13 @@ impl Response {
 /// The reason phrase of a status (RFC 9110 section 15, RFC 6585).
 pub fn reason(status: u16) -> &'static str {
     match status {
-        100 => "Continue",
-        101 => "Switching Protocols",
-        200 => "OK",
-        201 => "Created",
-        202 => "Accepted",
-        204 => "No Content",
-        206 => "Partial Content",
-        304 => "Not Modified",
-        400 => "Bad Request",
-        401 => "Unauthorized",
-        403 => "Forbidden",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        406 => "Not Acceptable",
-        408 => "Request Timeout",
-        409 => "Conflict",
-        411 => "Length Required",
+        // RFC 9110 renamed these two; the library has the older names.
         413 => "Content Too Large",
-        414 => "URI Too Long",
-        415 => "Unsupported Media Type",
-        421 => "Misdirected Request",
         422 => "Unprocessable Content",
-        426 => "Upgrade Required",
-        429 => "Too Many Requests",
-        431 => "Request Header Fields Too Large",
-        500 => "Internal Server Error",
-        501 => "Not Implemented",
-        503 => "Service Unavailable",
-        505 => "HTTP Version Not Supported",
-        _ => "Other",
+        _ => StatusCode::from_u16(status)
+            .ok()
+            .and_then(|status| status.canonical_reason())
+            .unwrap_or("Other"),
     }
 }
 

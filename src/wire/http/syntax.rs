@@ -1,36 +1,35 @@
 //! Bytes to a request head, or to the reason why they are none.
 //!
-//! httparse does the reading; this file adds what it is lenient about (bare line feeds, length) and says which
-//! part of the head is wrong, since httparse only says that one is.
+//! httparse reads; this file rejects what httparse tolerates (bare line feeds, length) and names the part of the head
+//! that is wrong, which httparse does not.
 
 use std::mem::MaybeUninit;
 
 use super::body::Source;
 use super::framing::body_source;
-use super::parser::Limits;
+use super::limits::ParserLimits;
 use super::reject::{Reject, quote};
 use super::request::Head;
+use super::token::is_token;
 
-/// No limit may exceed this: the places of a head's parts are kept in sixteen bits.
+/// The most that any limit may allow: offsets into a head have sixteen bits.
 pub(super) const MAX_HEAD_BYTES: usize = u16::MAX as usize;
 
-/// No limit may exceed this: the room for header fields while they are parsed, which lies on the stack.
+/// The most that any limit may allow: the parsed fields lie on the stack.
 const MAX_HEADERS: usize = 128;
 
-/// A complete head at the start of some bytes.
 pub(super) struct Found {
     pub(super) head: Head,
-    /// How many of the bytes it takes.
+    /// The head's length.
     pub(super) bytes: usize,
-    /// What follows it.
     pub(super) source: Source,
 }
 
-/// Reads the head that `bytes` begin with; `None` when it is not complete yet.
+/// Reads the head that `bytes` begin with; `None` when it is incomplete.
 ///
-/// A fault is reported as soon as a complete line shows it, in the order of the bytes, so that the verdict does not
+/// A fault is reported as soon as a complete line shows it, in the order of the bytes, so that the result does not
 /// depend on how they were split over reads.
-pub(super) fn read_head(bytes: &[u8], limits: &Limits) -> Result<Option<Found>, Reject> {
+pub(super) fn read_head(bytes: &[u8], limits: &ParserLimits) -> Result<Option<Found>, Reject> {
     let max_bytes = limits.max_head_bytes.min(MAX_HEAD_BYTES);
     let window = &bytes[..bytes.len().min(max_bytes)];
     if window.first() == Some(&b'\n') {
@@ -54,7 +53,7 @@ pub(super) fn read_head(bytes: &[u8], limits: &Limits) -> Result<Option<Found>, 
 }
 
 fn complete(raw: &[u8], request: &httparse::Request<'_, '_>) -> Result<Found, Reject> {
-    // RFC 9112 section 2.2 lets a recipient take a lone line feed for a line's end; proxies differ on it.
+    // RFC 9112 section 2.2 allows a lone line feed as a line end; proxies differ on it.
     if has_bare_line_feed(raw, request.headers) {
         return Err(bare_line_feed());
     }
@@ -67,8 +66,8 @@ fn complete(raw: &[u8], request: &httparse::Request<'_, '_>) -> Result<Found, Re
     })
 }
 
-/// Every line but the request line begins with a name, except the blank one, so what ends a line stands before the
-/// names and at the end: no need to look at every byte.
+/// Every line but the request line begins with a name, except the blank one. So line ends stand right before names and
+/// at the end of the head, and no other byte needs a look.
 fn has_bare_line_feed(raw: &[u8], headers: &[httparse::Header<'_>]) -> bool {
     let follows_line_end = |header: &httparse::Header<'_>| {
         let start = header.name.as_ptr() as usize - raw.as_ptr() as usize;
@@ -92,7 +91,7 @@ fn too_long(window: &[u8], max_bytes: usize) -> Reject {
     }
 }
 
-fn explain(error: httparse::Error, window: &[u8], limits: &Limits) -> Reject {
+fn explain(error: httparse::Error, window: &[u8], limits: &ParserLimits) -> Reject {
     match error {
         httparse::Error::Version => explain_version(window),
         httparse::Error::HeaderName => explain_header_name(window),
@@ -119,7 +118,7 @@ fn explain(error: httparse::Error, window: &[u8], limits: &Limits) -> Reject {
     }
 }
 
-/// RFC 9110 section 15.6.6: a version is refused with 505, but only a version.
+/// RFC 9110 section 15.6.6: 505 is for versions only; anything else there is a bad request.
 fn explain_version(window: &[u8]) -> Reject {
     let request_line = first_line(window);
     let version = request_line.rsplit(' ').next().unwrap_or_default();
@@ -146,8 +145,8 @@ fn explain_version(window: &[u8]) -> Reject {
     }
 }
 
-/// RFC 9112 sections 5.1 and 5.2: no white space before the colon, no folded lines. The first line whose name is
-/// no token is the one that httparse stopped at.
+/// RFC 9112 sections 5.1 and 5.2: no white space before the colon, no folded lines. httparse stopped at the first line
+/// whose name is no token.
 fn explain_header_name(window: &[u8]) -> Reject {
     let name = window
         .split(|byte| *byte == b'\n')
@@ -177,9 +176,4 @@ fn first_line(window: &[u8]) -> String {
         .next()
         .unwrap_or_default();
     String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line)).into_owned()
-}
-
-/// What names are made of (RFC 9110 section 5.6.2).
-pub(super) fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }

@@ -3,54 +3,49 @@
 
 use std::fmt::{self, Formatter};
 
-/// Why a message about workspaces changes nothing. What it quotes of the message is shortened already.
+/// What it quotes of the message is shortened already.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WorkspaceFault {
-    /// Its fields are no object.
+    /// The fields are not an object.
     NoObject,
     /// The parser's reason.
     Unreadable(String),
-    /// A field that it needs is not there.
     Missing(WorkspaceField),
-    /// A field holds something else.
+    /// A field of the wrong type.
     Wrong {
-        /// The field.
         field: WorkspaceField,
-        /// What it holds, as JSON.
+        /// As JSON.
         found: String,
     },
-    /// There is a workspace of that id already.
+    /// The id is in use.
     Taken(String),
-    /// There is no workspace of that id.
+    /// No workspace has this id.
     Unknown(String),
-    /// `ids` names no workspace.
+    /// `ids` names something other than a workspace.
     Stray(String),
     /// `ids` names a workspace twice.
     Repeated(String),
-    /// `ids` leaves a workspace out.
+    /// `ids` omits a workspace.
     LeftOut(String),
-    /// There are as many workspaces as allowed.
     TooMany {
         /// `workspaces.max_workspaces`.
         limit: usize,
     },
-    /// The workspace would be larger than allowed.
+    /// The workspace would be too large.
     TooLarge {
-        /// Its bytes.
+        /// Bytes.
         size: usize,
         /// `workspaces.max_size`.
         limit: usize,
     },
-    /// All workspaces together would be larger than allowed.
+    /// All workspaces together would be too large.
     TooLargeTogether {
-        /// Their bytes.
+        /// Bytes.
         size: usize,
         /// `workspaces.max_total_size`.
         limit: usize,
     },
-    /// A field's arrays and objects are nested too deep.
     TooDeep {
-        /// The most levels.
         limit: usize,
     },
 }
@@ -58,16 +53,12 @@ pub enum WorkspaceFault {
 /// A field that means something to the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WorkspaceField {
-    /// `id`
     Id,
-    /// `name`
     Name,
-    /// `ids`
     Ids,
 }
 
 impl WorkspaceField {
-    /// The field's name on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Id => "id",

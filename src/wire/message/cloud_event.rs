@@ -1,11 +1,11 @@
 //! CloudEvents 1.0 as a way to report (contract section 7): structured, batched and binary HTTP modes.
 //!
-//! `type` ends in one of joblight's types (`com.example.task_progress`), `data` is the payload, `subject` names the task
-//! when the payload does not, and `source` with `id` tells repeats apart (CloudEvents 1.0 section "id"). Nothing is decoded
-//! with losses: what cannot be read is refused, and the attribute is named.
+//! `type` ends in one of joblight's types (`com.example.task_progress`), `data` is the payload, `subject` names the
+//! task when the payload does not, and `source` with `id` identifies repeats (CloudEvents 1.0 section "id"). Nothing is
+//! decoded with losses: an attribute that cannot be read is refused by name.
 
 use super::event::{Report, with_task};
-use super::incoming::{Beside, Incoming, parse, parse_object, skip_mark};
+use super::incoming::{EnvelopeFields, Incoming, parse, parse_object, strip_byte_order_mark};
 use super::malformed::Malformed;
 use super::merge::Members;
 use data_encoding::BASE64;
@@ -13,41 +13,35 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
-/// The attributes of a CloudEvent that mean something here.
+/// The attributes that mean something here.
 #[derive(Debug, Deserialize)]
 pub struct CloudEvent<'a> {
-    /// `specversion`: must be `1.0`.
+    /// Must be `1.0`.
     pub specversion: Attribute,
-    /// `type`.
     #[serde(rename = "type")]
     pub kind: Attribute,
-    /// `source`.
     pub source: Attribute,
-    /// `id`.
     pub id: Attribute,
-    /// `subject`: the task, when `data` does not name it.
+    /// The task, when `data` does not name it.
     #[serde(default)]
     pub subject: Option<Attribute>,
-    /// `room`, an extension attribute: the room of an application's own type.
+    /// An extension attribute: the room of an application's own type.
     #[serde(default)]
     pub room: Option<Attribute>,
-    /// `datacontenttype`: what `data` is; JSON when it is left out.
+    /// The type of `data`; JSON when absent.
     #[serde(default)]
     pub datacontenttype: Option<Attribute>,
-    /// `data`: the payload.
     #[serde(borrow, default)]
     pub data: Option<&'a RawValue>,
-    /// `data_base64`: the payload, as bytes.
     #[serde(default)]
     pub data_base64: Option<String>,
 }
 
-/// The value of an attribute: text that is not empty.
+/// Never empty.
 #[derive(Debug)]
 pub struct Attribute(String);
 
 impl Attribute {
-    /// The value, unless it is empty.
     pub fn new(value: String) -> Option<Self> {
         (!value.is_empty()).then_some(Self(value))
     }
@@ -60,7 +54,7 @@ impl<'de> Deserialize<'de> for Attribute {
     }
 }
 
-/// What is said of an attribute that is there and says nothing.
+/// The complaint about an empty attribute.
 pub const EMPTY: &str = "empty; expected a string with something in it";
 
 impl<'a> CloudEvent<'a> {
@@ -69,7 +63,6 @@ impl<'a> CloudEvent<'a> {
         parse_object(text).map_err(|fault| lacking(text, fault))
     }
 
-    /// What the event reports.
     pub fn report(&self) -> Result<Report, Malformed> {
         if self.specversion.0 != "1.0" {
             return Err(Malformed::field(
@@ -90,8 +83,8 @@ impl<'a> CloudEvent<'a> {
             (None, Some(encoded)) => {
                 self.check_content_type()?;
                 let text = decoded(encoded).map_err(|fault| fault.under("data_base64"))?;
-                let data = skip_mark(&text);
-                Report::read_mended(data, "id", |data| self.report_of(data, "data_base64"))?
+                let data = strip_byte_order_mark(&text);
+                Report::read_repairing(data, "id", |data| self.report_of(data, "data_base64"))?
             }
         };
         // No URI has a space, so the first one ends the source.
@@ -111,7 +104,7 @@ impl<'a> CloudEvent<'a> {
             }),
             id: None,
             event_id: None,
-            beside: Beside::default(),
+            beside: EnvelopeFields::default(),
             room: match &self.room {
                 Some(name) => {
                     room = serde_json::Value::from(&*name.0).to_string();
@@ -144,7 +137,7 @@ impl<'a> CloudEvent<'a> {
         Ok(Cow::Owned(with_task(&subject.0, &rest)))
     }
 
-    /// Refuses data that its own type says is no JSON.
+    /// Refuses data whose own type is not JSON.
     fn check_content_type(&self) -> Result<(), Malformed> {
         let Some(Attribute(kind)) = &self.datacontenttype else {
             return Ok(());
@@ -153,7 +146,7 @@ impl<'a> CloudEvent<'a> {
     }
 }
 
-/// Refuses a media type that is no JSON in UTF-8; the reason.
+/// Refuses a media type other than JSON in UTF-8.
 pub fn check_json_type(kind: &str) -> Result<(), String> {
     let mut parts = kind.split(';').map(str::trim);
     let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
@@ -179,7 +172,7 @@ pub fn check_json_type(kind: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Names an attribute that is missing, which the parser does only in its reason.
+/// Names a missing attribute as the field at fault: the parser names it only in its reason.
 fn lacking(text: &str, fault: Malformed) -> Malformed {
     let Ok(attributes) = Members::parse(text) else {
         return fault;
@@ -194,7 +187,6 @@ fn lacking(text: &str, fault: Malformed) -> Malformed {
     }
 }
 
-/// The complaint about an attribute that is not there.
 pub fn missing_attribute(name: &str) -> Malformed {
     Malformed::field(name, "missing; a CloudEvent needs it")
 }

@@ -1,10 +1,10 @@
-//! JSON that is relayed goes out without the white space between its tokens. It is taken out once, on the way in; all
-//! else stays to the letter, so that a number keeps its spelling.
+//! White space between JSON tokens is removed from what is relayed, once, on the way in. Everything else stays to the
+//! letter, so that a number keeps its spelling.
 
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
-/// Valid JSON without white space outside its strings; borrowed when there is none.
+/// Borrowed when there is nothing to remove. `json` must be valid.
 pub fn compact(json: &str) -> Cow<'_, str> {
     let json = json.trim_ascii();
     // Only arrays and objects have anything between tokens.
@@ -25,7 +25,6 @@ pub fn compact(json: &str) -> Cow<'_, str> {
     Cow::Owned(compact)
 }
 
-/// The same for text that is owned already.
 pub fn into_compact(json: String) -> String {
     match compact(&json) {
         Cow::Borrowed(same) if same.len() == json.len() => json,
@@ -33,7 +32,6 @@ pub fn into_compact(json: String) -> String {
     }
 }
 
-/// A value of its own without white space outside its strings.
 pub fn compact_value(value: &RawValue) -> Box<RawValue> {
     match compact(value.get()) {
         Cow::Borrowed(_) => value.to_owned(),
@@ -42,8 +40,8 @@ pub fn compact_value(value: &RawValue) -> Box<RawValue> {
     }
 }
 
-/// Whether there may be white space between tokens. It would be next to a bracket, a comma or a colon, because no two
-/// values are neighbours; of white space in texts, little is.
+/// Whether there may be white space between tokens: it would be next to a bracket, a comma or a colon, since no two
+/// values are neighbours. Texts contain such white space too, but rarely.
 fn may_have_gaps(json: &[u8]) -> bool {
     let is_space = |byte: u8| byte <= b' ';
     let is_mark =
@@ -58,7 +56,7 @@ fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\n' | b'\r' | b'\t')
 }
 
-/// The longest pieces of a JSON text that hold no white space outside strings.
+/// Iterates over the stretches without white space outside strings.
 struct Spans<'a> {
     json: &'a str,
     at: usize,
@@ -74,7 +72,7 @@ impl<'a> Iterator for Spans<'a> {
         let begin = self.at;
         while let Some(byte) = bytes.get(self.at) {
             match byte {
-                // What follows it is part of the string, whatever it is.
+                // The escaped byte is part of the string, whatever it is.
                 b'\\' => self.at += 1,
                 b'"' => self.in_string = !self.in_string,
                 byte if is_space(*byte) && !self.in_string => break,
@@ -82,7 +80,7 @@ impl<'a> Iterator for Spans<'a> {
             }
             self.at += 1;
         }
-        // JSON that was read has a whole escape after each backslash.
+        // JSON that was parsed before has a whole escape after each backslash.
         self.at = self.at.min(bytes.len());
         self.json.get(begin..self.at)
     }

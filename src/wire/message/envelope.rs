@@ -1,39 +1,34 @@
-//! Outgoing messages: an envelope around a payload that is JSON already, in any variant (contract section 2).
+//! Outgoing messages: an envelope around a payload that is JSON already, in every variant (contract section 2).
 
 use super::pack;
 use super::variant::{Dialect, Encoding, Variant};
 use crate::base::id::MessageId;
 use std::fmt::Write;
 
-/// A message on its way out. The payload is JSON text, so that what an application sent is relayed to the letter.
+/// The payload is JSON text, so that what an application sent is relayed to the letter.
 #[derive(Debug, Clone, Copy)]
 pub struct Envelope<'a> {
-    /// The message type.
     pub kind: &'a str,
-    /// The payload, as JSON.
+    /// JSON.
     pub payload: &'a str,
-    /// Milliseconds since 1970.
     pub timestamp: u64,
-    /// The message's own id; answers to one client have none.
+    /// Answers to one client have none.
     pub id: Option<&'a MessageId>,
     /// The `id` of the client message that this answers, as JSON.
     pub reply_to: Option<&'a str>,
-    /// Where in a room's log the message stands.
-    pub place: Option<Place<'a>>,
+    /// For messages that a room's log keeps.
+    pub room_offset: Option<RoomOffset<'a>>,
 }
 
-/// A message's place in a room's log (contract section 5).
+/// A message's offset in the log of its room (contract section 5).
 #[derive(Debug, Clone, Copy)]
-pub struct Place<'a> {
-    /// The room.
+pub struct RoomOffset<'a> {
     pub room: &'a str,
-    /// Its number in the room's log.
     pub offset: u64,
 }
 
 impl Envelope<'_> {
-    /// The message's bytes in `variant`, without any frame around them. See [`pack::push_json`] for a payload that MessagePack
-    /// cannot say.
+    /// Without any frame. [`pack::push_json`] says what becomes of a payload that MessagePack cannot express.
     pub fn encode(&self, variant: Variant) -> Vec<u8> {
         match (variant.encoding, variant.dialect) {
             (Encoding::Json, Dialect::Payload) => self.payload_json().into_bytes(),
@@ -45,13 +40,13 @@ impl Envelope<'_> {
     fn message_pack(&self, dialect: Dialect) -> Vec<u8> {
         let mut out = Vec::with_capacity(128);
         let is_whole = dialect == Dialect::Payload;
-        let (id, reply_to, place) = match is_whole {
-            true => (self.id, self.reply_to, self.place),
+        let (id, reply_to, room_offset) = match is_whole {
+            true => (self.id, self.reply_to, self.room_offset),
             false => (None, None, None),
         };
         let parts = [is_whole, id.is_some(), reply_to.is_some()];
         let parts = parts.into_iter().map(u32::from).sum::<u32>();
-        pack::begin_map(&mut out, 2 + parts + 2 * u32::from(place.is_some()));
+        pack::begin_map(&mut out, 2 + parts + 2 * u32::from(room_offset.is_some()));
         pack::push_text(&mut out, "type");
         pack::push_text(&mut out, self.kind);
         pack::push_text(&mut out, if is_whole { "payload" } else { "data" });
@@ -68,11 +63,11 @@ impl Envelope<'_> {
             pack::push_text(&mut out, "replyTo");
             pack::push_json(&mut out, reply_to);
         }
-        if let Some(place) = place {
+        if let Some(room_offset) = room_offset {
             pack::push_text(&mut out, "room");
-            pack::push_text(&mut out, place.room);
+            pack::push_text(&mut out, room_offset.room);
             pack::push_text(&mut out, "offset");
-            pack::push_number(&mut out, place.offset);
+            pack::push_number(&mut out, room_offset.offset);
         }
         out
     }
@@ -91,10 +86,10 @@ impl Envelope<'_> {
             out.push_str(",\"replyTo\":");
             out.push_str(reply_to);
         }
-        if let Some(place) = self.place {
+        if let Some(room_offset) = self.room_offset {
             out.push_str(",\"room\":");
-            push_string(&mut out, place.room);
-            push_number(&mut out, "offset", place.offset);
+            push_string(&mut out, room_offset.room);
+            push_number(&mut out, "offset", room_offset.offset);
         }
         out.push('}');
         out
@@ -111,35 +106,29 @@ impl Envelope<'_> {
     }
 }
 
-/// The machine word of an `error` message (contract section 4).
+/// The `code` of an `error` message (contract section 4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorCode {
-    /// The message is no JSON, or no MessagePack.
+    /// Neither JSON nor MessagePack.
     InvalidJson,
-    /// Nobody knows the message's type.
     UnknownType,
     /// A field is missing or of the wrong type.
     InvalidMessage,
-    /// The connection may not do that.
     NotAllowed,
     /// A token does not prove an identity.
     Unauthorized,
-    /// Too many messages in a minute.
     RateLimited,
     /// A configured limit is reached.
     LimitExceeded,
-    /// The message is larger than allowed.
     MessageTooLarge,
-    /// No such thing.
     NotFound,
-    /// Something else is under way that excludes it.
+    /// Something in progress excludes it.
     Conflict,
-    /// The server's own fault.
+    /// The server's fault.
     Internal,
 }
 
 impl ErrorCode {
-    /// The word on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::InvalidJson => "invalid_json",
@@ -157,24 +146,21 @@ impl ErrorCode {
     }
 }
 
-/// An `error` message: `{code, message, replyTo?}` as payload, or `{type, message}` in the data dialect, where errors of
-/// workspaces have a `code` too (contract section 6).
+/// An `error` message: `{code, message, replyTo?}` as payload, or `{type, message}` in the data dialect, where errors
+/// about workspaces have a `code` too (contract section 6).
 #[derive(Debug, Clone, Copy)]
 pub struct ErrorMessage<'a> {
-    /// The machine word: an [`ErrorCode`]'s, or one that the application chose.
+    /// An [`ErrorCode`], or a word that the application chose.
     pub code: &'a str,
-    /// What a person should read.
+    /// For a person.
     pub message: &'a str,
     /// The `id` of the client message at fault, as JSON.
     pub reply_to: Option<&'a str>,
-    /// Milliseconds since 1970.
     pub timestamp: u64,
-    /// Whether it answers a message about workspaces.
     pub is_of_workspaces: bool,
 }
 
 impl ErrorMessage<'_> {
-    /// The message's bytes in `variant`.
     pub fn encode(&self, variant: Variant) -> Vec<u8> {
         match variant.dialect {
             Dialect::Payload => {
@@ -184,7 +170,7 @@ impl ErrorMessage<'_> {
                     timestamp: self.timestamp,
                     id: None,
                     reply_to: self.reply_to,
-                    place: None,
+                    room_offset: None,
                 };
                 envelope.encode(variant)
             }
@@ -210,7 +196,7 @@ impl ErrorMessage<'_> {
         }
     }
 
-    /// The payload of the payload dialect.
+    /// The payload in the payload dialect.
     pub fn payload(&self) -> String {
         let mut out = String::with_capacity(self.message.len() + 64);
         out.push_str("{\"code\":");
@@ -221,7 +207,7 @@ impl ErrorMessage<'_> {
         out
     }
 
-    /// Ends the object, naming the message at fault when it had a name.
+    /// Ends the object, naming the message at fault if it had an id.
     fn push_reply_to(&self, out: &mut String) {
         if let Some(reply_to) = self.reply_to {
             out.push_str(",\"replyTo\":");
@@ -236,7 +222,7 @@ impl ErrorMessage<'_> {
 pub struct Batch;
 
 impl Batch {
-    /// One `batch` envelope around `messages`, each encoded already in `encoding`.
+    /// Each of `messages` must be encoded in `encoding` already.
     pub fn encode<'a>(
         encoding: Encoding,
         messages: impl ExactSizeIterator<Item = &'a [u8]>,
@@ -298,7 +284,7 @@ mod tests {
             timestamp: 7,
             id: None,
             reply_to: Some("\"q1\""),
-            place: Some(Place {
+            room_offset: Some(RoomOffset {
                 room: "task:t",
                 offset: 3,
             }),

@@ -2,62 +2,51 @@
 
 use super::compact::{compact, into_compact};
 use super::envelope::push_string;
-use super::halves::{OTHER, mend, mend_with};
-use super::incoming::{Incoming, object_or_none, parse, parse_object, skip_mark};
+use super::incoming::{Incoming, object_or_none, parse, parse_object, strip_byte_order_mark};
+use super::keyword::one_of;
 use super::malformed::{Malformed, shortened};
 use super::merge::Members;
 use super::name::{check_name, check_room, check_task_id};
 use super::number::Count;
 use super::patch::{ENVELOPE_FIELDS, EventId, FlatPatch, Status, TaskPatch};
-use super::readable::check_readable;
-use super::words::one_of;
+use super::relayable::check_relayable;
+use super::surrogates::{OTHER, replace_lone_surrogates, replace_lone_surrogates_by};
 use serde::Deserialize;
 
-/// The message type that tells of a task which is gone.
 pub const TASK_REMOVED: &str = "task_removed";
 
-/// The field that names an event, which viewers do not see.
+/// Names an event; viewers do not see it.
 const EVENT_ID: &str = "eventId";
-/// The header that names a request.
+/// Names a request, and so its events.
 pub const KEY_HEADER: &str = "Idempotency-Key";
 
-/// One event as reported, with what tells repeats apart.
+/// One event, with what identifies repeats.
 #[derive(Debug)]
 pub struct Report {
-    /// What happened.
     pub event: Event,
-    /// The producer's name for the event: a repeat within the window is dropped, whatever it says.
+    /// The producer's name for the event: a repeat within the window is dropped, whatever its content.
     pub id: Option<Box<str>>,
-    /// How many halves of surrogate pairs were replaced in its text.
+    /// How many lone surrogates were replaced in its text.
     pub repaired: u32,
 }
 
-/// What happened.
 #[derive(Debug)]
 pub enum Event {
-    /// A task moved.
     Task {
-        /// The task.
         task_id: Box<str>,
-        /// How.
         kind: TaskEvent,
-        /// What is new.
         patch: Box<TaskPatch>,
     },
-    /// A task brought forth an item, or failed to.
+    /// A task produced an item, or failed to.
     Item {
-        /// The task.
         task_id: Box<str>,
-        /// Which of the two.
         kind: ItemKind,
         /// The application's payload, compact JSON.
         payload: String,
     },
     /// A message for a room.
     Room {
-        /// The room.
         room: Box<str>,
-        /// The message type.
         kind: Box<str>,
         /// The application's payload, compact JSON.
         payload: String,
@@ -65,8 +54,8 @@ pub enum Event {
 }
 
 impl Event {
-    /// The task or the room that it is about.
-    fn place(&self) -> &str {
+    /// The task or room that it is about.
+    fn subject(&self) -> &str {
         match self {
             Self::Task { task_id, .. } | Self::Item { task_id, .. } => task_id,
             Self::Room { room, .. } => room,
@@ -77,17 +66,11 @@ impl Event {
 /// The task messages of contract section 4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TaskEvent {
-    /// `task_started`
     Started,
-    /// `task_progress`
     Progress,
-    /// `task_completed`
     Completed,
-    /// `task_failed`
     Failed,
-    /// `task_paused`
     Paused,
-    /// `task_cancelled`
     Cancelled,
 }
 
@@ -101,7 +84,6 @@ impl TaskEvent {
         Self::Cancelled,
     ];
 
-    /// The message type.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Started => "task_started",
@@ -113,7 +95,7 @@ impl TaskEvent {
         }
     }
 
-    /// The event that the last part of `POST /api/tasks/{id}/…` names.
+    /// The event named by the last segment of `POST /api/tasks/{id}/{verb}`.
     pub fn from_verb(verb: &str) -> Option<Self> {
         Self::ALL
             .into_iter()
@@ -125,17 +107,14 @@ impl TaskEvent {
     }
 }
 
-/// The item messages of contract section 4.
+/// The item messages of contract section 4: `document_generated` and `document_failed`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ItemKind {
-    /// `document_generated`
     Generated,
-    /// `document_failed`
     Failed,
 }
 
 impl ItemKind {
-    /// The message type.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Generated => "document_generated",
@@ -150,7 +129,7 @@ impl ItemKind {
     }
 }
 
-/// Types that only the server itself may send: an application that used one would deceive clients.
+/// Types that only the server may send: an application that used one would deceive clients.
 pub fn is_reserved(kind: &str) -> bool {
     const RESERVED: [&str; 11] = [
         "connected",
@@ -176,41 +155,46 @@ struct ItemFields {
 }
 
 impl Report {
-    /// Reads one message `{type, payload}` as a producer would broadcast it.
+    /// Reads a message `{type, payload}` as a producer would broadcast it.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
-        Self::read_mended(text, "id", |text| {
+        Self::read_repairing(text, "id", |text| {
             Self::from_message(&Incoming::read(text)?)
         })
     }
 
-    /// Reads the body of `POST /api/tasks/{id}/{verb}`; an empty body says no more than the verb. All of it is the
-    /// application's, but for the fields of the contract.
+    /// Reads the body of `POST /api/tasks/{id}/{verb}`; an empty body adds nothing to the verb. Fields that the
+    /// contract does not name are the application's.
     pub fn for_task(task_id: &str, kind: TaskEvent, body: &str) -> Result<Self, Malformed> {
-        let body = object_or_none(skip_mark(body));
-        Self::read_mended(body, EVENT_ID, |body| Self::of_task(task_id, kind, body))
+        let body = object_or_none(strip_byte_order_mark(body));
+        Self::read_repairing(body, EVENT_ID, |body| Self::of_task(task_id, kind, body))
     }
 
-    /// Reads an event, if need be without the halves of surrogate pairs in its text: it must not be lost for them. Names
-    /// are not mended, because different ones would become one; `id_field` is what the event's id is called.
-    pub fn read_mended(
+    /// Reads an event, if need be with its lone surrogates replaced: they must not cost the event. Names are not
+    /// repaired, because different names would become one; `id_field` is what the event's id is called.
+    pub fn read_repairing(
         text: &str,
         id_field: &'static str,
         read: impl Fn(&str) -> Result<Self, Malformed>,
     ) -> Result<Self, Malformed> {
-        read(text).or_else(|fault| match (mend(text), mend_with(text, OTHER)) {
-            (Some((mended, repaired)), Some((other, _))) => {
-                let mut report = read(&mended)?;
-                report.check_same_names(&read(&other)?, id_field)?;
-                report.repaired += repaired;
-                Ok(report)
+        read(text).or_else(|fault| {
+            match (
+                replace_lone_surrogates(text),
+                replace_lone_surrogates_by(text, OTHER),
+            ) {
+                (Some((mended, repaired)), Some((other, _))) => {
+                    let mut report = read(&mended)?;
+                    report.check_same_names(&read(&other)?, id_field)?;
+                    report.repaired += repaired;
+                    Ok(report)
+                }
+                _ => Err(fault),
             }
-            _ => Err(fault),
         })
     }
 
-    /// Refuses an event whose names depend on what stands for the halves in its text.
+    /// Refuses an event whose names depend on the replacement.
     fn check_same_names(&self, other: &Self, id_field: &'static str) -> Result<(), Malformed> {
-        let field = if self.event.place() != other.event.place() {
+        let field = if self.event.subject() != other.event.subject() {
             match self.event {
                 Event::Room { .. } => "room",
                 Event::Task { .. } | Event::Item { .. } => "taskId",
@@ -225,7 +209,7 @@ impl Report {
         Err(Malformed::field(field, reason))
     }
 
-    /// Gives the event the id that the key of its request makes for it.
+    /// Gives the event the id derived from the key of its request.
     pub fn named_by(mut self, id: String) -> Result<Self, Malformed> {
         if let Some(own) = self.id.as_deref().filter(|own| **own != *id) {
             let reason = format!(
@@ -239,9 +223,8 @@ impl Report {
         Ok(self)
     }
 
-    /// Reads a message whose envelope is understood already.
     pub fn from_message(message: &Incoming<'_>) -> Result<Self, Malformed> {
-        message.check_readable()?;
+        message.check_relayable()?;
         let (event, own) = if let Some(kind) = TaskEvent::from_type(&message.kind) {
             task_event(kind, message)?
         } else if let Some(kind) = ItemKind::from_type(&message.kind) {
@@ -273,7 +256,7 @@ impl Report {
 
     fn of_task(task_id: &str, kind: TaskEvent, body: &str) -> Result<Self, Malformed> {
         let mut patch: TaskPatch = parse_object(body)?;
-        check_readable(body, 1)?;
+        check_relayable(body, 1)?;
         if patch
             .task_id
             .as_deref()
@@ -300,12 +283,12 @@ impl Report {
     }
 }
 
-/// What the event of that place in a request is called when the request is called `key`.
-pub fn numbered_id(key: &str, place: u64) -> String {
-    format!("{key}/{place}")
+/// The id of an event, from the key of its request and its index there.
+pub fn numbered_id(key: &str, index: u64) -> String {
+    format!("{key}/{index}")
 }
 
-/// The id of an event that may be named in several places, which must agree.
+/// The id of an event that may be named in several fields, which must agree.
 fn the_one(ids: [Option<(&'static str, Box<str>)>; 3]) -> Result<Option<Box<str>>, Malformed> {
     let mut named = ids.into_iter().flatten();
     let Some((first_field, first)) = named.next() else {
@@ -377,14 +360,14 @@ fn parse_restart(restart: &str) -> Result<bool, Malformed> {
     }
 }
 
-/// A number that stands beside the payload.
+/// A number beside the payload.
 fn count_beside(field: &str, number: Option<&str>) -> Result<Option<u64>, Malformed> {
     let number = number.map(parse::<Count>).transpose();
     let number = number.map_err(|fault| fault.under(field))?;
     Ok(number.map(|number| number.0))
 }
 
-/// Refuses a `status` that is no word of the contract, unless the event's kind says it all.
+/// Refuses a `status` unknown to the contract, unless the event's kind decides the status alone.
 fn check_status(patch: &TaskPatch, kind: TaskEvent) -> Result<(), Malformed> {
     match &patch.unknown_status {
         Some(word) if kind == TaskEvent::Progress => {
@@ -426,7 +409,7 @@ pub(super) fn with_task(task_id: &str, rest: &str) -> String {
     object
 }
 
-/// The task that the payload names, or what stands beside it; both must agree.
+/// The task named by the payload or beside it; both must agree.
 fn named_task(message: &Incoming<'_>, task_id: Option<Box<str>>) -> Result<Box<str>, Malformed> {
     let beside = message.beside.task_id.map(parse::<Box<str>>).transpose();
     let beside = beside.map_err(|fault| fault.under("taskId"))?;
@@ -452,7 +435,7 @@ fn named_task(message: &Incoming<'_>, task_id: Option<Box<str>>) -> Result<Box<s
     checked.map_err(|fault| message.located(fault))
 }
 
-/// What is left of a flat message without its envelope.
+/// A flat message without its envelope's fields.
 fn flat_payload(message: &Incoming<'_>) -> Result<String, Malformed> {
     let [kind, id, timestamp, room, payload, data] = ENVELOPE_FIELDS;
     let envelope = [kind, id, timestamp, room, payload, data, EVENT_ID];
@@ -493,7 +476,7 @@ fn room_event(message: &Incoming<'_>) -> Result<Event, Malformed> {
     })
 }
 
-/// Refuses types that belong to the server, and types without a name.
+/// Refuses the server's own types, and an empty type.
 pub fn check_application_type(kind: &str) -> Result<(), Malformed> {
     if is_reserved(kind) {
         return Err(Malformed::field(

@@ -1,26 +1,23 @@
-//! A field of a merge patch (RFC 7396): left out, cleared with `null`, or set.
+//! A field of a merge patch (RFC 7396): absent, cleared with `null`, or set.
 
 use serde::{Deserialize, Deserializer};
 
-/// What a patch says of one field.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub enum Field<T> {
-    /// Nothing: the field stays as it is.
+    /// The field stays as it is.
     #[default]
     Absent,
     /// `null`: the field goes.
     Clear,
-    /// The field's new value.
     Set(T),
 }
 
 impl<T> Field<T> {
-    /// Whether the patch does not speak of the field.
     pub fn is_absent(&self) -> bool {
         matches!(self, Self::Absent)
     }
 
-    /// Whether the patch makes something else of a field that is so now.
+    /// Whether the patch changes a field with this value.
     pub fn changes(&self, present: &Option<T>) -> bool
     where
         T: PartialEq,
@@ -32,7 +29,6 @@ impl<T> Field<T> {
         }
     }
 
-    /// The value, when one was set.
     pub fn value(&self) -> Option<&T> {
         match self {
             Self::Set(value) => Some(value),
@@ -40,7 +36,6 @@ impl<T> Field<T> {
         }
     }
 
-    /// The same with another value, where one was set.
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Field<U> {
         match self {
             Self::Absent => Field::Absent,
@@ -49,12 +44,11 @@ impl<T> Field<T> {
         }
     }
 
-    /// The value, when one was set.
     pub fn into_value(self) -> Option<T> {
         self.into_change().flatten()
     }
 
-    /// What the field becomes, or `None` when the patch does not speak of it.
+    /// The field's new value (`None`: cleared), or `None` when the patch leaves it alone.
     pub fn into_change(self) -> Option<Option<T>> {
         match self {
             Self::Absent => None,

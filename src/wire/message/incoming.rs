@@ -1,11 +1,11 @@
-//! Messages as they come in: the type, the fields and the sender's id, with errors that name the field at fault.
+//! Incoming messages: the type, the fields and the sender's id, with errors that name the field at fault.
 //!
-//! Fields may stand in `payload`, in `data` or flat beside `type` (contract section 2). Nothing is copied: the
-//! fields stay text until whoever knows the type reads them with [`Incoming::fields`].
+//! Fields may stand in `payload`, in `data` or flat beside `type` (contract section 2). Nothing is copied: the fields
+//! stay text until whoever knows the type reads them with [`Incoming::fields`].
 
-use super::flaw::find_flaw;
 use super::malformed::{Malformed, shortened};
-use super::readable::check_readable;
+use super::relayable::check_relayable;
+use super::syntax_error::find_syntax_error;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -13,36 +13,31 @@ use std::borrow::Cow;
 /// A message whose envelope is understood.
 #[derive(Debug)]
 pub struct Incoming<'a> {
-    /// The message type.
     pub kind: Cow<'a, str>,
-    /// The sender's name for this message, as JSON, to be sent back as `replyTo`.
+    /// As JSON; sent back as `replyTo`.
     pub id: Option<&'a str>,
-    /// A producer's name for the event, as JSON, when it stands beside `type` as `eventId`.
+    /// `eventId` beside `type`, as JSON.
     pub event_id: Option<&'a str>,
-    /// What counts as if it stood in the payload, when it stands beside it.
-    pub beside: Beside<'a>,
-    /// The room named beside `type`, as JSON.
+    /// Fields that count as part of the payload when they stand beside it.
+    pub beside: EnvelopeFields<'a>,
+    /// `room` beside `type`, as JSON.
     pub room: Option<&'a str>,
     /// The whole message.
     pub text: &'a str,
     /// The JSON that holds the fields: the payload, or the whole message when they are flat.
     pub body: &'a str,
-    /// Whether the fields stand in a payload of their own.
+    /// Whether the fields have a payload of their own.
     pub nested: bool,
-    /// What that payload is called: `payload` or `data`.
+    /// `payload` or `data`.
     pub body_name: &'static str,
 }
 
-/// Fields of an event that stand beside its payload, as JSON.
+/// Fields of an event beside its payload, as JSON.
 #[derive(Debug, Default)]
-pub struct Beside<'a> {
-    /// The task.
+pub struct EnvelopeFields<'a> {
     pub task_id: Option<&'a str>,
-    /// The producer's number for the event.
     pub seq: Option<&'a str>,
-    /// The number of the attempt.
     pub attempt: Option<&'a str>,
-    /// Whether the next attempt begins.
     pub restart: Option<&'a str>,
 }
 
@@ -71,16 +66,16 @@ struct RawMessage<'a> {
 }
 
 impl<'a> Incoming<'a> {
-    /// Understands the envelope of a client's message, whose id must be fit to be sent back.
+    /// Reads a client's message, whose id must be fit to be sent back.
     pub fn parse(text: &'a str) -> Result<Self, Malformed> {
         let message = Self::read(text)?;
         message.id.map(check_id).transpose()?;
         Ok(message)
     }
 
-    /// Understands the envelope of any message.
+    /// Reads any message.
     pub fn read(text: &'a str) -> Result<Self, Malformed> {
-        let text = skip_mark(text);
+        let text = strip_byte_order_mark(text);
         if !text.trim_start().starts_with('{') {
             parse::<&RawValue>(text)?;
             let reason = "expected a JSON object with a \"type\"";
@@ -97,13 +92,13 @@ impl<'a> Incoming<'a> {
             id: raw.id.map(RawValue::get),
             event_id: raw.event_id.map(RawValue::get),
             beside: match nested {
-                Some(_) => Beside {
+                Some(_) => EnvelopeFields {
                     task_id: raw.task_id.map(RawValue::get),
                     seq: raw.seq.map(RawValue::get),
                     attempt: raw.attempt.map(RawValue::get),
                     restart: raw.restart.map(RawValue::get),
                 },
-                None => Beside::default(),
+                None => EnvelopeFields::default(),
             },
             room: raw.room.map(RawValue::get),
             text,
@@ -122,17 +117,16 @@ impl<'a> Incoming<'a> {
         self.room.map(|room| string_of(room, "room")).transpose()
     }
 
-    /// Refuses fields that, relayed as they came, nobody could read.
-    pub fn check_readable(&self) -> Result<(), Malformed> {
-        check_readable(self.body, 1).map_err(|fault| self.located(fault))
+    /// Refuses fields that nobody could read once they are relayed.
+    pub fn check_relayable(&self) -> Result<(), Malformed> {
+        check_relayable(self.body, 1).map_err(|fault| self.located(fault))
     }
 
-    /// Reads the fields as `T`.
     pub fn fields<T: Deserialize<'a>>(&self) -> Result<T, Malformed> {
         parse_object(self.body).map_err(|fault| self.located(fault))
     }
 
-    /// A complaint about the fields, as one about the message.
+    /// Rewrites a complaint about the fields as one about the message.
     pub fn located(&self, fault: Malformed) -> Malformed {
         match self.nested {
             true => fault.under(self.body_name),
@@ -141,19 +135,18 @@ impl<'a> Incoming<'a> {
     }
 }
 
-/// Reads a member that is there even when it is `null`.
+/// Reads a member that is present even when it is `null`.
 pub fn present<'de: 'a, 'a, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<&'a RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
-/// Text without the byte order mark that some programs put before it.
-pub fn skip_mark(text: &str) -> &str {
+pub fn strip_byte_order_mark(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
-/// The one of `payload` and `data` that is there. `null` beside the other does not count.
+/// Whichever of `payload` and `data` is present. `null` beside the other does not count.
 pub fn one_of<'a>(
     payload: Option<&'a RawValue>,
     data: Option<&'a RawValue>,
@@ -171,12 +164,12 @@ pub fn one_of<'a>(
     }
 }
 
-/// Reads `text` as `T`; the error names the field at fault.
+/// The error names the field at fault.
 pub fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Malformed> {
     serde_json::from_str(text).map_err(|error| explain::<T>(text, &error))
 }
 
-/// Reads `text`, an object, as `T`. An array would do for serde: it takes the items for the fields, in order.
+/// Reads an object as `T`. serde alone would also accept an array, taking its items for the fields in order.
 pub fn parse_object<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Malformed> {
     if text.trim_start().starts_with('{') {
         return parse(text);
@@ -185,7 +178,7 @@ pub fn parse_object<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Malforme
     Err(Malformed::field("", "expected a JSON object"))
 }
 
-/// The object of fields that a body is. PHP writes an empty array where there are none, and others `null` or nothing.
+/// The body, or `{}` for none: PHP writes an empty array where there are no fields, others `null` or nothing.
 pub fn object_or_none(body: &str) -> &str {
     let plain = body.trim_ascii();
     let in_brackets = plain
@@ -196,15 +189,15 @@ pub fn object_or_none(body: &str) -> &str {
     if is_none { "{}" } else { body }
 }
 
-/// Characters that a reason may spend on what came.
+/// Characters of a reason for what came.
 const MAX_QUOTE: usize = 80;
-/// Characters that a reason may spend on what was expected.
+/// Characters of a reason for what was expected.
 const MAX_EXPECTATION: usize = 120;
 
-/// Reads again, slowly, to learn which field was at fault.
+/// Reads the text again, slowly, to learn which field was at fault.
 fn explain<'a, T: Deserialize<'a>>(text: &'a str, error: &serde_json::Error) -> Malformed {
     if !error.is_data() {
-        return find_flaw(text).unwrap_or_else(|| Malformed::Json(error.to_string()));
+        return find_syntax_error(text).unwrap_or_else(|| Malformed::Json(error.to_string()));
     }
     let mut deserializer = serde_json::Deserializer::from_str(text);
     match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
@@ -214,20 +207,22 @@ fn explain<'a, T: Deserialize<'a>>(text: &'a str, error: &serde_json::Error) -> 
             let field = if path == "." { String::new() } else { path };
             Malformed::Field {
                 field,
-                reason: shorten(&in_json_words(without_place(&located.inner().to_string()))),
+                reason: shorten(&in_json_words(without_position(
+                    &located.inner().to_string(),
+                ))),
             }
         }
     }
 }
 
-/// serde's reason without the line and column, which mean nothing inside a message.
-fn without_place(reason: &str) -> &str {
+/// Drops serde's line and column, which mean nothing inside a message.
+fn without_position(reason: &str) -> &str {
     reason
         .rsplit_once(" at line ")
         .map_or(reason, |(reason, _)| reason)
 }
 
-/// serde's reason in words for those who know JSON and not Rust.
+/// Rewords serde's reason for readers who know JSON and not Rust.
 fn in_json_words(reason: &str) -> String {
     let reason = reason.replacen("unknown variant `", "unknown word `", 1);
     let reason = reason
@@ -252,7 +247,7 @@ fn in_json_words(reason: &str) -> String {
     format!("{found}, expected {expected}")
 }
 
-/// A reason quotes what it did not like, however long that is; what was expected stands at the end.
+/// Cuts the middle: a reason quotes a value of any length and ends with what was expected.
 fn shorten(reason: &str) -> String {
     let from_end = reason.char_indices().nth_back(MAX_EXPECTATION);
     match (reason.char_indices().nth(MAX_QUOTE), from_end) {

@@ -2,24 +2,23 @@
 
 use std::borrow::Cow;
 
-/// What is wrong with a message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
-    /// The text is no JSON; the parser's reason.
+    /// Not JSON; the parser's reason.
     #[error("{0}")]
     Json(String),
-    /// The text is no JSON that anybody could read, and the place is known.
+    /// Not JSON that anybody could read, and the field is known.
     #[error("{field}{}{reason}", separator(.field))]
     Text {
-        /// The path of the field, as `payload.taskIds[0]`; empty: the text itself.
+        /// A path such as `payload.taskIds[0]`; empty: the text itself.
         field: String,
         /// What stands there and what would be right.
         reason: String,
     },
-    /// It is JSON, but a field is missing or wrong.
+    /// JSON, but a field is missing or wrong.
     #[error("{field}{}{reason}", separator(.field))]
     Field {
-        /// The path of the field, as `payload.taskIds[0]`; empty: the message itself.
+        /// A path such as `payload.taskIds[0]`; empty: the message itself.
         field: String,
         /// What is wrong and what would be right.
         reason: String,
@@ -31,7 +30,6 @@ fn separator(field: &str) -> &'static str {
 }
 
 impl Malformed {
-    /// A complaint about one field.
     pub fn field(field: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Field {
             field: field.into(),
@@ -39,12 +37,12 @@ impl Malformed {
         }
     }
 
-    /// Whether the text could not be read at all (`invalid_json`), rather than says something wrong (`invalid_message`).
+    /// Whether the text could not be read at all (`invalid_json`) or has wrong content (`invalid_message`).
     pub fn is_unreadable(&self) -> bool {
         !matches!(self, Self::Field { .. })
     }
 
-    /// The same complaint about a field that stands deeper, under `prefix`.
+    /// The same complaint about a field deeper down, under `prefix`.
     pub fn under(self, prefix: &str) -> Self {
         match self {
             Self::Json(reason) => Self::Field {
@@ -71,7 +69,7 @@ fn joined(prefix: &str, field: &str) -> String {
     format!("{prefix}{dot}{field}")
 }
 
-/// The beginning of a text that a peer chose.
+/// The beginning of a peer's text.
 pub fn shortened(text: &str) -> Cow<'_, str> {
     match text.char_indices().nth(40) {
         None => Cow::Borrowed(text),

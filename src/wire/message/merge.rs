@@ -1,7 +1,7 @@
 //! JSON objects whose members stay text, in the order given, and merge patches on them (RFC 7396).
 //!
-//! What a patch does not speak of keeps its text to the letter. Merging calls itself for nested objects: whoever takes
-//! patches from outside bounds [`depth`] first.
+//! Members that a patch leaves alone keep their text to the letter. Merging recurses into nested objects: check
+//! [`depth`] of patches from outside first.
 
 use super::envelope::push_string;
 use super::incoming::parse_object;
@@ -13,42 +13,39 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 
-/// The members of an object. Of two with one name, the later counts.
+/// Of two members with one name, the later counts.
 #[derive(Debug, Default)]
 pub struct Members<'a> {
     members: Vec<(Cow<'a, str>, &'a RawValue)>,
 }
 
 impl<'a> Members<'a> {
-    /// Reads an object.
     pub fn parse(text: &'a str) -> Result<Self, Malformed> {
         parse_object(text)
     }
 
-    /// The value of a member, as JSON.
+    /// As JSON.
     pub fn value(&self, name: &str) -> Option<&'a str> {
         let found = self.members.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.get())
     }
 
-    /// The members in their order, each value as JSON.
+    /// In order, each value as JSON.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &'a str)> {
         let members = self.members.iter();
         members.map(|(name, value)| (&**name, value.get()))
     }
 
-    /// What the members are called.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.members.iter().map(|(name, _)| &**name)
     }
 
-    /// The others, without members of these names.
     pub fn without(mut self, names: &[&str]) -> Self {
         self.members.retain(|(name, _)| !names.contains(&&**name));
         self
     }
 
-    /// How deep the deepest of the values is nested.
+    /// The depth of the deepest value.
     pub fn depth(&self) -> usize {
         let values = self.members.iter();
         values
@@ -57,7 +54,6 @@ impl<'a> Members<'a> {
             .unwrap_or(0)
     }
 
-    /// The object as JSON.
     pub fn to_json(&self) -> String {
         let mut out = String::from("{");
         for (name, value) in &self.members {
@@ -68,8 +64,7 @@ impl<'a> Members<'a> {
         out
     }
 
-    /// The object after a merge patch: `null` removes a member, objects merge, anything else replaces. Members stay in
-    /// their places; new ones come last.
+    /// `null` removes a member, objects merge, anything else replaces. Members keep their order; new ones come last.
     pub fn merge(&self, patch: &Members<'_>) -> Result<String, Malformed> {
         let mut out = String::new();
         self.push_merged(patch, &mut out)?;
@@ -95,7 +90,7 @@ impl<'a> Members<'a> {
     }
 }
 
-/// Appends what becomes of one member.
+/// Appends one member after the patch.
 fn push_change(
     out: &mut String,
     name: &str,

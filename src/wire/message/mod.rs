@@ -1,16 +1,19 @@
 //! The messages of the contract (sections 2 to 4), between text and values.
 //!
-//! Owns the two envelopes, their two encodings, what clients send and what producers report. It decides nothing:
-//! whether an event is late or a room may be joined is the hub's business.
+//! It decides nothing: whether an event is late or a room may be joined is the hub's business.
+//!
+//! - `incoming`: the envelope of a client's or producer's message; `event`, `patch`, `cloud_event`: what it reports
+//! - `field`, `keyword`, `name`, `number`: the values in it; `malformed`, `syntax_error`: what is wrong with it
+//! - `compact`, `relayable`, `surrogates`, `merge`: JSON that stays text on its way through
+//! - `envelope`, `variant`: what goes out, and in which forms; `pack`, `unpack`: MessagePack
 
 pub mod cloud_event;
 pub mod compact;
 pub mod envelope;
 pub mod event;
 pub mod field;
-pub mod flaw;
-pub mod halves;
 pub mod incoming;
+mod keyword;
 pub mod malformed;
 pub mod merge;
 pub mod name;
@@ -19,17 +22,18 @@ pub mod pack;
 #[cfg(test)]
 mod pack_tests;
 pub mod patch;
-pub mod readable;
+pub mod relayable;
+pub mod surrogates;
+pub mod syntax_error;
 pub mod unpack;
 pub mod variant;
-mod words;
 
-pub use envelope::{Batch, Envelope, ErrorCode, ErrorMessage, Place};
+pub use envelope::{Batch, Envelope, ErrorCode, ErrorMessage, RoomOffset};
 pub use event::{Event, Report, TASK_REMOVED, TaskEvent};
 pub use field::Field;
 pub use incoming::Incoming;
 pub use malformed::Malformed;
 pub use merge::Members;
 pub use patch::{Control, Controls, Status, TaskPatch};
-pub use readable::check_readable;
+pub use relayable::check_relayable;
 pub use variant::{Dialect, Encoding, Variant};

@@ -2,12 +2,12 @@
 
 use super::malformed::Malformed;
 
-/// The longest task id or room name, in bytes. The prefix of a task's room does not count.
+/// Of a task id or room name, without the prefix of a task's room.
 pub const MAX_NAME_BYTES: usize = 256;
-/// What the room of a task is called, before its id.
+/// A task's room is named by this and the task's id.
 pub const TASK_ROOM_PREFIX: &str = "task:";
 
-/// Checks a name: 1 to [`MAX_NAME_BYTES`] bytes without control characters.
+/// 1 to [`MAX_NAME_BYTES`] bytes without control characters.
 pub fn check_name(field: &str, name: &str) -> Result<(), Malformed> {
     if name.is_empty() || name.len() > MAX_NAME_BYTES || name.chars().any(char::is_control) {
         let reason = format!("expected 1 to {MAX_NAME_BYTES} bytes without control characters");
@@ -16,9 +16,9 @@ pub fn check_name(field: &str, name: &str) -> Result<(), Malformed> {
     Ok(())
 }
 
-/// Checks the id of a task that an event names. Ids of an older version, which a store may hold, are not checked again.
+/// Checks the task id of a new event. Ids from an older version, which a store may hold, are not checked again.
 pub fn check_task_id(field: &str, id: &str) -> Result<(), Malformed> {
-    // Nearly every id is of such bytes, and every event has one.
+    // Nearly every id consists of such bytes, and every event has one.
     let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'*';
     if (3..=MAX_NAME_BYTES).contains(&id.len()) && id.bytes().all(is_plain) {
         return Ok(());
@@ -29,7 +29,7 @@ pub fn check_task_id(field: &str, id: &str) -> Result<(), Malformed> {
     }
 }
 
-/// Checks the name of a room. Every task id has one, and there is no task without an id.
+/// A name with the prefix of a task's room must name a task.
 pub fn check_room(field: &str, room: &str) -> Result<Box<str>, Malformed> {
     if let Some(reason) = reserved(room) {
         return Err(Malformed::field(field, reason));
@@ -38,7 +38,7 @@ pub fn check_room(field: &str, room: &str) -> Result<Box<str>, Malformed> {
     Ok(room.into())
 }
 
-/// Why a room is not to be had, if its name means something else.
+/// Why a room name is reserved, if it is.
 pub fn reserved(room: &str) -> Option<&'static str> {
     if room == TASK_ROOM_PREFIX {
         return Some(

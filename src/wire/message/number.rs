@@ -1,27 +1,26 @@
-//! Numbers as producers spell them: whole numbers in any form of JSON (`5`, `5.0`, `5e0`), rounding a hair beyond a bound,
-//! times in milliseconds that are not seconds.
+//! Numbers as producers spell them: whole numbers in any JSON form (`5`, `5.0`, `5e0`), rounding errors just beyond a
+//! bound, and times in milliseconds, not seconds.
 
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 use std::fmt;
 
-/// The largest whole number up to which a double counts without gaps, 2^53 − 1; browsers know no other numbers.
+/// 2^53 - 1: up to here a double represents every whole number, and JavaScript has no other numbers.
 pub const MAX_COUNT: u64 = (1 << 53) - 1;
-/// The year 2000 in milliseconds since 1970.
+/// The year 2000.
 const FIRST_MS: u64 = 946_684_800_000;
-/// The year 2200 in milliseconds since 1970.
+/// The year 2200.
 const LAST_MS: u64 = 7_258_118_400_000;
-/// What a sum of floats may be off a bound.
+/// How far a sum of floats may exceed a bound.
 const ROUNDING: f64 = 1e-6;
 
-/// A whole number of at least 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Whole(pub u64);
 
-/// A whole number from 0 to [`MAX_COUNT`].
+/// At most [`MAX_COUNT`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Count(pub u64);
 
-/// A moment, in milliseconds since 1970, in the years 2000 to 2200.
+/// Milliseconds since 1970, in the years 2000 to 2200.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment(pub u64);
 
@@ -57,14 +56,13 @@ impl TryFrom<f64> for Amount {
     }
 }
 
-/// 0 for whatever is not above it, which includes -0.
+/// Turns everything up to 0, including -0, into 0.
 fn clamped(value: f64) -> f64 {
     if value > 0.0 { value } else { 0.0 }
 }
 
-/// A float as the whole number that it is.
 fn whole(value: f64) -> Option<u64> {
-    // Beyond this every double is whole, and the next one is no `u64`.
+    // From here on every double is whole, and the next one exceeds `u64`.
     const END: f64 = 18_446_744_073_709_551_616.0;
     let is_whole = value.fract() == 0.0 && (0.0..END).contains(&value);
     is_whole.then_some(value as u64)
@@ -86,7 +84,7 @@ impl<'de> Deserialize<'de> for Count {
     }
 }
 
-/// Takes whole numbers up to the one that it holds.
+/// Accepts whole numbers up to its content.
 struct WholeVisitor(u64);
 
 impl Visitor<'_> for WholeVisitor {
@@ -157,7 +155,7 @@ impl Visitor<'_> for MomentVisitor {
     }
 }
 
-/// What is wrong with a number that is no moment, with the unit in which it would be one.
+/// Why a number is not a time, with the unit in which it would be one.
 fn no_moment(value: f64) -> String {
     let is_in = |milliseconds: f64| (FIRST_MS as f64..=LAST_MS as f64).contains(&milliseconds);
     let units = [

@@ -7,13 +7,13 @@ use memchr::{memchr, memchr2};
 use rmp::encode;
 use smallvec::SmallVec;
 
-/// How deep arrays and objects may be nested: readers of JSON take 127 levels, and one is the envelope's.
+/// Readers of JSON accept 127 levels, and the envelope takes one.
 const MAX_DEPTH: usize = 126;
 
 const INFALLIBLE: &str = "writing to a Vec cannot fail";
 
-/// Appends the value of a JSON text. One that JSON can say and MessagePack cannot (half a surrogate pair, a number beyond a
-/// double, too many levels) is appended as the text that it is.
+/// Appends a JSON text as MessagePack. What MessagePack cannot express (a lone surrogate, a number beyond a double, too
+/// many levels) is appended as a string with the JSON text.
 pub fn push_json(out: &mut Vec<u8>, json: &str) {
     let begin = out.len();
     if push_value(out, json).is_none() {
@@ -22,22 +22,18 @@ pub fn push_json(out: &mut Vec<u8>, json: &str) {
     }
 }
 
-/// Appends a text.
 pub fn push_text(out: &mut Vec<u8>, text: &str) {
     encode::write_str(out, text).expect(INFALLIBLE);
 }
 
-/// Appends a whole number.
 pub fn push_number(out: &mut Vec<u8>, number: u64) {
     encode::write_uint(out, number).expect(INFALLIBLE);
 }
 
-/// Begins a map of so many members.
 pub fn begin_map(out: &mut Vec<u8>, members: u32) {
     encode::write_map_len(out, members).expect(INFALLIBLE);
 }
 
-/// Begins an array of so many items.
 pub fn begin_array(out: &mut Vec<u8>, items: u32) {
     encode::write_array_len(out, items).expect(INFALLIBLE);
 }
@@ -78,13 +74,13 @@ fn push_value(out: &mut Vec<u8>, json: &str) -> Option<()> {
     Some(())
 }
 
-/// How many items or members each array and each object of a text has, in the order in which they begin: a byte for each, and
-/// more for the few that have many.
+/// The number of items of every array and object, in the order in which they begin: a byte each, more for the few large
+/// ones.
 #[derive(Default)]
 struct Counts {
     small: SmallVec<[u8; 64]>,
     large: Vec<(usize, u32)>,
-    /// About how many bytes the text takes when it is packed.
+    /// An estimate of the packed size.
     bytes: usize,
 }
 
@@ -136,7 +132,7 @@ fn count_items(json: &[u8]) -> Option<Counts> {
             }
             b' ' | b'\t' | b'\n' | b'\r' | b':' => {}
             byte => {
-                // Of a word its first letter counts.
+                // A keyword counts by its first letter.
                 counts.bytes += usize::from(!byte.is_ascii_lowercase() || b"tfn".contains(byte));
                 has_just_begun = false;
             }
@@ -146,7 +142,7 @@ fn count_items(json: &[u8]) -> Option<Counts> {
     Some(counts)
 }
 
-/// Where the quote stands that ends a string which begins at `at`.
+/// The closing quote of the string that begins at `at`.
 fn end_of_string(json: &[u8], mut at: usize) -> Option<usize> {
     loop {
         at += memchr2(b'"', b'\\', json.get(at..)?)?;
@@ -167,7 +163,7 @@ fn push_word(
 }
 
 fn push_numeral(out: &mut Vec<u8>, numeral: &str) -> Option<()> {
-    // What parsers of JSON take for a whole number: "-0" is none, for it has a sign to keep.
+    // Parsers of JSON take "-0" for a float, which has a sign to keep.
     if numeral != "-0" {
         if let Ok(number) = numeral.parse::<u64>() {
             push_number(out, number);
@@ -183,7 +179,7 @@ fn push_numeral(out: &mut Vec<u8>, numeral: &str) -> Option<()> {
     Some(())
 }
 
-/// Appends what stands between the quotes of a JSON string.
+/// Appends the content of a JSON string.
 fn push_string(out: &mut Vec<u8>, escaped: &str) -> Option<()> {
     if memchr(b'\\', escaped.as_bytes()).is_none() {
         push_text(out, escaped);
@@ -195,7 +191,7 @@ fn push_string(out: &mut Vec<u8>, escaped: &str) -> Option<()> {
     unescape(escaped, |part| out.extend_from_slice(part.as_bytes()))
 }
 
-/// Gives the parts of a string, its escapes resolved; `None`: one of them stands for no character.
+/// Passes on the parts of a string with escapes resolved; `None`: an escape stands for no character.
 fn unescape(escaped: &str, mut take: impl FnMut(&str)) -> Option<()> {
     let mut rest = escaped;
     while let Some(at) = memchr(b'\\', rest.as_bytes()) {
@@ -208,7 +204,7 @@ fn unescape(escaped: &str, mut take: impl FnMut(&str)) -> Option<()> {
     Some(())
 }
 
-/// The character that the escape at the beginning of a text stands for, and how many bytes that has.
+/// The character of the escape at the beginning, and the escape's length.
 fn character(escape: &[u8]) -> Option<(char, usize)> {
     let plain = match escape.get(1)? {
         b'b' => '\u{8}',
@@ -231,7 +227,7 @@ fn character(escape: &[u8]) -> Option<(char, usize)> {
     Some((plain, 2))
 }
 
-/// The UTF-16 code unit of `\u` and four digits at the beginning of a text.
+/// The UTF-16 code unit of `\u` and four digits.
 fn unit(escape: &[u8]) -> Option<u32> {
     let digits = escape.get(..6)?.strip_prefix(b"\\u")?;
     digits.iter().try_fold(0, |unit, digit| {

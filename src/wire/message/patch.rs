@@ -1,39 +1,33 @@
-//! What one event says of a task: the task payload of contract section 4, every field optional.
+//! What one event says about a task: the task payload of contract section 4, every field optional.
 //!
-//! Fields that joblight computes itself ([`COMPUTED`]) are passed over when a producer sends them; fields that the contract
-//! does not name are kept and shown to viewers as they are. `id`, `type`, `timestamp`, `room`, `data` and `payload` are such fields of the
-//! application's own, unless they are the envelope's ([`FlatPatch`]).
+//! Fields that joblight computes itself ([`COMPUTED`]) are ignored when a producer sends them. Fields that the contract
+//! does not name are kept and shown to viewers unchanged; `id`, `type`, `timestamp`, `room`, `data` and `payload` are
+//! such fields too, unless they are the envelope's ([`FlatPatch`]).
 
 use super::compact::compact_value;
 use super::field::Field;
+use super::keyword::word;
 use super::name::MAX_NAME_BYTES;
 use super::number::{Amount, Count, MAX_COUNT, Moment, Percent};
-use super::words::word;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
 
-/// How a task stands (contract section 4).
+/// Contract section 4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// Known, but not begun.
+    /// Known, but not started.
     #[default]
     Pending,
-    /// At work.
     Running,
-    /// Held by its worker.
     Paused,
-    /// Ended well.
     Completed,
-    /// Ended badly.
     Failed,
-    /// Ended on request.
     Cancelled,
 }
 
 impl Status {
-    /// What may stand in a `status`.
     pub(super) const WORDS: [&str; 6] = [
         "pending",
         "running",
@@ -43,7 +37,6 @@ impl Status {
         "cancelled",
     ];
 
-    /// The word on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -55,7 +48,6 @@ impl Status {
         }
     }
 
-    /// The status that a word stands for.
     pub fn from_word(word: &str) -> Option<Self> {
         [
             Self::Pending,
@@ -85,25 +77,20 @@ impl<'de> Deserialize<'de> for Status {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Control {
-    /// Stop for good.
     Cancel,
-    /// Hold.
     Pause,
-    /// Go on.
     Resume,
 }
 
 impl Control {
     const WORDS: [&str; 3] = ["cancel", "pause", "resume"];
 
-    /// The request that a word stands for.
     pub fn from_word(word: &str) -> Option<Self> {
         [Self::Cancel, Self::Pause, Self::Resume]
             .into_iter()
             .find(|control| control.as_str() == word)
     }
 
-    /// The word on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Cancel => "cancel",
@@ -119,7 +106,7 @@ impl<'de> Deserialize<'de> for Control {
     }
 }
 
-/// Fields that joblight computes itself.
+/// Computed by joblight; ignored when a producer sends them.
 pub const COMPUTED: [&str; 8] = [
     "updatedAt",
     "estimatedEndAt",
@@ -131,19 +118,17 @@ pub const COMPUTED: [&str; 8] = [
     "revived",
 ];
 
-/// The requests that a worker honours, as it declares them in `controls`.
+/// The controls that a worker declares to honour, one bit each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Controls(u8);
 
 impl Controls {
     const ALL: [Control; 3] = [Control::Cancel, Control::Pause, Control::Resume];
 
-    /// Whether the worker honours a request.
     pub fn contains(self, control: Control) -> bool {
         self.0 & 1 << control as u8 != 0
     }
 
-    /// The requests, each once.
     pub fn iter(self) -> impl Iterator<Item = Control> {
         Self::ALL
             .into_iter()
@@ -169,43 +154,41 @@ impl<'de> Deserialize<'de> for Controls {
 /// A change to a task. Numbers are checked: `progress` is 0 to 100, the others are not negative.
 #[derive(Debug, Clone, Default)]
 pub struct TaskPatch {
-    /// `taskId`, when the payload names it.
     pub task_id: Option<Box<str>>,
-    /// `eventId`: the event's own name, for dropping repeats.
+    /// The event's own name, which identifies repeats.
     pub event_id: Option<Box<str>>,
-    /// `seq`: the producer's number for this event, rising per task; at most [`MAX_COUNT`].
+    /// Rises with each event of the task; at most [`MAX_COUNT`].
     pub seq: Option<u64>,
-    /// `status`.
     pub status: Option<Status>,
-    /// A `status` that is none of the contract's words; whether that matters depends on the event.
+    /// A `status` unknown to the contract; whether that matters depends on the event.
     pub unknown_status: Option<Box<str>>,
-    /// `progress`, in percent.
+    /// Percent.
     pub progress: Field<f64>,
-    /// `current`: units done.
+    /// Units done.
     pub current: Field<f64>,
-    /// `total`: units in all.
+    /// Units in all.
     pub total: Field<f64>,
-    /// `stage`: what is being done.
+    /// What is being done.
     pub stage: Field<Box<str>>,
-    /// `estimatedTimeRemaining`, in milliseconds, the application's own.
+    /// Milliseconds, as the application estimates them.
     pub estimated_time_remaining: Field<f64>,
-    /// `message`, for people.
+    /// For people.
     pub message: Field<Box<str>>,
-    /// `result`: any JSON.
+    /// Any JSON.
     pub result: Field<Box<RawValue>>,
-    /// `error`: any JSON.
+    /// Any JSON.
     pub error: Field<Box<RawValue>>,
-    /// `attempt`: a higher one begins the task anew; at most [`MAX_COUNT`].
+    /// A higher one begins the task anew; at most [`MAX_COUNT`].
     pub attempt: Option<u64>,
-    /// `rate`, in units a second, the application's own.
+    /// Units a second, as the application measures them.
     pub rate: Field<f64>,
-    /// `startedAt`, in milliseconds since 1970, between 2000 and 2200.
+    /// Milliseconds since 1970, between 2000 and 2200.
     pub started_at: Field<u64>,
-    /// `parentId`: the task that this one is part of.
+    /// The task that this one is part of.
     pub parent_id: Field<Box<str>>,
-    /// `meta`: free JSON.
+    /// Any JSON.
     pub meta: Field<Box<RawValue>>,
-    /// `controls`: the requests that the worker honours; cleared: all.
+    /// The controls that the worker honours; cleared: all.
     pub controls: Field<Controls>,
     /// Whether `started` asks for the next attempt, whatever the state.
     pub restart: bool,
@@ -213,12 +196,12 @@ pub struct TaskPatch {
     pub extra: Vec<(Box<str>, Field<Box<RawValue>>)>,
 }
 
-/// A patch whose fields stand beside `type`: what belongs to the envelope is passed over.
+/// A patch whose fields stand beside `type`: the envelope's own fields are skipped.
 #[derive(Debug)]
 pub struct FlatPatch(pub TaskPatch);
 
 impl TaskPatch {
-    /// Whether it changes no field of the task, whatever it says of its place (`seq`, `attempt`, `status`).
+    /// Whether it changes no field of the task; `seq`, `attempt` and `status` are not counted.
     pub fn is_empty(&self) -> bool {
         let numbers = [
             &self.progress,
@@ -296,7 +279,6 @@ impl<'de> Deserialize<'de> for FlatPatch {
 
 struct PatchVisitor(Form);
 
-/// Where a patch stands.
 #[derive(Clone, Copy, PartialEq)]
 enum Form {
     /// In an object of its own.
@@ -330,7 +312,7 @@ impl<'de> Visitor<'de> for PatchVisitor {
 /// What the envelope of a producer's message may hold beside flat fields (contract section 2).
 pub const ENVELOPE_FIELDS: [&str; 6] = ["type", "id", "timestamp", "room", "payload", "data"];
 
-/// An object key, borrowed wherever it holds no escapes.
+/// Borrowed unless it holds escapes.
 pub(super) struct Key<'a>(pub(super) std::borrow::Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Key<'de> {
@@ -352,7 +334,7 @@ impl<'de> Deserialize<'de> for Key<'de> {
     }
 }
 
-/// An event's id: text of 1 to [`MAX_NAME_BYTES`] bytes, or a whole number that is read as text.
+/// 1 to [`MAX_NAME_BYTES`] bytes, or a whole number that is read as text.
 #[derive(Debug)]
 pub struct EventId(pub Box<str>);
 
@@ -391,7 +373,7 @@ impl<'de> Deserialize<'de> for EventId {
     }
 }
 
-/// The `status` of an event, whatever word it is.
+/// The `status` of an event, known or not.
 enum StatusWord {
     Known(Status),
     Unknown(Box<str>),
@@ -410,7 +392,7 @@ fn count(number: Option<Count>) -> Option<u64> {
     number.map(|number| number.0)
 }
 
-/// Less than no time is left where nobody knows how much.
+/// A negative time left counts as unknown.
 fn time_left(field: Field<f64>) -> Field<f64> {
     match field {
         Field::Set(value) if value < 0.0 => Field::Clear,
@@ -418,7 +400,7 @@ fn time_left(field: Field<f64>) -> Field<f64> {
     }
 }
 
-/// JSON that goes on to viewers.
+/// JSON that is relayed to viewers.
 fn relayed(field: Field<&RawValue>) -> Field<Box<RawValue>> {
     field.map(compact_value)
 }

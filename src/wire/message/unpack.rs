@@ -1,25 +1,25 @@
-//! MessagePack as JSON text, in one pass: nothing calls itself, lengths that are claimed reserve nothing, and the text has a limit.
+//! MessagePack as JSON text, in one pass: no recursion, no memory reserved for claimed lengths, and a limit on the
+//! text.
 //!
-//! What JSON cannot say (binary data, extensions, keys that are no strings, NaN) is refused with the path of the field, as in
-//! JSON itself.
+//! What JSON cannot express (binary data, extensions, keys other than strings, NaN) is refused with the path of the
+//! field, as in JSON itself.
 
 use super::malformed::{Malformed, shortened};
 use rmp::Marker;
 use smallvec::SmallVec;
 use std::ops::Range;
 
-/// How deep arrays and maps may be nested, as in JSON.
+/// The same as for JSON.
 const MAX_DEPTH: usize = 127;
 
-/// So many steps of a path are shown.
+/// Longer paths are cut.
 const MAX_SHOWN_STEPS: usize = 12;
 
-/// Why there is no JSON text of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unpackable {
-    /// It is no MessagePack, or says what JSON cannot.
+    /// Not MessagePack, or nothing that JSON can express.
     Malformed(Malformed),
-    /// The text would be longer than allowed.
+    /// The text would exceed the limit.
     TooLong,
 }
 
@@ -49,14 +49,14 @@ impl From<String> for Fault {
     }
 }
 
-/// An array or a map that has not ended.
+/// An incomplete array or map.
 struct Level {
     is_map: bool,
     /// Items or members to come.
     left: u32,
     /// How many have come.
     count: u32,
-    /// Where the name of the present member stands in the output.
+    /// Where the current member's name stands in the output.
     name: Range<usize>,
 }
 
@@ -97,7 +97,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A value, or the beginning of an array or of a map.
+    /// A value, or the beginning of an array or a map.
     fn value(&mut self) -> Result<(), Fault> {
         let marker = self.marker()?;
         if let Some(length) = self.string_length(marker)? {
@@ -129,7 +129,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A whole number; `None`: the marker is that of something else.
+    /// `None`: the marker is not a whole number's.
     fn whole(&mut self, marker: Marker) -> Result<Option<()>, Fault> {
         let mut digits = itoa::Buffer::new();
         let text = match marker {
@@ -148,7 +148,7 @@ impl<'a> Walk<'a> {
         self.push(text).map(Some)
     }
 
-    /// A number of that many bits, in the fewest digits that tell it from others of so many.
+    /// A number of that many bits, in the fewest digits that identify it among numbers of that size.
     fn float(
         &mut self,
         number: impl serde::Serialize + std::fmt::Display,
@@ -185,7 +185,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// The length of a string; `None`: the marker is that of something else.
+    /// `None`: the marker is not a string's.
     fn string_length(&mut self, marker: Marker) -> Result<Option<usize>, Fault> {
         Ok(Some(match marker {
             Marker::FixStr(length) => length.into(),
@@ -262,7 +262,7 @@ impl<'a> Walk<'a> {
         self.push(if is_map { "{" } else { "[" })
     }
 
-    /// What JSON has nothing for.
+    /// What JSON cannot express.
     fn unsayable(&mut self, marker: Marker) -> Fault {
         let expected = match marker {
             Marker::Bin8 | Marker::Bin16 | Marker::Bin32 => "a string, for instance in base64",
@@ -276,7 +276,6 @@ impl<'a> Walk<'a> {
         Fault::Reason(format!("{kind}{number} is not JSON; expected {expected}"))
     }
 
-    /// The number of an extension's type.
     fn extension(&self, marker: Marker) -> Option<i8> {
         let place = match marker {
             Marker::FixExt1
@@ -314,7 +313,7 @@ impl<'a> Walk<'a> {
             return Err(Fault::TooLong);
         }
         if self.out.capacity() - self.out.len() < text.len() {
-            // Twice as much each time would be half unused.
+            // Doubling would leave half of it unused.
             let more = text.len().max(self.out.len() / 2);
             self.out.reserve_exact(more);
         }
@@ -322,7 +321,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// A complaint about the place where the walk has stopped.
+    /// A complaint about the field where the walk stopped.
     fn complain(&self, reason: String) -> Malformed {
         let mut field = String::new();
         for level in self.levels.iter().take(MAX_SHOWN_STEPS) {
@@ -346,7 +345,6 @@ fn early_end() -> Fault {
     Fault::Reason("the message ends in the middle of a value".to_owned())
 }
 
-/// What a marker begins, in words.
 fn kind_of(marker: Marker) -> &'static str {
     match marker {
         Marker::Null => "nil",

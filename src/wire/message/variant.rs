@@ -1,8 +1,8 @@
-//! The forms in which one and the same message may be sent.
+//! The forms in which one message may be sent.
 
 use crate::wire::websocket::Window;
 
-/// The envelope a connection speaks (contract section 2), chosen by the path it connected to.
+/// The envelope of a connection (contract section 2), chosen by its path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Dialect {
     /// `{"type", "payload", "timestamp", "id"}`, on the configured path.
@@ -15,15 +15,14 @@ pub enum Dialect {
 /// How an envelope becomes bytes (contract section 4), chosen by subprotocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Encoding {
-    /// JSON in text frames.
+    /// In text frames.
     #[default]
     Json,
-    /// MessagePack in binary frames.
+    /// In binary frames.
     MessagePack,
 }
 
 impl Encoding {
-    /// The encoding that a negotiated subprotocol stands for.
     pub fn from_subprotocol(name: Option<&str>) -> Self {
         match name {
             Some("joblight.msgpack") => Self::MessagePack,
@@ -32,22 +31,19 @@ impl Encoding {
     }
 }
 
-/// A dialect in an encoding, compressed or not: a message is encoded at most once for each.
+/// A message is encoded at most once per variant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Variant {
-    /// The envelope.
     pub dialect: Dialect,
-    /// Its encoding.
     pub encoding: Encoding,
-    /// The window it is compressed with, if it is (RFC 7692).
+    /// The window it is compressed with; `None`: not compressed.
     pub window: Option<Window>,
 }
 
 impl Variant {
-    /// How many variants there are.
     pub const COUNT: usize = 12;
 
-    /// A number below [`Variant::COUNT`], for tables.
+    /// Below [`Variant::COUNT`], for tables.
     pub fn index(self) -> usize {
         let dialect = match self.dialect {
             Dialect::Payload => 0,
@@ -65,7 +61,6 @@ impl Variant {
         dialect + encoding + window
     }
 
-    /// The same without compression.
     pub fn plain(self) -> Self {
         Self {
             window: None,

@@ -1,51 +1,45 @@
-//! Close codes: why a connection ends, and whether the peer should come back (RFC 6455 section 7.4).
-//!
-//! Owns the numbers and the two questions asked of them. Sends nothing.
+//! Close codes (RFC 6455 section 7.4): why a connection ends, and whether the peer should reconnect.
 
 use std::fmt;
 
-/// The status code of a close frame (RFC 6455 section 7.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CloseCode(pub u16);
 
 impl CloseCode {
-    /// The purpose is fulfilled; sent in answer to a peer that closes without a code (RFC 6455 section 7.4.1).
+    /// Also the answer to a peer that closes without a code.
     pub const NORMAL: Self = Self(1000);
-    /// The server is shutting down; sent to everyone while draining (RFC 6455 section 7.4.1).
+    /// The server is shutting down.
     pub const GOING_AWAY: Self = Self(1001);
-    /// The peer broke the framing rules; sent at the offending frame (RFC 6455 section 7.4.1).
     pub const PROTOCOL_ERROR: Self = Self(1002);
-    /// The peer sent a kind of message that this endpoint cannot take (RFC 6455 section 7.4.1).
+    /// A kind of message that this endpoint does not take.
     pub const UNSUPPORTED: Self = Self(1003);
-    /// A text message or close reason is not UTF-8; sent at the first bad byte (RFC 6455 sections 7.4.1 and 8.1).
+    /// Text or a close reason is not UTF-8; sent at the first bad byte (RFC 6455 section 8.1).
     pub const INVALID_PAYLOAD: Self = Self(1007);
-    /// What the peer does is not wanted here; sent to a connection that a newer one replaces (RFC 6455 section 7.4.1).
+    /// A newer connection replaces this one, or the peer does what is not wanted here.
     pub const POLICY: Self = Self(1008);
-    /// A message exceeds the configured size; sent as soon as its header says so (RFC 6455 section 7.4.1).
+    /// A message exceeds the limit; sent as soon as its header says so.
     pub const TOO_BIG: Self = Self(1009);
-    /// The server met a condition that it did not expect (RFC 6455 section 7.4.1).
     pub const INTERNAL_ERROR: Self = Self(1011);
     /// The server is full; sent right after the handshake (IANA registry, RFC 6455 section 11.7).
     pub const TRY_AGAIN_LATER: Self = Self(1013);
-    /// No valid token, or it expired: a fresh one is needed (private use, RFC 6455 section 7.4.2).
+    /// No valid token, or an expired one. Codes from 4000 on are for private use (RFC 6455 section 7.4.2).
     pub const UNAUTHORIZED: Self = Self(4401);
-    /// The identity is known and may not be here (private use, RFC 6455 section 7.4.2).
+    /// The identity is known and may not be here.
     pub const FORBIDDEN: Self = Self(4403);
-    /// The handshake or a heartbeat took too long (private use, RFC 6455 section 7.4.2).
+    /// The handshake or a heartbeat took too long.
     pub const TIMED_OUT: Self = Self(4408);
-    /// The peer sent more than its rate limit allows (private use, RFC 6455 section 7.4.2).
     pub const RATE_LIMITED: Self = Self(4429);
-    /// The peer reads too slowly and reached the hard limit of its backlog (private use, RFC 6455 section 7.4.2).
+    /// A slow reader reached the hard limit of its backlog.
     pub const TOO_SLOW: Self = Self(4430);
 
-    /// Whether a client should simply connect again. 4401 is no: it needs a new token first. What no rule names is no.
+    /// Whether a client should simply reconnect. Not after 4401, which needs a new token first, and not after unknown
+    /// codes.
     pub fn reconnect(self) -> bool {
         matches!(self.0, 1001 | 1006 | 1011..=1013 | 4408 | 4429 | 4430)
     }
 
-    /// Whether a close frame may carry this code (RFC 6455 sections 7.4.1 and 7.4.2).
-    ///
-    /// 1004 is undefined, 1005, 1006 and 1015 are for local use only, 1016 to 2999 are reserved.
+    /// Whether a close frame may carry this code: 1004 is undefined, 1005, 1006 and 1015 are for local use only, 1016
+    /// to 2999 are reserved.
     pub fn is_allowed_on_wire(self) -> bool {
         matches!(self.0, 1000..=1003 | 1007..=1014 | 3000..=4999)
     }

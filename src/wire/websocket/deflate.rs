@@ -1,33 +1,32 @@
-//! The payload of compressed messages, both ways (RFC 7692 section 7.2). One of each per process, none per connection.
+//! Payloads of compressed messages, both ways (RFC 7692 section 7.2). One compressor and one inflater per process, none
+//! per connection.
 //!
-//! Owns zlib's streams, made at their first use, and the output buffer of the last message compressed. No message
-//! refers to another, so any of them may be shared or read in any order. Knows no frames and agrees on nothing.
+//! They own zlib's streams, made at first use, and the output buffer of the last message. No message refers to
+//! another (no context takeover), so any message may be shared or read in any order.
 
 use flate2::{Compress, Decompress, FlushCompress, FlushDecompress, Status};
 
 use super::negotiate::Window;
 use super::violation::Violation;
 
-/// Level 3 reaches level 6 in size (336 of 1024 bytes of JSON, both) and is faster the larger the message.
+/// Level 3 compresses as well as level 6 (1024 bytes of JSON to 336, both) and is faster the larger the message.
 const LEVEL: u32 = 3;
 
-/// What ends every flushed message, and never goes on the wire (RFC 7692 section 7.2.1).
+/// The end of every flushed message, which never goes on the wire (RFC 7692 section 7.2.1).
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 
-/// An empty final block. A message that is whole ends between two blocks, where this ends the stream; what was cut
-/// short does not, and is found out.
+/// An empty final block. It ends the stream of a whole message; a message that was cut short does not end there, and is
+/// found out.
 const FINAL_BLOCK: [u8; 5] = [0x01, 0x00, 0x00, 0xff, 0xff];
 
-/// More than zlib needs to end a flush: with less it would repeat the tail.
+/// With less room than this zlib would repeat the tail when it ends a flush.
 const MIN_ROOM: usize = 64;
 
-/// An output buffer that has grown over this is given back.
+/// A larger output buffer is freed.
 const MAX_KEPT_BUFFER: usize = 256 * 1024;
 
-/// The least that is reserved for an inflated message.
 const MIN_INFLATED_ROOM: usize = 1024;
 
-/// Compresses messages.
 #[derive(Debug, Default)]
 pub struct Deflater {
     wide: Option<Compress>,
@@ -36,8 +35,7 @@ pub struct Deflater {
 }
 
 impl Deflater {
-    /// The payload of a compressed message that says `payload` (RFC 7692 section 7.2.1). It is there until the next
-    /// call, and so is its memory.
+    /// The compressed payload (RFC 7692 section 7.2.1), valid until the next call.
     pub fn compress(&mut self, window: Window, payload: &[u8]) -> &[u8] {
         self.clear_output();
         let (stream, window_bits) = match window {
@@ -62,7 +60,7 @@ impl Deflater {
     }
 }
 
-/// Compresses all of `payload` and flushes, with room to spare at every step.
+/// Leaves room to spare at every step; see [`MIN_ROOM`].
 fn flush_into(stream: &mut Compress, payload: &[u8], output: &mut Vec<u8>) {
     loop {
         let rest = &payload[stream.total_in() as usize..];
@@ -77,22 +75,21 @@ fn flush_into(stream: &mut Compress, payload: &[u8], output: &mut Vec<u8>) {
     }
 }
 
-/// Inflates messages.
 #[derive(Debug, Default)]
 pub struct Inflater {
     stream: Option<Decompress>,
 }
 
 impl Inflater {
-    /// What a compressed message says (RFC 7692 section 7.2.2), up to `max_message_size` bytes (0: any number). It
-    /// stops at the first byte over the limit and reserves no more, whatever the message claims to hold.
+    /// Inflates a message (RFC 7692 section 7.2.2) up to `max_message_size` bytes (0: no limit). Stops at the first
+    /// byte over the limit and reserves no more memory, whatever the message claims.
     pub fn inflate(
         &mut self,
         payload: &[u8],
         max_message_size: usize,
     ) -> Result<Vec<u8>, Violation> {
         if payload.is_empty() {
-            // Not even a block: the wrong way to say nothing (RFC 7692 section 7.2.3.6), yet it says nothing else.
+            // Not even an empty block: wrong (RFC 7692 section 7.2.3.6), but unambiguous.
             return Ok(Vec::new());
         }
         let stream = self.stream.get_or_insert_with(|| Decompress::new(false));
@@ -107,7 +104,7 @@ impl Inflater {
     }
 }
 
-/// A message on its way out of the inflater, at most one byte over its limit.
+/// Output of the inflater, at most one byte over its limit.
 struct Inflated {
     bytes: Vec<u8>,
     /// One byte more than is allowed: when that is there, the message is too big.
@@ -152,7 +149,7 @@ impl Inflated {
         }
     }
 
-    /// Doubles what is full, within the limit.
+    /// Doubles a full buffer, within the limit.
     fn make_room(&mut self) {
         let len = self.bytes.len();
         if len == self.bytes.capacity() {

@@ -1,6 +1,6 @@
 //! Frames from the server to a client (RFC 6455 section 5.2), encoded once into shared bytes.
 //!
-//! Server frames are final and unmasked: messages are never fragmented. Owns nothing, sends nothing.
+//! Server frames are unmasked and never fragmented.
 
 use bytes::Bytes;
 use tungstenite::protocol::frame::FrameHeader;
@@ -8,18 +8,16 @@ use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use super::close::CloseCode;
 
-/// An empty ping, the same for every connection (RFC 6455 section 5.5.2).
+/// The same for every connection.
 pub const PING: &[u8] = &[0x89, 0x00];
 
-/// The most that a control frame may carry (RFC 6455 section 5.5).
+/// RFC 6455 section 5.5.
 pub(super) const MAX_CONTROL_PAYLOAD: usize = 125;
 
-/// What a message holds: the opcode of its first frame (RFC 6455 section 5.6).
+/// RFC 6455 section 5.6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MessageKind {
-    /// UTF-8 text (opcode 1).
     Text,
-    /// Bytes that only the application understands (opcode 2).
     Binary,
 }
 
@@ -32,7 +30,7 @@ impl MessageKind {
     }
 }
 
-/// A message in one frame: header and payload in one allocation, shared by all that it is sent to.
+/// A message in one frame: header and payload in one allocation, shared by all its receivers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EncodedFrame {
     bytes: Bytes,
@@ -40,29 +38,25 @@ pub struct EncodedFrame {
 }
 
 impl EncodedFrame {
-    /// The frame as it goes on the wire (RFC 6455 section 5.2).
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
     }
 
-    /// The frame as it goes on the wire, given away.
     pub fn into_bytes(self) -> Bytes {
         self.bytes
     }
 
-    /// The payload without its header, sharing the same memory: what an event stream sends of the same
-    /// message. Compressed if the frame is.
+    /// Shares the frame's memory. Compressed if the frame is.
     pub fn payload(&self) -> Bytes {
         self.bytes.slice(usize::from(self.header_len)..)
     }
 }
 
-/// Encodes one message as one unmasked frame (RFC 6455 sections 5.1 and 5.6).
 pub fn encode(kind: MessageKind, payload: &[u8]) -> EncodedFrame {
     encode_opcode(kind.opcode(), &[payload])
 }
 
-/// Encodes one message whose payload is compressed already: the same frame with RSV1 set (RFC 7692 section 6.1).
+/// `compressed` is compressed already; the frame only says so, by RSV1 (RFC 7692 section 6.1).
 pub fn encode_compressed(kind: MessageKind, compressed: &[u8]) -> EncodedFrame {
     let header = FrameHeader {
         opcode: kind.opcode(),
@@ -72,7 +66,7 @@ pub fn encode_compressed(kind: MessageKind, compressed: &[u8]) -> EncodedFrame {
     encode_frame(&header, &[compressed])
 }
 
-/// Encodes a close frame (RFC 6455 section 5.5.1). A reason too long for a control frame is cut between characters.
+/// RFC 6455 section 5.5.1. A reason too long for a control frame is cut between characters.
 pub fn encode_close(code: CloseCode, reason: &str) -> Bytes {
     debug_assert!(code.is_allowed_on_wire(), "{code} may not be sent");
     let code = code.0.to_be_bytes();
@@ -80,7 +74,6 @@ pub fn encode_close(code: CloseCode, reason: &str) -> Bytes {
     encode_opcode(OpCode::Control(Control::Close), &[&code, reason.as_bytes()]).into_bytes()
 }
 
-/// Encodes the answer to a ping, whose payload it repeats (RFC 6455 section 5.5.3).
 pub fn encode_ping(payload: &[u8]) -> Bytes {
     debug_assert!(
         payload.len() <= MAX_CONTROL_PAYLOAD,
@@ -90,7 +83,7 @@ pub fn encode_ping(payload: &[u8]) -> Bytes {
     encode_opcode(OpCode::Control(Control::Ping), &[payload]).into_bytes()
 }
 
-/// The answer to a ping, with its payload (RFC 6455 section 5.5.3).
+/// Repeats the payload of the ping (RFC 6455 section 5.5.3).
 pub fn encode_pong(payload: &[u8]) -> Bytes {
     debug_assert!(
         payload.len() <= MAX_CONTROL_PAYLOAD,
@@ -124,7 +117,7 @@ fn encode_frame(header: &FrameHeader, parts: &[&[u8]]) -> EncodedFrame {
     }
 }
 
-/// The longest beginning of `text` that fits and ends between characters.
+/// Cuts between characters.
 fn cut_to(text: &str, max_len: usize) -> &str {
     let mut end = text.len().min(max_len);
     while !text.is_char_boundary(end) {

@@ -1,61 +1,53 @@
 //! The opening handshake, the server's part (RFC 6455 section 4.2).
 //!
-//! Takes a parsed request, returns the bytes of the 101 response or the reason for a refusal. Owns nothing. Reads
-//! header lists itself (RFC 9110 section 5.6.1) and leaves the rest of the checks and the accept key to tungstenite.
-//! Paths, `Host`, `Origin` and tokens are the caller's.
+//! Takes a parsed request, returns the bytes of the 101 response or the reason for a refusal. Reads list fields
+//! itself (RFC 9110 section 5.6.1) and leaves the other checks and the accept key to tungstenite. Paths, `Host`,
+//! `Origin` and tokens are the caller's.
 
-use tungstenite::Error;
-use tungstenite::error::ProtocolError;
-use tungstenite::handshake::server::{create_response, write_response};
-use tungstenite::http::header::{
+use ::http::header::{
     CONNECTION, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
-use tungstenite::http::{self, Method, Version};
+use ::http::{self, Method, Version};
+use tungstenite::Error;
+use tungstenite::error::ProtocolError;
+use tungstenite::handshake::server::{create_response, write_response};
 
 use super::negotiate::{self, Compression, Offer};
+use crate::wire::http::list_items;
 
-/// What of an HTTP request the handshake looks at (RFC 6455 section 4.2.1).
+/// What the handshake needs of an HTTP request (RFC 6455 section 4.2.1).
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a, H> {
-    /// The method, as sent.
     pub method: &'a str,
-    /// The minor version of HTTP/1.
     pub version_minor: u8,
-    /// Every header line: name and value. It is gone through more than once.
+    /// Name and value of every field; iterated more than once.
     pub headers: H,
 }
 
-/// A handshake that succeeded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accepted {
-    /// The subprotocol agreed on, if any (RFC 6455 section 4.2.2).
     pub subprotocol: Option<&'static str>,
-    /// Whether and how messages may be compressed (RFC 7692 section 5.1).
     pub compression: Compression,
     /// The whole 101 response; frames may follow it at once.
     pub response: Vec<u8>,
 }
 
-/// Why a handshake was refused (RFC 6455 sections 4.2.1 and 4.4).
+/// RFC 6455 sections 4.2.1 and 4.4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HandshakeError {
-    /// The method is not GET.
     #[error("a WebSocket handshake is a GET request")]
     Method,
-    /// The request is older than HTTP/1.1.
     #[error("a WebSocket handshake needs HTTP/1.1")]
     HttpVersion,
-    /// The client speaks a version of the protocol other than 13.
     #[error("unsupported Sec-WebSocket-Version: this server speaks 13")]
     WebSocketVersion,
-    /// The named header is missing, repeated or malformed.
+    /// Missing, repeated or malformed.
     #[error("missing or invalid header: {0}")]
     Header(&'static str),
 }
 
 impl HandshakeError {
-    /// The HTTP status of the refusal.
     pub fn status(self) -> u16 {
         match self {
             Self::Method => 405,
@@ -64,8 +56,7 @@ impl HandshakeError {
         }
     }
 
-    /// The headers that the refusal must carry besides those of its status (RFC 6455 section 4.4, RFC 9110 section
-    /// 15.5.6).
+    /// Fields that the refusal must carry besides those of its status (RFC 6455 section 4.4, RFC 9110 section 15.5.6).
     pub fn headers(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Method => &[("Allow", "GET")],
@@ -76,22 +67,22 @@ impl HandshakeError {
 }
 
 /// Whether a request asks to become a WebSocket (RFC 6455 section 4.2.1, items 3 and 4).
-pub fn is_upgrade<'a>(headers: impl Iterator<Item = (&'a str, &'a [u8])> + Clone) -> bool {
-    lists(headers.clone(), &UPGRADE, b"websocket") && lists(headers, &CONNECTION, b"upgrade")
+pub fn is_upgrade<'a>(headers: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> bool {
+    lists(headers.clone(), &UPGRADE, "websocket") && lists(headers, &CONNECTION, "upgrade")
 }
 
 /// Answers an opening handshake (RFC 6455 section 4.2.2).
 ///
-/// `supported` are the subprotocols the server speaks, ASCII names, the best first. If the client offers none of
-/// them the connection has none, and the client decides whether it can live with that. Without `allow_compression`
-/// every offer of an extension is passed over (RFC 6455 section 9.1).
+/// `supported` lists the server's subprotocols, ASCII names, the best first. If the client offers none of them the
+/// connection has none, and the client decides whether it can live with that. Without `allow_compression` every
+/// extension offer is ignored (RFC 6455 section 9.1).
 pub fn accept<'a, H>(
     request: &Request<'a, H>,
     supported: &[&'static str],
     allow_compression: bool,
 ) -> Result<Accepted, HandshakeError>
 where
-    H: Iterator<Item = (&'a str, &'a [u8])> + Clone,
+    H: Iterator<Item = (&'a str, &'a str)> + Clone,
 {
     let relevant = relevant_request(request)?;
     let mut response = create_response(&relevant).map_err(|error| refusal(error, &relevant))?;
@@ -119,19 +110,20 @@ where
     })
 }
 
-/// Room for the status line, five headers, a subprotocol's name and an extension's parameters.
+/// Room for the status line, five fields, a subprotocol and the parameters of an extension.
 const RESPONSE_SIZE_HINT: usize = 320;
 
-/// The request reduced to what tungstenite checks, its lists resolved: tungstenite reads one line of one form only.
+/// The request reduced to what tungstenite checks, with its lists resolved: tungstenite understands only one line in
+/// one form.
 fn relevant_request<'a, H>(request: &Request<'a, H>) -> Result<http::Request<()>, HandshakeError>
 where
-    H: Iterator<Item = (&'a str, &'a [u8])> + Clone,
+    H: Iterator<Item = (&'a str, &'a str)> + Clone,
 {
     let mut headers = HeaderMap::with_capacity(4);
-    if lists(request.headers.clone(), &CONNECTION, b"upgrade") {
+    if lists(request.headers.clone(), &CONNECTION, "upgrade") {
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     }
-    if lists(request.headers.clone(), &UPGRADE, b"websocket") {
+    if lists(request.headers.clone(), &UPGRADE, "websocket") {
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     }
     for name in [SEC_WEBSOCKET_VERSION, SEC_WEBSOCKET_KEY] {
@@ -140,7 +132,7 @@ where
         if let Some(line) = lines.next() {
             headers.insert(
                 name.clone(),
-                HeaderValue::from_bytes(line).map_err(|_| malformed)?,
+                HeaderValue::from_bytes(line.as_bytes()).map_err(|_| malformed)?,
             );
         }
         // Neither may appear twice (RFC 6455 sections 11.3.1 and 11.3.5).
@@ -184,45 +176,39 @@ fn refusal(error: Error, request: &http::Request<()>) -> HandshakeError {
     }
 }
 
-/// The server's favourite among what the client offers (RFC 6455 section 4.2.2, item 5, subprotocol).
+/// The server's favourite among the client's offers (RFC 6455 section 4.2.2, item 5, subprotocol).
 fn choose_subprotocol<'a>(
-    headers: impl Iterator<Item = (&'a str, &'a [u8])> + Clone,
+    headers: impl Iterator<Item = (&'a str, &'a str)> + Clone,
     supported: &[&'static str],
 ) -> Option<&'static str> {
-    let offered = lines(headers, &SEC_WEBSOCKET_PROTOCOL).flat_map(elements);
+    let offered = lines(headers, &SEC_WEBSOCKET_PROTOCOL).flat_map(list_items);
     supported
         .iter()
         .copied()
-        .find(|name| offered.clone().any(|offer| offer == name.as_bytes()))
+        .find(|name| offered.clone().any(|offer| offer == *name))
 }
 
-/// Whether a list header contains `token`, on whichever of its lines and in whatever case.
+/// Whether a list field contains `token`, on any of its lines and in any case.
 fn lists<'a>(
-    headers: impl Iterator<Item = (&'a str, &'a [u8])> + Clone,
+    headers: impl Iterator<Item = (&'a str, &'a str)> + Clone,
     name: &HeaderName,
-    token: &[u8],
+    token: &str,
 ) -> bool {
     lines(headers, name)
-        .flat_map(elements)
+        .flat_map(list_items)
         .any(|element| element.eq_ignore_ascii_case(token))
 }
 
-/// The values of every line that bears `name`.
 fn lines<'a>(
-    headers: impl Iterator<Item = (&'a str, &'a [u8])> + Clone,
+    headers: impl Iterator<Item = (&'a str, &'a str)> + Clone,
     name: &HeaderName,
-) -> impl Iterator<Item = &'a [u8]> + Clone {
+) -> impl Iterator<Item = &'a str> + Clone {
     headers
         .filter(move |(line_name, _)| line_name.eq_ignore_ascii_case(name.as_str()))
         .map(|(_, value)| value.trim_ascii())
 }
 
-/// The elements of a comma-separated list (RFC 9110 section 5.6.1).
-fn elements(list: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
-    list.split(|&byte| byte == b',').map(<[u8]>::trim_ascii)
-}
-
-/// How people write the name.
+/// The usual spelling.
 fn display_name(name: &HeaderName) -> &'static str {
     match *name {
         UPGRADE => "Upgrade",
@@ -237,7 +223,7 @@ mod tests {
     use super::super::negotiate::Window;
     use super::*;
 
-    type Lines<'a> = Vec<(&'a str, &'a [u8])>;
+    type Lines<'a> = Vec<(&'a str, &'a str)>;
     type Changes<'a> = &'a [(&'a str, &'a str)];
 
     const SUPPORTED: &[&str] = &["joblight.json", "joblight.msgpack"];
@@ -245,15 +231,15 @@ mod tests {
     /// The request of RFC 6455 section 1.2, with some lines replaced (or removed, when the value is empty).
     fn sample<'a>(changes: &[(&'a str, &'a str)]) -> Lines<'a> {
         let mut lines: Lines<'a> = vec![
-            ("Host", b"server.example.com"),
-            ("Upgrade", b"websocket"),
-            ("Connection", b"Upgrade"),
-            ("Sec-WebSocket-Key", b"dGhlIHNhbXBsZSBub25jZQ=="),
-            ("Sec-WebSocket-Version", b"13"),
+            ("Host", "server.example.com"),
+            ("Upgrade", "websocket"),
+            ("Connection", "Upgrade"),
+            ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+            ("Sec-WebSocket-Version", "13"),
         ];
         lines.retain(|(name, _)| changes.iter().all(|(changed, _)| changed != name));
         let added = changes.iter().filter(|(_, value)| !value.is_empty());
-        lines.extend(added.map(|(name, value)| (*name, value.as_bytes())));
+        lines.extend(added.map(|(name, value)| (*name, *value)));
         lines
     }
 

@@ -1,16 +1,13 @@
 //! Unmasking of client payloads (RFC 6455 section 5.3), in place and across split chunks.
-//!
-//! Owns the key and its phase, nothing else.
 
 /// Wide enough for the compiler to use vector registers.
 const BLOCK: usize = 32;
 
-/// The masking key of one frame, turned to where the payload continues.
+/// The masking key, rotated to the next byte of the payload.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Mask([u8; 4]);
 
 impl Mask {
-    /// The key as the frame header carries it.
     pub(super) fn new(key: [u8; 4]) -> Self {
         Self(key)
     }

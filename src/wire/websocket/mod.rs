@@ -1,9 +1,12 @@
-//! WebSocket (RFC 6455) with permessage-deflate (RFC 7692), the server's side: handshake, frames out, events in, close
-//! codes, and compression without a compressor per connection.
+//! WebSocket (RFC 6455) with permessage-deflate (RFC 7692), the server's side.
 //!
-//! Pure: bytes in, values out. It owns no stream and no buffer; an idle connection costs one null pointer, the
-//! [`Reader`]. What may follow what is tungstenite's business where it has types for it (handshake, frame headers)
-//! and this folder's where it has none (reassembly without a buffer, UTF-8 judged byte by byte).
+//! Pure: bytes in, values out. It owns no stream and no buffer, and no connection has a compressor; an idle connection
+//! costs one null pointer, the [`Reader`]. tungstenite provides the handshake checks and frame headers; this folder
+//! adds what tungstenite cannot: reassembly without a buffer, and UTF-8 judged byte by byte.
+//!
+//! - `handshake`, `negotiate`: from an HTTP request to a connection
+//! - `reader`: frames to `ReaderEvent`s, with `mask`, `utf8` and `violation`
+//! - `frame`, `close`: what is sent; `deflate`: compression both ways
 
 mod close;
 mod deflate;
@@ -23,5 +26,5 @@ pub use frame::{
 };
 pub use handshake::{Accepted, HandshakeError, Request, accept, is_upgrade};
 pub use negotiate::{Compression, Window};
-pub use reader::{Event, Limits, Payload, Reader, Text};
+pub use reader::{FrameLimits, Payload, Reader, ReaderEvent, Text};
 pub use violation::Violation;

@@ -1,37 +1,38 @@
-//! Which extension a connection uses: permessage-deflate or none (RFC 6455 section 9.1, RFC 7692 sections 5 and 7.1).
-//!
-//! Reads offers, decides, says what the answer is. Owns nothing, compresses nothing.
+//! Negotiation of permessage-deflate (RFC 6455 section 9.1, RFC 7692 sections 5 and 7.1): reads offers, chooses one,
+//! writes the answer. Compresses nothing.
 
-use tungstenite::http::HeaderValue;
+use std::borrow::Cow;
+
+use ::http::HeaderValue;
+
+use crate::wire::http::unquote;
 
 /// How far back a compressed message to a client may refer (RFC 7692 section 7.1.2.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Window {
-    /// 512 bytes: for clients that demand less than the most.
+    /// 512 bytes, for clients that limit the window.
     Bits9,
-    /// 32 KiB, the most that DEFLATE can use.
+    /// 32 KiB, DEFLATE's maximum.
     Bits15,
 }
 
-/// What a connection agreed on about compression (RFC 7692 section 5.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Compression {
-    /// Nothing: every message is plain, both ways.
     #[default]
     Off,
-    /// The client may compress; it is sent plain messages, as its window of 256 bytes is one that no zlib writes for.
+    /// Only the client compresses: it limits the window to 256 bytes, for which zlib cannot write.
     ReceiveOnly,
-    /// The client may compress, and may be sent messages compressed with this window.
+    /// The window is that of messages to the client.
     Both(Window),
 }
 
 impl Compression {
-    /// Whether the client may send compressed messages: what the limits on its messages are to say.
+    /// Whether the client may send compressed messages.
     pub fn is_on(self) -> bool {
         self != Self::Off
     }
 
-    /// The window with which messages to the client are compressed; `None`: they are not.
+    /// The window of messages to the client; `None`: they are not compressed.
     pub fn window(self) -> Option<Window> {
         match self {
             Self::Both(window) => Some(window),
@@ -40,15 +41,14 @@ impl Compression {
     }
 }
 
-/// A permessage-deflate offer that this server takes.
+/// An acceptable offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Offer {
-    /// The most that the client can look back, if it says so.
+    /// The client's limit, if it named one.
     server_max_window_bits: Option<u8>,
 }
 
 impl Offer {
-    /// What is agreed on once the offer is answered.
     pub(super) fn compression(self) -> Compression {
         match self.server_max_window_bits {
             None | Some(15) => Compression::Both(Window::Bits15),
@@ -57,8 +57,8 @@ impl Offer {
         }
     }
 
-    /// The value of `Sec-WebSocket-Extensions` in the response. No message ever refers to another: that is what lets
-    /// one compressor and one inflater serve every connection.
+    /// The value of `Sec-WebSocket-Extensions` in the response. Without context takeover no message refers to another,
+    /// which lets one compressor and one inflater serve every connection.
     pub(super) fn answer(self) -> HeaderValue {
         const ANSWER: &str =
             "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
@@ -70,24 +70,23 @@ impl Offer {
     }
 }
 
-/// The first acceptable offer on the lines of `Sec-WebSocket-Extensions`, which the client sorts by preference
-/// (RFC 7692 section 5). Other extensions, and offers that break a rule, are passed over (section 7.1).
-pub(super) fn choose<'a>(mut lines: impl Iterator<Item = &'a [u8]>) -> Option<Offer> {
-    lines.find_map(|line| split_unquoted(line, b',').find_map(parse_offer))
+/// The first acceptable offer; the client sorts them by preference (RFC 7692 section 5). Other extensions and invalid
+/// offers are skipped (section 7.1).
+pub(super) fn choose<'a>(mut lines: impl Iterator<Item = &'a str>) -> Option<Offer> {
+    lines.find_map(|line| split_unquoted(line, ',').find_map(parse_offer))
 }
 
-/// The parameters that an offer may have (RFC 7692 section 7.1).
-const PARAMETERS: [&[u8]; 4] = [
-    b"server_no_context_takeover",
-    b"client_no_context_takeover",
-    b"server_max_window_bits",
-    b"client_max_window_bits",
+const PARAMETERS: [&str; 4] = [
+    "server_no_context_takeover",
+    "client_no_context_takeover",
+    "server_max_window_bits",
+    "client_max_window_bits",
 ];
 
-/// One element of the header; `None` if it is another extension, or an offer to be declined (RFC 7692 section 7.1).
-fn parse_offer(element: &[u8]) -> Option<Offer> {
-    let mut parts = split_unquoted(element, b';');
-    if parts.next()? != b"permessage-deflate" {
+/// `None`: another extension, or an offer to be declined (RFC 7692 section 7.1).
+fn parse_offer(element: &str) -> Option<Offer> {
+    let mut parts = split_unquoted(element, ';');
+    if parts.next()? != "permessage-deflate" {
         return None;
     }
     let mut offer = Offer::default();
@@ -99,71 +98,60 @@ fn parse_offer(element: &[u8]) -> Option<Offer> {
             return None;
         }
         match (name, value) {
-            (b"server_max_window_bits", Some(value)) => {
+            ("server_max_window_bits", Some(value)) => {
                 offer.server_max_window_bits = Some(parse_window_bits(&value)?);
             }
-            (b"client_max_window_bits", Some(value)) => {
+            ("client_max_window_bits", Some(value)) => {
                 parse_window_bits(&value)?;
             }
-            (b"server_max_window_bits", None) | (_, Some(_)) => return None,
+            ("server_max_window_bits", None) | (_, Some(_)) => return None,
             (_, None) => {}
         }
     }
     Some(offer)
 }
 
-/// A name, and its value without quotes (RFC 6455 section 9.1); `None` if the value is neither token nor quoted.
-fn parse_parameter(part: &[u8]) -> Option<(&[u8], Option<Vec<u8>>)> {
-    let mut halves = part.splitn(2, |&byte| byte == b'=');
-    let name = halves.next()?.trim_ascii();
-    let Some(value) = halves.next() else {
-        return Some((name, None));
+/// A parameter's name and value, which may be quoted (RFC 6455 section 9.1); `None` if the quotes are broken.
+fn parse_parameter(part: &str) -> Option<(&str, Option<Cow<'_, str>>)> {
+    let Some((name, value)) = part.split_once('=') else {
+        return Some((part.trim_ascii(), None));
     };
     let value = value.trim_ascii();
-    let Some(quoted) = value.strip_prefix(b"\"") else {
-        return Some((name, Some(value.to_vec())));
+    let value = match value.starts_with('"') {
+        true => Cow::Owned(
+            unquote(value, |_| true)
+                .filter(|(_, rest)| rest.is_empty())?
+                .0,
+        ),
+        false => Cow::Borrowed(value),
     };
-    Some((name, Some(unquote(quoted)?)))
-}
-
-/// What stands before the closing quote, which must be the end (RFC 9110 section 5.6.4).
-fn unquote(quoted: &[u8]) -> Option<Vec<u8>> {
-    let mut bytes = quoted.iter();
-    let mut value = Vec::new();
-    loop {
-        match bytes.next()? {
-            b'"' if bytes.as_slice().is_empty() => return Some(value),
-            b'"' => return None,
-            b'\\' => value.push(*bytes.next()?),
-            byte => value.push(*byte),
-        }
-    }
+    Some((name.trim_ascii(), Some(value)))
 }
 
 /// 8 to 15, without leading zeros (RFC 7692 section 7.1.2).
-fn parse_window_bits(value: &[u8]) -> Option<u8> {
-    match *value {
+fn parse_window_bits(value: &str) -> Option<u8> {
+    match *value.as_bytes() {
         [digit @ b'8'..=b'9'] => Some(digit - b'0'),
         [b'1', digit @ b'0'..=b'5'] => Some(10 + digit - b'0'),
         _ => None,
     }
 }
 
-/// The parts between separators that are not inside a quoted string, trimmed.
-fn split_unquoted(list: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+/// Splits at separators outside quoted strings.
+fn split_unquoted(list: &str, separator: char) -> impl Iterator<Item = &str> {
     let (mut is_quoted, mut is_escaped) = (false, false);
-    list.split(move |&byte| {
+    list.split(move |character| {
         if std::mem::take(&mut is_escaped) {
             return false;
         }
-        match byte {
-            b'"' => is_quoted = !is_quoted,
-            b'\\' => is_escaped = is_quoted,
+        match character {
+            '"' => is_quoted = !is_quoted,
+            '\\' => is_escaped = is_quoted,
             _ => {}
         }
-        byte == separator && !is_quoted
+        character == separator && !is_quoted
     })
-    .map(<[u8]>::trim_ascii)
+    .map(str::trim_ascii)
 }
 
 #[cfg(test)]
@@ -174,7 +162,7 @@ mod tests {
     const NARROW: Compression = Compression::Both(Window::Bits9);
 
     fn negotiated(lines: &[&str]) -> Compression {
-        let offer = choose(lines.iter().map(|line| line.as_bytes()));
+        let offer = choose(lines.iter().copied());
         offer.map_or(Compression::Off, Offer::compression)
     }
 
@@ -282,7 +270,7 @@ mod tests {
     #[test]
     fn the_answer_repeats_the_window_and_nothing_else() {
         let always = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
-        let answer = |offer: &str| choose([offer.as_bytes()].into_iter()).unwrap().answer();
+        let answer = |offer: &str| choose([offer].into_iter()).unwrap().answer();
         for offer in [
             "permessage-deflate",
             "permessage-deflate; client_max_window_bits=9",

@@ -1,9 +1,9 @@
 //! Frames from a client, turned into events (RFC 6455 sections 5 to 8).
 //!
-//! Owns whatever of a frame or message has begun and not ended, and nothing in between: an idle reader is a null
-//! pointer. A whole message that lies in the input is unmasked there and lent out, not copied. Every rule is enforced
-//! at the first byte that breaks it, text included. Never writes, never answers; after a [`Violation`] or a
-//! [`Event::Close`] nothing that follows means anything (RFC 6455 sections 5.5.1 and 7.1.7), so stop polling.
+//! A reader owns the incomplete frame or message and nothing else: an idle one is a null pointer. A message that lies
+//! whole in the input is unmasked there and lent out, not copied. Every rule is enforced at the first byte that breaks
+//! it, text included. A reader never writes. After a [`Violation`] or a [`ReaderEvent::Close`] nothing that follows
+//! means anything (RFC 6455 sections 5.5.1 and 7.1.7), so stop polling.
 
 use std::borrow::Cow;
 use std::io::Cursor;
@@ -18,53 +18,48 @@ use super::utf8::{InvalidUtf8, PartialText};
 use super::violation::Violation;
 use crate::wire::input::Input;
 
-/// Bytes of a message or control frame: lent from the input, or owned when they arrived in parts.
+/// Lent from the input, or owned when it arrived in parts.
 pub type Payload<'a> = Cow<'a, [u8]>;
 
-/// Valid UTF-8 of a message: lent from the input, or owned when it arrived in parts.
+/// Lent from the input, or owned when it arrived in parts.
 pub type Text<'a> = Cow<'a, str>;
 
-/// What a client said.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event<'a> {
-    /// A whole text message (RFC 6455 section 5.6).
+pub enum ReaderEvent<'a> {
+    /// A whole message.
     Text(Text<'a>),
-    /// A whole binary message (RFC 6455 section 5.6).
+    /// A whole message.
     Binary(Payload<'a>),
-    /// A whole message that is still compressed: of text, only the inflater can tell whether it is text (RFC 7692
+    /// A whole message, still compressed. Whether text is valid UTF-8 is known only once it is inflated (RFC 7692
     /// section 6.2).
     Compressed {
-        /// What it holds once inflated.
         kind: MessageKind,
-        /// Its payload, as sent.
         payload: Payload<'a>,
     },
-    /// A ping, to be answered by a pong with the same payload (RFC 6455 section 5.5.2).
+    /// To be answered by a pong with the same payload (RFC 6455 section 5.5.2).
     Ping(Payload<'a>),
-    /// A pong, asked for or not (RFC 6455 section 5.5.3).
+    /// Solicited or not (RFC 6455 section 5.5.3).
     Pong(Payload<'a>),
-    /// The client closes (RFC 6455 section 5.5.1).
     Close {
-        /// Why, if it says so; always a code allowed on the wire.
+        /// Always a code that is allowed on the wire.
         code: Option<CloseCode>,
-        /// The reason in words, often empty.
+        /// Often empty.
         reason: String,
     },
-    /// A frame is complete and its message is not. It says nothing yet, and was work.
+    /// A complete frame of an incomplete message: no content yet, but work to be counted.
     Fragment,
 }
 
-/// What a client may send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// The most bytes that a message may have, over all its frames (RFC 6455 section 10.4). 0 means any number.
-    /// Compressed bytes count as they are; what they inflate to is the inflater's to bound.
+pub struct FrameLimits {
+    /// The most bytes of a message, over all its frames (RFC 6455 section 10.4); 0: no limit. Compressed bytes count as
+    /// they are; the inflater bounds what they inflate to.
     pub max_message_size: usize,
-    /// Whether messages may be compressed: what the handshake agreed on (RFC 7692 section 6).
+    /// Whether messages may be compressed, as the handshake agreed (RFC 7692 section 6).
     pub compression: bool,
 }
 
-/// Reads one client's frames. Holds nothing while no frame or message is under way.
+/// Holds nothing between messages.
 #[derive(Debug, Default)]
 pub struct Reader {
     partial: Option<Box<Partial>>,
@@ -73,12 +68,12 @@ pub struct Reader {
 const _: () = assert!(size_of::<Reader>() == size_of::<usize>());
 
 impl Reader {
-    /// The next event of `input`; `None` once every byte of it is consumed (RFC 6455 section 6.2).
+    /// The next event of `input`; `None` once all of it is taken (RFC 6455 section 6.2).
     pub fn poll_event<'a>(
         &mut self,
         input: &mut Input<'a>,
-        limits: &Limits,
-    ) -> Result<Option<Event<'a>>, Violation> {
+        limits: &FrameLimits,
+    ) -> Result<Option<ReaderEvent<'a>>, Violation> {
         let outcome = self.next_event(input, limits);
         if outcome.is_err()
             || self
@@ -91,19 +86,19 @@ impl Reader {
         outcome
     }
 
-    /// Whether a data message has begun and not ended (RFC 6455 section 5.4).
+    /// Whether a data message is incomplete (RFC 6455 section 5.4).
     pub fn is_mid_message(&self) -> bool {
         self.partial
             .as_ref()
             .is_some_and(|partial| partial.message.is_some())
     }
 
-    /// Whether the reader holds nothing, not even a part of a frame header.
+    /// Whether the reader holds nothing, not even part of a frame header.
     pub fn is_idle(&self) -> bool {
         self.partial.is_none()
     }
 
-    /// The memory that what has begun and not ended takes.
+    /// Memory of the incomplete frame and message.
     pub fn held_bytes(&self) -> usize {
         self.partial.as_deref().map_or(0, Partial::held_bytes)
     }
@@ -111,19 +106,19 @@ impl Reader {
     fn next_event<'a>(
         &mut self,
         input: &mut Input<'a>,
-        limits: &Limits,
-    ) -> Result<Option<Event<'a>>, Violation> {
+        limits: &FrameLimits,
+    ) -> Result<Option<ReaderEvent<'a>>, Violation> {
         match self.next_frame(input, limits)? {
             Some(frame) => self.receive(frame, input),
             None => Ok(None),
         }
     }
 
-    /// The frame whose payload comes next in `input`: the one under way, or one that begins here.
+    /// The frame whose payload comes next in `input`: an incomplete one, or a new one.
     fn next_frame(
         &mut self,
         input: &mut Input<'_>,
-        limits: &Limits,
+        limits: &FrameLimits,
     ) -> Result<Option<Frame>, Violation> {
         if input.is_empty() {
             return Ok(None);
@@ -147,11 +142,11 @@ impl Reader {
         Ok(frame)
     }
 
-    /// Parses a frame header out of the bytes kept from before and those of `input`, and keeps them if it is cut short.
+    /// Parses a frame header from kept bytes and those of `input`; keeps them if it is cut short.
     fn read_header(
         &mut self,
         input: &mut Input<'_>,
-        limits: &Limits,
+        limits: &FrameLimits,
     ) -> Result<Option<Frame>, Violation> {
         let mut header = self
             .partial
@@ -172,8 +167,13 @@ impl Reader {
         Ok(frame.map(|(frame, _)| frame))
     }
 
-    /// Checks a data frame against the message under way (RFC 6455 section 5.4) and the size limit.
-    fn admit_data(&self, data: Data, frame_len: u64, limits: &Limits) -> Result<(), Violation> {
+    /// Checks a data frame against the incomplete message (RFC 6455 section 5.4) and the size limit.
+    fn admit_data(
+        &self,
+        data: Data,
+        frame_len: u64,
+        limits: &FrameLimits,
+    ) -> Result<(), Violation> {
         let message = self
             .partial
             .as_ref()
@@ -183,7 +183,7 @@ impl Reader {
             (Data::Text | Data::Binary, Some(_)) => return Err(INTERRUPTS_MESSAGE),
             _ => {}
         }
-        let message_len = message.map_or(0, Message::len) as u64;
+        let message_len = message.map_or(0, PartialMessage::len) as u64;
         let max_message_size = limits.max_message_size as u64;
         if max_message_size > 0 && message_len.saturating_add(frame_len) > max_message_size {
             return Err(Violation::MESSAGE_TOO_BIG);
@@ -191,12 +191,12 @@ impl Reader {
         Ok(())
     }
 
-    /// Takes as much of the frame's payload as there is; an event, if that completes the frame.
+    /// Takes what there is of the frame's payload; an event if that completes the frame.
     fn receive<'a>(
         &mut self,
         mut frame: Frame,
         input: &mut Input<'a>,
-    ) -> Result<Option<Event<'a>>, Violation> {
+    ) -> Result<Option<ReaderEvent<'a>>, Violation> {
         let payload = input.take(usize::try_from(frame.remaining).unwrap_or(usize::MAX));
         frame.mask.apply(payload);
         frame.remaining -= payload.len() as u64;
@@ -208,7 +208,7 @@ impl Reader {
             self.partial().frame = Some(frame);
             return Ok(None);
         }
-        Ok(Some(event.unwrap_or(Event::Fragment)))
+        Ok(Some(event.unwrap_or(ReaderEvent::Fragment)))
     }
 
     fn receive_data<'a>(
@@ -216,7 +216,7 @@ impl Reader {
         frame: &Frame,
         data: Data,
         payload: &'a [u8],
-    ) -> Result<Option<Event<'a>>, Violation> {
+    ) -> Result<Option<ReaderEvent<'a>>, Violation> {
         let ends_message = frame.is_final && frame.remaining == 0;
         if ends_message && !self.is_mid_message() {
             return whole_message(frame, data, payload).map(Some);
@@ -225,7 +225,7 @@ impl Reader {
             .partial()
             .message
             .take()
-            .unwrap_or_else(|| Message::begin(frame, data));
+            .unwrap_or_else(|| PartialMessage::begin(frame, data));
         message.push(payload)?;
         if ends_message {
             return message.finish().map(Some);
@@ -239,7 +239,7 @@ impl Reader {
         frame: &Frame,
         control: Control,
         payload: &'a [u8],
-    ) -> Result<Option<Event<'a>>, Violation> {
+    ) -> Result<Option<ReaderEvent<'a>>, Violation> {
         let kept = self
             .partial
             .as_mut()
@@ -261,13 +261,12 @@ impl Reader {
     }
 }
 
-/// What has begun and not ended.
 #[derive(Debug, Default)]
 struct Partial {
     header: HeaderBytes,
     frame: Option<Frame>,
-    message: Option<Message>,
-    /// The payload so far of the control frame under way: it may fall between the frames of a message.
+    message: Option<PartialMessage>,
+    /// Of the incomplete control frame, which may stand between the frames of a message.
     control: Vec<u8>,
 }
 
@@ -277,12 +276,12 @@ impl Partial {
     }
 
     fn held_bytes(&self) -> usize {
-        let message = self.message.as_ref().map_or(0, Message::held_bytes);
+        let message = self.message.as_ref().map_or(0, PartialMessage::held_bytes);
         size_of::<Self>() + message + self.control.capacity()
     }
 }
 
-/// The beginning of a frame header.
+/// An incomplete frame header.
 #[derive(Debug, Default)]
 struct HeaderBytes {
     bytes: [u8; Self::MAX_LEN],
@@ -306,21 +305,21 @@ impl HeaderBytes {
     }
 }
 
-/// A frame whose header was read and found valid.
+/// A frame with a valid header.
 #[derive(Debug)]
 struct Frame {
     opcode: OpCode,
     is_final: bool,
-    /// Whether this is the first frame of a compressed message.
+    /// The first frame of a compressed message.
     is_compressed: bool,
     mask: Mask,
-    /// How much of the payload is yet to come.
+    /// Payload bytes still to come.
     remaining: u64,
 }
 
 impl Frame {
-    /// The frame that begins with `bytes` and the length of its header; `None` if the header goes on after them.
-    fn parse(bytes: &[u8], limits: &Limits) -> Result<Option<(Self, usize)>, Violation> {
+    /// The frame that begins with `bytes` and the length of its header; `None` if the header is incomplete.
+    fn parse(bytes: &[u8], limits: &FrameLimits) -> Result<Option<(Self, usize)>, Violation> {
         let mut cursor = Cursor::new(bytes);
         // Reading from a slice cannot fail: the only error left is the opcode's.
         let parsed = FrameHeader::parse(&mut cursor).map_err(|_| RESERVED_OPCODE)?;
@@ -366,15 +365,14 @@ fn check_control(header: &FrameHeader, length: u64) -> Result<(), Violation> {
     Ok(())
 }
 
-/// A message of which more is to come.
 #[derive(Debug)]
-enum Message {
+enum PartialMessage {
     Text(PartialText),
     Binary(Vec<u8>),
     Compressed(MessageKind, Vec<u8>),
 }
 
-impl Message {
+impl PartialMessage {
     fn begin(frame: &Frame, data: Data) -> Self {
         if frame.is_compressed {
             return Self::Compressed(kind_of(data), Vec::new());
@@ -407,11 +405,11 @@ impl Message {
         Ok(())
     }
 
-    fn finish<'a>(self) -> Result<Event<'a>, Violation> {
+    fn finish<'a>(self) -> Result<ReaderEvent<'a>, Violation> {
         Ok(match self {
-            Self::Text(text) => Event::Text(Cow::Owned(text.finish()?)),
-            Self::Binary(bytes) => Event::Binary(Cow::Owned(bytes)),
-            Self::Compressed(kind, bytes) => Event::Compressed {
+            Self::Text(text) => ReaderEvent::Text(Cow::Owned(text.finish()?)),
+            Self::Binary(bytes) => ReaderEvent::Binary(Cow::Owned(bytes)),
+            Self::Compressed(kind, bytes) => ReaderEvent::Compressed {
                 kind,
                 payload: Cow::Owned(bytes),
             },
@@ -426,33 +424,37 @@ fn kind_of(data: Data) -> MessageKind {
     }
 }
 
-fn whole_message<'a>(frame: &Frame, data: Data, payload: &'a [u8]) -> Result<Event<'a>, Violation> {
+fn whole_message<'a>(
+    frame: &Frame,
+    data: Data,
+    payload: &'a [u8],
+) -> Result<ReaderEvent<'a>, Violation> {
     if frame.is_compressed {
-        return Ok(Event::Compressed {
+        return Ok(ReaderEvent::Compressed {
             kind: kind_of(data),
             payload: Cow::Borrowed(payload),
         });
     }
     if data == Data::Text {
         let text = simdutf8::basic::from_utf8(payload).map_err(|_| Violation::NOT_UTF8)?;
-        return Ok(Event::Text(Cow::Borrowed(text)));
+        return Ok(ReaderEvent::Text(Cow::Borrowed(text)));
     }
-    Ok(Event::Binary(Cow::Borrowed(payload)))
+    Ok(ReaderEvent::Binary(Cow::Borrowed(payload)))
 }
 
-fn control_event(control: Control, payload: Payload<'_>) -> Result<Event<'_>, Violation> {
+fn control_event(control: Control, payload: Payload<'_>) -> Result<ReaderEvent<'_>, Violation> {
     match control {
-        Control::Ping => Ok(Event::Ping(payload)),
-        Control::Pong => Ok(Event::Pong(payload)),
+        Control::Ping => Ok(ReaderEvent::Ping(payload)),
+        Control::Pong => Ok(ReaderEvent::Pong(payload)),
         Control::Close => close_event(&payload),
         Control::Reserved(_) => Err(RESERVED_OPCODE),
     }
 }
 
 /// RFC 6455 sections 5.5.1 and 7.4.
-fn close_event<'a>(payload: &[u8]) -> Result<Event<'a>, Violation> {
+fn close_event<'a>(payload: &[u8]) -> Result<ReaderEvent<'a>, Violation> {
     let Some((code, reason)) = payload.split_first_chunk() else {
-        let nothing = Event::Close {
+        let nothing = ReaderEvent::Close {
             code: None,
             reason: String::new(),
         };
@@ -469,7 +471,7 @@ fn close_event<'a>(payload: &[u8]) -> Result<Event<'a>, Violation> {
     let reason = std::str::from_utf8(reason)
         .map_err(|_| Violation::NOT_UTF8)?
         .to_owned();
-    Ok(Event::Close {
+    Ok(ReaderEvent::Close {
         code: Some(code),
         reason,
     })

@@ -1,12 +1,12 @@
-//! Text that arrives in parts, judged at the earliest byte that makes it invalid (RFC 6455 section 8.1).
+//! Text that arrives in parts, rejected at the earliest byte that makes it invalid (RFC 6455 section 8.1).
 //!
-//! Owns the text so far and the one to three bytes of a character cut by the end of a part. Knows no frames.
+//! Owns the text so far and the one to three bytes of a character that the last part cut.
 
-/// The bytes cannot be the beginning of any UTF-8 text.
+/// No UTF-8 text begins with these bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct InvalidUtf8;
 
-/// A text under construction. Each part is validated once; the finished text is not validated again.
+/// Each part is validated once; the finished text is not validated again.
 #[derive(Debug, Default)]
 pub(super) struct PartialText {
     text: String,
@@ -15,12 +15,10 @@ pub(super) struct PartialText {
 }
 
 impl PartialText {
-    /// How many bytes have arrived.
     pub(super) fn len(&self) -> usize {
         self.text.len() + self.cut_len
     }
 
-    /// The bytes of memory that they take.
     pub(super) fn capacity(&self) -> usize {
         self.text.capacity()
     }
@@ -40,7 +38,7 @@ impl PartialText {
         }
     }
 
-    /// The text, provided that it does not end inside a character.
+    /// Fails if the text ends inside a character.
     pub(super) fn finish(self) -> Result<String, InvalidUtf8> {
         if self.cut_len == 0 {
             Ok(self.text)
@@ -49,7 +47,7 @@ impl PartialText {
         }
     }
 
-    /// Feeds the cut character until it is whole, and returns what is left of the part.
+    /// Completes the cut character, and returns the rest of the part.
     fn complete_cut<'a>(&mut self, mut part: &'a [u8]) -> Result<&'a [u8], InvalidUtf8> {
         while self.cut_len > 0
             && let Some((&byte, rest)) = part.split_first()
@@ -69,7 +67,7 @@ impl PartialText {
     }
 }
 
-/// How many bytes at the end begin a character whose lead byte announces more of them.
+/// How many bytes at the end are an incomplete character, by its lead byte.
 fn cut_suffix_len(bytes: &[u8]) -> usize {
     for (index, &byte) in bytes.iter().rev().take(3).enumerate() {
         let announced = match byte {

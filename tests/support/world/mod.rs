@@ -201,7 +201,7 @@ impl<W: Witness> World<W> {
             visited: 3,
             encoded: 400,
         };
-        let load = self.engine.state_mut().hub.load();
+        let load = self.engine.load();
         load.set_measure(next_to_nothing);
         self.max_turns_at_once = 20_000;
     }

@@ -2,7 +2,7 @@
 
 use super::super::database::Store;
 use super::super::error::StoreError;
-use super::super::thread::{News, StoreThread};
+use super::super::thread::{StoreReport, StoreThread};
 use super::{Directory, append, batch, entry, put, row};
 use crate::config::Synchronous;
 use crate::hub::durable::record::{Restored, Table};
@@ -13,7 +13,7 @@ use std::time::Duration;
 /// What only a failing test waits for.
 const LIMIT: Duration = Duration::from_secs(20);
 
-fn start(path: &str) -> (StoreThread, Receiver<News>) {
+fn start(path: &str) -> (StoreThread, Receiver<StoreReport>) {
     let (sender, news) = channel();
     let (name, path) = (path.to_owned(), path.to_owned());
     let open = move || Store::open(&path, Synchronous::Normal);
@@ -22,11 +22,11 @@ fn start(path: &str) -> (StoreThread, Receiver<News>) {
 }
 
 /// Everything up to the end of the reading.
-fn read(news: &Receiver<News>) -> (usize, Restored) {
+fn read(news: &Receiver<StoreReport>) -> (usize, Restored) {
     let (mut slices, mut all) = (0, Restored::default());
     loop {
         match news.recv_timeout(LIMIT).expect("news") {
-            News::Slice(slice, taken) => {
+            StoreReport::Slice(slice, taken) => {
                 slices += 1;
                 all.rows.extend(slice.rows);
                 all.entries.extend(slice.entries);
@@ -34,9 +34,9 @@ fn read(news: &Receiver<News>) -> (usize, Restored) {
                 // Of the last nobody waits for that.
                 let _ = taken.send(());
             }
-            News::Read => return (slices, all),
-            News::Unopened(_) => {}
-            News::Done(outcomes) => panic!("{outcomes:?}"),
+            StoreReport::Read => return (slices, all),
+            StoreReport::Unopened(_) => {}
+            StoreReport::Done(outcomes) => panic!("{outcomes:?}"),
         }
     }
 }
@@ -49,7 +49,7 @@ fn a_file_is_opened_when_its_directory_is_there() {
     let first = news.recv_timeout(LIMIT).expect("news");
     assert!(matches!(
         first,
-        News::Unopened(StoreError::NoDirectory { .. })
+        StoreReport::Unopened(StoreError::NoDirectory { .. })
     ));
     let elsewhere = Directory::new();
     let mut store = elsewhere.open();
@@ -70,7 +70,7 @@ fn a_file_is_opened_when_its_lock_is_let_go() {
     for _ in 0..2 {
         let busy = news.recv_timeout(LIMIT).expect("news");
         assert!(
-            matches!(busy, News::Unopened(StoreError::InUse { .. })),
+            matches!(busy, StoreReport::Unopened(StoreError::InUse { .. })),
             "{busy:?}"
         );
     }
@@ -97,7 +97,7 @@ fn a_reader_that_is_gone_ends_the_reading() {
     store.close().unwrap();
     let (thread, news) = start(&directory.path("joblight.db"));
     let first = news.recv_timeout(LIMIT).expect("news");
-    assert!(matches!(first, News::Slice(..)));
+    assert!(matches!(first, StoreReport::Slice(..)));
     drop((first, news));
     thread.join_within(Duration::MAX).unwrap();
 }
@@ -117,7 +117,7 @@ fn slices_are_small_in_order_and_wait_for_each_other() {
     let mut kinds = Vec::new();
     loop {
         match news.recv_timeout(LIMIT).expect("news") {
-            News::Slice(slice, taken) => {
+            StoreReport::Slice(slice, taken) => {
                 assert!(slice.rows.len() + slice.entries.len() <= 1_024);
                 let sizes = slice.rows.iter().map(|(.., value)| value.len());
                 assert!(sizes.sum::<usize>() <= 600_000);
@@ -128,7 +128,7 @@ fn slices_are_small_in_order_and_wait_for_each_other() {
                 kinds.push(slice.rows.first().map(|(table, ..)| *table));
                 let _ = taken.send(());
             }
-            News::Read => break,
+            StoreReport::Read => break,
             other => panic!("{other:?}"),
         }
     }
@@ -152,6 +152,9 @@ fn a_panic_while_it_opens_is_told() {
     let report = move |news| drop(sender.send(news));
     let thread = StoreThread::start("kept.db".to_owned(), open, report).unwrap();
     let told = news.recv_timeout(LIMIT).expect("news");
-    assert!(matches!(told, News::Unopened(StoreError::Stopped { .. })));
+    assert!(matches!(
+        told,
+        StoreReport::Unopened(StoreError::Stopped { .. })
+    ));
     assert!(thread.join_within(Duration::MAX).is_err());
 }

@@ -2,7 +2,7 @@
 
 use super::super::database::Store;
 use super::super::error::StoreError;
-use super::super::thread::{News, Outcome, StoreThread};
+use super::super::thread::{BatchResult, StoreReport, StoreThread};
 use super::refusals::limit_pages;
 use super::{Directory, append, batch, put};
 use crate::hub::durable::record::{Batch, Record, StoredEntry, Table};
@@ -16,7 +16,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// A store's thread whose reports arrive here.
 struct Working {
     thread: StoreThread,
-    reports: Receiver<Vec<Outcome>>,
+    reports: Receiver<Vec<BatchResult>>,
 }
 
 impl Working {
@@ -42,21 +42,21 @@ impl Working {
         (Self { thread, reports }, gate)
     }
 
-    fn report(&self) -> Vec<Outcome> {
+    fn report(&self) -> Vec<BatchResult> {
         self.reports.recv_timeout(LIMIT).expect("a report")
     }
 }
 
 /// The thread of a store that is open already.
-fn start(store: Store, mut report: impl FnMut(Vec<Outcome>) + Send + 'static) -> StoreThread {
+fn start(store: Store, mut report: impl FnMut(Vec<BatchResult>) + Send + 'static) -> StoreThread {
     let path = store.path().to_owned();
     let mut store = Some(store);
     let open = move || Ok(store.take().expect("it is opened once"));
     let report = move |news| match news {
-        News::Done(outcomes) => report(outcomes),
-        News::Slice(_, taken) => drop(taken.send(())),
-        News::Read => {}
-        News::Unopened(error) => panic!("it is open: {error}"),
+        StoreReport::Done(outcomes) => report(outcomes),
+        StoreReport::Slice(_, taken) => drop(taken.send(())),
+        StoreReport::Read => {}
+        StoreReport::Unopened(error) => panic!("it is open: {error}"),
     };
     StoreThread::start(path, open, report).unwrap()
 }
@@ -65,9 +65,9 @@ fn one(seq: u64) -> Batch {
     batch(seq, vec![append("room", seq)])
 }
 
-fn kept(seqs: impl IntoIterator<Item = u64>) -> Vec<Outcome> {
+fn kept(seqs: impl IntoIterator<Item = u64>) -> Vec<BatchResult> {
     seqs.into_iter()
-        .map(|seq| Outcome {
+        .map(|seq| BatchResult {
             seq,
             result: Ok(()),
         })
@@ -111,7 +111,7 @@ fn it_ends_when_all_is_done_and_leaves_one_file() {
     let working = Working::start(&directory);
     (1..=50).for_each(|seq| working.thread.send(one(seq)).unwrap());
     working.thread.join_within(Duration::MAX).unwrap();
-    let outcomes: Vec<Outcome> = working.reports.iter().flatten().collect();
+    let outcomes: Vec<BatchResult> = working.reports.iter().flatten().collect();
     assert_eq!(outcomes, kept(1..=50));
     assert_eq!(fs::read_dir(&directory.0).unwrap().count(), 1);
     assert_eq!(directory.open().load().unwrap().entries.len(), 50);
@@ -129,7 +129,7 @@ fn after_a_failure_the_next_batch_is_tried() {
         .thread
         .send(batch(1, vec![append("room", 1), huge]))
         .unwrap();
-    let full = Outcome {
+    let full = BatchResult {
         seq: 1,
         result: Err(StoreError::Full { path }),
     };

@@ -8,7 +8,7 @@ use proptest::sample::Index;
 
 use super::super::close::CloseCode;
 use super::super::frame::{MessageKind, encode_compressed};
-use super::super::reader::{Event, Limits, Reader};
+use super::super::reader::{FrameLimits, Reader, ReaderEvent};
 use super::*;
 use crate::wire::input::Input;
 
@@ -194,13 +194,13 @@ fn a_shared_frame_is_read_by_any_client() {
     let mut masked = frame.bytes().to_vec();
     masked[1] |= 0x80;
     masked.splice(2..2, [0; 4]);
-    let limits = Limits {
+    let limits = FrameLimits {
         max_message_size: 0,
         compression: true,
     };
     let mut reader = Reader::default();
     let event = reader.poll_event(&mut Input::new(&mut masked), &limits);
-    let Ok(Some(Event::Compressed { payload, .. })) = event else {
+    let Ok(Some(ReaderEvent::Compressed { payload, .. })) = event else {
         panic!("a compressed message: {event:?}");
     };
     assert_eq!(inflated(&payload).unwrap(), JSON);

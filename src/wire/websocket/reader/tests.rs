@@ -10,12 +10,12 @@ use tungstenite::protocol::{Message as ClientMessage, Role, WebSocket};
 use super::*;
 
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
-const NO_LIMIT: Limits = Limits {
+const NO_LIMIT: FrameLimits = FrameLimits {
     max_message_size: 0,
     compression: false,
 };
 
-const COMPRESSED: Limits = Limits {
+const COMPRESSED: FrameLimits = FrameLimits {
     compression: true,
     ..NO_LIMIT
 };
@@ -33,7 +33,7 @@ fn frame(first_byte: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// Feeds the chunks as separate reads; the events, and the code of the violation if one ended it.
-fn read_with(limits: Limits, chunks: &[&[u8]]) -> (Vec<Event<'static>>, Option<u16>) {
+fn read_with(limits: FrameLimits, chunks: &[&[u8]]) -> (Vec<ReaderEvent<'static>>, Option<u16>) {
     let mut reader = Reader::default();
     let mut events = Vec::new();
     for chunk in chunks {
@@ -41,7 +41,7 @@ fn read_with(limits: Limits, chunks: &[&[u8]]) -> (Vec<Event<'static>>, Option<u
         let mut input = Input::new(&mut bytes);
         loop {
             match reader.poll_event(&mut input, &limits) {
-                Ok(Some(Event::Fragment)) => {}
+                Ok(Some(ReaderEvent::Fragment)) => {}
                 Ok(Some(event)) => events.push(owned(event)),
                 Ok(None) => break,
                 Err(violation) => {
@@ -55,7 +55,7 @@ fn read_with(limits: Limits, chunks: &[&[u8]]) -> (Vec<Event<'static>>, Option<u
     (events, None)
 }
 
-fn read(chunks: &[&[u8]]) -> (Vec<Event<'static>>, Option<u16>) {
+fn read(chunks: &[&[u8]]) -> (Vec<ReaderEvent<'static>>, Option<u16>) {
     read_with(NO_LIMIT, chunks)
 }
 
@@ -67,30 +67,30 @@ fn violation(stream: &[u8]) -> Option<u16> {
     whole.1
 }
 
-fn owned(event: Event<'_>) -> Event<'static> {
+fn owned(event: ReaderEvent<'_>) -> ReaderEvent<'static> {
     match event {
-        Event::Text(text) => Event::Text(Cow::Owned(text.into_owned())),
-        Event::Binary(payload) => Event::Binary(Cow::Owned(payload.into_owned())),
-        Event::Compressed { kind, payload } => Event::Compressed {
+        ReaderEvent::Text(text) => ReaderEvent::Text(Cow::Owned(text.into_owned())),
+        ReaderEvent::Binary(payload) => ReaderEvent::Binary(Cow::Owned(payload.into_owned())),
+        ReaderEvent::Compressed { kind, payload } => ReaderEvent::Compressed {
             kind,
             payload: Cow::Owned(payload.into_owned()),
         },
-        Event::Ping(payload) => Event::Ping(Cow::Owned(payload.into_owned())),
-        Event::Pong(payload) => Event::Pong(Cow::Owned(payload.into_owned())),
-        Event::Close { code, reason } => Event::Close { code, reason },
-        Event::Fragment => Event::Fragment,
+        ReaderEvent::Ping(payload) => ReaderEvent::Ping(Cow::Owned(payload.into_owned())),
+        ReaderEvent::Pong(payload) => ReaderEvent::Pong(Cow::Owned(payload.into_owned())),
+        ReaderEvent::Close { code, reason } => ReaderEvent::Close { code, reason },
+        ReaderEvent::Fragment => ReaderEvent::Fragment,
     }
 }
 
-fn compressed(kind: MessageKind, payload: &[u8]) -> Event<'static> {
-    Event::Compressed {
+fn compressed(kind: MessageKind, payload: &[u8]) -> ReaderEvent<'static> {
+    ReaderEvent::Compressed {
         kind,
         payload: Cow::Owned(payload.to_owned()),
     }
 }
 
-fn text(text: &str) -> Event<'static> {
-    Event::Text(Cow::Owned(text.to_owned()))
+fn text(text: &str) -> ReaderEvent<'static> {
+    ReaderEvent::Text(Cow::Owned(text.to_owned()))
 }
 
 #[test]
@@ -104,12 +104,18 @@ fn a_whole_message_is_lent_from_the_input() {
     let mut input = Input::new(&mut bytes);
     let mut reader = Reader::default();
     let mut next = || reader.poll_event(&mut input, &NO_LIMIT).unwrap();
-    assert!(matches!(next(), Some(Event::Text(Cow::Borrowed("hé")))));
     assert!(matches!(
         next(),
-        Some(Event::Binary(Cow::Borrowed(b"\xff")))
+        Some(ReaderEvent::Text(Cow::Borrowed("hé")))
     ));
-    assert!(matches!(next(), Some(Event::Ping(Cow::Borrowed(b"p")))));
+    assert!(matches!(
+        next(),
+        Some(ReaderEvent::Binary(Cow::Borrowed(b"\xff")))
+    ));
+    assert!(matches!(
+        next(),
+        Some(ReaderEvent::Ping(Cow::Borrowed(b"p")))
+    ));
     assert_eq!(next(), None);
     assert!(reader.is_idle());
 }
@@ -180,7 +186,7 @@ fn close_frames() {
     for code in [
         1000, 1001, 1002, 1003, 1007, 1011, 1014, 3000, 3999, 4000, 4999,
     ] {
-        let event = Event::Close {
+        let event = ReaderEvent::Close {
             code: Some(CloseCode(code)),
             reason: "tschüß".to_owned(),
         };
@@ -196,7 +202,7 @@ fn close_frames() {
     }
     assert_eq!(violation(&close(1000, b"\xce\xba\xed\xa0\x80")), Some(1007));
     assert_eq!(violation(&close(1000, b"\xe2\x82")), Some(1007));
-    let silent = Event::Close {
+    let silent = ReaderEvent::Close {
         code: None,
         reason: String::new(),
     };
@@ -253,7 +259,7 @@ fn compressed_messages_come_out_as_they_were_sent() {
     let mut bytes = frame(0xc1, b"\xff\xfe");
     let mut input = Input::new(&mut bytes);
     let event = Reader::default().poll_event(&mut input, &COMPRESSED);
-    let Ok(Some(Event::Compressed {
+    let Ok(Some(ReaderEvent::Compressed {
         kind: MessageKind::Text,
         payload: Cow::Borrowed(b"\xff\xfe"),
     })) = event
@@ -270,9 +276,9 @@ fn compressed_messages_come_out_as_they_were_sent() {
     ]
     .concat();
     let events = vec![
-        Event::Ping(Cow::Borrowed(b"p")),
+        ReaderEvent::Ping(Cow::Borrowed(b"p")),
         compressed(MessageKind::Text, b"\xf2\x48\xcd\xff"),
-        Event::Binary(Cow::Borrowed(b"plain")),
+        ReaderEvent::Binary(Cow::Borrowed(b"plain")),
         compressed(MessageKind::Binary, b""),
     ];
     assert_eq!(read_with(COMPRESSED, &[&stream]), (events.clone(), None));
@@ -308,7 +314,7 @@ fn the_compressed_bit_is_refused_elsewhere() {
 
 #[test]
 fn compressed_bytes_count_against_the_size() {
-    let limits = Limits {
+    let limits = FrameLimits {
         max_message_size: 4,
         ..COMPRESSED
     };
@@ -321,7 +327,7 @@ fn compressed_bytes_count_against_the_size() {
 
 #[test]
 fn size_is_judged_by_the_header() {
-    let limits = Limits {
+    let limits = FrameLimits {
         max_message_size: 10,
         ..NO_LIMIT
     };
@@ -363,7 +369,7 @@ fn a_huge_claim_reserves_nothing() {
         reader.poll_event(&mut Input::new(&mut bytes), &NO_LIMIT),
         Ok(None)
     );
-    let Some(Message::Binary(held)) = &reader.partial().message else {
+    let Some(PartialMessage::Binary(held)) = &reader.partial().message else {
         panic!("a message began")
     };
     assert!(held.len() == 3 && held.capacity() < 64);
@@ -400,7 +406,7 @@ fn holds_only_what_is_under_way() {
 #[derive(Debug, Clone)]
 struct Step {
     frame: ClientFrame,
-    event: Option<Event<'static>>,
+    event: Option<ReaderEvent<'static>>,
 }
 
 fn payload_len() -> impl Strategy<Value = usize> {
@@ -413,18 +419,18 @@ fn control() -> impl Strategy<Value = Step> {
         if is_ping {
             Step {
                 frame: ClientFrame::ping(payload),
-                event: Some(Event::Ping(event_payload)),
+                event: Some(ReaderEvent::Ping(event_payload)),
             }
         } else {
             Step {
                 frame: ClientFrame::pong(payload),
-                event: Some(Event::Pong(event_payload)),
+                event: Some(ReaderEvent::Pong(event_payload)),
             }
         }
     })
 }
 
-fn whole_message_event() -> impl Strategy<Value = (Data, Vec<u8>, Event<'static>)> {
+fn whole_message_event() -> impl Strategy<Value = (Data, Vec<u8>, ReaderEvent<'static>)> {
     let characters = payload_len().prop_flat_map(|length| {
         prop::collection::vec(prop_oneof![Just('a'), any::<char>()], length / 2)
     });
@@ -441,7 +447,7 @@ fn whole_message_event() -> impl Strategy<Value = (Data, Vec<u8>, Event<'static>
         bytes.prop_map(|bytes| (
             Data::Binary,
             bytes.clone(),
-            Event::Binary(Cow::Owned(bytes))
+            ReaderEvent::Binary(Cow::Owned(bytes))
         )),
     ]
 }

@@ -1,0 +1,83 @@
+//! Who acts, and what they may do. Two questions are asked, each in one place: [`Caller::may`] where somebody acts, and
+//! [`Caller::sees`] where a client is linked with a room.
+//!
+//! Both answer by `http.api_key`, `websocket.publish` and `websocket.control`. They decide and change nothing.
+
+use super::keys;
+use super::permission::Permission;
+use crate::engine::refusal::Refusal;
+use crate::engine::settings::Settings;
+use crate::wire::http::Head;
+
+/// Who acts.
+#[derive(Debug, Clone, Copy)]
+pub enum Caller<'a> {
+    /// A viewer, by a message.
+    Viewer,
+    /// Whoever sent this request.
+    Request(&'a Head),
+    /// The application, on its link: its key was checked when that was opened.
+    Application,
+    /// The program that joblight is a part of.
+    Program,
+}
+
+/// What somebody wants to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Ask how the server is.
+    CheckHealth,
+    /// Call the API, or open the application's link.
+    UseApi,
+    /// Publish to a room; whether as one of its members.
+    Publish {
+        /// Whether the viewer is in the room.
+        is_member: bool,
+    },
+    /// Ask something of a task's worker; whether as a member of the task's room.
+    Control {
+        /// Whether the viewer is in that room.
+        is_member: bool,
+    },
+}
+
+impl Caller<'_> {
+    /// Whether this may be done.
+    pub fn may(self, action: Action, settings: &Settings) -> Result<(), Refusal> {
+        let key = &settings.http.api_key;
+        let websocket = &settings.websocket;
+        match (self, action) {
+            (Self::Application | Self::Program, _) | (_, Action::CheckHealth) => Ok(()),
+            (Self::Request(head), Action::UseApi | Action::Publish { .. }) => {
+                keys::authorize(key, head)
+            }
+            (Self::Request(head), Action::Control { .. }) => match key.is_empty() {
+                true if websocket.control != Permission::Anybody => Err(Refusal::new(
+                    "not_allowed",
+                    "without http.api_key, only websocket.control = \"any\" allows control requests over HTTP",
+                )),
+                _ => keys::authorize(key, head),
+            },
+            (Self::Viewer, Action::Publish { is_member }) => {
+                permitted(websocket.publish, is_member, "websocket.publish")
+            }
+            (Self::Viewer, Action::Control { is_member }) => {
+                permitted(websocket.control, is_member, "websocket.control")
+            }
+            (Self::Viewer, Action::UseApi) => Err(Refusal::new("not_allowed", "the HTTP API")),
+        }
+    }
+
+    /// Whether a client may be in a room, and hear what is published there.
+    pub fn sees(self, _room: &str) -> bool {
+        true
+    }
+}
+
+fn permitted(permission: Permission, is_member: bool, key: &str) -> Result<(), Refusal> {
+    match permission {
+        Permission::Anybody => Ok(()),
+        Permission::Members if is_member => Ok(()),
+        Permission::Members | Permission::Nobody => Err(Refusal::new("not_allowed", key)),
+    }
+}

@@ -1,0 +1,236 @@
+//! What addresses and away clients have used up of their shares (contract section 8): connections, places and messages.
+//!
+//! Whoever comes through a trusted proxy has the address that the proxy says; the proxy itself has no share.
+
+use crate::base::network::household;
+use crate::base::random::Random;
+use crate::base::time::{Span, Time};
+use crate::base::token_bucket::{Admission, Rate, TokenBucket};
+use crate::engine::access::waiting_line::{Line, SHARE_PER_MINUTE};
+use crate::hub::ClientId;
+use core::net::IpAddr;
+use hashbrown::HashMap;
+
+/// How often what is full again is forgotten.
+pub const MINUTE: Span = Span::from_secs(60);
+/// More addresses than this in a minute are an attack; the oldest knowledge is then given up.
+const MAX_ADDRESSES: usize = 65_536;
+/// The moments in which an address may come back to a full server.
+const SHARE: Rate = Rate {
+    per_minute: SHARE_PER_MINUTE,
+    burst: SHARE_PER_MINUTE,
+};
+/// Between two attempts of clients whose address has all the places that it may have.
+const PLACE_STEP: Span = Span::from_secs(1);
+
+/// What is remembered.
+#[derive(Debug)]
+pub struct Addresses {
+    known: HashMap<IpAddr, Known, ahash::RandomState>,
+    present: HashMap<IpAddr, Present, ahash::RandomState>,
+    /// What clients that are away have said too much.
+    talkers: HashMap<ClientId, TokenBucket, ahash::RandomState>,
+    /// Whether a timer will see to what is full again.
+    pub is_armed: bool,
+}
+
+/// One address: what it has used up, and those who wait behind it.
+#[derive(Debug, Default)]
+struct Known {
+    connections: TokenBucket,
+    line: Line,
+    /// Those who wait for a place of its own.
+    places: Line,
+    /// The moments that it was given to come back to a full server.
+    turned_away: TokenBucket,
+}
+
+/// What an address has now.
+#[derive(Debug, Default)]
+struct Present {
+    connections: u32,
+    clients: u32,
+}
+
+impl Addresses {
+    /// Nobody has connected. `seed` keys the hash.
+    pub fn new(seed: [u64; 2]) -> Self {
+        let hasher = ahash::RandomState::with_seeds(seed[0], !seed[0], seed[1], !seed[1]);
+        Self {
+            known: HashMap::with_hasher(hasher.clone()),
+            present: HashMap::with_hasher(hasher.clone()),
+            talkers: HashMap::with_hasher(hasher),
+            is_armed: false,
+        }
+    }
+
+    /// Counts a connection; the answer says whether it is within the rate, and if not, when its turn comes.
+    pub fn record(
+        &mut self,
+        now: Time,
+        address: IpAddr,
+        rate: Rate,
+        random: &mut Random,
+    ) -> Admission {
+        let Known {
+            connections, line, ..
+        } = self.known(now, address);
+        match connections.take(now, rate) {
+            Admission::Within => Admission::Within,
+            Admission::Over { retry_after } => Admission::Over {
+                retry_after: line.join(now, retry_after, rate.gap(), random),
+            },
+        }
+    }
+
+    /// A connection that was counted has used nothing up after all.
+    pub fn refund(&mut self, address: IpAddr, rate: Rate) {
+        if let Some(known) = self.known.get_mut(&household(address)) {
+            known.connections.refund(rate);
+        }
+    }
+
+    /// When a client may come back whose address has as many as it may.
+    pub fn wait_for_place(&mut self, now: Time, address: IpAddr, random: &mut Random) -> Span {
+        let places = &mut self.known(now, address).places;
+        places.join(now, Span::ZERO, PLACE_STEP, random)
+    }
+
+    /// Counts a connection that finds a full server; whether its address has a share left of the moments to come back.
+    pub fn has_share(&mut self, now: Time, address: IpAddr) -> bool {
+        let turned_away = &mut self.known(now, address).turned_away;
+        turned_away.take(now, SHARE) == Admission::Within
+    }
+
+    fn known(&mut self, now: Time, address: IpAddr) -> &mut Known {
+        if self.known.len() >= MAX_ADDRESSES {
+            self.forget_stale(now);
+        }
+        if self.known.len() >= MAX_ADDRESSES {
+            self.known.clear();
+        }
+        self.known.entry(household(address)).or_default()
+    }
+
+    /// A connection of an address has come; tells how many it has now.
+    pub fn add_connection(&mut self, address: IpAddr) -> usize {
+        let present = self.present.entry(household(address)).or_default();
+        present.connections += 1;
+        present.connections as usize
+    }
+
+    /// One has gone.
+    pub fn remove_connection(&mut self, address: IpAddr) {
+        self.change(address, |present| {
+            present.connections = present.connections.saturating_sub(1)
+        });
+    }
+
+    /// How many clients an address has now.
+    pub fn clients(&self, address: IpAddr) -> usize {
+        let present = self.present.get(&household(address));
+        present.map_or(0, |present| present.clients as usize)
+    }
+
+    /// It has one more.
+    pub fn add_client(&mut self, address: IpAddr) {
+        self.present.entry(household(address)).or_default().clients += 1;
+    }
+
+    /// It has one fewer.
+    pub fn remove_client(&mut self, address: IpAddr) {
+        self.change(address, |present| {
+            present.clients = present.clients.saturating_sub(1)
+        });
+    }
+
+    fn change(&mut self, address: IpAddr, change: impl FnOnce(&mut Present)) {
+        let address = household(address);
+        if let Some(present) = self.present.get_mut(&address) {
+            change(present);
+            if present.connections == 0 && present.clients == 0 {
+                self.present.remove(&address);
+            }
+        }
+        if self.present.is_empty() {
+            self.present.shrink_to_fit();
+        }
+    }
+
+    /// Remembers what a client has used up that may come back.
+    pub fn keep_talker(&mut self, now: Time, client: ClientId, messages: TokenBucket) {
+        if !messages.is_full(now) {
+            self.talkers.insert(client, messages);
+        }
+    }
+
+    /// What a client had used up that has come back.
+    pub fn take_talker(&mut self, client: ClientId) -> TokenBucket {
+        self.talkers.remove(&client).unwrap_or_default()
+    }
+
+    /// Forgets what is full again; tells whether anything is left.
+    pub fn forget_stale(&mut self, now: Time) -> bool {
+        self.known.retain(|_, known| {
+            let is_full = known.connections.is_full(now) && known.turned_away.is_full(now);
+            !is_full || known.line.is_waited_for(now) || known.places.is_waited_for(now)
+        });
+        self.talkers.retain(|_, messages| !messages.is_full(now));
+        if self.known.is_empty() {
+            self.known.shrink_to_fit();
+        }
+        if self.talkers.is_empty() {
+            self.talkers.shrink_to_fit();
+        }
+        !(self.known.is_empty() && self.talkers.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_is_limited_and_forgotten() {
+        let mut addresses = Addresses::new([1, 2]);
+        let mut random = Random::from_seed([1; 32]);
+        let at = |seconds: u64| Time::from_millis(seconds * 1000);
+        let one: IpAddr = "2001:db8::1".parse().unwrap();
+        let other: IpAddr = "2001:db8::2".parse().unwrap();
+        let rate = Rate {
+            per_minute: 1,
+            burst: 1,
+        };
+        assert_eq!(
+            addresses.record(at(0), one, rate, &mut random),
+            Admission::Within
+        );
+        assert!(matches!(
+            addresses.record(at(1), other, rate, &mut random),
+            Admission::Over { .. }
+        ));
+        assert!(addresses.forget_stale(at(2)));
+        assert!(!addresses.forget_stale(at(600)));
+    }
+
+    #[test]
+    fn who_is_here_is_counted_until_the_last_has_gone() {
+        let mut addresses = Addresses::new([1, 2]);
+        let one: IpAddr = "2001:db8::1".parse().unwrap();
+        let other: IpAddr = "2001:db8::2".parse().unwrap();
+        assert_eq!(
+            (
+                addresses.add_connection(one),
+                addresses.add_connection(other)
+            ),
+            (1, 2)
+        );
+        addresses.add_client(other);
+        assert_eq!(addresses.clients(one), 1);
+        addresses.remove_connection(one);
+        addresses.remove_client(one);
+        addresses.remove_connection(other);
+        assert!(addresses.present.is_empty());
+        addresses.remove_client(one);
+    }
+}

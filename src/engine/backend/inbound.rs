@@ -1,0 +1,290 @@
+//! What the application says on its own link (contract section 7): answers, errors, and messages to clients, rooms, all.
+//!
+//! A message is checked as a whole before anything of it is done; only a room too many (`websocket.max_rooms`) can stop it
+//! half-way, and then the request that it answers still waits. What is wrong with a message is said on the link.
+
+use crate::base::time::Now;
+use crate::engine::access::caller::Caller;
+use crate::engine::backend::{links, outbound};
+use crate::engine::commands::CommandError;
+use crate::engine::context::Context;
+use crate::engine::refusal::Refusal;
+use crate::engine::state::State;
+use crate::hub::ConnectionId;
+use crate::wire::message::compact::compact;
+use crate::wire::message::event::check_application_type;
+use crate::wire::message::incoming::{one_of, parse_object, present, strip_byte_order_mark};
+use crate::wire::message::malformed::shortened;
+use crate::wire::message::name::{check_name, check_room};
+use crate::wire::message::surrogates::replace_lone_surrogates;
+use crate::wire::message::{ErrorCode, ErrorMessage, Malformed, check_relayable};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::collections::BTreeSet;
+
+/// The longest `requestId` that is sent back with an error.
+const MAX_ECHO_BYTES: usize = 256;
+
+/// Understands one message and does what it asks, or says what is wrong with it.
+pub fn handle(state: &mut State, now: Now, connection: ConnectionId, text: &str) {
+    let text = strip_byte_order_mark(text);
+    let read_fault = match read(text) {
+        Ok(reply) => return obey(state, now, connection, &reply),
+        Err(fault) => fault,
+    };
+    // Half an emoji is no reason to lose a message.
+    let mended = replace_lone_surrogates(text).map(|(mended, _)| mended);
+    match mended.as_deref().map(read) {
+        Some(Ok(reply)) => obey(state, now, connection, &reply),
+        Some(Err(fault)) => complain(state, connection, &fault, request_id(text).as_deref()),
+        None => complain(state, connection, &read_fault, request_id(text).as_deref()),
+    }
+}
+
+fn obey(state: &mut State, now: Now, connection: ConnectionId, reply: &Reply<'_>) {
+    if let Err(fault) = carry_out(state, now, reply) {
+        complain(state, connection, &fault, reply.request_id.as_deref());
+    }
+}
+
+/// A binary message, which says nothing here.
+pub fn handle_binary(state: &mut State, connection: ConnectionId) {
+    let fault = Malformed::field("message", "binary; expected JSON in a text message");
+    complain(state, connection, &fault.into(), None);
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Reply<'a> {
+    request_id: Option<String>,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    payload: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    data: Option<&'a RawValue>,
+    error: Option<Failure>,
+    client_id: Option<String>,
+    room: Option<String>,
+    rooms: Option<Vec<String>>,
+    all: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct Failure {
+    code: Option<String>,
+    message: String,
+}
+
+/// Where a message goes, but for the sender of the message that it answers.
+struct Targets<'a> {
+    client: Option<&'a str>,
+    rooms: BTreeSet<Box<str>>,
+    all: bool,
+}
+
+impl<'a> Targets<'a> {
+    fn of(reply: &'a Reply<'_>) -> Result<Self, Malformed> {
+        let room = reply.room.iter().map(|room| check_room("room", room));
+        let rooms = reply.rooms.iter().flatten().enumerate();
+        let rooms = rooms.map(|(index, room)| check_room(&format!("rooms[{index}]"), room));
+        Ok(Self {
+            client: reply.client_id.as_deref(),
+            rooms: room.chain(rooms).collect::<Result<_, _>>()?,
+            all: reply.all == Some(true),
+        })
+    }
+
+    fn is_empty(&self) -> bool {
+        self.client.is_none() && self.rooms.is_empty() && !self.all
+    }
+}
+
+fn read(text: &str) -> Result<Reply<'_>, Refusal> {
+    let reply: Reply<'_> = parse_object(text).map_err(|fault| match fault {
+        Malformed::Field { field, reason } if field.is_empty() => {
+            Malformed::field("message", reason)
+        }
+        fault => fault,
+    })?;
+    for (name, payload) in [("payload", reply.payload), ("data", reply.data)] {
+        let Some(payload) = payload else { continue };
+        check_relayable(payload.get(), 1).map_err(|fault| fault.under(name))?;
+    }
+    Ok(reply)
+}
+
+fn carry_out(state: &mut State, now: Now, reply: &Reply<'_>) -> Result<(), Refusal> {
+    let targets = Targets::of(reply)?;
+    let number = match &reply.request_id {
+        Some(name) => {
+            let found = state.pending.find(name);
+            Some(found.ok_or_else(|| unknown_request(name))?)
+        }
+        None => None,
+    };
+    match (number, &reply.error) {
+        (Some(number), Some(failure)) => fail(state, now, number, failure, &targets),
+        (None, Some(_)) => Err(Malformed::field(
+            "requestId",
+            "missing; expected that of the message that the error answers",
+        )
+        .into()),
+        (number, None) => deliver(state, now, number, reply, &targets),
+    }
+}
+
+/// The application could not do what a client asked for.
+fn fail(
+    state: &mut State,
+    now: Now,
+    number: u64,
+    failure: &Failure,
+    targets: &Targets<'_>,
+) -> Result<(), Refusal> {
+    if !targets.is_empty() {
+        let reason =
+            "goes to the sender alone; expected no `clientId`, `room`, `rooms` or `all` beside it";
+        return Err(Malformed::field("error", reason).into());
+    }
+    let code = failure
+        .code
+        .as_deref()
+        .unwrap_or(ErrorCode::Internal.as_str());
+    check_name("error.code", code)?;
+    let Some(request) = state.pending.remove(number) else {
+        return Ok(());
+    };
+    outbound::arm(state);
+    match state.hub.directory().living_client(request.sender) {
+        Some(client) => {
+            let error = ErrorMessage {
+                code,
+                message: &failure.message,
+                reply_to: request.id.as_deref(),
+                timestamp: now.wall_ms,
+                is_of_workspaces: false,
+            };
+            state
+                .context(Caller::Application)
+                .send_error(client, &error);
+        }
+        None => outbound::log_gone_sender(&request),
+    }
+    Ok(())
+}
+
+/// A message goes to its targets; without any, it answers the sender.
+fn deliver(
+    state: &mut State,
+    now: Now,
+    number: Option<u64>,
+    reply: &Reply<'_>,
+    targets: &Targets<'_>,
+) -> Result<(), Refusal> {
+    let asked = number.and_then(|number| state.pending.request(number));
+    if asked.is_none() && targets.is_empty() {
+        let reason =
+            "missing; expected one to answer, or a `clientId`, `room`, `rooms` or `all: true`";
+        return Err(Malformed::field("requestId", reason).into());
+    }
+    let kind = match (&reply.kind, asked) {
+        (Some(kind), _) => kind.clone(),
+        (None, Some(request)) => request.kind.to_string(),
+        (None, None) => {
+            let reason = "missing; expected the type of the message to send, a string";
+            return Err(Malformed::field("type", reason).into());
+        }
+    };
+    check_application_type(&kind)?;
+    let payload = one_of(reply.payload, reply.data)?.ok_or_else(|| {
+        Malformed::field("payload", "missing; expected any JSON value, or an `error`")
+    })?;
+    let payload = &*compact(payload.get());
+    let mut context = state.context(Caller::Application);
+    send_to(&mut context, targets, &kind, payload).map_err(command_refusal)?;
+    if let Some(number) = number {
+        settle(state, now, number, targets.is_empty(), &kind, payload);
+    }
+    Ok(())
+}
+
+fn send_to(
+    context: &mut Context<'_>,
+    targets: &Targets<'_>,
+    kind: &str,
+    payload: &str,
+) -> Result<(), CommandError> {
+    if let Some(client) = targets.client {
+        context.send(client, kind, payload)?;
+    }
+    for room in &targets.rooms {
+        context.send_to_room(room, kind, payload.to_owned())?;
+    }
+    if targets.all {
+        context.broadcast_to_all(kind, payload)?;
+    }
+    Ok(())
+}
+
+/// A request has its answer, which the sender gets unless it went to others instead.
+fn settle(state: &mut State, now: Now, number: u64, to_sender: bool, kind: &str, payload: &str) {
+    let Some(request) = state.pending.remove(number) else {
+        return;
+    };
+    outbound::arm(state);
+    if !to_sender {
+        return;
+    }
+    let Some(client) = state.hub.directory().living_client(request.sender) else {
+        return outbound::log_gone_sender(&request);
+    };
+    if state.hub.directory().client(client).is_away {
+        state.hub.send(now, client, kind, payload, &mut state.peers);
+        return;
+    }
+    state
+        .context(Caller::Application)
+        .answer(client, kind, payload, request.id.as_deref());
+}
+
+fn complain(
+    state: &mut State,
+    connection: ConnectionId,
+    refusal: &Refusal,
+    request_id: Option<&str>,
+) {
+    let request_id = request_id.filter(|name| name.len() <= MAX_ECHO_BYTES);
+    let error = refusal.backend_error(state.settings.locale, request_id);
+    links::send(state, connection, &error);
+}
+
+/// How the application is told that a command was refused.
+fn command_refusal(error: CommandError) -> Refusal {
+    match error {
+        CommandError::UnknownClient(id) => {
+            Refusal::not_found(format!("the client `{}`; it may have left", shortened(&id)))
+        }
+        CommandError::LimitExceeded(limit) => Refusal::limit_exceeded(limit),
+        error => Refusal::coded(ErrorCode::InvalidMessage, error.to_string()),
+    }
+}
+
+fn unknown_request(name: &str) -> Refusal {
+    Refusal::not_found(format!(
+        "the requestId `{}`; expected that of a message that still waits for its answer",
+        shortened(name)
+    ))
+}
+
+/// The `requestId` of a message that is otherwise wrong.
+fn request_id(text: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Named {
+        request_id: serde_json::Value,
+    }
+    let named: Named = serde_json::from_str(text).ok()?;
+    let name = named.request_id.as_str()?;
+    (name.len() <= MAX_ECHO_BYTES).then(|| name.to_owned())
+}

@@ -1,0 +1,164 @@
+//! The engine's side of the store: its condition, the batch under way, and what waits for one.
+//!
+//! One batch is under way at a time; what changes meanwhile gathers in the next, each thing once. An answer that promises
+//! durability, and the news of a workspace, wait for the batch that holds what they are about. A store that fails stops
+//! nothing but these: what cannot be kept is said to be so, and everything is rewritten when it works again.
+//!
+//! It says nothing itself: what need not wait any more is to be had from [`Durability::poll_released`]. `batches` and `opening`
+//! beside this file are the rest of it.
+
+use super::condition::Condition;
+use super::held::{Held, Released};
+use crate::base::time::{Span, Time};
+use crate::base::wheel::TimerId;
+use crate::engine::session::key::SessionKey;
+use crate::hub::ClientId;
+use std::cell::Cell;
+use std::collections::{HashMap, VecDeque};
+
+/// The engine's side of the store.
+#[derive(Debug, Default)]
+pub struct Durability {
+    pub(super) condition: Condition,
+    pub(super) last_seq: u64,
+    pub(super) under_way: Option<u64>,
+    /// When that began, or was looked at last, and the reminder to look again.
+    pub(super) looked_at: Time,
+    pub(super) reminder: Option<TimerId>,
+    /// Whether it has taken too long.
+    pub(super) is_silent: bool,
+    /// How many bytes may gather until that is kept.
+    pub(super) max_gathered: usize,
+    /// How long the store rests when it fails.
+    pub(super) rest: Span,
+    /// Whether a timer will make the next batch due.
+    pub(super) is_armed: bool,
+    pub(super) is_due: bool,
+    /// Why the store did not open, as the log has it already.
+    pub(super) told: Vec<String>,
+    /// What made the secrets of sessions in an earlier life, as far as it is read.
+    pub(super) found_key: Option<SessionKey>,
+    /// What waits, and for which batch; the numbers never fall.
+    waiting: VecDeque<(u64, Held)>,
+    /// How many of these are changes to workspaces.
+    changes: usize,
+    /// Whose lists are among these, and how many each.
+    lists: HashMap<ClientId, usize>,
+    released: VecDeque<Released>,
+    /// What was refused because the store was not read yet.
+    refused: Cell<u64>,
+}
+
+impl Durability {
+    /// How the store is.
+    pub fn condition(&self) -> &Condition {
+        &self.condition
+    }
+
+    /// What is wrong with the store.
+    pub fn fault(&self) -> Option<&str> {
+        self.condition.fault()
+    }
+
+    /// Whether a store is still to be read: nothing is decided before.
+    pub fn is_unread(&self) -> bool {
+        self.condition.is_unread()
+    }
+
+    /// Whether it is going to be read soon, as far as anybody knows: who can wait is not refused.
+    pub fn is_opening(&self) -> bool {
+        matches!(self.condition, Condition::Unread { is_soon: true, .. })
+    }
+
+    /// Whether the store has taken too long over a batch, and has not answered since.
+    pub fn is_silent(&self) -> bool {
+        self.is_silent
+    }
+
+    /// How many calls were refused because the store was not read yet.
+    pub fn refused(&self) -> u64 {
+        self.refused.get()
+    }
+
+    /// A call is refused for that.
+    pub fn count_refusal(&self) {
+        self.refused.set(self.refused.get() + 1);
+    }
+
+    /// Whether a list that a client has asked for waits for the store.
+    pub fn waits_for_list(&self, client: ClientId) -> bool {
+        self.lists.contains_key(&client)
+    }
+
+    /// Whether anything waits for a batch.
+    pub(super) fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// The batch that will hold what has changed up to now; `None`: all of it is kept. `has_records`: there are changes that
+    /// no batch holds yet.
+    pub fn seq_to_wait_for(&self, has_records: bool) -> Option<u64> {
+        match has_records {
+            true => Some(self.last_seq + 1),
+            false => self.under_way,
+        }
+    }
+
+    /// Something waits until a batch is kept.
+    pub fn hold(&mut self, seq: u64, held: Held) {
+        debug_assert!(
+            self.waiting.back().is_none_or(|(last, _)| *last <= seq),
+            "what is asked later waits for a later batch"
+        );
+        match &held {
+            Held::Answer { .. } => {}
+            Held::Change { .. } => self.changes += 1,
+            Held::List { client } => *self.lists.entry(*client).or_default() += 1,
+        }
+        self.waiting.push_back((seq, held));
+    }
+
+    /// The batch behind which a list of workspaces must wait, so that no news overtakes it that is on its way already.
+    pub fn seq_of_changes(&self) -> Option<u64> {
+        let last = self.waiting.back().filter(|_| self.changes > 0);
+        last.map(|(seq, _)| *seq)
+    }
+
+    /// What waited for this batch, or for an earlier one, is to be said. `fault`: it is not kept.
+    pub(super) fn release(&mut self, seq: u64, fault: Option<&str>) {
+        while let Some((due, _)) = self.waiting.front()
+            && *due <= seq
+            && let Some((_, held)) = self.waiting.pop_front()
+        {
+            self.forget(&held);
+            let fault = fault.map(Into::into);
+            self.released.push_back(Released { held, fault });
+        }
+    }
+
+    fn forget(&mut self, held: &Held) {
+        match held {
+            Held::Answer { .. } => {}
+            Held::Change { .. } => self.changes -= 1,
+            Held::List { client } => {
+                if let Some(count) = self.lists.get_mut(client) {
+                    *count -= 1;
+                    if *count == 0 {
+                        self.lists.remove(client);
+                    }
+                }
+            }
+        }
+        self.check_invariants();
+    }
+
+    fn check_invariants(&self) {
+        let lists: usize = self.lists.values().sum();
+        debug_assert!(self.changes + lists <= self.waiting.len());
+    }
+
+    /// The next that need not wait any more.
+    pub fn poll_released(&mut self) -> Option<Released> {
+        self.released.pop_front()
+    }
+}

@@ -1,0 +1,229 @@
+//! Who has come before the store was read: requests that can wait a moment, and WebSockets whose sessions nobody can judge
+//! yet.
+//!
+//! Owns what they have said so far, bounded for each and for all together: beyond that their bytes stay where they are.
+//! Requests keep nothing else waiting; WebSockets answer pings and hear them meanwhile.
+
+use crate::engine::transport::unfinished::MAX_BYTES;
+use crate::hub::ConnectionId;
+use crate::wire::http::Head;
+use crate::wire::message::Variant;
+use crate::wire::websocket::MessageKind;
+use std::collections::{HashMap, VecDeque};
+
+/// Bytes of messages that one WebSocket may leave here.
+const MAX_GUEST_BYTES: usize = 64 * 1024;
+/// Messages that it may.
+const MAX_GUEST_MESSAGES: usize = 64;
+
+/// Everybody who waits.
+#[derive(Debug, Default)]
+pub struct Lobby {
+    /// By connection, which has one at most; with its number in the order in which they came.
+    requests: HashMap<ConnectionId, (u64, HeldRequest)>,
+    next_request: u64,
+    guests: HashMap<ConnectionId, Guest>,
+    /// How many of them are to be clients of the hub.
+    clients: usize,
+    /// The same, in the order in which they came; whoever has left may still be named.
+    order: VecDeque<ConnectionId>,
+    bytes: usize,
+    /// Whether local producers have connected, of whom nothing is read yet.
+    pub has_producers: bool,
+    /// Whether a timer will let the next ones in.
+    pub is_armed: bool,
+}
+
+/// A request that waits.
+#[derive(Debug)]
+pub struct HeldRequest {
+    /// Its connection.
+    pub connection: ConnectionId,
+    /// Its head.
+    pub head: Head,
+    /// Its body; `None`: it comes line by line, and has not been read.
+    pub body: Option<Vec<u8>>,
+}
+
+/// A WebSocket that waits.
+#[derive(Debug)]
+pub struct Guest {
+    /// What it came for.
+    pub arrival: Arrival,
+    /// What it has said.
+    pub messages: Vec<Message>,
+    bytes: usize,
+}
+
+/// What a WebSocket came for.
+#[derive(Debug)]
+pub enum Arrival {
+    /// To be a client of the hub.
+    Client {
+        /// The form in which it reads messages.
+        variant: Variant,
+        /// The secret of the session that it wants back.
+        secret: Option<String>,
+        /// Whether it wants batches.
+        batches: bool,
+        /// Whether it has used up a connection of its address.
+        is_counted: bool,
+    },
+    /// To be the application's link.
+    Backend,
+}
+
+impl Arrival {
+    fn is_client(&self) -> bool {
+        matches!(self, Self::Client { .. })
+    }
+}
+
+/// A message as it came.
+#[derive(Debug)]
+pub enum Message {
+    /// Text.
+    Text(String),
+    /// Bytes.
+    Binary(Vec<u8>),
+    /// Either, yet to be inflated.
+    Compressed {
+        /// Which.
+        kind: MessageKind,
+        /// As it was sent.
+        payload: Vec<u8>,
+    },
+}
+
+impl Message {
+    fn size(&self) -> usize {
+        size_of::<Self>()
+            + match self {
+                Self::Text(text) => text.len(),
+                Self::Binary(bytes) | Self::Compressed { payload: bytes, .. } => bytes.len(),
+            }
+    }
+}
+
+impl Lobby {
+    /// The memory that takes what a connection has said.
+    pub fn bytes_of(&self, connection: ConnectionId) -> usize {
+        let body = |(_, request): &(u64, HeldRequest)| request.body.as_ref().map_or(0, Vec::len);
+        match self.requests.is_empty() && self.guests.is_empty() {
+            true => 0,
+            false => {
+                let request = self.requests.get(&connection).map_or(0, body);
+                request + self.guests.get(&connection).map_or(0, |guest| guest.bytes)
+            }
+        }
+    }
+
+    /// A request waits.
+    pub fn hold(&mut self, request: HeldRequest) {
+        self.bytes += request.body.as_ref().map_or(0, Vec::len);
+        let number = self.next_request;
+        self.next_request += 1;
+        let before = self.requests.insert(request.connection, (number, request));
+        debug_assert!(before.is_none(), "nothing more is read of its connection");
+    }
+
+    /// All requests, which need wait no longer.
+    pub fn take_requests(&mut self) -> Vec<HeldRequest> {
+        let mut requests: Vec<_> = std::mem::take(&mut self.requests).into_values().collect();
+        requests.sort_unstable_by_key(|(number, _)| *number);
+        let requests = requests.into_iter().map(|(_, request)| request);
+        let requests: Vec<HeldRequest> = requests.collect();
+        let bodies = requests.iter().filter_map(|request| request.body.as_ref());
+        self.bytes -= bodies.map(Vec::len).sum::<usize>();
+        requests
+    }
+
+    /// A WebSocket waits.
+    pub fn receive(&mut self, connection: ConnectionId, arrival: Arrival) {
+        let guest = Guest {
+            arrival,
+            messages: Vec::new(),
+            bytes: 0,
+        };
+        self.clients += usize::from(guest.arrival.is_client());
+        self.guests.insert(connection, guest);
+        self.order.push_back(connection);
+    }
+
+    /// Whether this WebSocket waits.
+    pub fn is_guest(&self, connection: ConnectionId) -> bool {
+        !self.guests.is_empty() && self.guests.contains_key(&connection)
+    }
+
+    /// Whether it has said as much as it may for now.
+    pub fn is_full(&self, connection: ConnectionId) -> bool {
+        let is_full = |guest: &Guest| {
+            guest.bytes >= MAX_GUEST_BYTES
+                || guest.messages.len() >= MAX_GUEST_MESSAGES
+                || self.bytes >= MAX_BYTES
+        };
+        !self.guests.is_empty() && self.guests.get(&connection).is_some_and(is_full)
+    }
+
+    /// It says something.
+    pub fn keep(&mut self, connection: ConnectionId, message: Message) {
+        if let Some(guest) = self.guests.get_mut(&connection) {
+            let bytes = message.size();
+            guest.bytes += bytes;
+            self.bytes += bytes;
+            guest.messages.push(message);
+        }
+    }
+
+    /// The WebSocket that has waited longest.
+    pub fn poll_guest(&mut self) -> Option<(ConnectionId, Guest)> {
+        while let Some(connection) = self.order.pop_front() {
+            if let Some(guest) = self.forget(connection) {
+                return Some((connection, guest));
+            }
+        }
+        self.order = VecDeque::new();
+        None
+    }
+
+    /// How many WebSockets wait to be clients of the hub.
+    pub fn clients(&self) -> usize {
+        self.clients
+    }
+
+    /// The form in which a WebSocket reads messages that waits to be a client.
+    pub fn variant(&self, connection: ConnectionId) -> Option<Variant> {
+        match self.guests.get(&connection)?.arrival {
+            Arrival::Client { variant, .. } => Some(variant),
+            Arrival::Backend => None,
+        }
+    }
+
+    /// Whether a WebSocket waits.
+    pub fn has_guests(&self) -> bool {
+        !self.guests.is_empty()
+    }
+
+    /// A WebSocket waits no longer.
+    pub fn forget(&mut self, connection: ConnectionId) -> Option<Guest> {
+        if self.guests.is_empty() {
+            return None;
+        }
+        let guest = self.guests.remove(&connection)?;
+        self.bytes -= guest.bytes;
+        self.clients -= usize::from(guest.arrival.is_client());
+        Some(guest)
+    }
+
+    /// A connection is gone, and whatever it had here with it.
+    pub fn leave(&mut self, connection: ConnectionId) {
+        self.forget(connection);
+        if self.order.len() > 64 + 2 * self.guests.len() {
+            self.order
+                .retain(|connection| self.guests.contains_key(connection));
+        }
+        if let Some((_, gone)) = self.requests.remove(&connection) {
+            self.bytes -= gone.body.map_or(0, |body| body.len());
+        }
+    }
+}

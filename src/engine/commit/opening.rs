@@ -1,0 +1,141 @@
+//! From a store that nobody has read to one that is in use (contract section 5.6).
+//!
+//! While the store is unread nothing is decided: what would change or show rooms, tasks, sessions or workspaces waits or is
+//! refused, and the hub holds nothing but what has been read so far. A try that fails half-way leaves no trace. Once all is
+//! read, every room begins its epoch; when that is kept as well, service begins.
+
+use super::condition::{Condition, Opening};
+use super::durability::Durability;
+use super::parts::Parts;
+use crate::base::time::Span;
+use crate::engine::session::key::{SESSION_KEY, SessionKey};
+use crate::engine::timer::Timer;
+use crate::hub::Restored;
+use crate::hub::durable::record::Table;
+
+/// How long requests wait for a store that is being opened for the first time, before they are refused.
+const PATIENCE: Span = Span::from_secs(1);
+/// Rooms that begin their epoch in one turn, and whose rows are one batch.
+const EPOCHS_AT_ONCE: usize = 4096;
+/// Reasons why the store does not open that are remembered, so that each is said once.
+const MAX_REASONS: usize = 8;
+
+impl Durability {
+    /// There is to be a store, which somebody opens.
+    pub fn await_store(&mut self, parts: &mut Parts<'_>) {
+        self.condition = Condition::Unread {
+            step: Opening::Closed,
+            reason: None,
+            is_soon: true,
+        };
+        parts
+            .wheel
+            .schedule(parts.now.at + PATIENCE, Timer::Opening);
+    }
+
+    /// It takes longer than requests may wait.
+    pub fn handle_delay(&mut self) {
+        if let Condition::Unread { is_soon, .. } = &mut self.condition {
+            *is_soon = false;
+        }
+    }
+
+    /// It could not be opened, or not be read to its end; it is going to be tried again. Tells whether something was read,
+    /// which is to be forgotten.
+    pub fn handle_unopened(&mut self, reason: String) -> bool {
+        let Some(step) = self.condition.opening() else {
+            return false;
+        };
+        if self.told.len() < MAX_REASONS && !self.told.contains(&reason) {
+            log::error!(
+                "{reason}; no event is taken and viewers wait until it opens; trying again"
+            );
+            self.told.push(reason.clone());
+        }
+        self.found_key = None;
+        self.condition = Condition::Unread {
+            step: Opening::Closed,
+            reason: Some(reason),
+            is_soon: false,
+        };
+        step != Opening::Closed
+    }
+
+    /// A slice of what it holds has been read.
+    pub fn handle_slice(&mut self, parts: &mut Parts<'_>, slice: &Restored) {
+        if let Condition::Unread { step, .. } = &mut self.condition {
+            if *step == Opening::Closed {
+                parts.hub.turn_on_journal();
+                *step = Opening::Reading;
+            }
+            self.take_slice(parts, slice);
+        }
+    }
+
+    /// All of it has been read.
+    pub fn handle_read(&mut self, parts: &mut Parts<'_>) {
+        if let Condition::Unread { step, .. } = &mut self.condition {
+            parts.hub.turn_on_journal();
+            *step = Opening::Sealing;
+            self.keep_session_key(parts);
+            self.seal(parts);
+        }
+    }
+
+    /// All that a store holds, at once, and service begins without waiting for what that records.
+    pub fn restore_all(&mut self, parts: &mut Parts<'_>, restored: &Restored) {
+        parts.hub.turn_on_journal();
+        self.take_slice(parts, restored);
+        self.keep_session_key(parts);
+        self.open_unsealed(parts);
+    }
+
+    /// The epochs that begin now are kept before anybody learns of one: a crash that follows at once must know them.
+    fn seal(&mut self, parts: &mut Parts<'_>) {
+        parts
+            .hub
+            .begin_epochs(parts.now, EPOCHS_AT_ONCE, parts.peers);
+        if !parts.hub.has_records() {
+            self.open(parts);
+        }
+    }
+
+    /// The store has kept a batch of epochs.
+    pub(super) fn handle_sealed(&mut self, parts: &mut Parts<'_>) {
+        if self.condition.opening() == Some(Opening::Sealing) {
+            self.seal(parts);
+        }
+    }
+
+    /// It has not: what it holds is known all the same, and it counts as one that fails at work.
+    pub(super) fn open_unsealed(&mut self, parts: &mut Parts<'_>) {
+        parts.hub.begin_epochs(parts.now, usize::MAX, parts.peers);
+        self.open(parts);
+    }
+
+    /// Service begins.
+    fn open(&mut self, parts: &mut Parts<'_>) {
+        parts.hub.finish_restoring(parts.now, parts.peers);
+        self.condition = Condition::Good;
+        if !std::mem::take(&mut self.told).is_empty() {
+            log::info!("the store is open; what it held is restored, and service begins");
+        }
+    }
+
+    fn take_slice(&mut self, parts: &mut Parts<'_>, slice: &Restored) {
+        let rows = slice.rows.iter();
+        let found = rows
+            .filter(|(table, key, _)| *table == Table::Meta && &**key == SESSION_KEY)
+            .find_map(|(.., value)| SessionKey::from_text(value));
+        self.found_key = found.or(self.found_key);
+        parts.hub.restore(parts.now, slice, parts.peers);
+    }
+
+    /// Goes on with the secrets of an earlier life, or has the store keep those of this one.
+    fn keep_session_key(&mut self, parts: &mut Parts<'_>) {
+        if let Some(key) = self.found_key.take() {
+            *parts.session_key = key;
+        }
+        parts.keep_session_key();
+    }
+}

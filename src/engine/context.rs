@@ -1,0 +1,145 @@
+//! What a call, a message or a command may use, borrowed for as long as it is carried out: never the server.
+//!
+//! A context reads settings and the store's condition, changes what the hub holds, and queues messages for connections. It
+//! cannot end a connection, arm a timer or hold an answer back: it says what it wants, by its result and by
+//! [`Context::dismissals`], and the mediator does it.
+
+use crate::base::random::Random;
+use crate::base::time::Now;
+use crate::engine::access::caller::Caller;
+use crate::engine::boundary::MemoryProbe;
+use crate::engine::commit::durability::Durability;
+use crate::engine::life::Life;
+use crate::engine::notices::Notices;
+use crate::engine::refusal::Refusal;
+use crate::engine::settings::Settings;
+use crate::engine::traffic::Traffic;
+use crate::engine::transport::peers::Peers;
+use crate::hub::{ClientKey, Hub};
+use crate::wire::locale::Phrase;
+use crate::wire::message::{Dialect, Envelope, ErrorMessage, Variant};
+use crate::wire::websocket::CloseCode;
+
+/// What may be used.
+pub struct Context<'a> {
+    /// The time of the present input.
+    pub now: Now,
+    /// The configuration.
+    pub settings: &'a Settings,
+    /// Who acts.
+    pub caller: Caller<'a>,
+    /// Rooms, tasks, clients and workspaces.
+    pub hub: &'a mut Hub,
+    /// Connections, to be written to.
+    pub peers: &'a mut Peers,
+    /// Ids that nobody can guess.
+    pub random: &'a mut Random,
+    /// How the store is.
+    pub store: &'a Durability,
+    /// How far the shutdown is.
+    pub life: Life,
+    /// What has come in.
+    pub traffic: &'a Traffic,
+    /// What was refused or ended.
+    pub notices: &'a Notices,
+    /// When the server began.
+    pub started: Now,
+    /// What the process uses.
+    pub memory: &'a MemoryProbe,
+    /// Whose connections are to end.
+    pub dismissals: &'a mut Vec<Dismissal>,
+}
+
+/// A client's connection is to end, with a goodbye.
+#[derive(Debug)]
+pub struct Dismissal {
+    /// Whose.
+    pub client: ClientKey,
+    /// Why, for programs.
+    pub code: CloseCode,
+    /// Why, in words.
+    pub reason: String,
+}
+
+impl Context<'_> {
+    /// Why nothing can be decided: the store is not read yet.
+    pub fn unread(&self) -> Option<&str> {
+        if !self.store.is_unread() {
+            return None;
+        }
+        self.store.count_refusal();
+        self.store.fault()
+    }
+
+    /// The form in which a client reads messages.
+    pub fn variant(&self, client: ClientKey) -> Variant {
+        self.peers
+            .variant(self.hub.directory().client(client).connection)
+    }
+
+    /// The dialect in which a client was greeted.
+    pub fn dialect(&self, client: ClientKey) -> Dialect {
+        self.hub.directory().client(client).dialect
+    }
+
+    /// Sends a client a message that it waits for.
+    pub fn answer(&mut self, client: ClientKey, kind: &str, payload: &str, reply_to: Option<&str>) {
+        let envelope = Envelope {
+            kind,
+            payload,
+            timestamp: self.now.wall_ms,
+            id: None,
+            reply_to,
+            room_offset: None,
+        };
+        let message = envelope.encode(self.variant(client));
+        self.send_encoded(client, &message);
+    }
+
+    /// Tells a client why its message was not obeyed.
+    pub fn refuse(&mut self, client: ClientKey, refusal: &Refusal, reply_to: Option<&str>) {
+        let message = refusal.message(self.settings.locale);
+        self.send_error(
+            client,
+            &ErrorMessage {
+                code: refusal.code(),
+                message: &message,
+                reply_to,
+                timestamp: self.now.wall_ms,
+                is_of_workspaces: refusal.is_of_workspaces(),
+            },
+        );
+    }
+
+    /// Sends a client an `error`, which waits for a client that is away, as all does that is for it alone.
+    pub fn send_error(&mut self, client: ClientKey, error: &ErrorMessage<'_>) {
+        if self.hub.directory().client(client).is_away {
+            let payload = error.payload();
+            self.hub
+                .send(self.now, client, "error", &payload, self.peers);
+        } else {
+            let message = error.encode(self.variant(client));
+            self.send_encoded(client, &message);
+        }
+    }
+
+    /// Sends a client a message that is encoded in its variant already.
+    pub fn send_encoded(&mut self, client: ClientKey, message: &[u8]) {
+        let connection = self.hub.directory().client(client).connection;
+        let variant = self.peers.variant(connection);
+        let encoded = self.peers.answer_encoded(connection, message, variant);
+        self.hub.load().encode(encoded);
+    }
+
+    /// Logs that a client has entered a room, or left it.
+    pub fn log_room(&self, client: ClientKey, room: &str, has_entered: bool) {
+        if log::log_enabled!(log::Level::Debug) {
+            let client = &self.hub.directory().client(client).id.to_string();
+            let phrase = match has_entered {
+                true => Phrase::ClientJoined { client, room },
+                false => Phrase::ClientLeft { client, room },
+            };
+            log::debug!("{}", self.settings.locale.say(phrase));
+        }
+    }
+}

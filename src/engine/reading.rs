@@ -1,0 +1,233 @@
+//! Bytes of a peer, on their way to what they mean. Each peer has its share of a turn; the rest is kept and handled in the
+//! next, after others had theirs.
+
+use crate::base::time::Now;
+use crate::conn::{Fault, PeerEvent};
+use crate::engine::boundary::Output;
+use crate::engine::http;
+use crate::engine::notices::Notice;
+use crate::engine::session::{farewell, frames, pings};
+use crate::engine::state::State;
+use crate::engine::transport::outbox_limits::MaxUnsent;
+use crate::engine::transport::peer::Reading;
+use crate::engine::transport::{close, shedding};
+use crate::hub::ConnectionId;
+use crate::wire::input::Input as Cursor;
+use crate::wire::websocket::CloseCode;
+
+/// Room for those who were cut short that is kept when there are fewer.
+const MAX_IDLE_LINKS: usize = 64;
+
+/// Handles what a peer has sent, or keeps it: nobody overtakes what it has sent before.
+pub fn handle_bytes(state: &mut State, now: Now, connection: ConnectionId, bytes: &mut [u8]) {
+    let is_websocket = state.is_websocket(connection);
+    let Some(peer) = state.peers.peer_mut(connection) else {
+        return;
+    };
+    if !peer.connection.is_open() && !peer.connection.discard(bytes.len()) {
+        return close::remove(state, connection);
+    }
+    peer.alive |= is_websocket;
+    if peer.connection.has_stash() {
+        return peer.connection.stash(bytes);
+    }
+    let length = bytes.len();
+    let rest = take_events(state, now, connection, &mut Cursor::new(bytes));
+    if let Some(rest) = rest
+        && let Some(peer) = state.peers.peer_mut(connection)
+    {
+        peer.connection.stash(&bytes[length - rest..]);
+    }
+    end_bytes(state, now, connection);
+}
+
+/// Asked after every write, so that this must cost next to nothing.
+#[inline]
+pub fn resume_reading(state: &mut State, now: Now, connection: ConnectionId) {
+    let peer = state.peers.peer(connection);
+    if peer.is_some_and(|peer| peer.connection.has_stash() && !peer.share.is_cut) {
+        read_stash(state, now, connection);
+        // Also when the rest is kept again: what was handled is still to be settled, in a turn of its own.
+        state.outputs.push_back(Output::Read(connection));
+    }
+}
+
+/// Goes on with those who were cut short in an earlier turn, each in turn.
+pub fn resume_cut(state: &mut State, now: Now) {
+    for _ in 0..state.cut.len() {
+        if state.turn.is_half_full() || state.hub.load().is_full() {
+            return;
+        }
+        let Some(connection) = state.cut.pop_front() else {
+            return;
+        };
+        let Some(peer) = state.peers.peer_mut(connection) else {
+            continue;
+        };
+        peer.share.is_cut = false;
+        read_stash(state, now, connection);
+        let peer = state.peers.peer(connection);
+        if peer.is_some_and(|peer| !peer.connection.has_stash()) {
+            state.outputs.push_back(Output::Read(connection));
+        }
+    }
+    state.cut.shrink_to(MAX_IDLE_LINKS);
+}
+
+fn read_stash(state: &mut State, now: Now, connection: ConnectionId) {
+    let peer = state.peers.peer_mut(connection);
+    let Some(mut stash) = peer.and_then(|peer| peer.connection.take_stash()) else {
+        return;
+    };
+    let rest = take_events(state, now, connection, &mut Cursor::new(stash.rest()));
+    if let Some(rest) = rest
+        && let Some(peer) = state.peers.peer_mut(connection)
+    {
+        stash.keep_last(rest);
+        peer.connection.put_back(stash);
+    }
+    end_bytes(state, now, connection);
+}
+
+/// Handles events while the peer may be served. How many bytes are left when it may not; `None`: all are handled.
+fn take_events(
+    state: &mut State,
+    now: Now,
+    connection: ConnectionId,
+    input: &mut Cursor<'_>,
+) -> Option<usize> {
+    let mut limits = state.limits();
+    let max_unsent = MaxUnsent::new(state.settings.websocket.max_outbox_size);
+    state.has_completed = false;
+    while let Some(peer) = state.peers.peer_mut(connection) {
+        if !peer.connection.is_open() {
+            return None;
+        }
+        let has_had_enough = peer.share.is_used_up(state.turn) || state.hub.load().is_full();
+        let is_cut = has_had_enough && !input.is_empty();
+        let is_full = peer.connection.outbox.held_bytes() >= max_unsent.of(peer.is_backend());
+        // The application must be heard also when it is behind: its answers are not for itself.
+        let is_behind = peer.backlogged && !peer.is_backend();
+        let must_wait = is_full || is_behind || peer.reading != Reading::Open;
+        if must_wait || state.lobby.is_full(connection) {
+            return Some(input.len());
+        }
+        if is_cut {
+            state.resume_later(connection);
+            return Some(input.len());
+        }
+        limits.websocket.compression = peer.compression.is_on();
+        match peer.connection.poll_event(input, &limits) {
+            Ok(Some(event)) => {
+                peer.share.count(&mut state.turn, weight(&event));
+                handle_event(state, now, connection, event);
+            }
+            Ok(None) => return None,
+            Err(fault) => handle_fault(state, now, connection, fault),
+        }
+    }
+    None
+}
+
+/// What was read is handled as far as it may be now.
+fn end_bytes(state: &mut State, now: Now, connection: ConnectionId) {
+    answer_newest_ping(state, connection);
+    shedding::note(state, now, connection, state.has_completed);
+}
+
+/// Of many pings the newest is answered (RFC 6455 section 5.5.3).
+fn answer_newest_ping(state: &mut State, connection: ConnectionId) {
+    if let Some(pong) = state.newest_pong.take()
+        && state.is_open_websocket(connection)
+    {
+        state.peers.push(connection, pong);
+    }
+}
+
+fn handle_event(state: &mut State, now: Now, connection: ConnectionId, event: PeerEvent<'_>) {
+    state.has_completed |= completes(&event);
+    match event {
+        PeerEvent::Request { head, body } => {
+            http::handle_request(state, now, connection, &head, &body)
+        }
+        PeerEvent::BodyDue => http::handle_body_due(state, now, connection),
+        PeerEvent::Continue => state.peers.push(
+            connection,
+            bytes::Bytes::from_static(crate::wire::http::CONTINUE),
+        ),
+        PeerEvent::StreamStart(head) => http::handle_stream_start(state, now, connection, head),
+        PeerEvent::Chunk(chunk) => http::handle_chunk(state, now, connection, chunk),
+        PeerEvent::StreamEnd => http::handle_stream_end(state, now, connection),
+        PeerEvent::Text(_) | PeerEvent::Binary(_) | PeerEvent::Compressed { .. }
+            if state.lobby.is_guest(connection) =>
+        {
+            frames::keep(state, now, connection, event);
+        }
+        PeerEvent::Text(text) => frames::handle_text(state, now, connection, &text),
+        PeerEvent::Binary(payload) => frames::handle_binary(state, now, connection, &payload),
+        PeerEvent::Compressed { kind, payload } => {
+            frames::handle_compressed(state, now, connection, kind, &payload)
+        }
+        PeerEvent::Ping(payload) => {
+            if admit_control(state, now, connection) {
+                frames::handle_ping(state, connection, &payload);
+            }
+        }
+        PeerEvent::Pong(payload) => {
+            if !pings::handle_pong(state, now, connection, &payload) {
+                admit_control(state, now, connection);
+            }
+        }
+        PeerEvent::Close(code) => {
+            answer_newest_ping(state, connection);
+            frames::handle_close(state, now, connection, code);
+        }
+        PeerEvent::Fragment => {}
+    }
+}
+
+fn handle_fault(state: &mut State, now: Now, connection: ConnectionId, fault: Fault) {
+    match fault {
+        Fault::Http(reject) => http::handle_reject(state, now, connection, reject),
+        Fault::WebSocket(violation) => frames::handle_violation(state, now, connection, &violation),
+    }
+}
+
+/// For how many of its like an event counts: lines come several at once.
+fn weight(event: &PeerEvent<'_>) -> u16 {
+    match event {
+        PeerEvent::Chunk(chunk) => memchr::memchr_iter(b'\n', chunk).count().clamp(1, 64) as u16,
+        _ => 1,
+    }
+}
+
+/// Whether something is whole with this, so that what is unfinished afterwards has begun after it.
+fn completes(event: &PeerEvent<'_>) -> bool {
+    match event {
+        PeerEvent::Chunk(chunk) => memchr::memchr(b'\n', chunk).is_some(),
+        PeerEvent::Ping(_) | PeerEvent::Pong(_) | PeerEvent::Fragment | PeerEvent::Continue => {
+            false
+        }
+        _ => true,
+    }
+}
+
+/// Counts a control frame that nobody asked for; `false`: it was one too many, and the connection ends.
+fn admit_control(state: &mut State, now: Now, connection: ConnectionId) -> bool {
+    const REASON: &str = "too many control frames";
+    let Some(peer) = state.peers.peer_mut(connection) else {
+        return false;
+    };
+    if peer.control_frames.record(now.at) {
+        return true;
+    }
+    let notice = Notice::ControlFrames;
+    state.notices.count(now.at, notice, || {
+        format!(
+            "a client sent more than 20 pings and pongs a second; closed with {}",
+            CloseCode::RATE_LIMITED
+        )
+    });
+    farewell::send_away(state, now, connection, CloseCode::RATE_LIMITED, REASON);
+    false
+}

@@ -1,0 +1,35 @@
+//! Keywords in JSON: a string from a fixed list; anything else is refused with the list.
+
+use serde::de::{self, Deserializer, Visitor};
+use std::fmt;
+
+/// `read` turns the string into a value; `expected` is the list for the error.
+pub(super) fn word<'de, D: Deserializer<'de>, T>(
+    deserializer: D,
+    expected: &'static [&'static str],
+    read: impl Fn(&str) -> Option<T>,
+) -> Result<T, D::Error> {
+    deserializer.deserialize_str(Word { expected, read })
+}
+
+struct Word<F> {
+    expected: &'static [&'static str],
+    read: F,
+}
+
+impl<T, F: Fn(&str) -> Option<T>> Visitor<'_> for Word<F> {
+    type Value = T;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&one_of(self.expected))
+    }
+
+    fn visit_str<E: de::Error>(self, word: &str) -> Result<T, E> {
+        (self.read)(word).ok_or_else(|| E::unknown_variant(word, self.expected))
+    }
+}
+
+/// The list as error messages show it.
+pub(super) fn one_of(expected: &[&str]) -> String {
+    format!("one of `{}`", expected.join("`, `"))
+}

@@ -1,0 +1,108 @@
+//! Lone surrogates in JSON (`\ud83d` without its partner), which `JSON.stringify` and `json.dumps` write for a text
+//! that was cut inside an emoji: where they are, and the same JSON without them.
+//!
+//! A producer's are replaced, because they must not cost an event. Text that was read without a fault is not searched.
+
+use std::ops::Range;
+
+/// `\u` and four digits.
+const ESCAPE_BYTES: usize = 6;
+/// U+FFFD, the replacement character.
+const REPLACEMENT: &str = "\\ufffd";
+/// A second replacement: a text that differs between the two held a lone surrogate there, not U+FFFD from the start.
+pub(super) const OTHER: &str = "\\ufffc";
+
+/// The repaired JSON and the number of replacements; `None` when there is no lone surrogate.
+pub fn replace_lone_surrogates(json: &str) -> Option<(String, u32)> {
+    replace_lone_surrogates_by(json, REPLACEMENT)
+}
+
+pub(super) fn replace_lone_surrogates_by(json: &str, replacement: &str) -> Option<(String, u32)> {
+    let mut half = next_lone_surrogate(json, 0)?;
+    let (mut mended, mut count, mut done) = (String::with_capacity(json.len()), 0, 0);
+    loop {
+        mended.push_str(&json[done..half.start]);
+        mended.push_str(replacement);
+        done = half.end;
+        count += 1;
+        match next_lone_surrogate(json, done) {
+            Some(next) => half = next,
+            None => break,
+        }
+    }
+    mended.push_str(&json[done..]);
+    Some((mended, count))
+}
+
+/// The first lone surrogate at or after `from`, which must not be inside an escape.
+pub(super) fn next_lone_surrogate(json: &str, from: usize) -> Option<Range<usize>> {
+    let text = json.as_bytes();
+    let mut at = from;
+    loop {
+        at += text.get(at..)?.iter().position(|byte| *byte == b'\\')?;
+        match unit(text, at) {
+            None => at += 2,
+            Some(0xd800..=0xdbff) => match unit(text, at + ESCAPE_BYTES) {
+                Some(0xdc00..=0xdfff) => at += 2 * ESCAPE_BYTES,
+                _ => return Some(at..at + ESCAPE_BYTES),
+            },
+            Some(0xdc00..=0xdfff) => return Some(at..at + ESCAPE_BYTES),
+            Some(_) => at += ESCAPE_BYTES,
+        }
+    }
+}
+
+/// The UTF-16 code unit of the escape at `at`.
+fn unit(text: &[u8], at: usize) -> Option<u16> {
+    let digits = text.get(at..at + ESCAPE_BYTES)?.strip_prefix(b"\\u")?;
+    digits.iter().try_fold(0, |unit, digit| {
+        let value = char::from(*digit).to_digit(16)?;
+        Some(unit << 4 | u16::try_from(value).ok()?)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn halves_are_replaced_and_pairs_stay() {
+        for (json, mended, count) in [
+            (r#""a\ud83d""#, r#""a\ufffd""#, 1),
+            (r#"["\uDE00\ud83d",1]"#, r#"["\ufffd\ufffd",1]"#, 2),
+            (r#""\ud83d\ud83d\ude00""#, r#""\ufffd\ud83d\ude00""#, 1),
+            (r#""\ud83d\n\ude00""#, r#""\ufffd\n\ufffd""#, 2),
+            (r#"{"\ud800é":"\\ud800"}"#, r#"{"\ufffdé":"\\ud800"}"#, 1),
+        ] {
+            assert_eq!(
+                replace_lone_surrogates(json),
+                Some((mended.to_owned(), count)),
+                "{json}"
+            );
+        }
+        for json in [
+            "",
+            "\\",
+            r#""\\\\ud83d""#,
+            r#""\ud83d\ude00""#,
+            r#""\u00e9\uffff""#,
+            r#""\ud8""#,
+        ] {
+            assert_eq!(replace_lone_surrogates(json), None, "{json}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn mended_json_is_read_as_a_lossy_decoder_reads_it(units in prop::collection::vec(
+            prop_oneof![0xd7f0_u16..0xe010, 0x20_u16..0x7f], 0..12
+        )) {
+            let escapes: String = units.iter().map(|unit| format!("\\u{unit:04x}")).collect();
+            let json = format!("\"{escapes}\"");
+            let mended = replace_lone_surrogates(&json).map_or(json.clone(), |(mended, _)| mended);
+            let text: String = serde_json::from_str(&mended).unwrap();
+            prop_assert_eq!(text, String::from_utf16_lossy(&units));
+        }
+    }
+}
