@@ -47,8 +47,9 @@ pub fn look(state: &mut State, now: Now, connection: ConnectionId) {
 pub fn note_unfinished(state: &mut State, now: Now, connection: ConnectionId, has_completed: bool) {
     let elsewhere = state.lobby.bytes_of(connection) + state.pending.waiting_bytes(connection);
     let (transport, mut step) = state.step();
-    transport.note_unfinished(&mut step, connection, elsewhere, has_completed);
-    while shed(state, now) {}
+    if transport.note_unfinished(&mut step, connection, elsewhere, has_completed) {
+        while shed(state, now) {}
+    }
 }
 
 /// Whoever has begun too long ago is ended.

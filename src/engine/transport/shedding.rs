@@ -9,27 +9,28 @@ use crate::hub::ConnectionId;
 
 impl Transport {
     /// Records what a connection has left unfinished. `elsewhere`: the bytes that others keep for it. `has_completed`:
-    /// something was completed since the last time, so that whatever is unfinished now has begun since.
+    /// something was completed since the last time, so that whatever is unfinished now has begun since. Tells whether there is
+    /// anything.
     pub fn note_unfinished(
         &mut self,
         step: &mut Step<'_>,
         connection: ConnectionId,
         elsewhere: usize,
         has_completed: bool,
-    ) {
+    ) -> bool {
         let Some(peer) = self.peers.peer(connection) else {
-            return;
+            return false;
         };
         let line = line_bytes(peer);
         let bytes = match peer.connection.is_open() {
             true => peer.connection.held_input() + line + elsewhere,
             false => 0,
         };
-        if bytes == 0 && !peer.is_unfinished {
-            return;
-        }
         if bytes == 0 {
-            return self.forget_unfinished(step, connection);
+            if peer.is_unfinished {
+                self.forget_unfinished(step, connection);
+            }
+            return false;
         }
         // Whoever is cut short by its own share goes on at once, and has no more time for that.
         let waits_for_others = peer.connection.has_stash() && !peer.intake.is_cut;
@@ -44,6 +45,7 @@ impl Transport {
         let bytes = bytes + ENTRY_COST;
         self.unfinished.set(connection, Entry { bytes, since });
         self.arm_unfinished(step);
+        true
     }
 
     /// A connection has nothing unfinished any more.
