@@ -89,6 +89,7 @@ impl ChunkQueue {
         }
         let first = self.ends.map_or(last, |ends| ends.first);
         self.ends = Some(Ends { first, last });
+        self.check_invariants();
     }
 
     /// Unsent bytes, chunk by chunk; the first chunk begins where sending stopped.
@@ -122,6 +123,7 @@ impl ChunkQueue {
             left_bytes -= chunk.len();
             self.remove_first(pool, ends);
         }
+        self.check_invariants();
         chunks_before - self.chunks
     }
 
@@ -156,6 +158,7 @@ impl ChunkQueue {
         while let Some(index) = next {
             next = pool.remove(index).next;
         }
+        self.check_invariants();
     }
 
     fn remove_first(&mut self, pool: &mut ChunkPool, ends: Ends) {
@@ -167,6 +170,13 @@ impl ChunkQueue {
         self.chunks -= 1;
         self.bytes -= node.chunk.len() as u64;
         self.is_first_started = false;
+    }
+
+    /// The chain and its counts agree, and no chunk is empty.
+    fn check_invariants(&self) {
+        debug_assert_eq!(self.ends.is_none(), self.chunks == 0);
+        debug_assert!(self.bytes >= u64::from(self.chunks));
+        debug_assert!(self.ends.is_some() || self.bytes == 0 && !self.is_first_started);
     }
 }
 

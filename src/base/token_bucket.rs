@@ -78,6 +78,11 @@ impl TokenBucket {
                 .full_at_ns
                 .max(nanos(now))
                 .saturating_add(rate.gap_ns());
+            debug_assert!(
+                self.full_at_ns.saturating_sub(nanos(now))
+                    <= rate.slack_ns().saturating_add(rate.gap_ns()),
+                "taking tokens alone never leads into debt"
+            );
             return Admission::Within;
         };
         Admission::Over {

@@ -122,6 +122,7 @@ impl Ids {
         {
             self.known.remove(&oldest);
         }
+        debug_assert_eq!(self.order.len(), self.known.len());
         true
     }
 }

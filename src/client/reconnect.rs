@@ -63,7 +63,7 @@ const ABNORMAL: CloseCode = CloseCode(1006);
 
 /// One client's policy, across all its connections.
 #[derive(Debug)]
-pub struct Reconnect {
+pub struct ReconnectPolicy {
     advice: Advice,
     /// Attempts since the last greeting.
     attempts: u32,
@@ -81,7 +81,7 @@ struct Goodbye {
     delay: Span,
 }
 
-impl Reconnect {
+impl ReconnectPolicy {
     /// The seed decides the random part of the delays.
     pub fn new(seed: [u8; 32]) -> Self {
         Self {
@@ -187,8 +187,8 @@ fn code_of_status(status: u16) -> CloseCode {
 mod tests {
     use super::*;
 
-    fn policy(max_attempts: u32, exponential_backoff: bool) -> Reconnect {
-        let mut policy = Reconnect::new([7; 32]);
+    fn policy(max_attempts: u32, exponential_backoff: bool) -> ReconnectPolicy {
+        let mut policy = ReconnectPolicy::new([7; 32]);
         policy.handle_connected(Advice {
             max_attempts,
             delay: Span::from_millis(1000),
@@ -239,14 +239,14 @@ mod tests {
         assert!(steady.0 >= 500 && steady.1 <= 1000, "{steady:?}");
     }
 
-    fn told(policy: &mut Reconnect, code: u16, delay_ms: u64) -> ReconnectDecision {
+    fn told(policy: &mut ReconnectPolicy, code: u16, delay_ms: u64) -> ReconnectDecision {
         let code = CloseCode(code);
         policy.handle_disconnected(code, Some(true), Span::from_millis(delay_ms));
         policy.handle_loss(Loss::Closed(code))
     }
 
     fn refused(
-        policy: &mut Reconnect,
+        policy: &mut ReconnectPolicy,
         status: u16,
         retry_after: Option<Span>,
     ) -> ReconnectDecision {
@@ -363,7 +363,7 @@ mod tests {
 
     #[test]
     fn huge_advice_does_not_overflow() {
-        let mut policy = Reconnect::new([1; 32]);
+        let mut policy = ReconnectPolicy::new([1; 32]);
         policy.handle_connected(Advice {
             max_attempts: 0,
             delay: Span::from_millis(u64::MAX),

@@ -2,7 +2,7 @@
 
 use super::connection::{ConnectError, Connection, Received};
 use super::positions::Positions;
-use super::reconnect::{Advice, Loss, Reconnect, ReconnectDecision};
+use super::reconnect::{Advice, Loss, ReconnectDecision, ReconnectPolicy};
 use super::url::{Purpose, ServerUrl, UrlError};
 use crate::base::time::Span;
 use crate::wire::websocket::CloseCode;
@@ -95,7 +95,7 @@ impl ServerMessage {
 pub struct Client {
     url: ServerUrl,
     connection: Option<Connection>,
-    reconnect: Reconnect,
+    reconnect: ReconnectPolicy,
     retry_at: Instant,
     session: Option<String>,
     positions: Positions,
@@ -117,7 +117,7 @@ impl Client {
         let mut client = Self {
             url: parsed,
             connection: Some(connection),
-            reconnect: Reconnect::new(seed),
+            reconnect: ReconnectPolicy::new(seed),
             retry_at: Instant::now(),
             session: None,
             positions: Positions::default(),

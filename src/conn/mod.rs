@@ -60,7 +60,9 @@ impl Stash {
 
     /// Marks all but the last `rest` bytes as handled.
     pub fn keep_last(&mut self, rest: usize) {
-        self.taken = self.bytes.len() - rest;
+        let taken = self.bytes.len() - rest;
+        debug_assert!(taken >= self.taken, "input is handled front to back");
+        self.taken = taken;
     }
 }
 
@@ -111,6 +113,7 @@ impl Connection {
 
     /// Begins closing; the outbox is still sent. A later call may make it final but never reopens the connection.
     pub fn end(&mut self, ending: Ending) {
+        debug_assert!(ending != Ending::Open, "a connection never reopens");
         if self.ending != Ending::Final {
             self.ending = ending;
             self.stash = None;
@@ -131,6 +134,10 @@ impl Connection {
     }
 
     pub fn put_back(&mut self, stash: Box<Stash>) {
+        debug_assert!(
+            self.stash.is_none(),
+            "input that came meanwhile would be lost"
+        );
         self.stash = Some(stash);
     }
 

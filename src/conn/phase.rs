@@ -66,7 +66,7 @@ impl Phase {
         input: &mut Input<'a>,
         limits: &InputLimits,
     ) -> Result<Option<PeerEvent<'a>>, Fault> {
-        match self {
+        let polled = match self {
             Self::Http(parser) => {
                 let event = parser.poll_event(input, &limits.http, |head| {
                     body_mode(head, limits.max_body_bytes)
@@ -86,7 +86,12 @@ impl Phase {
                 let count = http::lines_at_once(input.peek());
                 Ok(Some(PeerEvent::Chunk(input.take(count))))
             }
-        }
+        };
+        debug_assert!(
+            !matches!(polled, Ok(None)) || input.is_empty(),
+            "without an event all input is taken"
+        );
+        polled
     }
 
     /// Whether polling may yield more without further input.

@@ -18,7 +18,7 @@ use crate::engine::transport::peer::Reading;
 use crate::engine::transport::reply::Cors;
 use crate::engine::transport::standing::{Services, Standing};
 use crate::hub::ConnectionId;
-use crate::wire::http::{Head, Reject};
+use crate::wire::http::{Head, Problem, Reject};
 use crate::wire::websocket;
 
 /// A whole request has come in.
@@ -30,8 +30,8 @@ pub fn handle_request(
     body: &[u8],
 ) {
     mark_progress(state, connection);
-    if let Err(refusal) = check_page(state, now, connection, head) {
-        return respond::respond(state, connection, head, Answer::Now(refusal.into()));
+    if let Err(problem) = check_page(state, now, connection, head) {
+        return respond::respond(state, connection, head, Answer::Now(problem.into()));
     }
     if is_upgrade(head) {
         return upgrade::handle_upgrade(state, now, connection, head);
@@ -81,16 +81,16 @@ pub fn handle_body_due(state: &mut State, now: Now, connection: ConnectionId) {
     let Some(Phase::Http(parser)) = peer.map(|peer| &mut peer.connection.phase) else {
         return;
     };
-    let refusal = match admitted {
+    let problem = match admitted {
         Ok(Admitted::Body) => return,
         Ok(Admitted::NoBody) => return parser.expect_no_body(),
-        Err(refusal) => refusal,
+        Err(problem) => problem,
     };
     match parser.refuse_body() {
         Some((head, true)) => {
-            respond::respond(state, connection, &head, Answer::Now(refusal.into()))
+            respond::respond(state, connection, &head, Answer::Now(problem.into()))
         }
-        Some((head, false)) => refuse_problem(state, connection, &head, refusal),
+        Some((head, false)) => refuse_problem(state, connection, &head, problem),
         None => {}
     }
 }
@@ -113,8 +113,8 @@ fn is_upgrade(head: &Head) -> bool {
 /// A request whose body is handled line by line has begun.
 pub fn handle_stream_start(state: &mut State, now: Now, connection: ConnectionId, head: Head) {
     mark_progress(state, connection);
-    if let Err(refusal) = check_page(state, now, connection, &head) {
-        return refuse_problem(state, connection, &head, refusal);
+    if let Err(problem) = check_page(state, now, connection, &head) {
+        return refuse_problem(state, connection, &head, problem);
     }
     if waits_for_store(state, &head, 0) {
         return hold(state, connection, head, None);
@@ -124,7 +124,7 @@ pub fn handle_stream_start(state: &mut State, now: Now, connection: ConnectionId
         admitted.and_then(|()| calls::admit_stream(&state.context(Caller::Request(&head)), &head));
     let key = match admitted {
         Ok(key) => key,
-        Err(refusal) => return refuse_problem(state, connection, &head, refusal),
+        Err(problem) => return refuse_problem(state, connection, &head, problem),
     };
     if let Some(peer) = state.transport.peers.peer_mut(connection) {
         peer.stream = Some(Box::new(IngestStream {
@@ -225,7 +225,7 @@ pub fn handle_stream_end(state: &mut State, now: Now, connection: ConnectionId) 
 
 /// A request that cannot be understood: the connection ends with an answer that says why.
 pub fn handle_reject(state: &mut State, connection: ConnectionId, reject: Reject) {
-    teardown::refuse(state, connection, &Refusal::from(reject).into());
+    teardown::refuse(state, connection, &Problem::from(reject).into());
 }
 
 fn mark_progress(state: &mut State, connection: ConnectionId) {
@@ -260,7 +260,7 @@ pub fn check_page(
             .count(now.at, refused.notice(), || {
                 format!("refused: {asker}: {}", refused.detail())
             });
-        refused.into()
+        Refusal::from(refused)
     })
 }
 

@@ -11,16 +11,19 @@ use crate::wire::locale::{Locale, Phrase, WorkspaceFault};
 use crate::wire::message::envelope::push_string;
 use crate::wire::message::{ErrorCode, Malformed};
 
-/// Why something was not done.
+/// Why something was not done. Boxed, because most of what could be refused is not.
 #[derive(Debug, Clone)]
-pub struct Refusal {
+pub struct Refusal(Box<Details>);
+
+#[derive(Debug, Clone)]
+struct Details {
     code: &'static str,
     /// What the code means in HTTP, unless the call says otherwise.
     status: u16,
-    field: Option<Box<str>>,
+    field: Option<String>,
     reason: Reason,
     retry_after_s: Option<u64>,
-    allow: Option<Box<str>>,
+    allow: Option<String>,
 }
 
 /// The reason in words.
@@ -53,14 +56,14 @@ impl Reason {
 impl Refusal {
     /// `reason`: what is wrong and what would be right.
     pub fn new(code: &'static str, reason: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Details {
             code,
             status: status_of(code),
             field: None,
             reason: Reason::Text(reason.into(), phrase_of(code)),
             retry_after_s: None,
             allow: None,
-        }
+        }))
     }
 
     /// A refusal that a client, or the application, can be told.
@@ -86,63 +89,62 @@ impl Refusal {
     /// A client sends more messages a minute than `limit`.
     pub fn rate_limited(limit: u32, retry_after: Span) -> Self {
         let retry_after_s = retry_after.as_millis().div_ceil(1000);
-        Self {
-            reason: Reason::TooMany {
-                limit,
-                retry_after_s,
-            },
-            ..Self::coded(ErrorCode::RateLimited, "")
-        }
+        Self::coded(ErrorCode::RateLimited, "").because(Reason::TooMany {
+            limit,
+            retry_after_s,
+        })
     }
 
     /// A message about workspaces changes nothing.
     pub fn workspace(fault: WorkspaceFault) -> Self {
-        Self {
-            reason: Reason::Workspace(fault.clone()),
-            ..Self::coded(workspace_code(&fault), "")
-        }
+        Self::coded(workspace_code(&fault), "").because(Reason::Workspace(fault))
+    }
+
+    fn because(mut self, reason: Reason) -> Self {
+        self.0.reason = reason;
+        self
     }
 
     /// Says it to a client in other words than those of the code.
     pub fn said(mut self, phrase: for<'a> fn(&'a str) -> Phrase<'a>) -> Self {
-        if let Reason::Text(_, known) = &mut self.reason {
+        if let Reason::Text(_, known) = &mut self.0.reason {
             *known = phrase;
         }
         self
     }
 
     /// Names the part of the request at fault.
-    pub fn at(mut self, field: impl Into<Box<str>>) -> Self {
-        self.field = Some(field.into());
+    pub fn at(mut self, field: impl Into<String>) -> Self {
+        self.0.field = Some(field.into());
         self
     }
 
     /// Answers a call with another status than the code's.
     pub fn with_status(mut self, status: u16) -> Self {
-        self.status = status;
+        self.0.status = status;
         self
     }
 
     /// Says when it is worth trying again.
     pub fn retry_after_s(mut self, seconds: u64) -> Self {
-        self.retry_after_s = Some(seconds);
+        self.0.retry_after_s = Some(seconds);
         self
     }
 
     /// Says which methods would have worked.
     pub fn allow(mut self, methods: String) -> Self {
-        self.allow = Some(methods.into());
+        self.0.allow = Some(methods);
         self
     }
 
     /// The word for programs.
     pub fn code(&self) -> &'static str {
-        self.code
+        self.0.code
     }
 
     /// The setting that forbids it, where [`Caller::may`](super::access::caller::Caller::may) has refused.
     pub fn setting(&self) -> &str {
-        match &self.reason {
+        match &self.0.reason {
             Reason::Text(text, _) => text,
             _ => "",
         }
@@ -150,22 +152,22 @@ impl Refusal {
 
     /// The part of the request at fault.
     pub fn field(&self) -> Option<&str> {
-        self.field.as_deref()
+        self.0.field.as_deref()
     }
 
     /// Whether a client is told of a message about workspaces, which has a form of its own in the data dialect.
     pub fn is_of_workspaces(&self) -> bool {
-        matches!(self.reason, Reason::Workspace(_))
+        matches!(self.0.reason, Reason::Workspace(_))
     }
 
     /// What a client or the application reads.
     pub fn message(&self, locale: Locale) -> String {
-        locale.say(self.reason.phrase()).to_string()
+        locale.say(self.0.reason.phrase()).to_string()
     }
 
     /// The error that the application gets on its link; `request_id`: that of its message.
     pub fn backend_error(&self, locale: Locale, request_id: Option<&str>) -> String {
-        let code = self.code;
+        let code = self.0.code;
         let mut out =
             format!("{{\"type\":\"error\",\"payload\":{{\"code\":\"{code}\",\"message\":");
         push_string(&mut out, &self.message(locale));
@@ -182,28 +184,28 @@ impl Refusal {
 /// The problem document that answers a call.
 impl From<Refusal> for Response {
     fn from(refusal: Refusal) -> Self {
+        let refusal = *refusal.0;
         let detail = match refusal.reason {
             Reason::Text(text, _) => text,
             reason => Locale::English.say(reason.phrase()).to_string(),
         };
         let mut problem = Problem::new(refusal.status, refusal.code, detail);
-        problem.field = refusal.field.map(String::from);
+        problem.field = refusal.field;
         problem.retry_after_s = refusal.retry_after_s;
         match refusal.allow {
-            Some(methods) => Self::from(problem).header("Allow", String::from(methods)),
+            Some(methods) => Self::from(problem).header("Allow", methods),
             None => problem.into(),
         }
     }
 }
 
+/// A request that is refused by its syntax.
 impl From<Reject> for Refusal {
     fn from(reject: Reject) -> Self {
         let problem = Problem::from(reject);
-        let refusal = Self::new(problem.code, problem.detail).with_status(problem.status);
-        match problem.field {
-            Some(field) => refusal.at(field),
-            None => refusal,
-        }
+        let mut refusal = Self::new(problem.code, problem.detail).with_status(problem.status);
+        refusal.0.field = problem.field;
+        refusal
     }
 }
 

@@ -327,6 +327,10 @@ impl EventLoop {
             self.ready.push_back(slot);
         }
         self.readiness[index] = self.readiness[index].max(readiness);
+        debug_assert!(
+            self.ready.len() <= self.readiness.len(),
+            "each slot is queued once"
+        );
     }
 
     /// Accepts from every listener that announced connections or was cut short before.

@@ -155,7 +155,7 @@ fn half_an_emoji_of_a_worker_is_repaired_and_counted() {
     );
 }
 
-/// Calls that show a room or a client half an emoji as the payload, and how many halves each has.
+/// Calls that show a room or a client half an emoji as the payload, and how many lone surrogates each has.
 fn calls_with(
     half: &str,
     number: usize,

@@ -175,7 +175,9 @@ impl Run {
         let viewer = &mut self.viewers[index];
         let mut rooms = vec![self.dice.pick(&all), self.dice.pick(&all)];
         rooms.dedup();
-        rooms.retain(|room| !viewer.watches.contains_key(room));
+        // Whoever is in a room may name a place in it all the same.
+        let is_again = self.dice.one_in(4);
+        rooms.retain(|room| is_again || !viewer.watches.contains_key(room));
         if viewer.is_asking() || !viewer.is_greeted || rooms.is_empty() {
             return;
         }

@@ -20,6 +20,8 @@ pub(crate) struct Watch {
     loss: Option<Loss>,
     /// When it was answered that named a place, in virtual milliseconds.
     named_at: Option<u64>,
+    /// It named one, and the answer was lost with a connection.
+    is_unanswered: bool,
     /// A crash may have taken that it named one.
     may_be_forgotten: bool,
     /// The last entry that it heard on this connection.
@@ -60,6 +62,7 @@ impl Watch {
             begins: None,
             loss: None,
             named_at: None,
+            is_unanswered: false,
             may_be_forgotten: false,
             heard: None,
             fold: Fold::default(),
@@ -148,7 +151,14 @@ impl Viewer {
     pub(crate) fn lose(&mut self, now_ms: u64, retry_at: u64) {
         self.conn = None;
         self.mail.excuse_removals();
-        self.asked.clear();
+        for asked in std::mem::take(&mut self.asked).into_values() {
+            for room in asked.since.keys() {
+                let watch = self.watches.get_mut(room);
+                watch
+                    .into_iter()
+                    .for_each(|watch| watch.is_unanswered = true);
+            }
+        }
         self.questions.clear();
         self.is_greeted = false;
         (self.lost_at, self.retry_at) = (now_ms, retry_at);
@@ -311,6 +321,7 @@ impl Viewer {
         match recovered {
             None => assert_eq!(watch.epoch, place.epoch, "{room}: another epoch, untold"),
             Some(true) => {
+                watch.is_unanswered = false;
                 let known = watch.place();
                 let common = known.and_then(|known| truth.common(room, &known, &place.epoch));
                 watch.offset = common.filter(|_| watch.offset.is_some());
@@ -325,6 +336,7 @@ impl Viewer {
             Some(false) => {
                 assert!(
                     place.offset > rules.log_limit
+                        || watch.is_unanswered
                         || watch
                             .loss
                             .is_some_and(|loss| loss.may_be_told_again(self.life))

@@ -107,6 +107,12 @@ impl<K: Copy> Wheel<K> {
             self.move_due(slot.list);
         }
         self.current_tick = now_tick;
+        debug_assert!(
+            self.lists
+                .earliest_slot(now_tick)
+                .is_none_or(|slot| slot.first_tick > now_tick),
+            "every occupied slot lies ahead"
+        );
     }
 
     /// The earliest deadline first. Timers scheduled while popping wait for the next `advance` even if they are due at
@@ -140,6 +146,7 @@ impl<K: Copy> Wheel<K> {
     fn take_vacant(&mut self, payload: K) -> Index {
         if let Some(first) = self.lists.head(List::VACANT) {
             let last_released = self.node(first).previous;
+            debug_assert!(self.node(last_released).list == List::VACANT);
             self.unlink(last_released);
             self.node_mut(last_released).payload = payload;
             return last_released;
@@ -158,7 +165,8 @@ impl<K: Copy> Wheel<K> {
 
     fn release(&mut self, index: Index) -> K {
         self.unlink(index);
-        self.connection(index, List::VACANT);
+        debug_assert!(self.node(index).list != List::VACANT, "a timer ends once");
+        self.link(index, List::VACANT);
         self.len -= 1;
         let node = self.node_mut(index);
         node.generation = node.generation.checked_add(1).unwrap_or(NonZeroU32::MIN);
@@ -168,7 +176,7 @@ impl<K: Copy> Wheel<K> {
     fn link_ahead(&mut self, index: Index, at: Time) {
         let deadline_tick = at.as_micros().div_ceil(TICK_MICROS).min(TICK_MAX);
         self.node_mut(index).deadline_tick = deadline_tick;
-        self.connection(
+        self.link(
             index,
             List::ahead(self.current_tick, deadline_tick).unwrap_or(List::OVERDUE),
         );
@@ -179,14 +187,14 @@ impl<K: Copy> Wheel<K> {
         while let Some(index) = self.lists.head(list) {
             self.unlink(index);
             let deadline_tick = self.node(index).deadline_tick;
-            self.connection(
+            self.link(
                 index,
                 List::ahead(self.current_tick, deadline_tick).unwrap_or(List::DUE),
             );
         }
     }
 
-    fn connection(&mut self, index: Index, list: List) {
+    fn link(&mut self, index: Index, list: List) {
         let (previous, next) = match self.lists.head(list) {
             Some(head) => (self.node(head).previous, head),
             None => {

@@ -23,14 +23,11 @@ pub enum Admitted {
 
 /// Answers a request.
 pub fn answer(context: &mut Context<'_>, head: &Head, body: &[u8]) -> Answer<Response> {
-    let segments = match head.segments() {
-        Ok(segments) => segments,
-        Err(reject) => return Answer::Now(Refusal::from(reject).into()),
-    };
-    let answered = match head.method() {
+    let segments = head.segments().map_err(Refusal::from);
+    let answered = segments.and_then(|segments| match head.method() {
         Method::OPTIONS => preflight(head, &segments).map(Answer::Now),
         _ => serve(context, head, &segments, body),
-    };
+    });
     answered.unwrap_or_else(|refusal| Answer::Now(refusal.into()))
 }
 
@@ -114,7 +111,7 @@ fn serve(
         segments,
         body,
     };
-    (row.handler)(context, &call)
+    (row.answer)(context, &call)
 }
 
 fn unknown_path(head: &Head) -> Refusal {

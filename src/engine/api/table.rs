@@ -15,7 +15,7 @@ pub static TABLE: [Row; 20] = [
         right: Action::UseApi,
         body: Body::Optional,
         needs_store: true,
-        handler: events::post_task_event,
+        answer: events::post_task_event,
         about: "Reports what a task does.",
     },
     Row {
@@ -24,7 +24,7 @@ pub static TABLE: [Row; 20] = [
         right: Action::UseApi,
         body: Body::Lines,
         needs_store: true,
-        handler: events::post,
+        answer: events::post,
         about: "Reports events: one, an array, or lines of them.",
     },
     Row {
@@ -33,7 +33,7 @@ pub static TABLE: [Row; 20] = [
         right: Action::UseApi,
         body: Body::Required,
         needs_store: true,
-        handler: tasks::control,
+        answer: tasks::control,
         about: "Asks a task's worker to cancel, pause or resume it.",
     },
     Row {
@@ -42,7 +42,7 @@ pub static TABLE: [Row; 20] = [
         right: Action::CheckHealth,
         body: Body::Ignored,
         needs_store: false,
-        handler: server::health,
+        answer: server::health,
         about: "How the server is.",
     },
     Row {
@@ -51,7 +51,7 @@ pub static TABLE: [Row; 20] = [
         right: Action::UseApi,
         body: Body::Ignored,
         needs_store: false,
-        handler: server::websocket_stats,
+        answer: server::websocket_stats,
         about: "What the WebSocket server has done.",
     },
     Row {
@@ -60,7 +60,7 @@ pub static TABLE: [Row; 20] = [
         right: Action::UseApi,
         body: Body::Ignored,
         needs_store: false,
-        handler: server::broadcaster_stats,
+        answer: server::broadcaster_stats,
         about: "What the broadcaster has done.",
     },
     Row {
@@ -69,7 +69,7 @@ pub static TABLE: [Row; 20] = [
         right: Action::UseApi,
         body: Body::Ignored,
         needs_store: true,
-        handler: tasks::list,
+        answer: tasks::list,
         about: "Lists tasks, a page at a time.",
     },
     Row {
@@ -78,7 +78,7 @@ pub static TABLE: [Row; 20] = [
         right: Action::UseApi,
         body: Body::Ignored,
         needs_store: true,
-        handler: tasks::show,
+        answer: tasks::show,
         about: "Shows a task.",
     },
     Row {
@@ -87,7 +87,7 @@ pub static TABLE: [Row; 20] = [
         right: Action::UseApi,
         body: Body::Ignored,
         needs_store: true,
-        handler: tasks::delete,
+        answer: tasks::delete,
         about: "Forgets a task.",
     },
     Row {
@@ -96,7 +96,7 @@ pub static TABLE: [Row; 20] = [
         right: Action::UseApi,
         body: Body::Ignored,
         needs_store: true,
-        handler: rooms::list,
+        answer: rooms::list,
         about: "Lists rooms.",
     },
     Row {
@@ -105,7 +105,7 @@ pub static TABLE: [Row; 20] = [
         right: Action::UseApi,
         body: Body::Ignored,
         needs_store: true,
-        handler: rooms::clients,
+        answer: rooms::clients,
         about: "Lists the clients in a room.",
     },
     Row {
@@ -114,7 +114,7 @@ pub static TABLE: [Row; 20] = [
         right: Action::UseApi,
         body: Body::Ignored,
         needs_store: true,
-        handler: rooms::history,
+        answer: rooms::history,
         about: "Shows a page of a room's log.",
     },
     Row {
@@ -123,7 +123,7 @@ pub static TABLE: [Row; 20] = [
         right: Action::UseApi,
         body: Body::Required,
         needs_store: true,
-        handler: rooms::broadcast,
+        answer: rooms::broadcast,
         about: "Publishes a message to a room.",
     },
     Row {
@@ -132,7 +132,7 @@ pub static TABLE: [Row; 20] = [
         right: Action::UseApi,
         body: Body::Required,
         needs_store: true,
-        handler: rooms::broadcast_to_all,
+        answer: rooms::broadcast_to_all,
         about: "Sends a message to every client.",
     },
     Row {
@@ -141,7 +141,7 @@ pub static TABLE: [Row; 20] = [
         right: Action::UseApi,
         body: Body::Ignored,
         needs_store: true,
-        handler: clients::list,
+        answer: clients::list,
         about: "Lists clients.",
     },
     Row {
@@ -150,7 +150,7 @@ pub static TABLE: [Row; 20] = [
         right: Action::UseApi,
         body: Body::Ignored,
         needs_store: true,
-        handler: clients::show,
+        answer: clients::show,
         about: "Shows a client.",
     },
     Row {
@@ -159,7 +159,7 @@ pub static TABLE: [Row; 20] = [
         right: Action::UseApi,
         body: Body::Ignored,
         needs_store: true,
-        handler: clients::disconnect,
+        answer: clients::disconnect,
         about: "Ends a client's connection.",
     },
     Row {
@@ -168,7 +168,7 @@ pub static TABLE: [Row; 20] = [
         right: Action::UseApi,
         body: Body::Required,
         needs_store: true,
-        handler: clients::send,
+        answer: clients::send,
         about: "Sends a message to one client.",
     },
     Row {
@@ -177,7 +177,7 @@ pub static TABLE: [Row; 20] = [
         right: Action::UseApi,
         body: Body::Ignored,
         needs_store: true,
-        handler: clients::join,
+        answer: clients::join,
         about: "Puts a client into a room.",
     },
     Row {
@@ -186,7 +186,7 @@ pub static TABLE: [Row; 20] = [
         right: Action::UseApi,
         body: Body::Ignored,
         needs_store: true,
-        handler: clients::leave,
+        answer: clients::leave,
         about: "Takes a client out of a room.",
     },
 ];

@@ -56,6 +56,7 @@ impl Queue {
         }
         batch.text.extend_from_slice(line.as_bytes());
         batch.lines += 1;
+        debug_assert!(batch.text.len() <= MAX_BYTES);
         if is_urgent || batch.text.len() > WAKE_BYTES {
             self.mark_urgent(&mut waiting);
         }

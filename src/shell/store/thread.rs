@@ -163,7 +163,8 @@ fn hand_over(
         under_way = Some(taken);
         true
     })?;
-    Ok(is_all.then_some(store))
+    let is_taken = under_way.is_none_or(|taken| taken.recv().is_ok());
+    Ok((is_all && is_taken).then_some(store))
 }
 
 fn run(

@@ -128,23 +128,23 @@ mod tests {
 
     const MAX_LINE_BYTES: usize = 8;
 
-    type Outcome = Result<Line<'static>, TooLong>;
+    type SplitLine = Result<Line<'static>, TooLong>;
 
-    fn split<'p>(pieces: impl Iterator<Item = &'p [u8]>) -> Vec<Outcome> {
+    fn split<'p>(pieces: impl Iterator<Item = &'p [u8]>) -> Vec<SplitLine> {
         let mut splitter = LineSplitter::new();
-        let mut outcomes = Vec::new();
+        let mut lines = Vec::new();
         for mut piece in pieces {
             loop {
                 match splitter.poll_line(&mut piece, MAX_LINE_BYTES) {
-                    Ok(Some(line)) => outcomes.push(Ok(owned(line))),
+                    Ok(Some(line)) => lines.push(Ok(owned(line))),
                     Ok(None) => break,
-                    Err(too_long) => outcomes.push(Err(too_long)),
+                    Err(too_long) => lines.push(Err(too_long)),
                 }
             }
             assert!(piece.is_empty() && splitter.partial.len() <= MAX_LINE_BYTES + 1);
         }
-        outcomes.extend(splitter.finish().map(Ok));
-        outcomes
+        lines.extend(splitter.finish().map(Ok));
+        lines
     }
 
     fn owned(line: Line<'_>) -> Line<'static> {
@@ -154,7 +154,7 @@ mod tests {
         }
     }
 
-    fn line(number: u64, text: &str) -> Outcome {
+    fn line(number: u64, text: &str) -> SplitLine {
         Ok(Line {
             number,
             bytes: Cow::Owned(text.as_bytes().to_vec()),

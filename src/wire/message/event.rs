@@ -181,8 +181,8 @@ impl Report {
                 replace_lone_surrogates(text),
                 replace_lone_surrogates_by(text, OTHER),
             ) {
-                (Some((mended, repaired)), Some((other, _))) => {
-                    let mut report = read(&mended)?;
+                (Some((repaired_text, repaired)), Some((other, _))) => {
+                    let mut report = read(&repaired_text)?;
                     report.check_same_names(&read(&other)?, id_field)?;
                     report.repaired += repaired;
                     Ok(report)

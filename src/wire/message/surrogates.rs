@@ -19,10 +19,10 @@ pub fn replace_lone_surrogates(json: &str) -> Option<(String, u32)> {
 
 pub(super) fn replace_lone_surrogates_by(json: &str, replacement: &str) -> Option<(String, u32)> {
     let mut half = next_lone_surrogate(json, 0)?;
-    let (mut mended, mut count, mut done) = (String::with_capacity(json.len()), 0, 0);
+    let (mut repaired, mut count, mut done) = (String::with_capacity(json.len()), 0, 0);
     loop {
-        mended.push_str(&json[done..half.start]);
-        mended.push_str(replacement);
+        repaired.push_str(&json[done..half.start]);
+        repaired.push_str(replacement);
         done = half.end;
         count += 1;
         match next_lone_surrogate(json, done) {
@@ -30,8 +30,8 @@ pub(super) fn replace_lone_surrogates_by(json: &str, replacement: &str) -> Optio
             None => break,
         }
     }
-    mended.push_str(&json[done..]);
-    Some((mended, count))
+    repaired.push_str(&json[done..]);
+    Some((repaired, count))
 }
 
 /// The first lone surrogate at or after `from`, which must not be inside an escape.
@@ -67,8 +67,8 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn halves_are_replaced_and_pairs_stay() {
-        for (json, mended, count) in [
+    fn lone_surrogates_are_replaced_and_pairs_stay() {
+        for (json, repaired, count) in [
             (r#""a\ud83d""#, r#""a\ufffd""#, 1),
             (r#"["\uDE00\ud83d",1]"#, r#"["\ufffd\ufffd",1]"#, 2),
             (r#""\ud83d\ud83d\ude00""#, r#""\ufffd\ud83d\ude00""#, 1),
@@ -77,7 +77,7 @@ mod tests {
         ] {
             assert_eq!(
                 replace_lone_surrogates(json),
-                Some((mended.to_owned(), count)),
+                Some((repaired.to_owned(), count)),
                 "{json}"
             );
         }
@@ -95,13 +95,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn mended_json_is_read_as_a_lossy_decoder_reads_it(units in prop::collection::vec(
+        fn repaired_json_is_read_as_a_lossy_decoder_reads_it(units in prop::collection::vec(
             prop_oneof![0xd7f0_u16..0xe010, 0x20_u16..0x7f], 0..12
         )) {
             let escapes: String = units.iter().map(|unit| format!("\\u{unit:04x}")).collect();
             let json = format!("\"{escapes}\"");
-            let mended = replace_lone_surrogates(&json).map_or(json.clone(), |(mended, _)| mended);
-            let text: String = serde_json::from_str(&mended).unwrap();
+            let repaired = replace_lone_surrogates(&json).map_or(json.clone(), |(repaired, _)| repaired);
+            let text: String = serde_json::from_str(&repaired).unwrap();
             prop_assert_eq!(text, String::from_utf16_lossy(&units));
         }
     }

@@ -144,11 +144,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn told(text: &str) -> String {
-        find_syntax_error(text).map_or("nothing".to_owned(), |flaw| flaw.to_string())
+        find_syntax_error(text).map_or("nothing".to_owned(), |fault| fault.to_string())
     }
 
     #[test]
-    fn flaw_is_told_with_its_path() {
+    fn a_syntax_error_names_its_path() {
         for (text, expected) in [
             (
                 r#"{"a":{"b":[1,{"c d":NaN}]}}"#,

@@ -106,11 +106,23 @@ impl Store {
 
     /// The offset of the newest entry of a room that it has kept; `None`: it knows no log of that room.
     pub(crate) fn last_offset(&self, room: &str) -> Option<u64> {
-        let row: Value = serde_json::from_str(self.row(Table::Room, room)?).expect("JSON");
-        let (_, offset) = row["position"].as_str()?.split_once(':')?;
+        let (_, offset) = self.position(room)?;
         let entries = self.entries.values().filter(|entry| *entry.room == *room);
         let offsets = entries.map(|entry| entry.offset);
         offsets.chain(offset.parse().ok()).max()
+    }
+
+    /// In which epoch it knows a room.
+    pub(crate) fn epoch(&self, room: &str) -> Option<String> {
+        let (epoch, _) = self.position(room)?;
+        Some(epoch)
+    }
+
+    /// Where the room's row says that it was, in parts.
+    fn position(&self, room: &str) -> Option<(String, String)> {
+        let row: Value = serde_json::from_str(self.row(Table::Room, room)?).expect("JSON");
+        let (epoch, offset) = row["position"].as_str()?.split_once(':')?;
+        Some((epoch.to_owned(), offset.to_owned()))
     }
 
     /// What was written to a table since this was last asked: rows and bytes.
