@@ -8,6 +8,9 @@ use crate::wire::http::{Head, Method, Response};
 use crate::wire::message::TaskEvent;
 use std::borrow::Cow;
 
+/// The function behind a row.
+pub type CallFn = fn(&mut Context<'_>, &Call<'_>) -> Result<Answer<Response>, Refusal>;
+
 /// A call of contract section 7.
 pub struct Row {
     /// The method; `GET` answers `HEAD` as well.
@@ -21,7 +24,7 @@ pub struct Row {
     /// Whether it shows or changes what a store keeps, or is about clients, who are nobody before that is read.
     pub needs_store: bool,
     /// What answers.
-    pub answer: fn(&mut Context<'_>, &Call<'_>) -> Result<Answer<Response>, Refusal>,
+    pub answer: CallFn,
     /// What it does, for people.
     #[expect(
         dead_code,
