@@ -225,5 +225,16 @@ impl Lobby {
         if let Some((_, gone)) = self.requests.remove(&connection) {
             self.bytes -= gone.body.map_or(0, |body| body.len());
         }
+        self.check_invariants();
+    }
+
+    fn check_invariants(&self) {
+        debug_assert!(self.clients <= self.guests.len());
+        debug_assert!(
+            self.guests.len() <= self.order.len(),
+            "each guest stands in line"
+        );
+        let is_empty = self.guests.is_empty() && self.requests.is_empty();
+        debug_assert!(!is_empty || self.bytes == 0);
     }
 }

@@ -55,6 +55,7 @@ impl Unfinished {
         self.by_age
             .extend(entry.since.map(|since| (since, connection)));
         self.bytes += entry.bytes;
+        self.check_invariants();
     }
 
     /// Whatever must end in time begins now.
@@ -105,6 +106,13 @@ impl Unfinished {
             }
             self.bytes -= entry.bytes;
         }
+        self.check_invariants();
+    }
+
+    fn check_invariants(&self) {
+        debug_assert_eq!(self.entries.len(), self.by_size.len());
+        debug_assert!(self.by_age.len() <= self.entries.len());
+        debug_assert!(!self.entries.is_empty() || self.bytes == 0);
     }
 }
 
