@@ -1,32 +1,35 @@
-//! What a turn costs. Everything that outsiders can ask for is counted here as it is done: things looked at and bytes
-//! encoded. What is due to single readers (replays, snapshots, states that they missed) has a measure for each turn, so
-//! that many of them together do not hold the loop; the rest is postponed, reader by reader, and goes on in later turns.
+//! The cost of a turn. Everything that a peer can ask for is counted here while it is done: things visited and bytes encoded.
+//!
+//! Work for single readers (replays, snapshots, states that they missed) has a budget per turn, so that a thousand readers that
+//! come back together do not hold the loop. A reader that finds it spent is postponed and goes on in a later turn, the longest
+//! waiting first. Work for rooms has no such budget: it is paid once for all readers, and bounded by [`FULL`], beyond which
+//! further input waits. Costs are counted and not timed, so that a run is reproducible.
 
 use crate::hub::keys::ClientId;
 use std::collections::{BTreeSet, VecDeque};
 
-/// What was done.
+/// An amount of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Work {
-    /// Rooms, log entries, names and the like that were looked at.
+    /// Rooms, log entries, names and the like that were visited.
     pub visited: u64,
     /// Bytes of messages and answers that were encoded.
     pub encoded: u64,
 }
 
-/// One turn's measure of what is due to single readers.
+/// Budget per turn for single readers.
 const DUE: Work = Work {
     visited: 16_384,
     encoded: 1024 * 1024,
 };
 
-/// Beyond this, what has not been read yet waits for the next turn.
+/// Beyond this, input that has not been read yet waits for the next turn.
 const FULL: Work = Work {
     visited: 65_536,
     encoded: 4 * 1024 * 1024,
 };
 
-/// Queues of a crowd are given back when it is served.
+/// Capacity of the queue that stays allocated while it is empty.
 const MAX_IDLE_QUEUE: usize = 1024;
 
 impl Work {
@@ -42,16 +45,16 @@ impl Work {
     }
 }
 
-/// The work of this turn, and the readers whose share of it is put off.
+/// The work of this turn, and the readers that were postponed.
 #[derive(Debug)]
 pub struct Workload {
     turn: Work,
-    /// Of that, what was done for single readers.
+    /// The part of `turn` that was done for single readers.
     due: Work,
     max_due: Work,
     peak: Work,
     postponed: VecDeque<ClientId>,
-    /// The same, to be found.
+    /// The members of `postponed`, so that a reader is queued once however often it is postponed.
     waiting: BTreeSet<ClientId>,
 }
 
@@ -69,55 +72,51 @@ impl Default for Workload {
 }
 
 impl Workload {
-    /// Another measure of what a turn does for single readers: with a small one, a test sees all that can be postponed.
+    /// Replaces the budget for single readers: with a small one, a test covers everything that can be postponed.
     pub fn set_measure(&mut self, max_due: Work) {
         self.max_due = max_due;
     }
 
-    /// Counts things that were looked at.
     pub fn visit(&mut self, count: usize) {
         self.turn.visited += count as u64;
     }
 
-    /// Counts bytes that were encoded.
     pub fn encode(&mut self, bytes: usize) {
         self.turn.encoded += bytes as u64;
     }
 
-    /// Counts what was done since `before` as done for single readers.
+    /// Charges the work since `before` to the budget for single readers.
     pub fn charge(&mut self, before: Work) {
         self.due.visited += self.turn.visited - before.visited;
         self.due.encoded += self.turn.encoded - before.encoded;
     }
 
-    /// What this turn has done so far.
     pub fn turn(&self) -> Work {
         self.turn
     }
 
-    /// The most that one turn has done.
+    /// The most work that any turn did, this one included.
     pub fn peak(&self) -> Work {
         self.peak.max(self.turn)
     }
 
-    /// Whether this turn has done enough for single readers.
+    /// Whether the budget for single readers is used up.
     pub fn is_spent(&self) -> bool {
         self.due.reaches(self.max_due)
     }
 
-    /// Whether this turn has done so much that further input waits for the next.
+    /// Whether further input waits for the next turn.
     pub fn is_full(&self) -> bool {
         self.turn.reaches(FULL)
     }
 
-    /// A reader is to go on in a later turn.
     pub fn postpone(&mut self, reader: ClientId) {
         if self.waiting.insert(reader) {
             self.postponed.push_back(reader);
         }
     }
 
-    /// The reader that has waited longest.
+    /// The reader that has waited longest. Ids, not keys: it may be gone by now.
     pub fn poll_postponed(&mut self) -> Option<ClientId> {
         let next = self.postponed.pop_front();
         match next {
@@ -127,12 +126,10 @@ impl Workload {
         next
     }
 
-    /// Whether readers wait.
     pub fn has_postponed(&self) -> bool {
         !self.postponed.is_empty()
     }
 
-    /// The next turn begins with nothing done.
     pub fn begin_turn(&mut self) {
         self.peak = self.peak();
         (self.turn, self.due) = (Work::default(), Work::default());

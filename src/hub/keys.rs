@@ -1,18 +1,19 @@
-//! What connections, clients, rooms and tasks are named by. Keys name slots, and only the hub makes them; an id is public.
+//! Names of connections, clients, rooms and tasks. Keys are slots, which only the hub makes and which must not outlive what they
+//! name; ids are public, may be kept by others, and are looked up.
 
 use crate::base::index::Index;
 use std::fmt;
 
-/// The owner's name for a connection; opaque to the hub.
+/// A connection as the transport names it; opaque to the hub, which only hands it back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId {
-    /// The connection's slot.
     pub index: u32,
-    /// Which of the connections that had this slot.
+    /// Tells apart the connections that used this slot one after another: output for a closed one is dropped.
     pub generation: u32,
 }
 
-/// Names a client while it is attached.
+/// A client's slot, valid until it is detached. Keep a [`ClientId`] where the client may be gone by the time of use: a slot that
+/// was freed names the next client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ClientKey(Index);
 
@@ -26,12 +27,11 @@ impl ClientKey {
     }
 }
 
-/// A client's public name: `client_` and letters that cannot be guessed. It carries the client's slot, so that
-/// looking it up needs no table.
+/// A client's public name: `client_` and hex digits that cannot be guessed. The low bits are its slot, so that looking it up
+/// needs no table; only restored clients, whose slot may be taken by then, need an alias.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId(u64);
 
-/// The slot takes the low bits of a [`ClientId`].
 const SLOT_BITS: u32 = 24;
 
 impl fmt::Display for ClientId {
@@ -41,35 +41,32 @@ impl fmt::Display for ClientId {
 }
 
 impl ClientId {
-    /// A name for the client of that slot; `nonce` makes it unguessable.
+    /// `nonce` makes it unguessable; of it 40 bits remain above the slot.
     pub fn new(slot: usize, nonce: u64) -> Self {
         Self((nonce << SLOT_BITS) | slot as u64)
     }
 
-    /// Reads what was printed.
     pub fn parse(text: &str) -> Option<Self> {
         u64::from_str_radix(text.strip_prefix("client_")?, 16)
             .ok()
             .map(Self)
     }
 
-    /// Its slot, unless it comes from an earlier life of the server.
+    /// Its slot, if it was given out by this process; compare the id of what is found there.
     pub fn slot(self) -> usize {
         (self.0 & ((1 << SLOT_BITS) - 1)) as usize
     }
 
-    /// The name as a number.
     pub fn number(self) -> u64 {
         self.0
     }
 
-    /// The name of that number.
     pub fn from_number(number: u64) -> Self {
         Self(number)
     }
 }
 
-/// Names a room while it exists.
+/// A room's slot, valid while the room exists. It carries no generation: whoever keeps one must drop it with the room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RoomKey(pub(in crate::hub) u32);
 
@@ -79,7 +76,7 @@ impl RoomKey {
     }
 }
 
-/// Names a task while it is known; a stale key finds nothing.
+/// A task's slot and generation: a key of a task that was removed finds nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskKey {
     pub(in crate::hub) index: u32,

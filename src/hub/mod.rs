@@ -1,7 +1,8 @@
-//! Floor 2: the product. Tasks, rooms, logs, viewers and workspaces; it knows no socket and no HTTP.
+//! Floor 2: the product. It owns tasks, rooms, logs, viewers and workspaces; it never touches a socket, HTTP or a frame.
 //!
-//! The hub takes what producers report and viewers ask for, decides, and hands publications to an [`Outlet`]. Time comes in with
-//! every call; what is to be done later goes out through [`Hub::poll_timer`].
+//! Commands come in as calls with the time as an argument; publications go out through an [`Outlet`], rows through
+//! [`Hub::take_records`], and wake-ups through [`Hub::poll_timer`]. Within a turn progress only marks tasks; [`Hub::settle`]
+//! encodes and sends it at the end of the turn. Log entries are sent at once, because their order is promised.
 //!
 //! | folder | owns |
 //! | --- | --- |
@@ -9,8 +10,11 @@
 //! | [`rooms`] | memberships and logs |
 //! | [`clients`] | viewers, their sessions and direct messages |
 //! | [`delivery`] | publications on their way to readers |
-//! | [`durable`] | what goes to the store, and how it comes back |
-//! | [`workspaces`] | shared documents |
+//! | [`durable`] | rows for the store, and state restored from them |
+//! | [`workspaces`] | shared documents and their order |
+//!
+//! Beside the folders: [`parts`] composes the hub, [`scope`] lends its parts, [`budget`] bounds a turn's work, [`keys`] names
+//! things, [`timer`] lists what can happen later.
 
 pub mod budget;
 pub mod clients;

@@ -1,5 +1,7 @@
-//! What the hub is made of. The folders beside this file are what it does, each in a file of `impl Hub` that works on the parts
-//! it needs.
+//! The hub as a whole: its parts, its settings, and the calls that need several parts at once.
+//!
+//! It owns no rule of its own. Each folder beside this file adds an `impl Hub` that works on the parts it needs; what is here
+//! only borrows several parts together and passes them on.
 
 use crate::base::time::{Now, Span, Time};
 use crate::hub::budget::{Work, Workload};
@@ -15,44 +17,40 @@ use crate::hub::timer::{Timer, Timers};
 use crate::hub::workspaces::documents::{WorkspaceSettings, Workspaces};
 use crate::wire::locale::Locale;
 
-/// What the hub must know of the configuration (contract section 8).
+/// The part of the configuration that the hub reads (contract section 8).
 #[derive(Debug, Clone)]
 pub struct HubSettings {
-    /// The language of log lines.
     pub locale: Locale,
-    /// How tasks are broadcast.
     pub broadcaster: BroadcasterSettings,
-    /// How many log entries each room keeps.
+    /// Most entries in one room's log, and most direct messages queued for one client.
     pub message_queue_size: usize,
-    /// How clients that have left may come back.
     pub sessions: SessionSettings,
-    /// How many rooms there may be (0: no limit).
+    /// Most rooms (0: no limit).
     pub max_rooms: usize,
-    /// How many of them may be held by viewers only (0: no limit).
+    /// Most rooms that exist only because viewers asked for them (0: no limit).
     pub max_viewer_rooms: usize,
-    /// How many rooms a client may be in (0: no limit).
+    /// Most rooms per client (0: no limit). It binds viewers, not calls of the API.
     pub max_rooms_per_client: usize,
-    /// How many workspaces there may be, and how large.
     pub workspaces: WorkspaceSettings,
 }
 
-/// Randomness from outside: hash keys and the beginnings of ids.
+/// Randomness, which the hub takes as an input so that a seed reproduces a run.
 #[derive(Debug, Clone)]
 pub struct HubSeed {
-    /// Keys of the hash tables, so that nobody can aim at their collisions.
+    /// Keys of the hash tables: names come from outside, and known keys would let a client craft collisions.
     pub hash: [u64; 2],
-    /// What every message id of this process begins with.
+    /// Prefix of every message id of this process.
     pub message_prefix: String,
 }
 
-/// Everything that is known of clients, rooms and tasks.
+/// All state of clients, rooms, tasks and workspaces.
 #[derive(Debug)]
 pub struct Hub {
     pub(in crate::hub) directory: Directory,
     pub(in crate::hub) broadcaster: Broadcaster,
     pub(in crate::hub) fanout: Fanout,
     pub(in crate::hub) timers: Timers,
-    /// What is due is not seen to before: others have their turn.
+    /// Aging work that is due waits until then, so that a large backlog of it does not hold the loop.
     pub(in crate::hub) rested_at: Time,
     pub(in crate::hub) sessions: Sessions,
     pub(in crate::hub) workspaces: Workspaces,
@@ -60,17 +58,15 @@ pub struct Hub {
     pub(in crate::hub) settings: HubSettings,
 }
 
-/// A client's entry into a room.
+/// The outcome of joining a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Joined {
-    /// The room.
     pub room: RoomKey,
     /// Whether the client was not in it before.
     pub fresh: bool,
 }
 
 impl Hub {
-    /// A hub where nobody is and nothing has happened.
     pub fn new(settings: HubSettings, seed: HubSeed) -> Self {
         Self {
             directory: Directory::new(settings.max_rooms, settings.max_viewer_rooms, seed.hash),
@@ -90,32 +86,28 @@ impl Hub {
         }
     }
 
-    /// Clients and rooms.
     pub fn directory(&self) -> &Directory {
         &self.directory
     }
 
-    /// Task states and their pace.
     pub fn broadcaster(&self) -> &Broadcaster {
         &self.broadcaster
     }
 
-    /// Workspaces and their order.
     pub fn workspaces(&self) -> &Workspaces {
         &self.workspaces
     }
 
-    /// The same, to be changed. Clients learn of a change by [`Hub::broadcast`].
+    /// A change made here reaches clients only through [`Hub::publish_change`].
     pub fn workspaces_mut(&mut self) -> &mut Workspaces {
         &mut self.workspaces
     }
 
-    /// What has been broadcast.
     pub fn counts(&self) -> &BroadcastCounts {
         self.fanout.counts()
     }
 
-    /// Publishes a message to a room; tells how many it reached.
+    /// Publishes a message to a room; returns how many connections took it.
     pub fn publish(&mut self, now: Now, message: RoomMessage<'_>, out: &mut dyn Outlet) -> usize {
         let room = message.room;
         let delivered = self.fanout.publish(&mut self.directory, now, message, out);
@@ -123,12 +115,12 @@ impl Hub {
         delivered
     }
 
-    /// The room of that name, made when there is none.
     pub fn find_or_create_room(&mut self, name: &str) -> Result<RoomKey, Full> {
         self.directory.find_or_create(name)
     }
 
-    /// Sends a message to every client, or to those of one dialect; tells how many it reached.
+    /// Sends a message to every client, or to those of one dialect; returns how many connections took it. The others find it in
+    /// their direct queues.
     pub fn broadcast(&mut self, now: Now, message: Broadcast<'_>, out: &mut dyn Outlet) -> usize {
         let spread = self.fanout.broadcast(&self.directory, now, message, out);
         for client in spread.refused {
@@ -137,22 +129,18 @@ impl Hub {
         spread.delivered
     }
 
-    /// What this turn has cost so far, and whose share of it waits for a later one.
     pub fn load(&mut self) -> &mut Workload {
         &mut self.fanout.load
     }
 
-    /// Whether this turn has cost so much that further input waits for the next.
     pub fn is_turn_full(&self) -> bool {
         self.fanout.load.is_full()
     }
 
-    /// The most that one turn has cost.
     pub fn peak(&self) -> Work {
         self.fanout.load.peak()
     }
 
-    /// A reminder's time has come.
     pub fn handle_timer(&mut self, now: Now, timer: Timer, out: &mut dyn Outlet) {
         match timer {
             Timer::Aging => self.age(now, out),
@@ -171,20 +159,20 @@ impl Hub {
         }
     }
 
-    /// When time alone next does something to a task or a log.
+    /// When a task or log next changes without any input.
     pub fn next_aging(&self) -> Option<Time> {
         let tasks = self.broadcaster.next_aging().into_iter();
         let due = tasks.chain(self.directory.next_aging()).min()?;
         Some(due.max(self.rested_at))
     }
 
-    /// The turn's inputs are all in: what was marked goes out.
+    /// Call once the inputs of the turn are all handled: encodes and sends the progress of the tasks that they marked.
     pub fn settle(&mut self, now: Now, out: &mut dyn Outlet) {
         let (broadcaster, mut scope) = self.scope(now, out);
         broadcaster.settle(&mut scope);
     }
 
-    /// The turn is over: everything is written that the sockets took.
+    /// Call at the end of a turn, after the writes: resets the turn's budget and measures latency up to here.
     pub fn handle_turn_end(&mut self, now: Now, took: Span, backlogged_share: f64) {
         self.fanout.handle_turn_end(now.at);
         self.broadcaster
@@ -192,14 +180,14 @@ impl Hub {
             .handle_turn(now.at, took, backlogged_share);
     }
 
-    /// The next reminder to be set.
     pub fn poll_timer(&mut self) -> Option<(Time, Timer)> {
+        // Rests keep their own queue in order of time, so that only their earliest end needs a timer.
         let rests = self.fanout.journal.rests.arm();
         let rests = rests.map(|at| (at, Timer::Rests));
         rests.or_else(|| self.timers.pop())
     }
 
-    /// The broadcaster, and everything else that it works on.
+    /// Splits the hub into the broadcaster and the parts that it works on, which a method of `Hub` could not borrow together.
     pub(in crate::hub) fn scope<'a>(
         &'a mut self,
         now: Now,

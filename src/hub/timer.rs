@@ -1,34 +1,33 @@
-//! What the hub wants to be reminded of. Nothing is cancelled: a reminder that has lost its meaning is ignored.
+//! Everything that the hub does later. Timers are never cancelled: one that fires without anything to do is ignored, which needs no
+//! record of where it stands in the wheel.
 
 use crate::base::time::Time;
 use crate::hub::keys::TaskKey;
 
-/// A reminder.
+/// A wake-up that the hub asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Timer {
     /// When to send a task's pending progress.
     Flush(TaskKey),
-    /// When to see who has been away too long.
+    /// When to end sessions whose client has been away for `session_ttl`.
     Sessions,
-    /// When to see to what time alone does to tasks and logs: [`Hub::next_aging`](super::Hub::next_aging) says when.
+    /// When a task or log may have aged; [`Hub::next_aging`](super::Hub::next_aging) gives the time.
     Aging,
-    /// When to have the store keep sessions again that were written a moment ago.
+    /// When to write sessions again that changed within a second of their last write.
     Rests,
 }
 
-/// Reminders not yet handed to the wheel.
+/// Timers requested in this turn and not yet handed to the wheel.
 #[derive(Debug, Default)]
 pub struct Timers {
     requested: Vec<(Time, Timer)>,
 }
 
 impl Timers {
-    /// Asks for a reminder.
     pub fn push(&mut self, at: Time, timer: Timer) {
         self.requested.push((at, timer));
     }
 
-    /// The next reminder to be set.
     pub fn pop(&mut self) -> Option<(Time, Timer)> {
         self.requested.pop()
     }

@@ -1,7 +1,13 @@
-//! A client as the hub knows it: who it is, what it is in, and how far behind it is.
+//! A client as the hub knows it: its identity, its memberships, and how far behind it is.
 //!
-//! A client outlives its connection for a while (contract section 5.5): it stays in its rooms, and what it misses there
-//! is read from the rooms' logs when it comes back. A reader that is behind is the same thing with a connection.
+//! A client outlives its connection for a while (contract section 5.5). It stays a member of its rooms, and what it misses is read
+//! from the rooms' logs when it comes back; a slow reader is the same case with a connection. So nothing is queued per client but
+//! direct messages, and the state of being behind is a few numbers: `received` (confirmed), `queued` (given to the connection), and per
+//! room an exception where older entries were asked for. [`lifecycle`](super::lifecycle) tells what moves them.
+//!
+//! These numbers live in a box that only a client has that is behind, so that an idle client stays within the size asserted below.
+//! Invariants: while it is lagging, `received <= queued`; a client that is away is lagging; one that is lagging is `backlogged`, but
+//! for the moment between its return and its replay.
 
 use crate::hub::clients::direct::DirectQueue;
 use crate::hub::keys::ClientId;
@@ -14,82 +20,72 @@ use crate::wire::message::Dialect;
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
 
-/// A client.
 #[derive(Debug)]
 pub struct Client {
-    /// Its connection, or its last one.
+    /// Its connection; the last one while it is away.
     pub connection: ConnectionId,
-    /// Its public name.
     pub id: ClientId,
-    /// The envelope in which it reads messages.
     pub dialect: Dialect,
-    /// Whether its connection holds unsent bytes, or is gone: progress is then marked, not sent.
+    /// Whether its connection holds unsent bytes, or is gone, or its turn's budget was spent: progress is then marked, not sent.
     pub backlogged: bool,
-    /// Whether messages of logs are left in the logs, because its connection takes no more, or is gone.
+    /// Whether log entries stay in the logs instead of being offered, until a replay has caught up.
     pub is_lagging: bool,
-    /// Whether its connection is gone.
+    /// Whether its connection is gone and its session waits.
     pub is_away: bool,
-    /// Whether it may come back after its connection is gone.
+    /// Whether it becomes away, and not detached, when its connection is gone.
     pub has_session: bool,
-    /// What the store has yet to learn of it.
     pub unsaved: Unsaved,
-    /// Milliseconds since 1970 when it connected.
+    /// Unix milliseconds.
     pub connected_at: u64,
-    /// Every message up to this serial has surely reached it, or was not for it.
+    /// Every message up to this serial was confirmed by it, or was not for it.
     pub received: u64,
     behind: Option<Box<Behind>>,
     pub(in crate::hub) rooms: SmallVec<[Membership; 1]>,
 }
 
-/// What the store has yet to learn of a client. A session is written at most once a second.
+/// The parts of a session that differ from the store, as bits. Each part is a row of its own, because they change at a different pace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Unsaved(u8);
 
 impl Unsaved {
-    /// What the client has received.
+    /// What it has confirmed.
     pub const RECEIVED: Self = Self(1);
-    /// Rooms that it has entered or left, or where it stands in them.
+    /// Rooms joined or left, or positions in them.
     pub const ROOMS: Self = Self(2);
-    /// That it is there.
+    /// The session itself.
     pub const SESSION: Self = Self(4);
-    /// All of it.
     pub const ALL: Self = Self(1 | 2 | 4);
-    /// It was written less than a second ago, so that the next write waits.
+    /// The session was written less than a second ago, so that the next write waits.
     const RESTS: u8 = 8;
 
-    /// Whether nothing is to be written.
     pub fn is_empty(self) -> bool {
         self.0 & Self::ALL.0 == 0
     }
 
-    /// Whether something of this kind is to be written.
     pub fn has(self, what: Self) -> bool {
         self.0 & what.0 != 0
     }
 
-    /// Something more is to be written.
     pub fn add(&mut self, what: Self) {
         self.0 |= what.0;
     }
 
-    /// What is to be written, which is going to be.
+    /// Takes the parts to write; the rest period is not touched.
     pub fn take(&mut self) -> Self {
         let taken = Self(self.0 & Self::ALL.0);
         self.0 &= Self::RESTS;
         taken
     }
 
-    /// Whether it was written less than a second ago, so that the next write waits.
     pub fn rests(self) -> bool {
         self.0 & Self::RESTS != 0
     }
 
-    /// It is written: the next write waits.
     pub fn begin_rest(&mut self) {
         self.0 |= Self::RESTS;
     }
 
-    /// Ends that wait; tells whether there was one.
+    /// Ends the rest period; returns whether there was one.
     pub fn end_rest(&mut self) -> bool {
         let rested = self.rests();
         self.0 &= !Self::RESTS;
@@ -97,35 +93,33 @@ impl Unsaved {
     }
 }
 
-/// What only a client needs that is behind, or was written to.
+/// State of a client that is behind, has direct messages, or lacks news. Boxed: idle clients pay a pointer for it.
 #[derive(Debug)]
 struct Behind {
+    /// Every message up to this serial was queued for its connection.
     queued: u64,
+    /// The slot of its rooms at which sending states stopped: the next attempt begins there, so that no room is always last.
     caught_up: u32,
-    /// Rooms of which it asked for older messages than it has of the others, and what its connection has of each.
+    /// Exceptions from `queued`: rooms of which it asked for older entries, and the offset up to which each was queued.
     older: BTreeMap<RoomKey, u64>,
     direct: DirectQueue,
-    /// Rooms that it is to be in again when it comes back.
+    /// Viewers' rooms that it joins again when it comes back.
     names: Vec<KeptName>,
-    /// The newest serial when it left.
     left_at: u64,
-    /// News of workspaces that its connection did not take.
+    /// Changes of workspaces that its connection refused.
     news: Option<Box<News>>,
 }
 
-/// A room that only viewers held when a client left: its name is kept in its place.
+/// A viewers' room that a client was in when it left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptName {
-    /// The name.
     pub name: Box<str>,
-    /// Up to where nothing of it was ever for the client.
+    /// Entries up to here are not owed to the client.
     pub position: Position,
-    /// Whether the store has yet to learn of it.
     pub(in crate::hub) unsaved: bool,
 }
 
 impl Client {
-    /// A client that is in no room and has everything up to a serial.
     pub(in crate::hub) fn new(
         connection: ConnectionId,
         id: ClientId,
@@ -149,31 +143,29 @@ impl Client {
         }
     }
 
-    /// While it is lagging: every message up to this serial was queued for its connection.
+    /// While it is lagging: every message up to this serial was queued for its connection, except in rooms with [`Client::older`].
     pub fn queued(&self) -> u64 {
         self.behind
             .as_ref()
             .map_or(self.received, |behind| behind.queued)
     }
 
-    /// Every message up to a serial was queued, and no more is to be.
     pub(in crate::hub) fn set_queued(&mut self, serial: u64) {
         if self.queued() != serial {
             self.behind_mut().queued = serial;
         }
     }
 
-    /// The offset up to which all of a room was queued, if that is less than [`Client::queued`] says.
+    /// The offset up to which a room's entries were queued, if fewer were than [`Client::queued`] says.
     pub fn older(&self, room: RoomKey) -> Option<u64> {
         self.behind.as_ref()?.older.get(&room).copied()
     }
 
-    /// Of a room only what comes up to an offset was queued, whatever [`Client::queued`] says.
     pub(in crate::hub) fn set_older(&mut self, room: RoomKey, offset: u64) {
         self.behind_mut().older.insert(room, offset);
     }
 
-    /// A room, or each of them, is no exception any more.
+    /// Ends the exception of one room, or of all.
     pub(in crate::hub) fn forget_older(&mut self, room: Option<RoomKey>) {
         let Some(behind) = &mut self.behind else {
             return;
@@ -184,21 +176,20 @@ impl Client {
         }
     }
 
-    /// Where among its rooms catching up stopped the last time.
+    /// The slot of its rooms at which sending states stopped; 0: it did not.
     pub fn caught_up(&self) -> usize {
         self.behind
             .as_ref()
             .map_or(0, |behind| behind.caught_up as usize)
     }
 
-    /// Catching up has stopped there; 0: it has not stopped.
     pub(in crate::hub) fn set_caught_up(&mut self, place: usize) {
         if self.caught_up() != place {
             self.behind_mut().caught_up = place as u32;
         }
     }
 
-    /// Messages for it alone that may not have reached it, if there are any.
+    /// Direct messages that it has not confirmed; `None`: there are none.
     pub fn direct(&self) -> Option<&DirectQueue> {
         let direct = self.behind.as_ref().map(|behind| &behind.direct);
         direct.filter(|direct| !direct.is_empty())
@@ -209,24 +200,21 @@ impl Client {
         direct.filter(|direct| !direct.is_empty())
     }
 
-    /// The direct queue, to put something into it.
     pub(in crate::hub) fn open_direct(&mut self) -> &mut DirectQueue {
         &mut self.behind_mut().direct
     }
 
-    /// Nothing waits for it any more.
     pub(in crate::hub) fn close_direct(&mut self) {
         if let Some(behind) = &mut self.behind {
             behind.direct = DirectQueue::default();
         }
     }
 
-    /// The rooms that it is to be in again when it comes back.
     pub fn names(&self) -> &[KeptName] {
         self.behind.as_ref().map_or(&[], |behind| &behind.names)
     }
 
-    /// It was a member of its rooms up to this serial, whether it has received that or not.
+    /// It was a member of its rooms up to this serial, confirmed or not: entries up to here are in logs that it knows.
     pub fn left_at(&self) -> u64 {
         let left_at = self.behind.as_ref().map_or(0, |behind| behind.left_at);
         left_at.max(self.received)
@@ -250,7 +238,7 @@ impl Client {
         behind.map_or_else(Vec::new, |behind| std::mem::take(&mut behind.names))
     }
 
-    /// Whether its connection has not taken all news of workspaces.
+    /// Whether its connection refused changes of workspaces that are still owed.
     pub fn lacks_news(&self) -> bool {
         self.news().is_some()
     }
@@ -263,12 +251,10 @@ impl Client {
         self.behind.as_mut()?.news.as_deref_mut()
     }
 
-    /// The news that it lacks from now on.
     pub(in crate::hub) fn open_news(&mut self) -> &mut News {
         self.behind_mut().news.get_or_insert_default()
     }
 
-    /// It lacks none any more.
     pub(in crate::hub) fn close_news(&mut self) {
         if let Some(behind) = &mut self.behind {
             behind.news = None;
@@ -276,7 +262,7 @@ impl Client {
         self.trim();
     }
 
-    /// Gives back what is not needed now.
+    /// Frees the box once nothing in it is needed.
     pub(in crate::hub) fn trim(&mut self) {
         let is_behind = self.is_lagging || self.lacks_news();
         if !is_behind && self.caught_up() == 0 && self.direct().is_none() {
@@ -284,6 +270,7 @@ impl Client {
         }
     }
 
+    // Starts at `received`: until it is set, nothing beyond what was confirmed is known to be queued.
     fn behind_mut(&mut self) -> &mut Behind {
         let queued = self.received;
         self.behind.get_or_insert_with(|| {
@@ -299,54 +286,52 @@ impl Client {
         })
     }
 
-    /// The rooms it is in.
     pub fn rooms(&self) -> impl ExactSizeIterator<Item = RoomKey> + '_ {
         self.rooms.iter().map(|membership| membership.room)
     }
 
-    /// Its memberships.
     pub fn memberships(&self) -> &[Membership] {
         &self.rooms
     }
 }
 
-/// A client in a room.
+/// A client's side of its link with a room.
 #[derive(Debug, Clone, Copy)]
 pub struct Membership {
-    /// The room.
     pub room: RoomKey,
-    /// Where the client stands in the room's list.
+    /// Its index in the room's list of members.
     pub(in crate::hub) place: u32,
-    /// The version of the room's task that the client has seen; 0: none yet.
+    /// The version of the room's task that it was sent; 0: none yet.
     pub seen: u32,
-    /// Whether the client has been sent a snapshot, which deltas may follow.
+    /// Whether it was sent a snapshot, to which deltas apply.
     pub introduced: bool,
-    /// Whether the client was told that it has missed something, and has not confirmed that.
+    /// Whether it was told of a loss and has not confirmed that: if the connection breaks first, it must be told again.
     pub(in crate::hub) told_of_loss: bool,
-    /// Whether the store has yet to learn of it.
+    /// Whether its row in the store is outdated.
     pub(in crate::hub) unsaved: bool,
-    /// Nothing up to this offset of the room's log was ever for the client.
+    /// Entries up to this offset are not owed to the client: it joined after them, or has confirmed them. [`LOST`]: it must be told that
+    /// entries may be missing.
     pub from: u64,
 }
 
-/// What a room more costs a client, and a reader that has stopped.
+// The cost of each further room of a client.
 const _: () = assert!(size_of::<Membership>() <= 24);
 
-/// Where a client stands that must be told that it has missed something: beyond every log.
+/// The offset that stands for "may have missed entries". Beyond every log, so that it resolves in none.
 pub(in crate::hub) const LOST: u64 = u64::MAX;
 
 impl Membership {
-    /// The client knows nothing of the room's task: that is gone, or what was said of it may not have arrived.
+    /// The client is taken to know nothing of the room's task: it was removed, or what was sent of it may not have arrived.
     pub fn forget(&mut self) {
         (self.seen, self.introduced) = (0, false);
     }
 
-    /// Whether the client must be told that it has missed something.
+    /// Whether the client must be told that it may have missed entries.
     pub fn is_lost(&self) -> bool {
         self.from == LOST
     }
 
-    /// What was said since the client last confirmed anything may not have arrived, and that it has missed something neither.
+    /// Undoes what is unconfirmed, because it may not have arrived: that the client was told of a loss is part of it.
     pub(in crate::hub) fn rewind(&mut self) {
         if std::mem::take(&mut self.told_of_loss) {
             self.from = LOST;
@@ -354,14 +339,13 @@ impl Membership {
     }
 }
 
-/// The other end of a [`Membership`].
+/// The room's side of a [`Membership`].
 #[derive(Debug, Clone, Copy)]
 pub struct Member {
-    /// The client.
     pub client: ClientKey,
-    /// Which of the client's memberships this is.
+    /// Its index in the client's list of memberships.
     pub slot: u32,
 }
 
-/// What an idle client costs here.
+// The hub's part of an idle client.
 const _: () = assert!(size_of::<Client>() <= 80);

@@ -1,31 +1,30 @@
-//! Messages for one client alone, kept until they have surely reached it (seed 000's offline queue).
+//! Direct messages: messages for one client, kept until it has confirmed them.
+//!
+//! Owns one client's queue, ordered by serial, its bytes and its bound. It sends nothing and knows no store: it returns the serials of
+//! the messages that it dropped, and the caller deletes their rows. Notices are dropped first, then the oldest messages.
 
 use crate::base::id::MessageId;
 use crate::wire::message::{Envelope, TASK_REMOVED};
 use std::collections::VecDeque;
 
-/// One message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DirectMessage {
-    /// Its number among the log entries of all rooms.
+    /// Orders it among the log entries of all rooms and all direct messages.
     pub serial: u64,
-    /// The message type.
     pub kind: Box<str>,
-    /// The payload, as JSON.
+    /// JSON.
     pub payload: Box<str>,
-    /// Milliseconds since 1970.
+    /// Unix milliseconds.
     pub timestamp: u64,
-    /// The message's id.
     pub id: MessageId,
 }
 
 impl DirectMessage {
-    /// Whether it only tells what the client can also see by asking: such news gives way to what is meant for it alone.
+    /// Whether the client could also learn it by asking: notices are the first to be dropped.
     fn is_notice(&self) -> bool {
         &*self.kind == TASK_REMOVED
     }
 
-    /// The message as it is sent.
     pub fn envelope(&self) -> Envelope<'_> {
         Envelope {
             kind: &self.kind,
@@ -38,28 +37,27 @@ impl DirectMessage {
     }
 }
 
-/// What waits for a client.
+/// Unconfirmed direct messages of one client.
 #[derive(Debug, Default)]
 pub struct DirectQueue {
     letters: VecDeque<DirectMessage>,
     bytes: usize,
     notices: usize,
-    /// The newest that its present connection took.
+    /// Serial of the newest message that its present connection took; later ones are still to be sent.
     pub sent: u64,
 }
 
-/// Payload bytes that may wait for one client.
+/// Most payload bytes queued for one client.
 pub const MAX_MAIL_BYTES: usize = 1024 * 1024;
 
 impl DirectQueue {
-    /// Keeps a message, and of all no more than `limit` and [`MAX_MAIL_BYTES`] allow; the serials of those that go: notices
-    /// first, then the oldest.
+    /// Appends a message and drops what exceeds `limit` or [`MAX_MAIL_BYTES`]; returns the serials of dropped messages.
     pub fn keep(&mut self, limit: usize, letter: DirectMessage) -> Vec<u64> {
         self.insert(self.letters.len(), letter);
         self.trim(limit)
     }
 
-    /// Takes back a message that a store has kept, in the order of their serials.
+    /// Inserts a stored message by its serial: those in rows of an earlier version of the store come out of order.
     pub fn restore(&mut self, letter: DirectMessage) -> Vec<u64> {
         let place = self
             .letters
@@ -68,7 +66,7 @@ impl DirectQueue {
         self.trim(usize::MAX)
     }
 
-    /// Everything up to a serial has reached the client; the serials of the messages that go.
+    /// Removes what the client has confirmed; returns the serials.
     pub fn confirm(&mut self, serial: u64) -> Vec<u64> {
         let mut gone = Vec::new();
         while self
@@ -81,17 +79,15 @@ impl DirectQueue {
         gone
     }
 
-    /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.letters.is_empty()
     }
 
-    /// What waits, oldest first.
+    /// Oldest first.
     pub fn letters(&self) -> impl Iterator<Item = &DirectMessage> {
         self.letters.iter()
     }
 
-    /// The oldest message after a serial.
     pub fn next_after(&self, serial: u64) -> Option<&DirectMessage> {
         let place = self
             .letters
@@ -99,7 +95,6 @@ impl DirectQueue {
         self.letters.get(place)
     }
 
-    /// The message of a serial.
     pub fn letter(&self, serial: u64) -> Option<&DirectMessage> {
         let place = self
             .letters
@@ -129,6 +124,10 @@ impl DirectQueue {
         let letter = self.letters.remove(place)?;
         self.bytes -= letter.payload.len();
         self.notices -= usize::from(letter.is_notice());
+        debug_assert!(
+            !self.letters.is_empty() || (self.bytes, self.notices) == (0, 0),
+            "an empty queue counts nothing"
+        );
         Some(letter.serial)
     }
 }

@@ -1,4 +1,7 @@
-//! Clients that have left and may come back within their time (contract section 5.5), bounded in number and age.
+//! Sessions of clients that are away (contract section 5.5): how long they last and how many there may be.
+//!
+//! Owns the departures in order of time, which is also the order of expiry because all sessions last equally long; one timer for the
+//! first is enough. A client that came back leaves a stale departure behind, recognised by its connection.
 
 use crate::base::time::{Span, Time};
 use crate::hub::clients::client::Client;
@@ -7,19 +10,17 @@ use crate::hub::keys::{ClientId, ClientKey};
 use crate::hub::rooms::directory::Directory;
 use std::collections::VecDeque;
 
-/// So many departures are listed before those that count no more are looked for.
+/// Departures listed before stale ones are removed.
 const MIN_LISTED: usize = 64;
 
-/// How sessions are kept.
 #[derive(Debug, Clone, Copy)]
 pub struct SessionSettings {
-    /// How long a client may be away (zero: no sessions).
+    /// How long a client may be away; zero: there are no sessions.
     pub ttl: Span,
-    /// How many may be away at once (0: no limit); the one that left first makes room.
+    /// Most clients away at once (0: no limit); beyond it the session of the one that left first ends.
     pub max_away: usize,
 }
 
-/// Who is away, in the order in which they left.
 #[derive(Debug)]
 pub struct Sessions {
     settings: SessionSettings,
@@ -27,7 +28,7 @@ pub struct Sessions {
     is_armed: bool,
 }
 
-/// One leaving: it counts unless the client has come back since.
+/// A client's leaving; stale once the client has come back, because its connection is another then.
 #[derive(Debug, Clone, Copy)]
 struct Departure {
     at: Time,
@@ -36,7 +37,6 @@ struct Departure {
 }
 
 impl Sessions {
-    /// Nobody is away.
     pub fn new(settings: SessionSettings) -> Self {
         Self {
             settings,
@@ -45,14 +45,13 @@ impl Sessions {
         }
     }
 
-    /// Whether there are sessions at all.
     pub fn are_on(&self) -> bool {
         !self.settings.ttl.is_zero()
     }
 
-    /// A client has left; it is away already.
+    /// Records that a client has left; it is marked as away already.
     pub fn record(&mut self, now: Time, client: &Client, directory: &Directory) {
-        // Those who came back are still listed; who comes and goes all the time must not fill the list.
+        // Stale departures go once they make up half of the list: a client that comes and goes all the time must not fill it.
         if self.departures.len() >= MIN_LISTED.max(2 * directory.away()) {
             self.departures
                 .retain(|departure| away(directory, *departure).is_some());
@@ -64,25 +63,24 @@ impl Sessions {
         });
     }
 
-    /// Who is away, in the order in which they left.
+    /// Clients that are away, in the order in which they left.
     pub fn away(&self, directory: &Directory) -> impl Iterator<Item = ClientKey> {
         let departures = self.departures.iter();
         departures.filter_map(|departure| away(directory, *departure))
     }
 
-    /// When to look who has been away too long, unless that is known already.
+    /// When the first session ends, unless a timer is set already.
     pub fn arm(&mut self) -> Option<Time> {
         let first = self.departures.front().filter(|_| !self.is_armed)?;
         self.is_armed = true;
         Some(first.at + self.settings.ttl)
     }
 
-    /// The timer has fired.
     pub fn disarm(&mut self) {
         self.is_armed = false;
     }
 
-    /// The next client that has been away too long, or that must make room for others.
+    /// The next client whose session ends, because of its age or because too many are away.
     pub fn poll_expired(&mut self, now: Time, directory: &Directory) -> Option<ClientKey> {
         while let Some(first) = self.departures.front().copied() {
             let is_over = self.settings.max_away > 0 && directory.away() > self.settings.max_away;

@@ -1,4 +1,35 @@
-//! Clients that come, join, lag behind, leave and come back, and what is sent to one of them alone.
+//! The life of a client: it attaches, joins rooms, falls behind and catches up, leaves, resumes, and ends. Also what is sent to one
+//! client alone.
+//!
+//! Owns no state: it moves the marks of [`Client`](crate::hub::clients::client::Client) through the directory and notes in the journal
+//! what the store must learn. It never sends a log entry itself, but has [`replay`] do it.
+//!
+//! # The life of a slow reader
+//!
+//! | state | marks | what it gets |
+//! | --- | --- | --- |
+//! | keeps up | none | everything at once |
+//! | backlogged | `backlogged` | log entries at once; progress is marked by the version that it has seen |
+//! | lagging | and `is_lagging` | nothing; entries stay in the logs, direct messages in its queue |
+//! | away | and `is_away` | nothing, and it has no connection |
+//!
+//! *Keeps up → backlogged*: its connection holds unsent bytes. Progress is no longer queued for it, since only the newest state
+//! counts. When the connection has drained, it gets the newest state of every task that moved meanwhile, and keeps up again.
+//!
+//! *Backlogged → lagging*: the connection refuses a log entry or a direct message, because its outbox is full. From that serial on
+//! nothing is offered to it, since a later message must not overtake. When it has drained, [`Hub::plan_recovery`] says for each room
+//! whether the log still holds what the client lacks. It is *recovered* where the log does: [`Hub::recover`] replays the
+//! entries of all rooms and the direct messages in the order of their serials, then the states, and the client keeps up. A room is
+//! *lost* where the log does not reach back: the client is told so, continues with the oldest entry that is there, and is told again
+//! after any break until it has confirmed that it heard.
+//!
+//! *Any → away*: the connection is gone and the client has a session. What it has not confirmed counts as not sent, because bytes that
+//! a socket took may never have arrived. It stays in its rooms, of which the logs are its queue; of viewers' rooms only names stay.
+//! Without a session it is detached at once.
+//!
+//! *Away → resumed*: it has another connection and is a lagging reader like any other, which joins the rooms of its names again and
+//! recovers. *Away → expired*: it was away for `session_ttl`, or too many clients are away or too many names are kept; it is
+//! detached, and its rows are deleted.
 
 use crate::base::time::{Now, Span, Time};
 use crate::hub::clients::client::{Member, Membership, Unsaved};
@@ -21,13 +52,13 @@ use crate::wire::message::Dialect;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
-/// So many sessions end at once: after a restart all that nobody has taken up again are due together.
+/// Most sessions that end per turn: after a restart all that did not resume are due together.
 const EXPIRED_AT_ONCE: usize = 256;
-/// How long others have their turn then.
+/// Pause before the next portion, in which input is handled.
 const PAUSE: Span = Span::from_millis(1);
 
 impl Hub {
-    /// A client has connected.
+    /// Adds a client that has connected. Only the payload dialect has sessions.
     pub fn attach(
         &mut self,
         now: Now,
@@ -45,7 +76,7 @@ impl Hub {
         key
     }
 
-    /// A client has gone for good.
+    /// Removes a client and its session.
     pub fn detach(&mut self, client: ClientKey) {
         let gone = self.directory.client_mut(client);
         if gone.has_session {
@@ -54,7 +85,7 @@ impl Hub {
         self.directory.detach(client);
     }
 
-    /// A client's connection has gone, and the client may come back.
+    /// Handles the loss of a client's connection: the client is away if it has a session, and removed otherwise.
     pub fn leave(&mut self, now: Now, client: ClientKey) {
         if !self.directory.client(client).has_session {
             return self.detach(client);
@@ -66,8 +97,8 @@ impl Hub {
         self.expire_sessions(now);
     }
 
-    /// A client has come back on another connection: it is in its rooms again. What it missed there comes with
-    /// [`Hub::recover`], once it has been told what [`Hub::plan_recovery`] says.
+    /// Gives a client that has come back its new connection. It is still lagging: what it missed follows with [`Hub::recover`], after
+    /// the acknowledgement that reports [`Hub::plan_recovery`].
     pub fn resume(
         &mut self,
         now: Now,
@@ -80,7 +111,7 @@ impl Hub {
         self.save(client, Unsaved::SESSION);
     }
 
-    /// A client that has come back is in the rooms again whose names were kept for it; those in which there is no place for it.
+    /// Joins the rooms whose names were kept for a client; returns the names of those that could not be joined.
     pub fn rejoin(&mut self, client: ClientKey) -> Vec<Box<str>> {
         let mut denied = Vec::new();
         for kept in self.directory.take_names(client) {
@@ -96,20 +127,21 @@ impl Hub {
         denied
     }
 
-    /// Who had to leave rooms for producers since the last call, and which.
+    /// Connected clients that were evicted from rooms since the last call, with the names of the rooms.
     pub fn take_evicted(&mut self) -> BTreeMap<ClientId, Vec<Box<str>>> {
         let mut evicted: BTreeMap<ClientId, Vec<Box<str>>> = BTreeMap::new();
         for (id, name) in self.directory.take_evicted() {
             let Some(client) = self.directory.living_client(id) else {
                 continue;
             };
+            // Either it has joined a room of that name again since then, or it must be told.
             let room = self.directory.find(&name);
             let is_member = |room: RoomKey| self.directory.membership(client, room).is_some();
             if room.is_some_and(is_member) {
                 continue;
             }
             if self.directory.client(client).is_away {
-                // It tries again when it comes back, and is told then.
+                // It left after the eviction: it tries again when it comes back, and is told then.
                 let nowhere = Position::default();
                 self.directory.add_name(client, name, nowhere, true);
                 self.save(client, Unsaved::ROOMS);
@@ -122,13 +154,13 @@ impl Hub {
         evicted
     }
 
-    /// Which rooms of a lagging client can be made up for.
+    /// For each room of a lagging client, whether the log still holds what it lacks.
     pub fn plan_recovery(&self, client: ClientKey) -> Vec<Recovery> {
         replay::plan_recovery(&self.directory, client)
     }
 
-    /// Sends a lagging client what it lacks, oldest first, and of the rooms that cannot be made up for all that is there;
-    /// then the newest states. What its connection does not take follows later.
+    /// Sends a lagging client what it lacks, in the order of serials; of lost rooms all that is there; then the newest states. What its
+    /// connection refuses follows later.
     pub fn recover(
         &mut self,
         now: Now,
@@ -140,7 +172,7 @@ impl Hub {
         let lost: Vec<RoomKey> = lost.map(|lost| lost.room).collect();
         if !lost.is_empty() {
             replay::give_up(&mut self.directory, client, &lost);
-            // It is told again after a crash, if it may not have heard.
+            // Stored until it has confirmed it: after a crash it is told again.
             self.save(client, Unsaved::ROOMS);
         }
         let (broadcaster, mut scope) = self.scope(now, out);
@@ -149,7 +181,7 @@ impl Hub {
         }
     }
 
-    /// Every message up to this serial was queued for a client's connection, or was not for it.
+    /// Every message up to this serial was queued for a client's connection, or was not for it: what a confirmed ping stands for.
     pub fn queued_serial(&self, client: ClientKey) -> u64 {
         let reader = self.directory.client(client);
         match reader.is_lagging {
@@ -158,7 +190,7 @@ impl Hub {
         }
     }
 
-    /// Up to which place of a room everything was queued for a client's connection, or was not for it.
+    /// The position in a room up to which every entry was queued for a client's connection, or was not for it.
     pub fn queued_position(&self, client: ClientKey, membership: &Membership) -> Position {
         let reader = self.directory.client(client);
         let mut position = self.directory.room(membership.room).position();
@@ -169,7 +201,7 @@ impl Hub {
         position
     }
 
-    /// A client will not come back: nothing is kept for it.
+    /// Ends a client's session while it is connected: it will not come back.
     pub fn end_session(&mut self, client: ClientKey) {
         let client = self.directory.client_mut(client);
         if std::mem::take(&mut client.has_session) {
@@ -177,11 +209,12 @@ impl Hub {
         }
     }
 
-    /// Everything up to a serial has surely reached a client.
+    /// Records that a client has confirmed everything up to a serial.
     pub fn confirm(&mut self, client: ClientKey, serial: u64) {
         let serial = serial.min(self.fanout.serial());
         let reader = self.directory.client_mut(client);
-        // That a client has missed something may be all that was to arrive.
+        // A serial comes back from the client and may be anything; nothing after the newest can have arrived.
+        // Equal is no repeat: the only thing to confirm may be that the client was told of a loss.
         if serial < reader.received {
             return;
         }
@@ -204,7 +237,7 @@ impl Hub {
         journal.mark_client(reader, unsaved);
     }
 
-    /// How many clients watch any of these tasks, each counted once.
+    /// Connected clients in the rooms of these tasks, each counted once.
     pub fn watchers(&mut self, tasks: &[TaskKey]) -> usize {
         let mut rooms = Vec::new();
         for key in tasks {
@@ -213,6 +246,7 @@ impl Hub {
                 rooms.extend(self.broadcaster.room_of(&self.directory, &id));
             }
         }
+        // With a single room no client can be counted twice.
         if let [room] = rooms[..] {
             return self.directory.room(room).watchers();
         }
@@ -230,13 +264,13 @@ impl Hub {
         self.fanout.journal.mark_client(client, what);
     }
 
-    /// Skips the wait of a client's session: what has changed is written with the next batch, because it was promised.
+    /// Writes a session with the next batch, without the wait of up to a second, because somebody was promised that it is kept.
     pub fn write_session_now(&mut self, client: ClientKey) {
         let client = self.directory.client_mut(client);
         self.fanout.journal.write_client_now(client);
     }
 
-    /// Sessions are written at most once a second: of those whose second is over, what has changed goes with the next batch.
+    /// Ends the rest periods that are over; what changed during them goes with the next batch.
     pub(in crate::hub) fn end_rests(&mut self, now: Time) {
         while let Some(id) = self.fanout.journal.rests.poll_over(now) {
             if let Some(client) = self.directory.living_client(id) {
@@ -245,7 +279,7 @@ impl Hub {
         }
     }
 
-    /// The server ends: nothing waits any longer.
+    /// Ends all rest periods, for the last batch before the server exits.
     pub fn write_all_sessions_now(&mut self) {
         let clients: Vec<ClientKey> = self.directory.all_clients().map(|(key, _)| key).collect();
         for client in clients {
@@ -268,7 +302,7 @@ impl Hub {
         }
     }
 
-    /// Sessions that keep too many names of rooms together end, those with most of them first, of these the oldest.
+    /// Ends sessions while they keep too many names together: those with most names first, and of equal ones the one that left first.
     pub(in crate::hub) fn shed_sessions(&mut self) {
         if !self.directory.has_too_many_names() {
             return;
@@ -285,7 +319,7 @@ impl Hub {
         }
     }
 
-    /// A client enters a room. What is due to it there comes with [`Hub::welcome`].
+    /// Joins a room for a client that asked for it. Its entries and state follow with [`Hub::welcome`], after the acknowledgement.
     pub fn join(&mut self, client: ClientKey, room: &str) -> Result<Joined, Full> {
         let mut task = room.strip_prefix("task:").into_iter();
         let entry = match task.any(|task| self.broadcaster.tasks().find(task).is_some()) {
@@ -295,7 +329,7 @@ impl Hub {
         self.enter(client, room, entry)
     }
 
-    /// Puts a client into a room on behalf of somebody else, who is not bound by what viewers may ask for.
+    /// Joins a room on behalf of an API call, which the limits for viewers do not bind.
     pub fn put_into(&mut self, client: ClientKey, room: &str) -> Result<Joined, Full> {
         self.enter(client, room, Entry::Call)
     }
@@ -309,7 +343,7 @@ impl Hub {
         Ok(Joined { room, fresh })
     }
 
-    /// Takes a client out of a room; `false` when it was not in it.
+    /// Ends a membership; `false` when there was none.
     pub fn leave_room(&mut self, client: ClientKey, room: &str) -> bool {
         let has_left = self.directory.leave(client, room);
         if has_left {
@@ -319,8 +353,8 @@ impl Hub {
         has_left
     }
 
-    /// Sends a message to one client; tells whether its connection took it. While it does not, and until the message has
-    /// surely arrived, it waits in the client's direct queue.
+    /// Sends a direct message; returns whether the client's connection took it. It waits in the client's direct queue until it is
+    /// confirmed.
     pub fn send(
         &mut self,
         now: Now,
@@ -332,6 +366,7 @@ impl Hub {
         let letter = mail::letter(&mut self.fanout, now, kind, payload);
         let is_taken =
             !self.directory.client(client).is_lagging && self.deliver(client, &letter, out);
+        // A log entry after it must not overtake it.
         if !is_taken {
             self.directory.fall_behind(client, letter.serial - 1);
         }
@@ -360,8 +395,8 @@ impl Hub {
         self.fanout.offer(&publication, reader, Lane::Log, out)
     }
 
-    /// A client's connection does or does not hold unsent bytes. When it has drained, it gets the newest states; if it is
-    /// lagging, these come with [`Hub::recover`].
+    /// Records whether a client's connection holds unsent bytes. When it has drained, the newest states are sent; to a lagging client they
+    /// come with [`Hub::recover`], after what it lacks.
     pub fn handle_backlog(
         &mut self,
         now: Now,
@@ -377,14 +412,14 @@ impl Hub {
         }
     }
 
-    /// What is due to a client follows in a later turn.
+    /// Continues with a client in a later turn. Until then it is treated like one whose connection is full.
     pub fn postpone(&mut self, client: ClientKey) {
         let reader = self.directory.client_mut(client);
         reader.backlogged = true;
         self.fanout.load.postpone(reader.id);
     }
 
-    /// The client that has waited longest for its share of a turn, if it still waits.
+    /// The client that was postponed first, unless it is gone or was served meanwhile.
     pub fn poll_postponed(&mut self) -> Option<ClientKey> {
         while let Some(id) = self.fanout.load.poll_postponed() {
             let client = self.directory.living_client(id);
@@ -399,8 +434,8 @@ impl Hub {
         None
     }
 
-    /// Sends a client that has joined rooms what is due (contract section 5.4): of each the entries after its `since`, or
-    /// as many of them as the log still holds, and the state of the room's task.
+    /// Sends a client that has joined rooms the entries after each `since`, or as many of them as the log still holds, and the state of
+    /// each room's task (contract section 5.4).
     pub fn welcome(
         &mut self,
         now: Now,
@@ -413,7 +448,7 @@ impl Hub {
             if let Some(offset) = replays.get(room) {
                 self.replay(now, client, *room, *offset, out);
             }
-            // A state after what it lacks comes with that.
+            // To a lagging client the state is sent after what it lacks, by `recover`.
             if !self.directory.client(client).is_lagging {
                 let (broadcaster, mut scope) = self.scope(now, out);
                 match scope.fanout.load.is_spent() {
@@ -424,8 +459,8 @@ impl Hub {
         }
     }
 
-    /// Sets a member back in the rooms of which it named a place, though it may have had some of what follows before. The
-    /// rooms whose logs hold any of that, and the offsets after which they do.
+    /// Rewinds a client in the rooms for which it named a `since`, even if it has received some of what follows. Returns the rooms whose
+    /// logs hold such entries, with the offsets to replay from.
     fn begin_replays(
         &mut self,
         client: ClientKey,
@@ -440,7 +475,7 @@ impl Hub {
             return HashMap::new();
         }
         if let Some(first) = places.iter().filter_map(|place| place.first).min() {
-            // These are older than what it has received of other rooms, and may not arrive.
+            // Older than what it has confirmed, and they may not arrive: one serial stands for all rooms, so that it goes back.
             self.directory.rewind_confirmed(client, first - 1);
         }
         for place in &places {
@@ -452,7 +487,7 @@ impl Hub {
         due.map(|place| (place.room, place.offset)).collect()
     }
 
-    /// Sends a member what a room's log holds after an offset, or has it follow what the member lacks already.
+    /// Sends a member a room's entries after an offset; a lagging one gets them with its replay.
     fn replay(
         &mut self,
         now: Now,
@@ -468,7 +503,7 @@ impl Hub {
         replay::replay_room(&mut scope, client, room, offset);
     }
 
-    /// Where a member goes on that names a place.
+    /// Where a member that names a `since` continues.
     fn place_after(&self, client: ClientKey, room: RoomKey, since: Since) -> Option<Place> {
         let member = self.directory.member(client, room)?;
         let is_lossy = !self.can_recover(room, since);
@@ -477,7 +512,7 @@ impl Hub {
             Since::After(position) if !is_lossy => found.resolve(position),
             Since::Start | Since::After(_) => None,
         };
-        // What a lagging member is still owed comes before the place that it was told it will be at.
+        // A lagging member may name a position that an acknowledgement promised: what it is still owed before that must not be skipped.
         let reader = self.directory.client(client);
         let membership = &reader.memberships()[member.slot as usize];
         let given = self.queued_position(client, membership).offset;
@@ -504,14 +539,14 @@ impl Hub {
     }
 }
 
-/// Where a member of a room wants to go on.
+/// Where a member of a room continues after naming a `since`.
 struct Place {
     room: RoomKey,
     member: Member,
-    /// Whether entries after it are gone.
+    /// Whether entries after it may be missing.
     is_lossy: bool,
-    /// It has everything up to here.
+    /// Entries up to here are not resent.
     offset: u64,
-    /// The serial of the first entry after it.
+    /// The serial of the first entry to resend.
     first: Option<u64>,
 }

@@ -1,4 +1,4 @@
-//! Messages for one client alone: written, and kept in its direct queue until they have surely arrived.
+//! Creates direct messages, and keeps them in the client's queue and in the store until they are confirmed.
 
 use crate::base::time::Now;
 use crate::hub::clients::direct::DirectMessage;
@@ -7,7 +7,7 @@ use crate::hub::durable::rows;
 use crate::hub::keys::ClientKey;
 use crate::hub::rooms::directory::Directory;
 
-/// A message with its place among all that must not be lost.
+/// Creates a direct message with its serial and id.
 pub fn letter(fanout: &mut Fanout, now: Now, kind: &str, payload: &str) -> DirectMessage {
     DirectMessage {
         serial: fanout.next_serial(),
@@ -18,7 +18,8 @@ pub fn letter(fanout: &mut Fanout, now: Now, kind: &str, payload: &str) -> Direc
     }
 }
 
-/// Keeps a message that a client's connection has or has not taken, for as long as the client may lack it.
+/// Keeps a direct message as long as the client may lack it. `is_taken`: its connection took it. Without a session that is the end of
+/// it: should the connection break, the client cannot come back for it.
 pub fn post(
     directory: &mut Directory,
     fanout: &mut Fanout,

@@ -1,13 +1,14 @@
-//! Clients: a viewer's life from its first connection to the end of its session, and what is for it alone.
+//! Clients: a viewer's life from its first connection to the end of its session, and the messages for it alone.
 //!
-//! Owns what is known of one client, its direct messages, and which sessions wait for their client to come back.
+//! Owns the state of one client, its direct messages, and the sessions whose client is away. It touches no connection: the engine
+//! reports that one is gone, drained or back. The life of a slow reader is told in [`lifecycle`].
 //!
 //! | file | holds |
 //! | --- | --- |
 //! | [`client`] | one client and its memberships |
-//! | [`lifecycle`] | attach, join, fall behind, leave, resume, recover |
+//! | [`lifecycle`] | attach, join, fall behind, recover, leave, resume |
 //! | [`direct`], [`mail`] | messages for one client, kept until it confirms them |
-//! | [`expiry`] | sessions whose client has been away too long |
+//! | [`expiry`] | sessions whose client is away, and when they end |
 
 pub mod client;
 pub mod direct;

@@ -1,17 +1,17 @@
-//! The readers of one publication, in buffers that the next one uses again.
+//! The readers of one publication, in buffers that the next publication reuses: a fan-out allocates nothing.
 
 use crate::base::shrink::LateShrink;
 use crate::hub::keys::ConnectionId;
 
-/// Buffers of a crowd are given back when none has been served for a while.
+/// Readers for which buffers stay allocated however rarely they are used.
 const MAX_IDLE_READERS: usize = 1024;
 
-/// Readers, whatever `K` the caller knows each by, and those among them that refused.
+/// Readers with the caller's key `K` for each, and those among them that refused.
 #[derive(Debug)]
 pub struct Audience<K> {
     pub connections: Vec<ConnectionId>,
     keys: Vec<K>,
-    /// Places in `connections`.
+    /// Indices into `connections`, as the outlet reports them.
     pub refused: Vec<usize>,
     shrink: LateShrink,
 }
@@ -37,12 +37,10 @@ impl<K: Copy> Audience<K> {
         self.connections.is_empty()
     }
 
-    /// Those that refused.
     pub fn refused(&self) -> impl Iterator<Item = K> + '_ {
         self.refused.iter().map(|place| self.keys[*place])
     }
 
-    /// Ready for the next publication.
     pub fn clear(&mut self) {
         self.shrink.record(self.connections.len());
         self.connections.clear();
@@ -50,7 +48,7 @@ impl<K: Copy> Audience<K> {
         self.refused.clear();
     }
 
-    /// Gives back what a crowd has needed, once that is long enough ago.
+    /// Frees buffers that were far larger than needed for a while; call once per turn.
     pub fn release(&mut self) {
         if self
             .shrink

@@ -1,4 +1,9 @@
-//! Publications on their way to those who read them, counted as they go.
+//! Publishes messages to rooms and to all clients, and counts what was delivered.
+//!
+//! Owns the ids, the serial counter, the turn's workload and the journal, because each message touches all of them. It decides nothing
+//! about tasks and never waits for a reader: one that refuses is marked as lagging, and its entries stay in the log. Invariant: an
+//! entry takes its offset and serial, is offered to all readers and enters the log in one call, so that a reader is never offered a
+//! later entry before an earlier one. See [`log`](crate::hub::rooms::log) for serials and offsets.
 
 use crate::base::average::Average;
 use crate::base::id::{MessageId, MessageIds};
@@ -19,51 +24,48 @@ use crate::wire::locale::{Locale, Phrase};
 use crate::wire::message::Dialect;
 use bytes::Bytes;
 
-/// What has been broadcast (seed 000's broadcaster statistics).
+/// Counts shown in the statistics.
 #[derive(Debug, Default, Clone)]
 pub struct BroadcastCounts {
-    /// Publications that had at least one reader.
+    /// Publications that at least one connection took.
     pub broadcasts: u64,
-    /// Messages handed to connections.
+    /// Messages that connections took.
     pub delivered: u64,
-    /// Messages that a connection refused for good: nothing of them is kept for it.
+    /// Refused messages that are not kept for the reader.
     pub failed: u64,
     /// From an event's arrival to the end of the turn that wrote it.
     pub latency: Average,
-    /// Milliseconds since 1970 of the last broadcast.
+    /// Unix milliseconds.
     pub last_broadcast_at: u64,
 }
 
-/// Gives publications their id and brings them to their readers.
+/// Gives publications their ids and serials and offers them to readers.
 #[derive(Debug)]
 pub struct Fanout {
     ids: MessageIds,
     counts: BroadcastCounts,
-    /// When the events arrived that this turn has published.
+    /// Arrival times of the events published in this turn; their latency ends when the turn has written.
     turn: Vec<Time>,
-    /// How many log entries each room keeps.
     log_limit: usize,
-    /// How long each is kept.
+    /// How long an entry is kept in a log that is no task's.
     log_ttl: Span,
-    /// The language of log lines.
     locale: Locale,
-    /// What this turn has cost so far.
     pub load: Workload,
-    /// The readers of the present publication.
+    /// Buffers for the readers of one publication, taken while it is offered and put back after.
     pub audience: Audience<ClientKey>,
     serial: u64,
-    /// What is to be kept of all that.
     pub journal: Journal,
 }
 
-/// Entries that are gone from a room's log are dropped from the store so many at once.
+/// Dropped entries per room that are reported to the store together: a full log drops one for each that it gains, and a record for
+/// each would double what the store writes.
 const DROPPED_AT_ONCE: usize = 32;
 
-/// The most arrivals of one turn that the average latency is taken from.
+/// Most arrivals sampled per turn for the average latency.
 const MAX_SAMPLES: usize = 4096;
 
 impl Fanout {
-    /// Nothing published yet. `prefix` begins every message id of this process.
+    /// `prefix` begins every message id of this process.
     pub fn new(prefix: String, log_limit: usize, log_ttl: Span, locale: Locale) -> Self {
         Self {
             ids: MessageIds::new(prefix),
@@ -79,33 +81,31 @@ impl Fanout {
         }
     }
 
-    /// What has been broadcast.
     pub fn counts(&self) -> &BroadcastCounts {
         &self.counts
     }
 
-    /// Writes seed 000's line about a broadcast to a room.
+    /// Logs a line for each broadcast to a room, at level debug.
     pub fn tell(&self, directory: &Directory, room: RoomKey) {
         let room = &directory.room(room).name;
         ::log::debug!("{}", self.locale.say(Phrase::Broadcast(room)));
     }
 
-    /// A phrase in the language of log lines.
     pub fn say(&self, phrase: Phrase<'_>) -> String {
         self.locale.say(phrase).to_string()
     }
 
-    /// How many entries each log keeps, and how many messages each direct queue.
+    /// Most entries per log, and most messages per direct queue.
     pub fn log_limit(&self) -> usize {
         self.log_limit
     }
 
-    /// A fresh message id.
     pub fn next_id(&mut self) -> MessageId {
         self.ids.next()
     }
 
-    /// Logs a message in a room and sends it to everybody there but `except`.
+    /// Sends a message to the connected members of a room except `except` and appends it to the room's log; returns how many connections
+    /// took it.
     pub fn publish(
         &mut self,
         directory: &mut Directory,
@@ -124,6 +124,7 @@ impl Fanout {
         let mut audience = std::mem::take(&mut self.audience);
         for member in directory.room(room).connected() {
             let reader = directory.client(member.client);
+            // A lagging reader finds it in the log: offered now, it would overtake what the reader lacks.
             if !reader.is_lagging && Some(member.client) != except {
                 audience.push(member.client, reader.connection);
             }
@@ -133,6 +134,7 @@ impl Fanout {
         for client in audience.refused() {
             directory.fall_behind(client, entry.serial - 1);
         }
+        // The log takes the entry last, because the publication borrows its payload.
         self.put_back(audience);
         self.log(directory, room, entry);
         self.handle_broadcast(now, now.at, delivered);
@@ -170,13 +172,13 @@ impl Fanout {
         }
     }
 
-    /// When an entry has been in its log long enough that was logged then.
+    /// When an entry of that wall time expires. An entry restored after a pause has been aging meanwhile.
     pub fn log_until(&self, now: Now, timestamp: u64) -> Time {
         let age = Span::from_millis(now.wall_ms.saturating_sub(timestamp));
         now.at + (self.log_ttl - age)
     }
 
-    /// Adds a message that has been sent to a room's log.
+    /// Appends an entry that was sent.
     fn log(&mut self, directory: &mut Directory, key: RoomKey, entry: LogEntry) {
         let room = directory.room_mut(key);
         let log = room.log.get_or_insert_default();
@@ -184,18 +186,18 @@ impl Fanout {
             self.journal.push(Record::Append(entry.stored(&room.name)));
         }
         log.keep(self.log_limit, entry);
-        // While the log has entries, they show what is gone before them; without any, only the room's row does.
+        // The oldest stored entry shows that those before it were dropped; with no entry left, only the room's row can.
         let is_empty = log.is_empty();
         self.keep_drops(room, DROPPED_AT_ONCE, is_empty);
         directory.recount(key);
     }
 
-    /// Entries of a room's log have gone with their time: the store learns of it.
+    /// Reports entries of a room's log that have expired to the store.
     pub fn keep_expiry(&mut self, directory: &mut Directory, room: RoomKey) {
         self.keep_drops(directory.room_mut(room), 1, true);
     }
 
-    /// Once `enough` entries of a room's log are gone, the store learns of it, and if it must, how far the log is.
+    /// Reports dropped entries of a room's log once there are `enough`, and the room's row if `with_row`.
     fn keep_drops(&mut self, room: &mut Room, enough: usize, with_row: bool) {
         let Some(log) = room.log.as_mut().filter(|_| self.journal.is_on()) else {
             return;
@@ -211,23 +213,23 @@ impl Fanout {
         }
     }
 
-    /// A fresh number for a message that must not be lost.
+    /// The next serial, for a log entry or a direct message.
     pub fn next_serial(&mut self) -> u64 {
         self.serial += 1;
         self.serial
     }
 
-    /// The number of the newest such message.
+    /// The newest serial.
     pub fn serial(&self) -> u64 {
         self.serial
     }
 
-    /// Goes on after the serials of an earlier life.
+    /// Continues after a serial that an earlier process gave out.
     pub fn skip_serials(&mut self, serial: u64) {
         self.serial = self.serial.max(serial);
     }
 
-    /// Sends a message to every client, or to those of one dialect.
+    /// Offers a message to every connected client, or to those of one dialect.
     pub fn broadcast(
         &mut self,
         directory: &Directory,
@@ -244,13 +246,14 @@ impl Fanout {
         let publication = Publication::new(kind, payload, now, &id);
         let mut spread = Spread::default();
         let mut audience = std::mem::take(&mut self.audience);
+        // Only the payload dialect has direct queues in which a refused message can wait.
         for (of, lane) in [(Dialect::Payload, Lane::Log), (Dialect::Data, Lane::Once)] {
             if dialect.is_some_and(|dialect| dialect != of) {
                 continue;
             }
             for (key, client) in directory.clients() {
                 match client.dialect == of {
-                    // It would overtake what was refused before.
+                    // It would overtake what the reader lacks.
                     true if of == Dialect::Payload && client.is_lagging => spread.refused.push(key),
                     true => audience.push(key, client.connection),
                     false => {}
@@ -268,8 +271,8 @@ impl Fanout {
         spread
     }
 
-    /// Offers a publication to an audience, where those that refuse it are told apart; how many took it. What is refused is not
-    /// lost: it follows when the reader has drained.
+    /// Offers a publication to an audience, whose `refused` names those that did not take it; returns how many did. The caller keeps what
+    /// was refused, or marks the reader so that it follows.
     pub fn offer_all(
         &mut self,
         publication: &Publication<'_>,
@@ -292,7 +295,7 @@ impl Fanout {
         delivered
     }
 
-    /// Offers a publication to one reader; whether its connection took it.
+    /// Offers a publication to one reader; returns whether its connection took it.
     pub fn offer(
         &mut self,
         publication: &Publication<'_>,
@@ -309,13 +312,13 @@ impl Fanout {
         is_taken
     }
 
-    /// The buffers of an audience that has been served.
+    /// Returns the buffers of an audience for the next publication.
     pub fn put_back(&mut self, mut audience: Audience<ClientKey>) {
         audience.clear();
         self.audience = audience;
     }
 
-    /// Records a publication whose event arrived at `arrived`.
+    /// Counts a publication whose event arrived at `arrived`.
     pub fn handle_broadcast(&mut self, now: Now, arrived: Time, delivered: usize) {
         if delivered > 0 {
             self.counts.broadcasts += 1;
@@ -326,7 +329,7 @@ impl Fanout {
         }
     }
 
-    /// Everything published in this turn has been written by `now`.
+    /// Call when everything published in this turn has been written.
     pub fn handle_turn_end(&mut self, now: Time) {
         self.load.begin_turn();
         self.audience.release();
@@ -336,35 +339,30 @@ impl Fanout {
     }
 }
 
-/// What became of a message for all.
+/// The outcome of a broadcast to all clients.
 #[derive(Debug, Default)]
 pub struct Spread {
-    /// How many connections took it.
     pub delivered: usize,
-    /// Whose connections did not.
+    /// Clients that did not take it, or were not asked because they are lagging.
     pub refused: Vec<ClientKey>,
 }
 
-/// A message for clients wherever they are.
+/// A message for all clients, whatever rooms they are in.
 #[derive(Debug, Clone, Copy)]
 pub struct Broadcast<'a> {
-    /// The message type.
     pub kind: &'a str,
-    /// The payload, as JSON.
+    /// JSON.
     pub payload: &'a str,
-    /// The only dialect whose clients hear it; `None`: all do.
+    /// Restricts it to the clients of one dialect.
     pub dialect: Option<Dialect>,
 }
 
-/// A message for a room.
 #[derive(Debug)]
 pub struct RoomMessage<'a> {
-    /// The room.
     pub room: RoomKey,
-    /// The message type.
     pub kind: &'a str,
-    /// The payload, as JSON.
+    /// JSON.
     pub payload: String,
-    /// Who does not hear it: its sender.
+    /// Its sender, which does not receive it.
     pub except: Option<ClientKey>,
 }

@@ -1,15 +1,18 @@
-//! Delivery: what each reader lacks, on its way to it.
+//! Delivery: publications on their way to readers.
 //!
-//! Owns message ids, serials and the count of what was delivered. Knows connections by id only; an
-//! [`Outlet`](publication::Outlet) takes what is to be sent.
+//! Owns message ids, serials and the counts of what was delivered. It encodes nothing and knows connections by id only: an
+//! [`Outlet`](publication::Outlet) takes each publication together with its readers, and names those that refused.
+//!
+//! There are two lanes. A log entry must arrive: what a connection refuses is replayed from the log. Progress need not: what a
+//! connection refuses is replaced by the newest state. So no lane needs a queue per reader.
 //!
 //! | file | holds |
 //! | --- | --- |
-//! | [`publication`] | one message for many, and the outlet |
+//! | [`publication`] | one message for any number of readers, its lanes, and the outlet |
 //! | [`audience`] | the readers of one publication |
-//! | [`fanout`] | a message for a room or for everybody |
-//! | [`progress`] | a task's newest state, to each viewer what it lacks |
-//! | [`replay`] | log entries and direct messages, to one reader that is behind |
+//! | [`fanout`] | a message for a room or for all clients |
+//! | [`progress`] | a task's newest state: to each viewer the delta or snapshot that it lacks |
+//! | [`replay`] | log entries and direct messages that one reader lacks |
 
 pub mod audience;
 pub mod fanout;

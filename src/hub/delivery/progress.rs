@@ -1,4 +1,9 @@
-//! A task's progress on its way to those who watch: each gets what it lacks, and who lacks the same shares the bytes.
+//! Sends a task's newest state to its viewers: each gets the delta or snapshot that it lacks, and those that lack the same share its
+//! bytes.
+//!
+//! Owns no state: what a viewer has seen is the `seen` and `introduced` of its membership. That replaces a queue: however many updates
+//! a slow viewer misses, it lacks one state. A delta costs no memory per viewer either, because the task remembers the version in which
+//! each field changed last. Invariant: `seen` is the version that the connection took, so that a refusal takes it back.
 
 use crate::hub::clients::client::{Member, Membership};
 use crate::hub::delivery::audience::Audience;
@@ -9,7 +14,7 @@ use crate::hub::scope::Scope;
 use crate::hub::tasks::state::Task;
 use crate::wire::message::TaskEvent;
 
-/// Sends a task's state to every watcher whose connection keeps up; how many took it.
+/// Sends a task's state to every connected member whose connection keeps up; returns how many took it.
 pub fn fan_out(scope: &mut Scope<'_>, room: RoomKey, task: &Task, incremental: bool) -> usize {
     let mut audience = std::mem::take(&mut scope.fanout.audience);
     let mut form = None;
@@ -23,13 +28,14 @@ pub fn fan_out(scope: &mut Scope<'_>, room: RoomKey, task: &Task, incremental: b
         let membership = &mut reader.rooms[member.slot as usize];
         let needed = Form::of(task, membership, incremental);
         if *form.get_or_insert(needed) == needed {
-            // Nearly all take it, and what is marked of those that do not is taken back.
+            // Marked before it is offered, to visit each member once: nearly all take it, and refusals are taken back.
             (membership.seen, membership.introduced) = (task.version(), true);
             audience.push(member.client, reader.connection);
         } else {
             others.push((needed, member));
         }
     }
+    // Usually there is one form. The others are grouped by what their viewers have seen, one publication each.
     let mut delivered = 0;
     while let Some(current) = form {
         delivered += publish(scope, task, room, current, &mut audience);
@@ -61,7 +67,7 @@ fn publish(
 ) -> usize {
     let payload = match form {
         Form::Snapshot => task.whole_at(true, scope.now),
-        // The estimate is as old as this turn.
+        // No need to bring the estimate up to date: it was computed in this turn.
         Form::Delta { after } => task.delta(after),
     };
     let id = scope.fanout.next_id();
@@ -79,18 +85,17 @@ fn publish(
     delivered
 }
 
-/// How a client stands to a task's newest state.
+/// Whether a client has a task's newest state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Told {
-    /// It knows it.
+    /// It had it already.
     Before,
-    /// It was sent it.
+    /// It has been sent it.
     Now,
-    /// Its connection is too far behind.
+    /// Its connection refused it.
     Later,
 }
 
-/// Sends one client a task's newest state, unless it has seen it.
 pub fn send_newest(
     scope: &mut Scope<'_>,
     task: &Task,
@@ -125,13 +130,14 @@ pub fn send_newest(
     Told::Now
 }
 
-/// How a viewer is told of a task: those who need the same form share its bytes.
+/// The form in which a viewer needs a task's state; viewers with equal forms share a publication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
-    /// The whole state.
     Snapshot,
-    /// What has changed after a version.
-    Delta { after: u32 },
+    /// The fields that changed after a version.
+    Delta {
+        after: u32,
+    },
 }
 
 impl Form {
@@ -144,7 +150,7 @@ impl Form {
         }
     }
 
-    /// What a viewer that needs this form has seen, and whether deltas may follow that.
+    /// The marks of a viewer that needs this form, to restore them after a refusal.
     fn before(self) -> (u32, bool) {
         match self {
             Self::Snapshot => (0, false),

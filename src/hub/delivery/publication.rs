@@ -1,15 +1,15 @@
-//! A message on its way to its readers, and the outlet that takes it. The hub speaks in messages: how one is encoded and framed
-//! is the outlet's.
+//! A message for any number of readers, and the outlet that takes it. The hub speaks in messages: encoding, compression and framing
+//! belong to the outlet, which does each once per variant.
 
 use crate::base::id::MessageId;
 use crate::base::time::Now;
 use crate::hub::keys::ConnectionId;
 use crate::wire::message::Envelope;
 
-/// Where publications go: implemented by whoever owns the connections.
+/// Takes publications; the transport, which owns the connections, implements it.
 pub trait Outlet {
-    /// Queues a publication for every reader. The places in `readers` of those that do not take it, because they are closing or
-    /// too far behind, are appended to `refused`. How many bytes were encoded for it.
+    /// Queues a publication for every reader. Appends to `refused` the indices in `readers` of those that do not take it, because they
+    /// are closing or too far behind. Returns how many bytes it encoded, which does not grow with the readers.
     #[must_use]
     fn publish(
         &mut self,
@@ -20,29 +20,29 @@ pub trait Outlet {
     ) -> usize;
 }
 
-/// What becomes of a message when its reader is behind.
+/// What happens to a message whose reader is behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lane {
-    /// Every message counts: it is queued up to a limit, and the hub sends the rest when the reader has drained.
+    /// Every message counts: it is queued up to the outbox limits, and the hub replays the rest when the reader has drained.
     Log,
-    /// As [`Lane::Log`], but for one reader alone: while its bytes wait, nobody shares them.
+    /// As [`Lane::Log`], but for a reader that is known to be behind, so that the tight outbox limits apply from the first byte: its bytes
+    /// are shared with few others.
     Replay,
-    /// Every message counts and is kept nowhere: a reader that cannot take it is too slow.
+    /// Every message counts and is stored nowhere: a reader that cannot take it is closed as too slow.
     Once,
     /// Only the newest counts: it is refused early, and the hub sends the newest state when the reader has drained.
     State,
 }
 
-/// One message for any number of readers.
 #[derive(Debug, Clone, Copy)]
 pub struct Publication<'a> {
     pub message: Envelope<'a>,
-    /// Set when it is read from a log: several readers that are behind may be due the same entry in one turn.
+    /// Set when it is read from a log, so that the outlet can reuse its encoding: many readers may replay the same entry in one turn.
     pub log_serial: Option<u64>,
 }
 
 impl<'a> Publication<'a> {
-    /// A message that stands in no log and answers nobody.
+    /// A message that is in no log and answers no request.
     pub fn new(kind: &'a str, payload: &'a str, now: Now, id: &'a MessageId) -> Self {
         Self::from(Envelope {
             kind,

@@ -1,5 +1,10 @@
-//! Messages that must not be lost, on their way to one reader that is behind or has come back: read from the logs of its
-//! rooms and its direct queue, in the order in which they were said (contract sections 5.1, 5.2 and 5.5).
+//! Replays to one reader what it lacks: the entries of its rooms' logs and its direct messages, in the order of their serials
+//! (contract sections 5.1, 5.2 and 5.5).
+//!
+//! Owns no state. How far a reader was served is in its `queued` serial and its exceptions by room, and both are advanced after each
+//! message, so that a replay can stop anywhere: at a full connection, or at the end of the turn's budget for single readers. Messages
+//! are read from logs and queue one at a time and never copied into a queue of the reader. Invariant: a client lags until its replay
+//! has reached the newest message; from then on it is offered new ones directly.
 
 use crate::hub::clients::client::{Client, Membership};
 use crate::hub::delivery::publication::{Lane, Publication};
@@ -10,16 +15,14 @@ use crate::hub::scope::Scope;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// A room, and whether its log still holds everything that a client lacks of it.
+/// Whether a room's log still holds everything that a client lacks of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Recovery {
-    /// The room.
     pub room: RoomKey,
-    /// Whether nothing is missing.
     pub recovered: bool,
 }
 
-/// Which of a lagging client's rooms can be made up for.
+/// For each room of a lagging client, whether it can be recovered.
 pub fn plan_recovery(directory: &Directory, client: ClientKey) -> Vec<Recovery> {
     let reader = directory.client(client);
     let memberships = reader.memberships().iter();
@@ -36,13 +39,12 @@ pub fn plan_recovery(directory: &Directory, client: ClientKey) -> Vec<Recovery> 
         .collect()
 }
 
-/// Gives up what a client lacks of the rooms whose logs no longer hold all of it: it is told, and goes on with the oldest
-/// entry that is there.
+/// Gives up what is no longer in the logs of lost rooms: the client is told, and continues with the oldest entry that is there.
 pub fn give_up(directory: &mut Directory, client: ClientKey, lost: &[RoomKey]) {
     for room in lost.iter().copied() {
         let start = directory.room(room).start();
         if let Some(member) = directory.member(client, room) {
-            // It begins anew there, whatever of it has arrived before.
+            // From the oldest entry even if some of it arrived before: the client starts its list anew.
             directory.client_mut(client).set_older(room, start);
             let membership = directory.membership_mut(member);
             membership.from = start;
@@ -52,9 +54,8 @@ pub fn give_up(directory: &mut Directory, client: ClientKey, lost: &[RoomKey]) {
     }
 }
 
-/// Sends a lagging client what it lacks, oldest first. `true`: it lacks nothing any more. `false`: its connection took no
-/// more of it, and the rest follows when it has drained again, or this turn has done enough of that, and the rest is
-/// postponed.
+/// Sends a lagging client what it lacks, oldest first. `true`: it lacks nothing more. `false`: its connection refused a message, and the
+/// rest follows when it has drained; or the turn's budget is spent, and the client is postponed.
 pub fn replay(scope: &mut Scope<'_>, client: ClientKey) -> bool {
     if scope.fanout.load.is_spent() {
         postpone(scope, client);
@@ -67,7 +68,7 @@ pub fn replay(scope: &mut Scope<'_>, client: ClientKey) -> bool {
     scope.fanout.load.charge(before);
     let mut goes_on = false;
     while let Some(message) = overdue.next(scope.directory) {
-        // Finding out what it lacks had its price, so that it gets one message at least.
+        // At least one message, even if finding out what it lacks used up the budget: otherwise it would never advance.
         if std::mem::replace(&mut goes_on, true) && scope.fanout.load.is_spent() {
             postpone(scope, client);
             return false;
@@ -90,22 +91,22 @@ pub fn replay(scope: &mut Scope<'_>, client: ClientKey) -> bool {
     reader.is_lagging = false;
     reader.forget_older(None);
     if !reader.has_session {
-        // Nobody will ask for these again.
+        // Without a session nothing will ask for these again.
         reader.close_direct();
     }
     reader.trim();
     true
 }
 
-/// The rest of what is due to a client follows in a later turn. Until then it is served like one whose connection is full.
+/// Continues with a client in a later turn. Until then it is treated like one whose connection is full.
 pub fn postpone(scope: &mut Scope<'_>, client: ClientKey) {
     let reader = scope.directory.client_mut(client);
     reader.backlogged = true;
     scope.fanout.load.postpone(reader.id);
 }
 
-/// Sends a client that has just joined a room what the log holds after an offset; what its connection does not take follows
-/// when it has drained, and what this turn does not in a later one.
+/// Sends a client that has just joined a room the entries after an offset. What its connection refuses makes it a lagging reader; what
+/// exceeds the turn's budget follows in a later turn.
 pub fn replay_room(scope: &mut Scope<'_>, client: ClientKey, room: RoomKey, mut offset: u64) {
     let reader = scope.directory.client(client).id;
     loop {
@@ -121,7 +122,7 @@ pub fn replay_room(scope: &mut Scope<'_>, client: ClientKey, room: RoomKey, mut 
         let is_own = entry.sender == Some(reader);
         let is_spent = scope.fanout.load.is_spent();
         if !is_own && (is_spent || !send(scope, client, &message)) {
-            // Of the other rooms it has everything.
+            // It lags in this room alone: `queued` stays at the newest serial, and the room is an exception.
             let serial = scope.fanout.serial();
             scope.directory.fall_behind(client, serial);
             scope.directory.client_mut(client).set_older(room, offset);
@@ -134,15 +135,16 @@ pub fn replay_room(scope: &mut Scope<'_>, client: ClientKey, room: RoomKey, mut 
     }
 }
 
-/// A message that a client lacks, by its place: logs are not copied before it is sent.
+/// Names a message that a client lacks. Ordered by serial, which no two messages share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Message {
     serial: u64,
-    /// Its room and offset; `None`: it is in the direct queue.
+    /// Room and offset; `None`: it is in the direct queue.
     room: Option<(RoomKey, u64)>,
 }
 
-/// What a lagging client lacks, oldest first: the next message of each of its rooms, and of its direct queue.
+/// Merges what a lagging client lacks by serial. The heap holds the next message of each source, one per room and one for the
+/// direct queue.
 struct Overdue {
     reader: ClientId,
     client: ClientKey,
@@ -170,6 +172,7 @@ impl Overdue {
         let Some(log) = directory.room(room).log.as_ref() else {
             return;
         };
+        // Skips the reader's own entries: a sender does not receive what it published.
         while let Some(entry) = log.next_after(after) {
             if entry.sender != Some(self.reader) {
                 return self.next.push(Reverse(Message {
@@ -201,7 +204,7 @@ impl Overdue {
     }
 }
 
-/// Up to which offset of a room everything was queued for a lagging client, or was not for it.
+/// The offset up to which a room's entries were queued for a lagging client, or were not for it.
 pub fn given(directory: &Directory, reader: &Client, membership: &Membership) -> u64 {
     if membership.is_lost() {
         return 0;
@@ -212,7 +215,7 @@ pub fn given(directory: &Directory, reader: &Client, membership: &Membership) ->
     membership.from.max(older.unwrap_or_else(queued))
 }
 
-/// Every message up to this serial was queued for a client's connection, or was not for it.
+/// The serial up to which every message was queued for a lagging client, or was not for it: the least over its exceptions.
 pub fn queued_serial(directory: &Directory, client: ClientKey) -> u64 {
     let reader = directory.client(client);
     let memberships = reader.memberships().iter();

@@ -1,7 +1,8 @@
-//! What must outlive the process: changes as records, gathered until a store takes them (contract section 5.6).
+//! The journal: records that wait for a store to take them, and marks of what has changed (contract section 5.6).
 //!
-//! Knows no store: a batch goes out, and the word that it is kept, or is not, comes back. Values are JSON, so that a
-//! store is a few tables that anybody can read.
+//! Owns what has gathered and its size in bytes, by which the engine bounds it while the store is slow. It knows no store: a batch is
+//! taken from it, and the engine reports whether it was kept. Invariants: while it is off, nothing gathers; a client is marked once,
+//! either in `clients` or, while its session rests, in the count of `rests`.
 
 use crate::hub::clients::client::{Client, Unsaved};
 use crate::hub::durable::record::Record;
@@ -11,58 +12,52 @@ use crate::hub::keys::ClientId;
 use crate::hub::keys::TaskKey;
 use std::collections::{HashMap, HashSet};
 
-/// Changes on their way to the store.
 #[derive(Debug, Default)]
 pub struct Journal {
     is_on: bool,
     records: Vec<Record>,
     bytes: usize,
-    /// Tasks whose row is to be written with the next batch.
+    /// Tasks whose row goes into the next batch. Keys and not rows: the row is made when the batch is, from the newest state.
     pub tasks: Vec<TaskKey>,
-    /// Clients of whose session something is.
+    /// Clients of whose session something goes into the next batch.
     pub clients: Vec<ClientId>,
-    /// Sessions that were written less than a second ago: what changes meanwhile waits.
     pub rests: Rests,
-    /// Rooms that clients have left and whose rows are still kept.
+    /// Rooms that clients have left and whose membership rows the store still has.
     left: HashMap<ClientId, HashSet<Box<str>>>,
     left_bytes: usize,
 }
 
-/// About what the name of a room that a client has left takes.
+/// Estimated bytes of one room in `left`.
 fn size_of_left(room: &str) -> usize {
     size_of::<Box<str>>() + room.len()
 }
 
-/// Beyond so many rooms that a client has left, the store is told at once.
+/// Most rooms left by one client before its session is written without a rest.
 const MAX_LEFT: usize = 1024;
 
 impl Journal {
-    /// Whether anything is to be kept at all.
+    /// Whether there is a store.
     pub fn is_on(&self) -> bool {
         self.is_on
     }
 
-    /// From now on changes are kept.
     pub fn turn_on(&mut self) {
         self.is_on = true;
     }
 
-    /// From now on they are not.
     pub fn turn_off(&mut self) {
         self.is_on = false;
     }
 
-    /// How much has gathered, in bytes.
+    /// Estimated bytes that have gathered.
     pub fn bytes(&self) -> usize {
         self.bytes + self.left_bytes
     }
 
-    /// Whether nothing waits for the store.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty() && self.tasks.is_empty() && self.clients.is_empty()
     }
 
-    /// A change is to be kept.
     pub fn push(&mut self, record: Record) {
         if self.is_on {
             self.bytes += record.size();
@@ -70,32 +65,28 @@ impl Journal {
         }
     }
 
-    /// A row is to be kept.
     pub fn put(&mut self, table: Table, key: &str, value: String) {
         let key = key.into();
         self.push(Record::Put { table, key, value });
     }
 
-    /// A row is not to be kept any more.
     pub fn delete(&mut self, table: Table, key: &str) {
         let key = key.into();
         self.push(Record::Delete { table, key });
     }
 
-    /// Entries are not to be kept any more.
     pub fn drop_entries(&mut self, serials: Vec<u64>) {
         if !serials.is_empty() {
             self.push(Record::Drop { serials });
         }
     }
 
-    /// Rows whose key begins so are not to be kept any more.
     pub fn delete_prefix(&mut self, table: Table, prefix: &str) {
         let prefix = prefix.into();
         self.push(Record::DeletePrefix { table, prefix });
     }
 
-    /// Something of a client's session is to be kept: with the next batch, or a second after it was last written.
+    /// Marks parts of a client's session to be written: with the next batch, or when a second has passed since its last write.
     pub fn mark_client(&mut self, client: &mut Client, what: Unsaved) {
         if !self.is_on || !client.has_session {
             return;
@@ -109,7 +100,7 @@ impl Journal {
         client.unsaved.add(what);
     }
 
-    /// Skips that wait: what is to be kept of a client's session goes with the next batch, because somebody was promised it.
+    /// Ends a session's rest, so that what has changed goes with the next batch, because somebody was promised that it is kept.
     pub fn write_client_now(&mut self, client: &mut Client) {
         if client.unsaved.end_rest() && !client.unsaved.is_empty() {
             self.rests.settle_one();
@@ -117,7 +108,7 @@ impl Journal {
         }
     }
 
-    /// A client has left a room: the row that says that it is in there is to go.
+    /// Has a client's membership row deleted with its session's next write. Remembered by name, since the room may be gone by then.
     pub fn leave_room(&mut self, client: &mut Client, room: &str) {
         if self.is_on && client.has_session {
             let left = self.left.entry(client.id).or_default();
@@ -132,15 +123,18 @@ impl Journal {
         }
     }
 
-    /// The rooms that a client has left since the store was last told.
     pub fn take_left(&mut self, client: ClientId) -> impl Iterator<Item = Box<str>> + use<> {
         let left = self.left.remove(&client).unwrap_or_default();
         let bytes: usize = left.iter().map(|room| size_of_left(room)).sum();
         self.left_bytes -= bytes;
+        debug_assert!(
+            !self.left.is_empty() || self.left_bytes == 0,
+            "no names, no bytes"
+        );
         left.into_iter()
     }
 
-    /// A client's session ends: nothing of it is to be kept.
+    /// Drops what was marked of a client whose session ends; the caller deletes its rows.
     pub fn forget_client(&mut self, client: &mut Client) {
         if client.unsaved.rests() && !client.unsaved.is_empty() {
             self.rests.settle_one();
@@ -149,7 +143,6 @@ impl Journal {
         drop(self.take_left(client.id));
     }
 
-    /// What has gathered.
     pub fn take_records(&mut self) -> Vec<Record> {
         self.bytes = 0;
         std::mem::take(&mut self.records)
@@ -161,7 +154,7 @@ mod tests {
     use super::*;
     use crate::hub::keys::ConnectionId;
 
-    /// What a stuck batch makes wait is bounded by what is counted.
+    // The engine bounds what gathers behind a stuck batch by this count.
     #[test]
     fn names_of_rooms_that_were_left_count_until_the_store_is_told() {
         let mut journal = Journal::default();

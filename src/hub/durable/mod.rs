@@ -1,14 +1,17 @@
-//! What outlives the process: changes as rows, gathered until a store takes them, and rows back as state.
+//! What outlives the process: state written as rows, gathered in a batch until a store takes it, and rows restored as state.
 //!
-//! Knows no store: a batch goes out, and the word that it is kept, or is not, comes back.
+//! Owns the journal and the form of every row. It touches no store: a batch goes out, and the engine reports whether it was kept.
+//! Rows hold state and no history: each thing is marked when it changes, and its newest row is written once per batch, so that a task
+//! with a thousand updates between two batches costs one row. Only log entries and event ids are records of their own.
 //!
 //! | file | holds |
 //! | --- | --- |
-//! | [`journal`] | what waits for the next batch |
-//! | [`records`] | that batch: each thing's newest row once |
-//! | [`rows`], [`task_rows`], [`unread_rows`] | rows as text, and those that cannot be read |
-//! | [`restore`] | a start from rows |
-//! | [`write_debounce`] | sessions are written at most once a second |
+//! | [`journal`] | records and marks that wait for the next batch |
+//! | [`records`] | makes that batch of them |
+//! | [`record`] | the types that go to the store and come back |
+//! | [`rows`], [`task_rows`], [`unread_rows`] | rows as text, and tasks' rows that cannot be read |
+//! | [`restore`], [`persistence`] | a start from rows, and the calls of the hub around the store |
+//! | [`write_debounce`] | a session is written at most once a second |
 
 pub mod journal;
 pub mod persistence;

@@ -1,4 +1,7 @@
-//! The hub and its store: what is to be kept, and what comes back at the start.
+//! The hub's calls around its store: taking what must be written, and restoring at the start.
+//!
+//! A start goes [`Hub::restore`] for each slice, [`Hub::begin_epochs`] until it returns `false`, [`Hub::finish_restoring`]; nothing is
+//! served before. Afterwards the engine takes records for a batch at a time.
 
 use crate::base::time::Now;
 use crate::hub::delivery::publication::Outlet;
@@ -9,25 +12,24 @@ use crate::hub::keys::{ClientKey, RoomKey};
 use crate::hub::parts::Hub;
 
 impl Hub {
-    /// Whether anything is to go to the store with the next batch.
+    /// Whether the next batch would hold anything.
     pub fn has_records(&self) -> bool {
         !self.fanout.journal.is_empty()
             || self.fanout.journal.is_on() && self.directory.has_forgotten()
     }
 
-    /// Whether sessions have changed that were written less than a second ago, so that they go with a later batch.
+    /// Whether sessions have changed whose rest is not over, so that they go with a later batch.
     pub fn has_resting_changes(&self) -> bool {
         self.fanout.journal.rests.is_awaited()
     }
 
-    /// A store has missed some of what it was told: all that there is goes to it again.
+    /// Writes all state again, for a store that has missed a batch and was emptied.
     pub fn mark_everything(&mut self) {
         self.keep(self.workspaces.records());
         records::mark_everything(&mut self.directory, &mut self.broadcaster, &mut self.fanout);
     }
 
-    /// Takes back a slice of what a store has kept, before anything happens. The last is followed by [`Hub::begin_epochs`]
-    /// and [`Hub::finish_restoring`].
+    /// Restores a slice of the store, of any size.
     pub fn restore(&mut self, now: Now, restored: &Restored, out: &mut dyn Outlet) {
         records::restore_meta(&mut self.directory, restored);
         let limit = self.settings.message_queue_size;
@@ -38,7 +40,7 @@ impl Hub {
         self.workspaces.restore(&restored.rows);
     }
 
-    /// So many rooms that were restored begin their new epoch; `false`: all have.
+    /// Begins new epochs for at most `count` restored rooms, so that a start with many rooms is spread over turns; `false`: all have one.
     pub fn begin_epochs(&mut self, now: Now, count: usize, out: &mut dyn Outlet) -> bool {
         let mut restoring = std::mem::take(&mut self.restoring);
         let (_, mut scope) = self.scope(now, out);
@@ -47,7 +49,7 @@ impl Hub {
         more
     }
 
-    /// Everything is restored and has its epoch: it grows old from now on.
+    /// Ends restoring: tasks, logs and sessions age from now on.
     pub fn finish_restoring(&mut self, now: Now, out: &mut dyn Outlet) {
         self.restoring = Restoring::default();
         let (broadcaster, mut scope) = self.scope(now, out);
@@ -56,7 +58,7 @@ impl Hub {
         self.wake_up(now);
     }
 
-    /// Everybody who was here is away, and every log grows old.
+    /// Starts the clocks of sessions and logs. Time that the server was down does not count for sessions: all of them left now.
     pub(in crate::hub) fn wake_up(&mut self, now: Now) {
         let away: Vec<ClientKey> = self.directory.all_clients().map(|(key, _)| key).collect();
         for client in away {
@@ -72,36 +74,34 @@ impl Hub {
         }
     }
 
-    /// How much has gathered for the store, in bytes.
+    /// Estimated bytes that have gathered for the store.
     pub fn gathered_bytes(&self) -> usize {
         self.fanout.journal.bytes()
     }
 
-    /// Changes are not to be kept: there is nobody to take them.
+    /// Stops gathering, because no store will take it. What has gathered is dropped.
     pub fn turn_off_journal(&mut self, now: Now) {
         self.write_all_sessions_now();
         self.take_records(now, usize::MAX);
         self.fanout.journal.turn_off();
     }
 
-    /// Records of somebody else's are to be kept.
+    /// Adds records that were made outside the hub's own marks, such as those of workspaces.
     pub fn keep(&mut self, records: Vec<Record>) {
         records
             .into_iter()
             .for_each(|record| self.fanout.journal.push(record));
     }
 
-    /// A single fact is to be kept.
     pub fn keep_meta(&mut self, key: &str, value: String) {
         self.fanout.journal.put(Table::Meta, key, value);
     }
 
-    /// From now on everything that must outlive the process goes to a store.
     pub fn turn_on_journal(&mut self) {
         self.fanout.journal.turn_on();
     }
 
-    /// What the store has yet to learn, of so many sessions at most.
+    /// Takes the records of the next batch. `max_sessions` bounds the sessions whose rows are made in this turn; the others stay marked.
     pub fn take_records(&mut self, now: Now, max_sessions: usize) -> Vec<Record> {
         self.end_rests(now.at);
         records::take_records(

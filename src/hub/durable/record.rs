@@ -1,14 +1,14 @@
-//! Records: what a store is told and what it tells at the start. Values are JSON, so that a store is a few tables that anybody
-//! can read.
+//! Records: what a store is told, and what it returns at the start. They are plain data without behaviour, shared with the store's
+//! thread. Values are JSON, so that a store is a few tables that any tool can read.
 
 use crate::base::id::MessageId;
 use crate::hub::keys::ClientId;
 use bytes::Bytes;
 
-/// What a record is about; each is a table of the store.
+/// The tables of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Table {
-    /// Single facts.
+    /// Single values, by name.
     Meta,
     /// Rooms that have a log, by name.
     Room,
@@ -16,62 +16,63 @@ pub enum Table {
     Task,
     /// Sessions, by id.
     Session,
-    /// What the client of a session has received, by the session's id.
+    /// The serial that a session's client has confirmed, by the session's id. Apart from [`Table::Session`], because it changes all the
+    /// time.
     Received,
-    /// Rooms of sessions, by the session's id and the room's name.
+    /// Positions of sessions in rooms, by the session's id and the room's name.
     Membership,
-    /// Messages for one client, by the id of its session and their serial.
+    /// Direct messages, by the session's id and their serial.
     DirectMessage,
     /// Workspaces, by id.
     Workspace,
 }
 
-/// One change.
+/// One change of the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
-    /// A row is so from now on.
+    /// Writes a row, whether it exists or not.
     Put {
         /// Its table.
         table: Table,
         /// Its key.
         key: Box<str>,
-        /// What it holds, as JSON.
+        /// JSON.
         value: String,
     },
-    /// A row is gone. A room's entries are not: they have a record of their own.
+    /// Deletes a row. A room's entries stay: [`Record::Drop`] deletes them.
     Delete {
         /// Its table.
         table: Table,
         /// Its key.
         key: Box<str>,
     },
-    /// All rows whose key begins so are gone.
+    /// Deletes all rows whose key begins with a prefix.
     DeletePrefix {
         /// Their table.
         table: Table,
-        /// What their keys begin with; not empty.
+        /// Not empty.
         prefix: Box<str>,
     },
-    /// A room's log has grown.
+    /// Adds an entry to a room's log.
     Append(StoredEntry),
-    /// The id of an event has been seen.
+    /// Remembers the id of an event, by which a repeat is recognised.
     Remember(StoredId),
-    /// Ids up to this serial are not remembered any more.
+    /// Forgets event ids.
     Forget {
-        /// The greatest serial of them.
+        /// Up to this serial.
         serial: u64,
     },
-    /// Everything that was kept before is gone.
+    /// Empties the store.
     Clear,
-    /// Entries that are no longer kept, by their serial.
+    /// Deletes log entries.
     Drop {
-        /// Their serials, of any rooms and in any order. One that is not kept anyway does no harm.
+        /// Serials of entries of any rooms, in any order. One that the store does not have does no harm.
         serials: Vec<u64>,
     },
 }
 
 impl Record {
-    /// About how many bytes it takes.
+    /// Estimated bytes, for the bound of what gathers.
     pub fn size(&self) -> usize {
         size_of::<Self>()
             + match self {
@@ -85,55 +86,55 @@ impl Record {
     }
 }
 
-/// An entry of a room's log, as it is kept.
+/// A log entry in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredEntry {
-    /// The room.
+    /// The room's name.
     pub room: Box<str>,
-    /// Its number in the room.
+    /// Its number within the room's log.
     pub offset: u64,
-    /// Its number among the entries of all rooms. Within a room it rises with the offset.
+    /// Its number among the entries of all rooms; within a room it rises with the offset.
     pub serial: u64,
     /// The message type.
     pub kind: Box<str>,
-    /// The payload, as JSON.
+    /// JSON.
     pub payload: Bytes,
-    /// Milliseconds since 1970.
+    /// Unix milliseconds.
     pub timestamp: u64,
     /// The message's id.
     pub id: MessageId,
-    /// Who said it and does not hear it, if that is known.
+    /// The client that published it and does not receive it itself; `None`: a producer did.
     pub sender: Option<ClientId>,
 }
 
-/// The id of an event, as it is kept.
+/// An event id in the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoredId {
-    /// Its number among the ids.
+    /// Orders the ids by when they were first seen.
     pub serial: u64,
-    /// What stands for the task or room and the id.
+    /// Hash of the task or room and the id: ids are long, and only equality matters.
     pub hash: u64,
-    /// Milliseconds since 1970 when it was seen.
+    /// When it was first seen, in Unix milliseconds.
     pub timestamp: u64,
 }
 
-/// Records that are kept together or not at all.
+/// Records that the store commits together or not at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
     /// Rises by one with each batch.
     pub seq: u64,
-    /// The changes, in order: a later one about the same thing counts.
+    /// In order: of two records about the same row the later one counts.
     pub records: Vec<Record>,
 }
 
-/// What a store held when it was opened, or a part of that: tables come in the order of their enum, with the entries of logs
-/// and then the ids of events behind the rooms.
+/// The content of a store when it was opened, or a slice of it. Slices come table by table in the order of [`Table`], with the log
+/// entries and then the event ids right after the rooms.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Restored {
-    /// Rows in the order of their tables and keys.
+    /// Table, key and value, in the order of tables and keys.
     pub rows: Vec<(Table, Box<str>, String)>,
-    /// Entries in the order of their serials, so that every room's offsets rise.
+    /// In the order of their serials, so that every room's offsets rise.
     pub entries: Vec<StoredEntry>,
-    /// Ids of events in the order in which they were seen.
+    /// In the order in which they were first seen.
     pub ids: Vec<StoredId>,
 }

@@ -1,4 +1,7 @@
-//! What the store is told with the next batch (contract section 5.6): the newest state of each thing once.
+//! Makes the records of a batch from what the journal has marked (contract section 5.6): the newest row of each thing, once.
+//!
+//! Owns no state. It clears every mark that it reads, so that the same batch cannot be made twice: after one that the store did not
+//! take, the engine has everything written anew with [`mark_everything`].
 
 use crate::base::time::{Now, Time};
 use crate::hub::clients::client::Unsaved;
@@ -10,10 +13,10 @@ use crate::hub::keys::{ClientId, ClientKey};
 use crate::hub::rooms::directory::Directory;
 use crate::hub::tasks::broadcaster::Broadcaster;
 
-/// The key, among single facts, of the serial of the newest entry that any room had which is gone.
+/// Key in [`Table::Meta`] of the newest serial that any removed room had.
 const LOST_KEY: &str = "lost_serial";
 
-/// What the store has yet to learn, of so many sessions at most. Sessions that are written rest from now on.
+/// Takes the records of the next batch, with at most `max_sessions` sessions; those that are written rest from now on.
 pub fn take_records(
     directory: &mut Directory,
     broadcaster: &mut Broadcaster,
@@ -45,7 +48,7 @@ pub fn take_records(
     journal.take_records()
 }
 
-/// Takes back what a store has kept of rooms that are gone.
+/// Restores the newest serial that any removed room had.
 pub fn restore_meta(directory: &mut Directory, restored: &Restored) {
     let is_it =
         |(table, key, _): &&(Table, Box<str>, String)| *table == Table::Meta && &**key == LOST_KEY;
@@ -54,7 +57,7 @@ pub fn restore_meta(directory: &mut Directory, restored: &Restored) {
     }
 }
 
-/// The rows of a session that have changed.
+/// Writes the parts of a session that have changed.
 fn put_session(
     directory: &mut Directory,
     journal: &mut Journal,
@@ -69,7 +72,7 @@ fn put_session(
         journal.put(Table::Received, &session, client.received.to_string());
     }
     match unsaved.has(Unsaved::SESSION) {
-        // What a page does first is to enter its rooms: that does not wait.
+        // No rest after the first write: a page joins its rooms right after it has connected, and they should be kept at once.
         true => journal.put(Table::Session, &session, rows::session(client)),
         false => {
             client.unsaved.begin_rest();
@@ -96,6 +99,7 @@ fn put_memberships(
     for name in journal.take_left(id) {
         let room = directory.find(&name);
         let names = directory.client(client).names();
+        // It may have joined the room again since then, or keep its name.
         let is_kept = names.iter().any(|kept| kept.name == name);
         if !is_kept && room.is_none_or(|room| directory.membership(client, room).is_none()) {
             journal.delete(Table::Membership, &rows::membership_key(id, &name));
@@ -112,13 +116,14 @@ fn put_memberships(
     }
 }
 
-/// Everything that there is goes to a store that was emptied, because it has missed some of it.
+/// Marks all state to be written to a store that was emptied.
 pub fn mark_everything(
     directory: &mut Directory,
     broadcaster: &mut Broadcaster,
     fanout: &mut Fanout,
 ) {
     let journal = &mut fanout.journal;
+    // Deletions mean nothing to an empty store.
     directory.take_forgotten();
     directory.take_forgotten_entries();
     directory.mark_lost_serial();

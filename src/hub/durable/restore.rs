@@ -1,8 +1,9 @@
-//! What a store has kept comes back after a restart (contract section 5.6), slice by slice in the order of [`Table`], so that
-//! nothing is held twice.
+//! Restores state from the rows of a store (contract section 5.6), slice by slice in the order of [`Table`], so that the store's
+//! content is never held twice.
 //!
-//! A slice may be of any size. Nothing that it brings is told to anybody before [`begin_epochs`] has gone through all rooms
-//! and what that records is kept.
+//! A slice may be of any size. The order of tables matters: a membership needs its session, and its room's log and task. A row that
+//! cannot be read is left out with a warning, since one damaged row must not keep the server from starting. Nothing is sent to
+//! anybody before [`begin_epochs`] has gone through all rooms and the store has kept that.
 
 use crate::base::id::MessageIdReader;
 use crate::hub::clients::client::{LOST, Unsaved};
@@ -18,15 +19,14 @@ use crate::hub::rooms::viewer_rooms::Entry;
 use crate::hub::scope::Scope;
 use crate::hub::tasks::broadcaster::Broadcaster;
 
-/// How far the restoring is.
+/// The state of a restore between two slices.
 #[derive(Debug, Default)]
 pub struct Restoring {
     ids: MessageIdReader,
-    /// Rooms that are yet to begin an epoch, once all are there.
+    /// Rooms that still need a new epoch; absent until all rows are read.
     rooms: Option<Vec<RoomKey>>,
 }
 
-/// Takes back a slice of what a store has kept.
 pub fn restore(
     scope: &mut Scope<'_>,
     broadcaster: &mut Broadcaster,
@@ -91,7 +91,7 @@ fn restore_entry(scope: &mut Scope<'_>, limit: usize, stored: &StoredEntry) {
     let room = scope.directory.find(&stored.room);
     let log = room.and_then(|room| scope.directory.room_mut(room).log.as_mut());
     let Some(log) = log else {
-        // Its room is gone, or unreadable.
+        // The row of its room is missing or unreadable.
         return scope.fanout.journal.drop_entries(vec![stored.serial]);
     };
     let entry = LogEntry {
@@ -107,8 +107,8 @@ fn restore_entry(scope: &mut Scope<'_>, limit: usize, stored: &StoredEntry) {
     log.restore_entry(limit, entry);
 }
 
-/// Every room that had a log begins a new epoch, which goes on from the old one: what was said and not kept may have been
-/// heard, so its offsets must not be used again under the old name. So many begin at once; `false`: all have.
+/// Begins a new epoch for at most `count` rooms that have a log; `false`: all have begun. The new epoch continues the old one: entries
+/// that were sent and not stored may have been received, so their offsets must not be used again under the old epoch.
 pub fn begin_epochs(scope: &mut Scope<'_>, restoring: &mut Restoring, mut count: usize) -> bool {
     let directory = &scope.directory;
     let rooms = restoring
@@ -155,7 +155,7 @@ fn restore_session(scope: &mut Scope<'_>, restoring: &mut Restoring, key: &str, 
         }
     }
     if is_old {
-        // Earlier versions kept its rooms and messages in this row.
+        // A row of an earlier version, which held rooms and messages as well: write them as the rows of this one.
         let client = scope.directory.client_mut(client);
         client.rooms.iter_mut().for_each(|room| room.unsaved = true);
         let names = client.names_mut().iter_mut();
@@ -167,7 +167,7 @@ fn restore_session(scope: &mut Scope<'_>, restoring: &mut Restoring, key: &str, 
 fn restore_received(scope: &mut Scope<'_>, key: &str, row: &str) {
     let client = rows::session_client(key).and_then(|id| scope.directory.living_client(id));
     let Some(client) = client else {
-        // What belongs to no session is not to be kept.
+        // A part without its session is of no use.
         return scope.fanout.journal.delete(Table::Received, key);
     };
     if let Ok(received) = row.parse() {
@@ -216,7 +216,7 @@ fn post(scope: &mut Scope<'_>, client: ClientKey, letter: DirectMessage) {
     rows::delete_direct(&mut scope.fanout.journal, reader.id, gone);
 }
 
-/// Brings a client back into a room.
+/// Restores a client's membership, or the name of the room if only viewers held it.
 fn restore_membership(
     scope: &mut Scope<'_>,
     client: ClientKey,
@@ -226,13 +226,13 @@ fn restore_membership(
     let room = scope.directory.find(name);
     let holds = |room: &Room| room.has_task || room.log.as_ref().is_some_and(|log| !log.is_empty());
     if room.is_none_or(|room| !holds(scope.directory.room(room))) {
-        // Only viewers held it: it is made again when one of them comes back.
+        // Only viewers held it: one of them creates it again on its return.
         let position = position.unwrap_or_default();
         return scope
             .directory
             .add_name(client, name.into(), position, false);
     }
-    // A lower limit than before is for those who come: whoever was in such a room stays in it.
+    // No limit here: if it was lowered since, it binds those who join from now on.
     let Ok((room, _)) = scope.directory.join(client, name, Entry::Viewer, 0) else {
         return;
     };
@@ -243,14 +243,14 @@ fn restore_membership(
             position
                 .is_some_and(|position| log.is_old(position.epoch) || !found.knows(position.epoch)),
         ),
-        // It had no log while the client was in it: whatever comes is new, and is said in the epoch that begins now.
+        // It had no log while the client was in it: every entry is new, and will be in the epoch that begins now.
         None => (Some(0), true),
     };
     let Some(member) = scope.directory.member(client, room) else {
         return;
     };
     let membership = scope.directory.membership_mut(member);
-    // Beyond every log: it is told that something may be missing.
+    // Without a position that resolves the client is told that entries may be missing.
     membership.from = offset.unwrap_or(LOST);
     membership.unsaved = is_outdated;
     if is_outdated {

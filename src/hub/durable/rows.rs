@@ -1,7 +1,8 @@
-//! Rows of the store, written and read: rooms and sessions as JSON. Tasks write their own.
+//! The text of rows: rooms, sessions, memberships and direct messages as JSON, and their keys. Tasks' rows are in
+//! [`task_rows`](crate::hub::durable::task_rows).
 //!
-//! A session is several rows, for its parts change at a different pace: what its client has received all the time, and each
-//! of its rooms and each message for it alone comes and goes by itself.
+//! Owns the form of rows only. A session is several rows, because its parts change at a different pace: the serial that its client
+//! has confirmed all the time, its memberships and direct messages one by one. Fields of earlier versions are read and never written.
 
 use crate::base::id::MessageIdReader;
 use crate::hub::clients::client::{Client, KeptName, LOST, Membership};
@@ -13,36 +14,32 @@ use crate::hub::rooms::position::Position;
 use crate::hub::rooms::room::Room;
 use serde::{Deserialize, Serialize};
 
-/// A room that has a log.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RoomRow {
-    /// Its place when the row was written: its entries may go on.
+    /// The position of the newest entry when the row was written; stored entries may go beyond it.
     pub position: String,
-    /// The serial of the newest entry that is gone.
+    /// The serial of the newest dropped entry.
     pub lost_serial: u64,
-    /// Where earlier epochs ended.
     pub lineage: Vec<String>,
 }
 
-/// A client's session.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SessionRow {
-    /// Milliseconds since 1970 when it connected.
+    /// Unix milliseconds.
     pub connected_at: u64,
-    /// What the second version of the store kept here: its rooms, and up to where nothing of each was ever for it.
+    /// Read from the store's second version: rooms and the position in each.
     #[serde(skip_serializing)]
     pub rooms: Vec<(String, String)>,
-    /// What the first version kept here: every message up to this serial has reached it.
+    /// Read from the store's first version: the confirmed serial.
     #[serde(skip_serializing)]
     pub received: Option<u64>,
-    /// The same: what waits for it alone.
+    /// Read from the store's first version: direct messages.
     #[serde(skip_serializing)]
     pub mail: Vec<DirectRow>,
 }
 
-/// A message for one client.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DirectRow {
@@ -64,7 +61,7 @@ impl DirectRow {
         }
     }
 
-    /// The message, if its id can be read.
+    /// `None`: its id cannot be read.
     pub fn letter(self, ids: &mut MessageIdReader) -> Option<DirectMessage> {
         Some(DirectMessage {
             serial: self.serial,
@@ -76,7 +73,6 @@ impl DirectRow {
     }
 }
 
-/// The row of a room.
 pub fn room(room: &Room) -> String {
     let log = room.log.as_ref();
     text(&RoomRow {
@@ -88,7 +84,6 @@ pub fn room(room: &Room) -> String {
     })
 }
 
-/// The row of a client's session.
 pub fn session(client: &Client) -> String {
     text(&SessionRow {
         connected_at: client.connected_at,
@@ -96,7 +91,8 @@ pub fn session(client: &Client) -> String {
     })
 }
 
-/// The row of a client's room: up to where nothing of it was ever for the client.
+/// The row of a membership: the position up to which entries are not owed to the client. A loss that it was told of and has not
+/// confirmed is stored as a loss.
 pub fn membership(room: &Room, membership: &Membership) -> String {
     let offset = match membership.told_of_loss {
         true => LOST,
@@ -106,17 +102,15 @@ pub fn membership(room: &Room, membership: &Membership) -> String {
     format!("\"{}\"", Position { epoch, offset })
 }
 
-/// The same of a room whose name alone is kept.
+/// The row of a membership of which the session keeps the name alone.
 pub fn kept_name(kept: &KeptName) -> String {
     format!("\"{}\"", kept.position)
 }
 
-/// Reads what [`membership`] wrote.
 pub fn membership_position(row: &str) -> Option<Position> {
     row.trim_matches('"').parse().ok()
 }
 
-/// Has the store keep a message for a client.
 pub fn put_direct(journal: &mut Journal, client: ClientId, letter: &DirectMessage) {
     if journal.is_on() {
         let key = direct_key(client, letter.serial);
@@ -124,7 +118,6 @@ pub fn put_direct(journal: &mut Journal, client: ClientId, letter: &DirectMessag
     }
 }
 
-/// Has the store forget messages for a client.
 pub fn delete_direct(
     journal: &mut Journal,
     client: ClientId,
@@ -137,7 +130,7 @@ pub fn delete_direct(
     }
 }
 
-/// Has the store forget a client's session.
+/// Deletes a client's session with all its rows.
 pub fn delete_session(journal: &mut Journal, client: &mut Client) {
     let key = session_key(client.id);
     journal.forget_client(client);
@@ -149,27 +142,25 @@ pub fn delete_session(journal: &mut Journal, client: &mut Client) {
     delete_direct(journal, client.id, letters.map(|letter| letter.serial));
 }
 
-/// The key of a client's session.
+/// Of fixed length, so that no session's key is a prefix of another's.
 pub fn session_key(client: ClientId) -> String {
     format!("{:016x}", client.number())
 }
 
-/// The key of a client's room.
 pub fn membership_key(client: ClientId, room: &str) -> String {
     format!("{}:{room}", session_key(client))
 }
 
-/// The key of a message for a client.
+/// Ends with the serial in fixed length, so that keys sort as serials do.
 pub fn direct_key(client: ClientId, serial: u64) -> String {
     format!("{}:{serial:016x}", session_key(client))
 }
 
-/// The client of a session's key.
 pub fn session_client(key: &str) -> Option<ClientId> {
     u64::from_str_radix(key, 16).ok().map(ClientId::from_number)
 }
 
-/// The client of the key of a room or message of a session, and the rest of that key.
+/// Splits the key of a membership or direct message into its client and the rest.
 pub fn part_client(key: &str) -> Option<(ClientId, &str)> {
     let (session, part) = key.split_once(':')?;
     Some((session_client(session)?, part))

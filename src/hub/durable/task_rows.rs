@@ -1,8 +1,9 @@
-//! A task as the store keeps it: its whole state, and what only the server knows of it.
+//! The row of a task: its whole state as viewers see it, and what only the server knows of it.
 //!
-//! Rows have a form of their own, with a version: what viewers read would not tell unknown from 0, and what producers write
-//! is checked and interpreted. Whatever is unknown is absent. Moments of the monotonic clock are ages at the time of
-//! writing, `savedAt`, because such clocks do not travel. `first` reads the rows of the first version.
+//! Owns the form of the row, which has a version of its own. Why not store what viewers are sent? That form does not tell unknown from
+//! 0, and a producer's event is checked and interpreted on its way in, so that neither restores exactly what was. Unknown values are
+//! absent. Times of the monotonic clock are stored as ages relative to `savedAt`, because such a clock means nothing to another
+//! process. `first` reads the rows of the first version; rows of a newer version are refused and kept as they are.
 
 mod first;
 #[cfg(test)]
@@ -21,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
-/// The version that is written. The first one named none.
+/// The version that is written. The first version wrote none, which reads as 0.
 const VERSION: u32 = 2;
 
 #[derive(Deserialize)]
@@ -30,14 +31,14 @@ struct Version {
     v: u32,
 }
 
-/// A row, with its estimator in one form to be written and in another to be read.
+/// A row. The estimator is a type of its own when written and raw JSON when read: one that cannot be read is left out without the row.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Row<'a, E> {
     v: u32,
-    /// Milliseconds since 1970 when the row was written.
+    /// When the row was written, in Unix milliseconds.
     saved_at: u64,
-    /// How long ago the last event was accepted then, in microseconds.
+    /// Time since the last accepted event, in microseconds.
     news_age_us: u64,
     seq: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -51,7 +52,7 @@ struct Row<'a, E> {
     has_progress: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lost: Option<Status>,
-    /// How long ago the attempt was begun by `restart`, in microseconds.
+    /// Time since `restart` began the attempt, in microseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     restart_age_us: Option<u64>,
     #[serde(default = "none", skip_serializing_if = "Option::is_none")]
@@ -98,7 +99,7 @@ struct ViewRow<'a> {
     requested: Option<RequestedRow<'a>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     controls: Option<Vec<Control>>,
-    /// The application's own fields, names and values: pairs, so that none can be taken for one of ours.
+    /// Fields that the contract does not name. Pairs, so that none can collide with a field of ours.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     own: Vec<(Cow<'a, str>, Cow<'a, RawValue>)>,
 }
@@ -111,7 +112,6 @@ struct RequestedRow<'a> {
 }
 
 impl Task {
-    /// The task's row.
     pub fn saved(&self, now: Now) -> String {
         let age_us = |at: Time| now.at.saturating_since(at).as_micros();
         let has_estimate = self.estimator != Estimator::default();
@@ -132,7 +132,6 @@ impl Task {
         serde_json::to_string(&row).expect("a row is plain JSON")
     }
 
-    /// The task of a row; what is wrong with the row when it is none.
     pub fn restored(id: &str, row: &str, now: Now) -> Result<Self, serde_json::Error> {
         let Version { v } = serde_json::from_str(row)?;
         match v {
@@ -158,11 +157,12 @@ impl Task {
         task.restarted_at = row.restart_age_us.map(moment);
         task.view = row.view.view();
         task.size_bound = Ledger::of(&task).bytes();
-        // An estimate begins anew rather than that its task is lost.
+        // A task without its estimate is better than no task: the estimate starts anew.
         let estimator = row.estimator.as_deref().map(RawValue::get);
         let saved = estimator.and_then(|text| serde_json::from_str(text).ok());
         task.estimator =
             saved.map_or_else(Estimator::default, |saved| Estimator::restored(saved, now));
+        // As if sent: viewers come with version 0 and get a snapshot anyway.
         task.refresh_indeterminate();
         task.commit();
         Ok(task)
@@ -171,7 +171,7 @@ impl Task {
 
 impl<'a> ViewRow<'a> {
     fn new(view: &'a View) -> Self {
-        // Every field is named here, so that none can be forgotten.
+        // Destructured without `..`: a new field that is not stored does not compile.
         let View {
             status,
             progress,
@@ -252,6 +252,7 @@ impl<'a> ViewRow<'a> {
             meta: raw(self.meta),
             requested: self.requested.map(RequestedRow::requested),
             controls: self.controls.map(|controls| controls.into_iter().collect()),
+            // Derived: the caller computes it once the estimator is there.
             indeterminate: false,
             own,
         }

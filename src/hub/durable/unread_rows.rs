@@ -1,11 +1,10 @@
-//! Rows of tasks that could not be read, as those of a newer version: they stay in the store until somebody deletes the
-//! task or makes it again.
+//! Tasks' rows that could not be read, for example because a newer version wrote them. They stay in the store until their task is
+//! deleted or created again.
 //!
-//! Their text is held for one purpose only, which is to survive when the store is rewritten.
+//! Owns their text for one purpose: a rewrite of the store empties it, and these rows must survive that. Bounded by `max_tasks`.
 
 use std::collections::HashMap;
 
-/// Such rows, by the ids of their tasks.
 #[derive(Debug)]
 pub struct UnreadRows {
     rows: HashMap<Box<str>, String>,
@@ -13,7 +12,7 @@ pub struct UnreadRows {
 }
 
 impl UnreadRows {
-    /// No row yet, and at most `max_rows` (0: no limit).
+    /// `max_rows`: 0 is no limit.
     pub fn new(max_rows: usize) -> Self {
         Self {
             rows: HashMap::new(),
@@ -21,7 +20,7 @@ impl UnreadRows {
         }
     }
 
-    /// Holds a row. One that is too many stays in the store, but is not there any more when that is rewritten.
+    /// Holds a row. One beyond the limit stays in the store until that is rewritten.
     pub fn hold(&mut self, id: &str, row: &str) {
         if self.max_rows == 0 || self.rows.len() < self.max_rows {
             self.rows.insert(id.into(), row.to_owned());
@@ -32,12 +31,12 @@ impl UnreadRows {
         }
     }
 
-    /// The row of a task is not wanted any more; whether there was one.
+    /// Removes the row of a task; returns whether there was one.
     pub fn remove(&mut self, id: &str) -> bool {
         !self.rows.is_empty() && self.rows.remove(id).is_some()
     }
 
-    /// Ids and rows.
+    /// Ids of tasks and their rows.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.rows.iter().map(|(id, row)| (&**id, row.as_str()))
     }

@@ -1,17 +1,17 @@
-//! Logs that grow old, a bounded number in one turn.
+//! Expiry of logs and aging of tasks, a bounded amount per turn. A task's log is left alone: it lives as long as the task.
 
 use crate::base::time::{Now, Span};
 use crate::hub::delivery::publication::Outlet;
 use crate::hub::keys::RoomKey;
 use crate::hub::parts::Hub;
 
-/// So many logs are looked at in one turn: after a restart many may be due together.
+/// Most logs checked per turn: after a restart many may be due together.
 const LOGS_AT_ONCE: usize = 256;
-/// How long others have their turn when there is more to do.
+/// Pause before the next portion, in which input is handled.
 const PAUSE: Span = Span::from_millis(1);
 
 impl Hub {
-    /// Lets a room's log expire, unless it is a task's: that lives as long as the task.
+    /// Schedules the expiry of a room's log, unless it is a task's.
     pub(in crate::hub) fn watch_log(&mut self, room: RoomKey) {
         let log = self.directory.room(room).log.as_ref();
         let log = log.filter(|log| log.aging.is_none());
@@ -24,7 +24,7 @@ impl Hub {
         }
     }
 
-    /// Expires logs and looks at tasks that are due, a bounded number in one turn.
+    /// Expires logs and ages tasks that are due.
     pub(in crate::hub) fn age(&mut self, now: Now, out: &mut dyn Outlet) {
         let (broadcaster, mut scope) = self.scope(now, out);
         let has_more = broadcaster.age(&mut scope);
@@ -40,6 +40,7 @@ impl Hub {
     }
 
     pub(in crate::hub) fn age_log(&mut self, now: Now, room: RoomKey) {
+        // A task was created in this room after its expiry was scheduled.
         if self.broadcaster.task_of(&self.directory, room).is_some() {
             return;
         }

@@ -1,6 +1,9 @@
-//! Who is here and in which rooms: clients and rooms, linked both ways so that joining and leaving cost O(1).
+//! The directory of clients and rooms, linked both ways so that joining and leaving cost O(1).
 //!
-//! Owns the membership graph and each room's log; sends nothing and knows no message.
+//! Owns the membership graph, the names of rooms, and the marks of each client that follow from being away, lagging or back. It sends
+//! nothing and knows no message. A client's list says where it stands in each room's list, and the room's list says which membership
+//! of the client that is; both ends are mended by `swap_members` and `unlink` alone. Within a room connected members come first, so
+//! that a fan-out reads a slice and skips nobody. [`Directory::check_invariants`] states the rest.
 
 use crate::base::time::Time;
 use crate::hub::clients::client::{Client, Member, Membership};
@@ -16,19 +19,16 @@ use slab::Slab;
 use smallvec::SmallVec;
 use std::collections::{BTreeSet, HashMap};
 
-/// Why a room cannot be joined or made.
+/// Which limit prevents a room from being created or joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Full {
-    /// There are as many rooms as allowed.
     Rooms,
-    /// There are as many as allowed that only viewers hold.
     ViewerRooms,
-    /// The client is in as many rooms as allowed.
     Memberships,
 }
 
 impl Full {
-    /// The key of the limit that is reached.
+    /// The configuration key of that limit.
     pub fn key(self) -> &'static str {
         match self {
             Self::Rooms => "websocket.max_rooms",
@@ -38,7 +38,6 @@ impl Full {
     }
 }
 
-/// All clients and rooms.
 #[derive(Debug)]
 pub struct Directory {
     clients: Slab<Client>,
@@ -51,19 +50,18 @@ pub struct Directory {
     places: Places,
     away: usize,
     away_memberships: usize,
-    /// Clients whose name does not carry their slot: they come from an earlier life of the server.
     aliases: HashMap<ClientId, ClientKey>,
-    /// Rooms whose log grows old, by when to look at it.
+    /// Rooms whose log will expire, by when to check it.
     pub(in crate::hub) aging: BTreeSet<(Time, RoomKey)>,
-    /// Rooms that are gone from here and not yet from the store, and entries that their logs had lost before.
+    /// Removed rooms that the store still has, and unreported drops of their logs.
     pub(in crate::hub) forgotten: Vec<Box<str>>,
     pub(in crate::hub) forgotten_entries: Vec<u64>,
     pub(in crate::hub) viewer_rooms: ViewerRooms,
 }
 
 impl Directory {
-    /// An empty directory of at most `max_rooms` rooms, `max_viewer_rooms` of them held by viewers only (0: no limit). `seed`
-    /// keys the hash and the epochs.
+    /// `max_rooms` bounds all rooms, `max_viewer_rooms` those that only viewers hold (0: no limit). `seed` keys the hash and the first
+    /// epoch: epochs must differ from those of an earlier process, whose positions clients may still hold.
     pub fn new(max_rooms: usize, max_viewer_rooms: usize, seed: [u64; 2]) -> Self {
         let hasher = ahash::RandomState::with_seeds(seed[0], seed[1], !seed[0], !seed[1]);
         Self {
@@ -85,7 +83,7 @@ impl Directory {
         }
     }
 
-    /// Adds a client; `nonce` makes its name unguessable. Nothing up to `serial` is owed to it.
+    /// Adds a client whose id `nonce` makes unguessable. It has received everything up to `serial`, because it was in no room.
     pub fn attach(
         &mut self,
         connection: ConnectionId,
@@ -98,12 +96,13 @@ impl Directory {
         self.insert(Client::new(connection, id, dialect, connected_at, serial))
     }
 
-    /// Brings back a client of an earlier life of the server; its connection is gone.
+    /// Restores a client that an earlier process knew: it is away, and everything after `received` may be missing.
     pub fn restore(&mut self, id: ClientId, connected_at: u64, received: u64) -> ClientKey {
         let connection = ConnectionId {
             index: u32::MAX,
             generation: 0,
         };
+        // No connection has this name; the client gets a real one when it resumes.
         let dialect = Dialect::default();
         let mut client = Client::new(connection, id, dialect, connected_at, received);
         (client.backlogged, client.is_lagging) = (true, true);
@@ -120,8 +119,8 @@ impl Directory {
         ClientKey::new(self.clients.insert(client))
     }
 
-    /// A client's connection is gone, and the client may come back: it stays in its rooms, or keeps the names of those that
-    /// only viewers hold. What it has not surely received is owed to it from now on; `serial` is the newest that there is.
+    /// Turns a client whose connection is gone into one that is away. It stays a member of its rooms, except that of viewers' rooms only
+    /// the name is kept. Everything that it has not confirmed counts as not received; `serial` is the newest one.
     pub fn leave_behind(&mut self, key: ClientKey, serial: u64) {
         if !self.client(key).is_away {
             self.requeue_unconfirmed(key);
@@ -130,7 +129,8 @@ impl Directory {
         }
     }
 
-    /// A client has come back on another connection; it is still lagging.
+    /// Gives a client that has come back its new connection. It stays lagging until what it missed was replayed. A client may come back
+    /// before the loss of its connection was noticed; then it is rewound here.
     pub fn adopt(&mut self, key: ClientKey, connection: ConnectionId, dialect: Dialect) {
         match self.client(key).is_away {
             true => self.set_away(key, false),
@@ -139,13 +139,14 @@ impl Directory {
         let client = self.client_mut(key);
         (client.connection, client.dialect) = (connection, dialect);
         (client.backlogged, client.is_lagging) = (false, true);
+        // A page that was reloaded has no state to which a delta could be applied.
         for membership in &mut client.rooms {
             membership.forget();
         }
     }
 
-    /// Rewinds `received` to `serial`, because older entries of some rooms are resent. What the client has received up to
-    /// now stays known of each room; the caller sets those rooms back.
+    /// Rewinds `received` to `serial`, because older entries of some rooms are resent. The other rooms keep what the client has received
+    /// so far in their memberships; the caller rewinds those that are resent.
     pub fn rewind_confirmed(&mut self, key: ClientKey, serial: u64) {
         let client = &mut self.clients[key.slot()];
         for membership in &mut client.rooms {
@@ -161,6 +162,7 @@ impl Directory {
         }
     }
 
+    /// Resets what was queued to what was confirmed: whatever was on its way when the connection broke is sent again.
     fn requeue_unconfirmed(&mut self, key: ClientKey) {
         let client = &mut self.clients[key.slot()];
         let received = client.received;
@@ -179,7 +181,7 @@ impl Directory {
         for slot in 0..rooms {
             let Membership { room, place, .. } = self.client(key).rooms[slot];
             let watchers = self.room(room).watchers() as u32;
-            // The border between those who are here and those who are away moves over it.
+            // The border between connected members and those that are away moves past it.
             match is_away {
                 true => {
                     self.swap_members(room, place, watchers - 1);
@@ -201,7 +203,7 @@ impl Directory {
         }
     }
 
-    /// A client's connection takes no more: what comes after a serial stays in the logs from now on.
+    /// Marks a client as lagging: entries after `serial` are no longer offered to its connection but stay in the logs until a replay.
     pub fn fall_behind(&mut self, key: ClientKey, serial: u64) {
         let client = &mut self.clients[key.slot()];
         if !std::mem::replace(&mut client.is_lagging, true) {
@@ -210,11 +212,12 @@ impl Directory {
         }
     }
 
-    /// Removes a client from all its rooms and from here.
+    /// Removes a client with its memberships; rooms that this leaves idle go with it.
     pub fn detach(&mut self, key: ClientKey) {
         if self.client(key).is_away {
             self.set_away(key, false);
         }
+        // From the end, so that no other membership moves into the slot that is freed.
         while let Some(membership) = self.clients[key.slot()].rooms.last().copied() {
             self.unlink(key, self.clients[key.slot()].rooms.len() - 1);
             self.forget_if_idle(membership.room);
@@ -227,22 +230,19 @@ impl Directory {
         }
     }
 
-    /// The client of that key.
     pub fn client(&self, key: ClientKey) -> &Client {
         &self.clients[key.slot()]
     }
 
-    /// The client of that key, to be changed.
     pub fn client_mut(&mut self, key: ClientKey) -> &mut Client {
         &mut self.clients[key.slot()]
     }
 
-    /// The client of that public name.
     pub fn client_by_id(&self, id: &str) -> Option<ClientKey> {
         self.living_client(ClientId::parse(id)?)
     }
 
-    /// The client of that id, if it is still here: another in its slot has another id.
+    /// The client of that id, unless it is gone: another client in its slot has another id.
     pub fn living_client(&self, id: ClientId) -> Option<ClientKey> {
         let own = self.clients.get(id.slot());
         match own.is_some_and(|client| client.id == id) {
@@ -251,50 +251,43 @@ impl Directory {
         }
     }
 
-    /// Every connected client.
     pub fn clients(&self) -> impl Iterator<Item = (ClientKey, &Client)> {
         self.all_clients().filter(|(_, client)| !client.is_away)
     }
 
-    /// Every client, those that are away included.
+    /// Every client, including those that are away.
     pub fn all_clients(&self) -> impl Iterator<Item = (ClientKey, &Client)> {
         let clients = self.clients.iter();
         clients.map(|(slot, client)| (ClientKey::new(slot), client))
     }
 
-    /// How many clients are connected.
     pub fn connected(&self) -> usize {
         self.clients.len() - self.away
     }
 
-    /// How many clients are away and may come back.
     pub fn away(&self) -> usize {
         self.away
     }
 
-    /// The room of that key.
     pub fn room(&self, key: RoomKey) -> &Room {
         &self.rooms[key.0 as usize]
     }
 
-    /// The room of that key, to be changed.
     pub fn room_mut(&mut self, key: RoomKey) -> &mut Room {
         &mut self.rooms[key.0 as usize]
     }
 
-    /// Every room.
     pub fn rooms(&self) -> impl ExactSizeIterator<Item = (RoomKey, &Room)> {
         self.rooms
             .iter()
             .map(|(slot, room)| (RoomKey(slot as u32), room))
     }
 
-    /// How many memberships connected clients have in all.
+    /// Memberships of connected clients.
     pub fn memberships(&self) -> usize {
         self.memberships - self.away_memberships
     }
 
-    /// The room of that name.
     pub fn find(&self, name: &str) -> Option<RoomKey> {
         let hash = self.hasher.hash_one(name);
         self.names
@@ -302,7 +295,8 @@ impl Directory {
             .map(|slot| RoomKey(*slot))
     }
 
-    /// The room of that name, made for a producer when there is none: one that only viewers hold gives way if it must.
+    /// The room of that name, created on behalf of a producer if there is none; the oldest of the viewers' rooms is evicted for it if all
+    /// rooms are taken.
     pub fn find_or_create(&mut self, name: &str) -> Result<RoomKey, Full> {
         if let Some(key) = self.find(name) {
             return Ok(key);
@@ -314,7 +308,7 @@ impl Directory {
         Ok(self.create(name, epoch))
     }
 
-    /// Whether a room of that name is there, or can be made for a producer.
+    /// Whether [`Directory::find_or_create`] would succeed.
     pub fn has_place_for(&self, name: &str) -> bool {
         !self.is_full() || self.viewer_rooms() > 0 || self.find(name).is_some()
     }
@@ -323,7 +317,7 @@ impl Directory {
         self.max_rooms > 0 && self.rooms.len() >= self.max_rooms
     }
 
-    /// Brings back a room of an earlier life of the server.
+    /// Restores a room; its epoch is replaced once all rows are read.
     pub fn restore_room(&mut self, name: &str, epoch: u64) -> RoomKey {
         match self.find(name) {
             Some(key) => key,
@@ -351,13 +345,13 @@ impl Directory {
         RoomKey(slot)
     }
 
-    /// An epoch that no room has had.
+    /// An epoch that no room of this process has had.
     pub fn fresh_epoch(&mut self) -> u64 {
         self.next_epoch += 1;
         self.next_epoch
     }
 
-    /// Puts a client into a room; `false` when it was there already. `max_memberships` bounds the client (0: no limit).
+    /// Makes a client a member of a room; `false` when it was one already. `max_memberships` bounds its rooms (0: no limit).
     pub fn join(
         &mut self,
         client: ClientKey,
@@ -381,11 +375,11 @@ impl Directory {
         Ok((room, true))
     }
 
-    /// Makes one membership at both ends.
     fn enroll(&mut self, client: ClientKey, room: RoomKey) {
         let slot = self.client(client).rooms.len() as u32;
         let entered = &mut self.rooms[room.0 as usize];
         let place = entered.members.len() as u32;
+        // Nothing logged before it joined is owed to it, unless it names a `since`.
         let from = entered.log.as_ref().map_or(0, |log| log.last_offset());
         entered.members.push(Member { client, slot });
         let joined = &mut self.clients[client.slot()];
@@ -412,7 +406,7 @@ impl Directory {
         }
     }
 
-    /// Takes a client out of a room; `false` when it was not in it.
+    /// Ends a membership; `false` when there was none.
     pub fn leave(&mut self, client: ClientKey, name: &str) -> bool {
         let Some(room) = self.find(name) else {
             return false;
@@ -425,13 +419,12 @@ impl Directory {
         true
     }
 
-    /// The client's membership in a room.
     pub fn membership(&self, client: ClientKey, room: RoomKey) -> Option<&Membership> {
         let member = self.member(client, room)?;
         Some(&self.client(client).rooms[member.slot as usize])
     }
 
-    /// The client as a member of a room, looked for in the shorter of the two lists, unless both are long.
+    /// A client's membership in a room by slot. The shorter of the two lists is searched; when both are long, the index answers.
     pub fn member(&self, client: ClientKey, room: RoomKey) -> Option<Member> {
         let (client_rooms, members) = (&self.client(client).rooms, &self.room(room).members);
         if members.len() < client_rooms.len().min(MAX_SCANNED) {
@@ -444,12 +437,11 @@ impl Directory {
         Some(Member { client, slot })
     }
 
-    /// The membership of a member, to be changed.
     pub fn membership_mut(&mut self, member: Member) -> &mut Membership {
         &mut self.client_mut(member.client).rooms[member.slot as usize]
     }
 
-    /// Removes a room that nobody is in, or only clients that are away, and whose log is empty.
+    /// Removes a room if it has no entries, and no members but clients that are away and then keep its name.
     pub fn forget_if_idle(&mut self, key: RoomKey) {
         self.recount(key);
         self.keep_names_if_left(key);
@@ -465,6 +457,7 @@ impl Directory {
         if let Some(at) = room.log.as_ref().and_then(|log| log.aging) {
             self.aging.remove(&(at, key));
         }
+        // A room of the same name may be created again: a client away must still learn that entries may be gone.
         if let Some(log) = &room.log {
             self.viewer_rooms.note_lost(log.lost_serial());
         }
@@ -478,7 +471,7 @@ impl Directory {
         }
     }
 
-    /// Cuts one membership at both ends and mends the two lists that closed up behind it.
+    /// Removes a membership from both lists and corrects the entries that `swap_remove` and the swaps moved.
     pub(in crate::hub) fn unlink(&mut self, client: ClientKey, slot: usize) {
         let left = &mut self.clients[client.slot()];
         let Membership { room, place, .. } = left.rooms[slot];
@@ -486,7 +479,7 @@ impl Directory {
         let watchers = self.room(room).watchers() as u32;
         let last = self.room(room).members.len() as u32 - 1;
         if place < watchers {
-            // Its place goes to the last of those who are here, whose place goes to the last of all.
+            // Two swaps, so that connected members stay in front: with the last connected one, then with the last of all.
             self.swap_members(room, place, watchers - 1);
             self.swap_members(room, watchers - 1, last);
         } else {
@@ -504,7 +497,6 @@ impl Directory {
         self.memberships -= 1;
     }
 
-    /// Two members of a room change places.
     fn swap_members(&mut self, room: RoomKey, one: u32, other: u32) {
         if one == other {
             return;
@@ -517,7 +509,7 @@ impl Directory {
         }
     }
 
-    /// Whether every link has its other end; for tests and debug builds.
+    /// Panics unless every link has its other end and every count is right; for tests and debug builds.
     pub fn check_invariants(&self) {
         self.check_viewer_rooms();
         let mut memberships = 0;

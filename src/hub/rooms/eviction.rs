@@ -1,4 +1,7 @@
-//! Rooms that only viewers hold, in the directory: counted, emptied for a producer, left behind by name.
+//! Viewers' rooms in the directory: counting them, evicting one for a producer, and keeping their names for clients that are away.
+//!
+//! Whether a room is one of these follows from its members, log and task (`Room::is_viewers`); every mutator of those calls
+//! [`Directory::recount`] so that the count stays right. Invariant: none of them is without a connected member.
 
 use crate::hub::clients::client::{KeptName, LOST};
 use crate::hub::keys::{ClientId, ClientKey, RoomKey};
@@ -6,53 +9,51 @@ use crate::hub::rooms::directory::{Directory, Full};
 use crate::hub::rooms::position::Position;
 use crate::hub::rooms::viewer_rooms::Entry;
 
-/// So many that may give way are looked for at once: it means to look at every room.
+/// Candidates for eviction collected per scan of all rooms, so that a burst of new producers' rooms does not scan for each.
 const LISTED_AT_ONCE: usize = 1024;
 
 impl Directory {
-    /// How many rooms only viewers hold.
     pub fn viewer_rooms(&self) -> usize {
         self.viewer_rooms.count
     }
 
-    /// How many names of rooms sessions keep.
+    /// Names of viewers' rooms that sessions keep, all together.
     pub fn kept_names(&self) -> usize {
         self.viewer_rooms.names
     }
 
-    /// Whether sessions keep more names of rooms than allowed.
+    /// Whether these are more than allowed. The limit is that of viewers' rooms, because each name may become one again.
     pub fn has_too_many_names(&self) -> bool {
         self.viewer_rooms.limit > 0 && self.viewer_rooms.names > self.viewer_rooms.limit
     }
 
-    /// Who was put out of which room since the last call.
+    /// Connected clients evicted from rooms since the last call.
     pub fn take_evicted(&mut self) -> Vec<(ClientId, Box<str>)> {
         std::mem::take(&mut self.viewer_rooms.evicted)
     }
 
-    /// The serial of the newest entry that any room had which is gone, if that has changed since the last call.
+    /// The serial of the newest entry that any removed room had, if it rose since the last call.
     pub fn take_lost_serial(&mut self) -> Option<u64> {
         let is_new = std::mem::take(&mut self.viewer_rooms.is_lost_serial_new);
         is_new.then_some(self.viewer_rooms.lost_serial)
     }
 
-    /// Takes back what a store has kept of that, or has it kept again.
     pub fn restore_lost_serial(&mut self, serial: u64) {
         self.viewer_rooms.note_lost(serial);
     }
 
-    /// The store is to be told of it again.
+    /// Has it written again, to a store that was emptied.
     pub fn mark_lost_serial(&mut self) {
         self.viewer_rooms.is_lost_serial_new = self.viewer_rooms.lost_serial > 0;
     }
 
-    /// A room's task is known, or is not any more.
+    /// Records that a room's task was created or removed.
     pub fn set_has_task(&mut self, key: RoomKey, has_task: bool) {
         self.room_mut(key).has_task = has_task;
         self.recount(key);
     }
 
-    /// What makes a room one of these may have changed.
+    /// Recounts a room whose members, log or task changed.
     pub fn recount(&mut self, key: RoomKey) {
         let room = &mut self.rooms[key.slot()];
         if room.members.is_empty() {
@@ -64,7 +65,8 @@ impl Directory {
         self.viewer_rooms.count -= usize::from(was);
     }
 
-    /// The room of that name for somebody who enters it.
+    /// Finds or creates the room for a client that joins it, within the limits of `entry`. A viewer never evicts a room: otherwise viewers
+    /// could evict each other.
     pub(in crate::hub) fn find_or_open(
         &mut self,
         name: &str,
@@ -83,7 +85,7 @@ impl Directory {
         self.find_or_create(name)
     }
 
-    /// Somebody has entered a room.
+    /// Records on whose behalf a room was joined.
     pub(in crate::hub) fn open(&mut self, key: RoomKey, entry: Entry) {
         let room = self.room_mut(key);
         room.has_task |= entry == Entry::Task;
@@ -91,13 +93,14 @@ impl Directory {
         self.recount(key);
     }
 
-    /// The oldest room that only viewers hold gives way; `false`: there is none.
+    /// Evicts the oldest of the viewers' rooms; `false`: there is none.
     pub(in crate::hub) fn evict(&mut self) -> bool {
         while self.viewer_rooms.count > 0 {
             let Some((epoch, key)) = self.viewer_rooms.oldest.pop() else {
                 self.list_oldest();
                 continue;
             };
+            // A candidate may have been removed since the scan, and its slot be another room's.
             let room = self.rooms.get(key.slot());
             if room.is_some_and(|room| room.epoch == epoch && room.is_counted) {
                 self.empty(key);
@@ -119,7 +122,7 @@ impl Directory {
         self.viewer_rooms.oldest = oldest;
     }
 
-    /// Puts everybody out of a room. Whoever is away finds it again by its name.
+    /// Ends all memberships of a room. Clients that are away keep its name and enter it again when they resume.
     fn empty(&mut self, key: RoomKey) {
         while let Some(member) = self.room(key).members.last().copied() {
             match self.client(member.client).is_away {
@@ -133,7 +136,7 @@ impl Directory {
         }
     }
 
-    /// A room that only viewers hold, all of whom are away, is no more than a name.
+    /// Turns a viewers' room without connected members into names.
     pub(in crate::hub) fn keep_names_if_left(&mut self, key: RoomKey) {
         let room = self.room(key);
         if room.is_counted && room.watchers() == 0 {
@@ -142,7 +145,7 @@ impl Directory {
         }
     }
 
-    /// A client has just become away: rooms that only viewers hold go on without it.
+    /// Turns a client's memberships in viewers' rooms into names, because it is away now.
     pub(in crate::hub) fn leave_viewer_rooms(&mut self, client: ClientKey, serial: u64) {
         for slot in (0..self.client(client).rooms.len()).rev() {
             let room = self.client(client).rooms[slot].room;
@@ -154,12 +157,11 @@ impl Directory {
         let left = self.client_mut(client);
         if !left.names().is_empty() {
             left.set_left_at(serial);
-            // It enters them again in the order in which it has entered them.
+            // They were collected from the end; it is to join them again in their original order.
             left.names_mut().reverse();
         }
     }
 
-    /// A membership of a client that is away becomes a name.
     fn keep_name(&mut self, client: ClientKey, slot: usize) {
         let membership = self.client(client).rooms[slot];
         let room = self.room(membership.room);
@@ -172,7 +174,7 @@ impl Directory {
         self.unlink(client, slot);
     }
 
-    /// A client that is away is to be in a room when it comes back.
+    /// Has a client that is away join a room when it comes back.
     pub fn add_name(
         &mut self,
         client: ClientKey,
@@ -188,14 +190,13 @@ impl Directory {
         });
     }
 
-    /// The rooms that a client which has come back is to be in again.
     pub fn take_names(&mut self, client: ClientKey) -> Vec<KeptName> {
         let names = self.client_mut(client).take_names();
         self.viewer_rooms.names -= names.len();
         names
     }
 
-    /// A client is in a room again whose name was kept for it.
+    /// Continues in a room that a client has joined again by its kept name.
     pub fn go_on(&mut self, client: ClientKey, room: RoomKey, kept: &KeptName) {
         let from = self.place_after(client, room, kept.position);
         if let Some(member) = self.member(client, room) {
@@ -203,17 +204,17 @@ impl Directory {
         }
     }
 
-    /// Where in a room a client goes on that was last at a position in a room of the name.
+    /// The offset at which a client continues whose last position was in a room of the same name; [`LOST`] if entries may be missing.
     pub fn place_after(&self, client: ClientKey, room: RoomKey, position: Position) -> u64 {
         let found = self.room(room);
         let known = found.resolve(position);
-        // Another room of the name may have come and gone meanwhile, and what was said there with it.
+        // A room of the same name may have come and gone meanwhile, with entries that the client never saw.
         let may_have_missed = self.viewer_rooms.lost_serial > self.client(client).left_at();
         match known {
             Some(offset) => offset,
             None if position.offset == LOST || found.knows(position.epoch) => LOST,
             None if may_have_missed => LOST,
-            // It began when the client had left.
+            // The room began after the client had left: all of it is new.
             None => 0,
         }
     }

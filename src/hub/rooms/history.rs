@@ -1,4 +1,4 @@
-//! What a room's log holds, for those who ask for a page of it or name a place in it.
+//! Reads a room's log for `history` requests and `since`; changes nothing.
 
 use crate::hub::keys::RoomKey;
 use crate::hub::parts::Hub;
@@ -6,7 +6,7 @@ use crate::hub::rooms::log::Missed;
 use crate::hub::rooms::position::Since;
 
 impl Hub {
-    /// Entries after `since`; all of them when the log does not know that position, which makes them incomplete.
+    /// Entries after `since`; all of them, marked as incomplete, when the log does not know that position.
     pub fn history(&self, room: RoomKey, since: Since) -> Missed<'_> {
         let offset = self.offset_of(room, since);
         let log = self.directory().room(room).log.as_ref();
@@ -15,14 +15,14 @@ impl Hub {
         missed
     }
 
-    /// Whether the log of a room still holds everything after `since`.
+    /// Whether the log still holds every entry after `since`.
     pub fn can_recover(&self, room: RoomKey, since: Since) -> bool {
         let log = self.directory().room(room).log.as_ref();
         self.offset_of(room, since)
             .is_some_and(|offset| log.is_none_or(|log| log.reaches_back(offset)))
     }
 
-    /// Where a room's log goes on after `since`; `None`: it does not know that place.
+    /// The offset that `since` means in this room's log; `None`: the position is of another log, or beyond the end.
     fn offset_of(&self, room: RoomKey, since: Since) -> Option<u64> {
         match since {
             Since::Start => Some(0),

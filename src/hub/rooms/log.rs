@@ -1,4 +1,22 @@
-//! A room's log: the last lifecycle, item and room messages, numbered (contract section 5).
+//! A room's log: its newest lifecycle, item and room messages, numbered (contract section 5).
+//!
+//! Owns the entries, how many bytes they hold, which serials are gone, and where earlier epochs ended. It never learns who has read
+//! what, and knows of the store only which of its dropped entries have yet to be reported. Invariants: offsets are dense and end with
+//! `last_offset`, serials rise with them, and an entry that is dropped raises `lost_serial`.
+//!
+//! # Serials, offsets and positions
+//!
+//! An entry has two numbers. Its *offset* counts the entries of its room from 1, without gaps: readers see it, and the index into the
+//! ring is computed from it. Its *serial* counts the entries of all rooms and all direct messages together, in order of publication;
+//! it never leaves the server but in pings and rows. One serial therefore says how far a client has received in any number of rooms:
+//! the client confirms one number, its session stores one number, and [`RoomLog::offset_at`] translates it for a room by binary
+//! search. An offset per membership would say the same at the price of an update of each with every message.
+//!
+//! An offset means something within one log only, so that readers are given a *position*, `epoch:offset`. A room that is removed and
+//! created again has another epoch: positions from before do not resolve, and the reader is told that it may have missed entries.
+//! After a restart a log goes on in a new epoch as well, because entries that were sent and not stored are lost, and their offsets
+//! will belong to other entries. `lineage` remembers where each earlier epoch ended as the store knows it: a position up to there
+//! still resolves, one beyond it does not.
 
 use crate::base::id::MessageId;
 use crate::base::time::Time;
@@ -9,29 +27,25 @@ use crate::wire::message::{Envelope, RoomOffset};
 use bytes::Bytes;
 use std::collections::VecDeque;
 
-/// One message of a log.
 #[derive(Debug, Clone)]
 pub struct LogEntry {
-    /// Its number, from 1.
+    /// From 1, dense within the room.
     pub offset: u64,
-    /// Its number among the entries of all rooms.
+    /// Orders the entry among those of all rooms and all direct messages.
     pub serial: u64,
-    /// The message type.
     pub kind: Box<str>,
-    /// The payload, as JSON.
+    /// JSON.
     pub payload: Bytes,
-    /// Milliseconds since 1970.
+    /// Unix milliseconds.
     pub timestamp: u64,
-    /// The message's id.
     pub id: MessageId,
-    /// Who said it and does not hear it, if that is known.
+    /// The client that published it and does not receive it itself; `None`: a producer did.
     pub sender: Option<ClientId>,
-    /// When it has been there long enough.
+    /// When it expires.
     pub until: Time,
 }
 
 impl LogEntry {
-    /// The entry as a store keeps it.
     pub fn stored(&self, room: &str) -> StoredEntry {
         StoredEntry {
             room: room.into(),
@@ -45,7 +59,6 @@ impl LogEntry {
         }
     }
 
-    /// The message as it was sent to `room`.
     pub fn envelope<'a>(&'a self, room: &'a str) -> Envelope<'a> {
         Envelope {
             kind: &self.kind,
@@ -61,44 +74,43 @@ impl LogEntry {
     }
 }
 
-/// Payload bytes that one room's log may hold; its newest entry stays however large it is.
+/// Most payload bytes in one room's log; its newest entry stays however large it is.
 pub const MAX_LOG_BYTES: usize = 4 * 1024 * 1024;
 
-/// The newest entries of a room and the number of the last one.
 #[derive(Debug, Default)]
 pub struct RoomLog {
     entries: VecDeque<LogEntry>,
     bytes: usize,
     last_offset: u64,
-    /// The serial of the newest entry that is gone; 0: none is.
+    /// The serial of the newest entry that was dropped; 0: none was.
     lost_serial: u64,
-    /// Where earlier epochs of this log ended: their positions still mean something here.
+    /// Where earlier epochs of this log ended, oldest first.
     lineage: Vec<Position>,
-    /// When it is to be looked at because of its age.
+    /// When its expiry is scheduled.
     pub(in crate::hub) aging: Option<Time>,
-    /// Whether a store keeps it as well.
+    /// Whether the store has a row of it, so that drops must be reported.
     is_stored: bool,
-    /// Entries that are gone from here and not yet from the store.
+    /// Serials of dropped entries that the store still has.
     dropped: Vec<u64>,
 }
 
-/// While the store cannot be told, so many are remembered: then it is told everything anew.
+/// Most unreported drops remembered while the store takes no batch. Beyond it they are forgotten; such an outage ends with the
+/// whole store being rewritten.
 const MAX_DROPPED: usize = 65_536;
 
-/// So many earlier epochs of a log are remembered.
+/// Most earlier epochs remembered, one per restart.
 const MAX_LINEAGE: usize = 16;
 
-/// What a log still knows after some offset.
+/// The entries of a log after some offset.
 #[derive(Debug)]
 pub struct Missed<'a> {
-    /// The entries, oldest first.
+    /// Oldest first.
     pub entries: Vec<&'a LogEntry>,
-    /// Whether nothing between the offset and the first entry was lost.
+    /// Whether no entry after the offset was dropped.
     pub complete: bool,
 }
 
 impl Missed<'_> {
-    /// There is no log to have missed anything of.
     pub fn nothing() -> Self {
         Self {
             entries: Vec::new(),
@@ -108,23 +120,21 @@ impl Missed<'_> {
 }
 
 impl RoomLog {
-    /// The number of the newest entry ever; 0 before the first.
+    /// The offset of the newest entry ever, dropped or not; 0 before the first.
     pub fn last_offset(&self) -> u64 {
         self.last_offset
     }
 
-    /// Whether no entry is left.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Takes the next offset.
     pub fn next_offset(&mut self) -> u64 {
         self.last_offset += 1;
         self.last_offset
     }
 
-    /// Keeps the entry of the newest offset, and of the older ones no more than `limit` and [`MAX_LOG_BYTES`] allow.
+    /// Appends the entry whose offset was taken last, and drops the oldest beyond `limit` or [`MAX_LOG_BYTES`].
     pub fn keep(&mut self, limit: usize, entry: LogEntry) {
         debug_assert_eq!(
             entry.offset, self.last_offset,
@@ -140,25 +150,31 @@ impl RoomLog {
     fn drop_oldest(&mut self) {
         if let Some(oldest) = self.entries.pop_front() {
             self.bytes -= oldest.payload.len();
+            debug_assert!(
+                !self.entries.is_empty() || self.bytes == 0,
+                "bytes are those of the entries"
+            );
             self.lost_serial = oldest.serial;
+            // Reported later in groups: a record per drop would double the records of every full log.
             if self.is_stored && self.dropped.len() < MAX_DROPPED {
                 self.dropped.push(oldest.serial);
             }
         }
     }
 
-    /// The serial of the newest entry that is gone; 0: none is.
+    /// The serial of the newest entry that was dropped; 0: none was.
     pub fn lost_serial(&self) -> u64 {
         self.lost_serial
     }
 
-    /// Takes over what a store knows of a log, before its entries.
+    /// Restores what the store knows of a log besides its entries, which follow.
     pub fn restore(&mut self, last_offset: u64, lost_serial: u64, lineage: Vec<Position>) {
         (self.last_offset, self.lost_serial) = (last_offset, lost_serial);
         (self.lineage, self.is_stored) = (lineage, true);
     }
 
-    /// Takes over an entry that a store has kept. Those that come are the newest; a gap before one loses what was before.
+    /// Restores an entry. Entries come in the order of their offsets; a gap drops those before it, because a log is dense and the newest
+    /// entries matter more.
     pub fn restore_entry(&mut self, limit: usize, entry: LogEntry) {
         let is_next = self
             .entries
@@ -170,35 +186,33 @@ impl RoomLog {
             }
         }
         if self.entries.is_empty() && entry.offset > 1 {
-            // Which serials its predecessors had is not kept; they may have been up to this.
+            // The serials of its predecessors are not stored; they may have been up to this.
             self.lost_serial = self.lost_serial.max(entry.serial - 1);
         }
         self.last_offset = entry.offset;
         self.keep(limit, entry);
     }
 
-    /// Where earlier epochs of this log ended.
     pub fn lineage(&self) -> &[Position] {
         &self.lineage
     }
 
-    /// Whether positions of an epoch will soon mean nothing here: half of the epochs that are remembered began after it.
+    /// Whether positions of an epoch will soon no longer resolve, because half of the epochs that are remembered began after it. Stored
+    /// positions of such an epoch are written again in time.
     pub fn is_old(&self, epoch: u64) -> bool {
         let place = self.lineage.iter().position(|ended| ended.epoch == epoch);
         place.is_some_and(|place| self.lineage.len() - place > MAX_LINEAGE / 2)
     }
 
-    /// Whether a store keeps it as well.
     pub fn is_stored(&self) -> bool {
         self.is_stored
     }
 
-    /// From now on a store keeps it as well.
     pub fn set_stored(&mut self) {
         self.is_stored = true;
     }
 
-    /// Entries that are gone since the last call, once there are `enough` of them.
+    /// Serials of dropped entries that were not reported yet, once there are `enough` of them; otherwise none.
     pub fn take_dropped(&mut self, enough: usize) -> Vec<u64> {
         match self.dropped.len() >= enough.max(1) {
             true => std::mem::take(&mut self.dropped),
@@ -206,7 +220,7 @@ impl RoomLog {
         }
     }
 
-    /// Begins to be read again after a restart: what was logged up to now belongs to the epoch that ends here.
+    /// Ends an epoch at the newest entry; what follows belongs to the next.
     pub fn end_epoch(&mut self, epoch: u64) {
         self.lineage.push(Position {
             epoch,
@@ -216,7 +230,7 @@ impl RoomLog {
         self.lineage.drain(..surplus);
     }
 
-    /// Where a position of this log, or of an earlier epoch of it, lies in it.
+    /// The offset that a position means here, if it is of `epoch`, the current one, or of an earlier one that this log continues.
     pub fn resolve(&self, position: Position, epoch: u64) -> Option<u64> {
         if position.epoch == epoch {
             return (position.offset <= self.last_offset).then_some(position.offset);
@@ -228,7 +242,7 @@ impl RoomLog {
         (position.offset <= ended.offset).then_some(position.offset)
     }
 
-    /// Forgets what has been there long enough; tells when that is so for the oldest that remains.
+    /// Drops expired entries; returns when the oldest of the others expires.
     pub fn expire(&mut self, now: Time) -> Option<Time> {
         while self.oldest_until().is_some_and(|until| until <= now) {
             self.drop_oldest();
@@ -239,17 +253,15 @@ impl RoomLog {
         self.oldest_until()
     }
 
-    /// When the oldest entry has been there long enough.
     pub fn oldest_until(&self) -> Option<Time> {
         self.entries.front().map(|entry| entry.until)
     }
 
-    /// The offset of the oldest entry that is left, or of the next one to come.
+    /// The offset of the oldest entry that is left; of the next one when none is.
     pub fn first_offset(&self) -> u64 {
         self.last_offset + 1 - self.entries.len() as u64
     }
 
-    /// The entries after `offset`.
     pub fn after(&self, offset: u64) -> Missed<'_> {
         Missed {
             entries: self.entries.range(self.place_after(offset)..).collect(),
@@ -257,29 +269,28 @@ impl RoomLog {
         }
     }
 
-    /// Whether `offset` has been, and nothing after it is gone.
+    /// Whether every entry after `offset` is still here. An offset that was not reached yet belongs to something else.
     pub fn reaches_back(&self, offset: u64) -> bool {
         offset.saturating_add(1) >= self.first_offset() && offset <= self.last_offset
     }
 
-    /// The oldest entry after `offset`.
     pub fn next_after(&self, offset: u64) -> Option<&LogEntry> {
         self.entries.get(self.place_after(offset))
     }
 
     fn place_after(&self, offset: u64) -> usize {
-        // Clients name offsets, and may name the greatest that there is.
+        // Offsets come from clients and may be anything: saturate.
         let skipped = offset.saturating_add(1).saturating_sub(self.first_offset());
         usize::try_from(skipped).map_or(self.entries.len(), |place| place.min(self.entries.len()))
     }
 
-    /// The entry of that offset, if it is still there.
     pub fn entry(&self, offset: u64) -> Option<&LogEntry> {
         let first = self.first_offset();
         self.entries.get(offset.checked_sub(first)? as usize)
     }
 
-    /// The last offset whose entry, and every entry before it, has a serial up to `serial`; as far as the log reaches back.
+    /// The last offset whose entry and every entry before it have serials up to `serial`: how far a client has received in this room
+    /// that has received everything up to that serial. 0 when dropped entries may have had greater serials.
     pub fn offset_at(&self, serial: u64) -> u64 {
         let first = self.first_offset();
         let count = self.entries.partition_point(|entry| entry.serial <= serial) as u64;

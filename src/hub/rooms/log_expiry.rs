@@ -1,11 +1,13 @@
-//! Logs that grow old, and what the store has yet to learn of those that are gone.
+//! The directory's schedule of expiring logs, and what the store must still be told of rooms that were removed.
+//!
+//! At most one time is scheduled per room; it may be early, never late, because a log's oldest entry only gets younger.
 
 use crate::base::time::Time;
 use crate::hub::keys::RoomKey;
 use crate::hub::rooms::directory::Directory;
 
 impl Directory {
-    /// Plans a look at a room's log, unless one is planned already.
+    /// Schedules the check of a room's log, unless one is scheduled already.
     pub fn age_log(&mut self, key: RoomKey, at: Time) {
         let log = self.rooms[key.slot()].log.as_mut();
         if let Some(log) = log.filter(|log| log.aging.is_none()) {
@@ -14,12 +16,11 @@ impl Directory {
         }
     }
 
-    /// When the first log is to be looked at.
     pub fn next_aging(&self) -> Option<Time> {
         self.aging.first().map(|(at, _)| *at)
     }
 
-    /// The next room whose log is to be looked at now.
+    /// The next room whose log is due.
     pub fn poll_aging(&mut self, now: Time) -> Option<RoomKey> {
         let first = self.aging.first().filter(|(at, _)| *at <= now)?;
         let (_, key) = *first;
@@ -30,7 +31,8 @@ impl Directory {
         Some(key)
     }
 
-    /// Rooms with a stored log that have gone since the last call, and have not come anew.
+    /// Rooms with a stored log that were removed since the last call. Those that have a log again are left out: deleting their row now
+    /// would delete the new one.
     pub fn take_forgotten(&mut self) -> Vec<Box<str>> {
         let mut names = std::mem::take(&mut self.forgotten);
         names.retain(|name| {
@@ -40,12 +42,11 @@ impl Directory {
         names
     }
 
-    /// Entries of such rooms, gone since the last call.
+    /// Serials of entries that these rooms had dropped and not reported.
     pub fn take_forgotten_entries(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.forgotten_entries)
     }
 
-    /// Whether a room has gone since the last call of [`Directory::take_forgotten`].
     pub fn has_forgotten(&self) -> bool {
         !self.forgotten.is_empty()
     }

@@ -1,31 +1,30 @@
-//! Where clients that are in many rooms keep each of them: so finding a membership costs the same however many there are.
+//! Index of the memberships of clients that are in many rooms, so that finding one costs the same however many there are.
 //!
-//! Owns nothing but the slots, which the directory keeps in step with its lists. A client in few rooms is not in here,
-//! because its list is read as fast.
+//! Owns the slots only; the directory reports each push and removal. A client with at most [`MAX_SCANNED`] rooms is not in the
+//! index: reading its list is as fast, and the usual viewer with one room costs no entry. Invariant: the index holds every
+//! membership of clients above that limit, and none of the others.
 
 use crate::hub::clients::client::Membership;
 use crate::hub::keys::ClientKey;
 use crate::hub::keys::RoomKey;
 use hashbrown::HashMap;
 
-/// Lists up to this length are read from end to end.
+/// Longest list of memberships that is searched from end to end.
 pub const MAX_SCANNED: usize = 32;
 
-/// The slots of memberships.
 #[derive(Debug)]
 pub struct Places {
     slots: HashMap<(ClientKey, RoomKey), u32, ahash::RandomState>,
 }
 
 impl Places {
-    /// Nobody is in many rooms yet.
     pub fn new(hasher: ahash::RandomState) -> Self {
         Self {
             slots: HashMap::with_hasher(hasher),
         }
     }
 
-    /// The slot of a client's room among its memberships.
+    /// The slot of a room in a client's list of memberships.
     pub fn find(&self, client: ClientKey, rooms: &[Membership], room: RoomKey) -> Option<u32> {
         if rooms.len() > MAX_SCANNED {
             return self.slots.get(&(client, room)).copied();
@@ -34,11 +33,11 @@ impl Places {
         slot.map(|slot| slot as u32)
     }
 
-    /// A membership has been added at the end of a client's list.
+    /// Call after a membership was added at the end of a client's list.
     pub fn handle_push(&mut self, client: ClientKey, rooms: &[Membership]) {
         let first = match rooms.len() {
             0..=MAX_SCANNED => return,
-            // The list has just become too long to be read.
+            // The list has just become too long to be searched: all of it enters the index.
             len if len == MAX_SCANNED + 1 => 0,
             len => len - 1,
         };
@@ -47,7 +46,7 @@ impl Places {
         }
     }
 
-    /// The membership in a room has been removed from a client's list, whose last one took its slot.
+    /// Call after the membership in `room` was removed from `slot`, which the list's last one now occupies.
     pub fn handle_swap_remove(
         &mut self,
         client: ClientKey,
@@ -59,6 +58,7 @@ impl Places {
             return;
         }
         self.slots.remove(&(client, room));
+        // Short enough again: all of it leaves the index.
         if rooms.len() == MAX_SCANNED {
             for membership in rooms {
                 self.slots.remove(&(client, membership.room));
@@ -71,7 +71,7 @@ impl Places {
         }
     }
 
-    /// Whether what is kept here is that of clients in so many rooms each.
+    /// Checks the invariant by count, given how many rooms each client is in.
     pub fn is_in_step(&self, clients: impl Iterator<Item = usize>) -> bool {
         let many = clients.filter(|rooms| *rooms > MAX_SCANNED);
         self.slots.len() == many.sum::<usize>()

@@ -1,14 +1,15 @@
-//! Places in a room's log: `epoch:offset` (contract section 5), and where a reader wants to go on.
+//! Positions in a room's log, as text `epoch:offset` (contract section 5), and the value of `since`. The epoch is hexadecimal and
+//! opaque to clients: they send back what they were given.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// An offset within an epoch. Offset 0 is the place before the first entry.
+/// An offset within an epoch. Offset 0 is before the first entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Position {
-    /// Which log: a room that begins anew has another epoch.
+    /// Which log: a room that was removed and created again has another epoch.
     pub epoch: u64,
-    /// The last entry at or before this place.
+    /// The newest entry at or before this position.
     pub offset: u64,
 }
 
@@ -18,12 +19,11 @@ impl fmt::Display for Position {
     }
 }
 
-/// From where a reader wants a log: the value of `since`.
+/// The value of `since`: where a reader wants a log to begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Since {
-    /// From the first entry that the log still has.
     Start,
-    /// After a place that the reader was told before.
+    /// After a position that an acknowledgement or a publication gave the reader.
     After(Position),
 }
 
@@ -38,7 +38,6 @@ impl FromStr for Since {
     }
 }
 
-/// A text that is no position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a position; expected `start`, or `epoch:offset` as an answer of this server gave it")]
 pub struct NotAPosition;

@@ -1,47 +1,45 @@
-//! A room: its members and its log.
+//! A room: its members and its log. It exists while it has a member, an entry or a task whose entries have expired; the directory
+//! removes it otherwise. Connected members come first in `members`, those that are away last, so that a fan-out is one slice.
 
 use crate::hub::clients::client::Member;
 use crate::hub::rooms::log::RoomLog;
 use crate::hub::rooms::position::Position;
 use smallvec::SmallVec;
 
-/// A room: whoever is in it hears what is published to it.
+/// A room; its members receive what is published to it.
 #[derive(Debug)]
 pub struct Room {
-    /// Its name.
     pub name: Box<str>,
-    /// The life of this room: a room made anew under the same name has another.
+    /// Tells this room's log from that of an earlier room of the same name, whose positions mean nothing here.
     pub epoch: u64,
-    /// Its log, once something was logged.
+    /// Absent until the first entry: most rooms of viewers only carry progress, which is not logged.
     pub log: Option<Box<RoomLog>>,
-    /// Whether its task is known.
+    /// Whether the table of tasks has this room's task.
     pub(in crate::hub) has_task: bool,
-    /// Whether a call put somebody into it, or the server did, since somebody is in it.
+    /// Whether an API call or the server itself put a client into it; holds until it has no members.
     pub(in crate::hub) is_called_for: bool,
-    /// Whether it counts among those that only viewers hold.
+    /// Whether the count of viewers' rooms includes it: what [`Room::is_viewers`] said when it was last recounted.
     pub(in crate::hub) is_counted: bool,
-    /// How many of the members are away: they are the last ones.
+    /// How many members are away; they are the last ones of `members`.
     pub(in crate::hub) away: u32,
     pub(in crate::hub) members: SmallVec<[Member; 2]>,
 }
 
 impl Room {
-    /// Who is in it.
     pub fn members(&self) -> &[Member] {
         &self.members
     }
 
-    /// Who of them is connected.
     pub fn connected(&self) -> &[Member] {
         &self.members[..self.watchers()]
     }
 
-    /// How many of them are connected.
+    /// Members that are connected.
     pub fn watchers(&self) -> usize {
         self.members.len() - self.away as usize
     }
 
-    /// The place of its newest entry.
+    /// The position of its newest entry.
     pub fn position(&self) -> Position {
         Position {
             epoch: self.epoch,
@@ -49,7 +47,7 @@ impl Room {
         }
     }
 
-    /// Where a position lies in its log, if it is one of its own.
+    /// The offset that a position means in this log; `None` if it belongs to another log.
     pub fn resolve(&self, position: Position) -> Option<u64> {
         match &self.log {
             Some(log) => log.resolve(position, self.epoch),
@@ -57,30 +55,31 @@ impl Room {
         }
     }
 
-    /// Whether positions of an epoch are places in it: of its own, or of one that its log remembers.
+    /// Whether an epoch is this room's own or one that its log continues.
     pub fn knows(&self, epoch: u64) -> bool {
         let log = self.log.as_ref();
         let mut lineage = log.into_iter().flat_map(|log| log.lineage());
         self.epoch == epoch || lineage.any(|ended| ended.epoch == epoch)
     }
 
-    /// The place before the oldest entry that its log still has.
+    /// The offset before the oldest entry that its log still holds.
     pub fn start(&self) -> u64 {
         self.log.as_ref().map_or(0, |log| log.first_offset() - 1)
     }
 
-    /// Whether it exists only because viewers have asked for it.
+    /// Whether it exists only because viewers asked for it: it has a separate limit, and gives way to producers' rooms.
     pub fn is_viewers(&self) -> bool {
         let is_empty = self.log.as_ref().is_none_or(|log| log.is_empty());
         is_empty && !self.members.is_empty() && !self.has_task && !self.is_called_for
     }
 
-    /// Whether nobody is in it and nothing is logged. While its task lives, it knows that something was.
+    /// Whether it can be removed: no member, no entry. A room whose log is empty stays while its task lives, because the log still
+    /// knows that entries are gone: a new room would claim to be complete.
     pub fn is_forgettable(&self) -> bool {
         let is_empty = self.log.as_ref().is_none_or(|log| log.is_empty());
         is_empty && self.members.is_empty() && !(self.has_task && self.log.is_some())
     }
 }
 
-/// What a room of its own adds to an idle client.
+// Part of what an idle viewer with a room of its own costs.
 const _: () = assert!(size_of::<Room>() <= 64);

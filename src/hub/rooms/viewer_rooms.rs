@@ -1,36 +1,37 @@
-//! Rooms that exist only because viewers have asked for them: they have a limit of their own, give way when a producer needs
-//! a room, and are gone with the last viewer that is connected.
+//! Rooms that exist only because viewers asked for them. They have a limit of their own, are evicted when a producer needs a room,
+//! and are removed with the last connected viewer; otherwise every page that asks for a random name would take a producer's place.
 //!
-//! The session of a viewer that is away keeps their names, and what it needs to go on in them. Nothing was said in such a room
-//! while it was there, so whatever is in a room of the name when the viewer comes back is what it has missed.
+//! A viewer that is away is no member of such a room: its session keeps the name and a position. Nothing was logged in the room
+//! while the viewer was in it, so when it comes back, everything in a room of that name is what it has missed.
 
 use crate::hub::keys::ClientId;
 use crate::hub::keys::RoomKey;
 
-/// On whose behalf a client enters a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Entry {
-    /// Its own.
+    /// The viewer asked for it, and the limits for viewers bind.
     Viewer,
-    /// Its own, but the room's task is known.
+    /// The viewer asked for it, but the room's task exists, so that the room is a producer's.
     Task,
-    /// Whoever called the API, or the server's.
+    /// An API call or the server put the client in.
     Call,
 }
 
-/// What is known of these rooms together.
+/// Counts of viewers' rooms and what the rest must be told of them.
 #[derive(Debug)]
 pub(in crate::hub) struct ViewerRooms {
     pub(super) limit: usize,
     pub(super) count: usize,
-    /// The names that sessions keep, of all sessions together.
+    /// Names kept by all sessions together.
     pub(in crate::hub) names: usize,
-    /// The next to give way, by the epoch in which each was made, the oldest last.
+    /// Candidates for eviction with their epochs, the oldest last. May be stale: the epoch tells whether the slot still holds that room.
     pub(super) oldest: Vec<(u64, RoomKey)>,
-    /// Who was put out of which room since that was last asked.
+    /// Connected clients that were removed from a room by an eviction and must be told.
     pub(super) evicted: Vec<(ClientId, Box<str>)>,
-    /// Of the rooms that are gone, the serial of the newest entry that any of them had.
+    /// Serial of the newest entry that any removed room had. A client that left before it may have missed entries of a room that
+    /// came and went under a name that it keeps: it is told so.
     pub(super) lost_serial: u64,
+    /// Whether the store must be told of `lost_serial`.
     pub(super) is_lost_serial_new: bool,
 }
 

@@ -1,8 +1,9 @@
-//! Workspaces (contract section 6): each one's document, their order, and what a change of them is to others.
+//! Workspaces (contract section 6): their documents, their order, and the commands that change them.
 //!
-//! Fields that mean nothing here stay text. A change comes back as the effect that clients are told and the records that
-//! keep it; a wish that is refused changes nothing. The stored order is one record, written when places change; a
-//! workspace that it does not name was created since, and its own document tells its place.
+//! Owns documents, order and their sizes. It sends and stores nothing: a command returns a [`Change`] with the message for clients and
+//! the records for the store, or a fault, and then nothing has changed. Fields that mean nothing here stay text. The stored order is
+//! one record, written when places change; a workspace that it does not name was created since, and its document tells its place.
+//! Invariants, which [`Workspaces::check_invariants`] states: places are dense, every id is found, sizes add up.
 
 use crate::base::random::Random;
 use crate::base::time::Now;
@@ -17,39 +18,39 @@ use hashbrown::HashTable;
 use slab::Slab;
 use std::fmt::Write;
 
-/// The key of the order among the single facts of a store: a JSON array of ids.
+/// Key in [`Table::Meta`] of the order, a JSON array of ids.
 pub const ORDER_KEY: &str = "workspace_order";
 
-/// How deep a field may be nested: so deep goes whoever merges it, and whoever reads it.
+/// Deepest nesting of a field: merging and reading recurse.
 pub const MAX_DEPTH: usize = crate::wire::message::relayable::MAX_DEPTH;
 
-/// Members of a document that are the server's own; `name` is the one of them that a patch may change.
+/// Members of a document that the server sets; of these only `name` may be patched.
 const OWN: [&str; 5] = ["id", "name", "order", "createdAt", "updatedAt"];
 
-/// Each character of a made id carries five bits, so that nobody guesses one.
+/// Length of a generated id's random part: 80 bits, five per character.
 const ID_CHARACTERS: usize = 16;
 
-/// `[workspaces]`; 0 is no limit.
+/// Limits of workspaces; 0 is no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WorkspaceSettings {
-    /// The most workspaces.
+    /// Most workspaces.
     pub max_workspaces: usize,
-    /// The most bytes of one document.
+    /// Most bytes of one document.
     pub max_size: usize,
-    /// The most bytes of all documents, which `workspace.list` shows at once.
+    /// Most bytes of all documents together: `workspace.list` sends them in one message.
     pub max_total_size: usize,
 }
 
-/// A change that has happened.
+/// A change that was applied, with what follows from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// The type of the message that tells of it.
+    /// The type of its message.
     pub kind: &'static str,
-    /// The workspace; empty: it is about all of them.
+    /// The workspace; empty for a change of the order.
     pub id: Box<str>,
-    /// That message's payload, as JSON.
+    /// The message's payload, as JSON.
     pub payload: String,
-    /// What keeps it.
+    /// What the store must keep of it.
     pub records: Vec<Record>,
 }
 
@@ -60,9 +61,9 @@ struct Workspace {
     place: u32,
     created_at: u64,
     updated_at: u64,
-    /// All members but the server's own, as a JSON object.
+    /// All members but those in [`OWN`], as a JSON object.
     fields: Box<str>,
-    /// Bytes of the document at its last change; a place of more digits does not count.
+    /// Bytes of the document at its last change. A later change of its place may add a digit, which is not counted.
     size: usize,
 }
 
@@ -89,7 +90,7 @@ impl Workspace {
         out
     }
 
-    /// The change that this workspace is new or other than before.
+    /// The change that creates or updates this workspace.
     fn change(&self, kind: &'static str, payload: String) -> Change {
         let record = Record::Put {
             table: Table::Workspace,
@@ -105,24 +106,23 @@ impl Workspace {
     }
 }
 
-/// All workspaces.
 #[derive(Debug)]
 pub struct Workspaces {
     slots: Slab<Workspace>,
     ids: HashTable<u32>,
-    /// The slots, in order.
+    /// All slots, in the order of the workspaces.
     order: Vec<u32>,
-    /// The ids in the order that a store has kept, until all of them are there.
+    /// While restoring: the stored order.
     stored_order: Vec<String>,
     hasher: ahash::RandomState,
     total_size: usize,
-    /// Rises with each change.
+    /// Rises with each change, so that lists can be cached.
     version: u64,
     settings: WorkspaceSettings,
 }
 
 impl Workspaces {
-    /// No workspaces. `seed` keys the hash.
+    /// `seed` keys the hash.
     pub fn new(settings: WorkspaceSettings, seed: [u64; 2]) -> Self {
         Self {
             slots: Slab::new(),
@@ -136,17 +136,17 @@ impl Workspaces {
         }
     }
 
-    /// What is the same as long as nothing changes.
+    /// A number that differs after every change.
     pub fn version(&self) -> u64 {
         self.version
     }
 
-    /// How many there are.
+    /// Number of workspaces.
     pub fn len(&self) -> usize {
         self.order.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no workspaces.
     pub fn is_empty(&self) -> bool {
         self.order.is_empty()
     }
@@ -156,7 +156,7 @@ impl Workspaces {
         Some(self.slots[self.find(id)? as usize].document())
     }
 
-    /// Every workspace and their order, for a store that has neither.
+    /// Records of all workspaces and their order, for a store that was emptied.
     pub fn records(&self) -> Vec<Record> {
         let documents = self.order.iter().map(|slot| {
             let workspace = &self.slots[*slot as usize];
@@ -194,7 +194,7 @@ impl Workspaces {
         out
     }
 
-    /// `workspace.create`: a `name`, an `id` or none, and any fields. It comes last in the order.
+    /// `workspace.create`: a `name`, optionally an `id`, and any fields. The workspace comes last in the order.
     pub fn create(
         &mut self,
         now: Now,
@@ -212,6 +212,7 @@ impl Workspaces {
         if limit > 0 && self.len() >= limit {
             return Err(Fault::TooMany { limit });
         }
+        // Sized before it is inserted: a refusal changes nothing.
         let mut workspace = Workspace {
             id,
             name,
@@ -229,7 +230,7 @@ impl Workspaces {
         Ok(change)
     }
 
-    /// `workspace.update`: the `id`, and a merge patch of the rest. The server's own members are passed over.
+    /// `workspace.update`: the `id`, and a merge patch of the rest. Members that the server sets are ignored.
     pub fn update(&mut self, now: Now, wish: Members<'_>) -> Result<Change, Fault> {
         let slot = self.named(&wish)?;
         let name = name_of(&wish)?;
@@ -253,7 +254,7 @@ impl Workspaces {
         Ok(change)
     }
 
-    /// `workspace.delete`: the `id`. Those behind it move up.
+    /// `workspace.delete`: the `id`. Later workspaces move up; their documents are not written again, the order record suffices.
     pub fn delete(&mut self, wish: &Members<'_>) -> Result<Change, Fault> {
         let slot = self.named(wish)?;
         let hash = self.hasher.hash_one(&*self.slots[slot as usize].id);
@@ -282,7 +283,7 @@ impl Workspaces {
         })
     }
 
-    /// `workspace.reorder`: `ids`, every one exactly once.
+    /// `workspace.reorder`: `ids`, each exactly once.
     pub fn reorder(&mut self, wish: &Members<'_>) -> Result<Change, Fault> {
         let ids = ids_of(wish)?;
         let places = permutation(&ids, self.len(), |id| {
@@ -310,7 +311,7 @@ impl Workspaces {
         })
     }
 
-    /// Takes back a part of what a store has kept, whatever the limits are now.
+    /// Restores a slice of the store. Limits do not apply: what was accepted is kept.
     pub fn restore(&mut self, rows: &[(Table, Box<str>, String)]) {
         for (table, key, value) in rows {
             match table {
@@ -328,7 +329,7 @@ impl Workspaces {
         }
     }
 
-    /// All that a store has kept is there. A stored order that names too few ids or too many is followed as far as it goes.
+    /// Call after the last slice. A stored order that names too few ids or too many is followed as far as it goes.
     pub fn finish_restoring(&mut self) {
         let ids = std::mem::take(&mut self.stored_order);
         let listed = ids.iter().filter_map(|id| self.find(id));
@@ -351,7 +352,7 @@ impl Workspaces {
         self.number_places();
     }
 
-    /// Whether everything agrees with everything; for tests and debug builds.
+    /// Panics if an invariant is broken; for tests and debug builds.
     pub fn check_invariants(&self) {
         assert_eq!(
             self.order.len(),
@@ -377,7 +378,7 @@ impl Workspaces {
         self.ids.find(self.hasher.hash_one(id), is_it).copied()
     }
 
-    /// The workspace that a wish names.
+    /// The workspace that a request names.
     fn named(&self, wish: &Members<'_>) -> Result<u32, Fault> {
         let id = id_of(wish)?.ok_or(Fault::Missing(Field::Id))?;
         self.find(&id).ok_or_else(|| Fault::Unknown(quoted(&id)))
@@ -392,7 +393,7 @@ impl Workspaces {
         }
     }
 
-    /// What is too large may shrink, or stay, but not grow.
+    /// A document beyond a limit, which was lowered since, may shrink or stay but not grow.
     fn check_size(&self, old: usize, new: usize) -> Result<(), Fault> {
         let WorkspaceSettings {
             max_size,
@@ -450,18 +451,17 @@ impl Workspaces {
     }
 }
 
-/// Why ids are no permutation.
 #[derive(Debug, PartialEq, Eq)]
 enum NoPermutation {
-    /// The id at this index is none of them.
+    /// The id at this index is unknown.
     Stray(usize),
-    /// The id at this index stood there before.
+    /// The id at this index was named before.
     Repeated(usize),
-    /// Who is at this place is not named.
+    /// The workspace at this place is not named.
     LeftOut(usize),
 }
 
-/// The places of these ids, which must be all `count` of them, each once. Each id is looked up once.
+/// The places of these ids, which must name all `count` workspaces, each once.
 fn permutation(
     ids: &[String],
     count: usize,
@@ -490,7 +490,7 @@ fn order_record(ids: String) -> Record {
     }
 }
 
-/// The `id` of a wish; `null` stands for none.
+/// The `id` of a request; `null` is taken as absent.
 fn id_of(wish: &Members<'_>) -> Result<Option<Box<str>>, Fault> {
     let Some(found) = wish.value("id").filter(|found| *found != "null") else {
         return Ok(None);
@@ -536,7 +536,7 @@ fn quoted(text: &str) -> String {
     shortened(text).into_owned()
 }
 
-/// Reads a stored document; its place is where it was when it was stored.
+/// Reads a stored document; its place may be outdated, and the stored order overrides it.
 fn stored(id: &str, document: &str) -> Result<Workspace, Malformed> {
     let members = Members::parse(document)?;
     let number = |name: &str| {

@@ -1,4 +1,5 @@
-//! Changes of workspaces on their way to every client of the data dialect.
+//! Sends changes of workspaces to every client of the data dialect. Owns no state: what a reader that is behind lacks is in its
+//! [`News`](super::news::News). Changes are in no log, because a document's newest version replaces the older ones.
 
 use crate::base::time::Now;
 use crate::hub::delivery::publication::{Lane, Outlet, Publication};
@@ -10,7 +11,7 @@ use crate::wire::message::Dialect;
 use std::sync::Arc;
 
 impl Hub {
-    /// Tells every client of the data dialect of a change.
+    /// Offers a change to every client of the data dialect; those that refuse it get it conflated with the changes that follow.
     pub fn publish_change(&mut self, now: Now, change: &Change, out: &mut dyn Outlet) {
         let (kind, id) = (change.kind, self.fanout.next_id());
         let publication = Publication::new(kind, &change.payload, now, &id);
@@ -18,7 +19,7 @@ impl Hub {
         let mut lacking = Vec::new();
         for (key, client) in self.directory.clients() {
             match client.dialect == Dialect::Data {
-                // What comes later must not overtake what it lacks.
+                // A later change must not overtake what the client lacks.
                 true if client.lacks_news() => lacking.push(key),
                 true => audience.push(key, client.connection),
                 false => {}
@@ -33,6 +34,7 @@ impl Hub {
         if lacking.is_empty() {
             return;
         }
+        // Copied only now: usually every client takes the change, and nothing is kept of it.
         let shared = Shared {
             kind,
             id: Arc::from(&*change.id),
@@ -43,12 +45,13 @@ impl Hub {
         }
     }
 
-    /// Sends a client the news that it lacks, as far as its connection takes them. `true`: it is to be sent a list, after which
-    /// [`Hub::forget_news`] is to be called.
+    /// Sends a client the changes that it lacks, as far as its connection takes them. `true`: the caller sends it the list of all
+    /// workspaces instead, and calls [`Hub::forget_news`] then.
     pub fn send_news(&mut self, now: Now, client: ClientKey, out: &mut dyn Outlet) -> bool {
         let Some(news) = self.directory.client_mut(client).news_mut() else {
             return false;
         };
+        // The list is asked for once: it waits for the store, and the client may drain again meanwhile.
         if news.is_list {
             return !std::mem::replace(&mut news.is_asked, true);
         }
@@ -75,7 +78,7 @@ impl Hub {
         false
     }
 
-    /// A client lacks no news any more: it is being sent all that there is.
+    /// Drops the news of a client that is being sent all workspaces.
     pub fn forget_news(&mut self, client: ClientKey) {
         let client = self.directory.client_mut(client);
         if client.lacks_news() {

@@ -1,45 +1,47 @@
-//! News of workspaces for clients of the data dialect (contract section 6). A client whose connection takes no more of them is
-//! not closed: what it lacks is conflated by workspace, and follows when it has drained.
+//! What a client of the data dialect lacks of the workspaces (contract section 6). A client whose connection refuses a change is not
+//! closed: its changes are conflated by workspace and sent when it has drained.
 //!
-//! Of each workspace only the newest document is kept, which all who lack it share. Whoever lacks too many, or a new order, is
-//! to be sent a whole list.
+//! Owns one client's changes. Of each workspace only the newest document is kept, in an `Arc` that all clients share which lack it.
+//! States: a map of changes, and, when there are too many of them or the order changed, `is_list`, in which the map is empty
+//! and the client is to be sent all workspaces. Invariant: what is due leads from the client's documents to the newest ones, wherever
+//! the sending stops.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Whoever lacks news of more workspaces than this is sent a list.
+/// Most workspaces with changes; beyond it a list costs less.
 const MAX_CHANGES: usize = 256;
 
 const CREATED: &str = "workspace.created";
 const UPDATED: &str = "workspace.updated";
 const DELETED: &str = "workspace.deleted";
 
-/// What a client lacks.
+/// The changes that a client lacks.
 #[derive(Debug, Default)]
 pub struct News {
     changes: BTreeMap<Arc<str>, Lacking>,
-    /// How many workspaces were created since it lacks any.
+    /// Workspaces created while it lacked any; gives each its place.
     created: u64,
-    /// It is to be sent all workspaces in their order.
+    /// Whether it is to be sent all workspaces in their order instead.
     pub(super) is_list: bool,
-    /// That list is on its way.
+    /// Whether that list has been asked for.
     pub(super) is_asked: bool,
 }
 
-/// What a client lacks of one workspace.
+/// The changes of one workspace that a client lacks.
 #[derive(Debug, Default)]
 struct Lacking {
-    /// Whether it has one of this id, which it may have to give up.
+    /// Whether the client has a document of this id.
     is_known: bool,
-    /// The payload that tells of the end of that one.
+    /// The payload of that document's deletion.
     deleted: Option<Arc<str>>,
     /// The newest document.
     newest: Option<Arc<str>>,
-    /// Its place among those that were created.
+    /// Its rank among the created ones, which are sent in that order.
     place: u64,
 }
 
-/// A message that is due to it.
+/// A message to be sent to it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Due {
     pub(super) kind: &'static str,
@@ -47,7 +49,7 @@ pub(super) struct Due {
     pub(super) payload: Arc<str>,
 }
 
-/// A change in a form that all who lack it share.
+/// A change in the form that all clients share which lack it.
 pub(super) struct Shared {
     pub(super) kind: &'static str,
     pub(super) id: Arc<str>,
@@ -76,9 +78,11 @@ impl News {
                 let lacking = lacking.or_insert_with(Lacking::of_known);
                 match lacking.is_known {
                     true => (lacking.deleted, lacking.newest) = (payload, None),
+                    // Created and deleted unseen: nothing to tell.
                     false => drop(self.changes.remove(&id)),
                 }
             }
+            // A new order touches every workspace.
             _ => self.is_list = true,
         }
         self.is_list |= self.changes.len() > MAX_CHANGES;
@@ -87,7 +91,7 @@ impl News {
         }
     }
 
-    /// What is due: those that are gone, those that are known, and those that are new in the order in which they were created.
+    /// What is to be sent: deletions first, then updates, then creations in their order, because an id may be deleted and created again.
     pub(super) fn due(&self) -> Vec<Due> {
         let due = |kind, id: &Arc<str>, payload: &Arc<str>| Due {
             kind,

@@ -1,6 +1,6 @@
-//! Rows of the first version: a state as viewers were shown it, with 0 and "" for what was unknown.
+//! Reads tasks' rows of the first version, which held a state as viewers were sent it, with 0 and "" for unknown values.
 //!
-//! Nothing writes them any more. A field that cannot be understood is left out with a warning, so that its task stays.
+//! Nothing writes them any more. A field that cannot be read is left out with a warning, so that its task is kept.
 
 use crate::base::time::Now;
 use crate::hub::tasks::fields::EtaSource;
@@ -40,7 +40,6 @@ struct FirstRow<'a> {
     announced: bool,
 }
 
-/// The task of a row of the first version.
 pub(in crate::hub) fn restored(id: &str, row: &str, now: Now) -> Result<Task, serde_json::Error> {
     let row: FirstRow<'_> = serde_json::from_str(row)?;
     let members: Members<'_> = serde_json::from_str(row.state.get())?;
@@ -76,7 +75,7 @@ pub(in crate::hub) fn restored(id: &str, row: &str, now: Now) -> Result<Task, se
     Ok(task)
 }
 
-/// Nothing was kept of what was observed, but the application's word about the time left counts on.
+/// Restores what there is of the estimate: observations were not stored, but a remaining time that the application gave still counts.
 fn resume_estimate(task: &mut Task) {
     if task.view.eta_source == Some(EtaSource::App) {
         let remaining_ms = task.view.estimated_time_remaining;
@@ -92,10 +91,11 @@ fn status(members: &Members<'_>) -> Result<Status, serde_json::Error> {
     status.ok_or_else(|| Error::custom("it names no status"))
 }
 
-/// Takes one member of the state; `None`: it cannot be understood.
+/// Reads one member of the state into the view; `None`: it cannot be read.
 fn take(view: &mut View, name: &str, value: &str) -> Option<()> {
     match name {
         "taskId" | "seq" | "status" => {}
+        // Derived from other fields, so that they are computed again.
         computed if COMPUTED.contains(&computed) => {}
         "progress" => view.progress = read::<f64>(value)?.clamp(0.0, 100.0),
         "current" => view.current = Some(read(value)?),
@@ -118,7 +118,7 @@ fn take(view: &mut View, name: &str, value: &str) -> Option<()> {
     Some(())
 }
 
-/// What was written for lack of a value is none.
+/// Turns the values that stood for "unknown" back into none.
 fn forget_unknown(view: &mut View) {
     let is_zero = |number: Option<f64>| number == Some(0.0);
     if is_zero(view.total) {
@@ -128,7 +128,7 @@ fn forget_unknown(view: &mut View) {
     view.stage = view.stage.take().filter(|stage| !stage.is_empty());
 }
 
-/// A time that was too great to be written exactly comes back as the greatest that can be.
+/// Reads a time. One beyond the exact range of a float was written rounded; it becomes the greatest count.
 fn whole(value: &str) -> Option<u64> {
     let exact = read::<u64>(value);
     let number = exact.or_else(|| read::<f64>(value).map(|number| number as u64));
