@@ -55,7 +55,9 @@ pub mod cli;
 mod client;
 pub mod config;
 mod conn;
+#[allow(missing_docs)]
 mod engine;
+#[allow(missing_docs)]
 mod hub;
 mod shell;
 #[allow(missing_docs)]

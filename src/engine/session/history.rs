@@ -16,25 +16,26 @@ pub fn history_page(hub: &Hub, key: RoomKey, since: Since, limit: Option<usize>)
     let mut out = String::from("{\"room\":");
     push_string(&mut out, &room.name);
     out.push_str(",\"messages\":[");
-    let mut shown = 0;
-    for entry in missed.entries.iter().take(limit) {
-        let message = entry.envelope(&room.name).encode(Default::default());
-        if shown > 0 && out.len() + message.len() > MAX_PAGE_BYTES {
-            break;
-        }
-        if shown > 0 {
+    let (mut last, mut is_cut) = (None, false);
+    let mut entries = missed.entries;
+    for entry in entries.by_ref().take(limit) {
+        let end = out.len();
+        if last.is_some() {
             out.push(',');
         }
-        out.push_str(&String::from_utf8_lossy(&message));
-        shown += 1;
+        entry.envelope(&room.name).push_json(&mut out);
+        // The comma does not count.
+        if last.is_some() && out.len() - 1 > MAX_PAGE_BYTES {
+            out.truncate(end);
+            is_cut = true;
+            break;
+        }
+        last = Some(entry.offset);
     }
-    let offset = match missed.entries[..shown].last() {
-        Some(last) => last.offset,
-        None => match since {
-            Since::After(position) if position.epoch == room.epoch => position.offset,
-            Since::Start | Since::After(_) => room.position().offset,
-        },
-    };
+    let offset = last.unwrap_or(match since {
+        Since::After(position) if position.epoch == room.epoch => position.offset,
+        Since::Start | Since::After(_) => room.position().offset,
+    });
     let position = Position {
         epoch: room.epoch,
         offset,
@@ -44,7 +45,7 @@ pub fn history_page(hub: &Hub, key: RoomKey, since: Since, limit: Option<usize>)
         "],\"position\":\"{position}\",\"complete\":{}",
         missed.complete
     );
-    if shown < missed.entries.len() {
+    if is_cut || entries.len() > 0 {
         out.push_str(",\"more\":true");
     }
     out.push('}');

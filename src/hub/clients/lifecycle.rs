@@ -31,6 +31,7 @@
 //! recovers. *Away → expired*: it was away for `session_ttl`, or too many clients are away or too many names are kept; it is
 //! detached, and its rows are deleted.
 
+use crate::base::slot_set::SlotSet;
 use crate::base::time::{Now, Span, Time};
 use crate::hub::clients::client::{Member, Membership, Unsaved};
 use crate::hub::clients::direct::DirectMessage;
@@ -239,24 +240,23 @@ impl Hub {
 
     /// Connected clients in the rooms of these tasks, each counted once.
     pub fn watchers(&mut self, tasks: &[TaskKey]) -> usize {
-        let mut rooms = Vec::new();
-        for key in tasks {
-            let task = self.broadcaster.tasks().task(*key);
-            if let Some(id) = task.map(|task| task.id.clone()) {
-                rooms.extend(self.broadcaster.room_of(&self.directory, &id));
-            }
+        if let [task] = tasks {
+            // In a single room no client can be counted twice.
+            let room = self.broadcaster.room_of_task(&self.directory, *task);
+            return room.map_or(0, |room| self.directory.room(room).watchers());
         }
-        // With a single room no client can be counted twice.
-        if let [room] = rooms[..] {
-            return self.directory.room(room).watchers();
+        let mut seen = SlotSet::default();
+        let mut count = 0;
+        for task in tasks {
+            let room = self.broadcaster.room_of_task(&self.directory, *task);
+            let members = room.map_or(&[][..], |room| self.directory.room(room).connected());
+            self.fanout.load.visit(members.len());
+            let new = members
+                .iter()
+                .filter(|member| seen.insert(member.client.slot()));
+            count += new.count();
         }
-        let members = rooms
-            .into_iter()
-            .flat_map(|room| self.directory.room(room).connected());
-        members
-            .map(|member| member.client)
-            .collect::<std::collections::HashSet<_>>()
-            .len()
+        count
     }
 
     fn save(&mut self, client: ClientKey, what: Unsaved) {

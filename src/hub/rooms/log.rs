@@ -25,7 +25,7 @@ use crate::hub::keys::ClientId;
 use crate::hub::rooms::position::Position;
 use crate::wire::message::{Envelope, RoomOffset};
 use bytes::Bytes;
-use std::collections::VecDeque;
+use std::collections::{VecDeque, vec_deque};
 
 #[derive(Debug, Clone)]
 pub struct LogEntry {
@@ -105,7 +105,7 @@ const MAX_LINEAGE: usize = 16;
 #[derive(Debug)]
 pub struct Missed<'a> {
     /// Oldest first.
-    pub entries: Vec<&'a LogEntry>,
+    pub entries: vec_deque::Iter<'a, LogEntry>,
     /// Whether no entry after the offset was dropped.
     pub complete: bool,
 }
@@ -113,7 +113,7 @@ pub struct Missed<'a> {
 impl Missed<'_> {
     pub fn nothing() -> Self {
         Self {
-            entries: Vec::new(),
+            entries: vec_deque::Iter::default(),
             complete: true,
         }
     }
@@ -264,7 +264,7 @@ impl RoomLog {
 
     pub fn after(&self, offset: u64) -> Missed<'_> {
         Missed {
-            entries: self.entries.range(self.place_after(offset)..).collect(),
+            entries: self.entries.range(self.place_after(offset)..),
             complete: self.reaches_back(offset),
         }
     }
@@ -329,7 +329,7 @@ mod tests {
     fn offsets(log: &RoomLog, after: u64) -> (Vec<u64>, bool) {
         let missed = log.after(after);
         (
-            missed.entries.iter().map(|entry| entry.offset).collect(),
+            missed.entries.map(|entry| entry.offset).collect(),
             missed.complete,
         )
     }

@@ -362,6 +362,16 @@ impl Broadcaster {
         directory.find(&self.room_name)
     }
 
+    pub(in crate::hub) fn room_of_task(
+        &mut self,
+        directory: &Directory,
+        key: TaskKey,
+    ) -> Option<RoomKey> {
+        let task = self.tasks.task(key)?;
+        name_room(&mut self.room_name, &task.id);
+        directory.find(&self.room_name)
+    }
+
     fn find_or_create(&mut self, scope: &mut Scope<'_>, id: &str) -> Result<TaskKey, TooManyTasks> {
         if let Some(key) = self.tasks.find(id) {
             return Ok(key);
@@ -500,14 +510,9 @@ impl Broadcaster {
         if task.pending(threshold) == Pending::Nothing {
             return;
         }
-        let id = std::mem::take(&mut task.id);
-        let room = self.room_of(scope.directory, &id);
-        let Some(task) = self.tasks.task_mut(key) else {
-            return;
-        };
-        task.id = id;
-        let Some(room) = room.filter(|room| !scope.directory.room(*room).members().is_empty())
-        else {
+        let room = self.room_of_task(scope.directory, key);
+        let room = room.filter(|room| !scope.directory.room(*room).members().is_empty());
+        let (Some(room), Some(task)) = (room, self.tasks.task_mut(key)) else {
             return;
         };
         let arrived = task.pending_since.unwrap_or(scope.now.at);
@@ -523,11 +528,7 @@ impl Broadcaster {
 
     /// Whether anybody is in a task's room.
     pub(in crate::hub) fn is_watched(&mut self, directory: &Directory, key: TaskKey) -> bool {
-        let Some(task) = self.tasks.task(key) else {
-            return false;
-        };
-        name_room(&mut self.room_name, &task.id);
-        let room = directory.find(&self.room_name);
+        let room = self.room_of_task(directory, key);
         room.is_some_and(|room| !directory.room(room).members().is_empty())
     }
 

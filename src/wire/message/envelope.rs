@@ -74,11 +74,17 @@ impl Envelope<'_> {
 
     fn payload_json(&self) -> String {
         let mut out = String::with_capacity(self.payload.len() + 128);
+        self.push_json(&mut out);
+        out
+    }
+
+    /// Appends the message in the payload dialect, as JSON.
+    pub fn push_json(&self, out: &mut String) {
         out.push_str("{\"type\":");
-        push_string(&mut out, self.kind);
+        push_string(out, self.kind);
         out.push_str(",\"payload\":");
         out.push_str(self.payload);
-        push_number(&mut out, "timestamp", self.timestamp);
+        push_number(out, "timestamp", self.timestamp);
         if let Some(id) = self.id {
             let _ = write!(out, ",\"id\":\"{id}\"");
         }
@@ -88,11 +94,10 @@ impl Envelope<'_> {
         }
         if let Some(room_offset) = self.room_offset {
             out.push_str(",\"room\":");
-            push_string(&mut out, room_offset.room);
-            push_number(&mut out, "offset", room_offset.offset);
+            push_string(out, room_offset.room);
+            push_number(out, "offset", room_offset.offset);
         }
         out.push('}');
-        out
     }
 
     fn data_json(&self) -> String {
