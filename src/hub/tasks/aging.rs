@@ -1,9 +1,12 @@
-//! What time alone does to tasks: the end of a late one moves away, a silent one is marked, then given up as lost; an
-//! ended one is forgotten when it has been kept long enough. A few at a time, so that what a restart brings back at one
-//! moment holds no turn.
+//! What time alone does to tasks: the end of a late one moves away, a silent one is stalled and then lost, an ended one is removed
+//! when it has been kept long enough.
 //!
-//! A live task is listed by when to look at it, not by when something will happen: news only make that later, so most
-//! events leave the list alone, and a look that comes too early puts the task back.
+//! Owns the deadlines of tasks and when they are examined; what becomes of the fields is in [`rules`] and [`lost`]. One timer for all:
+//! [`Broadcaster::next_aging`] is the earliest deadline in any list, and [`Broadcaster::age`] does a bounded number per turn, because
+//! after a restart thousands may be due at the same moment.
+//!
+//! A live task is listed by when to look at it, not by when something will happen. Events only move its deadlines later, so most of
+//! them leave the list alone; a look that comes too early changes nothing and lists the task anew.
 
 use crate::base::time::{Now, Span, Time};
 use crate::hub::keys::TaskKey;
@@ -17,13 +20,13 @@ use crate::hub::tasks::state::Task;
 use crate::wire::locale::Phrase;
 use crate::wire::message::{Status, TaskEvent};
 
-/// So many tasks are looked at or forgotten in one turn.
+/// Most tasks examined or removed in one turn.
 const AGED_AT_ONCE: usize = 256;
-/// After a restart a worker has so long to be heard of before its task may count as lost.
+/// After a restart no task is lost for this long (or for `lost_after`, if shorter): its worker must find the server again first.
 const FAIR_CHANCE: Span = Span::from_secs(60);
 
 impl Broadcaster {
-    /// When time alone next does something.
+    /// When time alone next changes or removes a task.
     pub fn next_aging(&self) -> Option<Time> {
         if self.tasks.is_over_full() && self.tasks.first_to_go().is_some() {
             return Some(Time::ZERO);
@@ -33,7 +36,7 @@ impl Broadcaster {
         alive.into_iter().chain(ended).min()
     }
 
-    /// Does what is due; `true`: there is more of it than one turn should do.
+    /// Does what is due, up to the measure of one turn; `true` when more may be due.
     pub fn age(&mut self, scope: &mut Scope<'_>) -> bool {
         for _ in 0..AGED_AT_ONCE {
             let is_due = |(at, _): &(Time, TaskKey)| *at <= scope.now.at;
@@ -52,7 +55,7 @@ impl Broadcaster {
         true
     }
 
-    /// Lists a task so that time will find it, after an event has counted.
+    /// Lists a task for its next deadline. Call it after each event that counts.
     pub(in crate::hub) fn watch(&mut self, key: TaskKey) {
         let Some(task) = self.tasks.task(key) else {
             return;
@@ -61,6 +64,7 @@ impl Broadcaster {
             Status::Completed | Status::Cancelled => Listing::Completed(task.last_event),
             Status::Failed => Listing::Failed(task.last_event),
             _ => match (self.look_due(task), task.listing) {
+                // Moving the entry with each event would cost two tree operations on the hottest path.
                 (Some(due), Listing::Alive(at)) if at <= due => return,
                 (Some(due), _) => Listing::Alive(due),
                 (None, _) => Listing::Unlisted,
@@ -69,12 +73,12 @@ impl Broadcaster {
         self.tasks.list(key, listing);
     }
 
-    /// Workers have a fair chance to be heard of after a restart.
+    /// Gives workers time to report again after a restart.
     pub(in crate::hub) fn spare_the_silent(&mut self, now: Now) {
         self.none_lost_before = now.at + FAIR_CHANCE.min(self.settings.lost_after);
     }
 
-    /// A lost task was heard of: that is said before what it said.
+    /// Publishes that a lost task is back, before the event that revived it is applied.
     pub(in crate::hub) fn revive(&mut self, scope: &mut Scope<'_>, key: TaskKey, status: Status) {
         let Some(task) = self.tasks.task_mut(key) else {
             return;
@@ -86,11 +90,13 @@ impl Broadcaster {
         self.announce(scope, key, TaskEvent::Started, payload);
     }
 
+    /// Examines a live task whose look is due, and lists it for the next.
     fn look_at(&mut self, scope: &mut Scope<'_>, key: TaskKey) {
         let now = scope.now.at;
         let Some(task) = self.tasks.task(key) else {
             return;
         };
+        // With both due only the failure is news.
         if self.lost_due(task).is_some_and(|due| due <= now) {
             return self.lose(scope, key);
         }
@@ -102,6 +108,7 @@ impl Broadcaster {
             self.plan_flush(scope, key);
             self.keep(scope, key);
         }
+        // Here the estimator's patience counts (`stall_due`), which `look_due` leaves out: this is where an early look is put off.
         self.look_late(scope, key);
         let due = self.tasks.task(key).and_then(|task| {
             let due = self.stall_due(task).into_iter();
@@ -111,8 +118,8 @@ impl Broadcaster {
             .list(key, due.map_or(Listing::Unlisted, Listing::Alive));
     }
 
-    /// Plans a look at a task whose end has just been told, for when it is late. Looks that are planned stay,
-    /// unless it has advanced after a long silence.
+    /// Plans a look at a task whose `estimatedEndAt` has just been sent, for when it is late. An earlier look that is planned stays;
+    /// without an end that can move there is none.
     pub(in crate::hub) fn watch_end(&mut self, key: TaskKey, now: Now) {
         let Some(task) = self.tasks.task_mut(key) else {
             return;
@@ -125,7 +132,7 @@ impl Broadcaster {
         }
     }
 
-    /// Tells those who watch a late task where its end is now, when that is due.
+    /// Plans a flush when the end of a late task has moved noticeably since it was last sent.
     fn look_late(&mut self, scope: &mut Scope<'_>, key: TaskKey) {
         let now = scope.now;
         let Some(task) = self.tasks.task_mut(key) else {
@@ -135,6 +142,7 @@ impl Broadcaster {
             return;
         }
         task.late_look = None;
+        // No look is planned again either: sending the state to a client that joins plans one.
         if !self.is_watched(scope.directory, key) {
             return;
         }
@@ -148,6 +156,7 @@ impl Broadcaster {
         }
     }
 
+    /// Fails a task that has been silent for `lost_after`, provisionally.
     fn lose(&mut self, scope: &mut Scope<'_>, key: TaskKey) {
         self.flush(scope, key);
         let lost_after = self.settings.lost_after.as_millis();
@@ -158,14 +167,15 @@ impl Broadcaster {
         lost::lose(task, &message, scope.now);
         task.refresh_estimate(scope.now);
         task.commit();
+        // Not `whole_at`: the estimate of an ended task no longer moves.
         let payload = task.whole(false);
         self.announce(scope, key, TaskEvent::Failed, payload);
         self.watch(key);
         self.keep(scope, key);
     }
 
-    /// When to look at a task at the latest. Its pace may let it be silent for longer, but that is not worth finding out
-    /// with each event.
+    /// When to look at a task next. Its pace may allow a longer silence, but finding that out with each event costs more than one look
+    /// in vain.
     fn look_due(&self, task: &Task) -> Option<Time> {
         let timeout = self.settings.stall_timeout;
         let stall = self.may_stall(task).then(|| task.last_event + timeout);
@@ -187,12 +197,13 @@ impl Broadcaster {
 
     fn lost_due(&self, task: &Task) -> Option<Time> {
         let timeout = self.settings.lost_after;
+        // A paused task is silent on purpose.
         let may_be_lost = matches!(task.view.status, Status::Pending | Status::Running);
         (may_be_lost && !timeout.is_zero())
             .then(|| (task.last_event + timeout).max(self.none_lost_before))
     }
 
-    /// The ended task that has been kept long enough first, and when that is.
+    /// The ended task that expires first, and when.
     fn first_expiring(&self) -> Option<(Time, TaskKey)> {
         let keep = |ended: Option<(Time, TaskKey)>, ttl: Span| {
             let ended = ended.filter(|_| !ttl.is_zero());

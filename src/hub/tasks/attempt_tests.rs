@@ -1,4 +1,4 @@
-//! Attempts that are named or begun, the numbers that events bear, and bars that may go back.
+//! Attempts that are named or begun, `seq`, and when `current` may go back.
 
 use crate::base::time::{Now, Time};
 use crate::hub::tasks::lost::{lose, revive};
@@ -22,7 +22,7 @@ const ENDS: [TaskEvent; 3] = [
     TaskEvent::Cancelled,
 ];
 
-/// The same moment for all events: nothing here depends on time.
+/// Applies an event. All come at the same moment: nothing here depends on time.
 fn feed(task: &mut Task, kind: TaskEvent, patch: &str) -> Result<Attempt, DropReason> {
     let mut patch: TaskPatch = parse(patch).unwrap();
     patch.restart = patch.extra.iter().any(|(name, _)| &**name == "restart");
@@ -33,7 +33,7 @@ fn feed(task: &mut Task, kind: TaskEvent, patch: &str) -> Result<Attempt, DropRe
     Ok(verdict.attempt)
 }
 
-/// A task to which these events have happened, all of which count.
+/// A task after these events, all of which count.
 fn task(events: &[(TaskEvent, &str)]) -> Task {
     let mut task = Task::new("t".into(), Time::ZERO);
     for (kind, patch) in events {

@@ -1,8 +1,12 @@
-//! Seed 000's ProgressBroadcaster: takes task events, keeps each task's state, and sends what viewers lack, as seldom as
-//! the pace allows.
+//! Events in, publications out: applies task events and sends subscribers what they lack, as seldom as the pace allows.
 //!
-//! Owns the task cache, the window of repeated ids and the pace. A task's pending progress is a mark, not a queue; it
-//! goes out at the end of a turn or with its timer, and always before a lifecycle message of the same task.
+//! Owns the task table, the event ids, the pace and the tasks marked in this turn. Never builds or encodes a publication
+//! ([`progress`], [`fanout`](crate::hub::delivery::fanout)) and never decides what an event changes ([`rules`]).
+//!
+//! A task's pending progress is a state and not a queue ([`Flush`]): `Idle -> Marked` (goes out at the end of this turn) or
+//! `Idle -> Armed` (goes out with its timer) `-> Idle`. Invariants: `planned` counts the tasks that are not `Idle`; every `Marked` task
+//! is in `marked`; nothing of a task's progress is pending when its lifecycle message goes out, so no subscriber sees `completed` before
+//! the progress that led there.
 
 use crate::base::time::{Now, Span, Time};
 use crate::hub::delivery::fanout::RoomMessage;
@@ -29,56 +33,58 @@ use crate::hub::timer::Timer;
 use crate::wire::message::{Control, TaskEvent, TaskPatch};
 use smallvec::SmallVec;
 
-/// How tasks are broadcast (contract section 8, `[broadcaster]`).
+/// The settings of contract section 8, `[broadcaster]`.
 #[derive(Debug, Clone)]
 pub struct BroadcasterSettings {
-    /// Whether later progress messages carry only what has changed.
+    /// Progress after the snapshot carries only what has changed.
     pub enable_incremental_updates: bool,
-    /// Points of progress below which movement waits.
+    /// Points of progress below which movement alone is held back.
     pub min_change_threshold: f64,
     /// The shortest time between two progress messages of a task.
     pub broadcast_interval: Span,
-    /// How many times the interval may stretch under load.
+    /// Factor by which the interval may stretch under load.
     pub max_slowdown: f64,
-    /// How long a task that completed or was cancelled is remembered, and the log of a room (zero: for ever).
+    /// How long completed and cancelled tasks are kept, and the logs of rooms without a task (zero: for ever).
     pub keep_completed: Span,
-    /// How long a failed task is remembered (zero: for ever).
+    /// How long failed tasks are kept (zero: for ever).
     pub keep_failed: Span,
-    /// How long a task may be silent before it is given up as lost (zero: for ever).
+    /// Silence after which a task is lost (zero: never).
     pub lost_after: Span,
-    /// How many tasks there may be (0: no limit).
+    /// Most tasks (0: no limit).
     pub max_tasks: usize,
-    /// How many bytes the fields of one task may take (0: no limit).
+    /// Most bytes that the fields of one task may take (0: no limit).
     pub max_task_size: usize,
-    /// How long a running task may be silent before it counts as stalled (zero: for ever).
+    /// Silence after which a running task is stalled, unless its pace is slower (zero: never).
     pub stall_timeout: Span,
-    /// How long an event's id is remembered (zero: not at all).
+    /// How long event ids are remembered (zero: not at all).
     pub deduplication_window: Span,
-    /// How many ids are remembered (0: without limit of number).
+    /// Most event ids remembered (0: no limit).
     pub max_deduplication_ids: usize,
 }
 
-/// Movement below the threshold waits this many intervals at most (contract section 4).
+/// Intervals for which movement below the threshold is held back at most (contract section 4).
 const MAX_HELD_INTERVALS: u32 = 10;
 
-/// Task states and when they go out.
 #[derive(Debug)]
 pub struct Broadcaster {
     pub(in crate::hub) settings: BroadcasterSettings,
     pub(in crate::hub) tasks: TaskCache,
     pub(in crate::hub) repeats: Repeats,
     pace: Pace,
+    /// Tasks to flush at the end of this turn.
     marked: Vec<TaskKey>,
+    /// Tasks whose `flush` is not `Idle`.
     planned: usize,
     dropped: [u64; DropReason::ALL.len()],
+    /// Scratch space for `task:<id>`, so that finding a task's room allocates nothing.
     room_name: String,
+    /// Rows of tasks that this version cannot read.
     pub(in crate::hub) unread: UnreadRows,
-    /// No task counts as lost before: its worker may not know yet that the server is there again.
+    /// No task is lost before this moment, so that workers can find the server again after a restart.
     pub(in crate::hub) none_lost_before: Time,
 }
 
 impl Broadcaster {
-    /// No task yet.
     pub fn new(settings: BroadcasterSettings, seed: [u64; 2]) -> Self {
         Self {
             tasks: TaskCache::new(settings.max_tasks, seed),
@@ -98,32 +104,28 @@ impl Broadcaster {
         }
     }
 
-    /// The known tasks.
     pub fn tasks(&self) -> &TaskCache {
         &self.tasks
     }
 
-    /// How often progress goes out.
     pub fn pace(&self) -> &Pace {
         &self.pace
     }
 
-    /// The pace, to be told of the load.
     pub fn pace_mut(&mut self) -> &mut Pace {
         &mut self.pace
     }
 
-    /// How many events were dropped for a reason.
     pub fn dropped(&self, reason: DropReason) -> u64 {
         self.dropped[reason.index()]
     }
 
-    /// Tasks whose progress waits to be sent.
+    /// Tasks whose progress waits to be sent, for statistics.
     pub fn queue_len(&self) -> usize {
         self.planned
     }
 
-    /// Takes a task event. `has_id`: it has an id of its own, and that is unknown.
+    /// Applies a task event, if it counts and is admitted. `has_id`: the event carries an id that was not seen before.
     pub fn handle_event(
         &mut self,
         scope: &mut Scope<'_>,
@@ -133,7 +135,8 @@ impl Broadcaster {
         has_id: bool,
     ) -> Outcome {
         let key = self.tasks.find(id);
-        // A task that was not there is made only for an event that counts.
+        // Judged as a new task first, and inserted only when the event counts: a dropped or refused event must not create one, let alone
+        // evict an ended one for it.
         let new = key.is_none().then(|| Task::new(id.into(), scope.now.at));
         let known = key.and_then(|key| self.tasks.task(key));
         let Some(task) = known.or(new.as_ref()) else {
@@ -160,6 +163,7 @@ impl Broadcaster {
         let Some(key) = key else {
             return Outcome::Refused(Refused::Limit("broadcaster.max_tasks"));
         };
+        // A `started` revives within `turn`: its own message says so, and a second one would announce the task twice.
         if let Some(status) = revival
             && verdict.turn != Turn::Lifecycle(TaskEvent::Started)
         {
@@ -179,7 +183,7 @@ impl Broadcaster {
         Outcome::Accepted(key, truncated)
     }
 
-    /// Relays what a task brought forth; the event creates the task but does not move it.
+    /// Publishes an item of a task. It is a sign of life and creates the task, but changes none of its fields.
     pub fn handle_item(
         &mut self,
         scope: &mut Scope<'_>,
@@ -187,9 +191,11 @@ impl Broadcaster {
         kind: &str,
         payload: String,
     ) -> Outcome {
+        // The room before the task: inserting may evict an ended task, which must not happen for an item that no room can log.
         let Some(room) = self.room_to_log(scope, id) else {
             return Outcome::Refused(Refused::Limit("websocket.max_rooms"));
         };
+        // Items are never judged: they carry neither `attempt` nor `seq`, and may follow the end of their task.
         let Ok(key) = self.find_or_create(scope, id) else {
             scope.directory.forget_if_idle(room);
             return Outcome::Refused(Refused::Limit("broadcaster.max_tasks"));
@@ -222,14 +228,14 @@ impl Broadcaster {
         Outcome::Accepted(key, Vec::new())
     }
 
-    /// Whether an event of this id was accepted before; counts it when so.
+    /// Whether an event of this id was accepted before. Counts it as dropped if so.
     pub fn is_repeat(&mut self, now: Now, key: IdKey, journal: &mut Journal) -> bool {
         let repeat = self.repeats.contains(now, key, journal);
         self.dropped[DropReason::Repeat.index()] += u64::from(repeat);
         repeat
     }
 
-    /// Records what a viewer asks of the task's worker; viewers see it as `requested`.
+    /// Records a control request, which viewers see as `requested`.
     pub fn handle_control(
         &mut self,
         scope: &mut Scope<'_>,
@@ -248,7 +254,7 @@ impl Broadcaster {
         Ok(())
     }
 
-    /// Forgets a task and its room's log. Watchers are told, and get a snapshot when a task of that id is made again.
+    /// Removes a task and its room's log, and tells subscribers. They stay subscribed, and get a snapshot if the task is created again.
     pub fn forget(&mut self, scope: &mut Scope<'_>, key: TaskKey, why: Removal) -> Option<Task> {
         let mut task = self.tasks.remove(key)?;
         set_flush(&mut self.planned, &mut task, Flush::Idle);
@@ -256,7 +262,7 @@ impl Broadcaster {
         Some(task)
     }
 
-    /// Forgets a task whose row could not be read; `false` when there is none.
+    /// Removes a task whose row could not be read; `false` when there is none.
     pub fn forget_unread(&mut self, scope: &mut Scope<'_>, id: &str, why: Removal) -> bool {
         let is_there = self.unread.remove(id);
         if is_there {
@@ -265,15 +271,18 @@ impl Broadcaster {
         is_there
     }
 
+    /// Removes what is left of a task outside the table: its row, its log, and what members have seen of it.
     fn forget_row(&mut self, scope: &mut Scope<'_>, id: &str, why: Removal) {
         scope.fanout.journal.delete(Table::Task, id);
         if let Some(room) = self.room_of(scope.directory, id) {
             removal::announce(scope, room, id, why);
             for place in 0..scope.directory.room(room).members().len() {
                 let member = scope.directory.room(room).members()[place];
+                // A task created again starts at version 1, which an old `seen` could pass for.
                 scope.directory.membership_mut(member).forget();
             }
             if let Some(log) = &mut scope.directory.room_mut(room).log {
+                // Emptied, not dropped: for members that stay the log goes on counting offsets in its epoch, so their positions stay valid.
                 log.expire(Time::from_micros(u64::MAX));
             }
             scope.fanout.keep_expiry(scope.directory, room);
@@ -282,16 +291,17 @@ impl Broadcaster {
         }
     }
 
-    /// Sends the progress that was marked in this turn.
+    /// Flushes the tasks marked in this turn. Called once at its end, so that many events of one task make one message.
     pub fn settle(&mut self, scope: &mut Scope<'_>) {
         let mut marked = std::mem::take(&mut self.marked);
         for key in marked.drain(..) {
             self.flush(scope, key);
         }
+        debug_assert!(self.marked.is_empty(), "a flush marks no task");
         self.marked = marked;
     }
 
-    /// Sends a client that has just joined a task's room the whole state, if there is a task.
+    /// Sends a client that has just joined a task's room a snapshot, if there is a task.
     pub fn send_snapshot(&mut self, scope: &mut Scope<'_>, client: ClientKey, room: RoomKey) {
         let Some(key) = self.task_of(scope.directory, room) else {
             return;
@@ -300,7 +310,8 @@ impl Broadcaster {
         let Some(task) = self.tasks.task_mut(key) else {
             return;
         };
-        // Others who watch keep the estimate that they were sent until the next movement; whoever joins gets that of now.
+        // The client that joins gets the estimate of now; other subscribers keep theirs until the next movement. Changes are committed
+        // only when there are no others: a commit would take what is pending for them as sent.
         task.refresh_estimate(scope.now);
         if alone {
             task.commit();
@@ -308,7 +319,7 @@ impl Broadcaster {
         self.send_state(scope, client, room);
     }
 
-    /// Sends a client the newest state of a room's task, if it has not seen it.
+    /// Sends a client the newest state of a room's task, unless it has seen it. Charged to the turn's measure for single readers.
     fn send_state(&mut self, scope: &mut Scope<'_>, client: ClientKey, room: RoomKey) -> Told {
         let Some(key) = self.task_of(scope.directory, room) else {
             return Told::Before;
@@ -325,17 +336,19 @@ impl Broadcaster {
         told
     }
 
-    /// Sends a client whose connection has drained the newest state of every task that has moved meanwhile. Whoever is
-    /// behind again after some of them begins with the others the next time.
+    /// Sends a client whose connection has drained the newest state of each of its tasks that has changed meanwhile. When it is refused
+    /// again, or the turn's measure is spent, the next call goes on with the room where this one stopped: beginning again each time
+    /// would starve the last rooms of a client with many.
     pub fn catch_up(&mut self, scope: &mut Scope<'_>, client: ClientKey) {
         if scope.fanout.load.is_spent() {
             return replay::postpone(scope, client);
         }
+        // Collected, because sending borrows the directory mutably.
         let rooms: SmallVec<[RoomKey; 8]> = scope.directory.client(client).rooms().collect();
         let begin = scope.directory.client(client).caught_up() % rooms.len().max(1);
         for (step, room) in rooms[begin..].iter().chain(&rooms[..begin]).enumerate() {
             let told = self.send_state(scope, client, *room);
-            // While nothing is sent, looking through the other rooms costs less than beginning again.
+            // Rooms without news cost next to nothing, so only a message that was sent ends the walk early.
             let is_spent = told == Told::Now && scope.fanout.load.is_spent();
             if is_spent {
                 replay::postpone(scope, client);
@@ -350,13 +363,13 @@ impl Broadcaster {
         reader.trim();
     }
 
-    /// The task that a room is about.
+    /// The task of a room, by the room's name.
     pub fn task_of(&self, directory: &Directory, room: RoomKey) -> Option<TaskKey> {
         self.tasks
             .find(directory.room(room).name.strip_prefix("task:")?)
     }
 
-    /// The room of a task, if there is one.
+    /// The room of a task, if one exists.
     pub fn room_of(&mut self, directory: &Directory, id: &str) -> Option<RoomKey> {
         name_room(&mut self.room_name, id);
         directory.find(&self.room_name)
@@ -379,7 +392,7 @@ impl Broadcaster {
         self.insert(scope, Task::new(id.into(), scope.now.at))
     }
 
-    /// Adds a task; the one that ended first gives way where there are too many.
+    /// Adds a task. In a full table an ended one gives way to it.
     fn insert(&mut self, scope: &mut Scope<'_>, task: Task) -> Result<TaskKey, TooManyTasks> {
         if let Some(ended) = self.tasks.room_for_one()? {
             self.forget(scope, ended, Removal::Expired);
@@ -397,7 +410,7 @@ impl Broadcaster {
         }
     }
 
-    /// The task turns: what is pending goes out first, then the message that says so, with the whole state.
+    /// Applies a lifecycle event: pending progress goes out first, then a logged message with the whole state.
     fn turn(
         &mut self,
         scope: &mut Scope<'_>,
@@ -413,7 +426,7 @@ impl Broadcaster {
         let Some(task) = self.tasks.task_mut(key) else {
             return;
         };
-        // A lost task that says that it has started is announced once.
+        // A lost task that says `started` gets one message for both: marked as revived, with the fields of this event.
         let revival = lost::revival(task, kind, verdict, &patch);
         let revival = revival.filter(|_| event == TaskEvent::Started);
         if let Some(status) = revival {
@@ -429,7 +442,7 @@ impl Broadcaster {
         self.announce(scope, key, event, payload);
     }
 
-    /// Logs and sends a message with the whole state of a task.
+    /// Logs and sends a message with the whole state of a task, and records that every connected member has seen it.
     pub(in crate::hub) fn announce(
         &mut self,
         scope: &mut Scope<'_>,
@@ -452,6 +465,7 @@ impl Broadcaster {
             scope
                 .fanout
                 .publish(scope.directory, scope.now, message, scope.out);
+            // Also for a reader that refused it: the log owes it this entry, and a snapshot besides would say the same twice.
             for place in 0..scope.directory.room(room).watchers() {
                 let member = scope.directory.room(room).connected()[place];
                 scope.directory.membership_mut(member).seen = version;
@@ -462,6 +476,8 @@ impl Broadcaster {
         }
     }
 
+    /// Decides when a task's pending progress goes out: at the end of this turn, or by timer when less than an interval has passed since
+    /// the last flush. Call it after each change.
     pub(in crate::hub) fn plan_flush(&mut self, scope: &mut Scope<'_>, key: TaskKey) {
         let interval = self.pace.interval(scope.now.at);
         let threshold = self.settings.min_change_threshold;
@@ -476,6 +492,7 @@ impl Broadcaster {
         let due = task.last_flush.map_or(Time::ZERO, |last| last + held);
         match task.flush {
             Flush::Marked => {}
+            // A timer that fires early plans again. Only a change that is due sooner than the timer needs another one.
             Flush::Armed(at) if at <= due && at > scope.now.at => {}
             _ if due <= scope.now.at => {
                 set_flush(&mut self.planned, task, Flush::Marked);
@@ -489,7 +506,7 @@ impl Broadcaster {
         }
     }
 
-    /// The time of a task's pending progress has come.
+    /// A flush timer has fired. It may be stale, and the pace may have slowed since it was armed, so the flush is planned again.
     pub fn handle_flush_due(&mut self, scope: &mut Scope<'_>, key: TaskKey) {
         let Some(task) = self.tasks.task_mut(key) else {
             return;
@@ -500,7 +517,7 @@ impl Broadcaster {
         }
     }
 
-    /// Sends a task's pending progress to every watcher whose connection keeps up.
+    /// Sends a task's pending progress to every connected member that keeps up.
     pub(in crate::hub) fn flush(&mut self, scope: &mut Scope<'_>, key: TaskKey) {
         let threshold = self.settings.min_change_threshold;
         let Some(task) = self.tasks.task_mut(key) else {
@@ -511,6 +528,8 @@ impl Broadcaster {
             return;
         }
         let room = self.room_of_task(scope.directory, key);
+        // In a room without members the changes stay marked: they cost nothing, and the first member gets a snapshot that commits
+        // them.
         let room = room.filter(|room| !scope.directory.room(*room).members().is_empty());
         let (Some(room), Some(task)) = (room, self.tasks.task_mut(key)) else {
             return;
@@ -526,13 +545,13 @@ impl Broadcaster {
         self.watch_end(key, scope.now);
     }
 
-    /// Whether anybody is in a task's room.
+    /// Whether a task's room has members, connected or away.
     pub(in crate::hub) fn is_watched(&mut self, directory: &Directory, key: TaskKey) -> bool {
         let room = self.room_of_task(directory, key);
         room.is_some_and(|room| !directory.room(room).members().is_empty())
     }
 
-    /// The room of a task, made when there is none, so that its log can begin.
+    /// The room of a task, created if there is none: lifecycle messages and items are logged even without a subscriber.
     fn room_to_log(&mut self, scope: &mut Scope<'_>, id: &str) -> Option<RoomKey> {
         name_room(&mut self.room_name, id);
         scope.directory.find_or_create(&self.room_name).ok()
@@ -545,7 +564,7 @@ fn name_room(name: &mut String, id: &str) {
     name.push_str(id);
 }
 
-/// Changes when a task's progress will go out, and counts the tasks that wait.
+/// The only writer of `Task::flush`, which keeps `planned` in step.
 fn set_flush(planned: &mut usize, task: &mut Task, flush: Flush) {
     let was = std::mem::replace(&mut task.flush, flush);
     *planned = *planned + usize::from(flush != Flush::Idle) - usize::from(was != Flush::Idle);

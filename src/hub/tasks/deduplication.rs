@@ -1,4 +1,8 @@
-//! Events that came before: their ids are remembered for a while (contract section 7), bounded by age and number.
+//! Deduplication by event id (contract section 7): ids of accepted events are remembered, bounded by age and number.
+//!
+//! Owns the hashes of those ids and the key that makes them. Never sees an event: the caller asks before it applies one and remembers
+//! the id after. Ids are numbered by a serial without gaps, so that the store forgets old ones with one record ("all up to this
+//! serial"). Invariant: `order` holds the ids from the oldest to the newest, the last one with serial `next_serial - 1`.
 
 use crate::base::time::{Now, Span, Time};
 use crate::hub::durable::journal::Journal;
@@ -7,25 +11,25 @@ use siphasher::sip::SipHasher13;
 use std::collections::{HashSet, VecDeque};
 use std::hash::Hasher;
 
-/// The fact by which a store keeps the key of the hashes.
+/// The row under which the store keeps the hash key.
 const KEY: &str = "event_id_key";
 
-/// The window in which a repeated id is recognised.
+/// The event ids within the window.
 #[derive(Debug)]
 pub struct Repeats {
     window: Span,
     max_ids: usize,
-    /// Makes the hashes, for as long as they are kept.
+    /// The SipHash key. It outlives the process: hashes in the store are of use only with the key that made them.
     key: [u64; 2],
-    /// Whether that is an earlier life's.
+    /// The key came from the store.
     is_restored: bool,
     order: VecDeque<Seen>,
-    /// The serial of the next id.
     next_serial: u64,
     known: HashSet<u64, ahash::RandomState>,
 }
 
-/// The hash of an event's id and of what the event is about.
+/// The hash of an event id and its scope. A hash and not the text, so that every id takes the same few bytes; keyed, so that no producer
+/// can choose ids that collide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IdKey(u64);
 
@@ -37,7 +41,7 @@ struct Seen {
 }
 
 impl Repeats {
-    /// A window of that length (zero: nothing is remembered) and number of ids (0: no limit).
+    /// Remembers ids for `window` (zero: not at all), and at most `max_ids` of them (0: no limit).
     pub fn new(window: Span, max_ids: usize, seed: [u64; 2]) -> Self {
         let hasher = ahash::RandomState::with_seeds(seed[1], seed[0], !seed[1], !seed[0]);
         Self {
@@ -51,9 +55,10 @@ impl Repeats {
         }
     }
 
-    /// What stands for the id of an event of a task or room, whose name may come in two parts.
+    /// The hash of an event id within its scope, whose name may come in two parts.
     pub fn key(&self, scope: [&str; 2], id: &str) -> IdKey {
         let mut hasher = SipHasher13::new_with_keys(self.key[0], self.key[1]);
+        // The length of the scope, or `a` + `b1` would be `ab` + `1`. Stores hold hashes made this way.
         hasher.write_usize(scope[0].len() + scope[1].len());
         for part in [scope[0], scope[1], id] {
             hasher.write(part.as_bytes());
@@ -61,18 +66,18 @@ impl Repeats {
         IdKey(hasher.finish())
     }
 
-    /// Whether an event of this id has been remembered.
+    /// Whether this id was accepted within the window. Expires old ids first.
     pub fn contains(&mut self, now: Now, key: IdKey, journal: &mut Journal) -> bool {
         self.expire(now.at, journal);
         self.known.contains(&key.0)
     }
 
-    /// The same without forgetting those whose time has come.
+    /// Whether this id is known, without expiring old ones.
     pub fn knows(&self, key: IdKey) -> bool {
         self.known.contains(&key.0)
     }
 
-    /// Remembers an event of this id.
+    /// Remembers the id of an accepted event.
     pub fn remember(&mut self, now: Now, key: IdKey, journal: &mut Journal) {
         if self.window.is_zero() {
             return;
@@ -90,7 +95,7 @@ impl Repeats {
         }
     }
 
-    /// Goes on with a part of what a store has kept: the key comes first.
+    /// Restores a part of what the store has kept. The key comes in the first part.
     pub fn restore(&mut self, now: Now, restored: &Restored) {
         let rows = restored.rows.iter();
         let key = rows
@@ -99,19 +104,21 @@ impl Repeats {
         if let Some(key) = key {
             (self.key, self.is_restored) = (key, true);
         }
+        // Hashes of a key that is lost are noise.
         for id in restored.ids.iter().filter(|_| self.is_restored) {
             self.known.insert(id.hash);
             self.order.push_back(Seen {
+                // By wall clock: the time that the process was away counts for the window.
                 at: now.time_of(id.timestamp),
                 wall_ms: id.timestamp,
                 hash: id.hash,
             });
-            // Serials of ids that are remembered have no gaps.
+            // Ids are restored in order and without gaps, so the last one counts.
             self.next_serial = id.serial + 1;
         }
     }
 
-    /// All that a store has kept is there; if it had no key, it keeps that of this life.
+    /// The store has no more to restore. One that had no key is given that of this process.
     pub fn finish_restoring(&mut self, now: Time, journal: &mut Journal) {
         match self.is_restored {
             true => self.expire(now, journal),
@@ -119,7 +126,7 @@ impl Repeats {
         }
     }
 
-    /// Everything goes to a store that was emptied.
+    /// Puts the key and every id into the journal, for a store that was emptied.
     pub fn keep_all(&self, journal: &mut Journal) {
         self.keep_key(journal);
         for (serial, seen) in (self.first_serial()..).zip(&self.order) {
@@ -138,6 +145,7 @@ impl Repeats {
 
     fn expire(&mut self, now: Time, journal: &mut Journal) {
         let before = self.order.len();
+        // Entries are in order of time, so expiring costs only what it removes, and needs no timer: it runs before each look-up.
         while let Some(oldest) = self.order.front().copied() {
             let old = now.saturating_since(oldest.at) >= self.window;
             let many = self.max_ids > 0 && self.order.len() > self.max_ids;
@@ -148,6 +156,7 @@ impl Repeats {
             self.known.remove(&oldest.hash);
         }
         if self.order.len() < before {
+            // One record, however many ids went.
             let serial = self.first_serial() - 1;
             journal.push(Record::Forget { serial });
         }

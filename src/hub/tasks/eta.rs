@@ -1,8 +1,10 @@
-//! What a task says of its speed and its end (contract section 4: `rate`, `estimatedTimeRemaining`, `estimatedEndAt`,
-//! `etaSource`), and when that counts as news.
+//! A task's speed and end as viewers see them (contract section 4: `rate`, `estimatedTimeRemaining`, `estimatedEndAt`, `etaSource`),
+//! and when a change of them is worth a message.
 //!
-//! The estimator measures; here its answer meets status, silence and the application's own word. What is written for
-//! one reader is right at that moment; the state that all have been told moves at [`Task::refresh_estimate`] only.
+//! The estimator measures; here its result meets the status, silence, and what the application says itself, which wins. There are two
+//! estimates: [`Task::estimate_at`] is right for its moment and written for one reader; the one in the task's
+//! [`View`](crate::hub::tasks::state::View) is what all subscribers were told, and moves only at [`Task::refresh_estimate`]. The
+//! estimate changes with every microsecond: were that a change of the task, every task would be sent at every interval.
 
 use crate::base::time::{Now, Span, Time};
 use crate::hub::tasks::estimate::Position;
@@ -13,26 +15,27 @@ use crate::wire::message::{Field, Status};
 
 /// Estimates beyond a year are noise; leave them out.
 const MAX_ESTIMATE_MS: f64 = 365.0 * 24.0 * 3600.0 * 1000.0;
-/// An end that has moved by this much is worth telling,
+/// A change of the end by more than this is sent,
 const MIN_MOVE_MS: f64 = 1000.0;
-/// unless so much is left that nobody would see it.
+/// unless it is less than this part of the time left.
 const MIN_MOVE_PART: f64 = 0.02;
-/// A late task is looked at this long after it was due and after the last look,
+/// A late task is looked at no earlier than this after it was due, and after the last look;
 const MIN_LATE_LOOK: Span = Span::from_secs(1);
-/// or when it has been silent for this part of the silence longer: looks get rarer as it goes on.
+/// later on each time the silence has grown by one part in this many, so that looks get rarer as it lasts.
 const LATE_LOOK_PART: u64 = 4;
 
 impl Task {
-    /// Records where the task stands; `names_percent`: the event that led here named `progress`.
+    /// Gives the estimator a sample. `names_percent`: the event named `progress`.
     pub fn record_position(&mut self, names_percent: bool, now: Time) {
         let mut position = self.position();
+        // Elsewhere 0 means unknown; a 0 that the application names is where its work begins.
         if names_percent {
             position.percent = Some(self.view.progress);
         }
         self.estimator.record(position, now);
     }
 
-    /// Takes what an event says of time left and rate. At the end both are settled without a word.
+    /// Applies `estimatedTimeRemaining` and `rate` of an event. An end settles the time left even if the event does not mention it.
     pub fn take_own_word(&mut self, remaining_ms: Field<f64>, rate: Field<f64>, now: Now) {
         if let Some(rate) = rate.into_change() {
             self.app_rate = rate.is_some();
@@ -48,7 +51,7 @@ impl Task {
         }
     }
 
-    /// What is to be said at this moment.
+    /// The estimate of this moment.
     pub fn estimate_at(&self, now: Now) -> Estimate {
         let told = self.told_estimate();
         if self.view.status.is_terminal() {
@@ -58,7 +61,7 @@ impl Task {
             };
         }
         let is_stalled = self.view.stalled && self.view.status == Status::Running;
-        // The silence of a stalled task says nothing of its speed.
+        // The rate of a stalled task is the one before the silence, which may be the connection's fault and not the work's.
         let observed_at = if is_stalled { self.last_event } else { now.at };
         let observed = || self.estimator.rate(self.position(), observed_at);
         let own = told.rate.filter(|_| self.app_rate);
@@ -72,13 +75,14 @@ impl Task {
                 ..Estimate::default()
             };
         }
+        // `Some(None)`: the application named an end that is past. No observed one takes its place until it clears its own.
         match self.estimator.said_ms(now.at) {
             Some(said_ms) => self.said_estimate(told, rate, said_ms, now),
             None => self.observed_estimate(rate, own, now),
         }
     }
 
-    /// What all who watch have been told, or are about to be.
+    /// What all subscribers were told, or are about to be.
     pub(in crate::hub) fn told_estimate(&self) -> Estimate {
         Estimate {
             rate: self.view.rate,
@@ -88,7 +92,7 @@ impl Task {
         }
     }
 
-    /// Makes the estimate of this moment the one that all will be told. An end that has hardly moved stays.
+    /// Makes the estimate of this moment the one that all subscribers are told. An end that has hardly moved stays as it is.
     pub fn refresh_estimate(&mut self, now: Now) {
         let estimate = self.estimate_at(now);
         self.set_rate(estimate.rate);
@@ -99,7 +103,7 @@ impl Task {
         }
     }
 
-    /// Whether all have been told an end that moves with time alone.
+    /// Whether subscribers were told an end that time alone can move: an observed one. The application's own stands until it says another.
     pub fn may_be_late(&self) -> bool {
         let view = &self.view;
         let is_observed =
@@ -107,8 +111,8 @@ impl Task {
         is_observed && view.status == Status::Running && !view.stalled
     }
 
-    /// When to look at the task again for its end, after a look or a message at this moment. A task that is not late is
-    /// looked at when it would be.
+    /// When to look at the task's end again, after a look or a message at this moment: soon after it would be late, or, if it is late
+    /// already, when the silence has grown noticeably.
     pub fn next_late_look(&self, now: Time) -> Option<Time> {
         let (waited, usual) = self.waited(now)?;
         let (waited_us, usual_us) = (waited.as_micros(), usual.as_micros());
@@ -119,21 +123,21 @@ impl Task {
         Some(now + wait)
     }
 
-    /// Whether its next advance takes longer than usual, so that its end moves away.
+    /// Whether the next advance takes longer than usual, so that the end moves away.
     pub fn is_late(&self, now: Time) -> bool {
         self.waited(now)
             .is_some_and(|(waited, usual)| waited > usual)
     }
 
-    /// How long a task that may be late has not advanced, and how long that usually takes.
+    /// How long ago a task that may be late last advanced, and how long an advance usually takes.
     fn waited(&self, now: Time) -> Option<(Span, Span)> {
         let position = self.may_be_late().then(|| self.position())?;
         self.estimator.waited(position, now)
     }
 
-    /// A look at a late task: an end that has moved becomes the one that all will be told; `true`: it has.
+    /// Refreshes the estimate of a late task if its end has moved noticeably; `true` if there is something to send.
     pub fn look_late(&mut self, now: Now) -> bool {
-        // Whoever came meanwhile was told more than the others.
+        // A snapshot for a client that joined has refreshed the estimate without sending it to the others.
         let is_ahead = self.is_marked(TaskField::EstimatedEndAt);
         if is_ahead || has_moved(self.view.estimated_end_at, self.estimate_at(now)) {
             self.refresh_estimate(now);
@@ -142,7 +146,6 @@ impl Task {
         false
     }
 
-    /// Sets `rate`.
     pub fn set_rate(&mut self, rate: Option<f64>) {
         if self.view.rate != rate {
             self.view.rate = rate;
@@ -150,7 +153,7 @@ impl Task {
         }
     }
 
-    /// Sets `estimatedTimeRemaining` and who says so.
+    /// Sets `estimatedTimeRemaining` and `etaSource`.
     pub fn set_estimate(&mut self, remaining_ms: Option<f64>, source: Option<EtaSource>) {
         if self.view.estimated_time_remaining != remaining_ms {
             self.view.estimated_time_remaining = remaining_ms;
@@ -167,11 +170,13 @@ impl Task {
         Position {
             current: view.current,
             total: view.total,
+            // 0 is also what `progress` is before it is named.
             percent: Some(view.progress).filter(|progress| *progress > 0.0),
         }
     }
 
-    /// The application's word counts down by whole seconds at least, so that it is shown as it was said.
+    /// The estimate by the application's own word. It counts down in steps of more than a second: until then viewers see the number that
+    /// was sent, and not one that is off by the milliseconds since.
     fn said_estimate(
         &self,
         told: Estimate,
@@ -220,13 +225,14 @@ impl Task {
         }
     }
 
-    /// Only the clock of a running task leads to an end.
+    /// `None` unless the task is running: while the clock stands still the end is unknown.
     fn end_at_ms(&self, left_ms: f64, now: Now) -> Option<u64> {
         let is_known = self.view.status == Status::Running && left_ms <= MAX_ESTIMATE_MS;
         is_known.then(|| now.wall_ms.saturating_add(left_ms.round() as u64))
     }
 }
 
+/// Whether the end differs noticeably from the one that was told.
 fn has_moved(told_ms: Option<u64>, estimate: Estimate) -> bool {
     match (told_ms, estimate.end_at_ms) {
         (Some(told_ms), Some(end_at_ms)) => {
@@ -237,9 +243,9 @@ fn has_moved(told_ms: Option<u64>, estimate: Estimate) -> bool {
     }
 }
 
-/// Three decimals, and four digits where a task is slow: one step an hour is a rate as well.
+/// Rounds a rate to three decimals, and to four digits where it is below 1: one step an hour is a rate as well.
 fn readable(rate: f64) -> f64 {
-    // Rounding would make such a number infinite, and has nothing left to round.
+    // Scaling could make such a number infinite, and there is no fraction left to round.
     if rate >= 1e15 {
         return rate;
     }

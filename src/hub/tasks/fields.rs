@@ -1,59 +1,42 @@
-//! The fields of a task as viewers name them, and what an estimate says of them.
+//! The fields of a task by their wire names, and the part of them that an estimate fills.
+//!
+//! Owns names and numbering, no values: those are in [`View`](crate::hub::tasks::state::View). A field's number is its bit in a task's
+//! set of changes and its place in the table of versions, so it lives in memory only and never reaches the store.
 
 use serde::{Deserialize, Serialize};
 
-/// A field of the task payload.
+/// A field of the task payload, or, as `Own`, all fields that the application added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum TaskField {
-    /// `status`
     Status,
-    /// `progress`
     Progress,
-    /// `current`
     Current,
-    /// `total`
     Total,
-    /// `stage`
     Stage,
-    /// `estimatedTimeRemaining`
     EstimatedTimeRemaining,
-    /// `estimatedEndAt`
     EstimatedEndAt,
-    /// `message`
     Message,
-    /// `result`
     Result,
-    /// `error`
     Error,
-    /// `attempt`
     Attempt,
-    /// `rate`
     Rate,
-    /// `etaSource`
     EtaSource,
-    /// `stalled`
     Stalled,
-    /// `startedAt`
     StartedAt,
-    /// `updatedAt`
     UpdatedAt,
-    /// `parentId`
     ParentId,
-    /// `meta`
     Meta,
-    /// `requested`
     Requested,
-    /// `indeterminate`
     Indeterminate,
-    /// `controls`
     Controls,
-    /// Fields that the contract does not name.
+    /// Own fields share one bit: which of them changed is in [`OwnFields`](crate::hub::tasks::own_fields::OwnFields).
     Own,
 }
 
 impl TaskField {
     pub(super) const COUNT: usize = 22;
+    /// The order in which a payload names its fields.
     pub(super) const NAMED: [Self; Self::COUNT - 1] = [
         Self::Status,
         Self::Progress,
@@ -110,25 +93,23 @@ impl TaskField {
     }
 }
 
-/// Who says when the task will end.
+/// Where a task's time left comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EtaSource {
-    /// The application.
+    /// The application said so.
     App,
-    /// The observed rate.
+    /// Computed from the rate, observed or the application's.
     Rate,
 }
 
 impl EtaSource {
-    /// The source that a word stands for.
     pub fn from_word(word: &str) -> Option<Self> {
         [Self::App, Self::Rate]
             .into_iter()
             .find(|source| source.as_str() == word)
     }
 
-    /// The word on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::App => "app",
@@ -137,15 +118,12 @@ impl EtaSource {
     }
 }
 
-/// Speed and end of a task at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Estimate {
-    /// `rate`, in units a second.
+    /// In units a second.
     pub rate: Option<f64>,
-    /// `estimatedTimeRemaining`, in milliseconds.
     pub remaining_ms: Option<f64>,
-    /// `estimatedEndAt`, in milliseconds since 1970.
+    /// In milliseconds since 1970.
     pub end_at_ms: Option<u64>,
-    /// `etaSource`
     pub source: Option<EtaSource>,
 }

@@ -1,4 +1,7 @@
-//! What producers report and viewers ask of a task's worker, on its way into the hub.
+//! The hub's entry for reports and control requests: deduplication around, and dispatch to task, item or room.
+//!
+//! Owns nothing; it joins the broadcaster with the parts of the hub. Whether and how a task event counts is decided in
+//! [`rules`](crate::hub::tasks::rules).
 
 use crate::base::time::Now;
 use crate::hub::delivery::fanout::RoomMessage;
@@ -11,32 +14,25 @@ use crate::hub::tasks::rules::DropReason;
 use crate::hub::tasks::size::Truncated;
 use crate::wire::message::{Control, Event, Report};
 
-/// What became of a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ingested {
-    /// It counted.
     Accepted(Accepted),
-    /// It was late, repeated or out of order.
+    /// Late, repeated or out of order; nothing has changed.
     Dropped(Dropped),
-    /// It changes nothing, because it may not.
+    /// A limit forbids it; nothing has changed.
     Refused(Refused),
 }
 
-/// A report that counted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Accepted {
-    /// The task, if it was about one.
+    /// `None` for a room's message.
     pub task: Option<TaskKey>,
-    /// Its fields that were cut.
     pub truncated: Vec<Truncated>,
 }
 
-/// What a report is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject {
-    /// The task of this id.
     Task(Box<str>),
-    /// The room of this name.
     Room(Box<str>),
 }
 
@@ -48,7 +44,6 @@ impl Subject {
         }
     }
 
-    /// The id of the task.
     fn task(&self) -> Option<&str> {
         match self {
             Self::Task(name) => Some(name),
@@ -57,8 +52,8 @@ impl Subject {
     }
 }
 
-/// What event ids are told apart by, in two parts. No id of a task begins like that of a room: a room and a task of one
-/// name are two.
+/// What an event id is unique within, as a prefix and a name. Task ids and room names hold no line feed, so the prefix keeps a room
+/// and a task of one name apart, and in two parts it costs no allocation.
 fn id_scope(event: &Event) -> [&str; 2] {
     match event {
         Event::Task { task_id, .. } | Event::Item { task_id, .. } => ["", task_id],
@@ -66,19 +61,17 @@ fn id_scope(event: &Event) -> [&str; 2] {
     }
 }
 
-/// A report that did not count.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dropped {
-    /// The task that it was about, if that is known.
+    /// The task, if it is known.
     pub task: Option<TaskKey>,
-    /// What it was about.
     pub subject: Subject,
-    /// Why.
     pub reason: DropReason,
 }
 
 impl Hub {
-    /// Whether an event was accepted before, as far as its id tells.
+    /// Whether the report's id was accepted before. Unlike [`Hub::ingest`] it neither counts a drop nor expires ids, so that callers can
+    /// look ahead.
     pub fn is_known(&self, report: &Report) -> bool {
         let repeats = &self.broadcaster.repeats;
         let key = |id| repeats.key(id_scope(&report.event), id);
@@ -88,11 +81,12 @@ impl Hub {
             .is_some_and(|id| repeats.knows(key(id)))
     }
 
-    /// Takes what a producer reports.
+    /// Applies a report. Its id is remembered only when it is accepted: one that was refused may be sent again under the same id.
     pub fn ingest(&mut self, now: Now, report: Report, out: &mut dyn Outlet) -> Ingested {
         let Some(id) = report.id else {
             return self.handle_event(now, report.event, false, out);
         };
+        // Hashed once, while the event still holds its names.
         let key = self.broadcaster.repeats.key(id_scope(&report.event), &id);
         let journal = &mut self.fanout.journal;
         if self.broadcaster.is_repeat(now, key, journal) {
@@ -113,7 +107,7 @@ impl Hub {
         ingested
     }
 
-    /// Records what a viewer asks of a task's worker.
+    /// Records a control request. `by`: the client's id, or `api`.
     pub fn control(
         &mut self,
         now: Now,
@@ -126,11 +120,12 @@ impl Hub {
         broadcaster.handle_control(&mut scope, task, control, by)
     }
 
-    /// Forgets a task, also one whose row could not be read; `false` when there is none of that id.
+    /// Removes a task, also one whose row in the store could not be read; `false` when there is none of that id.
     pub fn forget(&mut self, now: Now, task: &str, why: Removal, out: &mut dyn Outlet) -> bool {
         let (broadcaster, mut scope) = self.scope(now, out);
         match broadcaster.tasks().find(task) {
             Some(key) => broadcaster.forget(&mut scope, key, why).is_some(),
+            // The row is unreadable but its id is not, so an operator can still delete it.
             None => broadcaster.forget_unread(&mut scope, task, why),
         }
     }
@@ -166,6 +161,7 @@ impl Hub {
                 kind,
                 payload,
             } => {
+                // Created even without members: its log serves clients that subscribe with `since` later.
                 let Ok(room) = self.directory.find_or_create(&room) else {
                     return Ingested::Refused(Refused::Limit("websocket.max_rooms"));
                 };
@@ -175,6 +171,7 @@ impl Hub {
                         room,
                         kind: &kind,
                         payload,
+                        // A producer is no subscriber, so there is no sender to leave out.
                         except: None,
                     },
                     out,

@@ -1,17 +1,18 @@
-//! Where time finds a task: each is listed once at most, by the moment that counts for it, so that one reminder serves all.
+//! Which of the table's lists a task is in. A task is in one list at most, ordered by the moment that matters there, so that the
+//! first entry of each list is all that has to be watched and one timer serves every task.
 
 use crate::base::time::Time;
 
-/// The list that a task is in, and its place there.
+/// The list that a task is in, and the time by which that list is ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Listing {
-    /// Time does nothing to it.
+    /// Time alone changes nothing: paused, or the timeouts are off.
     #[default]
     Unlisted,
-    /// It has not ended, and is to be looked at then: it may have gone silent.
+    /// Not ended, and to be looked at then: it may have gone silent, or its end may have moved.
     Alive(Time),
-    /// It has completed or was cancelled then.
+    /// Completed or cancelled at that time.
     Completed(Time),
-    /// It has failed then.
+    /// Failed at that time. A list of its own, because failed tasks are kept longer and give way last.
     Failed(Time),
 }

@@ -1,5 +1,8 @@
-//! A task whose worker is gone: given up after a long silence, provisionally, and revived by its next word (contract
-//! section 5.3). How the fields turn; when that happens stands in [`crate::hub::tasks::aging`].
+//! A task whose worker is gone (contract section 5.3): failed after a long silence, provisionally, and revived by the next event or
+//! item of the same attempt.
+//!
+//! Only what happens to the fields: when it happens is in [`aging`](crate::hub::tasks::aging), and the messages are sent by its callers.
+//! `pending | running -> lost (shown as failed) -> the status before, or running`. While a task is lost, `lost` holds the status before.
 
 use crate::base::time::Now;
 use crate::hub::tasks::fields::TaskField;
@@ -9,13 +12,14 @@ use crate::wire::message::envelope::push_string;
 use crate::wire::message::{Status, TaskEvent, TaskPatch};
 use serde_json::value::RawValue;
 
-/// Gives a task up: it has failed, until it is heard of again. What viewers requested stays, for the worker that comes back.
+/// Fails a task as lost. A pending control request stays, for the worker that comes back.
 pub fn lose(task: &mut Task, message: &str, now: Now) {
     rules::wake(task, now);
     task.lost = Some(task.view.status);
     task.announced = false;
     task.estimator.pause(now.at);
     let error = error(message);
+    // The hub's own error is not refused by `max_task_size`, but later events must know that it is there.
     task.size_bound += error.get().len();
     task.view.error = Some(error);
     task.mark(TaskField::Error);
@@ -23,9 +27,10 @@ pub fn lose(task: &mut Task, message: &str, now: Now) {
     turn_to(task, Status::Failed, now);
 }
 
-/// Takes back that a task was given up: it is in `status` again.
+/// Undoes [`lose`]: the task is in `status` again. The silence in between is a pause to the estimator.
 pub fn revive(task: &mut Task, status: Status, now: Now) {
     task.lost = None;
+    // The message that says so is a `task_started`.
     task.announced = status == Status::Running;
     task.view.error = None;
     task.mark(TaskField::Error);
@@ -35,7 +40,7 @@ pub fn revive(task: &mut Task, status: Status, now: Now) {
     turn_to(task, status, now);
 }
 
-/// What an event that counts makes of a lost task before it counts; `None`: the task is not lost, or begins anew.
+/// The status in which an event that counts revives a lost task; `None` when the task is not lost, or the event begins an attempt.
 pub fn revival(
     task: &Task,
     kind: TaskEvent,
@@ -47,6 +52,7 @@ pub fn revival(
         return None;
     }
     match (kind, patch.status) {
+        // An ending event revives to `running` too: pages see `started`, then the end, as for any other task.
         (TaskEvent::Progress, Some(Status::Pending)) => Some(before),
         _ => Some(Status::Running),
     }

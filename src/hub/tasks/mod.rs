@@ -1,19 +1,48 @@
 //! Tasks: what an event may change, what a task is afterwards, and what time alone does to it.
 //!
-//! Owns the table of tasks, the ids of events seen, and the pace at which progress goes out. Knows rooms by name and viewers not at
-//! all: what they are sent is [`delivery`](crate::hub::delivery)'s.
+//! Owns the task table, the ids of accepted events, and the pace at which progress goes out. Reaches rooms and clients only through
+//! [`Scope`](crate::hub::scope::Scope), to find a task's subscribers and the version each has seen; building publications and
+//! handing them to connections is [`delivery`](crate::hub::delivery)'s, writing rows is [`durable`](crate::hub::durable)'s.
+//!
+//! # What a task is
+//!
+//! A task is what viewers see of it ([`state::View`]) plus what its next event is judged and measured by: the producer's last `seq`,
+//! whether its start was announced, how fast it moves ([`estimate::Estimator`]). It is `pending`, `running` or `paused` while it
+//! lives, and `completed`, `failed` or `cancelled` once it has ended. An ended task changes only when a further *attempt* begins,
+//! with one exception: a task that is *lost* (the hub failed it after a long silence) is revived by the next event of its attempt.
+//!
+//! Every flush and every lifecycle message raises the task's *version*, each field remembers the version of its last change, and a
+//! membership remembers the version that its client has seen. What a subscriber lacks is therefore a comparison and not a queue:
+//! a slow reader costs no memory, and skips the versions in between.
+//!
+//! # How an event counts
+//!
+//! 1. An event id that was accepted before is dropped as `repeat` ([`ingest`], [`deduplication`]).
+//! 2. [`rules::judge`] looks at attempt, `seq` and status and returns a [`Verdict`](rules::Verdict) or a reason to drop the event.
+//! 3. [`size::admit`] refuses a progress event that would make the task too large, and cuts a lifecycle event until it fits.
+//! 4. A task that does not exist is created, if there is room; a lost one is revived with a message of its own.
+//! 5. [`rules::apply`] sets the fields and marks those whose value differs.
+//! 6. A progress event plans a flush: at the end of this turn, or by timer when the pace holds it back. A lifecycle event flushes
+//!    what is pending, then publishes the whole state at once, through the room's log.
+//! 7. The task is listed for the next look of [`aging`] and marked for the store, and the event's id is remembered.
+//!
+//! No task changes before step 4, so an event that is dropped or refused leaves all of them as they were. Progress and lifecycle
+//! differ because they promise different things: of progress only the newest state matters, of a lifecycle every message.
+//!
+//! # The files
 //!
 //! | file | holds |
 //! | --- | --- |
+//! | [`ingest`], [`outcome`] | the hub's entry for reports, and what became of them |
 //! | [`broadcaster`] | events in, publications marked or logged |
 //! | [`rules`], [`lost`], [`size`] | which events count, and what they change; pure |
-//! | [`state`], [`own_fields`], [`requested`] | one task, and what a viewer lacks of it |
+//! | [`state`], [`fields`], [`own_fields`], [`requested`] | one task, its fields, and what a viewer lacks of it |
 //! | [`eta`], [`estimate`] | speed, time left, end |
-//! | [`table`], [`listing`], [`aging`] | all tasks; which of them time finds next |
+//! | [`table`], [`listing`], [`aging`] | all tasks; which of them is due next, and what becomes of it |
 //! | [`deduplication`] | event ids and how long they are remembered |
-//! | [`foresight`] | several events of one request, tried before the first counts |
+//! | [`foresight`] | the events of one request, tried out before the first is applied |
 //! | [`pace`] | intervals between progress messages, under load |
-//! | [`removal`], [`stored`] | a task that is gone; tasks and the store |
+//! | [`removal`], [`stored`] | telling subscribers that a task is gone; tasks to and from the store |
 
 pub mod aging;
 pub mod broadcaster;

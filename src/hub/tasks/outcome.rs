@@ -1,26 +1,25 @@
-//! What became of an event or a control request.
+//! What the broadcaster answers to an event or a control request. The hub's callers see events as
+//! [`Ingested`](crate::hub::tasks::ingest::Ingested), which also knows rooms.
 
 use crate::hub::keys::TaskKey;
 use crate::hub::tasks::rules::{DropReason, RequestRefused};
 use crate::hub::tasks::size::{TooLarge, Truncated};
 
-/// What became of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// It counted; these of its fields were cut.
+    /// The event counted, with these fields cut.
     Accepted(TaskKey, Vec<Truncated>),
-    /// It was late, repeated or out of order.
+    /// Late, repeated or out of order; nothing has changed.
     Dropped(Option<TaskKey>, DropReason),
-    /// It changes nothing, because it may not.
+    /// A limit forbids it; nothing has changed.
     Refused(Refused),
 }
 
-/// Why an event that is well formed was refused.
+/// Why a well-formed event was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refused {
-    /// The configured limit of that key forbids it.
+    /// The configuration key of the limit that it exceeds.
     Limit(&'static str),
-    /// Its task would become too large.
     TooLarge(TooLarge),
 }
 
@@ -33,11 +32,9 @@ impl std::fmt::Display for Refused {
     }
 }
 
-/// Why a control request was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ControlRefused {
-    /// No such task.
     UnknownTask,
-    /// The task is there, but cannot take it.
+    /// The task is known, and its state forbids the request.
     ByTask(RequestRefused),
 }

@@ -1,37 +1,33 @@
-//! The fields of a task that the contract does not name, in the order in which they came.
+//! The application's own fields of a task, in the order in which they came.
 //!
-//! Owns names, values and the version of each one's last change. A cleared field stays as a *tombstone*, so that a delta
-//! can say `null`, until [`OwnFields::drop_tombstones`]. It never decides how many fields are too many: that is
-//! [`crate::hub::tasks::size`]'s business.
+//! Owns their names, values and the version of each one's last change. A cleared field stays as a *tombstone*, so that a delta can say
+//! `null`, until [`OwnFields::drop_tombstones`]. How many fields or tombstones are too many is not decided here
+//! ([`size`](crate::hub::tasks::size), [`Task::set_own`](crate::hub::tasks::state::Task::set_own)). Invariants: names are unique;
+//! `tombstones` counts the fields without a value; the index, once there are more than a few fields, holds every place.
 
 use crate::wire::message::envelope::push_string;
 use hashbrown::HashTable;
 use serde_json::value::RawValue;
 
-/// Up to this many names are compared one by one; beyond that an index finds them.
+/// Up to this many names are compared one by one, which is faster than hashing and needs no index; most tasks have no more.
 const SCANNED: usize = 8;
 
-/// A field that the contract does not name.
 #[derive(Debug)]
 pub struct OwnField {
-    /// Its name.
     pub name: Box<str>,
-    /// Its value; `None`: it was cleared.
+    /// `None`: a tombstone.
     pub value: Option<Box<RawValue>>,
-    /// The version of the task in which it last changed.
+    /// The task's version in which it last changed.
     pub version: u32,
 }
 
-/// What setting a field came to.
+/// Whether setting a field changed it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// The field is as it was.
     Same,
-    /// The field is another.
     Changed,
 }
 
-/// The fields of one task.
 #[derive(Debug, Default)]
 pub struct OwnFields {
     fields: Vec<OwnField>,
@@ -39,7 +35,7 @@ pub struct OwnFields {
     tombstones: usize,
 }
 
-/// Places of fields by name. Whoever chooses names to collide gains little: a task has few hundred.
+/// Places of fields by name.
 #[derive(Debug)]
 struct NameIndex {
     places: HashTable<u32>,
@@ -47,44 +43,43 @@ struct NameIndex {
 }
 
 impl OwnFields {
-    /// How many fields have a value.
+    /// Fields with a value.
     pub fn len(&self) -> usize {
         self.fields.len() - self.tombstones
     }
 
-    /// Whether no field has a value.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many cleared fields are remembered.
     pub fn tombstones(&self) -> usize {
         self.tombstones
     }
 
-    /// Every field that has a value.
+    /// Names and values of the fields that have one.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &RawValue)> {
         self.fields
             .iter()
             .filter_map(|field| Some((&*field.name, &**field.value.as_ref()?)))
     }
 
-    /// Every field that changed after a version, cleared ones too.
+    /// Fields that changed after a version, tombstones included.
     pub fn changed_after(&self, version: u32) -> impl Iterator<Item = &OwnField> {
         self.fields
             .iter()
+            // A walk over all fields: they are few, and a delta is made once for all readers that lack the same.
             .filter(move |field| field.version > version)
     }
 
-    /// The value of a field.
     #[cfg(test)]
     fn value(&self, name: &str) -> Option<&RawValue> {
         self.fields[self.find(name)?].value.as_deref()
     }
 
-    /// Sets a field, or clears it.
+    /// Sets or clears a field in this version of the task. Clearing an unknown field changes nothing and leaves no tombstone.
     pub fn set(&mut self, name: Box<str>, value: Option<Box<RawValue>>, version: u32) -> Change {
         let Some(place) = self.find(&name) else {
+            // A tombstone for a field that no reader has seen would say nothing, and cost memory.
             if value.is_none() {
                 return Change::Same;
             }
@@ -105,11 +100,12 @@ impl OwnFields {
         Change::Changed
     }
 
-    /// Forgets the cleared fields: no delta from before this moment can be made any more.
+    /// Drops the tombstones. From now on no delta can start at a version before the current one.
     pub fn drop_tombstones(&mut self) {
         self.fields.retain(|field| field.value.is_some());
         self.fields.shrink_to_fit();
         self.tombstones = 0;
+        // Places have moved.
         self.index = None;
         self.build_index();
     }
@@ -135,6 +131,11 @@ impl OwnFields {
             Some(index) => index.insert(&self.fields, self.fields.len() - 1),
             None => self.build_index(),
         }
+        debug_assert!(
+            self.index
+                .as_deref()
+                .is_none_or(|index| index.places.len() == self.fields.len())
+        );
     }
 
     fn build_index(&mut self) {
@@ -143,6 +144,7 @@ impl OwnFields {
         }
         let mut index = Box::new(NameIndex {
             places: HashTable::new(),
+            // Fixed seeds: names chosen to collide gain little among a few hundred, and equal runs must behave equally.
             hasher: ahash::RandomState::with_seeds(1, 2, 3, 4),
         });
         (0..self.fields.len()).for_each(|place| index.insert(&self.fields, place));
@@ -171,7 +173,7 @@ impl NameIndex {
     }
 }
 
-/// Whether two raw values are the same text.
+/// Whether two values are the same text. Equal JSON of another spelling counts as a change, which costs a field in a delta and no more.
 pub fn same(one: &Option<Box<RawValue>>, other: &Option<Box<RawValue>>) -> bool {
     one.as_ref().map(|raw| raw.get()) == other.as_ref().map(|raw| raw.get())
 }

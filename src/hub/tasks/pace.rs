@@ -1,30 +1,31 @@
-//! How often progress goes out: the broadcast interval, stretched while the server is under pressure.
+//! How often progress goes out: the broadcast interval, stretched while the server is under load.
 //!
-//! A turn of the loop that ran long, or many readers with unsent bytes, push the pace down; calm lets it recover
-//! by itself, as a function of time, so that no timer is needed.
+//! Owns one number, the slowdown (1 to `max_slowdown`). A long turn, or many readers with unsent bytes, multiply it, at most once per
+//! interval; without either it decays as a function of time, so that recovering needs no timer and no turn. Knows no task: when one is
+//! due is [`Broadcaster::plan_flush`](crate::hub::tasks::broadcaster::Broadcaster)'s to say.
 
 use crate::base::time::{Span, Time};
 
-/// How much faster than the interval a turn must be, or the interval stretches.
+/// A turn that takes more than one part in this many of the interval is long.
 const TURN_SHARE: u64 = 2;
-/// One push at most in an interval; each stretches by this factor.
+/// Factor by which one long turn stretches the interval.
 const STRETCH: f64 = 1.5;
-/// Progress goes out on so many beats in an interval.
+/// Beats per interval: the moments at which progress goes out.
 const BEATS: u64 = 4;
-/// Calm halves what is left of the stretch in this many seconds.
+/// Without load what is left of the stretch halves in this time, in seconds.
 const HALF_LIFE_S: f64 = 1.0;
 
-/// The adaptive interval.
 #[derive(Debug)]
 pub struct Pace {
     interval: Span,
     max_slowdown: f64,
     slowdown: f64,
+    /// When the interval was last stretched.
     at: Time,
 }
 
 impl Pace {
-    /// A pace of one message an `interval`, never more than `max_slowdown` times slower.
+    /// One progress message per `interval` and task; under load up to `max_slowdown` times fewer.
     pub fn new(interval: Span, max_slowdown: f64) -> Self {
         Self {
             interval,
@@ -34,20 +35,21 @@ impl Pace {
         }
     }
 
-    /// How many times slower than configured progress goes out now.
+    /// The factor by which the interval is stretched now; 1 without load.
     pub fn slowdown(&self, now: Time) -> f64 {
-        // Calm begins when a whole stretched interval has passed without a reason to stretch it again.
+        // Decay begins only when a whole stretched interval has passed without load, or steady load would make the pace swing.
         let calm = now.saturating_since(self.at) - self.stretched(self.slowdown);
+        // Halving never arrives; below 1 % the interval is the configured one again.
         let left = (self.slowdown - 1.0) * 0.5_f64.powf(calm.as_secs_f64() / HALF_LIFE_S);
         if left < 0.01 { 1.0 } else { 1.0 + left }
     }
 
-    /// The interval in force.
     pub fn interval(&self, now: Time) -> Span {
         self.stretched(self.slowdown(now))
     }
 
-    /// The next beat at or after `due`: tasks that go out on the same beats share turns, and writes to whoever watches many.
+    /// The next beat at or after `due`. Tasks that go out on the same beat share a turn, and so one write to each client that watches
+    /// several of them; a task waits up to a quarter of an interval longer for that.
     pub fn next_beat(&self, due: Time) -> Time {
         let beat = self.interval.as_micros() / BEATS;
         match beat {
@@ -60,9 +62,10 @@ impl Pace {
         Span::from_micros((self.interval.as_micros() as f64 * slowdown) as u64)
     }
 
-    /// Learns how long a turn took and which share of the readers has unsent bytes.
+    /// Stretches the interval if a turn took long, or if more than a quarter of the readers have unsent bytes.
     pub fn handle_turn(&mut self, now: Time, took: Span, backlogged_share: f64) {
         let long = took.as_micros() * TURN_SHARE > self.interval.as_micros();
+        // Within one interval many turns may be long for the same reason, such as one burst.
         let due = now.saturating_since(self.at) >= self.interval(now);
         if self.interval.is_zero() || !due || !(long || backlogged_share > 0.25) {
             return;

@@ -1,7 +1,8 @@
-//! Tasks that go: whoever watches one is told, in its place among the other messages (contract section 4).
+//! Telling subscribers that their task was removed, in order with the messages before it (contract section 4).
 //!
-//! The message is not logged, because the log goes with the task. A connection that takes no more gets it as mail, which
-//! follows what it lacks of the logs; clients that are away are not told.
+//! The message is not logged, because the log goes with the task. A client that lags, or whose connection refuses it, gets it as a
+//! direct message, which follows the log entries that the client lacks. Clients that are away are not told. Removing the task itself
+//! is [`Broadcaster::forget`](crate::hub::tasks::broadcaster::Broadcaster::forget)'s.
 
 use crate::hub::clients::mail;
 use crate::hub::delivery::publication::{Lane, Publication};
@@ -12,12 +13,12 @@ use crate::wire::message::TASK_REMOVED;
 use crate::wire::message::envelope::push_string;
 use smallvec::SmallVec;
 
-/// Why a task goes.
+/// Why a task was removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Removal {
-    /// Somebody asked for it.
+    /// By request.
     Deleted,
-    /// It has been kept long enough, or makes room for another.
+    /// It was kept long enough, or gave way to another.
     Expired,
 }
 
@@ -30,9 +31,10 @@ impl Removal {
     }
 }
 
-/// Tells the watchers of a task's room that the task is gone.
+/// Publishes `task_removed` to the connected members of the task's room.
 pub fn announce(scope: &mut Scope<'_>, room: RoomKey, task: &str, why: Removal) {
     let readers = scope.directory.room(room).watchers();
+    // Before the payload and a message id are made: most expired tasks have no watcher.
     if readers == 0 {
         return;
     }
@@ -43,6 +45,7 @@ pub fn announce(scope: &mut Scope<'_>, room: RoomKey, task: &str, why: Removal) 
     let mut lagging: SmallVec<[ClientKey; 8]> = SmallVec::new();
     for member in scope.directory.room(room).connected() {
         let reader = scope.directory.client(member.client);
+        // A lagging reader has log entries to come, which this message must not overtake.
         match reader.is_lagging {
             true => lagging.push(member.client),
             false => audience.push(member.client, reader.connection),
@@ -57,6 +60,7 @@ pub fn announce(scope: &mut Scope<'_>, room: RoomKey, task: &str, why: Removal) 
         .fanout
         .handle_broadcast(scope.now, scope.now.at, delivered);
     for client in lagging {
+        // One message per client, each with a serial of its own: it is confirmed and resent like any direct message.
         let letter = mail::letter(scope.fanout, scope.now, TASK_REMOVED, &payload);
         scope.directory.fall_behind(client, letter.serial - 1);
         mail::post(scope.directory, scope.fanout, client, letter, false);

@@ -1,7 +1,12 @@
-//! What an event may change (contract sections 4 and 5.3): the state machine of a task and the bar that never goes back.
+//! What an event may change (contract sections 4 and 5.3): the state machine of a task, and a progress bar that never goes back.
 //!
-//! [`judge`] looks and decides, [`apply`] does what was decided. An attempt that nobody has named is unknown: the first number
-//! that comes names it.
+//! [`judge`] decides and changes nothing; [`apply`] carries a verdict out and decides nothing. The two are apart because pending
+//! progress must be flushed between them, while the task still holds its old state. Owns no task, and touches neither rooms nor the
+//! store. Also holds the rules of control requests: when one is refused, and which event answers it.
+//!
+//! `pending -> running <-> paused -> completed | failed | cancelled`, where any state may be skipped. Within an attempt an ended
+//! task stays ended and `progress` never falls; a new attempt resets both. An attempt that no event has named is unknown (`None`),
+//! and the first number that comes names it without starting over.
 
 use crate::base::time::{Now, Span};
 use crate::hub::tasks::fields::TaskField;
@@ -11,74 +16,69 @@ use crate::hub::tasks::state::Task;
 use crate::wire::message::number::MAX_COUNT;
 use crate::wire::message::{Control, Controls, Field, Status, TaskEvent, TaskPatch};
 
-/// A second `restart` within this time, with nothing between that tells it from the first, repeats it.
+/// Without an event id a retried request looks like a second `restart`: within this time, and with no event between, it is taken for one.
 const RESTART_REPEATS: Span = Span::from_secs(10);
-/// Totals within this part of each other are the same.
+/// Relative difference below which two totals are the same: producers that sum floats get other last digits each time.
 const SAME_TOTAL: f64 = 1e-9;
 
-/// What is to become of an event.
+/// What [`judge`] decided about an event that counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verdict {
-    /// How it counts for viewers.
     pub turn: Turn,
-    /// What becomes of the attempt.
     pub attempt: Attempt,
-    /// The status afterwards.
+    /// The task's status once the event is applied.
     pub status: Status,
-    /// Whether the producer counts its events anew from here.
+    /// The producer's `seq` starts over with this event, so the last one known is no bound for it.
     pub counts_anew: bool,
 }
 
 impl Verdict {
-    /// Whether the event begins an attempt.
     pub fn begins(&self) -> bool {
         matches!(self.attempt, Attempt::Begins(_))
     }
 
-    /// Whether an event of that kind counts however large it is: its fields are cut rather than that it is refused.
+    /// Whether oversized fields are cut; otherwise the event is refused. A lifecycle event must count, or the task would never end;
+    /// a progress event that carries a terminal status is one.
     pub fn is_cut(&self, kind: TaskEvent) -> bool {
         kind != TaskEvent::Progress || self.turn != Turn::Progress
     }
 }
 
-/// How an event that counts is told to viewers.
+/// How an event that counts reaches subscribers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
-    /// Progress is sent when it is due.
+    /// Conflated: the newest state goes out with the next flush.
     Progress,
-    /// A lifecycle message goes out at once, after what is pending.
+    /// Logged and sent at once, after pending progress.
     Lifecycle(TaskEvent),
 }
 
-/// What an event does to the number of the attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attempt {
-    /// It belongs to the one that is known, or that nobody has named.
+    /// The event belongs to the current attempt, named or not.
     Same,
-    /// It names the one that nobody has named yet.
+    /// The event gives the current, unnamed attempt its number.
     Named(u64),
-    /// It begins this one.
+    /// The event begins the attempt of this number.
     Begins(u64),
 }
 
-/// Why an event was dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DropReason {
-    /// Its event id is known, nothing in it is new, or it asks once more for the restart that has just been.
+    /// The event id is known, a lifecycle event brings nothing new, or a restart is asked for a second time.
     Repeat,
-    /// Its `seq` is not above the last.
+    /// `seq` is not above the last of this attempt.
     OldSeq,
-    /// It belongs to an earlier attempt.
     OldAttempt,
     /// The task has ended, and the event begins no further attempt.
     Ended,
 }
 
 impl DropReason {
-    /// Every reason, in the order of [`DropReason::index`].
+    /// In the order of [`DropReason::index`].
     pub const ALL: [Self; 4] = [Self::Repeat, Self::OldSeq, Self::OldAttempt, Self::Ended];
 
-    /// The word in answers and statistics.
+    /// As answers and statistics spell it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Repeat => "repeat",
@@ -88,14 +88,13 @@ impl DropReason {
         }
     }
 
-    /// A number below the count of reasons, for tables.
+    /// Below `ALL.len()`, for arrays with one counter per reason.
     pub fn index(self) -> usize {
         self as usize
     }
 }
 
-/// Decides what an event would do, without doing it: pending progress must go out before a lifecycle event counts.
-/// `has_id`: the event has an id of its own, and that is unknown.
+/// Decides what an event would do to a task. `has_id`: the event carries an id that was not seen before, so it is no repetition.
 pub fn judge(
     task: &Task,
     kind: TaskEvent,
@@ -105,15 +104,17 @@ pub fn judge(
 ) -> Result<Verdict, DropReason> {
     let attempt = place(task, kind, patch, now, has_id)?;
     let begins = matches!(attempt, Attempt::Begins(_));
+    // `standing`, not `status`: the failure of a lost task is the hub's guess, and an event of its attempt disproves it.
     if !begins && task.standing().is_terminal() {
         return Err(DropReason::Ended);
     }
-    // A worker that names its attempt as it starts counts its events anew as well.
+    // Naming the attempt does not begin one, but a worker that names it in its `started` has just started, and so has its counter.
     let counts_anew = begins || matches!(attempt, Attempt::Named(_)) && kind == TaskEvent::Started;
     let is_old = |(new, last): (u64, u64)| new <= last;
     if !counts_anew && patch.seq.zip(task.producer_seq).is_some_and(is_old) {
         return Err(DropReason::OldSeq);
     }
+    // An attempt starts from `pending` whatever the status before, so that its first event is judged like that of a new task.
     let status = if begins {
         Status::Pending
     } else {
@@ -121,6 +122,7 @@ pub fn judge(
     };
     let is_announced = !begins && task.announced;
     let (turn, status) = turn(kind, patch.status, status, is_announced);
+    // Empty progress is not a repeat: it is a sign of life, and producers send it as a heartbeat.
     if kind != TaskEvent::Progress && turn == Turn::Progress && says_nothing(task, kind, patch) {
         return Err(DropReason::Repeat);
     }
@@ -132,7 +134,8 @@ pub fn judge(
     })
 }
 
-/// Whether a lifecycle event that is announced already brings nothing else, and answers nothing.
+/// Whether a lifecycle event that was announced before carries nothing new: no field, no `seq`, no attempt number, no answer to a
+/// control request, no sign of life for a stalled task.
 fn says_nothing(task: &Task, kind: TaskEvent, patch: &TaskPatch) -> bool {
     let answers = task.view.requested.as_ref().is_some_and(|pending| {
         is_answered(pending.control, task.view.status, reported(kind, None))
@@ -141,7 +144,7 @@ fn says_nothing(task: &Task, kind: TaskEvent, patch: &TaskPatch) -> bool {
     patch.is_empty() && patch.seq.is_none() && !names && !answers && !task.view.stalled
 }
 
-/// Which attempt an event belongs to.
+/// Which attempt an event belongs to. The order of the arms matters: each leaves fewer cases to those after it.
 fn place(
     task: &Task,
     kind: TaskEvent,
@@ -155,19 +158,21 @@ fn place(
     match (task.view.attempt, patch.attempt) {
         (None, Some(named)) if is_new => Ok(Attempt::Named(named)),
         (None, Some(named)) if patch.restart => Ok(Attempt::Begins(named)),
+        // A number alone does not reopen an ended task: a straggler of the attempt that ended may carry it just as well.
         (None, Some(_)) if has_ended && kind != TaskEvent::Started => Err(DropReason::Ended),
         (None, Some(named)) if has_ended => Ok(Attempt::Begins(named)),
-        // A second attempt or later follows one that ran without a number.
+        // Attempt 1 may be the unnamed one that runs. A `started` for 2 or more cannot be: that worker follows one without a number.
         (None, Some(named)) if named > 1 && kind == TaskEvent::Started && is_at_work => {
             Ok(Attempt::Begins(named))
         }
         (None, Some(named)) => Ok(Attempt::Named(named)),
         (Some(known), Some(named)) if named > known => Ok(Attempt::Begins(named)),
-        // It names an attempt that has ended, and wants the next.
+        // A supervisor that restarts a job may know only the number that has failed.
         (Some(known), Some(_)) if patch.restart && has_ended => {
             Ok(Attempt::Begins((known + 1).min(MAX_COUNT)))
         }
         (Some(known), Some(named)) if named < known => Err(DropReason::OldAttempt),
+        // The attempt that this restart asks for is the one that runs.
         (Some(_), Some(_)) if patch.restart => Err(DropReason::Repeat),
         (Some(_), Some(_)) => Ok(Attempt::Same),
         (known, None) if patch.restart => {
@@ -175,7 +180,7 @@ fn place(
             if !has_id && since.is_some_and(|since| since <= RESTART_REPEATS) {
                 return Err(DropReason::Repeat);
             }
-            // Whatever ran before without a number was the first.
+            // An unnamed attempt before this one counts as the first.
             let before = known.unwrap_or(u64::from(!is_new));
             Ok(Attempt::Begins((before + 1).min(MAX_COUNT)))
         }
@@ -183,8 +188,8 @@ fn place(
     }
 }
 
-/// How an event of that kind turns a task. A progress report that names another status is the event which that status
-/// stands for; what is announced already is not announced twice, and its fields count like progress.
+/// How an event reaches subscribers, and the status it leads to. `named`: the `status` that a progress event carries; a terminal one
+/// makes it the lifecycle event of that name. What was announced before is not announced again: its fields count like progress.
 fn turn(
     kind: TaskEvent,
     named: Option<Status>,
@@ -197,6 +202,7 @@ fn turn(
         TaskEvent::Started => lifecycle(TaskEvent::Started, Status::Running),
         TaskEvent::Paused if status == Status::Paused => (Turn::Progress, Status::Paused),
         TaskEvent::Paused => lifecycle(TaskEvent::Paused, Status::Paused),
+        // Ends need no such guard: `judge` drops a second end of the same attempt.
         TaskEvent::Completed => lifecycle(TaskEvent::Completed, Status::Completed),
         TaskEvent::Failed => lifecycle(TaskEvent::Failed, Status::Failed),
         TaskEvent::Cancelled => lifecycle(TaskEvent::Cancelled, Status::Cancelled),
@@ -209,17 +215,19 @@ fn turn(
             }
             Some(Status::Paused | Status::Pending) => (Turn::Progress, status),
             Some(Status::Running) => (Turn::Progress, Status::Running),
-            // A straggler says nothing of whether the worker goes on.
+            // Reports sent before the pause may arrive after it, and say nothing of whether the worker goes on.
             None if status == Status::Paused => (Turn::Progress, status),
             None => (Turn::Progress, Status::Running),
         },
     }
 }
 
-/// Does what [`judge`] allowed.
+/// Carries out a verdict of [`judge`] on the same task and event. Pending progress must have been flushed before a lifecycle event.
 pub fn apply(task: &mut Task, kind: TaskEvent, verdict: Verdict, patch: TaskPatch, now: Now) {
     let reported = reported(kind, patch.status);
     let begins = verdict.begins();
+    // The order below matters: an attempt begins before its number is set, and the silence of a stalled task is measured (`wake`)
+    // before this event becomes the last one.
     if begins {
         begin_attempt(task);
     }
@@ -228,13 +236,16 @@ pub fn apply(task: &mut Task, kind: TaskEvent, verdict: Verdict, patch: TaskPatc
             &mut view.attempt
         });
     }
+    // Any event in between, even an empty one, makes the next restart a new one.
     task.restarted_at = patch.restart.then_some(now.at);
     task.count_event(patch.seq);
+    // An event without `seq` keeps the bound: stragglers numbered below it stay old.
     let known = task.producer_seq.filter(|_| !verdict.counts_anew);
     task.producer_seq = patch.seq.or(known);
     wake(task, now);
     task.last_event = now.at;
     task.pending_since.get_or_insert(now.at);
+    // Before the fields: estimates are settled by the new status, and a `startedAt` of the event's own wins over the one set here.
     turn_to(task, verdict.status, reported, now);
     let context = Context {
         ordered: patch.seq.is_some(),
@@ -247,15 +258,17 @@ pub fn apply(task: &mut Task, kind: TaskEvent, verdict: Verdict, patch: TaskPatc
     if verdict.turn == Turn::Lifecycle(TaskEvent::Started) {
         task.announced = true;
     }
+    // Positions reported while paused or at the end are no samples of speed.
     if verdict.status == Status::Running {
         task.record_position(names_percent, now.at);
     }
     task.refresh_indeterminate();
     task.view.updated_at = now.wall_ms;
     task.mark(TaskField::UpdatedAt);
+    debug_assert_eq!(task.view.status, verdict.status);
 }
 
-/// The status that an event speaks of, if it does.
+/// The status by which an event may answer a control request. Ends answer any request, whatever they report.
 fn reported(kind: TaskEvent, named: Option<Status>) -> Option<Status> {
     match kind {
         TaskEvent::Started => Some(Status::Running),
@@ -265,18 +278,18 @@ fn reported(kind: TaskEvent, named: Option<Status>) -> Option<Status> {
     }
 }
 
-/// Why a control request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestRefused {
-    /// The task has ended.
+    /// The task has ended with this status.
     Ended(Status),
-    /// That one is pending, and nothing but the task's end answers it.
+    /// This request is pending: a `cancel`, which only the task's end answers.
     Pending(Control),
-    /// The worker has declared that it honours these only.
+    /// The worker declared that it honours only these.
     NotHonoured(Controls),
 }
 
-/// A viewer's request becomes visible, and stays until the worker has answered it.
+/// Records a control request as the `requested` field, which stays until the worker answers it. Requesting what is pending already
+/// succeeds and changes nothing.
 pub fn request(
     task: &mut Task,
     control: Control,
@@ -292,6 +305,7 @@ pub fn request(
         return Err(RequestRefused::NotHonoured(controls));
     }
     match task.view.requested.as_ref().map(|pending| pending.control) {
+        // A worker that polls sees one request only: a `pause` in its place would hide the `cancel`.
         Some(Control::Cancel) if control != Control::Cancel => {
             return Err(RequestRefused::Pending(Control::Cancel));
         }
@@ -313,7 +327,7 @@ pub fn request(
     Ok(())
 }
 
-/// Sets the mark of a task that has not been heard of for long.
+/// Sets `stalled`, the mark of a running task without recent events.
 pub fn set_stalled(task: &mut Task, stalled: bool) {
     if task.view.stalled != stalled {
         task.view.stalled = stalled;
@@ -321,7 +335,7 @@ pub fn set_stalled(task: &mut Task, stalled: bool) {
     }
 }
 
-/// An event is a sign of life. Call it before the event becomes the last one.
+/// Clears `stalled`. Call it before `last_event` moves: the estimator leaves the silence out of the task's speed.
 pub fn wake(task: &mut Task, now: Now) {
     if task.view.stalled {
         let silence = now.at.saturating_since(task.last_event);
@@ -330,19 +344,18 @@ pub fn wake(task: &mut Task, now: Now) {
     }
 }
 
-/// What the fields are measured by.
+/// What decides whether fields may go back.
 struct Context {
-    /// The event carries a `seq`, so what it says is newer than what is known.
+    /// The event carries a `seq` above the last, so a lower `current` is news and not a straggler.
     ordered: bool,
-    /// It begins an attempt.
+    /// The event begins an attempt.
     begins: bool,
-    /// It completes the task.
     ended_well: bool,
-    /// When it came.
     now: Now,
 }
 
 fn begin_attempt(task: &mut Task) {
+    // What describes the task stays (`parentId`, `meta`, `total`, own fields); what describes the attempt goes.
     task.producer_seq = None;
     task.announced = false;
     task.app_rate = false;
@@ -350,6 +363,7 @@ fn begin_attempt(task: &mut Task) {
     task.estimator = Default::default();
     task.view.status = Status::Pending;
     task.mark(TaskField::Status);
+    // The only place where `progress` falls.
     task.view.progress = 0.0;
     task.mark(TaskField::Progress);
     set(task, TaskField::Current, Some(None), |view| {
@@ -389,6 +403,7 @@ fn turn_to(task: &mut Task, status: Status, reported: Option<Status>, now: Now) 
         }
     } else {
         task.estimator.pause(now.at);
+        // A `started` after a pause is announced again, as the resumption.
         task.announced = false;
     }
     let pending = task.view.requested.as_ref().map(|pending| pending.control);
@@ -403,18 +418,18 @@ fn turn_to(task: &mut Task, status: Status, reported: Option<Status>, now: Now) 
     }
 }
 
-/// Whether an event is what was requested, or makes the request pointless. `status`: what it made of the task; `reported`: the
-/// status that it spoke of.
+/// Whether an event answers a control request or makes it pointless. `status`: where it leads; `reported`: what it names itself.
 fn is_answered(control: Control, status: Status, reported: Option<Status>) -> bool {
     match control {
         _ if status.is_terminal() => true,
         Control::Cancel => false,
+        // A straggler leaves a paused task `paused` without being an answer, so here the event must say so itself.
         Control::Pause => reported == Some(Status::Paused),
         Control::Resume => status == Status::Running,
     }
 }
 
-/// Whether stage or total change, as they are shown. A total that producers sum up anew differs in its last digits.
+/// Whether the event counts other work than before: another stage or total. Compared as viewers see them, where absent is "" and 0.
 fn names_other_work(patch: &TaskPatch, task: &Task) -> bool {
     let other_stage = patch.stage.changes(&task.view.stage) && {
         let new = patch.stage.value().map_or("", |stage| stage);
@@ -428,6 +443,9 @@ fn names_other_work(patch: &TaskPatch, task: &Task) -> bool {
     other_stage || other_total
 }
 
+/// Sets the fields that an event names. Without `seq` the order of two events is unknown, and a lower `current` is most likely the
+/// older one: it is ignored, but the event's other fields count, or a message or a result would be lost. Whether the event counts
+/// other work is asked first: once `total` and `stage` are set, nothing differs.
 fn apply_fields(task: &mut Task, patch: TaskPatch, context: Context) {
     let counts_something_else = names_other_work(&patch, task);
     if counts_something_else {
@@ -481,6 +499,7 @@ fn apply_fields(task: &mut Task, patch: TaskPatch, context: Context) {
         patch.controls.into_change(),
         |view| &mut view.controls,
     );
+    // A worker may narrow `controls` after a viewer has asked: a request that nothing will answer is withdrawn.
     let requested = task.view.requested.as_ref();
     let is_honoured = |pending: &Requested| {
         let controls = task.view.controls;
@@ -498,11 +517,12 @@ fn apply_fields(task: &mut Task, patch: TaskPatch, context: Context) {
     }
 }
 
-/// `progress` only rises within an attempt. Left out, it follows `current` of `total`, and says 100 only at the end.
+/// Raises `progress`, never lowers it. An event that names none counts `current` of `total`, at most 99 until the task completes,
+/// because 100 means done. A cleared `progress` stays where it is: `indeterminate` says that it means nothing.
 fn raise_progress(task: &mut Task, named: Option<f64>, ended_well: bool) {
     let counted = || match (task.view.current, task.view.total) {
         (Some(current), Some(total)) if total > 0.0 => {
-            // 100 * 0.29 is less than 29 in binary.
+            // Rounded before the floor: 100 * 0.29 is 28.999999999999996 in binary.
             let percent = (100.0 * current / total * 1e9).round() / 1e9;
             Some(percent.floor().min(99.0))
         }
@@ -519,6 +539,7 @@ fn raise_progress(task: &mut Task, named: Option<f64>, ended_well: bool) {
     }
 }
 
+/// Sets a field and marks it, unless it has that value already: what is not marked is in no delta and causes no flush.
 fn set<T: PartialEq>(
     task: &mut Task,
     field: TaskField,

@@ -1,4 +1,4 @@
-//! What events do to a task, one by one.
+//! What each kind of event does to a task, and that no sequence of events breaks the rules.
 
 use crate::base::time::{Now, Time};
 use crate::hub::tasks::rules::{
@@ -31,7 +31,7 @@ fn feed_as(
     has_id: bool,
 ) -> Result<Turn, DropReason> {
     let mut patch: TaskPatch = parse(patch).unwrap();
-    // What reading a report does with the field.
+    // As the report's parser does: `restart` is no field of the task.
     patch.restart = patch.extra.iter().any(|(name, _)| &**name == "restart");
     patch.extra.retain(|(name, _)| &**name != "restart");
     let verdict: Verdict = judge(task, kind, &patch, now(second), has_id)?;
@@ -231,7 +231,6 @@ fn pending(task: &Task) -> Option<Control> {
     task.view.requested.as_ref().map(|pending| pending.control)
 }
 
-/// The attempt, status and progress of a task.
 fn standing(task: &Task) -> (Option<u64>, Status, f64) {
     (task.view.attempt, task.view.status, task.view.progress)
 }

@@ -1,7 +1,11 @@
 //! How large a task may become: [`MAX_OWN_FIELDS`] fields of the application's own, and `broadcaster.max_task_size` bytes.
 //!
-//! A `progress` that would make it larger is refused with the field's name. A lifecycle event always counts: its largest
-//! fields are cut until it fits. Sizes are those of texts and JSON, names of own fields included; numbers are not counted.
+//! A progress event that would make its task larger is refused with the field's name. A lifecycle event always counts: its largest
+//! fields are cut until it fits. Bytes are those of texts and of JSON values, names of own fields included; numbers are not counted,
+//! because their size is fixed. Changes patches and never a task.
+//!
+//! Two measures, because the exact one walks every field: [`Task::size_bound`] grows by what each event brings and never underrates;
+//! only when it crosses a limit does a [`Ledger`] count what is really there, which then becomes the new bound.
 
 use crate::hub::tasks::rules::Verdict;
 use crate::hub::tasks::state::Task;
@@ -10,37 +14,34 @@ use crate::wire::message::{Field, TaskEvent, TaskPatch};
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 
-/// The most fields of the application's own in one task.
+/// Most fields of the application's own in one task.
 pub const MAX_OWN_FIELDS: usize = 256;
-/// What is left of a text that is cut, in bytes.
+/// Bytes that are left of a text that is cut, ellipsis included.
 const CUT_TEXT_BYTES: usize = 1024;
-/// A value of fewer bytes gains nothing by being replaced with a marker.
+/// Values up to this many bytes are not replaced: the marker would hardly be shorter.
 const MARKER_BYTES: usize = 64;
 
 /// A field of a lifecycle event that was too large and was cut.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Truncated {
-    /// The field.
     pub field: Box<str>,
-    /// How many bytes it had.
+    /// The bytes it had before.
     pub bytes: usize,
 }
 
-/// A `progress` would make its task too large.
+/// Why a progress event is refused: its task would become too large.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TooLarge {
     /// The field at fault: the largest of the event, or the one too many.
     pub field: Box<str>,
-    /// The limit: `broadcaster.max_task_size` in bytes, or the number of own fields.
     pub limit: Limit,
 }
 
-/// Which of the two limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
-    /// Bytes of the whole task.
+    /// `broadcaster.max_task_size`, in bytes of the whole task.
     Bytes(usize),
-    /// Fields of the application's own.
+    /// [`MAX_OWN_FIELDS`].
     Fields,
 }
 
@@ -65,7 +66,8 @@ impl std::fmt::Display for Limit {
     }
 }
 
-/// Sees whether a task may become as large as an event would make it: the new bound, and what was cut of the event.
+/// Checks the size that an event would give its task, and cuts the patch where the verdict allows it. Returns the task's new
+/// `size_bound`, and what was cut.
 pub fn admit(
     task: &Task,
     patch: &mut TaskPatch,
@@ -86,10 +88,11 @@ pub fn admit(
     Ok((ledger.bytes(), truncated))
 }
 
-/// What a task takes, by field; events may be tried on it before they count.
+/// The bytes of a task, field by field. A copy: events can be tried out on it before they count.
 #[derive(Debug, Default)]
 pub struct Ledger {
     fields: HashMap<Box<str>, Entry>,
+    /// How many entries are own fields. Like `bytes` a running sum: a request of many events tries each on the same ledger.
     own: usize,
     bytes: usize,
 }
@@ -101,7 +104,7 @@ struct Entry {
 }
 
 impl Ledger {
-    /// What a task takes now.
+    /// Counts what a task holds now.
     pub fn of(task: &Task) -> Self {
         let mut ledger = Self::default();
         let view = &task.view;
@@ -127,19 +130,19 @@ impl Ledger {
         ledger
     }
 
-    /// What all fields take.
+    /// Bytes of all fields.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// What the attempt before has left behind goes.
+    /// Removes what a new attempt clears, as [`rules`](crate::hub::tasks::rules) does with the task.
     pub fn begin_attempt(&mut self) {
         for name in ["stage", "message", "result", "error"] {
             self.put(name, 0, false);
         }
     }
 
-    /// Counts an event's fields, cut where `is_cut` and they are too large. Fails, and counts nothing, where not.
+    /// Adds an event's fields. Where they are too large the patch is cut if `is_cut`; otherwise this fails and adds nothing.
     pub fn admit(
         &mut self,
         patch: &mut TaskPatch,
@@ -148,10 +151,13 @@ impl Ledger {
     ) -> Result<Vec<Truncated>, TooLarge> {
         self.drop_idle(patch);
         let mut truncated = self.admit_number(patch, is_cut)?;
-        // Fields that were cut, and whether cutting them once more could gain anything.
+        // Fields that were cut, and whether another cut could gain anything. A field may be cut twice: an own one becomes a marker, and
+        // goes when even the markers are too many.
         let mut cuts: HashMap<Box<str>, bool> = HashMap::new();
         loop {
             let after = self.bytes_after(patch);
+            // An event that makes its task no larger counts even beyond the limit, which may have been lowered since: or a task that is too
+            // large could never shrink.
             if max_bytes == 0 || after <= max_bytes || after <= self.bytes {
                 break;
             }
@@ -160,6 +166,7 @@ impl Ledger {
                 .max_by_key(|(_, bytes, _)| *bytes);
             let field = largest.map(|(name, ..)| Box::<str>::from(name));
             let Some(field) = field else { break };
+            // The largest field is named, as the one most likely at fault.
             if !is_cut {
                 let limit = Limit::Bytes(max_bytes);
                 return Err(TooLarge { field, limit });
@@ -176,12 +183,14 @@ impl Ledger {
         Ok(truncated)
     }
 
-    /// Leaves out what changes nothing: own fields that a later one of the event displaces, and clearing what is not there.
+    /// Removes what changes nothing from the patch: own fields that a later one of the same name replaces, and clearing what is not there.
+    /// Both would be counted otherwise.
     fn drop_idle(&self, patch: &mut TaskPatch) {
         let places = patch.extra.iter().enumerate();
         let last: HashMap<Box<str>, usize> = places
             .map(|(place, (name, _))| (name.clone(), place))
             .collect();
+        // Counted by hand: `retain` does not say at which place it is.
         let mut place = 0;
         patch.extra.retain(|(name, value)| {
             let is_last = last.get(name) == Some(&place);
@@ -190,7 +199,7 @@ impl Ledger {
         });
     }
 
-    /// Own fields beyond the greatest number are refused, or left out. What an event clears makes room.
+    /// Refuses own fields beyond [`MAX_OWN_FIELDS`], or removes them from the patch if `is_cut`. Fields that the event clears make room.
     fn admit_number(
         &self,
         patch: &mut TaskPatch,
@@ -200,6 +209,7 @@ impl Ledger {
             .extra
             .iter()
             .filter(|(_, value)| value.value().is_none());
+        // Only new names take room: a field that the task has may always change.
         let mut room = (MAX_OWN_FIELDS + clears.count()).saturating_sub(self.own);
         let mut surplus = Vec::new();
         patch.extra.retain(|(name, value)| {
@@ -229,11 +239,13 @@ impl Ledger {
 
     fn bytes_after(&self, patch: &TaskPatch) -> usize {
         let old = |name: &str| self.fields.get(name).map_or(0, |entry| entry.bytes);
+        // Never below zero: `drop_idle` leaves each name once, and the sum holds its old bytes.
         sizes(patch).fold(self.bytes, |sum, (name, new, _)| sum + new - old(name))
     }
 
     fn put(&mut self, name: &str, bytes: usize, is_own: bool) {
         let entry = Entry { bytes, is_own };
+        // An empty text is counted like none: it takes no bytes, and most fields of most tasks are empty.
         let old = match bytes {
             0 => self.fields.remove(name),
             _ => self.fields.insert(name.into(), entry),
@@ -244,7 +256,7 @@ impl Ledger {
     }
 }
 
-/// About how many bytes an event brings: never fewer than it adds to its task.
+/// Upper bound of the bytes that an event adds to its task: what it replaces is not subtracted.
 pub fn patch_bytes(patch: &TaskPatch) -> usize {
     let text = |field: &Field<Box<str>>| field.value().map_or(0, |text| text.len());
     let raw = |field: &Field<Box<RawValue>>| field.value().map_or(0, |raw| raw.get().len());
@@ -254,7 +266,7 @@ pub fn patch_bytes(patch: &TaskPatch) -> usize {
     own.fold(named, |sum, (name, value)| sum + name.len() + raw(value))
 }
 
-/// The fields that an event speaks of, with the bytes that each takes afterwards and whether it is an own one.
+/// The fields that a patch sets or clears: name, bytes afterwards, and whether it is an own field.
 fn sizes(patch: &TaskPatch) -> impl Iterator<Item = (&str, usize, bool)> {
     let texts = [
         ("stage", &patch.stage),
@@ -283,12 +295,12 @@ fn sizes(patch: &TaskPatch) -> impl Iterator<Item = (&str, usize, bool)> {
     texts.chain(raws).chain(own)
 }
 
-/// Cuts the field of that name; tells how large it was, or `None` when cutting it gains nothing.
+/// Cuts a field and returns the bytes it had; `None` when cutting it gains nothing.
 fn cut(patch: &mut TaskPatch, name: &str) -> Option<usize> {
     match name {
         "stage" => cut_text(&mut patch.stage),
         "message" => cut_text(&mut patch.message),
-        // Half an id names another task, or none.
+        // Removed and not shortened: half an id names another task, or none.
         "parentId" => match std::mem::take(&mut patch.parent_id) {
             Field::Set(id) => Some(id.len()),
             Field::Absent | Field::Clear => None,
@@ -300,7 +312,7 @@ fn cut(patch: &mut TaskPatch, name: &str) -> Option<usize> {
     }
 }
 
-/// A value becomes a marker; a field that is a marker already goes.
+/// Replaces an own field's value with a marker; a value that is no longer than a marker goes with its name.
 fn cut_own(own: &mut Vec<(Box<str>, Field<Box<RawValue>>)>, name: &str) -> Option<usize> {
     let place = own.iter().position(|(known, _)| &**known == name)?;
     let cut = cut_raw(&mut own[place].1);
@@ -314,6 +326,7 @@ fn cut_text(field: &mut Field<Box<str>>) -> Option<usize> {
     let text = field.value().filter(|text| text.len() > CUT_TEXT_BYTES)?;
     let bytes = text.len();
     let most = CUT_TEXT_BYTES - '…'.len_utf8();
+    // Texts are UTF-8: the cut falls before the character that would be split.
     let end = (0..=most).rev().find(|end| text.is_char_boundary(*end))?;
     *field = Field::Set(format!("{}…", &text[..end]).into());
     Some(bytes)

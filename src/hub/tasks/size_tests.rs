@@ -1,4 +1,4 @@
-//! What is cut of an event that would make its task too large, and what a task takes afterwards.
+//! What is cut of an event that would make its task too large, and the size of the task afterwards.
 
 use crate::base::time::{Now, Time};
 use crate::hub::tasks::rules::{Verdict, apply, judge};
@@ -33,7 +33,7 @@ const KINDS: [TaskEvent; 5] = [
     TaskEvent::Cancelled,
 ];
 
-/// What an event says of a field: a text of so many letters, or `null`.
+/// A field of an event: an index into `NAMES`, and `null` or a text of this length (`true`: of two-byte letters).
 type Said = (usize, Option<(usize, bool)>);
 
 fn patch(fields: &[Said]) -> TaskPatch {
@@ -45,7 +45,7 @@ fn patch(fields: &[Said]) -> TaskPatch {
         };
         (NAMES[*name], value)
     });
-    // Of the fields that the contract names each may come once.
+    // The parser refuses a named field that comes twice.
     let mut named = BTreeSet::new();
     let fields = fields.filter(|(name, _)| named.insert(*name));
     let fields: Vec<String> = fields
@@ -58,7 +58,7 @@ fn verdict(task: &Task, kind: TaskEvent, patch: &TaskPatch) -> Verdict {
     judge(task, kind, patch, Now::default(), true).unwrap()
 }
 
-/// Cuts an event for a task that may take so many bytes; what was cut, and what the event is now.
+/// Cuts an event for a new task of at most `max_bytes`: what was cut, and the patch that is left.
 fn cut(patch: TaskPatch, max_bytes: usize) -> (Vec<Truncated>, TaskPatch) {
     let task = Task::new("t".into(), Time::ZERO);
     let (mut patch, kind) = (patch, TaskEvent::Failed);
@@ -127,7 +127,7 @@ fn own_fields_become_markers_and_then_go_and_each_is_named_once() {
     let fields = (0..20).map(|n| format!("\"f{n:02}\":\"{}\"", "x".repeat(98)));
     let fields: TaskPatch =
         parse(&format!("{{{}}}", fields.collect::<Vec<_>>().join(","))).unwrap();
-    // 100 bytes each become 30, and 3 are the name's.
+    // Each value of 100 bytes becomes a marker of 30; its name takes 3.
     for (max_bytes, left, markers) in [(2_060, 20, 0), (1_000, 20, 15), (659, 19, 19), (40, 1, 1)] {
         let (truncated, patch) = cut(fields.clone(), max_bytes);
         let is_marker = |value: &Field<Box<serde_json::value::RawValue>>| {
@@ -262,7 +262,7 @@ proptest! {
         for (number, (kind, is_next, fields)) in events.into_iter().enumerate() {
             let kind = KINDS[kind];
             let mut patch = patch(&fields);
-            // An ended task hears of nothing but the next attempt.
+            // An ended task takes nothing but the next attempt.
             if is_next || task.view.status.is_terminal() || number == 0 {
                 patch.attempt = Some(number as u64 + 1);
             }

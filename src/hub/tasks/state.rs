@@ -1,7 +1,12 @@
-//! The state of one task, versioned field by field, so that what a viewer lacks is known without keeping it.
+//! The state of one task, versioned field by field, so that what a subscriber lacks is computed and never queued.
 //!
-//! Owns the fields of contract section 4 and how they are written as JSON. The rules by which events change them
-//! stand in [`crate::hub::tasks::rules`].
+//! Owns the fields of contract section 4, their versions, and how they are written as JSON: whole, or as a delta after a version.
+//! Never decides what an event changes ([`rules`](crate::hub::tasks::rules)) or who is sent what
+//! ([`progress`](crate::hub::delivery::progress)).
+//!
+//! A field that changes is marked and gets the version `version + 1`; [`Task::commit`] makes that version the current one when its
+//! bytes go out. Invariants: no field's version exceeds `version + 1`, and exactly the marked fields have it; a delta is possible
+//! from every version at or above `delta_floor`.
 
 use crate::base::time::{Now, Time};
 use crate::hub::tasks::estimate::Estimator;
@@ -16,7 +21,7 @@ use crate::wire::message::number::MAX_COUNT;
 use crate::wire::message::{Controls, Status};
 use serde_json::value::RawValue;
 
-/// Fields whose change alone is held back by the threshold (contract section 4).
+/// Fields whose change alone is held back by `min_change_threshold` (contract section 4).
 const MOVEMENT: u32 = 1 << TaskField::Progress as u8
     | 1 << TaskField::Current as u8
     | 1 << TaskField::Rate as u8
@@ -25,134 +30,115 @@ const MOVEMENT: u32 = 1 << TaskField::Progress as u8
 /// Fields that ride along with other changes and never cause a message.
 const PASSENGERS: u32 = 1 << TaskField::UpdatedAt as u8 | 1 << TaskField::EtaSource as u8;
 
-/// What marks a whole state as the first of a connection.
+/// Tells a page to replace all that it knows of the task.
 const SNAPSHOT: &str = ",\"snapshot\":true";
-/// What marks that of a task which was lost.
+/// Tells a page that a lost task is back: its `failed` was provisional.
 const REVIVED: &str = ",\"revived\":true";
 
-/// Cleared fields of one task that are remembered at once, for deltas.
+/// Most cleared own fields that one task remembers so that a delta can say `null`.
 const MAX_TOMBSTONES: usize = 32;
 
-/// What viewers see of a task.
+/// What viewers see of a task, field by field as contract section 4 names them. `None` is unknown, or cleared.
 #[derive(Debug, Default)]
 pub struct View {
-    /// `status`
     pub status: Status,
-    /// `progress`, 0 to 100.
+    /// 0 to 100.
     pub progress: f64,
-    /// `current`
     pub current: Option<f64>,
-    /// `total`
     pub total: Option<f64>,
-    /// `stage`
     pub stage: Option<Box<str>>,
-    /// `estimatedTimeRemaining`, in milliseconds.
+    /// In milliseconds, as last sent or about to be; the estimate of this moment is [`Task::estimate_at`].
     pub estimated_time_remaining: Option<f64>,
-    /// `estimatedEndAt`, in milliseconds since 1970.
+    /// In milliseconds since 1970, as last sent or about to be.
     pub estimated_end_at: Option<u64>,
-    /// `message`
     pub message: Option<Box<str>>,
-    /// `result`
     pub result: Option<Box<RawValue>>,
-    /// `error`
     pub error: Option<Box<RawValue>>,
-    /// `attempt`
     pub attempt: Option<u64>,
-    /// `rate`
+    /// In units a second.
     pub rate: Option<f64>,
-    /// `etaSource`
     pub eta_source: Option<EtaSource>,
-    /// `stalled`
     pub stalled: bool,
-    /// `startedAt`
+    /// In milliseconds since 1970.
     pub started_at: Option<u64>,
-    /// `updatedAt`
+    /// In milliseconds since 1970.
     pub updated_at: u64,
-    /// `parentId`
     pub parent_id: Option<Box<str>>,
-    /// `meta`
     pub meta: Option<Box<RawValue>>,
-    /// `requested`
+    /// Boxed, because few tasks are ever asked for anything.
     pub requested: Option<Box<Requested>>,
-    /// `controls`; `None`: the worker has not said which it honours.
+    /// `None`: the worker has not said which controls it honours.
     pub controls: Option<Controls>,
-    /// `indeterminate`: the task has not ended, and there is nothing to count by.
+    /// The task has not ended, and there is neither `progress` nor a `total` to count by.
     pub indeterminate: bool,
-    /// Fields that the contract does not name.
+    /// The application's own fields, which the contract does not name.
     pub own: OwnFields,
 }
 
-/// One task.
 #[derive(Debug)]
 pub struct Task {
-    /// Its id.
     pub id: Box<str>,
-    /// What viewers see.
     pub view: View,
-    /// The number that the newest state carries as `seq`.
+    /// The `seq` that viewers see; it rises with every event that counts, across attempts. 0: no event has counted yet.
     pub seq: u64,
-    /// The producer's last `seq` of this attempt.
+    /// The producer's last `seq` of this attempt; another number than viewers see.
     pub producer_seq: Option<u64>,
-    /// Whether `rate` is the application's own.
+    /// The application sent `rate` itself, so no observed one replaces it.
     pub app_rate: bool,
-    /// Whether `task_started` went out in this attempt and the task has not been paused since.
+    /// `task_started` went out in this attempt, and the task has neither paused nor ended since.
     pub announced: bool,
-    /// Whether the application has named `progress` in this attempt: until then 0 means unknown.
+    /// The application named `progress` in this attempt; until then 0 means unknown.
     pub has_progress: bool,
-    /// The status in which it was given up as lost: its end is provisional, and news of this attempt revive it.
+    /// The status before the hub failed the task as lost. While this is set the end is provisional: an event of this attempt revives it.
     pub lost: Option<Status>,
-    /// When the attempt was begun by `restart`, until another event counts.
+    /// When a `restart` began the attempt; cleared by the next event that counts.
     pub restarted_at: Option<Time>,
-    /// At least as many bytes as the fields take, by the measure of [`crate::hub::tasks::size`].
+    /// Upper bound of the bytes that the fields take, by the measure of [`size`](crate::hub::tasks::size).
     pub size_bound: usize,
-    /// The speed of the task.
     pub estimator: Estimator,
-    /// When the last event was accepted.
+    /// When the last event or item counted; silence is measured from here.
     pub last_event: Time,
-    /// When progress last went out.
     pub last_flush: Option<Time>,
-    /// Whether and when pending progress will go out.
     pub flush: Flush,
-    /// Whether the store has yet to learn of it.
+    /// Listed for the next batch to the store, so that a task is listed once however often it changes.
     pub is_unsaved: bool,
-    /// Where time will find it.
+    /// Its entry in the table's lists.
     pub listing: Listing,
-    /// When to see whether the end that was told has moved away, if it may.
+    /// When to look whether the `estimatedEndAt` last told has moved away with time alone.
     pub late_look: Option<Time>,
-    /// When the oldest change that has not gone out was accepted.
+    /// When the oldest change that has not gone out was accepted; the measure of broadcast latency.
     pub pending_since: Option<Time>,
+    /// The state as last sent.
     pub(in crate::hub) version: u32,
+    /// The version of each field's last change, by [`TaskField`].
     pub(in crate::hub) versions: [u32; TaskField::COUNT],
+    /// One bit per field that has changed since the last commit.
     pub(in crate::hub) changed: u32,
+    /// What `min_change_threshold` is measured from.
     pub(in crate::hub) flushed_progress: f64,
-    /// Deltas can be made for those who have seen this version, or a later one.
+    /// The oldest version from which a delta can be made.
     pub(in crate::hub) delta_floor: u32,
 }
 
 /// Whether and when pending progress will go out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flush {
-    /// Nothing is planned.
     Idle,
-    /// At the end of this turn.
     Marked,
-    /// When a timer of that time fires.
+    /// When the timer of that time fires. Flush timers are not cancelled: one that fires earlier than this is stale and does nothing.
     Armed(Time),
 }
 
-/// How much a task's pending changes matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pending {
-    /// Nothing to send.
     Nothing,
-    /// Movement below the threshold: it may wait ten intervals.
+    /// Movement below the threshold: it may wait ten intervals, so that a slow task is not silent for ever.
     Small,
-    /// To be sent with the next interval.
+    /// Goes out with the next interval.
     Significant,
 }
 
 impl Task {
-    /// A task that has just become known.
     pub fn new(id: Box<str>, now: Time) -> Self {
         Self {
             id,
@@ -176,6 +162,7 @@ impl Task {
             listing: Listing::Unlisted,
             late_look: None,
             pending_since: None,
+            // Not 0: a membership that has seen nothing holds 0, and would pass for up to date.
             version: 1,
             versions: [0; TaskField::COUNT],
             changed: 0,
@@ -184,33 +171,32 @@ impl Task {
         }
     }
 
-    /// The version of the state that was last sent.
     pub fn version(&self) -> u32 {
         self.version
     }
 
-    /// Records that a field has changed since the last flush.
+    /// Records a change: the field belongs to the next version.
     pub fn mark(&mut self, field: TaskField) {
         self.changed |= field.bit();
         self.versions[field as usize] = self.version + 1;
     }
 
-    /// Whether a field has changed since the last flush.
     pub fn is_marked(&self, field: TaskField) -> bool {
         self.changed & field.bit() != 0
     }
 
-    /// The state moves: viewers get a number above the last, the producer's own where that is higher.
+    /// Raises the `seq` that viewers see: by one, or to the producer's own where that is higher, so that the two agree for a task that
+    /// numbers all its events. Stops at the largest integer that JSON numbers carry exactly.
     pub fn count_event(&mut self, producer_seq: Option<u64>) {
         let next = (self.seq + 1).max(producer_seq.unwrap_or(0));
         self.seq = next.min(MAX_COUNT);
     }
 
-    /// Sets or clears a field that the contract does not name.
+    /// Sets or clears one of the application's own fields.
     pub fn set_own(&mut self, name: Box<str>, value: Option<Box<RawValue>>) {
         let is_full = || self.view.own.tombstones() >= MAX_TOMBSTONES;
         if value.is_none() && is_full() {
-            // Whoever has not seen these cleared is sent the whole state.
+            // Tombstones must be bounded. A subscriber that has not seen these fields cleared gets a snapshot instead of a delta.
             self.view.own.drop_tombstones();
             self.delta_floor = self.version + 1;
         }
@@ -219,12 +205,11 @@ impl Task {
         }
     }
 
-    /// Whether what has changed after a version is still known field by field.
+    /// Whether a subscriber that has seen this version can be sent a delta.
     pub fn has_delta(&self, seen: u32) -> bool {
         seen >= self.delta_floor
     }
 
-    /// How much the pending changes matter.
     pub fn pending(&self, min_change_threshold: f64) -> Pending {
         let causes = self.changed & !PASSENGERS;
         if causes == 0 {
@@ -236,17 +221,19 @@ impl Task {
         }
     }
 
-    /// Makes the pending changes the state that has been sent.
+    /// Makes the pending changes the current version. Call it as they go out: a member that is behind or away keeps the older version
+    /// that it has seen, and gets the difference later.
     pub fn commit(&mut self) {
+        // A version without changes would make every reader look behind.
         if self.changed != 0 {
             self.version += 1;
             self.changed = 0;
         }
+        debug_assert!(self.versions.iter().all(|field| *field <= self.version));
         self.flushed_progress = self.view.progress;
         self.pending_since = None;
     }
 
-    /// Sets `indeterminate` from what there is to count by.
     pub fn refresh_indeterminate(&mut self) {
         let view = &mut self.view;
         let has_total = view.total.is_some_and(|total| total > 0.0);
@@ -258,27 +245,28 @@ impl Task {
     }
 
     fn has_moved(&self, min_change_threshold: f64) -> bool {
+        // Measured from what was sent and not from the last event: many small steps add up.
         (self.view.progress - self.flushed_progress).abs() >= min_change_threshold
     }
 
-    /// The status as far as events are concerned: that of a lost task is the one in which it was given up.
+    /// The status by which events are judged: for a lost task the one before it was given up.
     pub fn standing(&self) -> Status {
         self.lost.unwrap_or(self.view.status)
     }
 
-    /// The whole state as JSON, as all who watch have been told it; with `snapshot`, marked as one.
+    /// The whole state as JSON with the estimate that all subscribers were told; `snapshot` marks it as one.
     pub fn whole(&self, snapshot: bool) -> String {
         let mark = if snapshot { SNAPSHOT } else { "" };
         self.write_whole(mark, self.told_estimate())
     }
 
-    /// The whole state as it is now: the estimate moves without any event.
+    /// The whole state as JSON with the estimate of `now`, which moves without any event.
     pub fn whole_at(&self, snapshot: bool, now: Now) -> String {
         let mark = if snapshot { SNAPSHOT } else { "" };
         self.write_whole(mark, self.estimate_at(now))
     }
 
-    /// The same of a task that was lost and is heard of again, marked as such.
+    /// The whole state of a lost task that is heard of again, marked as revived.
     pub fn revived(&self, now: Now) -> String {
         self.write_whole(REVIVED, self.estimate_at(now))
     }
@@ -295,15 +283,16 @@ impl Task {
         out
     }
 
-    /// What has changed after `seen`, as JSON, as it was when the estimate was last refreshed; status and progress in any case,
+    /// What has changed after `seen`, as JSON, with the estimate that all subscribers were told. Status and progress are always there,
     /// for pages that keep no state of their own.
     pub fn delta(&self, seen: u32) -> String {
         self.write_delta(seen, self.told_estimate())
     }
 
-    /// The same some time later, for a reader who was behind: it counts the time left from the message's `timestamp`.
+    /// A delta for a reader that was behind. It counts the time left from the message's `timestamp`, so that must be of `now`.
     pub fn delta_at(&self, seen: u32, now: Now) -> String {
         let of_now = self.estimate_at(now);
+        // Only these two count from the message's `timestamp`; rate and source stay those of the version that is sent.
         let estimate = Estimate {
             remaining_ms: of_now.remaining_ms,
             end_at_ms: of_now.end_at_ms,
@@ -314,6 +303,7 @@ impl Task {
 
     fn write_delta(&self, seen: u32, estimate: Estimate) -> String {
         let mut out = self.begin();
+        // Versions and not `changed`, which knows only what is pending: a reader may be many versions behind.
         let is_told = |field: &TaskField| {
             self.versions[*field as usize] > seen
                 || matches!(field, TaskField::Status | TaskField::Progress)
@@ -336,7 +326,7 @@ impl Task {
         out
     }
 
-    /// Whether a whole state names the field: what seed 000's interface demands always, the others when they are set.
+    /// Whether a whole state names the field: those of the first protocol always, later ones only when they are set.
     fn shown(&self, field: TaskField, estimate: Estimate) -> bool {
         let view = &self.view;
         match field {
@@ -366,6 +356,7 @@ impl Task {
         match field {
             TaskField::Status => push_string(out, view.status.as_str()),
             TaskField::Progress => push_number(out, Some(view.progress)),
+            // Unknown is 0 and "" here, not `null`: pages of the first protocol calculate with these three.
             TaskField::Current => push_number(out, Some(view.current.unwrap_or(0.0))),
             TaskField::Total => push_number(out, Some(view.total.unwrap_or(0.0))),
             TaskField::Stage => push_string(out, view.stage.as_deref().unwrap_or("")),
@@ -383,6 +374,7 @@ impl Task {
             TaskField::ParentId => push_text(out, view.parent_id.as_deref()),
             TaskField::Meta => push_raw(out, view.meta.as_deref()),
             TaskField::Requested => push_requested(out, view.requested.as_deref()),
+            // Not `false`: the contract has the field either `true` or absent, and in a delta `null` means absent.
             TaskField::Indeterminate => {
                 out.push_str(if view.indeterminate { "true" } else { "null" });
             }
@@ -426,7 +418,7 @@ fn push_raw(out: &mut String, raw: Option<&RawValue>) {
     out.push_str(raw.map_or("null", RawValue::get));
 }
 
-/// Whole numbers without a fraction, as JavaScript writes them.
+/// Writes whole numbers without a fraction, as JavaScript does; serde_json would write `5.0`.
 fn push_number(out: &mut String, number: Option<f64>) {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     match number {

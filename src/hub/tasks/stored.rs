@@ -1,4 +1,7 @@
-//! Tasks and the store: what the next batch must hold of them, and how they come back.
+//! Tasks to and from the store: which rows the next batch must hold, and how they are restored.
+//!
+//! Writes no row itself: a changed task is listed in the journal once, and its row is made by [`Broadcaster::save`] when the batch is
+//! taken, so that a task that changed a hundred times in between is written once.
 
 use crate::base::time::Now;
 use crate::hub::durable::journal::Journal;
@@ -9,7 +12,7 @@ use crate::hub::tasks::broadcaster::Broadcaster;
 use crate::hub::tasks::state::Task;
 
 impl Broadcaster {
-    /// Marks a task for the next batch to the store.
+    /// Lists a task for the next batch, unless it is listed already.
     pub(in crate::hub) fn keep(&mut self, scope: &mut Scope<'_>, key: TaskKey) {
         let journal = &mut scope.fanout.journal;
         if let Some(task) = self.tasks.task_mut(key).filter(|_| journal.is_on())
@@ -19,8 +22,9 @@ impl Broadcaster {
         }
     }
 
-    /// Marks every task for the next batch to the store.
+    /// Lists every task for the next batch, for a store that was emptied.
     pub fn mark_all(&mut self, journal: &mut Journal) {
+        // Rows that this version cannot read survive as they are: a newer version may read them again.
         for (id, row) in self.unread.iter() {
             journal.put(Table::Task, id, row.to_owned());
         }
@@ -33,23 +37,23 @@ impl Broadcaster {
         }
     }
 
-    /// Puts every remembered id into the next batch to the store.
+    /// Puts every remembered event id into the next batch, for a store that was emptied.
     pub fn keep_ids(&self, journal: &mut Journal) {
         self.repeats.keep_all(journal);
     }
 
-    /// Takes back the ids that a store has kept.
+    /// Restores a part of the event ids.
     pub fn restore_ids(&mut self, scope: &mut Scope<'_>, restored: &Restored) {
         self.repeats.restore(scope.now, restored);
     }
 
-    /// All that a store has kept is there.
+    /// The store has no more to restore.
     pub fn finish_restoring(&mut self, scope: &mut Scope<'_>) {
         self.repeats
             .finish_restoring(scope.now.at, &mut scope.fanout.journal);
     }
 
-    /// Takes back a task that a store has kept.
+    /// Restores a task. A row that cannot be read is kept as text and reported.
     pub fn restore(
         &mut self,
         scope: &mut Scope<'_>,
@@ -63,6 +67,7 @@ impl Broadcaster {
                 return Err(fault);
             }
         };
+        // Past `max_tasks` too: aging removes the surplus later, ended tasks first, once all rows are there.
         let key = self.tasks.insert(task);
         if let Some(room) = self.room_of(scope.directory, id) {
             scope.directory.set_has_task(room, true);
@@ -72,7 +77,7 @@ impl Broadcaster {
         Ok(())
     }
 
-    /// The row of a task that the store has yet to learn of.
+    /// The id and row of a listed task, which may change again from here on; `None` when it has gone since.
     pub fn save(&mut self, key: TaskKey, now: Now) -> Option<(&str, String)> {
         let task = self.tasks.task_mut(key)?;
         task.is_unsaved = false;

@@ -1,4 +1,8 @@
-//! The tasks that are known: found by id, named by key, bounded in number.
+//! The task table: tasks found by id, named by key, bounded in number, and listed by the moment at which time matters to them.
+//!
+//! Owns every [`Task`] and the order in which tasks are looked at and give way. Never changes a task but for its
+//! [`Listing`]: the caller decides where a task belongs ([`aging`](crate::hub::tasks::aging)), the table keeps the lists in step.
+//! Invariants: `names` holds every slot once; a task is in exactly the list that its `listing` says.
 
 use crate::base::time::Time;
 use crate::hub::keys::TaskKey;
@@ -8,32 +12,34 @@ use hashbrown::HashTable;
 use slab::Slab;
 use std::collections::BTreeSet;
 
-/// There are as many tasks as allowed, and none of them has ended.
+/// The table is full, and no task has ended and could give way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooManyTasks;
 
-/// The known tasks.
 #[derive(Debug)]
 pub struct TaskCache {
+    /// Each with the generation of its key: slots are reused, and timers and batches hold keys of tasks that may be gone.
     tasks: Slab<(u32, Task)>,
+    /// Slots by task id. Not a map from ids: each id would be kept twice.
     names: HashTable<u32>,
     hasher: ahash::RandomState,
-    /// Those that have not ended and that time may change, by when to look at them.
+    /// Tasks that have not ended and that time may change, by when to look at them.
     alive: BTreeSet<(Time, TaskKey)>,
-    /// Those that completed or were cancelled, by their end.
+    /// Completed and cancelled tasks, by their end.
     completed: BTreeSet<(Time, TaskKey)>,
-    /// Those that failed, by their end.
+    /// Failed tasks, by their end.
     failed: BTreeSet<(Time, TaskKey)>,
     next_generation: u32,
     max_tasks: usize,
 }
 
 impl TaskCache {
-    /// An empty cache of at most `max_tasks` tasks (0: no limit).
+    /// An empty table for at most `max_tasks` tasks (0: no limit).
     pub fn new(max_tasks: usize, seed: [u64; 2]) -> Self {
         Self {
             tasks: Slab::new(),
             names: HashTable::new(),
+            // Producers choose task ids, so the hash must be keyed; the seed is an input, so that a simulated run repeats itself.
             hasher: ahash::RandomState::with_seeds(seed[0], seed[1], !seed[1], !seed[0]),
             alive: BTreeSet::new(),
             completed: BTreeSet::new(),
@@ -43,17 +49,15 @@ impl TaskCache {
         }
     }
 
-    /// How many tasks are known.
     pub fn len(&self) -> usize {
         self.tasks.len()
     }
 
-    /// Whether none is known.
     pub fn is_empty(&self) -> bool {
         self.tasks.is_empty()
     }
 
-    /// Whether so many more tasks could be made, counting the ended ones that would make room.
+    /// Whether `count` more tasks could be created. Ended tasks give way, except for the `reopened` ones that the same request needs.
     pub fn has_room_for(&self, count: usize, reopened: usize) -> bool {
         let over = (self.tasks.len() + count).saturating_sub(self.max_tasks);
         if self.max_tasks == 0 || over == 0 {
@@ -62,8 +66,8 @@ impl TaskCache {
         self.completed.len() + self.failed.len() >= over + reopened
     }
 
-    /// The task of that id.
     pub fn find(&self, id: &str) -> Option<TaskKey> {
+        // Indexing cannot fail: a slot leaves `names` before it is freed.
         let slot = self.names.find(self.hasher.hash_one(id), |slot| {
             &*self.tasks[*slot as usize].1.id == id
         })?;
@@ -73,8 +77,9 @@ impl TaskCache {
         })
     }
 
-    /// Adds a task. The caller has seen that there is none of that id.
+    /// Adds a task. Its id must not be in the table, and the caller has made room.
     pub fn insert(&mut self, task: Task) -> TaskKey {
+        // A stale key would have to survive four billion insertions to meet its generation again.
         self.next_generation = self.next_generation.wrapping_add(1);
         let generation = self.next_generation;
         let hash = self.hasher.hash_one(&*task.id);
@@ -83,11 +88,12 @@ impl TaskCache {
         self.names.insert_unique(hash, index, |slot| {
             hasher.hash_one(&*tasks[*slot as usize].1.id)
         });
+        debug_assert_eq!(self.names.len(), self.tasks.len());
         TaskKey { index, generation }
     }
 
-    /// The keys of all tasks.
     pub fn keys(&self) -> Vec<TaskKey> {
+        // Collected, because callers change the tasks as they go.
         let tasks = self.tasks.iter();
         tasks
             .map(|(index, (generation, _))| TaskKey {
@@ -97,7 +103,7 @@ impl TaskCache {
             .collect()
     }
 
-    /// Whether a task could be made now; else the ended task that should make room for it.
+    /// `None` when there is room for another task, else the ended task that has to give way first.
     pub fn room_for_one(&self) -> Result<Option<TaskKey>, TooManyTasks> {
         if self.max_tasks == 0 || self.tasks.len() < self.max_tasks {
             return Ok(None);
@@ -105,33 +111,33 @@ impl TaskCache {
         self.first_to_go().map(Some).ok_or(TooManyTasks)
     }
 
-    /// The ended task that is missed least: the oldest that did not fail, else the oldest of all.
+    /// The ended task to give way: the oldest that did not fail, else the oldest that did, because failures are looked up later.
     pub fn first_to_go(&self) -> Option<TaskKey> {
         let oldest = self.completed.first().or(self.failed.first());
         oldest.map(|(_, key)| *key)
     }
 
-    /// Whether there are more tasks than allowed, as after a restart with a lower limit.
+    /// More tasks than allowed, as after a restart with a lower limit.
     pub fn is_over_full(&self) -> bool {
         self.max_tasks > 0 && self.tasks.len() > self.max_tasks
     }
 
-    /// The task that time may change first, and when to look at it.
+    /// The live task to look at first, and when.
     pub fn first_alive(&self) -> Option<(Time, TaskKey)> {
         self.alive.first().copied()
     }
 
-    /// The oldest task that has completed or was cancelled, and its end.
+    /// The oldest completed or cancelled task, and its end.
     pub fn first_completed(&self) -> Option<(Time, TaskKey)> {
         self.completed.first().copied()
     }
 
-    /// The oldest task that has failed, and its end.
+    /// The oldest failed task, and its end.
     pub fn first_failed(&self) -> Option<(Time, TaskKey)> {
         self.failed.first().copied()
     }
 
-    /// Puts a task into another list, or to another place in it.
+    /// Moves a task to another list, or to another place in its list.
     pub fn list(&mut self, key: TaskKey, listing: Listing) {
         let Some(task) = self.task_mut(key) else {
             return;
@@ -146,6 +152,9 @@ impl TaskCache {
                 Listing::Failed(at) => self.failed.insert((at, key)),
             };
         }
+        debug_assert!(
+            self.alive.len() + self.completed.len() + self.failed.len() <= self.tasks.len()
+        );
     }
 
     fn unlist(&mut self, key: TaskKey, listing: Listing) {
@@ -157,7 +166,7 @@ impl TaskCache {
         };
     }
 
-    /// The task of that key.
+    /// `None` when the task is gone, even if its slot holds another.
     pub fn task(&self, key: TaskKey) -> Option<&Task> {
         self.tasks
             .get(key.index as usize)
@@ -165,7 +174,6 @@ impl TaskCache {
             .map(|(_, task)| task)
     }
 
-    /// The task of that key, to be changed.
     pub fn task_mut(&mut self, key: TaskKey) -> Option<&mut Task> {
         self.tasks
             .get_mut(key.index as usize)
@@ -173,7 +181,6 @@ impl TaskCache {
             .map(|(_, task)| task)
     }
 
-    /// Forgets a task.
     pub fn remove(&mut self, key: TaskKey) -> Option<Task> {
         let hash = self.hasher.hash_one(&*self.task(key)?.id);
         if let Ok(entry) = self.names.find_entry(hash, |slot| *slot == key.index) {
@@ -181,6 +188,8 @@ impl TaskCache {
         }
         let (_, task) = self.tasks.remove(key.index as usize);
         self.unlist(key, task.listing);
+        debug_assert_eq!(self.names.len(), self.tasks.len());
+        // Slab and table never shrink by themselves: after a peak its memory would stay.
         if self.tasks.is_empty() {
             self.tasks.shrink_to_fit();
             self.names = HashTable::new();
@@ -188,7 +197,7 @@ impl TaskCache {
         Some(task)
     }
 
-    /// Every task, in the order of their slots: a slot number is a cursor.
+    /// Every task in the order of slots, so that a listing in pages can use the slot as its cursor.
     pub fn iter(&self) -> impl Iterator<Item = (usize, &Task)> {
         self.tasks.iter().map(|(slot, (_, task))| (slot, task))
     }

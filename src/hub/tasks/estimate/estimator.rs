@@ -1,23 +1,24 @@
-//! What one task's estimate is made of: its clock, which stops while it is paused, its base lines, and what the
-//! application said itself.
+//! One task's estimator: its clock, which stops while the task is paused, its base lines, and the application's own word.
+//!
+//! Owns all that is measured of one task within one attempt; a new attempt starts with a new estimator. Never sees a status: its caller
+//! says `pause`, `resume`, `wake` and `begin_base_line`. Until there is a sample it holds nothing on the heap. A base line is *over* when
+//! stage or total have changed: it says nothing more, and the next number begins another.
 
 use super::line::{BaseLine, Unit, is_default};
 use crate::base::time::{Span, Time};
 use serde::{Deserialize, Serialize};
 
-/// A task is stalled after this many usual gaps, at the earliest.
+/// A task is stalled after this many usual gaps at the earliest.
 const GAPS_BEFORE_STALL: u32 = 4;
-/// Words about a time further away than this are kept as if they named this (milliseconds; 31,000 years).
+/// The longest time left that the application may name, in milliseconds (31,000 years); more is taken for this, so that sums fit.
 const MAX_SAID_MS: f64 = 1e15;
 
-/// Where a task stands, in the units that it has named.
+/// Where a task stands, in each unit that it has named.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Position {
-    /// `current`, when it is known.
     pub current: Option<f64>,
-    /// `total`, when it is known.
     pub total: Option<f64>,
-    /// `progress`, when the application named it in this attempt.
+    /// `progress`, when it is known.
     pub percent: Option<f64>,
 }
 
@@ -26,37 +27,39 @@ pub struct Position {
 pub struct Estimator {
     /// Boxed, because many tasks are never measured.
     pub(in crate::hub) lines: Option<Box<Lines>>,
-    /// When the task will have ended by the application's own word, on the task's clock.
+    /// When the task ends by the application's own word, on the task's clock.
     pub(in crate::hub) said_end_us: Option<i64>,
+    /// When the clock stopped. Pausing costs nothing; it is `resume` that shifts what is known by the length of the pause.
     pub(in crate::hub) paused_at_us: Option<i64>,
-    /// An attempt's second base line needs less to be known than its first.
+    /// The attempt has had a base line: later ones need less to be known than the first.
     pub(in crate::hub) is_later: bool,
 }
 
-/// What is measured of a task.
+/// The base lines of a task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(in crate::hub) struct Lines {
-    /// Something that samples belong to has changed: the next number begins a base line.
+    /// Stage or total has changed: the next number begins a base line.
     #[serde(rename = "over", default, skip_serializing_if = "is_default")]
     pub(in crate::hub) is_over: bool,
     pub(in crate::hub) main: BaseLine,
-    /// Percent, where steps have no total.
+    /// Percent beside steps without a total, which say how fast but not how far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::hub) percent: Option<Box<BaseLine>>,
 }
 
 impl Position {
-    /// `total`, when `current` counts towards it.
+    /// `total`, if it is above 0 and so can be reached.
     fn target(self) -> Option<f64> {
         self.total.filter(|total| *total > 0.0)
     }
 
+    /// What the main base line counts.
     fn main(self) -> Option<(Unit, f64)> {
         let steps = self.current.map(|current| (Unit::Steps, current));
         steps.or_else(|| self.percent.map(|percent| (Unit::Percent, percent)))
     }
 
-    /// Percent that says more than `current`, which counts towards nothing.
+    /// Percent, where `current` counts towards no total.
     fn beside(self) -> Option<f64> {
         self.percent
             .filter(|_| self.current.is_some() && self.target().is_none())
@@ -64,7 +67,7 @@ impl Position {
 }
 
 impl Estimator {
-    /// Records where the task stands. Standing still changes nothing; going back, and another unit, begin a base line.
+    /// Takes a sample. Standing still changes nothing; a lower number or another unit begins a base line.
     pub fn record(&mut self, position: Position, now: Time) {
         let (Some((unit, steps)), now_us) = (position.main(), micros(now)) else {
             return;
@@ -72,6 +75,7 @@ impl Estimator {
         let Some(lines) = &mut self.lines else {
             let main = BaseLine::new(unit, steps, now_us, self.is_later);
             let percent = begin_beside(position, now_us, self.is_later);
+            // `is_later` is read before it is set: this base line may be the attempt's first, all others are not.
             (self.lines, self.is_later) = (
                 Some(Box::new(Lines {
                     is_over: false,
@@ -83,6 +87,7 @@ impl Estimator {
             return;
         };
         if lines.is_over || !lines.main.continues(unit, steps) {
+            // Lower numbers are no mistake here: the rules have let them pass, so the work was begun again.
             lines.main = BaseLine::new(unit, steps, now_us, true);
             lines.percent = begin_beside(position, now_us, true);
             lines.is_over = false;
@@ -96,7 +101,7 @@ impl Estimator {
         }
     }
 
-    /// What samples belong to has changed: stage or total.
+    /// Ends the base line: stage or total has changed.
     pub fn begin_base_line(&mut self) {
         if let Some(lines) = &mut self.lines {
             lines.is_over = true;
@@ -105,10 +110,11 @@ impl Estimator {
 
     /// Stops the clock.
     pub fn pause(&mut self, now: Time) {
+        // Paused already: the clock stopped at the first pause.
         self.paused_at_us.get_or_insert(micros(now));
     }
 
-    /// Lets the clock go on; the pause leaves no trace in rate and time left.
+    /// Starts the clock again, and moves what is known by the length of the pause, which leaves no trace in rate and time left.
     pub fn resume(&mut self, now: Time) {
         let Some(paused_at_us) = self.paused_at_us.take() else {
             return;
@@ -122,14 +128,14 @@ impl Estimator {
         }
     }
 
-    /// The stalled task lives after this much silence, which says nothing of its speed.
+    /// A stalled task is heard of again after this much silence, which is left out of its speed.
     pub fn wake(&mut self, silence: Span) {
         if let Some(lines) = &mut self.lines {
             lines.each(|line| line.wake(bounded(silence.as_micros())));
         }
     }
 
-    /// The application's own word: `remaining_ms` from now on, or nothing any more.
+    /// Takes the application's own word: `remaining_ms` from now on, or `None` to withdraw it.
     pub fn say(&mut self, remaining_ms: Option<f64>, now: Time) {
         let now_us = self.clock_us(now);
         self.said_end_us = remaining_ms.map(|remaining_ms| {
@@ -138,15 +144,16 @@ impl Estimator {
         });
     }
 
-    /// Milliseconds left by the application's own word; `Some(None)` when the time it named is over.
+    /// Milliseconds left by the application's own word: `None` without one, `Some(None)` when the time it named is over.
     pub fn said_ms(&self, now: Time) -> Option<Option<f64>> {
         let left_us = self.said_end_us?.saturating_sub(self.clock_us(now));
         Some((left_us > 0).then_some(left_us as f64 / 1000.0))
     }
 
-    /// Units a second, once enough was seen: of `current`, or percent where nothing else is counted.
+    /// Units a second, of `current`, or percent where nothing else is counted; `None` until enough was seen.
     pub fn rate(&self, position: Position, now: Time) -> Option<f64> {
         let lines = self.known()?;
+        // A rate needs no target; it is asked for only because enough is known once a part of the work is done.
         let target = match position.current {
             Some(_) => position.target(),
             None => Some(100.0),
@@ -154,18 +161,19 @@ impl Estimator {
         lines.main.rate(target, self.clock_us(now))
     }
 
-    /// Milliseconds until `current` reaches `total`, or `progress` 100, if the task goes on as it does. `own_rate`, the
-    /// application's word, counts in the units of `current` and `total` alone.
+    /// Milliseconds until `current` reaches `total`, or `progress` reaches 100, if the task goes on as it does. `own_rate`, the
+    /// application's, is in units of `current` and so never applied to percent.
     pub fn left_ms(&self, position: Position, own_rate: Option<f64>, now: Time) -> Option<f64> {
         let (lines, now_us) = (self.known()?, self.clock_us(now));
         match (position.current, position.target()) {
             (Some(_), Some(total)) => lines.main.left_ms(total, own_rate, now_us),
+            // Steps without a total have a rate but no end; that comes from `progress`, if the application names it.
             (Some(_), None) => lines.percent.as_ref()?.left_ms(100.0, None, now_us),
             (None, _) => lines.main.left_ms(100.0, None, now_us),
         }
     }
 
-    /// How long ago the work by which the end is foretold last advanced, and how long that usually takes.
+    /// How long ago the base line that the end is computed from last advanced, and how long an advance usually takes.
     pub fn waited(&self, position: Position, now: Time) -> Option<(Span, Span)> {
         let lines = self.known()?;
         let is_beside = position.current.is_some() && position.target().is_none();
@@ -175,18 +183,20 @@ impl Estimator {
         Some((span(waited_us), span(usual_us)))
     }
 
-    /// How long the task may be silent until it counts as stalled.
+    /// How long the task may be silent until it is stalled: `stall_timeout`, or longer if its usual gaps are.
     pub fn patience(&self, stall_timeout: Span) -> Span {
+        // Of the main line: silence is measured against whatever the task counts, with or without an end.
         let usual_us = self.known().and_then(|lines| lines.main.pace_us());
         let usual = Span::from_micros(usual_us.unwrap_or(0).unsigned_abs());
         stall_timeout.max(usual * GAPS_BEFORE_STALL)
     }
 
+    /// The base lines, unless they are over.
     fn known(&self) -> Option<&Lines> {
         self.lines.as_deref().filter(|lines| !lines.is_over)
     }
 
-    /// The task's clock: it stands still during a pause.
+    /// The time on the task's clock, which stands still during a pause.
     fn clock_us(&self, now: Time) -> i64 {
         self.paused_at_us.unwrap_or_else(|| micros(now))
     }
@@ -211,12 +221,12 @@ fn begin_beside(position: Position, now_us: i64, is_later: bool) -> Option<Box<B
     )))
 }
 
-/// A moment as a signed number: a restored task began before this process did.
+/// A moment as a signed number, because a restored task began before this process, whose clock starts at 0.
 pub(in crate::hub) fn micros(time: Time) -> i64 {
     bounded(time.as_micros())
 }
 
-/// Microseconds that may be added and subtracted without a thought (36,000 years at most).
+/// Microseconds capped at 2^60 (36,000 years), so that a few of them can be added and subtracted without overflow.
 pub(in crate::hub) fn bounded(span_us: u64) -> i64 {
     const MOST: u64 = 1 << 60;
     span_us.min(MOST) as i64

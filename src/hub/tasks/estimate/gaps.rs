@@ -1,45 +1,48 @@
-//! How long a task usually takes between two advances: a median weighted by time, out of eight classes of length.
+//! How long a task usually takes between two advances: a median weighted by time, from a histogram of eight classes of length.
 //!
-//! The plain median of a task that does twenty items within two seconds and then waits for half a minute is a tenth of
-//! a second, and says nothing of its pace. Weighted by time, the median is the gap in which half of the time is spent:
-//! the same for steady work, and right for bursts. An advance costs two additions, and no class keeps single gaps.
+//! Why not the plain median: for a task that does twenty items within two seconds and then waits for half a minute it is a tenth of a
+//! second, and says nothing of the pace. Weighted by time the median is the gap in which half of the time is spent: the same for steady
+//! work, and right for bursts. Why not a mean: it lies between the two and is no gap that the task ever takes. An advance costs two
+//! additions, and memory is the same for any number of gaps. Knows lengths only, neither moments nor steps.
 
 use serde::{Deserialize, Serialize};
 
-/// Each class is four times as long as the one before; the last has no end.
+/// Each class begins at four times the length where the one before does; the last begins at about 18 minutes and has no end.
 const CLASSES: usize = 8;
-/// The first class ends here: 2^18 microseconds, about a quarter of a second.
+/// The first class holds gaps below 2^18 microseconds, about a quarter of a second.
 const FIRST_CLASS_BITS: u32 = 18;
 
-/// In bursts the usual gap is at least this many times the mean; for random arrivals it is 1.7 times.
+/// Work goes in bursts when the usual gap is more than this many times the mean; for random arrivals it is 1.7 times.
 const BURSTY: f32 = 3.0;
-/// A rest that has come again needs less.
+/// The same factor once a rest is known to come again.
 const BURSTY_WITH_RESTS: f32 = 1.5;
 
-/// How much time was spent in gaps of which length.
+/// The time spent in gaps, and their number, by class of length. Stored as the classes that are not empty.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Vec<(u8, f32, f32)>", into = "Vec<(u8, f32, f32)>")]
 pub(in crate::hub) struct Gaps([Class; CLASSES]);
 
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 struct Class {
+    // Floats, because halving is how gaps are forgotten; of 32 bits, because every measured task has eight classes.
     time_ms: f32,
     count: f32,
 }
 
 impl Gaps {
-    /// One more gap.
+    /// Adds a gap.
     pub(in crate::hub) fn add(&mut self, gap_us: i64) {
         let class = self.class(gap_us);
         class.time_ms += gap_us as f32 / 1000.0;
         class.count += 1.0;
     }
 
-    /// Forgets one gap that was added and has not been halved since.
+    /// Takes out a gap that was added and has not been halved since.
     pub(in crate::hub) fn remove(&mut self, gap_us: i64) {
         let class = self.class(gap_us);
         class.time_ms -= gap_us as f32 / 1000.0;
         class.count -= 1.0;
+        // It may have been halved after all: then what is left is no gap, and a negative time would spoil the median.
         if class.count < 0.5 || class.time_ms <= 0.0 {
             *class = Class::default();
         }
@@ -51,10 +54,11 @@ impl Gaps {
         &mut self.0[class.min(CLASSES - 1)]
     }
 
-    /// The usual gap in microseconds, or `None` before the first.
+    /// The usual gap in microseconds: the mean of the class in which half of the time is reached. `None` before the first gap.
     pub(in crate::hub) fn usual_us(&self) -> Option<i64> {
         let half_ms = self.total_ms() / 2.0;
         let mut longer_ms = 0.0;
+        // From the longest down: on a tie the longer gap is the usual one, so that a task is called late later rather than sooner.
         for class in self.0.iter().rev().filter(|class| class.count > 0.0) {
             longer_ms += class.time_ms;
             if longer_ms >= half_ms {
@@ -64,7 +68,7 @@ impl Gaps {
         None
     }
 
-    /// Whether most gaps are much shorter than the usual one, or than a rest that is known to come again and again.
+    /// Whether the work goes in bursts: most gaps are much shorter than the usual one, or than `rest_us`, a rest known to come again.
     pub(in crate::hub) fn are_bursty(&self, rest_us: Option<i64>) -> bool {
         let (length_us, times) = match (self.usual_us(), rest_us) {
             (usual_us, Some(rest_us)) => (rest_us.max(usual_us.unwrap_or(0)), BURSTY_WITH_RESTS),
@@ -74,7 +78,7 @@ impl Gaps {
         self.total_ms() * times < length_us as f32 / 1000.0 * count
     }
 
-    /// The mean of the gaps that are shorter than the mean of all.
+    /// The usual gap within a burst: the mean of the classes whose gaps are shorter than the mean of all.
     pub(in crate::hub) fn within_bursts_us(&self) -> f64 {
         let count: f32 = self.0.iter().map(|class| class.count).sum();
         let mean_ms = self.total_ms() / count;
@@ -87,7 +91,7 @@ impl Gaps {
         f64::from(time_ms) * 1000.0 / f64::from(count).max(1.0)
     }
 
-    /// Lets what is known weigh half when it is about more time than `horizon_us`: paces change.
+    /// Halves the weight of the past when it covers more than `horizon_us`, so that a new pace becomes the usual one.
     pub(in crate::hub) fn forget(&mut self, horizon_us: i64) {
         if self.total_ms() * 1000.0 > horizon_us as f32 {
             for class in &mut self.0 {

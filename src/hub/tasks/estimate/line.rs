@@ -1,9 +1,16 @@
-//! One base line: how far the work is, how fast it went, and when it will be done if it goes on so.
+//! One base line: how far the work is, how fast it went, and when it will be done if it goes on like this.
 //!
-//! The rate is work over time, both weighted by `exp(-age / time constant)`, so that it is unbiased from the first
-//! advance on. Advances that come faster than a fraction of the time constant are summed and weighed together: most
-//! cost no `exp`. The end is foretold from the last advance and not from the moment of reading, so it stands still
-//! while a steady task works on its next step. Times are microseconds of the task's own clock, which pauses shift.
+//! Owns the samples of one attempt, stage, total and unit, reduced to a few numbers. Never sees a pause or a stage: its
+//! [`Estimator`](super::Estimator) shifts it, or begins another. Times are microseconds of the task's own clock.
+//!
+//! The rate is work over time, both weighted by `exp(-age / time constant)`, so that it is unbiased from the first advance on (an average
+//! of the rates of single gaps would let short gaps dominate). Advances within a fraction of the time constant are weighed together, so
+//! most cost no `exp`. The end is computed from the last advance and not from the moment of reading, so it stands still while a steady
+//! task works on its next step, and moves only when that is late.
+//!
+//! Invariants: `base <= rested`, `weighed <= last` in time and in steps; `done` and `time_s` hold the work up to `weighed`, and what
+//! came after is added as they are read. An unusual gap is kept apart as a [`Rest`], whose states are at the head of
+//! [`rest`](super::rest).
 
 use super::gaps::Gaps;
 use super::point::{Point, UNUSUAL_GAPS, seconds};
@@ -16,24 +23,23 @@ const GAPS_PER_TIME_CONSTANT: i64 = 8;
 const MIN_TIME_CONSTANT_US: i64 = 15_000_000;
 /// and no longer than this.
 const MAX_TIME_CONSTANT_US: i64 = 600_000_000;
-/// Advances within this fraction of the time constant are weighed together (a shift: 1/32).
+/// Advances within 1/32 of the time constant, as a shift, are weighed together.
 const WEIGHED_TOGETHER_SHIFT: u32 = 5;
-/// A rest that has not come for this many times its length is not usual any more.
+/// A rest that has not come again for this many times its length is no longer usual.
 const RESTS_UNTIL_FORGOTTEN: i64 = 8;
-/// A gap shorter than this is never unusual: nobody sees it in a rate that is measured over a longer time.
+/// A gap shorter than this is never unusual: it does not show in a rate that is measured over a much longer time.
 const LEAST_REST_US: i64 = MIN_TIME_CONSTANT_US >> WEIGHED_TOGETHER_SHIFT;
-/// More steps since a rest than this many times those before it are no second burst.
+/// More than this many times the steps before a rest, done since, are no second burst like the first.
 const LONGER_BURST: f64 = 1.25;
-/// Work before a rest this many times as long is a burst of unknown beginning.
+/// A rest this many times as long as the observed work before it leaves that work out: it is the end of a burst of unknown length.
 const OUTWEIGHS: i64 = 4;
-/// Fewer advances than this say nothing of an attempt,
+/// Fewer advances than this say nothing about an attempt,
 const MIN_ADVANCES: u32 = 3;
-/// nor does a shorter observation,
+/// nor does an observation shorter than this,
 const MIN_OBSERVATION_US: i64 = 3_000_000;
-/// unless this part of the work is done.
+/// unless at least this part of the work is done.
 const TELLING_PART: f64 = 0.1;
 
-/// What is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::hub) enum Unit {
     /// `current`
@@ -44,41 +50,38 @@ pub(in crate::hub) enum Unit {
     Percent,
 }
 
-/// The observed speed of one attempt, stage, total and unit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(in crate::hub) struct BaseLine {
     unit: Unit,
-    /// Earlier base lines of the attempt have been seen.
+    /// The attempt had base lines before, or this one was observed for long enough: less is needed to be known.
     #[serde(rename = "later", default, skip_serializing_if = "is_default")]
     is_later: bool,
     advances: u32,
     base: Point,
-    /// The last advance.
     last: Point,
-    /// Up to here the work is part of `done`.
+    /// The work up to here is in `done` and `time_s`.
     weighed: Point,
-    /// The last advance before the last long gap: where a burst began.
+    /// The last advance before the last long gap, where a burst ended.
     rested: Point,
-    /// Steps, each weighted.
+    /// Weighted steps.
     done: f64,
-    /// Seconds, each weighted.
+    /// Weighted seconds.
     #[serde(rename = "time")]
     time_s: f64,
     gaps: Gaps,
-    /// The usual gap as of the last weighing; 0: unknown.
+    /// The usual gap as of the last weighing, so that an advance need not walk the classes; 0: unknown.
     #[serde(rename = "usual", default, skip_serializing_if = "is_default")]
     usual_us: i64,
-    /// How long the task was stalled since the last advance.
     #[serde(rename = "silence", default, skip_serializing_if = "is_default")]
     silence_us: i64,
-    /// What is left of the time in which another stall as long as the last would be no exception.
+    /// Time left in which a second stall counts as usual, because the last was recent.
     #[serde(rename = "doubt", default, skip_serializing_if = "is_default")]
     doubt_us: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rest: Option<Rest>,
 }
 
-/// Rows are written as often as tasks move: what is nothing is left out.
+/// For `skip_serializing_if`: rows are written as often as tasks move, so they leave out what is zero.
 pub(in crate::hub) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
@@ -107,17 +110,18 @@ impl BaseLine {
         }
     }
 
-    /// Whether these numbers go on from those that were recorded.
+    /// Whether a number continues this base line: same unit, and not lower.
     pub(in crate::hub) fn continues(&self, unit: Unit, steps: f64) -> bool {
         unit == self.unit && steps >= self.last.steps
     }
 
-    /// Records where the task stands. Standing still changes nothing.
+    /// Takes a sample. Standing still changes nothing.
     pub(in crate::hub) fn record(&mut self, steps: f64, now_us: i64) {
         if steps <= self.last.steps {
             return;
         }
         let gap_us = now_us - self.last.at_us;
+        // A gap of no length would be an infinite rate.
         if gap_us <= 0 && self.silence_us == 0 {
             return self.add_to_last(steps);
         }
@@ -129,6 +133,8 @@ impl BaseLine {
             steps,
         };
         let gap_us = now_us - self.last.at_us;
+        // A rest in doubt comes first: another like it settles that it is usual, and anything shorter is work that may settle that it is
+        // an exception.
         if let Some(rest) = self.doubtful() {
             if !rest.is_like(gap_us) {
                 self.gaps.add(gap_us);
@@ -145,6 +151,7 @@ impl BaseLine {
         if gap_us > longest_us && self.handle_unusual_gap(next) {
             return;
         }
+        // Half the usual gap, because in bursts the usual gap is the rest, and rests vary.
         let is_rested = gap_us * 2 > self.usual_us;
         let tail_us = self.last.at_us - self.weighed.at_us;
         // A burst is weighed together with the rest before it, or it would weigh more than that.
@@ -171,7 +178,7 @@ impl BaseLine {
         self.advances = self.advances.saturating_add(1);
     }
 
-    /// The task was stalled and lives: the silence is no work and no lateness.
+    /// The task was stalled and is heard of again: the silence counts neither as work time nor as lateness.
     pub(in crate::hub) fn wake(&mut self, silence_us: i64) {
         if self.has_pace() {
             self.shift(silence_us);
@@ -179,7 +186,7 @@ impl BaseLine {
         }
     }
 
-    /// Moves all that is known of the past by `span_us`.
+    /// Moves every moment by `span_us`.
     pub(in crate::hub) fn shift(&mut self, span_us: i64) {
         for point in [
             &mut self.base,
@@ -194,7 +201,8 @@ impl BaseLine {
         }
     }
 
-    /// The gap by which silence is measured, in microseconds, once there is a pace. What came once is no pace.
+    /// The usual gap by which silence is measured, once there is a pace. A rest in doubt is left out: one long gap must not make the
+    /// hub four times as patient.
     pub(in crate::hub) fn pace_us(&self) -> Option<i64> {
         let usual_us = match self.doubtful() {
             Some(rest) => {
@@ -207,7 +215,7 @@ impl BaseLine {
         usual_us.filter(|_| self.has_pace())
     }
 
-    /// The usual gap, or the rest that comes or may come again.
+    /// The usual gap, or a longer rest that comes again or may.
     fn usual_us(&self) -> Option<i64> {
         let rest = self
             .rest
@@ -215,23 +223,23 @@ impl BaseLine {
         self.gaps.usual_us().max(rest.map(|rest| rest.us))
     }
 
-    /// After so long without an advance the task is late. An exception of late may have been the first of many rests.
+    /// After this long without an advance the task is late. A recent exception may turn out to be the first of many rests, so it counts.
     fn on_time_us(&self) -> i64 {
         let rest = self.rest.filter(|rest| rest.is_recent(self.last));
         self.usual_us().max(rest.map(|rest| rest.us)).unwrap_or(0)
     }
 
-    /// One gap is no pace: the silence in it may have been a stall, or simply the first step.
+    /// A single gap is no pace: it may be a stall, or the first step may take longer than others.
     fn has_pace(&self) -> bool {
         self.advances >= 2
     }
 
-    /// How long ago the last advance was, and how long the next usually takes.
+    /// How long ago the last advance was, and how long an advance usually takes.
     pub(in crate::hub) fn waited_us(&self, now_us: i64) -> (i64, i64) {
         (now_us - self.last.at_us, self.usual_us().unwrap_or(0))
     }
 
-    /// Steps a second, of work that is done at `target`.
+    /// Steps a second, once enough is known of the way to `target`.
     pub(in crate::hub) fn rate(&self, target: Option<f64>, now_us: i64) -> Option<f64> {
         let rate = self
             .is_known(target, now_us)
@@ -239,7 +247,7 @@ impl BaseLine {
         rate.filter(|rate| rate.is_finite() && *rate > 0.0)
     }
 
-    /// Milliseconds until `target`; `own_rate`: by the application's word instead of observation.
+    /// Milliseconds until `target`, at `own_rate` if the application sent one, else as observed. At least 1 while there is work left.
     pub(in crate::hub) fn left_ms(
         &self,
         target: f64,
@@ -265,6 +273,8 @@ impl BaseLine {
             None => self.end_us(target, pace.on_time, waited_us),
         };
         let usual_us = self.on_time_us();
+        // Late: what was left after the usual gap, at the lower rate, and no less than the task is late already. So the time left grows as
+        // the silence does, and never jumps.
         let left_us = match waited_us - usual_us {
             late_us if late_us > 0 => {
                 let left_us = (end_us - usual_us as f64).max(0.0) * pace.on_time / pace.late;
@@ -275,7 +285,7 @@ impl BaseLine {
         Some((left_us / 1000.0).max(1.0))
     }
 
-    /// Microseconds from the last advance until `target`.
+    /// Microseconds from the last advance until `target`, as long as the next one is not late.
     fn end_us(&self, target: f64, pace: f64, waited_us: i64) -> f64 {
         let end_after_us = |point: Point| {
             (point.at_us - self.last.at_us) as f64 + (target - point.steps) / pace * 1e6
@@ -286,24 +296,26 @@ impl BaseLine {
             .filter(|rest| rest.is_exception() && rest.is_recent(self.last))
             && waited_us > self.resting_us(rest)
         {
-            // It seems to come again: then it is no exception.
+            // The exception seems to come again. Then it is a rest, and the time so far lacks two of them: one for the burst before the
+            // exception, and one for the burst after.
             let seen_us = self.last.at_us - self.base.at_us;
             return end_us * stretch(seen_us, rest.us.saturating_mul(2));
         }
         let usual_us = self.usual_us().unwrap_or(0);
         match self.are_bursty() {
             false => return end_us,
-            // Nothing comes before the rest is over.
+            // The burst is over and the rest has begun: nothing comes before it ends.
             true if waited_us > usual_us / 4 => return end_us.max(usual_us as f64),
             true => {}
         }
-        // Within a burst nobody knows how much of it is still to come: the end of the one before is the measure. What
-        // is left takes no less than it would without another rest.
+        // Within a burst it is unknown how much of it is still to come, so the end is computed from where the last burst ended. What is
+        // left takes no less than it would without another rest.
         let per_step = f64::from(self.advances) / (self.last.steps - self.base.steps);
         let least_us = (target - self.last.steps) * per_step * self.gaps.within_bursts_us();
         end_us.min(end_after_us(self.rested).max(least_us))
     }
 
+    /// Whether enough was seen to say anything: advances and time, or a part of the work.
     fn is_known(&self, target: Option<f64>, now_us: i64) -> bool {
         let observed_us = now_us - self.base.at_us;
         let enough =
@@ -311,8 +323,8 @@ impl BaseLine {
         enough || target.is_some_and(|target| self.is_telling(target, now_us))
     }
 
-    /// Whether the part of the work that is done tells enough, however few its advances were. The next step counts as
-    /// far as it should have come.
+    /// Whether the part of the work that is done says enough, however few its advances were. The step under way counts in proportion, or
+    /// nothing would be said of fifteen one-hour steps before the second is done.
     fn is_telling(&self, target: f64, now_us: i64) -> bool {
         let seen_us = self.last.at_us - self.base.at_us;
         let waited_us = (now_us - self.last.at_us).min(self.usual_us().unwrap_or(0));
@@ -322,7 +334,7 @@ impl BaseLine {
         is_seen && work >= (target - self.base.steps) * TELLING_PART
     }
 
-    /// Several advances at one moment are one. Together with the first they are where the base line begins.
+    /// Merges an advance at the moment of the last one into that. At the first moment it moves where the base line begins.
     fn add_to_last(&mut self, steps: f64) {
         self.last.steps = steps;
         if self.advances == 0 {
@@ -330,13 +342,14 @@ impl BaseLine {
         }
     }
 
-    /// Whether the silence before this advance belongs to the task's pace. Then it counts as time like any other.
+    /// Whether the silence before this advance belongs to the task's pace: the second stall within a short time. Then it counts as work
+    /// time after all. The first is remembered, so that the next can be the second.
     fn is_usual_silence(&mut self, gap_us: i64) -> bool {
         let whole_us = gap_us + self.silence_us;
         let is_usual = self.doubt_us > 0;
         if is_usual {
             self.shift(-self.silence_us);
-            // The one before was of the same kind and was left out.
+            // The stall before was left out of the sums, but was of the same kind: `confirm` adds a rest for the burst on either side.
             if self.doubtful().is_none() {
                 self.weigh();
                 let rest = self.rest_before(self.last, whole_us, Kind::Hiccup);
@@ -348,7 +361,7 @@ impl BaseLine {
         is_usual
     }
 
-    /// Measures from here on: nobody knows how much was done in which part of the silence.
+    /// Leaves out the gap that ends here and measures from this advance on: which part of the silence was work is unknown.
     fn skip(&mut self, steps: f64, now_us: i64) {
         if let Some(rest) = self.doubtful() {
             self.confirm(rest.us, rest);
@@ -362,7 +375,8 @@ impl BaseLine {
         (self.weighed, self.rested) = (self.last, self.last);
     }
 
-    /// Whether the gap before `next` came once, as far as is known. Then it is kept apart until that is settled.
+    /// Takes an unusual gap. `true`: it is the first of its kind, and `next` was recorded with it as a rest in doubt. `false`: it is work
+    /// like any other (a large step, or a rest that has come again), still to be recorded.
     #[cold]
     fn handle_unusual_gap(&mut self, next: Point) -> bool {
         let gap_us = next.at_us - self.last.at_us;
@@ -375,6 +389,8 @@ impl BaseLine {
         let again = self
             .rest
             .filter(|rest| rest.is_like(gap_us) && rest.is_recent(self.last));
+        // Rests that the sums lack, if each burst is to have one: there were two bursts around a hiccup, and one after a setup. The gap at
+        // hand belongs to the burst that it begins.
         let rests = match again.map(|rest| rest.kind) {
             Some(Kind::Hiccup) => 2,
             Some(Kind::Setup) => 1,
@@ -401,6 +417,7 @@ impl BaseLine {
         }
     }
 
+    /// The rest that has come only once so far.
     fn doubtful(&self) -> Option<Rest> {
         self.rest.filter(|rest| rest.kind == Kind::Once)
     }
@@ -410,8 +427,8 @@ impl BaseLine {
         self.gaps.are_bursty(rest.map(|rest| rest.us))
     }
 
-    /// The rest comes again. All work before it was one burst, or had its share of such rests. A short burst says
-    /// nothing: observation began within it.
+    /// Makes a rest usual, and adds the rests that are missing (`missing_us`) to the weighted time. A burst much shorter than the rest says
+    /// nothing, because observation began within it: then the sums start over.
     fn confirm(&mut self, missing_us: i64, rest: Rest) {
         let before_us = self.rested.at_us.min(self.weighed.at_us) - self.base.at_us;
         if rest.kind == Kind::Once && rest.us >= before_us.saturating_mul(OUTWEIGHS) {
@@ -424,7 +441,8 @@ impl BaseLine {
         });
     }
 
-    /// Takes the rest out, as if the task had been paused, once the work since tells that it was an exception.
+    /// Settles a rest in doubt once there was enough work since. If the step at its end was slow for that work, it was an exception and is
+    /// taken out, as if the task had been paused; if not, it was work, and there is no rest.
     fn settle(&mut self, rest: Rest) {
         let before_us = self.rested.at_us - self.base.at_us;
         let since_us = self.last.at_us - rest.ended.at_us;
@@ -440,9 +458,9 @@ impl BaseLine {
         let pace = (self.last.steps - rest.ended.steps) / seconds(since_us);
         if is_slow(rest.ended.steps - self.rested.steps, rest.us, pace) {
             self.gaps.remove(rest.us);
-            // What was known stays known.
+            // Taking time out must not take back that there was enough of it.
             self.is_later |= self.last.at_us - self.base.at_us >= MIN_OBSERVATION_US;
-            // The step at its end took as long as any other.
+            // All but a usual gap, for the step at its end.
             let out_us = rest.us - self.gaps.usual_us().unwrap_or(0).min(rest.us);
             for point in [&mut self.base, &mut self.weighed, &mut self.rested] {
                 point.at_us = point.at_us.saturating_add(out_us);
@@ -460,7 +478,7 @@ impl BaseLine {
         self.rested = self.last;
     }
 
-    /// What is known of a rest that came once, and whether another seems to have begun.
+    /// What the time left depends on while a rest is in doubt, and whether another rest seems to have begun.
     fn doubt(&self, now_us: i64) -> Option<(Doubt, bool)> {
         let rest = self.doubtful()?;
         let before_s = seconds(self.rested.at_us - self.base.at_us);
@@ -480,12 +498,12 @@ impl BaseLine {
         Some((doubt, waited_us > self.resting_us(rest)))
     }
 
-    /// After so long without an advance another such rest seems to have begun.
+    /// After this long without an advance, another such rest seems to have begun.
     fn resting_us(&self, rest: Rest) -> i64 {
         (rest.us / 4).max(self.usual_us.saturating_mul(2))
     }
 
-    /// Makes the work up to the last advance part of the weighted sums.
+    /// Adds the work up to the last advance to the weighted sums, and forgets what is too old: a usual rest, a stall, old gaps.
     fn weigh(&mut self) {
         let span_us = self.last.at_us - self.weighed.at_us;
         self.rest = self.rest.filter(|rest| {
@@ -499,19 +517,21 @@ impl BaseLine {
         self.gaps.forget(2 * time_constant_us(self.usual_us));
     }
 
-    /// Weighted steps and seconds up to the last advance.
+    /// Weighted steps and seconds up to the last advance, as [`BaseLine::weigh`] would make them.
     fn weighted(&self, usual_us: i64) -> (f64, f64) {
         let span_s = seconds(self.last.at_us - self.weighed.at_us);
         if span_s <= 0.0 {
             return (self.done, self.time_s);
         }
         let constant_s = seconds(time_constant_us(usual_us));
+        // The span is taken as steady work, whose weight is the integral of the exponential over it.
         let kept = (-span_s / constant_s).exp();
         let fresh_s = constant_s * (1.0 - kept);
         let fresh = (self.last.steps - self.weighed.steps) / span_s * fresh_s;
         (self.done * kept + fresh, self.time_s * kept + fresh_s)
     }
 
+    /// The rate as of the last advance, and as of now.
     fn pace(&self, now_us: i64) -> Pace {
         let usual_us = self.usual_us().unwrap_or(0);
         let doubt = self.doubt(now_us);
@@ -522,7 +542,7 @@ impl BaseLine {
         let waited_us = now_us - self.last.at_us;
         let mut on_time = done / time_s;
         if doubt.is_none() && waited_us < usual_us / 4 && self.are_bursty() {
-            // The rest is known and the burst may not be over: that is no slower work.
+            // The tail since the last weighing may hold a whole rest and only a part of the burst after it: that is no slower work.
             on_time = on_time.max(self.done / self.time_s);
         }
         let late_us = waited_us - self.on_time_us();
@@ -532,6 +552,7 @@ impl BaseLine {
                 late: on_time,
             };
         }
+        // Time beyond the usual gap counts as time without work.
         let constant_s = seconds(time_constant_us(usual_us));
         let kept = (-seconds(late_us) / constant_s).exp();
         let late = done * kept / (time_s * kept + constant_s * (1.0 - kept));
@@ -539,15 +560,14 @@ impl BaseLine {
     }
 }
 
-/// Steps a second.
 struct Pace {
-    /// As of the last advance.
+    /// As of the last advance, in steps a second.
     on_time: f64,
-    /// As of now: less when the next advance is overdue.
+    /// As of now: less when the next advance is late.
     late: f64,
 }
 
-/// Whether so many steps in this time are much slower than `pace`: a large step is no rest.
+/// Whether a gap with this many steps was much slower than `pace`. A long gap that ends in a large step is work, and no rest.
 fn is_slow(steps: f64, time_us: i64, pace: f64) -> bool {
     steps * (UNUSUAL_GAPS as f64) < pace * seconds(time_us)
 }

@@ -1,11 +1,12 @@
-//! A moment of the work, and when a gap between two of them is unusual.
+//! A point of the work, how far it was at a moment, and when a gap between two points is unusual. Shared by `line` and `rest`, which
+//! must agree on both.
 
 use serde::{Deserialize, Serialize};
 
-/// A gap more than this many times as long as the usual one is looked at more closely.
+/// A gap more than this many times the usual one is unusual: it may be a rest. Two rests are alike within the same factor.
 pub(in crate::hub) const UNUSUAL_GAPS: i64 = 3;
 
-/// How far the work was at a moment.
+/// How far the work was at a moment of the task's clock. Stored as a pair, because rows are written as often as tasks move.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(from = "(i64, f64)", into = "(i64, f64)")]
 pub(in crate::hub) struct Point {

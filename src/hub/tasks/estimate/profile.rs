@@ -1,56 +1,49 @@
-//! One way in which work may go, as a list of what is reported when, and the reader who asks at every moment what is
-//! left and compares it with the truth.
+//! One course of work as a list of timed reports, and a reader that compares the time left with the truth at many moments.
 
 use super::estimator::{Estimator, Position};
 use crate::base::time::{Span, Time};
 
-/// What an estimate may be wrong by, as a factor.
+/// The factor by which an estimate may be wrong.
 const TOLERANCE: f64 = 1.5;
-/// As in the default configuration.
 const STALL_TIMEOUT: Span = Span::from_secs(60);
-/// After so many advances a new base line is known.
+/// Advances after which a new base line is expected to be known.
 const ADVANCES_OF_CHANGE: u32 = 5;
 
-/// What a task reports.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(in crate::hub) enum Report {
-    /// `current` and `total`.
     Steps(f64, f64),
-    /// `current` alone, and `progress`.
+    /// `current` without a total, and `progress`.
     Count(f64, f64),
-    /// `progress`.
     Percent(f64),
-    /// Another stage, at `current` of `total`.
     Stage(f64, f64),
     Pause,
     Resume,
 }
 
-/// Reports in order of time, in milliseconds. The last one is the end of the work.
+/// Reports in order of time; the last one ends the work.
 #[derive(Debug, Clone, Default)]
 pub(in crate::hub) struct Profile {
     reports: Vec<(u64, Report)>,
-    /// Nothing is expected of earlier moments.
+    /// Readings before this moment are not compared.
     pub(in crate::hub) from_ms: u64,
-    /// What an estimate may be wrong by near the end, where a factor says nothing: irregular work has irregular last steps.
+    /// Milliseconds by which an estimate may be wrong near the end, where a factor says nothing: irregular work has irregular last steps.
     pub(in crate::hub) slack_ms: f64,
-    /// The measure is not the truth, but a reader who knows the mean speed of the present base line.
+    /// Compares with the mean speed of the base line instead of the truth, which no estimate can know before the work changes.
     pub(in crate::hub) is_of_base_line: bool,
 }
 
-/// What was read at one moment.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::hub) struct Reading {
-    /// Of the last report.
+    /// The index of the last report.
     pub(in crate::hub) index: usize,
     pub(in crate::hub) moment_ms: u64,
     pub(in crate::hub) left_ms: Option<f64>,
     pub(in crate::hub) truth_ms: Option<f64>,
-    /// What the average since the base line began says, as of the last report.
+    /// By the average speed since the base line began, as of the last report.
     pub(in crate::hub) average_ms: Option<f64>,
 }
 
-/// What the reader knows of the present base line.
+/// The base line as a reader without an estimator would see it.
 #[derive(Debug, Clone, Copy)]
 struct Mean {
     began: (u64, f64),
@@ -60,14 +53,14 @@ struct Mean {
 }
 
 impl Profile {
-    /// Begins with `first` at the moment zero.
+    /// Begins with `first` at time 0.
     pub(in crate::hub) fn new(first: Report) -> Self {
         let mut profile = Self::default();
         profile.reports.push((0, first));
         profile
     }
 
-    /// One more report, so many milliseconds after the last.
+    /// Adds a report `gap_ms` after the last.
     pub(in crate::hub) fn then(&mut self, gap_ms: u64, report: Report) {
         self.reports.push((self.end_ms() + gap_ms, report));
     }
@@ -76,7 +69,7 @@ impl Profile {
         self.reports.last().map_or(0, |(at_ms, _)| *at_ms)
     }
 
-    /// Expects something from the first tenth of the work on.
+    /// Compares readings from the first tenth of the work on.
     pub(in crate::hub) fn after_a_tenth(mut self) -> Self {
         let work_ms = self.work_ms();
         let whole_ms = work_ms[work_ms.len() - 1];
@@ -92,7 +85,7 @@ impl Profile {
         self
     }
 
-    /// Reads at many moments; how many readings were compared.
+    /// Compares readings at many moments, and returns how many.
     pub(in crate::hub) fn check(&self, name: &str) -> usize {
         let mut compared = 0;
         for reading in self.readings(STALL_TIMEOUT) {
@@ -109,7 +102,7 @@ impl Profile {
         compared
     }
 
-    /// What is read at many moments at which the task is not stalled.
+    /// Readings at many moments, without those at which the task is stalled.
     pub(in crate::hub) fn readings(&self, stall_timeout: Span) -> Vec<Reading> {
         let (mut estimator, mut position) = (Estimator::default(), Position::default());
         let (mut mean, mut last_ms) = (None, 0);
@@ -160,7 +153,7 @@ impl Profile {
         }
     }
 
-    /// The time that will be spent working.
+    /// The time still to be spent working, pauses left out.
     fn work_left_ms(&self, work_ms: &[u64], moment_ms: u64) -> u64 {
         let index = self
             .reports
@@ -223,7 +216,7 @@ impl Mean {
     }
 }
 
-/// As an event does in the engine.
+/// Feeds a report to an estimator as the rules do with an event.
 pub(in crate::hub) fn apply(
     estimator: &mut Estimator,
     position: &mut Position,

@@ -1,12 +1,12 @@
-//! The table of work profiles: at any moment of reading the time left is within 1.5 times of the truth after the first
-//! tenth; for work in stages and with growing totals within 1.5 times of what the mean speed of the present base line
-//! says, again five advances after each change.
+//! The table of work profiles. After the first tenth of the work, the time left is within a factor of 1.5 of the truth at any moment of
+//! reading; for work in stages and with growing totals, within 1.5 of the mean speed of the present base line, from five advances after
+//! each change on.
 
 use super::estimator::{Estimator, Position};
 use super::profile::{Profile, Report, apply};
 use crate::base::time::{Span, Time};
 
-/// A small generator of numbers (splitmix64), so that every run sees the same work.
+/// A small random generator (splitmix64) with a seed, so that every run sees the same work.
 struct Dice(u64);
 
 impl Dice {
@@ -17,14 +17,14 @@ impl Dice {
         mixed ^ (mixed >> 31)
     }
 
-    /// `middle`, give or take this part of it.
+    /// A number within `part` of `middle`.
     fn about(&mut self, middle: u64, part: f64) -> u64 {
         let unit = self.next() as f64 / u64::MAX as f64;
         (middle as f64 * (1.0 + part * (2.0 * unit - 1.0))) as u64
     }
 }
 
-/// `count` equal steps from `first` on, each after what `gap_ms` says.
+/// `count` equal steps from `first` on; `gap_ms` gives the time that each takes.
 fn steps(first: u64, count: u64, mut gap_ms: impl FnMut(u64) -> u64) -> Profile {
     let total = (first + count) as f64;
     let mut profile = Profile::new(Report::Steps(first as f64, total));
@@ -46,7 +46,7 @@ fn percents(first: f64, step: f64, gap_ms: u64) -> Profile {
     profile
 }
 
-/// Irregular work: nobody knows its last steps better than `slack_ms`.
+/// Irregular work, whose last steps cannot be foretold better than `slack_ms`.
 fn irregular(mut profile: Profile, slack_ms: f64) -> Profile {
     profile.slack_ms = slack_ms;
     profile
@@ -296,7 +296,7 @@ fn bursts_are_foretold_from_their_first_rest_on() {
     }
     for (count, size, gap_ms, rest_ms) in plans {
         let mut profile = bursts(count, size, gap_ms, rest_ms);
-        // Before the first rest nobody can know of it.
+        // Before the first rest there is no sign of it.
         profile.from_ms = (size + 1) * gap_ms + rest_ms;
         profile.slack_ms = gap_ms as f64;
         let name = format!("{count} bursts of {size} each {gap_ms} ms, rests of {rest_ms} ms");
@@ -304,13 +304,13 @@ fn bursts_are_foretold_from_their_first_rest_on() {
     }
 }
 
-/// By what factor the reading is off.
+/// The factor by which a reading is off.
 fn factor(left_ms: f64, right_ms: f64) -> f64 {
     (left_ms / right_ms).max(right_ms / left_ms)
 }
 
-/// Reads as soon as three advances were made after step `after`, in which the work rested for `rest_ms`. `known_ms`:
-/// so much later the rest is known to be an exception.
+/// Checks the readings of work that rests once, in the step after `after`. `known_ms`: the time after that step from which the rest
+/// must be known as an exception.
 fn check_exception(name: &str, profile: &Profile, after: usize, gap_ms: u64, known_ms: u64) {
     let readings = profile.readings(Span::from_secs(3_600));
     let first = readings
@@ -318,12 +318,12 @@ fn check_exception(name: &str, profile: &Profile, after: usize, gap_ms: u64, kno
         .position(|reading| reading.index > after && reading.left_ms.is_some());
     let back_ms = readings.iter().find(|reading| reading.index > after);
     let known_ms = back_ms.expect("a reading").moment_ms + known_ms;
-    // What is known once stays known.
+    // From the first estimate on there always is one.
     for reading in &readings[first.expect("something is known")..] {
         let (left_ms, truth_ms) = (reading.left_ms.unwrap(), reading.truth_ms.unwrap());
         let average_ms = reading.average_ms.unwrap().max(truth_ms);
         let text = || format!("{name}: {reading:?}");
-        // The same readings may be of a burst: then the average is too low by up to twice.
+        // The same readings may come from bursts, for which the average is too low by a factor of up to two.
         let most_ms = average_ms * 1.5 + gap_ms as f64;
         assert!(left_ms <= most_ms, "{}", text());
         assert!(left_ms * 1.5 + gap_ms as f64 >= truth_ms, "{}", text());
@@ -347,7 +347,7 @@ fn a_hiccup_is_no_pace() {
                     _ if done == after + 1 => gap_ms + hiccup_ms,
                     _ => gap_ms,
                 });
-                // As long as a burst like the work before would last, and no shorter than half the hiccup.
+                // The work must go on for longer than a burst like the work before, see `Rest::doubt_us`.
                 let before_ms = after * gap_ms * 5 / 4;
                 let known_ms =
                     before_ms.clamp(hiccup_ms / 2 + gap_ms, (hiccup_ms + gap_ms) * 2) + gap_ms * 3;

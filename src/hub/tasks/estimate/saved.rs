@@ -1,15 +1,17 @@
-//! An estimator as a store keeps it: every moment as microseconds relative to the moment of saving, because monotonic
-//! clocks do not travel, and the wall clock of that moment, which tells how long the process was away.
+//! An estimator as the store keeps it: each moment as microseconds before the moment of saving, because a monotonic clock means nothing
+//! to the next process, and the wall clock of that moment, which tells how long the process was away.
+//!
+//! Invariant: restored at the moment of saving, an estimator equals the one that was saved.
 
 use super::estimator::{Estimator, Lines, bounded, micros};
 use super::line::is_default;
 use crate::base::time::Now;
 use serde::{Deserialize, Serialize};
 
-/// What [`Estimator::saved`] writes and [`Estimator::restored`] reads. Later versions add fields that may be absent.
+/// The stored form. Fields may be added, never renamed: rows of older versions are read, and an unknown field of a newer one is ignored.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct SavedEstimator {
-    /// When it was saved, in milliseconds since 1970.
+    /// In milliseconds since 1970.
     #[serde(rename = "at")]
     saved_at_ms: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -23,8 +25,9 @@ pub struct SavedEstimator {
 }
 
 impl Estimator {
-    /// All that a restored estimator needs.
+    /// The stored form as of `now`.
     pub fn saved(&self, now: Now) -> SavedEstimator {
+        // Relative moments may be negative: a task may have begun before this process.
         let moved = self.clone().moved(-micros(now.at));
         SavedEstimator {
             saved_at_ms: now.wall_ms,
@@ -35,8 +38,10 @@ impl Estimator {
         }
     }
 
-    /// The estimator that was saved. The time until now has passed for the task as well, unless it was paused.
+    /// The estimator from its stored form. The time since has passed for the task too, unless it was paused: its worker went on while the
+    /// server was away.
     pub fn restored(saved: SavedEstimator, now: Now) -> Self {
+        // Saturating: a wall clock that was set back reads as no time away.
         let away_ms = now.wall_ms.saturating_sub(saved.saved_at_ms);
         let away_us = bounded(away_ms.saturating_mul(1000));
         let estimator = Self {
@@ -48,6 +53,7 @@ impl Estimator {
         estimator.moved(micros(now.at).saturating_sub(away_us))
     }
 
+    /// The same estimator with every moment moved by `span_us`.
     fn moved(mut self, span_us: i64) -> Self {
         if let Some(lines) = &mut self.lines {
             lines.each(|line| line.shift(span_us));
