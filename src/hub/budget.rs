@@ -18,6 +18,7 @@ pub struct Work {
 }
 
 /// Budget per turn for single readers.
+// A quarter of `FULL`, so that replays alone never keep input waiting.
 const DUE: Work = Work {
     visited: 16_384,
     encoded: 1024 * 1024,
@@ -111,6 +112,7 @@ impl Workload {
     }
 
     pub fn postpone(&mut self, reader: ClientId) {
+        // A reader that is postponed twice keeps its first place.
         if self.waiting.insert(reader) {
             self.postponed.push_back(reader);
         }

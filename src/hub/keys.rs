@@ -32,6 +32,7 @@ impl ClientKey {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId(u64);
 
+// 16 million slots: far more sockets than a process can have.
 const SLOT_BITS: u32 = 24;
 
 impl fmt::Display for ClientId {
@@ -66,7 +67,7 @@ impl ClientId {
     }
 }
 
-/// A room's slot, valid while the room exists. It carries no generation: whoever keeps one must drop it with the room.
+/// A room's slot, valid while the room exists. It carries no generation: a copy that outlives the room names another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RoomKey(pub(in crate::hub) u32);
 

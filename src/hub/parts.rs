@@ -111,6 +111,7 @@ impl Hub {
     pub fn publish(&mut self, now: Now, message: RoomMessage<'_>, out: &mut dyn Outlet) -> usize {
         let room = message.room;
         let delivered = self.fanout.publish(&mut self.directory, now, message, out);
+        // The first entry starts the clock of the log's expiry.
         self.watch_log(room);
         delivered
     }
@@ -123,6 +124,7 @@ impl Hub {
     /// their direct queues.
     pub fn broadcast(&mut self, now: Now, message: Broadcast<'_>, out: &mut dyn Outlet) -> usize {
         let spread = self.fanout.broadcast(&self.directory, now, message, out);
+        // After the walk, which borrows the directory.
         for client in spread.refused {
             self.keep_for(now, client, message);
         }
@@ -145,6 +147,7 @@ impl Hub {
         match timer {
             Timer::Aging => self.age(now, out),
             Timer::Sessions => {
+                // Disarmed first, because expiring sets the timer for the next session.
                 self.sessions.disarm();
                 self.expire_sessions(now);
             }
@@ -163,6 +166,7 @@ impl Hub {
     pub fn next_aging(&self) -> Option<Time> {
         let tasks = self.broadcaster.next_aging().into_iter();
         let due = tasks.chain(self.directory.next_aging()).min()?;
+        // What the last portion left over is due already: pause before it.
         Some(due.max(self.rested_at))
     }
 

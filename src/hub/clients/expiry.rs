@@ -88,6 +88,7 @@ impl Sessions {
             if client.is_some() && !is_over && first.at + self.settings.ttl > now {
                 return None;
             }
+            // A stale departure goes whatever its age.
             self.departures.pop_front();
             if client.is_some() {
                 return client;

@@ -80,6 +80,7 @@ impl Hub {
     pub fn detach(&mut self, client: ClientKey) {
         let gone = self.directory.client_mut(client);
         if gone.has_session {
+            // While the client is there: its rows are found by what it holds.
             rows::delete_session(&mut self.fanout.journal, gone);
         }
         self.directory.detach(client);
@@ -119,6 +120,7 @@ impl Hub {
                 Ok(joined) => self.directory.go_on(client, joined.room, &kept),
                 Err(_) => {
                     let client = self.directory.client_mut(client);
+                    // The row goes as well, or the next restart would try again.
                     self.fanout.journal.leave_room(client, &kept.name);
                     denied.push(kept.name);
                 }
@@ -186,6 +188,7 @@ impl Hub {
         let reader = self.directory.client(client);
         match reader.is_lagging {
             true => replay::queued_serial(&self.directory, client),
+            // A client that keeps up was offered everything so far.
             false => self.fanout.serial(),
         }
     }
@@ -221,6 +224,7 @@ impl Hub {
         reader.received = serial;
         let mut unsaved = Unsaved::RECEIVED;
         for membership in &mut reader.rooms {
+            // Confirmed, the loss need not be told again after a break.
             if std::mem::take(&mut membership.told_of_loss) {
                 membership.unsaved = true;
                 unsaved.add(Unsaved::ROOMS);
@@ -264,7 +268,7 @@ impl Hub {
         self.fanout.journal.mark_client(client, what);
     }
 
-    /// Writes a session with the next batch, without the wait of up to a second, because somebody was promised that it is kept.
+    /// Writes a session with the next batch, without the wait of up to a second, because an answer has promised that it is kept.
     pub fn write_session_now(&mut self, client: ClientKey) {
         let client = self.directory.client_mut(client);
         self.fanout.journal.write_client_now(client);
@@ -297,6 +301,7 @@ impl Hub {
             };
             self.detach(client);
         }
+        // More may be due. They wait, so that a mass expiry does not hold the loop.
         if self.sessions.arm().is_some() {
             self.timers.push(now.at + PAUSE, Timer::Sessions);
         }
@@ -310,6 +315,7 @@ impl Hub {
         let away = self.sessions.away(&self.directory);
         let names = |client: &ClientKey| self.directory.client(*client).names().len();
         let mut holders: Vec<ClientKey> = away.filter(|client| names(client) > 0).collect();
+        // Ending one session with many names spares many with a few.
         holders.sort_by_key(|client| Reverse(names(client)));
         for client in holders {
             if !self.directory.has_too_many_names() {
@@ -321,6 +327,7 @@ impl Hub {
 
     /// Joins a room for a client that asked for it. Its entries and state follow with [`Hub::welcome`], after the acknowledgement.
     pub fn join(&mut self, client: ClientKey, room: &str) -> Result<Joined, Full> {
+        // The room of an existing task takes no place from viewers' rooms, even if it must be created.
         let mut task = room.strip_prefix("task:").into_iter();
         let entry = match task.any(|task| self.broadcaster.tasks().find(task).is_some()) {
             true => Entry::Task,
@@ -452,6 +459,7 @@ impl Hub {
             if !self.directory.client(client).is_lagging {
                 let (broadcaster, mut scope) = self.scope(now, out);
                 match scope.fanout.load.is_spent() {
+                    // Later it is served like a slow reader, which is sent the states of all its rooms.
                     true => replay::postpone(&mut scope, client),
                     false => broadcaster.send_snapshot(&mut scope, client, *room),
                 }
@@ -534,6 +542,7 @@ impl Hub {
         let membership = self.directory.membership_mut(place.member);
         membership.unsaved |= offset < membership.from || is_lossy && !membership.told_of_loss;
         membership.from = membership.from.min(offset);
+        // The acknowledgement in which `since` is answered tells it.
         membership.told_of_loss |= is_lossy;
         membership.forget();
     }

@@ -91,6 +91,7 @@ impl Journal {
         if !self.is_on || !client.has_session {
             return;
         }
+        // Otherwise it is marked already.
         if client.unsaved.is_empty() {
             match client.unsaved.rests() {
                 true => self.rests.await_one(),
@@ -100,7 +101,7 @@ impl Journal {
         client.unsaved.add(what);
     }
 
-    /// Ends a session's rest, so that what has changed goes with the next batch, because somebody was promised that it is kept.
+    /// Ends a session's rest, so that what has changed goes with the next batch, because an answer has promised that it is kept.
     pub fn write_client_now(&mut self, client: &mut Client) {
         if client.unsaved.end_rest() && !client.unsaved.is_empty() {
             self.rests.settle_one();

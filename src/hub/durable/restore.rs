@@ -83,6 +83,7 @@ fn restore_room(scope: &mut Scope<'_>, name: &str, row: &str) {
     let lineage = row.lineage.iter().filter_map(|text| text.parse().ok());
     let log = scope.directory.room_mut(key).log.get_or_insert_default();
     log.restore(position.offset, row.lost_serial, lineage.collect());
+    // New serials must exceed all old ones, even those of entries that are gone.
     scope.fanout.skip_serials(row.lost_serial);
 }
 
@@ -175,6 +176,7 @@ fn restore_received(scope: &mut Scope<'_>, key: &str, row: &str) {
         let client = scope.directory.client_mut(client);
         client.received = received;
         if let Some(direct) = client.direct_mut() {
+            // What it has not confirmed counts as not sent.
             direct.sent = received;
         }
     }

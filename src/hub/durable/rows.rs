@@ -108,6 +108,7 @@ pub fn kept_name(kept: &KeptName) -> String {
 }
 
 pub fn membership_position(row: &str) -> Option<Position> {
+    // A position needs no escapes, so that quotes are all there is of JSON.
     row.trim_matches('"').parse().ok()
 }
 

@@ -157,7 +157,7 @@ impl Task {
         task.restarted_at = row.restart_age_us.map(moment);
         task.view = row.view.view();
         task.size_bound = Ledger::of(&task).bytes();
-        // A task without its estimate is better than no task: the estimate starts anew.
+        // A task without its estimate is better than no task: the estimate starts over.
         let estimator = row.estimator.as_deref().map(RawValue::get);
         let saved = estimator.and_then(|text| serde_json::from_str(text).ok());
         task.estimator =
@@ -229,6 +229,7 @@ impl<'a> ViewRow<'a> {
         let raw = |raw: Option<Cow<'_, RawValue>>| raw.map(Cow::into_owned);
         let mut own = OwnFields::default();
         for (name, value) in self.own {
+            // Version 0: no viewer of this process has seen an older one.
             own.set(name.into_owned().into(), Some(value.into_owned()), 0);
         }
         View {
@@ -277,6 +278,7 @@ impl<'a> RequestedRow<'a> {
     }
 }
 
+// A plain `default` would demand that `E` has one.
 fn none<E>() -> Option<E> {
     None
 }

@@ -78,6 +78,7 @@ impl Workspace {
             out,
             ",\"order\":{place},\"createdAt\":{created},\"updatedAt\":{updated}"
         );
+        // Both objects become one: the brace that opens the fields gives way to a comma.
         if &*self.fields != "{}" {
             out.push(',');
         }
@@ -233,6 +234,7 @@ impl Workspaces {
     /// `workspace.update`: the `id`, and a merge patch of the rest. Members that the server sets are ignored.
     pub fn update(&mut self, now: Now, wish: Members<'_>) -> Result<Change, Fault> {
         let slot = self.named(&wish)?;
+        // Everything is checked before anything changes.
         let name = name_of(&wish)?;
         check_depth(&wish)?;
         let old = &self.slots[slot as usize];
@@ -333,6 +335,7 @@ impl Workspaces {
     pub fn finish_restoring(&mut self) {
         let ids = std::mem::take(&mut self.stored_order);
         let listed = ids.iter().filter_map(|id| self.find(id));
+        // An id that is listed twice counts at its first place; those not listed come last, by the place in their document.
         let mut ranks: Vec<Option<usize>> = vec![None; self.slots.capacity()];
         for (rank, slot) in listed.enumerate() {
             ranks[slot as usize].get_or_insert(rank);
@@ -386,6 +389,7 @@ impl Workspaces {
 
     fn fresh_id(&self, random: &mut Random) -> Box<str> {
         loop {
+            // Clients choose ids too, so that even a random one is checked.
             let id = format!("workspace_{}", random.token(ID_CHARACTERS));
             if self.find(&id).is_none() {
                 return id.into();

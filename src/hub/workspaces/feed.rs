@@ -55,6 +55,7 @@ impl Hub {
         if news.is_list {
             return !std::mem::replace(&mut news.is_asked, true);
         }
+        // Shared pointers are copied out first, because sending borrows the hub.
         for due in news.due() {
             if self.load().is_spent() {
                 self.postpone(client);
