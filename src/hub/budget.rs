@@ -116,6 +116,11 @@ impl Workload {
         if self.waiting.insert(reader) {
             self.postponed.push_back(reader);
         }
+        debug_assert_eq!(
+            self.waiting.len(),
+            self.postponed.len(),
+            "a reader waits once"
+        );
     }
 
     /// The reader that has waited longest. Ids, not keys: it may be gone by now.

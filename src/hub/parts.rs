@@ -29,7 +29,7 @@ pub struct HubSettings {
     pub max_rooms: usize,
     /// Most rooms that exist only because viewers asked for them (0: no limit).
     pub max_viewer_rooms: usize,
-    /// Most rooms per client (0: no limit). It binds viewers, not calls of the API.
+    /// Most rooms per client (0: no limit); it binds API calls as well.
     pub max_rooms_per_client: usize,
     pub workspaces: WorkspaceSettings,
 }
@@ -120,8 +120,8 @@ impl Hub {
         self.directory.find_or_create(name)
     }
 
-    /// Sends a message to every client, or to those of one dialect; returns how many connections took it. The others find it in
-    /// their direct queues.
+    /// Sends a message to every client, or to those of one dialect; returns how many connections took it. Clients of the payload dialect
+    /// that did not take it find it in their direct queues.
     pub fn broadcast(&mut self, now: Now, message: Broadcast<'_>, out: &mut dyn Outlet) -> usize {
         let spread = self.fanout.broadcast(&self.directory, now, message, out);
         // After the walk, which borrows the directory.

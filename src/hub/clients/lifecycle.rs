@@ -9,7 +9,7 @@
 //! | state | marks | what it gets |
 //! | --- | --- | --- |
 //! | keeps up | none | everything at once |
-//! | backlogged | `backlogged` | log entries at once; progress is marked by the version that it has seen |
+//! | backlogged | `backlogged` | log entries at once; progress waits, and its memberships tell which versions it has seen |
 //! | lagging | and `is_lagging` | nothing; entries stay in the logs, direct messages in its queue |
 //! | away | and `is_away` | nothing, and it has no connection |
 //!
@@ -214,9 +214,9 @@ impl Hub {
 
     /// Records that a client has confirmed everything up to a serial.
     pub fn confirm(&mut self, client: ClientKey, serial: u64) {
+        // It comes back from the client and may be anything; nothing after the newest can have arrived.
         let serial = serial.min(self.fanout.serial());
         let reader = self.directory.client_mut(client);
-        // A serial comes back from the client and may be anything; nothing after the newest can have arrived.
         // Equal is no repeat: the only thing to confirm may be that the client was told of a loss.
         if serial < reader.received {
             return;
@@ -336,7 +336,7 @@ impl Hub {
         self.enter(client, room, entry)
     }
 
-    /// Joins a room on behalf of an API call, which the limits for viewers do not bind.
+    /// Joins a room on behalf of an API call, which the limit of viewers' rooms does not bind.
     pub fn put_into(&mut self, client: ClientKey, room: &str) -> Result<Joined, Full> {
         self.enter(client, room, Entry::Call)
     }

@@ -136,11 +136,10 @@ pub fn send_newest(
 /// The form in which a viewer needs a task's state; viewers with equal forms share a publication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
+    /// All fields.
     Snapshot,
     /// The fields that changed after a version.
-    Delta {
-        after: u32,
-    },
+    Delta { after: u32 },
 }
 
 impl Form {

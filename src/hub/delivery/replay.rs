@@ -44,7 +44,7 @@ pub fn give_up(directory: &mut Directory, client: ClientKey, lost: &[RoomKey]) {
     for room in lost.iter().copied() {
         let start = directory.room(room).start();
         if let Some(member) = directory.member(client, room) {
-            // From the oldest entry even if some of it arrived before: the client starts its list anew.
+            // From the oldest entry even if some of it arrived before: the client starts its list over.
             directory.client_mut(client).set_older(room, start);
             let membership = directory.membership_mut(member);
             membership.from = start;

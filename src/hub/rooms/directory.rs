@@ -2,7 +2,7 @@
 //!
 //! Owns the membership graph, the names of rooms, and the marks of each client that follow from being away, lagging or back. It sends
 //! nothing and knows no message. A client's list says where it stands in each room's list, and the room's list says which membership
-//! of the client that is; both ends are mended by `swap_members` and `unlink` alone. Within a room connected members come first, so
+//! of the client that is; only `enroll`, `swap_members` and `unlink` change either end. Within a room connected members come first, so
 //! that a fan-out reads one slice. [`Directory::check_invariants`] states the rest.
 
 use crate::base::time::Time;
@@ -52,6 +52,7 @@ pub struct Directory {
     places: Places,
     away: usize,
     away_memberships: usize,
+    /// Restored clients whose slot differs from the one in their id.
     aliases: HashMap<ClientId, ClientKey>,
     /// Rooms whose log will expire, by when to check it.
     pub(in crate::hub) aging: BTreeSet<(Time, RoomKey)>,

@@ -8,7 +8,7 @@
 //!
 //! An entry has two numbers. Its *offset* counts the entries of its room from 1, without gaps: readers see it, and the index into the
 //! ring is computed from it. Its *serial* counts the entries of all rooms and all direct messages together, in order of publication;
-//! it never leaves the server but in pings and rows. One serial therefore says how far a client has received in any number of rooms:
+//! clients see it in pings only. One serial therefore says how far a client has received in any number of rooms:
 //! the client confirms one number, its session stores one number, and [`RoomLog::offset_at`] translates it for a room by binary
 //! search. An offset per membership would say the same at the price of an update of each with every message.
 //!
@@ -40,7 +40,7 @@ pub struct LogEntry {
     /// Unix milliseconds.
     pub timestamp: u64,
     pub id: MessageId,
-    /// The client that published it and does not receive it itself; `None`: a producer did.
+    /// The client that published it and does not receive it itself; `None`: no client did, as far as is known.
     pub sender: Option<ClientId>,
     /// When it expires.
     pub until: Time,
