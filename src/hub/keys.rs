@@ -7,6 +7,7 @@ use std::fmt;
 /// A connection as the transport names it; opaque to the hub, which only hands it back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId {
+    /// The slot.
     pub index: u32,
     /// Tells apart the connections that used this slot one after another: output for a closed one is dropped.
     pub generation: u32,

@@ -103,6 +103,7 @@ struct Behind {
     /// The slot of its rooms at which sending states stopped: the next attempt begins there, so that no room is always last.
     caught_up: u32,
     /// Exceptions from `queued`: rooms of which it asked for older entries, and the offset up to which each was queued.
+    // An empty map allocates nothing, and nearly all are.
     older: BTreeMap<RoomKey, u64>,
     direct: DirectQueue,
     /// Viewers' rooms that it joins again when it comes back.

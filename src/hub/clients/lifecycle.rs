@@ -91,6 +91,7 @@ impl Hub {
         if !self.directory.client(client).has_session {
             return self.detach(client);
         }
+        // Counted as away before sessions are shed or expire: it may be the one too many.
         self.directory.leave_behind(client, self.fanout.serial());
         self.sessions
             .record(now.at, self.directory.client(client), &self.directory);
@@ -131,6 +132,7 @@ impl Hub {
 
     /// Connected clients that were evicted from rooms since the last call, with the names of the rooms.
     pub fn take_evicted(&mut self) -> BTreeMap<ClientId, Vec<Box<str>>> {
+        // Collected by client, since one message tells a client of all its rooms.
         let mut evicted: BTreeMap<ClientId, Vec<Box<str>>> = BTreeMap::new();
         for (id, name) in self.directory.take_evicted() {
             let Some(client) = self.directory.living_client(id) else {
@@ -170,6 +172,7 @@ impl Hub {
         plan_recovery: &[Recovery],
         out: &mut dyn Outlet,
     ) {
+        // The plan was made before the acknowledgement; only rooms that this reported as lost may be given up.
         let lost = plan_recovery.iter().filter(|room| !room.recovered);
         let lost: Vec<RoomKey> = lost.map(|lost| lost.room).collect();
         if !lost.is_empty() {
@@ -371,6 +374,7 @@ impl Hub {
         out: &mut dyn Outlet,
     ) -> bool {
         let letter = mail::letter(&mut self.fanout, now, kind, payload);
+        // Not offered to a lagging client: it would overtake what the client lacks.
         let is_taken =
             !self.directory.client(client).is_lagging && self.deliver(client, &letter, out);
         // A log entry after it must not overtake it.
@@ -413,6 +417,7 @@ impl Hub {
     ) {
         let reader = self.directory.client_mut(client);
         let was = std::mem::replace(&mut reader.backlogged, backlogged);
+        // Only on the change: a connection that stays drained lacks nothing.
         if was && !backlogged && !reader.is_lagging {
             let (broadcaster, mut scope) = self.scope(now, out);
             broadcaster.catch_up(&mut scope, client);
@@ -432,6 +437,7 @@ impl Hub {
             let client = self.directory.living_client(id);
             let waits = |client: &ClientKey| {
                 let reader = self.directory.client(*client);
+                // A client that was served after its postponement, or left, has nothing to wait for.
                 reader.backlogged && !reader.is_away
             };
             if let Some(client) = client.filter(waits) {

@@ -337,6 +337,7 @@ impl Fanout {
     pub fn handle_turn_end(&mut self, now: Time) {
         self.load.begin_turn();
         self.audience.release();
+        // Latency counts to the end of the writes, not of the encoding: the viewer waits for both.
         for arrived in self.turn.drain(..) {
             self.counts.latency.record(now.saturating_since(arrived));
         }

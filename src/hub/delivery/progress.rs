@@ -110,6 +110,7 @@ pub fn send_newest(
         return Told::Before;
     };
     let membership = scope.directory.membership_mut(member);
+    // A turn's flush may have reached it already.
     if membership.seen == task.version() {
         return Told::Before;
     }

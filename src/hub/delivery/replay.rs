@@ -171,6 +171,7 @@ impl Overdue {
     }
 
     fn look_into(&mut self, directory: &Directory, room: RoomKey, mut after: u64) {
+        // A room that only carries progress has no log.
         let Some(log) = directory.room(room).log.as_ref() else {
             return;
         };

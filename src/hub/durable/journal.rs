@@ -112,6 +112,7 @@ impl Journal {
     /// Has a client's membership row deleted with its session's next write. Remembered by name, since the room may be gone by then.
     pub fn leave_room(&mut self, client: &mut Client, room: &str) {
         if self.is_on && client.has_session {
+            // A set: a client that joins and leaves again and again must not grow it.
             let left = self.left.entry(client.id).or_default();
             if left.insert(room.into()) {
                 self.left_bytes += size_of_left(room);

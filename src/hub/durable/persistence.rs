@@ -83,7 +83,7 @@ impl Hub {
 
     /// Stops gathering, because no store will take it. What has gathered is dropped.
     pub fn turn_off_journal(&mut self, now: Now) {
-        // Rests end as well: their timer would wake an idle server for nothing.
+        // Rests end first, so that what waits for their end is dropped as well.
         self.write_all_sessions_now();
         self.take_records(now, usize::MAX);
         self.fanout.journal.turn_off();

@@ -2,8 +2,8 @@
 //! content is never held twice.
 //!
 //! A slice may be of any size. The order of tables matters: a membership needs its session, and its room's log and task. A row that
-//! cannot be read is left out with a warning, since one damaged row must not keep the server from starting. Nothing is sent to
-//! anybody before [`begin_epochs`] has gone through all rooms and the store has kept that.
+//! cannot be read is left out with a warning, since one damaged row must not keep the server from starting. Nothing is sent to a
+//! client before [`begin_epochs`] has gone through all rooms and the store has kept that.
 
 use crate::base::id::MessageIdReader;
 use crate::hub::clients::client::{LOST, Unsaved};
@@ -76,6 +76,7 @@ fn restore_room(scope: &mut Scope<'_>, name: &str, row: &str) {
         Ok(row) => row,
         Err(fault) => return unreadable("room", name, &fault),
     };
+    // Without a position its entries could not be told from those of another epoch.
     let Ok(position) = row.position.parse::<Position>() else {
         return ::log::warn!("room `{name}` in the store has no position and is left out");
     };
@@ -145,6 +146,7 @@ fn restore_session(scope: &mut Scope<'_>, restoring: &mut Restoring, key: &str, 
     let received = row.received.unwrap_or(0);
     scope.fanout.skip_serials(received);
     let client = scope.directory.restore(id, row.connected_at, received);
+    // The present version writes none of these fields.
     let is_old = row.received.is_some() || !row.rooms.is_empty() || !row.mail.is_empty();
     for (name, position) in &row.rooms {
         restore_membership(scope, client, name, position.parse().ok());

@@ -95,6 +95,7 @@ pub fn session(client: &Client) -> String {
 /// confirmed is stored as a loss.
 pub fn membership(room: &Room, membership: &Membership) -> String {
     let offset = match membership.told_of_loss {
+        // Unconfirmed, so that it must be told again after a restart.
         true => LOST,
         false => membership.from,
     };

@@ -148,6 +148,7 @@ impl Task {
         row: Row<'_, Box<RawValue>>,
         now: Now,
     ) -> Result<Self, serde_json::Error> {
+        // Wall time bridges the two processes; from there the ages lead back to moments of this clock.
         let then_us = now.time_of(row.saved_at).as_micros();
         let moment = |age_us: u64| Time::from_micros(then_us.saturating_sub(age_us));
         let mut task = Self::new(id.into(), moment(row.news_age_us));

@@ -45,6 +45,7 @@ impl Rests {
     /// When the first rest ends, if any resting session has changed and no timer is set.
     pub fn arm(&mut self) -> Option<Time> {
         let (first, _) = self.queue.front().filter(|_| !self.is_armed)?;
+        // A fired timer finds every rest that is over, so that one for the first is enough.
         self.is_armed = self.waiting > 0;
         self.is_armed.then_some(*first)
     }

@@ -22,7 +22,7 @@ impl Directory {
         self.viewer_rooms.names
     }
 
-    /// Whether these are more than allowed. The limit is that of viewers' rooms, because each name may become one again.
+    /// Whether sessions keep more names than allowed. The limit is that of viewers' rooms, because each name may become one again.
     pub fn has_too_many_names(&self) -> bool {
         self.viewer_rooms.limit > 0 && self.viewer_rooms.names > self.viewer_rooms.limit
     }

@@ -107,6 +107,7 @@ impl Workspace {
     }
 }
 
+/// All workspaces and their order, within the limits of [`WorkspaceSettings`].
 #[derive(Debug)]
 pub struct Workspaces {
     slots: Slab<Workspace>,
@@ -249,6 +250,7 @@ impl Workspaces {
         let document = new.document();
         new.size = document.len();
         self.check_size(old.size, new.size)?;
+        // From here nothing fails: the change happens as a whole.
         self.total_size = self.total_size - old.size + new.size;
         self.version += 1;
         let change = new.change("workspace.updated", document);
@@ -471,6 +473,7 @@ fn permutation(
     count: usize,
     mut place_of: impl FnMut(&str) -> Option<u32>,
 ) -> Result<Vec<u32>, NoPermutation> {
+    // Marks by place, so that the check stays linear in the number of ids.
     let mut seen = vec![false; count];
     let mut places = Vec::with_capacity(count);
     for (index, id) in ids.iter().enumerate() {
