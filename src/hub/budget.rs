@@ -125,6 +125,7 @@ impl Workload {
 
     /// The reader that has waited longest. Ids, not keys: it may be gone by now.
     pub fn poll_postponed(&mut self) -> Option<ClientId> {
+        // Shrunk when it is empty and not at each step, which would copy a queue in use again and again.
         let next = self.postponed.pop_front();
         match next {
             Some(reader) => drop(self.waiting.remove(&reader)),

@@ -172,6 +172,7 @@ impl Hub {
 
     /// Call once the inputs of the turn are all handled: encodes and sends the progress of the tasks that they marked.
     pub fn settle(&mut self, now: Now, out: &mut dyn Outlet) {
+        // Once per turn, however many events a task had: viewers need its newest state only.
         let (broadcaster, mut scope) = self.scope(now, out);
         broadcaster.settle(&mut scope);
     }

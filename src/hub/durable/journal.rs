@@ -59,6 +59,7 @@ impl Journal {
     }
 
     pub fn push(&mut self, record: Record) {
+        // Checked here once, so that callers record whatever happens, with a store or without.
         if self.is_on {
             self.bytes += record.size();
             self.records.push(record);
@@ -76,6 +77,7 @@ impl Journal {
     }
 
     pub fn drop_entries(&mut self, serials: Vec<u64>) {
+        // Most calls have nothing to drop.
         if !serials.is_empty() {
             self.push(Record::Drop { serials });
         }

@@ -41,6 +41,7 @@ pub fn restore(
             .filter(move |(table, ..)| *table == wanted);
         rows.map(|(_, key, value)| (&**key, value.as_str()))
     };
+    // By table: a slice may hold rows of several, and the later ones refer to the earlier ones.
     for (name, row) in of(Table::Room) {
         restore_room(scope, name, row);
     }

@@ -133,6 +133,7 @@ impl Task {
     }
 
     pub fn restored(id: &str, row: &str, now: Now) -> Result<Self, serde_json::Error> {
+        // The version is read by itself first, because a row of a newer one need not have these fields.
         let Version { v } = serde_json::from_str(row)?;
         match v {
             0 => first::restored(id, row, now),

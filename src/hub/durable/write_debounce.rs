@@ -35,6 +35,7 @@ impl Rests {
     /// Ends the count of such a session: it is written now, or gone.
     pub fn settle_one(&mut self) {
         debug_assert!(self.waiting > 0, "only a session that rests waits");
+        // Saturating: outside debug builds a miscount costs an early timer, not the process.
         self.waiting = self.waiting.saturating_sub(1);
     }
 

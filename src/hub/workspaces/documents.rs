@@ -131,6 +131,7 @@ impl Workspaces {
             ids: HashTable::new(),
             order: Vec::new(),
             stored_order: Vec::new(),
+            // Keys other than the directory's, of the same seed.
             hasher: ahash::RandomState::with_seeds(seed[0], !seed[1], seed[1], !seed[0]),
             total_size: 0,
             version: 0,
@@ -269,6 +270,7 @@ impl Workspaces {
         self.total_size -= gone.size;
         self.version += 1;
         self.order.remove(gone.place as usize);
+        // Linear in those that move up, as the removal from the order is.
         for later in &self.order[gone.place as usize..] {
             self.slots[*later as usize].place -= 1;
         }
@@ -320,6 +322,7 @@ impl Workspaces {
         for (table, key, value) in rows {
             match table {
                 Table::Workspace => match stored(key, value) {
+                    // A damaged document must not keep the others away.
                     Ok(workspace) => self.insert(workspace),
                     Err(fault) => {
                         ::log::warn!("workspace `{key}` in the store is unreadable: {fault}");

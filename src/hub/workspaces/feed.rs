@@ -25,6 +25,7 @@ impl Hub {
                 false => {}
             }
         }
+        // Not the lane `Once`: a change that is refused is kept for its reader, which need not be closed.
         let delivered = self
             .fanout
             .offer_all(&publication, &mut audience, Lane::Log, out);

@@ -107,6 +107,7 @@ impl News {
             let Some(payload) = &lacking.newest else {
                 continue;
             };
+            // What is deleted for the client first must then be created, not updated.
             match lacking.is_known && lacking.deleted.is_none() {
                 true => known.push(due(UPDATED, id, payload)),
                 false => new.push((lacking.place, due(CREATED, id, payload))),
