@@ -18,6 +18,7 @@ pub struct Work {
 }
 
 /// Budget per turn for single readers.
+// A quarter of `FULL`, so that replays alone never keep input waiting.
 const DUE: Work = Work {
     visited: 16_384,
     encoded: 1024 * 1024,
@@ -111,13 +112,20 @@ impl Workload {
     }
 
     pub fn postpone(&mut self, reader: ClientId) {
+        // A reader that is postponed twice keeps its first place.
         if self.waiting.insert(reader) {
             self.postponed.push_back(reader);
         }
+        debug_assert_eq!(
+            self.waiting.len(),
+            self.postponed.len(),
+            "a reader waits once"
+        );
     }
 
     /// The reader that has waited longest. Ids, not keys: it may be gone by now.
     pub fn poll_postponed(&mut self) -> Option<ClientId> {
+        // Shrunk when it is empty and not at each step, which would copy a queue in use again and again.
         let next = self.postponed.pop_front();
         match next {
             Some(reader) => drop(self.waiting.remove(&reader)),

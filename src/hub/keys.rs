@@ -7,6 +7,7 @@ use std::fmt;
 /// A connection as the transport names it; opaque to the hub, which only hands it back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId {
+    /// The slot.
     pub index: u32,
     /// Tells apart the connections that used this slot one after another: output for a closed one is dropped.
     pub generation: u32,
@@ -32,6 +33,7 @@ impl ClientKey {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId(u64);
 
+// 16 million slots: far more sockets than a process can have.
 const SLOT_BITS: u32 = 24;
 
 impl fmt::Display for ClientId {
@@ -66,7 +68,7 @@ impl ClientId {
     }
 }
 
-/// A room's slot, valid while the room exists. It carries no generation: whoever keeps one must drop it with the room.
+/// A room's slot, valid while the room exists. It carries no generation: a copy that outlives the room names another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RoomKey(pub(in crate::hub) u32);
 

@@ -29,7 +29,7 @@ pub struct HubSettings {
     pub max_rooms: usize,
     /// Most rooms that exist only because viewers asked for them (0: no limit).
     pub max_viewer_rooms: usize,
-    /// Most rooms per client (0: no limit). It binds viewers, not calls of the API.
+    /// Most rooms per client (0: no limit); it binds API calls as well.
     pub max_rooms_per_client: usize,
     pub workspaces: WorkspaceSettings,
 }
@@ -111,6 +111,7 @@ impl Hub {
     pub fn publish(&mut self, now: Now, message: RoomMessage<'_>, out: &mut dyn Outlet) -> usize {
         let room = message.room;
         let delivered = self.fanout.publish(&mut self.directory, now, message, out);
+        // The first entry starts the clock of the log's expiry.
         self.watch_log(room);
         delivered
     }
@@ -119,10 +120,11 @@ impl Hub {
         self.directory.find_or_create(name)
     }
 
-    /// Sends a message to every client, or to those of one dialect; returns how many connections took it. The others find it in
-    /// their direct queues.
+    /// Sends a message to every client, or to those of one dialect; returns how many connections took it. Clients of the payload dialect
+    /// that did not take it find it in their direct queues.
     pub fn broadcast(&mut self, now: Now, message: Broadcast<'_>, out: &mut dyn Outlet) -> usize {
         let spread = self.fanout.broadcast(&self.directory, now, message, out);
+        // After the walk, which borrows the directory.
         for client in spread.refused {
             self.keep_for(now, client, message);
         }
@@ -145,6 +147,7 @@ impl Hub {
         match timer {
             Timer::Aging => self.age(now, out),
             Timer::Sessions => {
+                // Disarmed first, because expiring sets the timer for the next session.
                 self.sessions.disarm();
                 self.expire_sessions(now);
             }
@@ -163,11 +166,13 @@ impl Hub {
     pub fn next_aging(&self) -> Option<Time> {
         let tasks = self.broadcaster.next_aging().into_iter();
         let due = tasks.chain(self.directory.next_aging()).min()?;
+        // What the last portion left over is due already: pause before it.
         Some(due.max(self.rested_at))
     }
 
     /// Call once the inputs of the turn are all handled: encodes and sends the progress of the tasks that they marked.
     pub fn settle(&mut self, now: Now, out: &mut dyn Outlet) {
+        // Once per turn, however many events a task had: viewers need its newest state only.
         let (broadcaster, mut scope) = self.scope(now, out);
         broadcaster.settle(&mut scope);
     }

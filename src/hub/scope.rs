@@ -1,5 +1,5 @@
-//! The parts of the hub that a change of a task reaches, borrowed together. The tasks themselves are not in it: whoever holds a
-//! `Scope` works on a task at the same time.
+//! The parts of the hub that a change of a task reaches, borrowed together. The tasks themselves are not in it, because its user holds
+//! one of them at the same time.
 
 use crate::base::time::Now;
 use crate::hub::delivery::fanout::Fanout;

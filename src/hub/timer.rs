@@ -29,6 +29,7 @@ impl Timers {
     }
 
     pub fn pop(&mut self) -> Option<(Time, Timer)> {
+        // In any order: the wheel sorts them.
         self.requested.pop()
     }
 }

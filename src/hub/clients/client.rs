@@ -40,11 +40,13 @@ pub struct Client {
     /// Every message up to this serial was confirmed by it, or was not for it.
     pub received: u64,
     behind: Option<Box<Behind>>,
+    // One inline: the usual viewer watches one task.
     pub(in crate::hub) rooms: SmallVec<[Membership; 1]>,
 }
 
 /// The parts of a session that differ from the store, as bits. Each part is a row of its own, because they change at a different pace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+// Bits instead of four flags: they are part of every idle client.
 pub struct Unsaved(u8);
 
 impl Unsaved {
@@ -101,6 +103,7 @@ struct Behind {
     /// The slot of its rooms at which sending states stopped: the next attempt begins there, so that no room is always last.
     caught_up: u32,
     /// Exceptions from `queued`: rooms of which it asked for older entries, and the offset up to which each was queued.
+    // An empty map allocates nothing, and nearly all are.
     older: BTreeMap<RoomKey, u64>,
     direct: DirectQueue,
     /// Viewers' rooms that it joins again when it comes back.
@@ -151,6 +154,7 @@ impl Client {
     }
 
     pub(in crate::hub) fn set_queued(&mut self, serial: u64) {
+        // An equal serial needs no box.
         if self.queued() != serial {
             self.behind_mut().queued = serial;
         }
@@ -217,6 +221,7 @@ impl Client {
     /// It was a member of its rooms up to this serial, confirmed or not: entries up to here are in logs that it knows.
     pub fn left_at(&self) -> u64 {
         let left_at = self.behind.as_ref().map_or(0, |behind| behind.left_at);
+        // A restored client has only what it confirmed.
         left_at.max(self.received)
     }
 
@@ -264,6 +269,7 @@ impl Client {
 
     /// Frees the box once nothing in it is needed.
     pub(in crate::hub) fn trim(&mut self) {
+        // `caught_up` counts as well: a reader that was interrupted continues where it stopped.
         let is_behind = self.is_lagging || self.lacks_news();
         if !is_behind && self.caught_up() == 0 && self.direct().is_none() {
             self.behind = None;

@@ -113,6 +113,7 @@ impl DirectQueue {
         while self.letters.len() > limit || self.bytes > MAX_MAIL_BYTES {
             let place = match self.notices {
                 0 => Some(0),
+                // A linear search, but only when the queue overflows.
                 _ => self.letters.iter().position(DirectMessage::is_notice),
             };
             gone.extend(self.remove(place.unwrap_or(0)));

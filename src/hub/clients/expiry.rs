@@ -71,6 +71,7 @@ impl Sessions {
 
     /// When the first session ends, unless a timer is set already.
     pub fn arm(&mut self) -> Option<Time> {
+        // One timer for the first departure: the others end later.
         let first = self.departures.front().filter(|_| !self.is_armed)?;
         self.is_armed = true;
         Some(first.at + self.settings.ttl)
@@ -88,6 +89,7 @@ impl Sessions {
             if client.is_some() && !is_over && first.at + self.settings.ttl > now {
                 return None;
             }
+            // A stale departure goes whatever its age.
             self.departures.pop_front();
             if client.is_some() {
                 return client;

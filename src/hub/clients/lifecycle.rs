@@ -9,7 +9,7 @@
 //! | state | marks | what it gets |
 //! | --- | --- | --- |
 //! | keeps up | none | everything at once |
-//! | backlogged | `backlogged` | log entries at once; progress is marked by the version that it has seen |
+//! | backlogged | `backlogged` | log entries at once; progress waits, and its memberships tell which versions it has seen |
 //! | lagging | and `is_lagging` | nothing; entries stay in the logs, direct messages in its queue |
 //! | away | and `is_away` | nothing, and it has no connection |
 //!
@@ -81,6 +81,7 @@ impl Hub {
     pub fn detach(&mut self, client: ClientKey) {
         let gone = self.directory.client_mut(client);
         if gone.has_session {
+            // While the client is there: its rows are found by what it holds.
             rows::delete_session(&mut self.fanout.journal, gone);
         }
         self.directory.detach(client);
@@ -91,6 +92,7 @@ impl Hub {
         if !self.directory.client(client).has_session {
             return self.detach(client);
         }
+        // Counted as away before sessions are shed or expire: it may be the one too many.
         self.directory.leave_behind(client, self.fanout.serial());
         self.sessions
             .record(now.at, self.directory.client(client), &self.directory);
@@ -120,6 +122,7 @@ impl Hub {
                 Ok(joined) => self.directory.go_on(client, joined.room, &kept),
                 Err(_) => {
                     let client = self.directory.client_mut(client);
+                    // The row goes as well, or the next restart would try again.
                     self.fanout.journal.leave_room(client, &kept.name);
                     denied.push(kept.name);
                 }
@@ -130,6 +133,7 @@ impl Hub {
 
     /// Connected clients that were evicted from rooms since the last call, with the names of the rooms.
     pub fn take_evicted(&mut self) -> BTreeMap<ClientId, Vec<Box<str>>> {
+        // Collected by client, since one message tells a client of all its rooms.
         let mut evicted: BTreeMap<ClientId, Vec<Box<str>>> = BTreeMap::new();
         for (id, name) in self.directory.take_evicted() {
             let Some(client) = self.directory.living_client(id) else {
@@ -169,6 +173,7 @@ impl Hub {
         plan_recovery: &[Recovery],
         out: &mut dyn Outlet,
     ) {
+        // The plan was made before the acknowledgement; only rooms that this reported as lost may be given up.
         let lost = plan_recovery.iter().filter(|room| !room.recovered);
         let lost: Vec<RoomKey> = lost.map(|lost| lost.room).collect();
         if !lost.is_empty() {
@@ -187,6 +192,7 @@ impl Hub {
         let reader = self.directory.client(client);
         match reader.is_lagging {
             true => replay::queued_serial(&self.directory, client),
+            // A client that keeps up was offered everything so far.
             false => self.fanout.serial(),
         }
     }
@@ -212,9 +218,9 @@ impl Hub {
 
     /// Records that a client has confirmed everything up to a serial.
     pub fn confirm(&mut self, client: ClientKey, serial: u64) {
+        // It comes back from the client and may be anything; nothing after the newest can have arrived.
         let serial = serial.min(self.fanout.serial());
         let reader = self.directory.client_mut(client);
-        // A serial comes back from the client and may be anything; nothing after the newest can have arrived.
         // Equal is no repeat: the only thing to confirm may be that the client was told of a loss.
         if serial < reader.received {
             return;
@@ -222,6 +228,7 @@ impl Hub {
         reader.received = serial;
         let mut unsaved = Unsaved::RECEIVED;
         for membership in &mut reader.rooms {
+            // Confirmed, the loss need not be told again after a break.
             if std::mem::take(&mut membership.told_of_loss) {
                 membership.unsaved = true;
                 unsaved.add(Unsaved::ROOMS);
@@ -264,7 +271,7 @@ impl Hub {
         self.fanout.journal.mark_client(client, what);
     }
 
-    /// Writes a session with the next batch, without the wait of up to a second, because somebody was promised that it is kept.
+    /// Writes a session with the next batch, without the wait of up to a second, because an answer has promised that it is kept.
     pub fn write_session_now(&mut self, client: ClientKey) {
         let client = self.directory.client_mut(client);
         self.fanout.journal.write_client_now(client);
@@ -297,6 +304,7 @@ impl Hub {
             };
             self.detach(client);
         }
+        // More may be due. They wait, so that a mass expiry does not hold the loop.
         if self.sessions.arm().is_some() {
             self.timers.push(now.at + PAUSE, Timer::Sessions);
         }
@@ -310,6 +318,7 @@ impl Hub {
         let away = self.sessions.away(&self.directory);
         let names = |client: &ClientKey| self.directory.client(*client).names().len();
         let mut holders: Vec<ClientKey> = away.filter(|client| names(client) > 0).collect();
+        // Ending one session with many names spares many with a few.
         holders.sort_by_key(|client| Reverse(names(client)));
         for client in holders {
             if !self.directory.has_too_many_names() {
@@ -321,6 +330,7 @@ impl Hub {
 
     /// Joins a room for a client that asked for it. Its entries and state follow with [`Hub::welcome`], after the acknowledgement.
     pub fn join(&mut self, client: ClientKey, room: &str) -> Result<Joined, Full> {
+        // The room of an existing task takes no place from viewers' rooms, even if it must be created.
         let mut task = room.strip_prefix("task:").into_iter();
         let entry = match task.any(|task| self.broadcaster.tasks().find(task).is_some()) {
             true => Entry::Task,
@@ -329,7 +339,7 @@ impl Hub {
         self.enter(client, room, entry)
     }
 
-    /// Joins a room on behalf of an API call, which the limits for viewers do not bind.
+    /// Joins a room on behalf of an API call, which the limit of viewers' rooms does not bind.
     pub fn put_into(&mut self, client: ClientKey, room: &str) -> Result<Joined, Full> {
         self.enter(client, room, Entry::Call)
     }
@@ -364,6 +374,7 @@ impl Hub {
         out: &mut dyn Outlet,
     ) -> bool {
         let letter = mail::letter(&mut self.fanout, now, kind, payload);
+        // Not offered to a lagging client: it would overtake what the client lacks.
         let is_taken =
             !self.directory.client(client).is_lagging && self.deliver(client, &letter, out);
         // A log entry after it must not overtake it.
@@ -406,6 +417,7 @@ impl Hub {
     ) {
         let reader = self.directory.client_mut(client);
         let was = std::mem::replace(&mut reader.backlogged, backlogged);
+        // Only on the change: a connection that stays drained lacks nothing.
         if was && !backlogged && !reader.is_lagging {
             let (broadcaster, mut scope) = self.scope(now, out);
             broadcaster.catch_up(&mut scope, client);
@@ -425,6 +437,7 @@ impl Hub {
             let client = self.directory.living_client(id);
             let waits = |client: &ClientKey| {
                 let reader = self.directory.client(*client);
+                // A client that was served after its postponement, or left, has nothing to wait for.
                 reader.backlogged && !reader.is_away
             };
             if let Some(client) = client.filter(waits) {
@@ -452,6 +465,7 @@ impl Hub {
             if !self.directory.client(client).is_lagging {
                 let (broadcaster, mut scope) = self.scope(now, out);
                 match scope.fanout.load.is_spent() {
+                    // Later it is served like a slow reader, which is sent the states of all its rooms.
                     true => replay::postpone(&mut scope, client),
                     false => broadcaster.send_snapshot(&mut scope, client, *room),
                 }
@@ -534,6 +548,7 @@ impl Hub {
         let membership = self.directory.membership_mut(place.member);
         membership.unsaved |= offset < membership.from || is_lossy && !membership.told_of_loss;
         membership.from = membership.from.min(offset);
+        // The acknowledgement in which `since` is answered tells it.
         membership.told_of_loss |= is_lossy;
         membership.forget();
     }

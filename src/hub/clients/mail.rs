@@ -35,6 +35,7 @@ pub fn post(
     }
     let journal = &mut fanout.journal;
     if has_session {
+        // Before it enters the queue: if that drops it at once, the deletion must follow the row.
         rows::put_direct(journal, id, &letter);
     }
     let direct = reader.open_direct();

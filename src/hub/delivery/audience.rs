@@ -1,4 +1,4 @@
-//! The readers of one publication, in buffers that the next publication reuses: a fan-out allocates nothing.
+//! The readers of one publication, in buffers that the next publication reuses, so that offering allocates nothing.
 
 use crate::base::shrink::LateShrink;
 use crate::hub::keys::ConnectionId;

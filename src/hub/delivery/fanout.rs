@@ -121,6 +121,7 @@ impl Fanout {
         } = message;
         self.tell(directory, room);
         let entry = self.next_entry(directory, now, room, kind, payload, except);
+        // Taken out, because offering borrows `self`.
         let mut audience = std::mem::take(&mut self.audience);
         for member in directory.room(room).connected() {
             let reader = directory.client(member.client);
@@ -152,6 +153,7 @@ impl Fanout {
     ) -> LogEntry {
         let sender = sender.map(|sender| directory.client(sender).id);
         let room = directory.room_mut(room);
+        // The room's row precedes its first entry: an entry without a room is dropped when it is restored.
         let is_new = room.log.is_none();
         let log = room.log.get_or_insert_default();
         let offset = log.next_offset();
@@ -303,6 +305,7 @@ impl Fanout {
         lane: Lane,
         out: &mut dyn Outlet,
     ) -> bool {
+        // Empty between publications, so that it serves here as well and a single reader costs no allocation.
         let refused = &mut self.audience.refused;
         let encoded = out.publish(publication, &[reader], lane, refused);
         let is_taken = refused.is_empty();
@@ -323,6 +326,7 @@ impl Fanout {
         if delivered > 0 {
             self.counts.broadcasts += 1;
             self.counts.last_broadcast_at = now.wall_ms;
+            // Enough for an average; more would let one huge turn grow the buffer.
             if self.turn.len() < MAX_SAMPLES {
                 self.turn.push(arrived);
             }
@@ -333,6 +337,7 @@ impl Fanout {
     pub fn handle_turn_end(&mut self, now: Time) {
         self.load.begin_turn();
         self.audience.release();
+        // Latency counts to the end of the writes, not of the encoding: the viewer waits for both.
         for arrived in self.turn.drain(..) {
             self.counts.latency.record(now.saturating_since(arrived));
         }

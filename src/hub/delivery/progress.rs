@@ -18,7 +18,9 @@ use crate::wire::message::TaskEvent;
 pub fn fan_out(scope: &mut Scope<'_>, room: RoomKey, task: &Task, incremental: bool) -> usize {
     let mut audience = std::mem::take(&mut scope.fanout.audience);
     let mut form = None;
+    // Allocates only if viewers need different forms.
     let mut others: Vec<(Form, Member)> = Vec::new();
+    // By index, because marking a member borrows the directory.
     for place in 0..scope.directory.room(room).watchers() {
         let member = scope.directory.room(room).connected()[place];
         let reader = scope.directory.client_mut(member.client);
@@ -65,6 +67,7 @@ fn publish(
     form: Form,
     audience: &mut Audience<ClientKey>,
 ) -> usize {
+    // Encoded once per form, however many viewers need it.
     let payload = match form {
         Form::Snapshot => task.whole_at(true, scope.now),
         // No need to bring the estimate up to date: it was computed in this turn.
@@ -107,6 +110,7 @@ pub fn send_newest(
         return Told::Before;
     };
     let membership = scope.directory.membership_mut(member);
+    // A turn's flush may have reached it already.
     if membership.seen == task.version() {
         return Told::Before;
     }
@@ -133,11 +137,10 @@ pub fn send_newest(
 /// The form in which a viewer needs a task's state; viewers with equal forms share a publication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
+    /// All fields.
     Snapshot,
     /// The fields that changed after a version.
-    Delta {
-        after: u32,
-    },
+    Delta { after: u32 },
 }
 
 impl Form {

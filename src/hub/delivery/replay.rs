@@ -44,7 +44,7 @@ pub fn give_up(directory: &mut Directory, client: ClientKey, lost: &[RoomKey]) {
     for room in lost.iter().copied() {
         let start = directory.room(room).start();
         if let Some(member) = directory.member(client, room) {
-            // From the oldest entry even if some of it arrived before: the client starts its list anew.
+            // From the oldest entry even if some of it arrived before: the client starts its list over.
             directory.client_mut(client).set_older(room, start);
             let membership = directory.membership_mut(member);
             membership.from = start;
@@ -63,6 +63,7 @@ pub fn replay(scope: &mut Scope<'_>, client: ClientKey) -> bool {
     }
     let mut overdue = Overdue::new(scope.directory, client);
     let before = scope.fanout.load.turn();
+    // Looking into each room costs, even if nothing is missing in it.
     let rooms = scope.directory.client(client).memberships().len();
     scope.fanout.load.visit(rooms);
     scope.fanout.load.charge(before);
@@ -79,6 +80,7 @@ pub fn replay(scope: &mut Scope<'_>, client: ClientKey) -> bool {
             reader.backlogged = true;
             return false;
         }
+        // A room with an exception advances by itself; `queued` stands for all others.
         match message.room {
             Some((room, offset)) if reader.older(room).is_some() => reader.set_older(room, offset),
             _ => reader.set_queued(message.serial),
@@ -169,6 +171,7 @@ impl Overdue {
     }
 
     fn look_into(&mut self, directory: &Directory, room: RoomKey, mut after: u64) {
+        // A room that only carries progress has no log.
         let Some(log) = directory.room(room).log.as_ref() else {
             return;
         };
@@ -206,6 +209,7 @@ impl Overdue {
 
 /// The offset up to which a room's entries were queued for a lagging client, or were not for it.
 pub fn given(directory: &Directory, reader: &Client, membership: &Membership) -> u64 {
+    // Everything that is there is owed.
     if membership.is_lost() {
         return 0;
     }
@@ -247,6 +251,7 @@ fn send(scope: &mut Scope<'_>, client: ClientKey, message: &Message) -> bool {
             message.map(|message| Publication::from(message.envelope()))
         }
     };
+    // A message that is gone counts as taken: a replay must not stop at it.
     let is_taken = publication.is_none_or(|publication| {
         let Scope { fanout, out, .. } = scope;
         fanout.offer(&publication, reader.connection, Lane::Replay, *out)

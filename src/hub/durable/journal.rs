@@ -59,6 +59,7 @@ impl Journal {
     }
 
     pub fn push(&mut self, record: Record) {
+        // Checked here once, so that callers record whatever happens, with a store or without.
         if self.is_on {
             self.bytes += record.size();
             self.records.push(record);
@@ -76,6 +77,7 @@ impl Journal {
     }
 
     pub fn drop_entries(&mut self, serials: Vec<u64>) {
+        // Most calls have nothing to drop.
         if !serials.is_empty() {
             self.push(Record::Drop { serials });
         }
@@ -91,6 +93,7 @@ impl Journal {
         if !self.is_on || !client.has_session {
             return;
         }
+        // Otherwise it is marked already.
         if client.unsaved.is_empty() {
             match client.unsaved.rests() {
                 true => self.rests.await_one(),
@@ -100,7 +103,7 @@ impl Journal {
         client.unsaved.add(what);
     }
 
-    /// Ends a session's rest, so that what has changed goes with the next batch, because somebody was promised that it is kept.
+    /// Ends a session's rest, so that what has changed goes with the next batch, because an answer has promised that it is kept.
     pub fn write_client_now(&mut self, client: &mut Client) {
         if client.unsaved.end_rest() && !client.unsaved.is_empty() {
             self.rests.settle_one();
@@ -111,6 +114,7 @@ impl Journal {
     /// Has a client's membership row deleted with its session's next write. Remembered by name, since the room may be gone by then.
     pub fn leave_room(&mut self, client: &mut Client, room: &str) {
         if self.is_on && client.has_session {
+            // A set: a client that joins and leaves again and again must not grow it.
             let left = self.left.entry(client.id).or_default();
             if left.insert(room.into()) {
                 self.left_bytes += size_of_left(room);

@@ -33,6 +33,7 @@ impl Hub {
     pub fn restore(&mut self, now: Now, restored: &Restored, out: &mut dyn Outlet) {
         records::restore_meta(&mut self.directory, restored);
         let limit = self.settings.message_queue_size;
+        // Taken out, because the scope borrows the hub.
         let mut restoring = std::mem::take(&mut self.restoring);
         let (broadcaster, mut scope) = self.scope(now, out);
         restore::restore(&mut scope, broadcaster, &mut restoring, limit, restored);
@@ -65,6 +66,7 @@ impl Hub {
             self.sessions
                 .record(now.at, self.directory.client(client), &self.directory);
         }
+        // The limits may be lower than those of the process that wrote the rows.
         self.shed_sessions();
         self.expire_sessions(now);
         let rooms: Vec<RoomKey> = self.directory.rooms().map(|(key, _)| key).collect();
@@ -81,6 +83,7 @@ impl Hub {
 
     /// Stops gathering, because no store will take it. What has gathered is dropped.
     pub fn turn_off_journal(&mut self, now: Now) {
+        // Rests end first, so that what waits for their end is dropped as well.
         self.write_all_sessions_now();
         self.take_records(now, usize::MAX);
         self.fanout.journal.turn_off();

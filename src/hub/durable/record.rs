@@ -103,7 +103,7 @@ pub struct StoredEntry {
     pub timestamp: u64,
     /// The message's id.
     pub id: MessageId,
-    /// The client that published it and does not receive it itself; `None`: a producer did.
+    /// The client that published it and does not receive it itself; `None`: no client did, as far as is known.
     pub sender: Option<ClientId>,
 }
 

@@ -1,7 +1,7 @@
 //! Makes the records of a batch from what the journal has marked (contract section 5.6): the newest row of each thing, once.
 //!
 //! Owns no state. It clears every mark that it reads, so that the same batch cannot be made twice: after one that the store did not
-//! take, the engine has everything written anew with [`mark_everything`].
+//! take, the engine has everything written again with [`mark_everything`].
 
 use crate::base::time::{Now, Time};
 use crate::hub::clients::client::Unsaved;
@@ -33,6 +33,7 @@ pub fn take_records(
     let mut clients = std::mem::take(&mut journal.clients);
     journal.clients = clients.split_off(max_sessions.min(clients.len()));
     for id in clients {
+        // Its session may have ended since it was marked.
         let client = directory.living_client(id);
         if let Some(client) = client.filter(|client| directory.client(*client).has_session) {
             put_session(directory, journal, now.at, client, id);

@@ -2,8 +2,8 @@
 //! content is never held twice.
 //!
 //! A slice may be of any size. The order of tables matters: a membership needs its session, and its room's log and task. A row that
-//! cannot be read is left out with a warning, since one damaged row must not keep the server from starting. Nothing is sent to
-//! anybody before [`begin_epochs`] has gone through all rooms and the store has kept that.
+//! cannot be read is left out with a warning, since one damaged row must not keep the server from starting. Nothing is sent to a
+//! client before [`begin_epochs`] has gone through all rooms and the store has kept that.
 
 use crate::base::id::MessageIdReader;
 use crate::hub::clients::client::{LOST, Unsaved};
@@ -41,6 +41,7 @@ pub fn restore(
             .filter(move |(table, ..)| *table == wanted);
         rows.map(|(_, key, value)| (&**key, value.as_str()))
     };
+    // By table: a slice may hold rows of several, and the later ones refer to the earlier ones.
     for (name, row) in of(Table::Room) {
         restore_room(scope, name, row);
     }
@@ -76,6 +77,7 @@ fn restore_room(scope: &mut Scope<'_>, name: &str, row: &str) {
         Ok(row) => row,
         Err(fault) => return unreadable("room", name, &fault),
     };
+    // Without a position its entries could not be told from those of another epoch.
     let Ok(position) = row.position.parse::<Position>() else {
         return ::log::warn!("room `{name}` in the store has no position and is left out");
     };
@@ -83,6 +85,7 @@ fn restore_room(scope: &mut Scope<'_>, name: &str, row: &str) {
     let lineage = row.lineage.iter().filter_map(|text| text.parse().ok());
     let log = scope.directory.room_mut(key).log.get_or_insert_default();
     log.restore(position.offset, row.lost_serial, lineage.collect());
+    // New serials must exceed all old ones, even those of entries that are gone.
     scope.fanout.skip_serials(row.lost_serial);
 }
 
@@ -144,6 +147,7 @@ fn restore_session(scope: &mut Scope<'_>, restoring: &mut Restoring, key: &str, 
     let received = row.received.unwrap_or(0);
     scope.fanout.skip_serials(received);
     let client = scope.directory.restore(id, row.connected_at, received);
+    // The present version writes none of these fields.
     let is_old = row.received.is_some() || !row.rooms.is_empty() || !row.mail.is_empty();
     for (name, position) in &row.rooms {
         restore_membership(scope, client, name, position.parse().ok());
@@ -175,6 +179,7 @@ fn restore_received(scope: &mut Scope<'_>, key: &str, row: &str) {
         let client = scope.directory.client_mut(client);
         client.received = received;
         if let Some(direct) = client.direct_mut() {
+            // What it has not confirmed counts as not sent.
             direct.sent = received;
         }
     }

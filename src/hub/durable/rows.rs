@@ -95,6 +95,7 @@ pub fn session(client: &Client) -> String {
 /// confirmed is stored as a loss.
 pub fn membership(room: &Room, membership: &Membership) -> String {
     let offset = match membership.told_of_loss {
+        // Unconfirmed, so that it must be told again after a restart.
         true => LOST,
         false => membership.from,
     };
@@ -108,6 +109,7 @@ pub fn kept_name(kept: &KeptName) -> String {
 }
 
 pub fn membership_position(row: &str) -> Option<Position> {
+    // A position needs no escapes, so that quotes are all there is of JSON.
     row.trim_matches('"').parse().ok()
 }
 

@@ -133,6 +133,7 @@ impl Task {
     }
 
     pub fn restored(id: &str, row: &str, now: Now) -> Result<Self, serde_json::Error> {
+        // The version is read by itself first, because a row of a newer one need not have these fields.
         let Version { v } = serde_json::from_str(row)?;
         match v {
             0 => first::restored(id, row, now),
@@ -148,6 +149,7 @@ impl Task {
         row: Row<'_, Box<RawValue>>,
         now: Now,
     ) -> Result<Self, serde_json::Error> {
+        // Wall time bridges the two processes; from there the ages lead back to moments of this clock.
         let then_us = now.time_of(row.saved_at).as_micros();
         let moment = |age_us: u64| Time::from_micros(then_us.saturating_sub(age_us));
         let mut task = Self::new(id.into(), moment(row.news_age_us));
@@ -157,7 +159,7 @@ impl Task {
         task.restarted_at = row.restart_age_us.map(moment);
         task.view = row.view.view();
         task.size_bound = Ledger::of(&task).bytes();
-        // A task without its estimate is better than no task: the estimate starts anew.
+        // A task without its estimate is better than no task: the estimate starts over.
         let estimator = row.estimator.as_deref().map(RawValue::get);
         let saved = estimator.and_then(|text| serde_json::from_str(text).ok());
         task.estimator =
@@ -229,6 +231,7 @@ impl<'a> ViewRow<'a> {
         let raw = |raw: Option<Cow<'_, RawValue>>| raw.map(Cow::into_owned);
         let mut own = OwnFields::default();
         for (name, value) in self.own {
+            // Version 0: no viewer of this process has seen an older one.
             own.set(name.into_owned().into(), Some(value.into_owned()), 0);
         }
         View {
@@ -277,6 +280,7 @@ impl<'a> RequestedRow<'a> {
     }
 }
 
+// A plain `default` would demand that `E` has one.
 fn none<E>() -> Option<E> {
     None
 }

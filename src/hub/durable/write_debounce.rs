@@ -35,6 +35,7 @@ impl Rests {
     /// Ends the count of such a session: it is written now, or gone.
     pub fn settle_one(&mut self) {
         debug_assert!(self.waiting > 0, "only a session that rests waits");
+        // Saturating: outside debug builds a miscount costs an early timer, not the process.
         self.waiting = self.waiting.saturating_sub(1);
     }
 
@@ -45,6 +46,7 @@ impl Rests {
     /// When the first rest ends, if any resting session has changed and no timer is set.
     pub fn arm(&mut self) -> Option<Time> {
         let (first, _) = self.queue.front().filter(|_| !self.is_armed)?;
+        // A fired timer finds every rest that is over, so that one for the first is enough.
         self.is_armed = self.waiting > 0;
         self.is_armed.then_some(*first)
     }

@@ -16,6 +16,7 @@ impl Hub {
         let log = self.directory.room(room).log.as_ref();
         let log = log.filter(|log| log.aging.is_none());
         let until = log.and_then(|log| log.oldest_until());
+        // Zero: logs never expire.
         let has_ttl = !self.settings.broadcaster.keep_completed.is_zero();
         if let Some(until) = until.filter(|_| has_ttl)
             && self.broadcaster.task_of(&self.directory, room).is_none()

@@ -2,8 +2,8 @@
 //!
 //! Owns the membership graph, the names of rooms, and the marks of each client that follow from being away, lagging or back. It sends
 //! nothing and knows no message. A client's list says where it stands in each room's list, and the room's list says which membership
-//! of the client that is; both ends are mended by `swap_members` and `unlink` alone. Within a room connected members come first, so
-//! that a fan-out reads a slice and skips nobody. [`Directory::check_invariants`] states the rest.
+//! of the client that is; only `enroll`, `swap_members` and `unlink` change either end. Within a room connected members come first, so
+//! that a fan-out reads one slice. [`Directory::check_invariants`] states the rest.
 
 use crate::base::time::Time;
 use crate::hub::clients::client::{Client, Member, Membership};
@@ -42,14 +42,17 @@ impl Full {
 pub struct Directory {
     clients: Slab<Client>,
     pub(in crate::hub) rooms: Slab<Room>,
+    // Slots only: the name itself is kept once, in its room.
     names: HashTable<u32>,
     hasher: ahash::RandomState,
     next_epoch: u64,
     max_rooms: usize,
+    // Counted as they change: statistics ask for them, and a walk over all clients would hold the loop.
     memberships: usize,
     places: Places,
     away: usize,
     away_memberships: usize,
+    /// Restored clients whose slot differs from the one in their id.
     aliases: HashMap<ClientId, ClientKey>,
     /// Rooms whose log will expire, by when to check it.
     pub(in crate::hub) aging: BTreeSet<(Time, RoomKey)>,
@@ -70,6 +73,7 @@ impl Directory {
             names: HashTable::new(),
             places: Places::new(hasher.clone()),
             hasher,
+            // Leaves room to count up without wrapping.
             next_epoch: seed[1] >> 16,
             max_rooms,
             memberships: 0,
@@ -92,17 +96,18 @@ impl Directory {
         nonce: u64,
         serial: u64,
     ) -> ClientKey {
+        // The id carries the slot that the client is about to take.
         let id = ClientId::new(self.clients.vacant_key(), nonce);
         self.insert(Client::new(connection, id, dialect, connected_at, serial))
     }
 
     /// Restores a client that an earlier process knew: it is away, and everything after `received` may be missing.
     pub fn restore(&mut self, id: ClientId, connected_at: u64, received: u64) -> ClientKey {
+        // No connection has this name; the client gets a real one when it resumes.
         let connection = ConnectionId {
             index: u32::MAX,
             generation: 0,
         };
-        // No connection has this name; the client gets a real one when it resumes.
         let dialect = Dialect::default();
         let mut client = Client::new(connection, id, dialect, connected_at, received);
         (client.backlogged, client.is_lagging) = (true, true);
@@ -125,6 +130,7 @@ impl Directory {
         if !self.client(key).is_away {
             self.requeue_unconfirmed(key);
             self.set_away(key, true);
+            // After it is marked: a room whose last connected member it was is one of those to leave.
             self.leave_viewer_rooms(key, serial);
         }
     }
@@ -155,6 +161,7 @@ impl Directory {
             membership.unsaved |= membership.from < received;
             membership.from = membership.from.max(received);
         }
+        // Read before `received` goes back, because it defaults to that.
         let queued = client.queued();
         client.received = client.received.min(serial);
         if client.is_lagging {
@@ -206,6 +213,7 @@ impl Directory {
     /// Marks a client as lagging: entries after `serial` are no longer offered to its connection but stay in the logs until a replay.
     pub fn fall_behind(&mut self, key: ClientKey, serial: u64) {
         let client = &mut self.clients[key.slot()];
+        // Only the first refusal sets the serial: later entries are not offered, so none of them is queued.
         if !std::mem::replace(&mut client.is_lagging, true) {
             client.backlogged = true;
             client.set_queued(serial);
@@ -214,6 +222,7 @@ impl Directory {
 
     /// Removes a client with its memberships; rooms that this leaves idle go with it.
     pub fn detach(&mut self, key: ClientKey) {
+        // Corrects the counts of clients that are away; it then leaves like any other.
         if self.client(key).is_away {
             self.set_away(key, false);
         }
@@ -226,6 +235,7 @@ impl Directory {
         self.viewer_rooms.names -= client.names().len();
         self.aliases.remove(&client.id);
         if self.clients.is_empty() {
+            // Once idle, the memory of the busiest hour is given back.
             self.clients.shrink_to_fit();
         }
     }
@@ -363,9 +373,11 @@ impl Directory {
         if let Some(room) = existing
             && self.membership(client, room).is_some()
         {
+            // A call may name a room that the client joined itself; from then on the call holds it.
             self.open(room, entry);
             return Ok((room, false));
         }
+        // Checked before the room is created: a refusal must leave no room behind.
         if max_memberships > 0 && self.client(client).rooms.len() >= max_memberships {
             return Err(Full::Memberships);
         }
@@ -395,6 +407,7 @@ impl Directory {
         self.places.handle_push(client, &joined.rooms);
         self.memberships += 1;
         match joined.is_away {
+            // Restoring: a client that is away belongs at the end.
             true => {
                 entered.away += 1;
                 self.away_memberships += 1;
@@ -454,6 +467,7 @@ impl Directory {
             entry.remove();
         }
         let room = self.rooms.remove(key.0 as usize);
+        // The schedule holds the key, whose slot may be another room's soon.
         if let Some(at) = room.log.as_ref().and_then(|log| log.aging) {
             self.aging.remove(&(at, key));
         }
@@ -475,6 +489,7 @@ impl Directory {
     pub(in crate::hub) fn unlink(&mut self, client: ClientKey, slot: usize) {
         let left = &mut self.clients[client.slot()];
         let Membership { room, place, .. } = left.rooms[slot];
+        // The exception must not outlive the membership: its key may become another room's.
         left.forget_older(Some(room));
         let watchers = self.room(room).watchers() as u32;
         let last = self.room(room).members.len() as u32 - 1;
@@ -489,6 +504,7 @@ impl Directory {
         }
         self.room_mut(room).members.pop();
         self.clients[client.slot()].rooms.swap_remove(slot);
+        // The client's last membership has moved into the slot: its other end must follow.
         if let Some(moved) = self.client(client).rooms.get(slot).copied() {
             self.rooms[moved.room.0 as usize].members[moved.place as usize].slot = slot as u32;
         }

@@ -22,7 +22,7 @@ impl Directory {
         self.viewer_rooms.names
     }
 
-    /// Whether these are more than allowed. The limit is that of viewers' rooms, because each name may become one again.
+    /// Whether sessions keep more names than allowed. The limit is that of viewers' rooms, because each name may become one again.
     pub fn has_too_many_names(&self) -> bool {
         self.viewer_rooms.limit > 0 && self.viewer_rooms.names > self.viewer_rooms.limit
     }
@@ -57,10 +57,12 @@ impl Directory {
     pub fn recount(&mut self, key: RoomKey) {
         let room = &mut self.rooms[key.slot()];
         if room.members.is_empty() {
+            // No member is left for whom the call held it.
             room.is_called_for = false;
         }
         let is_viewers = room.is_viewers();
         let was = std::mem::replace(&mut room.is_counted, is_viewers);
+        // Added before subtracted, because the count is unsigned.
         self.viewer_rooms.count += usize::from(is_viewers);
         self.viewer_rooms.count -= usize::from(was);
     }
@@ -73,6 +75,7 @@ impl Directory {
         entry: Entry,
     ) -> Result<RoomKey, Full> {
         let limit = self.viewer_rooms.limit;
+        // A room that exists takes no further place, and a call has the rights of a producer.
         if entry == Entry::Call || self.find(name).is_some() {
             return self.find_or_create(name);
         }
@@ -114,6 +117,7 @@ impl Directory {
     fn list_oldest(&mut self) {
         let rooms = self.rooms().filter(|(_, room)| room.is_counted);
         let mut oldest: Vec<(u64, RoomKey)> = rooms.map(|(key, room)| (room.epoch, key)).collect();
+        // Selected before sorted: the order of the others does not matter.
         if oldest.len() > LISTED_AT_ONCE {
             oldest.select_nth_unstable(LISTED_AT_ONCE);
             oldest.truncate(LISTED_AT_ONCE);
@@ -124,6 +128,7 @@ impl Directory {
 
     /// Ends all memberships of a room. Clients that are away keep its name and enter it again when they resume.
     fn empty(&mut self, key: RoomKey) {
+        // From the end, where unlinking moves no other member.
         while let Some(member) = self.room(key).members.last().copied() {
             match self.client(member.client).is_away {
                 true => self.keep_name(member.client, member.slot as usize),
@@ -147,6 +152,7 @@ impl Directory {
 
     /// Turns a client's memberships in viewers' rooms into names, because it is away now.
     pub(in crate::hub) fn leave_viewer_rooms(&mut self, client: ClientKey, serial: u64) {
+        // From the end, because a name takes its membership out of the list.
         for slot in (0..self.client(client).rooms.len()).rev() {
             let room = self.client(client).rooms[slot].room;
             if self.room(room).is_counted {

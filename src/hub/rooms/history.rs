@@ -10,6 +10,7 @@ impl Hub {
     pub fn history(&self, room: RoomKey, since: Since) -> Missed<'_> {
         let offset = self.offset_of(room, since);
         let log = self.directory().room(room).log.as_ref();
+        // To a reader with a position of another log, all of this one is new.
         let mut missed = log.map_or_else(Missed::nothing, |log| log.after(offset.unwrap_or(0)));
         missed.complete &= offset.is_some();
         missed

@@ -8,7 +8,7 @@
 //!
 //! An entry has two numbers. Its *offset* counts the entries of its room from 1, without gaps: readers see it, and the index into the
 //! ring is computed from it. Its *serial* counts the entries of all rooms and all direct messages together, in order of publication;
-//! it never leaves the server but in pings and rows. One serial therefore says how far a client has received in any number of rooms:
+//! clients see it in pings only. One serial therefore says how far a client has received in any number of rooms:
 //! the client confirms one number, its session stores one number, and [`RoomLog::offset_at`] translates it for a room by binary
 //! search. An offset per membership would say the same at the price of an update of each with every message.
 //!
@@ -35,11 +35,12 @@ pub struct LogEntry {
     pub serial: u64,
     pub kind: Box<str>,
     /// JSON.
+    // Shared with the record for the store: a clone copies no bytes.
     pub payload: Bytes,
     /// Unix milliseconds.
     pub timestamp: u64,
     pub id: MessageId,
-    /// The client that published it and does not receive it itself; `None`: a producer did.
+    /// The client that published it and does not receive it itself; `None`: no client did, as far as is known.
     pub sender: Option<ClientId>,
     /// When it expires.
     pub until: Time,
@@ -62,6 +63,7 @@ impl LogEntry {
     pub fn envelope<'a>(&'a self, room: &'a str) -> Envelope<'a> {
         Envelope {
             kind: &self.kind,
+            // Payloads were checked when they came in; a damaged one from the store must not stop a replay.
             payload: std::str::from_utf8(&self.payload).unwrap_or("null"),
             timestamp: self.timestamp,
             id: Some(&self.id),
@@ -239,6 +241,7 @@ impl RoomLog {
             .lineage
             .iter()
             .find(|ended| ended.epoch == position.epoch)?;
+        // Beyond the end of that epoch were entries that a crash has lost.
         (position.offset <= ended.offset).then_some(position.offset)
     }
 
@@ -248,6 +251,7 @@ impl RoomLog {
             self.drop_oldest();
         }
         if self.entries.is_empty() {
+            // Most logs that have expired are not written again.
             self.entries.shrink_to_fit();
         }
         self.oldest_until()
@@ -259,6 +263,7 @@ impl RoomLog {
 
     /// The offset of the oldest entry that is left; of the next one when none is.
     pub fn first_offset(&self) -> u64 {
+        // Derived, so that it cannot disagree with the ring.
         self.last_offset + 1 - self.entries.len() as u64
     }
 

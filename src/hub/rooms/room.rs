@@ -22,6 +22,7 @@ pub struct Room {
     pub(in crate::hub) is_counted: bool,
     /// How many members are away; they are the last ones of `members`.
     pub(in crate::hub) away: u32,
+    // Two inline: a task has one or two viewers as a rule, and its room then allocates no list.
     pub(in crate::hub) members: SmallVec<[Member; 2]>,
 }
 

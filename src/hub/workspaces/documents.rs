@@ -78,6 +78,7 @@ impl Workspace {
             out,
             ",\"order\":{place},\"createdAt\":{created},\"updatedAt\":{updated}"
         );
+        // Both objects become one: the brace that opens the fields gives way to a comma.
         if &*self.fields != "{}" {
             out.push(',');
         }
@@ -106,6 +107,7 @@ impl Workspace {
     }
 }
 
+/// All workspaces and their order, within the limits of [`WorkspaceSettings`].
 #[derive(Debug)]
 pub struct Workspaces {
     slots: Slab<Workspace>,
@@ -129,6 +131,7 @@ impl Workspaces {
             ids: HashTable::new(),
             order: Vec::new(),
             stored_order: Vec::new(),
+            // Keys other than the directory's, of the same seed.
             hasher: ahash::RandomState::with_seeds(seed[0], !seed[1], seed[1], !seed[0]),
             total_size: 0,
             version: 0,
@@ -233,6 +236,7 @@ impl Workspaces {
     /// `workspace.update`: the `id`, and a merge patch of the rest. Members that the server sets are ignored.
     pub fn update(&mut self, now: Now, wish: Members<'_>) -> Result<Change, Fault> {
         let slot = self.named(&wish)?;
+        // Everything is checked before anything changes.
         let name = name_of(&wish)?;
         check_depth(&wish)?;
         let old = &self.slots[slot as usize];
@@ -247,6 +251,7 @@ impl Workspaces {
         let document = new.document();
         new.size = document.len();
         self.check_size(old.size, new.size)?;
+        // From here nothing fails: the change happens as a whole.
         self.total_size = self.total_size - old.size + new.size;
         self.version += 1;
         let change = new.change("workspace.updated", document);
@@ -265,6 +270,7 @@ impl Workspaces {
         self.total_size -= gone.size;
         self.version += 1;
         self.order.remove(gone.place as usize);
+        // Linear in those that move up, as the removal from the order is.
         for later in &self.order[gone.place as usize..] {
             self.slots[*later as usize].place -= 1;
         }
@@ -316,6 +322,7 @@ impl Workspaces {
         for (table, key, value) in rows {
             match table {
                 Table::Workspace => match stored(key, value) {
+                    // A damaged document must not keep the others away.
                     Ok(workspace) => self.insert(workspace),
                     Err(fault) => {
                         ::log::warn!("workspace `{key}` in the store is unreadable: {fault}");
@@ -333,6 +340,7 @@ impl Workspaces {
     pub fn finish_restoring(&mut self) {
         let ids = std::mem::take(&mut self.stored_order);
         let listed = ids.iter().filter_map(|id| self.find(id));
+        // An id that is listed twice counts at its first place; those not listed come last, by the place in their document.
         let mut ranks: Vec<Option<usize>> = vec![None; self.slots.capacity()];
         for (rank, slot) in listed.enumerate() {
             ranks[slot as usize].get_or_insert(rank);
@@ -386,6 +394,7 @@ impl Workspaces {
 
     fn fresh_id(&self, random: &mut Random) -> Box<str> {
         loop {
+            // Clients choose ids too, so that even a random one is checked.
             let id = format!("workspace_{}", random.token(ID_CHARACTERS));
             if self.find(&id).is_none() {
                 return id.into();
@@ -467,6 +476,7 @@ fn permutation(
     count: usize,
     mut place_of: impl FnMut(&str) -> Option<u32>,
 ) -> Result<Vec<u32>, NoPermutation> {
+    // Marks by place, so that the check stays linear in the number of ids.
     let mut seen = vec![false; count];
     let mut places = Vec::with_capacity(count);
     for (index, id) in ids.iter().enumerate() {

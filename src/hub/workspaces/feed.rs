@@ -25,6 +25,7 @@ impl Hub {
                 false => {}
             }
         }
+        // Not the lane `Once`: a change that is refused is kept for its reader, which need not be closed.
         let delivered = self
             .fanout
             .offer_all(&publication, &mut audience, Lane::Log, out);
@@ -55,6 +56,7 @@ impl Hub {
         if news.is_list {
             return !std::mem::replace(&mut news.is_asked, true);
         }
+        // Shared pointers are copied out first, because sending borrows the hub.
         for due in news.due() {
             if self.load().is_spent() {
                 self.postpone(client);

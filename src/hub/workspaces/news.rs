@@ -69,6 +69,7 @@ impl News {
                 let lacking = self.changes.entry(id).or_default();
                 (lacking.newest, lacking.place) = (payload, self.created);
             }
+            // An update of a workspace that was not created meanwhile: the client has it.
             UPDATED => {
                 let lacking = self.changes.entry(id);
                 lacking.or_insert_with(Lacking::of_known).newest = payload;
@@ -106,6 +107,7 @@ impl News {
             let Some(payload) = &lacking.newest else {
                 continue;
             };
+            // What is deleted for the client first must then be created, not updated.
             match lacking.is_known && lacking.deleted.is_none() {
                 true => known.push(due(UPDATED, id, payload)),
                 false => new.push((lacking.place, due(CREATED, id, payload))),
@@ -124,6 +126,7 @@ impl News {
         }
         let lacking = self.changes.get_mut(&due.id);
         match lacking.filter(|lacking| lacking.newest.is_some()) {
+            // Deleted for the client now, so that its successor is a creation.
             Some(lacking) => (lacking.is_known, lacking.deleted) = (false, None),
             None => drop(self.changes.remove(&due.id)),
         }

@@ -66,6 +66,7 @@ pub(in crate::hub) fn restored(id: &str, row: &str, now: Now) -> Result<Task, se
         }
     }
     forget_unknown(&mut view);
+    // The first version did not store it; a task at 0 may have none.
     task.has_progress = view.progress > 0.0;
     task.view = view;
     task.size_bound = Ledger::of(&task).bytes();
