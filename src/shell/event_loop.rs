@@ -3,6 +3,7 @@
 //! mio is edge-triggered: a socket whose read was cut short stays on the ready list, and one whose write was cut short
 //! waits for its writable event. It owns every socket and decides nothing but what is due to be read.
 
+use super::accept_error::AcceptError;
 use super::clock::Clock;
 use super::connection_limits::ConnectionLimits;
 use super::handle::Call;
@@ -62,7 +63,7 @@ pub struct EventLoop {
     /// By slot.
     readiness: Vec<Readiness>,
     accepting: Vec<usize>,
-    exhausted: bool,
+    is_accept_resting: bool,
     warned_at: Option<Time>,
     busy: bool,
     coalescer: WakeupCoalescer,
@@ -105,7 +106,7 @@ impl EventLoop {
             ready: VecDeque::new(),
             readiness: Vec::new(),
             accepting: Vec::new(),
-            exhausted: false,
+            is_accept_resting: false,
             warned_at: None,
             busy: false,
             coalescer: WakeupCoalescer::default(),
@@ -243,7 +244,7 @@ impl EventLoop {
             .engine
             .poll_timeout()
             .map(|at| Duration::from(at.saturating_since(now)));
-        if self.exhausted && !self.accepting.is_empty() {
+        if self.is_accept_resting && !self.accepting.is_empty() {
             timeout = Some(timeout.map_or(ACCEPT_REST, |timeout| timeout.min(ACCEPT_REST)));
         } else if !self.accepting.is_empty() {
             timeout = Some(Duration::ZERO);
@@ -352,7 +353,7 @@ impl EventLoop {
         for _ in 0..MAX_ACCEPTS {
             match self.listeners[index].accept() {
                 Ok((socket, address)) => {
-                    self.exhausted = false;
+                    self.is_accept_resting = false;
                     if !self.has_place(services, now) {
                         self.refuse(socket, services, now);
                         continue;
@@ -360,15 +361,15 @@ impl EventLoop {
                     let connection = self.engine.accept(now, services, address);
                     self.insert(connection, socket);
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-                Err(error) if is_exhaustion(&error) => {
-                    if !self.make_room(now) {
-                        self.handle_exhaustion(&error, now);
+                Err(error) => match AcceptError::of(&error) {
+                    AcceptError::NobodyWaits => return false,
+                    AcceptError::PeerIsGone => {}
+                    AcceptError::Exhausted if self.make_room(now) => {}
+                    kind => {
+                        self.rest_accepting(kind, &error, now);
                         return true;
                     }
-                }
-                // The peer gave up before it was accepted.
-                Err(_) => {}
+                },
             }
         }
         true
@@ -399,16 +400,15 @@ impl EventLoop {
         socket.half_close();
     }
 
-    fn handle_exhaustion(&mut self, error: &io::Error, now: Now) {
-        self.exhausted = true;
+    /// Leaves the listeners alone for a while: an error that persists would come again at once, and hold the loop.
+    fn rest_accepting(&mut self, kind: AcceptError, error: &io::Error, now: Now) {
+        self.is_accept_resting = true;
         let is_news = self
             .warned_at
             .is_none_or(|at| now.at.saturating_since(at) >= WARNING_REST);
         if is_news {
             self.warned_at = Some(now.at);
-            log::warn!(
-                "cannot accept connections: {error}; raise the limit of open files (ulimit -n)"
-            );
+            log::warn!("cannot accept connections: {error}; {}", kind.advice());
         }
     }
 
@@ -531,7 +531,7 @@ impl EventLoop {
     fn close(&mut self, connection: ConnectionId) {
         if self.slot(connection).is_some() {
             self.sockets[connection.index as usize] = None;
-            self.exhausted = false;
+            self.is_accept_resting = false;
         }
     }
 
@@ -541,16 +541,4 @@ impl EventLoop {
             .and_then(Option::as_mut)
             .filter(|slot| slot.0 == connection)
     }
-}
-
-/// Whether the process or the machine is out of something that comes back.
-fn is_exhaustion(error: &io::Error) -> bool {
-    const ENFILE: i32 = 23;
-    const EMFILE: i32 = 24;
-    const ENOBUFS: i32 = 105;
-    const ENOMEM: i32 = 12;
-    matches!(
-        error.raw_os_error(),
-        Some(ENFILE | EMFILE | ENOBUFS | ENOMEM)
-    )
 }

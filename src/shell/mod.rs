@@ -2,10 +2,11 @@
 //!
 //! - `server`: starts everything; `handle`: calls from other threads
 //! - `event_loop`: the loop; `wakeup_coalescing`, `pause`: when it turns and when timers rest
-//! - `listener`, `socket`, `connection_limits`: connections
+//! - `listener`, `accept_error`, `socket`, `connection_limits`: connections
 //! - `store`: SQLite on a thread of its own; `logging`: log lines, also on a thread
 //! - `clock`, `memory`, `signals`: what else the system tells
 
+mod accept_error;
 pub mod clock;
 pub mod connection_limits;
 pub mod event_loop;
