@@ -37,7 +37,7 @@ fn is_for_application(state: &State, refusal: &Refusal, message: &Incoming<'_>) 
     refusal.code() == ErrorCode::UnknownType.as_str() && outbound::takes(state, &message.kind)
 }
 
-fn say(state: &mut State, now: Now, client: ClientKey, message: &Incoming<'_>, said: Said) {
+fn say(state: &mut State, now: Now, client: ClientKey, message: &Incoming<'_>, said: Said<'_>) {
     match said {
         Said::Nothing => {}
         Said::Message { kind, payload } => {

@@ -29,10 +29,14 @@ const MAX_NAMES: usize = 10_000;
 const MIN_NAMES: usize = 1000;
 
 /// What becomes of a message.
-type Outcome = Result<Answer<Said>, Refusal>;
+type Outcome<'a> = Result<Answer<Said<'a>>, Refusal>;
 
 /// Does what a message asks.
-pub fn carry_out(context: &mut Context<'_>, client: ClientKey, message: &Incoming<'_>) -> Outcome {
+pub fn carry_out<'a>(
+    context: &mut Context<'_>,
+    client: ClientKey,
+    message: &Incoming<'a>,
+) -> Outcome<'a> {
     if context.dialect(client) == Dialect::Data {
         if let Some(command) = workspaces::Command::of(&message.kind) {
             return workspaces::carry_out(context, command, message).map_err(Refusal::workspace);
@@ -59,13 +63,14 @@ pub fn carry_out(context: &mut Context<'_>, client: ClientKey, message: &Incomin
         }
         "ping" => {
             let echoed = if message.nested { message.body } else { "{}" };
-            say("pong", compact(echoed).into_owned())
+            say("pong", compact(echoed))
         }
         _ => Err(Refusal::unknown_type(shortened(&message.kind))),
     }
 }
 
-fn say(kind: &'static str, payload: String) -> Outcome {
+fn say<'a>(kind: &'static str, payload: impl Into<Cow<'a, str>>) -> Outcome<'a> {
+    let payload = payload.into();
     Ok(Answer::Now(Said::Message { kind, payload }))
 }
 
@@ -89,7 +94,7 @@ fn subscribe(
     client: ClientKey,
     message: &Incoming<'_>,
     request: &Rooms,
-) -> Outcome {
+) -> Outcome<'static> {
     let rooms = named_rooms(context.settings, request)?;
     context.hub.load().visit(rooms.len());
     let since = &request.positions;
@@ -133,7 +138,7 @@ fn subscribe(
     Ok(Answer::Now(Said::Nothing))
 }
 
-fn unsubscribe(context: &mut Context<'_>, client: ClientKey, request: &Rooms) -> Outcome {
+fn unsubscribe(context: &mut Context<'_>, client: ClientKey, request: &Rooms) -> Outcome<'static> {
     let rooms = named_rooms(context.settings, request)?;
     context.hub.load().visit(rooms.len());
     for room in rooms {
@@ -159,7 +164,11 @@ fn enter(context: &mut Context<'_>, client: ClientKey, room: &str) -> Result<Joi
     Ok(joined)
 }
 
-fn broadcast(context: &mut Context<'_>, client: ClientKey, request: &Broadcast<'_>) -> Outcome {
+fn broadcast(
+    context: &mut Context<'_>,
+    client: ClientKey,
+    request: &Broadcast<'_>,
+) -> Outcome<'static> {
     let room = check_room("room", &request.room)?;
     let directory = context.hub.directory();
     let found = directory.find(&room);
@@ -187,7 +196,7 @@ fn broadcast(context: &mut Context<'_>, client: ClientKey, request: &Broadcast<'
     Ok(Answer::Now(Said::Nothing))
 }
 
-fn page(context: &mut Context<'_>, request: &History) -> Outcome {
+fn page(context: &mut Context<'_>, request: &History) -> Outcome<'static> {
     let since = request.since()?.unwrap_or(Since::Start);
     let room = context.hub.directory().find(&request.room);
     let room =
@@ -196,7 +205,11 @@ fn page(context: &mut Context<'_>, request: &History) -> Outcome {
     say("history", page)
 }
 
-fn control(context: &mut Context<'_>, client: ClientKey, request: &TaskControl) -> Outcome {
+fn control(
+    context: &mut Context<'_>,
+    client: ClientKey,
+    request: &TaskControl,
+) -> Outcome<'static> {
     let (task, action) = (&*request.task_id, request.action);
     let is_member = controls::is_member(context.hub, client, task);
     let allowed = context

@@ -1,10 +1,11 @@
 //! What a client is told when it is obeyed.
 
 use crate::hub::workspaces::documents::Change;
+use std::borrow::Cow;
 
 /// What is said to a message that was obeyed.
 #[derive(Debug)]
-pub enum Said {
+pub enum Said<'a> {
     /// Nothing, or all of it already.
     Nothing,
     /// A message that names the one it answers.
@@ -12,7 +13,7 @@ pub enum Said {
         /// Its type.
         kind: &'static str,
         /// Its payload, as JSON.
-        payload: String,
+        payload: Cow<'a, str>,
     },
     /// News of a change to workspaces, to everybody who follows them.
     Change(Change),

@@ -42,7 +42,7 @@ pub fn carry_out(
     context: &mut Context<'_>,
     command: Command,
     message: &Incoming<'_>,
-) -> Result<Answer<Said>, Fault> {
+) -> Result<Answer<Said<'static>>, Fault> {
     let (workspaces, now) = (context.hub.workspaces_mut(), context.now);
     let body = compact(message.body);
     let fields = || fields_of(message, &body);
