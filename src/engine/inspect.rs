@@ -176,7 +176,7 @@ impl<'a> Inspection<'a> {
         let names = client.names().iter();
         let names = names.map(|kept| (kept.name.to_string(), kept.position.to_string()));
         let direct = client.direct().into_iter();
-        let direct_messages = direct.flat_map(|direct| direct.letters());
+        let direct_messages = direct.flat_map(|direct| direct.messages());
         ClientState {
             id: client.id.to_string(),
             connection: client.connection,

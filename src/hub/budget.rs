@@ -19,7 +19,7 @@ pub struct Work {
 
 /// Budget per turn for single readers.
 // A quarter of `FULL`, so that replays alone never keep input waiting.
-const DUE: Work = Work {
+const READER_BUDGET: Work = Work {
     visited: 16_384,
     encoded: 1024 * 1024,
 };
@@ -52,7 +52,7 @@ pub struct Workload {
     turn: Work,
     /// The part of `turn` that was done for single readers.
     due: Work,
-    max_due: Work,
+    reader_budget: Work,
     peak: Work,
     postponed: VecDeque<ClientId>,
     /// The members of `postponed`, so that a reader is queued once however often it is postponed.
@@ -64,7 +64,7 @@ impl Default for Workload {
         Self {
             turn: Work::default(),
             due: Work::default(),
-            max_due: DUE,
+            reader_budget: READER_BUDGET,
             peak: Work::default(),
             postponed: VecDeque::new(),
             waiting: BTreeSet::new(),
@@ -74,8 +74,8 @@ impl Default for Workload {
 
 impl Workload {
     /// Replaces the budget for single readers: with a small one, a test covers everything that can be postponed.
-    pub fn set_measure(&mut self, max_due: Work) {
-        self.max_due = max_due;
+    pub fn set_reader_budget(&mut self, reader_budget: Work) {
+        self.reader_budget = reader_budget;
     }
 
     pub fn visit(&mut self, count: usize) {
@@ -103,7 +103,7 @@ impl Workload {
 
     /// Whether the budget for single readers is used up.
     pub fn is_spent(&self) -> bool {
-        self.due.reaches(self.max_due)
+        self.due.reaches(self.reader_budget)
     }
 
     /// Whether further input waits for the next turn.
@@ -154,7 +154,7 @@ mod tests {
         load.encode(FULL.encoded as usize - 1);
         assert!(!load.is_spent() && !load.is_full());
         let before = load.turn();
-        load.visit(DUE.visited as usize);
+        load.visit(READER_BUDGET.visited as usize);
         load.charge(before);
         assert!(load.is_spent() && !load.is_full());
         load.encode(1);

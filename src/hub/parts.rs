@@ -51,7 +51,7 @@ pub struct Hub {
     pub(in crate::hub) fanout: Fanout,
     pub(in crate::hub) timers: Timers,
     /// Aging work that is due waits until then, so that a large backlog of it does not hold the loop.
-    pub(in crate::hub) rested_at: Time,
+    pub(in crate::hub) aging_paused_until: Time,
     pub(in crate::hub) sessions: Sessions,
     pub(in crate::hub) workspaces: Workspaces,
     pub(in crate::hub) restoring: Restoring,
@@ -78,7 +78,7 @@ impl Hub {
                 settings.locale,
             ),
             timers: Timers::default(),
-            rested_at: Time::ZERO,
+            aging_paused_until: Time::ZERO,
             sessions: Sessions::new(settings.sessions),
             workspaces: Workspaces::new(settings.workspaces, seed.hash),
             restoring: Restoring::default(),
@@ -155,7 +155,7 @@ impl Hub {
                 let (broadcaster, mut scope) = self.scope(now, out);
                 broadcaster.handle_flush_due(&mut scope, key);
             }
-            Timer::Rests => {
+            Timer::WriteDebounce => {
                 self.fanout.journal.rests.disarm();
                 self.end_rests(now.at);
             }
@@ -167,7 +167,7 @@ impl Hub {
         let tasks = self.broadcaster.next_aging().into_iter();
         let due = tasks.chain(self.directory.next_aging()).min()?;
         // What the last portion left over is due already: pause before it.
-        Some(due.max(self.rested_at))
+        Some(due.max(self.aging_paused_until))
     }
 
     /// Call once the inputs of the turn are all handled: encodes and sends the progress of the tasks that they marked.
@@ -188,7 +188,7 @@ impl Hub {
     pub fn poll_timer(&mut self) -> Option<(Time, Timer)> {
         // Rests keep their own queue in order of time, so that only their earliest end needs a timer.
         let rests = self.fanout.journal.rests.arm();
-        let rests = rests.map(|at| (at, Timer::Rests));
+        let rests = rests.map(|at| (at, Timer::WriteDebounce));
         rests.or_else(|| self.timers.pop())
     }
 

@@ -14,7 +14,7 @@ pub enum Timer {
     /// When a task or log may have aged; [`Hub::next_aging`](super::Hub::next_aging) gives the time.
     Aging,
     /// When to write sessions again that changed within a second of their last write.
-    Rests,
+    WriteDebounce,
 }
 
 /// Timers requested in this turn and not yet handed to the wheel.

@@ -297,7 +297,7 @@ fn check_room_for(context: &Context<'_>, reports: &[Report]) -> Result<(), Refus
 fn goes_on(context: &Context<'_>, task: &Task, report: &Report) -> bool {
     match &report.event {
         Event::Task { kind, patch, .. } => {
-            !context.hub.is_known(report)
+            !context.hub.was_accepted(report)
                 && rules::judge(task, *kind, patch, context.now, report.id.is_some()).is_ok()
         }
         Event::Item { .. } | Event::Room { .. } => task.lost.is_some(),

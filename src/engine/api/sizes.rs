@@ -56,7 +56,7 @@ pub fn check(context: &Context<'_>, reports: &[Report], bounds: Bounds) -> Resul
             continue;
         };
         let is_small = by_task.get(&**task_id).is_none_or(|sizes| is_small(*sizes));
-        if is_small || context.hub.is_known(report) {
+        if is_small || context.hub.was_accepted(report) {
             continue;
         }
         let known = || tasks.find(task_id).and_then(|key| tasks.task(key));

@@ -40,7 +40,7 @@ impl DirectMessage {
 /// Unconfirmed direct messages of one client.
 #[derive(Debug, Default)]
 pub struct DirectQueue {
-    letters: VecDeque<DirectMessage>,
+    messages: VecDeque<DirectMessage>,
     bytes: usize,
     notices: usize,
     /// Serial of the newest message that its present connection took; later ones are still to be sent.
@@ -48,21 +48,21 @@ pub struct DirectQueue {
 }
 
 /// Most payload bytes queued for one client.
-pub const MAX_MAIL_BYTES: usize = 1024 * 1024;
+pub const MAX_DIRECT_BYTES: usize = 1024 * 1024;
 
 impl DirectQueue {
-    /// Appends a message and drops what exceeds `limit` or [`MAX_MAIL_BYTES`]; returns the serials of dropped messages.
-    pub fn keep(&mut self, limit: usize, letter: DirectMessage) -> Vec<u64> {
-        self.insert(self.letters.len(), letter);
+    /// Appends a message and drops what exceeds `limit` or [`MAX_DIRECT_BYTES`]; returns the serials of dropped messages.
+    pub fn keep(&mut self, limit: usize, message: DirectMessage) -> Vec<u64> {
+        self.insert(self.messages.len(), message);
         self.trim(limit)
     }
 
     /// Inserts a stored message by its serial: those in rows of an earlier version of the store come out of order.
-    pub fn restore(&mut self, letter: DirectMessage) -> Vec<u64> {
+    pub fn restore(&mut self, message: DirectMessage) -> Vec<u64> {
         let place = self
-            .letters
-            .partition_point(|known| known.serial < letter.serial);
-        self.insert(place, letter);
+            .messages
+            .partition_point(|known| known.serial < message.serial);
+        self.insert(place, message);
         self.trim(usize::MAX)
     }
 
@@ -70,7 +70,7 @@ impl DirectQueue {
     pub fn confirm(&mut self, serial: u64) -> Vec<u64> {
         let mut gone = Vec::new();
         while self
-            .letters
+            .messages
             .front()
             .is_some_and(|oldest| oldest.serial <= serial)
         {
@@ -80,41 +80,41 @@ impl DirectQueue {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.letters.is_empty()
+        self.messages.is_empty()
     }
 
     /// Oldest first.
-    pub fn letters(&self) -> impl Iterator<Item = &DirectMessage> {
-        self.letters.iter()
+    pub fn messages(&self) -> impl Iterator<Item = &DirectMessage> {
+        self.messages.iter()
     }
 
     pub fn next_after(&self, serial: u64) -> Option<&DirectMessage> {
         let place = self
-            .letters
-            .partition_point(|letter| letter.serial <= serial);
-        self.letters.get(place)
+            .messages
+            .partition_point(|message| message.serial <= serial);
+        self.messages.get(place)
     }
 
-    pub fn letter(&self, serial: u64) -> Option<&DirectMessage> {
+    pub fn message(&self, serial: u64) -> Option<&DirectMessage> {
         let place = self
-            .letters
-            .binary_search_by_key(&serial, |letter| letter.serial);
-        self.letters.get(place.ok()?)
+            .messages
+            .binary_search_by_key(&serial, |message| message.serial);
+        self.messages.get(place.ok()?)
     }
 
-    fn insert(&mut self, place: usize, letter: DirectMessage) {
-        self.bytes += letter.payload.len();
-        self.notices += usize::from(letter.is_notice());
-        self.letters.insert(place, letter);
+    fn insert(&mut self, place: usize, message: DirectMessage) {
+        self.bytes += message.payload.len();
+        self.notices += usize::from(message.is_notice());
+        self.messages.insert(place, message);
     }
 
     fn trim(&mut self, limit: usize) -> Vec<u64> {
         let mut gone = Vec::new();
-        while self.letters.len() > limit || self.bytes > MAX_MAIL_BYTES {
+        while self.messages.len() > limit || self.bytes > MAX_DIRECT_BYTES {
             let place = match self.notices {
                 0 => Some(0),
                 // A linear search, but only when the queue overflows.
-                _ => self.letters.iter().position(DirectMessage::is_notice),
+                _ => self.messages.iter().position(DirectMessage::is_notice),
             };
             gone.extend(self.remove(place.unwrap_or(0)));
         }
@@ -122,14 +122,14 @@ impl DirectQueue {
     }
 
     fn remove(&mut self, place: usize) -> Option<u64> {
-        let letter = self.letters.remove(place)?;
-        self.bytes -= letter.payload.len();
-        self.notices -= usize::from(letter.is_notice());
+        let message = self.messages.remove(place)?;
+        self.bytes -= message.payload.len();
+        self.notices -= usize::from(message.is_notice());
         debug_assert!(
-            !self.letters.is_empty() || (self.bytes, self.notices) == (0, 0),
+            !self.messages.is_empty() || (self.bytes, self.notices) == (0, 0),
             "an empty queue counts nothing"
         );
-        Some(letter.serial)
+        Some(message.serial)
     }
 }
 
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn notices_give_way_to_messages_and_then_the_oldest_message_does() {
         let mut ids = MessageIds::new("m".to_owned());
-        let mut letter = |serial, kind: &str| DirectMessage {
+        let mut message = |serial, kind: &str| DirectMessage {
             serial,
             kind: kind.into(),
             payload: "{}".into(),
@@ -149,15 +149,15 @@ mod tests {
             id: ids.next(),
         };
         let mut direct = DirectQueue::default();
-        assert!(direct.keep(2, letter(1, "note")).is_empty());
-        assert!(direct.keep(2, letter(2, TASK_REMOVED)).is_empty());
-        assert_eq!(direct.keep(2, letter(3, "note")), [2]);
-        assert_eq!(direct.keep(2, letter(4, TASK_REMOVED)), [4]);
-        assert_eq!(direct.keep(2, letter(5, "note")), [1]);
+        assert!(direct.keep(2, message(1, "note")).is_empty());
+        assert!(direct.keep(2, message(2, TASK_REMOVED)).is_empty());
+        assert_eq!(direct.keep(2, message(3, "note")), [2]);
+        assert_eq!(direct.keep(2, message(4, TASK_REMOVED)), [4]);
+        assert_eq!(direct.keep(2, message(5, "note")), [1]);
         assert_eq!(direct.confirm(3), [3]);
-        let left: Vec<u64> = direct.letters().map(|letter| letter.serial).collect();
+        let left: Vec<u64> = direct.messages().map(|message| message.serial).collect();
         assert_eq!(left, [5]);
-        assert_eq!(direct.letter(5).map(|letter| letter.serial), Some(5));
-        assert_eq!(direct.letter(4), None);
+        assert_eq!(direct.message(5).map(|message| message.serial), Some(5));
+        assert_eq!(direct.message(4), None);
     }
 }

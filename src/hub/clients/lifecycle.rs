@@ -47,7 +47,7 @@ use crate::hub::keys::{ClientId, ClientKey};
 use crate::hub::parts::{Hub, Joined};
 use crate::hub::rooms::directory::Full;
 use crate::hub::rooms::position::{Position, Since};
-use crate::hub::rooms::viewer_rooms::Entry;
+use crate::hub::rooms::viewer_rooms::JoinedBy;
 use crate::hub::timer::Timer;
 use crate::wire::message::Dialect;
 use std::cmp::Reverse;
@@ -93,7 +93,7 @@ impl Hub {
             return self.detach(client);
         }
         // Counted as away before sessions are shed or expire: it may be the one too many.
-        self.directory.leave_behind(client, self.fanout.serial());
+        self.directory.set_client_away(client, self.fanout.serial());
         self.sessions
             .record(now.at, self.directory.client(client), &self.directory);
         self.shed_sessions();
@@ -119,7 +119,7 @@ impl Hub {
         let mut denied = Vec::new();
         for kept in self.directory.take_names(client) {
             match self.join(client, &kept.name) {
-                Ok(joined) => self.directory.go_on(client, joined.room, &kept),
+                Ok(joined) => self.directory.continue_at(client, joined.room, &kept),
                 Err(_) => {
                     let client = self.directory.client_mut(client);
                     // The row goes as well, or the next restart would try again.
@@ -333,18 +333,18 @@ impl Hub {
         // The room of an existing task takes no place from viewers' rooms, even if it must be created.
         let mut task = room.strip_prefix("task:").into_iter();
         let entry = match task.any(|task| self.broadcaster.tasks().find(task).is_some()) {
-            true => Entry::Task,
-            false => Entry::Viewer,
+            true => JoinedBy::Task,
+            false => JoinedBy::Viewer,
         };
         self.enter(client, room, entry)
     }
 
     /// Joins a room on behalf of an API call, which the limit of viewers' rooms does not bind.
     pub fn put_into(&mut self, client: ClientKey, room: &str) -> Result<Joined, Full> {
-        self.enter(client, room, Entry::Call)
+        self.enter(client, room, JoinedBy::Call)
     }
 
-    fn enter(&mut self, client: ClientKey, room: &str, entry: Entry) -> Result<Joined, Full> {
+    fn enter(&mut self, client: ClientKey, room: &str, entry: JoinedBy) -> Result<Joined, Full> {
         let max_memberships = self.settings.max_rooms_per_client;
         let (room, fresh) = self.directory.join(client, room, entry, max_memberships)?;
         if fresh {
@@ -373,19 +373,19 @@ impl Hub {
         payload: &str,
         out: &mut dyn Outlet,
     ) -> bool {
-        let letter = mail::letter(&mut self.fanout, now, kind, payload);
+        let message = mail::message(&mut self.fanout, now, kind, payload);
         // Not offered to a lagging client: it would overtake what the client lacks.
         let is_taken =
-            !self.directory.client(client).is_lagging && self.deliver(client, &letter, out);
+            !self.directory.client(client).is_lagging && self.deliver(client, &message, out);
         // A log entry after it must not overtake it.
         if !is_taken {
-            self.directory.fall_behind(client, letter.serial - 1);
+            self.directory.fall_behind(client, message.serial - 1);
         }
         mail::post(
             &mut self.directory,
             &mut self.fanout,
             client,
-            letter,
+            message,
             is_taken,
         );
         is_taken
@@ -394,15 +394,26 @@ impl Hub {
     /// Queues a broadcast that the connection refused. Data-dialect clients have no queue: they are closed with 4430.
     pub(in crate::hub) fn keep_for(&mut self, now: Now, client: ClientKey, message: Broadcast<'_>) {
         if self.directory.client(client).dialect == Dialect::Payload {
-            let letter = mail::letter(&mut self.fanout, now, message.kind, message.payload);
-            self.directory.fall_behind(client, letter.serial - 1);
-            mail::post(&mut self.directory, &mut self.fanout, client, letter, false);
+            let message = mail::message(&mut self.fanout, now, message.kind, message.payload);
+            self.directory.fall_behind(client, message.serial - 1);
+            mail::post(
+                &mut self.directory,
+                &mut self.fanout,
+                client,
+                message,
+                false,
+            );
         }
     }
 
-    fn deliver(&mut self, client: ClientKey, letter: &DirectMessage, out: &mut dyn Outlet) -> bool {
+    fn deliver(
+        &mut self,
+        client: ClientKey,
+        message: &DirectMessage,
+        out: &mut dyn Outlet,
+    ) -> bool {
         let reader = self.directory.client(client).connection;
-        let publication = letter.envelope().into();
+        let publication = message.envelope().into();
         self.fanout.offer(&publication, reader, Lane::Log, out)
     }
 
@@ -493,7 +504,7 @@ impl Hub {
             self.directory.rewind_confirmed(client, first - 1);
         }
         for place in &places {
-            self.set_back(place);
+            self.rewind(place);
         }
         self.save(client, Unsaved::RECEIVED);
         self.save(client, Unsaved::ROOMS);
@@ -541,7 +552,7 @@ impl Hub {
         })
     }
 
-    fn set_back(&mut self, place: &Place) {
+    fn rewind(&mut self, place: &Place) {
         let Place {
             offset, is_lossy, ..
         } = *place;

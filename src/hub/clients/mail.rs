@@ -8,7 +8,7 @@ use crate::hub::keys::ClientKey;
 use crate::hub::rooms::directory::Directory;
 
 /// Creates a direct message with its serial and id.
-pub fn letter(fanout: &mut Fanout, now: Now, kind: &str, payload: &str) -> DirectMessage {
+pub fn message(fanout: &mut Fanout, now: Now, kind: &str, payload: &str) -> DirectMessage {
     DirectMessage {
         serial: fanout.next_serial(),
         kind: kind.into(),
@@ -24,10 +24,10 @@ pub fn post(
     directory: &mut Directory,
     fanout: &mut Fanout,
     client: ClientKey,
-    letter: DirectMessage,
+    message: DirectMessage,
     is_taken: bool,
 ) {
-    let (limit, serial) = (fanout.log_limit(), letter.serial);
+    let (limit, serial) = (fanout.log_limit(), message.serial);
     let reader = directory.client_mut(client);
     let (id, has_session) = (reader.id, reader.has_session);
     if !has_session && is_taken {
@@ -36,13 +36,13 @@ pub fn post(
     let journal = &mut fanout.journal;
     if has_session {
         // Before it enters the queue: if that drops it at once, the deletion must follow the row.
-        rows::put_direct(journal, id, &letter);
+        rows::put_direct(journal, id, &message);
     }
     let direct = reader.open_direct();
     if is_taken {
         direct.sent = serial;
     }
-    let gone = direct.keep(limit, letter);
+    let gone = direct.keep(limit, message);
     if has_session {
         rows::delete_direct(journal, id, gone);
     }

@@ -238,7 +238,7 @@ impl Fanout {
         now: Now,
         message: Broadcast<'_>,
         out: &mut dyn Outlet,
-    ) -> Spread {
+    ) -> BroadcastOutcome {
         let Broadcast {
             kind,
             payload,
@@ -246,7 +246,7 @@ impl Fanout {
         } = message;
         let id = self.ids.next();
         let publication = Publication::new(kind, payload, now, &id);
-        let mut spread = Spread::default();
+        let mut spread = BroadcastOutcome::default();
         let mut audience = std::mem::take(&mut self.audience);
         // Only the payload dialect has direct queues in which a refused message can wait.
         for (of, lane) in [(Dialect::Payload, Lane::Log), (Dialect::Data, Lane::Once)] {
@@ -346,7 +346,7 @@ impl Fanout {
 
 /// The outcome of a broadcast to all clients.
 #[derive(Debug, Default)]
-pub struct Spread {
+pub struct BroadcastOutcome {
     pub delivered: usize,
     /// Clients that did not take it, or were not asked because they are lagging.
     pub refused: Vec<ClientKey>,

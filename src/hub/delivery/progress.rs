@@ -90,7 +90,7 @@ fn publish(
 
 /// Whether a client has a task's newest state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Told {
+pub enum SendOutcome {
     /// It had it already.
     Before,
     /// It has been sent it.
@@ -105,14 +105,14 @@ pub fn send_newest(
     client: ClientKey,
     room: RoomKey,
     incremental: bool,
-) -> Told {
+) -> SendOutcome {
     let Some(member) = scope.directory.member(client, room) else {
-        return Told::Before;
+        return SendOutcome::Before;
     };
     let membership = scope.directory.membership_mut(member);
     // A turn's flush may have reached it already.
     if membership.seen == task.version() {
-        return Told::Before;
+        return SendOutcome::Before;
     }
     let form = Form::of(task, membership, incremental);
     let payload = match form {
@@ -127,11 +127,11 @@ pub fn send_newest(
         .offer(&publication, reader, Lane::State, scope.out)
     {
         scope.directory.client_mut(client).backlogged = true;
-        return Told::Later;
+        return SendOutcome::Later;
     }
     let membership = scope.directory.membership_mut(member);
     (membership.seen, membership.introduced) = (task.version(), true);
-    Told::Now
+    SendOutcome::Now
 }
 
 /// The form in which a viewer needs a task's state; viewers with equal forms share a publication.

@@ -189,9 +189,9 @@ impl Overdue {
 
     fn look_into_direct(&mut self, directory: &Directory, after: u64) {
         let direct = directory.client(self.client).direct();
-        if let Some(letter) = direct.and_then(|direct| direct.next_after(after)) {
+        if let Some(message) = direct.and_then(|direct| direct.next_after(after)) {
             self.next.push(Reverse(Message {
-                serial: letter.serial,
+                serial: message.serial,
                 room: None,
             }));
         }
@@ -247,7 +247,7 @@ fn send(scope: &mut Scope<'_>, client: ClientKey, message: &Message) -> bool {
         }
         None => {
             let direct = reader.direct();
-            let message = direct.and_then(|direct| direct.letter(message.serial));
+            let message = direct.and_then(|direct| direct.message(message.serial));
             message.map(|message| Publication::from(message.envelope()))
         }
     };

@@ -7,7 +7,7 @@
 use crate::hub::clients::client::{Client, Unsaved};
 use crate::hub::durable::record::Record;
 use crate::hub::durable::record::Table;
-use crate::hub::durable::write_debounce::Rests;
+use crate::hub::durable::write_debounce::WriteDebounce;
 use crate::hub::keys::ClientId;
 use crate::hub::keys::TaskKey;
 use std::collections::{HashMap, HashSet};
@@ -21,7 +21,7 @@ pub struct Journal {
     pub tasks: Vec<TaskKey>,
     /// Clients of whose session something goes into the next batch.
     pub clients: Vec<ClientId>,
-    pub rests: Rests,
+    pub rests: WriteDebounce,
     /// Rooms that clients have left and whose membership rows the store still has.
     left: HashMap<ClientId, HashSet<Box<str>>>,
     left_bytes: usize,

@@ -142,7 +142,7 @@ pub fn mark_everything(
         }
     }
     broadcaster.keep_ids(journal);
-    broadcaster.mark_all(journal);
+    broadcaster.list_all(journal);
     let clients: Vec<_> = directory.all_clients().map(|(key, _)| key).collect();
     for key in clients {
         let client = directory.client_mut(key);
@@ -156,7 +156,7 @@ pub fn mark_everything(
         journal.write_client_now(client);
         let direct = client.direct().filter(|_| client.has_session).into_iter();
         direct
-            .flat_map(|direct| direct.letters())
-            .for_each(|letter| rows::put_direct(journal, client.id, letter));
+            .flat_map(|direct| direct.messages())
+            .for_each(|message| rows::put_direct(journal, client.id, message));
     }
 }

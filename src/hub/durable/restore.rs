@@ -15,7 +15,7 @@ use crate::hub::keys::{ClientId, ClientKey};
 use crate::hub::rooms::log::LogEntry;
 use crate::hub::rooms::position::Position;
 use crate::hub::rooms::room::Room;
-use crate::hub::rooms::viewer_rooms::Entry;
+use crate::hub::rooms::viewer_rooms::JoinedBy;
 use crate::hub::scope::Scope;
 use crate::hub::tasks::broadcaster::Broadcaster;
 
@@ -152,10 +152,10 @@ fn restore_session(scope: &mut Scope<'_>, restoring: &mut Restoring, key: &str, 
     for (name, position) in &row.rooms {
         restore_membership(scope, client, name, position.parse().ok());
     }
-    for letter in row.mail {
-        if let Some(letter) = letter.letter(&mut restoring.ids) {
-            rows::put_direct(&mut scope.fanout.journal, id, &letter);
-            post(scope, client, letter);
+    for message in row.mail {
+        if let Some(message) = message.message(&mut restoring.ids) {
+            rows::put_direct(&mut scope.fanout.journal, id, &message);
+            post(scope, client, message);
         }
     }
     if is_old {
@@ -198,8 +198,8 @@ fn restore_direct(scope: &mut Scope<'_>, restoring: &mut Restoring, key: &str, r
     };
     match serde_json::from_str::<DirectRow>(row) {
         Ok(row) => {
-            if let Some(letter) = row.letter(&mut restoring.ids) {
-                post(scope, client, letter);
+            if let Some(message) = row.message(&mut restoring.ids) {
+                post(scope, client, message);
             }
         }
         Err(fault) => unreadable("letter", key, &fault),
@@ -211,13 +211,13 @@ fn client_of_part<'a>(scope: &Scope<'_>, key: &'a str) -> Option<(ClientKey, &'a
     Some((scope.directory.living_client(id)?, part))
 }
 
-fn post(scope: &mut Scope<'_>, client: ClientKey, letter: DirectMessage) {
-    scope.fanout.skip_serials(letter.serial);
+fn post(scope: &mut Scope<'_>, client: ClientKey, message: DirectMessage) {
+    scope.fanout.skip_serials(message.serial);
     let reader = scope.directory.client_mut(client);
     let received = reader.received;
     let direct = reader.open_direct();
     direct.sent = received;
-    let gone = direct.restore(letter);
+    let gone = direct.restore(message);
     rows::delete_direct(&mut scope.fanout.journal, reader.id, gone);
 }
 
@@ -238,7 +238,7 @@ fn restore_membership(
             .add_name(client, name.into(), position, false);
     }
     // No limit here: if it was lowered since, it binds those who join from now on.
-    let Ok((room, _)) = scope.directory.join(client, name, Entry::Viewer, 0) else {
+    let Ok((room, _)) = scope.directory.join(client, name, JoinedBy::Viewer, 0) else {
         return;
     };
     let found = scope.directory.room(room);

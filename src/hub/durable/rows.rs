@@ -51,18 +51,18 @@ pub struct DirectRow {
 }
 
 impl DirectRow {
-    fn new(letter: &DirectMessage) -> Self {
+    fn new(message: &DirectMessage) -> Self {
         Self {
-            serial: letter.serial,
-            kind: letter.kind.clone(),
-            payload: letter.payload.clone(),
-            timestamp: letter.timestamp,
-            id: letter.id.to_string(),
+            serial: message.serial,
+            kind: message.kind.clone(),
+            payload: message.payload.clone(),
+            timestamp: message.timestamp,
+            id: message.id.to_string(),
         }
     }
 
     /// `None`: its id cannot be read.
-    pub fn letter(self, ids: &mut MessageIdReader) -> Option<DirectMessage> {
+    pub fn message(self, ids: &mut MessageIdReader) -> Option<DirectMessage> {
         Some(DirectMessage {
             serial: self.serial,
             kind: self.kind,
@@ -113,10 +113,10 @@ pub fn membership_position(row: &str) -> Option<Position> {
     row.trim_matches('"').parse().ok()
 }
 
-pub fn put_direct(journal: &mut Journal, client: ClientId, letter: &DirectMessage) {
+pub fn put_direct(journal: &mut Journal, client: ClientId, message: &DirectMessage) {
     if journal.is_on() {
-        let key = direct_key(client, letter.serial);
-        journal.put(Table::DirectMessage, &key, text(&DirectRow::new(letter)));
+        let key = direct_key(client, message.serial);
+        journal.put(Table::DirectMessage, &key, text(&DirectRow::new(message)));
     }
 }
 
@@ -140,8 +140,8 @@ pub fn delete_session(journal: &mut Journal, client: &mut Client) {
     journal.delete(Table::Received, &key);
     journal.delete_prefix(Table::Membership, &format!("{key}:"));
     let direct = client.direct().into_iter();
-    let letters = direct.flat_map(|direct| direct.letters());
-    delete_direct(journal, client.id, letters.map(|letter| letter.serial));
+    let messages = direct.flat_map(|direct| direct.messages());
+    delete_direct(journal, client.id, messages.map(|message| message.serial));
 }
 
 /// Of fixed length, so that no session's key is a prefix of another's.

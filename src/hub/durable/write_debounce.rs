@@ -13,7 +13,7 @@ const REST: Span = Span::from_secs(1);
 
 /// Clients whose session was written within the last `REST`, or longer ago if nothing has changed since.
 #[derive(Debug, Default)]
-pub struct Rests {
+pub struct WriteDebounce {
     /// Ends of rests, in order. A session that was written without waiting stands here twice; the earlier end then counts.
     queue: VecDeque<(Time, ClientId)>,
     /// How many resting sessions have changed.
@@ -21,7 +21,7 @@ pub struct Rests {
     is_armed: bool,
 }
 
-impl Rests {
+impl WriteDebounce {
     /// Begins the rest of a session that was written.
     pub fn begin(&mut self, now: Time, client: ClientId) {
         self.queue.push_back((now + REST, client));

@@ -36,7 +36,7 @@ impl Hub {
             self.age_log(now, room);
         }
         if has_more || self.directory.next_aging().is_some_and(|at| at <= now.at) {
-            self.rested_at = now.at + PAUSE;
+            self.aging_paused_until = now.at + PAUSE;
         }
     }
 

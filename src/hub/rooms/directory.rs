@@ -10,9 +10,9 @@ use crate::hub::clients::client::{Client, Member, Membership};
 use crate::hub::keys::ConnectionId;
 use crate::hub::keys::RoomKey;
 use crate::hub::keys::{ClientId, ClientKey};
-use crate::hub::rooms::membership_index::{MAX_SCANNED, Places};
+use crate::hub::rooms::membership_index::{MAX_SCANNED, MembershipIndex};
 use crate::hub::rooms::room::Room;
-use crate::hub::rooms::viewer_rooms::{Entry, ViewerRooms};
+use crate::hub::rooms::viewer_rooms::{JoinedBy, ViewerRooms};
 use crate::wire::message::Dialect;
 use hashbrown::HashTable;
 use slab::Slab;
@@ -49,7 +49,7 @@ pub struct Directory {
     max_rooms: usize,
     // Counted as they change: statistics ask for them, and a walk over all clients would hold the loop.
     memberships: usize,
-    places: Places,
+    index: MembershipIndex,
     away: usize,
     away_memberships: usize,
     /// Restored clients whose slot differs from the one in their id.
@@ -71,7 +71,7 @@ impl Directory {
             clients: Slab::new(),
             rooms: Slab::new(),
             names: HashTable::new(),
-            places: Places::new(hasher.clone()),
+            index: MembershipIndex::new(hasher.clone()),
             hasher,
             // Leaves room to count up without wrapping.
             next_epoch: seed[1] >> 16,
@@ -126,7 +126,7 @@ impl Directory {
 
     /// Turns a client whose connection is gone into one that is away. It stays a member of its rooms, except that of viewers' rooms only
     /// the name is kept. Everything that it has not confirmed counts as not received; `serial` is the newest one.
-    pub fn leave_behind(&mut self, key: ClientKey, serial: u64) {
+    pub fn set_client_away(&mut self, key: ClientKey, serial: u64) {
         if !self.client(key).is_away {
             self.requeue_unconfirmed(key);
             self.set_away(key, true);
@@ -366,7 +366,7 @@ impl Directory {
         &mut self,
         client: ClientKey,
         name: &str,
-        entry: Entry,
+        entry: JoinedBy,
         max_memberships: usize,
     ) -> Result<(RoomKey, bool), Full> {
         let existing = self.find(name);
@@ -404,7 +404,7 @@ impl Directory {
             unsaved: true,
             from,
         });
-        self.places.handle_push(client, &joined.rooms);
+        self.index.handle_push(client, &joined.rooms);
         self.memberships += 1;
         match joined.is_away {
             // Restoring: a client that is away belongs at the end.
@@ -446,7 +446,7 @@ impl Directory {
                 .find(|member| member.client == client)
                 .copied();
         }
-        let slot = self.places.find(client, client_rooms, room)?;
+        let slot = self.index.find(client, client_rooms, room)?;
         Some(Member { client, slot })
     }
 
@@ -509,7 +509,7 @@ impl Directory {
             self.rooms[moved.room.0 as usize].members[moved.place as usize].slot = slot as u32;
         }
         let rooms = &self.clients[client.slot()].rooms;
-        self.places.handle_swap_remove(client, rooms, room, slot);
+        self.index.handle_swap_remove(client, rooms, room, slot);
         self.memberships -= 1;
     }
 
@@ -544,7 +544,7 @@ impl Directory {
         }
         assert_eq!(memberships, self.memberships, "memberships are miscounted");
         let rooms = self.all_clients().map(|(_, client)| client.rooms.len());
-        assert!(self.places.is_in_step(rooms), "slots are left over");
+        assert!(self.index.is_in_step(rooms), "slots are left over");
         let clients = self.all_clients().filter(|(_, client)| client.is_away);
         let away: Vec<usize> = clients.map(|(_, client)| client.rooms.len()).collect();
         assert_eq!(

@@ -3,7 +3,7 @@
 use crate::hub::keys::ClientKey;
 use crate::hub::keys::ConnectionId;
 use crate::hub::rooms::directory::{Directory, Full};
-use crate::hub::rooms::viewer_rooms::Entry;
+use crate::hub::rooms::viewer_rooms::JoinedBy;
 use crate::wire::message::Dialect;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,14 +30,17 @@ fn a_client_is_found_by_its_public_name_while_it_is_here() {
 fn limits_hold() {
     let mut directory = Directory::new(2, 0, [1, 2]);
     let key = directory.attach(connection(0), Dialect::default(), 0, 1, 0);
-    assert!(directory.join(key, "a", Entry::Viewer, 2).is_ok());
-    assert!(directory.join(key, "b", Entry::Viewer, 2).is_ok());
+    assert!(directory.join(key, "a", JoinedBy::Viewer, 2).is_ok());
+    assert!(directory.join(key, "b", JoinedBy::Viewer, 2).is_ok());
     assert_eq!(
-        directory.join(key, "c", Entry::Viewer, 2),
+        directory.join(key, "c", JoinedBy::Viewer, 2),
         Err(Full::Memberships)
     );
-    assert_eq!(directory.join(key, "c", Entry::Viewer, 0), Err(Full::Rooms));
-    assert!(!directory.join(key, "a", Entry::Viewer, 2).unwrap().1);
+    assert_eq!(
+        directory.join(key, "c", JoinedBy::Viewer, 0),
+        Err(Full::Rooms)
+    );
+    assert!(!directory.join(key, "a", JoinedBy::Viewer, 2).unwrap().1);
 }
 
 proptest! {
@@ -51,7 +54,7 @@ proptest! {
         let mut names: BTreeSet<(usize, u8)> = BTreeSet::new();
         for (action, client, room) in steps {
             let name = format!("room{room}");
-            let entry = if room < 3 { Entry::Viewer } else { Entry::Task };
+            let entry = if room < 3 { JoinedBy::Viewer } else { JoinedBy::Task };
             match (action, keys.get(&client).copied()) {
                 (0, None) => {
                     keys.insert(client, directory.attach(connection(client as u32), Dialect::default(), 0, 9, 0));
@@ -69,7 +72,7 @@ proptest! {
                     away.remove(&client);
                 }
                 (4, Some(key)) => {
-                    directory.leave_behind(key, 0);
+                    directory.set_client_away(key, 0);
                     away.insert(client);
                     let left = model.iter().filter(|(member, room)| *member == client && *room < 3);
                     names.extend(left);
@@ -79,8 +82,8 @@ proptest! {
                     directory.adopt(key, connection(client as u32), Dialect::default());
                     away.remove(&client);
                     for kept in directory.take_names(key) {
-                        let (entered, _) = directory.join(key, &kept.name, Entry::Viewer, 0).unwrap();
-                        directory.go_on(key, entered, &kept);
+                        let (entered, _) = directory.join(key, &kept.name, JoinedBy::Viewer, 0).unwrap();
+                        directory.continue_at(key, entered, &kept);
                         let number = kept.name.trim_start_matches("room").parse().unwrap();
                         prop_assert!(names.remove(&(client, number)));
                         model.insert((client, number));
@@ -115,7 +118,7 @@ proptest! {
                 prop_assert!(directory.leave(clients[client], &name));
             } else {
                 model.insert((client, room));
-                prop_assert!(directory.join(clients[client], &name, Entry::Viewer, 0).unwrap().1);
+                prop_assert!(directory.join(clients[client], &name, JoinedBy::Viewer, 0).unwrap().1);
             }
         }
         directory.check_invariants();

@@ -7,7 +7,7 @@ use crate::hub::clients::client::{KeptName, LOST};
 use crate::hub::keys::{ClientId, ClientKey, RoomKey};
 use crate::hub::rooms::directory::{Directory, Full};
 use crate::hub::rooms::position::Position;
-use crate::hub::rooms::viewer_rooms::Entry;
+use crate::hub::rooms::viewer_rooms::JoinedBy;
 
 /// Candidates for eviction collected per scan of all rooms, so that a burst of new producers' rooms does not scan for each.
 const LISTED_AT_ONCE: usize = 1024;
@@ -72,27 +72,27 @@ impl Directory {
     pub(in crate::hub) fn find_or_open(
         &mut self,
         name: &str,
-        entry: Entry,
+        entry: JoinedBy,
     ) -> Result<RoomKey, Full> {
         let limit = self.viewer_rooms.limit;
         // A room that exists takes no further place, and a call has the rights of a producer.
-        if entry == Entry::Call || self.find(name).is_some() {
+        if entry == JoinedBy::Call || self.find(name).is_some() {
             return self.find_or_create(name);
         }
         if self.is_full() {
             return Err(Full::Rooms);
         }
-        if entry == Entry::Viewer && limit > 0 && self.viewer_rooms.count >= limit {
+        if entry == JoinedBy::Viewer && limit > 0 && self.viewer_rooms.count >= limit {
             return Err(Full::ViewerRooms);
         }
         self.find_or_create(name)
     }
 
     /// Records on whose behalf a room was joined.
-    pub(in crate::hub) fn open(&mut self, key: RoomKey, entry: Entry) {
+    pub(in crate::hub) fn open(&mut self, key: RoomKey, entry: JoinedBy) {
         let room = self.room_mut(key);
-        room.has_task |= entry == Entry::Task;
-        room.is_called_for |= entry == Entry::Call;
+        room.has_task |= entry == JoinedBy::Task;
+        room.is_called_for |= entry == JoinedBy::Call;
         self.recount(key);
     }
 
@@ -203,7 +203,7 @@ impl Directory {
     }
 
     /// Continues in a room that a client has joined again by its kept name.
-    pub fn go_on(&mut self, client: ClientKey, room: RoomKey, kept: &KeptName) {
+    pub fn continue_at(&mut self, client: ClientKey, room: RoomKey, kept: &KeptName) {
         let from = self.place_after(client, room, kept.position);
         if let Some(member) = self.member(client, room) {
             self.membership_mut(member).from = from;

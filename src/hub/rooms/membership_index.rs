@@ -13,11 +13,11 @@ use hashbrown::HashMap;
 pub const MAX_SCANNED: usize = 32;
 
 #[derive(Debug)]
-pub struct Places {
+pub struct MembershipIndex {
     slots: HashMap<(ClientKey, RoomKey), u32, ahash::RandomState>,
 }
 
-impl Places {
+impl MembershipIndex {
     pub fn new(hasher: ahash::RandomState) -> Self {
         Self {
             slots: HashMap::with_hasher(hasher),

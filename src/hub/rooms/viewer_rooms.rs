@@ -8,7 +8,7 @@ use crate::hub::keys::ClientId;
 use crate::hub::keys::RoomKey;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Entry {
+pub enum JoinedBy {
     /// The viewer asked for it, and the limits for viewers bind.
     Viewer,
     /// The viewer asked for it, but the room's task exists, so that the room is a producer's.

@@ -2,7 +2,7 @@
 
 use crate::base::time::{Now, Time};
 use crate::hub::tasks::lost::{lose, revive};
-use crate::hub::tasks::rules::{Attempt, DropReason, Turn, apply, judge};
+use crate::hub::tasks::rules::{Announcement, Attempt, DropReason, apply, judge};
 use crate::hub::tasks::state::Task;
 use crate::wire::message::incoming::parse;
 use crate::wire::message::number::MAX_COUNT;
@@ -222,7 +222,7 @@ fn a_verdict_says_which_events_are_cut() {
         let task = task(&[(TaskEvent::Started, "{}")]);
         let patch: TaskPatch = parse(&format!(r#"{{"status":"{status}"}}"#)).unwrap();
         let verdict = judge(&task, TaskEvent::Progress, &patch, Now::default(), false).unwrap();
-        assert_ne!(verdict.turn, Turn::Progress);
+        assert_ne!(verdict.turn, Announcement::Progress);
         assert!(verdict.is_cut(TaskEvent::Progress), "{status}");
     }
 }

@@ -10,7 +10,7 @@
 
 use crate::base::time::{Now, Span, Time};
 use crate::hub::delivery::fanout::RoomMessage;
-use crate::hub::delivery::progress::{self, Told};
+use crate::hub::delivery::progress::{self, SendOutcome};
 use crate::hub::delivery::replay;
 use crate::hub::durable::journal::Journal;
 use crate::hub::durable::record::Table;
@@ -20,15 +20,15 @@ use crate::hub::keys::RoomKey;
 use crate::hub::keys::TaskKey;
 use crate::hub::rooms::directory::Directory;
 use crate::hub::scope::Scope;
-use crate::hub::tasks::deduplication::{IdKey, Repeats};
+use crate::hub::tasks::deduplication::{EventIds, IdKey};
 use crate::hub::tasks::lost;
 use crate::hub::tasks::outcome::{ControlRefused, Outcome, Refused};
 use crate::hub::tasks::pace::Pace;
 use crate::hub::tasks::removal::{self, Removal};
-use crate::hub::tasks::rules::{self, DropReason, Turn, Verdict};
+use crate::hub::tasks::rules::{self, Announcement, DropReason, Verdict};
 use crate::hub::tasks::size;
 use crate::hub::tasks::state::{Flush, Pending, Task};
-use crate::hub::tasks::table::{TaskCache, TooManyTasks};
+use crate::hub::tasks::table::{TaskTable, TooManyTasks};
 use crate::hub::timer::Timer;
 use crate::wire::message::{Control, TaskEvent, TaskPatch};
 use smallvec::SmallVec;
@@ -68,8 +68,8 @@ const MAX_HELD_INTERVALS: u32 = 10;
 #[derive(Debug)]
 pub struct Broadcaster {
     pub(in crate::hub) settings: BroadcasterSettings,
-    pub(in crate::hub) tasks: TaskCache,
-    pub(in crate::hub) repeats: Repeats,
+    pub(in crate::hub) tasks: TaskTable,
+    pub(in crate::hub) event_ids: EventIds,
     pace: Pace,
     /// Tasks to flush at the end of this turn.
     marked: Vec<TaskKey>,
@@ -87,8 +87,8 @@ pub struct Broadcaster {
 impl Broadcaster {
     pub fn new(settings: BroadcasterSettings, seed: [u64; 2]) -> Self {
         Self {
-            tasks: TaskCache::new(settings.max_tasks, seed),
-            repeats: Repeats::new(
+            tasks: TaskTable::new(settings.max_tasks, seed),
+            event_ids: EventIds::new(
                 settings.deduplication_window,
                 settings.max_deduplication_ids,
                 seed,
@@ -104,7 +104,7 @@ impl Broadcaster {
         }
     }
 
-    pub fn tasks(&self) -> &TaskCache {
+    pub fn tasks(&self) -> &TaskTable {
         &self.tasks
     }
 
@@ -165,18 +165,18 @@ impl Broadcaster {
         };
         // A `started` revives within `turn`: its own message says so, and a second one would announce the task twice.
         if let Some(status) = revival
-            && verdict.turn != Turn::Lifecycle(TaskEvent::Started)
+            && verdict.turn != Announcement::Lifecycle(TaskEvent::Started)
         {
             self.revive(scope, key, status);
         }
         self.change(key, |task| task.size_bound = size_bound);
         match verdict.turn {
-            Turn::Progress => {
+            Announcement::Progress => {
                 let now = scope.now;
                 self.change(key, |task| rules::apply(task, kind, verdict, patch, now));
                 self.plan_flush(scope, key);
             }
-            Turn::Lifecycle(_) => self.turn(scope, key, kind, verdict, patch),
+            Announcement::Lifecycle(_) => self.turn(scope, key, kind, verdict, patch),
         }
         self.watch(key);
         self.keep(scope, key);
@@ -230,7 +230,7 @@ impl Broadcaster {
 
     /// Whether an event of this id was accepted before. Counts it as dropped if so.
     pub fn is_repeat(&mut self, now: Now, key: IdKey, journal: &mut Journal) -> bool {
-        let repeat = self.repeats.contains(now, key, journal);
+        let repeat = self.event_ids.contains(now, key, journal);
         self.dropped[DropReason::Repeat.index()] += u64::from(repeat);
         repeat
     }
@@ -320,13 +320,18 @@ impl Broadcaster {
     }
 
     /// Sends a client the newest state of a room's task, unless it has seen it. Charged to the turn's measure for single readers.
-    fn send_state(&mut self, scope: &mut Scope<'_>, client: ClientKey, room: RoomKey) -> Told {
+    fn send_state(
+        &mut self,
+        scope: &mut Scope<'_>,
+        client: ClientKey,
+        room: RoomKey,
+    ) -> SendOutcome {
         let Some(key) = self.task_of(scope.directory, room) else {
-            return Told::Before;
+            return SendOutcome::Before;
         };
         self.watch_end(key, scope.now);
         let Some(task) = self.tasks.task(key) else {
-            return Told::Before;
+            return SendOutcome::Before;
         };
         let incremental = self.settings.enable_incremental_updates;
         let before = scope.fanout.load.turn();
@@ -349,11 +354,11 @@ impl Broadcaster {
         for (step, room) in rooms[begin..].iter().chain(&rooms[..begin]).enumerate() {
             let told = self.send_state(scope, client, *room);
             // Rooms without news cost next to nothing, so only a message that was sent ends the walk early.
-            let is_spent = told == Told::Now && scope.fanout.load.is_spent();
+            let is_spent = told == SendOutcome::Now && scope.fanout.load.is_spent();
             if is_spent {
                 replay::postpone(scope, client);
             }
-            if is_spent || told == Told::Later {
+            if is_spent || told == SendOutcome::Later {
                 let reader = scope.directory.client_mut(client);
                 return reader.set_caught_up((begin + step) % rooms.len());
             }
@@ -419,7 +424,7 @@ impl Broadcaster {
         verdict: Verdict,
         patch: TaskPatch,
     ) {
-        let Turn::Lifecycle(event) = verdict.turn else {
+        let Announcement::Lifecycle(event) = verdict.turn else {
             return;
         };
         self.flush(scope, key);

@@ -16,7 +16,7 @@ const KEY: &str = "event_id_key";
 
 /// The event ids within the window.
 #[derive(Debug)]
-pub struct Repeats {
+pub struct EventIds {
     window: Span,
     max_ids: usize,
     /// The SipHash key. It outlives the process: hashes in the store are of use only with the key that made them.
@@ -40,7 +40,7 @@ struct Seen {
     hash: u64,
 }
 
-impl Repeats {
+impl EventIds {
     /// Remembers ids for `window` (zero: not at all), and at most `max_ids` of them (0: no limit).
     pub fn new(window: Span, max_ids: usize, seed: [u64; 2]) -> Self {
         let hasher = ahash::RandomState::with_seeds(seed[1], seed[0], !seed[1], !seed[0]);
@@ -189,69 +189,69 @@ mod tests {
     }
 
     fn contains(
-        repeats: &mut Repeats,
+        event_ids: &mut EventIds,
         now: Now,
         scope: &str,
         id: &str,
         journal: &mut Journal,
     ) -> bool {
-        let key = repeats.key(["", scope], id);
-        repeats.contains(now, key, journal)
+        let key = event_ids.key(["", scope], id);
+        event_ids.contains(now, key, journal)
     }
 
-    fn remember(repeats: &mut Repeats, now: Now, id: &str, journal: &mut Journal) {
-        let key = repeats.key(["", "a"], id);
-        repeats.remember(now, key, journal);
+    fn remember(event_ids: &mut EventIds, now: Now, id: &str, journal: &mut Journal) {
+        let key = event_ids.key(["", "a"], id);
+        event_ids.remember(now, key, journal);
     }
 
     /// Stores hold what earlier versions made of names in one piece.
     #[test]
     fn a_name_in_two_parts_is_the_same_name() {
-        let repeats = Repeats::new(Span::from_secs(10), 2, [1, 2]);
-        let mut hasher = SipHasher13::new_with_keys(repeats.key[0], repeats.key[1]);
+        let event_ids = EventIds::new(Span::from_secs(10), 2, [1, 2]);
+        let mut hasher = SipHasher13::new_with_keys(event_ids.key[0], event_ids.key[1]);
         hasher.write_usize("\nroom".len());
         hasher.write(b"\nroom");
         hasher.write(b"id");
         let whole = IdKey(hasher.finish());
-        assert_eq!(repeats.key(["\n", "room"], "id"), whole);
-        assert_eq!(repeats.key(["", "\nroom"], "id"), whole);
-        assert_ne!(repeats.key(["", "room"], "id"), whole);
+        assert_eq!(event_ids.key(["\n", "room"], "id"), whole);
+        assert_eq!(event_ids.key(["", "\nroom"], "id"), whole);
+        assert_ne!(event_ids.key(["", "room"], "id"), whole);
     }
 
     #[test]
     fn repeats_are_known_within_the_window_and_per_task() {
         let journal = &mut Journal::default();
-        let mut repeats = Repeats::new(Span::from_secs(10), 2, [1, 2]);
-        remember(&mut repeats, at(0), "1", journal);
-        assert!(contains(&mut repeats, at(9), "a", "1", journal));
-        assert!(!contains(&mut repeats, at(9), "b", "1", journal));
+        let mut event_ids = EventIds::new(Span::from_secs(10), 2, [1, 2]);
+        remember(&mut event_ids, at(0), "1", journal);
+        assert!(contains(&mut event_ids, at(9), "a", "1", journal));
+        assert!(!contains(&mut event_ids, at(9), "b", "1", journal));
         assert!(
-            !contains(&mut repeats, at(9), "", "a1", journal),
+            !contains(&mut event_ids, at(9), "", "a1", journal),
             "another scope"
         );
-        assert!(!contains(&mut repeats, at(10), "a", "1", journal));
+        assert!(!contains(&mut event_ids, at(10), "a", "1", journal));
         for id in ["1", "2", "3"] {
-            remember(&mut repeats, at(11), id, journal);
+            remember(&mut event_ids, at(11), id, journal);
         }
         assert!(
-            !contains(&mut repeats, at(11), "a", "1", journal),
+            !contains(&mut event_ids, at(11), "a", "1", journal),
             "two are kept"
         );
-        assert!(contains(&mut repeats, at(11), "a", "3", journal));
+        assert!(contains(&mut event_ids, at(11), "a", "3", journal));
     }
 
     #[test]
     fn another_life_knows_what_is_left_of_the_window() {
         let mut journal = Journal::default();
         journal.turn_on();
-        let mut repeats = Repeats::new(Span::from_secs(10), 2, [1, 2]);
-        repeats.restore(at(0), &Restored::default());
-        repeats.finish_restoring(at(0).at, &mut journal);
+        let mut event_ids = EventIds::new(Span::from_secs(10), 2, [1, 2]);
+        event_ids.restore(at(0), &Restored::default());
+        event_ids.finish_restoring(at(0).at, &mut journal);
         for (second, id) in [(0, "1"), (1, "2"), (6, "3")] {
-            remember(&mut repeats, at(second), id, &mut journal);
+            remember(&mut event_ids, at(second), id, &mut journal);
         }
         assert!(
-            !contains(&mut repeats, at(6), "a", "1", &mut journal),
+            !contains(&mut event_ids, at(6), "a", "1", &mut journal),
             "two are kept"
         );
         let mut restored = Restored::default();
@@ -264,18 +264,18 @@ mod tests {
             }
         }
         assert_eq!(restored.ids.len(), 2);
-        let mut repeats = Repeats::new(Span::from_secs(10), 2, [3, 4]);
+        let mut event_ids = EventIds::new(Span::from_secs(10), 2, [3, 4]);
         let later = Now {
             at: Time::from_millis(1_000_000),
             ..at(12)
         };
-        repeats.restore(later, &restored);
-        repeats.finish_restoring(later.at, &mut journal);
+        event_ids.restore(later, &restored);
+        event_ids.finish_restoring(later.at, &mut journal);
         assert!(
-            !contains(&mut repeats, later, "a", "2", &mut journal),
+            !contains(&mut event_ids, later, "a", "2", &mut journal),
             "its time is over"
         );
-        assert!(contains(&mut repeats, later, "a", "3", &mut journal));
+        assert!(contains(&mut event_ids, later, "a", "3", &mut journal));
         assert_eq!(journal.take_records(), [Record::Forget { serial: 2 }]);
     }
 }

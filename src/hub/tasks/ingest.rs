@@ -72,13 +72,13 @@ pub struct Dropped {
 impl Hub {
     /// Whether the report's id was accepted before. Unlike [`Hub::ingest`] it neither counts a drop nor expires ids, so that callers can
     /// look ahead.
-    pub fn is_known(&self, report: &Report) -> bool {
-        let repeats = &self.broadcaster.repeats;
-        let key = |id| repeats.key(id_scope(&report.event), id);
+    pub fn was_accepted(&self, report: &Report) -> bool {
+        let event_ids = &self.broadcaster.event_ids;
+        let key = |id| event_ids.key(id_scope(&report.event), id);
         report
             .id
             .as_deref()
-            .is_some_and(|id| repeats.knows(key(id)))
+            .is_some_and(|id| event_ids.knows(key(id)))
     }
 
     /// Applies a report. Its id is remembered only when it is accepted: one that was refused may be sent again under the same id.
@@ -87,7 +87,7 @@ impl Hub {
             return self.handle_event(now, report.event, false, out);
         };
         // Hashed once, while the event still holds its names.
-        let key = self.broadcaster.repeats.key(id_scope(&report.event), &id);
+        let key = self.broadcaster.event_ids.key(id_scope(&report.event), &id);
         let journal = &mut self.fanout.journal;
         if self.broadcaster.is_repeat(now, key, journal) {
             let subject = Subject::of(report.event);
@@ -102,7 +102,7 @@ impl Hub {
         let ingested = self.handle_event(now, report.event, true, out);
         if let Ingested::Accepted(_) = &ingested {
             let journal = &mut self.fanout.journal;
-            self.broadcaster.repeats.remember(now, key, journal);
+            self.broadcaster.event_ids.remember(now, key, journal);
         }
         ingested
     }

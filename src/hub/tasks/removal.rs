@@ -61,9 +61,9 @@ pub fn announce(scope: &mut Scope<'_>, room: RoomKey, task: &str, why: Removal) 
         .handle_broadcast(scope.now, scope.now.at, delivered);
     for client in lagging {
         // One message per client, each with a serial of its own: it is confirmed and resent like any direct message.
-        let letter = mail::letter(scope.fanout, scope.now, TASK_REMOVED, &payload);
-        scope.directory.fall_behind(client, letter.serial - 1);
-        mail::post(scope.directory, scope.fanout, client, letter, false);
+        let message = mail::message(scope.fanout, scope.now, TASK_REMOVED, &payload);
+        scope.directory.fall_behind(client, message.serial - 1);
+        mail::post(scope.directory, scope.fanout, client, message, false);
     }
 }
 

@@ -24,7 +24,7 @@ const SAME_TOTAL: f64 = 1e-9;
 /// What [`judge`] decided about an event that counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verdict {
-    pub turn: Turn,
+    pub turn: Announcement,
     pub attempt: Attempt,
     /// The task's status once the event is applied.
     pub status: Status,
@@ -40,13 +40,13 @@ impl Verdict {
     /// Whether oversized fields are cut; otherwise the event is refused. A lifecycle event must count, or the task would never end;
     /// a progress event that carries a terminal status is one.
     pub fn is_cut(&self, kind: TaskEvent) -> bool {
-        kind != TaskEvent::Progress || self.turn != Turn::Progress
+        kind != TaskEvent::Progress || self.turn != Announcement::Progress
     }
 }
 
 /// How an event that counts reaches subscribers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
+pub enum Announcement {
     /// Conflated: the newest state goes out with the next flush.
     Progress,
     /// Logged and sent at once, after pending progress.
@@ -123,7 +123,10 @@ pub fn judge(
     let is_announced = !begins && task.announced;
     let (turn, status) = turn(kind, patch.status, status, is_announced);
     // Empty progress is not a repeat: it is a sign of life, and producers send it as a heartbeat.
-    if kind != TaskEvent::Progress && turn == Turn::Progress && says_nothing(task, kind, patch) {
+    if kind != TaskEvent::Progress
+        && turn == Announcement::Progress
+        && says_nothing(task, kind, patch)
+    {
         return Err(DropReason::Repeat);
     }
     Ok(Verdict {
@@ -195,12 +198,12 @@ fn turn(
     named: Option<Status>,
     status: Status,
     is_announced: bool,
-) -> (Turn, Status) {
-    let lifecycle = |event, status| (Turn::Lifecycle(event), status);
+) -> (Announcement, Status) {
+    let lifecycle = |event, status| (Announcement::Lifecycle(event), status);
     match kind {
-        TaskEvent::Started if is_announced => (Turn::Progress, status),
+        TaskEvent::Started if is_announced => (Announcement::Progress, status),
         TaskEvent::Started => lifecycle(TaskEvent::Started, Status::Running),
-        TaskEvent::Paused if status == Status::Paused => (Turn::Progress, Status::Paused),
+        TaskEvent::Paused if status == Status::Paused => (Announcement::Progress, Status::Paused),
         TaskEvent::Paused => lifecycle(TaskEvent::Paused, Status::Paused),
         // Ends need no such guard: `judge` drops a second end of the same attempt.
         TaskEvent::Completed => lifecycle(TaskEvent::Completed, Status::Completed),
@@ -213,11 +216,11 @@ fn turn(
             Some(Status::Paused) if status != Status::Paused => {
                 lifecycle(TaskEvent::Paused, Status::Paused)
             }
-            Some(Status::Paused | Status::Pending) => (Turn::Progress, status),
-            Some(Status::Running) => (Turn::Progress, Status::Running),
+            Some(Status::Paused | Status::Pending) => (Announcement::Progress, status),
+            Some(Status::Running) => (Announcement::Progress, Status::Running),
             // Reports sent before the pause may arrive after it, and say nothing of whether the worker goes on.
-            None if status == Status::Paused => (Turn::Progress, status),
-            None => (Turn::Progress, Status::Running),
+            None if status == Status::Paused => (Announcement::Progress, status),
+            None => (Announcement::Progress, Status::Running),
         },
     }
 }
@@ -255,7 +258,7 @@ pub fn apply(task: &mut Task, kind: TaskEvent, verdict: Verdict, patch: TaskPatc
     };
     let names_percent = patch.progress.value().is_some();
     apply_fields(task, patch, context);
-    if verdict.turn == Turn::Lifecycle(TaskEvent::Started) {
+    if verdict.turn == Announcement::Lifecycle(TaskEvent::Started) {
         task.announced = true;
     }
     // Positions reported while paused or at the end are no samples of speed.

@@ -2,7 +2,7 @@
 
 use crate::base::time::{Now, Time};
 use crate::hub::tasks::rules::{
-    Attempt, DropReason, RequestRefused, Turn, Verdict, apply, judge, request,
+    Announcement, Attempt, DropReason, RequestRefused, Verdict, apply, judge, request,
 };
 use crate::hub::tasks::state::Task;
 use crate::wire::message::incoming::parse;
@@ -16,10 +16,15 @@ fn now(seconds: u64) -> Now {
     }
 }
 
-const PROGRESS: Result<Turn, DropReason> = Ok(Turn::Progress);
-const STARTED: Result<Turn, DropReason> = Ok(Turn::Lifecycle(TaskEvent::Started));
+const PROGRESS: Result<Announcement, DropReason> = Ok(Announcement::Progress);
+const STARTED: Result<Announcement, DropReason> = Ok(Announcement::Lifecycle(TaskEvent::Started));
 
-fn feed(task: &mut Task, second: u64, kind: TaskEvent, patch: &str) -> Result<Turn, DropReason> {
+fn feed(
+    task: &mut Task,
+    second: u64,
+    kind: TaskEvent,
+    patch: &str,
+) -> Result<Announcement, DropReason> {
     feed_as(task, second, kind, patch, false)
 }
 
@@ -29,7 +34,7 @@ fn feed_as(
     kind: TaskEvent,
     patch: &str,
     has_id: bool,
-) -> Result<Turn, DropReason> {
+) -> Result<Announcement, DropReason> {
     let mut patch: TaskPatch = parse(patch).unwrap();
     // As the report's parser does: `restart` is no field of the task.
     patch.restart = patch.extra.iter().any(|(name, _)| &**name == "restart");
@@ -183,7 +188,7 @@ fn a_request_stays_until_it_is_answered() {
     assert_eq!(pending(&task), Some(Control::Pause));
     assert_eq!(
         feed(&mut task, 3, TaskEvent::Paused, "{}"),
-        Ok(Turn::Lifecycle(TaskEvent::Paused))
+        Ok(Announcement::Lifecycle(TaskEvent::Paused))
     );
     assert_eq!(pending(&task), None);
     assert_eq!(feed(&mut task, 4, TaskEvent::Started, "{}"), STARTED);
@@ -198,7 +203,7 @@ fn a_status_in_progress_is_the_event_it_stands_for() {
         TaskEvent::Progress,
         r#"{"status":"completed"}"#,
     );
-    assert_eq!(verdict, Ok(Turn::Lifecycle(TaskEvent::Completed)));
+    assert_eq!(verdict, Ok(Announcement::Lifecycle(TaskEvent::Completed)));
 }
 
 #[test]

@@ -23,7 +23,7 @@ impl Broadcaster {
     }
 
     /// Lists every task for the next batch, for a store that was emptied.
-    pub fn mark_all(&mut self, journal: &mut Journal) {
+    pub fn list_all(&mut self, journal: &mut Journal) {
         // Rows that this version cannot read survive as they are: a newer version may read them again.
         for (id, row) in self.unread.iter() {
             journal.put(Table::Task, id, row.to_owned());
@@ -39,17 +39,17 @@ impl Broadcaster {
 
     /// Puts every remembered event id into the next batch, for a store that was emptied.
     pub fn keep_ids(&self, journal: &mut Journal) {
-        self.repeats.keep_all(journal);
+        self.event_ids.keep_all(journal);
     }
 
     /// Restores a part of the event ids.
     pub fn restore_ids(&mut self, scope: &mut Scope<'_>, restored: &Restored) {
-        self.repeats.restore(scope.now, restored);
+        self.event_ids.restore(scope.now, restored);
     }
 
     /// The store has no more to restore.
     pub fn finish_restoring(&mut self, scope: &mut Scope<'_>) {
-        self.repeats
+        self.event_ids
             .finish_restoring(scope.now.at, &mut scope.fanout.journal);
     }
 

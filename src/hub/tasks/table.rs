@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 pub struct TooManyTasks;
 
 #[derive(Debug)]
-pub struct TaskCache {
+pub struct TaskTable {
     /// Each with the generation of its key: slots are reused, and timers and batches hold keys of tasks that may be gone.
     tasks: Slab<(u32, Task)>,
     /// Slots by task id. Not a map from ids: each id would be kept twice.
@@ -33,7 +33,7 @@ pub struct TaskCache {
     max_tasks: usize,
 }
 
-impl TaskCache {
+impl TaskTable {
     /// An empty table for at most `max_tasks` tasks (0: no limit).
     pub fn new(max_tasks: usize, seed: [u64; 2]) -> Self {
         Self {
@@ -207,12 +207,12 @@ impl TaskCache {
 mod tests {
     use super::*;
 
-    fn create(cache: &mut TaskCache, id: &str) -> TaskKey {
+    fn create(cache: &mut TaskTable, id: &str) -> TaskKey {
         cache.insert(Task::new(id.into(), Time::ZERO))
     }
 
-    fn cache<const N: usize>(max_tasks: usize, ids: [&str; N]) -> (TaskCache, [TaskKey; N]) {
-        let mut cache = TaskCache::new(max_tasks, [1, 2]);
+    fn cache<const N: usize>(max_tasks: usize, ids: [&str; N]) -> (TaskTable, [TaskKey; N]) {
+        let mut cache = TaskTable::new(max_tasks, [1, 2]);
         let keys = ids.map(|id| create(&mut cache, id));
         (cache, keys)
     }

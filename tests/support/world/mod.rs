@@ -202,7 +202,7 @@ impl<W: Witness> World<W> {
             encoded: 400,
         };
         let load = self.engine.load();
-        load.set_measure(next_to_nothing);
+        load.set_reader_budget(next_to_nothing);
         self.max_turns_at_once = 20_000;
     }
 

@@ -76,7 +76,7 @@ pub(in crate::hub) struct BaseLine {
     silence_us: i64,
     /// Time left in which a second stall counts as usual, because the last was recent.
     #[serde(rename = "doubt", default, skip_serializing_if = "is_default")]
-    doubt_us: i64,
+    stall_memory_us: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rest: Option<Rest>,
 }
@@ -105,7 +105,7 @@ impl BaseLine {
             gaps: Gaps::default(),
             usual_us: 0,
             silence_us: 0,
-            doubt_us: 0,
+            stall_memory_us: 0,
             rest: None,
         }
     }
@@ -346,7 +346,7 @@ impl BaseLine {
     /// time after all. The first is remembered, so that the next can be the second.
     fn is_usual_silence(&mut self, gap_us: i64) -> bool {
         let whole_us = gap_us + self.silence_us;
-        let is_usual = self.doubt_us > 0;
+        let is_usual = self.stall_memory_us > 0;
         if is_usual {
             self.shift(-self.silence_us);
             // The stall before was left out of the sums, but was of the same kind: `confirm` adds a rest for the burst on either side.
@@ -357,7 +357,7 @@ impl BaseLine {
             }
             self.gaps.add(whole_us);
         }
-        (self.doubt_us, self.silence_us) = (whole_us, 0);
+        (self.stall_memory_us, self.silence_us) = (whole_us, 0);
         is_usual
     }
 
@@ -446,7 +446,7 @@ impl BaseLine {
     fn settle(&mut self, rest: Rest) {
         let before_us = self.rested.at_us - self.base.at_us;
         let since_us = self.last.at_us - rest.ended.at_us;
-        let is_long = since_us >= rest.doubt_us(before_us);
+        let is_long = since_us >= rest.stall_memory_us(before_us);
         let (before, since) = (
             self.rested.steps - self.base.steps,
             self.last.steps - self.rested.steps,
@@ -513,7 +513,7 @@ impl BaseLine {
         self.usual_us = self.usual_us().unwrap_or(0);
         (self.done, self.time_s) = self.weighted(self.usual_us);
         self.weighed = self.last;
-        self.doubt_us = (self.doubt_us - span_us).max(0);
+        self.stall_memory_us = (self.stall_memory_us - span_us).max(0);
         self.gaps.forget(2 * time_constant_us(self.usual_us));
     }
 

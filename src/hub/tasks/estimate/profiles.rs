@@ -347,7 +347,7 @@ fn a_hiccup_is_no_pace() {
                     _ if done == after + 1 => gap_ms + hiccup_ms,
                     _ => gap_ms,
                 });
-                // The work must go on for longer than a burst like the work before, see `Rest::doubt_us`.
+                // The work must go on for longer than a burst like the work before, see `Rest::stall_memory_us`.
                 let before_ms = after * gap_ms * 5 / 4;
                 let known_ms =
                     before_ms.clamp(hiccup_ms / 2 + gap_ms, (hiccup_ms + gap_ms) * 2) + gap_ms * 3;

@@ -62,7 +62,7 @@ impl Rest {
 
     /// How long the work must go on until a rest that came once counts as an exception: a quarter longer than it did before, because a
     /// burst lasts as long as the one before. After twice the rest it hardly matters which of the two it was.
-    pub(in crate::hub) fn doubt_us(&self, before_us: i64) -> i64 {
+    pub(in crate::hub) fn stall_memory_us(&self, before_us: i64) -> i64 {
         let burst_us = before_us.saturating_add(before_us / 4);
         burst_us.clamp(self.us / 2, self.us.saturating_mul(2))
     }
