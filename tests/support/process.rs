@@ -61,7 +61,13 @@ pub struct Outcome {
 
 /// The binary with nothing of this process's environment, and in memory only unless a flag names a file.
 pub fn command(directory: &Directory, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_joblight"));
+    const BINARY: &str = env!("CARGO_BIN_EXE_joblight");
+    let mut command = Command::new(BINARY);
+    if cfg!(target_os = "linux") {
+        // A test that runs in the background of a shell inherits that these are ignored, and so would the server.
+        command = Command::new("env");
+        command.args(["--default-signal=INT,QUIT", BINARY]);
+    }
     command
         .args(arguments)
         .current_dir(directory.root())
