@@ -5,6 +5,7 @@ use crate::support::{Http, LIMIT};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 #[test]
@@ -43,7 +44,20 @@ fn sighup_without_a_file_says_that_there_is_nothing_to_open_anew() {
 #[test]
 fn sigquit_still_ends_a_server_that_does_not_answer() {
     let directory = Directory::new();
-    let mut process = Process::serve(&directory, &[]);
+    let flags = ["serve", "--http.port", "0", "--websocket.port", "0"];
+    let served = command(&directory, &flags);
+    // In the background of a shell this test inherits that the signal is ignored, and so would the server.
+    let mut command = Command::new("env");
+    command
+        .args(["--default-signal=QUIT", "JOBLIGHT_STORAGE_PATH="])
+        .arg(served.get_program())
+        .args(flags)
+        .current_dir(directory.root())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut process = Process::spawn(command);
+    process.line("Log level: ");
     process.signal("QUIT");
     assert_eq!(process.end().code(), None, "a signal has ended it");
 }

@@ -61,13 +61,7 @@ pub struct Outcome {
 
 /// The binary with nothing of this process's environment, and in memory only unless a flag names a file.
 pub fn command(directory: &Directory, arguments: &[&str]) -> Command {
-    const BINARY: &str = env!("CARGO_BIN_EXE_joblight");
-    let mut command = Command::new(BINARY);
-    if cfg!(target_os = "linux") {
-        // A test that runs in the background of a shell inherits that these are ignored, and so would the server.
-        command = Command::new("env");
-        command.args(["--default-signal=INT,QUIT", BINARY]);
-    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_joblight"));
     command
         .args(arguments)
         .current_dir(directory.root())
