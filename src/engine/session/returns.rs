@@ -1,8 +1,8 @@
 //! When clients that are sent away come back (contract section 9). Each is told a moment of its own, so that a crowd that
 //! was sent away together does not return together, and nobody is told less than a second.
 //!
-//! Whoever waits for a place stands in a [`Line`]: the moments that a line gives out are a step apart, the step in which
-//! places can be had (the share of a minute that an address has) or in which attempts cost little (a full server). So
+//! A client that waits for a place stands in a [`Line`](crate::engine::access::waiting_line::Line), whose moments are a step
+//! apart: the step in which places can be had (the share of a minute that an address has) or in which attempts cost little (a full server). So
 //! clients that do as they are told knock no faster than that, as long as the line is no longer than `LONGEST`; those
 //! beyond its end come back by chance, because of those before them some have given up, or were never serious.
 //!
