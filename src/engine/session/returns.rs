@@ -1,10 +1,10 @@
 //! When clients that are sent away come back (contract section 9). Each is told a moment of its own, so that a crowd that
 //! was sent away together does not return together, and nobody is told less than a second.
 //!
-//! A client that waits for a place stands in a [`Line`](crate::engine::access::waiting_line::Line), whose moments are a step
-//! apart: the step in which places can be had (the share of a minute that an address has) or in which attempts cost little (a full server). So
-//! clients that do as they are told knock no faster than that, as long as the line is no longer than `LONGEST`; those
-//! beyond its end come back by chance, because of those before them some have given up, or were never serious.
+//! A client that waits for a place stands in a [`Line`](crate::engine::access::waiting_line::Line). The moments that a line
+//! gives out are a step apart: the time in which one place becomes free (a minute divided by the address's share), or in which
+//! an attempt costs little (a full server). Clients that obey knock no faster than that, as long as the line is no longer than
+//! `LONGEST`; those beyond its end return at random times, because some of those before them have given up by then.
 //!
 //! Pages and others wait for a full server in a line each, and an address has a share of both: nobody who knocks much
 //! makes all others wait.
