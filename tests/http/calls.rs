@@ -81,6 +81,23 @@ fn a_task_shown_and_forgotten() {
 }
 
 #[test]
+fn a_page_of_a_log_that_would_be_too_large_says_that_there_is_more() {
+    let server = Running::start(|_| {});
+    let text = "x".repeat(600_000);
+    for number in 0..2 {
+        let message = json!({"payload": {"number": number, "text": text}});
+        server.post("/api/rooms/r/broadcast", message);
+    }
+    let first = server.document("/api/rooms/r/history");
+    assert_eq!(first["messages"].as_array().unwrap().len(), 1);
+    assert_eq!(first["more"], true, "the last entry is the one cut off");
+    let since = first["position"].as_str().unwrap();
+    let rest = server.document(&format!("/api/rooms/r/history?since={since}"));
+    assert_eq!(rest["messages"][0]["payload"]["number"], 1);
+    assert_eq!(rest.get("more"), None);
+}
+
+#[test]
 fn rooms_their_clients_and_their_history() {
     let server = Running::start(|_| {});
     let (mut one, other) = (server.viewer(), server.viewer());

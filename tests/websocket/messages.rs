@@ -1,5 +1,6 @@
 //! What clients say and are answered: errors that name the field, pings, batches, and the data dialect.
 
+use crate::raw::{FIN, Raw, TEXT, frame};
 use crate::support::{Running, Viewer};
 use serde_json::{Value, json};
 use tungstenite::Message;
@@ -280,6 +281,26 @@ fn batches_are_for_those_who_ask_and_no_larger_than_configured() {
         .collect();
     assert_eq!(sizes, [10, 10, 5]);
     assert_eq!(frames_of_25(&server, &mut by_message)[0], 10);
+}
+
+/// What is put together for one reader is not compressed for it, and what goes into it was never compressed.
+#[test]
+fn a_batch_for_a_reader_that_takes_compressed_messages_is_readable() {
+    let server = Running::start(|config| {
+        config.websocket.enable_compression = true;
+        config.websocket.compression_threshold = 1;
+    });
+    let mut reader = Raw::open_deflated(server.websocket, "/ws?batch=1");
+    let subscribe = json!({"type": "subscribe", "taskIds": ["t"]}).to_string();
+    reader.send(&frame(FIN | TEXT, subscribe.as_bytes()));
+    assert_eq!(reader.message()["type"], "subscription_ack");
+    let item =
+        |item| json!({"type": "document_generated", "payload": {"taskId": "t", "item": item}});
+    server.post("/api/events", (0..3).map(item).collect());
+    let batch = reader.message();
+    let messages = batch["payload"]["messages"].as_array().expect("a batch");
+    assert_eq!(messages.len(), 3, "{batch}");
+    assert_eq!(messages[2]["payload"]["item"], 2);
 }
 
 #[test]

@@ -94,6 +94,16 @@ impl Raw {
         raw
     }
 
+    /// An open WebSocket that takes compressed messages; its greeting, which may be one, is read.
+    pub(crate) fn open_deflated(address: SocketAddr, path: &str) -> Self {
+        let offer = ("Sec-WebSocket-Extensions", "permessage-deflate");
+        let (http, answer) = upgrade(address, path, &[offer]);
+        assert!(answer.header("sec-websocket-extensions").is_some());
+        let mut raw = Self { http };
+        raw.read_frame().expect("a greeting");
+        raw
+    }
+
     /// Sends bytes as they are.
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         self.http.send(bytes);
