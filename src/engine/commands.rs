@@ -165,7 +165,7 @@ impl Context<'_> {
             });
         }
         self.dismissals.push(Dismissal {
-            client,
+            client: self.hub.directory().client(client).id,
             code,
             reason: reason.to_owned(),
         });

@@ -13,7 +13,7 @@ use crate::engine::refusal::Refusal;
 use crate::engine::settings::Settings;
 use crate::engine::traffic::Statistics;
 use crate::engine::transport::peers::Peers;
-use crate::hub::{ClientKey, Hub};
+use crate::hub::{ClientId, ClientKey, Hub};
 use crate::wire::locale::Phrase;
 use crate::wire::message::{Dialect, Envelope, ErrorMessage, Variant};
 use crate::wire::websocket::CloseCode;
@@ -46,7 +46,7 @@ pub struct Context<'a> {
 #[derive(Debug)]
 pub struct Dismissal {
     /// Whose.
-    pub client: ClientKey,
+    pub client: ClientId,
     /// Why, for programs.
     pub code: CloseCode,
     /// Why, in words.

@@ -185,7 +185,7 @@ impl<'a> Inspection<'a> {
             has_session: client.has_session,
             received: client.received,
             positions: rooms.chain(names).collect(),
-            direct_messages: direct_messages.map(|letter| letter.serial).collect(),
+            direct_messages: direct_messages.map(|message| message.serial).collect(),
         }
     }
 }

@@ -150,11 +150,6 @@ impl Refusal {
         }
     }
 
-    /// The part of the request at fault.
-    pub fn field(&self) -> Option<&str> {
-        self.0.field.as_deref()
-    }
-
     /// Whether a client is told of a message about workspaces, which has a form of its own in the data dialect.
     pub fn is_of_workspaces(&self) -> bool {
         matches!(self.0.reason, Reason::Workspace(_))

@@ -120,6 +120,8 @@ impl State {
     /// A hub as at the beginning: what was read of a store that then failed is not to stay.
     pub fn forget_hub(&mut self) {
         self.hub = Hub::new(self.settings.hub.clone(), self.hub_seed.clone());
+        // Serials begin again, and shared frames are found by serial.
+        self.transport.peers.framer().handle_turn_end();
     }
 
     /// Connections, and what a step of theirs works with.

@@ -1,7 +1,7 @@
 //! What follows when a connection ends: nothing of it stays in the hub, at the application, in the lobby, or with its address.
 //!
-//! Transport ends connections by their bytes alone and hands out who has departed; here the others learn of it, at once. Whoever
-//! ends a connection does it through this file.
+//! Transport ends connections by their bytes alone and hands out who has departed; here the others learn of it, at once. What
+//! decides that a connection ends begins here.
 
 use crate::base::token_bucket::TokenBucket;
 use crate::conn::Ending;

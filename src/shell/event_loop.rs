@@ -289,9 +289,9 @@ impl EventLoop {
     }
 
     fn take_signals(&mut self, now: Now) {
-        let wishes = self.signals.as_mut().map(SignalSource::take);
-        for wish in wishes.unwrap_or_default() {
-            match wish {
+        let requests = self.signals.as_mut().map(SignalSource::take);
+        for request in requests.unwrap_or_default() {
+            match request {
                 SignalRequest::End => self.engine.shut_down(now),
                 SignalRequest::Reopen if self.log.as_ref().is_some_and(LogOutput::reopen) => {}
                 SignalRequest::Reopen => {

@@ -55,12 +55,12 @@ impl SignalSource {
 
     /// Since the last call.
     pub fn take(&mut self) -> Vec<SignalRequest> {
-        let wish = |signal| match signal {
+        let request = |signal| match signal {
             SIGTERM | SIGINT => SignalRequest::End,
             SIGHUP => SignalRequest::Reopen,
             signal => SignalRequest::Nothing(signal),
         };
-        self.0.pending().map(wish).collect()
+        self.0.pending().map(request).collect()
     }
 }
 

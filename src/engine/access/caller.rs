@@ -1,7 +1,8 @@
-//! Who acts, and what they may do. Two questions are asked, each in one place: [`Caller::may`] where somebody acts, and
-//! [`Caller::sees`] where a client is linked with a room.
+//! Who acts, and what they may do. Two questions are asked: [`Caller::may`] where somebody acts, and [`Caller::sees`] where a client
+//! asks for a room.
 //!
-//! Both answer by `http.api_key`, `websocket.publish` and `websocket.control`. They decide and change nothing.
+//! The first answers by `http.api_key`, `websocket.publish` and `websocket.control`; the second says yes to every room so far. They
+//! decide and change nothing.
 
 use super::keys;
 use super::permission::Permission;

@@ -1,6 +1,6 @@
 //! Access: who asks, from where, and what they may do.
 //!
-//! Decides by heads, addresses and settings alone; it holds nothing but rates, and sends nothing.
+//! Decides by heads, addresses and settings alone; it holds what addresses have used up, and sends nothing.
 //!
 //! | file | holds |
 //! | --- | --- |

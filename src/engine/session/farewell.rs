@@ -19,7 +19,12 @@ pub fn dismiss_all(state: &mut State, now: Now) {
             code,
             reason,
         } = dismissal;
-        disconnect(state, now, client, code, &reason);
+        // It may have been dismissed twice in one step, or be gone already.
+        let directory = state.hub.directory();
+        let client = directory.living_client(client);
+        if let Some(client) = client.filter(|client| !directory.client(*client).is_away) {
+            disconnect(state, now, client, code, &reason);
+        }
     }
 }
 

@@ -30,7 +30,7 @@ pub fn handle_text(state: &mut State, now: Now, connection: ConnectionId, text: 
     }
 }
 
-/// A binary message: KeptMessagePack, where that was agreed on.
+/// A binary message: MessagePack, where that was agreed on.
 pub fn handle_binary(state: &mut State, now: Now, connection: ConnectionId, payload: &[u8]) {
     if let Some(sender) = admit_message(state, now, connection) {
         charge(state, now, connection, |state| {

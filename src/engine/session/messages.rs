@@ -19,7 +19,14 @@ pub fn handle(state: &mut State, now: Now, client: ClientKey, text: &str) {
     };
     let mut context = state.context(Caller::Viewer);
     match requests::carry_out(&mut context, client, &message) {
-        Ok(Answer::Now(said)) | Ok(Answer::WhenKept(said)) => {
+        Ok(answer) => {
+            let waits = matches!(answer, Answer::WhenKept(_));
+            let (Answer::Now(said) | Answer::WhenKept(said)) = answer;
+            // Which of them can wait, `say` knows: a message for the sender alone has nothing to hold it back.
+            debug_assert!(
+                !(waits && matches!(said, Said::Message { .. })),
+                "a message for one client goes out at once"
+            );
             say(state, now, client, &message, said);
         }
         Err(refusal) if is_for_application(state, &refusal, &message) => {

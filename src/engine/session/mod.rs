@@ -1,7 +1,7 @@
 //! Who a viewer is, from greeting to goodbye, whatever carries it (contract sections 1 to 6).
 //!
-//! It owns sessions and what is said to viewers. It frames nothing and writes nothing itself, and it knows rooms and tasks by the
-//! hub alone.
+//! It owns sessions and what is said to viewers. It knows no socket: what it says goes out through `transport`. It
+//! knows rooms and tasks by the hub alone.
 //!
 //! A request becomes a WebSocket in `upgrade`, or is told to come back in `deferrals`, after the waits of `returns`; `greeting`
 //! takes it for what it came for, and `resume` gives it its session back, whose secret `key` makes. `frames` counts and opens its

@@ -77,9 +77,9 @@ struct OneRoom {
 impl Rooms {
     /// Reads `subscribe`.
     pub(in crate::engine) fn to_subscribe(message: &Incoming<'_>) -> Result<Self, Malformed> {
-        let mut wish: Self = message.fields()?;
-        let named = wish.since.take().unwrap_or_default();
-        let (tasks, rooms) = (names_in(&wish.task_ids), names_in(&wish.rooms));
+        let mut request: Self = message.fields()?;
+        let named = request.since.take().unwrap_or_default();
+        let (tasks, rooms) = (names_in(&request.task_ids), names_in(&request.rooms));
         let since = named.iter().map(|(room, since)| {
             let field = format!("since.{}", shortened(room));
             // Rooms that the client does not subscribe to are passed over: it may send all the positions that it knows.
@@ -91,17 +91,17 @@ impl Rooms {
             }
             Ok((room.clone(), parse_since(&field, since)?))
         });
-        wish.positions = since
+        request.positions = since
             .collect::<Result<_, _>>()
             .map_err(|fault| message.located(fault))?;
-        let is_enough = wish.batch.is_some();
-        wish.checked(message, is_enough)
+        let is_enough = request.batch.is_some();
+        request.checked(message, is_enough)
     }
 
     /// Reads `unsubscribe`.
     pub(in crate::engine) fn to_unsubscribe(message: &Incoming<'_>) -> Result<Self, Malformed> {
-        let wish: Self = message.fields()?;
-        wish.checked(message, false)
+        let request: Self = message.fields()?;
+        request.checked(message, false)
     }
 
     /// Reads `join_room` or `leave_room`.
@@ -113,7 +113,7 @@ impl Rooms {
         })
     }
 
-    /// Refuses a wish that names nothing, or in part under names that mean nothing here.
+    /// Refuses a request that names nothing, or in part under names that mean nothing here.
     fn checked(self, message: &Incoming<'_>, is_enough: bool) -> Result<Self, Malformed> {
         let found = names(message)?;
         let misnomer = found.iter().find(|name| is_misnomer(name));
@@ -187,7 +187,7 @@ pub(in crate::engine) fn check_beside_payload(message: &Incoming<'_>) -> Result<
         return Ok(());
     }
     let members = Members::parse(message.text)?;
-    // What belongs to a room's log names the room in its envelope; a wish for tasks may have been built upon it.
+    // What belongs to a room's log names the room in its envelope; a request for tasks may have been built upon it.
     let is_about_rooms = !matches!(&*message.kind, "task_control" | "auth");
     let stray = members.iter().find(|(name, value)| {
         FIELDS.contains(name) && *value != "null" && (is_about_rooms || *name != "room")

@@ -1,7 +1,8 @@
 //! Connections and their bytes: what waits for each, who is written next, who is still there, what was begun and not ended.
 //!
-//! It owns everything of a connection but its meaning: it knows no room, no task and no path, and says nothing to anybody by
-//! itself. Where the bytes alone decide, it acts; otherwise it reports a finding, or hands out who has departed.
+//! It owns everything of a connection but its meaning: it knows no room and no path, and says nothing to anybody by itself. (A
+//! slot keeps the half-read lines of its producer, with their tally, and looks into neither.) Where the bytes alone decide, it
+//! acts; otherwise it reports a finding, or hands out who has departed.
 //!
 //! `connections` is the owner, with `close`, `answer`, `liveness` and `shedding` as the parts of what it does. `peers` holds the
 //! slots and the marks of who is to be written, `peer` one slot, `framer` turns publications into frames. `turn`, `allowance`,

@@ -24,7 +24,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 /// Marks of a huge room are given back when they are done with.
 const MAX_IDLE_MARKS: usize = 1024;
-/// More readers than this are a crowd: others do not wait until all of it is written.
+/// A publication with more readers than this has a crowd: other connections do not wait until all of it is written.
 const MIN_CROWD: usize = 64;
 /// Of so many connections written, one is of a crowd, if there is one.
 const CROWD_TURN: u8 = 4;
@@ -359,7 +359,7 @@ impl Peers {
         self.shrink.record(self.dirty.len().max(self.urgent.len()));
         while let Some(connection) = self.next_marked() {
             let pool = &mut self.pool;
-            // Whoever was hastened stands in the other queue as well.
+            // A connection that was marked urgent stands in the other queue as well.
             if let Some(peer) =
                 living(&mut self.slots, connection).filter(|peer| peer.marked != Marked::No)
             {

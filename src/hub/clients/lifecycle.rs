@@ -257,6 +257,7 @@ impl Hub {
         for task in tasks {
             let room = self.broadcaster.room_of_task(&self.directory, *task);
             let members = room.map_or(&[][..], |room| self.directory.room(room).connected());
+            // A request may name many tasks with many viewers each: what that costs counts for the turn.
             self.fanout.load.visit(members.len());
             let new = members
                 .iter()

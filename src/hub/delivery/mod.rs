@@ -3,8 +3,9 @@
 //! Owns message ids, serials and the counts of what was delivered. It encodes nothing and knows connections by id only: an
 //! [`Outlet`](publication::Outlet) takes each publication together with its readers, and names those that refused.
 //!
-//! There are two lanes. A log entry must arrive: what a connection refuses is replayed from the log. Progress need not: what a
-//! connection refuses is replaced by the newest state. So no lane needs a queue per reader.
+//! Two kinds of message are told apart by their [`Lane`](publication::Lane). A log entry must arrive: what a connection refuses is
+//! replayed from the log. Progress need not: what a connection refuses is replaced by the newest state. So neither needs a queue per
+//! reader. (`Once` is the exception: a broadcast to the data dialect, kept nowhere.)
 //!
 //! | file | holds |
 //! | --- | --- |

@@ -3,7 +3,8 @@
 //!
 //! Owns no state: what a viewer has seen is the `seen` and `introduced` of its membership. That replaces a queue: however many updates
 //! a slow viewer misses, it lacks one state. A delta costs no memory per viewer either, because the task remembers the version in which
-//! each field changed last. Invariant: `seen` is the version that the connection took, so that a refusal takes it back.
+//! each field changed last. Invariant: `seen` is the
+//! version that the connection took, or that the log owes it with a lifecycle message; a refusal of progress takes it back.
 
 use crate::hub::clients::client::{Member, Membership};
 use crate::hub::delivery::audience::Audience;
@@ -153,7 +154,8 @@ impl Form {
         }
     }
 
-    /// The marks of a viewer that needs this form, to restore them after a refusal.
+    /// The marks of a viewer that needs this form, to restore them after a refusal. One that refused a snapshot gets the next state as
+    /// a snapshot too, even if a delta would do by then.
     fn before(self) -> (u32, bool) {
         match self {
             Self::Snapshot => (0, false),
