@@ -239,6 +239,7 @@ impl Context<'_> {
                 kind,
                 payload,
                 except: None,
+                tells: None,
             },
             self.peers,
         ))

@@ -65,7 +65,7 @@ pub use transport::standing::Services;
 use crate::base::time::{Now, Span, Time};
 use crate::conn::Ending;
 use crate::hub::budget::Workload;
-use crate::hub::{self, Work};
+use crate::hub::{self, Change, Work};
 use access::caller::Caller;
 use access::connection_rate::MINUTE;
 use api::ingest;
@@ -101,6 +101,16 @@ impl Engine {
     /// What the server holds, to be read.
     pub fn inspect(&self) -> Inspection<'_> {
         Inspection::new(&self.state)
+    }
+
+    /// Records changes of shared state from now on. Poll them at least once a turn.
+    pub fn record_changes(&mut self) {
+        self.state.hub.record_changes();
+    }
+
+    /// The oldest change that was not polled yet.
+    pub fn poll_change(&mut self) -> Option<Change> {
+        self.state.hub.poll_change()
     }
 
     /// What this turn has cost, and what one may cost.

@@ -34,8 +34,6 @@ pub struct State {
     pub transport: Transport,
     /// Rooms and tasks.
     pub hub: Hub,
-    /// What the hub was made from.
-    hub_seed: HubSeed,
     /// The application's links, and what waits for them.
     pub backend: Pending,
     /// What happens later.
@@ -77,8 +75,7 @@ impl State {
         let mut transport = Transport::default();
         transport.peers.begin_turn(&settings.websocket);
         Self {
-            hub: Hub::new(settings.hub.clone(), hub_seed.clone()),
-            hub_seed,
+            hub: Hub::new(settings.hub.clone(), hub_seed),
             transport,
             backend: pending,
             wheel: Wheel::new(),
@@ -119,7 +116,7 @@ impl State {
 
     /// A hub as at the beginning: what was read of a store that then failed is not to stay.
     pub fn forget_hub(&mut self) {
-        self.hub = Hub::new(self.settings.hub.clone(), self.hub_seed.clone());
+        self.hub.empty();
         // Serials begin again, and shared frames are found by serial.
         self.transport.peers.framer().handle_turn_end();
     }

@@ -1,7 +1,7 @@
 //! What waits for the store, and how it ended.
 
 use crate::engine::transport::reply::Reply;
-use crate::hub::workspaces::documents::Change;
+use crate::hub::workspaces::documents::Edited;
 use crate::hub::{ClientId, ConnectionId};
 use crate::wire::http::Response;
 
@@ -22,7 +22,7 @@ pub enum Held {
         /// Who made it.
         sender: ClientId,
         /// The change.
-        change: Change,
+        change: Edited,
     },
     /// A list of workspaces, for a client that would not know a change that is not out yet. It shows what there is when it
     /// goes out: news of that may follow, and say the same once more.

@@ -191,6 +191,7 @@ fn broadcast(
         kind: "room_broadcast",
         payload,
         except: Some(client),
+        tells: None,
     };
     context.hub.publish(context.now, message, context.peers);
     Ok(Answer::Now(Said::Nothing))

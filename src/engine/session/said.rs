@@ -1,6 +1,6 @@
 //! What a client is told when it is obeyed.
 
-use crate::hub::workspaces::documents::Change;
+use crate::hub::workspaces::documents::Edited;
 use std::borrow::Cow;
 
 /// What is said to a message that was obeyed.
@@ -16,7 +16,7 @@ pub enum Said<'a> {
         payload: Cow<'a, str>,
     },
     /// News of a change to workspaces, to everybody who follows them.
-    Change(Change),
+    Change(Edited),
     /// A list of all workspaces.
     WorkspaceList,
 }

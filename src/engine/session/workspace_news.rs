@@ -6,17 +6,15 @@ use crate::engine::commit::held::Held;
 use crate::engine::refusal::Refusal;
 use crate::engine::state::State;
 use crate::engine::transport::peer::Reading;
-use crate::hub::workspaces::documents::Change;
+use crate::hub::workspaces::documents::Edited;
 use crate::hub::{ClientId, ClientKey};
 use crate::wire::locale::Phrase;
 use crate::wire::message::{Envelope, ErrorCode};
 use crate::wire::websocket::EncodedFrame;
 
 /// Tells of a change when it is kept, or at once and that it is not.
-pub fn publish_when_kept(state: &mut State, now: Now, sender: ClientKey, mut change: Change) {
+pub fn publish_when_kept(state: &mut State, now: Now, sender: ClientKey, change: Edited) {
     let sender = state.hub.directory().client(sender).id;
-    let records = std::mem::take(&mut change.records);
-    state.hub.keep(records);
     if let Some(reason) = state.commit.durability.fault().map(str::to_owned) {
         publish(state, now, &change);
         return tell_not_kept(state, sender, &reason);
@@ -50,7 +48,7 @@ pub fn list_when_kept(state: &mut State, now: Now, client: ClientKey) {
 }
 
 /// Tells every client of the data dialect of a change, the one that made it included.
-pub fn publish(state: &mut State, now: Now, change: &Change) {
+pub fn publish(state: &mut State, now: Now, change: &Edited) {
     state
         .hub
         .publish_change(now, change, &mut state.transport.peers);

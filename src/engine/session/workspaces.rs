@@ -43,17 +43,18 @@ pub fn carry_out(
     command: Command,
     message: &Incoming<'_>,
 ) -> Result<Answer<Said<'static>>, Fault> {
-    let (workspaces, now) = (context.hub.workspaces_mut(), context.now);
+    let (workspaces, now) = (context.hub.workspaces(), context.now);
     let body = compact(message.body);
     let fields = || fields_of(message, &body);
-    let change = match command {
+    let edit = match command {
         Command::Create => workspaces.create(now, fields()?, context.random)?,
         Command::Update => workspaces.update(now, fields()?)?,
         Command::Delete => workspaces.delete(&fields()?)?,
         Command::Reorder => workspaces.reorder(&fields()?)?,
         Command::List => return Ok(Answer::WhenKept(Said::WorkspaceList)),
     };
-    Ok(Answer::WhenKept(Said::Change(change)))
+    let edited = context.hub.edit_workspaces(edit);
+    Ok(Answer::WhenKept(Said::Change(edited)))
 }
 
 /// The fields of a message, whose body it is. When they are flat, the envelope's own stand among them.

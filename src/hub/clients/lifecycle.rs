@@ -35,11 +35,10 @@ use crate::base::slot_set::SlotSet;
 use crate::base::time::{Now, Span, Time};
 use crate::hub::clients::client::{Member, Membership, Unsaved};
 use crate::hub::clients::direct::DirectMessage;
-use crate::hub::clients::mail;
+use crate::hub::clients::shared;
 use crate::hub::delivery::fanout::Broadcast;
 use crate::hub::delivery::publication::{Lane, Outlet};
 use crate::hub::delivery::replay::{self, Recovery};
-use crate::hub::durable::rows;
 use crate::hub::keys::ConnectionId;
 use crate::hub::keys::RoomKey;
 use crate::hub::keys::TaskKey;
@@ -50,6 +49,7 @@ use crate::hub::rooms::position::{Position, Since};
 use crate::hub::rooms::viewer_rooms::JoinedBy;
 use crate::hub::timer::Timer;
 use crate::wire::message::Dialect;
+use crate::wire::message::name::TASK_ROOM_PREFIX;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
@@ -71,19 +71,16 @@ impl Hub {
         let key = self
             .directory
             .attach(connection, dialect, now.wall_ms, nonce, serial);
-        let has_session = self.sessions.are_on() && dialect == Dialect::Payload;
-        self.directory.client_mut(key).has_session = has_session;
-        self.save(key, Unsaved::ALL);
+        if self.sessions.are_on() && dialect == Dialect::Payload {
+            self.begin_session(key, now.wall_ms);
+        }
         key
     }
 
     /// Removes a client and its session.
     pub fn detach(&mut self, client: ClientKey) {
-        let gone = self.directory.client_mut(client);
-        if gone.has_session {
-            // While the client is there: its rows are found by what it holds.
-            rows::delete_session(&mut self.fanout.journal, gone);
-        }
+        // While the client is there: its rows are found by what it holds.
+        self.end_session(client);
         self.directory.detach(client);
     }
 
@@ -110,8 +107,7 @@ impl Hub {
         dialect: Dialect,
     ) {
         self.directory.adopt(client, connection, dialect);
-        self.directory.client_mut(client).connected_at = now.wall_ms;
-        self.save(client, Unsaved::SESSION);
+        self.begin_session(client, now.wall_ms);
     }
 
     /// Joins the rooms whose names were kept for a client; returns the names of those that could not be joined.
@@ -210,10 +206,12 @@ impl Hub {
 
     /// Ends a client's session while it is connected: it will not come back.
     pub fn end_session(&mut self, client: ClientKey) {
-        let client = self.directory.client_mut(client);
-        if std::mem::take(&mut client.has_session) {
-            rows::delete_session(&mut self.fanout.journal, client);
-        }
+        shared::apply_session_end(&mut self.directory, &mut self.fanout, client);
+    }
+
+    fn begin_session(&mut self, client: ClientKey, connected_at: u64) {
+        let id = self.directory.client(client).id;
+        shared::apply_session(&mut self.directory, &mut self.fanout, id, connected_at);
     }
 
     /// Records that a client has confirmed everything up to a serial.
@@ -234,15 +232,8 @@ impl Hub {
                 unsaved.add(Unsaved::ROOMS);
             }
         }
-        let journal = &mut self.fanout.journal;
-        if let Some(direct) = reader.direct_mut() {
-            let gone = direct.confirm(serial);
-            if reader.has_session {
-                rows::delete_direct(journal, reader.id, gone);
-            }
-            reader.trim();
-        }
-        journal.mark_client(reader, unsaved);
+        shared::apply_confirmation(&mut self.directory, &mut self.fanout, client, serial);
+        self.save(client, unsaved);
     }
 
     /// Connected clients in the rooms of these tasks, each counted once.
@@ -250,7 +241,7 @@ impl Hub {
         if let [task] = tasks {
             // In a single room no client can be counted twice.
             let room = self.broadcaster.room_of_task(&self.directory, *task);
-            return room.map_or(0, |room| self.directory.room(room).watchers());
+            return room.map_or(0, |room| self.directory.room(room).connected_count());
         }
         let mut seen = SlotSet::default();
         let mut count = 0;
@@ -332,7 +323,7 @@ impl Hub {
     /// Joins a room for a client that asked for it. Its entries and state follow with [`Hub::welcome`], after the acknowledgement.
     pub fn join(&mut self, client: ClientKey, room: &str) -> Result<Joined, Full> {
         // The room of an existing task takes no place from viewers' rooms, even if it must be created.
-        let mut task = room.strip_prefix("task:").into_iter();
+        let mut task = room.strip_prefix(TASK_ROOM_PREFIX).into_iter();
         let entry = match task.any(|task| self.broadcaster.tasks().find(task).is_some()) {
             true => JoinedBy::Task,
             false => JoinedBy::Viewer,
@@ -374,7 +365,7 @@ impl Hub {
         payload: &str,
         out: &mut dyn Outlet,
     ) -> bool {
-        let message = mail::message(&mut self.fanout, now, kind, payload);
+        let message = shared::sequence(&mut self.fanout, now, kind, payload);
         // Not offered to a lagging client: it would overtake what the client lacks.
         let is_taken =
             !self.directory.client(client).is_lagging && self.deliver(client, &message, out);
@@ -382,7 +373,7 @@ impl Hub {
         if !is_taken {
             self.directory.fall_behind(client, message.serial - 1);
         }
-        mail::post(
+        shared::apply_direct(
             &mut self.directory,
             &mut self.fanout,
             client,
@@ -395,9 +386,9 @@ impl Hub {
     /// Queues a broadcast that the connection refused. Data-dialect clients have no queue: they are closed with 4430.
     pub(in crate::hub) fn keep_for(&mut self, now: Now, client: ClientKey, message: Broadcast<'_>) {
         if self.directory.client(client).dialect == Dialect::Payload {
-            let message = mail::message(&mut self.fanout, now, message.kind, message.payload);
+            let message = shared::sequence(&mut self.fanout, now, message.kind, message.payload);
             self.directory.fall_behind(client, message.serial - 1);
-            mail::post(
+            shared::apply_direct(
                 &mut self.directory,
                 &mut self.fanout,
                 client,

@@ -22,7 +22,7 @@ pub fn fan_out(scope: &mut Scope<'_>, room: RoomKey, task: &Task, incremental: b
     // Allocates only if viewers need different forms.
     let mut others: Vec<(Form, Member)> = Vec::new();
     // By index, because marking a member borrows the directory.
-    for place in 0..scope.directory.room(room).watchers() {
+    for place in 0..scope.directory.room(room).connected_count() {
         let member = scope.directory.room(room).connected()[place];
         let reader = scope.directory.client_mut(member.client);
         if reader.backlogged {

@@ -144,7 +144,7 @@ impl Directory {
     /// Turns a viewers' room without connected members into names.
     pub(in crate::hub) fn keep_names_if_left(&mut self, key: RoomKey) {
         let room = self.room(key);
-        if room.is_counted && room.watchers() == 0 {
+        if room.is_counted && room.connected_count() == 0 {
             self.empty(key);
             self.recount(key);
         }
@@ -230,7 +230,7 @@ impl Directory {
         assert_eq!(rooms.count(), self.viewer_rooms.count, "viewers' rooms");
         for (_, room) in self.rooms() {
             assert_eq!(room.is_counted, room.is_viewers(), "{}", room.name);
-            let is_left = room.is_counted && room.watchers() == 0;
+            let is_left = room.is_counted && room.connected_count() == 0;
             assert!(!is_left, "{} is held by nobody who is here", room.name);
         }
         let names = self.all_clients().map(|(_, client)| client.names().len());

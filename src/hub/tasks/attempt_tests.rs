@@ -212,7 +212,7 @@ fn a_verdict_says_which_events_are_cut() {
         let patch: TaskPatch = parse(r#"{"message":"m"}"#).unwrap();
         let verdict = judge(&task, kind, &patch, Now::default(), false).unwrap();
         assert_eq!(
-            verdict.is_cut(kind),
+            verdict.may_be_cut(kind),
             kind != TaskEvent::Progress,
             "{kind:?}"
         );
@@ -222,7 +222,7 @@ fn a_verdict_says_which_events_are_cut() {
         let task = task(&[(TaskEvent::Started, "{}")]);
         let patch: TaskPatch = parse(&format!(r#"{{"status":"{status}"}}"#)).unwrap();
         let verdict = judge(&task, TaskEvent::Progress, &patch, Now::default(), false).unwrap();
-        assert_ne!(verdict.turn, Announcement::Progress);
-        assert!(verdict.is_cut(TaskEvent::Progress), "{status}");
+        assert_ne!(verdict.announcement, Announcement::Progress);
+        assert!(verdict.may_be_cut(TaskEvent::Progress), "{status}");
     }
 }

@@ -24,7 +24,7 @@ pub fn lose(task: &mut Task, message: &str, now: Now) {
     task.view.error = Some(error);
     task.mark(TaskField::Error);
     task.set_estimate(None, None);
-    turn_to(task, Status::Failed, now);
+    move_to(task, Status::Failed, now);
 }
 
 /// Undoes [`lose`]: the task is in `status` again. The silence in between is a pause to the estimator.
@@ -37,7 +37,7 @@ pub fn revive(task: &mut Task, status: Status, now: Now) {
     if status == Status::Running {
         task.estimator.resume(now.at);
     }
-    turn_to(task, status, now);
+    move_to(task, status, now);
 }
 
 /// The status in which an event that counts revives a lost task; `None` when the task is not lost, or the event begins an attempt.
@@ -58,7 +58,7 @@ pub fn revival(
     }
 }
 
-fn turn_to(task: &mut Task, status: Status, now: Now) {
+fn move_to(task: &mut Task, status: Status, now: Now) {
     task.count_event(None);
     task.last_event = now.at;
     task.view.status = status;

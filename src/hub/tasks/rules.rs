@@ -24,7 +24,7 @@ const SAME_TOTAL: f64 = 1e-9;
 /// What [`judge`] decided about an event that counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verdict {
-    pub turn: Announcement,
+    pub announcement: Announcement,
     pub attempt: Attempt,
     /// The task's status once the event is applied.
     pub status: Status,
@@ -39,8 +39,8 @@ impl Verdict {
 
     /// Whether oversized fields are cut; otherwise the event is refused. A lifecycle event must count, or the task would never end;
     /// a progress event that carries a terminal status is one.
-    pub fn is_cut(&self, kind: TaskEvent) -> bool {
-        kind != TaskEvent::Progress || self.turn != Announcement::Progress
+    pub fn may_be_cut(&self, kind: TaskEvent) -> bool {
+        kind != TaskEvent::Progress || self.announcement != Announcement::Progress
     }
 }
 
@@ -102,10 +102,10 @@ pub fn judge(
     now: Now,
     has_id: bool,
 ) -> Result<Verdict, DropReason> {
-    let attempt = place(task, kind, patch, now, has_id)?;
+    let attempt = attempt_of(task, kind, patch, now, has_id)?;
     let begins = matches!(attempt, Attempt::Begins(_));
-    // `standing`, not `status`: the failure of a lost task is the hub's guess, and an event of its attempt disproves it.
-    if !begins && task.standing().is_terminal() {
+    // `judged_status`, not `status`: the failure of a lost task is the hub's guess, and an event of its attempt disproves it.
+    if !begins && task.judged_status().is_terminal() {
         return Err(DropReason::Ended);
     }
     // Naming the attempt does not begin one, but a worker that names it in its `started` has just started, and so has its counter.
@@ -118,19 +118,19 @@ pub fn judge(
     let status = if begins {
         Status::Pending
     } else {
-        task.standing()
+        task.judged_status()
     };
     let is_announced = !begins && task.announced;
-    let (turn, status) = turn(kind, patch.status, status, is_announced);
+    let (announcement, status) = announcement(kind, patch.status, status, is_announced);
     // Empty progress is not a repeat: it is a sign of life, and producers send it as a heartbeat.
     if kind != TaskEvent::Progress
-        && turn == Announcement::Progress
+        && announcement == Announcement::Progress
         && says_nothing(task, kind, patch)
     {
         return Err(DropReason::Repeat);
     }
     Ok(Verdict {
-        turn,
+        announcement,
         attempt,
         status,
         counts_anew,
@@ -148,7 +148,7 @@ fn says_nothing(task: &Task, kind: TaskEvent, patch: &TaskPatch) -> bool {
 }
 
 /// Which attempt an event belongs to. The order of the arms matters: each leaves fewer cases to those after it.
-fn place(
+fn attempt_of(
     task: &Task,
     kind: TaskEvent,
     patch: &TaskPatch,
@@ -156,8 +156,8 @@ fn place(
     has_id: bool,
 ) -> Result<Attempt, DropReason> {
     let is_new = task.seq == 0;
-    let has_ended = task.standing().is_terminal();
-    let is_at_work = task.standing() != Status::Pending;
+    let has_ended = task.judged_status().is_terminal();
+    let is_at_work = task.judged_status() != Status::Pending;
     match (task.view.attempt, patch.attempt) {
         (None, Some(named)) if is_new => Ok(Attempt::Named(named)),
         (None, Some(named)) if patch.restart => Ok(Attempt::Begins(named)),
@@ -193,7 +193,7 @@ fn place(
 
 /// How an event reaches subscribers, and the status it leads to. `named`: the `status` that a progress event carries; a terminal one
 /// makes it the lifecycle event of that name. What was announced before is not announced again: its fields count like progress.
-fn turn(
+fn announcement(
     kind: TaskEvent,
     named: Option<Status>,
     status: Status,
@@ -249,16 +249,16 @@ pub fn apply(task: &mut Task, kind: TaskEvent, verdict: Verdict, patch: TaskPatc
     task.last_event = now.at;
     task.pending_since.get_or_insert(now.at);
     // Before the fields: estimates are settled by the new status, and a `startedAt` of the event's own wins over the one set here.
-    turn_to(task, verdict.status, reported, now);
-    let context = Context {
+    move_to(task, verdict.status, reported, now);
+    let rules = FieldRules {
         ordered: patch.seq.is_some(),
         begins,
         ended_well: verdict.status == Status::Completed,
         now,
     };
     let names_percent = patch.progress.value().is_some();
-    apply_fields(task, patch, context);
-    if verdict.turn == Announcement::Lifecycle(TaskEvent::Started) {
+    apply_fields(task, patch, rules);
+    if verdict.announcement == Announcement::Lifecycle(TaskEvent::Started) {
         task.announced = true;
     }
     // Positions reported while paused or at the end are no samples of speed.
@@ -291,14 +291,8 @@ pub enum RequestRefused {
     NotHonoured(Controls),
 }
 
-/// Records a control request as the `requested` field, which stays until the worker answers it. Requesting what is pending already
-/// succeeds and changes nothing.
-pub fn request(
-    task: &mut Task,
-    control: Control,
-    by: &str,
-    now: Now,
-) -> Result<(), RequestRefused> {
+/// Whether a control request would change anything; `false` when it is pending already, which counts as a success.
+pub fn judge_request(task: &Task, control: Control) -> Result<bool, RequestRefused> {
     if task.view.status.is_terminal() {
         return Err(RequestRefused::Ended(task.view.status));
     }
@@ -310,24 +304,20 @@ pub fn request(
     match task.view.requested.as_ref().map(|pending| pending.control) {
         // A worker that polls sees one request only: a `pause` in its place would hide the `cancel`.
         Some(Control::Cancel) if control != Control::Cancel => {
-            return Err(RequestRefused::Pending(Control::Cancel));
+            Err(RequestRefused::Pending(Control::Cancel))
         }
-        Some(pending) if pending == control => return Ok(()),
-        _ => {}
+        pending => Ok(pending != Some(control)),
     }
+}
+
+/// Records a control request as the `requested` field, which stays until the worker answers it.
+pub fn apply_request(task: &mut Task, control: Control, by: Box<str>, now: Now) {
     task.pending_since.get_or_insert(now.at);
-    let requested = Requested {
-        control,
-        by: by.into(),
-        at: now.wall_ms,
-    };
-    set(
-        task,
-        TaskField::Requested,
-        Some(Some(Box::new(requested))),
-        |view| &mut view.requested,
-    );
-    Ok(())
+    let at = now.wall_ms;
+    let requested = Some(Some(Box::new(Requested { control, by, at })));
+    set(task, TaskField::Requested, requested, |view| {
+        &mut view.requested
+    });
 }
 
 /// Sets `stalled`, the mark of a running task without recent events.
@@ -348,7 +338,7 @@ pub fn wake(task: &mut Task, now: Now) {
 }
 
 /// What decides whether fields may go back.
-struct Context {
+struct FieldRules {
     /// The event carries a `seq` above the last, so a lower `current` is news and not a straggler.
     ordered: bool,
     /// The event begins an attempt.
@@ -393,7 +383,7 @@ fn begin_attempt(task: &mut Task) {
     task.set_estimate(None, None);
 }
 
-fn turn_to(task: &mut Task, status: Status, reported: Option<Status>, now: Now) {
+fn move_to(task: &mut Task, status: Status, reported: Option<Status>, now: Now) {
     if status == Status::Running {
         task.estimator.resume(now.at);
         if task.view.started_at.is_none() {
@@ -449,12 +439,12 @@ fn names_other_work(patch: &TaskPatch, task: &Task) -> bool {
 /// Sets the fields that an event names. Without `seq` the order of two events is unknown, and a lower `current` is most likely the
 /// older one: it is ignored, but the event's other fields count, or a message or a result would be lost. Whether the event counts
 /// other work is asked first: once `total` and `stage` are set, nothing differs.
-fn apply_fields(task: &mut Task, patch: TaskPatch, context: Context) {
+fn apply_fields(task: &mut Task, patch: TaskPatch, rules: FieldRules) {
     let counts_something_else = names_other_work(&patch, task);
     if counts_something_else {
         task.estimator.begin_base_line();
     }
-    let may_go_back = context.ordered || context.begins || counts_something_else;
+    let may_go_back = rules.ordered || rules.begins || counts_something_else;
     set(task, TaskField::Total, patch.total.into_change(), |view| {
         &mut view.total
     });
@@ -471,8 +461,8 @@ fn apply_fields(task: &mut Task, patch: TaskPatch, context: Context) {
         Field::Clear => task.has_progress = false,
         Field::Set(_) => task.has_progress = true,
     }
-    raise_progress(task, patch.progress.value().copied(), context.ended_well);
-    task.take_own_word(patch.estimated_time_remaining, patch.rate, context.now);
+    raise_progress(task, patch.progress.value().copied(), rules.ended_well);
+    task.take_own_word(patch.estimated_time_remaining, patch.rate, rules.now);
     set(
         task,
         TaskField::Message,

@@ -2,7 +2,8 @@
 
 use crate::base::time::{Now, Time};
 use crate::hub::tasks::rules::{
-    Announcement, Attempt, DropReason, RequestRefused, Verdict, apply, judge, request,
+    Announcement, Attempt, DropReason, RequestRefused, Verdict, apply, apply_request, judge,
+    judge_request,
 };
 use crate::hub::tasks::state::Task;
 use crate::wire::message::incoming::parse;
@@ -41,11 +42,18 @@ fn feed_as(
     patch.extra.retain(|(name, _)| &**name != "restart");
     let verdict: Verdict = judge(task, kind, &patch, now(second), has_id)?;
     apply(task, kind, verdict, patch, now(second));
-    Ok(verdict.turn)
+    Ok(verdict.announcement)
 }
 
 fn task() -> Task {
     Task::new("t".into(), Time::ZERO)
+}
+
+fn request(task: &mut Task, control: Control, by: &str, now: Now) -> Result<(), RequestRefused> {
+    if judge_request(task, control)? {
+        apply_request(task, control, by.into(), now);
+    }
+    Ok(())
 }
 
 #[test]

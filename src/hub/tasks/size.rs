@@ -84,7 +84,7 @@ pub fn admit(
     if verdict.begins() {
         ledger.begin_attempt();
     }
-    let truncated = ledger.admit(patch, verdict.is_cut(kind), max_bytes)?;
+    let truncated = ledger.admit(patch, verdict.may_be_cut(kind), max_bytes)?;
     Ok((ledger.bytes(), truncated))
 }
 

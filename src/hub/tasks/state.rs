@@ -250,7 +250,7 @@ impl Task {
     }
 
     /// The status by which events are judged: for a lost task the one before it was given up.
-    pub fn standing(&self) -> Status {
+    pub fn judged_status(&self) -> Status {
         self.lost.unwrap_or(self.view.status)
     }
 

@@ -271,7 +271,9 @@ fn go(task: &mut Task, step: &Step, now: Now) -> Option<Result<Verdict, DropReas
             return Some(verdict);
         }
         Step::Request(control) => {
-            let _ = rules::request(task, *control, "client_1", now);
+            if rules::judge_request(task, *control) == Ok(true) {
+                rules::apply_request(task, *control, "client_1".into(), now);
+            }
         }
         Step::Stall if task.view.status == Status::Running => rules::set_stalled(task, true),
         Step::Lose if matches!(task.view.status, Status::Running | Status::Pending) => {
