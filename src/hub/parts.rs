@@ -196,22 +196,13 @@ impl Hub {
         now: Now,
         out: &'a mut dyn Outlet,
     ) -> (&'a mut Broadcaster, Scope<'a>) {
-        let Self {
-            directory,
-            broadcaster,
-            fanout,
-            timers,
-            ..
-        } = self;
-        (
-            broadcaster,
-            Scope {
-                directory,
-                fanout,
-                timers,
-                out,
-                now,
-            },
-        )
+        let scope = Scope {
+            directory: &mut self.directory,
+            fanout: &mut self.fanout,
+            timers: &mut self.timers,
+            out,
+            now,
+        };
+        (&mut self.broadcaster, scope)
     }
 }

@@ -10,7 +10,7 @@ use crate::engine::api::tally::{Numbering, Tally};
 use crate::engine::api::{ingest, sizes};
 use crate::engine::context::Context;
 use crate::engine::refusal::Refusal;
-use crate::hub::tasks::rules;
+use crate::hub::tasks::decision;
 use crate::hub::tasks::state::Task;
 use crate::hub::{Hub, Refused};
 use crate::wire::http::{Head, Response, unquote};
@@ -298,7 +298,7 @@ fn goes_on(context: &Context<'_>, task: &Task, report: &Report) -> bool {
     match &report.event {
         Event::Task { kind, patch, .. } => {
             !context.hub.was_accepted(report)
-                && rules::judge(task, *kind, patch, context.now, report.id.is_some()).is_ok()
+                && decision::judge(task, *kind, patch, context.now, report.id.is_some()).is_ok()
         }
         Event::Item { .. } | Event::Room { .. } => task.lost.is_some(),
     }

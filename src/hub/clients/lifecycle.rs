@@ -132,27 +132,33 @@ impl Hub {
         // Collected by client, since one message tells a client of all its rooms.
         let mut evicted: BTreeMap<ClientId, Vec<Box<str>>> = BTreeMap::new();
         for (id, name) in self.directory.take_evicted() {
-            let Some(client) = self.directory.living_client(id) else {
-                continue;
-            };
-            // Either it has joined a room of that name again since then, or it must be told.
-            let room = self.directory.find(&name);
-            let is_member = |room: RoomKey| self.directory.membership(client, room).is_some();
-            if room.is_some_and(is_member) {
-                continue;
+            if self.must_hear_of_eviction(id, &name) {
+                evicted.entry(id).or_default().push(name);
             }
-            if self.directory.client(client).is_away {
-                // It left after the eviction: it tries again when it comes back, and is told then.
-                let nowhere = Position::default();
-                self.directory.add_name(client, name, nowhere, true);
-                self.save(client, Unsaved::ROOMS);
-                continue;
-            }
-            let reader = self.directory.client_mut(client);
-            self.fanout.journal.leave_room(reader, &name);
-            evicted.entry(id).or_default().push(name);
         }
         evicted
+    }
+
+    fn must_hear_of_eviction(&mut self, id: ClientId, name: &str) -> bool {
+        let Some(client) = self.directory.living_client(id) else {
+            return false;
+        };
+        // It may have joined a room of that name again since then.
+        let room = self.directory.find(name);
+        let is_member = |room: RoomKey| self.directory.membership(client, room).is_some();
+        if room.is_some_and(is_member) {
+            return false;
+        }
+        let reader = self.directory.client_mut(client);
+        if !reader.is_away {
+            self.fanout.journal.leave_room(reader, name);
+            return true;
+        }
+        // It left after the eviction: it tries again when it comes back, and is told then.
+        let nowhere = Position::default();
+        self.directory.add_name(client, name.into(), nowhere, true);
+        self.mark(client, Unsaved::ROOMS);
+        false
     }
 
     /// For each room of a lagging client, whether the log still holds what it lacks.
@@ -166,16 +172,16 @@ impl Hub {
         &mut self,
         now: Now,
         client: ClientKey,
-        plan_recovery: &[Recovery],
+        recoveries: &[Recovery],
         out: &mut dyn Outlet,
     ) {
         // The plan was made before the acknowledgement; only rooms that this reported as lost may be given up.
-        let lost = plan_recovery.iter().filter(|room| !room.recovered);
+        let lost = recoveries.iter().filter(|room| !room.recovered);
         let lost: Vec<RoomKey> = lost.map(|lost| lost.room).collect();
         if !lost.is_empty() {
             replay::give_up(&mut self.directory, client, &lost);
             // Stored until it has confirmed it: after a crash it is told again.
-            self.save(client, Unsaved::ROOMS);
+            self.mark(client, Unsaved::ROOMS);
         }
         let (broadcaster, mut scope) = self.scope(now, out);
         if replay::replay(&mut scope, client) {
@@ -233,16 +239,20 @@ impl Hub {
             }
         }
         shared::apply_confirmation(&mut self.directory, &mut self.fanout, client, serial);
-        self.save(client, unsaved);
+        self.mark(client, unsaved);
     }
 
     /// Connected clients in the rooms of these tasks, each counted once.
     pub fn watchers(&mut self, tasks: &[TaskKey]) -> usize {
-        if let [task] = tasks {
-            // In a single room no client can be counted twice.
-            let room = self.broadcaster.room_of_task(&self.directory, *task);
-            return room.map_or(0, |room| self.directory.room(room).connected_count());
-        }
+        // In a single room no client can be counted twice.
+        let [task] = tasks else {
+            return self.watchers_of_many(tasks);
+        };
+        let room = self.broadcaster.room_of_task(&self.directory, *task);
+        room.map_or(0, |room| self.directory.room(room).connected_count())
+    }
+
+    fn watchers_of_many(&mut self, tasks: &[TaskKey]) -> usize {
         let mut seen = SlotSet::default();
         let mut count = 0;
         for task in tasks {
@@ -258,7 +268,7 @@ impl Hub {
         count
     }
 
-    fn save(&mut self, client: ClientKey, what: Unsaved) {
+    fn mark(&mut self, client: ClientKey, what: Unsaved) {
         let client = self.directory.client_mut(client);
         self.fanout.journal.mark_client(client, what);
     }
@@ -340,7 +350,7 @@ impl Hub {
         let max_memberships = self.settings.max_rooms_per_client;
         let (room, fresh) = self.directory.join(client, room, entry, max_memberships)?;
         if fresh {
-            self.save(client, Unsaved::ROOMS);
+            self.mark(client, Unsaved::ROOMS);
         }
         Ok(Joined { room, fresh })
     }
@@ -438,16 +448,17 @@ impl Hub {
     pub fn poll_postponed(&mut self) -> Option<ClientKey> {
         while let Some(id) = self.fanout.load.poll_postponed() {
             let client = self.directory.living_client(id);
-            let waits = |client: &ClientKey| {
-                let reader = self.directory.client(*client);
-                // A client that was served after its postponement, or left, has nothing to wait for.
-                reader.backlogged && !reader.is_away
-            };
-            if let Some(client) = client.filter(waits) {
-                return Some(client);
+            // A client that was served after its postponement, or left, has nothing to wait for.
+            if client.is_some_and(|client| self.is_waiting(client)) {
+                return client;
             }
         }
         None
+    }
+
+    fn is_waiting(&self, client: ClientKey) -> bool {
+        let reader = self.directory.client(client);
+        reader.backlogged && !reader.is_away
     }
 
     /// Sends a client that has joined rooms the entries after each `since`, or as many of them as the log still holds, and the state of
@@ -498,8 +509,8 @@ impl Hub {
         for place in &places {
             self.rewind(place);
         }
-        self.save(client, Unsaved::RECEIVED);
-        self.save(client, Unsaved::ROOMS);
+        self.mark(client, Unsaved::RECEIVED);
+        self.mark(client, Unsaved::ROOMS);
         let due = places.iter().filter(|place| place.first.is_some());
         due.map(|place| (place.room, place.offset)).collect()
     }

@@ -61,17 +61,12 @@ impl LogEntry {
     }
 
     pub fn envelope<'a>(&'a self, room: &'a str) -> Envelope<'a> {
+        // Payloads were checked when they came in; a damaged one from the store must not stop a replay.
+        let payload = std::str::from_utf8(&self.payload).unwrap_or("null");
+        let offset = self.offset;
         Envelope {
-            kind: &self.kind,
-            // Payloads were checked when they came in; a damaged one from the store must not stop a replay.
-            payload: std::str::from_utf8(&self.payload).unwrap_or("null"),
-            timestamp: self.timestamp,
-            id: Some(&self.id),
-            reply_to: None,
-            room_offset: Some(RoomOffset {
-                room,
-                offset: self.offset,
-            }),
+            room_offset: Some(RoomOffset { room, offset }),
+            ..Envelope::new(&self.kind, payload, self.timestamp, Some(&self.id))
         }
     }
 }

@@ -12,8 +12,7 @@ use crate::base::time::{Now, Span, Time};
 use crate::hub::keys::TaskKey;
 use crate::hub::scope::Scope;
 use crate::hub::tasks::broadcaster::Broadcaster;
-use crate::hub::tasks::listing::Listing;
-use crate::hub::tasks::state::Task;
+use crate::hub::tasks::state::{Listing, Task};
 use crate::hub::tasks::step::{Removal, Step};
 use crate::wire::locale::Phrase;
 use crate::wire::message::Status;
@@ -55,20 +54,24 @@ impl Broadcaster {
 
     /// Lists a task for its next deadline. Call it after each event that counts.
     pub(in crate::hub) fn watch(&mut self, key: TaskKey) {
-        let Some(task) = self.tasks.task(key) else {
-            return;
-        };
-        let listing = match task.view.status {
-            Status::Completed | Status::Cancelled => Listing::Completed(task.last_event),
-            Status::Failed => Listing::Failed(task.last_event),
-            _ => match (self.look_due(task), task.listing) {
-                // Moving the entry with each event would cost two tree operations on the hottest path.
-                (Some(due), Listing::Alive(at)) if at <= due => return,
-                (Some(due), _) => Listing::Alive(due),
-                (None, _) => Listing::Unlisted,
+        let task = self.tasks.task(key);
+        if let Some(listing) = task.and_then(|task| self.next_listing(task)) {
+            self.tasks.list(key, listing);
+        }
+    }
+
+    /// Where a task is to be listed; `None`: it stays where it is, because moving its entry with each event would cost two tree
+    /// operations on the hottest path.
+    fn next_listing(&self, task: &Task) -> Option<Listing> {
+        Some(
+            match (task.view.status, self.look_due(task), task.listing) {
+                (Status::Completed | Status::Cancelled, ..) => Listing::Completed(task.last_event),
+                (Status::Failed, ..) => Listing::Failed(task.last_event),
+                (_, Some(due), Listing::Alive(at)) if at <= due => return None,
+                (_, Some(due), _) => Listing::Alive(due),
+                (_, None, _) => Listing::Unlisted,
             },
-        };
-        self.tasks.list(key, listing);
+        )
     }
 
     /// Gives workers time to report again after a restart.
@@ -105,10 +108,7 @@ impl Broadcaster {
         let Some(task) = self.tasks.task_mut(key) else {
             return;
         };
-        let next = task.next_late_look(now.at);
-        let planned = task.late_look.into_iter();
-        task.late_look = next.map(|next| planned.fold(next, Time::min));
-        if next.is_some() {
+        if task.plan_late_look(now.at) {
             self.watch(key);
         }
     }

@@ -12,10 +12,8 @@
 use crate::base::time::{Now, Span, Time};
 use crate::hub::change::Change;
 use crate::hub::delivery::fanout::{Fanout, RoomMessage};
-use crate::hub::delivery::progress::{self, SendOutcome};
-use crate::hub::delivery::replay;
+use crate::hub::durable::record::Table;
 use crate::hub::durable::unread_rows::UnreadRows;
-use crate::hub::keys::ClientKey;
 use crate::hub::keys::RoomKey;
 use crate::hub::keys::TaskKey;
 use crate::hub::rooms::directory::Directory;
@@ -24,14 +22,14 @@ use crate::hub::tasks::decision;
 use crate::hub::tasks::deduplication::{EventIds, IdKey};
 use crate::hub::tasks::outcome::{ControlRefused, Outcome, Refused};
 use crate::hub::tasks::pace::Pace;
-use crate::hub::tasks::rules::{self, Announcement, DropReason};
+use crate::hub::tasks::removal;
 use crate::hub::tasks::state::{Flush, Pending, Task};
 use crate::hub::tasks::step::{Removal, Step};
 use crate::hub::tasks::table::{TaskTable, TooManyTasks};
+use crate::hub::tasks::verdict::{Announcement, DropReason};
 use crate::hub::timer::Timer;
 use crate::wire::message::name::TASK_ROOM_PREFIX;
 use crate::wire::message::{Control, TaskEvent, TaskPatch};
-use smallvec::SmallVec;
 
 /// The settings of contract section 8, `[broadcaster]`.
 #[derive(Debug, Clone)]
@@ -70,11 +68,11 @@ pub struct Broadcaster {
     pub(in crate::hub) settings: BroadcasterSettings,
     pub(in crate::hub) tasks: TaskTable,
     pub(in crate::hub) event_ids: EventIds,
-    pace: Pace,
+    pub(in crate::hub) pace: Pace,
     /// Tasks to flush at the end of this turn.
-    marked: Vec<TaskKey>,
+    pub(in crate::hub) marked: Vec<TaskKey>,
     /// Tasks whose `flush` is not `Idle`.
-    pub(in crate::hub::tasks) planned: usize,
+    pub(in crate::hub) planned: usize,
     dropped: [u64; DropReason::ALL.len()],
     /// Scratch space for `task:<id>`, so that finding a task's room allocates nothing.
     room_name: String,
@@ -263,7 +261,7 @@ impl Broadcaster {
         let key = self.tasks.find(id).ok_or(ControlRefused::UnknownTask)?;
         let task = self.tasks.task(key).ok_or(ControlRefused::UnknownTask)?;
         let by = by.into();
-        match rules::judge_request(task, control).map_err(ControlRefused::ByTask)? {
+        match decision::judge_request(task, control).map_err(ControlRefused::ByTask)? {
             true => self.apply(scope, key, Step::Requested { control, by }),
             // Its answer promises that the request is kept, like that to the first.
             false => self.keep(scope, key),
@@ -287,81 +285,75 @@ impl Broadcaster {
         is_there
     }
 
-    /// Flushes the tasks marked in this turn. Called once at its end, so that many events of one task make one message.
-    pub fn settle(&mut self, scope: &mut Scope<'_>) {
-        let mut marked = std::mem::take(&mut self.marked);
-        for key in marked.drain(..) {
+    /// The task of that id, created by the change that is applied next if there is none.
+    pub(in crate::hub) fn find_or_create(&mut self, scope: &mut Scope<'_>, id: &str) -> TaskKey {
+        if let Some(key) = self.tasks.find(id) {
+            return key;
+        }
+        self.unread.remove(id);
+        if let Some(room) = self.room_of(scope.directory, id) {
+            scope.directory.set_has_task(room, true);
+        }
+        self.tasks.insert(Task::new(id.into(), scope.now.at))
+    }
+
+    pub(in crate::hub) fn apply(&mut self, scope: &mut Scope<'_>, key: TaskKey, step: Step) {
+        if let Some(task) = self.tasks.task(key) {
+            scope.fanout.changes.record(|| Change::Task {
+                at: scope.now,
+                id: task.id.clone(),
+                step: step.clone(),
+            });
+        }
+        if step.follows_progress() {
             self.flush(scope, key);
         }
-        debug_assert!(self.marked.is_empty(), "a flush marks no task");
-        self.marked = marked;
-    }
-
-    /// Sends a client that has just joined a task's room a snapshot, if there is a task.
-    pub fn send_snapshot(&mut self, scope: &mut Scope<'_>, client: ClientKey, room: RoomKey) {
-        let Some(key) = self.task_of(scope.directory, room) else {
-            return;
-        };
-        let alone = scope.directory.room(room).members().len() == 1;
-        let Some(task) = self.tasks.task_mut(key) else {
-            return;
-        };
-        // The client that joins gets the estimate of now; other subscribers keep theirs until the next movement. Changes are committed
-        // only when there are no others: a commit would take what is pending for them as sent.
-        task.refresh_estimate(scope.now);
-        if alone {
-            task.commit();
+        let announcement = step.announcement();
+        if let Some(task) = self.tasks.task_mut(key) {
+            step.apply(task, scope.now);
         }
-        self.send_state(scope, client, room);
+        if announcement == Announcement::Progress {
+            self.plan_flush(scope, key);
+        }
+        self.watch(key);
+        self.keep(scope, key);
     }
 
-    /// Sends a client the newest state of a room's task, unless it has seen it. Charged to the turn's measure for single readers.
-    fn send_state(
+    /// Removes a task, or its unreadable row, and what is left of it outside the table: its entries, and what members have seen of it. They
+    /// stay subscribed, and get a snapshot if the task is created again. `false`: there is none.
+    pub(in crate::hub) fn apply_removal(
         &mut self,
         scope: &mut Scope<'_>,
-        client: ClientKey,
-        room: RoomKey,
-    ) -> SendOutcome {
-        let Some(key) = self.task_of(scope.directory, room) else {
-            return SendOutcome::Before;
-        };
-        self.watch_end(key, scope.now);
-        let Some(task) = self.tasks.task(key) else {
-            return SendOutcome::Before;
-        };
-        let incremental = self.settings.enable_incremental_updates;
-        let before = scope.fanout.load.turn();
-        let told = progress::send_newest(scope, task, client, room, incremental);
-        scope.fanout.load.visit(1);
-        scope.fanout.load.charge(before);
-        told
-    }
-
-    /// Sends a client whose connection has drained the newest state of each of its tasks that has changed meanwhile. When it is refused
-    /// again, or the turn's measure is spent, the next call goes on with the room where this one stopped: beginning again each time
-    /// would starve the last rooms of a client with many.
-    pub fn catch_up(&mut self, scope: &mut Scope<'_>, client: ClientKey) {
-        if scope.fanout.load.is_spent() {
-            return replay::postpone(scope, client);
+        id: &str,
+        why: Removal,
+    ) -> bool {
+        let key = self.tasks.find(id);
+        if let Some(mut task) = key.and_then(|key| self.tasks.remove(key)) {
+            set_flush(&mut self.planned, &mut task, Flush::Idle);
+        } else if !self.unread.remove(id) {
+            return false;
         }
-        // Collected, because sending borrows the directory mutably.
-        let rooms: SmallVec<[RoomKey; 8]> = scope.directory.client(client).rooms().collect();
-        let begin = scope.directory.client(client).caught_up() % rooms.len().max(1);
-        for (step, room) in rooms[begin..].iter().chain(&rooms[..begin]).enumerate() {
-            let told = self.send_state(scope, client, *room);
-            // Rooms without news cost next to nothing, so only a message that was sent ends the walk early.
-            let is_spent = told == SendOutcome::Now && scope.fanout.load.is_spent();
-            if is_spent {
-                replay::postpone(scope, client);
+        scope.fanout.changes.record(|| Change::TaskRemoved {
+            at: scope.now,
+            id: id.into(),
+            why,
+        });
+        scope.fanout.journal.delete(Table::Task, id);
+        if let Some(room) = self.room_of(scope.directory, id) {
+            removal::announce(scope, room, id, why);
+            for place in 0..scope.directory.room(room).members().len() {
+                let member = scope.directory.room(room).members()[place];
+                // A task created again starts at version 1, which an old `seen` could pass for.
+                scope.directory.membership_mut(member).forget();
             }
-            if is_spent || told == SendOutcome::Later {
-                let reader = scope.directory.client_mut(client);
-                return reader.set_caught_up((begin + step) % rooms.len());
+            if let Some(log) = &mut scope.directory.room_mut(room).log {
+                // Emptied, not dropped: for members that stay the log goes on counting offsets in its epoch, so their positions stay valid.
+                log.drop_until(u64::MAX);
             }
+            scope.fanout.keep_expiry(scope.directory, room);
+            scope.directory.set_has_task(room, false);
         }
-        let reader = scope.directory.client_mut(client);
-        reader.set_caught_up(0);
-        reader.trim();
+        true
     }
 
     /// The task of a room, by the room's name.
@@ -416,45 +408,6 @@ impl Broadcaster {
         }
     }
 
-    /// A flush timer has fired. It may be stale, and the pace may have slowed since it was armed, so the flush is planned again.
-    pub fn handle_flush_due(&mut self, scope: &mut Scope<'_>, key: TaskKey) {
-        let Some(task) = self.tasks.task_mut(key) else {
-            return;
-        };
-        if matches!(task.flush, Flush::Armed(at) if at <= scope.now.at) {
-            set_flush(&mut self.planned, task, Flush::Idle);
-            self.plan_flush(scope, key);
-        }
-    }
-
-    /// Sends a task's pending progress to every connected member that keeps up.
-    pub(in crate::hub) fn flush(&mut self, scope: &mut Scope<'_>, key: TaskKey) {
-        let threshold = self.settings.min_change_threshold;
-        let Some(task) = self.tasks.task_mut(key) else {
-            return;
-        };
-        set_flush(&mut self.planned, task, Flush::Idle);
-        if task.pending(threshold) == Pending::Nothing {
-            return;
-        }
-        let room = self.room_of_task(scope.directory, key);
-        // In a room without members the changes stay marked: they cost nothing, and the first member gets a snapshot that commits
-        // them.
-        let room = room.filter(|room| !scope.directory.room(*room).members().is_empty());
-        let (Some(room), Some(task)) = (room, self.tasks.task_mut(key)) else {
-            return;
-        };
-        let arrived = task.pending_since.unwrap_or(scope.now.at);
-        task.refresh_estimate(scope.now);
-        task.commit();
-        task.last_flush = Some(scope.now.at);
-        scope.fanout.log_broadcast(scope.directory, room);
-        let delivered =
-            progress::fan_out(scope, room, task, self.settings.enable_incremental_updates);
-        scope.fanout.handle_broadcast(scope.now, arrived, delivered);
-        self.watch_end(key, scope.now);
-    }
-
     /// Whether a task's room has members, connected or away.
     pub(in crate::hub) fn is_watched(&mut self, directory: &Directory, key: TaskKey) -> bool {
         let room = self.room_of_task(directory, key);
@@ -475,7 +428,7 @@ fn name_room(name: &mut String, id: &str) {
 }
 
 /// The only writer of `Task::flush`, which keeps `planned` in step.
-pub(in crate::hub::tasks) fn set_flush(planned: &mut usize, task: &mut Task, flush: Flush) {
+pub(in crate::hub) fn set_flush(planned: &mut usize, task: &mut Task, flush: Flush) {
     let was = std::mem::replace(&mut task.flush, flush);
     *planned = *planned + usize::from(flush != Flush::Idle) - usize::from(was != Flush::Idle);
 }

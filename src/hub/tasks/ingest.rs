@@ -1,7 +1,7 @@
 //! The hub's entry for reports and control requests: deduplication around, and dispatch to task, item or room.
 //!
 //! Owns nothing; it joins the broadcaster with the parts of the hub. Whether and how a task event counts is decided in
-//! [`rules`](crate::hub::tasks::rules).
+//! [`decision`](crate::hub::tasks::decision).
 
 use crate::base::time::Now;
 use crate::hub::delivery::fanout::RoomMessage;
@@ -9,9 +9,9 @@ use crate::hub::delivery::publication::Outlet;
 use crate::hub::keys::TaskKey;
 use crate::hub::parts::Hub;
 use crate::hub::tasks::outcome::{ControlRefused, Outcome, Refused};
-use crate::hub::tasks::rules::DropReason;
 use crate::hub::tasks::size::Truncated;
 use crate::hub::tasks::step::Removal;
+use crate::hub::tasks::verdict::DropReason;
 use crate::wire::message::{Control, Event, Report};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
