@@ -161,7 +161,7 @@ impl<'a> Inspection<'a> {
 
     /// What a connection's client resumes its session with.
     pub fn session(self, connection: ConnectionId) -> Option<String> {
-        let client = self.state.transport.client_of(connection)?;
+        let client = self.state.client_of(connection)?;
         let id = self.state.hub.directory().client(client).id;
         Some(self.state.session.key.secret(id))
     }

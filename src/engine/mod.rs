@@ -475,7 +475,7 @@ impl Engine {
             reading::resume_reading(&mut self.state, now, connection);
         }
         let state = &mut self.state;
-        match state.transport.client_of(connection).filter(|_| is_news) {
+        match state.client_of(connection).filter(|_| is_news) {
             Some(client) if backlogged => {
                 let peers = &mut state.transport.peers;
                 state.hub.handle_backlog(now, client, true, peers);

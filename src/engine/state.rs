@@ -160,6 +160,12 @@ impl State {
         self.hub.directory().connected()
     }
 
+    /// The client behind a connection, if the hub still has it.
+    pub fn client_of(&self, connection: ConnectionId) -> Option<ClientKey> {
+        let client = self.transport.client_of(connection);
+        client.filter(|client| self.hub.directory().has_client(*client))
+    }
+
     /// The form in which a client reads messages.
     pub fn variant(&self, client: ClientKey) -> Variant {
         self.transport

@@ -112,7 +112,9 @@ fn leave(state: &mut State, departure: Departure) {
 
 fn leave_hub(state: &mut State, client: ClientKey, messages: TokenBucket) {
     let now = state.now;
-    let left = state.hub.directory().client(client);
+    let Some(left) = state.hub.directory().find_client(client) else {
+        return;
+    };
     let (id, dialect) = (left.id, left.dialect);
     if left.has_session && !messages.is_full(now.at) {
         state.addresses_mut(now).keep_messages(now.at, id, messages);

@@ -102,7 +102,7 @@ fn serve_first_waiting(state: &mut State, now: Now) {
 }
 
 fn waits_for_list(state: &State, connection: ConnectionId) -> bool {
-    let client = state.transport.client_of(connection);
+    let client = state.client_of(connection);
     client.is_some_and(|client| {
         let id = state.hub.directory().client(client).id;
         state.commit.durability.waits_for_list(id)

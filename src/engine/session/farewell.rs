@@ -76,7 +76,7 @@ pub fn send_away(
     code: CloseCode,
     reason: &str,
 ) {
-    if let Some(client) = state.transport.client_of(connection) {
+    if let Some(client) = state.client_of(connection) {
         return disconnect(state, now, client, code, reason);
     }
     let variant = state.commit.lobby.variant(connection);
@@ -106,7 +106,7 @@ pub fn replace(state: &mut State, now: Now, client: ClientKey) {
 /// Ends a connection that is too far behind to hear a goodbye in order: what has not begun to be sent is dropped.
 pub fn drop_slow(state: &mut State, now: Now, connection: ConnectionId) {
     state.transport.peers.drop_unstarted(connection);
-    if let Some(client) = state.transport.client_of(connection) {
+    if let Some(client) = state.client_of(connection) {
         log::warn!(
             "{}: too slow, closed with {}",
             state.hub.directory().client(client).id,

@@ -254,7 +254,9 @@ fn admit_message(state: &mut State, now: Now, connection: ConnectionId) -> Optio
     if peer.is_backend() {
         return Some(Sender::Backend);
     }
-    let sender = peer.client().map_or(Sender::Echo, Sender::Client);
+    let client = peer.client();
+    let client = client.filter(|client| state.hub.directory().has_client(*client));
+    let sender = client.map_or(Sender::Echo, Sender::Client);
     let ruling = peer.allowance.take(now.at, rate);
     let (Ruling::Warned(retry_after) | Ruling::Closed(retry_after)) = ruling else {
         return Some(sender);

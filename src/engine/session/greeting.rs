@@ -25,14 +25,12 @@ pub fn enter(state: &mut State, now: Now, connection: ConnectionId, arrival: Arr
             batches: wants_batches,
             is_counted,
         } => {
-            if variant.dialect == Dialect::Data
-                && let Err(deferral) = check_common_room(state)
-            {
+            if let Err(deferral) = check_places(state, variant.dialect, 0) {
                 give_back(state, connection, is_counted);
                 return deferrals::dismiss(state, now, connection, Some(variant), deferral);
             }
             let resumed = become_client(state, now, connection, variant, secret.as_deref());
-            if wants_batches && let Some(client) = state.transport.client_of(connection) {
+            if wants_batches && let Some(client) = state.client_of(connection) {
                 batches::enable(&mut state.context(Caller::Viewer), client);
             }
             if let Some(client) = resumed {
@@ -45,12 +43,16 @@ pub fn enter(state: &mut State, now: Now, connection: ConnectionId, arrival: Arr
     }
 }
 
-/// Every client of the data dialect is in this room.
-pub fn check_common_room(state: &State) -> Result<(), Deferral> {
-    match state.hub.directory().has_place_for(ALL) {
-        true => Ok(()),
-        false => Err(Deferral::full("websocket.max_rooms")),
+/// Whether the hub can take a client beside so many who wait. Every client of the data dialect is in the common room.
+pub fn check_places(state: &State, dialect: Dialect, waiting: usize) -> Result<(), Deferral> {
+    let directory = state.hub.directory();
+    if !directory.has_room_for_clients(waiting + 1) {
+        return Err(Deferral::full("websocket.max_clients"));
     }
+    if dialect == Dialect::Data && !directory.has_place_for(ALL) {
+        return Err(Deferral::full("websocket.max_rooms"));
+    }
+    Ok(())
 }
 
 /// A connection has used up nothing of what its address may do, after all.

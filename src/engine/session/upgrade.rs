@@ -124,8 +124,8 @@ fn check_room(
     if !is_here {
         deferrals::check_share(state, now, asker)?;
     }
-    if dialect == Dialect::Data && !state.commit.durability.is_unread() {
-        greeting::check_common_room(state)?;
+    if whereabouts == Whereabouts::Nowhere && !state.commit.durability.is_unread() {
+        greeting::check_places(state, dialect, state.commit.lobby.clients())?;
     }
     // The last of all: a handshake that is refused uses nothing up, and neither does a client that is expected.
     match whereabouts {
