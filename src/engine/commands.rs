@@ -180,7 +180,12 @@ impl Context<'_> {
         if joined.fresh {
             self.log_room(client, &room, true);
             let due = [(joined.room, None)];
-            self.hub.welcome(self.now, client, &due, self.peers);
+            self.hub.welcome(
+                self.now,
+                client,
+                &due,
+                &mut self.peers.delivery(self.settings),
+            );
         }
         // Also when it is there already: it may have come by itself a moment ago, and is not kept yet.
         self.hub.write_session_now(client);
@@ -216,7 +221,13 @@ impl Context<'_> {
         check_relayable(payload, 1)?;
         let payload = &compact(payload);
         let client = self.find_session(id)?;
-        Ok(self.hub.send(self.now, client, kind, payload, self.peers))
+        Ok(self.hub.send(
+            self.now,
+            client,
+            kind,
+            payload,
+            &mut self.peers.delivery(self.settings),
+        ))
     }
 
     /// Sends a room a message, which its log keeps; tells how many it reached.
@@ -240,7 +251,7 @@ impl Context<'_> {
                 payload,
                 except: None,
             },
-            self.peers,
+            &mut self.peers.delivery(self.settings),
         ))
     }
 
@@ -255,13 +266,18 @@ impl Context<'_> {
             payload,
             dialect: None,
         };
-        Ok(self.hub.broadcast(self.now, message, self.peers))
+        Ok(self
+            .hub
+            .broadcast(self.now, message, &mut self.peers.delivery(self.settings)))
     }
 
     /// Takes an event; `false` when it was late, repeated or out of order.
     pub fn report(&mut self, report: Report) -> Result<bool, CommandError> {
         self.check_read()?;
-        match self.hub.ingest(self.now, report, self.peers) {
+        match self
+            .hub
+            .ingest(self.now, report, &mut self.peers.delivery(self.settings))
+        {
             Ingested::Accepted(_) => Ok(true),
             Ingested::Dropped(_) => Ok(false),
             Ingested::Refused(refused) => Err(refused.into()),

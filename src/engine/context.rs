@@ -107,8 +107,9 @@ impl Context<'_> {
     pub fn send_error(&mut self, client: ClientKey, error: &ErrorMessage<'_>) {
         if self.hub.directory().client(client).is_away {
             let payload = error.payload();
+            let mut delivery = self.peers.delivery(self.settings);
             self.hub
-                .send(self.now, client, "error", &payload, self.peers);
+                .send(self.now, client, "error", &payload, &mut delivery);
         } else {
             let message = error.encode(self.variant(client));
             self.send_encoded(client, &message);
@@ -119,7 +120,8 @@ impl Context<'_> {
     pub fn send_encoded(&mut self, client: ClientKey, message: &[u8]) {
         let connection = self.hub.directory().client(client).connection;
         let variant = self.peers.variant(connection);
-        let encoded = self.peers.answer_encoded(connection, message, variant);
+        let mut delivery = self.peers.delivery(self.settings);
+        let encoded = delivery.answer(connection, message, variant);
         self.hub.load().encode(encoded);
     }
 

@@ -14,9 +14,8 @@ use crate::engine::refusal::Refusal;
 use crate::engine::session::{farewell, upgrade};
 use crate::engine::state::State;
 use crate::engine::teardown;
-use crate::engine::transport::peer::Reading;
-use crate::engine::transport::reply::Cors;
-use crate::engine::transport::standing::{Services, Standing};
+use crate::engine::transport::answer::Cors;
+use crate::engine::transport::peer::{Reading, Services, Standing};
 use crate::hub::ConnectionId;
 use crate::wire::http::{Head, Problem, Reject};
 use crate::wire::websocket;
@@ -195,7 +194,7 @@ pub fn handle_chunk(state: &mut State, now: Now, connection: ConnectionId, chunk
     } = state;
     ingest::take_lines(
         hub,
-        &mut transport.peers,
+        &mut transport.peers.delivery(settings),
         now,
         &mut stream,
         chunk,
@@ -216,7 +215,8 @@ pub fn handle_stream_end(state: &mut State, now: Now, connection: ConnectionId) 
     else {
         return;
     };
-    ingest::finish_lines(&mut state.hub, &mut state.transport.peers, now, &mut stream);
+    let mut delivery = state.transport.peers.delivery(&state.settings);
+    ingest::finish_lines(&mut state.hub, &mut delivery, now, &mut stream);
     let answer = events::answer_lines(&mut state.hub, stream.tally);
     if let Some(head) = stream.head {
         respond::respond(state, connection, &head, answer);

@@ -8,7 +8,7 @@
 //! A turn is one pass of the loop, and everything in it has the same time. The order below is not a matter of taste: each step
 //! relies on the one before.
 //!
-//! 1. [`Engine::begin_turn`]: settings are read for this turn, and peers that brought too much in an earlier one go on, each with
+//! 1. [`Engine::begin_turn`]: peers that brought too much in an earlier one go on, each with
 //!    its part, before anybody new is read. They waited, so they go first.
 //! 2. [`Engine::accept`], [`Engine::handle_input`], [`Engine::command`]: the turn's input. Each is carried through to its end
 //!    before the next: a connection that ends has left the hub, the application and its address when the call returns. Nothing is
@@ -60,7 +60,7 @@ pub use crate::hub::{Batch, ConnectionId, Restored};
 pub use access::permission::Permission;
 pub use boundary::{Input, MemoryProbe, MemoryUse, Output};
 pub use settings::{HttpSettings, Reconnect, RoutesSettings, Settings, WebSocketSettings};
-pub use transport::standing::Services;
+pub use transport::peer::Services;
 
 use crate::base::time::{Now, Span, Time};
 use crate::conn::Ending;
@@ -137,9 +137,9 @@ impl Engine {
         connection
     }
 
-    /// Sets how many connections there may be beyond which no viewer is let in; 0: any number.
-    pub fn limit_viewers(&mut self, max: usize) {
-        self.state.transport.newcomers.limit_viewers(max);
+    /// The configuration, the only copy of it: to reload it is to assign it.
+    pub fn settings(&mut self) -> &mut Settings {
+        &mut self.state.settings
     }
 
     /// How many connections there are.
@@ -159,7 +159,7 @@ impl Engine {
         state
             .transport
             .newcomers
-            .count_closed(now.at, state.transport.peers.len());
+            .count(now.at, state.transport.peers.len(), true);
         Some(oldest)
     }
 
@@ -169,7 +169,7 @@ impl Engine {
         state
             .transport
             .newcomers
-            .count_refused(now.at, state.transport.peers.len());
+            .count(now.at, state.transport.peers.len(), false);
         state.statistics.traffic.refused += 1;
         let detail = "the server has as many connections as it can have (server.max_connections, \
                       or the limit of open files); come back later";
@@ -211,10 +211,6 @@ impl Engine {
         self.turn_began = now.at;
         self.state.now = now;
         self.state.transport.turn.begin();
-        self.state
-            .transport
-            .peers
-            .begin_turn(&self.state.settings.websocket);
         reading::resume_cut(&mut self.state, now);
     }
 
@@ -240,7 +236,8 @@ impl Engine {
     pub fn settle(&mut self, now: Now) {
         let state = &mut self.state;
         state.now = now;
-        state.hub.settle(now, &mut state.transport.peers);
+        let mut delivery = state.transport.peers.delivery(&state.settings);
+        state.hub.settle(now, &mut delivery);
         catching_up::resume_postponed(state, now);
         acknowledgement::tell_evicted(&mut state.context(Caller::Program));
         let State {
@@ -408,7 +405,7 @@ impl Engine {
         let state = &mut self.state;
         catching_up::arm(state, now);
         state.session.lists.release();
-        state.transport.peers.framer().handle_turn_end();
+        state.transport.peers.handle_turn_end();
         // One slow reader among a handful is no pressure on the server.
         let clients = state.clients().max(MIN_CROWD);
         let backlogged_share = state.transport.peers.backlogged() as f64 / clients as f64;
@@ -477,8 +474,8 @@ impl Engine {
         let state = &mut self.state;
         match state.transport.client_of(connection).filter(|_| is_news) {
             Some(client) if backlogged => {
-                let peers = &mut state.transport.peers;
-                state.hub.handle_backlog(now, client, true, peers);
+                let mut delivery = state.transport.peers.delivery(&state.settings);
+                state.hub.handle_backlog(now, client, true, &mut delivery);
             }
             Some(client) => catching_up::handle_drained(state, now, client),
             None => {}
@@ -528,7 +525,7 @@ impl Engine {
         };
         ingest::finish_lines(
             &mut self.state.hub,
-            &mut self.state.transport.peers,
+            &mut self.state.transport.peers.delivery(&self.state.settings),
             now,
             &mut stream,
         );
@@ -543,9 +540,8 @@ impl Engine {
                 if timer == hub::Timer::Aging {
                     state.aging = None;
                 }
-                state
-                    .hub
-                    .handle_timer(now, timer, &mut state.transport.peers);
+                let mut delivery = state.transport.peers.delivery(&state.settings);
+                state.hub.handle_timer(now, timer, &mut delivery);
             }
             Timer::Answers => outbound::handle_timer(state, now),
             Timer::Store => state.commit.durability.handle_timer(),

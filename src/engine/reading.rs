@@ -12,8 +12,6 @@ use crate::engine::state::State;
 use crate::engine::teardown;
 use crate::engine::timeouts;
 use crate::engine::transport::connections::Transport;
-use crate::engine::transport::outbox_limits::MaxUnsent;
-use crate::engine::transport::peer::Reading;
 use crate::hub::ConnectionId;
 use crate::wire::input::Input as Cursor;
 use crate::wire::websocket::CloseCode;
@@ -100,7 +98,6 @@ fn take_events(
     input: &mut Cursor<'_>,
 ) -> Option<usize> {
     let mut limits = Transport::input_limits(&state.settings);
-    let max_unsent = MaxUnsent::new(state.settings.websocket.max_outbox_size);
     state.transport.has_completed = false;
     while let Some(peer) = state.transport.peers.peer_mut(connection) {
         if !peer.connection.is_open() {
@@ -109,10 +106,7 @@ fn take_events(
         let has_had_enough =
             peer.intake.is_used_up(state.transport.turn) || state.hub.load().is_full();
         let is_cut = has_had_enough && !input.is_empty();
-        let is_full = peer.connection.outbox.held_bytes() >= max_unsent.of(peer.is_backend());
-        // The application must be heard also when it is behind: its answers are not for itself.
-        let is_behind = peer.backlogged && !peer.is_backend();
-        let must_wait = is_full || is_behind || peer.reading != Reading::Open;
+        let must_wait = peer.must_wait(&state.settings.websocket);
         if must_wait || state.commit.lobby.is_full(connection) {
             return Some(input.len());
         }

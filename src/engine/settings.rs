@@ -21,6 +21,8 @@ pub struct Settings {
     pub access: Access,
     /// Who may say whom it asks for.
     pub proxies: Proxies,
+    /// So many connections beyond which no viewer is let in; 0: any number.
+    pub max_viewers: usize,
     /// The most connections of one address.
     pub max_connections_per_address: usize,
     /// Of rooms and tasks.

@@ -77,7 +77,7 @@ fn end_producer(state: &mut State, now: Now, connection: ConnectionId) {
             } = state;
             ingest::take_lines(
                 hub,
-                &mut transport.peers,
+                &mut transport.peers.delivery(settings),
                 now,
                 &mut stream,
                 stash.rest(),

@@ -5,8 +5,7 @@ use crate::base::random::Random;
 use crate::base::time::{Now, Time};
 use crate::base::wheel::{TimerId, Wheel};
 use crate::engine::access::caller::Caller;
-use crate::engine::access::connection_rate::{Addresses, MINUTE};
-use crate::engine::access::waiting_line::FullLines;
+use crate::engine::access::connection_rate::{Addresses, FullLines, MINUTE};
 use crate::engine::backend::pending::Pending;
 use crate::engine::boundary::MemoryProbe;
 use crate::engine::commit::durability::Durability;
@@ -74,12 +73,10 @@ impl State {
             hash,
             message_prefix,
         };
-        let mut transport = Transport::default();
-        transport.peers.begin_turn(&settings.websocket);
         Self {
             hub: Hub::new(settings.hub.clone(), hub_seed.clone()),
             hub_seed,
-            transport,
+            transport: Transport::default(),
             backend: pending,
             wheel: Wheel::new(),
             aging: None,
@@ -121,7 +118,7 @@ impl State {
     pub fn forget_hub(&mut self) {
         self.hub = Hub::new(self.settings.hub.clone(), self.hub_seed.clone());
         // Serials begin again, and shared frames are found by serial.
-        self.transport.peers.framer().handle_turn_end();
+        self.transport.peers.handle_turn_end();
     }
 
     /// Connections, and what a step of theirs works with.
@@ -140,7 +137,7 @@ impl State {
         let parts = Parts {
             now: self.now,
             hub: &mut self.hub,
-            peers: &mut self.transport.peers,
+            delivery: self.transport.peers.delivery(&self.settings),
             wheel: &mut self.wheel,
             session_key: &mut self.session.key,
         };
@@ -175,18 +172,16 @@ impl State {
 
     /// Sends a connection a message that is encoded already.
     pub fn answer(&mut self, connection: ConnectionId, message: &[u8], variant: Variant) {
-        let encoded = self
-            .transport
-            .peers
-            .answer_encoded(connection, message, variant);
+        let mut delivery = self.transport.peers.delivery(&self.settings);
+        let encoded = delivery.answer(connection, message, variant);
         self.hub.load().encode(encoded);
     }
 
     /// A frame around a message that is encoded already; the turn is charged for it.
     pub fn frame(&mut self, message: &[u8], variant: Variant) -> EncodedFrame {
-        let framer = self.transport.peers.framer();
-        let frame = framer.frame(message, variant);
-        self.hub.load().encode(framer.take_encoded_bytes());
+        let mut delivery = self.transport.peers.delivery(&self.settings);
+        let (frame, encoded) = delivery.frame(message, variant);
+        self.hub.load().encode(encoded);
         frame
     }
 

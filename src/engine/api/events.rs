@@ -249,9 +249,21 @@ fn take_all(context: &mut Context<'_>, reports: Vec<Report>) -> Result<Answer<Re
     let mut tally = Tally::new(Numbering::Places);
     for (index, report) in reports.into_iter().enumerate() {
         let Context {
-            hub, peers, now, ..
+            hub,
+            peers,
+            now,
+            settings,
+            ..
         } = context;
-        ingest::take(hub, *peers, *now, &mut tally, index as u64, Ok(report));
+        let mut delivery = peers.delivery(settings);
+        ingest::take(
+            hub,
+            &mut delivery,
+            *now,
+            &mut tally,
+            index as u64,
+            Ok(report),
+        );
     }
     if tally.rejected() > 0 {
         if let Some(Refused::TooLarge(fault)) = tally.refusal() {

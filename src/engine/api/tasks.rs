@@ -83,7 +83,12 @@ pub fn show(context: &mut Context<'_>, call: &Call<'_>) -> Result<Answer<Respons
 /// `DELETE /api/tasks/{id}`
 pub fn delete(context: &mut Context<'_>, call: &Call<'_>) -> Result<Answer<Response>, Refusal> {
     let (id, now) = (call.name("id"), context.now);
-    match context.hub.forget(now, id, Removal::Deleted, context.peers) {
+    match context.hub.forget(
+        now,
+        id,
+        Removal::Deleted,
+        &mut context.peers.delivery(context.settings),
+    ) {
         true => Ok(Answer::WhenKept(Response::new(204))),
         false => Err(unknown(id)),
     }

@@ -240,9 +240,8 @@ fn settle(state: &mut State, now: Now, number: u64, to_sender: bool, kind: &str,
         return outbound::log_gone_sender(&request);
     };
     if state.hub.directory().client(client).is_away {
-        state
-            .hub
-            .send(now, client, kind, payload, &mut state.transport.peers);
+        let mut delivery = state.transport.peers.delivery(&state.settings);
+        state.hub.send(now, client, kind, payload, &mut delivery);
         return;
     }
     state

@@ -65,10 +65,9 @@ pub fn forward(state: &mut State, now: Now, client: ClientKey, message: &Incomin
 
 /// The next link that has room for so many bytes.
 fn choose_link(state: &mut State, bytes: usize) -> Option<ConnectionId> {
-    let State {
-        backend, transport, ..
-    } = state;
-    backend.choose_link(|connection| transport.peers.has_room(connection, bytes))
+    let (peers, settings) = (&state.transport.peers, &state.settings.websocket);
+    let has_room = |connection| peers.has_room(connection, bytes, settings);
+    state.backend.choose_link(has_room)
 }
 
 /// A link may have room again, or be gone: those who wait go on, as far as there is room.

@@ -1,6 +1,6 @@
 //! What waits for the store, and how it ended.
 
-use crate::engine::transport::reply::Reply;
+use crate::engine::transport::answer::Reply;
 use crate::hub::workspaces::documents::Change;
 use crate::hub::{ClientId, ConnectionId};
 use crate::wire::http::Response;

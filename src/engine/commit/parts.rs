@@ -4,7 +4,7 @@ use crate::base::time::Now;
 use crate::base::wheel::Wheel;
 use crate::engine::session::key::{SESSION_KEY, SessionKey};
 use crate::engine::timer::Timer;
-use crate::engine::transport::peers::Peers;
+use crate::engine::transport::peers::Delivery;
 use crate::hub::Hub;
 
 /// Borrowed for one step.
@@ -14,7 +14,7 @@ pub struct Parts<'a> {
     /// What is to be kept, and was.
     pub hub: &'a mut Hub,
     /// Connections, which hear of nothing before the store is read.
-    pub peers: &'a mut Peers,
+    pub delivery: Delivery<'a>,
     /// Reminders.
     pub wheel: &'a mut Wheel<Timer>,
     /// What makes the secrets of sessions: it is kept as well.

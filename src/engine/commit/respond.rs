@@ -5,8 +5,8 @@ use crate::engine::commit::held::Held;
 use crate::engine::refusal::Refusal;
 use crate::engine::state::State;
 use crate::engine::teardown;
+use crate::engine::transport::answer::Reply;
 use crate::engine::transport::peer::Reading;
-use crate::engine::transport::reply::Reply;
 use crate::hub::ConnectionId;
 use crate::wire::http::{Head, Response};
 

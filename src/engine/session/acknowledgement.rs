@@ -59,9 +59,13 @@ pub fn tell_evicted(context: &mut Context<'_>) {
         for room in &rooms {
             context.log_room(client, room, false);
         }
-        context
-            .hub
-            .send(context.now, client, "error", &payload, context.peers);
+        context.hub.send(
+            context.now,
+            client,
+            "error",
+            &payload,
+            &mut context.peers.delivery(context.settings),
+        );
     }
 }
 

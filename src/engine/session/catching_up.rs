@@ -35,14 +35,14 @@ pub fn arm(state: &mut State, now: Now) {
 
 /// A client's connection has drained, or its turn has come: it gets what it lacks.
 pub fn handle_drained(state: &mut State, now: Now, client: ClientKey) {
-    state
-        .hub
-        .handle_backlog(now, client, false, &mut state.transport.peers);
+    let mut delivery = state.transport.peers.delivery(&state.settings);
+    state.hub.handle_backlog(now, client, false, &mut delivery);
     if state.hub.directory().client(client).is_lagging {
         recovery::recover(&mut state.context(Caller::Viewer), client, false);
     }
+    let mut delivery = state.transport.peers.delivery(&state.settings);
     if state.hub.directory().client(client).lacks_news()
-        && state.hub.send_news(now, client, &mut state.transport.peers)
+        && state.hub.send_news(now, client, &mut delivery)
     {
         workspace_news::list_when_kept(state, now, client);
     }

@@ -25,9 +25,13 @@ pub fn request(
     by: &str,
 ) -> Result<String, Refusal> {
     let Context {
-        hub, peers, now, ..
+        hub,
+        peers,
+        now,
+        settings,
+        ..
     } = context;
-    let recorded = hub.control(*now, task, action, by, *peers);
+    let recorded = hub.control(*now, task, action, by, &mut peers.delivery(settings));
     recorded.map_err(|refused| refusal(refused, task, action))?;
     let tasks = hub.broadcaster().tasks();
     let requested = tasks

@@ -23,9 +23,12 @@ pub fn recover(context: &mut Context<'_>, client: ClientKey, has_come_back: bool
     if is_lossy {
         rewind_confirmed(context, client);
     }
-    context
-        .hub
-        .recover(context.now, client, &recoveries, context.peers);
+    context.hub.recover(
+        context.now,
+        client,
+        &recoveries,
+        &mut context.peers.delivery(context.settings),
+    );
 }
 
 /// A client is told of a loss, or is sent older messages: an answer to what it was asked before says nothing of that.

@@ -129,9 +129,12 @@ fn subscribe(
     context.hub.load().visit(member_of);
     // It comes before what is due in the rooms, so it cannot be left to the caller.
     context.answer(client, "subscription_ack", &payload, message.id);
-    context
-        .hub
-        .welcome(context.now, client, &joined, context.peers);
+    context.hub.welcome(
+        context.now,
+        client,
+        &joined,
+        &mut context.peers.delivery(context.settings),
+    );
     if !since.is_empty() {
         recovery::rewind_confirmed(context, client);
     }
@@ -192,7 +195,11 @@ fn broadcast(
         payload,
         except: Some(client),
     };
-    context.hub.publish(context.now, message, context.peers);
+    context.hub.publish(
+        context.now,
+        message,
+        &mut context.peers.delivery(context.settings),
+    );
     Ok(Answer::Now(Said::Nothing))
 }
 

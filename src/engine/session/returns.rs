@@ -1,7 +1,7 @@
 //! When clients that are sent away come back (contract section 9). Each is told a moment of its own, so that a crowd that
 //! was sent away together does not return together, and nobody is told less than a second.
 //!
-//! A client that waits for a place stands in a [`Line`](crate::engine::access::waiting_line::Line). The moments that a line
+//! A client that waits for a place stands in a [`Line`](crate::engine::access::connection_rate::Line). The moments that a line
 //! gives out are a step apart: the time in which one place becomes free (a minute divided by the address's share), or in which
 //! an attempt costs little (a full server). Clients that obey knock no faster than that, as long as the line is no longer than
 //! `LONGEST`; those beyond its end return at random times, because some of those before them have given up by then.
@@ -10,8 +10,7 @@
 //! makes all others wait.
 
 use crate::base::time::{Now, Span};
-use crate::engine::access::waiting_line;
-use crate::engine::access::waiting_line::{LONGEST, SHORTEST};
+use crate::engine::access::connection_rate::{self, LONGEST, SHORTEST};
 use crate::engine::state::State;
 use crate::wire::websocket::CloseCode;
 use core::net::IpAddr;
@@ -52,7 +51,7 @@ pub fn delay_of_full(state: &mut State, now: Now, address: Option<IpAddr>, sort:
     };
     match has_share {
         true => line.join(now.at, SHORTEST, FULL_STEP, random),
-        false => waiting_line::beyond(LONGEST, random),
+        false => connection_rate::beyond(LONGEST, random),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::engine::session::resume::Whereabouts;
 use crate::engine::session::{deferrals, greeting, resume};
 use crate::engine::settings::{Settings, WebSocketSettings};
 use crate::engine::state::State;
-use crate::engine::transport::standing::Standing;
+use crate::engine::transport::peer::Standing;
 use crate::hub::ConnectionId;
 use crate::wire::http::{Head, Problem, Response};
 use crate::wire::message::{Dialect, Encoding, Variant};
@@ -95,12 +95,9 @@ fn check_room(
     head: &Head,
     purpose: Purpose,
 ) -> Result<bool, Deferral> {
-    if purpose != Purpose::Backend
-        && state
-            .transport
-            .newcomers
-            .is_in_reserve(state.transport.peers.len())
-    {
+    let max = state.settings.max_viewers;
+    let is_in_reserve = max > 0 && state.transport.peers.len() > max;
+    if purpose != Purpose::Backend && is_in_reserve {
         return Err(Deferral::full("server.max_connections"));
     }
     let dialect = match purpose {

@@ -51,9 +51,8 @@ pub fn list_when_kept(state: &mut State, now: Now, client: ClientKey) {
 
 /// Tells every client of the data dialect of a change, the one that made it included.
 pub fn publish(state: &mut State, now: Now, change: &Change) {
-    state
-        .hub
-        .publish_change(now, change, &mut state.transport.peers);
+    let mut delivery = state.transport.peers.delivery(&state.settings);
+    state.hub.publish_change(now, change, &mut delivery);
 }
 
 /// Tells whoever made a change that it was made and will not outlive the process.
