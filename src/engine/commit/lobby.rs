@@ -8,7 +8,7 @@ use crate::engine::transport::unfinished::MAX_BYTES;
 use crate::hub::ConnectionId;
 use crate::wire::http::Head;
 use crate::wire::message::Variant;
-use crate::wire::websocket::MessageKind;
+use crate::wire::websocket::{MessageKind, Payload, Text};
 use std::collections::{HashMap, VecDeque};
 
 /// Bytes of messages that one WebSocket may leave here.
@@ -51,7 +51,7 @@ pub struct Guest {
     /// What it came for.
     pub arrival: Arrival,
     /// What it has said.
-    pub messages: Vec<KeptMessage>,
+    pub messages: Vec<Message<'static>>,
     bytes: usize,
 }
 
@@ -81,21 +81,28 @@ impl Arrival {
 
 /// A message as it came.
 #[derive(Debug)]
-pub enum KeptMessage {
-    /// Text.
-    Text(String),
-    /// Bytes.
-    Binary(Vec<u8>),
+pub enum Message<'a> {
+    Text(Text<'a>),
+    Binary(Payload<'a>),
     /// Either, yet to be inflated.
     Compressed {
-        /// Which.
         kind: MessageKind,
-        /// As it was sent.
-        payload: Vec<u8>,
+        payload: Payload<'a>,
     },
 }
 
-impl KeptMessage {
+impl Message<'_> {
+    pub fn into_owned(self) -> Message<'static> {
+        match self {
+            Self::Text(text) => Message::Text(text.into_owned().into()),
+            Self::Binary(payload) => Message::Binary(payload.into_owned().into()),
+            Self::Compressed { kind, payload } => Message::Compressed {
+                kind,
+                payload: payload.into_owned().into(),
+            },
+        }
+    }
+
     fn size(&self) -> usize {
         size_of::<Self>()
             + match self {
@@ -166,7 +173,7 @@ impl Lobby {
     }
 
     /// It says something.
-    pub fn keep(&mut self, connection: ConnectionId, message: KeptMessage) {
+    pub fn keep(&mut self, connection: ConnectionId, message: Message<'static>) {
         if let Some(guest) = self.guests.get_mut(&connection) {
             let bytes = message.size();
             guest.bytes += bytes;
