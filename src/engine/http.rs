@@ -17,7 +17,7 @@ use crate::engine::teardown;
 use crate::engine::transport::answer::Cors;
 use crate::engine::transport::peer::{Reading, Services, Standing};
 use crate::hub::ConnectionId;
-use crate::wire::http::{Head, Problem, Reject};
+use crate::wire::http::{Head, Problem};
 use crate::wire::websocket;
 
 /// A whole request has come in.
@@ -106,7 +106,7 @@ fn refuse_problem(state: &mut State, connection: ConnectionId, head: &Head, refu
 }
 
 fn is_upgrade(head: &Head) -> bool {
-    websocket::is_upgrade(head.fields())
+    websocket::is_upgrade(head)
 }
 
 /// A request whose body is handled line by line has begun.
@@ -224,8 +224,8 @@ pub fn handle_stream_end(state: &mut State, now: Now, connection: ConnectionId) 
 }
 
 /// A request that cannot be understood: the connection ends with an answer that says why.
-pub fn handle_reject(state: &mut State, connection: ConnectionId, reject: Reject) {
-    teardown::refuse(state, connection, &Problem::from(reject).into());
+pub fn handle_reject(state: &mut State, connection: ConnectionId, problem: Problem) {
+    teardown::refuse(state, connection, &problem.into());
 }
 
 fn mark_progress(state: &mut State, connection: ConnectionId) {

@@ -13,8 +13,9 @@ use crate::engine::teardown;
 use crate::engine::timeouts;
 use crate::engine::transport::connections::Transport;
 use crate::hub::ConnectionId;
+use crate::wire::http::{CONTINUE, ParserEvent};
 use crate::wire::input::Input as Cursor;
-use crate::wire::websocket::CloseCode;
+use crate::wire::websocket::{CloseCode, ReaderEvent};
 
 /// Room for those who were cut short that is kept when there are fewer.
 const MAX_IDLE_LINKS: usize = 64;
@@ -145,42 +146,51 @@ fn answer_newest_ping(state: &mut State, connection: ConnectionId) {
 fn handle_event(state: &mut State, now: Now, connection: ConnectionId, event: PeerEvent<'_>) {
     state.transport.has_completed |= completes(&event);
     match event {
-        PeerEvent::Request { head, body } => {
+        PeerEvent::Http(event) => handle_http(state, now, connection, event),
+        PeerEvent::WebSocket(event) => handle_websocket(state, now, connection, event),
+    }
+}
+
+fn handle_http(state: &mut State, now: Now, connection: ConnectionId, event: ParserEvent<'_>) {
+    match event {
+        ParserEvent::Request { head, body } => {
             http::handle_request(state, now, connection, &head, &body)
         }
-        PeerEvent::BodyDue => http::handle_body_due(state, now, connection),
-        PeerEvent::Continue => state.transport.peers.push(
-            connection,
-            bytes::Bytes::from_static(crate::wire::http::CONTINUE),
-        ),
-        PeerEvent::StreamStart(head) => http::handle_stream_start(state, now, connection, head),
-        PeerEvent::Chunk(chunk) => http::handle_chunk(state, now, connection, chunk),
-        PeerEvent::StreamEnd => http::handle_stream_end(state, now, connection),
-        PeerEvent::Text(_) | PeerEvent::Binary(_) | PeerEvent::Compressed { .. }
+        ParserEvent::BodyDue => http::handle_body_due(state, now, connection),
+        ParserEvent::Continue => state.transport.peers.push(connection, CONTINUE),
+        ParserEvent::StreamStart(head) => http::handle_stream_start(state, now, connection, head),
+        ParserEvent::Chunk(chunk) => http::handle_chunk(state, now, connection, chunk),
+        ParserEvent::StreamEnd => http::handle_stream_end(state, now, connection),
+    }
+}
+
+fn handle_websocket(state: &mut State, now: Now, connection: ConnectionId, event: ReaderEvent<'_>) {
+    match event {
+        ReaderEvent::Text(_) | ReaderEvent::Binary(_) | ReaderEvent::Compressed { .. }
             if state.commit.lobby.is_guest(connection) =>
         {
             frames::keep(state, now, connection, event);
         }
-        PeerEvent::Text(text) => frames::handle_text(state, now, connection, &text),
-        PeerEvent::Binary(payload) => frames::handle_binary(state, now, connection, &payload),
-        PeerEvent::Compressed { kind, payload } => {
+        ReaderEvent::Text(text) => frames::handle_text(state, now, connection, &text),
+        ReaderEvent::Binary(payload) => frames::handle_binary(state, now, connection, &payload),
+        ReaderEvent::Compressed { kind, payload } => {
             frames::handle_compressed(state, now, connection, kind, &payload)
         }
-        PeerEvent::Ping(payload) => {
+        ReaderEvent::Ping(payload) => {
             if admit_control(state, now, connection) {
                 frames::handle_ping(state, connection, &payload);
             }
         }
-        PeerEvent::Pong(payload) => {
+        ReaderEvent::Pong(payload) => {
             if !handle_pong(state, now, connection, &payload) {
                 admit_control(state, now, connection);
             }
         }
-        PeerEvent::Close(code) => {
+        ReaderEvent::Close(code) => {
             answer_newest_ping(state, connection);
             frames::handle_close(state, connection, code);
         }
-        PeerEvent::Fragment => {}
+        ReaderEvent::Fragment => {}
     }
 }
 
@@ -194,7 +204,9 @@ fn handle_fault(state: &mut State, connection: ConnectionId, fault: Fault) {
 /// For how many of its like an event counts: lines come several at once.
 fn weight(event: &PeerEvent<'_>) -> u16 {
     match event {
-        PeerEvent::Chunk(chunk) => memchr::memchr_iter(b'\n', chunk).count().clamp(1, 64) as u16,
+        PeerEvent::Http(ParserEvent::Chunk(chunk)) => {
+            memchr::memchr_iter(b'\n', chunk).count().clamp(1, 64) as u16
+        }
         _ => 1,
     }
 }
@@ -202,10 +214,12 @@ fn weight(event: &PeerEvent<'_>) -> u16 {
 /// Whether something is whole with this, so that what is unfinished afterwards has begun after it.
 fn completes(event: &PeerEvent<'_>) -> bool {
     match event {
-        PeerEvent::Chunk(chunk) => memchr::memchr(b'\n', chunk).is_some(),
-        PeerEvent::Ping(_) | PeerEvent::Pong(_) | PeerEvent::Fragment | PeerEvent::Continue => {
-            false
-        }
+        PeerEvent::Http(ParserEvent::Chunk(chunk)) => memchr::memchr(b'\n', chunk).is_some(),
+        PeerEvent::Http(ParserEvent::Continue) => false,
+        PeerEvent::WebSocket(event) => !matches!(
+            event,
+            ReaderEvent::Ping(_) | ReaderEvent::Pong(_) | ReaderEvent::Fragment
+        ),
         _ => true,
     }
 }

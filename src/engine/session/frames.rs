@@ -1,7 +1,7 @@
 //! The WebSocket phase of a connection: frames in, rate and form checked, messages on to their meaning.
 
 use crate::base::time::Now;
-use crate::conn::{Ending, PeerEvent};
+use crate::conn::Ending;
 use crate::engine::backend::inbound;
 use crate::engine::commit::lobby::KeptMessage;
 use crate::engine::refusal::Refusal;
@@ -15,7 +15,7 @@ use crate::wire::locale::Phrase;
 use crate::wire::message::unpack::{Unpackable, unpack};
 use crate::wire::message::{Encoding, ErrorCode, Variant};
 use crate::wire::websocket;
-use crate::wire::websocket::{CloseCode, MessageKind, Violation};
+use crate::wire::websocket::{CloseCode, MessageKind, ReaderEvent, Violation};
 
 /// A message of MessagePack may be so many times as long in JSON, which it is read as. Six bytes may stand for one; of what
 /// people send it is at most four.
@@ -82,11 +82,11 @@ fn take_binary(
 }
 
 /// A message of somebody who waits for the store: it counts now, and is understood later.
-pub fn keep(state: &mut State, now: Now, connection: ConnectionId, event: PeerEvent<'_>) {
+pub fn keep(state: &mut State, now: Now, connection: ConnectionId, event: ReaderEvent<'_>) {
     let message = match event {
-        PeerEvent::Text(text) => KeptMessage::Text(text.into_owned()),
-        PeerEvent::Binary(payload) => KeptMessage::Binary(payload.into_owned()),
-        PeerEvent::Compressed { kind, payload } => KeptMessage::Compressed {
+        ReaderEvent::Text(text) => KeptMessage::Text(text.into_owned()),
+        ReaderEvent::Binary(payload) => KeptMessage::Binary(payload.into_owned()),
+        ReaderEvent::Compressed { kind, payload } => KeptMessage::Compressed {
             kind,
             payload: payload.into_owned(),
         },

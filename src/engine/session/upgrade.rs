@@ -20,7 +20,7 @@ use crate::hub::ConnectionId;
 use crate::wire::http::{Head, Problem, Response};
 use crate::wire::message::{Dialect, Encoding, Variant};
 use crate::wire::websocket;
-use crate::wire::websocket::{HandshakeError, Reader};
+use crate::wire::websocket::Reader;
 
 /// The subprotocols of contract section 4, the preferred one first.
 const SUBPROTOCOLS: [&str; 2] = ["joblight.json", "joblight.msgpack"];
@@ -135,17 +135,12 @@ fn shake_hands(
     head: &Head,
     purpose: Purpose,
     settings: &WebSocketSettings,
-) -> Result<websocket::Accepted, HandshakeError> {
-    let request = websocket::Request {
-        method: head.method_text(),
-        version_minor: head.version_minor(),
-        headers: head.fields(),
-    };
+) -> Result<websocket::Accepted, Problem> {
     let subprotocols = match purpose {
         Purpose::Backend => &SUBPROTOCOLS[..1],
         Purpose::Client(_) | Purpose::Echo => &SUBPROTOCOLS[..],
     };
-    websocket::accept(&request, subprotocols, settings.enable_compression)
+    websocket::accept(head, subprotocols, settings.enable_compression)
 }
 
 /// What a WebSocket is for, by its path.
@@ -183,22 +178,13 @@ fn purpose_of(settings: &Settings, path: &str) -> Option<Purpose> {
     }
 }
 
-fn refusal(error: HandshakeError) -> Response {
-    let code = if error.status() == 426 {
-        "upgrade_required"
-    } else {
-        "bad_request"
-    };
-    let mut problem = Problem::new(error.status(), code, error.to_string());
-    if let HandshakeError::Header(name) = error {
-        problem = problem.at(name);
+/// RFC 6455 section 4.4: whoever speaks another version is told which one is spoken here.
+fn refusal(problem: Problem) -> Response {
+    let is_of_version = problem.status == 426;
+    match (is_of_version, Response::from(problem)) {
+        (true, response) => response.header("Sec-WebSocket-Version", "13"),
+        (false, response) => response,
     }
-    error
-        .headers()
-        .iter()
-        .fold(Response::from(problem), |response, (name, value)| {
-            response.header(name, *value)
-        })
 }
 
 fn become_websocket(

@@ -5,18 +5,14 @@
 //! it, text included. A reader never writes. After a [`Violation`] or a [`ReaderEvent::Close`] nothing that follows
 //! means anything (RFC 6455 sections 5.5.1 and 7.1.7), so stop polling.
 
+use super::close::{CloseCode, Violation};
+use super::frame::{MAX_CONTROL_PAYLOAD, MessageKind};
+use super::payload::{Mask, PartialText};
+use crate::wire::input::Input;
 use std::borrow::Cow;
 use std::io::Cursor;
-
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
-
-use super::close::CloseCode;
-use super::frame::{MAX_CONTROL_PAYLOAD, MessageKind};
-use super::mask::Mask;
-use super::utf8::{InvalidUtf8, PartialText};
-use super::violation::Violation;
-use crate::wire::input::Input;
 
 /// Lent from the input, or owned when it arrived in parts.
 pub type Payload<'a> = Cow<'a, [u8]>;
@@ -40,12 +36,8 @@ pub enum ReaderEvent<'a> {
     Ping(Payload<'a>),
     /// Solicited or not (RFC 6455 section 5.5.3).
     Pong(Payload<'a>),
-    Close {
-        /// Always a code that is allowed on the wire.
-        code: Option<CloseCode>,
-        /// Often empty.
-        reason: String,
-    },
+    /// With a code that is allowed on the wire. The reason is checked and dropped.
+    Close(Option<CloseCode>),
     /// A complete frame of an incomplete message: no content yet, but work to be counted.
     Fragment,
 }
@@ -87,15 +79,10 @@ impl Reader {
     }
 
     /// Whether a data message is incomplete (RFC 6455 section 5.4).
-    pub fn is_mid_message(&self) -> bool {
+    fn is_mid_message(&self) -> bool {
         self.partial
             .as_ref()
             .is_some_and(|partial| partial.message.is_some())
-    }
-
-    /// Whether the reader holds nothing, not even part of a frame header.
-    pub fn is_idle(&self) -> bool {
-        self.partial.is_none()
     }
 
     /// Memory of the incomplete frame and message.
@@ -454,33 +441,17 @@ fn control_event(control: Control, payload: Payload<'_>) -> Result<ReaderEvent<'
 /// RFC 6455 sections 5.5.1 and 7.4.
 fn close_event<'a>(payload: &[u8]) -> Result<ReaderEvent<'a>, Violation> {
     let Some((code, reason)) = payload.split_first_chunk() else {
-        let nothing = ReaderEvent::Close {
-            code: None,
-            reason: String::new(),
-        };
-        return if payload.is_empty() {
-            Ok(nothing)
-        } else {
-            Err(CLOSE_CODE_CUT)
+        return match payload.is_empty() {
+            true => Ok(ReaderEvent::Close(None)),
+            false => Err(CLOSE_CODE_CUT),
         };
     };
     let code = CloseCode(u16::from_be_bytes(*code));
     if !code.is_allowed_on_wire() {
         return Err(CLOSE_CODE_INVALID);
     }
-    let reason = std::str::from_utf8(reason)
-        .map_err(|_| Violation::NOT_UTF8)?
-        .to_owned();
-    Ok(ReaderEvent::Close {
-        code: Some(code),
-        reason,
-    })
-}
-
-impl From<InvalidUtf8> for Violation {
-    fn from(_: InvalidUtf8) -> Self {
-        Violation::NOT_UTF8
-    }
+    std::str::from_utf8(reason).map_err(|_| Violation::NOT_UTF8)?;
+    Ok(ReaderEvent::Close(Some(code)))
 }
 
 const RESERVED_OPCODE: Violation = Violation::protocol_error("reserved opcode");
