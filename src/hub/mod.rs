@@ -29,7 +29,7 @@ pub mod timer;
 pub mod workspaces;
 
 pub use budget::Work;
-pub use clients::client::Client;
+pub use clients::client::{Client, KeptName};
 pub use clients::expiry::SessionSettings;
 pub use delivery::fanout::{Broadcast, RoomMessage};
 pub use delivery::publication::{Lane, Outlet, Publication};

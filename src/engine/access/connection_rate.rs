@@ -190,6 +190,11 @@ impl Addresses {
         if self.messages.is_empty() {
             self.messages.shrink_to_fit();
         }
+        self.remembers()
+    }
+
+    /// Whether anything is to be forgotten later.
+    pub fn remembers(&self) -> bool {
         !(self.known.is_empty() && self.messages.is_empty())
     }
 }

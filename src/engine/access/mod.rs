@@ -2,18 +2,17 @@
 //!
 //! Decides by heads, addresses and settings alone; it holds what addresses have used up, and sends nothing.
 //!
-//! - [`caller`], [`permission`]: who acts, may they, which rooms they see; [`keys`]: `http.api_key`
+//! - [`caller`]: who acts, may they, which rooms they see
 //! - [`pages`]: which pages and hosts are served, by `host`, a name as requests have it
 //! - `forwarded`: for whom a proxy asks
-//! - [`connection_rate`]: how often an address may connect, and who waits for a place
+//! - [`gate`]: who may connect now, and when others may come back, by [`connection_rate`], what addresses have used up
 
 pub mod caller;
 pub mod connection_rate;
 mod forwarded;
+pub mod gate;
 mod host;
-pub mod keys;
 pub mod pages;
-pub mod permission;
 
 pub use forwarded::{Asker, Proxies, UNIX};
 pub use host::Host;

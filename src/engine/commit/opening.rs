@@ -5,8 +5,7 @@
 //! read, every room begins its epoch; when that is kept as well, service begins.
 
 use super::condition::{Condition, Opening};
-use super::durability::Durability;
-use super::parts::Parts;
+use super::durability::{Durability, Parts};
 use crate::base::time::Span;
 use crate::engine::session::key::{SESSION_KEY, SessionKey};
 use crate::engine::timer::Timer;

@@ -407,7 +407,7 @@ impl Peers {
 
 /// Messages on their way to connections, encoded and limited as the settings say.
 pub struct Delivery<'a> {
-    peers: &'a mut Peers,
+    pub peers: &'a mut Peers,
     compression_threshold: usize,
     max_outbox_size: usize,
     max_outbox_messages: usize,

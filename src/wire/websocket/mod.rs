@@ -22,4 +22,4 @@ pub use frame::{
     encode_pong,
 };
 pub use handshake::{Accepted, Compression, Window, accept, is_upgrade};
-pub use reader::{FrameLimits, Payload, Reader, ReaderEvent, Text};
+pub use reader::{FrameLimits, Message, Reader, ReaderEvent};

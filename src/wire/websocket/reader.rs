@@ -20,18 +20,43 @@ pub type Payload<'a> = Cow<'a, [u8]>;
 /// Lent from the input, or owned when it arrived in parts.
 pub type Text<'a> = Cow<'a, str>;
 
+/// A whole message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ReaderEvent<'a> {
-    /// A whole message.
+pub enum Message<'a> {
     Text(Text<'a>),
-    /// A whole message.
     Binary(Payload<'a>),
-    /// A whole message, still compressed. Whether text is valid UTF-8 is known only once it is inflated (RFC 7692
-    /// section 6.2).
+    /// Either, yet to be inflated. Whether text is valid UTF-8 is known only then (RFC 7692 section 6.2).
     Compressed {
         kind: MessageKind,
         payload: Payload<'a>,
     },
+}
+
+impl Message<'_> {
+    pub fn into_owned(self) -> Message<'static> {
+        match self {
+            Self::Text(text) => Message::Text(text.into_owned().into()),
+            Self::Binary(payload) => Message::Binary(payload.into_owned().into()),
+            Self::Compressed { kind, payload } => Message::Compressed {
+                kind,
+                payload: payload.into_owned().into(),
+            },
+        }
+    }
+
+    /// The memory that it takes.
+    pub fn size(&self) -> usize {
+        size_of::<Self>()
+            + match self {
+                Self::Text(text) => text.len(),
+                Self::Binary(bytes) | Self::Compressed { payload: bytes, .. } => bytes.len(),
+            }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReaderEvent<'a> {
+    Message(Message<'a>),
     /// To be answered by a pong with the same payload (RFC 6455 section 5.5.2).
     Ping(Payload<'a>),
     /// Solicited or not (RFC 6455 section 5.5.3).
@@ -188,9 +213,11 @@ impl Reader {
         frame.mask.apply(payload);
         frame.remaining -= payload.len() as u64;
         let event = match frame.opcode {
-            OpCode::Data(data) => self.receive_data(&frame, data, payload),
-            OpCode::Control(control) => self.receive_control(&frame, control, payload),
-        }?;
+            OpCode::Data(data) => self
+                .receive_data(&frame, data, payload)?
+                .map(ReaderEvent::Message),
+            OpCode::Control(control) => self.receive_control(&frame, control, payload)?,
+        };
         if frame.remaining > 0 {
             self.partial().frame = Some(frame);
             return Ok(None);
@@ -203,7 +230,7 @@ impl Reader {
         frame: &Frame,
         data: Data,
         payload: &'a [u8],
-    ) -> Result<Option<ReaderEvent<'a>>, Violation> {
+    ) -> Result<Option<Message<'a>>, Violation> {
         let ends_message = frame.is_final && frame.remaining == 0;
         if ends_message && !self.is_mid_message() {
             return whole_message(frame, data, payload).map(Some);
@@ -392,13 +419,13 @@ impl PartialMessage {
         Ok(())
     }
 
-    fn finish<'a>(self) -> Result<ReaderEvent<'a>, Violation> {
+    fn finish(self) -> Result<Message<'static>, Violation> {
         Ok(match self {
-            Self::Text(text) => ReaderEvent::Text(Cow::Owned(text.finish()?)),
-            Self::Binary(bytes) => ReaderEvent::Binary(Cow::Owned(bytes)),
-            Self::Compressed(kind, bytes) => ReaderEvent::Compressed {
+            Self::Text(text) => Message::Text(text.finish()?.into()),
+            Self::Binary(bytes) => Message::Binary(bytes.into()),
+            Self::Compressed(kind, bytes) => Message::Compressed {
                 kind,
-                payload: Cow::Owned(bytes),
+                payload: bytes.into(),
             },
         })
     }
@@ -415,18 +442,18 @@ fn whole_message<'a>(
     frame: &Frame,
     data: Data,
     payload: &'a [u8],
-) -> Result<ReaderEvent<'a>, Violation> {
+) -> Result<Message<'a>, Violation> {
     if frame.is_compressed {
-        return Ok(ReaderEvent::Compressed {
+        return Ok(Message::Compressed {
             kind: kind_of(data),
-            payload: Cow::Borrowed(payload),
+            payload: payload.into(),
         });
     }
     if data == Data::Text {
         let text = simdutf8::basic::from_utf8(payload).map_err(|_| Violation::NOT_UTF8)?;
-        return Ok(ReaderEvent::Text(Cow::Borrowed(text)));
+        return Ok(Message::Text(text.into()));
     }
-    Ok(ReaderEvent::Binary(Cow::Borrowed(payload)))
+    Ok(Message::Binary(payload.into()))
 }
 
 fn control_event(control: Control, payload: Payload<'_>) -> Result<ReaderEvent<'_>, Violation> {

@@ -72,12 +72,7 @@ fn violation(stream: &[u8]) -> Option<u16> {
 
 fn owned(event: ReaderEvent<'_>) -> ReaderEvent<'static> {
     match event {
-        ReaderEvent::Text(text) => ReaderEvent::Text(Cow::Owned(text.into_owned())),
-        ReaderEvent::Binary(payload) => ReaderEvent::Binary(Cow::Owned(payload.into_owned())),
-        ReaderEvent::Compressed { kind, payload } => ReaderEvent::Compressed {
-            kind,
-            payload: Cow::Owned(payload.into_owned()),
-        },
+        ReaderEvent::Message(message) => ReaderEvent::Message(message.into_owned()),
         ReaderEvent::Ping(payload) => ReaderEvent::Ping(Cow::Owned(payload.into_owned())),
         ReaderEvent::Pong(payload) => ReaderEvent::Pong(Cow::Owned(payload.into_owned())),
         ReaderEvent::Close(code) => ReaderEvent::Close(code),
@@ -86,14 +81,14 @@ fn owned(event: ReaderEvent<'_>) -> ReaderEvent<'static> {
 }
 
 fn compressed(kind: MessageKind, payload: &[u8]) -> ReaderEvent<'static> {
-    ReaderEvent::Compressed {
+    ReaderEvent::Message(Message::Compressed {
         kind,
         payload: Cow::Owned(payload.to_owned()),
-    }
+    })
 }
 
 fn text(text: &str) -> ReaderEvent<'static> {
-    ReaderEvent::Text(Cow::Owned(text.to_owned()))
+    ReaderEvent::Message(Message::Text(Cow::Owned(text.to_owned())))
 }
 
 #[test]
@@ -109,11 +104,13 @@ fn a_whole_message_is_lent_from_the_input() {
     let mut next = || reader.poll_event(&mut input, &NO_LIMIT).unwrap();
     assert!(matches!(
         next(),
-        Some(ReaderEvent::Text(Cow::Borrowed("hé")))
+        Some(ReaderEvent::Message(Message::Text(Cow::Borrowed("hé"))))
     ));
     assert!(matches!(
         next(),
-        Some(ReaderEvent::Binary(Cow::Borrowed(b"\xff")))
+        Some(ReaderEvent::Message(Message::Binary(Cow::Borrowed(
+            b"\xff"
+        ))))
     ));
     assert!(matches!(
         next(),
@@ -256,10 +253,10 @@ fn compressed_messages_come_out_as_they_were_sent() {
     let mut bytes = frame(0xc1, b"\xff\xfe");
     let mut input = Input::new(&mut bytes);
     let event = Reader::default().poll_event(&mut input, &COMPRESSED);
-    let Ok(Some(ReaderEvent::Compressed {
+    let Ok(Some(ReaderEvent::Message(Message::Compressed {
         kind: MessageKind::Text,
         payload: Cow::Borrowed(b"\xff\xfe"),
-    })) = event
+    }))) = event
     else {
         panic!("a whole message is lent, and not judged as text: {event:?}");
     };
@@ -275,7 +272,7 @@ fn compressed_messages_come_out_as_they_were_sent() {
     let events = vec![
         ReaderEvent::Ping(Cow::Borrowed(b"p")),
         compressed(MessageKind::Text, b"\xf2\x48\xcd\xff"),
-        ReaderEvent::Binary(Cow::Borrowed(b"plain")),
+        ReaderEvent::Message(Message::Binary(Cow::Borrowed(b"plain"))),
         compressed(MessageKind::Binary, b""),
     ];
     assert_eq!(read_with(COMPRESSED, &[&stream]), (events.clone(), None));
@@ -444,7 +441,7 @@ fn whole_message_event() -> impl Strategy<Value = (Data, Vec<u8>, ReaderEvent<'s
         bytes.prop_map(|bytes| (
             Data::Binary,
             bytes.clone(),
-            ReaderEvent::Binary(Cow::Owned(bytes))
+            ReaderEvent::Message(Message::Binary(Cow::Owned(bytes)))
         )),
     ]
 }

@@ -5,16 +5,16 @@
 
 #![allow(missing_docs, reason = "most names say it")]
 
+use super::engine::Engine;
 use crate::base::time::Time;
 use crate::engine::commit::condition::Condition;
-use crate::engine::state::State;
 use crate::hub::durable::rows;
 use crate::hub::{Client, ConnectionId, DropReason, Room};
 
 /// What the server holds.
 #[derive(Clone, Copy)]
 pub struct Inspection<'a> {
-    state: &'a State,
+    engine: &'a Engine,
 }
 
 /// What a connection is owed.
@@ -67,28 +67,28 @@ pub struct ClientState {
 
 /// Connections and clients.
 impl<'a> Inspection<'a> {
-    pub fn new(state: &'a State) -> Self {
-        Self { state }
+    pub fn new(engine: &'a Engine) -> Self {
+        Self { engine }
     }
 
     pub fn connections(self) -> usize {
-        self.state.transport.peers.len()
+        self.engine.transport.peers.len()
     }
 
     /// How many connections hold unsent bytes that keep progress from them.
     pub fn backlogged(self) -> usize {
-        self.state.transport.peers.backlogged()
+        self.engine.transport.peers.backlogged()
     }
 
     /// How many messages are unsent, all connections together.
     pub fn unsent_messages(self) -> usize {
-        self.state.transport.peers.unsent_chunks()
+        self.engine.transport.peers.unsent_chunks()
     }
 
     /// What a connection is owed; `None`: it is gone.
     pub fn unsent(self, connection: ConnectionId) -> Option<Unsent> {
         let outbox = &self
-            .state
+            .engine
             .transport
             .peers
             .peer(connection)?
@@ -102,52 +102,52 @@ impl<'a> Inspection<'a> {
 
     /// Whether the server has decided to end a connection that is still there.
     pub fn is_ending(self, connection: ConnectionId) -> bool {
-        let peer = self.state.transport.peers.peer(connection);
+        let peer = self.engine.transport.peers.peer(connection);
         peer.is_some_and(|peer| !peer.connection.is_open())
     }
 
     /// Whether a connection holds unsent bytes that keep progress from it.
     pub fn is_backlogged(self, connection: ConnectionId) -> bool {
-        let peer = self.state.transport.peers.peer(connection);
+        let peer = self.engine.transport.peers.peer(connection);
         peer.is_some_and(|peer| peer.backlogged)
     }
 
     /// Bytes of messages and requests that have begun and not ended.
     pub fn unfinished_bytes(self) -> usize {
-        self.state.transport.unfinished_bytes()
+        self.engine.transport.unfinished_bytes()
     }
 
     /// How many messages have come in.
     pub fn messages_received(self) -> u64 {
-        self.state.statistics.traffic.received.total()
+        self.engine.counts.received.total()
     }
 
     /// How many clients are connected.
     pub fn connected(self) -> usize {
-        self.state.clients()
+        self.engine.hub.directory().connected()
     }
 
     /// How many clients are away and may come back.
     pub fn away(self) -> usize {
-        self.state.hub.directory().away()
+        self.engine.hub.directory().away()
     }
 
     /// All clients, those that are away as well.
     pub fn clients(self) -> impl Iterator<Item = ClientState> + 'a {
-        let clients = self.state.hub.directory().all_clients();
+        let clients = self.engine.hub.directory().all_clients();
         clients.map(move |(_, client)| self.client_state(client))
     }
 
     /// A client by its public name.
     pub fn client(self, id: &str) -> Option<ClientState> {
-        let directory = self.state.hub.directory();
+        let directory = self.engine.hub.directory();
         let client = directory.client(directory.client_by_id(id)?);
         Some(self.client_state(client))
     }
 
     /// How many clients, connected or away, have direct messages that have not surely reached them.
     pub fn with_direct_messages(self) -> usize {
-        let clients = self.state.hub.directory().all_clients();
+        let clients = self.engine.hub.directory().all_clients();
         clients
             .filter(|(_, client)| client.direct().is_some())
             .count()
@@ -155,19 +155,19 @@ impl<'a> Inspection<'a> {
 
     /// How many clients are behind on workspaces.
     pub fn behind_on_workspaces(self) -> usize {
-        let clients = self.state.hub.directory().clients();
+        let clients = self.engine.hub.directory().clients();
         clients.filter(|(_, client)| client.lacks_news()).count()
     }
 
     /// What a connection's client resumes its session with.
     pub fn session(self, connection: ConnectionId) -> Option<String> {
-        let client = self.state.transport.client_of(connection)?;
-        let id = self.state.hub.directory().client(client).id;
-        Some(self.state.session.key.secret(id))
+        let client = self.engine.transport.client_of(connection)?;
+        let id = self.engine.hub.directory().client(client).id;
+        Some(self.engine.session_key.secret(id))
     }
 
     fn client_state(self, client: &Client) -> ClientState {
-        let directory = self.state.hub.directory();
+        let directory = self.engine.hub.directory();
         let rooms = client.memberships().iter().map(|membership| {
             let room = directory.room(membership.room);
             let row = rows::membership(room, membership);
@@ -194,13 +194,13 @@ impl<'a> Inspection<'a> {
 impl<'a> Inspection<'a> {
     /// The names of all rooms.
     pub fn rooms(self) -> impl ExactSizeIterator<Item = &'a str> {
-        let rooms = self.state.hub.directory().rooms();
+        let rooms = self.engine.hub.directory().rooms();
         rooms.map(|(_, room)| &*room.name)
     }
 
     /// How many names of rooms sessions keep whose rooms are not there.
     pub fn kept_names(self) -> usize {
-        self.state.hub.directory().kept_names()
+        self.engine.hub.directory().kept_names()
     }
 
     /// The position of a room's newest entry, as viewers are told it.
@@ -226,17 +226,17 @@ impl<'a> Inspection<'a> {
 
     /// How many tasks there are.
     pub fn tasks(self) -> usize {
-        self.state.hub.broadcaster().tasks().len()
+        self.engine.hub.broadcaster().tasks().len()
     }
 
     /// The names of all tasks.
     pub fn task_ids(self) -> impl Iterator<Item = &'a str> {
-        let tasks = self.state.hub.broadcaster().tasks();
+        let tasks = self.engine.hub.broadcaster().tasks();
         tasks.iter().map(|(_, task)| &*task.id)
     }
 
     pub fn task(self, id: &str) -> Option<TaskState> {
-        let tasks = self.state.hub.broadcaster().tasks();
+        let tasks = self.engine.hub.broadcaster().tasks();
         let task = tasks.task(tasks.find(id)?)?;
         Some(TaskState {
             id: task.id.to_string(),
@@ -250,43 +250,43 @@ impl<'a> Inspection<'a> {
 
     /// How many tasks have progress that has not gone out.
     pub fn pending_progress(self) -> usize {
-        self.state.hub.broadcaster().queue_len()
+        self.engine.hub.broadcaster().queue_len()
     }
 
     /// How many events were dropped.
     pub fn dropped_events(self) -> u64 {
-        let broadcaster = self.state.hub.broadcaster();
+        let broadcaster = self.engine.hub.broadcaster();
         let reasons = DropReason::ALL.into_iter();
         reasons.map(|reason| broadcaster.dropped(reason)).sum()
     }
 
     /// How many messages went out to subscribers.
     pub fn delivered(self) -> u64 {
-        self.state.hub.counts().delivered
+        self.engine.hub.counts().delivered
     }
 
     /// How many workspaces there are.
     pub fn workspaces(self) -> usize {
-        self.state.hub.workspaces().len()
+        self.engine.hub.workspaces().len()
     }
 
     pub fn has_workspace(self, id: &str) -> bool {
-        self.state.hub.workspaces().document(id).is_some()
+        self.engine.hub.workspaces().document(id).is_some()
     }
 
     /// All workspaces, as a `workspace.list` holds them.
     pub fn workspace_list(self) -> String {
-        self.state.hub.workspaces().list()
+        self.engine.hub.workspaces().list()
     }
 
     /// Fails where what the server knows of clients, rooms and workspaces contradicts itself.
     pub fn check_invariants(self) {
-        self.state.hub.directory().check_invariants();
-        self.state.hub.workspaces().check_invariants();
+        self.engine.hub.directory().check_invariants();
+        self.engine.hub.workspaces().check_invariants();
     }
 
     fn room(self, name: &str) -> Option<&'a Room> {
-        let directory = self.state.hub.directory();
+        let directory = self.engine.hub.directory();
         Some(directory.room(directory.find(name)?))
     }
 }
@@ -294,54 +294,51 @@ impl<'a> Inspection<'a> {
 /// The store, the application, and what happens later.
 impl Inspection<'_> {
     pub fn is_store_good(self) -> bool {
-        *self.state.commit.durability.condition() == Condition::Good
+        *self.engine.store.condition() == Condition::Good
     }
 
     /// Whether the store has failed and is tried again.
     pub fn is_store_failing(self) -> bool {
-        matches!(
-            self.state.commit.durability.condition(),
-            Condition::Failing { .. }
-        )
+        matches!(self.engine.store.condition(), Condition::Failing { .. })
     }
 
     /// Whether the store has taken too long over a batch, and has not answered since.
     pub fn is_store_silent(self) -> bool {
-        self.state.commit.durability.is_silent()
+        self.engine.store.is_silent()
     }
 
     /// Whether changes wait for the next batch.
     pub fn has_unstored_changes(self) -> bool {
-        self.state.hub.has_records()
+        self.engine.hub.has_records()
     }
 
     /// Whether changes of sessions wait for a later batch, because their sessions were written a moment ago.
     pub fn has_resting_changes(self) -> bool {
-        self.state.hub.has_resting_changes()
+        self.engine.hub.has_resting_changes()
     }
 
     /// Bytes of changes that wait for the next batch.
     pub fn unstored_bytes(self) -> usize {
-        self.state.hub.gathered_bytes()
+        self.engine.hub.gathered_bytes()
     }
 
     /// How many links the application has.
     pub fn backend_links(self) -> usize {
-        self.state.backend.links()
+        self.engine.backend.links()
     }
 
     /// How many messages of clients wait for the application's answer.
     pub fn backend_requests(self) -> usize {
-        self.state.backend.pending()
+        self.engine.backend.pending()
     }
 
     /// How many timers are armed.
     pub fn timers(self) -> usize {
-        self.state.wheel.len()
+        self.engine.wheel.len()
     }
 
     /// When time will next change a task or a log.
     pub fn next_aging(self) -> Option<Time> {
-        self.state.hub.next_aging()
+        self.engine.hub.next_aging()
     }
 }

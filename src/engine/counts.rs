@@ -1,8 +1,46 @@
-//! What is refused or ended because a stranger asked for too much, or for what is not his: counted one by one, and told to
-//! the log once a minute for each kind, so that strangers do not fill it.
+//! What is counted: what has come in and gone out, and what strangers were refused.
+//!
+//! What is refused or ended because a stranger asked for too much, or for what is not his, is counted one by one, and told to the
+//! log once a minute for each kind, so that strangers do not fill it.
 
-use crate::base::time::Time;
-use crate::engine::access::connection_rate::MINUTE;
+use super::access::connection_rate::MINUTE;
+use super::boundary::MemoryProbe;
+use crate::base::counter::MinuteCounter;
+use crate::base::time::{Now, Time};
+
+/// Everything that is counted, and since when.
+pub struct Counts {
+    /// Messages.
+    pub received: MinuteCounter,
+    /// Messages.
+    pub sent: MinuteCounter,
+    /// WebSocket connections ever.
+    pub connections: u64,
+    /// Handshakes that came when the server was full, or too often from their address.
+    pub refused: u64,
+    /// Requests that came from a foreign page, or under a name that is not served.
+    pub foreign: u64,
+    pub notices: Notices,
+    /// When the server began.
+    pub started: Now,
+    /// What the process uses.
+    pub memory: MemoryProbe,
+}
+
+impl Counts {
+    pub fn new(started: Now, memory: MemoryProbe) -> Self {
+        Self {
+            received: MinuteCounter::default(),
+            sent: MinuteCounter::default(),
+            connections: 0,
+            refused: 0,
+            foreign: 0,
+            notices: Notices::default(),
+            started,
+            memory,
+        }
+    }
+}
 
 /// What a line is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,12 +1,33 @@
-//! The statistics documents of seed 000, every field live.
+//! Calls about the server itself: its health, and the statistics documents of seed 000, every field live.
 
+use super::call::{Call, Outcome, json};
+use crate::engine::answer::Answer;
 use crate::engine::commit::condition::Condition;
 use crate::engine::commit::durability::Durability;
 use crate::engine::context::Context;
+use crate::engine::counts::Notice;
 use crate::engine::life::Life;
-use crate::engine::notices::Notice;
 use crate::hub::DropReason;
 use serde::Serialize;
+
+/// `GET /health`: 503 once the server shuts down, so that balancers send nobody any more.
+pub fn health(context: &mut Context<'_>, _: &Call<'_>) -> Outcome {
+    let status = match context.life {
+        Life::Serving => 200,
+        Life::Draining | Life::Stopped => 503,
+    };
+    Ok(Answer::Now(json(status, &context.health())))
+}
+
+/// `GET /api/websocket/stats`
+pub fn websocket_stats(context: &mut Context<'_>, _: &Call<'_>) -> Outcome {
+    Ok(Answer::Now(json(200, &context.websocket_stats())))
+}
+
+/// `GET /api/broadcaster/stats`
+pub fn broadcaster_stats(context: &mut Context<'_>, _: &Call<'_>) -> Outcome {
+    Ok(Answer::Now(json(200, &context.broadcaster_stats())))
+}
 
 /// `GET /health`
 #[derive(Debug, Clone, Serialize)]
@@ -235,13 +256,12 @@ impl Context<'_> {
             uptime: self
                 .now
                 .at
-                .saturating_since(self.statistics.started.at)
+                .saturating_since(self.counts.started.at)
                 .as_millis() as f64
                 / 1000.0,
             websocket: HealthWebSocket {
                 connections: self.hub.directory().connected(),
-                messages: self.statistics.traffic.received.total()
-                    + self.statistics.traffic.sent.total(),
+                messages: self.counts.received.total() + self.counts.sent.total(),
             },
             broadcaster: HealthBroadcaster {
                 queue_size: self.hub.broadcaster().queue_len(),
@@ -254,7 +274,7 @@ impl Context<'_> {
     /// What the WebSocket server has done.
     pub fn websocket_stats(&self) -> WebSocketStats {
         let directory = self.hub.directory();
-        let memory = (self.statistics.memory)();
+        let memory = (self.counts.memory)();
         let percentage = if memory.total == 0 {
             0.0
         } else {
@@ -265,29 +285,29 @@ impl Context<'_> {
                 uptime: self
                     .now
                     .at
-                    .saturating_since(self.statistics.started.at)
+                    .saturating_since(self.counts.started.at)
                     .as_millis(),
-                start_time: self.statistics.started.wall_ms,
+                start_time: self.counts.started.wall_ms,
                 version: env!("CARGO_PKG_VERSION"),
             },
             connections: ConnectionStats {
-                total: self.statistics.traffic.connections,
+                total: self.counts.connections,
                 active: self.hub.directory().connected(),
                 authenticated: 0,
-                backlogged: self.peers.backlogged(),
-                refused: self.statistics.traffic.refused,
-                foreign: self.statistics.traffic.foreign,
+                backlogged: self.out.peers.backlogged(),
+                refused: self.counts.refused,
+                foreign: self.counts.foreign,
                 ended: EndedStats {
-                    control_frames: self.statistics.notices.total(Notice::ControlFrames),
-                    late: self.statistics.notices.total(Notice::Late),
-                    unfinished: self.statistics.notices.total(Notice::Unfinished),
+                    control_frames: self.counts.notices.total(Notice::ControlFrames),
+                    late: self.counts.notices.total(Notice::Late),
+                    unfinished: self.counts.notices.total(Notice::Unfinished),
                 },
             },
             messages: MessageStats {
-                total_sent: self.statistics.traffic.sent.total(),
-                total_received: self.statistics.traffic.received.total(),
-                sent_per_minute: self.statistics.traffic.sent.per_minute(self.now.at),
-                received_per_minute: self.statistics.traffic.received.per_minute(self.now.at),
+                total_sent: self.counts.sent.total(),
+                total_received: self.counts.received.total(),
+                sent_per_minute: self.counts.sent.per_minute(self.now.at),
+                received_per_minute: self.counts.received.per_minute(self.now.at),
             },
             rooms: RoomStats {
                 total: directory.rooms().len(),
