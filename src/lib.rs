@@ -64,8 +64,8 @@ mod shell;
 mod wire;
 
 pub use config::{Config, ListenPort};
+pub use engine::api::statistics::{BroadcasterStats, Health, WebSocketStats};
 pub use engine::commands::{ClientInfo, CommandError};
-pub use engine::statistics::{BroadcasterStats, Health, WebSocketStats};
 pub use shell::handle::Handle;
 pub use shell::server::{Addresses, Server, ServerError};
 
@@ -96,7 +96,7 @@ pub mod internals {
     }
 
     pub mod engine {
-        pub use crate::engine::inspect::{ClientState, Inspection};
+        pub use crate::engine::mediator::inspect::{ClientState, Inspection};
         pub use crate::engine::{
             Batch, ConnectionId, Engine, Input, MemoryUse, Output, Restored, Services,
         };

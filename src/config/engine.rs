@@ -27,6 +27,7 @@ impl Config {
                 &self.server.trusted_proxies,
                 &self.server.client_address_header,
             ),
+            max_viewers: self.server.max_connections,
             max_connections_per_address: self.server.max_connections_per_address,
             hub: self.hub_settings(),
             routes: self.routes_settings(),

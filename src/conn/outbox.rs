@@ -22,10 +22,6 @@ struct Held {
     bytes: usize,
 }
 
-/// The outbox is full.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Refused;
-
 impl Outbox {
     /// From now on up to `max_messages` (0: no limit) become one `batch` (contract section 4).
     pub fn enable_batches(&mut self, encoding: Encoding, max_messages: usize) {
@@ -40,20 +36,17 @@ impl Outbox {
     }
 
     /// Queues a message unless the unsent bytes would exceed `max_bytes` or the unsent messages `max_messages` (0: no
-    /// limit). A message larger than `max_bytes` is accepted by an empty outbox: it would never fit otherwise.
+    /// limit); `false`: they would. A message larger than `max_bytes` is accepted by an empty outbox: it would never fit otherwise.
     pub fn push_message(
         &mut self,
         pool: &mut ChunkPool,
         frame: &EncodedFrame,
         max_bytes: usize,
         max_messages: usize,
-    ) -> Result<(), Refused> {
+    ) -> bool {
         let size = frame.bytes().len();
-        let unsent = self.held_bytes();
-        if max_bytes > 0 && unsent > 0 && unsent + size + CHUNK_COST > max_bytes
-            || max_messages > 0 && self.len_chunks() >= max_messages
-        {
-            return Err(Refused);
+        if !self.has_room(size, max_bytes, max_messages) {
+            return false;
         }
         match &mut self.batch {
             Some(held) => {
@@ -62,7 +55,14 @@ impl Outbox {
             }
             None => self.queue.push(pool, frame.bytes().clone()),
         }
-        Ok(())
+        true
+    }
+
+    /// Whether [`Outbox::push_message`] would take a message of so many bytes.
+    pub fn has_room(&self, bytes: usize, max_bytes: usize, max_messages: usize) -> bool {
+        let unsent = self.held_bytes();
+        let is_small = max_bytes == 0 || unsent == 0 || unsent + bytes + CHUNK_COST <= max_bytes;
+        is_small && (max_messages == 0 || self.len_chunks() < max_messages)
     }
 
     /// Queues bytes behind all messages, outside any batch.
@@ -159,9 +159,7 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.enable_batches(Encoding::Json, 2);
         for text in ["1", "2", "3"] {
-            outbox
-                .push_message(&mut pool, &message(text), 0, 0)
-                .unwrap();
+            assert!(outbox.push_message(&mut pool, &message(text), 0, 0));
         }
         outbox.seal(&mut pool);
         let batches = [r#"{"type":"batch","payload":{"messages":[1,2]}}"#, "3"];
@@ -174,9 +172,7 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.enable_batches(Encoding::Json, 2);
         for text in ["1", "2", "3"] {
-            outbox
-                .push_message(&mut pool, &message(text), 0, 0)
-                .unwrap();
+            assert!(outbox.push_message(&mut pool, &message(text), 0, 0));
         }
         outbox.push(&mut pool, Bytes::from_static(b"--last words"));
         let batches = [
@@ -191,21 +187,17 @@ mod tests {
     fn a_full_outbox_refuses() {
         let mut pool = ChunkPool::default();
         let mut outbox = Outbox::default();
-        assert_eq!(
-            outbox.push_message(&mut pool, &message("12345678"), 15, 0),
-            Ok(()),
-            "nothing else is unsent"
-        );
-        assert_eq!(
-            outbox.push_message(&mut pool, &message("12345678"), 2 * CHUNK_COST, 0),
-            Err(Refused),
+        let mut push = |outbox: &mut Outbox, max_bytes| {
+            outbox.push_message(&mut pool, &message("12345678"), max_bytes, 0)
+        };
+        assert!(push(&mut outbox, 15), "nothing else is unsent");
+        assert!(
+            !push(&mut outbox, 2 * CHUNK_COST),
             "to keep a message takes more than its bytes"
         );
         outbox.handle_sent(&mut pool, 10);
         for _ in 0..2 {
-            let room = 2 * (CHUNK_COST + 10);
-            let pushed = outbox.push_message(&mut pool, &message("12345678"), room, 0);
-            assert_eq!(pushed, Ok(()));
+            assert!(outbox.push_message(&mut pool, &message("12345678"), 2 * (CHUNK_COST + 10), 0));
         }
     }
 }

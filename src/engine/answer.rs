@@ -1,11 +1,44 @@
 //! What a request or a message is answered with, and whether that waits for the store: the type says it, so that no function
 //! has a flag to remember.
 
-/// An answer.
+use crate::hub::workspaces::documents::Edited;
+use std::borrow::Cow;
+
 #[derive(Debug)]
 pub enum Answer<T> {
     /// It goes out at once.
     Now(T),
     /// It promises that what was changed outlives the process, so it goes out when that is kept.
     WhenKept(T),
+}
+
+/// What is said to a message that was obeyed.
+#[derive(Debug)]
+pub enum Said<'a> {
+    /// Nothing, or all of it already.
+    Nothing,
+    /// A message that names the one it answers.
+    Message {
+        kind: &'static str,
+        /// As JSON.
+        payload: Cow<'a, str>,
+    },
+    /// News of a change to workspaces, to everybody who follows them.
+    Change(Edited),
+    /// A list of all workspaces, which goes out behind the news that wait for the store.
+    WorkspaceList,
+}
+
+impl Said<'_> {
+    pub fn into_owned(self) -> Said<'static> {
+        match self {
+            Self::Nothing => Said::Nothing,
+            Self::Message { kind, payload } => Said::Message {
+                kind,
+                payload: Cow::Owned(payload.into_owned()),
+            },
+            Self::Change(change) => Said::Change(change),
+            Self::WorkspaceList => Said::WorkspaceList,
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! What an operator or an embedding program may do with clients, rooms and tasks: the interface of seed 000.
 
 use crate::engine::context::{Context, Dismissal};
+use crate::engine::session::subscriptions::{Barred, Entry};
 use crate::hub::{Broadcast, ClientKey, Full, Ingested, Refused, RoomMessage, TooLarge};
 use crate::wire::message::compact::{compact, into_compact};
 use crate::wire::message::event::check_application_type;
@@ -83,6 +84,18 @@ impl From<Refused> for CommandError {
     }
 }
 
+impl From<Barred> for CommandError {
+    fn from(barred: Barred) -> Self {
+        match barred {
+            Barred::Full(full) => full.into(),
+            Barred::Unseen => Self::Invalid {
+                field: "room".into(),
+                reason: "the client may not see it".into(),
+            },
+        }
+    }
+}
+
 impl From<Full> for CommandError {
     fn from(full: Full) -> Self {
         Self::LimitExceeded(full.key())
@@ -118,7 +131,7 @@ impl Context<'_> {
     pub fn client_info(&self, key: ClientKey) -> ClientInfo {
         let directory = self.hub.directory();
         let client = directory.client(key);
-        let peer = self.peers.peer(client.connection);
+        let peer = self.out.peers.peer(client.connection);
         ClientInfo {
             client_id: client.id.to_string(),
             connected_at: client.connected_at,
@@ -176,11 +189,10 @@ impl Context<'_> {
     pub fn subscribe(&mut self, id: &str, room: &str) -> Result<(), CommandError> {
         let room = check_room("room", room)?;
         let client = self.find_client(id)?;
-        let joined = self.hub.put_into(client, &room)?;
+        let joined = self.enter(client, &room, Entry::Put)?;
         if joined.fresh {
-            self.log_room(client, &room, true);
             let due = [(joined.room, None)];
-            self.hub.welcome(self.now, client, &due, self.peers);
+            self.hub.welcome(self.now, client, &due, &mut self.out);
         }
         // Also when it is there already: it may have come by itself a moment ago, and is not kept yet.
         self.hub.write_session_now(client);
@@ -216,7 +228,9 @@ impl Context<'_> {
         check_relayable(payload, 1)?;
         let payload = &compact(payload);
         let client = self.find_session(id)?;
-        Ok(self.hub.send(self.now, client, kind, payload, self.peers))
+        Ok(self
+            .hub
+            .send(self.now, client, kind, payload, &mut self.out))
     }
 
     /// Sends a room a message, which its log keeps; tells how many it reached.
@@ -241,7 +255,7 @@ impl Context<'_> {
                 except: None,
                 tells: None,
             },
-            self.peers,
+            &mut self.out,
         ))
     }
 
@@ -256,13 +270,13 @@ impl Context<'_> {
             payload,
             dialect: None,
         };
-        Ok(self.hub.broadcast(self.now, message, self.peers))
+        Ok(self.hub.broadcast(self.now, message, &mut self.out))
     }
 
     /// Takes an event; `false` when it was late, repeated or out of order.
     pub fn report(&mut self, report: Report) -> Result<bool, CommandError> {
         self.check_read()?;
-        match self.hub.ingest(self.now, report, self.peers) {
+        match self.hub.ingest(self.now, report, &mut self.out) {
             Ingested::Accepted(_) => Ok(true),
             Ingested::Dropped(_) => Ok(false),
             Ingested::Refused(refused) => Err(refused.into()),

@@ -8,14 +8,14 @@ use crate::base::random::Random;
 use crate::base::time::Now;
 use crate::engine::access::caller::Caller;
 use crate::engine::commit::durability::Durability;
+use crate::engine::counts::Counts;
 use crate::engine::life::Life;
 use crate::engine::refusal::Refusal;
 use crate::engine::settings::Settings;
-use crate::engine::traffic::Statistics;
-use crate::engine::transport::peers::Peers;
-use crate::hub::{ClientId, ClientKey, Hub};
+use crate::engine::transport::peers::Delivery;
+use crate::hub::{ClientId, ClientKey, ConnectionId, Hub};
 use crate::wire::locale::Phrase;
-use crate::wire::message::{Dialect, Envelope, ErrorMessage, Variant};
+use crate::wire::message::{Dialect, Encoding, Envelope, ErrorMessage, Variant};
 use crate::wire::websocket::CloseCode;
 
 /// What may be used.
@@ -29,15 +29,14 @@ pub struct Context<'a> {
     /// Rooms, tasks, clients and workspaces.
     pub hub: &'a mut Hub,
     /// Connections, to be written to.
-    pub peers: &'a mut Peers,
+    pub out: Delivery<'a>,
     /// Ids that nobody can guess.
     pub random: &'a mut Random,
     /// How the store is.
     pub store: &'a Durability,
     /// How far the shutdown is.
     pub life: Life,
-    /// What is counted.
-    pub statistics: &'a Statistics,
+    pub counts: &'a Counts,
     /// Whose connections are to end.
     pub dismissals: &'a mut Vec<Dismissal>,
 }
@@ -65,7 +64,8 @@ impl Context<'_> {
 
     /// The form in which a client reads messages.
     pub fn variant(&self, client: ClientKey) -> Variant {
-        self.peers
+        self.out
+            .peers
             .variant(self.hub.directory().client(client).connection)
     }
 
@@ -85,7 +85,7 @@ impl Context<'_> {
             room_offset: None,
         };
         let message = envelope.encode(self.variant(client));
-        self.send_encoded(client, &message);
+        self.send_to(client, &message);
     }
 
     /// Tells a client why its message was not obeyed.
@@ -108,19 +108,34 @@ impl Context<'_> {
         if self.hub.directory().client(client).is_away {
             let payload = error.payload();
             self.hub
-                .send(self.now, client, "error", &payload, self.peers);
+                .send(self.now, client, "error", &payload, &mut self.out);
         } else {
             let message = error.encode(self.variant(client));
-            self.send_encoded(client, &message);
+            self.send_to(client, &message);
         }
     }
 
-    /// Sends a client a message that is encoded in its variant already.
-    pub fn send_encoded(&mut self, client: ClientKey, message: &[u8]) {
+    fn send_to(&mut self, client: ClientKey, message: &[u8]) {
         let connection = self.hub.directory().client(client).connection;
-        let variant = self.peers.variant(connection);
-        let encoded = self.peers.answer_encoded(connection, message, variant);
+        let variant = self.out.peers.variant(connection);
+        self.send_encoded(connection, message, variant);
+    }
+
+    /// Sends a connection a message that is encoded in `variant` already; the turn is charged for it.
+    pub fn send_encoded(&mut self, connection: ConnectionId, message: &[u8], variant: Variant) {
+        let encoded = self.out.answer(connection, message, variant);
         self.hub.load().encode(encoded);
+    }
+
+    /// Sends a message to a WebSocket that is no client's: the application's, or one that is sent back its own.
+    pub fn send_bare(&mut self, connection: ConnectionId, encoding: Encoding, message: &[u8]) {
+        let peer = self.out.peers.peer(connection);
+        let variant = Variant {
+            encoding,
+            window: peer.and_then(|peer| peer.compression.window()),
+            ..Variant::default()
+        };
+        self.send_encoded(connection, message, variant);
     }
 
     /// Logs that a client has entered a room, or left it.

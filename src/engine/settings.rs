@@ -3,10 +3,10 @@
 use crate::base::pattern::Pattern;
 use crate::base::time::Span;
 use crate::base::token_bucket::Rate;
-use crate::engine::access::permission::Permission;
 use crate::engine::access::{Access, Proxies};
 use crate::hub::HubSettings;
 use crate::wire::locale::Locale;
+use crate::wire::message::event::check_application_type;
 
 /// The engine's part of the configuration.
 #[derive(Debug, Clone)]
@@ -21,6 +21,8 @@ pub struct Settings {
     pub access: Access,
     /// Who may say whom it asks for.
     pub proxies: Proxies,
+    /// So many connections beyond which no viewer is let in; 0: any number.
+    pub max_viewers: usize,
     /// The most connections of one address.
     pub max_connections_per_address: usize,
     /// Of rooms and tasks.
@@ -106,8 +108,19 @@ pub struct RoutesSettings {
 }
 
 impl RoutesSettings {
-    /// Whether messages of this type go to the application.
+    /// Whether messages of this type, which joblight does not know, go to the application. What only the server may say is no
+    /// message for anybody, whatever the patterns are.
     pub fn takes(&self, kind: &str) -> bool {
         self.types.iter().any(|pattern| pattern.matches(kind))
+            && check_application_type(kind).is_ok()
     }
+}
+
+/// What viewers may do: `websocket.publish` (send a `room_broadcast`), `websocket.control` (send a `task_control`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permission {
+    Nobody,
+    /// The members of the room, or of the task's room.
+    Members,
+    Anybody,
 }

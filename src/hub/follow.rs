@@ -11,6 +11,7 @@ use crate::hub::durable::record::Record;
 use crate::hub::durable::records;
 use crate::hub::keys::{ClientId, RoomKey};
 use crate::hub::parts::Hub;
+use crate::hub::rooms::directory::Full;
 use crate::hub::rooms::log::LogEntry;
 
 impl Hub {
@@ -61,8 +62,9 @@ impl Hub {
                 entry,
                 tells_task,
             } => {
-                let room = self.enter_epoch(&room, epoch);
-                self.apply_entry(at, room, entry, tells_task, out);
+                if let Ok(room) = self.enter_epoch(&room, epoch) {
+                    self.apply_entry(at, room, entry, tells_task, out);
+                }
             }
             Change::LogExpired { room, offset } => {
                 if let Some(room) = self.directory.find(&room) {
@@ -120,15 +122,14 @@ impl Hub {
     }
 
     /// The room in that epoch; a room of that name in another one is over.
-    fn enter_epoch(&mut self, name: &str, epoch: u64) -> RoomKey {
-        let room = self.directory.restore_room(name, epoch);
+    fn enter_epoch(&mut self, name: &str, epoch: u64) -> Result<RoomKey, Full> {
+        let mut room = self.directory.restore_room(name, epoch)?;
         if self.directory.room(room).epoch != epoch {
             self.directory.remove_log(room);
-            let room = self.directory.restore_room(name, epoch);
+            room = self.directory.restore_room(name, epoch)?;
             self.directory.room_mut(room).epoch = epoch;
-            return room;
         }
-        room
+        Ok(room)
     }
 
     fn apply_entry(

@@ -33,7 +33,7 @@ pub mod workspaces;
 
 pub use budget::Work;
 pub use change::Change;
-pub use clients::client::Client;
+pub use clients::client::{Client, KeptName};
 pub use clients::expiry::SessionSettings;
 pub use delivery::fanout::{Broadcast, RoomMessage};
 pub use delivery::publication::{Lane, Outlet, Publication};

@@ -1,6 +1,5 @@
 //! How many connections there may be at once, by the configuration and by the process's file descriptors.
 
-use crate::engine::Services;
 use rlimit::Resource;
 use std::fs;
 
@@ -12,10 +11,11 @@ const SPARE: usize = 16;
 /// Assumed where the number of open descriptors is unknown.
 const USUALLY_OPEN: usize = 32;
 
-#[derive(Debug, Clone, Copy)]
+/// At least one viewer, and with hardly any descriptors each purpose gets its share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionLimits {
-    viewers: usize,
-    all: usize,
+    pub viewers: usize,
+    pub reserve: usize,
 }
 
 impl ConnectionLimits {
@@ -24,40 +24,27 @@ impl ConnectionLimits {
         let limit = Resource::NOFILE.get_soft().unwrap_or(u64::MAX);
         let open = fs::read_dir("/proc/self/fd").map_or(USUALLY_OPEN, Iterator::count);
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let connection_limits = Self::within(limit.saturating_sub(open), max_connections);
-        if max_connections > connection_limits.viewers {
+        let limits = Self::within(limit.saturating_sub(open), max_connections);
+        if max_connections > limits.viewers {
             log::warn!(
                 "server.max_connections is {max_connections}, and the limit of open files allows {}: raise it (ulimit -n)",
-                connection_limits.viewers
+                limits.viewers
             );
         }
-        connection_limits
+        limits
     }
 
     fn within(descriptors: usize, max_connections: usize) -> Self {
-        // Even with hardly any descriptors each purpose gets its share.
         let spare = SPARE.min(descriptors / 4);
         let reserve = RESERVE.min(descriptors / 4);
-        let all = descriptors - spare;
+        let places = descriptors - spare - reserve;
         let viewers = match max_connections {
-            0 => all - reserve,
-            max => max.min(all - reserve),
+            0 => places,
+            max => max.min(places),
         };
         Self {
             viewers: viewers.max(1),
-            all: (viewers + reserve).max(1),
-        }
-    }
-
-    pub fn viewers(&self) -> usize {
-        self.viewers
-    }
-
-    /// The limit for one more connection to a listener with these services.
-    pub fn with_reserve(&self, services: Services) -> usize {
-        match services.http() || services.ingest() {
-            true => self.all,
-            false => self.viewers,
+            reserve,
         }
     }
 }
@@ -68,21 +55,20 @@ mod tests {
 
     #[test]
     fn viewers_leave_places_to_the_api() {
-        for (descriptors, max, viewers, all) in [
-            (1000, 0, 952, 984),
-            (1000, 100, 100, 132),
-            (1000, 5000, 952, 984),
-            (40, 0, 20, 30),
-            (40, 1, 1, 11),
-            (0, 0, 1, 1),
+        for (descriptors, max, viewers, reserve) in [
+            (1000, 0, 952, 32),
+            (1000, 100, 100, 32),
+            (1000, 5000, 952, 32),
+            (40, 0, 20, 10),
+            (40, 1, 1, 10),
+            (0, 0, 1, 0),
         ] {
-            let connection_limits = ConnectionLimits::within(descriptors, max);
-            assert_eq!(connection_limits.viewers(), viewers, "{descriptors}");
-            let with_reserve = |services| connection_limits.with_reserve(services);
-            assert_eq!(with_reserve(Services::WEBSOCKET), viewers, "{descriptors}");
-            for services in [Services::HTTP, Services::BOTH, Services::INGEST] {
-                assert_eq!(with_reserve(services), all, "{descriptors}");
-            }
+            let limits = ConnectionLimits { viewers, reserve };
+            assert_eq!(
+                ConnectionLimits::within(descriptors, max),
+                limits,
+                "{descriptors}"
+            );
         }
     }
 }

@@ -5,7 +5,6 @@
 
 use super::accept_error::AcceptError;
 use super::clock::Clock;
-use super::connection_limits::ConnectionLimits;
 use super::handle::Call;
 use super::listener::Listener;
 use super::logging::LogOutput;
@@ -68,7 +67,8 @@ pub struct EventLoop {
     busy: bool,
     coalescer: WakeupCoalescer,
     pause: Pause,
-    connection_limits: ConnectionLimits,
+    /// How many connections of the API and of producers there may be beyond the limit of viewers.
+    reserve: usize,
     draining_since: Option<Time>,
 }
 
@@ -86,11 +86,10 @@ impl EventLoop {
     pub fn new(
         poll: Poll,
         clock: Clock,
-        mut engine: Engine,
+        engine: Engine,
         calls: Receiver<Call>,
-        connection_limits: ConnectionLimits,
+        reserve: usize,
     ) -> Self {
-        engine.limit_viewers(connection_limits.viewers());
         Self {
             poll,
             clock,
@@ -111,7 +110,7 @@ impl EventLoop {
             busy: false,
             coalescer: WakeupCoalescer::default(),
             pause: Pause::default(),
-            connection_limits,
+            reserve,
             draining_since: None,
         }
     }
@@ -378,9 +377,11 @@ impl EventLoop {
     /// Whether one more connection fits, if need be in the place of another.
     fn has_place(&mut self, services: Services, now: Now) -> bool {
         let connections = self.engine.connections();
-        connections < self.connection_limits.viewers()
+        let max_viewers = self.engine.settings().max_viewers;
+        let has_reserve = services.http() || services.ingest();
+        connections < max_viewers
             || self.make_room(now)
-            || connections < self.connection_limits.with_reserve(services)
+            || has_reserve && connections < max_viewers + self.reserve
     }
 
     fn make_room(&mut self, now: Now) -> bool {

@@ -6,9 +6,9 @@
 use super::store::StoreReport;
 use crate::base::time::Now;
 use crate::engine::Engine;
+use crate::engine::api::statistics::{BroadcasterStats, Health, WebSocketStats};
 use crate::engine::commands::{ClientInfo, CommandError};
 use crate::engine::context::Context;
-use crate::engine::statistics::{BroadcasterStats, Health, WebSocketStats};
 use crate::wire::message::{Report, TaskEvent};
 use mio::Waker;
 use serde::Serialize;

@@ -173,18 +173,15 @@ impl Prepared {
             .map_err(io::Error::other)
             .map_err(failed("ask for randomness"))?;
         let clock = Clock::start();
-        let mut engine = Engine::new(
-            config.engine_settings(),
-            clock.now(),
-            seed,
-            Box::new(memory_use),
-        );
+        let mut settings = config.engine_settings();
+        let connection_limits = ConnectionLimits::new(config.server.max_connections);
+        settings.max_viewers = connection_limits.viewers;
+        let mut engine = Engine::new(settings, clock.now(), seed, Box::new(memory_use));
         let (sender, calls) = channel();
         let handle = Handle::new(sender, Arc::new(waker));
         let store = open_store(config, &mut engine, clock.now(), &handle)
             .map_err(failed("start a thread"))?;
-        let connection_limits = ConnectionLimits::new(config.server.max_connections);
-        let mut event_loop = EventLoop::new(poll, clock, engine, calls, connection_limits);
+        let mut event_loop = EventLoop::new(poll, clock, engine, calls, connection_limits.reserve);
         event_loop.store = store;
         let first = |wanted: fn(&Services) -> bool| {
             listeners.iter().find(|listener| wanted(&listener.services))

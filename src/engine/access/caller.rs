@@ -4,10 +4,8 @@
 //! The first answers by `http.api_key`, `websocket.publish` and `websocket.control`; the second says yes to every room so far. They
 //! decide and change nothing.
 
-use super::keys;
-use super::permission::Permission;
 use crate::engine::refusal::Refusal;
-use crate::engine::settings::Settings;
+use crate::engine::settings::{Permission, Settings};
 use crate::wire::http::Head;
 
 /// Who acts.
@@ -49,23 +47,22 @@ impl Caller<'_> {
         let websocket = &settings.websocket;
         match (self, action) {
             (Self::Application | Self::Program, _) | (_, Action::CheckHealth) => Ok(()),
-            (Self::Request(head), Action::UseApi | Action::Publish { .. }) => {
-                keys::authorize(key, head)
-            }
-            (Self::Request(head), Action::Control { .. }) => match key.is_empty() {
-                true if websocket.control != Permission::Anybody => Err(Refusal::new(
+            (Self::Request(_), Action::Control { .. })
+                if key.is_empty() && websocket.control != Permission::Anybody =>
+            {
+                Err(Refusal::new(
                     "not_allowed",
                     "without http.api_key, only websocket.control = \"any\" allows control requests over HTTP",
-                )),
-                _ => keys::authorize(key, head),
-            },
+                ))
+            }
+            (Self::Request(head), _) => authorize(key, head),
             (Self::Viewer, Action::Publish { is_member }) => {
                 permitted(websocket.publish, is_member, "websocket.publish")
             }
             (Self::Viewer, Action::Control { is_member }) => {
                 permitted(websocket.control, is_member, "websocket.control")
             }
-            (Self::Viewer, Action::UseApi) => Err(Refusal::new("not_allowed", "the HTTP API")),
+            (Self::Viewer, _) => Err(Refusal::new("not_allowed", "the HTTP API")),
         }
     }
 
@@ -81,4 +78,34 @@ fn permitted(permission: Permission, is_member: bool, key: &str) -> Result<(), R
         Permission::Members if is_member => Ok(()),
         Permission::Members | Permission::Nobody => Err(Refusal::new("not_allowed", key)),
     }
+}
+
+/// Checks that a request brings `http.api_key`, if there is one.
+fn authorize(key: &str, head: &Head) -> Result<(), Refusal> {
+    if key.is_empty() {
+        return Ok(());
+    }
+    let given = head
+        .header("authorization")
+        .and_then(|value| value.split_once(' '));
+    let token = given
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, token)| token.trim());
+    if token.is_some_and(|token| same_secret(token, key)) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        "unauthorized",
+        "expected `Authorization: Bearer <http.api_key>`",
+    )
+    .at("authorization"))
+}
+
+/// Compares in a time that does not depend on where the texts differ.
+fn same_secret(one: &str, other: &str) -> bool {
+    let difference = one
+        .bytes()
+        .zip(other.bytes())
+        .fold(0, |sum, (a, b)| sum | (a ^ b));
+    one.len() == other.len() && std::hint::black_box(difference) == 0
 }

@@ -1,42 +1,35 @@
 //! Calls by which producers report (contract section 7): all or nothing for each request, unless it is lines.
 
 use crate::engine::answer::Answer;
-use crate::engine::api::answers::{
-    expect_json, expect_json_type, invalid, json_text, too_large, too_many,
+use crate::engine::api::call::{
+    Call, Outcome, expect_json, expect_json_type, invalid, json_text, limit_exceeded, too_large,
 };
-use crate::engine::api::event_key::key_of;
-use crate::engine::api::row::Call;
 use crate::engine::api::tally::{Numbering, Tally};
-use crate::engine::api::{ingest, sizes};
+use crate::engine::api::{fitting, ingest};
 use crate::engine::context::Context;
 use crate::engine::refusal::Refusal;
-use crate::hub::tasks::decision;
-use crate::hub::tasks::state::Task;
 use crate::hub::{Hub, Refused};
 use crate::wire::http::{Head, Response, unquote};
 use crate::wire::message::cloud_event::{
     Attribute, CloudEvent, EMPTY, check_json_type, missing_attribute,
 };
-use crate::wire::message::event::numbered_id;
+use crate::wire::message::event::{KEY_HEADER, numbered_id};
 use crate::wire::message::incoming::parse;
+use crate::wire::message::name::MAX_NAME_BYTES;
 use crate::wire::message::{Event, Malformed, Report, TaskEvent};
 use percent_encoding::percent_decode_str;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::collections::HashSet;
 
 /// `POST /api/events`
-pub fn post(context: &mut Context<'_>, call: &Call<'_>) -> Result<Answer<Response>, Refusal> {
+pub fn post(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
     let body = ingest::text(call.body)?;
     let reports = read(call.head, body)?;
     take_all(context, reports)
 }
 
 /// `POST /api/tasks/{id}/{event}`
-pub fn post_task_event(
-    context: &mut Context<'_>,
-    call: &Call<'_>,
-) -> Result<Answer<Response>, Refusal> {
+pub fn post_task_event(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
     let head = call.head;
     let verb = TaskEvent::from_verb(call.name("event")).expect("the row's path has events only");
     refuse_cloud_event(head)?;
@@ -239,19 +232,13 @@ fn is_percent_encoded(text: &str) -> bool {
     parts.all(|part| part.len() >= 2 && part[..2].iter().all(u8::is_ascii_hexdigit))
 }
 
-fn limit_exceeded(detail: String) -> Refusal {
-    Refusal::new("limit_exceeded", detail).retry_after_s(60)
-}
-
 /// Takes all events, or none when the limits would refuse one.
-fn take_all(context: &mut Context<'_>, reports: Vec<Report>) -> Result<Answer<Response>, Refusal> {
-    check_room_for(context, &reports)?;
+fn take_all(context: &mut Context<'_>, reports: Vec<Report>) -> Outcome {
+    fitting::check(context, &reports)?;
     let mut tally = Tally::new(Numbering::Places);
     for (index, report) in reports.into_iter().enumerate() {
-        let Context {
-            hub, peers, now, ..
-        } = context;
-        ingest::take(hub, *peers, *now, &mut tally, index as u64, Ok(report));
+        let (hub, out, now) = (&mut *context.hub, &mut context.out, context.now);
+        ingest::take(hub, out, now, &mut tally, index as u64, Ok(report));
     }
     if tally.rejected() > 0 {
         if let Some(Refused::TooLarge(fault)) = tally.refusal() {
@@ -262,85 +249,55 @@ fn take_all(context: &mut Context<'_>, reports: Vec<Report>) -> Result<Answer<Re
     Ok(Answer::WhenKept(json_text(200, tally.answer(context.hub))))
 }
 
-/// Of several events none counts when the limits would refuse one.
-fn check_room_for(context: &Context<'_>, reports: &[Report]) -> Result<(), Refusal> {
-    let tasks = context.hub.broadcaster().tasks();
-    let (mut new_tasks, mut reopened) = (HashSet::new(), HashSet::new());
-    let mut bounds = sizes::Bounds::default();
-    for report in reports {
-        let task_id = match &report.event {
-            Event::Task { task_id, .. } | Event::Item { task_id, .. } => &**task_id,
-            Event::Room { .. } => continue,
-        };
-        let known = tasks.find(task_id).and_then(|key| tasks.task(key));
-        if known.is_none() {
-            new_tasks.insert(task_id);
-        }
-        if let Event::Task { patch, .. } = &report.event {
-            bounds.add(known, patch);
-        }
-        // A task that has ended makes no room for others if it goes on, nor if it would be made anew for this event.
-        if let Some(task) = known.filter(|task| task.view.status.is_terminal())
-            && (!new_tasks.is_empty() || goes_on(context, task, report))
-        {
-            reopened.insert(task_id);
+/// The `Idempotency-Key` of a request (an IETF draft, used by Stripe and others), by which it may be sent again whole: a string
+/// of RFC 9651, or the same without quotes.
+pub fn key_of(head: &Head) -> Result<Option<String>, Refusal> {
+    let mut values = head.headers(KEY_HEADER);
+    let Some(first) = values.next() else {
+        return Ok(None);
+    };
+    if head.is_garbled(KEY_HEADER) {
+        return Err(key_refused("holds bytes that are not UTF-8"));
+    }
+    let key = read_key(first)?;
+    for other in values {
+        if read_key(other)? != key {
+            return Err(key_refused("is there twice, with different values"));
         }
     }
-    if !tasks.has_room_for(new_tasks.len(), reopened.len()) {
-        return Err(too_many(new_tasks.len()));
-    }
-    check_rooms(context, reports)?;
-    sizes::check(context, reports, bounds)
+    Ok(Some(key))
 }
 
-/// Whether a task that has ended goes on with this event.
-fn goes_on(context: &Context<'_>, task: &Task, report: &Report) -> bool {
-    match &report.event {
-        Event::Task { kind, patch, .. } => {
-            !context.hub.was_accepted(report)
-                && decision::judge(task, *kind, patch, context.now, report.id.is_some()).is_ok()
+fn read_key(value: &str) -> Result<String, Refusal> {
+    let key = match value.starts_with('"') {
+        true => {
+            let (key, rest) = unquote(value, |escaped| matches!(escaped, '"' | '\\'))
+                .ok_or_else(|| key_refused("is no string"))?;
+            // Parameters may follow; none means anything here.
+            if !(rest.is_empty() || rest.trim_start().starts_with(';')) {
+                return Err(key_refused("goes on after the closing quote"));
+            }
+            key
         }
-        Event::Item { .. } | Event::Room { .. } => task.lost.is_some(),
+        false if value.contains(['"', ',', ' ', '\t']) => return Err(key_refused("is no token")),
+        false => value.to_owned(),
+    };
+    if !key
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() || byte == b' ')
+    {
+        return Err(key_refused("holds characters beyond ASCII"));
     }
+    if key.is_empty() || key.len() > MAX_NAME_BYTES {
+        let found = format!("has {} bytes", key.len());
+        return Err(key_refused(&found));
+    }
+    Ok(key)
 }
 
-/// Messages of items and rooms need a log, and lifecycle messages take one where there is room.
-fn check_rooms(context: &Context<'_>, reports: &[Report]) -> Result<(), Refusal> {
-    let directory = context.hub.directory();
-    let max_rooms = context.settings.hub.max_rooms;
-    if max_rooms == 0 || directory.rooms().len() + reports.len() <= max_rooms {
-        return Ok(());
-    }
-    let (mut needed, mut taken) = (HashSet::new(), HashSet::new());
-    for report in reports {
-        let room = match &report.event {
-            Event::Task { task_id, .. } | Event::Item { task_id, .. } => {
-                Cow::Owned(format!("task:{task_id}"))
-            }
-            Event::Room { room, .. } => Cow::Borrowed(&**room),
-        };
-        let found = directory.find(&room).map(|room| directory.room(room));
-        // One that only viewers hold becomes a producer's.
-        if found.is_some_and(|room| !room.is_viewers()) {
-            continue;
-        }
-        match &report.event {
-            Event::Item { .. } | Event::Room { .. } => needed.insert(room),
-            Event::Task { kind, patch, .. }
-                if *kind != TaskEvent::Progress || patch.status.is_some() =>
-            {
-                taken.insert(room)
-            }
-            Event::Task { .. } => false,
-        };
-    }
-    taken.retain(|room| !needed.contains(room));
-    let of_producers = directory.rooms().len() - directory.viewer_rooms();
-    if needed.is_empty() || of_producers + needed.len() + taken.len() <= max_rooms {
-        return Ok(());
-    }
-    Err(limit_exceeded(format!(
-        "{} more rooms would be over websocket.max_rooms; nothing was taken",
-        needed.len() + taken.len()
-    )))
+fn key_refused(found: &str) -> Refusal {
+    let detail = format!(
+        "{KEY_HEADER}: {found}; expected one string of 1 to {MAX_NAME_BYTES} bytes in double quotes, as \"6650f1-3\""
+    );
+    Refusal::new("invalid_message", detail).at(KEY_HEADER)
 }

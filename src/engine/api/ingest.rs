@@ -2,7 +2,6 @@
 
 use crate::base::time::Now;
 use crate::engine::api::tally::Tally;
-use crate::engine::settings::HttpSettings;
 use crate::hub::{Hub, Outlet};
 use crate::wire::http::{Head, Line, LineSplitter};
 use crate::wire::message::event::numbered_id;
@@ -47,9 +46,9 @@ pub fn take_lines(
     now: Now,
     stream: &mut IngestStream,
     mut chunk: &[u8],
-    settings: &HttpSettings,
+    max_body_size: usize,
 ) {
-    let max_line_bytes = match settings.max_body_size {
+    let max_line_bytes = match max_body_size {
         0 => usize::MAX,
         max => max,
     };

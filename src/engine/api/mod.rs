@@ -2,20 +2,15 @@
 //!
 //! It owns what a call means and knows no connection: an answer is a value, and its type says whether it waits for the store.
 //!
-//! `table` has the rows, `row` what one says, `calls` the way from a request to its row. `events` with `ingest`, `tally`,
-//! `event_key` and `sizes` take what producers report; `tasks`, `rooms`, `clients` and `server` are the rest. `answers` has the
-//! forms that several share.
+//! [`table`] has the rows and leads a request to one, [`call`] is what a row says and what its function is given. [`events`] with
+//! [`fitting`], [`ingest`] and [`tally`] take what producers report; [`tasks`], [`rooms`] and [`statistics`] are the rest.
 
-pub mod answers;
-pub mod calls;
-pub mod clients;
-pub mod event_key;
+pub mod call;
 pub mod events;
+pub mod fitting;
 pub mod ingest;
 pub mod rooms;
-pub mod row;
-pub mod server;
-pub mod sizes;
+pub mod statistics;
 pub mod table;
 pub mod tally;
 pub mod tasks;

@@ -1,14 +1,15 @@
-//! Calls about rooms and about everybody (contract section 7).
+//! Calls about rooms, about clients, and about everybody (contract section 7).
 
 use crate::engine::answer::Answer;
-use crate::engine::api::answers::{
-    command_refusal, expect_json, invalid, json, json_text, parse_limit,
+use crate::engine::api::call::{
+    Call, Outcome, command_refusal, expect_json, invalid, json, json_text, list_of, parse_limit,
+    whole,
 };
 use crate::engine::api::ingest;
-use crate::engine::api::row::Call;
+use crate::engine::commands::ClientInfo;
 use crate::engine::context::Context;
 use crate::engine::refusal::Refusal;
-use crate::engine::session::history::history_page;
+use crate::engine::session::requests::history_page;
 use crate::hub::rooms::position::NotAPosition;
 use crate::hub::{RoomKey, Since};
 use crate::wire::http::{Head, Response};
@@ -17,6 +18,7 @@ use crate::wire::message::malformed::shortened;
 use crate::wire::message::surrogates::replace_lone_surrogates;
 use crate::wire::message::{Malformed, check_relayable};
 use serde::{Deserialize, Serialize};
+use serde_json::json as members;
 use serde_json::value::RawValue;
 
 /// A message as the body of a call: `{type?, payload}`, where `data` stands for `payload` as well.
@@ -99,7 +101,7 @@ struct RoomInfo<'a> {
 }
 
 /// `GET /api/rooms`
-pub fn list(context: &mut Context<'_>, _: &Call<'_>) -> Result<Answer<Response>, Refusal> {
+pub fn list(context: &mut Context<'_>, _: &Call<'_>) -> Outcome {
     let rooms: Vec<RoomInfo<'_>> = context
         .hub
         .directory()
@@ -110,23 +112,20 @@ pub fn list(context: &mut Context<'_>, _: &Call<'_>) -> Result<Answer<Response>,
             position: room.position().to_string(),
         })
         .collect();
-    Ok(Answer::Now(json(
-        200,
-        &serde_json::json!({ "rooms": rooms }),
-    )))
+    Ok(Answer::Now(json(200, &members!({ "rooms": rooms }))))
 }
 
 /// `GET /api/rooms/{room}/clients`
-pub fn clients(context: &mut Context<'_>, call: &Call<'_>) -> Result<Answer<Response>, Refusal> {
+pub fn clients(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
     let room = call.name("room");
     find(context, room)?;
     let clients = context.room_clients(room).map_err(command_refusal)?;
-    let document = serde_json::json!({ "room": room, "clients": clients });
+    let document = members!({ "room": room, "clients": clients });
     Ok(Answer::Now(json(200, &document)))
 }
 
 /// `GET /api/rooms/{room}/history?since=&limit=`
-pub fn history(context: &mut Context<'_>, call: &Call<'_>) -> Result<Answer<Response>, Refusal> {
+pub fn history(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
     let head = call.head;
     let since = head.query("since").map(|text| text.parse()).transpose();
     let since = since.map_err(|error: NotAPosition| invalid("since", &error.to_string()))?;
@@ -145,7 +144,7 @@ fn find(context: &Context<'_>, name: &str) -> Result<RoomKey, Refusal> {
 }
 
 /// `POST /api/rooms/{room}/broadcast`
-pub fn broadcast(context: &mut Context<'_>, call: &Call<'_>) -> Result<Answer<Response>, Refusal> {
+pub fn broadcast(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
     let room = call.name("room");
     let message = MessageBody::read(call.head, call.body)?;
     let delivered = context
@@ -153,19 +152,94 @@ pub fn broadcast(context: &mut Context<'_>, call: &Call<'_>) -> Result<Answer<Re
         .map_err(command_refusal)?;
     let found = context.hub.directory().find(room);
     let position = found.map(|key| context.hub.directory().room(key).position().to_string());
-    let members = serde_json::json!({ "delivered": delivered, "position": position });
+    let members = members!({ "delivered": delivered, "position": position });
     Ok(Answer::WhenKept(message.answer(members)))
 }
 
 /// `POST /api/broadcast`
-pub fn broadcast_to_all(
-    context: &mut Context<'_>,
-    call: &Call<'_>,
-) -> Result<Answer<Response>, Refusal> {
+pub fn broadcast_to_all(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
     let message = MessageBody::read(call.head, call.body)?;
     let delivered = context
         .broadcast_to_all(message.kind(), &message.payload)
         .map_err(command_refusal)?;
-    let members = serde_json::json!({ "delivered": delivered });
+    let members = members!({ "delivered": delivered });
     Ok(Answer::Now(message.answer(members)))
+}
+
+/// `GET /api/clients`
+pub fn list_clients(context: &mut Context<'_>, _: &Call<'_>) -> Outcome {
+    let clients = context.client_infos().map_err(command_refusal)?;
+    let clients: Vec<_> = clients.iter().map(client_document).collect();
+    Ok(Answer::Now(list_of("clients", &clients)))
+}
+
+/// `GET /api/clients/{id}`
+pub fn show_client(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
+    let client = context
+        .find_client(call.name("id"))
+        .map_err(command_refusal)?;
+    let document = client_document(&context.client_info(client));
+    Ok(Answer::Now(json(200, &document)))
+}
+
+/// `DELETE /api/clients/{id}?code=&reason=`
+pub fn disconnect(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
+    let head = call.head;
+    let code = match head.query("code") {
+        Some(text) => {
+            whole(&text).ok_or_else(|| invalid("code", "expected a close code, as 1000 or 4000"))?
+        }
+        None => 1000,
+    };
+    let reason = head.query("reason").unwrap_or_default();
+    context
+        .disconnect_client(call.name("id"), code, &reason)
+        .map_err(command_refusal)?;
+    Ok(Answer::Now(Response::new(204)))
+}
+
+/// `POST /api/clients/{id}/send`
+pub fn send(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
+    let message = MessageBody::read(call.head, call.body)?;
+    let delivered = context
+        .send(call.name("id"), message.kind(), &message.payload)
+        .map_err(command_refusal)?;
+    let answer = message.answer(members!({ "delivered": usize::from(delivered) }));
+    Ok(match delivered {
+        true => Answer::Now(answer),
+        // It waits, and what waits outlives the process.
+        false => Answer::WhenKept(answer),
+    })
+}
+
+/// `PUT /api/clients/{id}/rooms/{room}`
+pub fn join(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
+    context
+        .subscribe(call.name("id"), call.name("room"))
+        .map_err(command_refusal)?;
+    Ok(Answer::WhenKept(Response::new(204)))
+}
+
+/// `DELETE /api/clients/{id}/rooms/{room}`
+pub fn leave(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
+    let (id, room) = (call.name("id"), call.name("room"));
+    match context.unsubscribe(id, room).map_err(command_refusal)? {
+        true => Ok(Answer::WhenKept(Response::new(204))),
+        false => {
+            Err(Refusal::new("not_found", format!("`{id}` is not in the room `{room}`")).at("room"))
+        }
+    }
+}
+
+fn client_document(client: &ClientInfo) -> serde_json::Value {
+    members!({
+        "clientId": client.client_id,
+        "connectedAt": client.connected_at,
+        "address": client.address,
+        "rooms": client.rooms,
+        "dialect": client.dialect,
+        "messagesReceived": client.messages_received,
+        "messagesSent": client.messages_sent,
+        "unsentBytes": client.unsent_bytes,
+    })
 }

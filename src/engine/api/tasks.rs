@@ -1,14 +1,12 @@
 //! Calls about tasks: list, state, forget (contract section 7).
 
-use crate::engine::access::caller::Action;
 use crate::engine::answer::Answer;
-use crate::engine::api::answers::{expect_json, invalid, json_text, parse_limit};
+use crate::engine::api::call::{Call, Outcome, expect_json, invalid, json_text, parse_limit};
 use crate::engine::api::events::refuse_cloud_event;
 use crate::engine::api::ingest;
-use crate::engine::api::row::Call;
 use crate::engine::context::Context;
 use crate::engine::refusal::Refusal;
-use crate::engine::session::controls;
+use crate::engine::session::requests::request_control;
 use crate::hub::Removal;
 use crate::wire::http::Response;
 use crate::wire::message::incoming::{object_or_none, parse_object};
@@ -25,7 +23,7 @@ const MAX_LIMIT: usize = 1000;
 const MAX_PAGE_BYTES: usize = 1024 * 1024;
 
 /// `GET /api/tasks?status=&limit=&cursor=`: `{tasks, cursor}`, where a `cursor` other than `null` asks for the next page.
-pub fn list(context: &mut Context<'_>, call: &Call<'_>) -> Result<Answer<Response>, Refusal> {
+pub fn list(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
     let (head, now) = (call.head, context.now);
     let status = head
         .query("status")
@@ -69,7 +67,7 @@ pub fn list(context: &mut Context<'_>, call: &Call<'_>) -> Result<Answer<Respons
 }
 
 /// `GET /api/tasks/{id}`
-pub fn show(context: &mut Context<'_>, call: &Call<'_>) -> Result<Answer<Response>, Refusal> {
+pub fn show(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
     let id = call.name("id");
     let cache = context.hub.broadcaster().tasks();
     let task = cache
@@ -81,9 +79,12 @@ pub fn show(context: &mut Context<'_>, call: &Call<'_>) -> Result<Answer<Respons
 }
 
 /// `DELETE /api/tasks/{id}`
-pub fn delete(context: &mut Context<'_>, call: &Call<'_>) -> Result<Answer<Response>, Refusal> {
+pub fn delete(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
     let (id, now) = (call.name("id"), context.now);
-    match context.hub.forget(now, id, Removal::Deleted, context.peers) {
+    match context
+        .hub
+        .forget(now, id, Removal::Deleted, &mut context.out)
+    {
         true => Ok(Answer::WhenKept(Response::new(204))),
         false => Err(unknown(id)),
     }
@@ -96,10 +97,8 @@ struct ControlRequest {
 }
 
 /// `POST /api/tasks/{id}/control`: with a key, whoever brings it may; without one, `websocket.control = "any"` must allow it.
-pub fn control(context: &mut Context<'_>, call: &Call<'_>) -> Result<Answer<Response>, Refusal> {
+pub fn control(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
     let (id, head) = (call.name("id"), call.head);
-    let action = Action::Control { is_member: false };
-    context.caller.may(action, context.settings)?;
     refuse_cloud_event(head)?;
     expect_json(head)?;
     let body = ingest::text(call.body)?;
@@ -108,7 +107,7 @@ pub fn control(context: &mut Context<'_>, call: &Call<'_>) -> Result<Answer<Resp
         let reason = "missing; expected `cancel`, `pause` or `resume`";
         Refusal::from(Malformed::field("action", reason))
     })?;
-    let requested = controls::request(context, id, action, BY_CALL);
+    let requested = request_control(context, id, action, BY_CALL);
     let payload = requested.map_err(|refusal| match refusal.code() {
         "not_found" => unknown(id),
         "invalid_message" => refusal.at("action"),

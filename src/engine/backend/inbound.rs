@@ -3,13 +3,10 @@
 //! A message is checked as a whole before anything of it is done; only a room too many (`websocket.max_rooms`) can stop it
 //! half-way, and then the request that it answers still waits. What is wrong with a message is said on the link.
 
-use crate::base::time::Now;
-use crate::engine::access::caller::Caller;
-use crate::engine::backend::{links, outbound};
+use super::pending::Pending;
 use crate::engine::commands::CommandError;
 use crate::engine::context::Context;
 use crate::engine::refusal::Refusal;
-use crate::engine::state::State;
 use crate::hub::ConnectionId;
 use crate::wire::message::compact::compact;
 use crate::wire::message::event::check_application_type;
@@ -17,7 +14,7 @@ use crate::wire::message::incoming::{one_of, parse_object, present, strip_byte_o
 use crate::wire::message::malformed::shortened;
 use crate::wire::message::name::{check_name, check_room};
 use crate::wire::message::surrogates::replace_lone_surrogates;
-use crate::wire::message::{ErrorCode, ErrorMessage, Malformed, check_relayable};
+use crate::wire::message::{Encoding, ErrorCode, ErrorMessage, Malformed, check_relayable};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeSet;
@@ -25,32 +22,144 @@ use std::collections::BTreeSet;
 /// The longest `requestId` that is sent back with an error.
 const MAX_ECHO_BYTES: usize = 256;
 
-/// Understands one message and does what it asks, or says what is wrong with it.
-pub fn handle(state: &mut State, now: Now, connection: ConnectionId, text: &str) {
-    let text = strip_byte_order_mark(text);
-    let read_fault = match read(text) {
-        Ok(reply) => return obey(state, now, connection, &reply),
-        Err(fault) => fault,
-    };
-    // Half an emoji is no reason to lose a message.
-    let mended = replace_lone_surrogates(text).map(|(mended, _)| mended);
-    match mended.as_deref().map(read) {
-        Some(Ok(reply)) => obey(state, now, connection, &reply),
-        Some(Err(fault)) => complain(state, connection, &fault, request_id(text).as_deref()),
-        None => complain(state, connection, &read_fault, request_id(text).as_deref()),
+impl Pending {
+    /// Understands one message and does what it asks, or says what is wrong with it.
+    pub fn handle_text(&mut self, context: &mut Context<'_>, link: ConnectionId, text: &str) {
+        let text = strip_byte_order_mark(text);
+        let fault = match read(text) {
+            Ok(reply) => return self.obey(context, link, &reply),
+            Err(fault) => fault,
+        };
+        // Half an emoji is no reason to lose a message.
+        let mended = replace_lone_surrogates(text).map(|(mended, _)| mended);
+        let fault = match mended.as_deref().map(read) {
+            Some(Ok(reply)) => return self.obey(context, link, &reply),
+            Some(Err(fault)) => fault,
+            None => fault,
+        };
+        complain(context, link, &fault, request_id(text).as_deref());
     }
-}
 
-fn obey(state: &mut State, now: Now, connection: ConnectionId, reply: &Reply<'_>) {
-    if let Err(fault) = carry_out(state, now, reply) {
-        complain(state, connection, &fault, reply.request_id.as_deref());
+    /// A binary message, which says nothing here.
+    pub fn handle_binary(&mut self, context: &mut Context<'_>, link: ConnectionId) {
+        let fault = Malformed::field("message", "binary; expected JSON in a text message");
+        complain(context, link, &fault.into(), None);
     }
-}
 
-/// A binary message, which says nothing here.
-pub fn handle_binary(state: &mut State, connection: ConnectionId) {
-    let fault = Malformed::field("message", "binary; expected JSON in a text message");
-    complain(state, connection, &fault.into(), None);
+    fn obey(&mut self, context: &mut Context<'_>, link: ConnectionId, reply: &Reply<'_>) {
+        if let Err(fault) = self.carry_out(context, reply) {
+            complain(context, link, &fault, reply.request_id.as_deref());
+        }
+    }
+
+    fn carry_out(&mut self, context: &mut Context<'_>, reply: &Reply<'_>) -> Result<(), Refusal> {
+        let targets = Targets::of(reply)?;
+        let number = match &reply.request_id {
+            Some(name) => Some(self.find(name).ok_or_else(|| unknown_request(name))?),
+            None => None,
+        };
+        match (number, &reply.error) {
+            (Some(number), Some(failure)) => self.fail(context, number, failure, &targets),
+            (None, Some(_)) => Err(Malformed::field(
+                "requestId",
+                "missing; expected that of the message that the error answers",
+            )
+            .into()),
+            (number, None) => self.deliver(context, number, reply, &targets),
+        }
+    }
+
+    /// The application could not do what a client asked for.
+    fn fail(
+        &mut self,
+        context: &mut Context<'_>,
+        number: u64,
+        failure: &Failure,
+        targets: &Targets<'_>,
+    ) -> Result<(), Refusal> {
+        if !targets.is_empty() {
+            let reason = "goes to the sender alone; expected no `clientId`, `room`, `rooms` or `all` beside it";
+            return Err(Malformed::field("error", reason).into());
+        }
+        let code = failure.code.as_deref();
+        let code = code.unwrap_or(ErrorCode::Internal.as_str());
+        check_name("error.code", code)?;
+        let Some(request) = self.remove(number) else {
+            return Ok(());
+        };
+        match context.hub.directory().living_client(request.sender) {
+            Some(client) => {
+                let error = ErrorMessage {
+                    code,
+                    message: &failure.message,
+                    reply_to: request.id.as_deref(),
+                    timestamp: context.now.wall_ms,
+                    is_of_workspaces: false,
+                };
+                context.send_error(client, &error);
+            }
+            None => request.log_gone_sender(),
+        }
+        Ok(())
+    }
+
+    /// A message goes to its targets; without any, it answers the sender.
+    fn deliver(
+        &mut self,
+        context: &mut Context<'_>,
+        number: Option<u64>,
+        reply: &Reply<'_>,
+        targets: &Targets<'_>,
+    ) -> Result<(), Refusal> {
+        let asked = number.and_then(|number| self.request(number));
+        if asked.is_none() && targets.is_empty() {
+            let reason =
+                "missing; expected one to answer, or a `clientId`, `room`, `rooms` or `all: true`";
+            return Err(Malformed::field("requestId", reason).into());
+        }
+        let kind = match (&reply.kind, asked) {
+            (Some(kind), _) => kind.clone(),
+            (None, Some(request)) => request.kind.to_string(),
+            (None, None) => {
+                let reason = "missing; expected the type of the message to send, a string";
+                return Err(Malformed::field("type", reason).into());
+            }
+        };
+        check_application_type(&kind)?;
+        let payload = one_of(reply.payload, reply.data)?.ok_or_else(|| {
+            Malformed::field("payload", "missing; expected any JSON value, or an `error`")
+        })?;
+        let payload = &*compact(payload.get());
+        send_to(context, targets, &kind, payload).map_err(command_refusal)?;
+        if let Some(number) = number {
+            self.settle(context, number, targets.is_empty(), &kind, payload);
+        }
+        Ok(())
+    }
+
+    /// A request has its answer, which the sender gets unless it went to others instead.
+    fn settle(
+        &mut self,
+        context: &mut Context<'_>,
+        number: u64,
+        to_sender: bool,
+        kind: &str,
+        payload: &str,
+    ) {
+        let Some(request) = self.remove(number).filter(|_| to_sender) else {
+            return;
+        };
+        let Some(client) = context.hub.directory().living_client(request.sender) else {
+            return request.log_gone_sender();
+        };
+        match context.hub.directory().client(client).is_away {
+            true => {
+                let (hub, out) = (&mut *context.hub, &mut context.out);
+                hub.send(context.now, client, kind, payload, out);
+            }
+            false => context.answer(client, kind, payload, request.id.as_deref()),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -114,101 +223,6 @@ fn read(text: &str) -> Result<Reply<'_>, Refusal> {
     Ok(reply)
 }
 
-fn carry_out(state: &mut State, now: Now, reply: &Reply<'_>) -> Result<(), Refusal> {
-    let targets = Targets::of(reply)?;
-    let number = match &reply.request_id {
-        Some(name) => {
-            let found = state.backend.find(name);
-            Some(found.ok_or_else(|| unknown_request(name))?)
-        }
-        None => None,
-    };
-    match (number, &reply.error) {
-        (Some(number), Some(failure)) => fail(state, now, number, failure, &targets),
-        (None, Some(_)) => Err(Malformed::field(
-            "requestId",
-            "missing; expected that of the message that the error answers",
-        )
-        .into()),
-        (number, None) => deliver(state, now, number, reply, &targets),
-    }
-}
-
-/// The application could not do what a client asked for.
-fn fail(
-    state: &mut State,
-    now: Now,
-    number: u64,
-    failure: &Failure,
-    targets: &Targets<'_>,
-) -> Result<(), Refusal> {
-    if !targets.is_empty() {
-        let reason =
-            "goes to the sender alone; expected no `clientId`, `room`, `rooms` or `all` beside it";
-        return Err(Malformed::field("error", reason).into());
-    }
-    let code = failure
-        .code
-        .as_deref()
-        .unwrap_or(ErrorCode::Internal.as_str());
-    check_name("error.code", code)?;
-    let Some(request) = state.backend.remove(number) else {
-        return Ok(());
-    };
-    outbound::arm(state);
-    match state.hub.directory().living_client(request.sender) {
-        Some(client) => {
-            let error = ErrorMessage {
-                code,
-                message: &failure.message,
-                reply_to: request.id.as_deref(),
-                timestamp: now.wall_ms,
-                is_of_workspaces: false,
-            };
-            state
-                .context(Caller::Application)
-                .send_error(client, &error);
-        }
-        None => outbound::log_gone_sender(&request),
-    }
-    Ok(())
-}
-
-/// A message goes to its targets; without any, it answers the sender.
-fn deliver(
-    state: &mut State,
-    now: Now,
-    number: Option<u64>,
-    reply: &Reply<'_>,
-    targets: &Targets<'_>,
-) -> Result<(), Refusal> {
-    let asked = number.and_then(|number| state.backend.request(number));
-    if asked.is_none() && targets.is_empty() {
-        let reason =
-            "missing; expected one to answer, or a `clientId`, `room`, `rooms` or `all: true`";
-        return Err(Malformed::field("requestId", reason).into());
-    }
-    let kind = match (&reply.kind, asked) {
-        (Some(kind), _) => kind.clone(),
-        (None, Some(request)) => request.kind.to_string(),
-        (None, None) => {
-            let reason = "missing; expected the type of the message to send, a string";
-            return Err(Malformed::field("type", reason).into());
-        }
-    };
-    check_application_type(&kind)?;
-    let payload = one_of(reply.payload, reply.data)?.ok_or_else(|| {
-        Malformed::field("payload", "missing; expected any JSON value, or an `error`")
-    })?;
-    let payload = &*compact(payload.get());
-    let mut context = state.context(Caller::Application);
-    send_to(&mut context, targets, &kind, payload).map_err(command_refusal)?;
-    if let Some(number) = number {
-        settle(state, now, number, targets.is_empty(), &kind, payload);
-    }
-    Ok(())
-}
-
 fn send_to(
     context: &mut Context<'_>,
     targets: &Targets<'_>,
@@ -227,38 +241,15 @@ fn send_to(
     Ok(())
 }
 
-/// A request has its answer, which the sender gets unless it went to others instead.
-fn settle(state: &mut State, now: Now, number: u64, to_sender: bool, kind: &str, payload: &str) {
-    let Some(request) = state.backend.remove(number) else {
-        return;
-    };
-    outbound::arm(state);
-    if !to_sender {
-        return;
-    }
-    let Some(client) = state.hub.directory().living_client(request.sender) else {
-        return outbound::log_gone_sender(&request);
-    };
-    if state.hub.directory().client(client).is_away {
-        state
-            .hub
-            .send(now, client, kind, payload, &mut state.transport.peers);
-        return;
-    }
-    state
-        .context(Caller::Application)
-        .answer(client, kind, payload, request.id.as_deref());
-}
-
 fn complain(
-    state: &mut State,
-    connection: ConnectionId,
+    context: &mut Context<'_>,
+    link: ConnectionId,
     refusal: &Refusal,
     request_id: Option<&str>,
 ) {
     let request_id = request_id.filter(|name| name.len() <= MAX_ECHO_BYTES);
-    let error = refusal.backend_error(state.settings.locale, request_id);
-    links::send(state, connection, &error);
+    let error = refusal.backend_error(context.settings.locale, request_id);
+    context.send_bare(link, Encoding::Json, error.as_bytes());
 }
 
 /// How the application is told that a command was refused.

@@ -1,4 +1,4 @@
-//! Which messages wait for the application's answer, and which of its links are there. Sends nothing.
+//! Which links the application has, and which messages wait for room on one, or for an answer. Sends nothing.
 //!
 //! Requests are numbered as they come and all may take equally long, so that the first in the table is the first to
 //! be due: one timer does for all of them.
@@ -7,8 +7,13 @@ use crate::base::time::Time;
 use crate::base::wheel::TimerId;
 use crate::engine::settings::RoutesSettings;
 use crate::hub::{ClientId, ConnectionId};
+use crate::wire::locale::{Locale, Phrase};
 use crate::wire::message::Dialect;
+use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+/// The path of the links.
+pub const PATH: &str = "/backend";
 
 /// A client's message that waits for the application's answer.
 #[derive(Debug)]
@@ -23,6 +28,14 @@ pub struct Request {
     pub id: Option<Box<str>>,
     /// When it will have waited too long; `None`: never.
     pub deadline: Option<Time>,
+}
+
+impl Request {
+    /// Notes that whoever waited for an answer does so no more.
+    pub fn log_gone_sender(&self) {
+        let Self { sender, kind, .. } = self;
+        log::debug!("{sender}: gone before its {kind} was answered");
+    }
 }
 
 /// A waiting message stays small, whatever its sender sent.
@@ -106,15 +119,25 @@ impl Pending {
         self.requests.len()
     }
 
-    /// Adds a link.
-    pub fn insert_link(&mut self, connection: ConnectionId) {
-        self.links.push(connection);
+    /// The application has connected.
+    pub fn insert_link(&mut self, link: ConnectionId, address: Option<IpAddr>, locale: Locale) {
+        self.links.push(link);
+        let (address, total) = (&shown(address), self.links.len());
+        log::info!(
+            "{}",
+            locale.say(Phrase::BackendConnected { address, total })
+        );
     }
 
     /// A link is gone: what waits for it is to be had from [`Pending::take_lost`].
-    pub fn remove_link(&mut self, connection: ConnectionId) {
-        self.links.retain(|known| *known != connection);
-        self.gone.push(connection);
+    pub fn remove_link(&mut self, link: ConnectionId, address: Option<IpAddr>, locale: Locale) {
+        self.links.retain(|known| *known != link);
+        self.gone.push(link);
+        let (address, total) = (&shown(address), self.links.len());
+        log::info!(
+            "{}",
+            locale.say(Phrase::BackendDisconnected { address, total })
+        );
     }
 
     /// The link whose turn it is among those that will do.
@@ -260,12 +283,14 @@ impl Pending {
         is_due.then(|| self.remove(number)).flatten()
     }
 
+    /// Whether a link has gone since somebody looked.
+    pub fn has_lost(&self) -> bool {
+        !self.gone.is_empty()
+    }
+
     /// Takes away the requests whose link is gone.
     pub fn take_lost(&mut self) -> Vec<Request> {
         let gone = std::mem::take(&mut self.gone);
-        if gone.is_empty() {
-            return Vec::new();
-        }
         let is_lost = |(_, request): &(&u64, &Request)| gone.contains(&request.connection);
         let lost: Vec<u64> = self
             .requests
@@ -286,4 +311,8 @@ impl Pending {
         );
         debug_assert_eq!(self.orphaned.len(), self.orphaned_by.len());
     }
+}
+
+fn shown(address: Option<IpAddr>) -> String {
+    address.map_or_else(|| "unix".to_owned(), |address| address.to_string())
 }

@@ -1,8 +1,7 @@
 //! Batches on their way to the store and back (contract section 5.6).
 
 use super::condition::{Condition, Opening, Recovery};
-use super::durability::Durability;
-use super::parts::Parts;
+use super::durability::{Durability, Parts};
 use crate::base::time::Span;
 use crate::engine::timer::Timer;
 use crate::hub::{Batch, Record};

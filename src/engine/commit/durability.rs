@@ -8,11 +8,15 @@
 //! beside this file are the rest of it.
 
 use super::condition::Condition;
-use super::held::{Held, Released};
-use crate::base::time::{Span, Time};
-use crate::base::wheel::TimerId;
-use crate::engine::session::key::SessionKey;
-use crate::hub::ClientId;
+use crate::base::time::{Now, Span, Time};
+use crate::base::wheel::{TimerId, Wheel};
+use crate::engine::answer::Said;
+use crate::engine::session::key::{SESSION_KEY, SessionKey};
+use crate::engine::timer::Timer;
+use crate::engine::transport::answer::Reply;
+use crate::engine::transport::peers::Delivery;
+use crate::hub::{ClientId, ConnectionId, Hub};
+use crate::wire::http::Response;
 use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 
@@ -111,8 +115,11 @@ impl Durability {
             "what is asked later waits for a later batch"
         );
         match &held {
-            Held::Answer { .. } => {}
-            Held::Change { .. } => self.changes += 1,
+            Held::Said {
+                said: Said::Change(_),
+                ..
+            } => self.changes += 1,
+            Held::Answer { .. } | Held::Said { .. } => {}
             Held::List { client } => *self.lists.entry(*client).or_default() += 1,
         }
         self.waiting.push_back((seq, held));
@@ -138,8 +145,11 @@ impl Durability {
 
     fn forget(&mut self, held: &Held) {
         match held {
-            Held::Answer { .. } => {}
-            Held::Change { .. } => self.changes -= 1,
+            Held::Said {
+                said: Said::Change(_),
+                ..
+            } => self.changes -= 1,
+            Held::Answer { .. } | Held::Said { .. } => {}
             Held::List { client } => {
                 if let Some(count) = self.lists.get_mut(client) {
                     *count -= 1;
@@ -160,5 +170,55 @@ impl Durability {
     /// The next that need not wait any more.
     pub fn poll_released(&mut self) -> Option<Released> {
         self.released.pop_front()
+    }
+}
+
+/// What waits for the store.
+#[derive(Debug)]
+pub enum Held {
+    /// An answer to a request, and what it must know of that.
+    Answer {
+        connection: ConnectionId,
+        reply: Reply,
+        answer: Response,
+    },
+    /// What is said to a message.
+    Said {
+        /// Who sent it.
+        client: ClientId,
+        said: Said<'static>,
+        reply_to: Option<Box<str>>,
+    },
+    /// A list of workspaces, for a client that would not know a change that is not out yet. It shows what there is when it
+    /// goes out: news of that may follow, and say the same once more.
+    List { client: ClientId },
+}
+
+/// What need not wait any more.
+#[derive(Debug)]
+pub struct Released {
+    pub held: Held,
+    /// Why it is not kept; `None`: it is.
+    pub fault: Option<Box<str>>,
+}
+
+/// What the engine's side of the store works on, borrowed for one step.
+pub struct Parts<'a> {
+    /// The time of the present input.
+    pub now: Now,
+    /// What is to be kept, and was.
+    pub hub: &'a mut Hub,
+    /// Connections, which hear of nothing before the store is read.
+    pub delivery: Delivery<'a>,
+    /// Reminders.
+    pub wheel: &'a mut Wheel<Timer>,
+    /// What makes the secrets of sessions: it is kept as well.
+    pub session_key: &'a mut SessionKey,
+}
+
+impl Parts<'_> {
+    /// Has the store keep what makes the secrets of sessions.
+    pub fn keep_session_key(&mut self) {
+        self.hub.keep_meta(SESSION_KEY, self.session_key.to_text());
     }
 }

@@ -8,7 +8,7 @@ use crate::engine::transport::unfinished::MAX_BYTES;
 use crate::hub::ConnectionId;
 use crate::wire::http::Head;
 use crate::wire::message::Variant;
-use crate::wire::websocket::MessageKind;
+use crate::wire::websocket::Message;
 use std::collections::{HashMap, VecDeque};
 
 /// Bytes of messages that one WebSocket may leave here.
@@ -51,7 +51,7 @@ pub struct Guest {
     /// What it came for.
     pub arrival: Arrival,
     /// What it has said.
-    pub messages: Vec<KeptMessage>,
+    pub messages: Vec<Message<'static>>,
     bytes: usize,
 }
 
@@ -76,32 +76,6 @@ pub enum Arrival {
 impl Arrival {
     fn is_client(&self) -> bool {
         matches!(self, Self::Client { .. })
-    }
-}
-
-/// A message as it came.
-#[derive(Debug)]
-pub enum KeptMessage {
-    /// Text.
-    Text(String),
-    /// Bytes.
-    Binary(Vec<u8>),
-    /// Either, yet to be inflated.
-    Compressed {
-        /// Which.
-        kind: MessageKind,
-        /// As it was sent.
-        payload: Vec<u8>,
-    },
-}
-
-impl KeptMessage {
-    fn size(&self) -> usize {
-        size_of::<Self>()
-            + match self {
-                Self::Text(text) => text.len(),
-                Self::Binary(bytes) | Self::Compressed { payload: bytes, .. } => bytes.len(),
-            }
     }
 }
 
@@ -166,7 +140,7 @@ impl Lobby {
     }
 
     /// It says something.
-    pub fn keep(&mut self, connection: ConnectionId, message: KeptMessage) {
+    pub fn keep(&mut self, connection: ConnectionId, message: Message<'static>) {
         if let Some(guest) = self.guests.get_mut(&connection) {
             let bytes = message.size();
             guest.bytes += bytes;

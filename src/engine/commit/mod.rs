@@ -3,16 +3,11 @@
 //! It owns the condition of the store, the batch under way, what waits for one, and who has come before the store was read. It
 //! never touches a disk, and no socket: batches go out, outcomes come in, and what need not wait any more is handed back.
 //!
-//! `condition` has the states and the moves between them; `durability` what is owned, `opening` and `batches` what moves it;
-//! `held` what waits; `respond` and `release` say it; `lobby` keeps those who came early; `parts` is what all this works on.
+//! [`condition`] has the states and the moves between them; [`durability`] what is owned and what waits, [`opening`] and [`batches`]
+//! what moves it; [`lobby`] keeps those who came early.
 
 pub mod batches;
 pub mod condition;
 pub mod durability;
-pub mod held;
 pub mod lobby;
 pub mod opening;
-pub mod owner;
-pub mod parts;
-pub mod release;
-pub mod respond;

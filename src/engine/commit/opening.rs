@@ -5,8 +5,7 @@
 //! read, every room begins its epoch; when that is kept as well, service begins.
 
 use super::condition::{Condition, Opening};
-use super::durability::Durability;
-use super::parts::Parts;
+use super::durability::{Durability, Parts};
 use crate::base::time::Span;
 use crate::engine::session::key::{SESSION_KEY, SessionKey};
 use crate::engine::timer::Timer;
@@ -94,7 +93,7 @@ impl Durability {
     fn seal(&mut self, parts: &mut Parts<'_>) {
         parts
             .hub
-            .begin_epochs(parts.now, EPOCHS_AT_ONCE, parts.peers);
+            .begin_epochs(parts.now, EPOCHS_AT_ONCE, &mut parts.delivery);
         if !parts.hub.has_records() {
             self.open(parts);
         }
@@ -109,13 +108,15 @@ impl Durability {
 
     /// It has not: what it holds is known all the same, and it counts as one that fails at work.
     pub(super) fn open_unsealed(&mut self, parts: &mut Parts<'_>) {
-        parts.hub.begin_epochs(parts.now, usize::MAX, parts.peers);
+        parts
+            .hub
+            .begin_epochs(parts.now, usize::MAX, &mut parts.delivery);
         self.open(parts);
     }
 
     /// Service begins.
     fn open(&mut self, parts: &mut Parts<'_>) {
-        parts.hub.finish_restoring(parts.now, parts.peers);
+        parts.hub.finish_restoring(parts.now, &mut parts.delivery);
         self.condition = Condition::Good;
         if !std::mem::take(&mut self.told).is_empty() {
             log::info!("the store is open; what it held is restored, and service begins");
@@ -128,7 +129,7 @@ impl Durability {
             .filter(|(table, key, _)| *table == Table::Meta && &**key == SESSION_KEY)
             .find_map(|(.., value)| SessionKey::from_text(value));
         self.found_key = found.or(self.found_key);
-        parts.hub.restore(parts.now, slice, parts.peers);
+        parts.hub.restore(parts.now, slice, &mut parts.delivery);
     }
 
     /// Goes on with the secrets of an earlier life, or has the store keep those of this one.

@@ -1,32 +1,27 @@
 //! What clients of the payload dialect may ask for, and the answers (contract section 3).
 //!
 //! Each request is a function of a [`Context`]: it returns what is to be said, and the type says when. None of them ends a
-//! connection, and none knows another client's.
+//! connection, and none knows another client's. Pages of a log and requests to a task's worker are calls of the API as well.
 
+use super::request_fields::{Auth, Broadcast, History, Rooms, TaskControl, check_beside_payload};
+use super::workspaces;
 use crate::engine::access::caller::Action;
-use crate::engine::answer::Answer;
+use crate::engine::answer::{Answer, Said};
 use crate::engine::context::Context;
 use crate::engine::refusal::Refusal;
-use crate::engine::session::acknowledgement::Denied;
-use crate::engine::session::request_fields::{
-    Auth, Broadcast, History, Rooms, TaskControl, check_beside_payload,
+use crate::hub::{
+    ClientKey, ControlRefused, Hub, Position, RequestRefused, RoomKey, RoomMessage, Since,
 };
-use crate::engine::session::said::Said;
-use crate::engine::session::{acknowledgement, batches, controls, history, recovery, workspaces};
-use crate::engine::settings::Settings;
-use crate::hub::{ClientKey, Joined, Recovery, RoomMessage, Since};
 use crate::wire::message::compact::compact;
+use crate::wire::message::envelope::push_string;
 use crate::wire::message::malformed::shortened;
 use crate::wire::message::name::{TASK_ROOM_PREFIX, check_room};
-use crate::wire::message::{Dialect, ErrorCode, Incoming};
+use crate::wire::message::{Control, Dialect, ErrorCode, Incoming};
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::fmt::Write;
 
-/// Most names in one message when `max_rooms_per_client` is unlimited.
-const MAX_NAMES: usize = 10_000;
-/// Most names in one message when that limit is lower: those beyond it are denied one by one.
-const MIN_NAMES: usize = 1000;
+/// Bytes beyond which a page of a log has no further entry: it is made for one reader alone.
+const MAX_PAGE_BYTES: usize = 1024 * 1024;
 
 /// What becomes of a message.
 type Outcome<'a> = Result<Answer<Said<'a>>, Refusal>;
@@ -38,8 +33,8 @@ pub fn carry_out<'a>(
     message: &Incoming<'a>,
 ) -> Outcome<'a> {
     if context.dialect(client) == Dialect::Data {
-        if let Some(command) = workspaces::Command::of(&message.kind) {
-            return workspaces::carry_out(context, command, message).map_err(Refusal::workspace);
+        if let Some(outcome) = workspaces::carry_out(context, message) {
+            return outcome.map_err(Refusal::workspace);
         }
         message.check_relayable()?;
         return Err(Refusal::unknown_type(shortened(&message.kind)));
@@ -49,10 +44,10 @@ pub fn carry_out<'a>(
         check_beside_payload(message)?;
     }
     match &*message.kind {
-        "subscribe" => subscribe(context, client, message, &Rooms::to_subscribe(message)?),
-        "unsubscribe" => unsubscribe(context, client, &Rooms::to_unsubscribe(message)?),
-        "join_room" => subscribe(context, client, message, &Rooms::one(message)?),
-        "leave_room" => unsubscribe(context, client, &Rooms::one(message)?),
+        "subscribe" => context.join_rooms(client, message, &Rooms::to_subscribe(message)?),
+        "unsubscribe" => context.leave_rooms(client, &Rooms::to_unsubscribe(message)?),
+        "join_room" => context.join_rooms(client, message, &Rooms::one(message)?),
+        "leave_room" => context.leave_rooms(client, &Rooms::one(message)?),
         "room_broadcast" => broadcast(context, client, &Broadcast::read(message)?),
         "history" => page(context, &History::read(message)?),
         "task_control" => control(context, client, &TaskControl::read(message)?),
@@ -89,90 +84,13 @@ fn has_fields(kind: &str) -> bool {
     )
 }
 
-fn subscribe(
-    context: &mut Context<'_>,
-    client: ClientKey,
-    message: &Incoming<'_>,
-    request: &Rooms,
-) -> Outcome<'static> {
-    let rooms = named_rooms(context.settings, request)?;
-    context.hub.load().visit(rooms.len());
-    let since = &request.positions;
-    if request.batch == Some(true) {
-        batches::enable(context, client);
-    }
-    if !since.is_empty() && context.hub.directory().client(client).is_lagging {
-        recovery::recover(context, client, false);
-    }
-    let mut denied = Vec::new();
-    let mut joined = Vec::new();
-    for room in rooms {
-        let since = since.get(&*room).copied();
-        match enter(context, client, &room) {
-            // A member that names a position wants to hear again what came after it.
-            Ok(joining) if joining.fresh || since.is_some() => joined.push((joining.room, since)),
-            Ok(_) => {}
-            Err(refused) => denied.push(refused),
-        }
-    }
-    let asked = joined
-        .iter()
-        .filter_map(|(room, since)| since.map(|since| (*room, since)));
-    let recoveries: Vec<Recovery> = asked
-        .map(|(room, since)| Recovery {
-            room,
-            recovered: context.hub.can_recover(room, since),
-        })
-        .collect();
-    let payload = acknowledgement::payload(context.hub, client, &denied, &recoveries);
-    let member_of = context.hub.directory().client(client).memberships().len();
-    context.hub.load().visit(member_of);
-    // It comes before what is due in the rooms, so it cannot be left to the caller.
-    context.answer(client, "subscription_ack", &payload, message.id);
-    context
-        .hub
-        .welcome(context.now, client, &joined, context.peers);
-    if !since.is_empty() {
-        recovery::rewind_confirmed(context, client);
-    }
-    Ok(Answer::Now(Said::Nothing))
-}
-
-fn unsubscribe(context: &mut Context<'_>, client: ClientKey, request: &Rooms) -> Outcome<'static> {
-    let rooms = named_rooms(context.settings, request)?;
-    context.hub.load().visit(rooms.len());
-    for room in rooms {
-        if context.hub.leave_room(client, &room) {
-            context.log_room(client, &room, false);
-        }
-    }
-    let payload = acknowledgement::payload(context.hub, client, &[], &[]);
-    say("subscription_ack", payload)
-}
-
-/// The one place where a message links a client with a room.
-fn enter(context: &mut Context<'_>, client: ClientKey, room: &str) -> Result<Joined, Denied> {
-    check_room("rooms", room).map_err(|_| Denied::new(room, ErrorCode::InvalidMessage))?;
-    if !context.caller.sees(room) {
-        return Err(Denied::new(room, ErrorCode::NotAllowed));
-    }
-    let joined = context.hub.join(client, room);
-    let joined = joined.map_err(|_| Denied::new(room, ErrorCode::LimitExceeded))?;
-    if joined.fresh {
-        context.log_room(client, room, true);
-    }
-    Ok(joined)
-}
-
 fn broadcast(
     context: &mut Context<'_>,
     client: ClientKey,
     request: &Broadcast<'_>,
 ) -> Outcome<'static> {
     let room = check_room("room", &request.room)?;
-    let directory = context.hub.directory();
-    let found = directory.find(&room);
-    let is_member = found.is_some_and(|room| directory.membership(client, room).is_some());
+    let is_member = is_member(context.hub, client, &room);
     let allowed = context
         .caller
         .may(Action::Publish { is_member }, context.settings);
@@ -183,7 +101,7 @@ fn broadcast(
     })?;
     let message = compact(request.message.get());
     let mut payload = String::with_capacity(message.len() + 64);
-    let from = directory.client(client).id;
+    let from = context.hub.directory().client(client).id;
     let _ = write!(payload, "{{\"message\":{message},\"from\":\"{from}\"}}");
     let room = context.hub.find_or_create_room(&room)?;
     let message = RoomMessage {
@@ -193,7 +111,7 @@ fn broadcast(
         except: Some(client),
         tells: None,
     };
-    context.hub.publish(context.now, message, context.peers);
+    context.hub.publish(context.now, message, &mut context.out);
     Ok(Answer::Now(Said::Nothing))
 }
 
@@ -202,7 +120,7 @@ fn page(context: &mut Context<'_>, request: &History) -> Outcome<'static> {
     let room = context.hub.directory().find(&request.room);
     let room =
         room.ok_or_else(|| Refusal::not_found(format!("the room `{}`", shortened(&request.room))))?;
-    let page = history::history_page(context.hub, room, since, request.limit());
+    let page = history_page(context.hub, room, since, request.limit());
     say("history", page)
 }
 
@@ -212,7 +130,7 @@ fn control(
     request: &TaskControl,
 ) -> Outcome<'static> {
     let (task, action) = (&*request.task_id, request.action);
-    let is_member = controls::is_member(context.hub, client, task);
+    let is_member = is_member(context.hub, client, &format!("{TASK_ROOM_PREFIX}{task}"));
     let allowed = context
         .caller
         .may(Action::Control { is_member }, context.settings);
@@ -222,32 +140,115 @@ fn control(
         Refusal::coded(ErrorCode::NotAllowed, reason)
     })?;
     let by = context.hub.directory().client(client).id.to_string();
-    let payload = controls::request(context, task, action, &by)?;
+    let payload = request_control(context, task, action, &by)?;
     say("control_ack", payload)
 }
 
-/// The rooms that a message names, each once; `taskIds` are short for rooms.
-fn named_rooms<'a>(settings: &Settings, request: &'a Rooms) -> Result<Vec<Cow<'a, str>>, Refusal> {
-    let (limit, what) = match settings.hub.max_rooms_per_client {
-        0 => (MAX_NAMES, format!("{MAX_NAMES} names in one message")),
-        limit => (
-            limit.max(MIN_NAMES),
-            "websocket.max_rooms_per_client".to_owned(),
-        ),
-    };
-    let tasks = request.task_ids.iter().flatten();
-    let tasks = tasks.map(|task| Cow::Owned(format!("{TASK_ROOM_PREFIX}{task}")));
-    let rooms = request.rooms.iter().flatten();
-    let rooms = rooms.map(|room| Cow::Borrowed(room.as_str()));
-    let mut known = HashSet::new();
-    let mut names: Vec<Cow<'a, str>> = Vec::new();
-    for name in tasks.chain(rooms) {
-        if known.insert(name.clone()) {
-            if names.len() == limit {
-                return Err(Refusal::limit_exceeded(what));
-            }
-            names.push(name);
-        }
+fn is_member(hub: &Hub, client: ClientKey, room: &str) -> bool {
+    let directory = hub.directory();
+    let room = directory.find(room);
+    room.is_some_and(|room| directory.membership(client, room).is_some())
+}
+
+/// Records what `by` asks of a task's worker, which hears of it with its next report; the payload
+/// that acknowledges it names whoever asked first.
+pub fn request_control(
+    context: &mut Context<'_>,
+    task: &str,
+    action: Control,
+    by: &str,
+) -> Result<String, Refusal> {
+    let hub = &mut *context.hub;
+    let recorded = hub.control(context.now, task, action, by, &mut context.out);
+    recorded.map_err(|refused| control_refusal(refused, task, action))?;
+    let tasks = hub.broadcaster().tasks();
+    let requested = tasks
+        .find(task)
+        .and_then(|key| tasks.task(key)?.view.requested.as_ref());
+    let mut out = String::from("{\"taskId\":");
+    push_string(&mut out, task);
+    if let Some(requested) = requested {
+        out.push(',');
+        requested.push_members(&mut out);
     }
-    Ok(names)
+    out.push('}');
+    Ok(out)
+}
+
+fn control_refusal(refused: ControlRefused, task: &str, action: Control) -> Refusal {
+    let action = action.as_str();
+    let (code, reason) = match refused {
+        ControlRefused::UnknownTask => {
+            let reason = format!("the task `{}`", shortened(task));
+            (ErrorCode::NotFound, reason)
+        }
+        ControlRefused::ByTask(RequestRefused::Ended(status)) => {
+            let reason = format!("`{action}` on a task that is {}", status.as_str());
+            (ErrorCode::NotAllowed, reason)
+        }
+        ControlRefused::ByTask(RequestRefused::Pending(pending)) => {
+            let reason = format!(
+                "`{action}` while `{}` is pending on the task",
+                pending.as_str()
+            );
+            (ErrorCode::Conflict, reason)
+        }
+        ControlRefused::ByTask(RequestRefused::NotHonoured(controls)) => {
+            let honoured: Vec<&str> = controls.iter().map(Control::as_str).collect();
+            let expected = match honoured[..] {
+                [] => "none at all".to_owned(),
+                _ => honoured.join(", "),
+            };
+            let reason = format!(
+                "action: `{action}` is not honoured by the task's worker; expected {expected}"
+            );
+            (ErrorCode::InvalidMessage, reason)
+        }
+    };
+    Refusal::coded(code, reason)
+}
+
+/// A page of a room's log as JSON: `{room, messages, position, complete, more?}`, the oldest first: at most `limit` messages
+/// (0: all), and no more than a megabyte but for the first.
+pub fn history_page(hub: &Hub, key: RoomKey, since: Since, limit: Option<usize>) -> String {
+    let room = hub.directory().room(key);
+    let missed = hub.history(key, since);
+    let limit = limit.filter(|limit| *limit > 0).unwrap_or(usize::MAX);
+    let mut out = String::from("{\"room\":");
+    push_string(&mut out, &room.name);
+    out.push_str(",\"messages\":[");
+    let (mut last, mut is_cut) = (None, false);
+    let mut entries = missed.entries;
+    for entry in entries.by_ref().take(limit) {
+        let end = out.len();
+        if last.is_some() {
+            out.push(',');
+        }
+        entry.envelope(&room.name).push_json(&mut out);
+        // The comma does not count.
+        if last.is_some() && out.len() - 1 > MAX_PAGE_BYTES {
+            out.truncate(end);
+            is_cut = true;
+            break;
+        }
+        last = Some(entry.offset);
+    }
+    let offset = last.unwrap_or(match since {
+        Since::After(position) if position.epoch == room.epoch => position.offset,
+        Since::Start | Since::After(_) => room.position().offset,
+    });
+    let position = Position {
+        epoch: room.epoch,
+        offset,
+    };
+    let _ = write!(
+        out,
+        "],\"position\":\"{position}\",\"complete\":{}",
+        missed.complete
+    );
+    if is_cut || entries.len() > 0 {
+        out.push_str(",\"more\":true");
+    }
+    out.push('}');
+    out
 }

@@ -1,60 +1,36 @@
-//! Messages about workspaces (contract section 6): from a client of the data dialect to a change.
+//! Messages about workspaces (contract section 6): from a client of the data dialect to a change, and the lists that it is sent.
 
-use crate::engine::answer::Answer;
+use crate::engine::answer::{Answer, Said};
 use crate::engine::context::Context;
-use crate::engine::session::said::Said;
+use crate::hub::ClientKey;
 use crate::hub::workspaces::documents::MAX_DEPTH;
 use crate::wire::locale::WorkspaceFault as Fault;
 use crate::wire::message::compact::compact;
-use crate::wire::message::{Incoming, Malformed, Members};
+use crate::wire::message::{Envelope, Incoming, Malformed, Members, Variant};
+use crate::wire::websocket::EncodedFrame;
 
-/// What a client may want.
-#[derive(Debug, Clone, Copy)]
-pub enum Command {
-    /// A workspace more.
-    Create,
-    /// Other fields of one.
-    Update,
-    /// One fewer.
-    Delete,
-    /// Another order.
-    Reorder,
-    /// To see all of them.
-    List,
-}
-
-impl Command {
-    /// The command of a message of this type; `None`: it is about something else.
-    pub fn of(kind: &str) -> Option<Self> {
-        Some(match kind {
-            "workspace.create" => Self::Create,
-            "workspace.update" => Self::Update,
-            "workspace.delete" => Self::Delete,
-            "workspace.reorder" => Self::Reorder,
-            "workspace.list" => Self::List,
-            _ => return None,
-        })
-    }
-}
-
-/// Does what a message asks. The news of it wait until the change is kept, and a list waits behind news that do.
+/// Does what a message asks; `None`: it is about something else. The news of a change wait until it is kept.
 pub fn carry_out(
     context: &mut Context<'_>,
-    command: Command,
     message: &Incoming<'_>,
-) -> Result<Answer<Said<'static>>, Fault> {
+) -> Option<Result<Answer<Said<'static>>, Fault>> {
+    if !message.kind.starts_with("workspace.") {
+        return None;
+    }
     let (workspaces, now) = (context.hub.workspaces(), context.now);
     let body = compact(message.body);
     let fields = || fields_of(message, &body);
-    let edit = match command {
-        Command::Create => workspaces.create(now, fields()?, context.random)?,
-        Command::Update => workspaces.update(now, fields()?)?,
-        Command::Delete => workspaces.delete(&fields()?)?,
-        Command::Reorder => workspaces.reorder(&fields()?)?,
-        Command::List => return Ok(Answer::WhenKept(Said::WorkspaceList)),
+    let edit = match &*message.kind {
+        "workspace.create" => {
+            fields().and_then(|fields| workspaces.create(now, fields, context.random))
+        }
+        "workspace.update" => fields().and_then(|fields| workspaces.update(now, fields)),
+        "workspace.delete" => fields().and_then(|fields| workspaces.delete(&fields)),
+        "workspace.reorder" => fields().and_then(|fields| workspaces.reorder(&fields)),
+        "workspace.list" => return Some(Ok(Answer::Now(Said::WorkspaceList))),
+        _ => return None,
     };
-    let edited = context.hub.edit_workspaces(edit);
-    Ok(Answer::WhenKept(Said::Change(edited)))
+    Some(edit.map(|edit| Answer::WhenKept(Said::Change(context.hub.edit_workspaces(edit)))))
 }
 
 /// The fields of a message, whose body it is. When they are flat, the envelope's own stand among them.
@@ -72,5 +48,65 @@ fn fields_of<'a>(message: &Incoming<'_>, body: &'a str) -> Result<Members<'a>, F
     match message.nested {
         true => Ok(fields),
         false => Ok(fields.without(&["type", "data", "payload"])),
+    }
+}
+
+/// The newest lists as they were sent: whoever asks for the same while one of them waits in an outbox shares it.
+#[derive(Debug, Default)]
+pub struct Lists {
+    version: u64,
+    frames: Vec<(Variant, EncodedFrame)>,
+}
+
+impl Lists {
+    /// Sends a client all workspaces in order; what it lacked of them it has with that.
+    pub fn send(&mut self, context: &mut Context<'_>, client: ClientKey) {
+        let frame = self.frame(context, client);
+        let connection = context.hub.directory().client(client).connection;
+        context.out.peers.answer(connection, &frame);
+        context.hub.forget_news(client);
+    }
+
+    /// The list in a client's form.
+    fn frame(&mut self, context: &mut Context<'_>, client: ClientKey) -> EncodedFrame {
+        let variant = context.variant(client);
+        let version = context.hub.workspaces().version();
+        if let Some(frame) = self.find(version, variant) {
+            return frame;
+        }
+        let payload = context.hub.workspaces().list();
+        let envelope = Envelope {
+            kind: "workspace.list",
+            payload: &payload,
+            timestamp: context.now.wall_ms,
+            id: None,
+            reply_to: None,
+            room_offset: None,
+        };
+        let encoded = envelope.encode(variant);
+        // The text, the message and the frame may each be long: no two more of them are held than must be.
+        drop(payload);
+        let (frame, bytes) = context.out.frame(&encoded, variant);
+        context.hub.load().encode(bytes);
+        self.keep(version, variant, &frame);
+        frame
+    }
+
+    fn find(&self, version: u64, variant: Variant) -> Option<EncodedFrame> {
+        let mut frames = self.frames.iter().filter(|_| self.version == version);
+        let found = frames.find(|(known, _)| *known == variant);
+        found.map(|(_, frame)| frame.clone())
+    }
+
+    fn keep(&mut self, version: u64, variant: Variant, frame: &EncodedFrame) {
+        if std::mem::replace(&mut self.version, version) != version {
+            self.frames.clear();
+        }
+        self.frames.push((variant, frame.clone()));
+    }
+
+    /// Those that nobody else holds are not held either.
+    pub fn release(&mut self) {
+        self.frames.retain(|(_, frame)| !frame.bytes().is_unique());
     }
 }

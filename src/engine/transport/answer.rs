@@ -1,13 +1,70 @@
-//! Answers to requests, as bytes on their connection, and whether the connection goes on behind them.
+//! Answers to requests: what an answer must know of its request, its bytes, and whether the connection goes on behind it.
 
 use super::connections::{Step, Transport};
 use super::peer::Reading;
-use super::reply::Reply;
 use crate::base::time::Now;
 use crate::conn::Ending;
+use crate::engine::access::{self, Access};
 use crate::engine::life::Life;
 use crate::hub::ConnectionId;
-use crate::wire::http::{Framing, Response};
+use crate::wire::http::{Framing, Head, Method, Response};
+
+/// What an answer must know of its request: whether it wants the body, whether another may follow, and which page may read it.
+#[derive(Debug)]
+pub struct Reply {
+    head_only: bool,
+    keep_alive: bool,
+    version_minor: u8,
+    cors: Cors,
+}
+
+impl Reply {
+    /// `is_local`: the request came over a Unix-domain socket.
+    pub fn to(head: &Head, access: &Access, is_local: bool) -> Self {
+        Self {
+            head_only: head.method() == Method::HEAD,
+            keep_alive: head.keep_alive(),
+            version_minor: head.version_minor(),
+            cors: Cors::of(head, access, is_local),
+        }
+    }
+}
+
+/// What a browser is told, so that it lets a page read an answer, or does not (WHATWG Fetch, CORS).
+#[derive(Debug)]
+pub enum Cors {
+    /// No page asks.
+    Unasked,
+    /// The page of this origin may, or `*`: every page may.
+    Allowed(Box<str>),
+    Foreign,
+}
+
+impl Cors {
+    /// Whether the page that asks, if one does, may read the answer.
+    pub fn of(head: &Head, access: &Access, is_local: bool) -> Self {
+        let Some(origin) = head.header("origin") else {
+            return Self::Unasked;
+        };
+        match access.check(head, is_local) {
+            Ok(()) => Self::Allowed(access.allowed_origin(origin).into()),
+            Err(_) => Self::Foreign,
+        }
+    }
+
+    /// Says so in the answer.
+    pub fn mark(self, answer: Response) -> Response {
+        const ALLOW: &str = "Access-Control-Allow-Origin";
+        match self {
+            Self::Unasked => answer,
+            Self::Foreign => answer.header("Vary", "Origin"),
+            Self::Allowed(origin) if &*origin == access::ANY => answer.header(ALLOW, access::ANY),
+            Self::Allowed(origin) => answer
+                .header("Vary", "Origin")
+                .header(ALLOW, String::from(origin)),
+        }
+    }
+}
 
 impl Transport {
     /// Sends an answer; the connection goes on unless one side wants it closed. Tells how many bytes it has.
@@ -18,8 +75,13 @@ impl Transport {
         reply: Reply,
         answer: Response,
     ) -> usize {
-        let keep_alive = reply.keep_alive() && step.life == Life::Serving;
-        let answer = reply.encode(answer, keep_alive, self.dates.at(step.now.wall_ms));
+        let keep_alive = reply.keep_alive && step.life == Life::Serving;
+        let answer = reply.cors.mark(answer).encode(Framing {
+            head_only: reply.head_only,
+            keep_alive,
+            version_minor: reply.version_minor,
+            date: self.dates.at(step.now.wall_ms),
+        });
         let bytes = answer.len();
         self.peers.push(connection, answer);
         if !keep_alive {

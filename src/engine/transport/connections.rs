@@ -1,32 +1,33 @@
-//! All connections and what belongs to their bytes: the owner of this folder.
+//! All connections and what belongs to their bytes, from accept to the closed socket: the owner of this folder.
 //!
-//! A connection ends here by bytes alone: what it was for elsewhere, a client, a link or a place of its address, is handed out
-//! by [`Transport::poll_departure`] to whoever knows of such things.
+//! A connection ends here by bytes alone, with last words and a while to take them. What it was for elsewhere, a client, a link
+//! or a place of its address, is handed out by [`Transport::poll_departure`] to whoever knows of such things.
 
+use super::allowance::Turn;
 use super::newcomers::Newcomers;
+use super::peer::{Services, Standing};
 use super::peers::Peers;
-use super::standing::{Services, Standing};
-use super::turn::Turn;
 use super::unfinished::Unfinished;
 use crate::base::time::{Now, Span, Time};
 use crate::base::token_bucket::TokenBucket;
 use crate::base::wheel::Wheel;
-use crate::conn::{InputLimits, Phase};
+use crate::conn::{Ending, InputLimits, Phase};
 use crate::engine::boundary::Output;
 use crate::engine::life::Life;
 use crate::engine::settings::Settings;
 use crate::engine::timer::Timer;
 use crate::hub::{ClientKey, ConnectionId};
-use crate::wire::http::{self, DateCache};
-use crate::wire::websocket;
+use crate::wire::http::{DateCache, ParserLimits};
+use crate::wire::websocket::{CloseCode, FrameLimits, encode_close};
 use bytes::Bytes;
 use core::net::IpAddr;
 use std::collections::{HashSet, VecDeque};
 
-/// All connections.
+/// How long a peer may take to answer our last words.
+pub(super) const LINGER: Span = Span::from_secs(5);
+
 #[derive(Debug, Default)]
 pub struct Transport {
-    /// The connections themselves.
     pub peers: Peers,
     /// Who makes room when there are too many.
     pub newcomers: Newcomers,
@@ -42,32 +43,26 @@ pub struct Transport {
     spared: HashSet<ConnectionId>,
     pub(super) unfinished: Unfinished,
     pub(super) dates: DateCache,
-    pub(super) outputs: VecDeque<Output>,
-    pub(super) departures: VecDeque<Departure>,
+    outputs: VecDeque<Output>,
+    departures: VecDeque<Departure>,
 }
 
 /// What a step works with.
 pub struct Step<'a> {
     /// The time of the present input.
     pub now: Now,
-    /// The configuration.
     pub settings: &'a Settings,
-    /// Reminders.
     pub wheel: &'a mut Wheel<Timer>,
-    /// How far the shutdown is.
     pub life: Life,
 }
 
 /// What a connection was, whose end has begun or which is gone.
 #[derive(Debug)]
 pub struct Departure {
-    /// The connection.
     pub connection: ConnectionId,
-    /// The client that was behind it.
     pub client: Option<ClientKey>,
     /// What that client had used up of its messages.
     pub messages: TokenBucket,
-    /// Where it came from.
     pub address: Option<IpAddr>,
     /// Whether it was a link of the application.
     pub was_link: bool,
@@ -95,6 +90,79 @@ impl Transport {
         connection
     }
 
+    /// Ends a WebSocket connection with a close frame behind what it is still owed.
+    pub fn close(
+        &mut self,
+        step: &mut Step<'_>,
+        connection: ConnectionId,
+        code: CloseCode,
+        reason: &str,
+    ) {
+        if self.is_websocket(connection) {
+            self.peers.push(connection, encode_close(code, reason));
+        }
+        self.end(step, connection, Ending::Lingering);
+    }
+
+    /// Begins the end of a connection; the peer has a while to take what it is owed.
+    pub fn end(&mut self, step: &mut Step<'_>, connection: ConnectionId, ending: Ending) {
+        self.depart(connection, false);
+        self.forget_unfinished(step, connection);
+        let grace = match step.life {
+            Life::Draining => step.settings.shutdown_timeout,
+            Life::Serving | Life::Stopped => LINGER,
+        };
+        if let Some(peer) = self.peers.peer_mut(connection) {
+            peer.connection.end(ending);
+            peer.stream = None;
+            self.look_at(step, connection, grace);
+            self.peers.mark(connection);
+        }
+    }
+
+    /// The socket is gone, or must go now: nothing is kept of its connection.
+    pub fn remove(&mut self, step: &mut Step<'_>, connection: ConnectionId) {
+        self.depart(connection, true);
+        self.forget_unfinished(step, connection);
+        if self.peers.remove(connection, step.wheel).is_some() {
+            self.outputs.push_back(Output::Close(connection));
+        }
+    }
+
+    /// What is due for a connection once its turn's bytes are written: half-close, close, or nothing.
+    pub fn handle_drained(&mut self, step: &mut Step<'_>, connection: ConnectionId) {
+        let Some(peer) = self.peers.peer_mut(connection) else {
+            return;
+        };
+        match peer.connection.ending() {
+            Ending::Open | Ending::HalfClosed => {}
+            Ending::Lingering => {
+                peer.connection.end(Ending::HalfClosed);
+                self.outputs.push_back(Output::HalfClose(connection));
+            }
+            Ending::Final => self.remove(step, connection),
+        }
+    }
+
+    /// What a connection is for elsewhere ends: it is handed out once.
+    fn depart(&mut self, connection: ConnectionId, is_gone: bool) {
+        let Some(peer) = self.peers.peer_mut(connection) else {
+            return;
+        };
+        let is_postponed = peer.confirmation.is_some_and(|own| own.is_postponed());
+        self.departures.push_back(Departure {
+            connection,
+            client: peer.client(),
+            messages: peer.allowance.messages,
+            address: peer.address,
+            was_link: peer.is_backend(),
+            had_place: peer.standing.has(Standing::PLACED),
+            was_counted: is_gone && peer.standing.has(Standing::COUNTED),
+            was_postponed: is_gone && is_postponed,
+        });
+        peer.leave();
+    }
+
     /// What bounds the input of every peer; whether compressed messages may come is each peer's own.
     pub fn input_limits(settings: &Settings) -> InputLimits {
         let Settings {
@@ -105,12 +173,12 @@ impl Transport {
             max => max,
         };
         InputLimits {
-            http: http::ParserLimits {
+            http: ParserLimits {
                 max_head_bytes,
                 ..Default::default()
             },
             max_body_bytes: http.max_body_size,
-            websocket: websocket::FrameLimits {
+            websocket: FrameLimits {
                 max_message_size: websocket.max_message_size,
                 compression: false,
             },
@@ -133,7 +201,7 @@ impl Transport {
     }
 
     /// Whether what is due for a connection now is due one turn later.
-    pub fn is_spared(&self, connection: ConnectionId) -> bool {
+    pub(super) fn is_spared(&self, connection: ConnectionId) -> bool {
         !self.spared.is_empty() && self.spared.contains(&connection)
     }
 
@@ -149,7 +217,6 @@ impl Transport {
             .look_at(connection, step.now.at + after, step.wheel);
     }
 
-    /// Whether a connection speaks WebSocket.
     pub fn is_websocket(&self, connection: ConnectionId) -> bool {
         let peer = self.peers.peer(connection);
         peer.is_some_and(|peer| matches!(peer.connection.phase, Phase::WebSocket(_)))
@@ -167,7 +234,6 @@ impl Transport {
         peer.is_some_and(|peer| peer.address.is_none())
     }
 
-    /// The client behind a connection.
     pub fn client_of(&self, connection: ConnectionId) -> Option<ClientKey> {
         self.peers.peer(connection)?.client()
     }
@@ -205,24 +271,5 @@ impl Transport {
     /// The next connection that is no client's, link's or address's any more.
     pub fn poll_departure(&mut self) -> Option<Departure> {
         self.departures.pop_front()
-    }
-
-    /// What a connection is for elsewhere ends: it is handed out once.
-    pub(super) fn depart(&mut self, connection: ConnectionId) {
-        let Some(peer) = self.peers.peer_mut(connection) else {
-            return;
-        };
-        let departure = Departure {
-            connection,
-            client: peer.client(),
-            messages: peer.allowance.messages,
-            address: peer.address,
-            was_link: peer.is_backend(),
-            had_place: peer.standing.has(Standing::PLACED),
-            was_counted: false,
-            was_postponed: false,
-        };
-        peer.leave();
-        self.departures.push_back(departure);
     }
 }

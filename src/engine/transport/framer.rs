@@ -1,6 +1,7 @@
 //! Messages into WebSocket frames: each publication is encoded once for each variant that reads it, and compressed once.
 //!
 //! A framer serves all connections, so that none owns a compressor. It counts what it encodes, because a turn has a measure.
+//! Messages of fewer bytes than `threshold` are not compressed.
 
 use crate::hub::Publication;
 use crate::wire::message::{Encoding, Variant};
@@ -16,7 +17,6 @@ const DEFLATE_COST: usize = 16;
 #[derive(Debug, Default)]
 pub struct Framer {
     deflater: Deflater,
-    threshold: usize,
     encoded_bytes: usize,
     /// Log entries that readers who were behind have been sent in this turn, by serial and variant.
     entries: HashMap<(u64, usize), EncodedFrame>,
@@ -27,17 +27,12 @@ pub struct Framer {
 pub struct Frames([Option<EncodedFrame>; Variant::COUNT]);
 
 impl Framer {
-    /// Messages of fewer bytes are not compressed.
-    pub fn set_threshold(&mut self, bytes: usize) {
-        self.threshold = bytes;
-    }
-
     /// A frame around a message that is encoded in its variant already.
-    pub fn frame(&mut self, message: &[u8], variant: Variant) -> EncodedFrame {
+    pub fn frame(&mut self, message: &[u8], variant: Variant, threshold: usize) -> EncodedFrame {
         let plain = self.plain(message, variant.encoding);
         match variant.window {
             None => plain,
-            Some(window) => self.compressed(&plain, variant.encoding, window),
+            Some(window) => self.compressed(&plain, variant.encoding, window, threshold),
         }
     }
 
@@ -47,6 +42,7 @@ impl Framer {
         publication: &Publication<'_>,
         variant: Variant,
         frames: &'a mut Frames,
+        threshold: usize,
     ) -> &'a EncodedFrame {
         if frames.0[variant.index()].is_none() {
             let plain = frames.0[variant.plain().index()].take();
@@ -54,7 +50,7 @@ impl Framer {
                 self.plain(&publication.message.encode(variant), variant.encoding)
             });
             if let Some(window) = variant.window {
-                let compressed = self.compressed(&plain, variant.encoding, window);
+                let compressed = self.compressed(&plain, variant.encoding, window, threshold);
                 frames.0[variant.index()] = Some(compressed);
             }
             frames.0[variant.plain().index()] = Some(plain);
@@ -69,11 +65,12 @@ impl Framer {
         serial: u64,
         publication: &Publication<'_>,
         variant: Variant,
+        threshold: usize,
     ) -> EncodedFrame {
         if let Some(known) = self.entries.get(&(serial, variant.index())) {
             return known.clone();
         }
-        let frame = self.frame(&publication.message.encode(variant), variant);
+        let frame = self.frame(&publication.message.encode(variant), variant, threshold);
         self.entries
             .insert((serial, variant.index()), frame.clone());
         frame
@@ -99,9 +96,10 @@ impl Framer {
         plain: &EncodedFrame,
         encoding: Encoding,
         window: Window,
+        threshold: usize,
     ) -> EncodedFrame {
         let payload = plain.payload();
-        if payload.len() < self.threshold {
+        if payload.len() < threshold {
             return plain.clone();
         }
         self.encoded_bytes += payload.len() * DEFLATE_COST;

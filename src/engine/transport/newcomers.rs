@@ -4,11 +4,10 @@
 //! Owns the order of their age, found by one walk for a thousand of them, and the count of whom it cost their place. Closes
 //! nothing itself.
 
+use super::peer::{Peer, Standing};
+use super::peers::Peers;
 use crate::base::time::{Span, Time};
 use crate::conn::Phase;
-use crate::engine::transport::peer::Peer;
-use crate::engine::transport::peers::Peers;
-use crate::engine::transport::standing::Standing;
 use crate::hub::ConnectionId;
 use std::collections::VecDeque;
 
@@ -23,23 +22,12 @@ pub struct Newcomers {
     oldest: VecDeque<ConnectionId>,
     /// When there were none.
     none_at: Option<Time>,
-    max_viewers: usize,
     closed: u64,
     refused: u64,
     told_at: Option<Time>,
 }
 
 impl Newcomers {
-    /// Sets how many connections there may be beyond which no viewer is let in; 0: any number.
-    pub fn limit_viewers(&mut self, max: usize) {
-        self.max_viewers = max;
-    }
-
-    /// Whether only places for the API are left, so that a connection may not become a viewer.
-    pub fn is_in_reserve(&self, connections: usize) -> bool {
-        self.max_viewers > 0 && connections > self.max_viewers
-    }
-
     /// The oldest connection that has sent no request. That there is none holds for the rest of the turn: the walk that finds
     /// them is not repeated for each connection of a flood.
     pub fn poll_oldest(&mut self, now: Time, peers: &Peers) -> Option<ConnectionId> {
@@ -59,20 +47,11 @@ impl Newcomers {
         }
     }
 
-    /// One was closed to make room.
-    pub fn count_closed(&mut self, now: Time, connections: usize) {
-        self.closed += 1;
-        self.warn(now, connections);
-    }
-
-    /// A connection was refused: nobody could make room for it.
-    pub fn count_refused(&mut self, now: Time, connections: usize) {
-        self.refused += 1;
-        self.warn(now, connections);
-    }
-
-    /// One line for all of a minute.
-    fn warn(&mut self, now: Time, connections: usize) {
+    /// Counts one that was closed to make room, or one that was refused because nobody could make room for it. One line is logged
+    /// for all of a minute.
+    pub fn count(&mut self, now: Time, connections: usize, was_closed: bool) {
+        self.closed += u64::from(was_closed);
+        self.refused += u64::from(!was_closed);
         let is_due = |at| now.saturating_since(at) >= REST;
         if self.told_at.is_none_or(is_due) {
             self.told_at = Some(now);
@@ -96,12 +75,7 @@ fn oldest(peers: &Peers) -> VecDeque<ConnectionId> {
         return VecDeque::new();
     };
     // Connections are numbered as they come, and numbers begin anew at their end.
-    let age = |connection: &ConnectionId| {
-        connection
-            .generation
-            .wrapping_sub(some.generation)
-            .cast_signed()
-    };
+    let age = |other: &ConnectionId| other.generation.wrapping_sub(some.generation).cast_signed();
     newcomers.sort_unstable_by_key(age);
     newcomers.truncate(KNOWN);
     newcomers.into()

@@ -1,34 +1,33 @@
 //! One connection: its bytes, what it is to the server, and what is known of its life.
 
+use super::allowance::{Allowance, ControlFrames, Intake};
+use super::confirmation::Confirmation;
 use crate::base::wheel::TimerId;
 use crate::conn::Connection;
 use crate::engine::access::Asker;
 use crate::engine::api::ingest::IngestStream;
-use crate::engine::transport::allowance::Allowance;
-use crate::engine::transport::confirmation::Confirmation;
-use crate::engine::transport::standing::{Services, Standing};
-use crate::engine::transport::turn::{ControlFrames, Intake};
+use crate::engine::settings::WebSocketSettings;
 use crate::hub::ClientKey;
 use crate::wire::message::Variant;
 use crate::wire::websocket::Compression;
 use core::net::IpAddr;
 
-/// One connection and its standing.
+/// Bytes that may wait for a socket that has refused none yet; what a publication queues is shared by its readers.
+pub(super) const MAX_UNTRIED: usize = 16 * 1024 * 1024;
+/// A peer that has this much unsent must read before it is served further: so what it asks for stays bounded.
+const MAX_UNSENT_ANSWERS: usize = 256 * 1024;
+
 #[derive(Debug)]
 pub struct Peer {
-    /// Its bytes.
     pub connection: Connection,
     /// Where it came from, or, for a WebSocket, whom a proxy has said it came for; `None` on a Unix socket.
     pub address: Option<IpAddr>,
     /// What that address is, and what of its shares this has.
     pub standing: Standing,
-    /// What its listener serves.
     pub services: Services,
-    /// What it is to the server.
     pub role: Role,
     /// The form in which it reads messages, once it is a client.
     pub variant: Variant,
-    /// Whether and how its messages are compressed.
     pub compression: Compression,
     /// A streamed request or a producer's lines.
     pub stream: Option<Box<IngestStream>>,
@@ -38,21 +37,16 @@ pub struct Peer {
     pub alive: bool,
     /// Whether it has confirmed what it was sent; `None`: its client may not come back, so that nobody asks.
     pub confirmation: Option<Confirmation>,
-    /// Whether it owes an answer to a ping.
     pub ping: Ping,
-    /// Control frames that it has sent lately.
     pub control_frames: ControlFrames,
-    /// What it has brought in this turn.
     pub intake: Intake,
     /// Whether something of it has begun and not ended.
     pub is_unfinished: bool,
-    /// Whether anything more of it is read.
     pub reading: Reading,
     /// Whether it holds unsent bytes that keep progress from it until it has drained.
     pub backlogged: bool,
     /// Whether its socket would take no more; it will say when it does.
     pub blocked: bool,
-    /// How much it may still send.
     pub allowance: Allowance,
     /// Messages received from it.
     pub received: u32,
@@ -61,6 +55,9 @@ pub struct Peer {
     pub(super) generation: u32,
     pub(super) marked: Marked,
 }
+
+/// What an idle connection costs here; the crate's documentation has the whole account.
+const _: () = assert!(size_of::<Peer>() <= 168);
 
 /// What a connection is to the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,8 +125,17 @@ impl Ping {
     }
 }
 
+/// Whether a connection is to be looked after when the turn ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Marked {
+    No,
+    /// With the crowd.
+    Dirty,
+    /// Before it; it may stand in both queues.
+    Urgent,
+}
+
 impl Peer {
-    /// The client behind it.
     pub fn client(&self) -> Option<ClientKey> {
         match self.role {
             Role::Viewer(client) => Some(client),
@@ -137,15 +143,29 @@ impl Peer {
         }
     }
 
-    /// It is nothing to anybody any more, and its address has a place again.
-    pub fn leave(&mut self) {
-        self.role = Role::Caller;
-        self.standing = self.standing.with(Standing::PLACED, false);
-    }
-
-    /// Whether it is a link of the application.
     pub fn is_backend(&self) -> bool {
         self.role == Role::Application
+    }
+
+    /// Whether it must read, or what it has asked must be answered, before it is served further.
+    pub fn must_wait(&self, settings: &WebSocketSettings) -> bool {
+        let max_unsent = match (self.is_backend(), settings.max_outbox_size) {
+            (false, 0) => MAX_UNSENT_ANSWERS,
+            (false, max) => max.min(MAX_UNSENT_ANSWERS),
+            // Behind what it is asked there is room for what is wrong with its answers.
+            (true, 0) => MAX_UNTRIED + MAX_UNSENT_ANSWERS,
+            (true, max) => max + MAX_UNSENT_ANSWERS,
+        };
+        // The application must be heard also when it is behind: its answers are not for itself.
+        let is_behind = self.backlogged && !self.is_backend();
+        let is_full = self.connection.outbox.held_bytes() >= max_unsent;
+        is_full || is_behind || self.reading != Reading::Open
+    }
+
+    /// It is nothing to anybody any more, and its address has a place again.
+    pub(super) fn leave(&mut self) {
+        self.role = Role::Caller;
+        self.standing = self.standing.with(Standing::PLACED, false);
     }
 
     /// Who is behind it.
@@ -163,15 +183,59 @@ impl Peer {
     }
 }
 
-/// What an idle connection costs here; the crate's documentation has the whole account.
-const _: () = assert!(size_of::<Peer>() <= 168);
-
-/// Whether a connection is to be looked after when the turn ends.
+/// What a listener serves, in one byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Marked {
-    No,
-    /// With the crowd.
-    Dirty,
-    /// Before it; it may stand in both queues.
-    Urgent,
+pub struct Services(u8);
+
+impl Services {
+    /// Of the WebSocket listener.
+    pub const WEBSOCKET: Self = Self(1);
+    /// Of the HTTP listener.
+    pub const HTTP: Self = Self(2);
+    /// Of a listener that serves both.
+    pub const BOTH: Self = Self(1 | 2);
+    /// Of the ingest socket and of standard input: newline-delimited events, nothing else.
+    pub const INGEST: Self = Self(4);
+
+    pub fn websocket(self) -> bool {
+        self.0 & Self::WEBSOCKET.0 != 0
+    }
+
+    pub fn http(self) -> bool {
+        self.0 & Self::HTTP.0 != 0
+    }
+
+    pub fn ingest(self) -> bool {
+        self.0 & Self::INGEST.0 != 0
+    }
+}
+
+/// What is known of a connection and its address, in one byte.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Standing(u8);
+
+impl Standing {
+    /// It is a trusted proxy's, which has no share of anything.
+    pub const PROXY: Self = Self(1);
+    /// The connection is counted among those of its address.
+    pub const COUNTED: Self = Self(2);
+    /// It is counted among the clients of its address.
+    pub const PLACED: Self = Self(4);
+    /// It has sent a whole request, or the head of one whose body is handled as it comes.
+    pub const ASKED: Self = Self(8);
+    /// It became a WebSocket only to be told when to come back.
+    pub(super) const GOODBYE: Self = Self(16);
+
+    pub fn has(self, mark: Self) -> bool {
+        self.0 & mark.0 != 0
+    }
+
+    /// The same, but for one mark.
+    #[must_use]
+    pub fn with(self, mark: Self, is_set: bool) -> Self {
+        match is_set {
+            true => Self(self.0 | mark.0),
+            false => Self(self.0 & !mark.0),
+        }
+    }
 }

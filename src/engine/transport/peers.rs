@@ -1,26 +1,28 @@
-//! All connections, and which of them have something to write.
+//! All connections: their slots, who is written next, who is asked whether everything has arrived, and publications on their way
+//! to their readers.
+//!
+//! It says nothing by itself, and what limits an outbox is read from the settings each time. Marks are set during the turn; at
+//! its end each marked connection is written once, answers and small rooms before crowds.
 
+use super::allowance::{Allowance, ControlFrames, Intake};
+use super::confirmation::Confirmation;
+use super::framer::{Framer, Frames};
+use super::peer::{MAX_UNTRIED, Marked, Peer, Ping, Reading, Role, Services, Standing};
 use crate::base::chunk_queue::ChunkPool;
 use crate::base::shrink::LateShrink;
 use crate::base::time::Time;
 use crate::base::wheel::Wheel;
 use crate::conn::{Connection, Phase};
-use crate::engine::settings::WebSocketSettings;
+use crate::engine::settings::{Settings, WebSocketSettings};
 use crate::engine::timer::Timer;
-use crate::engine::transport::allowance::Allowance;
-use crate::engine::transport::confirmation::Confirmation;
-use crate::engine::transport::framer::{Framer, Frames};
-use crate::engine::transport::outbox_limits::OutboxLimits;
-use crate::engine::transport::peer::{Marked, Peer, Ping, Reading, Role};
-use crate::engine::transport::standing::{Services, Standing};
-use crate::engine::transport::turn::{ControlFrames, Intake};
 use crate::hub::{ConnectionId, Lane, Outlet, Publication};
 use crate::wire::http;
 use crate::wire::message::Variant;
 use crate::wire::websocket::{Compression, EncodedFrame};
+use bytes::Bytes;
 use core::net::IpAddr;
 use slab::Slab;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 /// Marks of a huge room are given back when they are done with.
 const MAX_IDLE_MARKS: usize = 1024;
@@ -31,7 +33,6 @@ const CROWD_TURN: u8 = 4;
 /// Progress is not queued behind more unsent bytes than this: its newest state follows when they are gone.
 const MAX_UNSENT_STATE: usize = 128 * 1024;
 
-/// All connections.
 #[derive(Debug, Default)]
 pub struct Peers {
     slots: Slab<Peer>,
@@ -44,24 +45,14 @@ pub struct Peers {
     overflowed: Vec<ConnectionId>,
     unconfirmed: VecDeque<ConnectionId>,
     next_generation: u32,
-    limits: OutboxLimits,
     framer: Framer,
     backlogged: usize,
-    /// Those that became WebSockets only to be told when to come back: few, and none for long.
-    goodbyes: BTreeSet<usize>,
+    goodbyes: usize,
     sent: u64,
 }
 
 impl Peers {
-    /// What may wait for a connection, and what is compressed, in this turn: read from the settings for each, because who
-    /// delivers has none at hand.
-    pub fn begin_turn(&mut self, settings: &WebSocketSettings) {
-        self.limits = OutboxLimits::of(settings);
-        self.framer.set_threshold(settings.compression_threshold);
-    }
-
-    /// Adds a connection.
-    pub fn insert(
+    pub(super) fn insert(
         &mut self,
         services: Services,
         address: Option<IpAddr>,
@@ -104,12 +95,16 @@ impl Peers {
     }
 
     /// Removes a connection, its timer and its share of the pool.
-    pub fn remove(&mut self, connection: ConnectionId, wheel: &mut Wheel<Timer>) -> Option<Peer> {
+    pub(super) fn remove(
+        &mut self,
+        connection: ConnectionId,
+        wheel: &mut Wheel<Timer>,
+    ) -> Option<Peer> {
         self.peer(connection)?;
         let mut peer = self.slots.remove(connection.index as usize);
-        peer.connection.clear(&mut self.pool);
+        peer.connection.outbox.clear(&mut self.pool);
         self.backlogged -= usize::from(peer.backlogged);
-        self.goodbyes.remove(&(connection.index as usize));
+        self.goodbyes -= usize::from(peer.standing.has(Standing::GOODBYE));
         if let Some(timer) = peer.timer.take() {
             wheel.cancel(timer);
         }
@@ -119,45 +114,36 @@ impl Peers {
         Some(peer)
     }
 
-    /// The connection of that name.
     pub fn peer(&self, connection: ConnectionId) -> Option<&Peer> {
         self.slots
             .get(connection.index as usize)
             .filter(|peer| peer.generation == connection.generation)
     }
 
-    /// The connection of that name, to be changed.
     pub fn peer_mut(&mut self, connection: ConnectionId) -> Option<&mut Peer> {
         living(&mut self.slots, connection)
     }
 
-    /// The names of all connections.
     pub fn ids(&self) -> Vec<ConnectionId> {
-        self.slots
-            .iter()
-            .map(|(index, peer)| ConnectionId {
-                index: index as u32,
-                generation: peer.generation,
-            })
-            .collect()
+        let id = |(index, peer): (usize, &Peer)| ConnectionId {
+            index: index as u32,
+            generation: peer.generation,
+        };
+        self.slots.iter().map(id).collect()
     }
 
-    /// All connections.
     pub fn iter(&self) -> impl Iterator<Item = &Peer> {
         self.slots.iter().map(|(_, peer)| peer)
     }
 
-    /// All connections, to be changed.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Peer> {
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Peer> {
         self.slots.iter_mut().map(|(_, peer)| peer)
     }
 
-    /// How many connections there are.
     pub fn len(&self) -> usize {
         self.slots.len()
     }
 
-    /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty()
     }
@@ -169,13 +155,15 @@ impl Peers {
 
     /// How many connections became WebSockets only to be told when to come back, and are not gone yet.
     pub fn goodbyes(&self) -> usize {
-        self.goodbyes.len()
+        self.goodbyes
     }
 
-    /// A connection becomes one of [`Peers::goodbyes`].
+    /// A connection becomes one of [`Peers::goodbyes`], for which it is a WebSocket but no client.
     pub fn mark_goodbye(&mut self, connection: ConnectionId) {
-        if self.peer(connection).is_some() {
-            self.goodbyes.insert(connection.index as usize);
+        if let Some(peer) = living(&mut self.slots, connection) {
+            debug_assert!(!peer.standing.has(Standing::GOODBYE), "nobody parts twice");
+            peer.standing = peer.standing.with(Standing::GOODBYE, true);
+            self.goodbyes += 1;
         }
     }
 
@@ -189,142 +177,91 @@ impl Peers {
         self.pool.len_chunks()
     }
 
+    /// The form in which a connection reads messages.
+    pub fn variant(&self, connection: ConnectionId) -> Variant {
+        let peer = self.peer(connection);
+        peer.map_or_else(Variant::default, |peer| peer.variant)
+    }
+
     /// Whether a connection may be sent a message of so many bytes without what is unsent exceeding its limits.
-    pub fn has_room(&self, connection: ConnectionId, bytes: usize) -> bool {
-        let Some(peer) = self
+    pub fn has_room(
+        &self,
+        connection: ConnectionId,
+        bytes: usize,
+        settings: &WebSocketSettings,
+    ) -> bool {
+        let (max_bytes, max_messages) = (settings.max_outbox_size, settings.max_outbox_messages);
+        let peer = self
             .peer(connection)
-            .filter(|peer| peer.connection.is_open())
-        else {
-            return false;
-        };
-        let OutboxLimits {
-            max_bytes,
-            max_messages,
-        } = self.limits;
-        let outbox = &peer.connection.outbox;
-        let is_short = max_messages == 0 || outbox.len_chunks() < max_messages;
-        let is_small = max_bytes == 0 || outbox.held_bytes() + bytes <= max_bytes;
-        outbox.is_empty() || is_short && is_small
+            .filter(|peer| peer.connection.is_open());
+        peer.is_some_and(|peer| {
+            let outbox = &peer.connection.outbox;
+            outbox.has_room(bytes, max_bytes, max_messages)
+        })
     }
 
     /// Queues bytes for a connection that must not be refused.
-    pub fn push(&mut self, connection: ConnectionId, bytes: impl Into<bytes::Bytes>) {
-        let pool = &mut self.pool;
-        let Some(peer) = living(&mut self.slots, connection) else {
-            return;
-        };
-        peer.connection.push(pool, bytes.into());
-        self.mark_urgent(connection);
+    pub fn push(&mut self, connection: ConnectionId, bytes: impl Into<Bytes>) {
+        if let Some(peer) = living(&mut self.slots, connection) {
+            peer.connection.outbox.push(&mut self.pool, bytes.into());
+            self.mark_urgent(connection);
+        }
     }
 
     /// Queues a message that a connection waits for. It may not be refused: who leaves answers unread is not heard.
     pub fn answer(&mut self, connection: ConnectionId, frame: &EncodedFrame) {
-        let pool = &mut self.pool;
         let peer = living(&mut self.slots, connection).filter(|peer| peer.connection.is_open());
-        if let Some(peer) = peer
-            && peer
+        if let Some(peer) = peer {
+            let pushed = peer
                 .connection
                 .outbox
-                .push_message(pool, frame, 0, 0)
-                .is_ok()
-        {
+                .push_message(&mut self.pool, frame, 0, 0);
+            debug_assert!(pushed, "without limits nothing is refused");
             peer.sent = peer.sent.wrapping_add(1);
             self.sent += 1;
             self.mark_urgent(connection);
         }
     }
 
-    /// The form in which a connection reads messages.
-    pub fn variant(&self, connection: ConnectionId) -> Variant {
-        self.peer(connection)
-            .map_or_else(Variant::default, |peer| peer.variant)
+    /// The unsent bytes of a connection.
+    pub fn unsent(&self, connection: ConnectionId) -> impl Iterator<Item = &[u8]> {
+        let peer = self.peer(connection).into_iter();
+        peer.flat_map(|peer| peer.connection.outbox.iter(&self.pool))
     }
 
-    /// Queues a message that is encoded already and that a connection waits for; how many bytes were encoded for that.
-    #[must_use]
-    pub fn answer_encoded(
-        &mut self,
-        connection: ConnectionId,
-        message: &[u8],
-        variant: Variant,
-    ) -> usize {
-        let frame = self.framer.frame(message, variant);
-        self.answer(connection, &frame);
-        self.framer.take_encoded_bytes()
-    }
-
-    /// Puts encoded messages into frames.
-    pub fn framer(&mut self) -> &mut Framer {
-        &mut self.framer
-    }
-
-    /// The next connection that was sent messages which may not have arrived, and the round in which it is being asked now.
-    pub fn poll_unconfirmed(&mut self) -> Option<(ConnectionId, u8)> {
-        while let Some(connection) = self.unconfirmed.pop_front() {
-            if let Some(peer) =
-                living(&mut self.slots, connection).filter(|peer| peer.connection.is_open())
-            {
-                let round = peer.confirmation.as_mut().map(Confirmation::ask);
-                debug_assert!(round.is_some(), "only sessions are asked");
-                return Some((connection, round.unwrap_or_default()));
-            }
+    /// Records what a socket took.
+    pub fn handle_sent(&mut self, connection: ConnectionId, sent_bytes: usize) {
+        if let Some(peer) = living(&mut self.slots, connection) {
+            peer.connection
+                .outbox
+                .handle_sent(&mut self.pool, sent_bytes);
         }
-        self.unconfirmed.shrink_to(MAX_IDLE_MARKS);
-        None
     }
 
-    /// Whether connections wait to be asked.
-    pub fn has_unconfirmed(&self) -> bool {
-        !self.unconfirmed.is_empty()
+    /// Drops what a connection is owed, but for a frame that is half sent.
+    pub fn drop_unstarted(&mut self, connection: ConnectionId) {
+        if let Some(peer) = living(&mut self.slots, connection) {
+            peer.connection.outbox.drop_unstarted(&mut self.pool);
+        }
     }
 
-    /// The round in which a connection is asked now that was to be asked later.
-    pub fn take_postponed(&mut self, connection: ConnectionId) -> Option<u8> {
-        let peer = living(&mut self.slots, connection).filter(|peer| peer.connection.is_open())?;
-        let confirmation = peer.confirmation.as_mut()?;
-        confirmation.is_postponed().then(|| confirmation.ask())
-    }
-
-    /// A connection has confirmed what it was asked for in a round; tells whether that counts. If more was sent since, it is
-    /// asked again.
-    pub fn handle_confirmed(&mut self, connection: ConnectionId, round: u8) -> bool {
-        let peer = living(&mut self.slots, connection);
-        let confirmation = peer.and_then(|peer| peer.confirmation.as_mut());
-        let Some(confirmation) = confirmation.filter(|own| own.counts(round)) else {
+    /// Records that a socket does or does not keep up; tells whether that is news.
+    pub fn set_backlogged(&mut self, connection: ConnectionId, backlogged: bool) -> bool {
+        let Some(peer) = living(&mut self.slots, connection) else {
             return false;
         };
-        if confirmation.give() {
-            self.unconfirmed.push_back(connection);
-        }
-        true
+        let was = std::mem::replace(&mut peer.backlogged, backlogged);
+        self.backlogged = self.backlogged + usize::from(backlogged) - usize::from(was);
+        was != backlogged
     }
 
-    /// A connection has answered something else, perhaps a question of another round. Tells whether it is to be asked again
-    /// only later, because it never answers well.
-    pub fn handle_unconfirmed(&mut self, connection: ConnectionId, round: Option<u8>) -> bool {
-        let peer = living(&mut self.slots, connection);
-        let Some(confirmation) = peer.and_then(|peer| peer.confirmation.as_mut()) else {
-            return false;
-        };
-        let was_postponed = confirmation.is_postponed();
-        if confirmation.miss(round) {
-            self.unconfirmed.push_back(connection);
-        }
-        confirmation.is_postponed() && !was_postponed
-    }
-
-    /// A confirmation that a connection was asked for before says too little: it will be asked again.
-    pub fn ask_anew(&mut self, connection: ConnectionId) {
-        let peer = living(&mut self.slots, connection);
-        if let Some(confirmation) = peer.and_then(|peer| peer.confirmation.as_mut())
-            && confirmation.want_anew()
-        {
-            self.unconfirmed.push_back(connection);
-        }
+    /// The next connection that is too far behind to be sent any more.
+    pub fn poll_overflowed(&mut self) -> Option<ConnectionId> {
+        self.overflowed.pop()
     }
 
     /// Sets when a connection will be looked at again.
-    pub fn look_at(&mut self, connection: ConnectionId, at: Time, wheel: &mut Wheel<Timer>) {
+    pub(super) fn look_at(&mut self, connection: ConnectionId, at: Time, wheel: &mut Wheel<Timer>) {
         let Some(peer) = self.peer_mut(connection) else {
             return;
         };
@@ -334,6 +271,14 @@ impl Peers {
         }
     }
 
+    /// Nobody shares what was sent in the turn that is over.
+    pub fn handle_turn_end(&mut self) {
+        self.framer.handle_turn_end();
+    }
+}
+
+/// Who is written next.
+impl Peers {
     /// Marks a connection to be looked after when the turn ends: it has bytes to write, or an end to be told.
     pub fn mark(&mut self, connection: ConnectionId) {
         if let Some(peer) = self.peer_mut(connection)
@@ -358,13 +303,12 @@ impl Peers {
     pub fn poll_dirty(&mut self) -> Option<ConnectionId> {
         self.shrink.record(self.dirty.len().max(self.urgent.len()));
         while let Some(connection) = self.next_marked() {
-            let pool = &mut self.pool;
             // A connection that was marked urgent stands in the other queue as well.
             if let Some(peer) =
                 living(&mut self.slots, connection).filter(|peer| peer.marked != Marked::No)
             {
                 peer.marked = Marked::No;
-                peer.connection.outbox.seal(pool);
+                peer.connection.outbox.seal(&mut self.pool);
                 return Some(connection);
             }
         }
@@ -386,49 +330,169 @@ impl Peers {
         self.favours = 0;
         self.dirty.pop_front().or_else(|| self.urgent.pop_front())
     }
+}
 
-    /// The next connection that is too far behind to be sent any more.
-    pub fn poll_overflowed(&mut self) -> Option<ConnectionId> {
-        self.overflowed.pop()
+/// Who is asked whether everything has arrived.
+impl Peers {
+    /// The next connection that was sent messages which may not have arrived, and the round in which it is being asked now.
+    pub fn poll_unconfirmed(&mut self) -> Option<(ConnectionId, u8)> {
+        while let Some(connection) = self.unconfirmed.pop_front() {
+            let peer = living(&mut self.slots, connection);
+            if let Some(peer) = peer.filter(|peer| peer.connection.is_open()) {
+                let round = peer.confirmation.as_mut().map(Confirmation::ask);
+                debug_assert!(round.is_some(), "only sessions are asked");
+                return Some((connection, round.unwrap_or_default()));
+            }
+        }
+        self.unconfirmed.shrink_to(MAX_IDLE_MARKS);
+        None
     }
 
-    /// The unsent bytes of a connection.
-    pub fn unsent(&self, connection: ConnectionId) -> impl Iterator<Item = &[u8]> {
-        let peer = self.peer(connection);
-        peer.into_iter()
-            .flat_map(|peer| peer.connection.outbox.iter(&self.pool))
+    /// Whether connections wait to be asked.
+    pub fn has_unconfirmed(&self) -> bool {
+        !self.unconfirmed.is_empty()
     }
 
-    /// Records what a socket took.
-    pub fn handle_sent(&mut self, connection: ConnectionId, sent_bytes: usize) {
-        let pool = &mut self.pool;
-        let peer = living(&mut self.slots, connection);
-        if let Some(peer) = peer {
-            peer.connection.outbox.handle_sent(pool, sent_bytes);
+    /// The round in which a connection is asked now that was to be asked later.
+    pub fn take_postponed(&mut self, connection: ConnectionId) -> Option<u8> {
+        let peer = self
+            .peer_mut(connection)
+            .filter(|peer| peer.connection.is_open())?;
+        let confirmation = peer.confirmation.as_mut()?;
+        confirmation.is_postponed().then(|| confirmation.ask())
+    }
+
+    /// A connection has confirmed what it was asked for in a round; tells whether that counts. If more was sent since, it is
+    /// asked again.
+    pub fn handle_confirmed(&mut self, connection: ConnectionId, round: u8) -> bool {
+        let confirmation = self.confirmation(connection);
+        let Some(confirmation) = confirmation.filter(|own| own.counts(round)) else {
+            return false;
+        };
+        if confirmation.give() {
+            self.unconfirmed.push_back(connection);
+        }
+        true
+    }
+
+    /// A connection has answered something else, perhaps a question of another round. Tells whether it is to be asked again
+    /// only later, because it never answers well.
+    pub fn handle_unconfirmed(&mut self, connection: ConnectionId, round: Option<u8>) -> bool {
+        let Some(confirmation) = self.confirmation(connection) else {
+            return false;
+        };
+        let was_postponed = confirmation.is_postponed();
+        let is_due = confirmation.miss(round);
+        let is_news = confirmation.is_postponed() && !was_postponed;
+        if is_due {
+            self.unconfirmed.push_back(connection);
+        }
+        is_news
+    }
+
+    /// A confirmation that a connection was asked for before says too little: it will be asked again.
+    pub fn ask_anew(&mut self, connection: ConnectionId) {
+        if self
+            .confirmation(connection)
+            .is_some_and(Confirmation::want_anew)
+        {
+            self.unconfirmed.push_back(connection);
         }
     }
 
-    /// Records that a socket does or does not keep up; tells whether that is news.
-    pub fn set_backlogged(&mut self, connection: ConnectionId, backlogged: bool) -> bool {
-        let Some(peer) = self.peer_mut(connection) else {
-            return false;
-        };
-        let was = std::mem::replace(&mut peer.backlogged, backlogged);
-        self.backlogged = self.backlogged + usize::from(backlogged) - usize::from(was);
-        was != backlogged
+    fn confirmation(&mut self, connection: ConnectionId) -> Option<&mut Confirmation> {
+        self.peer_mut(connection)?.confirmation.as_mut()
     }
+}
 
-    /// Drops what a connection is owed, but for a frame that is half sent.
-    pub fn drop_unstarted(&mut self, connection: ConnectionId) {
-        let pool = &mut self.pool;
-        let peer = living(&mut self.slots, connection);
-        if let Some(peer) = peer {
-            peer.connection.outbox.drop_unstarted(pool);
+/// Messages on their way to connections, encoded and limited as the settings say.
+pub struct Delivery<'a> {
+    pub peers: &'a mut Peers,
+    compression_threshold: usize,
+    max_outbox_size: usize,
+    max_outbox_messages: usize,
+}
+
+impl Peers {
+    pub fn delivery<'a>(&'a mut self, settings: &Settings) -> Delivery<'a> {
+        Delivery {
+            peers: self,
+            compression_threshold: settings.websocket.compression_threshold,
+            max_outbox_size: settings.websocket.max_outbox_size,
+            max_outbox_messages: settings.websocket.max_outbox_messages,
         }
     }
 }
 
-impl Outlet for Peers {
+impl Delivery<'_> {
+    /// A frame around a message that is encoded already, and how many bytes were encoded for that.
+    #[must_use]
+    pub fn frame(&mut self, message: &[u8], variant: Variant) -> (EncodedFrame, usize) {
+        let Peers { framer, .. } = self.peers;
+        let frame = framer.frame(message, variant, self.compression_threshold);
+        (frame, framer.take_encoded_bytes())
+    }
+
+    /// Queues a message that is encoded already and that a connection waits for; how many bytes were encoded for that.
+    #[must_use]
+    pub fn answer(&mut self, connection: ConnectionId, message: &[u8], variant: Variant) -> usize {
+        let (frame, encoded) = self.frame(message, variant);
+        self.peers.answer(connection, &frame);
+        encoded
+    }
+
+    /// Queues a publication for one reader. `false`: it did not take it.
+    fn queue(
+        &mut self,
+        publication: &Publication<'_>,
+        frames: &mut Frames,
+        reader: ConnectionId,
+        lane: Lane,
+    ) -> bool {
+        let (peers, threshold) = (&mut *self.peers, self.compression_threshold);
+        let Some(peer) = living(&mut peers.slots, reader).filter(|peer| peer.connection.is_open())
+        else {
+            return false;
+        };
+        if lane == Lane::State && peer.connection.outbox.held_bytes() > MAX_UNSENT_STATE {
+            peers.set_backlogged(reader, true);
+            return false;
+        }
+        // A burst alone is no sign of a slow reader: the tight limits apply once earlier bytes were left unread.
+        let is_tried = peer.backlogged || lane == Lane::Replay;
+        let (max_bytes, max_messages) = match (is_tried, self.max_outbox_size) {
+            (true, max) => (max, self.max_outbox_messages),
+            (false, 0) => (0, 0),
+            (false, max) => (max.max(MAX_UNTRIED), 0),
+        };
+        let framer = &mut peers.framer;
+        let entry;
+        let frame = match publication.log_serial {
+            None => framer.shared(publication, peer.variant, frames, threshold),
+            Some(serial) => {
+                entry = framer.entry(serial, publication, peer.variant, threshold);
+                &entry
+            }
+        };
+        let outbox = &mut peer.connection.outbox;
+        let pushed = outbox.push_message(&mut peers.pool, frame, max_bytes, max_messages);
+        if !pushed {
+            if peer.client().is_none() || lane == Lane::Once {
+                peers.overflowed.push(reader);
+            }
+            peers.set_backlogged(reader, true);
+            return false;
+        }
+        if lane != Lane::State && peer.confirmation.as_mut().is_some_and(Confirmation::want) {
+            peers.unconfirmed.push_back(reader);
+        }
+        peer.sent = peer.sent.wrapping_add(1);
+        peers.sent += 1;
+        true
+    }
+}
+
+impl Outlet for Delivery<'_> {
     fn publish(
         &mut self,
         publication: &Publication<'_>,
@@ -442,71 +506,15 @@ impl Outlet for Peers {
             if !self.queue(publication, &mut frames, *reader, lane) {
                 refused.push(place);
             } else if is_crowd {
-                self.mark(*reader);
+                self.peers.mark(*reader);
             } else {
-                self.mark_urgent(*reader);
+                self.peers.mark_urgent(*reader);
             }
         }
-        self.framer.take_encoded_bytes()
+        self.peers.framer.take_encoded_bytes()
     }
 }
 
-impl Peers {
-    /// Queues a publication for one reader. `false`: it did not take it.
-    fn queue(
-        &mut self,
-        publication: &Publication<'_>,
-        frames: &mut Frames,
-        reader: ConnectionId,
-        lane: Lane,
-    ) -> bool {
-        let pool = &mut self.pool;
-        let Some(peer) = living(&mut self.slots, reader).filter(|peer| peer.connection.is_open())
-        else {
-            return false;
-        };
-        if lane == Lane::State && peer.connection.outbox.held_bytes() > MAX_UNSENT_STATE {
-            self.set_backlogged(reader, true);
-            return false;
-        }
-        // A burst alone is no sign of a slow reader: the tight limits apply once earlier bytes were left unread.
-        let OutboxLimits {
-            max_bytes,
-            max_messages,
-        } = match peer.backlogged || lane == Lane::Replay {
-            true => self.limits,
-            false => self.limits.untried(),
-        };
-        let entry;
-        let frame = match publication.log_serial {
-            None => self.framer.shared(publication, peer.variant, frames),
-            Some(serial) => {
-                entry = self.framer.entry(serial, publication, peer.variant);
-                &entry
-            }
-        };
-        let outbox = &mut peer.connection.outbox;
-        let pushed = outbox.push_message(pool, frame, max_bytes, max_messages);
-        if pushed.is_err() {
-            if peer.client().is_none() || lane == Lane::Once {
-                self.overflowed.push(reader);
-            }
-            self.set_backlogged(reader, true);
-            return false;
-        }
-        if lane != Lane::State
-            && let Some(confirmation) = &mut peer.confirmation
-            && confirmation.want()
-        {
-            self.unconfirmed.push_back(reader);
-        }
-        peer.sent = peer.sent.wrapping_add(1);
-        self.sent += 1;
-        true
-    }
-}
-
-/// The connection of that name among `slots`.
 fn living(slots: &mut Slab<Peer>, connection: ConnectionId) -> Option<&mut Peer> {
     slots
         .get_mut(connection.index as usize)
@@ -523,7 +531,13 @@ mod tests {
         let id = MessageIds::new("m".into()).next();
         let publication = Publication::new("news", "{}", Now::default(), &id);
         let mut refused = Vec::new();
-        let encoded = peers.publish(&publication, readers, Lane::Log, &mut refused);
+        let mut delivery = Delivery {
+            peers,
+            compression_threshold: 0,
+            max_outbox_size: 0,
+            max_outbox_messages: 0,
+        };
+        let encoded = delivery.publish(&publication, readers, Lane::Log, &mut refused);
         assert!(encoded > 0 && refused.is_empty());
     }
 

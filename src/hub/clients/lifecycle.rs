@@ -33,7 +33,7 @@
 
 use crate::base::slot_set::SlotSet;
 use crate::base::time::{Now, Span, Time};
-use crate::hub::clients::client::{Member, Membership, Unsaved};
+use crate::hub::clients::client::{KeptName, Member, Membership, Unsaved};
 use crate::hub::clients::direct::DirectMessage;
 use crate::hub::clients::shared;
 use crate::hub::delivery::fanout::Broadcast;
@@ -110,21 +110,22 @@ impl Hub {
         self.begin_session(client, now.wall_ms);
     }
 
-    /// Joins the rooms whose names were kept for a client; returns the names of those that could not be joined.
-    pub fn rejoin(&mut self, client: ClientKey) -> Vec<Box<str>> {
-        let mut denied = Vec::new();
-        for kept in self.directory.take_names(client) {
-            match self.join(client, &kept.name) {
-                Ok(joined) => self.directory.continue_at(client, joined.room, &kept),
-                Err(_) => {
-                    let client = self.directory.client_mut(client);
-                    // The row goes as well, or the next restart would try again.
-                    self.fanout.journal.leave_room(client, &kept.name);
-                    denied.push(kept.name);
-                }
-            }
-        }
-        denied
+    /// Takes the names of rooms that were kept for a client: it joins each with [`Hub::rejoin`], or forgoes it.
+    pub fn take_kept_names(&mut self, client: ClientKey) -> Vec<KeptName> {
+        self.directory.take_names(client)
+    }
+
+    /// Joins a room by its kept name, and continues in it.
+    pub fn rejoin(&mut self, client: ClientKey, kept: &KeptName) -> Result<Joined, Full> {
+        let joined = self.join(client, &kept.name)?;
+        self.directory.continue_at(client, joined.room, kept);
+        Ok(joined)
+    }
+
+    /// A client does not come back to a room whose name was kept for it: the row goes as well, or the next restart would try again.
+    pub fn forgo(&mut self, client: ClientKey, room: &str) {
+        let client = self.directory.client_mut(client);
+        self.fanout.journal.leave_room(client, room);
     }
 
     /// Connected clients that were evicted from rooms since the last call, with the names of the rooms.
@@ -262,7 +263,7 @@ impl Hub {
             self.fanout.load.visit(members.len());
             let new = members
                 .iter()
-                .filter(|member| seen.insert(member.client.slot()));
+                .filter(|member| seen.insert(member.client.0.slot()));
             count += new.count();
         }
         count

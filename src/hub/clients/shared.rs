@@ -20,7 +20,10 @@ pub fn apply_session(
     record(fanout, client, || ClientChange::Session { connected_at });
     let key = match directory.living_client(client) {
         Some(key) => key,
-        None => directory.restore(client, connected_at, fanout.serial()),
+        None => match directory.restore(client, connected_at, fanout.serial()) {
+            Some(key) => key,
+            None => return,
+        },
     };
     let client = directory.client_mut(key);
     client.connected_at = connected_at;

@@ -15,7 +15,7 @@ impl Directory {
     pub fn forget_if_idle(&mut self, key: RoomKey) {
         self.recount(key);
         self.keep_names_if_left(key);
-        let room = &self.rooms[key.0 as usize];
+        let room = &self.rooms[key.0];
         // A directory that follows another has its logs removed by changes.
         if room.is_forgettable() && !(self.follows && room.log.is_some()) {
             self.remove_room(key);
@@ -23,36 +23,35 @@ impl Directory {
     }
 
     fn remove_room(&mut self, key: RoomKey) {
-        let room = &self.rooms[key.0 as usize];
-        let hash = self.hasher.hash_one(&*room.name);
-        if let Ok(entry) = self.names.find_entry(hash, |slot| *slot == key.0) {
+        let hash = self.hasher.hash_one(&*self.rooms[key.0].name);
+        if let Ok(entry) = self.names.find_entry(hash, |named| *named == key) {
             entry.remove();
         }
-        let room = self.rooms.remove(key.0 as usize);
+        let Some(room) = self.rooms.remove(key.0) else {
+            return;
+        };
         if let Some(log) = room.log {
-            self.end_log(key, room.name, room.epoch, log);
+            self.end_log(key, room.name, room.epoch, *log);
         }
         if self.rooms.is_empty() {
-            self.rooms.shrink_to_fit();
             self.names = HashTable::new();
         }
     }
 
     /// Removes a room's log, and the room unless it has members.
     pub fn remove_log(&mut self, key: RoomKey) {
-        let room = &mut self.rooms[key.slot()];
+        let room = &mut self.rooms[key.0];
         if room.members.is_empty() {
             return self.remove_room(key);
         }
         if let Some(log) = room.log.take() {
             let (name, epoch) = (room.name.clone(), room.epoch);
-            self.end_log(key, name, epoch, log);
+            self.end_log(key, name, epoch, *log);
             self.recount(key);
         }
     }
 
-    fn end_log(&mut self, key: RoomKey, name: Box<str>, epoch: u64, mut log: Box<RoomLog>) {
-        // The schedule holds the key, whose slot may be another room's soon.
+    fn end_log(&mut self, key: RoomKey, name: Box<str>, epoch: u64, mut log: RoomLog) {
         if let Some(at) = log.aging {
             self.aging.remove(&(at, key));
         }
@@ -90,7 +89,7 @@ impl Directory {
 
     /// Schedules the check of a room's log, unless one is scheduled already.
     pub fn age_log(&mut self, key: RoomKey, at: Time) {
-        let log = self.rooms[key.slot()].log.as_mut();
+        let log = self.room_mut(key).log.as_mut();
         if let Some(log) = log.filter(|log| log.aging.is_none()) {
             log.aging = Some(at);
             self.aging.insert((at, key));

@@ -1,8 +1,8 @@
-//! Events in, publications out: applies task events and sends subscribers what they lack, as seldom as the pace allows.
+//! Commands about tasks: events in, publications out, and the only way in for changes of a task ([`Broadcaster::apply`]).
 //!
 //! Owns the task table, the event ids, the pace and the tasks marked in this turn. Never builds or encodes a publication
-//! ([`progress`], [`fanout`](crate::hub::delivery::fanout)), never decides what an event changes ([`decision`]), and alters a task only
-//! by [`Broadcaster::apply`].
+//! ([`progress`](crate::hub::delivery::progress), [`fanout`](crate::hub::delivery::fanout)), and never decides what an event changes
+//! ([`decision`]).
 //!
 //! A task's pending progress is a state and not a queue ([`Flush`]): `Idle -> Marked` (goes out at the end of this turn) or
 //! `Idle -> Armed` (goes out with its timer) `-> Idle`. Invariants: `planned` counts the tasks that are not `Idle`; every `Marked` task

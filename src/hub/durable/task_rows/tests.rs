@@ -3,9 +3,9 @@
 use super::*;
 use crate::base::time::Span;
 use crate::hub::tasks::decision;
+use crate::hub::tasks::state::Listing;
 use crate::hub::tasks::step;
 use crate::hub::tasks::verdict::{DropReason, Verdict};
-use crate::hub::tasks::state::Listing;
 use crate::wire::message::{TaskEvent, TaskPatch};
 use proptest::prelude::*;
 
@@ -272,10 +272,8 @@ fn go(task: &mut Task, step: &Step, now: Now) -> Option<Result<Verdict, DropReas
             }
             return Some(verdict);
         }
-        Step::Request(control) => {
-            if decision::judge_request(task, *control) == Ok(true) {
-                step::apply_request(task, *control, "client_1".into(), now);
-            }
+        Step::Request(control) if decision::judge_request(task, *control) == Ok(true) => {
+            step::apply_request(task, *control, "client_1".into(), now);
         }
         Step::Stall if task.view.status == Status::Running => step::set_stalled(task, true),
         Step::Lose if matches!(task.view.status, Status::Running | Status::Pending) => {

@@ -1,0 +1,193 @@
+//! A row of the table and a call that it answers; answers in JSON and refusals that several calls share.
+
+use crate::engine::access::caller::Action;
+use crate::engine::answer::Answer;
+use crate::engine::commands::CommandError;
+use crate::engine::context::Context;
+use crate::engine::refusal::Refusal;
+use crate::hub::TooLarge;
+use crate::wire::http::{Head, Method, Response};
+use crate::wire::message::TaskEvent;
+use crate::wire::message::incoming::parse;
+use crate::wire::message::number::Whole;
+use serde::Serialize;
+use std::borrow::Cow;
+use std::str::FromStr;
+
+/// What a call is answered with.
+pub type Outcome = Result<Answer<Response>, Refusal>;
+
+/// The function behind a row.
+pub type CallFn = fn(&mut Context<'_>, &Call<'_>) -> Outcome;
+
+/// A call of contract section 7.
+pub struct Row {
+    /// The method; `GET` answers `HEAD` as well.
+    pub method: Method,
+    /// The path, segment by segment; those in braces are names.
+    pub path: &'static [&'static str],
+    /// What the caller must be allowed to do.
+    pub right: Action,
+    /// What is done with a body.
+    pub body: Body,
+    /// Whether it shows or changes what a store keeps, or is about clients, who are nobody before that is read.
+    pub needs_store: bool,
+    /// What answers.
+    pub answer: CallFn,
+    /// What it does, for people.
+    #[expect(
+        dead_code,
+        reason = "for the description of the API, which nobody serves yet"
+    )]
+    pub about: &'static str,
+}
+
+/// What is done with the body of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Body {
+    /// It has no meaning.
+    Ignored,
+    /// It is read if there is one.
+    Optional,
+    /// The call makes no sense without it.
+    Required,
+    /// The same, and lines of JSON are handled as they come.
+    Lines,
+}
+
+impl Row {
+    /// The same call, for those who have another right.
+    pub const fn requires(mut self, right: Action) -> Self {
+        self.right = right;
+        self
+    }
+
+    /// Whether a path is this row's.
+    pub fn matches(&self, segments: &[Cow<'_, str>]) -> bool {
+        let pairs = || self.path.iter().zip(segments);
+        self.path.len() == segments.len() && pairs().all(|(own, found)| is_match(own, found))
+    }
+
+    /// Whether a request of this method means it.
+    pub fn takes(&self, method: Method) -> bool {
+        self.method == method || self.method == Method::GET && method == Method::HEAD
+    }
+
+    /// Where in the path `{name}` stands.
+    pub fn place(&self, name: &str) -> Option<usize> {
+        self.path.iter().position(|own| bare(own) == Some(name))
+    }
+}
+
+fn is_match(own: &str, found: &str) -> bool {
+    match bare(own) {
+        None => own == found,
+        // What is no event is no path, so that it is told so.
+        Some("event") => TaskEvent::from_verb(found).is_some(),
+        Some(_) => true,
+    }
+}
+
+/// A segment without its braces, if it has any.
+fn bare(segment: &str) -> Option<&str> {
+    segment.strip_prefix('{')?.strip_suffix('}')
+}
+
+/// What a function of the table is given.
+#[derive(Clone, Copy)]
+pub struct Call<'a> {
+    /// Its row.
+    pub row: &'static Row,
+    /// The head of the request.
+    pub head: &'a Head,
+    /// The segments of its path, decoded.
+    pub segments: &'a [Cow<'a, str>],
+    /// The body, which is empty where the row reads none.
+    pub body: &'a [u8],
+}
+
+impl<'a> Call<'a> {
+    /// What stands in the path at `{name}`.
+    pub fn name(&self, name: &str) -> &'a str {
+        let place = self.row.place(name);
+        debug_assert!(place.is_some(), "the row's path has no {name}");
+        place.map_or("", |place| &self.segments[place])
+    }
+}
+
+/// A JSON answer.
+pub fn json(status: u16, document: &impl Serialize) -> Response {
+    let body = serde_json::to_vec(document).expect("documents of our own always serialise");
+    Response::new(status).json(body)
+}
+
+/// A JSON answer that is text already.
+pub fn json_text(status: u16, text: String) -> Response {
+    Response::new(status).json(text.into_bytes())
+}
+
+/// An answer of one member.
+pub fn list_of(name: &str, value: &impl Serialize) -> Response {
+    json(200, &serde_json::json!({ name: value }))
+}
+
+/// How a call is told that a command was refused.
+pub fn command_refusal(error: CommandError) -> Refusal {
+    let detail = error.to_string();
+    match error {
+        CommandError::UnknownClient(_) => Refusal::new("not_found", detail).at("id"),
+        CommandError::Invalid { field, .. } => Refusal::new("invalid_message", detail).at(field),
+        CommandError::LimitExceeded(_) => Refusal::new("limit_exceeded", detail).retry_after_s(60),
+        CommandError::Stopped => Refusal::new("draining", detail).retry_after_s(1),
+        CommandError::Unread(_) => Refusal::new("storage_unavailable", detail).retry_after_s(1),
+    }
+}
+
+/// Refuses bodies that are no JSON. Without a type a body counts as JSON, and so does what curl sends unasked.
+pub fn expect_json(head: &Head) -> Result<(), Refusal> {
+    head.content_type().map_or(Ok(()), expect_json_type)
+}
+
+/// The same of a media type without its parameters.
+pub fn expect_json_type(essence: &str) -> Result<(), Refusal> {
+    let is_json = essence.eq_ignore_ascii_case("application/json")
+        || essence.eq_ignore_ascii_case("text/json")
+        || essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+        || essence.eq_ignore_ascii_case("text/plain")
+        || essence.to_ascii_lowercase().ends_with("+json");
+    if is_json {
+        return Ok(());
+    }
+    let detail = format!("`{essence}` is not understood here; expected application/json");
+    Err(Refusal::new("unsupported_media_type", detail).at("content-type"))
+}
+
+/// `limit` of a query, if it is there.
+pub fn parse_limit(head: &Head) -> Result<Option<usize>, Refusal> {
+    let wrong = || invalid("limit", "expected a whole number");
+    let limit = head.query("limit");
+    limit.map(|text| whole(&text).ok_or_else(wrong)).transpose()
+}
+
+/// A whole number as JSON may spell it.
+pub fn whole<T: FromStr + TryFrom<u64>>(text: &str) -> Option<T> {
+    text.parse().ok().or_else(|| {
+        let Whole(number) = parse(text).ok()?;
+        number.try_into().ok()
+    })
+}
+
+/// A task would become too large.
+pub fn too_large(fault: &TooLarge) -> Refusal {
+    Refusal::new("task_too_large", fault.to_string()).at(&*fault.field)
+}
+
+/// A query parameter is wrong.
+pub fn invalid(field: &str, reason: &str) -> Refusal {
+    Refusal::new("invalid_message", format!("{field}: {reason}")).at(field)
+}
+
+/// There is no room for so much more, now.
+pub fn limit_exceeded(detail: impl Into<String>) -> Refusal {
+    Refusal::new("limit_exceeded", detail).retry_after_s(60)
+}

@@ -1,0 +1,222 @@
+//! The engine: what it owns, and how it lends parts of that to the owners' functions, each for one step.
+
+use crate::base::random::Random;
+use crate::base::time::{Now, Time};
+use crate::base::wheel::{TimerId, Wheel};
+use crate::engine::access::caller::Caller;
+use crate::engine::access::connection_rate::{Addresses, FullLines, MINUTE};
+use crate::engine::access::gate::Gate;
+use crate::engine::backend::pending::Pending;
+use crate::engine::boundary::MemoryProbe;
+use crate::engine::commit::durability::{Durability, Parts};
+use crate::engine::commit::lobby::Lobby;
+use crate::engine::context::{Context, Dismissal};
+use crate::engine::counts::Counts;
+use crate::engine::life::Life;
+use crate::engine::session::key::SessionKey;
+use crate::engine::session::questions::Questions;
+use crate::engine::session::workspaces::Lists;
+use crate::engine::settings::Settings;
+use crate::engine::timer::Timer;
+use crate::engine::transport::connections::{Step, Transport};
+use crate::engine::transport::peer::Peer;
+use crate::hub::{self, ClientKey, ConnectionId, Hub, HubSeed};
+use crate::wire::websocket::Inflater;
+
+/// The whole server as a state machine: `handle_*` in, `poll_*` out. Only the files of this folder see what it holds.
+pub struct Engine {
+    pub(super) settings: Settings,
+    /// The time of the present input.
+    pub(super) now: Now,
+    pub(super) turn_began: Time,
+    pub(super) life: Life,
+    pub(super) transport: Transport,
+    pub(super) hub: Hub,
+    pub(super) addresses: Addresses,
+    full_lines: FullLines,
+    pub(super) session_key: SessionKey,
+    pub(super) questions: Questions,
+    pub(super) lists: Lists,
+    /// Inflates every compressed message.
+    pub(super) inflater: Inflater,
+    /// Whether a timer is set for readers whose part of a turn was too much for it.
+    pub(super) is_resuming: bool,
+    pub(super) backend: Pending,
+    pub(super) store: Durability,
+    /// Who waits for the store to be read.
+    pub(super) lobby: Lobby,
+    /// Whose connections are to end.
+    pub(super) dismissals: Vec<Dismissal>,
+    pub(super) wheel: Wheel<Timer>,
+    /// The reminder of what time does to tasks and logs, and when it is due.
+    pub(super) aging: Option<(TimerId, Time)>,
+    pub(super) random: Random,
+    pub(super) counts: Counts,
+}
+
+impl Engine {
+    /// A server that has just begun. The same seed and the same inputs give the same outputs.
+    pub fn new(settings: Settings, now: Now, seed: [u8; 32], memory: MemoryProbe) -> Self {
+        let mut random = Random::from_seed(seed);
+        let hash = [random.next_u64(), random.next_u64()];
+        let backend = Pending::new(&random.token(6));
+        let session_key = SessionKey::new([random.next_u64(), random.next_u64()]);
+        let message_prefix = format!("msg_{}_", random.token(6));
+        let hub_seed = HubSeed {
+            hash,
+            message_prefix,
+        };
+        Self {
+            hub: Hub::new(settings.hub.clone(), hub_seed),
+            settings,
+            now,
+            turn_began: now.at,
+            life: Life::Serving,
+            transport: Transport::default(),
+            addresses: Addresses::new(hash),
+            full_lines: FullLines::default(),
+            session_key,
+            questions: Questions::default(),
+            lists: Lists::default(),
+            inflater: Inflater::default(),
+            is_resuming: false,
+            backend,
+            store: Durability::default(),
+            lobby: Lobby::default(),
+            dismissals: Vec::new(),
+            wheel: Wheel::new(),
+            aging: None,
+            random,
+            counts: Counts::new(now, memory),
+        }
+    }
+
+    pub(super) fn context<'a>(&'a mut self, caller: Caller<'a>) -> Context<'a> {
+        self.with_backend(caller).1
+    }
+
+    /// What waits for the application, beside a context.
+    pub(super) fn with_backend<'a>(
+        &'a mut self,
+        caller: Caller<'a>,
+    ) -> (&'a mut Pending, Context<'a>) {
+        let context = Context {
+            now: self.now,
+            settings: &self.settings,
+            caller,
+            hub: &mut self.hub,
+            out: self.transport.peers.delivery(&self.settings),
+            random: &mut self.random,
+            store: &self.store,
+            life: self.life,
+            counts: &self.counts,
+            dismissals: &mut self.dismissals,
+        };
+        (&mut self.backend, context)
+    }
+
+    pub(super) fn gate(&mut self) -> Gate<'_> {
+        Gate {
+            now: self.now.at,
+            settings: &self.settings,
+            addresses: &mut self.addresses,
+            lines: &mut self.full_lines,
+            random: &mut self.random,
+            counts: &mut self.counts,
+            connections: self.transport.peers.len(),
+        }
+    }
+
+    /// Has connections do something; the others learn at once of those that have ended by it.
+    pub(super) fn on_transport<T>(
+        &mut self,
+        act: impl FnOnce(&mut Transport, &mut Step<'_>) -> T,
+    ) -> T {
+        let mut step = Step {
+            now: self.now,
+            settings: &self.settings,
+            wheel: &mut self.wheel,
+            life: self.life,
+        };
+        let result = act(&mut self.transport, &mut step);
+        self.settle_departures();
+        result
+    }
+
+    /// Has the store's side do something; what need not wait any more is said at once.
+    pub(super) fn on_store<T>(
+        &mut self,
+        act: impl FnOnce(&mut Durability, &mut Parts<'_>) -> T,
+    ) -> T {
+        let mut parts = Parts {
+            now: self.now,
+            hub: &mut self.hub,
+            delivery: self.transport.peers.delivery(&self.settings),
+            wheel: &mut self.wheel,
+            session_key: &mut self.session_key,
+        };
+        let result = act(&mut self.store, &mut parts);
+        self.say_released();
+        result
+    }
+
+    /// A hub as at the beginning: what was read of a store that then failed is not to stay.
+    pub(super) fn forget_hub(&mut self) {
+        self.hub.empty();
+        // Serials begin again, and shared frames are found by serial.
+        self.transport.peers.handle_turn_end();
+    }
+
+    pub(super) fn peer(&self, connection: ConnectionId) -> Option<&Peer> {
+        self.transport.peers.peer(connection)
+    }
+
+    pub(super) fn peer_mut(&mut self, connection: ConnectionId) -> Option<&mut Peer> {
+        self.transport.peers.peer_mut(connection)
+    }
+
+    /// The client behind a connection, if the hub still has it.
+    pub(super) fn client_of(&self, connection: ConnectionId) -> Option<ClientKey> {
+        let client = self.transport.client_of(connection);
+        client.filter(|client| self.hub.directory().has_client(*client))
+    }
+
+    /// Sets the reminders that the owners have asked for.
+    pub(super) fn arm_timers(&mut self) {
+        let must_forget = !self.addresses.is_armed && self.addresses.remembers();
+        if must_forget {
+            self.addresses.is_armed = true;
+            self.wheel.schedule(self.now.at + MINUTE, Timer::Addresses);
+        }
+        // What a store has been read of so far may have to be forgotten again.
+        if self.store.is_unread() {
+            return;
+        }
+        while let Some((at, timer)) = self.hub.poll_timer() {
+            self.wheel.schedule(at, Timer::Hub(timer));
+        }
+        self.arm_aging();
+    }
+
+    /// Tasks and logs share one reminder, which moves with the first that is due.
+    fn arm_aging(&mut self) {
+        let Self {
+            aging, wheel, hub, ..
+        } = self;
+        let due = hub.next_aging();
+        if due == aging.map(|(_, at)| at) {
+            return;
+        }
+        let moved = due
+            .zip(*aging)
+            .filter(|(at, (id, _))| wheel.reschedule(*id, *at));
+        *aging = match (moved, due) {
+            (Some((at, (id, _))), _) => Some((id, at)),
+            (None, Some(at)) => Some((wheel.schedule(at, Timer::Hub(hub::Timer::Aging)), at)),
+            (None, None) => {
+                aging.map(|(id, _)| wheel.cancel(id));
+                None
+            }
+        };
+    }
+}

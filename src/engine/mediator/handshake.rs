@@ -1,0 +1,261 @@
+//! From an HTTP request to a WebSocket: checks, handshake, and what a handshake that comes at the wrong time is told (contract
+//! sections 1, 4 and 9).
+//!
+//! JavaScript learns neither status nor header of a handshake that fails, so a page (it sends its `Origin`) is let in first and told
+//! then, by `disconnected` and the close code. It becomes no client, and such goodbyes are bounded; beyond that bound, and without an
+//! `Origin`, the answer is 503 or 429 with `Retry-After`.
+
+use super::engine::Engine;
+use crate::conn::Phase;
+use crate::engine::access::Asker;
+use crate::engine::access::caller::{Action, Caller};
+use crate::engine::access::gate::{Deferral, Told};
+use crate::engine::answer::Answer;
+use crate::engine::backend::pending;
+use crate::engine::commit::lobby::Arrival;
+use crate::engine::life::Life;
+use crate::engine::refusal::Refusal;
+use crate::engine::settings::{Settings, WebSocketSettings};
+use crate::engine::transport::peer::{Peer, Standing};
+use crate::hub::ConnectionId;
+use crate::wire::http::{Head, Problem, Response};
+use crate::wire::message::{Dialect, Encoding, Variant};
+use crate::wire::websocket::{self, Accepted, Reader};
+
+/// The subprotocols of contract section 4, the preferred one first.
+const SUBPROTOCOLS: [&str; 2] = ["joblight.json", "joblight.msgpack"];
+/// Goodbyes to pages under way at once: the others get the short answer.
+const MAX_GOODBYES: usize = 512;
+
+impl Engine {
+    /// A request asks to become a WebSocket.
+    pub(super) fn handle_upgrade(&mut self, connection: ConnectionId, head: &Head) {
+        let purpose = match self.admit_upgrade(connection, head) {
+            Ok(purpose) => purpose,
+            Err(refusal) => return self.refuse(connection, head, refusal),
+        };
+        let accepted = match shake_hands(head, purpose, &self.settings.websocket) {
+            Ok(accepted) => accepted,
+            Err(error) => return self.respond(connection, head, Answer::Now(refusal(error))),
+        };
+        let address = self.peer(connection).and_then(|peer| peer.address);
+        let asker = self.settings.proxies.asker(address, head);
+        let variant = purpose.variant(&accepted);
+        match self.check_place(asker, head, purpose) {
+            Ok(is_counted) => {
+                self.become_websocket(connection, accepted, asker);
+                self.counts.connections += u64::from(purpose != Purpose::Backend);
+                self.welcome(connection, head, purpose, variant, is_counted);
+            }
+            Err(deferral) => self.defer(connection, head, accepted, asker, variant, deferral),
+        }
+    }
+
+    /// Everything that may stand against an upgrade at any time, its page and its host aside, which are judged already.
+    fn admit_upgrade(&self, connection: ConnectionId, head: &Head) -> Result<Purpose, Refusal> {
+        let services = self.peer(connection).map(|peer| peer.services);
+        let serves = |purpose: &Purpose| {
+            services.is_some_and(|services| match purpose {
+                // It may do all that the API may, and is served where that is.
+                Purpose::Backend => services.http(),
+                Purpose::Client(_) | Purpose::Echo => services.websocket(),
+            })
+        };
+        let purpose = purpose_of(&self.settings, head.path()).filter(serves);
+        let purpose = purpose.ok_or_else(|| {
+            let detail = format!("no WebSocket at `{}`", head.path());
+            Refusal::new("not_found", detail).at("path")
+        })?;
+        if self.life != Life::Serving {
+            let refusal = Refusal::new("draining", "the server is shutting down");
+            return Err(refusal.retry_after_s(1));
+        }
+        if purpose == Purpose::Backend {
+            Caller::Request(head).may(Action::UseApi, &self.settings)?;
+        }
+        Ok(purpose)
+    }
+
+    /// Whether there is room for one more now, and whether it has used up a connection of its address. A client that takes over
+    /// its own connection takes nobody's place, and whoever is told that the server is full has used up nothing of what its
+    /// address may do.
+    fn check_place(
+        &mut self,
+        asker: Asker,
+        head: &Head,
+        purpose: Purpose,
+    ) -> Result<bool, Deferral> {
+        let max = self.settings.max_viewers;
+        let is_in_reserve = max > 0 && self.transport.peers.len() > max;
+        if purpose != Purpose::Backend && is_in_reserve {
+            return Err(Deferral::full("server.max_connections"));
+        }
+        let dialect = match purpose {
+            Purpose::Client(dialect) => dialect,
+            Purpose::Echo => return self.gate().check_rate(asker),
+            Purpose::Backend => return Ok(false),
+        };
+        let secret = head
+            .query("session")
+            .filter(|_| dialect == Dialect::Payload);
+        let expected = secret.and_then(|secret| self.expected(&secret));
+        let is_here = expected.is_some_and(|client| !self.hub.directory().client(client).is_away);
+        let max_clients = self.settings.websocket.max_clients;
+        // Most of those who wait for the store will be clients as well.
+        let clients = self.hub.directory().connected() + self.lobby.clients();
+        if max_clients > 0 && clients >= max_clients && !is_here {
+            return Err(Deferral::full("websocket.max_clients"));
+        }
+        if !is_here {
+            self.gate().check_share(asker)?;
+        }
+        if expected.is_none() && !self.store.is_unread() {
+            self.check_places(dialect, self.lobby.clients())?;
+        }
+        // The last of all: a handshake that is refused uses nothing up, and neither does a client that is expected.
+        match expected {
+            None => self.gate().check_rate(asker),
+            Some(_) => Ok(false),
+        }
+    }
+
+    /// Tells whoever wanted to connect when to come back.
+    fn defer(
+        &mut self,
+        connection: ConnectionId,
+        head: &Head,
+        accepted: Accepted,
+        asker: Asker,
+        variant: Option<Variant>,
+        deferral: Deferral,
+    ) {
+        let is_page = head.header("origin").is_some();
+        if !is_page || self.transport.peers.goodbyes() >= MAX_GOODBYES {
+            self.counts.refused += 1;
+            let delay = self.gate().delay_of(&deferral, asker, Told::ByAnswer);
+            return self.refuse(connection, head, deferral.refusal(delay));
+        }
+        self.become_websocket(connection, accepted, asker);
+        self.transport.peers.mark_goodbye(connection);
+        self.dismiss_deferred(connection, variant, &deferral);
+    }
+
+    /// Says the same on a connection that is a WebSocket already, and closes it.
+    pub(super) fn dismiss_deferred(
+        &mut self,
+        connection: ConnectionId,
+        variant: Option<Variant>,
+        deferral: &Deferral,
+    ) {
+        self.counts.refused += 1;
+        let asker = self.peer(connection).map(Peer::asker).unwrap_or_default();
+        let delay = self.gate().delay_of(deferral, asker, Told::ByGoodbye);
+        self.dismiss(connection, variant, deferral.code, deferral.reason, delay);
+    }
+
+    fn become_websocket(&mut self, connection: ConnectionId, accepted: Accepted, asker: Asker) {
+        self.transport.peers.push(connection, accepted.response);
+        if let Some(peer) = self.peer_mut(connection) {
+            peer.connection.phase = Phase::WebSocket(Reader::default());
+            peer.compression = accepted.compression;
+            peer.know(asker);
+        }
+    }
+
+    /// Lets a WebSocket in: at once, or when the store is read.
+    fn welcome(
+        &mut self,
+        connection: ConnectionId,
+        head: &Head,
+        purpose: Purpose,
+        variant: Option<Variant>,
+        is_counted: bool,
+    ) {
+        if variant.is_some() {
+            self.take_place(connection);
+        }
+        self.on_transport(|transport, step| transport.watch_heartbeat(step, connection));
+        let arrival = match variant {
+            Some(variant) => Arrival::Client {
+                variant,
+                secret: head.query("session").map(String::from),
+                batches: head.query("batch").is_some_and(|value| value != "0"),
+                is_counted,
+            },
+            None if purpose == Purpose::Backend => Arrival::Backend,
+            None => return,
+        };
+        // Whoever waits already goes first, or an older connection would take its session from a newer one.
+        match self.store.is_unread() || self.lobby.has_guests() {
+            true => self.lobby.receive(connection, arrival),
+            false => self.enter(connection, arrival),
+        }
+    }
+
+    /// Counts a client among those of its address.
+    fn take_place(&mut self, connection: ConnectionId) {
+        let has_limit = self.settings.websocket.max_clients_per_address > 0;
+        let peer = self.transport.peers.peer_mut(connection);
+        if let Some(peer) = peer.filter(|_| has_limit)
+            && let Some(address) = peer.asker().limited()
+        {
+            peer.standing = peer.standing.with(Standing::PLACED, true);
+            self.addresses.add_client(address);
+        }
+    }
+}
+
+fn shake_hands(
+    head: &Head,
+    purpose: Purpose,
+    settings: &WebSocketSettings,
+) -> Result<Accepted, Problem> {
+    let subprotocols = match purpose {
+        Purpose::Backend => &SUBPROTOCOLS[..1],
+        Purpose::Client(_) | Purpose::Echo => &SUBPROTOCOLS[..],
+    };
+    websocket::accept(head, subprotocols, settings.enable_compression)
+}
+
+/// What a WebSocket is for, by its path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// A client of the hub.
+    Client(Dialect),
+    /// The application's own link.
+    Backend,
+    /// Its own messages, sent back.
+    Echo,
+}
+
+impl Purpose {
+    /// The form of the messages that a client is sent.
+    fn variant(self, accepted: &Accepted) -> Option<Variant> {
+        let Self::Client(dialect) = self else {
+            return None;
+        };
+        Some(Variant {
+            dialect,
+            encoding: Encoding::from_subprotocol(accepted.subprotocol),
+            window: accepted.compression.window(),
+        })
+    }
+}
+
+fn purpose_of(settings: &Settings, path: &str) -> Option<Purpose> {
+    match path {
+        pending::PATH => Some(Purpose::Backend),
+        path if path == settings.websocket.echo_path => Some(Purpose::Echo),
+        "/" => Some(Purpose::Client(Dialect::Data)),
+        path if path == settings.websocket.path => Some(Purpose::Client(Dialect::Payload)),
+        _ => None,
+    }
+}
+
+/// Whoever speaks another version of the protocol is told which one is spoken here (RFC 6455 section 4.4).
+fn refusal(problem: Problem) -> Response {
+    match problem.status {
+        426 => Response::from(problem).header("Sec-WebSocket-Version", "13"),
+        _ => problem.into(),
+    }
+}

@@ -1,0 +1,285 @@
+//! The WebSocket phase of a connection: messages in, their rate and form checked, and led to their meaning.
+
+use super::engine::Engine;
+use crate::conn::Ending;
+use crate::engine::access::caller::Caller;
+use crate::engine::answer::Answer;
+use crate::engine::refusal::Refusal;
+use crate::engine::session::requests;
+use crate::engine::timer::Timer;
+use crate::engine::transport::allowance::Ruling;
+use crate::engine::transport::peer::Role;
+use crate::hub::{ClientKey, ConnectionId};
+use crate::wire::locale::Phrase;
+use crate::wire::message::unpack::{Unpackable, unpack};
+use crate::wire::message::{Encoding, ErrorCode, Incoming};
+use crate::wire::websocket::{self, CloseCode, Message, MessageKind, Violation};
+
+/// A message of MessagePack may be so many times as long in JSON, which it is read as. Six bytes may stand for one; of what
+/// people send it is at most four.
+const MAX_JSON_GROWTH: usize = 4;
+
+/// Who has sent a message.
+#[derive(Debug, Clone, Copy)]
+enum Sender {
+    Client(ClientKey),
+    Backend,
+    /// A peer of the echo endpoint.
+    Echo,
+}
+
+impl Engine {
+    /// A message of a WebSocket. Of somebody who waits for the store it is kept, to be understood later.
+    pub(super) fn handle_message(&mut self, connection: ConnectionId, message: Message<'_>) {
+        if self.lobby.is_guest(connection) {
+            self.keep_message(connection, message);
+        } else if let Some(sender) = self.admit_message(connection) {
+            self.take_charged(connection, sender, message);
+        }
+    }
+
+    /// A message that was kept can be understood.
+    pub(super) fn handle_kept(&mut self, connection: ConnectionId, message: Message<'_>) {
+        let role = self.peer(connection).map(|peer| peer.role);
+        let sender = match role {
+            Some(Role::Viewer(client)) => Sender::Client(client),
+            Some(Role::Application) => Sender::Backend,
+            Some(Role::Caller) | None => return,
+        };
+        self.take_charged(connection, sender, message);
+    }
+
+    /// It counts now.
+    fn keep_message(&mut self, connection: ConnectionId, message: Message<'_>) {
+        self.counts.received.record(self.now.at, 1);
+        let (now, rate) = (self.now.at, self.settings.websocket.message_rate);
+        if let Some(peer) = self.peer_mut(connection) {
+            peer.received = peer.received.wrapping_add(1);
+            // Nothing can be said to it yet, so the next message of one that says too much is told.
+            let _ = peer.allowance.messages.take(now, rate);
+            self.lobby.keep(connection, message.into_owned());
+        }
+    }
+
+    /// Counts a message against its connection's limit.
+    fn admit_message(&mut self, connection: ConnectionId) -> Option<Sender> {
+        const REASON: &str = "too many messages";
+        let (now, rate) = (self.now.at, self.settings.websocket.message_rate);
+        self.counts.received.record(now, 1);
+        let peer = self.peer_mut(connection)?;
+        peer.received = peer.received.wrapping_add(1);
+        if peer.is_backend() {
+            return Some(Sender::Backend);
+        }
+        let ruling = peer.allowance.take(now, rate);
+        match (ruling, self.client_of(connection)) {
+            (Ruling::Heard, Some(client)) => return Some(Sender::Client(client)),
+            (Ruling::Heard, None) => return Some(Sender::Echo),
+            (Ruling::Warned(retry_after), Some(client)) => {
+                let refusal = Refusal::rate_limited(rate.per_minute, retry_after);
+                self.context(Caller::Viewer).refuse(client, &refusal, None);
+            }
+            (Ruling::Closed(retry_after), Some(client)) => {
+                let delay = self.gate().spread(retry_after);
+                self.disconnect_for(client, CloseCode::RATE_LIMITED, REASON, delay);
+            }
+            (Ruling::Warned(_) | Ruling::Closed(_), None) => {
+                self.close(connection, CloseCode::RATE_LIMITED, REASON);
+            }
+        }
+        None
+    }
+
+    /// Has a message understood. What its sender is answered with costs as many messages more as it is long (contract section 8).
+    fn take_charged(&mut self, connection: ConnectionId, sender: Sender, message: Message<'_>) {
+        let unsent = |engine: &Self| {
+            let peer = engine.peer(connection);
+            peer.map_or(0, |peer| peer.connection.outbox.len_bytes())
+        };
+        let before = unsent(self);
+        self.take(connection, sender, message);
+        let answered = unsent(self).saturating_sub(before);
+        let (now, rate) = (self.now.at, self.settings.websocket.message_rate);
+        let peer = self.peer_mut(connection);
+        if let Some(peer) = peer.filter(|_| !rate.is_none()) {
+            peer.allowance.charge(now, answered, rate);
+        }
+    }
+
+    fn take(&mut self, connection: ConnectionId, sender: Sender, message: Message<'_>) {
+        match (message, sender) {
+            (Message::Compressed { kind, payload }, _) => {
+                self.take_compressed(connection, sender, kind, &payload);
+            }
+            (Message::Text(text), Sender::Client(client)) => self.take_request(client, &text),
+            (Message::Text(text), Sender::Backend) => {
+                let (backend, mut context) = self.with_backend(Caller::Application);
+                backend.handle_text(&mut context, connection, &text);
+                self.arm_backend();
+            }
+            (Message::Text(text), Sender::Echo) => {
+                self.echo(connection, Encoding::Json, text.as_bytes());
+            }
+            (Message::Binary(payload), Sender::Client(client)) => {
+                self.take_message_pack(client, &payload);
+            }
+            (Message::Binary(_), Sender::Backend) => {
+                let (backend, mut context) = self.with_backend(Caller::Application);
+                backend.handle_binary(&mut context, connection);
+            }
+            (Message::Binary(payload), Sender::Echo) => {
+                self.echo(connection, Encoding::MessagePack, &payload);
+            }
+        }
+    }
+
+    fn echo(&mut self, connection: ConnectionId, encoding: Encoding, message: &[u8]) {
+        self.context(Caller::Viewer)
+            .send_bare(connection, encoding, message);
+    }
+
+    /// What a compressed message says counts as if it had come plain (RFC 7692 section 6.2).
+    fn take_compressed(
+        &mut self,
+        connection: ConnectionId,
+        sender: Sender,
+        kind: MessageKind,
+        payload: &[u8],
+    ) {
+        let max_size = self.settings.websocket.max_message_size;
+        let message = match self.inflater.inflate(payload, max_size) {
+            Ok(message) => message,
+            Err(violation) => return self.handle_violation(connection, &violation),
+        };
+        match kind {
+            MessageKind::Binary => self.take(connection, sender, Message::Binary(message.into())),
+            MessageKind::Text => match simdutf8::basic::from_utf8(&message) {
+                Ok(text) => self.take(connection, sender, Message::Text(text.into())),
+                Err(_) => self.handle_violation(connection, &Violation::NOT_UTF8),
+            },
+        }
+    }
+
+    fn take_message_pack(&mut self, client: ClientKey, payload: &[u8]) {
+        let max_length = match self.settings.websocket.max_message_size {
+            0 => usize::MAX,
+            max_size => max_size.saturating_mul(MAX_JSON_GROWTH),
+        };
+        let mut context = self.context(Caller::Viewer);
+        let refusal = if context.variant(client).encoding != Encoding::MessagePack {
+            let reason = "binary message; expected JSON in a text message, or the subprotocol `joblight.msgpack`";
+            Refusal::coded(ErrorCode::InvalidMessage, reason)
+        } else {
+            match unpack(payload, max_length) {
+                Ok(text) => return self.take_request(client, &text),
+                Err(Unpackable::Malformed(malformed)) => {
+                    Refusal::coded(ErrorCode::InvalidJson, malformed.to_string())
+                        .said(|text| Phrase::InvalidMessagePack(text))
+                }
+                Err(Unpackable::TooLong) => Refusal::coded(
+                    ErrorCode::MessageTooLarge,
+                    format!(
+                        "websocket.max_message_size; as JSON the message has more than {max_length} bytes"
+                    ),
+                ),
+            }
+        };
+        context.refuse(client, &refusal, None);
+    }
+
+    /// Understands one message of a client and does what it asks; what joblight does not know may be the application's.
+    fn take_request(&mut self, client: ClientKey, text: &str) {
+        let mut context = self.context(Caller::Viewer);
+        let message = match Incoming::parse(text) {
+            Ok(message) => message,
+            Err(malformed) => return context.refuse(client, &malformed.into(), None),
+        };
+        match requests::carry_out(&mut context, client, &message) {
+            Ok(Answer::Now(said)) => self.say(client, said, message.id),
+            Ok(Answer::WhenKept(said)) => self.say_when_kept(client, said, message.id),
+            Err(refusal) if is_unknown(&refusal) && self.settings.routes.takes(&message.kind) => {
+                let (backend, mut context) = self.with_backend(Caller::Viewer);
+                backend.forward(&mut context, client, &message);
+                self.arm_backend();
+            }
+            Err(refusal) => {
+                // Beside flat fields an `id` names the workspace, not the message.
+                let is_name = !refusal.is_of_workspaces() || message.nested;
+                self.context(Caller::Viewer).refuse(
+                    client,
+                    &refusal,
+                    message.id.filter(|_| is_name),
+                );
+            }
+        }
+    }
+
+    /// A ping, answered with its own payload (RFC 6455 section 5.5.3).
+    pub(super) fn handle_ping(&mut self, connection: ConnectionId, payload: &[u8]) {
+        let Some(peer) = self.peer_mut(connection) else {
+            return;
+        };
+        let pong = websocket::encode_pong(payload);
+        match peer.intake.count_ping() {
+            true => self.transport.peers.push(connection, pong),
+            false => self.transport.newest_pong = Some(pong),
+        }
+    }
+
+    /// The client says goodbye: the same code goes back, and the socket closes (RFC 6455 section 5.5.1).
+    pub(super) fn handle_close(&mut self, connection: ConnectionId, code: Option<CloseCode>) {
+        let close = websocket::encode_close(code.unwrap_or(CloseCode::NORMAL), "");
+        self.transport.peers.push(connection, close);
+        self.end(connection, Ending::Final);
+    }
+
+    /// A frame that breaks the protocol or a limit.
+    pub(super) fn handle_violation(&mut self, connection: ConnectionId, violation: &Violation) {
+        self.close(connection, violation.code, violation.reason);
+    }
+}
+
+/// Messages for the application.
+impl Engine {
+    /// A link may have room again, or be gone: those who wait go on, as far as there is room.
+    #[inline]
+    pub(super) fn serve_waiting(&mut self) {
+        while self.backend.first_waiting().is_some() {
+            let (backend, mut context) = self.with_backend(Caller::Application);
+            let Some(sender) = backend.serve_first(&mut context) else {
+                return;
+            };
+            self.arm_backend();
+            if self.backend.waiting_bytes(sender) == 0 {
+                self.end_wait(sender);
+            }
+        }
+    }
+
+    /// Tells those who wait for a link that has gone.
+    pub(super) fn tell_of_lost(&mut self) {
+        if self.backend.has_lost() {
+            let (backend, mut context) = self.with_backend(Caller::Application);
+            backend.tell_of_lost(&mut context);
+            self.arm_backend();
+        }
+        self.serve_waiting();
+    }
+
+    /// Sees to it that the timer is set if, and only if, somebody waits.
+    pub(super) fn arm_backend(&mut self) {
+        let wheel = &mut self.wheel;
+        match (self.backend.first_deadline(), self.backend.timer) {
+            (Some(at), None) => self.backend.timer = Some(wheel.schedule(at, Timer::Answers)),
+            (None, Some(timer)) => {
+                wheel.cancel(timer);
+                self.backend.timer = None;
+            }
+            _ => {}
+        }
+    }
+}
+
+fn is_unknown(refusal: &Refusal) -> bool {
+    refusal.code() == ErrorCode::UnknownType.as_str()
+}

@@ -1,0 +1,233 @@
+//! Bytes of a peer, on their way to what they mean. Each peer has its share of a turn; the rest is kept and handled in the
+//! next, after others had theirs.
+
+use super::engine::Engine;
+use crate::conn::{Fault, PeerEvent};
+use crate::engine::boundary::Output;
+use crate::engine::counts::Notice;
+use crate::engine::session::questions::Pong;
+use crate::engine::transport::connections::Transport;
+use crate::hub::ConnectionId;
+use crate::wire::http::{CONTINUE, ParserEvent};
+use crate::wire::input::Input as Cursor;
+use crate::wire::websocket::{CloseCode, ReaderEvent};
+
+/// Room for those who were cut short that is kept when there are fewer.
+const MAX_IDLE_LINKS: usize = 64;
+
+impl Engine {
+    /// Handles what a peer has sent, or keeps it: nobody overtakes what it has sent before.
+    pub(super) fn handle_bytes(&mut self, connection: ConnectionId, bytes: &mut [u8]) {
+        let is_websocket = self.transport.is_websocket(connection);
+        let Some(peer) = self.peer_mut(connection) else {
+            return;
+        };
+        if !peer.connection.is_open() && !peer.connection.discard(bytes.len()) {
+            return self.remove(connection);
+        }
+        peer.alive |= is_websocket;
+        if peer.connection.has_stash() {
+            return peer.connection.stash(bytes);
+        }
+        let length = bytes.len();
+        let rest = self.take_events(connection, &mut Cursor::new(bytes));
+        if let Some(rest) = rest
+            && let Some(peer) = self.peer_mut(connection)
+        {
+            peer.connection.stash(&bytes[length - rest..]);
+        }
+        self.end_bytes(connection);
+    }
+
+    /// Asked after every write, so that this must cost next to nothing.
+    #[inline]
+    pub(super) fn resume_reading(&mut self, connection: ConnectionId) {
+        let peer = self.peer(connection);
+        if peer.is_some_and(|peer| peer.connection.has_stash() && !peer.intake.is_cut) {
+            self.read_stash(connection);
+            // Also when the rest is kept again: what was handled is still to be settled, in a turn of its own.
+            self.transport.push_output(Output::Read(connection));
+        }
+    }
+
+    /// Goes on with those who were cut short in an earlier turn, each in turn.
+    pub(super) fn resume_cut(&mut self) {
+        for _ in 0..self.transport.cut.len() {
+            if self.transport.turn.is_half_full() || self.hub.load().is_full() {
+                return;
+            }
+            let Some(connection) = self.transport.cut.pop_front() else {
+                return;
+            };
+            let Some(peer) = self.peer_mut(connection) else {
+                continue;
+            };
+            peer.intake.is_cut = false;
+            self.read_stash(connection);
+            let peer = self.peer(connection);
+            if peer.is_some_and(|peer| !peer.connection.has_stash()) {
+                self.transport.push_output(Output::Read(connection));
+            }
+        }
+        self.transport.cut.shrink_to(MAX_IDLE_LINKS);
+    }
+
+    fn read_stash(&mut self, connection: ConnectionId) {
+        let peer = self.peer_mut(connection);
+        let Some(mut stash) = peer.and_then(|peer| peer.connection.take_stash()) else {
+            return;
+        };
+        let rest = self.take_events(connection, &mut Cursor::new(stash.rest()));
+        if let Some(rest) = rest
+            && let Some(peer) = self.peer_mut(connection)
+        {
+            stash.keep_last(rest);
+            peer.connection.put_back(stash);
+        }
+        self.end_bytes(connection);
+    }
+
+    /// Handles events while the peer may be served. How many bytes are left when it may not; `None`: all are handled.
+    fn take_events(&mut self, connection: ConnectionId, input: &mut Cursor<'_>) -> Option<usize> {
+        let mut limits = Transport::input_limits(&self.settings);
+        self.transport.has_completed = false;
+        while let Some(peer) = self.transport.peers.peer_mut(connection) {
+            if !peer.connection.is_open() {
+                return None;
+            }
+            let has_had_enough =
+                peer.intake.is_used_up(self.transport.turn) || self.hub.load().is_full();
+            let is_cut = has_had_enough && !input.is_empty();
+            let must_wait = peer.must_wait(&self.settings.websocket);
+            if must_wait || self.lobby.is_full(connection) {
+                return Some(input.len());
+            }
+            if is_cut {
+                self.transport.resume_later(connection);
+                return Some(input.len());
+            }
+            limits.websocket.compression = peer.compression.is_on();
+            match peer.connection.poll_event(input, &limits) {
+                Ok(Some(event)) => {
+                    peer.intake.count(&mut self.transport.turn, weight(&event));
+                    self.handle_event(connection, event);
+                }
+                Ok(None) => return None,
+                Err(Fault::Http(problem)) => self.refuse_unread(connection, &problem.into()),
+                Err(Fault::WebSocket(violation)) => self.handle_violation(connection, &violation),
+            }
+        }
+        None
+    }
+
+    /// What was read is handled as far as it may be now.
+    fn end_bytes(&mut self, connection: ConnectionId) {
+        self.answer_newest_ping(connection);
+        self.note_unfinished(connection, self.transport.has_completed);
+    }
+
+    /// Of many pings the newest is answered (RFC 6455 section 5.5.3).
+    fn answer_newest_ping(&mut self, connection: ConnectionId) {
+        if let Some(pong) = self.transport.newest_pong.take()
+            && self.transport.is_open_websocket(connection)
+        {
+            self.transport.peers.push(connection, pong);
+        }
+    }
+
+    fn handle_event(&mut self, connection: ConnectionId, event: PeerEvent<'_>) {
+        self.transport.has_completed |= completes(&event);
+        match event {
+            PeerEvent::Http(event) => self.handle_http(connection, event),
+            PeerEvent::WebSocket(event) => self.handle_websocket(connection, event),
+        }
+    }
+
+    fn handle_http(&mut self, connection: ConnectionId, event: ParserEvent<'_>) {
+        match event {
+            ParserEvent::Request { head, body } => self.handle_request(connection, &head, &body),
+            ParserEvent::BodyDue => self.handle_body_due(connection),
+            ParserEvent::Continue => self.transport.peers.push(connection, CONTINUE),
+            ParserEvent::StreamStart(head) => self.handle_stream_start(connection, head),
+            ParserEvent::Chunk(chunk) => self.handle_chunk(connection, chunk),
+            ParserEvent::StreamEnd => self.handle_stream_end(connection),
+        }
+    }
+
+    fn handle_websocket(&mut self, connection: ConnectionId, event: ReaderEvent<'_>) {
+        match event {
+            ReaderEvent::Message(message) => self.handle_message(connection, message),
+            ReaderEvent::Ping(payload) => {
+                if self.admit_control(connection) {
+                    self.handle_ping(connection, &payload);
+                }
+            }
+            ReaderEvent::Pong(payload) => {
+                if !self.handle_pong(connection, &payload) {
+                    self.admit_control(connection);
+                }
+            }
+            ReaderEvent::Close(code) => {
+                self.answer_newest_ping(connection);
+                self.handle_close(connection, code);
+            }
+            ReaderEvent::Fragment => {}
+        }
+    }
+
+    /// Counts a control frame that nobody asked for; `false`: it was one too many, and the connection ends.
+    fn admit_control(&mut self, connection: ConnectionId) -> bool {
+        const CODE: CloseCode = CloseCode::RATE_LIMITED;
+        let now = self.now.at;
+        let Some(peer) = self.peer_mut(connection) else {
+            return false;
+        };
+        if peer.control_frames.record(now) {
+            return true;
+        }
+        self.counts.notices.count(now, Notice::ControlFrames, || {
+            format!("a client sent more than 20 pings and pongs a second; closed with {CODE}")
+        });
+        self.send_away(connection, CODE, "too many control frames");
+        false
+    }
+
+    /// Tells whether the pong was due.
+    fn handle_pong(&mut self, connection: ConnectionId, payload: &[u8]) -> bool {
+        let (hub, peers) = (&mut self.hub, &mut self.transport.peers);
+        match self.questions.handle_pong(hub, peers, connection, payload) {
+            Pong::Due => true,
+            Pong::Unasked => false,
+            Pong::Fruitless { is_due } => {
+                if self.settings.websocket.heartbeat_interval.is_zero() {
+                    let (now, wheel) = (self.now, &mut self.wheel);
+                    self.questions.postpone(now, connection, wheel);
+                }
+                is_due
+            }
+        }
+    }
+}
+
+/// For how many of its like an event counts: lines come several at once.
+fn weight(event: &PeerEvent<'_>) -> u16 {
+    match event {
+        PeerEvent::Http(ParserEvent::Chunk(chunk)) => {
+            memchr::memchr_iter(b'\n', chunk).count().clamp(1, 64) as u16
+        }
+        _ => 1,
+    }
+}
+
+/// Whether something is whole with this, so that what is unfinished afterwards has begun after it.
+fn completes(event: &PeerEvent<'_>) -> bool {
+    match event {
+        PeerEvent::Http(ParserEvent::Chunk(chunk)) => memchr::memchr(b'\n', chunk).is_some(),
+        PeerEvent::Http(ParserEvent::Continue) => false,
+        PeerEvent::WebSocket(event) => !matches!(
+            event,
+            ReaderEvent::Ping(_) | ReaderEvent::Pong(_) | ReaderEvent::Fragment
+        ),
+        _ => true,
+    }
+}

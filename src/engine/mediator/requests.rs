@@ -1,0 +1,260 @@
+//! The HTTP phase of a connection: requests in, answers out, in order (contract section 7).
+
+use super::engine::Engine;
+use crate::conn::{Ending, Phase};
+use crate::engine::access::caller::Caller;
+use crate::engine::answer::Answer;
+use crate::engine::api::ingest::IngestStream;
+use crate::engine::api::table::{self, Admitted};
+use crate::engine::api::{events, ingest};
+use crate::engine::backend::pending;
+use crate::engine::commit::lobby::HeldRequest;
+use crate::engine::refusal::Refusal;
+use crate::engine::transport::answer::Cors;
+use crate::engine::transport::peer::Reading;
+use crate::engine::transport::peer::{Services, Standing};
+use crate::hub::ConnectionId;
+use crate::wire::http::Head;
+use crate::wire::websocket;
+
+impl Engine {
+    /// A whole request has come in.
+    pub(super) fn handle_request(&mut self, connection: ConnectionId, head: &Head, body: &[u8]) {
+        self.mark_progress(connection);
+        if let Err(problem) = self.check_page(connection, head) {
+            return self.refuse(connection, head, problem);
+        }
+        if websocket::is_upgrade(head) {
+            return self.handle_upgrade(connection, head);
+        }
+        if self.waits_for_store(head, body.len()) {
+            return self.hold(connection, head.clone(), Some(body.to_vec()));
+        }
+        let answer = match self.check_listener(connection, head) {
+            Ok(()) => table::answer(&mut self.context(Caller::Request(head)), head, body),
+            Err(refusal) => Answer::Now(refusal.into()),
+        };
+        self.dismiss_all();
+        self.respond(connection, head, answer);
+    }
+
+    /// Judges a request by its head alone, before anything of its body is kept: the host, the listener, the path, the method and
+    /// the key.
+    pub(super) fn admit_head(
+        &mut self,
+        connection: ConnectionId,
+        head: &Head,
+    ) -> Result<Admitted, Refusal> {
+        self.check_page(connection, head)?;
+        if websocket::is_upgrade(head) {
+            // It is judged as a whole, and has no body.
+            return Ok(Admitted::NoBody);
+        }
+        self.check_listener(connection, head)?;
+        let is_opening = self.store.is_opening();
+        table::admit_head(&self.context(Caller::Request(head)), head, is_opening)
+    }
+
+    /// The head of a request has come and its body has not, or not all of it. A request that will be refused is refused now; its
+    /// connection goes on if the rest of the body is short.
+    pub(super) fn handle_body_due(&mut self, connection: ConnectionId) {
+        let peer = self.peer(connection);
+        let Some(Phase::Http(parser)) = peer.map(|peer| &peer.connection.phase) else {
+            return;
+        };
+        let Some(head) = parser.due_head() else {
+            return;
+        };
+        let head = head.clone();
+        let admitted = self.admit_head(connection, &head);
+        let peer = self.peer_mut(connection);
+        let Some(Phase::Http(parser)) = peer.map(|peer| &mut peer.connection.phase) else {
+            return;
+        };
+        let problem = match admitted {
+            Ok(Admitted::Body) => return,
+            Ok(Admitted::NoBody) => return parser.expect_no_body(),
+            Err(problem) => problem,
+        };
+        match parser.refuse_body() {
+            Some((head, true)) => self.refuse(connection, &head, problem),
+            Some((head, false)) => self.refuse_head(connection, &head, problem),
+            None => {}
+        }
+    }
+
+    /// Ends a request whose body has not been read, with an answer that its page may read.
+    fn refuse_head(&mut self, connection: ConnectionId, head: &Head, refusal: Refusal) {
+        let is_local = self.transport.is_local(connection);
+        let answer = Cors::of(head, &self.settings.access, is_local).mark(refusal.into());
+        self.refuse_unread(connection, &answer);
+    }
+
+    /// A request whose body is handled line by line has begun.
+    pub(super) fn handle_stream_start(&mut self, connection: ConnectionId, head: Head) {
+        self.mark_progress(connection);
+        if let Err(problem) = self.check_page(connection, &head) {
+            return self.refuse_head(connection, &head, problem);
+        }
+        if self.waits_for_store(&head, 0) {
+            return self.hold(connection, head, None);
+        }
+        let admitted = self.check_listener(connection, &head);
+        let admitted = admitted
+            .and_then(|()| table::admit_stream(&self.context(Caller::Request(&head)), &head));
+        let key = match admitted {
+            Ok(key) => key,
+            Err(problem) => return self.refuse_head(connection, &head, problem),
+        };
+        if let Some(peer) = self.peer_mut(connection) {
+            peer.stream = Some(Box::new(IngestStream {
+                head: Some(head),
+                key,
+                ..Default::default()
+            }));
+        }
+    }
+
+    /// Whether a request had better wait: the store is being opened, which takes a moment.
+    fn waits_for_store(&self, head: &Head, body_bytes: usize) -> bool {
+        self.store.is_opening()
+            && self.transport.has_room(body_bytes, &self.settings)
+            && table::needs_store(head)
+    }
+
+    fn hold(&mut self, connection: ConnectionId, head: Head, body: Option<Vec<u8>>) {
+        if let Some(peer) = self.peer_mut(connection) {
+            peer.reading = Reading::Held;
+            self.lobby.hold(HeldRequest {
+                connection,
+                head,
+                body,
+            });
+        }
+    }
+
+    /// A request has waited for the store.
+    pub(super) fn handle_held(
+        &mut self,
+        connection: ConnectionId,
+        head: Head,
+        body: Option<&[u8]>,
+    ) {
+        let Some(peer) = self.peer_mut(connection) else {
+            return;
+        };
+        let is_last = peer.reading == Reading::HeldToEnd;
+        peer.reading = Reading::Open;
+        match body {
+            Some(body) => self.handle_request(connection, &head, body),
+            None => self.handle_stream_start(connection, head),
+        }
+        let Some(peer) = self.peer_mut(connection) else {
+            return;
+        };
+        match peer.reading.is_held() {
+            true if is_last => peer.reading = Reading::HeldToEnd,
+            false if is_last => self.end(connection, Ending::Final),
+            _ => {}
+        }
+    }
+
+    /// A part of such a body, or of a local producer's lines.
+    pub(super) fn handle_chunk(&mut self, connection: ConnectionId, chunk: &[u8]) {
+        self.mark_progress(connection);
+        let Some(peer) = self.peer_mut(connection) else {
+            return;
+        };
+        let mut stream = peer.stream.take().unwrap_or_default();
+        self.take_lines(&mut stream, chunk);
+        if let Some(peer) = self.peer_mut(connection) {
+            peer.stream = Some(stream);
+        }
+    }
+
+    /// Such a body has ended: the answer says what became of its lines.
+    pub(super) fn handle_stream_end(&mut self, connection: ConnectionId) {
+        let Some(stream) = self.finish_lines(connection) else {
+            return;
+        };
+        let answer = events::answer_lines(&mut self.hub, stream.tally);
+        if let Some(head) = stream.head {
+            self.respond(connection, &head, answer);
+        }
+    }
+
+    fn mark_progress(&mut self, connection: ConnectionId) {
+        if let Some(peer) = self.peer_mut(connection) {
+            peer.alive = true;
+            peer.standing = peer.standing.with(Standing::ASKED, true);
+        }
+    }
+
+    /// Checks, before anything else, that a request is meant for this server and comes from no foreign page.
+    pub(super) fn check_page(
+        &mut self,
+        connection: ConnectionId,
+        head: &Head,
+    ) -> Result<(), Refusal> {
+        let is_local = self.transport.is_local(connection);
+        let Err(refused) = self.settings.access.check(head, is_local) else {
+            return Ok(());
+        };
+        self.counts.foreign += 1;
+        let address = self.peer(connection).and_then(|peer| peer.address);
+        let asker = self.settings.proxies.asker(address, head);
+        let line = || format!("refused: {asker}: {}", refused.detail());
+        let notices = &mut self.counts.notices;
+        notices.count(self.now.at, refused.notice(), line);
+        Err(refused.into())
+    }
+
+    /// Checks that a request has come to a listener of the API.
+    fn check_listener(&self, connection: ConnectionId, head: &Head) -> Result<(), Refusal> {
+        let Some(services) = self.peer(connection).map(|peer| peer.services) else {
+            return Ok(());
+        };
+        let path = head.path();
+        let is_websocket = match path {
+            pending::PATH => services.http(),
+            "/" => services == Services::WEBSOCKET,
+            path => services.websocket() && path == self.settings.websocket.path,
+        };
+        match is_websocket || !services.http() {
+            true => Err(not_an_upgrade(path, is_websocket)),
+            false => Ok(()),
+        }
+    }
+
+    /// The lines of one chunk count.
+    pub(super) fn take_lines(&mut self, stream: &mut IngestStream, chunk: &[u8]) {
+        let mut out = self.transport.peers.delivery(&self.settings);
+        let max_line = self.settings.http.max_body_size;
+        ingest::take_lines(&mut self.hub, &mut out, self.now, stream, chunk, max_line);
+    }
+
+    /// A last line counts that has no newline; nothing more comes.
+    pub(super) fn finish_lines(&mut self, connection: ConnectionId) -> Option<Box<IngestStream>> {
+        let mut stream = self.peer_mut(connection)?.stream.take()?;
+        let mut out = self.transport.peers.delivery(&self.settings);
+        ingest::finish_lines(&mut self.hub, &mut out, self.now, &mut stream);
+        Some(stream)
+    }
+}
+
+/// Plain HTTP where only WebSockets are.
+fn not_an_upgrade(path: &str, is_websocket: bool) -> Refusal {
+    if is_websocket {
+        return Refusal::new(
+            "upgrade_required",
+            format!(
+                "`{path}` is a WebSocket; connect with `Upgrade: websocket`, which a proxy must pass on, and `Connection` with it"
+            ),
+        );
+    }
+    Refusal::new(
+        "not_found",
+        format!("no `{path}` on the WebSocket listener; the HTTP API has a listener of its own"),
+    )
+    .at("path")
+}

@@ -1,0 +1,500 @@
+//! A turn from outside: what comes in, what goes out, and when. The order is in the documentation of [`engine`](crate::engine).
+
+use super::engine::Engine;
+use super::inspect::Inspection;
+use crate::base::time::{Now, Span, Time};
+use crate::conn::Ending;
+use crate::engine::access::caller::Caller;
+use crate::engine::access::connection_rate::MINUTE;
+use crate::engine::api::ingest;
+use crate::engine::boundary::{Input, Output};
+use crate::engine::context::Context;
+use crate::engine::refusal::Refusal;
+use crate::engine::settings::Settings;
+use crate::engine::timer::Timer;
+use crate::engine::transport::peer::{Peer, Reading, Services, Standing};
+use crate::hub::Change;
+use crate::hub::budget::Workload;
+use crate::hub::{self, Batch, ClientKey, ConnectionId, Restored, Work};
+use core::net::IpAddr;
+
+/// Fewer clients than this are no crowd whose backlog says something of the server.
+const MIN_CROWD: usize = 8;
+/// How long others have their turn before readers go on whose part of a turn was too much for it.
+const PAUSE: Span = Span::from_millis(1);
+
+/// Input.
+impl Engine {
+    /// A turn begins.
+    pub fn begin_turn(&mut self, now: Now) {
+        (self.now, self.turn_began) = (now, now.at);
+        self.transport.turn.begin();
+        self.resume_cut();
+    }
+
+    /// A peer has connected to a listener; the id names its connection from now on.
+    pub fn accept(
+        &mut self,
+        now: Now,
+        services: Services,
+        address: Option<IpAddr>,
+    ) -> ConnectionId {
+        self.now = now;
+        let connection =
+            self.on_transport(|transport, step| transport.accept(step, services, address));
+        match services.ingest() {
+            true => self.lobby.has_producers |= self.store.is_unread(),
+            false => self.count_connection(connection),
+        }
+        connection
+    }
+
+    /// Counts a connection against the share of its address, and turns it away if that is used up: before anything is read, so
+    /// that nothing of it is paid for.
+    fn count_connection(&mut self, connection: ConnectionId) {
+        let has_limit = self.settings.max_connections_per_address > 0;
+        let peer = self.transport.peers.peer_mut(connection);
+        let Some(peer) = peer.filter(|_| has_limit) else {
+            return;
+        };
+        let Some(address) = peer.asker().limited() else {
+            return;
+        };
+        peer.standing = peer.standing.with(Standing::COUNTED, true);
+        match self.gate().count_connection(address) {
+            Ok(()) => {}
+            Err(Some(refusal)) => self.refuse_unread(connection, &refusal.into()),
+            // Whoever goes on all the same is not told any more, and holds no descriptor.
+            Err(None) => self.end(connection, Ending::Final),
+        }
+    }
+
+    /// Something has happened to a connection. What is stale is ignored.
+    pub fn handle_input(&mut self, now: Now, connection: ConnectionId, input: Input<'_>) {
+        self.now = now;
+        match input {
+            Input::Received(bytes) => self.handle_bytes(connection, bytes),
+            Input::Sent { bytes, blocked } => self.handle_sent(connection, bytes, blocked),
+            Input::Ended => self.handle_ended(connection),
+            Input::Failed => self.remove(connection),
+        }
+    }
+
+    /// Carries out a command of the program that joblight is a part of.
+    pub fn command<T>(&mut self, now: Now, command: impl FnOnce(&mut Context<'_>) -> T) -> T {
+        self.now = now;
+        let result = command(&mut self.context(Caller::Program));
+        self.dismiss_all();
+        result
+    }
+
+    /// The process stood still for a while. What its peers have sent meanwhile may still be on its way, so they count as
+    /// heard, and have their time once more.
+    pub fn forgive_pause(&mut self, now: Now) {
+        self.transport.forgive(now.at);
+    }
+
+    /// These have sent more than was read of them: what is due for them now is due one turn later.
+    pub fn spare(&mut self, unread: impl Iterator<Item = ConnectionId>) {
+        self.transport.spare(unread);
+    }
+
+    /// Time has passed: everything that is due happens. It comes after the input that had come by then.
+    pub fn handle_time(&mut self, now: Now) {
+        self.now = now;
+        self.wheel.advance(now.at);
+        while let Some(expired) = self.wheel.pop_expired() {
+            self.handle_timer(expired.payload);
+        }
+        self.arm_timers();
+    }
+
+    fn handle_sent(&mut self, connection: ConnectionId, bytes: usize, blocked: bool) {
+        self.transport.peers.handle_sent(connection, bytes);
+        let Some(peer) = self.peer_mut(connection) else {
+            return;
+        };
+        // A socket that was full takes more only when its peer has read: a sign of life.
+        peer.alive |= peer.blocked && bytes > 0;
+        // A burst may have made it wait before its socket was tried.
+        let is_stuck = blocked && !std::mem::replace(&mut peer.blocked, blocked);
+        peer.blocked = blocked;
+        let drained = peer.connection.outbox.is_empty();
+        let backlogged = !drained && (blocked || peer.backlogged);
+        let is_backend = peer.is_backend();
+        let is_news = self.transport.peers.set_backlogged(connection, backlogged);
+        match (is_news || backlogged && is_stuck, backlogged) {
+            (true, true) => {
+                self.on_transport(|transport, step| transport.watch_backlog(step, connection));
+            }
+            (true, false) if self.transport.is_open_websocket(connection) => {
+                self.on_transport(|transport, step| transport.watch_heartbeat(step, connection));
+            }
+            _ => {}
+        }
+        if is_backend {
+            self.serve_waiting();
+        }
+        if drained {
+            self.handle_drained(connection);
+            // What it asks comes first: the states that it missed could keep it waiting again.
+            self.resume_reading(connection);
+        }
+        match self.client_of(connection).filter(|_| is_news) {
+            Some(client) if backlogged => {
+                let mut out = self.transport.peers.delivery(&self.settings);
+                self.hub.handle_backlog(self.now, client, true, &mut out);
+            }
+            Some(client) => self.catch_up(client),
+            None => {}
+        }
+        self.drop_all_slow();
+    }
+
+    /// A peer that sends no more may still read what it asked for.
+    fn handle_ended(&mut self, connection: ConnectionId) {
+        let Some(peer) = self.peer_mut(connection) else {
+            return;
+        };
+        if peer.reading.is_held() {
+            peer.reading = Reading::HeldToEnd;
+            return;
+        }
+        let is_owed = !peer.connection.outbox.is_empty();
+        let is_open = peer.connection.is_open();
+        if peer.services.ingest()
+            && let Some(stream) = self.finish_lines(connection)
+        {
+            ingest::warn_of_errors(&stream.tally);
+        }
+        match (is_owed, is_open) {
+            (false, _) => self.remove(connection),
+            (true, true) => self.end(connection, Ending::Final),
+            (true, false) => {
+                if let Some(peer) = self.peer_mut(connection) {
+                    peer.connection.end(Ending::Final);
+                }
+            }
+        }
+    }
+
+    fn handle_timer(&mut self, timer: Timer) {
+        match timer {
+            Timer::Connection(connection) => self.look_at(connection),
+            Timer::Hub(timer) => {
+                if timer == hub::Timer::Aging {
+                    self.aging = None;
+                }
+                let mut out = self.transport.peers.delivery(&self.settings);
+                self.hub.handle_timer(self.now, timer, &mut out);
+            }
+            Timer::Answers => {
+                let (backend, mut context) = self.with_backend(Caller::Application);
+                backend.handle_timer(&mut context);
+                self.arm_backend();
+            }
+            Timer::Store => self.store.handle_timer(),
+            Timer::StoreAnswer => {
+                self.on_store(|store, parts| store.handle_silence(parts));
+                self.serve_lobby();
+            }
+            Timer::Opening => {
+                self.store.handle_delay();
+                self.serve_lobby();
+            }
+            Timer::Lobby => {
+                self.lobby.is_armed = false;
+                self.serve_lobby();
+            }
+            Timer::Probes => self.questions.handle_refill(),
+            Timer::Postponed => self.is_resuming = false,
+            Timer::Questions => {
+                let (peers, wheel) = (&mut self.transport.peers, &mut self.wheel);
+                let questions = &mut self.questions;
+                questions.handle_postponed(self.now, &self.hub, peers, wheel);
+            }
+            Timer::Unfinished => self.end_late(),
+            Timer::Addresses => {
+                self.addresses.is_armed = self.addresses.forget_stale(self.now.at);
+                if self.addresses.is_armed {
+                    self.wheel.schedule(self.now.at + MINUTE, Timer::Addresses);
+                }
+            }
+            Timer::ShutdownDeadline => self.stop(),
+        }
+    }
+}
+
+/// The end of a turn.
+impl Engine {
+    /// The turn's inputs are in: what was marked goes to the outboxes.
+    pub fn settle(&mut self, now: Now) {
+        self.now = now;
+        let mut out = self.transport.peers.delivery(&self.settings);
+        self.hub.settle(now, &mut out);
+        self.resume_postponed();
+        self.context(Caller::Viewer).tell_evicted();
+        let (peers, wheel) = (&mut self.transport.peers, &mut self.wheel);
+        self.questions.ask(now, &self.hub, peers, wheel);
+        self.drop_all_slow();
+        let sent = self.transport.peers.take_sent();
+        if sent > 0 {
+            self.counts.sent.record(now.at, sent);
+        }
+        self.arm_timers();
+    }
+
+    /// Ends whoever is too far behind to be sent any more, and tells those who waited for the application behind it.
+    fn drop_all_slow(&mut self) {
+        loop {
+            self.tell_of_lost();
+            let Some(connection) = self.transport.peers.poll_overflowed() else {
+                return;
+            };
+            let peer = self.peer(connection);
+            if peer.is_some_and(|peer| peer.connection.is_open()) {
+                self.drop_slow(connection);
+            }
+        }
+    }
+
+    /// Readers whose part of an earlier turn was too much for it go on, those first that have waited longest.
+    fn resume_postponed(&mut self) {
+        while !self.hub.load().is_spent() {
+            let Some(client) = self.hub.poll_postponed() else {
+                break;
+            };
+            // Whose connection is full goes on when it has drained.
+            let connection = self.hub.directory().client(client).connection;
+            if self.peer(connection).is_some_and(|peer| !peer.backlogged) {
+                self.catch_up(client);
+            }
+        }
+    }
+
+    /// A client's connection has drained, or its turn has come: it gets what it lacks.
+    fn catch_up(&mut self, client: ClientKey) {
+        let mut out = self.transport.peers.delivery(&self.settings);
+        self.hub.handle_backlog(self.now, client, false, &mut out);
+        if self.hub.directory().client(client).is_lagging {
+            self.context(Caller::Viewer).recover(client, false);
+        }
+        let mut out = self.transport.peers.delivery(&self.settings);
+        if self.hub.directory().client(client).lacks_news()
+            && self.hub.send_news(self.now, client, &mut out)
+        {
+            self.list_in_order(client);
+        }
+    }
+
+    /// The next thing to be done outside.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        if let Some(output) = self.transport.poll_output() {
+            return Some(output);
+        }
+        while let Some(connection) = self.transport.peers.poll_dirty() {
+            let Some(peer) = self.peer(connection).filter(|peer| !peer.blocked) else {
+                continue;
+            };
+            if !peer.connection.outbox.is_empty() {
+                return Some(Output::Write(connection));
+            }
+            self.handle_drained(connection);
+            if let Some(output) = self.transport.poll_output() {
+                return Some(output);
+            }
+        }
+        self.end_idle();
+        self.transport.poll_output()
+    }
+
+    /// The unsent bytes of a connection, in order.
+    pub fn unsent(&self, connection: ConnectionId) -> impl Iterator<Item = &[u8]> {
+        self.transport.peers.unsent(connection)
+    }
+
+    /// The turn is over: everything was written that the sockets would take.
+    pub fn handle_turn_end(&mut self, now: Now) {
+        if self.hub.load().has_postponed() && !std::mem::replace(&mut self.is_resuming, true) {
+            self.wheel.schedule(now.at + PAUSE, Timer::Postponed);
+        }
+        self.lists.release();
+        let peers = &mut self.transport.peers;
+        peers.handle_turn_end();
+        debug_assert!(
+            peers.backlogged() <= peers.len(),
+            "no more backlogged peers than peers"
+        );
+        // One slow reader among a handful is no pressure on the server.
+        let clients = self.hub.directory().connected().max(MIN_CROWD);
+        let backlogged_share = peers.backlogged() as f64 / clients as f64;
+        let took = now.at.saturating_since(self.turn_began);
+        self.hub.handle_turn_end(now, took, backlogged_share);
+    }
+}
+
+/// Questions of the shell.
+impl Engine {
+    /// What the server holds, to be read.
+    pub fn inspect(&self) -> Inspection<'_> {
+        Inspection::new(self)
+    }
+
+    /// Records changes of shared state from now on. Poll them at least once a turn.
+    pub fn record_changes(&mut self) {
+        self.hub.record_changes();
+    }
+
+    /// The oldest change that was not polled yet.
+    pub fn poll_change(&mut self) -> Option<Change> {
+        self.hub.poll_change()
+    }
+
+    /// What this turn has cost, and what one may cost.
+    pub fn load(&mut self) -> &mut Workload {
+        self.hub.load()
+    }
+
+    /// The most that one turn has done so far.
+    pub fn peak(&self) -> Work {
+        self.hub.peak()
+    }
+
+    /// How many connections there are.
+    pub fn connections(&self) -> usize {
+        self.transport.peers.len()
+    }
+
+    /// The configuration, the only copy of it: to reload it is to assign it.
+    pub fn settings(&mut self) -> &mut Settings {
+        &mut self.settings
+    }
+
+    /// Closes the oldest connection that has sent no request, so that another may come; `None`: all have sent one.
+    pub fn make_room(&mut self, now: Now) -> Option<ConnectionId> {
+        self.now = now;
+        let transport = &mut self.transport;
+        let newcomers = &mut transport.newcomers;
+        let oldest = newcomers.poll_oldest(now.at, &transport.peers)?;
+        self.remove(oldest);
+        let connections = self.transport.peers.len();
+        self.transport.newcomers.count(now.at, connections, true);
+        Some(oldest)
+    }
+
+    /// What a connection is told for which there is no place, whatever it asks.
+    pub fn refuse_connection(&mut self, now: Now) -> Vec<u8> {
+        let connections = self.transport.peers.len();
+        self.transport.newcomers.count(now.at, connections, false);
+        self.counts.refused += 1;
+        let detail = "the server has as many connections as it can have (server.max_connections, \
+                      or the limit of open files); come back later";
+        let refusal = Refusal::limit_exceeded(detail).retry_after_s(1);
+        self.transport.unread_answer(now, &refusal.into())
+    }
+
+    /// Whether input of this connection may be read now. When not, [`Output::Read`] says when again.
+    pub fn is_reading(&self, connection: ConnectionId) -> bool {
+        let must_wait = |peer: &Peer| peer.services.ingest() && self.store.is_unread();
+        self.peer(connection)
+            .is_some_and(|peer| !peer.connection.has_stash() && !must_wait(peer))
+    }
+
+    /// When [`Engine::handle_time`] must be called at the latest; `None`: only input can change anything.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        match self.has_input() {
+            true => Some(self.turn_began),
+            false => self.next_timer(),
+        }
+    }
+
+    /// When the first timer is due.
+    pub fn next_timer(&self) -> Option<Time> {
+        self.wheel.next_deadline()
+    }
+
+    /// Whether input of peers is kept that is to be handled in the next turn.
+    pub fn has_input(&self) -> bool {
+        !self.transport.cut.is_empty()
+    }
+
+    /// Whether peers have brought so much in this turn that the others are to be read in the next.
+    pub fn is_turn_full(&self) -> bool {
+        self.transport.turn.is_full() || self.hub.is_turn_full()
+    }
+
+    /// Whether the store is being opened for the first time, which takes a moment: who can wait need not be refused.
+    pub fn is_opening(&self) -> bool {
+        self.store.is_opening()
+    }
+
+    /// Whether the store has taken too long over a batch, and has not answered since.
+    pub fn is_store_silent(&self) -> bool {
+        self.store.is_silent()
+    }
+
+    /// How long connections may drain at the end.
+    pub fn shutdown_timeout(&self) -> Span {
+        self.settings.shutdown_timeout
+    }
+}
+
+/// The store.
+impl Engine {
+    /// Takes back what a store has kept, all at once and before anything happens; from now on changes go to it.
+    pub fn restore(&mut self, now: Now, restored: &Restored) {
+        self.now = now;
+        self.on_store(|store, parts| store.restore_all(parts, restored));
+        self.arm_timers();
+    }
+
+    /// A store is being opened. Until it is read, slice by slice, nothing is decided.
+    pub fn await_store(&mut self, now: Now) {
+        self.now = now;
+        self.on_store(|store, parts| store.await_store(parts));
+    }
+
+    /// The store could not be opened, or not be read to its end; it is going to be tried again.
+    pub fn handle_store_unopened(&mut self, now: Now, reason: String) {
+        self.now = now;
+        if self.store.handle_unopened(reason) {
+            self.forget_hub();
+        }
+        self.serve_lobby();
+    }
+
+    /// The next slice of what the store holds, in the order of its tables. After the first that follows
+    /// [`Engine::handle_store_unopened`] all of them are read again.
+    pub fn handle_store_slice(&mut self, now: Now, slice: &Restored) {
+        self.now = now;
+        self.on_store(|store, parts| store.handle_slice(parts, slice));
+    }
+
+    /// That was all. Service begins when the batches are kept that come now.
+    pub fn handle_store_read(&mut self, now: Now) {
+        self.now = now;
+        self.on_store(|store, parts| store.handle_read(parts));
+        self.serve_lobby();
+        self.arm_timers();
+    }
+
+    /// The store has kept a batch, or has not: why.
+    pub fn handle_stored(&mut self, now: Now, seq: u64, result: Result<(), String>) {
+        self.now = now;
+        self.on_store(|store, parts| store.handle_stored(parts, seq, result));
+        self.serve_lobby();
+        self.arm_timers();
+    }
+
+    /// Records for the store, which are to be kept together. The next come when [`Engine::handle_stored`] was told of
+    /// these.
+    pub fn poll_batch(&mut self, now: Now) -> Option<Batch> {
+        self.now = now;
+        self.on_store(|store, parts| store.poll_batch(parts))
+    }
+
+    /// What has not gone to the store, when the server has stopped.
+    pub fn last_batch(&mut self) -> Option<Batch> {
+        self.on_store(|store, parts| store.last_batch(parts))
+    }
+}

@@ -1,0 +1,333 @@
+//! Which rooms a client is in: how it enters and leaves them, and what it is told of that and of what it has missed there.
+//!
+//! [`Context::enter`] is the one way into a room, whoever opens it: a message, a call, a greeting, or a return.
+
+use super::request_fields::Rooms;
+use crate::engine::answer::{Answer, Said};
+use crate::engine::context::Context;
+use crate::engine::refusal::Refusal;
+use crate::engine::settings::Settings;
+use crate::hub::{ClientKey, Full, Hub, Joined, KeptName, Recovery, RoomKey};
+use crate::wire::locale::Phrase;
+use crate::wire::message::envelope::push_string;
+use crate::wire::message::name::{TASK_ROOM_PREFIX, check_room, reserved};
+use crate::wire::message::{Dialect, ErrorCode, Incoming};
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt::Write;
+
+/// Most names in one message when `max_rooms_per_client` is unlimited.
+const MAX_NAMES: usize = 10_000;
+/// Most names in one message when that limit is lower: those beyond it are denied one by one.
+const MIN_NAMES: usize = 1000;
+
+/// How a client comes to be in a room.
+#[derive(Debug, Clone, Copy)]
+pub enum Entry<'a> {
+    /// It has asked for it.
+    Asked,
+    /// It is put there, which the limit of viewers' rooms does not forbid.
+    Put,
+    /// It was there before the room was given up or the process restarted.
+    Kept(&'a KeptName),
+}
+
+/// Why it may not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Barred {
+    Unseen,
+    Full(Full),
+}
+
+/// A room that a client may not be in.
+#[derive(Debug)]
+struct Denied {
+    room: Box<str>,
+    code: ErrorCode,
+}
+
+impl Denied {
+    fn new(room: &str, code: ErrorCode) -> Self {
+        let room = room.into();
+        Self { room, code }
+    }
+
+    fn of(room: &str, barred: Barred) -> Self {
+        let code = match barred {
+            Barred::Unseen => ErrorCode::NotAllowed,
+            Barred::Full(_) => ErrorCode::LimitExceeded,
+        };
+        Self::new(room, code)
+    }
+}
+
+impl Context<'_> {
+    /// Links a client with a room.
+    pub fn enter(
+        &mut self,
+        client: ClientKey,
+        room: &str,
+        entry: Entry<'_>,
+    ) -> Result<Joined, Barred> {
+        if !self.caller.sees(room) {
+            return Err(Barred::Unseen);
+        }
+        let joined = match entry {
+            Entry::Asked => self.hub.join(client, room),
+            Entry::Put => self.hub.put_into(client, room),
+            Entry::Kept(kept) => self.hub.rejoin(client, kept),
+        };
+        let joined = joined.map_err(Barred::Full)?;
+        if joined.fresh {
+            self.log_room(client, room, true);
+        }
+        Ok(joined)
+    }
+
+    /// A client that has come back enters its rooms again: those where it was all the time, if it still sees them, and those of
+    /// which it has kept the names.
+    fn reenter(&mut self, client: ClientKey) -> Vec<Denied> {
+        let directory = self.hub.directory();
+        let rooms = directory.client(client).rooms();
+        let rooms = rooms.map(|room| &directory.room(room).name);
+        let unseen: Vec<Box<str>> = rooms
+            .filter(|room| !self.caller.sees(room))
+            .cloned()
+            .collect();
+        let mut denied = Vec::new();
+        for room in unseen {
+            self.hub.leave_room(client, &room);
+            denied.push(Denied::of(&room, Barred::Unseen));
+        }
+        for kept in self.hub.take_kept_names(client) {
+            if let Err(barred) = self.enter(client, &kept.name, Entry::Kept(&kept)) {
+                self.hub.forgo(client, &kept.name);
+                denied.push(Denied::of(&kept.name, barred));
+            }
+        }
+        denied
+    }
+
+    /// Sends a lagging client what it lacks. It is told first when something is lost, and, having come back, in any case.
+    pub fn recover(&mut self, client: ClientKey, has_come_back: bool) {
+        if !has_come_back && self.hub.load().is_spent() {
+            return self.hub.postpone(client);
+        }
+        let denied = match has_come_back {
+            true => self.reenter(client),
+            false => Vec::new(),
+        };
+        let rooms = self.hub.directory().client(client).memberships().len();
+        self.hub.load().visit(rooms);
+        let recoveries = self.hub.plan_recovery(client);
+        let is_lossy = recoveries.iter().any(|room| !room.recovered);
+        if has_come_back || is_lossy {
+            let payload = acknowledgement(self.hub, client, &denied, &recoveries);
+            self.answer(client, "subscription_ack", &payload, None);
+        }
+        if is_lossy {
+            self.rewind_confirmed(client);
+        }
+        self.hub
+            .recover(self.now, client, &recoveries, &mut self.out);
+    }
+
+    /// A client is told of a loss, or is sent older messages: an answer to what it was asked before says nothing of that.
+    fn rewind_confirmed(&mut self, client: ClientKey) {
+        let connection = self.hub.directory().client(client).connection;
+        self.out.peers.ask_anew(connection);
+    }
+
+    /// From now on the messages of a turn come as one to this client of the payload dialect (contract section 4).
+    pub fn enable_batches(&mut self, client: ClientKey) {
+        let connection = self.hub.directory().client(client).connection;
+        let peer = self.out.peers.peer_mut(connection);
+        if let Some(peer) = peer.filter(|peer| peer.variant.dialect == Dialect::Payload) {
+            let outbox = &mut peer.connection.outbox;
+            outbox.enable_batches(peer.variant.encoding, self.settings.batch_size);
+            // A batch is put together for it alone: what goes into one is shared in its plain form.
+            peer.variant.window = None;
+        }
+    }
+
+    /// Tells viewers of the rooms that they had to leave for a producer's.
+    pub fn tell_evicted(&mut self) {
+        for (client, rooms) in self.hub.take_evicted() {
+            let Some(client) = self.hub.directory().living_client(client) else {
+                continue;
+            };
+            let code = ErrorCode::LimitExceeded.as_str();
+            let phrase = Phrase::LimitExceeded(Full::Rooms.key());
+            let mut payload = format!("{{\"code\":\"{code}\",\"message\":");
+            push_string(&mut payload, &self.settings.locale.say(phrase).to_string());
+            payload.push_str(",\"rooms\":[");
+            push_list(&mut payload, rooms.iter(), |out, room| {
+                push_string(out, room)
+            });
+            payload.push_str("]}");
+            for room in &rooms {
+                self.log_room(client, room, false);
+            }
+            self.hub
+                .send(self.now, client, "error", &payload, &mut self.out);
+        }
+    }
+
+    pub(super) fn join_rooms(
+        &mut self,
+        client: ClientKey,
+        message: &Incoming<'_>,
+        request: &Rooms,
+    ) -> Result<Answer<Said<'static>>, Refusal> {
+        let rooms = named_rooms(self.settings, request)?;
+        self.hub.load().visit(rooms.len());
+        let since = &request.positions;
+        if request.batch == Some(true) {
+            self.enable_batches(client);
+        }
+        if !since.is_empty() && self.hub.directory().client(client).is_lagging {
+            self.recover(client, false);
+        }
+        let (mut denied, mut due, mut recoveries) = (Vec::new(), Vec::new(), Vec::new());
+        for room in rooms {
+            if check_room("rooms", &room).is_err() {
+                denied.push(Denied::new(&room, ErrorCode::InvalidMessage));
+                continue;
+            }
+            let since = since.get(&*room).copied();
+            match self.enter(client, &room, Entry::Asked) {
+                // A member that names a position wants to hear again what came after it.
+                Ok(joined) if joined.fresh || since.is_some() => due.push((joined.room, since)),
+                Ok(_) => {}
+                Err(barred) => denied.push(Denied::of(&room, barred)),
+            }
+        }
+        for (room, since) in &due {
+            let recovered = since.map(|since| self.hub.can_recover(*room, since));
+            recoveries.extend(recovered.map(|recovered| Recovery {
+                room: *room,
+                recovered,
+            }));
+        }
+        let payload = acknowledgement(self.hub, client, &denied, &recoveries);
+        let rooms = self.hub.directory().client(client).memberships().len();
+        self.hub.load().visit(rooms);
+        // It comes before what is due in the rooms, so it cannot be left to the caller.
+        self.answer(client, "subscription_ack", &payload, message.id);
+        self.hub.welcome(self.now, client, &due, &mut self.out);
+        if !since.is_empty() {
+            self.rewind_confirmed(client);
+        }
+        Ok(Answer::Now(Said::Nothing))
+    }
+
+    pub(super) fn leave_rooms(
+        &mut self,
+        client: ClientKey,
+        request: &Rooms,
+    ) -> Result<Answer<Said<'static>>, Refusal> {
+        let rooms = named_rooms(self.settings, request)?;
+        self.hub.load().visit(rooms.len());
+        for room in rooms {
+            if self.hub.leave_room(client, &room) {
+                self.log_room(client, &room, false);
+            }
+        }
+        let payload = acknowledgement(self.hub, client, &[], &[]);
+        Ok(Answer::Now(Said::Message {
+            kind: "subscription_ack",
+            payload: payload.into(),
+        }))
+    }
+}
+
+/// The rooms that a message names, each once; `taskIds` are short for rooms.
+fn named_rooms<'a>(settings: &Settings, request: &'a Rooms) -> Result<Vec<Cow<'a, str>>, Refusal> {
+    let (limit, what) = match settings.hub.max_rooms_per_client {
+        0 => (MAX_NAMES, format!("{MAX_NAMES} names in one message")),
+        limit => (
+            limit.max(MIN_NAMES),
+            "websocket.max_rooms_per_client".to_owned(),
+        ),
+    };
+    let tasks = request.task_ids.iter().flatten();
+    let tasks = tasks.map(|task| Cow::Owned(format!("{TASK_ROOM_PREFIX}{task}")));
+    let rooms = request.rooms.iter().flatten();
+    let rooms = rooms.map(|room| Cow::Borrowed(room.as_str()));
+    let mut known = HashSet::new();
+    let mut names: Vec<Cow<'a, str>> = Vec::new();
+    for name in tasks.chain(rooms) {
+        if known.insert(name.clone()) {
+            if names.len() == limit {
+                return Err(Refusal::limit_exceeded(what));
+            }
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+/// The payload of `subscription_ack`: all that the client is now in, and what became of its request.
+fn acknowledgement(
+    hub: &Hub,
+    client: ClientKey,
+    denied: &[Denied],
+    recoveries: &[Recovery],
+) -> String {
+    let directory = hub.directory();
+    let memberships = directory.client(client).memberships();
+    let names = || {
+        memberships
+            .iter()
+            .map(|membership| &*directory.room(membership.room).name)
+    };
+    let tasks = names().filter_map(|room| room.strip_prefix(TASK_ROOM_PREFIX));
+    let mut out = String::from("{\"taskIds\":[");
+    push_list(&mut out, tasks, push_string);
+    out.push_str("],\"rooms\":[");
+    push_list(&mut out, names(), push_string);
+    out.push_str("],\"denied\":[");
+    push_list(&mut out, denied.iter(), |out, denied| {
+        out.push_str("{\"room\":");
+        push_string(out, &denied.room);
+        let _ = write!(out, ",\"code\":\"{}\"", denied.code.as_str());
+        // Such a name looks as good as any other.
+        if let Some(reason) = reserved(&denied.room) {
+            out.push_str(",\"message\":");
+            push_string(out, reason);
+        }
+        out.push('}');
+    });
+    out.push_str("],\"positions\":{");
+    let made_up: HashSet<RoomKey> = recoveries.iter().map(|made_up| made_up.room).collect();
+    push_list(&mut out, memberships.iter(), |out, membership| {
+        let room = directory.room(membership.room);
+        // What is made up for follows this; what is left in a log comes some time later.
+        let position = match made_up.contains(&membership.room) {
+            true => room.position(),
+            false => hub.queued_position(client, membership),
+        };
+        push_string(out, &room.name);
+        let _ = write!(out, ":\"{position}\"");
+    });
+    out.push_str("},\"recovered\":{");
+    push_list(&mut out, recoveries.iter(), |out, recovery| {
+        push_string(out, &directory.room(recovery.room).name);
+        let _ = write!(out, ":{}", recovery.recovered);
+    });
+    out.push_str("}}");
+    out
+}
+
+fn push_list<T>(
+    out: &mut String,
+    items: impl Iterator<Item = T>,
+    mut push: impl FnMut(&mut String, T),
+) {
+    for (index, item) in items.enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        push(out, item);
+    }
+}
