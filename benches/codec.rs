@@ -49,7 +49,10 @@ fn read_frames(criterion: &mut Criterion) {
                 |bytes| {
                     let mut input = Input::new(bytes);
                     let event = reader.poll_event(&mut input, &limits);
-                    assert!(matches!(event, Ok(Some(websocket::ReaderEvent::Text(_)))));
+                    assert!(matches!(
+                        event,
+                        Ok(Some(websocket::ReaderEvent::Message(_)))
+                    ));
                 },
                 BatchSize::SmallInput,
             );

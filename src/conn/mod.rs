@@ -4,18 +4,15 @@
 //! and unsent chunks exist only while they are needed. It is open, then closing ([`Ending`]); a closing connection
 //! drops its input and still sends its outbox.
 //!
-//! - `phase`: the protocol spoken now, and its events
 //! - `outbox`: unsent bytes, batches, limits
 
-pub mod outbox;
-pub mod phase;
+mod outbox;
 
 pub use outbox::Outbox;
-pub use phase::{Fault, InputLimits, PeerEvent, Phase};
 
-use crate::base::chunk_queue::ChunkPool;
+use crate::wire::http::{self, BodyMode, Head, Method, ParserEvent, Problem};
 use crate::wire::input::Input;
-use bytes::Bytes;
+use crate::wire::websocket::{self, Reader, ReaderEvent, Violation};
 
 /// How far the closing of a connection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -77,17 +74,36 @@ impl Connection {
         }
     }
 
-    /// `None` once all input is taken.
+    /// The next event of an open connection; `None` once all input is taken.
     pub fn poll_event<'a>(
         &mut self,
         input: &mut Input<'a>,
         limits: &InputLimits,
     ) -> Result<Option<PeerEvent<'a>>, Fault> {
-        if self.ending != Ending::Open {
-            input.take_all();
-            return Ok(None);
-        }
-        self.phase.poll_event(input, limits)
+        debug_assert!(
+            self.is_open(),
+            "the input of a closing connection is dropped"
+        );
+        let event = match &mut self.phase {
+            Phase::Http(parser) => parser
+                .poll_event(input, &limits.http, |head| body_mode(head, limits))
+                .map_err(Fault::Http)?
+                .map(PeerEvent::Http),
+            Phase::WebSocket(reader) => reader
+                .poll_event(input, &limits.websocket)
+                .map_err(Fault::WebSocket)?
+                .map(PeerEvent::WebSocket),
+            Phase::Lines if input.is_empty() => None,
+            Phase::Lines => {
+                let count = http::lines_at_once(input.peek());
+                Some(PeerEvent::Http(ParserEvent::Chunk(input.take(count))))
+            }
+        };
+        debug_assert!(
+            event.is_some() || input.is_empty(),
+            "without an event all input is taken"
+        );
+        Ok(event)
     }
 
     pub fn ending(&self) -> Ending {
@@ -153,14 +169,79 @@ impl Connection {
     pub fn has_stash(&self) -> bool {
         self.stash.is_some()
     }
+}
 
-    /// Returns chunks to the shared pool; call before dropping.
-    pub fn clear(&mut self, pool: &mut ChunkPool) {
-        self.outbox.clear(pool);
+/// The protocol spoken now.
+#[derive(Debug)]
+pub enum Phase {
+    Http(http::Parser),
+    WebSocket(Reader),
+    /// Newline-delimited JSON from a local producer.
+    Lines,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct InputLimits {
+    pub http: http::ParserLimits,
+    /// Bytes of a request body; 0: no limit.
+    pub max_body_bytes: usize,
+    pub websocket: websocket::FrameLimits,
+}
+
+#[derive(Debug)]
+pub enum PeerEvent<'a> {
+    /// Also the lines of a producer: each [`ParserEvent::Chunk`] is within one line, or up to a line end.
+    Http(ParserEvent<'a>),
+    WebSocket(ReaderEvent<'a>),
+}
+
+/// Why a connection has to be closed.
+#[derive(Debug, Clone)]
+pub enum Fault {
+    Http(Problem),
+    /// A frame that breaks RFC 6455 or exceeds a limit.
+    WebSocket(Violation),
+}
+
+impl Phase {
+    /// Whether polling may yield more without further input.
+    fn is_mid_request(&self) -> bool {
+        matches!(self, Self::Http(parser) if !parser.is_idle())
     }
 
-    /// Queues bytes that no limit may refuse: answers and close frames.
-    pub fn push(&mut self, pool: &mut ChunkPool, bytes: Bytes) {
-        self.outbox.push(pool, bytes);
+    /// Memory of an incomplete request or message.
+    fn held_bytes(&self) -> usize {
+        match self {
+            Self::Http(parser) => parser.held_bytes(),
+            Self::WebSocket(reader) => reader.held_bytes(),
+            Self::Lines => 0,
+        }
+    }
+
+    /// Drops an incomplete request or message.
+    fn forget_input(&mut self) {
+        match self {
+            Self::Http(parser) => *parser = http::Parser::new(),
+            Self::WebSocket(reader) => *reader = Reader::default(),
+            Self::Lines => {}
+        }
+    }
+}
+
+/// A body of newline-delimited JSON, by its media type, is handled as it arrives.
+fn body_mode(head: &Head, limits: &InputLimits) -> BodyMode {
+    let names = [
+        "application/x-ndjson",
+        "application/ndjson",
+        "application/jsonl",
+    ];
+    let is_named = |found: &str| names.iter().any(|name| found.eq_ignore_ascii_case(name));
+    let max_bytes = match limits.max_body_bytes {
+        0 => usize::MAX,
+        max => max,
+    };
+    match head.method() == Method::POST && head.content_type().is_some_and(is_named) {
+        true => BodyMode::Stream,
+        false => BodyMode::Collect { max_bytes },
     }
 }

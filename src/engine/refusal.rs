@@ -6,10 +6,11 @@
 
 use crate::base::time::Span;
 use crate::hub::Full;
-use crate::wire::http::{Problem, Reject, Response};
+use crate::wire::http::{Problem, Response};
 use crate::wire::locale::{Locale, Phrase, WorkspaceFault};
 use crate::wire::message::envelope::push_string;
 use crate::wire::message::{ErrorCode, Malformed};
+use std::borrow::Cow;
 
 /// Why something was not done. Boxed, because most of what could be refused is not.
 #[derive(Debug, Clone)]
@@ -185,7 +186,7 @@ impl From<Refusal> for Response {
             reason => Locale::English.say(reason.phrase()).to_string(),
         };
         let mut problem = Problem::new(refusal.status, refusal.code, detail);
-        problem.field = refusal.field;
+        problem.field = refusal.field.map(Into::into);
         problem.retry_after_s = refusal.retry_after_s;
         match refusal.allow {
             Some(methods) => Self::from(problem).header("Allow", methods),
@@ -195,11 +196,10 @@ impl From<Refusal> for Response {
 }
 
 /// A request that is refused by its syntax.
-impl From<Reject> for Refusal {
-    fn from(reject: Reject) -> Self {
-        let problem = Problem::from(reject);
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
         let mut refusal = Self::new(problem.code, problem.detail).with_status(problem.status);
-        refusal.0.field = problem.field;
+        refusal.0.field = problem.field.map(Cow::into_owned);
         refusal
     }
 }

@@ -176,8 +176,7 @@ impl<'h> Request<'h> {
             }
         }
         if request.is_cross_site && !request.is_change {
-            let fields = head.fields();
-            request.is_upgrade = websocket::is_upgrade(fields);
+            request.is_upgrade = websocket::is_upgrade(head);
         }
         request
     }

@@ -8,7 +8,7 @@ use crate::engine::transport::unfinished::MAX_BYTES;
 use crate::hub::ConnectionId;
 use crate::wire::http::Head;
 use crate::wire::message::Variant;
-use crate::wire::websocket::{MessageKind, Payload, Text};
+use crate::wire::websocket::Message;
 use std::collections::{HashMap, VecDeque};
 
 /// Bytes of messages that one WebSocket may leave here.
@@ -76,39 +76,6 @@ pub enum Arrival {
 impl Arrival {
     fn is_client(&self) -> bool {
         matches!(self, Self::Client { .. })
-    }
-}
-
-/// A message as it came.
-#[derive(Debug)]
-pub enum Message<'a> {
-    Text(Text<'a>),
-    Binary(Payload<'a>),
-    /// Either, yet to be inflated.
-    Compressed {
-        kind: MessageKind,
-        payload: Payload<'a>,
-    },
-}
-
-impl Message<'_> {
-    pub fn into_owned(self) -> Message<'static> {
-        match self {
-            Self::Text(text) => Message::Text(text.into_owned().into()),
-            Self::Binary(payload) => Message::Binary(payload.into_owned().into()),
-            Self::Compressed { kind, payload } => Message::Compressed {
-                kind,
-                payload: payload.into_owned().into(),
-            },
-        }
-    }
-
-    fn size(&self) -> usize {
-        size_of::<Self>()
-            + match self {
-                Self::Text(text) => text.len(),
-                Self::Binary(bytes) | Self::Compressed { payload: bytes, .. } => bytes.len(),
-            }
     }
 }
 

@@ -16,12 +16,11 @@ use crate::engine::commit::lobby::Arrival;
 use crate::engine::life::Life;
 use crate::engine::refusal::Refusal;
 use crate::engine::settings::{Settings, WebSocketSettings};
-use crate::engine::transport::peer::Peer;
-use crate::engine::transport::peer::Standing;
+use crate::engine::transport::peer::{Peer, Standing};
 use crate::hub::ConnectionId;
 use crate::wire::http::{Head, Problem, Response};
 use crate::wire::message::{Dialect, Encoding, Variant};
-use crate::wire::websocket::{self, Accepted, HandshakeError, Reader};
+use crate::wire::websocket::{self, Accepted, Reader};
 
 /// The subprotocols of contract section 4, the preferred one first.
 const SUBPROTOCOLS: [&str; 2] = ["joblight.json", "joblight.msgpack"];
@@ -110,8 +109,8 @@ impl Engine {
         if !is_here {
             self.gate().check_share(asker)?;
         }
-        if dialect == Dialect::Data && !self.store.is_unread() {
-            self.check_common_room()?;
+        if expected.is_none() && !self.store.is_unread() {
+            self.check_places(dialect, self.lobby.clients())?;
         }
         // The last of all: a handshake that is refused uses nothing up, and neither does a client that is expected.
         match expected {
@@ -210,17 +209,12 @@ fn shake_hands(
     head: &Head,
     purpose: Purpose,
     settings: &WebSocketSettings,
-) -> Result<websocket::Accepted, HandshakeError> {
-    let request = websocket::Request {
-        method: head.method_text(),
-        version_minor: head.version_minor(),
-        headers: head.fields(),
-    };
+) -> Result<Accepted, Problem> {
     let subprotocols = match purpose {
         Purpose::Backend => &SUBPROTOCOLS[..1],
         Purpose::Client(_) | Purpose::Echo => &SUBPROTOCOLS[..],
     };
-    websocket::accept(&request, subprotocols, settings.enable_compression)
+    websocket::accept(head, subprotocols, settings.enable_compression)
 }
 
 /// What a WebSocket is for, by its path.
@@ -236,7 +230,7 @@ enum Purpose {
 
 impl Purpose {
     /// The form of the messages that a client is sent.
-    fn variant(self, accepted: &websocket::Accepted) -> Option<Variant> {
+    fn variant(self, accepted: &Accepted) -> Option<Variant> {
         let Self::Client(dialect) = self else {
             return None;
         };
@@ -258,20 +252,10 @@ fn purpose_of(settings: &Settings, path: &str) -> Option<Purpose> {
     }
 }
 
-fn refusal(error: HandshakeError) -> Response {
-    let code = if error.status() == 426 {
-        "upgrade_required"
-    } else {
-        "bad_request"
-    };
-    let mut problem = Problem::new(error.status(), code, error.to_string());
-    if let HandshakeError::Header(name) = error {
-        problem = problem.at(name);
+/// Whoever speaks another version of the protocol is told which one is spoken here (RFC 6455 section 4.4).
+fn refusal(problem: Problem) -> Response {
+    match problem.status {
+        426 => Response::from(problem).header("Sec-WebSocket-Version", "13"),
+        _ => problem.into(),
     }
-    error
-        .headers()
-        .iter()
-        .fold(Response::from(problem), |response, (name, value)| {
-            response.header(name, *value)
-        })
 }

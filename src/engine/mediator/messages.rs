@@ -4,7 +4,6 @@ use super::engine::Engine;
 use crate::conn::Ending;
 use crate::engine::access::caller::Caller;
 use crate::engine::answer::Answer;
-use crate::engine::commit::lobby::Message;
 use crate::engine::refusal::Refusal;
 use crate::engine::session::requests;
 use crate::engine::timer::Timer;
@@ -14,7 +13,7 @@ use crate::hub::{ClientKey, ConnectionId};
 use crate::wire::locale::Phrase;
 use crate::wire::message::unpack::{Unpackable, unpack};
 use crate::wire::message::{Encoding, ErrorCode, Incoming};
-use crate::wire::websocket::{self, CloseCode, MessageKind, Violation};
+use crate::wire::websocket::{self, CloseCode, Message, MessageKind, Violation};
 
 /// A message of MessagePack may be so many times as long in JSON, which it is read as. Six bytes may stand for one; of what
 /// people send it is at most four.
@@ -72,9 +71,8 @@ impl Engine {
         if peer.is_backend() {
             return Some(Sender::Backend);
         }
-        let client = peer.client();
         let ruling = peer.allowance.take(now, rate);
-        match (ruling, client) {
+        match (ruling, self.client_of(connection)) {
             (Ruling::Heard, Some(client)) => return Some(Sender::Client(client)),
             (Ruling::Heard, None) => return Some(Sender::Echo),
             (Ruling::Warned(retry_after), Some(client)) => {

@@ -4,15 +4,13 @@
 use super::engine::Engine;
 use crate::conn::{Fault, PeerEvent};
 use crate::engine::boundary::Output;
-use crate::engine::commit::lobby::Message;
 use crate::engine::counts::Notice;
 use crate::engine::session::questions::Pong;
 use crate::engine::transport::connections::Transport;
 use crate::hub::ConnectionId;
-use crate::wire::http::CONTINUE;
+use crate::wire::http::{CONTINUE, ParserEvent};
 use crate::wire::input::Input as Cursor;
-use crate::wire::websocket::CloseCode;
-use bytes::Bytes;
+use crate::wire::websocket::{CloseCode, ReaderEvent};
 
 /// Room for those who were cut short that is kept when there are fewer.
 const MAX_IDLE_LINKS: usize = 64;
@@ -115,7 +113,7 @@ impl Engine {
                     self.handle_event(connection, event);
                 }
                 Ok(None) => return None,
-                Err(Fault::Http(reject)) => self.handle_reject(connection, reject),
+                Err(Fault::Http(problem)) => self.refuse_unread(connection, &problem.into()),
                 Err(Fault::WebSocket(violation)) => self.handle_violation(connection, &violation),
             }
         }
@@ -140,37 +138,40 @@ impl Engine {
     fn handle_event(&mut self, connection: ConnectionId, event: PeerEvent<'_>) {
         self.transport.has_completed |= completes(&event);
         match event {
-            PeerEvent::Request { head, body } => self.handle_request(connection, &head, &body),
-            PeerEvent::BodyDue => self.handle_body_due(connection),
-            PeerEvent::Continue => {
-                let peers = &mut self.transport.peers;
-                peers.push(connection, Bytes::from_static(CONTINUE));
-            }
-            PeerEvent::StreamStart(head) => self.handle_stream_start(connection, head),
-            PeerEvent::Chunk(chunk) => self.handle_chunk(connection, chunk),
-            PeerEvent::StreamEnd => self.handle_stream_end(connection),
-            PeerEvent::Text(text) => self.handle_message(connection, Message::Text(text)),
-            PeerEvent::Binary(payload) => {
-                self.handle_message(connection, Message::Binary(payload));
-            }
-            PeerEvent::Compressed { kind, payload } => {
-                self.handle_message(connection, Message::Compressed { kind, payload });
-            }
-            PeerEvent::Ping(payload) => {
+            PeerEvent::Http(event) => self.handle_http(connection, event),
+            PeerEvent::WebSocket(event) => self.handle_websocket(connection, event),
+        }
+    }
+
+    fn handle_http(&mut self, connection: ConnectionId, event: ParserEvent<'_>) {
+        match event {
+            ParserEvent::Request { head, body } => self.handle_request(connection, &head, &body),
+            ParserEvent::BodyDue => self.handle_body_due(connection),
+            ParserEvent::Continue => self.transport.peers.push(connection, CONTINUE),
+            ParserEvent::StreamStart(head) => self.handle_stream_start(connection, head),
+            ParserEvent::Chunk(chunk) => self.handle_chunk(connection, chunk),
+            ParserEvent::StreamEnd => self.handle_stream_end(connection),
+        }
+    }
+
+    fn handle_websocket(&mut self, connection: ConnectionId, event: ReaderEvent<'_>) {
+        match event {
+            ReaderEvent::Message(message) => self.handle_message(connection, message),
+            ReaderEvent::Ping(payload) => {
                 if self.admit_control(connection) {
                     self.handle_ping(connection, &payload);
                 }
             }
-            PeerEvent::Pong(payload) => {
+            ReaderEvent::Pong(payload) => {
                 if !self.handle_pong(connection, &payload) {
                     self.admit_control(connection);
                 }
             }
-            PeerEvent::Close(code) => {
+            ReaderEvent::Close(code) => {
                 self.answer_newest_ping(connection);
                 self.handle_close(connection, code);
             }
-            PeerEvent::Fragment => {}
+            ReaderEvent::Fragment => {}
         }
     }
 
@@ -211,7 +212,9 @@ impl Engine {
 /// For how many of its like an event counts: lines come several at once.
 fn weight(event: &PeerEvent<'_>) -> u16 {
     match event {
-        PeerEvent::Chunk(chunk) => memchr::memchr_iter(b'\n', chunk).count().clamp(1, 64) as u16,
+        PeerEvent::Http(ParserEvent::Chunk(chunk)) => {
+            memchr::memchr_iter(b'\n', chunk).count().clamp(1, 64) as u16
+        }
         _ => 1,
     }
 }
@@ -219,10 +222,12 @@ fn weight(event: &PeerEvent<'_>) -> u16 {
 /// Whether something is whole with this, so that what is unfinished afterwards has begun after it.
 fn completes(event: &PeerEvent<'_>) -> bool {
     match event {
-        PeerEvent::Chunk(chunk) => memchr::memchr(b'\n', chunk).is_some(),
-        PeerEvent::Ping(_) | PeerEvent::Pong(_) | PeerEvent::Fragment | PeerEvent::Continue => {
-            false
-        }
+        PeerEvent::Http(ParserEvent::Chunk(chunk)) => memchr::memchr(b'\n', chunk).is_some(),
+        PeerEvent::Http(ParserEvent::Continue) => false,
+        PeerEvent::WebSocket(event) => !matches!(
+            event,
+            ReaderEvent::Ping(_) | ReaderEvent::Pong(_) | ReaderEvent::Fragment
+        ),
         _ => true,
     }
 }

@@ -14,7 +14,7 @@ use crate::engine::transport::answer::Cors;
 use crate::engine::transport::peer::Reading;
 use crate::engine::transport::peer::{Services, Standing};
 use crate::hub::ConnectionId;
-use crate::wire::http::{Head, Problem, Reject};
+use crate::wire::http::Head;
 use crate::wire::websocket;
 
 impl Engine {
@@ -24,7 +24,7 @@ impl Engine {
         if let Err(problem) = self.check_page(connection, head) {
             return self.refuse(connection, head, problem);
         }
-        if is_upgrade(head) {
+        if websocket::is_upgrade(head) {
             return self.handle_upgrade(connection, head);
         }
         if self.waits_for_store(head, body.len()) {
@@ -46,7 +46,7 @@ impl Engine {
         head: &Head,
     ) -> Result<Admitted, Refusal> {
         self.check_page(connection, head)?;
-        if is_upgrade(head) {
+        if websocket::is_upgrade(head) {
             // It is judged as a whole, and has no body.
             return Ok(Admitted::NoBody);
         }
@@ -183,11 +183,6 @@ impl Engine {
         }
     }
 
-    /// A request that cannot be understood: the connection ends with an answer that says why.
-    pub(super) fn handle_reject(&mut self, connection: ConnectionId, reject: Reject) {
-        self.refuse_unread(connection, &Problem::from(reject).into());
-    }
-
     fn mark_progress(&mut self, connection: ConnectionId) {
         if let Some(peer) = self.peer_mut(connection) {
             peer.alive = true;
@@ -245,10 +240,6 @@ impl Engine {
         ingest::finish_lines(&mut self.hub, &mut out, self.now, &mut stream);
         Some(stream)
     }
-}
-
-fn is_upgrade(head: &Head) -> bool {
-    websocket::is_upgrade(head.fields())
 }
 
 /// Plain HTTP where only WebSockets are.

@@ -2,19 +2,17 @@
 //!
 //! A parser keeps what is incomplete and nothing else: between requests it is one word and a tag. It never takes a
 //! byte past the request it reports, so that an upgraded connection's first frame is still in the input. `syntax.rs`
-//! and `framing.rs` decide what counts as a request; the owner decides how long a peer may take.
+//! decides what counts as a request; the owner decides how long a peer may take.
 //!
 //! Idle -> Head -> Collecting or Streaming -> Idle. A refused body leads to Draining while its end can still be
 //! found, any other refusal to Broken.
 
 use std::ops::Deref;
 
-use super::body::Source;
-use super::limits::ParserLimits;
-use super::piece::{Cut, Piece, take_counted};
-use super::reject::Reject;
+use super::body::{Cut, Piece, Source, take_counted};
+use super::problem::Problem;
 use super::request::Head;
-use super::syntax::{Found, MAX_HEAD_BYTES, read_head};
+use super::syntax::{Found, MAX_HEAD_BYTES, ParserLimits, read_head};
 use crate::wire::input::Input;
 
 /// Initial memory of a body, however long its head announces it.
@@ -191,7 +189,7 @@ impl Parser {
         input: &mut Input<'a>,
         limits: &ParserLimits,
         decide: impl FnOnce(&Head) -> BodyMode,
-    ) -> Result<Option<ParserEvent<'a>>, Reject> {
+    ) -> Result<Option<ParserEvent<'a>>, Problem> {
         // Every path that succeeds sets the state again; a refusal leaves it broken.
         let found = match std::mem::replace(&mut self.state, State::Broken) {
             State::Idle => self.begin_head(input, limits)?,
@@ -218,7 +216,7 @@ impl Parser {
         &mut self,
         input: &mut Input<'_>,
         limits: &ParserLimits,
-    ) -> Result<Option<Found>, Reject> {
+    ) -> Result<Option<Found>, Problem> {
         // RFC 9112 section 2.2: empty lines before a request line are ignored.
         while input.peek().starts_with(b"\r\n") {
             input.take(2);
@@ -245,7 +243,7 @@ impl Parser {
         mut rest: u64,
         input: &mut Input<'_>,
         limits: &ParserLimits,
-    ) -> Result<Option<Found>, Reject> {
+    ) -> Result<Option<Found>, Problem> {
         take_counted(input, &mut rest, Cut::Never);
         if rest == 0 {
             return self.begin_head(input, limits);
@@ -259,7 +257,7 @@ impl Parser {
         mut partial: Box<PartialHead>,
         input: &mut Input<'_>,
         limits: &ParserLimits,
-    ) -> Result<Option<Found>, Reject> {
+    ) -> Result<Option<Found>, Problem> {
         while !input.is_empty() {
             let has_new_line = partial.absorb(input, limits);
             if partial.text == b"\r\n" {
@@ -283,7 +281,7 @@ impl Parser {
         max_bytes: usize,
         input: &mut Input<'a>,
         limits: &ParserLimits,
-    ) -> Result<Option<ParserEvent<'a>>, Reject> {
+    ) -> Result<Option<ParserEvent<'a>>, Problem> {
         let Found { head, source, .. } = found;
         let known_bytes = source
             .known_bytes()
@@ -322,7 +320,7 @@ impl Parser {
         mut collecting: Box<Collecting>,
         input: &mut Input<'a>,
         limits: &ParserLimits,
-    ) -> Result<Option<ParserEvent<'a>>, Reject> {
+    ) -> Result<Option<ParserEvent<'a>>, Problem> {
         collecting.check_announced()?;
         if collecting.is_told && must_continue(&mut collecting.is_continue_due, input) {
             self.state = State::Collecting(collecting);
@@ -363,7 +361,7 @@ impl Parser {
         mut streaming: Box<Streaming>,
         input: &mut Input<'a>,
         limits: &ParserLimits,
-    ) -> Result<Option<ParserEvent<'a>>, Reject> {
+    ) -> Result<Option<ParserEvent<'a>>, Problem> {
         let event = if must_continue(&mut streaming.is_continue_due, input) {
             Some(ParserEvent::Continue)
         } else {
@@ -411,7 +409,7 @@ impl PartialHead {
 
 impl Collecting {
     /// Refuses a body that is announced as too long.
-    fn check_announced(&self) -> Result<(), Reject> {
+    fn check_announced(&self) -> Result<(), Problem> {
         let rest = self.source.known_bytes().unwrap_or(0);
         match rest > self.max_bytes.saturating_sub(self.taken_bytes) as u64 {
             true => Err(too_large(self.max_bytes).at("content-length")),
@@ -419,7 +417,7 @@ impl Collecting {
         }
     }
 
-    fn add(&mut self, bytes: &[u8]) -> Result<(), Reject> {
+    fn add(&mut self, bytes: &[u8]) -> Result<(), Problem> {
         if bytes.len() > self.max_bytes.saturating_sub(self.taken_bytes) {
             return Err(too_large(self.max_bytes).at("body"));
         }
@@ -447,6 +445,6 @@ fn must_continue(is_due: &mut bool, input: &Input<'_>) -> bool {
     std::mem::take(is_due) && input.is_empty()
 }
 
-fn too_large(max_bytes: usize) -> Reject {
-    Reject::new(413, format!("body: longer than {max_bytes} bytes"))
+fn too_large(max_bytes: usize) -> Problem {
+    Problem::reject(413, format!("body: longer than {max_bytes} bytes"))
 }

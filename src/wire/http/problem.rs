@@ -1,10 +1,12 @@
-//! Problem documents (RFC 9457): the one shape of every HTTP error, for a person and for a program. It becomes a
-//! [`Response`].
+//! Problem documents (RFC 9457): the one shape of every HTTP error, for a person and for a program, made where the fault is seen,
+//! so that it can name it. It becomes a [`Response`].
 
-use serde::Serialize;
-
-use super::reject::Reject;
 use super::response::{Response, reason};
+use serde::Serialize;
+use std::borrow::Cow;
+
+/// How much of a peer's text is quoted back to it.
+const QUOTED_CHARS: usize = 64;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -12,9 +14,9 @@ pub struct Problem {
     /// A machine-readable word, such as `invalid_message`.
     pub code: &'static str,
     /// For a person: what is wrong and what would be right.
-    pub detail: String,
+    pub detail: Cow<'static, str>,
     /// The part of the request at fault.
-    pub field: Option<String>,
+    pub field: Option<Cow<'static, str>>,
     /// `Retry-After` (RFC 9110 section 10.2.3).
     pub retry_after_s: Option<u64>,
     /// `Allow` (RFC 9110 section 10.2.1), as in `GET, HEAD`.
@@ -34,7 +36,7 @@ struct Document<'p> {
 }
 
 impl Problem {
-    pub fn new(status: u16, code: &'static str, detail: impl Into<String>) -> Self {
+    pub fn new(status: u16, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
             status,
             code,
@@ -45,8 +47,13 @@ impl Problem {
         }
     }
 
+    /// A request that is refused by its syntax alone, after which the connection is closed.
+    pub(super) fn reject(status: u16, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(status, code(status), detail)
+    }
+
     /// Names the part of the request at fault.
-    pub fn at(mut self, field: impl Into<String>) -> Self {
+    pub fn at(mut self, field: impl Into<Cow<'static, str>>) -> Self {
         self.field = Some(field.into());
         self
     }
@@ -59,16 +66,6 @@ impl Problem {
     pub fn allow(mut self, methods: &'static str) -> Self {
         self.allow = Some(methods);
         self
-    }
-}
-
-impl From<Reject> for Problem {
-    fn from(reject: Reject) -> Self {
-        let problem = Self::new(reject.status, code(reject.status), reject.detail);
-        Self {
-            field: reject.field.map(str::to_owned),
-            ..problem
-        }
     }
 }
 
@@ -119,10 +116,17 @@ fn code(status: u16) -> &'static str {
     }
 }
 
+/// A peer's text in back quotes, shortened.
+pub(super) fn quote(text: &str) -> String {
+    match text.char_indices().nth(QUOTED_CHARS) {
+        Some((end, _)) => format!("`{}…`", &text[..end]),
+        None => format!("`{text}`"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::date::Date;
-    use super::super::response::Framing;
+    use super::super::response::{Date, Framing};
     use super::*;
 
     fn text(problem: Problem) -> String {
@@ -159,12 +163,19 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_becomes_a_problem() {
-        let problem = Problem::from(Reject::new(413, "body: too long").at("content-length"));
+    fn a_request_that_is_refused_by_its_syntax_has_a_code() {
+        let problem = Problem::reject(413, "body: too long").at("content-length");
         assert_eq!(
             problem,
             Problem::new(413, "body_too_large", "body: too long").at("content-length")
         );
-        assert!(!text(Problem::from(Reject::new(400, "no"))).contains("field"));
+        assert!(!text(Problem::reject(400, "no")).contains("field"));
+    }
+
+    #[test]
+    fn long_text_is_shortened_at_a_character() {
+        assert_eq!(quote("abc"), "`abc`");
+        let long = "é".repeat(QUOTED_CHARS + 1);
+        assert_eq!(quote(&long), format!("`{}…`", "é".repeat(QUOTED_CHARS)));
     }
 }

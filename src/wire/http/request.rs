@@ -1,7 +1,7 @@
 //! The head of one request: its text in one allocation, and where its parts lie in it.
 //!
-//! It answers questions (target, fields, persistence) and judges nothing: `syntax.rs` and `framing.rs` decide what a
-//! head must look like before the owner sees one.
+//! It answers questions (target, fields, persistence) and judges nothing: `syntax.rs` decides what a head must
+//! look like before the owner sees one.
 
 use std::borrow::Cow;
 
@@ -9,8 +9,8 @@ use ::http::Method;
 use percent_encoding::percent_decode_str;
 use smallvec::SmallVec;
 
-use super::list::list_items;
-use super::reject::{Reject, quote};
+use super::grammar::list_items;
+use super::problem::{Problem, quote};
 
 /// Header fields kept inside the head itself: enough for a browser's usual request.
 const INLINE_FIELDS: usize = 16;
@@ -50,7 +50,7 @@ impl Head {
         size_of::<Self>() + self.text.len()
     }
 
-    pub(super) fn new(raw: &[u8], request: &httparse::Request<'_, '_>) -> Result<Self, Reject> {
+    pub(super) fn new(raw: &[u8], request: &httparse::Request<'_, '_>) -> Result<Self, Problem> {
         let method = request.method.unwrap_or_default();
         let target = Target::of(request.path.unwrap_or_default(), method)?;
         let span = |part: &[u8]| Span::of(part, raw);
@@ -98,7 +98,7 @@ impl Head {
 
     /// Percent-decoded one by one, so that an encoded slash stays inside its segment (RFC 3986 section 3.3). `/` has
     /// none; a trailing slash adds an empty one.
-    pub fn segments(&self) -> Result<Segments<'_>, Reject> {
+    pub fn segments(&self) -> Result<Segments<'_>, Problem> {
         match self.path().strip_prefix('/') {
             None | Some("") => Ok(Segments::new()),
             Some(path) => path.split('/').map(decoded_segment).collect(),
@@ -199,7 +199,7 @@ struct Target<'t> {
 }
 
 impl<'t> Target<'t> {
-    fn of(text: &'t str, method: &str) -> Result<Self, Reject> {
+    fn of(text: &'t str, method: &str) -> Result<Self, Problem> {
         let (authority, rest) = match text.split_once("://") {
             _ if text.starts_with('/') => (None, text),
             Some((scheme, rest)) if is_scheme(scheme) => {
@@ -212,7 +212,7 @@ impl<'t> Target<'t> {
                     "request target: {} is neither a path nor an absolute address",
                     quote(text)
                 );
-                return Err(Reject::new(400, detail).at("target"));
+                return Err(Problem::reject(400, detail).at("target"));
             }
         };
         let (path, query) = match rest.split_once('?') {
@@ -235,7 +235,7 @@ fn is_scheme(text: &str) -> bool {
 
 /// The head's text, and the values that are not UTF-8. Values may hold any byte from 0x80 on (RFC 9110 section 5.5,
 /// obs-text); bytes of values that are not UTF-8 become `?`, which keeps every offset and is never a delimiter.
-fn printable(raw: &[u8], fields: &[Field]) -> Result<(Box<str>, Box<[Span]>), Reject> {
+fn printable(raw: &[u8], fields: &[Field]) -> Result<(Box<str>, Box<[Span]>), Problem> {
     if let Ok(text) = simdutf8::basic::from_utf8(raw) {
         return Ok((text.into(), Box::default()));
     }
@@ -251,7 +251,8 @@ fn printable(raw: &[u8], fields: &[Field]) -> Result<(Box<str>, Box<[Span]>), Re
                 .for_each(|byte| *byte = b'?');
         }
     }
-    let text = String::from_utf8(text).map_err(|_| Reject::new(400, "request head: not UTF-8"))?;
+    let text =
+        String::from_utf8(text).map_err(|_| Problem::reject(400, "request head: not UTF-8"))?;
     Ok((text.into_boxed_str(), garbled.into_boxed_slice()))
 }
 
@@ -259,12 +260,12 @@ fn trim_whitespace(text: &str) -> &str {
     text.trim_matches([' ', '\t'])
 }
 
-fn decoded_segment(segment: &str) -> Result<Cow<'_, str>, Reject> {
+fn decoded_segment(segment: &str) -> Result<Cow<'_, str>, Problem> {
     if !segment.contains('%') {
         return Ok(Cow::Borrowed(segment));
     }
     let refusal =
-        |what| Reject::new(400, format!("path: segment {} {what}", quote(segment))).at("path");
+        |what| Problem::reject(400, format!("path: segment {} {what}", quote(segment))).at("path");
     let is_escape =
         |rest: &str| rest.len() >= 2 && rest.as_bytes()[..2].iter().all(u8::is_ascii_hexdigit);
     if !segment.split('%').skip(1).all(is_escape) {
@@ -277,7 +278,7 @@ fn decoded_segment(segment: &str) -> Result<Cow<'_, str>, Reject> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::limits::ParserLimits;
+    use super::super::syntax::ParserLimits;
     use super::super::syntax::read_head;
     use super::*;
 

@@ -1,22 +1,38 @@
-//! Bytes to a request head, or to the reason why they are none.
+//! Bytes to a request head and to where its body ends, or to the reason why they are none.
 //!
 //! httparse reads; this file rejects what httparse tolerates (bare line feeds, length) and names the part of the head
-//! that is wrong, which httparse does not.
-
-use std::mem::MaybeUninit;
+//! that is wrong, which httparse does not. RFC 9112 section 6.3 defines the length of a body, section 11.2 the attacks on it: a
+//! proxy may stand between client and server, so whatever the two could read differently is an error here.
 
 use super::body::Source;
-use super::framing::body_source;
-use super::limits::ParserLimits;
-use super::reject::{Reject, quote};
+use super::grammar::{is_token, list_items};
+use super::problem::{Problem, quote};
 use super::request::Head;
-use super::token::is_token;
+use std::mem::MaybeUninit;
 
 /// The most that any limit may allow: offsets into a head have sixteen bits.
 pub(super) const MAX_HEAD_BYTES: usize = u16::MAX as usize;
 
 /// The most that any limit may allow: the parsed fields lie on the stack.
 const MAX_HEADERS: usize = 128;
+
+/// The bounds of a request's head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ParserLimits {
+    /// Request line and header section together, and each trailer section; at most 65,535.
+    pub max_head_bytes: usize,
+    /// At most 128.
+    pub max_headers: usize,
+}
+
+impl Default for ParserLimits {
+    fn default() -> Self {
+        Self {
+            max_head_bytes: 16 * 1024,
+            max_headers: 64,
+        }
+    }
+}
 
 pub(super) struct Found {
     pub(super) head: Head,
@@ -29,7 +45,7 @@ pub(super) struct Found {
 ///
 /// A fault is reported as soon as a complete line shows it, in the order of the bytes, so that the result does not
 /// depend on how they were split over reads.
-pub(super) fn read_head(bytes: &[u8], limits: &ParserLimits) -> Result<Option<Found>, Reject> {
+pub(super) fn read_head(bytes: &[u8], limits: &ParserLimits) -> Result<Option<Found>, Problem> {
     let max_bytes = limits.max_head_bytes.min(MAX_HEAD_BYTES);
     let window = &bytes[..bytes.len().min(max_bytes)];
     if window.first() == Some(&b'\n') {
@@ -52,7 +68,7 @@ pub(super) fn read_head(bytes: &[u8], limits: &ParserLimits) -> Result<Option<Fo
     }
 }
 
-fn complete(raw: &[u8], request: &httparse::Request<'_, '_>) -> Result<Found, Reject> {
+fn complete(raw: &[u8], request: &httparse::Request<'_, '_>) -> Result<Found, Problem> {
     // RFC 9112 section 2.2 allows a lone line feed as a line end; proxies differ on it.
     if has_bare_line_feed(raw, request.headers) {
         return Err(bare_line_feed());
@@ -76,39 +92,39 @@ fn has_bare_line_feed(raw: &[u8], headers: &[httparse::Header<'_>]) -> bool {
     !raw.ends_with(b"\r\n\r\n") || !headers.iter().all(follows_line_end)
 }
 
-fn bare_line_feed() -> Reject {
-    Reject::new(
+fn bare_line_feed() -> Problem {
+    Problem::reject(
         400,
         "request head: a line ends in a line feed without a carriage return",
     )
 }
 
-fn too_long(window: &[u8], max_bytes: usize) -> Reject {
+fn too_long(window: &[u8], max_bytes: usize) -> Problem {
     if window.contains(&b'\n') {
-        Reject::new(431, format!("request head: longer than {max_bytes} bytes"))
+        Problem::reject(431, format!("request head: longer than {max_bytes} bytes"))
     } else {
-        Reject::new(414, format!("request line: longer than {max_bytes} bytes")).at("target")
+        Problem::reject(414, format!("request line: longer than {max_bytes} bytes")).at("target")
     }
 }
 
-fn explain(error: httparse::Error, window: &[u8], limits: &ParserLimits) -> Reject {
+fn explain(error: httparse::Error, window: &[u8], limits: &ParserLimits) -> Problem {
     match error {
         httparse::Error::Version => explain_version(window),
         httparse::Error::HeaderName => explain_header_name(window),
         httparse::Error::HeaderValue => {
-            Reject::new(400, "request head: a header value has a control character")
+            Problem::reject(400, "request head: a header value has a control character")
         }
         httparse::Error::NewLine => {
-            Reject::new(400, "request head: a carriage return without a line feed")
+            Problem::reject(400, "request head: a carriage return without a line feed")
         }
-        httparse::Error::TooManyHeaders => Reject::new(
+        httparse::Error::TooManyHeaders => Problem::reject(
             431,
             format!(
                 "request head: more than {} header fields",
                 limits.max_headers.min(MAX_HEADERS)
             ),
         ),
-        httparse::Error::Token | httparse::Error::Status => Reject::new(
+        httparse::Error::Token | httparse::Error::Status => Problem::reject(
             400,
             format!(
                 "request line: {} is not an HTTP request",
@@ -119,14 +135,14 @@ fn explain(error: httparse::Error, window: &[u8], limits: &ParserLimits) -> Reje
 }
 
 /// RFC 9110 section 15.6.6: 505 is for versions only; anything else there is a bad request.
-fn explain_version(window: &[u8]) -> Reject {
+fn explain_version(window: &[u8]) -> Problem {
     let request_line = first_line(window);
     let version = request_line.rsplit(' ').next().unwrap_or_default();
     let is_version = version
         .strip_prefix("HTTP/")
         .is_some_and(|rest| rest.starts_with(|digit: char| digit.is_ascii_digit()));
     if is_version {
-        Reject::new(
+        Problem::reject(
             505,
             format!(
                 "request line: {} is not spoken here, only HTTP/1.0 and HTTP/1.1",
@@ -135,7 +151,7 @@ fn explain_version(window: &[u8]) -> Reject {
         )
         .at("version")
     } else {
-        Reject::new(
+        Problem::reject(
             400,
             format!(
                 "request line: {} is not an HTTP request",
@@ -147,7 +163,7 @@ fn explain_version(window: &[u8]) -> Reject {
 
 /// RFC 9112 sections 5.1 and 5.2: no white space before the colon, no folded lines. httparse stopped at the first line
 /// whose name is no token.
-fn explain_header_name(window: &[u8]) -> Reject {
+fn explain_header_name(window: &[u8]) -> Problem {
     let name = window
         .split(|byte| *byte == b'\n')
         .skip(1)
@@ -167,7 +183,7 @@ fn explain_header_name(window: &[u8]) -> Reject {
     } else {
         format!("header {}: not a name", quote(&name))
     };
-    Reject::new(400, detail)
+    Problem::reject(400, detail)
 }
 
 fn first_line(window: &[u8]) -> String {
@@ -176,4 +192,146 @@ fn first_line(window: &[u8]) -> String {
         .next()
         .unwrap_or_default();
     String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line)).into_owned()
+}
+
+/// The body that follows `head`, or why the head cannot be trusted.
+fn body_source(head: &Head) -> Result<Source, Problem> {
+    let found = BodyFields::of(head)?;
+    if found.hosts == 0 && head.version_minor() > 0 {
+        return Err(
+            Problem::reject(400, "header `host`: missing, and HTTP/1.1 needs it").at("host"),
+        );
+    }
+    if !found.has_transfer_encoding {
+        let length = found.content_length.unwrap_or(0);
+        if length > 0 {
+            found.check_content_coding()?;
+        }
+        return Ok(Source::sized(length));
+    }
+    let refuse = |why: &'static str| Err(Problem::reject(400, why).at("transfer-encoding"));
+    if found.content_length.is_some() {
+        return refuse(
+            "headers `transfer-encoding` and `content-length`: at most one of them may be given",
+        );
+    }
+    if head.version_minor() == 0 {
+        return refuse("header `transfer-encoding`: HTTP/1.0 has none");
+    }
+    check_codings(head)?;
+    found.check_content_coding()?;
+    Ok(Source::chunked())
+}
+
+#[derive(Default)]
+struct BodyFields<'h> {
+    hosts: usize,
+    content_length: Option<u64>,
+    has_transfer_encoding: bool,
+    /// The first coding other than `identity`.
+    content_coding: Option<&'h str>,
+}
+
+impl<'h> BodyFields<'h> {
+    fn of(head: &'h Head) -> Result<Self, Problem> {
+        let mut found = Self::default();
+        for (name, value) in head.fields() {
+            // The lengths alone rule out nearly every field of a usual request.
+            match name.len() {
+                4 if name.eq_ignore_ascii_case("host") => found.add_host(value)?,
+                14 if name.eq_ignore_ascii_case("content-length") => {
+                    found.add_content_length(value)?
+                }
+                16 if name.eq_ignore_ascii_case("content-encoding") => {
+                    let is_other = |coding: &&str| !coding.eq_ignore_ascii_case("identity");
+                    let other = list_items(value).find(is_other);
+                    found.content_coding = found.content_coding.or(other);
+                }
+                17 if name.eq_ignore_ascii_case("transfer-encoding") => {
+                    found.has_transfer_encoding = true
+                }
+                _ => {}
+            }
+        }
+        Ok(found)
+    }
+
+    /// RFC 9110 section 15.5.16: bodies are read as they are.
+    fn check_content_coding(&self) -> Result<(), Problem> {
+        let Some(coding) = self.content_coding else {
+            return Ok(());
+        };
+        let detail = format!(
+            "header `content-encoding`: {} is not undone here; expected the body as it is",
+            quote(coding)
+        );
+        Err(Problem::reject(415, detail).at("content-encoding"))
+    }
+
+    /// RFC 9112 section 3.2: exactly one `Host`, without the characters that delimit a URL's other parts.
+    fn add_host(&mut self, value: &str) -> Result<(), Problem> {
+        self.hosts += 1;
+        if self.hosts > 1 {
+            return Err(Problem::reject(400, "header `host`: given more than once").at("host"));
+        }
+        if value.contains([' ', '\t', ',', '/', '\\', '?', '#', '@']) {
+            return Err(Problem::reject(
+                400,
+                format!("header `host`: {} is not a host", quote(value)),
+            )
+            .at("host"));
+        }
+        Ok(())
+    }
+
+    /// RFC 9112 section 6.3, item 5: repeated values are accepted only when they agree.
+    fn add_content_length(&mut self, value: &str) -> Result<(), Problem> {
+        let refuse = |detail| Err(Problem::reject(400, detail).at("content-length"));
+        for item in value.split(',') {
+            let item = item.trim_matches([' ', '\t']);
+            let Some(length) = decimal(item) else {
+                return refuse(format!(
+                    "header `content-length`: {} is not a number of bytes",
+                    quote(item)
+                ));
+            };
+            if self.content_length.is_some_and(|earlier| earlier != length) {
+                return refuse(
+                    "header `content-length`: given twice, and the two differ".to_owned(),
+                );
+            }
+            self.content_length = Some(length);
+        }
+        Ok(())
+    }
+}
+
+/// `parse` alone would accept a sign.
+fn decimal(text: &str) -> Option<u64> {
+    let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    if is_digits { text.parse().ok() } else { None }
+}
+
+/// RFC 9112 sections 6.1 and 7: only `chunked` is understood, once and last.
+fn check_codings(head: &Head) -> Result<(), Problem> {
+    let mut is_chunked = false;
+    for coding in head.headers("transfer-encoding").flat_map(list_items) {
+        if is_chunked {
+            let detail = "header `transfer-encoding`: nothing may follow `chunked`";
+            return Err(Problem::reject(400, detail).at("transfer-encoding"));
+        }
+        if !coding.eq_ignore_ascii_case("chunked") {
+            let detail = format!(
+                "header `transfer-encoding`: {} is not understood, only `chunked` is",
+                quote(coding)
+            );
+            return Err(Problem::reject(501, detail).at("transfer-encoding"));
+        }
+        is_chunked = true;
+    }
+    if is_chunked {
+        Ok(())
+    } else {
+        Err(Problem::reject(400, "header `transfer-encoding`: empty").at("transfer-encoding"))
+    }
 }

@@ -1,4 +1,5 @@
-//! Close codes (RFC 6455 section 7.4): why a connection ends, and whether the peer should reconnect.
+//! Why a connection ends: close codes (RFC 6455 section 7.4), whether the peer should reconnect, and the code of each violation of
+//! the protocol.
 
 use std::fmt;
 
@@ -11,15 +12,12 @@ impl CloseCode {
     /// The server is shutting down.
     pub const GOING_AWAY: Self = Self(1001);
     pub const PROTOCOL_ERROR: Self = Self(1002);
-    /// A kind of message that this endpoint does not take.
-    pub const UNSUPPORTED: Self = Self(1003);
     /// Text or a close reason is not UTF-8; sent at the first bad byte (RFC 6455 section 8.1).
     pub const INVALID_PAYLOAD: Self = Self(1007);
     /// A newer connection replaces this one, or the peer does what is not wanted here.
     pub const POLICY: Self = Self(1008);
     /// A message exceeds the limit; sent as soon as its header says so.
     pub const TOO_BIG: Self = Self(1009);
-    pub const INTERNAL_ERROR: Self = Self(1011);
     /// The server is full; sent right after the handshake (IANA registry, RFC 6455 section 11.7).
     pub const TRY_AGAIN_LATER: Self = Self(1013);
     /// No valid token, or an expired one. Codes from 4000 on are for private use (RFC 6455 section 7.4.2).
@@ -48,6 +46,40 @@ impl CloseCode {
 impl fmt::Display for CloseCode {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(formatter)
+    }
+}
+
+/// The connection must be failed with this code (RFC 6455 section 7.1.7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{reason} ({code})")]
+pub struct Violation {
+    pub code: CloseCode,
+    pub reason: &'static str,
+}
+
+impl Violation {
+    /// RFC 6455 section 8.1.
+    pub const NOT_UTF8: Self = Self {
+        code: CloseCode::INVALID_PAYLOAD,
+        reason: "text is not UTF-8",
+    };
+    /// As sent, or once inflated (RFC 6455 section 10.4).
+    pub(super) const MESSAGE_TOO_BIG: Self = Self {
+        code: CloseCode::TOO_BIG,
+        reason: "message too big",
+    };
+    /// RFC 7692 section 6.2.
+    pub(super) const NOT_DEFLATED: Self = Self {
+        code: CloseCode::INVALID_PAYLOAD,
+        reason: "compressed message is corrupt",
+    };
+
+    /// RFC 6455 section 5.
+    pub(super) const fn protocol_error(reason: &'static str) -> Self {
+        Self {
+            code: CloseCode::PROTOCOL_ERROR,
+            reason,
+        }
     }
 }
 
@@ -85,10 +117,8 @@ mod tests {
             CloseCode::NORMAL,
             CloseCode::GOING_AWAY,
             CloseCode::PROTOCOL_ERROR,
-            CloseCode::UNSUPPORTED,
             CloseCode::INVALID_PAYLOAD,
             CloseCode::TOO_BIG,
-            CloseCode::INTERNAL_ERROR,
             CloseCode::TRY_AGAIN_LATER,
             CloseCode::UNAUTHORIZED,
             CloseCode::FORBIDDEN,

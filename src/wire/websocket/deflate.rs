@@ -4,10 +4,9 @@
 //! They own zlib's streams, made at first use, and the output buffer of the last message. No message refers to
 //! another (no context takeover), so any message may be shared or read in any order.
 
+use super::close::Violation;
+use super::handshake::Window;
 use flate2::{Compress, Decompress, FlushCompress, FlushDecompress, Status};
-
-use super::negotiate::Window;
-use super::violation::Violation;
 
 /// Level 3 compresses as well as level 6 (1024 bytes of JSON to 336, both) and is faster the larger the message.
 const LEVEL: u32 = 3;

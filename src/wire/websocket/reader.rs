@@ -5,18 +5,14 @@
 //! it, text included. A reader never writes. After a [`Violation`] or a [`ReaderEvent::Close`] nothing that follows
 //! means anything (RFC 6455 sections 5.5.1 and 7.1.7), so stop polling.
 
+use super::close::{CloseCode, Violation};
+use super::frame::{MAX_CONTROL_PAYLOAD, MessageKind};
+use super::payload::{Mask, PartialText};
+use crate::wire::input::Input;
 use std::borrow::Cow;
 use std::io::Cursor;
-
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
-
-use super::close::CloseCode;
-use super::frame::{MAX_CONTROL_PAYLOAD, MessageKind};
-use super::mask::Mask;
-use super::utf8::{InvalidUtf8, PartialText};
-use super::violation::Violation;
-use crate::wire::input::Input;
 
 /// Lent from the input, or owned when it arrived in parts.
 pub type Payload<'a> = Cow<'a, [u8]>;
@@ -24,28 +20,49 @@ pub type Payload<'a> = Cow<'a, [u8]>;
 /// Lent from the input, or owned when it arrived in parts.
 pub type Text<'a> = Cow<'a, str>;
 
+/// A whole message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ReaderEvent<'a> {
-    /// A whole message.
+pub enum Message<'a> {
     Text(Text<'a>),
-    /// A whole message.
     Binary(Payload<'a>),
-    /// A whole message, still compressed. Whether text is valid UTF-8 is known only once it is inflated (RFC 7692
-    /// section 6.2).
+    /// Either, yet to be inflated. Whether text is valid UTF-8 is known only then (RFC 7692 section 6.2).
     Compressed {
         kind: MessageKind,
         payload: Payload<'a>,
     },
+}
+
+impl Message<'_> {
+    pub fn into_owned(self) -> Message<'static> {
+        match self {
+            Self::Text(text) => Message::Text(text.into_owned().into()),
+            Self::Binary(payload) => Message::Binary(payload.into_owned().into()),
+            Self::Compressed { kind, payload } => Message::Compressed {
+                kind,
+                payload: payload.into_owned().into(),
+            },
+        }
+    }
+
+    /// The memory that it takes.
+    pub fn size(&self) -> usize {
+        size_of::<Self>()
+            + match self {
+                Self::Text(text) => text.len(),
+                Self::Binary(bytes) | Self::Compressed { payload: bytes, .. } => bytes.len(),
+            }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReaderEvent<'a> {
+    Message(Message<'a>),
     /// To be answered by a pong with the same payload (RFC 6455 section 5.5.2).
     Ping(Payload<'a>),
     /// Solicited or not (RFC 6455 section 5.5.3).
     Pong(Payload<'a>),
-    Close {
-        /// Always a code that is allowed on the wire.
-        code: Option<CloseCode>,
-        /// Often empty.
-        reason: String,
-    },
+    /// With a code that is allowed on the wire. The reason is checked and dropped.
+    Close(Option<CloseCode>),
     /// A complete frame of an incomplete message: no content yet, but work to be counted.
     Fragment,
 }
@@ -87,15 +104,10 @@ impl Reader {
     }
 
     /// Whether a data message is incomplete (RFC 6455 section 5.4).
-    pub fn is_mid_message(&self) -> bool {
+    fn is_mid_message(&self) -> bool {
         self.partial
             .as_ref()
             .is_some_and(|partial| partial.message.is_some())
-    }
-
-    /// Whether the reader holds nothing, not even part of a frame header.
-    pub fn is_idle(&self) -> bool {
-        self.partial.is_none()
     }
 
     /// Memory of the incomplete frame and message.
@@ -201,9 +213,11 @@ impl Reader {
         frame.mask.apply(payload);
         frame.remaining -= payload.len() as u64;
         let event = match frame.opcode {
-            OpCode::Data(data) => self.receive_data(&frame, data, payload),
-            OpCode::Control(control) => self.receive_control(&frame, control, payload),
-        }?;
+            OpCode::Data(data) => self
+                .receive_data(&frame, data, payload)?
+                .map(ReaderEvent::Message),
+            OpCode::Control(control) => self.receive_control(&frame, control, payload)?,
+        };
         if frame.remaining > 0 {
             self.partial().frame = Some(frame);
             return Ok(None);
@@ -216,7 +230,7 @@ impl Reader {
         frame: &Frame,
         data: Data,
         payload: &'a [u8],
-    ) -> Result<Option<ReaderEvent<'a>>, Violation> {
+    ) -> Result<Option<Message<'a>>, Violation> {
         let ends_message = frame.is_final && frame.remaining == 0;
         if ends_message && !self.is_mid_message() {
             return whole_message(frame, data, payload).map(Some);
@@ -405,13 +419,13 @@ impl PartialMessage {
         Ok(())
     }
 
-    fn finish<'a>(self) -> Result<ReaderEvent<'a>, Violation> {
+    fn finish(self) -> Result<Message<'static>, Violation> {
         Ok(match self {
-            Self::Text(text) => ReaderEvent::Text(Cow::Owned(text.finish()?)),
-            Self::Binary(bytes) => ReaderEvent::Binary(Cow::Owned(bytes)),
-            Self::Compressed(kind, bytes) => ReaderEvent::Compressed {
+            Self::Text(text) => Message::Text(text.finish()?.into()),
+            Self::Binary(bytes) => Message::Binary(bytes.into()),
+            Self::Compressed(kind, bytes) => Message::Compressed {
                 kind,
-                payload: Cow::Owned(bytes),
+                payload: bytes.into(),
             },
         })
     }
@@ -428,18 +442,18 @@ fn whole_message<'a>(
     frame: &Frame,
     data: Data,
     payload: &'a [u8],
-) -> Result<ReaderEvent<'a>, Violation> {
+) -> Result<Message<'a>, Violation> {
     if frame.is_compressed {
-        return Ok(ReaderEvent::Compressed {
+        return Ok(Message::Compressed {
             kind: kind_of(data),
-            payload: Cow::Borrowed(payload),
+            payload: payload.into(),
         });
     }
     if data == Data::Text {
         let text = simdutf8::basic::from_utf8(payload).map_err(|_| Violation::NOT_UTF8)?;
-        return Ok(ReaderEvent::Text(Cow::Borrowed(text)));
+        return Ok(Message::Text(text.into()));
     }
-    Ok(ReaderEvent::Binary(Cow::Borrowed(payload)))
+    Ok(Message::Binary(payload.into()))
 }
 
 fn control_event(control: Control, payload: Payload<'_>) -> Result<ReaderEvent<'_>, Violation> {
@@ -454,33 +468,17 @@ fn control_event(control: Control, payload: Payload<'_>) -> Result<ReaderEvent<'
 /// RFC 6455 sections 5.5.1 and 7.4.
 fn close_event<'a>(payload: &[u8]) -> Result<ReaderEvent<'a>, Violation> {
     let Some((code, reason)) = payload.split_first_chunk() else {
-        let nothing = ReaderEvent::Close {
-            code: None,
-            reason: String::new(),
-        };
-        return if payload.is_empty() {
-            Ok(nothing)
-        } else {
-            Err(CLOSE_CODE_CUT)
+        return match payload.is_empty() {
+            true => Ok(ReaderEvent::Close(None)),
+            false => Err(CLOSE_CODE_CUT),
         };
     };
     let code = CloseCode(u16::from_be_bytes(*code));
     if !code.is_allowed_on_wire() {
         return Err(CLOSE_CODE_INVALID);
     }
-    let reason = std::str::from_utf8(reason)
-        .map_err(|_| Violation::NOT_UTF8)?
-        .to_owned();
-    Ok(ReaderEvent::Close {
-        code: Some(code),
-        reason,
-    })
-}
-
-impl From<InvalidUtf8> for Violation {
-    fn from(_: InvalidUtf8) -> Self {
-        Violation::NOT_UTF8
-    }
+    std::str::from_utf8(reason).map_err(|_| Violation::NOT_UTF8)?;
+    Ok(ReaderEvent::Close(Some(code)))
 }
 
 const RESERVED_OPCODE: Violation = Violation::protocol_error("reserved opcode");

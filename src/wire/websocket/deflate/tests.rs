@@ -8,7 +8,7 @@ use proptest::sample::Index;
 
 use super::super::close::CloseCode;
 use super::super::frame::{MessageKind, encode_compressed};
-use super::super::reader::{FrameLimits, Reader, ReaderEvent};
+use super::super::reader::{FrameLimits, Message, Reader, ReaderEvent};
 use super::*;
 use crate::wire::input::Input;
 
@@ -200,7 +200,7 @@ fn a_shared_frame_is_read_by_any_client() {
     };
     let mut reader = Reader::default();
     let event = reader.poll_event(&mut Input::new(&mut masked), &limits);
-    let Ok(Some(ReaderEvent::Compressed { payload, .. })) = event else {
+    let Ok(Some(ReaderEvent::Message(Message::Compressed { payload, .. }))) = event else {
         panic!("a compressed message: {event:?}");
     };
     assert_eq!(inflated(&payload).unwrap(), JSON);

@@ -45,7 +45,10 @@ fn read_with(limits: FrameLimits, chunks: &[&[u8]]) -> (Vec<ReaderEvent<'static>
                 Ok(Some(event)) => events.push(owned(event)),
                 Ok(None) => break,
                 Err(violation) => {
-                    assert!(reader.is_idle(), "nothing is held after a violation");
+                    assert!(
+                        reader.held_bytes() == 0,
+                        "nothing is held after a violation"
+                    );
                     return (events, Some(violation.code.0));
                 }
             }
@@ -69,28 +72,23 @@ fn violation(stream: &[u8]) -> Option<u16> {
 
 fn owned(event: ReaderEvent<'_>) -> ReaderEvent<'static> {
     match event {
-        ReaderEvent::Text(text) => ReaderEvent::Text(Cow::Owned(text.into_owned())),
-        ReaderEvent::Binary(payload) => ReaderEvent::Binary(Cow::Owned(payload.into_owned())),
-        ReaderEvent::Compressed { kind, payload } => ReaderEvent::Compressed {
-            kind,
-            payload: Cow::Owned(payload.into_owned()),
-        },
+        ReaderEvent::Message(message) => ReaderEvent::Message(message.into_owned()),
         ReaderEvent::Ping(payload) => ReaderEvent::Ping(Cow::Owned(payload.into_owned())),
         ReaderEvent::Pong(payload) => ReaderEvent::Pong(Cow::Owned(payload.into_owned())),
-        ReaderEvent::Close { code, reason } => ReaderEvent::Close { code, reason },
+        ReaderEvent::Close(code) => ReaderEvent::Close(code),
         ReaderEvent::Fragment => ReaderEvent::Fragment,
     }
 }
 
 fn compressed(kind: MessageKind, payload: &[u8]) -> ReaderEvent<'static> {
-    ReaderEvent::Compressed {
+    ReaderEvent::Message(Message::Compressed {
         kind,
         payload: Cow::Owned(payload.to_owned()),
-    }
+    })
 }
 
 fn text(text: &str) -> ReaderEvent<'static> {
-    ReaderEvent::Text(Cow::Owned(text.to_owned()))
+    ReaderEvent::Message(Message::Text(Cow::Owned(text.to_owned())))
 }
 
 #[test]
@@ -106,18 +104,20 @@ fn a_whole_message_is_lent_from_the_input() {
     let mut next = || reader.poll_event(&mut input, &NO_LIMIT).unwrap();
     assert!(matches!(
         next(),
-        Some(ReaderEvent::Text(Cow::Borrowed("hé")))
+        Some(ReaderEvent::Message(Message::Text(Cow::Borrowed("hé"))))
     ));
     assert!(matches!(
         next(),
-        Some(ReaderEvent::Binary(Cow::Borrowed(b"\xff")))
+        Some(ReaderEvent::Message(Message::Binary(Cow::Borrowed(
+            b"\xff"
+        ))))
     ));
     assert!(matches!(
         next(),
         Some(ReaderEvent::Ping(Cow::Borrowed(b"p")))
     ));
     assert_eq!(next(), None);
-    assert!(reader.is_idle());
+    assert!(reader.held_bytes() == 0);
 }
 
 #[test]
@@ -186,10 +186,7 @@ fn close_frames() {
     for code in [
         1000, 1001, 1002, 1003, 1007, 1011, 1014, 3000, 3999, 4000, 4999,
     ] {
-        let event = ReaderEvent::Close {
-            code: Some(CloseCode(code)),
-            reason: "tschüß".to_owned(),
-        };
+        let event = ReaderEvent::Close(Some(CloseCode(code)));
         assert_eq!(
             read(&[&close(code, "tschüß".as_bytes())]),
             (vec![event], None)
@@ -202,10 +199,7 @@ fn close_frames() {
     }
     assert_eq!(violation(&close(1000, b"\xce\xba\xed\xa0\x80")), Some(1007));
     assert_eq!(violation(&close(1000, b"\xe2\x82")), Some(1007));
-    let silent = ReaderEvent::Close {
-        code: None,
-        reason: String::new(),
-    };
+    let silent = ReaderEvent::Close(None);
     assert_eq!(read(&[&frame(0x88, b"")]), (vec![silent], None));
 }
 
@@ -259,10 +253,10 @@ fn compressed_messages_come_out_as_they_were_sent() {
     let mut bytes = frame(0xc1, b"\xff\xfe");
     let mut input = Input::new(&mut bytes);
     let event = Reader::default().poll_event(&mut input, &COMPRESSED);
-    let Ok(Some(ReaderEvent::Compressed {
+    let Ok(Some(ReaderEvent::Message(Message::Compressed {
         kind: MessageKind::Text,
         payload: Cow::Borrowed(b"\xff\xfe"),
-    })) = event
+    }))) = event
     else {
         panic!("a whole message is lent, and not judged as text: {event:?}");
     };
@@ -278,7 +272,7 @@ fn compressed_messages_come_out_as_they_were_sent() {
     let events = vec![
         ReaderEvent::Ping(Cow::Borrowed(b"p")),
         compressed(MessageKind::Text, b"\xf2\x48\xcd\xff"),
-        ReaderEvent::Binary(Cow::Borrowed(b"plain")),
+        ReaderEvent::Message(Message::Binary(Cow::Borrowed(b"plain"))),
         compressed(MessageKind::Binary, b""),
     ];
     assert_eq!(read_with(COMPRESSED, &[&stream]), (events.clone(), None));
@@ -395,7 +389,7 @@ fn holds_only_what_is_under_way() {
         let mut input = Input::new(&mut bytes);
         while reader.poll_event(&mut input, &NO_LIMIT).unwrap().is_some() {}
         assert_eq!(
-            (reader.is_mid_message(), reader.is_idle()),
+            (reader.is_mid_message(), reader.held_bytes() == 0),
             (mid_message, idle),
             "part {index}"
         );
@@ -447,7 +441,7 @@ fn whole_message_event() -> impl Strategy<Value = (Data, Vec<u8>, ReaderEvent<'s
         bytes.prop_map(|bytes| (
             Data::Binary,
             bytes.clone(),
-            ReaderEvent::Binary(Cow::Owned(bytes))
+            ReaderEvent::Message(Message::Binary(Cow::Owned(bytes)))
         )),
     ]
 }

@@ -1,12 +1,40 @@
-//! Text that arrives in parts, rejected at the earliest byte that makes it invalid (RFC 6455 section 8.1).
-//!
-//! Owns the text so far and the one to three bytes of a character that the last part cut.
+//! Payloads of clients as they arrive in parts: unmasked in place (RFC 6455 section 5.3), and text rejected at the earliest byte that
+//! makes it invalid (section 8.1).
 
-/// No UTF-8 text begins with these bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct InvalidUtf8;
+use super::close::Violation;
 
-/// Each part is validated once; the finished text is not validated again.
+/// Wide enough for the compiler to use vector registers.
+const BLOCK: usize = 32;
+
+/// The masking key, rotated to the next byte of the payload.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mask([u8; 4]);
+
+impl Mask {
+    pub(super) fn new(key: [u8; 4]) -> Self {
+        Self(key)
+    }
+
+    /// Unmasks the next part of the payload.
+    pub(super) fn apply(&mut self, payload: &mut [u8]) {
+        let mut key = [0; BLOCK];
+        for (index, byte) in key.iter_mut().enumerate() {
+            *byte = self.0[index % 4];
+        }
+        let (blocks, rest) = payload.as_chunks_mut::<BLOCK>();
+        for block in blocks {
+            for (byte, key) in block.iter_mut().zip(&key) {
+                *byte ^= key;
+            }
+        }
+        for (byte, key) in rest.iter_mut().zip(&key) {
+            *byte ^= key;
+        }
+        self.0.rotate_left(payload.len() % 4);
+    }
+}
+
+/// The text so far, and the one to three bytes of a character that the last part cut. Each part is validated once.
 #[derive(Debug, Default)]
 pub(super) struct PartialText {
     text: String,
@@ -24,31 +52,31 @@ impl PartialText {
     }
 
     /// Appends the next part, wherever it was cut.
-    pub(super) fn push(&mut self, part: &[u8]) -> Result<(), InvalidUtf8> {
+    pub(super) fn push(&mut self, part: &[u8]) -> Result<(), Violation> {
         let part = self.complete_cut(part)?;
         let (whole, cut) = part.split_at(part.len() - cut_suffix_len(part));
         self.text
-            .push_str(simdutf8::basic::from_utf8(whole).map_err(|_| InvalidUtf8)?);
+            .push_str(simdutf8::basic::from_utf8(whole).map_err(|_| Violation::NOT_UTF8)?);
         if may_continue(cut) {
             self.cut[..cut.len()].copy_from_slice(cut);
             self.cut_len += cut.len();
             Ok(())
         } else {
-            Err(InvalidUtf8)
+            Err(Violation::NOT_UTF8)
         }
     }
 
     /// Fails if the text ends inside a character.
-    pub(super) fn finish(self) -> Result<String, InvalidUtf8> {
+    pub(super) fn finish(self) -> Result<String, Violation> {
         if self.cut_len == 0 {
             Ok(self.text)
         } else {
-            Err(InvalidUtf8)
+            Err(Violation::NOT_UTF8)
         }
     }
 
     /// Completes the cut character, and returns the rest of the part.
-    fn complete_cut<'a>(&mut self, mut part: &'a [u8]) -> Result<&'a [u8], InvalidUtf8> {
+    fn complete_cut<'a>(&mut self, mut part: &'a [u8]) -> Result<&'a [u8], Violation> {
         while self.cut_len > 0
             && let Some((&byte, rest)) = part.split_first()
         {
@@ -60,7 +88,7 @@ impl PartialText {
                 self.text.push_str(character);
                 self.cut_len = 0;
             } else if !may_continue(cut) {
-                return Err(InvalidUtf8);
+                return Err(Violation::NOT_UTF8);
             }
         }
         Ok(part)
@@ -90,9 +118,41 @@ fn may_continue(bytes: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use proptest::prelude::*;
 
-    use super::*;
+    const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+
+    fn bytewise(payload: &[u8]) -> Vec<u8> {
+        payload
+            .iter()
+            .enumerate()
+            .map(|(index, byte)| byte ^ KEY[index % 4])
+            .collect()
+    }
+
+    #[test]
+    fn every_length_agrees_with_the_definition() {
+        for length in 0..200u8 {
+            let plain: Vec<u8> = (0..length).collect();
+            let mut payload = plain.clone();
+            Mask::new(KEY).apply(&mut payload);
+            assert_eq!(payload, bytewise(&plain), "{length}");
+        }
+    }
+
+    #[test]
+    fn every_split_continues_the_key() {
+        let plain: Vec<u8> = (0..100).collect();
+        for split in 0..plain.len() {
+            let mut payload = plain.clone();
+            let (head, tail) = payload.split_at_mut(split);
+            let mut mask = Mask::new(KEY);
+            mask.apply(head);
+            mask.apply(tail);
+            assert_eq!(payload, bytewise(&plain), "{split}");
+        }
+    }
 
     /// Feeds byte by byte; how many bytes were taken before the verdict, and the text if there is one.
     fn feed_bytes(bytes: &[u8]) -> (usize, Option<String>) {
@@ -128,7 +188,7 @@ mod tests {
         text.push("κό".as_bytes()).unwrap();
         text.push(b"\xe2\x82").unwrap();
         assert_eq!(text.len(), 6);
-        assert_eq!(text.finish(), Err(InvalidUtf8));
+        assert_eq!(text.finish(), Err(Violation::NOT_UTF8));
     }
 
     /// Bytes that are valid now and then, and nearly valid often.

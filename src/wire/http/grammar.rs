@@ -1,8 +1,21 @@
-//! Header values in double quotes: quoted strings (RFC 9110 section 5.6.4) and strings of structured fields (RFC 9651
-//! section 3.3.3), which differ in what a backslash may stand before.
+//! Small grammars that header fields share: lists, quoted strings, tokens.
 
-/// The content of the quoted string that `value` begins with, and what follows it; `None` when the string is not
-/// closed, or a backslash stands before a character that `may_be_escaped` rejects.
+/// The items of a list without surrounding white space; empty items are skipped (RFC 9110 section 5.6.1). Commas in
+/// quoted strings separate too: fields that may hold those have their own reader.
+pub fn list_items(list: &str) -> impl Iterator<Item = &str> + Clone {
+    list.split(',')
+        .map(str::trim_ascii)
+        .filter(|item| !item.is_empty())
+}
+
+/// What methods and field names are made of (RFC 9110 section 5.6.2).
+pub fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// The content of the quoted string (RFC 9110 section 5.6.4) that `value` begins with, and what follows it; `None` when it is not
+/// closed, or a backslash stands before a character that `may_be_escaped` rejects: strings of structured fields (RFC 9651 section
+/// 3.3.3) differ in that.
 pub fn unquote(value: &str, may_be_escaped: impl Fn(char) -> bool) -> Option<(String, &str)> {
     let mut rest = value.strip_prefix('"')?.chars();
     let mut said = String::with_capacity(value.len());
