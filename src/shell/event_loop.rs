@@ -14,7 +14,7 @@ use super::socket::Socket;
 use super::store::StoreThread;
 use super::wakeup_coalescing::WakeupCoalescer;
 use crate::base::time::{Now, Span, Time};
-use crate::engine::{ConnectionId, Engine, Input, Output, Services};
+use crate::engine::{Batch, ConnectionId, Engine, Input, Output, Services};
 use mio::{Events, Poll, Token};
 use std::collections::VecDeque;
 use std::io;
@@ -143,18 +143,17 @@ impl EventLoop {
         Ok(())
     }
 
-    /// Hands due batches to the store.
-    fn hand_over(&mut self, now: Now) {
-        let Some(batch) = self.engine.poll_batch(now) else {
-            return;
-        };
+    /// Hands a batch to the store.
+    fn append(&mut self, batch: Batch, now: Now) {
         let seq = batch.seq;
         let sent = match &self.store {
             Some(store) => store.send(batch).map_err(|error| error.to_string()),
             None => Err("there is no store".to_owned()),
         };
         if sent.is_err() {
-            self.engine.handle_stored(now, seq, sent);
+            let result = sent;
+            self.engine
+                .handle_input(now, Input::Appended { seq, result });
         }
     }
 
@@ -202,7 +201,6 @@ impl EventLoop {
         self.run_timers(began, events.is_empty());
         let read = self.clock.now();
         self.engine.settle(read);
-        self.hand_over(read);
         let goes_on = self.carry_out(read);
         self.engine.handle_turn_end(self.clock.now());
         if let Some(log) = &self.log {
@@ -420,9 +418,8 @@ impl EventLoop {
         }
         if let Err(error) = socket.register(self.poll.registry(), Token(FIRST_SOCKET + index)) {
             log::error!("cannot watch a connection: {error}");
-            return self
-                .engine
-                .handle_input(self.clock.now(), connection, Input::Failed);
+            let failed = Input::Failed(connection);
+            return self.engine.handle_input(self.clock.now(), failed);
         }
         self.sockets[index] = Some((connection, socket));
     }
@@ -459,16 +456,16 @@ impl EventLoop {
                 return false;
             };
             let input = match socket.read(&mut self.scratch) {
-                Ok(0) => Input::Ended,
-                Ok(count) => Input::Received(&mut self.scratch[..count]),
+                Ok(0) => Input::Ended(connection),
+                Ok(count) => Input::Received(connection, &mut self.scratch[..count]),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-                Err(_) => Input::Failed,
+                Err(_) => Input::Failed(connection),
             };
             let count = match &input {
-                Input::Received(bytes) => bytes.len(),
+                Input::Received(_, bytes) => bytes.len(),
                 _ => 0,
             };
-            self.engine.handle_input(now, connection, input);
+            self.engine.handle_input(now, input);
             total += count;
             if count == 0 || (count < SCRATCH_BYTES && readiness != Readiness::ToTheEnd) {
                 return false;
@@ -500,6 +497,7 @@ impl EventLoop {
                     }
                 }
                 Some(Output::Close(connection)) => self.close(connection),
+                Some(Output::Append(batch)) => self.append(batch, now),
                 Some(Output::StopListening) => {
                     self.draining_since = Some(now.at);
                     self.listeners.clear();
@@ -521,12 +519,13 @@ impl EventLoop {
         };
         let input = match socket.write(self.engine.unsent(connection)) {
             Ok(written) => Input::Sent {
+                connection,
                 bytes: written.bytes,
                 blocked: written.blocked,
             },
-            Err(_) => Input::Failed,
+            Err(_) => Input::Failed(connection),
         };
-        self.engine.handle_input(now, connection, input);
+        self.engine.handle_input(now, input);
     }
 
     fn close(&mut self, connection: ConnectionId) {

@@ -5,10 +5,10 @@
 
 use super::store::StoreReport;
 use crate::base::time::Now;
-use crate::engine::Engine;
 use crate::engine::api::statistics::{BroadcasterStats, Health, WebSocketStats};
 use crate::engine::commands::{ClientInfo, CommandError};
 use crate::engine::context::Context;
+use crate::engine::{Engine, Input};
 use crate::wire::message::{Report, TaskEvent};
 use mio::Waker;
 use serde::Serialize;
@@ -172,7 +172,7 @@ impl Handle {
 
     /// Any event, as `POST /api/events` takes it: `{"type": …, "payload": {…}}`.
     pub fn report(&self, message: &impl Serialize) -> Result<bool, CommandError> {
-        let report = Report::parse(&to_json(message)?)?;
+        let report = Report::parse(&to_json(message)?)?.into_owned();
         self.ask(move |context| context.report(report))?
     }
 
@@ -183,12 +183,13 @@ impl Handle {
         tasks: &[(&str, T)],
     ) -> Result<usize, CommandError> {
         let read = |(id, task): &(&str, T)| {
-            Ok(Report::for_task(id, TaskEvent::Progress, &to_json(task)?)?)
+            let report = Report::for_task(id, TaskEvent::Progress, &to_json(task)?)?.into_owned();
+            Ok(report)
         };
         let reports = tasks
             .iter()
             .map(read)
-            .collect::<Result<Vec<Report>, CommandError>>()?;
+            .collect::<Result<Vec<Report<'_>>, CommandError>>()?;
         self.ask(move |context| {
             let accepted = reports
                 .into_iter()
@@ -199,17 +200,20 @@ impl Handle {
 
     pub(super) fn report_store(&self, news: StoreReport) {
         let run = move |engine: &mut Engine, now| match news {
-            StoreReport::Unopened(error) => engine.handle_store_unopened(now, error.to_string()),
+            StoreReport::Unopened(error) => {
+                engine.handle_input(now, Input::StoreUnopened(error.to_string()));
+            }
             StoreReport::Slice(slice, taken) => {
-                engine.handle_store_slice(now, &slice);
+                engine.handle_input(now, Input::StoreSlice(&slice));
                 // The thread may have ended.
                 let _ = taken.send(());
             }
-            StoreReport::Read => engine.handle_store_read(now),
+            StoreReport::Read => engine.handle_input(now, Input::StoreRead),
             StoreReport::Done(outcomes) => {
                 for outcome in outcomes {
-                    let result = outcome.result.map_err(|error| error.to_string());
-                    engine.handle_stored(now, outcome.seq, result);
+                    let (seq, result) = (outcome.seq, outcome.result);
+                    let result = result.map_err(|error| error.to_string());
+                    engine.handle_input(now, Input::Appended { seq, result });
                 }
             }
         };
@@ -250,7 +254,7 @@ impl Handle {
         event: TaskEvent,
         task: &impl Serialize,
     ) -> Result<bool, CommandError> {
-        let report = Report::for_task(task_id, event, &to_json(task)?)?;
+        let report = Report::for_task(task_id, event, &to_json(task)?)?.into_owned();
         self.ask(move |context| context.report(report))?
     }
 
