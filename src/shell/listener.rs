@@ -89,12 +89,11 @@ enum ListeningSocket {
 }
 
 /// Device and inode: identify a file whatever becomes of its path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct FileIdentity(u64, u64);
+type FileIdentity = (u64, u64);
 
 fn file_identity(path: &Path) -> Option<FileIdentity> {
     let found = fs::symlink_metadata(path).ok()?;
-    Some(FileIdentity(found.dev(), found.ino()))
+    Some((found.dev(), found.ino()))
 }
 
 impl Listener {
@@ -173,14 +172,11 @@ impl Listener {
     }
 
     pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        match &mut self.socket {
-            ListeningSocket::Tcp(listener) => {
-                listener.register(registry, token, Interest::READABLE)
-            }
-            ListeningSocket::Unix { listener, .. } => {
-                listener.register(registry, token, Interest::READABLE)
-            }
-        }
+        let source: &mut dyn Source = match &mut self.socket {
+            ListeningSocket::Tcp(listener) => listener,
+            ListeningSocket::Unix { listener, .. } => listener,
+        };
+        source.register(registry, token, Interest::READABLE)
     }
 
     pub fn accept(&self) -> io::Result<(Socket, Option<IpAddr>)> {

@@ -86,9 +86,11 @@ pub struct Addresses {
 impl Server {
     /// Starts to serve. Signals and the log stay the embedding program's own affair.
     pub fn start(config: &Config) -> Result<Self, ServerError> {
-        let prepared = Prepared::new(config)?;
-        let (handle, addresses, event_loop) =
-            (prepared.handle, prepared.addresses, prepared.event_loop);
+        let Prepared {
+            handle,
+            addresses,
+            event_loop,
+        } = Prepared::new(config)?;
         let thread = thread::Builder::new()
             .name("joblight".into())
             .spawn(move || event_loop.run());

@@ -31,11 +31,11 @@ const MAX_SLICES: usize = 64;
 impl Socket {
     /// Edge-triggered.
     pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        match self {
-            Self::Tcp(stream) => stream.register(registry, token, interest),
-            Self::Unix(stream) => stream.register(registry, token, interest),
-        }
+        let source: &mut dyn Source = match self {
+            Self::Tcp(stream) => stream,
+            Self::Unix(stream) => stream,
+        };
+        source.register(registry, token, Interest::READABLE | Interest::WRITABLE)
     }
 
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {

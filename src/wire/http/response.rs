@@ -185,35 +185,16 @@ impl Date {
 }
 
 /// Formats a date once a second instead of once a response.
-#[derive(Debug, Clone)]
-pub struct DateCache {
-    second: u64,
-    date: Date,
-}
+#[derive(Debug, Clone, Default)]
+pub struct DateCache(Option<(u64, Date)>);
 
 impl DateCache {
-    pub fn new() -> Self {
-        Self {
-            second: 0,
-            date: Date::at(0),
-        }
-    }
-
     pub fn at(&mut self, wall_ms: u64) -> Date {
         let second = wall_ms / 1000;
-        if second != self.second {
-            *self = Self {
-                second,
-                date: Date::at(wall_ms),
-            };
+        match self.0 {
+            Some((known, date)) if known == second => date,
+            _ => self.0.insert((second, Date::at(wall_ms))).1,
         }
-        self.date
-    }
-}
-
-impl Default for DateCache {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -301,7 +282,7 @@ mod tests {
             (784_111_777_999, "Sun, 06 Nov 1994 08:49:37 GMT"),
             (u64::MAX, "Fri, 31 Dec 9999 23:59:59 GMT"),
         ];
-        let mut cache = DateCache::new();
+        let mut cache = DateCache::default();
         for (wall_ms, text) in cases {
             assert_eq!(Date::at(wall_ms).as_bytes(), text.as_bytes());
             assert_eq!(cache.at(wall_ms), Date::at(wall_ms));
