@@ -1,8 +1,8 @@
 //! Floor 0: no domain, no I/O. What every other floor may use; it uses nothing of theirs.
 //!
 //! - `time`: time as numbers that are passed in; `wheel`: all timers; `token_bucket`: rate limits
-//! - `chunk_queue`: outbound bytes of all connections in one pool; `index`: links inside such pools; `slot_set`: slots counted once;
-//!   `shrink`: when a table gives memory back
+//! - `chunk_queue`: outbound bytes of all connections in one pool; `index`: links inside such pools; `slots`: a slab whose
+//!   keys carry a generation; `slot_set`: slots counted once; `shrink`: when a table gives memory back
 //! - `id`: message ids; `random`: the one source of randomness
 //! - `network`, `pattern`: IP networks and name patterns; `printable`: foreign text in logs and terminals
 //! - `average`, `counter`: figures for the statistics
@@ -18,6 +18,7 @@ pub mod printable;
 pub mod random;
 pub mod shrink;
 pub mod slot_set;
+pub mod slots;
 pub mod time;
 pub mod token_bucket;
 pub mod wheel;

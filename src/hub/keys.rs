@@ -1,7 +1,7 @@
-//! Names of connections, clients, rooms and tasks. Keys are slots, which only the hub makes and which must not outlive what they
-//! name; ids are public, may be kept by others, and are looked up.
+//! Names of connections, clients, rooms and tasks. Keys are slots with a generation, which only the hub makes: a key of something
+//! that is gone finds nothing. Ids are public, may be kept by others, and are looked up.
 
-use crate::base::index::Index;
+use crate::base::slots::{SLOT_BITS, SlotKey};
 use std::fmt;
 
 /// A connection as the transport names it; opaque to the hub, which only hands it back.
@@ -13,28 +13,14 @@ pub struct ConnectionId {
     pub generation: u32,
 }
 
-/// A client's slot, valid until it is detached. Keep a [`ClientId`] where the client may be gone by the time of use: a slot that
-/// was freed names the next client.
+/// Names a client until it is detached. Keep a [`ClientId`] where the client may be gone by the time of use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ClientKey(Index);
-
-impl ClientKey {
-    pub(in crate::hub) fn new(slot: usize) -> Self {
-        Self(Index::new(slot))
-    }
-
-    pub(in crate::hub) fn slot(self) -> usize {
-        self.0.position()
-    }
-}
+pub struct ClientKey(pub(in crate::hub) SlotKey);
 
 /// A client's public name: `client_` and hex digits that cannot be guessed. The low bits are its slot, so that looking it up
 /// needs no table; only restored clients, whose slot may be taken by then, need an alias.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId(u64);
-
-// 16 million slots: far more sockets than a process can have.
-const SLOT_BITS: u32 = 24;
 
 impl fmt::Display for ClientId {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -68,15 +54,9 @@ impl ClientId {
     }
 }
 
-/// A room's slot, valid while the room exists. It carries no generation: a copy that outlives the room names another one.
+/// Names a room while it exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RoomKey(pub(in crate::hub) u32);
-
-impl RoomKey {
-    pub(in crate::hub) fn slot(self) -> usize {
-        self.0 as usize
-    }
-}
+pub struct RoomKey(pub(in crate::hub) SlotKey);
 
 /// A task's slot and generation: a key of a task that was removed finds nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

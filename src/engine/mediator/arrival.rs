@@ -29,9 +29,7 @@ impl Engine {
         else {
             return self.connect_backend(connection);
         };
-        if variant.dialect == Dialect::Data
-            && let Err(deferral) = self.check_common_room()
-        {
+        if let Err(deferral) = self.check_places(variant.dialect, 0) {
             self.give_back(connection, is_counted);
             return self.dismiss_deferred(connection, Some(variant), &deferral);
         }
@@ -60,9 +58,13 @@ impl Engine {
         }
     }
 
-    /// Every client of the data dialect is in this room.
-    pub(super) fn check_common_room(&self) -> Result<(), Deferral> {
-        match self.hub.directory().has_place_for(ALL) {
+    /// Whether the hub can take a client beside so many who wait. Every client of the data dialect is in the common room.
+    pub(super) fn check_places(&self, dialect: Dialect, waiting: usize) -> Result<(), Deferral> {
+        let directory = self.hub.directory();
+        if !directory.has_room_for_clients(waiting + 1) {
+            return Err(Deferral::full("websocket.max_clients"));
+        }
+        match dialect == Dialect::Payload || directory.has_place_for(ALL) {
             true => Ok(()),
             false => Err(Deferral::full("websocket.max_rooms")),
         }

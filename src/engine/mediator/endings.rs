@@ -86,7 +86,7 @@ impl Engine {
 
     /// Says goodbye to whoever is on a WebSocket: a client, or who waits to be one, or who is sent the code alone.
     pub(super) fn send_away(&mut self, connection: ConnectionId, code: CloseCode, reason: &str) {
-        if let Some(client) = self.transport.client_of(connection) {
+        if let Some(client) = self.client_of(connection) {
             return self.disconnect(client, code, reason);
         }
         let variant = self.lobby.variant(connection);
@@ -102,7 +102,7 @@ impl Engine {
         const CODE: CloseCode = CloseCode::TOO_SLOW;
         const REASON: &str = "too slow";
         self.transport.peers.drop_unstarted(connection);
-        if let Some(client) = self.transport.client_of(connection) {
+        if let Some(client) = self.client_of(connection) {
             let id = self.hub.directory().client(client).id;
             log::warn!("{id}: {REASON}, closed with {CODE}");
             return self.disconnect(client, CODE, REASON);
@@ -220,7 +220,9 @@ impl Engine {
     }
 
     fn leave_hub(&mut self, client: ClientKey, messages: TokenBucket) {
-        let left = self.hub.directory().client(client);
+        let Some(left) = self.hub.directory().find_client(client) else {
+            return;
+        };
         let (id, dialect) = (left.id, left.dialect);
         if left.has_session {
             self.addresses.keep_messages(self.now.at, id, messages);

@@ -20,7 +20,7 @@ use crate::engine::settings::Settings;
 use crate::engine::timer::Timer;
 use crate::engine::transport::connections::{Step, Transport};
 use crate::engine::transport::peer::Peer;
-use crate::hub::{self, ConnectionId, Hub, HubSeed};
+use crate::hub::{self, ClientKey, ConnectionId, Hub, HubSeed};
 use crate::wire::websocket::Inflater;
 
 /// The whole server as a state machine: `handle_*` in, `poll_*` out. Only the files of this folder see what it holds.
@@ -175,6 +175,12 @@ impl Engine {
 
     pub(super) fn peer_mut(&mut self, connection: ConnectionId) -> Option<&mut Peer> {
         self.transport.peers.peer_mut(connection)
+    }
+
+    /// The client behind a connection, if the hub still has it.
+    pub(super) fn client_of(&self, connection: ConnectionId) -> Option<ClientKey> {
+        let client = self.transport.client_of(connection);
+        client.filter(|client| self.hub.directory().has_client(*client))
     }
 
     /// Sets the reminders that the owners have asked for.

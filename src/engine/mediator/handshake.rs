@@ -109,8 +109,8 @@ impl Engine {
         if !is_here {
             self.gate().check_share(asker)?;
         }
-        if dialect == Dialect::Data && !self.store.is_unread() {
-            self.check_common_room()?;
+        if expected.is_none() && !self.store.is_unread() {
+            self.check_places(dialect, self.lobby.clients())?;
         }
         // The last of all: a handshake that is refused uses nothing up, and neither does a client that is expected.
         match expected {

@@ -161,7 +161,7 @@ impl<'a> Inspection<'a> {
 
     /// What a connection's client resumes its session with.
     pub fn session(self, connection: ConnectionId) -> Option<String> {
-        let client = self.engine.transport.client_of(connection)?;
+        let client = self.engine.client_of(connection)?;
         let id = self.engine.hub.directory().client(client).id;
         Some(self.engine.session_key.secret(id))
     }

@@ -71,9 +71,8 @@ impl Engine {
         if peer.is_backend() {
             return Some(Sender::Backend);
         }
-        let client = peer.client();
         let ruling = peer.allowance.take(now, rate);
-        match (ruling, client) {
+        match (ruling, self.client_of(connection)) {
             (Ruling::Heard, Some(client)) => return Some(Sender::Client(client)),
             (Ruling::Heard, None) => return Some(Sender::Echo),
             (Ruling::Warned(retry_after), Some(client)) => {

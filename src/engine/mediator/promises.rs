@@ -168,7 +168,7 @@ impl Engine {
 
     /// A connection whose message has waited is read again.
     pub(super) fn end_wait(&mut self, connection: ConnectionId) {
-        let client = self.transport.client_of(connection);
+        let client = self.client_of(connection);
         let waits_for_list = client.is_some_and(|client| {
             let id = self.hub.directory().client(client).id;
             self.store.waits_for_list(id)

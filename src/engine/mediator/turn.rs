@@ -139,7 +139,7 @@ impl Engine {
             // What it asks comes first: the states that it missed could keep it waiting again.
             self.resume_reading(connection);
         }
-        match self.transport.client_of(connection).filter(|_| is_news) {
+        match self.client_of(connection).filter(|_| is_news) {
             Some(client) if backlogged => {
                 let mut out = self.transport.peers.delivery(&self.settings);
                 self.hub.handle_backlog(self.now, client, true, &mut out);

@@ -72,7 +72,8 @@ impl Questions {
             true => Pong::Due,
             false => Pong::Unasked,
         };
-        let Some(client) = peer.client() else {
+        let client = peer.client();
+        let Some(client) = client.filter(|client| hub.directory().has_client(*client)) else {
             return pong;
         };
         let answer = payload.strip_prefix(QUESTION).and_then(<[u8]>::split_first);

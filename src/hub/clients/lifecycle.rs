@@ -262,7 +262,7 @@ impl Hub {
             self.fanout.load.visit(members.len());
             let new = members
                 .iter()
-                .filter(|member| seen.insert(member.client.slot()));
+                .filter(|member| seen.insert(member.client.0.slot()));
             count += new.count();
         }
         count

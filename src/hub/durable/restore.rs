@@ -81,7 +81,9 @@ fn restore_room(scope: &mut Scope<'_>, name: &str, row: &str) {
     let Ok(position) = row.position.parse::<Position>() else {
         return ::log::warn!("room `{name}` in the store has no position and is left out");
     };
-    let key = scope.directory.restore_room(name, position.epoch);
+    let Ok(key) = scope.directory.restore_room(name, position.epoch) else {
+        return ::log::warn!("room `{name}` in the store is left out: there are too many");
+    };
     let lineage = row.lineage.iter().filter_map(|text| text.parse().ok());
     let log = scope.directory.room_mut(key).log.get_or_insert_default();
     log.restore(position.offset, row.lost_serial, lineage.collect());
@@ -120,7 +122,8 @@ pub fn begin_epochs(scope: &mut Scope<'_>, restoring: &mut Restoring, mut count:
     while count > 0
         && let Some(key) = rooms.pop()
     {
-        if scope.directory.room(key).log.is_none() {
+        let room = scope.directory.find_room(key);
+        if room.is_none_or(|room| room.log.is_none()) {
             continue;
         }
         count -= 1;
@@ -146,7 +149,9 @@ fn restore_session(scope: &mut Scope<'_>, restoring: &mut Restoring, key: &str, 
     };
     let received = row.received.unwrap_or(0);
     scope.fanout.skip_serials(received);
-    let client = scope.directory.restore(id, row.connected_at, received);
+    let Some(client) = scope.directory.restore(id, row.connected_at, received) else {
+        return ::log::warn!("session `{key}` in the store is left out: there are too many");
+    };
     // The present version writes none of these fields.
     let is_old = row.received.is_some() || !row.rooms.is_empty() || !row.mail.is_empty();
     for (name, position) in &row.rooms {

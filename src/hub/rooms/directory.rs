@@ -5,6 +5,7 @@
 //! of the client that is; only `enroll`, `swap_members` and `unlink` change either end. Within a room connected members come first, so
 //! that a fan-out reads one slice. [`Directory::check_invariants`] states the rest.
 
+use crate::base::slots::Slots;
 use crate::base::time::Time;
 use crate::hub::clients::client::{Client, Member, Membership};
 use crate::hub::keys::ConnectionId;
@@ -15,7 +16,6 @@ use crate::hub::rooms::room::Room;
 use crate::hub::rooms::viewer_rooms::{JoinedBy, ViewerRooms};
 use crate::wire::message::Dialect;
 use hashbrown::HashTable;
-use slab::Slab;
 use smallvec::SmallVec;
 use std::collections::{BTreeSet, HashMap};
 
@@ -40,10 +40,10 @@ impl Full {
 
 #[derive(Debug)]
 pub struct Directory {
-    clients: Slab<Client>,
-    pub(in crate::hub) rooms: Slab<Room>,
-    // Slots only: the name itself is kept once, in its room.
-    names: HashTable<u32>,
+    clients: Slots<Client>,
+    pub(in crate::hub) rooms: Slots<Room>,
+    // Keys only: the name itself is kept once, in its room.
+    names: HashTable<RoomKey>,
     hasher: ahash::RandomState,
     next_epoch: u64,
     max_rooms: usize,
@@ -68,8 +68,8 @@ impl Directory {
     pub fn new(max_rooms: usize, max_viewer_rooms: usize, seed: [u64; 2]) -> Self {
         let hasher = ahash::RandomState::with_seeds(seed[0], seed[1], !seed[0], !seed[1]);
         Self {
-            clients: Slab::new(),
-            rooms: Slab::new(),
+            clients: Slots::new(),
+            rooms: Slots::new(),
             names: HashTable::new(),
             index: MembershipIndex::new(hasher.clone()),
             hasher,
@@ -97,12 +97,16 @@ impl Directory {
         serial: u64,
     ) -> ClientKey {
         // The id carries the slot that the client is about to take.
-        let id = ClientId::new(self.clients.vacant_key(), nonce);
+        let id = ClientId::new(self.clients.next_slot(), nonce);
         self.insert(Client::new(connection, id, dialect, connected_at, serial))
     }
 
-    /// Restores a client that an earlier process knew: it is away, and everything after `received` may be missing.
-    pub fn restore(&mut self, id: ClientId, connected_at: u64, received: u64) -> ClientKey {
+    /// Restores a client that an earlier process knew: it is away, and everything after `received` may be missing. `None`: there is no
+    /// place for it.
+    pub fn restore(&mut self, id: ClientId, connected_at: u64, received: u64) -> Option<ClientKey> {
+        if !self.has_room_for_clients(1) {
+            return None;
+        }
         // No connection has this name; the client gets a real one when it resumes.
         let connection = ConnectionId {
             index: u32::MAX,
@@ -113,15 +117,20 @@ impl Directory {
         (client.backlogged, client.is_lagging) = (true, true);
         (client.is_away, client.has_session) = (true, true);
         let key = self.insert(client);
-        if id.slot() != key.slot() {
+        if id.slot() != key.0.slot() {
             self.aliases.insert(id, key);
         }
         self.away += 1;
-        key
+        Some(key)
+    }
+
+    /// Whether so many more clients may be attached: there are keys for 16 million.
+    pub fn has_room_for_clients(&self, count: usize) -> bool {
+        self.clients.has_room_for(count)
     }
 
     fn insert(&mut self, client: Client) -> ClientKey {
-        ClientKey::new(self.clients.insert(client))
+        ClientKey(self.clients.insert(client))
     }
 
     /// Turns a client whose connection is gone into one that is away. It stays a member of its rooms, except that of viewers' rooms only
@@ -154,9 +163,9 @@ impl Directory {
     /// Rewinds `received` to `serial`, because older entries of some rooms are resent. The other rooms keep what the client has received
     /// so far in their memberships; the caller rewinds those that are resent.
     pub fn rewind_confirmed(&mut self, key: ClientKey, serial: u64) {
-        let client = &mut self.clients[key.slot()];
+        let client = &mut self.clients[key.0];
         for membership in &mut client.rooms {
-            let log = self.rooms[membership.room.0 as usize].log.as_ref();
+            let log = self.rooms[membership.room.0].log.as_ref();
             let received = log.map_or(0, |log| log.offset_at(client.received));
             membership.unsaved |= membership.from < received;
             membership.from = membership.from.max(received);
@@ -171,7 +180,7 @@ impl Directory {
 
     /// Resets what was queued to what was confirmed: whatever was on its way when the connection broke is sent again.
     fn requeue_unconfirmed(&mut self, key: ClientKey) {
-        let client = &mut self.clients[key.slot()];
+        let client = &mut self.clients[key.0];
         let received = client.received;
         client.set_queued(received);
         client.forget_older(None);
@@ -183,7 +192,7 @@ impl Directory {
     }
 
     fn set_away(&mut self, key: ClientKey, is_away: bool) {
-        self.clients[key.slot()].is_away = is_away;
+        self.clients[key.0].is_away = is_away;
         let rooms = self.client(key).rooms.len();
         for slot in 0..rooms {
             let Membership { room, place, .. } = self.client(key).rooms[slot];
@@ -212,7 +221,7 @@ impl Directory {
 
     /// Marks a client as lagging: entries after `serial` are no longer offered to its connection but stay in the logs until a replay.
     pub fn fall_behind(&mut self, key: ClientKey, serial: u64) {
-        let client = &mut self.clients[key.slot()];
+        let client = &mut self.clients[key.0];
         // Only the first refusal sets the serial: later entries are not offered, so none of them is queued.
         if !std::mem::replace(&mut client.is_lagging, true) {
             client.backlogged = true;
@@ -227,25 +236,32 @@ impl Directory {
             self.set_away(key, false);
         }
         // From the end, so that no other membership moves into the slot that is freed.
-        while let Some(membership) = self.clients[key.slot()].rooms.last().copied() {
-            self.unlink(key, self.clients[key.slot()].rooms.len() - 1);
+        while let Some(membership) = self.clients[key.0].rooms.last().copied() {
+            self.unlink(key, self.clients[key.0].rooms.len() - 1);
             self.forget_if_idle(membership.room);
         }
-        let client = self.clients.remove(key.slot());
-        self.viewer_rooms.names -= client.names().len();
-        self.aliases.remove(&client.id);
-        if self.clients.is_empty() {
-            // Once idle, the memory of the busiest hour is given back.
-            self.clients.shrink_to_fit();
+        if let Some(client) = self.clients.remove(key.0) {
+            self.viewer_rooms.names -= client.names().len();
+            self.aliases.remove(&client.id);
         }
     }
 
+    pub fn has_client(&self, key: ClientKey) -> bool {
+        self.find_client(key).is_some()
+    }
+
+    /// `None` if the client is gone.
+    pub fn find_client(&self, key: ClientKey) -> Option<&Client> {
+        self.clients.get(key.0)
+    }
+
+    /// A client that is surely there: an outdated key is a bug, which debug builds find.
     pub fn client(&self, key: ClientKey) -> &Client {
-        &self.clients[key.slot()]
+        &self.clients[key.0]
     }
 
     pub fn client_mut(&mut self, key: ClientKey) -> &mut Client {
-        &mut self.clients[key.slot()]
+        &mut self.clients[key.0]
     }
 
     pub fn client_by_id(&self, id: &str) -> Option<ClientKey> {
@@ -254,10 +270,10 @@ impl Directory {
 
     /// The client of that id, unless it is gone: another client in its slot has another id.
     pub fn living_client(&self, id: ClientId) -> Option<ClientKey> {
-        let own = self.clients.get(id.slot());
-        match own.is_some_and(|client| client.id == id) {
-            true => Some(ClientKey::new(id.slot())),
-            false => self.aliases.get(&id).copied(),
+        let own = self.clients.key_at(id.slot());
+        match own.filter(|key| self.clients[*key].id == id) {
+            Some(key) => Some(ClientKey(key)),
+            None => self.aliases.get(&id).copied(),
         }
     }
 
@@ -268,7 +284,7 @@ impl Directory {
     /// Every client, including those that are away.
     pub fn all_clients(&self) -> impl Iterator<Item = (ClientKey, &Client)> {
         let clients = self.clients.iter();
-        clients.map(|(slot, client)| (ClientKey::new(slot), client))
+        clients.map(|(key, client)| (ClientKey(key), client))
     }
 
     pub fn connected(&self) -> usize {
@@ -279,18 +295,23 @@ impl Directory {
         self.away
     }
 
+    /// `None` if the room is gone.
+    pub fn find_room(&self, key: RoomKey) -> Option<&Room> {
+        self.rooms.get(key.0)
+    }
+
+    /// A room that is surely there: an outdated key is a bug, which debug builds find.
     pub fn room(&self, key: RoomKey) -> &Room {
-        &self.rooms[key.0 as usize]
+        &self.rooms[key.0]
     }
 
     pub fn room_mut(&mut self, key: RoomKey) -> &mut Room {
-        &mut self.rooms[key.0 as usize]
+        &mut self.rooms[key.0]
     }
 
     pub fn rooms(&self) -> impl ExactSizeIterator<Item = (RoomKey, &Room)> {
-        self.rooms
-            .iter()
-            .map(|(slot, room)| (RoomKey(slot as u32), room))
+        let rooms = self.rooms.iter();
+        rooms.map(|(key, room)| (RoomKey(key), room))
     }
 
     /// Memberships of connected clients.
@@ -301,8 +322,8 @@ impl Directory {
     pub fn find(&self, name: &str) -> Option<RoomKey> {
         let hash = self.hasher.hash_one(name);
         self.names
-            .find(hash, |slot| &*self.rooms[*slot as usize].name == name)
-            .map(|slot| RoomKey(*slot))
+            .find(hash, |key| &*self.rooms[key.0].name == name)
+            .copied()
     }
 
     /// The room of that name, created on behalf of a producer if there is none; the oldest of the viewers' rooms is evicted for it if all
@@ -324,14 +345,16 @@ impl Directory {
     }
 
     pub(in crate::hub) fn is_full(&self) -> bool {
-        self.max_rooms > 0 && self.rooms.len() >= self.max_rooms
+        let is_limited = self.max_rooms > 0 && self.rooms.len() >= self.max_rooms;
+        is_limited || !self.rooms.has_room_for(1)
     }
 
-    /// Restores a room; its epoch is replaced once all rows are read.
-    pub fn restore_room(&mut self, name: &str, epoch: u64) -> RoomKey {
+    /// Restores a room, whatever the configured limit; its epoch is replaced once all rows are read.
+    pub fn restore_room(&mut self, name: &str, epoch: u64) -> Result<RoomKey, Full> {
         match self.find(name) {
-            Some(key) => key,
-            None => self.create(name, epoch),
+            Some(key) => Ok(key),
+            None if !self.rooms.has_room_for(1) => Err(Full::Rooms),
+            None => Ok(self.create(name, epoch)),
         }
     }
 
@@ -346,13 +369,12 @@ impl Directory {
             away: 0,
             members: SmallVec::new(),
         };
-        let slot = self.rooms.insert(room) as u32;
+        let key = RoomKey(self.rooms.insert(room));
         let (rooms, hasher) = (&self.rooms, &self.hasher);
-        self.names
-            .insert_unique(hasher.hash_one(name), slot, |slot| {
-                hasher.hash_one(&*rooms[*slot as usize].name)
-            });
-        RoomKey(slot)
+        self.names.insert_unique(hasher.hash_one(name), key, |key| {
+            hasher.hash_one(&*rooms[key.0].name)
+        });
+        key
     }
 
     /// An epoch that no room of this process has had.
@@ -389,12 +411,12 @@ impl Directory {
 
     fn enroll(&mut self, client: ClientKey, room: RoomKey) {
         let slot = self.client(client).rooms.len() as u32;
-        let entered = &mut self.rooms[room.0 as usize];
+        let entered = &mut self.rooms[room.0];
         let place = entered.members.len() as u32;
         // Nothing logged before it joined is owed to it, unless it names a `since`.
         let from = entered.log.as_ref().map_or(0, |log| log.last_offset());
         entered.members.push(Member { client, slot });
-        let joined = &mut self.clients[client.slot()];
+        let joined = &mut self.clients[client.0];
         joined.rooms.push(Membership {
             room,
             place,
@@ -458,16 +480,17 @@ impl Directory {
     pub fn forget_if_idle(&mut self, key: RoomKey) {
         self.recount(key);
         self.keep_names_if_left(key);
-        let room = &self.rooms[key.0 as usize];
+        let room = &self.rooms[key.0];
         if !room.is_forgettable() {
             return;
         }
         let hash = self.hasher.hash_one(&*room.name);
-        if let Ok(entry) = self.names.find_entry(hash, |slot| *slot == key.0) {
+        if let Ok(entry) = self.names.find_entry(hash, |named| *named == key) {
             entry.remove();
         }
-        let room = self.rooms.remove(key.0 as usize);
-        // The schedule holds the key, whose slot may be another room's soon.
+        let Some(room) = self.rooms.remove(key.0) else {
+            return;
+        };
         if let Some(at) = room.log.as_ref().and_then(|log| log.aging) {
             self.aging.remove(&(at, key));
         }
@@ -480,16 +503,15 @@ impl Directory {
             self.forgotten.push(room.name);
         }
         if self.rooms.is_empty() {
-            self.rooms.shrink_to_fit();
             self.names = HashTable::new();
         }
     }
 
     /// Removes a membership from both lists and corrects the entries that `swap_remove` and the swaps moved.
     pub(in crate::hub) fn unlink(&mut self, client: ClientKey, slot: usize) {
-        let left = &mut self.clients[client.slot()];
+        let left = &mut self.clients[client.0];
         let Membership { room, place, .. } = left.rooms[slot];
-        // The exception must not outlive the membership: its key may become another room's.
+        // The exception must not outlive the membership.
         left.forget_older(Some(room));
         let watchers = self.room(room).watchers() as u32;
         let last = self.room(room).members.len() as u32 - 1;
@@ -503,12 +525,12 @@ impl Directory {
             self.away_memberships -= 1;
         }
         self.room_mut(room).members.pop();
-        self.clients[client.slot()].rooms.swap_remove(slot);
+        self.clients[client.0].rooms.swap_remove(slot);
         // The client's last membership has moved into the slot: its other end must follow.
         if let Some(moved) = self.client(client).rooms.get(slot).copied() {
-            self.rooms[moved.room.0 as usize].members[moved.place as usize].slot = slot as u32;
+            self.rooms[moved.room.0].members[moved.place as usize].slot = slot as u32;
         }
-        let rooms = &self.clients[client.slot()].rooms;
+        let rooms = &self.clients[client.0].rooms;
         self.index.handle_swap_remove(client, rooms, room, slot);
         self.memberships -= 1;
     }
@@ -517,11 +539,11 @@ impl Directory {
         if one == other {
             return;
         }
-        let members = &mut self.rooms[room.0 as usize].members;
+        let members = &mut self.rooms[room.0].members;
         members.swap(one as usize, other as usize);
         for place in [one, other] {
             let member = members[place as usize];
-            self.clients[member.client.slot()].rooms[member.slot as usize].place = place;
+            self.clients[member.client.0].rooms[member.slot as usize].place = place;
         }
     }
 

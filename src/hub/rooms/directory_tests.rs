@@ -27,6 +27,22 @@ fn a_client_is_found_by_its_public_name_while_it_is_here() {
 }
 
 #[test]
+fn keys_kept_across_removal_and_reuse_of_their_slots_find_nothing() {
+    let mut directory = Directory::new(0, 0, [1, 2]);
+    let gone = directory.attach(connection(0), Dialect::default(), 0, 1, 0);
+    let (left, _) = directory.join(gone, "a", JoinedBy::Viewer, 0).unwrap();
+    directory.detach(gone);
+    let key = directory.attach(connection(1), Dialect::default(), 0, 2, 0);
+    let (room, _) = directory.join(key, "b", JoinedBy::Viewer, 0).unwrap();
+    assert_eq!(
+        (key.0.slot(), room.0.slot()),
+        (gone.0.slot(), left.0.slot())
+    );
+    assert!(!directory.has_client(gone) && directory.find_room(left).is_none());
+    assert!(directory.has_client(key) && directory.find_room(room).is_some());
+}
+
+#[test]
 fn limits_hold() {
     let mut directory = Directory::new(2, 0, [1, 2]);
     let key = directory.attach(connection(0), Dialect::default(), 0, 1, 0);

@@ -55,7 +55,7 @@ impl Directory {
 
     /// Recounts a room whose members, log or task changed.
     pub fn recount(&mut self, key: RoomKey) {
-        let room = &mut self.rooms[key.slot()];
+        let room = self.room_mut(key);
         if room.members.is_empty() {
             // No member is left for whom the call held it.
             room.is_called_for = false;
@@ -99,13 +99,12 @@ impl Directory {
     /// Evicts the oldest of the viewers' rooms; `false`: there is none.
     pub(in crate::hub) fn evict(&mut self) -> bool {
         while self.viewer_rooms.count > 0 {
-            let Some((epoch, key)) = self.viewer_rooms.oldest.pop() else {
+            let Some(key) = self.viewer_rooms.oldest.pop() else {
                 self.list_oldest();
                 continue;
             };
-            // A candidate may have been removed since the scan, and its slot be another room's.
-            let room = self.rooms.get(key.slot());
-            if room.is_some_and(|room| room.epoch == epoch && room.is_counted) {
+            // A candidate may have been removed since the scan.
+            if self.find_room(key).is_some_and(|room| room.is_counted) {
                 self.empty(key);
                 self.forget_if_idle(key);
                 return true;
@@ -123,7 +122,7 @@ impl Directory {
             oldest.truncate(LISTED_AT_ONCE);
         }
         oldest.sort_unstable_by(|one, other| other.cmp(one));
-        self.viewer_rooms.oldest = oldest;
+        self.viewer_rooms.oldest = oldest.into_iter().map(|(_, key)| key).collect();
     }
 
     /// Ends all memberships of a room. Clients that are away keep its name and enter it again when they resume.

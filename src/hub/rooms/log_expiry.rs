@@ -9,7 +9,7 @@ use crate::hub::rooms::directory::Directory;
 impl Directory {
     /// Schedules the check of a room's log, unless one is scheduled already.
     pub fn age_log(&mut self, key: RoomKey, at: Time) {
-        let log = self.rooms[key.slot()].log.as_mut();
+        let log = self.room_mut(key).log.as_mut();
         if let Some(log) = log.filter(|log| log.aging.is_none()) {
             log.aging = Some(at);
             self.aging.insert((at, key));

@@ -24,8 +24,8 @@ pub(in crate::hub) struct ViewerRooms {
     pub(super) count: usize,
     /// Names kept by all sessions together.
     pub(in crate::hub) names: usize,
-    /// Candidates for eviction with their epochs, the oldest last. May be stale: the epoch tells whether the slot still holds that room.
-    pub(super) oldest: Vec<(u64, RoomKey)>,
+    /// Candidates for eviction, the oldest last. Some may be gone.
+    pub(super) oldest: Vec<RoomKey>,
     /// Connected clients that were removed from a room by an eviction and must be told.
     pub(super) evicted: Vec<(ClientId, Box<str>)>,
     /// Serial of the newest entry that any removed room had. A client that left before it may have missed entries of a room that
