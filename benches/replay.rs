@@ -49,7 +49,7 @@ impl Returning {
     fn come_back(&mut self) {
         let gone = self.connection;
         self.rig
-            .turn(|engine, now| engine.handle_input(now, gone, Input::Failed));
+            .turn(|engine, now| engine.handle_input(now, Input::Failed(gone)));
         self.connection = self.rig.connect(Services::BOTH);
         let mut request = self.request.clone().into_bytes();
         let written = self.rig.receive(self.connection, &mut request);

@@ -74,7 +74,7 @@ impl Rig {
     /// A peer sends bytes, in a turn of their own, or as many as their share of a turn takes.
     pub fn receive(&mut self, connection: ConnectionId, bytes: &mut [u8]) -> usize {
         let mut written =
-            self.turn(|engine, now| engine.handle_input(now, connection, Input::Received(bytes)));
+            self.turn(|engine, now| engine.handle_input(now, Input::Received(connection, bytes)));
         while self.engine.has_input() {
             written += self.turn(|_, _| {});
         }
@@ -106,10 +106,11 @@ impl Rig {
                     let bytes = self.engine.unsent(connection).map(<[u8]>::len).sum();
                     written += bytes;
                     let input = Input::Sent {
+                        connection,
                         bytes: black_box(bytes),
                         blocked: false,
                     };
-                    self.engine.handle_input(now, connection, input);
+                    self.engine.handle_input(now, input);
                 }
                 Output::Close(_) | Output::Read(_) => {}
                 other => panic!("nothing here reads slowly: {other:?}"),

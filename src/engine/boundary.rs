@@ -1,28 +1,40 @@
-//! Everything that crosses between the engine and the shell: what has happened to a connection, what the shell must do, and
-//! the one question that cannot be answered beforehand.
+//! Everything that crosses between the engine and the shell: what has happened to sockets and to the store, what the shell must do,
+//! and the one question that cannot be answered beforehand.
 
-use crate::hub::ConnectionId;
+use crate::hub::{Batch, ConnectionId, Restored};
 
-/// Something that happened to a connection.
+/// Something that happened outside.
 #[derive(Debug)]
 pub enum Input<'a> {
-    /// Its peer sent these bytes. They are unmasked in place.
-    Received(&'a mut [u8]),
-    /// Its socket took this many bytes of what was unsent; `blocked`: it would take no more.
+    /// A peer sent these bytes. They are unmasked in place.
+    Received(ConnectionId, &'a mut [u8]),
+    /// A socket took this many bytes of what was unsent; `blocked`: it would take no more.
     Sent {
-        /// The bytes taken.
+        connection: ConnectionId,
         bytes: usize,
-        /// Whether the socket would block.
         blocked: bool,
     },
-    /// Its peer will send no more.
-    Ended,
-    /// Its socket has failed, or is gone.
-    Failed,
+    /// A peer will send no more.
+    Ended(ConnectionId),
+    /// A socket has failed, or is gone.
+    Failed(ConnectionId),
+    /// A store is being opened. Until it is read, slice by slice, nothing is decided.
+    StoreOpening,
+    /// It could not be opened, or not be read to its end: why. It is going to be tried again.
+    StoreUnopened(String),
+    /// The next slice of what it holds, in the order of its tables; after [`Input::StoreUnopened`] from the first.
+    StoreSlice(&'a Restored),
+    /// That was all. Service begins when the batches are kept that go out now.
+    StoreRead,
+    /// It has kept a batch, or has not: why.
+    Appended {
+        seq: u64,
+        result: Result<(), String>,
+    },
 }
 
 /// Something the shell must do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Output {
     /// Write what is unsent to this socket.
     Write(ConnectionId),
@@ -32,6 +44,8 @@ pub enum Output {
     HalfClose(ConnectionId),
     /// Close this socket.
     Close(ConnectionId),
+    /// Have the store keep these records together. No other batch goes out before [`Input::Appended`] answers this one.
+    Append(Batch),
     /// Close every listener.
     StopListening,
     /// The end: nothing is left to be done.

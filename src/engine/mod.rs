@@ -17,10 +17,9 @@
 //! 4. [`Engine::settle`]: progress that was marked becomes messages, once for each task however often it moved; readers that were
 //!    behind go on as far as the turn has room; confirmations are asked for; whoever is too far behind is ended. It comes after
 //!    all input, so that one answer or one frame speaks for all of it.
-//! 5. [`Engine::poll_batch`]: what is to be kept of the turn. It comes after `settle`, so that a batch holds what viewers are told.
-//! 6. [`Engine::poll_output`], until there is no more: one write for each connection that has anything, answers and small rooms
-//!    before crowds.
-//! 7. [`Engine::handle_turn_end`]: what the turn cost sets the pace of the next.
+//! 5. [`Engine::poll_output`], until there is no more: first a batch for the store, which holds what viewers are told, because it is
+//!    made after `settle`; then one write for each connection that has anything, answers and small rooms before crowds.
+//! 6. [`Engine::handle_turn_end`]: what the turn cost sets the pace of the next.
 //!
 //! # Where things are
 //!

@@ -12,7 +12,7 @@ use super::socket::{Readiness, Socket, Sockets, Written};
 use super::store::StoreThread;
 use super::system::Clock;
 use crate::base::time::{Now, Span, Time};
-use crate::engine::{ConnectionId, Engine, Input, Output, Services};
+use crate::engine::{Batch, ConnectionId, Engine, Input, Output, Services};
 use mio::{Events, Poll, Token};
 use std::io;
 use std::sync::mpsc::{Receiver, channel};
@@ -140,7 +140,6 @@ impl EventLoop {
         self.run_timers(began, events.is_empty());
         let read = self.clock.now();
         self.engine.settle(read);
-        self.hand_over(read);
         let goes_on = self.carry_out(read);
         self.engine.handle_turn_end(self.clock.now());
         if let Some(log) = &self.log {
@@ -149,18 +148,16 @@ impl EventLoop {
         Ok(goes_on)
     }
 
-    /// Hands due batches to the store.
-    fn hand_over(&mut self, now: Now) {
-        let Some(batch) = self.engine.poll_batch(now) else {
-            return;
-        };
+    /// Hands a batch to the store.
+    fn append(&mut self, batch: Batch, now: Now) {
         let seq = batch.seq;
-        let sent = match &self.store {
+        let result = match &self.store {
             Some(store) => store.send(batch).map_err(|error| error.to_string()),
             None => Err("there is no store".to_owned()),
         };
-        if sent.is_err() {
-            self.engine.handle_stored(now, seq, sent);
+        if result.is_err() {
+            let input = Input::Appended { seq, result };
+            self.engine.handle_input(now, input);
         }
     }
 
@@ -376,7 +373,7 @@ impl EventLoop {
             Err(error) => {
                 log::error!("cannot watch a connection: {error}");
                 let now = self.clock.now();
-                self.engine.handle_input(now, connection, Input::Failed);
+                self.engine.handle_input(now, Input::Failed(connection));
             }
         }
     }
@@ -403,12 +400,15 @@ impl EventLoop {
                 return false;
             };
             let (count, input) = match socket.read(&mut self.scratch) {
-                Ok(0) => (0, Input::Ended),
-                Ok(count) => (count, Input::Received(&mut self.scratch[..count])),
+                Ok(0) => (0, Input::Ended(connection)),
+                Ok(count) => (
+                    count,
+                    Input::Received(connection, &mut self.scratch[..count]),
+                ),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-                Err(_) => (0, Input::Failed),
+                Err(_) => (0, Input::Failed(connection)),
             };
-            self.engine.handle_input(now, connection, input);
+            self.engine.handle_input(now, input);
             total += count;
             if count == 0 || (count < SCRATCH_BYTES && readiness != Readiness::ToTheEnd) {
                 return false;
@@ -441,6 +441,7 @@ impl EventLoop {
                     }
                 }
                 Some(Output::Close(connection)) => self.close(connection),
+                Some(Output::Append(batch)) => self.append(batch, now),
                 Some(Output::StopListening) => {
                     self.draining_since = Some(now.at);
                     self.listeners.clear();
@@ -457,10 +458,14 @@ impl EventLoop {
             return;
         };
         let input = match socket.write(self.engine.unsent(connection)) {
-            Ok(Written { bytes, blocked }) => Input::Sent { bytes, blocked },
-            Err(_) => Input::Failed,
+            Ok(Written { bytes, blocked }) => Input::Sent {
+                connection,
+                bytes,
+                blocked,
+            },
+            Err(_) => Input::Failed(connection),
         };
-        self.engine.handle_input(now, connection, input);
+        self.engine.handle_input(now, input);
     }
 
     fn close(&mut self, connection: ConnectionId) {

@@ -5,10 +5,10 @@
 
 use super::store::StoreReport;
 use crate::base::time::Now;
-use crate::engine::Engine;
 use crate::engine::api::statistics::{BroadcasterStats, Health, WebSocketStats};
 use crate::engine::commands::{ClientInfo, CommandError};
 use crate::engine::context::Context;
+use crate::engine::{Engine, Input};
 use crate::wire::message::{Report, TaskEvent};
 use mio::Waker;
 use serde::Serialize;
@@ -169,17 +169,20 @@ impl Handle {
 
     pub(super) fn report_store(&self, news: StoreReport) {
         let run = move |engine: &mut Engine, now| match news {
-            StoreReport::Unopened(error) => engine.handle_store_unopened(now, error.to_string()),
+            StoreReport::Unopened(error) => {
+                engine.handle_input(now, Input::StoreUnopened(error.to_string()));
+            }
             StoreReport::Slice(slice, taken) => {
-                engine.handle_store_slice(now, &slice);
+                engine.handle_input(now, Input::StoreSlice(&slice));
                 // The thread may have ended.
                 let _ = taken.send(());
             }
-            StoreReport::Read => engine.handle_store_read(now),
+            StoreReport::Read => engine.handle_input(now, Input::StoreRead),
             StoreReport::Done(outcomes) => {
                 for outcome in outcomes {
-                    let result = outcome.result.map_err(|error| error.to_string());
-                    engine.handle_stored(now, outcome.seq, result);
+                    let (seq, result) = (outcome.seq, outcome.result);
+                    let result = result.map_err(|error| error.to_string());
+                    engine.handle_input(now, Input::Appended { seq, result });
                 }
             }
         };

@@ -10,7 +10,7 @@ use super::store::{Store, StoreThread};
 use super::system::{Clock, ConnectionLimits, memory_use};
 use crate::base::time::Now;
 use crate::config::{Config, Endpoint, ROUTES_NEED_A_KEY, StorageConfig};
-use crate::engine::{Engine, Services};
+use crate::engine::{Engine, Input, Services};
 use crate::wire::locale::Phrase;
 use mio::{Poll, Waker};
 use std::io;
@@ -212,7 +212,7 @@ fn open_store(
     if path.is_empty() {
         return Ok(None);
     }
-    engine.await_store(now);
+    engine.handle_input(now, Input::StoreOpening);
     let (handle, name) = (handle.clone(), path.clone());
     let open = move || Store::open(&path, synchronous);
     let thread = StoreThread::start(name, open, move |news| handle.report_store(news))?;

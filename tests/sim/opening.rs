@@ -3,7 +3,7 @@
 use super::truth::Place;
 use super::witness::Sim;
 use super::world::{Far, World, upgrade_request};
-use joblight::internals::engine::Services;
+use joblight::internals::engine::{Input, Services};
 use joblight::internals::hub::Table;
 
 impl World<Sim> {
@@ -11,33 +11,32 @@ impl World<Sim> {
     /// that records.
     pub(crate) fn open_late(&mut self) {
         let now = self.now();
-        self.engine.await_store(now);
+        self.engine.handle_input(now, Input::StoreOpening);
         let size = self.dice.pick(&[1, 3, 50]);
         let slices = self.store().slices(size);
         for _ in 0..self.dice.below(3) {
             let count = self.dice.below(slices.len() as u64 + 1) as usize;
             for slice in &slices[..count] {
-                self.turn(|world| world.engine.handle_store_slice(now, slice));
+                self.turn(|world| world.engine.handle_input(now, Input::StoreSlice(slice)));
             }
             let reason = "kept.db: damaged".to_owned();
-            self.turn(|world| world.engine.handle_store_unopened(now, reason));
-            assert!(
-                self.engine.poll_batch(now).is_none(),
-                "it was never read to its end"
-            );
+            self.turn(|world| world.engine.handle_input(now, Input::StoreUnopened(reason)));
+            assert!(!self.store().is_busy(), "it was never read to its end");
         }
         let guest = self.connect(Services::BOTH, true);
         self.say(guest, upgrade_request("/ws", "").as_bytes());
         for slice in &slices {
-            self.turn(|world| world.engine.handle_store_slice(now, slice));
+            self.turn(|world| world.engine.handle_input(now, Input::StoreSlice(slice)));
         }
-        self.engine.handle_store_read(now);
-        while let Some(batch) = self.engine.poll_batch(now) {
-            self.store_mut().begin(batch);
+        let store = self.store_mut();
+        let (fails, millis) = (store.fails, store.millis);
+        (store.fails, store.millis) = (false, 0);
+        self.turn(|world| world.engine.handle_input(now, Input::StoreRead));
+        while self.store().is_busy() {
             self.turn(|_| {});
-            let seq = self.store_mut().finish(true);
-            self.engine.handle_stored(now, seq, Ok(()));
         }
+        let store = self.store_mut();
+        (store.fails, store.millis) = (fails, millis);
         self.turn(|_| {});
         self.own.guests = u64::from(self.conns[guest].messages > 0);
         if self.own.guests > 0 {

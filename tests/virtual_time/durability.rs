@@ -5,7 +5,7 @@ use super::world::Heard;
 use super::world::{PeerId, World, request};
 use joblight::Config;
 use joblight::config::Publish;
-use joblight::internals::engine::{Batch, Restored, Services};
+use joblight::internals::engine::{Batch, Input, Restored, Services};
 use joblight::internals::hub::Record;
 use joblight::internals::hub::Table;
 use serde_json::{Value, json};
@@ -19,14 +19,17 @@ fn durable() -> World {
 }
 
 fn batch(world: &mut World) -> Option<Batch> {
-    let now = world.now();
-    world.engine.poll_batch(now)
+    world.batch()
 }
 
 fn stored(world: &mut World, seq: u64, result: Result<(), &str>) {
     let now = world.now();
     let result = result.map_err(str::to_owned);
-    world.turn(|world| world.engine.handle_stored(now, seq, result));
+    world.turn(|world| {
+        world
+            .engine
+            .handle_input(now, Input::Appended { seq, result })
+    });
 }
 
 /// A connection that posts events and waits for no answer.

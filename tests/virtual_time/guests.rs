@@ -5,15 +5,16 @@ use super::visit::Visit;
 use super::world::Heard;
 use super::world::{PeerId, World, limit_connections};
 use joblight::Config;
+use joblight::internals::engine::Input;
 use serde_json::{Value, json};
 
 /// A server whose store has refused to open.
 fn waiting(change: impl FnOnce(&mut Config)) -> World {
     let mut world = World::with_seed(2, change);
     let now = world.now();
-    world.turn(|world| world.engine.await_store(now));
+    world.turn(|world| world.engine.handle_input(now, Input::StoreOpening));
     let reason = "kept.db: in use".to_owned();
-    world.turn(|world| world.engine.handle_store_unopened(now, reason));
+    world.turn(|world| world.engine.handle_input(now, Input::StoreUnopened(reason)));
     world
 }
 
@@ -21,8 +22,8 @@ fn waiting(change: impl FnOnce(&mut Config)) -> World {
 fn open(world: &mut World, kept: &mut Store) {
     let now = world.now();
     let restored = kept.restored();
-    world.turn(|world| world.engine.handle_store_slice(now, &restored));
-    world.turn(|world| world.engine.handle_store_read(now));
+    world.turn(|world| world.engine.handle_input(now, Input::StoreSlice(&restored)));
+    world.turn(|world| world.engine.handle_input(now, Input::StoreRead));
     let facts = batch(world).expect("facts");
     kept.keep(world, facts);
 }

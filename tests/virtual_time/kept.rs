@@ -3,7 +3,7 @@
 pub(crate) use super::world::Store;
 
 use super::world::{World, request};
-use joblight::internals::engine::{Batch, Services};
+use joblight::internals::engine::{Batch, Input, Services};
 use serde_json::Value;
 
 /// A server that has kept nothing yet.
@@ -64,25 +64,28 @@ pub(crate) fn session_key(client: &str) -> String {
 
 /// The next batch, if one is due.
 pub(crate) fn batch(world: &mut World) -> Option<Batch> {
-    let now = world.now();
-    world.engine.poll_batch(now)
+    world.batch()
 }
 
 /// The store is done with a batch.
 pub(crate) fn stored(world: &mut World, seq: u64, result: Result<(), &str>) {
     let now = world.now();
     let result = result.map_err(str::to_owned);
-    world.turn(|world| world.engine.handle_stored(now, seq, result));
+    world.turn(|world| {
+        world
+            .engine
+            .handle_input(now, Input::Appended { seq, result })
+    });
 }
 
 impl Store {
     /// Keeps all that is due now, or soon.
     pub(crate) fn take(&mut self, world: &mut World) {
-        for _ in 0..2 {
+        for rest_ms in [50, 50, 0] {
             while let Some(batch) = batch(world) {
                 self.keep(world, batch);
             }
-            world.run_for(50);
+            world.run_for(rest_ms);
         }
     }
 

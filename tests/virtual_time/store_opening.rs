@@ -6,7 +6,7 @@ use super::visit::{Visit, brief, settle};
 use super::world::Heard;
 use super::world::{PeerId, World, request};
 use joblight::Config;
-use joblight::internals::engine::Services;
+use joblight::internals::engine::{Input, Services};
 use joblight::internals::hub::Record;
 use joblight::internals::hub::Table;
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ const PING: u8 = 9;
 fn opening(change: impl FnOnce(&mut Config)) -> World {
     let mut world = World::with_seed(2, change);
     let now = world.now();
-    world.turn(|world| world.engine.await_store(now));
+    world.turn(|world| world.engine.handle_input(now, Input::StoreOpening));
     world
 }
 
@@ -31,14 +31,14 @@ fn waiting(change: impl FnOnce(&mut Config)) -> World {
 
 fn refuse(world: &mut World, reason: &str) {
     let (now, reason) = (world.now(), reason.to_owned());
-    world.turn(|world| world.engine.handle_store_unopened(now, reason));
+    world.turn(|world| world.engine.handle_input(now, Input::StoreUnopened(reason)));
 }
 
 /// The store opens and is read, as far as `count` slices.
 fn read(world: &mut World, kept: &Store, size: usize, count: usize) {
     for slice in kept.slices(size).iter().take(count) {
         let now = world.now();
-        world.turn(|world| world.engine.handle_store_slice(now, slice));
+        world.turn(|world| world.engine.handle_input(now, Input::StoreSlice(slice)));
     }
 }
 
@@ -46,7 +46,7 @@ fn read(world: &mut World, kept: &Store, size: usize, count: usize) {
 fn open(world: &mut World, kept: &mut Store) {
     read(world, kept, 2, usize::MAX);
     let now = world.now();
-    world.turn(|world| world.engine.handle_store_read(now));
+    world.turn(|world| world.engine.handle_input(now, Input::StoreRead));
     kept.take(world);
 }
 
@@ -358,7 +358,7 @@ fn a_crowd_that_has_waited_is_let_in_a_few_at_a_time() {
     let peers: Vec<PeerId> = (0..700).map(|_| world.upgrade("/ws", "")).collect();
     let mut kept = Store::default();
     let now = world.now();
-    world.turn(|world| world.engine.handle_store_read(now));
+    world.turn(|world| world.engine.handle_input(now, Input::StoreRead));
     let first = batch(&mut world).expect("facts");
     kept.keep(&mut world, first);
     assert_eq!(world.engine.inspect().connected(), 256);
@@ -448,7 +448,7 @@ fn slices_of_any_size_give_the_same() {
         let mut world = opening(|_| {});
         read(&mut world, &kept, size, usize::MAX);
         let now = world.now();
-        world.turn(|world| world.engine.handle_store_read(now));
+        world.turn(|world| world.engine.handle_input(now, Input::StoreRead));
         kept.take(&mut world);
         let tasks = world.document("/api/tasks");
         let rooms = world.document("/api/rooms")["rooms"]
@@ -477,7 +477,7 @@ fn service_begins_when_the_new_epochs_are_kept() {
     let back = world.upgrade(&format!("/ws?session={}", visit.secret), "");
     read(&mut world, &kept, 5, usize::MAX);
     let now = world.now();
-    world.turn(|world| world.engine.handle_store_read(now));
+    world.turn(|world| world.engine.handle_input(now, Input::StoreRead));
     assert!(world.messages(back).is_empty(), "not kept yet");
     let first = batch(&mut world).expect("epochs");
     assert!(!first.records.contains(&Record::Clear));
@@ -492,7 +492,7 @@ fn a_store_that_takes_no_epochs_is_served_all_the_same() {
     let mut world = waiting(|_| {});
     read(&mut world, &kept, 5, usize::MAX);
     let now = world.now();
-    world.turn(|world| world.engine.handle_store_read(now));
+    world.turn(|world| world.engine.handle_input(now, Input::StoreRead));
     let first = batch(&mut world).expect("epochs");
     stored(&mut world, first.seq, Err("full"));
     assert_eq!(

@@ -197,14 +197,10 @@ fn a_session_that_changes_all_the_time_is_written_once_a_second() {
         let before = world.millis();
         world.run_for(50);
         while let Some(batch) = super::kept::batch(&mut world) {
-            let is_session = |record: &Record| {
-                matches!(
-                    record,
-                    Record::Put {
-                        table: Table::Membership | Table::Received,
-                        ..
-                    }
-                )
+            let is_session = |record: &Record| match record {
+                Record::Put { table, .. } => matches!(table, Table::Membership | Table::Received),
+                Record::Delete { table, .. } => *table == Table::Membership,
+                _ => false,
             };
             if batch.records.iter().any(is_session) {
                 batches.push(before);

@@ -3,7 +3,7 @@
 use super::masked::{BINARY, PING, TEXT, masked, masked_frame};
 use super::world::Heard;
 use super::world::{PeerId, World, request};
-use joblight::internals::engine::Services;
+use joblight::internals::engine::{Input, Services};
 use serde_json::{Value, json};
 
 /// A frame that begins a message and does not end it.
@@ -275,7 +275,7 @@ fn many_small_beginnings_count_by_what_they_take() {
 fn what_the_store_is_waited_with_counts_too() {
     let mut world = World::new(|config| config.http.max_body_size = 4_000_000);
     let now = world.now();
-    world.engine.await_store(now);
+    world.engine.handle_input(now, Input::StoreOpening);
     let viewer = world.upgrade("/ws", "");
     world.say(viewer, &beginning(&vec![b' '; 200_000]));
     let mut statuses = Vec::new();

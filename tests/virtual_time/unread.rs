@@ -2,7 +2,7 @@
 
 use super::masked::{TEXT, masked};
 use super::world::{PeerId, World, request};
-use joblight::internals::engine::{Restored, Services};
+use joblight::internals::engine::{Input, Restored, Services};
 use serde_json::{Value, json};
 
 const OUTBOX: usize = 64 * 1024;
@@ -74,14 +74,19 @@ fn one_list_at_a_time_waits_for_the_store() {
     let (writer, reader) = (world.upgrade("/", ""), world.upgrade("/", ""));
     let create = json!({"type": "workspace.create", "data": {"name": "x".repeat(ENTRY)}});
     world.send(writer, &create);
-    let batch = world
-        .engine
-        .poll_batch(now)
-        .expect("a change is to be kept");
+    let batch = world.batch().expect("a change is to be kept");
     world.stall(reader, 0);
     let list = masked(TEXT, br#"{"type":"workspace.list"}"#);
     world.say(reader, &list.repeat(30));
-    world.turn(|world| world.engine.handle_stored(now, batch.seq, Ok(())));
+    world.turn(|world| {
+        world.engine.handle_input(
+            now,
+            Input::Appended {
+                seq: batch.seq,
+                result: Ok(()),
+            },
+        )
+    });
     world.run_for(0);
     let unsent = world.unsent_bytes(reader);
     assert!(unsent < 6 * ENTRY, "{unsent} bytes");

@@ -155,7 +155,7 @@ impl Durability {
     }
 
     /// The store has kept a batch, or has not: why.
-    pub fn handle_stored(&mut self, parts: &mut Parts<'_>, seq: u64, result: Result<(), String>) {
+    pub fn handle_appended(&mut self, parts: &mut Parts<'_>, seq: u64, result: Result<(), String>) {
         if self.under_way == Some(seq) {
             (self.under_way, self.is_silent) = (None, false);
             if let Some(reminder) = self.reminder.take() {

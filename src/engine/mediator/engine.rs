@@ -29,6 +29,8 @@ pub struct Engine {
     /// The time of the present input.
     pub(super) now: Now,
     pub(super) turn_began: Time,
+    /// Whether the turn's changes are complete, and none of them has been handed to the store.
+    pub(super) is_settled: bool,
     pub(super) life: Life,
     pub(super) transport: Transport,
     pub(super) hub: Hub,
@@ -73,6 +75,7 @@ impl Engine {
             settings,
             now,
             turn_began: now.at,
+            is_settled: false,
             life: Life::Serving,
             transport: Transport::default(),
             addresses: Addresses::new(hash),

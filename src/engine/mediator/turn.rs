@@ -68,15 +68,34 @@ impl Engine {
         }
     }
 
-    /// Something has happened to a connection. What is stale is ignored.
-    pub fn handle_input(&mut self, now: Now, connection: ConnectionId, input: Input<'_>) {
+    /// Something has happened. What is about a connection that is gone is ignored.
+    pub fn handle_input(&mut self, now: Now, input: Input<'_>) {
         self.now = now;
         match input {
-            Input::Received(bytes) => self.handle_bytes(connection, bytes),
-            Input::Sent { bytes, blocked } => self.handle_sent(connection, bytes, blocked),
-            Input::Ended => self.handle_ended(connection),
-            Input::Failed => self.remove(connection),
+            Input::Received(connection, bytes) => return self.handle_bytes(connection, bytes),
+            Input::Sent {
+                connection,
+                bytes,
+                blocked,
+            } => return self.handle_sent(connection, bytes, blocked),
+            Input::Ended(connection) => return self.handle_ended(connection),
+            Input::Failed(connection) => return self.remove(connection),
+            Input::StoreOpening => self.on_store(|store, parts| store.await_store(parts)),
+            Input::StoreUnopened(reason) => {
+                if self.store.handle_unopened(reason) {
+                    self.forget_hub();
+                }
+            }
+            Input::StoreSlice(slice) => {
+                self.on_store(|store, parts| store.handle_slice(parts, slice));
+            }
+            Input::StoreRead => self.on_store(|store, parts| store.handle_read(parts)),
+            Input::Appended { seq, result } => {
+                self.on_store(|store, parts| store.handle_appended(parts, seq, result));
+            }
         }
+        self.serve_lobby();
+        self.arm_timers();
     }
 
     /// Carries out a command of the program that joblight is a part of.
@@ -228,7 +247,7 @@ impl Engine {
 impl Engine {
     /// The turn's inputs are in: what was marked goes to the outboxes.
     pub fn settle(&mut self, now: Now) {
-        self.now = now;
+        (self.now, self.is_settled) = (now, true);
         let mut out = self.transport.peers.delivery(&self.settings);
         self.hub.settle(now, &mut out);
         self.resume_postponed();
@@ -286,8 +305,13 @@ impl Engine {
         }
     }
 
-    /// The next thing to be done outside.
+    /// The next thing to be done outside. What is to be kept of the turn comes first, and holds what viewers are told.
     pub fn poll_output(&mut self) -> Option<Output> {
+        if std::mem::take(&mut self.is_settled)
+            && let Some(batch) = self.on_store(|store, parts| store.poll_batch(parts))
+        {
+            return Some(Output::Append(batch));
+        }
         if let Some(output) = self.transport.poll_output() {
             return Some(output);
         }
@@ -334,6 +358,18 @@ impl Engine {
 
 /// Questions of the shell.
 impl Engine {
+    /// Takes back what a store has kept, all at once and before anything happens; from now on changes go to it.
+    pub fn restore(&mut self, now: Now, restored: &Restored) {
+        self.now = now;
+        self.on_store(|store, parts| store.restore_all(parts, restored));
+        self.arm_timers();
+    }
+
+    /// What has not gone to the store, when the server has stopped.
+    pub fn last_batch(&mut self) -> Option<Batch> {
+        self.on_store(|store, parts| store.last_batch(parts))
+    }
+
     /// What the server holds, to be read.
     pub fn inspect(&self) -> Inspection<'_> {
         Inspection::new(self)
@@ -425,65 +461,5 @@ impl Engine {
     /// How long connections may drain at the end.
     pub fn shutdown_timeout(&self) -> Span {
         self.settings.shutdown_timeout
-    }
-}
-
-/// The store.
-impl Engine {
-    /// Takes back what a store has kept, all at once and before anything happens; from now on changes go to it.
-    pub fn restore(&mut self, now: Now, restored: &Restored) {
-        self.now = now;
-        self.on_store(|store, parts| store.restore_all(parts, restored));
-        self.arm_timers();
-    }
-
-    /// A store is being opened. Until it is read, slice by slice, nothing is decided.
-    pub fn await_store(&mut self, now: Now) {
-        self.now = now;
-        self.on_store(|store, parts| store.await_store(parts));
-    }
-
-    /// The store could not be opened, or not be read to its end; it is going to be tried again.
-    pub fn handle_store_unopened(&mut self, now: Now, reason: String) {
-        self.now = now;
-        if self.store.handle_unopened(reason) {
-            self.forget_hub();
-        }
-        self.serve_lobby();
-    }
-
-    /// The next slice of what the store holds, in the order of its tables. After the first that follows
-    /// [`Engine::handle_store_unopened`] all of them are read again.
-    pub fn handle_store_slice(&mut self, now: Now, slice: &Restored) {
-        self.now = now;
-        self.on_store(|store, parts| store.handle_slice(parts, slice));
-    }
-
-    /// That was all. Service begins when the batches are kept that come now.
-    pub fn handle_store_read(&mut self, now: Now) {
-        self.now = now;
-        self.on_store(|store, parts| store.handle_read(parts));
-        self.serve_lobby();
-        self.arm_timers();
-    }
-
-    /// The store has kept a batch, or has not: why.
-    pub fn handle_stored(&mut self, now: Now, seq: u64, result: Result<(), String>) {
-        self.now = now;
-        self.on_store(|store, parts| store.handle_stored(parts, seq, result));
-        self.serve_lobby();
-        self.arm_timers();
-    }
-
-    /// Records for the store, which are to be kept together. The next come when [`Engine::handle_stored`] was told of
-    /// these.
-    pub fn poll_batch(&mut self, now: Now) -> Option<Batch> {
-        self.now = now;
-        self.on_store(|store, parts| store.poll_batch(parts))
-    }
-
-    /// What has not gone to the store, when the server has stopped.
-    pub fn last_batch(&mut self) -> Option<Batch> {
-        self.on_store(|store, parts| store.last_batch(parts))
     }
 }

@@ -87,8 +87,8 @@ impl<W: Witness> World<W> {
         conn.unread.extend_from_slice(bytes);
         if conn.is_open && !conn.unread.is_empty() && self.engine.is_reading(conn.connection) {
             let mut unread = std::mem::take(&mut conn.unread);
-            let input = Input::Received(&mut unread);
-            self.engine.handle_input(now, conn.connection, input);
+            let input = Input::Received(conn.connection, &mut unread);
+            self.engine.handle_input(now, input);
         }
     }
 
@@ -203,12 +203,12 @@ impl<W: Witness> World<W> {
             }
             Due::ToPeer(id) => self.reach(id),
             Due::Ended(id) | Due::Failed(id) if self.conns[id].is_open => {
+                let connection = self.conns[id].connection;
                 let input = match due {
-                    Due::Ended(_) => Input::Ended,
-                    _ => Input::Failed,
+                    Due::Ended(_) => Input::Ended(connection),
+                    _ => Input::Failed(connection),
                 };
-                self.engine
-                    .handle_input(now, self.conns[id].connection, input);
+                self.engine.handle_input(now, input);
             }
             Due::Stored(life) if life == self.life => {
                 let store = self.store.as_mut().expect("it has taken a batch");
@@ -217,7 +217,8 @@ impl<W: Witness> World<W> {
                     false => Ok(()),
                 };
                 let seq = store.finish(result.is_ok());
-                self.engine.handle_stored(now, seq, result);
+                self.engine
+                    .handle_input(now, Input::Appended { seq, result });
             }
             Due::Ended(_) | Due::Failed(_) | Due::Stored(_) => {}
         }
@@ -337,8 +338,12 @@ impl<W: Witness> World<W> {
             self.plan_due(at, Due::ToPeer(id));
         }
         let connection = self.conns[id].connection;
-        let input = Input::Sent { bytes, blocked };
-        self.engine.handle_input(now, connection, input);
+        let input = Input::Sent {
+            connection,
+            bytes,
+            blocked,
+        };
+        self.engine.handle_input(now, input);
     }
 
     fn delay(&mut self) -> u64 {

@@ -130,13 +130,13 @@ impl<W: Witness> World<W> {
     /// A peer says that it will send no more, and goes on reading.
     pub(crate) fn end(&mut self, peer: PeerId) {
         let (now, connection) = (self.now(), self.connection(peer));
-        self.turn(|world| world.engine.handle_input(now, connection, Input::Ended));
+        self.turn(|world| world.engine.handle_input(now, Input::Ended(connection)));
     }
 
     /// A peer's socket closes.
     pub(crate) fn leave(&mut self, peer: PeerId) {
         let (now, connection) = (self.now(), self.connection(peer));
-        self.turn(|world| world.engine.handle_input(now, connection, Input::Failed));
+        self.turn(|world| world.engine.handle_input(now, Input::Failed(connection)));
         assert!(self.is_closed(peer), "a closed socket is let go");
     }
 

@@ -21,7 +21,7 @@ use super::dice::Dice;
 use joblight::Config;
 use joblight::config::Auto;
 use joblight::internals::base::{Now, Span, Time};
-use joblight::internals::engine::{ConnectionId, Engine, MemoryUse, Output};
+use joblight::internals::engine::{Batch, ConnectionId, Engine, MemoryUse, Output};
 use joblight::internals::hub::Work;
 use serde_json::Value;
 use std::cmp::Reverse;
@@ -66,6 +66,8 @@ pub(crate) struct World<W: Witness = ()> {
     pub(crate) first: Option<PeerId>,
     /// What the batches of the engine go to; `None`: the test takes them itself.
     pub(crate) store: Option<Store>,
+    /// Batches that no store has taken, because the test plays it.
+    batches: VecDeque<Batch>,
     /// Which life of the server this is, from 0.
     pub(crate) life: u32,
     pub(crate) dice: Dice,
@@ -148,6 +150,7 @@ impl<W: Witness> World<W> {
             blocked: BTreeSet::new(),
             first: None,
             store: None,
+            batches: VecDeque::new(),
             life: 0,
             dice: Dice::new((seed ^ 0x5eed) + 1),
             listens: true,
@@ -244,7 +247,6 @@ impl<W: Witness> World<W> {
         self.engine.handle_time(self.now());
         self.micros += millis * 1000;
         self.engine.settle(self.now());
-        self.hand_over();
         self.carry_out();
         self.engine.handle_turn_end(self.now());
         W::turn_ends(self);
@@ -256,22 +258,29 @@ impl<W: Witness> World<W> {
         self.turn(|world| world.engine.shut_down(now));
     }
 
-    fn hand_over(&mut self) {
-        let now = self.now();
-        let Some(store) = self.store.as_mut().filter(|store| !store.is_busy()) else {
-            return;
+    /// A store of its own keeps a batch after a while; without one it waits for whoever plays the store.
+    fn append(&mut self, batch: Batch) {
+        let Some(store) = &mut self.store else {
+            return self.batches.push_back(batch);
         };
-        if let Some(batch) = self.engine.poll_batch(now) {
-            store.begin(batch);
-            let delay = self.dice.between(0, store.millis * 1000);
-            self.plan_due(self.micros + delay, Due::Stored(self.life));
+        store.begin(batch);
+        let delay = self.dice.between(0, store.millis * 1000);
+        self.plan_due(self.micros + delay, Due::Stored(self.life));
+    }
+
+    /// The next batch, if one is due, where the test plays the store.
+    pub(crate) fn batch(&mut self) -> Option<Batch> {
+        if self.batches.is_empty() {
+            self.turn(|_| {});
         }
+        self.batches.pop_front()
     }
 
     fn carry_out(&mut self) {
         while let Some(output) = self.engine.poll_output() {
             (self.micros, format!("{output:?}")).hash(&mut self.transcript);
             match output {
+                Output::Append(batch) => self.append(batch),
                 Output::Write(connection) => {
                     if let Some(id) = self.connections.get(&connection) {
                         self.write(*id);
