@@ -142,7 +142,7 @@ impl Handle {
 
     /// Any event, as `POST /api/events` takes it: `{"type": …, "payload": {…}}`.
     pub fn report(&self, message: &impl Serialize) -> CommandResult<bool> {
-        let report = Report::parse(&to_json(message)?)?;
+        let report = Report::parse(&to_json(message)?)?.into_owned();
         self.ask(move |context| context.report(report))?
     }
 
@@ -153,12 +153,13 @@ impl Handle {
         tasks: &[(&str, T)],
     ) -> CommandResult<usize> {
         let read = |(id, task): &(&str, T)| {
-            Ok(Report::for_task(id, TaskEvent::Progress, &to_json(task)?)?)
+            let report = Report::for_task(id, TaskEvent::Progress, &to_json(task)?)?.into_owned();
+            Ok(report)
         };
         let reports = tasks
             .iter()
             .map(read)
-            .collect::<CommandResult<Vec<Report>>>()?;
+            .collect::<CommandResult<Vec<Report<'_>>>>()?;
         self.ask(move |context| {
             let accepted = reports
                 .into_iter()
@@ -217,7 +218,7 @@ impl Handle {
         event: TaskEvent,
         task: &impl Serialize,
     ) -> CommandResult<bool> {
-        let report = Report::for_task(task_id, event, &to_json(task)?)?;
+        let report = Report::for_task(task_id, event, &to_json(task)?)?.into_owned();
         self.ask(move |context| context.report(report))?
     }
 
