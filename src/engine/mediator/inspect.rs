@@ -118,7 +118,7 @@ impl<'a> Inspection<'a> {
 
     /// Bytes of messages and requests that have begun and not ended.
     pub fn unfinished_bytes(self) -> usize {
-        self.engine.transport.unfinished_bytes()
+        self.engine.transport.unfinished.bytes()
     }
 
     /// How many messages have come in.
