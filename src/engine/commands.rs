@@ -248,13 +248,7 @@ impl Context<'_> {
         let room = self.hub.find_or_create_room(&room)?;
         Ok(self.hub.publish(
             self.now,
-            RoomMessage {
-                room,
-                kind,
-                payload,
-                except: None,
-                tells: None,
-            },
+            RoomMessage::new(room, kind, payload),
             &mut self.out,
         ))
     }

@@ -105,11 +105,8 @@ fn broadcast(
     let _ = write!(payload, "{{\"message\":{message},\"from\":\"{from}\"}}");
     let room = context.hub.find_or_create_room(&room)?;
     let message = RoomMessage {
-        room,
-        kind: "room_broadcast",
-        payload,
         except: Some(client),
-        tells: None,
+        ..RoomMessage::new(room, "room_broadcast", payload)
     };
     context.hub.publish(context.now, message, &mut context.out);
     Ok(Answer::Now(Said::Nothing))

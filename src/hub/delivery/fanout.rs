@@ -425,3 +425,16 @@ pub struct RoomMessage<'a> {
     /// The version of the room's task whose whole state it tells.
     pub tells: Option<u32>,
 }
+
+impl<'a> RoomMessage<'a> {
+    /// A message for all members.
+    pub fn new(room: RoomKey, kind: &'a str, payload: String) -> Self {
+        Self {
+            room,
+            kind,
+            payload,
+            except: None,
+            tells: None,
+        }
+    }
+}

@@ -11,16 +11,12 @@ mod tests;
 
 use crate::base::time::{Now, Time};
 use crate::hub::tasks::estimate::{Estimator, SavedEstimator};
-use crate::hub::tasks::fields::EtaSource;
-use crate::hub::tasks::own_fields::OwnFields;
-use crate::hub::tasks::requested::Requested;
 use crate::hub::tasks::size::Ledger;
-use crate::hub::tasks::state::{Task, View};
-use crate::wire::message::{Control, Status};
+use crate::hub::tasks::state::{Task, View, is_false};
+use crate::wire::message::Status;
 use serde::de::Error;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use std::borrow::Cow;
 
 /// The version that is written. The first version wrote none, which reads as 0.
 const VERSION: u32 = 2;
@@ -31,10 +27,11 @@ struct Version {
     v: u32,
 }
 
-/// A row. The estimator is a type of its own when written and raw JSON when read: one that cannot be read is left out without the row.
+/// A row. The view is borrowed when written. The estimator is a type of its own when written and raw JSON when read: one that cannot be
+/// read is left out without the row.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Row<'a, E> {
+struct Row<V, E> {
     v: u32,
     /// When the row was written, in Unix milliseconds.
     saved_at: u64,
@@ -43,7 +40,7 @@ struct Row<'a, E> {
     seq: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     producer_seq: Option<u64>,
-    view: ViewRow<'a>,
+    view: V,
     #[serde(default, skip_serializing_if = "is_false")]
     app_rate: bool,
     #[serde(default, skip_serializing_if = "is_false")]
@@ -59,69 +56,17 @@ struct Row<'a, E> {
     estimator: Option<E>,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ViewRow<'a> {
-    status: Status,
-    progress: f64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    current: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    total: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    stage: Option<Cow<'a, str>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    estimated_time_remaining: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    estimated_end_at: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    message: Option<Cow<'a, str>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    result: Option<Cow<'a, RawValue>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    error: Option<Cow<'a, RawValue>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    attempt: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    rate: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    eta_source: Option<EtaSource>,
-    #[serde(default, skip_serializing_if = "is_false")]
-    stalled: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    started_at: Option<u64>,
-    updated_at: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    parent_id: Option<Cow<'a, str>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    meta: Option<Cow<'a, RawValue>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    requested: Option<RequestedRow<'a>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    controls: Option<Vec<Control>>,
-    /// Fields that the contract does not name. Pairs, so that none can collide with a field of ours.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    own: Vec<(Cow<'a, str>, Cow<'a, RawValue>)>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct RequestedRow<'a> {
-    action: Control,
-    by: Cow<'a, str>,
-    at: u64,
-}
-
 impl Task {
     pub fn saved(&self, now: Now) -> String {
         let age_us = |at: Time| now.at.saturating_since(at).as_micros();
         let has_estimate = self.estimator != Estimator::default();
-        let row: Row<'_, SavedEstimator> = Row {
+        let row: Row<&View, SavedEstimator> = Row {
             v: VERSION,
             saved_at: now.wall_ms,
             news_age_us: age_us(self.last_event),
             seq: self.seq,
             producer_seq: self.producer_seq,
-            view: ViewRow::new(&self.view),
+            view: &self.view,
             app_rate: self.app_rate,
             announced: self.announced,
             has_progress: self.has_progress,
@@ -146,7 +91,7 @@ impl Task {
 
     fn from_row(
         id: &str,
-        row: Row<'_, Box<RawValue>>,
+        row: Row<View, Box<RawValue>>,
         now: Now,
     ) -> Result<Self, serde_json::Error> {
         // Wall time bridges the two processes; from there the ages lead back to moments of this clock.
@@ -157,7 +102,7 @@ impl Task {
         (task.app_rate, task.announced) = (row.app_rate, row.announced);
         (task.has_progress, task.lost) = (row.has_progress, row.lost);
         task.restarted_at = row.restart_age_us.map(moment);
-        task.view = row.view.view();
+        task.view = row.view;
         task.size_bound = Ledger::of(&task).bytes();
         // A task without its estimate is better than no task: the estimate starts over.
         let estimator = row.estimator.as_deref().map(RawValue::get);
@@ -171,120 +116,7 @@ impl Task {
     }
 }
 
-impl<'a> ViewRow<'a> {
-    fn new(view: &'a View) -> Self {
-        // Destructured without `..`: a new field that is not stored does not compile.
-        let View {
-            status,
-            progress,
-            current,
-            total,
-            stage,
-            estimated_time_remaining,
-            estimated_end_at,
-            message,
-            result,
-            error,
-            attempt,
-            rate,
-            eta_source,
-            stalled,
-            started_at,
-            updated_at,
-            parent_id,
-            meta,
-            requested,
-            controls,
-            indeterminate: _,
-            own,
-        } = view;
-        Self {
-            status: *status,
-            progress: *progress,
-            current: *current,
-            total: *total,
-            stage: stage.as_deref().map(Cow::Borrowed),
-            estimated_time_remaining: *estimated_time_remaining,
-            estimated_end_at: *estimated_end_at,
-            message: message.as_deref().map(Cow::Borrowed),
-            result: result.as_deref().map(Cow::Borrowed),
-            error: error.as_deref().map(Cow::Borrowed),
-            attempt: *attempt,
-            rate: *rate,
-            eta_source: *eta_source,
-            stalled: *stalled,
-            started_at: *started_at,
-            updated_at: *updated_at,
-            parent_id: parent_id.as_deref().map(Cow::Borrowed),
-            meta: meta.as_deref().map(Cow::Borrowed),
-            requested: requested.as_deref().map(RequestedRow::new),
-            controls: controls.map(|controls| controls.iter().collect()),
-            own: own
-                .iter()
-                .map(|(name, value)| (Cow::Borrowed(name), Cow::Borrowed(value)))
-                .collect(),
-        }
-    }
-
-    fn view(self) -> View {
-        let text = |text: Option<Cow<'_, str>>| text.map(|text| text.into_owned().into());
-        let raw = |raw: Option<Cow<'_, RawValue>>| raw.map(Cow::into_owned);
-        let mut own = OwnFields::default();
-        for (name, value) in self.own {
-            // Version 0: no viewer of this process has seen an older one.
-            own.set(name.into_owned().into(), Some(value.into_owned()), 0);
-        }
-        View {
-            status: self.status,
-            progress: self.progress,
-            current: self.current,
-            total: self.total,
-            stage: text(self.stage),
-            estimated_time_remaining: self.estimated_time_remaining,
-            estimated_end_at: self.estimated_end_at,
-            message: text(self.message),
-            result: raw(self.result),
-            error: raw(self.error),
-            attempt: self.attempt,
-            rate: self.rate,
-            eta_source: self.eta_source,
-            stalled: self.stalled,
-            started_at: self.started_at,
-            updated_at: self.updated_at,
-            parent_id: text(self.parent_id),
-            meta: raw(self.meta),
-            requested: self.requested.map(RequestedRow::requested),
-            controls: self.controls.map(|controls| controls.into_iter().collect()),
-            // Derived: the caller computes it once the estimator is there.
-            indeterminate: false,
-            own,
-        }
-    }
-}
-
-impl<'a> RequestedRow<'a> {
-    fn new(requested: &'a Requested) -> Self {
-        Self {
-            action: requested.control,
-            by: Cow::Borrowed(&requested.by),
-            at: requested.at,
-        }
-    }
-
-    fn requested(self) -> Box<Requested> {
-        Box::new(Requested {
-            control: self.action,
-            by: self.by.into_owned().into(),
-            at: self.at,
-        })
-    }
-}
-
 // A plain `default` would demand that `E` has one.
 fn none<E>() -> Option<E> {
     None
-}
-
-fn is_false(flag: &bool) -> bool {
-    !flag
 }

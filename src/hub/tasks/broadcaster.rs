@@ -20,7 +20,7 @@ use crate::hub::rooms::directory::Directory;
 use crate::hub::scope::Scope;
 use crate::hub::tasks::decision;
 use crate::hub::tasks::deduplication::{EventIds, IdKey};
-use crate::hub::tasks::outcome::{ControlRefused, Outcome, Refused};
+use crate::hub::tasks::outcome::{Accepted, ControlRefused, Ingested, Refused};
 use crate::hub::tasks::pace::Pace;
 use crate::hub::tasks::removal;
 use crate::hub::tasks::state::{Flush, Pending, Task};
@@ -130,16 +130,16 @@ impl Broadcaster {
         id: &str,
         event: (TaskEvent, Box<TaskPatch>),
         has_id: bool,
-    ) -> Outcome {
+    ) -> Ingested {
         let max_task_size = self.settings.max_task_size;
         let decided = decision::decide(&self.tasks, max_task_size, id, event, scope.now, has_id);
         let draft = match decided {
             Ok(draft) => draft,
-            Err(outcome) => {
-                if let Outcome::Dropped(_, reason) = outcome {
-                    self.dropped[reason.index()] += 1;
+            Err(ingested) => {
+                if let Ingested::Dropped(dropped) = &ingested {
+                    self.dropped[dropped.reason.index()] += 1;
                 }
-                return outcome;
+                return ingested;
             }
         };
         if let Some(ended) = draft.gives_way {
@@ -153,7 +153,10 @@ impl Broadcaster {
             self.carry_out(scope, key, Step::Revived { status });
         }
         self.carry_out(scope, key, draft.step);
-        Outcome::Accepted(key, draft.truncated)
+        Ingested::Accepted(Accepted {
+            task: Some(key),
+            truncated: draft.truncated,
+        })
     }
 
     /// An item of a task. It is a sign of life and creates the task, but changes none of its fields.
@@ -163,10 +166,10 @@ impl Broadcaster {
         id: &str,
         kind: &str,
         payload: String,
-    ) -> Outcome {
+    ) -> Ingested {
         // The room before the task: an ended task must not give way for an item that no room can log.
         let Some(room) = self.find_or_create_room(scope, id) else {
-            return Outcome::Refused(Refused::Limit("websocket.max_rooms"));
+            return Ingested::Refused(Refused::Limit("websocket.max_rooms"));
         };
         if self.tasks.find(id).is_none() {
             match self.tasks.room_for_one() {
@@ -174,7 +177,7 @@ impl Broadcaster {
                 Ok(Some(ended)) => self.forget(scope, ended, Removal::Expired),
                 Err(TooManyTasks) => {
                     scope.directory.forget_if_idle(room);
-                    return Outcome::Refused(Refused::Limit("broadcaster.max_tasks"));
+                    return Ingested::Refused(Refused::Limit("broadcaster.max_tasks"));
                 }
             }
         }
@@ -183,15 +186,12 @@ impl Broadcaster {
         if let Some(status) = self.tasks.task(key).and_then(|task| task.lost) {
             self.carry_out(scope, key, Step::Revived { status });
         }
-        scope.publish(RoomMessage {
-            room,
-            kind,
-            payload,
-            except: None,
-            tells: None,
-        });
+        scope.publish(RoomMessage::new(room, kind, payload));
         self.apply(scope, key, Step::Item);
-        Outcome::Accepted(key, Vec::new())
+        Ingested::Accepted(Accepted {
+            task: Some(key),
+            truncated: Vec::new(),
+        })
     }
 
     /// Applies a step, and publishes the task's whole state if the step is announced by name.
@@ -215,11 +215,8 @@ impl Broadcaster {
         };
         scope.directory.set_has_task(room, true);
         scope.publish(RoomMessage {
-            room,
-            kind: event.as_str(),
-            payload,
-            except: None,
             tells: Some(version),
+            ..RoomMessage::new(room, event.as_str(), payload)
         });
         if !scope.directory.room(room).members().is_empty() {
             self.watch_end(key, scope.now);

@@ -10,7 +10,7 @@
 
 use crate::base::time::{Now, Span};
 use crate::hub::keys::TaskKey;
-use crate::hub::tasks::outcome::{Outcome, Refused};
+use crate::hub::tasks::outcome::{Dropped, Ingested, Refused, Subject};
 use crate::hub::tasks::size::{self, Ledger, TooLarge, Truncated};
 use crate::hub::tasks::state::{Task, View};
 use crate::hub::tasks::step::{self, Step, is_answered, reported};
@@ -45,21 +45,26 @@ pub fn decide(
     (kind, mut patch): (TaskEvent, Box<TaskPatch>),
     now: Now,
     has_id: bool,
-) -> Result<Draft, Outcome> {
+) -> Result<Draft, Ingested> {
     let key = tasks.find(id);
     // A new task is judged before there is one: a dropped or refused event must not create it, let alone evict an ended one for it.
     let new = key.is_none().then(|| Task::new(Box::default(), now.at));
     let known = key.and_then(|key| tasks.task(key)).or(new.as_ref());
     let task = known.expect("a key that was just found, or a new task");
-    let verdict =
-        judge(task, kind, &patch, now, has_id).map_err(|reason| Outcome::Dropped(key, reason))?;
+    let verdict = judge(task, kind, &patch, now, has_id).map_err(|reason| {
+        Ingested::Dropped(Dropped {
+            task: key,
+            subject: Subject::Task(id.into()),
+            reason,
+        })
+    })?;
     let (size_bound, truncated) = size::admit(task, &mut patch, kind, &verdict, max_task_size)
-        .map_err(|fault| Outcome::Refused(Refused::TooLarge(fault)))?;
+        .map_err(|fault| Ingested::Refused(Refused::TooLarge(fault)))?;
     let gives_way = match key {
         Some(_) => None,
         None => tasks
             .room_for_one()
-            .map_err(|_| Outcome::Refused(Refused::Limit("broadcaster.max_tasks")))?,
+            .map_err(|_| Ingested::Refused(Refused::Limit("broadcaster.max_tasks")))?,
     };
     let revival = revival_by(task, kind, verdict, &patch);
     // The message of a `started` says that the task is back; a second one would announce it twice.

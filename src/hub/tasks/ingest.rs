@@ -6,51 +6,11 @@
 use crate::base::time::Now;
 use crate::hub::delivery::fanout::RoomMessage;
 use crate::hub::delivery::publication::Outlet;
-use crate::hub::keys::TaskKey;
 use crate::hub::parts::Hub;
-use crate::hub::tasks::outcome::{ControlRefused, Outcome, Refused};
-use crate::hub::tasks::size::Truncated;
+use crate::hub::tasks::outcome::{Accepted, ControlRefused, Dropped, Ingested, Refused, Subject};
 use crate::hub::tasks::step::Removal;
 use crate::hub::tasks::verdict::DropReason;
 use crate::wire::message::{Control, Event, Report};
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ingested {
-    Accepted(Accepted),
-    /// Late, repeated or out of order; nothing has changed.
-    Dropped(Dropped),
-    /// A limit forbids it; nothing has changed.
-    Refused(Refused),
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Accepted {
-    /// `None` for a room's message.
-    pub task: Option<TaskKey>,
-    pub truncated: Vec<Truncated>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Subject {
-    Task(Box<str>),
-    Room(Box<str>),
-}
-
-impl Subject {
-    fn of(event: Event<'_>) -> Self {
-        match event {
-            Event::Task { task_id, .. } | Event::Item { task_id, .. } => Self::Task(task_id.into()),
-            Event::Room { room, .. } => Self::Room(room),
-        }
-    }
-
-    fn task(&self) -> Option<&str> {
-        match self {
-            Self::Task(name) => Some(name),
-            Self::Room(_) => None,
-        }
-    }
-}
 
 /// What an event id is unique within, as a prefix and a name. Task ids and room names hold no line feed, so the prefix keeps a room
 /// and a task of one name apart, and in two parts it costs no allocation.
@@ -59,14 +19,6 @@ fn id_scope<'a>(event: &'a Event<'_>) -> [&'a str; 2] {
         Event::Task { task_id, .. } | Event::Item { task_id, .. } => ["", task_id],
         Event::Room { room, .. } => ["\n", room],
     }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Dropped {
-    /// The task, if it is known.
-    pub task: Option<TaskKey>,
-    pub subject: Subject,
-    pub reason: DropReason,
 }
 
 impl Hub {
@@ -89,20 +41,29 @@ impl Hub {
         // Hashed once, while the event still holds its names.
         let key = self.broadcaster.event_ids.key(id_scope(&report.event), &id);
         if self.broadcaster.is_repeat(now, key, &mut self.fanout) {
-            let subject = Subject::of(report.event);
-            return Ingested::Dropped(Dropped {
-                task: subject
-                    .task()
-                    .and_then(|task| self.broadcaster.tasks().find(task)),
-                subject,
-                reason: DropReason::Repeat,
-            });
+            return Ingested::Dropped(self.repeat(report.event));
         }
         let ingested = self.handle_event(now, report.event, true, out);
         if let Ingested::Accepted(_) = &ingested {
             self.broadcaster.remember(now, key, &mut self.fanout);
         }
         ingested
+    }
+
+    fn repeat(&self, event: Event<'_>) -> Dropped {
+        let (task, subject) = match event {
+            Event::Task { task_id, .. } | Event::Item { task_id, .. } => (
+                self.broadcaster.tasks().find(&task_id),
+                Subject::Task(task_id.into()),
+            ),
+            Event::Room { room, .. } => (None, Subject::Room(room)),
+        };
+        let reason = DropReason::Repeat;
+        Dropped {
+            task,
+            subject,
+            reason,
+        }
     }
 
     /// Records a control request. `by`: the client's id, or `api`.
@@ -132,26 +93,18 @@ impl Hub {
         has_id: bool,
         out: &mut dyn Outlet,
     ) -> Ingested {
-        let (id, outcome) = match event {
+        let (broadcaster, mut scope) = self.scope(now, out);
+        match event {
             Event::Task {
                 task_id,
                 kind,
                 patch,
-            } => {
-                let (broadcaster, mut scope) = self.scope(now, out);
-                let event = (kind, patch);
-                let outcome = broadcaster.handle_event(&mut scope, &task_id, event, has_id);
-                (task_id, outcome)
-            }
+            } => broadcaster.handle_event(&mut scope, &task_id, (kind, patch), has_id),
             Event::Item {
                 task_id,
                 kind,
                 payload,
-            } => {
-                let (broadcaster, mut scope) = self.scope(now, out);
-                let outcome = broadcaster.handle_item(&mut scope, &task_id, kind.as_str(), payload);
-                (task_id, outcome)
-            }
+            } => broadcaster.handle_item(&mut scope, &task_id, kind.as_str(), payload),
             Event::Room {
                 room,
                 kind,
@@ -161,32 +114,10 @@ impl Hub {
                 let Ok(room) = self.directory.find_or_create(&room) else {
                     return Ingested::Refused(Refused::Limit("websocket.max_rooms"));
                 };
-                self.publish(
-                    now,
-                    RoomMessage {
-                        room,
-                        kind: &kind,
-                        payload,
-                        // A producer is no subscriber, so there is no sender to leave out.
-                        except: None,
-                        tells: None,
-                    },
-                    out,
-                );
-                return Ingested::Accepted(Accepted::default());
+                // A producer is no subscriber, so there is no sender to leave out.
+                self.publish(now, RoomMessage::new(room, &kind, payload), out);
+                Ingested::Accepted(Accepted::default())
             }
-        };
-        match outcome {
-            Outcome::Accepted(key, truncated) => Ingested::Accepted(Accepted {
-                task: Some(key),
-                truncated,
-            }),
-            Outcome::Dropped(key, reason) => Ingested::Dropped(Dropped {
-                task: key,
-                subject: Subject::Task(id.into()),
-                reason,
-            }),
-            Outcome::Refused(refused) => Ingested::Refused(refused),
         }
     }
 }

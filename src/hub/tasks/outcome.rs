@@ -1,17 +1,38 @@
-//! What became of an event or a control request.
+//! What became of a report or a control request.
 
 use crate::hub::keys::TaskKey;
 use crate::hub::tasks::size::{TooLarge, Truncated};
 use crate::hub::tasks::verdict::{DropReason, RequestRefused};
 
+/// What became of a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// The event counted, with these fields cut.
-    Accepted(TaskKey, Vec<Truncated>),
+pub enum Ingested {
+    Accepted(Accepted),
     /// Late, repeated or out of order; nothing has changed.
-    Dropped(Option<TaskKey>, DropReason),
+    Dropped(Dropped),
     /// A limit forbids it; nothing has changed.
     Refused(Refused),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Accepted {
+    /// `None` for a room's message.
+    pub task: Option<TaskKey>,
+    pub truncated: Vec<Truncated>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    Task(Box<str>),
+    Room(Box<str>),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dropped {
+    /// The task, if it is known.
+    pub task: Option<TaskKey>,
+    pub subject: Subject,
+    pub reason: DropReason,
 }
 
 /// Why a well-formed event was refused.

@@ -7,6 +7,7 @@
 
 use crate::wire::message::envelope::push_string;
 use hashbrown::HashTable;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 /// Up to this many names are compared one by one, which is faster than hashing and needs no index; most tasks have no more.
@@ -33,6 +34,24 @@ pub struct OwnFields {
     fields: Vec<OwnField>,
     index: Option<Box<NameIndex>>,
     tombstones: usize,
+}
+
+/// Pairs, so that no name can collide with a field of ours.
+impl Serialize for OwnFields {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for OwnFields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut own = Self::default();
+        for (name, value) in Vec::<(Box<str>, Box<RawValue>)>::deserialize(deserializer)? {
+            // Version 0: no viewer of this process has seen an older one.
+            own.set(name, Some(value), 0);
+        }
+        Ok(own)
+    }
 }
 
 /// Places of fields by name.

@@ -3,9 +3,11 @@
 
 use crate::wire::message::Control;
 use crate::wire::message::envelope::push_string;
+use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Requested {
+    #[serde(rename = "action")]
     pub control: Control,
     /// Who asked: a client's id, or `api`.
     pub by: Box<str>,

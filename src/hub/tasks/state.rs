@@ -18,6 +18,7 @@ use crate::hub::tasks::requested::Requested;
 use crate::wire::message::envelope::push_string;
 use crate::wire::message::number::MAX_COUNT;
 use crate::wire::message::{Controls, Status};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 /// Fields whose change alone is held back by `min_change_threshold` (contract section 4).
@@ -37,41 +38,66 @@ const REVIVED: &str = ",\"revived\":true";
 /// Most cleared own fields that one task remembers so that a delta can say `null`.
 const MAX_TOMBSTONES: usize = 32;
 
-/// What viewers see of a task, field by field as contract section 4 names them. `None` is unknown, or cleared.
-#[derive(Debug, Default)]
+/// What viewers see of a task, field by field as contract section 4 names them. `None` is unknown, or cleared. Serialized it is
+/// the greater part of the task's row in the store.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct View {
     pub status: Status,
     /// 0 to 100.
     pub progress: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub current: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub total: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub stage: Option<Box<str>>,
     /// In milliseconds, as last sent or about to be; the estimate of this moment is [`Task::estimate_at`].
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub estimated_time_remaining: Option<f64>,
     /// In milliseconds since 1970, as last sent or about to be.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub estimated_end_at: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<Box<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub result: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub attempt: Option<u64>,
     /// In units a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub eta_source: Option<EtaSource>,
+    #[serde(default, skip_serializing_if = "is_false")]
     pub stalled: bool,
     /// In milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<u64>,
     /// In milliseconds since 1970.
     pub updated_at: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub parent_id: Option<Box<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub meta: Option<Box<RawValue>>,
     /// Boxed, because few tasks are ever asked for anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub requested: Option<Box<Requested>>,
     /// `None`: the worker has not said which controls it honours.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub controls: Option<Controls>,
     /// The task has not ended, and there is neither `progress` nor a `total` to count by.
+    #[serde(skip)]
     pub indeterminate: bool,
     /// The application's own fields, which the contract does not name.
+    #[serde(default, skip_serializing_if = "OwnFields::is_empty")]
     pub own: OwnFields,
+}
+
+pub fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 #[derive(Debug)]

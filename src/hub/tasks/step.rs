@@ -11,7 +11,7 @@ use crate::base::time::Now;
 use crate::hub::tasks::fields::TaskField;
 use crate::hub::tasks::own_fields::same;
 use crate::hub::tasks::requested::Requested;
-use crate::hub::tasks::state::{Task, View};
+use crate::hub::tasks::state::Task;
 use crate::hub::tasks::verdict::{Announcement, Attempt, Verdict};
 use crate::wire::message::envelope::push_string;
 use crate::wire::message::{Control, Field, Status, TaskEvent, TaskPatch};
@@ -19,6 +19,30 @@ use serde_json::value::RawValue;
 
 /// Relative difference below which two totals are the same: producers that sum floats get other last digits each time.
 const SAME_TOTAL: f64 = 1e-9;
+
+/// Sets a field and marks it, unless it has that value already: what is not marked is in no delta and causes no flush.
+macro_rules! set {
+    ($task:ident, $field:ident, $slot:ident, $change:expr) => {
+        if let Some(value) = $change
+            && $task.view.$slot != value
+        {
+            $task.view.$slot = value;
+            $task.mark(TaskField::$field);
+        }
+    };
+}
+
+/// The same for a field of any JSON.
+macro_rules! set_raw {
+    ($task:ident, $field:ident, $slot:ident, $change:expr) => {
+        if let Some(value) = $change.into_change()
+            && !same(&$task.view.$slot, &value)
+        {
+            $task.view.$slot = value;
+            $task.mark(TaskField::$field);
+        }
+    };
+}
 
 #[derive(Debug, Clone)]
 pub enum Step {
@@ -142,9 +166,7 @@ pub fn apply(task: &mut Task, kind: TaskEvent, verdict: Verdict, patch: TaskPatc
         begin_attempt(task);
     }
     if let Attempt::Named(attempt) | Attempt::Begins(attempt) = verdict.attempt {
-        set(task, TaskField::Attempt, Some(Some(attempt)), |view| {
-            &mut view.attempt
-        });
+        set!(task, Attempt, attempt, Some(Some(attempt)));
     }
     // Any event in between, even an empty one, makes the next restart a new one.
     task.restarted_at = patch.restart.then_some(now.at);
@@ -193,9 +215,7 @@ pub fn apply_request(task: &mut Task, control: Control, by: Box<str>, now: Now) 
     task.pending_since.get_or_insert(now.at);
     let at = now.wall_ms;
     let requested = Some(Some(Box::new(Requested { control, by, at })));
-    set(task, TaskField::Requested, requested, |view| {
-        &mut view.requested
-    });
+    set!(task, Requested, requested, requested);
 }
 
 /// Sets `stalled`, the mark of a running task without recent events.
@@ -237,26 +257,14 @@ fn begin_attempt(task: &mut Task) {
     // The only place where `progress` falls.
     task.view.progress = 0.0;
     task.mark(TaskField::Progress);
-    set(task, TaskField::Current, Some(None), |view| {
-        &mut view.current
-    });
-    set(task, TaskField::Stage, Some(None), |view| &mut view.stage);
-    set(task, TaskField::StartedAt, Some(None), |view| {
-        &mut view.started_at
-    });
-    set(task, TaskField::Message, Some(None), |view| {
-        &mut view.message
-    });
-    set(task, TaskField::Requested, Some(None), |view| {
-        &mut view.requested
-    });
-    set(task, TaskField::Controls, Some(None), |view| {
-        &mut view.controls
-    });
-    set_raw(task, TaskField::Result, Field::Clear, |view| {
-        &mut view.result
-    });
-    set_raw(task, TaskField::Error, Field::Clear, |view| &mut view.error);
+    set!(task, Current, current, Some(None));
+    set!(task, Stage, stage, Some(None));
+    set!(task, StartedAt, started_at, Some(None));
+    set!(task, Message, message, Some(None));
+    set!(task, Requested, requested, Some(None));
+    set!(task, Controls, controls, Some(None));
+    set_raw!(task, Result, result, Field::Clear);
+    set_raw!(task, Error, error, Field::Clear);
     task.set_rate(None);
     task.set_estimate(None, None);
 }
@@ -265,12 +273,7 @@ fn move_to(task: &mut Task, status: Status, reported: Option<Status>, now: Now) 
     if status == Status::Running {
         task.estimator.resume(now.at);
         if task.view.started_at.is_none() {
-            set(
-                task,
-                TaskField::StartedAt,
-                Some(Some(now.wall_ms)),
-                |view| &mut view.started_at,
-            );
+            set!(task, StartedAt, started_at, Some(Some(now.wall_ms)));
         }
     } else {
         task.estimator.pause(now.at);
@@ -279,9 +282,7 @@ fn move_to(task: &mut Task, status: Status, reported: Option<Status>, now: Now) 
     }
     let pending = task.view.requested.as_ref().map(|pending| pending.control);
     if pending.is_some_and(|control| is_answered(control, status, reported)) {
-        set(task, TaskField::Requested, Some(None), |view| {
-            &mut view.requested
-        });
+        set!(task, Requested, requested, Some(None));
     }
     if task.view.status != status {
         task.view.status = status;
@@ -323,17 +324,13 @@ fn apply_fields(task: &mut Task, patch: TaskPatch, rules: FieldRules) {
         task.estimator.begin_base_line();
     }
     let may_go_back = rules.ordered || rules.begins || counts_something_else;
-    set(task, TaskField::Total, patch.total.into_change(), |view| {
-        &mut view.total
-    });
-    set(task, TaskField::Stage, patch.stage.into_change(), |view| {
-        &mut view.stage
-    });
+    set!(task, Total, total, patch.total.into_change());
+    set!(task, Stage, stage, patch.stage.into_change());
     let current = patch
         .current
         .into_change()
         .filter(|new| may_go_back || new.is_none() || *new >= task.view.current);
-    set(task, TaskField::Current, current, |view| &mut view.current);
+    set!(task, Current, current, current);
     match patch.progress {
         Field::Absent => {}
         Field::Clear => task.has_progress = false,
@@ -341,35 +338,13 @@ fn apply_fields(task: &mut Task, patch: TaskPatch, rules: FieldRules) {
     }
     raise_progress(task, patch.progress.value().copied(), rules.ended_well);
     task.take_own_word(patch.estimated_time_remaining, patch.rate, rules.now);
-    set(
-        task,
-        TaskField::Message,
-        patch.message.into_change(),
-        |view| &mut view.message,
-    );
-    set(
-        task,
-        TaskField::StartedAt,
-        patch.started_at.into_change(),
-        |view| &mut view.started_at,
-    );
-    set(
-        task,
-        TaskField::ParentId,
-        patch.parent_id.into_change(),
-        |view| &mut view.parent_id,
-    );
-    set_raw(task, TaskField::Result, patch.result, |view| {
-        &mut view.result
-    });
-    set_raw(task, TaskField::Error, patch.error, |view| &mut view.error);
-    set_raw(task, TaskField::Meta, patch.meta, |view| &mut view.meta);
-    set(
-        task,
-        TaskField::Controls,
-        patch.controls.into_change(),
-        |view| &mut view.controls,
-    );
+    set!(task, Message, message, patch.message.into_change());
+    set!(task, StartedAt, started_at, patch.started_at.into_change());
+    set!(task, ParentId, parent_id, patch.parent_id.into_change());
+    set_raw!(task, Result, result, patch.result);
+    set_raw!(task, Error, error, patch.error);
+    set_raw!(task, Meta, meta, patch.meta);
+    set!(task, Controls, controls, patch.controls.into_change());
     // A worker may narrow `controls` after a viewer has asked: a request that nothing will answer is withdrawn.
     let requested = task.view.requested.as_ref();
     let is_honoured = |pending: &Requested| {
@@ -377,9 +352,7 @@ fn apply_fields(task: &mut Task, patch: TaskPatch, rules: FieldRules) {
         controls.is_none_or(|controls| controls.contains(pending.control))
     };
     if requested.is_some_and(|pending| !is_honoured(pending)) {
-        set(task, TaskField::Requested, Some(None), |view| {
-            &mut view.requested
-        });
+        set!(task, Requested, requested, Some(None));
     }
     for (name, value) in patch.extra {
         if let Some(value) = value.into_change() {
@@ -407,37 +380,6 @@ fn raise_progress(task: &mut Task, named: Option<f64>, ended_well: bool) {
     if let Some(progress) = progress.filter(|progress| *progress > task.view.progress) {
         task.view.progress = progress;
         task.mark(TaskField::Progress);
-    }
-}
-
-/// Sets a field and marks it, unless it has that value already: what is not marked is in no delta and causes no flush.
-fn set<T: PartialEq>(
-    task: &mut Task,
-    field: TaskField,
-    change: Option<Option<T>>,
-    slot: impl Fn(&mut View) -> &mut Option<T>,
-) {
-    if let Some(value) = change
-        && *slot(&mut task.view) != value
-    {
-        *slot(&mut task.view) = value;
-        task.mark(field);
-    }
-}
-
-type Raw = Option<Box<RawValue>>;
-
-fn set_raw(
-    task: &mut Task,
-    field: TaskField,
-    change: Field<Box<RawValue>>,
-    slot: impl Fn(&mut View) -> &mut Raw,
-) {
-    if let Some(value) = change.into_change()
-        && !same(slot(&mut task.view), &value)
-    {
-        *slot(&mut task.view) = value;
-        task.mark(field);
     }
 }
 

@@ -152,6 +152,12 @@ impl<'de> Deserialize<'de> for Controls {
     }
 }
 
+impl serde::Serialize for Controls {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
+}
+
 /// A change to a task. Numbers are checked: `progress` is 0 to 100, the others are not negative.
 #[derive(Debug, Clone, Default)]
 pub struct TaskPatch {
