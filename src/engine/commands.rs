@@ -253,6 +253,7 @@ impl Context<'_> {
                 kind,
                 payload,
                 except: None,
+                tells: None,
             },
             &mut self.out,
         ))

@@ -9,7 +9,7 @@ use super::engine::Engine;
 use crate::base::time::Time;
 use crate::engine::commit::condition::Condition;
 use crate::hub::durable::rows;
-use crate::hub::{Client, ConnectionId, DropReason, Room};
+use crate::hub::{Client, ConnectionId, DropReason, Hub, Room};
 
 /// What the server holds.
 #[derive(Clone, Copy)]
@@ -69,6 +69,10 @@ pub struct ClientState {
 impl<'a> Inspection<'a> {
     pub fn new(engine: &'a Engine) -> Self {
         Self { engine }
+    }
+
+    pub fn hub(self) -> &'a Hub {
+        &self.engine.hub
     }
 
     pub fn connections(self) -> usize {

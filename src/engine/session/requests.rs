@@ -109,6 +109,7 @@ fn broadcast(
         kind: "room_broadcast",
         payload,
         except: Some(client),
+        tells: None,
     };
     context.hub.publish(context.now, message, &mut context.out);
     Ok(Answer::Now(Said::Nothing))
