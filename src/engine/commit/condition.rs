@@ -19,7 +19,6 @@
 //! refused or wait a moment, and viewers wait in the lobby. While it is `Failing` live delivery goes on, and every promise is
 //! answered by saying that it is not kept.
 
-/// How the store is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Condition {
     /// There is none: nothing outlives the process, and nobody is promised that it does.
@@ -27,28 +26,22 @@ pub enum Condition {
     Absent,
     /// It was not read yet: nothing is decided.
     Unread {
-        /// How far the opening is.
         step: Opening,
         /// Why it did not open, once a try has failed.
         reason: Option<String>,
         /// Whether requests may wait: no try has failed, and the first has not taken long.
         is_soon: bool,
     },
-    /// It works.
     Good,
     /// It failed, and is tried again.
     Failing {
-        /// How far that is.
         step: Recovery,
-        /// What is wrong with it.
         reason: String,
     },
 }
 
-/// How far the opening is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Opening {
-    /// Nothing is read.
     Closed,
     /// Some of it is.
     Reading,
@@ -56,10 +49,8 @@ pub enum Opening {
     Sealing,
 }
 
-/// How far a store that failed has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recovery {
-    /// It rests.
     Resting,
     /// This batch, a single row, shows whether it works.
     Probing(u64),

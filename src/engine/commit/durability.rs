@@ -20,7 +20,6 @@ use crate::wire::http::Response;
 use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 
-/// The engine's side of the store.
 #[derive(Debug, Default)]
 pub struct Durability {
     pub(super) condition: Condition,
@@ -54,12 +53,10 @@ pub struct Durability {
 }
 
 impl Durability {
-    /// How the store is.
     pub fn condition(&self) -> &Condition {
         &self.condition
     }
 
-    /// What is wrong with the store.
     pub fn fault(&self) -> Option<&str> {
         self.condition.fault()
     }
@@ -84,7 +81,6 @@ impl Durability {
         self.refused.get()
     }
 
-    /// A call is refused for that.
     pub fn count_refusal(&self) {
         self.refused.set(self.refused.get() + 1);
     }
@@ -94,7 +90,6 @@ impl Durability {
         self.lists.contains_key(&client)
     }
 
-    /// Whether anything waits for a batch.
     pub(super) fn has_waiting(&self) -> bool {
         !self.waiting.is_empty()
     }
@@ -167,13 +162,11 @@ impl Durability {
         debug_assert!(self.changes + lists <= self.waiting.len());
     }
 
-    /// The next that need not wait any more.
     pub fn poll_released(&mut self) -> Option<Released> {
         self.released.pop_front()
     }
 }
 
-/// What waits for the store.
 #[derive(Debug)]
 pub enum Held {
     /// An answer to a request, and what it must know of that.
@@ -184,7 +177,6 @@ pub enum Held {
     },
     /// What is said to a message.
     Said {
-        /// Who sent it.
         client: ClientId,
         said: Said<'static>,
         reply_to: Option<Box<str>>,
@@ -204,20 +196,17 @@ pub struct Released {
 
 /// What the engine's side of the store works on, borrowed for one step.
 pub struct Parts<'a> {
-    /// The time of the present input.
     pub now: Now,
     /// What is to be kept, and was.
     pub hub: &'a mut Hub,
     /// Connections, which hear of nothing before the store is read.
     pub delivery: Delivery<'a>,
-    /// Reminders.
     pub wheel: &'a mut Wheel<Timer>,
     /// What makes the secrets of sessions: it is kept as well.
     pub session_key: &'a mut SessionKey,
 }
 
 impl Parts<'_> {
-    /// Has the store keep what makes the secrets of sessions.
     pub fn keep_session_key(&mut self) {
         self.hub.keep_meta(SESSION_KEY, self.session_key.to_text());
     }

@@ -60,7 +60,6 @@ impl Durability {
         step != Opening::Closed
     }
 
-    /// A slice of what it holds has been read.
     pub fn handle_slice(&mut self, parts: &mut Parts<'_>, slice: &Restored) {
         if let Condition::Unread { step, .. } = &mut self.condition {
             if *step == Opening::Closed {
@@ -71,7 +70,6 @@ impl Durability {
         }
     }
 
-    /// All of it has been read.
     pub fn handle_read(&mut self, parts: &mut Parts<'_>) {
         if let Condition::Unread { step, .. } = &mut self.condition {
             parts.hub.turn_on_journal();
@@ -114,7 +112,6 @@ impl Durability {
         self.open(parts);
     }
 
-    /// Service begins.
     fn open(&mut self, parts: &mut Parts<'_>) {
         parts.hub.finish_restoring(parts.now, &mut parts.delivery);
         self.condition = Condition::Good;

@@ -70,7 +70,6 @@ impl Lists {
         context.hub.forget_news(client);
     }
 
-    /// The list in a client's form.
     fn frame(&mut self, context: &mut Context<'_>, client: ClientKey) -> EncodedFrame {
         let variant = context.variant(client);
         let version = context.hub.workspaces().version();
@@ -78,14 +77,7 @@ impl Lists {
             return frame;
         }
         let payload = context.hub.workspaces().list();
-        let envelope = Envelope {
-            kind: "workspace.list",
-            payload: &payload,
-            timestamp: context.now.wall_ms,
-            id: None,
-            reply_to: None,
-            room_offset: None,
-        };
+        let envelope = Envelope::alone("workspace.list", &payload, context.now.wall_ms);
         let encoded = envelope.encode(variant);
         // The text, the message and the frame may each be long: no two more of them are held than must be.
         drop(payload);
