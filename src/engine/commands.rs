@@ -118,10 +118,12 @@ impl From<CommandError> for Refusal {
 impl Context<'_> {
     /// Refuses what cannot be decided before the store is read.
     pub fn check_read(&self) -> Result<(), CommandError> {
-        match self.unread() {
-            Some(reason) => Err(CommandError::Unread(reason.to_owned())),
-            None => Ok(()),
+        if !self.store.is_unread() {
+            return Ok(());
         }
+        self.store.count_refusal();
+        let reason = self.store.fault().unwrap_or_default();
+        Err(CommandError::Unread(reason.to_owned()))
     }
 
     /// The connected client of that public name.

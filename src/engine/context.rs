@@ -45,15 +45,6 @@ pub struct Dismissal {
 }
 
 impl Context<'_> {
-    /// Why nothing can be decided: the store is not read yet.
-    pub fn unread(&self) -> Option<&str> {
-        if !self.store.is_unread() {
-            return None;
-        }
-        self.store.count_refusal();
-        self.store.fault()
-    }
-
     /// The form in which a client reads messages.
     pub fn variant(&self, client: ClientKey) -> Variant {
         self.out

@@ -17,7 +17,7 @@ use crate::wire::message::malformed::shortened;
 use crate::wire::message::surrogates::replace_lone_surrogates;
 use crate::wire::message::{Malformed, check_relayable};
 use serde::{Deserialize, Serialize};
-use serde_json::json as members;
+use serde_json::json;
 use serde_json::value::RawValue;
 
 /// A message as the body of a call: `{type?, payload}`, where `data` stands for `payload` as well.
@@ -109,7 +109,7 @@ pub fn list(context: &mut Context<'_>, _: &Call<'_>) -> Outcome {
             position: room.position().to_string(),
         })
         .collect();
-    Ok(Answer::Now(json(200, &members!({ "rooms": rooms }))))
+    Ok(Answer::Now(json(200, &json!({ "rooms": rooms }))))
 }
 
 /// `GET /api/rooms/{room}/clients`
@@ -117,7 +117,7 @@ pub fn clients(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
     let room = call.name("room");
     find(context, room)?;
     let clients = context.room_clients(room)?;
-    let document = members!({ "room": room, "clients": clients });
+    let document = json!({ "room": room, "clients": clients });
     Ok(Answer::Now(json(200, &document)))
 }
 
@@ -147,7 +147,7 @@ pub fn broadcast(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
     let delivered = context.send_to_room(room, message.kind(), message.payload.clone())?;
     let found = context.hub.directory().find(room);
     let position = found.map(|key| context.hub.directory().room(key).position().to_string());
-    let members = members!({ "delivered": delivered, "position": position });
+    let members = json!({ "delivered": delivered, "position": position });
     Ok(Answer::WhenKept(message.answer(members)))
 }
 
@@ -155,7 +155,7 @@ pub fn broadcast(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
 pub fn broadcast_to_all(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
     let message = MessageBody::read(call.head, call.body)?;
     let delivered = context.broadcast_to_all(message.kind(), &message.payload)?;
-    let members = members!({ "delivered": delivered });
+    let members = json!({ "delivered": delivered });
     Ok(Answer::Now(message.answer(members)))
 }
 
@@ -191,7 +191,7 @@ pub fn disconnect(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
 pub fn send(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
     let message = MessageBody::read(call.head, call.body)?;
     let delivered = context.send(call.name("id"), message.kind(), &message.payload)?;
-    let answer = message.answer(members!({ "delivered": usize::from(delivered) }));
+    let answer = message.answer(json!({ "delivered": usize::from(delivered) }));
     Ok(match delivered {
         true => Answer::Now(answer),
         // It waits, and what waits outlives the process.
@@ -217,7 +217,7 @@ pub fn leave(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
 }
 
 fn client_document(client: &ClientInfo) -> serde_json::Value {
-    members!({
+    json!({
         "clientId": client.client_id,
         "connectedAt": client.connected_at,
         "address": client.address,

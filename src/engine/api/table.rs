@@ -34,7 +34,7 @@ const CONTROL: Action = Action::Control { is_member: false };
 static TABLE: [Row; 20] = table! {
     POST ["api", "tasks", "{id}", "{event}"], USE, Optional, true, events::post_task_event, "Reports what a task does.";
     POST ["api", "events"], USE, Lines, true, events::post, "Reports events: one, an array, or lines of them.";
-    POST ["api", "tasks", "{id}", "control"], CONTROL, Required, true, tasks::control, "Asks a task's worker to cancel, pause or resume it.";
+    POST ["api", "tasks", "{id}", "control"], CONTROL, Required, true, tasks::control, "Asks a task's worker to cancel, pause or resume.";
     GET ["health"], HEALTH, Ignored, false, statistics::health, "How the server is.";
     GET ["api", "websocket", "stats"], USE, Ignored, false, statistics::websocket_stats, "What the WebSocket server has done.";
     GET ["api", "broadcaster", "stats"], USE, Ignored, false, statistics::broadcaster_stats, "What the broadcaster has done.";

@@ -4,8 +4,7 @@
 //! refused, and the hub holds nothing but what has been read so far. A try that fails half-way leaves no trace. Once all is
 //! read, every room begins its epoch; when that is kept as well, service begins.
 
-use super::condition::{Condition, Opening};
-use super::durability::{Durability, Parts};
+use super::durability::{Condition, Durability, Opening, Parts};
 use crate::base::time::Span;
 use crate::engine::session::key::{SESSION_KEY, SessionKey};
 use crate::engine::timer::Timer;

@@ -160,19 +160,7 @@ impl Engine {
         self.refuse_unread(connection, &refusal.into());
     }
 
-    /// Tells the others who has departed, and the shell when nobody is left.
-    pub(super) fn settle_departures(&mut self) {
-        while let Some(departure) = self.transport.poll_departure() {
-            self.handle_departure(departure);
-        }
-        if self.life == Life::Draining && self.transport.peers.is_empty() {
-            self.life = Life::Stopped;
-            log::info!("{}", self.settings.locale.say(Phrase::Stopped));
-            self.transport.push_output(Output::Stopped);
-        }
-    }
-
-    fn handle_departure(&mut self, departure: Departure) {
+    pub(super) fn handle_departure(&mut self, departure: Departure) {
         let connection = departure.connection;
         self.lobby.leave(connection);
         self.backend.forget_waiting(connection);
