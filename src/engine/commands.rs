@@ -288,7 +288,7 @@ impl Context<'_> {
     }
 
     /// Takes an event; `false` when it was late, repeated or out of order.
-    pub fn report(&mut self, report: Report) -> Result<bool, CommandError> {
+    pub fn report(&mut self, report: Report<'_>) -> Result<bool, CommandError> {
         self.check_read()?;
         match self.hub.ingest(self.now, report, &mut self.out) {
             Ingested::Accepted(_) => Ok(true),

@@ -172,7 +172,7 @@ impl Handle {
 
     /// Any event, as `POST /api/events` takes it: `{"type": …, "payload": {…}}`.
     pub fn report(&self, message: &impl Serialize) -> Result<bool, CommandError> {
-        let report = Report::parse(&to_json(message)?)?;
+        let report = Report::parse(&to_json(message)?)?.into_owned();
         self.ask(move |context| context.report(report))?
     }
 
@@ -183,12 +183,13 @@ impl Handle {
         tasks: &[(&str, T)],
     ) -> Result<usize, CommandError> {
         let read = |(id, task): &(&str, T)| {
-            Ok(Report::for_task(id, TaskEvent::Progress, &to_json(task)?)?)
+            let report = Report::for_task(id, TaskEvent::Progress, &to_json(task)?)?.into_owned();
+            Ok(report)
         };
         let reports = tasks
             .iter()
             .map(read)
-            .collect::<Result<Vec<Report>, CommandError>>()?;
+            .collect::<Result<Vec<Report<'_>>, CommandError>>()?;
         self.ask(move |context| {
             let accepted = reports
                 .into_iter()
@@ -253,7 +254,7 @@ impl Handle {
         event: TaskEvent,
         task: &impl Serialize,
     ) -> Result<bool, CommandError> {
-        let report = Report::for_task(task_id, event, &to_json(task)?)?;
+        let report = Report::for_task(task_id, event, &to_json(task)?)?.into_owned();
         self.ask(move |context| context.report(report))?
     }
 

@@ -29,7 +29,8 @@ impl World {
 
     /// Takes an event within a turn and waits for no answer.
     pub(crate) fn take_event(&mut self, event: &Value) {
-        let report = Report::parse(&event.to_string()).expect("a report");
+        let event = event.to_string();
+        let report = Report::parse(&event).expect("a report");
         let now = self.now();
         let taken = self.engine.command(now, |context| context.report(report));
         taken.expect("taken");

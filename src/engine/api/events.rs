@@ -87,9 +87,10 @@ fn refuse_lines(tally: &Tally) -> Refusal {
     Refusal::new("invalid_message", detail).at("body")
 }
 
-fn read(head: &Head, body: &str) -> Result<Vec<Report>, Refusal> {
-    let structured =
-        |text: &str| Report::read_repairing(text, "id", |text| CloudEvent::parse(text)?.report());
+fn read<'a>(head: &Head, body: &'a str) -> Result<Vec<Report<'a>>, Refusal> {
+    let structured = |text: &'a str| {
+        Report::read_repairing(text, "id", |text| CloudEvent::parse(text)?.report())
+    };
     let kind = head.content_type().unwrap_or("application/json");
     let is = |essence: &str| kind.eq_ignore_ascii_case(essence);
     if is("application/cloudevents-batch+json") {
@@ -111,7 +112,7 @@ fn read(head: &Head, body: &str) -> Result<Vec<Report>, Refusal> {
         return Ok(vec![report?]);
     }
     let key = key_of(head)?;
-    let named = |report: Report, id: Option<String>| match id {
+    let named = |report: Report<'a>, id: Option<String>| match id {
         Some(id) => report.named_by(id),
         None => Ok(report),
     };
@@ -149,10 +150,10 @@ pub fn refuse_cloud_event(head: &Head) -> Result<(), Refusal> {
     Err(Refusal::new("unsupported_media_type", detail).at(field))
 }
 
-fn read_array(
-    body: &str,
-    read: impl Fn(u64, &str) -> Result<Report, Malformed>,
-) -> Result<Vec<Report>, Malformed> {
+fn read_array<'a>(
+    body: &'a str,
+    read: impl Fn(u64, &'a str) -> Result<Report<'a>, Malformed>,
+) -> Result<Vec<Report<'a>>, Malformed> {
     let items: Vec<&RawValue> = parse(body)?;
     let numbered = (0..).zip(items);
     numbered
@@ -169,7 +170,7 @@ fn check_charset(head: &Head) -> Result<(), Refusal> {
 }
 
 /// CloudEvents' binary HTTP mode: the attributes are headers, the body is the data.
-fn read_binary_cloud_event(head: &Head, body: &str) -> Result<Report, Malformed> {
+fn read_binary_cloud_event(head: &Head, body: &str) -> Result<Report<'static>, Malformed> {
     let optional = |name: &'static str| attribute(head, name);
     let needed = |name| optional(name)?.ok_or_else(|| missing_attribute(name));
     let data: Option<&RawValue> = if body.trim().is_empty() {
@@ -233,7 +234,7 @@ fn is_percent_encoded(text: &str) -> bool {
 }
 
 /// Takes all events, or none when the limits would refuse one.
-fn take_all(context: &mut Context<'_>, reports: Vec<Report>) -> Outcome {
+fn take_all(context: &mut Context<'_>, reports: Vec<Report<'_>>) -> Outcome {
     fitting::check(context, &reports)?;
     let mut tally = Tally::new(Numbering::Places);
     for (index, report) in reports.into_iter().enumerate() {

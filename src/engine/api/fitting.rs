@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 /// Of several events none counts when the limits would refuse one.
-pub fn check(context: &Context<'_>, reports: &[Report]) -> Result<(), Refusal> {
+pub fn check(context: &Context<'_>, reports: &[Report<'_>]) -> Result<(), Refusal> {
     let tasks = context.hub.broadcaster().tasks();
     let (mut new_tasks, mut reopened) = (HashSet::new(), HashSet::new());
     let mut bounds = Bounds::default();
@@ -47,7 +47,7 @@ pub fn check(context: &Context<'_>, reports: &[Report]) -> Result<(), Refusal> {
 }
 
 /// Whether a task that has ended goes on with this event.
-fn goes_on(context: &Context<'_>, task: &Task, report: &Report) -> bool {
+fn goes_on(context: &Context<'_>, task: &Task, report: &Report<'_>) -> bool {
     match &report.event {
         Event::Task { kind, patch, .. } => {
             !context.hub.was_accepted(report)
@@ -58,7 +58,7 @@ fn goes_on(context: &Context<'_>, task: &Task, report: &Report) -> bool {
 }
 
 /// Messages of items and rooms need a log, and lifecycle messages take one where there is room.
-fn check_rooms(context: &Context<'_>, reports: &[Report]) -> Result<(), Refusal> {
+fn check_rooms(context: &Context<'_>, reports: &[Report<'_>]) -> Result<(), Refusal> {
     let directory = context.hub.directory();
     let max_rooms = context.settings.hub.max_rooms;
     if max_rooms == 0 || directory.rooms().len() + reports.len() <= max_rooms {
@@ -118,7 +118,11 @@ impl Bounds {
 }
 
 /// Of several events none counts when one of them would make its task too large. A single one is refused when it comes.
-fn check_sizes(context: &Context<'_>, reports: &[Report], bounds: Bounds) -> Result<(), Refusal> {
+fn check_sizes(
+    context: &Context<'_>,
+    reports: &[Report<'_>],
+    bounds: Bounds,
+) -> Result<(), Refusal> {
     let max_bytes = context.settings.hub.broadcaster.max_task_size;
     let tasks = context.hub.broadcaster().tasks();
     let is_small =
@@ -198,7 +202,7 @@ impl Sizes {
     }
 }
 
-fn of_task(report: &Report) -> Option<(&str, &TaskPatch)> {
+fn of_task<'a>(report: &'a Report<'_>) -> Option<(&'a str, &'a TaskPatch)> {
     match &report.event {
         Event::Task { task_id, patch, .. } => Some((task_id, patch)),
         Event::Item { .. } | Event::Room { .. } => None,

@@ -42,7 +42,7 @@ pub fn take(
     now: Now,
     tally: &mut Tally,
     line: u64,
-    report: Result<Report, Malformed>,
+    report: Result<Report<'_>, Malformed>,
 ) {
     match report {
         Ok(report) => {
@@ -124,7 +124,7 @@ fn take_line(
     take(hub, out, now, tally, line.number, report);
 }
 
-fn read_line(text: &str, key: Option<&str>, number: u64) -> Result<Report, Malformed> {
+fn read_line<'a>(text: &'a str, key: Option<&str>, number: u64) -> Result<Report<'a>, Malformed> {
     let report = Report::parse(text)?;
     match key {
         Some(key) => report.named_by(numbered_id(key, number)),

@@ -37,9 +37,9 @@ pub enum Subject {
 }
 
 impl Subject {
-    fn of(event: Event) -> Self {
+    fn of(event: Event<'_>) -> Self {
         match event {
-            Event::Task { task_id, .. } | Event::Item { task_id, .. } => Self::Task(task_id),
+            Event::Task { task_id, .. } | Event::Item { task_id, .. } => Self::Task(task_id.into()),
             Event::Room { room, .. } => Self::Room(room),
         }
     }
@@ -54,7 +54,7 @@ impl Subject {
 
 /// What an event id is unique within, as a prefix and a name. Task ids and room names hold no line feed, so the prefix keeps a room
 /// and a task of one name apart, and in two parts it costs no allocation.
-fn id_scope(event: &Event) -> [&str; 2] {
+fn id_scope<'a>(event: &'a Event<'_>) -> [&'a str; 2] {
     match event {
         Event::Task { task_id, .. } | Event::Item { task_id, .. } => ["", task_id],
         Event::Room { room, .. } => ["\n", room],
@@ -72,7 +72,7 @@ pub struct Dropped {
 impl Hub {
     /// Whether the report's id was accepted before. Unlike [`Hub::ingest`] it neither counts a drop nor expires ids, so that callers can
     /// look ahead.
-    pub fn was_accepted(&self, report: &Report) -> bool {
+    pub fn was_accepted(&self, report: &Report<'_>) -> bool {
         let event_ids = &self.broadcaster.event_ids;
         let key = |id| event_ids.key(id_scope(&report.event), id);
         report
@@ -82,7 +82,7 @@ impl Hub {
     }
 
     /// Applies a report. Its id is remembered only when it is accepted: one that was refused may be sent again under the same id.
-    pub fn ingest(&mut self, now: Now, report: Report, out: &mut dyn Outlet) -> Ingested {
+    pub fn ingest(&mut self, now: Now, report: Report<'_>, out: &mut dyn Outlet) -> Ingested {
         let Some(id) = report.id else {
             return self.handle_event(now, report.event, false, out);
         };
@@ -133,7 +133,7 @@ impl Hub {
     pub(in crate::hub) fn handle_event(
         &mut self,
         now: Now,
-        event: Event,
+        event: Event<'_>,
         has_id: bool,
         out: &mut dyn Outlet,
     ) -> Ingested {
@@ -186,7 +186,7 @@ impl Hub {
             }),
             Outcome::Dropped(key, reason) => Ingested::Dropped(Dropped {
                 task: key,
-                subject: Subject::Task(id),
+                subject: Subject::Task(id.into()),
                 reason,
             }),
             Outcome::Refused(refused) => Ingested::Refused(refused),

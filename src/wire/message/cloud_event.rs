@@ -63,7 +63,7 @@ impl<'a> CloudEvent<'a> {
         parse_object(text).map_err(|fault| lacking(text, fault))
     }
 
-    pub fn report(&self) -> Result<Report, Malformed> {
+    pub fn report(&self) -> Result<Report<'static>, Malformed> {
         if self.specversion.0 != "1.0" {
             return Err(Malformed::field(
                 "specversion",
@@ -85,6 +85,7 @@ impl<'a> CloudEvent<'a> {
                 let text = decoded(encoded).map_err(|fault| fault.under("data_base64"))?;
                 let data = strip_byte_order_mark(&text);
                 Report::read_repairing(data, "id", |data| self.report_of(data, "data_base64"))?
+                    .into_owned()
             }
         };
         // No URI has a space, so the first one ends the source.
@@ -93,7 +94,7 @@ impl<'a> CloudEvent<'a> {
         Ok(report)
     }
 
-    fn report_of(&self, data: &str, data_name: &'static str) -> Result<Report, Malformed> {
+    fn report_of(&self, data: &str, data_name: &'static str) -> Result<Report<'static>, Malformed> {
         let kind = self.kind.0.rsplit('.').next().unwrap_or(&self.kind.0);
         let (body, room);
         let message = Incoming {
@@ -120,7 +121,7 @@ impl<'a> CloudEvent<'a> {
             nested: true,
             body_name: data_name,
         };
-        Report::from_message(&message)
+        Report::from_message(&message).map(Report::into_owned)
     }
 
     /// The payload, with the subject as its `taskId` when it has none.

@@ -8,10 +8,11 @@ use super::malformed::{Malformed, shortened};
 use super::merge::Members;
 use super::name::{check_name, check_room, check_task_id};
 use super::number::Count;
-use super::patch::{ENVELOPE_FIELDS, EventId, FlatPatch, Status, TaskPatch};
+use super::patch::{ENVELOPE_FIELDS, EventId, FlatPatch, NamedPatch, Status, TaskPatch, Text};
 use super::relayable::check_relayable;
 use super::surrogates::{OTHER, replace_lone_surrogates, replace_lone_surrogates_by};
 use serde::Deserialize;
+use std::borrow::Cow;
 
 pub const TASK_REMOVED: &str = "task_removed";
 
@@ -20,26 +21,26 @@ const EVENT_ID: &str = "eventId";
 /// Names a request, and so its events.
 pub const KEY_HEADER: &str = "Idempotency-Key";
 
-/// One event, with what identifies repeats.
+/// One event, with what identifies repeats. Its ids lie in the text that it was read from, unless they hold escapes.
 #[derive(Debug)]
-pub struct Report {
-    pub event: Event,
+pub struct Report<'a> {
+    pub event: Event<'a>,
     /// The producer's name for the event: a repeat within the window is dropped, whatever its content.
-    pub id: Option<Box<str>>,
+    pub id: Option<Cow<'a, str>>,
     /// How many lone surrogates were replaced in its text.
     pub repaired: u32,
 }
 
 #[derive(Debug)]
-pub enum Event {
+pub enum Event<'a> {
     Task {
-        task_id: Box<str>,
+        task_id: Cow<'a, str>,
         kind: TaskEvent,
         patch: Box<TaskPatch>,
     },
     /// A task produced an item, or failed to.
     Item {
-        task_id: Box<str>,
+        task_id: Cow<'a, str>,
         kind: ItemKind,
         /// The application's payload, compact JSON.
         payload: String,
@@ -53,7 +54,7 @@ pub enum Event {
     },
 }
 
-impl Event {
+impl Event<'_> {
     /// The task or room that it is about.
     fn subject(&self) -> &str {
         match self {
@@ -149,32 +150,80 @@ pub fn is_reserved(kind: &str) -> bool {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct ItemFields {
-    task_id: Option<Box<str>>,
-    event_id: Option<EventId>,
+struct ItemFields<'a> {
+    #[serde(borrow)]
+    task_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    event_id: Option<EventId<'a>>,
 }
 
-impl Report {
+impl<'a> Report<'a> {
     /// Reads a message `{type, payload}` as a producer would broadcast it.
-    pub fn parse(text: &str) -> Result<Self, Malformed> {
+    pub fn parse(text: &'a str) -> Result<Self, Malformed> {
         Self::read_repairing(text, "id", |text| {
-            Self::from_message(&Incoming::read(text)?)
+            Report::from_message(&Incoming::read(text)?)
         })
     }
 
     /// Reads the body of `POST /api/tasks/{id}/{verb}`; an empty body adds nothing to the verb. Fields that the
     /// contract does not name are the application's.
-    pub fn for_task(task_id: &str, kind: TaskEvent, body: &str) -> Result<Self, Malformed> {
+    pub fn for_task(task_id: &'a str, kind: TaskEvent, body: &'a str) -> Result<Self, Malformed> {
         let body = object_or_none(strip_byte_order_mark(body));
-        Self::read_repairing(body, EVENT_ID, |body| Self::of_task(task_id, kind, body))
+        let read =
+            Self::read_repairing(body, EVENT_ID, |body| Report::of_task(task_id, kind, body));
+        let mut report = read?;
+        // Not while it is read: a repaired text does not live as long as the path.
+        if let Event::Task { task_id: named, .. } = &mut report.event {
+            *named = task_id.into();
+        }
+        Ok(report)
+    }
+
+    /// The same, for longer than the text that it was read from.
+    pub fn into_owned(self) -> Report<'static> {
+        let owned = |id: Cow<'_, str>| Cow::Owned(id.into_owned());
+        let event = match self.event {
+            Event::Task {
+                task_id,
+                kind,
+                patch,
+            } => Event::Task {
+                task_id: owned(task_id),
+                kind,
+                patch,
+            },
+            Event::Item {
+                task_id,
+                kind,
+                payload,
+            } => Event::Item {
+                task_id: owned(task_id),
+                kind,
+                payload,
+            },
+            Event::Room {
+                room,
+                kind,
+                payload,
+            } => Event::Room {
+                room,
+                kind,
+                payload,
+            },
+        };
+        Report {
+            event,
+            id: self.id.map(owned),
+            repaired: self.repaired,
+        }
     }
 
     /// Reads an event, if need be with its lone surrogates replaced: they must not cost the event. Names are not
     /// repaired, because different names would become one; `id_field` is what the event's id is called.
     pub fn read_repairing(
-        text: &str,
+        text: &'a str,
         id_field: &'static str,
-        read: impl Fn(&str) -> Result<Self, Malformed>,
+        read: impl for<'t> Fn(&'t str) -> Result<Report<'t>, Malformed>,
     ) -> Result<Self, Malformed> {
         read(text).or_else(|fault| {
             match (
@@ -185,7 +234,7 @@ impl Report {
                     let mut report = read(&repaired_text)?;
                     report.check_same_names(&read(&other)?, id_field)?;
                     report.repaired += repaired;
-                    Ok(report)
+                    Ok(report.into_owned())
                 }
                 _ => Err(fault),
             }
@@ -193,7 +242,11 @@ impl Report {
     }
 
     /// Refuses an event whose names depend on the replacement.
-    fn check_same_names(&self, other: &Self, id_field: &'static str) -> Result<(), Malformed> {
+    fn check_same_names(
+        &self,
+        other: &Report<'_>,
+        id_field: &'static str,
+    ) -> Result<(), Malformed> {
         let field = if self.event.subject() != other.event.subject() {
             match self.event {
                 Event::Room { .. } => "room",
@@ -223,7 +276,7 @@ impl Report {
         Ok(self)
     }
 
-    pub fn from_message(message: &Incoming<'_>) -> Result<Self, Malformed> {
+    pub fn from_message(message: &Incoming<'a>) -> Result<Self, Malformed> {
         message.check_relayable()?;
         let (event, own) = if let Some(kind) = TaskEvent::from_type(&message.kind) {
             task_event(kind, message)?
@@ -232,7 +285,7 @@ impl Report {
         } else {
             (room_event(message)?, None)
         };
-        let read = |field: &'static str, id: Option<&str>| {
+        let read = |field: &'static str, id: Option<&'a str>| {
             let id = id.filter(|id| *id != "null").map(parse::<EventId>);
             let id = id.transpose().map_err(|fault| fault.under(field))?;
             Ok(id.map(|id| (field, id.0)))
@@ -254,14 +307,12 @@ impl Report {
         })
     }
 
-    fn of_task(task_id: &str, kind: TaskEvent, body: &str) -> Result<Self, Malformed> {
-        let mut patch: TaskPatch = parse_object(body)?;
+    /// The event of the task in the path, but for the task's id.
+    fn of_task(task_id: &str, kind: TaskEvent, body: &'a str) -> Result<Self, Malformed> {
+        let named: NamedPatch<'_> = parse_object(body)?;
+        let mut patch = named.patch;
         check_relayable(body, 1)?;
-        if patch
-            .task_id
-            .as_deref()
-            .is_some_and(|named| named != task_id)
-        {
+        if named.task_id.is_some_and(|named| named != task_id) {
             return Err(Malformed::field(
                 "taskId",
                 format!("differs from the task in the path, `{task_id}`"),
@@ -269,15 +320,14 @@ impl Report {
         }
         patch.restart = take_restart(&mut patch, kind)?.unwrap_or(false);
         check_status(&patch, kind)?;
-        let id = patch.event_id.take();
         check_task_id("taskId", task_id)?;
         Ok(Self {
             event: Event::Task {
-                task_id: task_id.into(),
+                task_id: Cow::Borrowed(""),
                 kind,
                 patch: Box::new(patch),
             },
-            id,
+            id: named.event_id,
             repaired: 0,
         })
     }
@@ -289,7 +339,9 @@ pub fn numbered_id(key: &str, index: u64) -> String {
 }
 
 /// The id of an event that may be named in several fields, which must agree.
-fn the_one(ids: [Option<(&'static str, Box<str>)>; 3]) -> Result<Option<Box<str>>, Malformed> {
+fn the_one<'a>(
+    ids: [Option<(&'static str, Cow<'a, str>)>; 3],
+) -> Result<Option<Cow<'a, str>>, Malformed> {
     let mut named = ids.into_iter().flatten();
     let Some((first_field, first)) = named.next() else {
         return Ok(None);
@@ -308,23 +360,23 @@ fn the_one(ids: [Option<(&'static str, Box<str>)>; 3]) -> Result<Option<Box<str>
 }
 
 /// An event, and its id when the payload names it.
-type Named = (Event, Option<Box<str>>);
+type Named<'a> = (Event<'a>, Option<Cow<'a, str>>);
 
-fn task_event(kind: TaskEvent, message: &Incoming<'_>) -> Result<Named, Malformed> {
-    let mut patch = match message.nested {
-        true => message.fields::<TaskPatch>()?,
-        false => message.fields::<FlatPatch>()?.0,
+fn task_event<'a>(kind: TaskEvent, message: &Incoming<'a>) -> Result<Named<'a>, Malformed> {
+    let named = match message.nested {
+        true => message.fields::<NamedPatch<'a>>()?,
+        false => message.fields::<FlatPatch<'a>>()?.0,
     };
+    let mut patch = named.patch;
     let restart = take_restart(&mut patch, kind).map_err(|fault| message.located(fault))?;
     check_status(&patch, kind).map_err(|fault| message.located(fault))?;
-    let id = patch.event_id.take();
     let beside = &message.beside;
     patch.seq = patch.seq.or(count_beside("seq", beside.seq)?);
     patch.attempt = patch.attempt.or(count_beside("attempt", beside.attempt)?);
     let restart_beside = beside.restart.filter(|_| kind == TaskEvent::Started);
     let restart_beside = restart_beside.map(parse_restart).transpose()?;
     patch.restart = restart.or(restart_beside).unwrap_or(false);
-    let task_id = named_task(message, patch.task_id.take())?;
+    let task_id = named_task(message, named.task_id)?;
     let patch = Box::new(patch);
     Ok((
         Event::Task {
@@ -332,7 +384,7 @@ fn task_event(kind: TaskEvent, message: &Incoming<'_>) -> Result<Named, Malforme
             kind,
             patch,
         },
-        id,
+        named.event_id,
     ))
 }
 
@@ -379,10 +431,10 @@ fn check_status(patch: &TaskPatch, kind: TaskEvent) -> Result<(), Malformed> {
     }
 }
 
-fn item_event(kind: ItemKind, message: &Incoming<'_>) -> Result<Named, Malformed> {
-    let fields: ItemFields = message.fields()?;
+fn item_event<'a>(kind: ItemKind, message: &Incoming<'a>) -> Result<Named<'a>, Malformed> {
+    let fields: ItemFields<'a> = message.fields()?;
     let is_beside = fields.task_id.is_none();
-    let task_id = named_task(message, fields.task_id)?;
+    let task_id = named_task(message, fields.task_id.map(|id| id.0))?;
     let payload = match (message.nested, &fields.event_id) {
         (true, _) if is_beside => {
             let rest = into_compact(without(message, &["taskId", EVENT_ID])?);
@@ -410,9 +462,13 @@ pub(super) fn with_task(task_id: &str, rest: &str) -> String {
 }
 
 /// The task named by the payload or beside it; both must agree.
-fn named_task(message: &Incoming<'_>, task_id: Option<Box<str>>) -> Result<Box<str>, Malformed> {
-    let beside = message.beside.task_id.map(parse::<Box<str>>).transpose();
+fn named_task<'a>(
+    message: &Incoming<'a>,
+    task_id: Option<Cow<'a, str>>,
+) -> Result<Cow<'a, str>, Malformed> {
+    let beside = message.beside.task_id.map(parse::<Text<'a>>).transpose();
     let beside = beside.map_err(|fault| fault.under("taskId"))?;
+    let beside = beside.map(|id| id.0);
     let task_id = match (task_id, beside) {
         (None, Some(beside)) => return check_task_id("taskId", &beside).map(|()| beside),
         (Some(task_id), Some(beside)) if task_id != beside => {
@@ -446,7 +502,7 @@ fn without(message: &Incoming<'_>, names: &[&str]) -> Result<String, Malformed> 
     Ok(Members::parse(message.body)?.without(names).to_json())
 }
 
-fn room_event(message: &Incoming<'_>) -> Result<Event, Malformed> {
+fn room_event(message: &Incoming<'_>) -> Result<Event<'static>, Malformed> {
     let Some(room) = message.room()? else {
         let reason = match &*message.kind {
             "room_broadcast" => "missing; expected the room's name, a string".to_owned(),
@@ -485,75 +541,4 @@ pub fn check_application_type(kind: &str) -> Result<(), Malformed> {
         ));
     }
     check_name("type", kind)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn fault(text: &str) -> String {
-        Report::parse(text).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn a_task_event_may_be_nested_or_flat() {
-        for text in [
-            r#"{"type":"task_progress","payload":{"taskId":"t","progress":5},"id":"e1"}"#,
-            r#"{"type":"task_progress","taskId":"t","progress":5,"id":"e1"}"#,
-        ] {
-            let report = Report::parse(text).unwrap();
-            assert_eq!(report.id.as_deref(), Some("e1"));
-            let Event::Task {
-                task_id,
-                kind,
-                patch,
-            } = report.event
-            else {
-                panic!("no task event")
-            };
-            assert_eq!((&*task_id, kind), ("t", TaskEvent::Progress));
-            assert_eq!(patch.progress.value(), Some(&5.0));
-            assert!(patch.extra.is_empty(), "{:?}", patch.extra);
-        }
-    }
-
-    #[test]
-    fn an_items_own_id_is_not_the_events() {
-        let report =
-            Report::parse(r#"{"type":"document_generated","payload":{"taskId":"t","id":"doc-1"}}"#)
-                .unwrap();
-        assert_eq!(report.id, None);
-        let Event::Item { payload, .. } = report.event else {
-            panic!("no item")
-        };
-        assert_eq!(payload, r#"{"taskId":"t","id":"doc-1"}"#);
-    }
-
-    #[test]
-    fn the_path_names_the_task() {
-        let report = Report::for_task("t", TaskEvent::Completed, "").unwrap();
-        assert!(matches!(
-            report.event,
-            Event::Task {
-                kind: TaskEvent::Completed,
-                ..
-            }
-        ));
-        let report = Report::for_task("t", TaskEvent::Progress, r#"{"id":7,"eventId":8}"#).unwrap();
-        assert_eq!(report.id.as_deref(), Some("8"));
-        assert!(Report::for_task("t", TaskEvent::Progress, r#"{"taskId":"u"}"#).is_err());
-        assert!(Report::for_task("", TaskEvent::Progress, "").is_err());
-    }
-
-    #[test]
-    fn refusals_say_what_would_be_right() {
-        assert!(
-            fault(r#"{"type":"task_progress","payload":{}}"#)
-                .starts_with("payload.taskId: missing")
-        );
-        assert!(fault(r#"{"type":"connected","room":"a","payload":{}}"#).contains("reserved"));
-        assert!(fault(r#"{"type":"video.done"}"#).contains("without a room"));
-        assert!(fault(r#"{"type":"room_broadcast","payload":{}}"#).starts_with("room: missing"));
-        assert!(Report::parse(r#"{"type":"video.done","room":"all","payload":{"a":1}}"#).is_ok());
-    }
 }

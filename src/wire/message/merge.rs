@@ -6,7 +6,7 @@
 use super::envelope::push_string;
 use super::incoming::parse_object;
 use super::malformed::Malformed;
-use super::patch::Key;
+use super::patch::Text;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -156,7 +156,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
                 let mut places: HashMap<Cow<'de, str>, usize> = HashMap::new();
                 let mut members = Vec::new();
-                while let Some((Key(name), value)) = map.next_entry::<Key<'de>, &'de RawValue>()? {
+                while let Some((Text(name), value)) =
+                    map.next_entry::<Text<'de>, &'de RawValue>()?
+                {
                     let place = *places.entry(name.clone()).or_insert(members.len());
                     match members.get_mut(place) {
                         Some(earlier) => *earlier = (name, value),

@@ -11,6 +11,8 @@ pub mod cloud_event;
 pub mod compact;
 pub mod envelope;
 pub mod event;
+#[cfg(test)]
+mod event_tests;
 pub mod field;
 pub mod incoming;
 mod keyword;

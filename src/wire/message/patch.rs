@@ -11,6 +11,7 @@ use super::name::MAX_NAME_BYTES;
 use super::number::{Amount, Count, MAX_COUNT, Moment, Percent};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::fmt;
 
 /// Contract section 4.
@@ -154,9 +155,6 @@ impl<'de> Deserialize<'de> for Controls {
 /// A change to a task. Numbers are checked: `progress` is 0 to 100, the others are not negative.
 #[derive(Debug, Clone, Default)]
 pub struct TaskPatch {
-    pub task_id: Option<Box<str>>,
-    /// The event's own name, which identifies repeats.
-    pub event_id: Option<Box<str>>,
     /// Rises with each event of the task; at most [`MAX_COUNT`].
     pub seq: Option<u64>,
     pub status: Option<Status>,
@@ -196,9 +194,18 @@ pub struct TaskPatch {
     pub extra: Vec<(Box<str>, Field<Box<RawValue>>)>,
 }
 
+/// A patch, and the names that stand among its fields.
+#[derive(Debug, Default)]
+pub struct NamedPatch<'a> {
+    pub task_id: Option<Cow<'a, str>>,
+    /// The event's own name, which identifies repeats.
+    pub event_id: Option<Cow<'a, str>>,
+    pub patch: TaskPatch,
+}
+
 /// A patch whose fields stand beside `type`: the envelope's own fields are skipped.
 #[derive(Debug)]
-pub struct FlatPatch(pub TaskPatch);
+pub struct FlatPatch<'a>(pub NamedPatch<'a>);
 
 impl TaskPatch {
     /// Whether it changes no field of the task; `seq`, `attempt` and `status` are not counted.
@@ -226,8 +233,6 @@ impl TaskPatch {
         map: &mut A,
     ) -> Result<(), A::Error> {
         match key {
-            "taskId" => self.task_id = Some(map.next_value()?),
-            "eventId" => self.event_id = map.next_value::<Option<EventId>>()?.map(|id| id.0),
             "seq" => self.seq = count(map.next_value()?),
             "status" => {
                 let word = map.next_value::<Option<StatusWord>>()?;
@@ -264,13 +269,20 @@ impl TaskPatch {
     }
 }
 
+#[cfg(test)]
 impl<'de> Deserialize<'de> for TaskPatch {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(NamedPatch::deserialize(deserializer)?.patch)
+    }
+}
+
+impl<'de> Deserialize<'de> for NamedPatch<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(PatchVisitor(Form::Nested))
     }
 }
 
-impl<'de> Deserialize<'de> for FlatPatch {
+impl<'de> Deserialize<'de> for FlatPatch<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let visitor = PatchVisitor(Form::Flat);
         deserializer.deserialize_map(visitor).map(Self)
@@ -288,80 +300,92 @@ enum Form {
 }
 
 impl<'de> Visitor<'de> for PatchVisitor {
-    type Value = TaskPatch;
+    type Value = NamedPatch<'de>;
 
     fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("a task payload, a JSON object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<TaskPatch, A::Error> {
-        let mut patch = TaskPatch::default();
-        while let Some(Key(key)) = map.next_key::<Key<'de>>()? {
-            match self.0 {
-                Form::Nested => patch.take_field(&key, &mut map)?,
-                Form::Flat if ENVELOPE_FIELDS.contains(&&*key) => {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<NamedPatch<'de>, A::Error> {
+        let mut named = NamedPatch::default();
+        while let Some(Text(key)) = map.next_key()? {
+            match &*key {
+                key if self.0 == Form::Flat && ENVELOPE_FIELDS.contains(&key) => {
                     map.next_value::<de::IgnoredAny>()?;
                 }
-                Form::Flat => patch.take_field(&key, &mut map)?,
+                "taskId" => named.task_id = Some(map.next_value::<Text<'de>>()?.0),
+                "eventId" => {
+                    named.event_id = map.next_value::<Option<EventId<'de>>>()?.map(|id| id.0)
+                }
+                key => named.patch.take_field(key, &mut map)?,
             }
         }
-        Ok(patch)
+        Ok(named)
     }
 }
 
 /// What the envelope of a producer's message may hold beside flat fields (contract section 2).
 pub const ENVELOPE_FIELDS: [&str; 6] = ["type", "id", "timestamp", "room", "payload", "data"];
 
-/// Borrowed unless it holds escapes.
-pub(super) struct Key<'a>(pub(super) std::borrow::Cow<'a, str>);
+/// A string; borrowed unless it holds escapes.
+pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
 
-impl<'de> Deserialize<'de> for Key<'de> {
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct KeyVisitor;
-        impl<'de> Visitor<'de> for KeyVisitor {
-            type Value = Key<'de>;
+        struct TextVisitor;
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = Text<'de>;
             fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-                out.write_str("a field name")
+                out.write_str("a string")
             }
-            fn visit_borrowed_str<E: de::Error>(self, key: &'de str) -> Result<Key<'de>, E> {
-                Ok(Key(key.into()))
+            fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(text.into()))
             }
-            fn visit_str<E: de::Error>(self, key: &str) -> Result<Key<'de>, E> {
-                Ok(Key(key.to_owned().into()))
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text(text.to_owned().into()))
             }
         }
-        deserializer.deserialize_str(KeyVisitor)
+        deserializer.deserialize_str(TextVisitor)
     }
 }
 
 /// 1 to [`MAX_NAME_BYTES`] bytes, or a whole number that is read as text.
 #[derive(Debug)]
-pub struct EventId(pub Box<str>);
+pub struct EventId<'a>(pub Cow<'a, str>);
 
-impl<'de> Deserialize<'de> for EventId {
+impl<'a> EventId<'a> {
+    fn checked<E: de::Error>(id: Cow<'a, str>) -> Result<Self, E> {
+        match id.is_empty() || id.len() > MAX_NAME_BYTES {
+            true => Err(E::custom(format_args!(
+                "{} bytes; expected an event id of 1 to {MAX_NAME_BYTES} bytes",
+                id.len()
+            ))),
+            false => Ok(Self(id)),
+        }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for EventId<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct IdVisitor;
-        impl Visitor<'_> for IdVisitor {
-            type Value = EventId;
+        impl<'de> Visitor<'de> for IdVisitor {
+            type Value = EventId<'de>;
             fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
                 out.write_str("an event id, a string or a whole number")
             }
-            fn visit_str<E: de::Error>(self, id: &str) -> Result<EventId, E> {
-                match id.is_empty() || id.len() > MAX_NAME_BYTES {
-                    true => Err(E::custom(format_args!(
-                        "{} bytes; expected an event id of 1 to {MAX_NAME_BYTES} bytes",
-                        id.len()
-                    ))),
-                    false => Ok(EventId(id.into())),
-                }
+            fn visit_borrowed_str<E: de::Error>(self, id: &'de str) -> Result<EventId<'de>, E> {
+                EventId::checked(id.into())
             }
-            fn visit_u64<E: de::Error>(self, id: u64) -> Result<EventId, E> {
-                Ok(EventId(itoa::Buffer::new().format(id).into()))
+            fn visit_str<E: de::Error>(self, id: &str) -> Result<EventId<'de>, E> {
+                EventId::checked(id.to_owned().into())
             }
-            fn visit_i64<E: de::Error>(self, id: i64) -> Result<EventId, E> {
-                Ok(EventId(itoa::Buffer::new().format(id).into()))
+            fn visit_u64<E: de::Error>(self, id: u64) -> Result<EventId<'de>, E> {
+                Ok(EventId(id.to_string().into()))
             }
-            fn visit_f64<E: de::Error>(self, id: f64) -> Result<EventId, E> {
+            fn visit_i64<E: de::Error>(self, id: i64) -> Result<EventId<'de>, E> {
+                Ok(EventId(id.to_string().into()))
+            }
+            fn visit_f64<E: de::Error>(self, id: f64) -> Result<EventId<'de>, E> {
                 // Beyond this, different numbers would be read as the same.
                 match id.fract() == 0.0 && id.abs() <= MAX_COUNT as f64 {
                     true => self.visit_i64(id as i64),
