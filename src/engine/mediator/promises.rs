@@ -76,7 +76,6 @@ impl Engine {
             Held::List { client } => {
                 if let Some(client) = self.hub.directory().living_client(client) {
                     self.list(client);
-                    self.end_wait(self.hub.directory().client(client).connection);
                 }
             }
         }
@@ -120,10 +119,20 @@ impl Engine {
         }
     }
 
+    /// A client that asked waits for the list before it asks again: each time it is sent one.
     fn list(&mut self, client: ClientKey) {
         let mut lists = std::mem::take(&mut self.lists);
-        lists.send(&mut self.context(Caller::Viewer), client);
+        let is_sent = lists.send(&mut self.context(Caller::Viewer), client);
         self.lists = lists;
+        let connection = self.hub.directory().client(client).connection;
+        let Some(peer) = self.peer_mut(connection) else {
+            return;
+        };
+        match is_sent {
+            false => peer.reading = Reading::Waiting,
+            true if peer.reading == Reading::Waiting => self.end_wait(connection),
+            true => {}
+        }
     }
 
     /// A connection whose message has waited is read again.
