@@ -3,7 +3,7 @@
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use joblight::internals::base::Random;
 use joblight::internals::base::{Now, Time};
-use joblight::internals::hub::{WorkspaceSettings, Workspaces};
+use joblight::internals::hub::{Edit, Journal, WorkspaceSettings, Workspaces};
 use joblight::internals::wire::Members;
 use std::time::Duration;
 
@@ -28,11 +28,14 @@ fn filled(count: u32) -> Workspaces {
             r#"{{"id":"workspace_{number:016}","name":"Workspace {number}","colour":"red","view":{{"zoom":1,"page":2}}}}"#
         );
         let wish = Members::parse(&wish).expect("an object");
-        workspaces
-            .create(NOW, wish, &mut random)
-            .expect("there is no limit");
+        let edit = workspaces.create(NOW, wish, &mut random);
+        apply(&mut workspaces, edit.expect("there is no limit"));
     }
     workspaces
+}
+
+fn apply(workspaces: &mut Workspaces, edit: Edit) {
+    workspaces.apply(edit, &mut Journal::default());
 }
 
 /// The wish for an order in which neighbours are far apart.
@@ -56,14 +59,16 @@ fn changes(criterion: &mut Criterion) {
         group.bench_function("reorder", |bencher| {
             bencher.iter(|| {
                 let wish = Members::parse(&order).expect("an object");
-                workspaces.reorder(&wish).expect("a permutation")
+                let edit = workspaces.reorder(&wish).expect("a permutation");
+                apply(&mut workspaces, edit)
             });
         });
         let patch = r#"{"id":"workspace_0000000000000500","view":{"zoom":3},"colour":"blue"}"#;
         group.bench_function("update", |bencher| {
             bencher.iter(|| {
                 let wish = Members::parse(patch).expect("an object");
-                workspaces.update(NOW, wish).expect("it is there")
+                let edit = workspaces.update(NOW, wish).expect("it is there");
+                apply(&mut workspaces, edit)
             });
         });
         group.bench_function("list", |bencher| bencher.iter(|| workspaces.list()));
@@ -73,7 +78,8 @@ fn changes(criterion: &mut Criterion) {
                 || filled(count),
                 |workspaces| {
                     let wish = Members::parse(first).expect("an object");
-                    workspaces.delete(&wish).expect("it is there")
+                    let edit = workspaces.delete(&wish).expect("it is there");
+                    apply(workspaces, edit)
                 },
                 BatchSize::PerIteration,
             );

@@ -66,7 +66,7 @@ mod wire;
 pub use config::{Config, ListenPort};
 pub use engine::api::statistics::{BroadcasterStats, Health, WebSocketStats};
 pub use engine::commands::{ClientInfo, CommandError};
-pub use shell::handle::Handle;
+pub use shell::handle::{CommandResult, Handle};
 pub use shell::server::{Addresses, Server, ServerError};
 
 /// What joblight's own tests and benches reach of the inside. No promise of any kind.
@@ -88,7 +88,10 @@ pub mod internals {
     }
 
     pub mod hub {
+        pub use crate::hub::durable::journal::Journal;
         pub use crate::hub::durable::record::{Batch, Record, StoredEntry, StoredId, Table};
+        pub use crate::hub::workspaces::documents::Edit;
+        pub use crate::hub::{Change, Hub, Lane, Outlet, Publication};
         pub use crate::hub::{Work, WorkspaceSettings, Workspaces};
     }
 

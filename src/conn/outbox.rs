@@ -3,7 +3,7 @@
 
 use crate::base::chunk_queue::{CHUNK_COST, ChunkPool, ChunkQueue};
 use crate::wire::message::{Batch, Encoding};
-use crate::wire::websocket::{EncodedFrame, MessageKind, encode};
+use crate::wire::websocket::{EncodedFrame, encode};
 use bytes::Bytes;
 
 #[derive(Debug, Default)]
@@ -131,16 +131,13 @@ fn in_one_frame(encoding: Encoding, messages: &[EncodedFrame]) -> Bytes {
     }
     let bodies: Vec<Bytes> = messages.iter().map(EncodedFrame::payload).collect();
     let batch = Batch::encode(encoding, bodies.iter().map(|body| &body[..]));
-    let kind = match encoding {
-        Encoding::Json => MessageKind::Text,
-        Encoding::MessagePack => MessageKind::Binary,
-    };
-    encode(kind, &batch).into_bytes()
+    encode(encoding.kind(), &batch).into_bytes()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::websocket::MessageKind;
 
     fn message(text: &str) -> EncodedFrame {
         encode(MessageKind::Text, text.as_bytes())

@@ -1,7 +1,7 @@
 //! What a request or a message is answered with, and whether that waits for the store: the type says it, so that no function
 //! has a flag to remember.
 
-use crate::hub::workspaces::documents::Change;
+use crate::hub::workspaces::documents::Edited;
 use std::borrow::Cow;
 
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub enum Said<'a> {
         payload: Cow<'a, str>,
     },
     /// News of a change to workspaces, to everybody who follows them.
-    Change(Change),
+    Change(Edited),
     /// A list of all workspaces, which goes out behind the news that wait for the store.
     WorkspaceList,
 }

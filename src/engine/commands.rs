@@ -268,6 +268,7 @@ impl Context<'_> {
                 kind,
                 payload,
                 except: None,
+                tells: None,
             },
             &mut self.out,
         ))

@@ -13,13 +13,16 @@
 //! | [`durable`] | rows for the store, and state restored from them |
 //! | [`workspaces`] | shared documents and their order |
 //!
-//! Beside the folders: [`parts`] composes the hub, [`scope`] lends its parts, [`budget`] bounds a turn's work, [`keys`] names
+//! Beside the folders: [`parts`] composes the hub, [`change`] lists all that can happen to shared state and [`follow`] leads a hub
+//! through the changes of another, [`scope`] lends its parts, [`budget`] bounds a turn's work, [`keys`] names
 //! things, [`timer`] lists what can happen later.
 
 pub mod budget;
+pub mod change;
 pub mod clients;
 pub mod delivery;
 pub mod durable;
+pub mod follow;
 pub mod keys;
 pub mod parts;
 pub mod rooms;
@@ -29,6 +32,7 @@ pub mod timer;
 pub mod workspaces;
 
 pub use budget::Work;
+pub use change::Change;
 pub use clients::client::{Client, KeptName};
 pub use clients::expiry::SessionSettings;
 pub use delivery::fanout::{Broadcast, RoomMessage};
@@ -44,11 +48,11 @@ pub use rooms::directory::Full;
 pub use rooms::position::{Position, Since};
 pub use rooms::room::Room;
 pub use tasks::broadcaster::BroadcasterSettings;
-pub use tasks::foresight::Foresight;
+pub use tasks::decision::Foresight;
 pub use tasks::ingest::{Accepted, Dropped, Ingested, Subject};
 pub use tasks::outcome::{ControlRefused, Refused};
-pub use tasks::removal::Removal;
-pub use tasks::rules::{DropReason, RequestRefused};
 pub use tasks::size::{TooLarge, Truncated};
+pub use tasks::step::Removal;
+pub use tasks::verdict::{DropReason, RequestRefused};
 pub use timer::Timer;
 pub use workspaces::documents::{WorkspaceSettings, Workspaces};

@@ -56,6 +56,8 @@ pub struct Hub {
     pub(in crate::hub) workspaces: Workspaces,
     pub(in crate::hub) restoring: Restoring,
     pub(in crate::hub) settings: HubSettings,
+    /// What it was made from, so that another can be made.
+    pub(in crate::hub) seed: HubSeed,
 }
 
 /// The outcome of joining a room.
@@ -72,7 +74,7 @@ impl Hub {
             directory: Directory::new(settings.max_rooms, settings.max_viewer_rooms, seed.hash),
             broadcaster: Broadcaster::new(settings.broadcaster.clone(), seed.hash),
             fanout: Fanout::new(
-                seed.message_prefix,
+                seed.message_prefix.clone(),
                 settings.message_queue_size,
                 settings.broadcaster.keep_completed,
                 settings.locale,
@@ -83,6 +85,7 @@ impl Hub {
             workspaces: Workspaces::new(settings.workspaces, seed.hash),
             restoring: Restoring::default(),
             settings,
+            seed,
         }
     }
 
@@ -96,11 +99,6 @@ impl Hub {
 
     pub fn workspaces(&self) -> &Workspaces {
         &self.workspaces
-    }
-
-    /// A change made here reaches clients only through [`Hub::publish_change`].
-    pub fn workspaces_mut(&mut self) -> &mut Workspaces {
-        &mut self.workspaces
     }
 
     pub fn counts(&self) -> &BroadcastCounts {
@@ -198,22 +196,13 @@ impl Hub {
         now: Now,
         out: &'a mut dyn Outlet,
     ) -> (&'a mut Broadcaster, Scope<'a>) {
-        let Self {
-            directory,
-            broadcaster,
-            fanout,
-            timers,
-            ..
-        } = self;
-        (
-            broadcaster,
-            Scope {
-                directory,
-                fanout,
-                timers,
-                out,
-                now,
-            },
-        )
+        let scope = Scope {
+            directory: &mut self.directory,
+            fanout: &mut self.fanout,
+            timers: &mut self.timers,
+            out,
+            now,
+        };
+        (&mut self.broadcaster, scope)
     }
 }

@@ -3,20 +3,17 @@
 //! mio is edge-triggered: a socket whose read was cut short stays on the ready list, and one whose write was cut short
 //! waits for its writable event. It owns every socket and decides nothing but what is due to be read.
 
-use super::accept_error::AcceptError;
-use super::clock::Clock;
 use super::handle::Call;
-use super::listener::Listener;
+use super::listener::{AcceptError, Listener};
 use super::logging::LogOutput;
-use super::pause::{Pause, Timers};
+use super::pacing::{Pause, Timers, WakeupCoalescer};
 use super::signals::{self, SignalRequest, SignalSource};
-use super::socket::Socket;
+use super::socket::{Readiness, Socket, Sockets, Written};
 use super::store::StoreThread;
-use super::wakeup_coalescing::WakeupCoalescer;
+use super::system::Clock;
 use crate::base::time::{Now, Span, Time};
 use crate::engine::{Batch, ConnectionId, Engine, Input, Output, Services};
 use mio::{Events, Poll, Token};
-use std::collections::VecDeque;
 use std::io;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -55,12 +52,8 @@ pub struct EventLoop {
     pub(super) signals: Option<SignalSource>,
     pub(super) log: Option<LogOutput>,
     pub(super) store: Option<StoreThread>,
-    sockets: Vec<Option<(ConnectionId, Socket)>>,
+    sockets: Sockets,
     scratch: Vec<u8>,
-    /// Slots of the sockets to be read, each once.
-    ready: VecDeque<u32>,
-    /// By slot.
-    readiness: Vec<Readiness>,
     accepting: Vec<usize>,
     is_accept_resting: bool,
     warned_at: Option<Time>,
@@ -70,15 +63,6 @@ pub struct EventLoop {
     /// How many connections of the API and of producers there may be beyond the limit of viewers.
     reserve: usize,
     draining_since: Option<Time>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-enum Readiness {
-    #[default]
-    No,
-    Readable,
-    /// Its end may be near and will not be announced again: it must be read until the end comes.
-    ToTheEnd,
 }
 
 impl EventLoop {
@@ -100,10 +84,8 @@ impl EventLoop {
             signals: None,
             log: None,
             store: None,
-            sockets: Vec::new(),
+            sockets: Sockets::default(),
             scratch: vec![0; SCRATCH_BYTES],
-            ready: VecDeque::new(),
-            readiness: Vec::new(),
             accepting: Vec::new(),
             is_accept_resting: false,
             warned_at: None,
@@ -143,17 +125,39 @@ impl EventLoop {
         Ok(())
     }
 
+    /// One turn; `false` once the engine has stopped.
+    fn turn(&mut self, events: &mut Events) -> io::Result<bool> {
+        self.wait(events)?;
+        let began = self.clock.now();
+        self.coalescer.handle_turn(began.at);
+        self.engine.begin_turn(began);
+        for event in events.iter() {
+            self.handle_event(event, began);
+        }
+        self.take_waiting_calls(began);
+        self.accept_all(began);
+        self.read_ready(began);
+        self.run_timers(began, events.is_empty());
+        let read = self.clock.now();
+        self.engine.settle(read);
+        let goes_on = self.carry_out(read);
+        self.engine.handle_turn_end(self.clock.now());
+        if let Some(log) = &self.log {
+            log.flush();
+        }
+        Ok(goes_on)
+    }
+
     /// Hands a batch to the store.
     fn append(&mut self, batch: Batch, now: Now) {
         let seq = batch.seq;
-        let sent = match &self.store {
+        let result = match &self.store {
             Some(store) => store.send(batch).map_err(|error| error.to_string()),
             None => Err("there is no store".to_owned()),
         };
-        if sent.is_err() {
-            let result = sent;
-            self.engine
-                .handle_input(now, Input::Appended { seq, result });
+        if result.is_err() {
+            let input = Input::Appended { seq, result };
+            self.engine.handle_input(now, input);
         }
     }
 
@@ -186,33 +190,10 @@ impl EventLoop {
         Duration::from(left.max(least))
     }
 
-    /// One turn; `false` once the engine has stopped.
-    fn turn(&mut self, events: &mut Events) -> io::Result<bool> {
-        self.wait(events)?;
-        let began = self.clock.now();
-        self.coalescer.handle_turn(began.at);
-        self.engine.begin_turn(began);
-        for event in events.iter() {
-            self.handle_event(event, began);
-        }
-        self.take_waiting_calls(began);
-        self.accept_all(began);
-        self.read_ready(began);
-        self.run_timers(began, events.is_empty());
-        let read = self.clock.now();
-        self.engine.settle(read);
-        let goes_on = self.carry_out(read);
-        self.engine.handle_turn_end(self.clock.now());
-        if let Some(log) = &self.log {
-            log.flush();
-        }
-        Ok(goes_on)
-    }
-
     /// A deadline counts only after the input that could have cancelled it: timers run once the turn's input is in, and
     /// rest while a process that was stopped catches up.
     fn run_timers(&mut self, now: Now, is_quiet: bool) {
-        let is_read = self.ready.is_empty() && !self.engine.has_input();
+        let is_read = self.sockets.ready() == 0 && !self.engine.has_input();
         let is_quiet = is_quiet && is_read && self.accepting.is_empty();
         let due = self.engine.next_timer();
         match self.pause.handle_input(now.at, due, is_quiet) {
@@ -220,33 +201,25 @@ impl EventLoop {
             Timers::RunAfterPause => self.engine.forgive_pause(now),
             Timers::Run => {}
         }
-        let sockets = &self.sockets;
-        let unread = self
-            .ready
-            .iter()
-            .filter_map(|slot| sockets.get(*slot as usize)?.as_ref());
-        self.engine.spare(unread.map(|(connection, _)| *connection));
+        self.engine.spare(self.sockets.unread());
         self.engine.handle_time(now);
     }
 
     /// Sleeps until something is ready or due; not at all when the last turn left work.
     fn wait(&mut self, events: &mut Events) -> io::Result<()> {
-        let is_behind = self.busy || self.engine.has_input();
-        let has_work = is_behind || !self.ready.is_empty() || !self.accepting.is_empty();
+        let is_busy = self.busy || self.sockets.ready() > 0;
+        let has_work = is_busy || self.engine.has_input() || !self.accepting.is_empty();
         if !has_work && let Some(rest) = self.coalescer.rest(self.clock.now().at) {
             thread::sleep(rest);
         }
         let now = self.clock.now().at;
-        let mut timeout = self
-            .engine
-            .poll_timeout()
-            .map(|at| Duration::from(at.saturating_since(now)));
+        let due = self.engine.poll_timeout();
+        let mut timeout = due.map(|at| Duration::from(at.saturating_since(now)));
         if self.is_accept_resting && !self.accepting.is_empty() {
             timeout = Some(timeout.map_or(ACCEPT_REST, |timeout| timeout.min(ACCEPT_REST)));
-        } else if !self.accepting.is_empty() {
-            timeout = Some(Duration::ZERO);
         }
-        if self.busy || !self.ready.is_empty() || self.pause.is_catching_up() {
+        let is_accepting = !self.is_accept_resting && !self.accepting.is_empty();
+        if is_busy || is_accepting || self.pause.is_catching_up() {
             timeout = Some(Duration::ZERO);
         }
         match self.poll.poll(events, timeout) {
@@ -300,35 +273,17 @@ impl EventLoop {
     }
 
     fn handle_readiness(&mut self, index: usize, event: &mio::event::Event, now: Now) {
-        let Some((connection, _)) = self.sockets.get(index).and_then(Option::as_ref) else {
+        let Some(connection) = self.sockets.id(index) else {
             return;
         };
-        let connection = *connection;
         if event.is_writable() {
             self.write(connection, now);
         }
-        let to_the_end = event.is_read_closed() || event.is_error();
-        if to_the_end {
-            self.make_ready(index as u32, Readiness::ToTheEnd);
+        if event.is_read_closed() || event.is_error() {
+            self.sockets.make_ready(index as u32, Readiness::ToTheEnd);
         } else if event.is_readable() {
-            self.make_ready(index as u32, Readiness::Readable);
+            self.sockets.make_ready(index as u32, Readiness::Readable);
         }
-    }
-
-    /// Queues a socket for reading, once however often it is announced.
-    fn make_ready(&mut self, slot: u32, readiness: Readiness) {
-        let index = slot as usize;
-        if self.readiness.len() <= index {
-            self.readiness.resize(index + 1, Readiness::No);
-        }
-        if self.readiness[index] == Readiness::No {
-            self.ready.push_back(slot);
-        }
-        self.readiness[index] = self.readiness[index].max(readiness);
-        debug_assert!(
-            self.ready.len() <= self.readiness.len(),
-            "each slot is queued once"
-        );
     }
 
     /// Accepts from every listener that announced connections or was cut short before.
@@ -412,34 +367,27 @@ impl EventLoop {
     }
 
     fn insert(&mut self, connection: ConnectionId, mut socket: Socket) {
-        let index = connection.index as usize;
-        if self.sockets.len() <= index {
-            self.sockets.resize_with(index + 1, || None);
+        let token = Token(FIRST_SOCKET + connection.index as usize);
+        match socket.register(self.poll.registry(), token) {
+            Ok(()) => self.sockets.insert(connection, socket),
+            Err(error) => {
+                log::error!("cannot watch a connection: {error}");
+                let now = self.clock.now();
+                self.engine.handle_input(now, Input::Failed(connection));
+            }
         }
-        if let Err(error) = socket.register(self.poll.registry(), Token(FIRST_SOCKET + index)) {
-            log::error!("cannot watch a connection: {error}");
-            let failed = Input::Failed(connection);
-            return self.engine.handle_input(self.clock.now(), failed);
-        }
-        self.sockets[index] = Some((connection, socket));
     }
 
     fn read_ready(&mut self, now: Now) {
-        for _ in 0..self.ready.len() {
+        for _ in 0..self.sockets.ready() {
             // The others go first in the next turn.
             if self.engine.is_turn_full() {
                 return;
             }
-            let Some(slot) = self.ready.pop_front() else {
-                return;
-            };
-            let readiness = std::mem::take(&mut self.readiness[slot as usize]);
-            let socket = self.sockets.get(slot as usize).and_then(Option::as_ref);
-            let Some(connection) = socket.map(|(connection, _)| *connection) else {
-                continue;
-            };
-            if self.read(connection, readiness, now) {
-                self.make_ready(slot, readiness);
+            if let Some((Some(connection), readiness)) = self.sockets.poll_ready()
+                && self.read(connection, readiness, now)
+            {
+                self.sockets.make_ready(connection.index, readiness);
             }
         }
     }
@@ -448,22 +396,17 @@ impl EventLoop {
     fn read(&mut self, connection: ConnectionId, readiness: Readiness, now: Now) -> bool {
         let mut total = 0;
         while total < MAX_READ_BYTES && self.engine.is_reading(connection) {
-            let slot = self
-                .sockets
-                .get_mut(connection.index as usize)
-                .and_then(Option::as_mut);
-            let Some((_, socket)) = slot.filter(|slot| slot.0 == connection) else {
+            let Some(socket) = self.sockets.get(connection) else {
                 return false;
             };
-            let input = match socket.read(&mut self.scratch) {
-                Ok(0) => Input::Ended(connection),
-                Ok(count) => Input::Received(connection, &mut self.scratch[..count]),
+            let (count, input) = match socket.read(&mut self.scratch) {
+                Ok(0) => (0, Input::Ended(connection)),
+                Ok(count) => (
+                    count,
+                    Input::Received(connection, &mut self.scratch[..count]),
+                ),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-                Err(_) => Input::Failed(connection),
-            };
-            let count = match &input {
-                Input::Received(_, bytes) => bytes.len(),
-                _ => 0,
+                Err(_) => (0, Input::Failed(connection)),
             };
             self.engine.handle_input(now, input);
             total += count;
@@ -489,10 +432,11 @@ impl EventLoop {
                     self.write(connection, now);
                 }
                 Some(Output::Read(connection)) => {
-                    self.make_ready(connection.index, Readiness::ToTheEnd)
+                    self.sockets
+                        .make_ready(connection.index, Readiness::ToTheEnd);
                 }
                 Some(Output::HalfClose(connection)) => {
-                    if let Some((_, socket)) = self.slot(connection) {
+                    if let Some(socket) = self.sockets.get(connection) {
                         socket.half_close();
                     }
                 }
@@ -510,18 +454,14 @@ impl EventLoop {
     }
 
     fn write(&mut self, connection: ConnectionId, now: Now) {
-        let slot = self
-            .sockets
-            .get_mut(connection.index as usize)
-            .and_then(Option::as_mut);
-        let Some((_, socket)) = slot.filter(|slot| slot.0 == connection) else {
+        let Some(socket) = self.sockets.get(connection) else {
             return;
         };
         let input = match socket.write(self.engine.unsent(connection)) {
-            Ok(written) => Input::Sent {
+            Ok(Written { bytes, blocked }) => Input::Sent {
                 connection,
-                bytes: written.bytes,
-                blocked: written.blocked,
+                bytes,
+                blocked,
             },
             Err(_) => Input::Failed(connection),
         };
@@ -529,16 +469,8 @@ impl EventLoop {
     }
 
     fn close(&mut self, connection: ConnectionId) {
-        if self.slot(connection).is_some() {
-            self.sockets[connection.index as usize] = None;
+        if self.sockets.close(connection) {
             self.is_accept_resting = false;
         }
-    }
-
-    fn slot(&mut self, connection: ConnectionId) -> Option<&mut (ConnectionId, Socket)> {
-        self.sockets
-            .get_mut(connection.index as usize)
-            .and_then(Option::as_mut)
-            .filter(|slot| slot.0 == connection)
     }
 }

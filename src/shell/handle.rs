@@ -15,6 +15,9 @@ use serde::Serialize;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 
+/// What a call gives back, or why it was not carried out.
+pub type CommandResult<T> = Result<T, CommandError>;
+
 /// Runs on the server's thread.
 type Deed = Box<dyn FnOnce(&mut Engine, Now) + Send>;
 
@@ -38,46 +41,41 @@ impl Handle {
 
     /// Begins the shutdown: viewers are told to come back, and connections drain for `server.shutdown_timeout`. A second
     /// call ends it at once.
-    pub fn stop(&self) -> Result<(), CommandError> {
+    pub fn stop(&self) -> CommandResult<()> {
         self.engine(false, |engine, now| engine.shut_down(now))
     }
 
     /// What is known of a client.
-    pub fn client(&self, client_id: &str) -> Result<ClientInfo, CommandError> {
+    pub fn client(&self, client_id: &str) -> CommandResult<ClientInfo> {
         let id = client_id.to_owned();
         self.ask(move |context| context.find_client(&id).map(|key| context.client_info(key)))?
     }
 
     /// Every client.
-    pub fn clients(&self) -> Result<Vec<ClientInfo>, CommandError> {
+    pub fn clients(&self) -> CommandResult<Vec<ClientInfo>> {
         self.ask(|context| context.client_infos())?
     }
 
     /// Ends a client's connection. `code` is a close code that may be sent (RFC 6455 section 7.4), as 1000 or 4000.
-    pub fn disconnect_client(
-        &self,
-        client_id: &str,
-        code: u16,
-        reason: &str,
-    ) -> Result<(), CommandError> {
+    pub fn disconnect_client(&self, client_id: &str, code: u16, reason: &str) -> CommandResult<()> {
         let (id, reason) = (client_id.to_owned(), reason.to_owned());
         self.ask(move |context| context.disconnect_client(&id, code, &reason))?
     }
 
     /// Puts a client into a room; it gets what is due there.
-    pub fn subscribe(&self, client_id: &str, room: &str) -> Result<(), CommandError> {
+    pub fn subscribe(&self, client_id: &str, room: &str) -> CommandResult<()> {
         let (id, room) = (client_id.to_owned(), room.to_owned());
         self.ask(move |context| context.subscribe(&id, &room))?
     }
 
     /// Takes a client out of a room; `false` when it was not in it.
-    pub fn unsubscribe(&self, client_id: &str, room: &str) -> Result<bool, CommandError> {
+    pub fn unsubscribe(&self, client_id: &str, room: &str) -> CommandResult<bool> {
         let (id, room) = (client_id.to_owned(), room.to_owned());
         self.ask(move |context| context.unsubscribe(&id, &room))?
     }
 
     /// The clients in a room.
-    pub fn room_clients(&self, room: &str) -> Result<Vec<String>, CommandError> {
+    pub fn room_clients(&self, room: &str) -> CommandResult<Vec<String>> {
         let room = room.to_owned();
         self.ask(move |context| context.room_clients(&room))?
     }
@@ -88,7 +86,7 @@ impl Handle {
         client_id: &str,
         kind: &str,
         payload: &impl Serialize,
-    ) -> Result<bool, CommandError> {
+    ) -> CommandResult<bool> {
         let (id, kind, payload) = (client_id.to_owned(), kind.to_owned(), to_json(payload)?);
         self.ask(move |context| context.send(&id, &kind, &payload))?
     }
@@ -100,78 +98,50 @@ impl Handle {
         room: &str,
         kind: &str,
         payload: &impl Serialize,
-    ) -> Result<usize, CommandError> {
+    ) -> CommandResult<usize> {
         let (room, kind, payload) = (room.to_owned(), kind.to_owned(), to_json(payload)?);
         self.ask(move |context| context.send_to_room(&room, &kind, payload))?
     }
 
     /// Sends every client a message; tells how many it reached. Seed 001's `broadcast(message)`.
-    pub fn broadcast_to_all(
-        &self,
-        kind: &str,
-        payload: &impl Serialize,
-    ) -> Result<usize, CommandError> {
+    pub fn broadcast_to_all(&self, kind: &str, payload: &impl Serialize) -> CommandResult<usize> {
         let (kind, payload) = (kind.to_owned(), to_json(payload)?);
         self.ask(move |context| context.broadcast_to_all(&kind, &payload))?
     }
 
     /// A task has started; `task` holds fields of the task payload (contract section 4). This and the following calls
     /// answer `false` when the event was late, repeated or out of order.
-    pub fn on_task_started(
-        &self,
-        task_id: &str,
-        task: &impl Serialize,
-    ) -> Result<bool, CommandError> {
+    pub fn on_task_started(&self, task_id: &str, task: &impl Serialize) -> CommandResult<bool> {
         self.on_task(task_id, TaskEvent::Started, task)
     }
 
     /// A task has moved.
-    pub fn on_task_progress(
-        &self,
-        task_id: &str,
-        task: &impl Serialize,
-    ) -> Result<bool, CommandError> {
+    pub fn on_task_progress(&self, task_id: &str, task: &impl Serialize) -> CommandResult<bool> {
         self.on_task(task_id, TaskEvent::Progress, task)
     }
 
     /// A task has ended well.
-    pub fn on_task_completed(
-        &self,
-        task_id: &str,
-        task: &impl Serialize,
-    ) -> Result<bool, CommandError> {
+    pub fn on_task_completed(&self, task_id: &str, task: &impl Serialize) -> CommandResult<bool> {
         self.on_task(task_id, TaskEvent::Completed, task)
     }
 
     /// A task has ended badly.
-    pub fn on_task_failed(
-        &self,
-        task_id: &str,
-        task: &impl Serialize,
-    ) -> Result<bool, CommandError> {
+    pub fn on_task_failed(&self, task_id: &str, task: &impl Serialize) -> CommandResult<bool> {
         self.on_task(task_id, TaskEvent::Failed, task)
     }
 
     /// A task is held.
-    pub fn on_task_paused(
-        &self,
-        task_id: &str,
-        task: &impl Serialize,
-    ) -> Result<bool, CommandError> {
+    pub fn on_task_paused(&self, task_id: &str, task: &impl Serialize) -> CommandResult<bool> {
         self.on_task(task_id, TaskEvent::Paused, task)
     }
 
     /// A task has ended on request.
-    pub fn on_task_cancelled(
-        &self,
-        task_id: &str,
-        task: &impl Serialize,
-    ) -> Result<bool, CommandError> {
+    pub fn on_task_cancelled(&self, task_id: &str, task: &impl Serialize) -> CommandResult<bool> {
         self.on_task(task_id, TaskEvent::Cancelled, task)
     }
 
     /// Any event, as `POST /api/events` takes it: `{"type": …, "payload": {…}}`.
-    pub fn report(&self, message: &impl Serialize) -> Result<bool, CommandError> {
+    pub fn report(&self, message: &impl Serialize) -> CommandResult<bool> {
         let report = Report::parse(&to_json(message)?)?.into_owned();
         self.ask(move |context| context.report(report))?
     }
@@ -181,7 +151,7 @@ impl Handle {
     pub fn broadcast_batch_progress<T: Serialize>(
         &self,
         tasks: &[(&str, T)],
-    ) -> Result<usize, CommandError> {
+    ) -> CommandResult<usize> {
         let read = |(id, task): &(&str, T)| {
             let report = Report::for_task(id, TaskEvent::Progress, &to_json(task)?)?.into_owned();
             Ok(report)
@@ -189,7 +159,7 @@ impl Handle {
         let reports = tasks
             .iter()
             .map(read)
-            .collect::<Result<Vec<Report<'_>>, CommandError>>()?;
+            .collect::<CommandResult<Vec<Report<'_>>>>()?;
         self.ask(move |context| {
             let accepted = reports
                 .into_iter()
@@ -228,24 +198,18 @@ impl Handle {
     }
 
     /// How the server is.
-    pub fn health(&self) -> Result<Health, CommandError> {
-        self.engine(false, |engine, now| {
-            engine.command(now, |context| context.health())
-        })
+    pub fn health(&self) -> CommandResult<Health> {
+        self.look(|context| context.health())
     }
 
     /// What the WebSocket server has done.
-    pub fn stats(&self) -> Result<WebSocketStats, CommandError> {
-        self.engine(false, |engine, now| {
-            engine.command(now, |context| context.websocket_stats())
-        })
+    pub fn stats(&self) -> CommandResult<WebSocketStats> {
+        self.look(|context| context.websocket_stats())
     }
 
     /// What the broadcaster has done.
-    pub fn broadcaster_stats(&self) -> Result<BroadcasterStats, CommandError> {
-        self.engine(false, |engine, now| {
-            engine.command(now, |context| context.broadcaster_stats())
-        })
+    pub fn broadcaster_stats(&self) -> CommandResult<BroadcasterStats> {
+        self.look(|context| context.broadcaster_stats())
     }
 
     fn on_task(
@@ -253,7 +217,7 @@ impl Handle {
         task_id: &str,
         event: TaskEvent,
         task: &impl Serialize,
-    ) -> Result<bool, CommandError> {
+    ) -> CommandResult<bool> {
         let report = Report::for_task(task_id, event, &to_json(task)?)?.into_owned();
         self.ask(move |context| context.report(report))?
     }
@@ -261,15 +225,23 @@ impl Handle {
     fn ask<T: Send + 'static>(
         &self,
         command: impl FnOnce(&mut Context<'_>) -> T + Send + 'static,
-    ) -> Result<T, CommandError> {
+    ) -> CommandResult<T> {
         self.engine(true, move |engine, now| engine.command(now, command))
+    }
+
+    /// Asks what is known without the store.
+    fn look<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut Context<'_>) -> T + Send + 'static,
+    ) -> CommandResult<T> {
+        self.engine(false, move |engine, now| engine.command(now, question))
     }
 
     fn engine<T: Send + 'static>(
         &self,
         waits: bool,
         question: impl FnOnce(&mut Engine, Now) -> T + Send + 'static,
-    ) -> Result<T, CommandError> {
+    ) -> CommandResult<T> {
         let (answers, answer) = channel();
         let run = move |engine: &mut Engine, now| {
             // The caller may have gone.
@@ -283,7 +255,7 @@ impl Handle {
     }
 }
 
-fn to_json(value: &impl Serialize) -> Result<String, CommandError> {
+fn to_json(value: &impl Serialize) -> CommandResult<String> {
     serde_json::to_string(value).map_err(|error| CommandError::Invalid {
         field: "payload".into(),
         reason: error.to_string(),

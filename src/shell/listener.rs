@@ -1,5 +1,6 @@
-//! Listening sockets as configured, or one clear line about why not.
+//! Listening sockets as configured, or one clear line about why not; and what a failed `accept` means.
 
+use super::socket::Socket;
 use crate::config::Endpoint;
 use crate::engine::Services;
 use mio::event::Source;
@@ -12,8 +13,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::socket::Socket;
-
 const BACKLOG: i32 = 4096;
 /// A Unix-domain socket is for the user and the group of this process.
 const SOCKET_MODE: u32 = 0o660;
@@ -22,6 +21,11 @@ const SOCKET_MODE: u32 = 0o660;
 const MAX_UNSENT_IN_KERNEL: u32 = 128 * 1024;
 /// How often the system may propose a port for the first address until it is free for all addresses.
 const PORT_ATTEMPTS: usize = 16;
+/// Linux's numbers of errors that the network had for this peer before it was accepted (accept(2): to be treated as a try that
+/// came to nothing), where `ErrorKind` has no name for them: EPROTO, ENONET, ENOPROTOOPT, EOPNOTSUPP, EHOSTDOWN.
+const OF_PEER: [i32; 5] = [71, 64, 92, 95, 112];
+/// ENOMEM, ENFILE, EMFILE, ENOBUFS.
+const OF_RESOURCES: [i32; 4] = [12, 23, 24, 105];
 
 /// Why the server cannot begin to listen.
 #[derive(Debug, thiserror::Error)]
@@ -85,12 +89,11 @@ enum ListeningSocket {
 }
 
 /// Device and inode: identify a file whatever becomes of its path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct FileIdentity(u64, u64);
+type FileIdentity = (u64, u64);
 
 fn file_identity(path: &Path) -> Option<FileIdentity> {
     let found = fs::symlink_metadata(path).ok()?;
-    Some(FileIdentity(found.dev(), found.ino()))
+    Some((found.dev(), found.ino()))
 }
 
 impl Listener {
@@ -112,15 +115,16 @@ impl Listener {
         port: u16,
         services: Services,
     ) -> Result<Vec<Self>, ListenError> {
-        let addresses = resolve(host, port);
-        let addresses = addresses.map_err(|source| ListenError::Resolve {
-            key: host_key(key),
+        // The key of the host is at fault when the machine has no such address.
+        let host_key = || key.replace(".port", ".host");
+        let addresses = resolve(host, port).map_err(|source| ListenError::Resolve {
+            key: host_key(),
             host: host.to_owned(),
             source,
         })?;
         let sockets = listen_all(&addresses).map_err(|(address, source)| ListenError::Bind {
             key: match source.kind() {
-                io::ErrorKind::AddrNotAvailable => host_key(key),
+                io::ErrorKind::AddrNotAvailable => host_key(),
                 _ => key.to_owned(),
             },
             address: address.to_string(),
@@ -168,14 +172,11 @@ impl Listener {
     }
 
     pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        match &mut self.socket {
-            ListeningSocket::Tcp(listener) => {
-                listener.register(registry, token, Interest::READABLE)
-            }
-            ListeningSocket::Unix { listener, .. } => {
-                listener.register(registry, token, Interest::READABLE)
-            }
-        }
+        let source: &mut dyn Source = match &mut self.socket {
+            ListeningSocket::Tcp(listener) => listener,
+            ListeningSocket::Unix { listener, .. } => listener,
+        };
+        source.register(registry, token, Interest::READABLE)
     }
 
     pub fn accept(&self) -> io::Result<(Socket, Option<IpAddr>)> {
@@ -227,11 +228,6 @@ fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         true => Err(io::Error::from(io::ErrorKind::AddrNotAvailable)),
         false => Ok(addresses),
     }
-}
-
-/// The key of the host, which is at fault when the machine has no such address.
-fn host_key(key: &str) -> String {
-    key.replace(".port", ".host")
 }
 
 /// When the system chooses the port, it must be free for all addresses.
@@ -339,5 +335,66 @@ fn remove_stale(path: &Path) -> io::Result<()> {
         }
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
         Err(error) => Err(error),
+    }
+}
+
+/// A failed `accept`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AcceptError {
+    /// The listener has nobody more.
+    NobodyWaits,
+    /// This peer gave up; the next may be there.
+    PeerIsGone,
+    /// The process or the machine has no descriptor or memory left.
+    Exhausted,
+    /// The listener is broken, or forbidden by a security module: the same error comes again until somebody acts.
+    Persists,
+}
+
+impl AcceptError {
+    pub fn of(error: &io::Error) -> Self {
+        let number = error.raw_os_error().unwrap_or_default();
+        match error.kind() {
+            io::ErrorKind::WouldBlock => Self::NobodyWaits,
+            io::ErrorKind::Interrupted
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::NetworkDown => Self::PeerIsGone,
+            _ if OF_PEER.contains(&number) => Self::PeerIsGone,
+            _ if OF_RESOURCES.contains(&number) => Self::Exhausted,
+            _ => Self::Persists,
+        }
+    }
+
+    /// What to do about it, for the log.
+    pub fn advice(self) -> &'static str {
+        match self {
+            Self::Exhausted => "raise the limit of open files (ulimit -n)",
+            _ => "it is tried again ten times a second",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// By number, as the kernel gives them.
+    #[test]
+    fn only_what_is_the_peers_is_passed_over() {
+        let of = |number| AcceptError::of(&io::Error::from_raw_os_error(number));
+        assert_eq!(of(11), AcceptError::NobodyWaits, "EAGAIN");
+        for number in [4, 64, 71, 92, 95, 100, 101, 103, 104, 112, 113] {
+            assert_eq!(of(number), AcceptError::PeerIsGone, "{number}");
+        }
+        for number in [12, 23, 24, 105] {
+            assert_eq!(of(number), AcceptError::Exhausted, "{number}");
+        }
+        // EPERM of a firewall, EBADF, EACCES, EINVAL, ENOTSOCK.
+        for number in [1, 9, 13, 22, 88] {
+            assert_eq!(of(number), AcceptError::Persists, "{number}");
+        }
     }
 }

@@ -1,15 +1,13 @@
 //! The running server: listeners as configured, an engine, and the loop on this thread or one of its own.
 
-use super::clock::Clock;
-use super::connection_limits::ConnectionLimits;
 use super::event_loop::{EventLoop, SIGNALS, WAKER};
 use super::handle::Handle;
 use super::listener::{ListenError, Listener};
 use super::logging::LogOutput;
-use super::memory::memory_use;
 use super::signals::SignalSource;
 use super::socket::Socket;
 use super::store::{Store, StoreThread};
+use super::system::{Clock, ConnectionLimits, memory_use};
 use crate::base::time::Now;
 use crate::config::{Config, Endpoint, ROUTES_NEED_A_KEY, StorageConfig};
 use crate::engine::{Engine, Input, Services};
@@ -88,9 +86,11 @@ pub struct Addresses {
 impl Server {
     /// Starts to serve. Signals and the log stay the embedding program's own affair.
     pub fn start(config: &Config) -> Result<Self, ServerError> {
-        let prepared = Prepared::new(config)?;
-        let (handle, addresses, event_loop) =
-            (prepared.handle, prepared.addresses, prepared.event_loop);
+        let Prepared {
+            handle,
+            addresses,
+            event_loop,
+        } = Prepared::new(config)?;
         let thread = thread::Builder::new()
             .name("joblight".into())
             .spawn(move || event_loop.run());
@@ -183,12 +183,10 @@ impl Prepared {
             .map_err(failed("start a thread"))?;
         let mut event_loop = EventLoop::new(poll, clock, engine, calls, connection_limits.reserve);
         event_loop.store = store;
-        let first = |wanted: fn(&Services) -> bool| {
-            listeners.iter().find(|listener| wanted(&listener.services))
-        };
+        let address = |serves| first(&listeners, serves).and_then(Listener::address);
         let addresses = Addresses {
-            websocket: first(|services| services.websocket()).and_then(Listener::address),
-            http: first(|services| services.http()).and_then(Listener::address),
+            websocket: address(Services::websocket),
+            http: address(Services::http),
         };
         announce(config, &listeners);
         event_loop
@@ -222,32 +220,28 @@ fn open_store(
 }
 
 fn open_listeners(config: &Config) -> Result<Vec<Listener>, ServerError> {
-    let mut listeners = Vec::new();
-    if config.shares_listener() {
-        listeners.extend(Listener::bind(
+    let mut wanted = match config.shares_listener() {
+        true => vec![(
             "websocket.port",
-            &config.websocket.endpoint(),
+            config.websocket.endpoint(),
             Services::BOTH,
-        )?);
-    } else {
-        listeners.extend(Listener::bind(
-            "websocket.port",
-            &config.websocket.endpoint(),
-            Services::WEBSOCKET,
-        )?);
-        listeners.extend(Listener::bind(
-            "http.port",
-            &config.http.endpoint(),
-            Services::HTTP,
-        )?);
-    }
+        )],
+        false => vec![
+            (
+                "websocket.port",
+                config.websocket.endpoint(),
+                Services::WEBSOCKET,
+            ),
+            ("http.port", config.http.endpoint(), Services::HTTP),
+        ],
+    };
     if !config.ingest.socket.is_empty() {
         let endpoint = Endpoint::UnixPath(config.ingest.socket.clone());
-        listeners.extend(Listener::bind(
-            "ingest.socket",
-            &endpoint,
-            Services::INGEST,
-        )?);
+        wanted.push(("ingest.socket", endpoint, Services::INGEST));
+    }
+    let mut listeners = Vec::new();
+    for (key, endpoint, services) in wanted {
+        listeners.extend(Listener::bind(key, &endpoint, services)?);
     }
     Ok(listeners)
 }
@@ -256,41 +250,37 @@ fn open_listeners(config: &Config) -> Result<Vec<Listener>, ServerError> {
 fn announce(config: &Config, listeners: &[Listener]) {
     let locale = config.language();
     let say = |phrase: Phrase<'_>| log::info!("{}", locale.say(phrase));
-    let mut told = (false, false, false);
-    for listener in listeners {
-        let services = listener.services;
-        let port = match (listener.address(), listener.path()) {
-            (Some(address), _) => address.port().to_string(),
-            (None, path) => path
-                .map(|path| path.display().to_string())
-                .unwrap_or_default(),
-        };
-        let place = |host: &str| {
-            if listener.path().is_some() {
-                port.clone()
-            } else {
-                format!("{}:{port}", host_in_url(host, listener.address()))
-            }
-        };
-        if services.websocket() && !std::mem::replace(&mut told.0, true) {
-            say(Phrase::WebSocketStarted(&port));
-            say(Phrase::WebSocketListening {
-                url: &format!("ws://{}", place(&config.websocket.host)),
-                path: &config.websocket.path,
-            });
+    let port = |listener: &Listener| match (listener.address(), listener.path()) {
+        (Some(address), _) => address.port().to_string(),
+        (None, path) => path.map_or(String::new(), |path| path.display().to_string()),
+    };
+    let place = |listener: &Listener, host: &str| match listener.path() {
+        Some(_) => port(listener),
+        None => {
+            let host = host_in_url(host, listener.address());
+            format!("{host}:{}", port(listener))
         }
-        if services.http() && !std::mem::replace(&mut told.1, true) {
-            say(Phrase::HttpStarted(&format!(
-                "http://{}",
-                place(&config.http.host)
-            )));
-        }
-        if services.ingest() && !std::mem::replace(&mut told.2, true) {
-            say(Phrase::IngestStarted(&port));
-        }
+    };
+    if let Some(listener) = first(listeners, Services::websocket) {
+        say(Phrase::WebSocketStarted(&port(listener)));
+        say(Phrase::WebSocketListening {
+            url: &format!("ws://{}", place(listener, &config.websocket.host)),
+            path: &config.websocket.path,
+        });
+    }
+    if let Some(listener) = first(listeners, Services::http) {
+        let place = place(listener, &config.http.host);
+        say(Phrase::HttpStarted(&format!("http://{place}")));
+    }
+    if let Some(listener) = first(listeners, Services::ingest) {
+        say(Phrase::IngestStarted(&port(listener)));
     }
     say(Phrase::Environment(config.environment.name()));
     say(Phrase::LogLevel(config.log.level.name()));
+}
+
+fn first(listeners: &[Listener], serves: fn(Services) -> bool) -> Option<&Listener> {
+    listeners.iter().find(|listener| serves(listener.services))
 }
 
 /// The host as a URL has it: one that can be connected to, with brackets around an IPv6 address (RFC 3986 section

@@ -1,10 +1,13 @@
-//! One peer's socket: reads into a given buffer, writes many chunks with one call.
+//! Sockets: one reads into a given buffer and writes many chunks with one call; all of them lie in slots by connection, and those
+//! that are to be read stand in a queue.
 
+use crate::engine::ConnectionId;
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 use smallvec::SmallVec;
 use socket2::SockRef;
+use std::collections::VecDeque;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
 
@@ -28,11 +31,11 @@ const MAX_SLICES: usize = 64;
 impl Socket {
     /// Edge-triggered.
     pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        match self {
-            Self::Tcp(stream) => stream.register(registry, token, interest),
-            Self::Unix(stream) => stream.register(registry, token, interest),
-        }
+        let source: &mut dyn Source = match self {
+            Self::Tcp(stream) => stream,
+            Self::Unix(stream) => stream,
+        };
+        source.register(registry, token, Interest::READABLE | Interest::WRITABLE)
     }
 
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -109,5 +112,86 @@ fn retry(mut operation: impl FnMut() -> io::Result<usize>) -> io::Result<usize> 
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             done => return done,
         }
+    }
+}
+
+/// All sockets by slot, which is the connection's index, and which of them are to be read.
+#[derive(Debug, Default)]
+pub struct Sockets {
+    slots: Vec<Option<(ConnectionId, Socket)>>,
+    /// Slots of the sockets to be read, each once.
+    ready: VecDeque<u32>,
+    /// By slot.
+    readiness: Vec<Readiness>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Readiness {
+    #[default]
+    No,
+    Readable,
+    /// Its end may be near and will not be announced again: it must be read until the end comes.
+    ToTheEnd,
+}
+
+impl Sockets {
+    pub fn get(&mut self, connection: ConnectionId) -> Option<&mut Socket> {
+        let slot = self.slots.get_mut(connection.index as usize)?.as_mut();
+        slot.filter(|slot| slot.0 == connection)
+            .map(|slot| &mut slot.1)
+    }
+
+    /// The connection in a slot.
+    pub fn id(&self, slot: usize) -> Option<ConnectionId> {
+        Some(self.slots.get(slot)?.as_ref()?.0)
+    }
+
+    pub fn insert(&mut self, connection: ConnectionId, socket: Socket) {
+        let index = connection.index as usize;
+        if self.slots.len() <= index {
+            self.slots.resize_with(index + 1, || None);
+        }
+        self.slots[index] = Some((connection, socket));
+    }
+
+    /// Closes a socket; tells whether it was there.
+    pub fn close(&mut self, connection: ConnectionId) -> bool {
+        let is_here = self.get(connection).is_some();
+        if is_here {
+            self.slots[connection.index as usize] = None;
+        }
+        is_here
+    }
+
+    /// Queues a socket for reading, once however often it is announced.
+    pub fn make_ready(&mut self, slot: u32, readiness: Readiness) {
+        let index = slot as usize;
+        if self.readiness.len() <= index {
+            self.readiness.resize(index + 1, Readiness::No);
+        }
+        if self.readiness[index] == Readiness::No {
+            self.ready.push_back(slot);
+        }
+        self.readiness[index] = self.readiness[index].max(readiness);
+        debug_assert!(
+            self.ready.len() <= self.readiness.len(),
+            "each slot is queued once"
+        );
+    }
+
+    /// The next to be read; its connection may be gone.
+    pub fn poll_ready(&mut self) -> Option<(Option<ConnectionId>, Readiness)> {
+        let slot = self.ready.pop_front()? as usize;
+        Some((self.id(slot), std::mem::take(&mut self.readiness[slot])))
+    }
+
+    /// How many are to be read.
+    pub fn ready(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// The connections whose sockets are to be read.
+    pub fn unread(&self) -> impl Iterator<Item = ConnectionId> {
+        self.ready.iter().filter_map(|slot| self.id(*slot as usize))
     }
 }

@@ -110,6 +110,7 @@ impl Run {
             self.reconcile();
             if step % 64 == 0 {
                 self.world.engine.inspect().check_invariants();
+                self.world.check_follower();
                 self.check_limits();
             }
         }

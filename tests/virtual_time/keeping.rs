@@ -106,6 +106,19 @@ fn room_that_was_there_before_its_task_ages_no_more() {
 }
 
 #[test]
+fn entries_expire_one_by_one_and_a_following_hub_sees_the_same() {
+    let mut world = World::new(|_| {});
+    say(&mut world, "lobby", 1);
+    world.run_for(DAY_MS);
+    say(&mut world, "lobby", 2);
+    world.run_for(6 * DAY_MS);
+    assert_eq!(logged(&mut world, "lobby"), ["room_broadcast"]);
+    world.check_follower();
+    world.run_for(DAY_MS);
+    world.assert_empty();
+}
+
+#[test]
 fn failed_tasks_make_room_last() {
     let mut world = World::new(|config| config.broadcaster.max_tasks = 4);
     for (task, verb) in [

@@ -185,15 +185,10 @@ impl<'h> Request<'h> {
 /// Why a request is not served.
 #[derive(Debug)]
 pub struct Refused {
-    kind: Kind,
+    /// What the log is told it is about.
+    pub notice: Notice,
     /// What is wrong and what would be right.
-    detail: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Host,
-    Page,
+    pub detail: String,
 }
 
 impl Refused {
@@ -208,7 +203,7 @@ impl Refused {
             _ => "server.allowed_hosts names those that are".to_owned(),
         };
         Self {
-            kind: Kind::Host,
+            notice: Notice::Host,
             detail: format!("the host {} is not served here: {advice}", shown(host)),
         }
     }
@@ -234,7 +229,7 @@ impl Refused {
             }
         };
         Self {
-            kind: Kind::Page,
+            notice: Notice::Page,
             detail: format!(
                 "a page of the origin {} is foreign here: {advice}",
                 shown(origin)
@@ -251,24 +246,11 @@ impl Refused {
             }
         };
         Self {
-            kind: Kind::Page,
+            notice: Notice::Page,
             detail: format!(
                 "`Sec-Fetch-Site: cross-site`: a page of another site may change nothing here: {advice}"
             ),
         }
-    }
-
-    /// What the log is told it is about.
-    pub fn notice(&self) -> Notice {
-        match self.kind {
-            Kind::Host => Notice::Host,
-            Kind::Page => Notice::Page,
-        }
-    }
-
-    /// What is wrong and what would be right.
-    pub fn detail(&self) -> &str {
-        &self.detail
     }
 }
 
@@ -309,9 +291,9 @@ fn shown(text: &str) -> String {
 
 impl From<Refused> for Refusal {
     fn from(refused: Refused) -> Self {
-        match refused.kind {
-            Kind::Host => Self::new("unknown_host", refused.detail).at("host"),
-            Kind::Page => Self::new("not_allowed", refused.detail).at("origin"),
+        match refused.notice {
+            Notice::Host => Self::new("unknown_host", refused.detail).at("host"),
+            _ => Self::new("not_allowed", refused.detail).at("origin"),
         }
     }
 }

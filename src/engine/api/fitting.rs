@@ -5,7 +5,7 @@ use crate::engine::api::call::{limit_exceeded, too_large};
 use crate::engine::context::Context;
 use crate::engine::refusal::Refusal;
 use crate::hub::Foresight;
-use crate::hub::tasks::rules;
+use crate::hub::tasks::decision;
 use crate::hub::tasks::size::{MAX_OWN_FIELDS, patch_bytes};
 use crate::hub::tasks::state::Task;
 use crate::wire::message::{Event, Report, TaskEvent, TaskPatch};
@@ -51,7 +51,7 @@ fn goes_on(context: &Context<'_>, task: &Task, report: &Report<'_>) -> bool {
     match &report.event {
         Event::Task { kind, patch, .. } => {
             !context.hub.was_accepted(report)
-                && rules::judge(task, *kind, patch, context.now, report.id.is_some()).is_ok()
+                && decision::judge(task, *kind, patch, context.now, report.id.is_some()).is_ok()
         }
         Event::Item { .. } | Event::Room { .. } => task.lost.is_some(),
     }

@@ -105,7 +105,7 @@ pub fn list(context: &mut Context<'_>, _: &Call<'_>) -> Outcome {
         .rooms()
         .map(|(_, room)| RoomInfo {
             room: &room.name,
-            clients: room.watchers(),
+            clients: room.connected_count(),
             position: room.position().to_string(),
         })
         .collect();

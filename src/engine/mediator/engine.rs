@@ -35,7 +35,6 @@ pub struct Engine {
     pub(super) life: Life,
     pub(super) transport: Transport,
     pub(super) hub: Hub,
-    hub_seed: HubSeed,
     pub(super) addresses: Addresses,
     full_lines: FullLines,
     pub(super) session_key: SessionKey,
@@ -71,8 +70,7 @@ impl Engine {
             message_prefix,
         };
         Self {
-            hub: Hub::new(settings.hub.clone(), hub_seed.clone()),
-            hub_seed,
+            hub: Hub::new(settings.hub.clone(), hub_seed),
             settings,
             now,
             turn_began: now.at,
@@ -180,7 +178,7 @@ impl Engine {
 
     /// A hub as at the beginning: what was read of a store that then failed is not to stay.
     pub(super) fn forget_hub(&mut self) {
-        self.hub = Hub::new(self.settings.hub.clone(), self.hub_seed.clone());
+        self.hub.empty();
         // Serials begin again, and shared frames are found by serial.
         self.transport.peers.handle_turn_end();
     }

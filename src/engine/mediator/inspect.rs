@@ -9,7 +9,7 @@ use super::engine::Engine;
 use crate::base::time::Time;
 use crate::engine::commit::durability::Condition;
 use crate::hub::durable::rows;
-use crate::hub::{Client, ConnectionId, DropReason, Room};
+use crate::hub::{Client, ConnectionId, DropReason, Hub, Room};
 
 /// What the server holds.
 #[derive(Clone, Copy)]
@@ -71,6 +71,10 @@ impl<'a> Inspection<'a> {
         Self { engine }
     }
 
+    pub fn hub(self) -> &'a Hub {
+        &self.engine.hub
+    }
+
     pub fn connections(self) -> usize {
         self.engine.transport.peers.len()
     }
@@ -114,7 +118,7 @@ impl<'a> Inspection<'a> {
 
     /// Bytes of messages and requests that have begun and not ended.
     pub fn unfinished_bytes(self) -> usize {
-        self.engine.transport.unfinished_bytes()
+        self.engine.transport.unfinished.bytes()
     }
 
     /// How many messages have come in.

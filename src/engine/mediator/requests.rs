@@ -118,7 +118,10 @@ impl Engine {
     /// Whether a request had better wait: the store is being opened, which takes a moment.
     fn waits_for_store(&self, head: &Head, body_bytes: usize) -> bool {
         self.store.is_opening()
-            && self.transport.has_room(body_bytes, &self.settings)
+            && self
+                .transport
+                .unfinished
+                .has_room(body_bytes, &self.settings)
             && table::needs_store(head)
     }
 
@@ -203,9 +206,9 @@ impl Engine {
         self.counts.foreign += 1;
         let address = self.peer(connection).and_then(|peer| peer.address);
         let asker = self.settings.proxies.asker(address, head);
-        let line = || format!("refused: {asker}: {}", refused.detail());
+        let line = || format!("refused: {asker}: {}", refused.detail);
         let notices = &mut self.counts.notices;
-        notices.count(self.now.at, refused.notice(), line);
+        notices.count(self.now.at, refused.notice, line);
         Err(refused.into())
     }
 

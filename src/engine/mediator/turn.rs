@@ -13,6 +13,7 @@ use crate::engine::refusal::Refusal;
 use crate::engine::settings::Settings;
 use crate::engine::timer::Timer;
 use crate::engine::transport::peer::{Peer, Reading, Services, Standing};
+use crate::hub::Change;
 use crate::hub::budget::Workload;
 use crate::hub::{self, Batch, ClientKey, ConnectionId, Restored, Work};
 use core::net::IpAddr;
@@ -373,6 +374,16 @@ impl Engine {
     /// What the server holds, to be read.
     pub fn inspect(&self) -> Inspection<'_> {
         Inspection::new(self)
+    }
+
+    /// Records changes of shared state from now on. Poll them at least once a turn.
+    pub fn record_changes(&mut self) {
+        self.hub.record_changes();
+    }
+
+    /// The oldest change that was not polled yet.
+    pub fn poll_change(&mut self) -> Option<Change> {
+        self.hub.poll_change()
     }
 
     /// What this turn has cost, and what one may cost.

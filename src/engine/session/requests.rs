@@ -108,6 +108,7 @@ fn broadcast(
         kind: "room_broadcast",
         payload,
         except: Some(client),
+        tells: None,
     };
     context.hub.publish(context.now, message, &mut context.out);
     Ok(Answer::Now(Said::Nothing))

@@ -17,10 +17,10 @@ pub fn carry_out(
     if !message.kind.starts_with("workspace.") {
         return None;
     }
-    let (workspaces, now) = (context.hub.workspaces_mut(), context.now);
+    let (workspaces, now) = (context.hub.workspaces(), context.now);
     let body = compact(message.body);
     let fields = || fields_of(message, &body);
-    let change = match &*message.kind {
+    let edit = match &*message.kind {
         "workspace.create" => {
             fields().and_then(|fields| workspaces.create(now, fields, context.random))
         }
@@ -30,10 +30,7 @@ pub fn carry_out(
         "workspace.list" => return Some(Ok(Answer::Now(Said::WorkspaceList))),
         _ => return None,
     };
-    Some(change.map(|mut change| {
-        context.hub.keep(std::mem::take(&mut change.records));
-        Answer::WhenKept(Said::Change(change))
-    }))
+    Some(edit.map(|edit| Answer::WhenKept(Said::Change(context.hub.edit_workspaces(edit)))))
 }
 
 /// The fields of a message, whose body it is. When they are flat, the envelope's own stand among them.

@@ -41,7 +41,7 @@ pub struct Transport {
     pub newest_pong: Option<Bytes>,
     /// Whose input is not read to its end.
     spared: HashSet<ConnectionId>,
-    pub(super) unfinished: Unfinished,
+    pub unfinished: Unfinished,
     pub(super) dates: DateCache,
     outputs: VecDeque<Output>,
     departures: VecDeque<Departure>,
@@ -236,16 +236,6 @@ impl Transport {
 
     pub fn client_of(&self, connection: ConnectionId) -> Option<ClientKey> {
         self.peers.peer(connection)?.client()
-    }
-
-    /// Bytes that have come and are not handled, all connections together.
-    pub fn unfinished_bytes(&self) -> usize {
-        self.unfinished.bytes()
-    }
-
-    /// Whether so many bytes more may be kept of what is not handled.
-    pub fn has_room(&self, bytes: usize, settings: &Settings) -> bool {
-        self.unfinished.has_room(bytes, settings)
     }
 
     /// Local producers may be read, which could not be before.

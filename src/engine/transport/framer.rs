@@ -5,9 +5,7 @@
 
 use crate::hub::Publication;
 use crate::wire::message::{Encoding, Variant};
-use crate::wire::websocket::{
-    Deflater, EncodedFrame, MessageKind, Window, encode, encode_compressed,
-};
+use crate::wire::websocket::{Deflater, EncodedFrame, Window, encode, encode_compressed};
 use hashbrown::HashMap;
 
 /// Compressing a byte costs about as much as encoding so many.
@@ -88,7 +86,7 @@ impl Framer {
 
     fn plain(&mut self, message: &[u8], encoding: Encoding) -> EncodedFrame {
         self.encoded_bytes += message.len();
-        encode(kind_of(encoding), message)
+        encode(encoding.kind(), message)
     }
 
     fn compressed(
@@ -103,13 +101,6 @@ impl Framer {
             return plain.clone();
         }
         self.encoded_bytes += payload.len() * DEFLATE_COST;
-        encode_compressed(kind_of(encoding), self.deflater.compress(window, &payload))
-    }
-}
-
-fn kind_of(encoding: Encoding) -> MessageKind {
-    match encoding {
-        Encoding::Json => MessageKind::Text,
-        Encoding::MessagePack => MessageKind::Binary,
+        encode_compressed(encoding.kind(), self.deflater.compress(window, &payload))
     }
 }

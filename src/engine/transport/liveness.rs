@@ -8,7 +8,7 @@ use super::peer::{Peer, Ping, Reading};
 use super::unfinished::{ENTRY_COST, Entry, max_bytes};
 use crate::base::time::Span;
 use crate::conn::Phase;
-use crate::engine::settings::Settings;
+use crate::engine::settings::{Settings, WebSocketSettings};
 use crate::hub::ConnectionId;
 
 /// What a look at a connection has found.
@@ -38,25 +38,35 @@ impl Transport {
             return Finding::Fine;
         };
         peer.timer = None;
-        if is_spared {
-            self.look_at(step, connection, Span::ZERO);
-            return Finding::Fine;
-        }
-        if !peer.connection.is_open() {
-            // Whoever reads a long answer slowly still reads it.
-            let is_reading = std::mem::take(&mut peer.alive) && !peer.connection.outbox.is_empty();
-            if is_reading && matches!(peer.connection.phase, Phase::Http(_)) {
-                self.look_at(step, connection, LINGER);
-                return Finding::Fine;
+        let settings = &step.settings.websocket;
+        let (finding, next) = match &peer.connection.phase {
+            _ if is_spared => (Finding::Fine, Some(Span::ZERO)),
+            _ if !peer.connection.is_open() => look_at_ending(peer),
+            // Who takes what waits for it, however slowly, is behind but alive.
+            Phase::WebSocket(_) if peer.backlogged => match std::mem::take(&mut peer.alive) {
+                true => (Finding::Fine, some(settings.max_backlog_age)),
+                false => (Finding::Slow, None),
+            },
+            Phase::WebSocket(_) => look_at_heartbeat(peer, settings),
+            Phase::Http(parser) => {
+                let is_idle = parser.is_idle();
+                // Whose answer waits for the store does not have to say anything.
+                let is_alive = std::mem::take(&mut peer.alive) || peer.reading.is_held();
+                match () {
+                    () if !is_alive && is_idle => (Finding::Idle, None),
+                    // What is unfinished is ended when that has taken too long, which is another moment.
+                    () if is_alive || self.unfinished.since(connection).is_some() => {
+                        (Finding::Fine, some(settings.connection_timeout))
+                    }
+                    () => (Finding::Late, None),
+                }
             }
-            return Finding::Over;
+            Phase::Lines => (Finding::Fine, None),
+        };
+        if let Some(after) = next {
+            self.look_at(step, connection, after);
         }
-        match &peer.connection.phase {
-            Phase::WebSocket(_) if peer.backlogged => self.look_at_backlog(step, connection),
-            Phase::WebSocket(_) => self.look_at_heartbeat(step, connection),
-            Phase::Http(_) => self.look_at_request(step, connection),
-            Phase::Lines => Finding::Fine,
-        }
+        finding
     }
 
     /// Sets the first look at a connection that has just been accepted.
@@ -70,15 +80,14 @@ impl Transport {
     /// Sets the first look at a connection that has just become a WebSocket.
     pub fn watch_heartbeat(&mut self, step: &mut Step<'_>, connection: ConnectionId) {
         let settings = &step.settings.websocket;
-        let (heartbeat, timeout) = (settings.heartbeat_interval, settings.connection_timeout);
-        let Some(peer) = self.peers.peer_mut(connection) else {
-            return;
-        };
-        peer.alive = false;
-        peer.ping.look();
-        match heartbeat.is_zero() {
-            false => self.look_again(step, connection, heartbeat),
-            true => self.look_again(step, connection, timeout),
+        if let Some(peer) = self.peers.peer_mut(connection) {
+            peer.alive = false;
+            peer.ping.look();
+            let after = match settings.heartbeat_interval.is_zero() {
+                false => settings.heartbeat_interval,
+                true => settings.connection_timeout,
+            };
+            self.look_again(step, connection, after);
         }
     }
 
@@ -98,71 +107,50 @@ impl Transport {
     /// Sets the next look; zero: there is none.
     fn look_again(&mut self, step: &mut Step<'_>, connection: ConnectionId, after: Span) {
         if !after.is_zero() {
-            return self.look_at(step, connection, after);
-        }
-        let peer = self.peers.peer_mut(connection);
-        if let Some(timer) = peer.and_then(|peer| peer.timer.take()) {
+            self.look_at(step, connection, after);
+        } else if let Some(peer) = self.peers.peer_mut(connection)
+            && let Some(timer) = peer.timer.take()
+        {
             step.wheel.cancel(timer);
         }
     }
+}
 
-    /// Who takes what waits for it, however slowly, is behind but alive.
-    fn look_at_backlog(&mut self, step: &mut Step<'_>, connection: ConnectionId) -> Finding {
-        let peer = self.peers.peer_mut(connection);
-        if peer.is_some_and(|peer| std::mem::take(&mut peer.alive)) {
-            self.watch_backlog(step, connection);
-            return Finding::Fine;
-        }
-        Finding::Slow
+/// Whoever reads a long answer slowly still reads it.
+fn look_at_ending(peer: &mut Peer) -> (Finding, Option<Span>) {
+    let is_reading = std::mem::take(&mut peer.alive) && !peer.connection.outbox.is_empty();
+    match is_reading && matches!(peer.connection.phase, Phase::Http(_)) {
+        true => (Finding::Fine, Some(LINGER)),
+        false => (Finding::Over, None),
     }
+}
 
-    /// A ping each interval, and whoever gave no sign of life by the next one is gone.
-    fn look_at_heartbeat(&mut self, step: &mut Step<'_>, connection: ConnectionId) -> Finding {
-        let settings = &step.settings.websocket;
-        let (heartbeat, timeout) = (settings.heartbeat_interval, settings.connection_timeout);
-        let Some(peer) = self.peers.peer_mut(connection) else {
-            return Finding::Fine;
-        };
-        // Whose bytes are left where they are cannot be heard.
-        let heard = std::mem::take(&mut peer.alive) || peer.connection.has_stash();
-        let pinged = peer.ping.look();
-        let answer_time = match timeout.is_zero() {
-            true => heartbeat,
-            false => heartbeat.min(timeout),
-        };
-        if !heard && (pinged || heartbeat.is_zero()) {
-            return Finding::Silent;
-        }
-        if heartbeat.is_zero() {
-            self.look_at(step, connection, timeout);
-            return Finding::Fine;
-        }
-        if pinged && answer_time < heartbeat {
-            self.look_at(step, connection, heartbeat - answer_time);
-            return Finding::Fine;
-        }
-        peer.ping = Ping::Sent;
-        self.look_at(step, connection, answer_time);
-        Finding::PingDue
+/// A ping each interval, and whoever gave no sign of life by the next one is gone.
+fn look_at_heartbeat(peer: &mut Peer, settings: &WebSocketSettings) -> (Finding, Option<Span>) {
+    let (heartbeat, timeout) = (settings.heartbeat_interval, settings.connection_timeout);
+    // Whose bytes are left where they are cannot be heard.
+    let heard = std::mem::take(&mut peer.alive) || peer.connection.has_stash();
+    let pinged = peer.ping.look();
+    let answer_time = match timeout.is_zero() {
+        true => heartbeat,
+        false => heartbeat.min(timeout),
+    };
+    if !heard && (pinged || heartbeat.is_zero()) {
+        return (Finding::Silent, None);
     }
+    if heartbeat.is_zero() {
+        return (Finding::Fine, Some(timeout));
+    }
+    if pinged && answer_time < heartbeat {
+        return (Finding::Fine, Some(heartbeat - answer_time));
+    }
+    peer.ping = Ping::Sent;
+    (Finding::PingDue, Some(answer_time))
+}
 
-    fn look_at_request(&mut self, step: &mut Step<'_>, connection: ConnectionId) -> Finding {
-        let Some(peer) = self.peers.peer_mut(connection) else {
-            return Finding::Fine;
-        };
-        // Whose answer waits for the store does not have to say anything.
-        let is_alive = std::mem::take(&mut peer.alive) || peer.reading.is_held();
-        let is_idle = matches!(&peer.connection.phase, Phase::Http(parser) if parser.is_idle());
-        if !is_alive && is_idle {
-            return Finding::Idle;
-        }
-        // What is unfinished is ended when that has taken too long, which is another moment.
-        if is_alive || self.unfinished.since(connection).is_some() {
-            self.watch_handshake(step, connection);
-            return Finding::Fine;
-        }
-        Finding::Late
-    }
+/// Zero: there is no next look.
+fn some(span: Span) -> Option<Span> {
+    Some(span).filter(|span| !span.is_zero())
 }
 
 /// What is left unfinished is recorded; when all of it is too much, whoever has left the most goes first.

@@ -96,7 +96,7 @@ impl Unsaved {
 }
 
 /// State of a client that is behind, has direct messages, or lacks news. Boxed: idle clients pay a pointer for it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Behind {
     /// Every message up to this serial was queued for its connection.
     queued: u64,
@@ -282,12 +282,7 @@ impl Client {
         self.behind.get_or_insert_with(|| {
             Box::new(Behind {
                 queued,
-                caught_up: 0,
-                older: BTreeMap::new(),
-                direct: DirectQueue::default(),
-                names: Vec::new(),
-                left_at: 0,
-                news: None,
+                ..Behind::default()
             })
         })
     }

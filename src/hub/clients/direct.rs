@@ -26,14 +26,7 @@ impl DirectMessage {
     }
 
     pub fn envelope(&self) -> Envelope<'_> {
-        Envelope {
-            kind: &self.kind,
-            payload: &self.payload,
-            timestamp: self.timestamp,
-            id: Some(&self.id),
-            reply_to: None,
-            room_offset: None,
-        }
+        Envelope::new(&self.kind, &self.payload, self.timestamp, Some(&self.id))
     }
 }
 

@@ -35,11 +35,10 @@ use crate::base::slot_set::SlotSet;
 use crate::base::time::{Now, Span, Time};
 use crate::hub::clients::client::{KeptName, Member, Membership, Unsaved};
 use crate::hub::clients::direct::DirectMessage;
-use crate::hub::clients::mail;
+use crate::hub::clients::shared;
 use crate::hub::delivery::fanout::Broadcast;
 use crate::hub::delivery::publication::{Lane, Outlet};
 use crate::hub::delivery::replay::{self, Recovery};
-use crate::hub::durable::rows;
 use crate::hub::keys::ConnectionId;
 use crate::hub::keys::RoomKey;
 use crate::hub::keys::TaskKey;
@@ -50,6 +49,7 @@ use crate::hub::rooms::position::{Position, Since};
 use crate::hub::rooms::viewer_rooms::JoinedBy;
 use crate::hub::timer::Timer;
 use crate::wire::message::Dialect;
+use crate::wire::message::name::TASK_ROOM_PREFIX;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
@@ -71,19 +71,16 @@ impl Hub {
         let key = self
             .directory
             .attach(connection, dialect, now.wall_ms, nonce, serial);
-        let has_session = self.sessions.are_on() && dialect == Dialect::Payload;
-        self.directory.client_mut(key).has_session = has_session;
-        self.save(key, Unsaved::ALL);
+        if self.sessions.are_on() && dialect == Dialect::Payload {
+            self.begin_session(key, now.wall_ms);
+        }
         key
     }
 
     /// Removes a client and its session.
     pub fn detach(&mut self, client: ClientKey) {
-        let gone = self.directory.client_mut(client);
-        if gone.has_session {
-            // While the client is there: its rows are found by what it holds.
-            rows::delete_session(&mut self.fanout.journal, gone);
-        }
+        // While the client is there: its rows are found by what it holds.
+        self.end_session(client);
         self.directory.detach(client);
     }
 
@@ -110,8 +107,7 @@ impl Hub {
         dialect: Dialect,
     ) {
         self.directory.adopt(client, connection, dialect);
-        self.directory.client_mut(client).connected_at = now.wall_ms;
-        self.save(client, Unsaved::SESSION);
+        self.begin_session(client, now.wall_ms);
     }
 
     /// Takes the names of rooms that were kept for a client: it joins each with [`Hub::rejoin`], or forgoes it.
@@ -137,27 +133,33 @@ impl Hub {
         // Collected by client, since one message tells a client of all its rooms.
         let mut evicted: BTreeMap<ClientId, Vec<Box<str>>> = BTreeMap::new();
         for (id, name) in self.directory.take_evicted() {
-            let Some(client) = self.directory.living_client(id) else {
-                continue;
-            };
-            // Either it has joined a room of that name again since then, or it must be told.
-            let room = self.directory.find(&name);
-            let is_member = |room: RoomKey| self.directory.membership(client, room).is_some();
-            if room.is_some_and(is_member) {
-                continue;
+            if self.must_hear_of_eviction(id, &name) {
+                evicted.entry(id).or_default().push(name);
             }
-            if self.directory.client(client).is_away {
-                // It left after the eviction: it tries again when it comes back, and is told then.
-                let nowhere = Position::default();
-                self.directory.add_name(client, name, nowhere, true);
-                self.save(client, Unsaved::ROOMS);
-                continue;
-            }
-            let reader = self.directory.client_mut(client);
-            self.fanout.journal.leave_room(reader, &name);
-            evicted.entry(id).or_default().push(name);
         }
         evicted
+    }
+
+    fn must_hear_of_eviction(&mut self, id: ClientId, name: &str) -> bool {
+        let Some(client) = self.directory.living_client(id) else {
+            return false;
+        };
+        // It may have joined a room of that name again since then.
+        let room = self.directory.find(name);
+        let is_member = |room: RoomKey| self.directory.membership(client, room).is_some();
+        if room.is_some_and(is_member) {
+            return false;
+        }
+        let reader = self.directory.client_mut(client);
+        if !reader.is_away {
+            self.fanout.journal.leave_room(reader, name);
+            return true;
+        }
+        // It left after the eviction: it tries again when it comes back, and is told then.
+        let nowhere = Position::default();
+        self.directory.add_name(client, name.into(), nowhere, true);
+        self.mark(client, Unsaved::ROOMS);
+        false
     }
 
     /// For each room of a lagging client, whether the log still holds what it lacks.
@@ -171,16 +173,16 @@ impl Hub {
         &mut self,
         now: Now,
         client: ClientKey,
-        plan_recovery: &[Recovery],
+        recoveries: &[Recovery],
         out: &mut dyn Outlet,
     ) {
         // The plan was made before the acknowledgement; only rooms that this reported as lost may be given up.
-        let lost = plan_recovery.iter().filter(|room| !room.recovered);
+        let lost = recoveries.iter().filter(|room| !room.recovered);
         let lost: Vec<RoomKey> = lost.map(|lost| lost.room).collect();
         if !lost.is_empty() {
             replay::give_up(&mut self.directory, client, &lost);
             // Stored until it has confirmed it: after a crash it is told again.
-            self.save(client, Unsaved::ROOMS);
+            self.mark(client, Unsaved::ROOMS);
         }
         let (broadcaster, mut scope) = self.scope(now, out);
         if replay::replay(&mut scope, client) {
@@ -211,10 +213,12 @@ impl Hub {
 
     /// Ends a client's session while it is connected: it will not come back.
     pub fn end_session(&mut self, client: ClientKey) {
-        let client = self.directory.client_mut(client);
-        if std::mem::take(&mut client.has_session) {
-            rows::delete_session(&mut self.fanout.journal, client);
-        }
+        shared::apply_session_end(&mut self.directory, &mut self.fanout, client);
+    }
+
+    fn begin_session(&mut self, client: ClientKey, connected_at: u64) {
+        let id = self.directory.client(client).id;
+        shared::apply_session(&mut self.directory, &mut self.fanout, id, connected_at);
     }
 
     /// Records that a client has confirmed everything up to a serial.
@@ -235,24 +239,21 @@ impl Hub {
                 unsaved.add(Unsaved::ROOMS);
             }
         }
-        let journal = &mut self.fanout.journal;
-        if let Some(direct) = reader.direct_mut() {
-            let gone = direct.confirm(serial);
-            if reader.has_session {
-                rows::delete_direct(journal, reader.id, gone);
-            }
-            reader.trim();
-        }
-        journal.mark_client(reader, unsaved);
+        shared::apply_confirmation(&mut self.directory, &mut self.fanout, client, serial);
+        self.mark(client, unsaved);
     }
 
     /// Connected clients in the rooms of these tasks, each counted once.
     pub fn watchers(&mut self, tasks: &[TaskKey]) -> usize {
-        if let [task] = tasks {
-            // In a single room no client can be counted twice.
-            let room = self.broadcaster.room_of_task(&self.directory, *task);
-            return room.map_or(0, |room| self.directory.room(room).watchers());
-        }
+        // In a single room no client can be counted twice.
+        let [task] = tasks else {
+            return self.watchers_of_many(tasks);
+        };
+        let room = self.broadcaster.room_of_task(&self.directory, *task);
+        room.map_or(0, |room| self.directory.room(room).connected_count())
+    }
+
+    fn watchers_of_many(&mut self, tasks: &[TaskKey]) -> usize {
         let mut seen = SlotSet::default();
         let mut count = 0;
         for task in tasks {
@@ -268,7 +269,7 @@ impl Hub {
         count
     }
 
-    fn save(&mut self, client: ClientKey, what: Unsaved) {
+    fn mark(&mut self, client: ClientKey, what: Unsaved) {
         let client = self.directory.client_mut(client);
         self.fanout.journal.mark_client(client, what);
     }
@@ -333,7 +334,7 @@ impl Hub {
     /// Joins a room for a client that asked for it. Its entries and state follow with [`Hub::welcome`], after the acknowledgement.
     pub fn join(&mut self, client: ClientKey, room: &str) -> Result<Joined, Full> {
         // The room of an existing task takes no place from viewers' rooms, even if it must be created.
-        let mut task = room.strip_prefix("task:").into_iter();
+        let mut task = room.strip_prefix(TASK_ROOM_PREFIX).into_iter();
         let entry = match task.any(|task| self.broadcaster.tasks().find(task).is_some()) {
             true => JoinedBy::Task,
             false => JoinedBy::Viewer,
@@ -350,7 +351,7 @@ impl Hub {
         let max_memberships = self.settings.max_rooms_per_client;
         let (room, fresh) = self.directory.join(client, room, entry, max_memberships)?;
         if fresh {
-            self.save(client, Unsaved::ROOMS);
+            self.mark(client, Unsaved::ROOMS);
         }
         Ok(Joined { room, fresh })
     }
@@ -375,7 +376,7 @@ impl Hub {
         payload: &str,
         out: &mut dyn Outlet,
     ) -> bool {
-        let message = mail::message(&mut self.fanout, now, kind, payload);
+        let message = shared::sequence(&mut self.fanout, now, kind, payload);
         // Not offered to a lagging client: it would overtake what the client lacks.
         let is_taken =
             !self.directory.client(client).is_lagging && self.deliver(client, &message, out);
@@ -383,7 +384,7 @@ impl Hub {
         if !is_taken {
             self.directory.fall_behind(client, message.serial - 1);
         }
-        mail::post(
+        shared::apply_direct(
             &mut self.directory,
             &mut self.fanout,
             client,
@@ -396,9 +397,9 @@ impl Hub {
     /// Queues a broadcast that the connection refused. Data-dialect clients have no queue: they are closed with 4430.
     pub(in crate::hub) fn keep_for(&mut self, now: Now, client: ClientKey, message: Broadcast<'_>) {
         if self.directory.client(client).dialect == Dialect::Payload {
-            let message = mail::message(&mut self.fanout, now, message.kind, message.payload);
+            let message = shared::sequence(&mut self.fanout, now, message.kind, message.payload);
             self.directory.fall_behind(client, message.serial - 1);
-            mail::post(
+            shared::apply_direct(
                 &mut self.directory,
                 &mut self.fanout,
                 client,
@@ -448,16 +449,17 @@ impl Hub {
     pub fn poll_postponed(&mut self) -> Option<ClientKey> {
         while let Some(id) = self.fanout.load.poll_postponed() {
             let client = self.directory.living_client(id);
-            let waits = |client: &ClientKey| {
-                let reader = self.directory.client(*client);
-                // A client that was served after its postponement, or left, has nothing to wait for.
-                reader.backlogged && !reader.is_away
-            };
-            if let Some(client) = client.filter(waits) {
-                return Some(client);
+            // A client that was served after its postponement, or left, has nothing to wait for.
+            if client.is_some_and(|client| self.is_waiting(client)) {
+                return client;
             }
         }
         None
+    }
+
+    fn is_waiting(&self, client: ClientKey) -> bool {
+        let reader = self.directory.client(client);
+        reader.backlogged && !reader.is_away
     }
 
     /// Sends a client that has joined rooms the entries after each `since`, or as many of them as the log still holds, and the state of
@@ -508,8 +510,8 @@ impl Hub {
         for place in &places {
             self.rewind(place);
         }
-        self.save(client, Unsaved::RECEIVED);
-        self.save(client, Unsaved::ROOMS);
+        self.mark(client, Unsaved::RECEIVED);
+        self.mark(client, Unsaved::ROOMS);
         let due = places.iter().filter(|place| place.first.is_some());
         due.map(|place| (place.room, place.offset)).collect()
     }

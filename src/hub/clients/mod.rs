@@ -7,11 +7,11 @@
 //! | --- | --- |
 //! | [`client`] | one client and its memberships |
 //! | [`lifecycle`] | attach, join, fall behind, recover, leave, resume |
-//! | [`direct`], [`mail`] | messages for one client, kept until it confirms them |
+//! | [`shared`], [`direct`] | its session, and messages for it alone, kept until it confirms them |
 //! | [`expiry`] | sessions whose client is away, and when they end |
 
 pub mod client;
 pub mod direct;
 pub mod expiry;
 pub mod lifecycle;
-pub mod mail;
+pub mod shared;

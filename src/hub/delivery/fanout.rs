@@ -9,6 +9,7 @@ use crate::base::average::Average;
 use crate::base::id::{MessageId, MessageIds};
 use crate::base::time::{Now, Span, Time};
 use crate::hub::budget::Workload;
+use crate::hub::change::{Change, Changes};
 use crate::hub::delivery::audience::Audience;
 use crate::hub::delivery::publication::{Lane, Outlet, Publication};
 use crate::hub::durable::journal::Journal;
@@ -55,6 +56,7 @@ pub struct Fanout {
     pub audience: Audience<ClientKey>,
     serial: u64,
     pub journal: Journal,
+    pub changes: Changes,
 }
 
 /// Dropped entries per room that are reported to the store together: a full log drops one for each that it gains, and a record for
@@ -78,6 +80,7 @@ impl Fanout {
             audience: Audience::default(),
             serial: 0,
             journal: Journal::default(),
+            changes: Changes::default(),
         }
     }
 
@@ -86,7 +89,7 @@ impl Fanout {
     }
 
     /// Logs a line for each broadcast to a room, at level debug.
-    pub fn tell(&self, directory: &Directory, room: RoomKey) {
+    pub fn log_broadcast(&self, directory: &Directory, room: RoomKey) {
         let room = &directory.room(room).name;
         ::log::debug!("{}", self.locale.say(Phrase::Broadcast(room)));
     }
@@ -104,8 +107,7 @@ impl Fanout {
         self.ids.next()
     }
 
-    /// Sends a message to the connected members of a room except `except` and appends it to the room's log; returns how many connections
-    /// took it.
+    /// Gives a message its place in a room's log and applies it; returns how many connections took it.
     pub fn publish(
         &mut self,
         directory: &mut Directory,
@@ -113,20 +115,53 @@ impl Fanout {
         message: RoomMessage<'_>,
         out: &mut dyn Outlet,
     ) -> usize {
-        let RoomMessage {
-            room,
-            kind,
-            payload,
-            except,
-        } = message;
-        self.tell(directory, room);
-        let entry = self.next_entry(directory, now, room, kind, payload, except);
+        let (room, tells) = (message.room, message.tells);
+        let entry = self.sequence(directory, now, message);
+        self.apply_entry(directory, now, room, entry, tells, out)
+    }
+
+    /// Turns a message into the next entry of its room's log: alone in its process, the hub itself says what comes next.
+    fn sequence(&mut self, directory: &Directory, now: Now, message: RoomMessage<'_>) -> LogEntry {
+        let sender = message.except;
+        LogEntry {
+            offset: directory.room(message.room).position().offset + 1,
+            serial: self.next_serial(),
+            kind: message.kind.into(),
+            payload: Bytes::from(message.payload),
+            timestamp: now.wall_ms,
+            id: self.ids.next(),
+            sender: sender.map(|sender| directory.client(sender).id),
+            until: self.log_until(now, now.wall_ms),
+        }
+    }
+
+    /// Sends an entry to the connected members of its room, but not to its sender, and appends it to the room's log; returns how many
+    /// connections took it. `tells`: the version of the room's task whose whole state it tells.
+    pub fn apply_entry(
+        &mut self,
+        directory: &mut Directory,
+        now: Now,
+        room: RoomKey,
+        entry: LogEntry,
+        tells: Option<u32>,
+        out: &mut dyn Outlet,
+    ) -> usize {
+        self.log_broadcast(directory, room);
+        self.open_log(directory.room_mut(room));
+        let found = directory.room(room);
+        self.changes.record(|| Change::Logged {
+            at: now,
+            room: found.name.clone(),
+            epoch: found.epoch,
+            entry: entry.clone(),
+            tells_task: tells.is_some(),
+        });
         // Taken out, because offering borrows `self`.
         let mut audience = std::mem::take(&mut self.audience);
         for member in directory.room(room).connected() {
             let reader = directory.client(member.client);
             // A lagging reader finds it in the log: offered now, it would overtake what the reader lacks.
-            if !reader.is_lagging && Some(member.client) != except {
+            if !reader.is_lagging && Some(reader.id) != entry.sender {
                 audience.push(member.client, reader.connection);
             }
         }
@@ -135,43 +170,61 @@ impl Fanout {
         for client in audience.refused() {
             directory.fall_behind(client, entry.serial - 1);
         }
-        // The log takes the entry last, because the publication borrows its payload.
         self.put_back(audience);
-        self.log(directory, room, entry);
+        if let Some(version) = tells {
+            // Also for a reader that refused it: the log owes it this entry, and a snapshot besides would say the same twice.
+            for place in 0..directory.room(room).connected_count() {
+                let member = directory.room(room).connected()[place];
+                directory.membership_mut(member).seen = version;
+            }
+        }
+        // The log takes the entry last, because the publication borrows its payload.
+        self.append(directory, room, entry);
         self.handle_broadcast(now, now.at, delivered);
         delivered
     }
 
-    fn next_entry(
-        &mut self,
-        directory: &mut Directory,
-        now: Now,
-        room: RoomKey,
-        kind: &str,
-        payload: String,
-        sender: Option<ClientKey>,
-    ) -> LogEntry {
-        let sender = sender.map(|sender| directory.client(sender).id);
-        let room = directory.room_mut(room);
-        // The room's row precedes its first entry: an entry without a room is dropped when it is restored.
-        let is_new = room.log.is_none();
+    /// Begins a room's log. The room's row precedes its first entry: an entry without a room is dropped when it is restored.
+    fn open_log(&mut self, room: &mut Room) {
+        if room.log.is_some() {
+            return;
+        }
         let log = room.log.get_or_insert_default();
-        let offset = log.next_offset();
-        if is_new && self.journal.is_on() {
+        if self.journal.is_on() {
             log.set_stored();
-            let row = rows::room(room);
-            self.journal.put(Table::Room, &room.name, row);
+            self.put_room(room);
         }
-        LogEntry {
+    }
+
+    /// Drops entries of a room's log up to an offset, because they have expired.
+    pub fn apply_expiry(&mut self, directory: &mut Directory, key: RoomKey, offset: u64) {
+        let room = &directory.room(key).name;
+        self.changes.record(|| Change::LogExpired {
+            room: room.clone(),
             offset,
-            serial: self.next_serial(),
-            kind: kind.into(),
-            payload: Bytes::from(payload),
-            timestamp: now.wall_ms,
-            id: self.ids.next(),
-            sender,
-            until: self.log_until(now, now.wall_ms),
+        });
+        if let Some(log) = &mut directory.room_mut(key).log {
+            log.drop_until(offset);
         }
+        self.keep_expiry(directory, key);
+    }
+
+    /// Continues a room's log in another epoch.
+    pub fn apply_epoch(&mut self, directory: &mut Directory, key: RoomKey, epoch: u64) {
+        let room = directory.room_mut(key);
+        self.changes.record(|| Change::Epoch {
+            room: room.name.clone(),
+            epoch,
+        });
+        let ended = std::mem::replace(&mut room.epoch, epoch);
+        if let Some(log) = &mut room.log {
+            log.end_epoch(ended);
+        }
+        self.put_room(room);
+    }
+
+    fn put_room(&mut self, room: &Room) {
+        self.journal.put(Table::Room, &room.name, rows::room(room));
     }
 
     /// When an entry of that wall time expires. An entry restored after a pause has been aging meanwhile.
@@ -181,7 +234,7 @@ impl Fanout {
     }
 
     /// Appends an entry that was sent.
-    fn log(&mut self, directory: &mut Directory, key: RoomKey, entry: LogEntry) {
+    fn append(&mut self, directory: &mut Directory, key: RoomKey, entry: LogEntry) {
         let room = directory.room_mut(key);
         let log = room.log.get_or_insert_default();
         if self.journal.is_on() {
@@ -210,8 +263,7 @@ impl Fanout {
         }
         self.journal.drop_entries(serials);
         if with_row {
-            let row = rows::room(room);
-            self.journal.put(Table::Room, &room.name, row);
+            self.put_room(room);
         }
     }
 
@@ -370,4 +422,6 @@ pub struct RoomMessage<'a> {
     pub payload: String,
     /// Its sender, which does not receive it.
     pub except: Option<ClientKey>,
+    /// The version of the room's task whose whole state it tells.
+    pub tells: Option<u32>,
 }

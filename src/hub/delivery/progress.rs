@@ -1,5 +1,5 @@
 //! Sends a task's newest state to its viewers: each gets the delta or snapshot that it lacks, and those that lack the same share its
-//! bytes.
+//! bytes. When progress goes out is planned with the task ([`Broadcaster::plan_flush`]).
 //!
 //! Owns no state: what a viewer has seen is the `seen` and `introduced` of its membership. That replaces a queue: however many updates
 //! a slow viewer misses, it lacks one state. A delta costs no memory per viewer either, because the task remembers the version in which
@@ -9,20 +9,141 @@
 use crate::hub::clients::client::{Member, Membership};
 use crate::hub::delivery::audience::Audience;
 use crate::hub::delivery::publication::{Lane, Publication};
+use crate::hub::delivery::replay;
 use crate::hub::keys::ClientKey;
 use crate::hub::keys::RoomKey;
+use crate::hub::keys::TaskKey;
 use crate::hub::scope::Scope;
-use crate::hub::tasks::state::Task;
+use crate::hub::tasks::broadcaster::{Broadcaster, set_flush};
+use crate::hub::tasks::state::{Flush, Pending, Task};
 use crate::wire::message::TaskEvent;
+use smallvec::SmallVec;
+
+impl Broadcaster {
+    /// Flushes the tasks marked in this turn. Called once at its end, so that many events of one task make one message.
+    pub fn settle(&mut self, scope: &mut Scope<'_>) {
+        let mut marked = std::mem::take(&mut self.marked);
+        for key in marked.drain(..) {
+            self.flush(scope, key);
+        }
+        debug_assert!(self.marked.is_empty(), "a flush marks no task");
+        self.marked = marked;
+    }
+
+    /// Sends a client that has just joined a task's room a snapshot, if there is a task.
+    pub fn send_snapshot(&mut self, scope: &mut Scope<'_>, client: ClientKey, room: RoomKey) {
+        let Some(key) = self.task_of(scope.directory, room) else {
+            return;
+        };
+        let alone = scope.directory.room(room).members().len() == 1;
+        let Some(task) = self.tasks.task_mut(key) else {
+            return;
+        };
+        // The client that joins gets the estimate of now; other subscribers keep theirs until the next movement. Changes are committed
+        // only when there are no others: a commit would take what is pending for them as sent.
+        task.refresh_estimate(scope.now);
+        if alone {
+            task.commit();
+        }
+        self.send_state(scope, client, room);
+    }
+
+    /// Sends a client the newest state of a room's task, unless it has seen it. Charged to the turn's measure for single readers.
+    fn send_state(
+        &mut self,
+        scope: &mut Scope<'_>,
+        client: ClientKey,
+        room: RoomKey,
+    ) -> SendOutcome {
+        let Some(key) = self.task_of(scope.directory, room) else {
+            return SendOutcome::Before;
+        };
+        self.watch_end(key, scope.now);
+        let Some(task) = self.tasks.task(key) else {
+            return SendOutcome::Before;
+        };
+        let incremental = self.settings.enable_incremental_updates;
+        let before = scope.fanout.load.turn();
+        let told = send_newest(scope, task, client, room, incremental);
+        scope.fanout.load.visit(1);
+        scope.fanout.load.charge(before);
+        told
+    }
+
+    /// Sends a client whose connection has drained the newest state of each of its tasks that has changed meanwhile. When it is refused
+    /// again, or the turn's measure is spent, the next call goes on with the room where this one stopped: beginning again each time
+    /// would starve the last rooms of a client with many.
+    pub fn catch_up(&mut self, scope: &mut Scope<'_>, client: ClientKey) {
+        if scope.fanout.load.is_spent() {
+            return replay::postpone(scope, client);
+        }
+        // Collected, because sending borrows the directory mutably.
+        let rooms: SmallVec<[RoomKey; 8]> = scope.directory.client(client).rooms().collect();
+        let begin = scope.directory.client(client).caught_up() % rooms.len().max(1);
+        for (step, room) in rooms[begin..].iter().chain(&rooms[..begin]).enumerate() {
+            let told = self.send_state(scope, client, *room);
+            // Rooms without news cost next to nothing, so only a message that was sent ends the walk early.
+            let is_spent = told == SendOutcome::Now && scope.fanout.load.is_spent();
+            if is_spent {
+                replay::postpone(scope, client);
+            }
+            if is_spent || told == SendOutcome::Later {
+                let reader = scope.directory.client_mut(client);
+                return reader.set_caught_up((begin + step) % rooms.len());
+            }
+        }
+        let reader = scope.directory.client_mut(client);
+        reader.set_caught_up(0);
+        reader.trim();
+    }
+
+    /// A flush timer has fired. It may be stale, and the pace may have slowed since it was armed, so the flush is planned again.
+    pub fn handle_flush_due(&mut self, scope: &mut Scope<'_>, key: TaskKey) {
+        let Some(task) = self.tasks.task_mut(key) else {
+            return;
+        };
+        if matches!(task.flush, Flush::Armed(at) if at <= scope.now.at) {
+            set_flush(&mut self.planned, task, Flush::Idle);
+            self.plan_flush(scope, key);
+        }
+    }
+
+    /// Sends a task's pending progress to every connected member that keeps up.
+    pub(in crate::hub) fn flush(&mut self, scope: &mut Scope<'_>, key: TaskKey) {
+        let threshold = self.settings.min_change_threshold;
+        let Some(task) = self.tasks.task_mut(key) else {
+            return;
+        };
+        set_flush(&mut self.planned, task, Flush::Idle);
+        if task.pending(threshold) == Pending::Nothing {
+            return;
+        }
+        let room = self.room_of_task(scope.directory, key);
+        // In a room without members the changes stay marked: they cost nothing, and the first member gets a snapshot that commits
+        // them.
+        let room = room.filter(|room| !scope.directory.room(*room).members().is_empty());
+        let (Some(room), Some(task)) = (room, self.tasks.task_mut(key)) else {
+            return;
+        };
+        let arrived = task.pending_since.unwrap_or(scope.now.at);
+        task.refresh_estimate(scope.now);
+        task.commit();
+        task.last_flush = Some(scope.now.at);
+        scope.fanout.log_broadcast(scope.directory, room);
+        let delivered = fan_out(scope, room, task, self.settings.enable_incremental_updates);
+        scope.fanout.handle_broadcast(scope.now, arrived, delivered);
+        self.watch_end(key, scope.now);
+    }
+}
 
 /// Sends a task's state to every connected member whose connection keeps up; returns how many took it.
-pub fn fan_out(scope: &mut Scope<'_>, room: RoomKey, task: &Task, incremental: bool) -> usize {
+fn fan_out(scope: &mut Scope<'_>, room: RoomKey, task: &Task, incremental: bool) -> usize {
     let mut audience = std::mem::take(&mut scope.fanout.audience);
     let mut form = None;
     // Allocates only if viewers need different forms.
     let mut others: Vec<(Form, Member)> = Vec::new();
     // By index, because marking a member borrows the directory.
-    for place in 0..scope.directory.room(room).watchers() {
+    for place in 0..scope.directory.room(room).connected_count() {
         let member = scope.directory.room(room).connected()[place];
         let reader = scope.directory.client_mut(member.client);
         if reader.backlogged {
@@ -100,7 +221,7 @@ pub enum SendOutcome {
     Later,
 }
 
-pub fn send_newest(
+fn send_newest(
     scope: &mut Scope<'_>,
     task: &Task,
     client: ClientKey,

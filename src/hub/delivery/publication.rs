@@ -44,14 +44,7 @@ pub struct Publication<'a> {
 impl<'a> Publication<'a> {
     /// A message that is in no log and answers no request.
     pub fn new(kind: &'a str, payload: &'a str, now: Now, id: &'a MessageId) -> Self {
-        Self::from(Envelope {
-            kind,
-            payload,
-            timestamp: now.wall_ms,
-            id: Some(id),
-            reply_to: None,
-            room_offset: None,
-        })
+        Self::from(Envelope::new(kind, payload, now.wall_ms, Some(id)))
     }
 }
 

@@ -90,17 +90,19 @@ impl Journal {
 
     /// Marks parts of a client's session to be written: with the next batch, or when a second has passed since its last write.
     pub fn mark_client(&mut self, client: &mut Client, what: Unsaved) {
-        if !self.is_on || !client.has_session {
-            return;
-        }
-        // Otherwise it is marked already.
-        if client.unsaved.is_empty() {
-            match client.unsaved.rests() {
-                true => self.rests.await_one(),
-                false => self.clients.push(client.id),
+        if self.is_on && client.has_session {
+            if client.unsaved.is_empty() {
+                self.list_client(client);
             }
+            client.unsaved.add(what);
         }
-        client.unsaved.add(what);
+    }
+
+    fn list_client(&mut self, client: &Client) {
+        match client.unsaved.rests() {
+            true => self.rests.await_one(),
+            false => self.clients.push(client.id),
+        }
     }
 
     /// Ends a session's rest, so that what has changed goes with the next batch, because an answer has promised that it is kept.

@@ -4,6 +4,7 @@
 //! served before. Afterwards the engine takes records for a batch at a time.
 
 use crate::base::time::Now;
+use crate::hub::change::Change;
 use crate::hub::delivery::publication::Outlet;
 use crate::hub::durable::record::{Record, Restored, Table};
 use crate::hub::durable::records;
@@ -31,6 +32,10 @@ impl Hub {
 
     /// Restores a slice of the store, of any size.
     pub fn restore(&mut self, now: Now, restored: &Restored, out: &mut dyn Outlet) {
+        self.fanout.changes.record(|| Change::Rows {
+            at: now,
+            rows: Box::new(restored.clone()),
+        });
         records::restore_meta(&mut self.directory, restored);
         let limit = self.settings.message_queue_size;
         // Taken out, because the scope borrows the hub.
@@ -52,11 +57,17 @@ impl Hub {
 
     /// Ends restoring: tasks, logs and sessions age from now on.
     pub fn finish_restoring(&mut self, now: Now, out: &mut dyn Outlet) {
+        self.end_rows(now, out);
+        self.wake_up(now);
+    }
+
+    /// The last slice was read: what could only be put in order as a whole is.
+    pub(in crate::hub) fn end_rows(&mut self, now: Now, out: &mut dyn Outlet) {
+        self.fanout.changes.record(|| Change::RowsEnd { at: now });
         self.restoring = Restoring::default();
         let (broadcaster, mut scope) = self.scope(now, out);
         broadcaster.finish_restoring(&mut scope);
         self.workspaces.finish_restoring();
-        self.wake_up(now);
     }
 
     /// Starts the clocks of sessions and logs. Time that the server was down does not count for sessions: all of them left now.
@@ -89,7 +100,7 @@ impl Hub {
         self.fanout.journal.turn_off();
     }
 
-    /// Adds records that were made outside the hub's own marks, such as those of workspaces.
+    /// Adds records that were made outside the hub's own marks.
     pub fn keep(&mut self, records: Vec<Record>) {
         records
             .into_iter()

@@ -77,10 +77,9 @@ impl Record {
         size_of::<Self>()
             + match self {
                 Self::Put { key, value, .. } => key.len() + value.len(),
-                Self::Delete { key, .. } => key.len(),
-                Self::DeletePrefix { prefix, .. } => prefix.len(),
+                Self::Delete { key, .. } | Self::DeletePrefix { prefix: key, .. } => key.len(),
                 Self::Append(entry) => entry.room.len() + entry.kind.len() + entry.payload.len(),
-                Self::Drop { serials } => serials.len() * size_of::<u64>(),
+                Self::Drop { serials } => size_of_val(&**serials),
                 Self::Remember(_) | Self::Forget { .. } | Self::Clear => 0,
             }
     }

@@ -11,6 +11,7 @@ use crate::hub::durable::record::{Record, Restored, Table};
 use crate::hub::durable::rows;
 use crate::hub::keys::{ClientId, ClientKey};
 use crate::hub::rooms::directory::Directory;
+use crate::hub::rooms::room::Room;
 use crate::hub::tasks::broadcaster::Broadcaster;
 
 /// Key in [`Table::Meta`] of the newest serial that any removed room had.
@@ -117,6 +118,40 @@ fn put_memberships(
     }
 }
 
+/// A room's row and its entries, if it has a log.
+fn log_records(room: &Room) -> impl Iterator<Item = Record> {
+    let log = room.log.as_ref();
+    let row = log.map(|_| rows::put(Table::Room, &room.name, rows::room(room)));
+    let entries = log.into_iter().flat_map(|log| log.after(0).entries);
+    let entries = entries.map(|entry| Record::Append(entry.stored(&room.name)));
+    row.into_iter().chain(entries)
+}
+
+/// Adds all shared state but workspaces, as the rows that a store would hold.
+pub fn shared(
+    directory: &Directory,
+    broadcaster: &Broadcaster,
+    now: Now,
+    records: &mut Vec<Record>,
+) {
+    records.extend(directory.rooms().flat_map(|(_, room)| log_records(room)));
+    records.extend(broadcaster.event_ids.records());
+    for (_, task) in broadcaster.tasks.iter() {
+        records.push(rows::put(Table::Task, &task.id, task.saved(now)));
+    }
+    for (id, row) in broadcaster.unread.iter() {
+        records.push(rows::put(Table::Task, id, row.to_owned()));
+    }
+    let clients = directory.all_clients().map(|(_, client)| client);
+    for client in clients.filter(|client| client.has_session) {
+        let key = rows::session_key(client.id);
+        records.push(rows::put(Table::Session, &key, rows::session(client)));
+        let direct = client.direct().into_iter();
+        let messages = direct.flat_map(|direct| direct.messages());
+        records.extend(messages.map(|message| rows::direct(client.id, message)));
+    }
+}
+
 /// Marks all state to be written to a store that was emptied.
 pub fn mark_everything(
     directory: &mut Directory,
@@ -135,13 +170,11 @@ pub fn mark_everything(
             log.set_stored();
             log.take_dropped(1);
         }
-        let Some(log) = &room.log else { continue };
-        journal.put(Table::Room, &room.name, rows::room(room));
-        for entry in log.after(0).entries {
-            journal.push(Record::Append(entry.stored(&room.name)));
-        }
+        log_records(room).for_each(|record| journal.push(record));
     }
-    broadcaster.keep_ids(journal);
+    for record in broadcaster.event_ids.records() {
+        journal.push(record);
+    }
     broadcaster.list_all(journal);
     let clients: Vec<_> = directory.all_clients().map(|(key, _)| key).collect();
     for key in clients {

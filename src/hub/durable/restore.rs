@@ -128,13 +128,7 @@ pub fn begin_epochs(scope: &mut Scope<'_>, restoring: &mut Restoring, mut count:
         }
         count -= 1;
         let epoch = scope.directory.fresh_epoch();
-        let room = scope.directory.room_mut(key);
-        let ended = std::mem::replace(&mut room.epoch, epoch);
-        if let Some(log) = &mut room.log {
-            log.end_epoch(ended);
-        }
-        let row = rows::room(room);
-        scope.fanout.journal.put(Table::Room, &room.name, row);
+        scope.fanout.apply_epoch(scope.directory, key, epoch);
     }
     !rooms.is_empty()
 }
@@ -160,7 +154,7 @@ fn restore_session(scope: &mut Scope<'_>, restoring: &mut Restoring, key: &str, 
     for message in row.mail {
         if let Some(message) = message.message(&mut restoring.ids) {
             rows::put_direct(&mut scope.fanout.journal, id, &message);
-            post(scope, client, message);
+            restore_message(scope, client, message);
         }
     }
     if is_old {
@@ -204,7 +198,7 @@ fn restore_direct(scope: &mut Scope<'_>, restoring: &mut Restoring, key: &str, r
     match serde_json::from_str::<DirectRow>(row) {
         Ok(row) => {
             if let Some(message) = row.message(&mut restoring.ids) {
-                post(scope, client, message);
+                restore_message(scope, client, message);
             }
         }
         Err(fault) => unreadable("letter", key, &fault),
@@ -216,7 +210,7 @@ fn client_of_part<'a>(scope: &Scope<'_>, key: &'a str) -> Option<(ClientKey, &'a
     Some((scope.directory.living_client(id)?, part))
 }
 
-fn post(scope: &mut Scope<'_>, client: ClientKey, message: DirectMessage) {
+fn restore_message(scope: &mut Scope<'_>, client: ClientKey, message: DirectMessage) {
     scope.fanout.skip_serials(message.serial);
     let reader = scope.directory.client_mut(client);
     let received = reader.received;

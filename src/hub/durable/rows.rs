@@ -8,7 +8,7 @@ use crate::base::id::MessageIdReader;
 use crate::hub::clients::client::{Client, KeptName, LOST, Membership};
 use crate::hub::clients::direct::DirectMessage;
 use crate::hub::durable::journal::Journal;
-use crate::hub::durable::record::Table;
+use crate::hub::durable::record::{Record, Table};
 use crate::hub::keys::ClientId;
 use crate::hub::rooms::position::Position;
 use crate::hub::rooms::room::Room;
@@ -115,9 +115,18 @@ pub fn membership_position(row: &str) -> Option<Position> {
 
 pub fn put_direct(journal: &mut Journal, client: ClientId, message: &DirectMessage) {
     if journal.is_on() {
-        let key = direct_key(client, message.serial);
-        journal.put(Table::DirectMessage, &key, text(&DirectRow::new(message)));
+        journal.push(direct(client, message));
     }
+}
+
+pub fn direct(client: ClientId, message: &DirectMessage) -> Record {
+    let key = direct_key(client, message.serial);
+    put(Table::DirectMessage, &key, text(&DirectRow::new(message)))
+}
+
+pub fn put(table: Table, key: &str, value: String) -> Record {
+    let key = key.into();
+    Record::Put { table, key, value }
 }
 
 pub fn delete_direct(

@@ -45,10 +45,10 @@ impl Hub {
         if self.broadcaster.task_of(&self.directory, room).is_some() {
             return;
         }
-        if let Some(log) = &mut self.directory.room_mut(room).log {
-            log.expire(now.at);
+        let log = self.directory.room(room).log.as_ref();
+        if let Some(offset) = log.and_then(|log| log.expired(now.at)) {
+            self.fanout.apply_expiry(&mut self.directory, room, offset);
         }
-        self.fanout.keep_expiry(&mut self.directory, room);
         self.watch_log(room);
         self.directory.forget_if_idle(room);
     }

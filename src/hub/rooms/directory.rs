@@ -7,6 +7,7 @@
 
 use crate::base::slots::Slots;
 use crate::base::time::Time;
+use crate::hub::change::Change;
 use crate::hub::clients::client::{Client, Member, Membership};
 use crate::hub::keys::ConnectionId;
 use crate::hub::keys::RoomKey;
@@ -17,7 +18,7 @@ use crate::hub::rooms::viewer_rooms::{JoinedBy, ViewerRooms};
 use crate::wire::message::Dialect;
 use hashbrown::HashTable;
 use smallvec::SmallVec;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 /// Which limit prevents a room from being created or joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,8 +44,8 @@ pub struct Directory {
     clients: Slots<Client>,
     pub(in crate::hub) rooms: Slots<Room>,
     // Keys only: the name itself is kept once, in its room.
-    names: HashTable<RoomKey>,
-    hasher: ahash::RandomState,
+    pub(in crate::hub::rooms) names: HashTable<RoomKey>,
+    pub(in crate::hub::rooms) hasher: ahash::RandomState,
     next_epoch: u64,
     max_rooms: usize,
     // Counted as they change: statistics ask for them, and a walk over all clients would hold the loop.
@@ -60,6 +61,9 @@ pub struct Directory {
     pub(in crate::hub) forgotten: Vec<Box<str>>,
     pub(in crate::hub) forgotten_entries: Vec<u64>,
     pub(in crate::hub) viewer_rooms: ViewerRooms,
+    /// `None`: nobody has asked for changes.
+    pub(in crate::hub::rooms) removals: Option<VecDeque<Change>>,
+    pub(in crate::hub::rooms) follows: bool,
 }
 
 impl Directory {
@@ -84,6 +88,8 @@ impl Directory {
             forgotten: Vec::new(),
             forgotten_entries: Vec::new(),
             viewer_rooms: ViewerRooms::new(max_viewer_rooms),
+            removals: None,
+            follows: false,
         }
     }
 
@@ -196,7 +202,7 @@ impl Directory {
         let rooms = self.client(key).rooms.len();
         for slot in 0..rooms {
             let Membership { room, place, .. } = self.client(key).rooms[slot];
-            let watchers = self.room(room).watchers() as u32;
+            let watchers = self.room(room).connected_count() as u32;
             // The border between connected members and those that are away moves past it.
             match is_away {
                 true => {
@@ -476,44 +482,13 @@ impl Directory {
         &mut self.client_mut(member.client).rooms[member.slot as usize]
     }
 
-    /// Removes a room if it has no entries, and no members but clients that are away and then keep its name.
-    pub fn forget_if_idle(&mut self, key: RoomKey) {
-        self.recount(key);
-        self.keep_names_if_left(key);
-        let room = &self.rooms[key.0];
-        if !room.is_forgettable() {
-            return;
-        }
-        let hash = self.hasher.hash_one(&*room.name);
-        if let Ok(entry) = self.names.find_entry(hash, |named| *named == key) {
-            entry.remove();
-        }
-        let Some(room) = self.rooms.remove(key.0) else {
-            return;
-        };
-        if let Some(at) = room.log.as_ref().and_then(|log| log.aging) {
-            self.aging.remove(&(at, key));
-        }
-        // A room of the same name may be created again: a client away must still learn that entries may be gone.
-        if let Some(log) = &room.log {
-            self.viewer_rooms.note_lost(log.lost_serial());
-        }
-        if let Some(mut log) = room.log.filter(|log| log.is_stored()) {
-            self.forgotten_entries.extend(log.take_dropped(1));
-            self.forgotten.push(room.name);
-        }
-        if self.rooms.is_empty() {
-            self.names = HashTable::new();
-        }
-    }
-
     /// Removes a membership from both lists and corrects the entries that `swap_remove` and the swaps moved.
     pub(in crate::hub) fn unlink(&mut self, client: ClientKey, slot: usize) {
         let left = &mut self.clients[client.0];
         let Membership { room, place, .. } = left.rooms[slot];
         // The exception must not outlive the membership.
         left.forget_older(Some(room));
-        let watchers = self.room(room).watchers() as u32;
+        let watchers = self.room(room).connected_count() as u32;
         let last = self.room(room).members.len() as u32 - 1;
         if place < watchers {
             // Two swaps, so that connected members stay in front: with the last connected one, then with the last of all.
@@ -559,7 +534,8 @@ impl Directory {
                     (key, slot),
                     "a membership without its other end"
                 );
-                let is_here = (membership.place as usize) < self.room(membership.room).watchers();
+                let is_here =
+                    (membership.place as usize) < self.room(membership.room).connected_count();
                 assert_ne!(is_here, client.is_away, "whoever is away stands last");
                 memberships += 1;
             }

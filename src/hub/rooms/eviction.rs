@@ -74,18 +74,22 @@ impl Directory {
         name: &str,
         entry: JoinedBy,
     ) -> Result<RoomKey, Full> {
-        let limit = self.viewer_rooms.limit;
         // A room that exists takes no further place, and a call has the rights of a producer.
-        if entry == JoinedBy::Call || self.find(name).is_some() {
-            return self.find_or_create(name);
+        if entry != JoinedBy::Call && self.find(name).is_none() {
+            self.check_place_for_viewer(entry)?;
         }
+        self.find_or_create(name)
+    }
+
+    fn check_place_for_viewer(&self, entry: JoinedBy) -> Result<(), Full> {
         if self.is_full() {
             return Err(Full::Rooms);
         }
-        if entry == JoinedBy::Viewer && limit > 0 && self.viewer_rooms.count >= limit {
-            return Err(Full::ViewerRooms);
+        let (count, limit) = (self.viewer_rooms.count, self.viewer_rooms.limit);
+        match entry == JoinedBy::Viewer && limit > 0 && count >= limit {
+            true => Err(Full::ViewerRooms),
+            false => Ok(()),
         }
-        self.find_or_create(name)
     }
 
     /// Records on whose behalf a room was joined.
@@ -143,7 +147,7 @@ impl Directory {
     /// Turns a viewers' room without connected members into names.
     pub(in crate::hub) fn keep_names_if_left(&mut self, key: RoomKey) {
         let room = self.room(key);
-        if room.is_counted && room.watchers() == 0 {
+        if room.is_counted && room.connected_count() == 0 {
             self.empty(key);
             self.recount(key);
         }
@@ -229,7 +233,7 @@ impl Directory {
         assert_eq!(rooms.count(), self.viewer_rooms.count, "viewers' rooms");
         for (_, room) in self.rooms() {
             assert_eq!(room.is_counted, room.is_viewers(), "{}", room.name);
-            let is_left = room.is_counted && room.watchers() == 0;
+            let is_left = room.is_counted && room.connected_count() == 0;
             assert!(!is_left, "{} is held by nobody who is here", room.name);
         }
         let names = self.all_clients().map(|(_, client)| client.names().len());

@@ -61,17 +61,12 @@ impl LogEntry {
     }
 
     pub fn envelope<'a>(&'a self, room: &'a str) -> Envelope<'a> {
+        // Payloads were checked when they came in; a damaged one from the store must not stop a replay.
+        let payload = std::str::from_utf8(&self.payload).unwrap_or("null");
+        let offset = self.offset;
         Envelope {
-            kind: &self.kind,
-            // Payloads were checked when they came in; a damaged one from the store must not stop a replay.
-            payload: std::str::from_utf8(&self.payload).unwrap_or("null"),
-            timestamp: self.timestamp,
-            id: Some(&self.id),
-            reply_to: None,
-            room_offset: Some(RoomOffset {
-                room,
-                offset: self.offset,
-            }),
+            room_offset: Some(RoomOffset { room, offset }),
+            ..Envelope::new(&self.kind, payload, self.timestamp, Some(&self.id))
         }
     }
 }
@@ -131,17 +126,10 @@ impl RoomLog {
         self.entries.is_empty()
     }
 
-    pub fn next_offset(&mut self) -> u64 {
-        self.last_offset += 1;
-        self.last_offset
-    }
-
-    /// Appends the entry whose offset was taken last, and drops the oldest beyond `limit` or [`MAX_LOG_BYTES`].
+    /// Appends the next entry, and drops the oldest beyond `limit` or [`MAX_LOG_BYTES`].
     pub fn keep(&mut self, limit: usize, entry: LogEntry) {
-        debug_assert_eq!(
-            entry.offset, self.last_offset,
-            "an entry is kept as soon as its offset is taken"
-        );
+        debug_assert_eq!(entry.offset, self.last_offset + 1, "offsets are dense");
+        self.last_offset = entry.offset;
         self.bytes += entry.payload.len();
         self.entries.push_back(entry);
         while self.entries.len() > limit || (self.bytes > MAX_LOG_BYTES && self.entries.len() > 1) {
@@ -156,7 +144,7 @@ impl RoomLog {
                 !self.entries.is_empty() || self.bytes == 0,
                 "bytes are those of the entries"
             );
-            self.lost_serial = oldest.serial;
+            self.lost_serial = self.lost_serial.max(oldest.serial);
             // Reported later in groups: a record per drop would double the records of every full log.
             if self.is_stored && self.dropped.len() < MAX_DROPPED {
                 self.dropped.push(oldest.serial);
@@ -191,7 +179,7 @@ impl RoomLog {
             // The serials of its predecessors are not stored; they may have been up to this.
             self.lost_serial = self.lost_serial.max(entry.serial - 1);
         }
-        self.last_offset = entry.offset;
+        self.last_offset = entry.offset - 1;
         self.keep(limit, entry);
     }
 
@@ -245,16 +233,25 @@ impl RoomLog {
         (position.offset <= ended.offset).then_some(position.offset)
     }
 
-    /// Drops expired entries; returns when the oldest of the others expires.
-    pub fn expire(&mut self, now: Time) -> Option<Time> {
-        while self.oldest_until().is_some_and(|until| until <= now) {
+    /// The offset of the newest entry that has expired; `None`: the oldest has not.
+    pub fn expired(&self, now: Time) -> Option<u64> {
+        let expired = self.entries.iter().take_while(|entry| entry.until <= now);
+        expired.last().map(|entry| entry.offset)
+    }
+
+    /// Drops entries up to an offset.
+    pub fn drop_until(&mut self, offset: u64) {
+        while self
+            .entries
+            .front()
+            .is_some_and(|entry| entry.offset <= offset)
+        {
             self.drop_oldest();
         }
         if self.entries.is_empty() {
             // Most logs that have expired are not written again.
             self.entries.shrink_to_fit();
         }
-        self.oldest_until()
     }
 
     pub fn oldest_until(&self) -> Option<Time> {
@@ -315,7 +312,7 @@ mod tests {
         let mut ids = MessageIds::new("m".into());
         let mut log = RoomLog::default();
         for second in 0..count {
-            let offset = log.next_offset();
+            let offset = log.last_offset() + 1;
             let entry = LogEntry {
                 serial: 10 * offset,
                 offset,
@@ -357,7 +354,7 @@ mod tests {
         for _ in 0..10 {
             let entry = LogEntry {
                 serial: log.last_offset() + 1,
-                offset: log.next_offset(),
+                offset: log.last_offset() + 1,
                 kind: "room_broadcast".into(),
                 payload: vec![b' '; MAX_LOG_BYTES / 2].into(),
                 timestamp: 0,
@@ -373,12 +370,12 @@ mod tests {
     #[test]
     fn age_empties_the_ring_but_not_the_count() {
         let mut log = log_of(5, 9);
-        assert_eq!(
-            log.expire(Time::from_millis(2000)),
-            Some(Time::from_millis(3000))
-        );
+        assert_eq!(log.expired(Time::from_millis(2000)), Some(3));
+        log.drop_until(3);
+        assert_eq!(log.oldest_until(), Some(Time::from_millis(3000)));
         assert_eq!(offsets(&log, 3), (vec![4, 5], true));
-        assert_eq!(log.expire(Time::from_millis(9000)), None);
+        assert_eq!(log.expired(Time::from_millis(2000)), None);
+        log.drop_until(log.expired(Time::from_millis(9000)).unwrap());
         assert_eq!(offsets(&log, 5), (vec![], true));
         assert_eq!(log.last_offset(), 5);
     }

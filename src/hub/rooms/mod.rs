@@ -11,16 +11,16 @@
 //! | [`viewer_rooms`], [`eviction`] | rooms that only viewers hold: their count, their eviction, the names kept for clients away |
 //! | [`room`], [`log`], [`position`] | one room, its entries, places among them |
 //! | [`history`] | pages of a log, and whether it reaches back to a position |
-//! | [`aging`], [`log_expiry`] | when logs expire, and rooms that go with them |
+//! | [`aging`], [`removal`] | when logs expire, and rooms that go with them |
 
 pub mod aging;
 pub mod directory;
 pub mod eviction;
 pub mod history;
 pub mod log;
-pub mod log_expiry;
 pub mod membership_index;
 pub mod position;
+pub mod removal;
 pub mod room;
 pub mod viewer_rooms;
 

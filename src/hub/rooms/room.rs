@@ -32,11 +32,11 @@ impl Room {
     }
 
     pub fn connected(&self) -> &[Member] {
-        &self.members[..self.watchers()]
+        &self.members[..self.connected_count()]
     }
 
     /// Members that are connected.
-    pub fn watchers(&self) -> usize {
+    pub fn connected_count(&self) -> usize {
         self.members.len() - self.away as usize
     }
 

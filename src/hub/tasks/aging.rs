@@ -1,7 +1,7 @@
 //! What time alone does to tasks: the end of a late one moves away, a silent one is stalled and then lost, an ended one is removed
 //! when it has been kept long enough.
 //!
-//! Owns the deadlines of tasks and when they are examined; what becomes of the fields is in [`rules`] and [`lost`]. One timer for all:
+//! Owns the deadlines of tasks and when they are examined; what becomes of the fields is in [`Step`]. One timer for all:
 //! [`Broadcaster::next_aging`] is the earliest deadline in any list, and [`Broadcaster::age`] does a bounded number per turn, because
 //! after a restart thousands may be due at the same moment.
 //!
@@ -12,13 +12,10 @@ use crate::base::time::{Now, Span, Time};
 use crate::hub::keys::TaskKey;
 use crate::hub::scope::Scope;
 use crate::hub::tasks::broadcaster::Broadcaster;
-use crate::hub::tasks::listing::Listing;
-use crate::hub::tasks::lost;
-use crate::hub::tasks::removal::Removal;
-use crate::hub::tasks::rules;
-use crate::hub::tasks::state::Task;
+use crate::hub::tasks::state::{Listing, Task};
+use crate::hub::tasks::step::{Removal, Step};
 use crate::wire::locale::Phrase;
-use crate::wire::message::{Status, TaskEvent};
+use crate::wire::message::Status;
 
 /// Most tasks examined or removed in one turn.
 const AGED_AT_ONCE: usize = 256;
@@ -57,37 +54,29 @@ impl Broadcaster {
 
     /// Lists a task for its next deadline. Call it after each event that counts.
     pub(in crate::hub) fn watch(&mut self, key: TaskKey) {
-        let Some(task) = self.tasks.task(key) else {
-            return;
-        };
-        let listing = match task.view.status {
-            Status::Completed | Status::Cancelled => Listing::Completed(task.last_event),
-            Status::Failed => Listing::Failed(task.last_event),
-            _ => match (self.look_due(task), task.listing) {
-                // Moving the entry with each event would cost two tree operations on the hottest path.
-                (Some(due), Listing::Alive(at)) if at <= due => return,
-                (Some(due), _) => Listing::Alive(due),
-                (None, _) => Listing::Unlisted,
+        let task = self.tasks.task(key);
+        if let Some(listing) = task.and_then(|task| self.next_listing(task)) {
+            self.tasks.list(key, listing);
+        }
+    }
+
+    /// Where a task is to be listed; `None`: it stays where it is, because moving its entry with each event would cost two tree
+    /// operations on the hottest path.
+    fn next_listing(&self, task: &Task) -> Option<Listing> {
+        Some(
+            match (task.view.status, self.look_due(task), task.listing) {
+                (Status::Completed | Status::Cancelled, ..) => Listing::Completed(task.last_event),
+                (Status::Failed, ..) => Listing::Failed(task.last_event),
+                (_, Some(due), Listing::Alive(at)) if at <= due => return None,
+                (_, Some(due), _) => Listing::Alive(due),
+                (_, None, _) => Listing::Unlisted,
             },
-        };
-        self.tasks.list(key, listing);
+        )
     }
 
     /// Gives workers time to report again after a restart.
     pub(in crate::hub) fn spare_the_silent(&mut self, now: Now) {
         self.none_lost_before = now.at + FAIR_CHANCE.min(self.settings.lost_after);
-    }
-
-    /// Publishes that a lost task is back, before the event that revived it is applied.
-    pub(in crate::hub) fn revive(&mut self, scope: &mut Scope<'_>, key: TaskKey, status: Status) {
-        let Some(task) = self.tasks.task_mut(key) else {
-            return;
-        };
-        lost::revive(task, status, scope.now);
-        task.refresh_estimate(scope.now);
-        task.commit();
-        let payload = task.revived(scope.now);
-        self.announce(scope, key, TaskEvent::Started, payload);
     }
 
     /// Examines a live task whose look is due, and lists it for the next.
@@ -100,13 +89,8 @@ impl Broadcaster {
         if self.lost_due(task).is_some_and(|due| due <= now) {
             return self.lose(scope, key);
         }
-        if self.stall_due(task).is_some_and(|due| due <= now)
-            && let Some(task) = self.tasks.task_mut(key)
-        {
-            task.pending_since.get_or_insert(now);
-            rules::set_stalled(task, true);
-            self.plan_flush(scope, key);
-            self.keep(scope, key);
+        if self.stall_due(task).is_some_and(|due| due <= now) {
+            self.apply(scope, key, Step::Stalled);
         }
         // Here the estimator's patience counts (`stall_due`), which `look_due` leaves out: this is where an early look is put off.
         self.look_late(scope, key);
@@ -124,10 +108,7 @@ impl Broadcaster {
         let Some(task) = self.tasks.task_mut(key) else {
             return;
         };
-        let next = task.next_late_look(now.at);
-        let planned = task.late_look.into_iter();
-        task.late_look = next.map(|next| planned.fold(next, Time::min));
-        if next.is_some() {
+        if task.plan_late_look(now.at) {
             self.watch(key);
         }
     }
@@ -158,20 +139,9 @@ impl Broadcaster {
 
     /// Fails a task that has been silent for `lost_after`, provisionally.
     fn lose(&mut self, scope: &mut Scope<'_>, key: TaskKey) {
-        self.flush(scope, key);
         let lost_after = self.settings.lost_after.as_millis();
         let message = scope.fanout.say(Phrase::Lost { lost_after });
-        let Some(task) = self.tasks.task_mut(key) else {
-            return;
-        };
-        lost::lose(task, &message, scope.now);
-        task.refresh_estimate(scope.now);
-        task.commit();
-        // Not `whole_at`: the estimate of an ended task no longer moves.
-        let payload = task.whole(false);
-        self.announce(scope, key, TaskEvent::Failed, payload);
-        self.watch(key);
-        self.keep(scope, key);
+        self.carry_out(scope, key, Step::Lost { message });
     }
 
     /// When to look at a task next. Its pace may allow a longer silence, but finding that out with each event costs more than one look

@@ -1,9 +1,11 @@
 //! Attempts that are named or begun, `seq`, and when `current` may go back.
 
 use crate::base::time::{Now, Time};
-use crate::hub::tasks::lost::{lose, revive};
-use crate::hub::tasks::rules::{Announcement, Attempt, DropReason, apply, judge};
+use crate::hub::tasks::decision::judge;
 use crate::hub::tasks::state::Task;
+use crate::hub::tasks::step::apply;
+use crate::hub::tasks::step::{lose, revive};
+use crate::hub::tasks::verdict::{Announcement, Attempt, DropReason};
 use crate::wire::message::incoming::parse;
 use crate::wire::message::number::MAX_COUNT;
 use crate::wire::message::{Status, TaskEvent, TaskPatch};
@@ -212,7 +214,7 @@ fn a_verdict_says_which_events_are_cut() {
         let patch: TaskPatch = parse(r#"{"message":"m"}"#).unwrap();
         let verdict = judge(&task, kind, &patch, Now::default(), false).unwrap();
         assert_eq!(
-            verdict.is_cut(kind),
+            verdict.may_be_cut(kind),
             kind != TaskEvent::Progress,
             "{kind:?}"
         );
@@ -222,7 +224,7 @@ fn a_verdict_says_which_events_are_cut() {
         let task = task(&[(TaskEvent::Started, "{}")]);
         let patch: TaskPatch = parse(&format!(r#"{{"status":"{status}"}}"#)).unwrap();
         let verdict = judge(&task, TaskEvent::Progress, &patch, Now::default(), false).unwrap();
-        assert_ne!(verdict.turn, Announcement::Progress);
-        assert!(verdict.is_cut(TaskEvent::Progress), "{status}");
+        assert_ne!(verdict.announcement, Announcement::Progress);
+        assert!(verdict.may_be_cut(TaskEvent::Progress), "{status}");
     }
 }

@@ -1,7 +1,8 @@
-//! Events in, publications out: applies task events and sends subscribers what they lack, as seldom as the pace allows.
+//! Commands about tasks: events in, publications out, and the only way in for changes of a task ([`Broadcaster::apply`]).
 //!
 //! Owns the task table, the event ids, the pace and the tasks marked in this turn. Never builds or encodes a publication
-//! ([`progress`], [`fanout`](crate::hub::delivery::fanout)) and never decides what an event changes ([`rules`]).
+//! ([`progress`](crate::hub::delivery::progress), [`fanout`](crate::hub::delivery::fanout)), and never decides what an event changes
+//! ([`decision`]).
 //!
 //! A task's pending progress is a state and not a queue ([`Flush`]): `Idle -> Marked` (goes out at the end of this turn) or
 //! `Idle -> Armed` (goes out with its timer) `-> Idle`. Invariants: `planned` counts the tasks that are not `Idle`; every `Marked` task
@@ -9,29 +10,26 @@
 //! the progress that led there.
 
 use crate::base::time::{Now, Span, Time};
-use crate::hub::delivery::fanout::RoomMessage;
-use crate::hub::delivery::progress::{self, SendOutcome};
-use crate::hub::delivery::replay;
-use crate::hub::durable::journal::Journal;
+use crate::hub::change::Change;
+use crate::hub::delivery::fanout::{Fanout, RoomMessage};
 use crate::hub::durable::record::Table;
 use crate::hub::durable::unread_rows::UnreadRows;
-use crate::hub::keys::ClientKey;
 use crate::hub::keys::RoomKey;
 use crate::hub::keys::TaskKey;
 use crate::hub::rooms::directory::Directory;
 use crate::hub::scope::Scope;
+use crate::hub::tasks::decision;
 use crate::hub::tasks::deduplication::{EventIds, IdKey};
-use crate::hub::tasks::lost;
 use crate::hub::tasks::outcome::{ControlRefused, Outcome, Refused};
 use crate::hub::tasks::pace::Pace;
-use crate::hub::tasks::removal::{self, Removal};
-use crate::hub::tasks::rules::{self, Announcement, DropReason, Verdict};
-use crate::hub::tasks::size;
+use crate::hub::tasks::removal;
 use crate::hub::tasks::state::{Flush, Pending, Task};
+use crate::hub::tasks::step::{Removal, Step};
 use crate::hub::tasks::table::{TaskTable, TooManyTasks};
+use crate::hub::tasks::verdict::{Announcement, DropReason};
 use crate::hub::timer::Timer;
+use crate::wire::message::name::TASK_ROOM_PREFIX;
 use crate::wire::message::{Control, TaskEvent, TaskPatch};
-use smallvec::SmallVec;
 
 /// The settings of contract section 8, `[broadcaster]`.
 #[derive(Debug, Clone)]
@@ -70,11 +68,11 @@ pub struct Broadcaster {
     pub(in crate::hub) settings: BroadcasterSettings,
     pub(in crate::hub) tasks: TaskTable,
     pub(in crate::hub) event_ids: EventIds,
-    pace: Pace,
+    pub(in crate::hub) pace: Pace,
     /// Tasks to flush at the end of this turn.
-    marked: Vec<TaskKey>,
+    pub(in crate::hub) marked: Vec<TaskKey>,
     /// Tasks whose `flush` is not `Idle`.
-    planned: usize,
+    pub(in crate::hub) planned: usize,
     dropped: [u64; DropReason::ALL.len()],
     /// Scratch space for `task:<id>`, so that finding a task's room allocates nothing.
     room_name: String,
@@ -125,65 +123,40 @@ impl Broadcaster {
         self.planned
     }
 
-    /// Applies a task event, if it counts and is admitted. `has_id`: the event carries an id that was not seen before.
+    /// A task event: it counts and is applied, is dropped, or is refused. `has_id`: the event carries an id that was not seen before.
     pub fn handle_event(
         &mut self,
         scope: &mut Scope<'_>,
         id: &str,
-        kind: TaskEvent,
-        mut patch: TaskPatch,
+        event: (TaskEvent, Box<TaskPatch>),
         has_id: bool,
     ) -> Outcome {
-        let key = self.tasks.find(id);
-        // Judged as a new task first, and inserted only when the event counts: a dropped or refused event must not create one, let alone
-        // evict an ended one for it.
-        let new = key.is_none().then(|| Task::new(id.into(), scope.now.at));
-        let known = key.and_then(|key| self.tasks.task(key));
-        let Some(task) = known.or(new.as_ref()) else {
-            return Outcome::Refused(Refused::Limit("broadcaster.max_tasks"));
-        };
-        let verdict = match rules::judge(task, kind, &patch, scope.now, has_id) {
-            Ok(verdict) => verdict,
-            Err(reason) => {
-                self.dropped[reason.index()] += 1;
-                return Outcome::Dropped(key, reason);
-            }
-        };
-        let revival = lost::revival(task, kind, verdict, &patch);
         let max_task_size = self.settings.max_task_size;
-        let admitted = size::admit(task, &mut patch, kind, &verdict, max_task_size);
-        let (size_bound, truncated) = match admitted {
-            Ok(admitted) => admitted,
-            Err(fault) => return Outcome::Refused(Refused::TooLarge(fault)),
-        };
-        let key = match new {
-            None => key,
-            Some(task) => self.insert(scope, task).ok(),
-        };
-        let Some(key) = key else {
-            return Outcome::Refused(Refused::Limit("broadcaster.max_tasks"));
-        };
-        // A `started` revives within `turn`: its own message says so, and a second one would announce the task twice.
-        if let Some(status) = revival
-            && verdict.turn != Announcement::Lifecycle(TaskEvent::Started)
-        {
-            self.revive(scope, key, status);
-        }
-        self.change(key, |task| task.size_bound = size_bound);
-        match verdict.turn {
-            Announcement::Progress => {
-                let now = scope.now;
-                self.change(key, |task| rules::apply(task, kind, verdict, patch, now));
-                self.plan_flush(scope, key);
+        let decided = decision::decide(&self.tasks, max_task_size, id, event, scope.now, has_id);
+        let draft = match decided {
+            Ok(draft) => draft,
+            Err(outcome) => {
+                if let Outcome::Dropped(_, reason) = outcome {
+                    self.dropped[reason.index()] += 1;
+                }
+                return outcome;
             }
-            Announcement::Lifecycle(_) => self.turn(scope, key, kind, verdict, patch),
+        };
+        if let Some(ended) = draft.gives_way {
+            self.forget(scope, ended, Removal::Expired);
         }
-        self.watch(key);
-        self.keep(scope, key);
-        Outcome::Accepted(key, truncated)
+        let key = match draft.key {
+            Some(key) => key,
+            None => self.find_or_create(scope, id),
+        };
+        if let Some(status) = draft.revival {
+            self.carry_out(scope, key, Step::Revived { status });
+        }
+        self.carry_out(scope, key, draft.step);
+        Outcome::Accepted(key, draft.truncated)
     }
 
-    /// Publishes an item of a task. It is a sign of life and creates the task, but changes none of its fields.
+    /// An item of a task. It is a sign of life and creates the task, but changes none of its fields.
     pub fn handle_item(
         &mut self,
         scope: &mut Scope<'_>,
@@ -191,48 +164,90 @@ impl Broadcaster {
         kind: &str,
         payload: String,
     ) -> Outcome {
-        // The room before the task: inserting may evict an ended task, which must not happen for an item that no room can log.
-        let Some(room) = self.room_to_log(scope, id) else {
+        // The room before the task: an ended task must not give way for an item that no room can log.
+        let Some(room) = self.find_or_create_room(scope, id) else {
             return Outcome::Refused(Refused::Limit("websocket.max_rooms"));
         };
-        // Items are never judged: they carry neither `attempt` nor `seq`, and may follow the end of their task.
-        let Ok(key) = self.find_or_create(scope, id) else {
-            scope.directory.forget_if_idle(room);
-            return Outcome::Refused(Refused::Limit("broadcaster.max_tasks"));
-        };
+        if self.tasks.find(id).is_none() {
+            match self.tasks.room_for_one() {
+                Ok(None) => {}
+                Ok(Some(ended)) => self.forget(scope, ended, Removal::Expired),
+                Err(TooManyTasks) => {
+                    scope.directory.forget_if_idle(room);
+                    return Outcome::Refused(Refused::Limit("broadcaster.max_tasks"));
+                }
+            }
+        }
+        let key = self.find_or_create(scope, id);
         scope.directory.set_has_task(room, true);
         if let Some(status) = self.tasks.task(key).and_then(|task| task.lost) {
-            self.revive(scope, key, status);
+            self.carry_out(scope, key, Step::Revived { status });
         }
-        scope.fanout.publish(
-            scope.directory,
-            scope.now,
-            RoomMessage {
-                room,
-                kind,
-                payload,
-                except: None,
-            },
-            scope.out,
-        );
-        self.change(key, |task| {
-            if !task.view.status.is_terminal() {
-                rules::wake(task, scope.now);
-                task.last_event = scope.now.at;
-                task.restarted_at = None;
-            }
+        scope.publish(RoomMessage {
+            room,
+            kind,
+            payload,
+            except: None,
+            tells: None,
         });
-        self.plan_flush(scope, key);
-        self.watch(key);
-        self.keep(scope, key);
+        self.apply(scope, key, Step::Item);
         Outcome::Accepted(key, Vec::new())
     }
 
+    /// Applies a step, and publishes the task's whole state if the step is announced by name.
+    pub(in crate::hub) fn carry_out(&mut self, scope: &mut Scope<'_>, key: TaskKey, step: Step) {
+        let (announcement, revives) = (step.announcement(), step.revives());
+        self.apply(scope, key, step);
+        let Announcement::Lifecycle(event) = announcement else {
+            return;
+        };
+        let Some(task) = self.tasks.task(key) else {
+            return;
+        };
+        let payload = match revives {
+            true => task.revived(scope.now),
+            false => task.whole_at(false, scope.now),
+        };
+        let (version, id) = (task.version(), task.id.clone());
+        // Without a room, because there are too many, the state is all that viewers get.
+        let Some(room) = self.find_or_create_room(scope, &id) else {
+            return;
+        };
+        scope.directory.set_has_task(room, true);
+        scope.publish(RoomMessage {
+            room,
+            kind: event.as_str(),
+            payload,
+            except: None,
+            tells: Some(version),
+        });
+        if !scope.directory.room(room).members().is_empty() {
+            self.watch_end(key, scope.now);
+        }
+    }
+
     /// Whether an event of this id was accepted before. Counts it as dropped if so.
-    pub fn is_repeat(&mut self, now: Now, key: IdKey, journal: &mut Journal) -> bool {
-        let repeat = self.event_ids.contains(now, key, journal);
+    pub fn is_repeat(&mut self, now: Now, key: IdKey, fanout: &mut Fanout) -> bool {
+        if let Some(serial) = self.event_ids.expired(now.at) {
+            self.forget_ids(serial, fanout);
+        }
+        let repeat = self.event_ids.knows(key);
         self.dropped[DropReason::Repeat.index()] += u64::from(repeat);
         repeat
+    }
+
+    /// Forgets event ids up to a serial.
+    pub fn forget_ids(&mut self, serial: u64, fanout: &mut Fanout) {
+        fanout
+            .changes
+            .record(|| Change::EventIdsForgotten { serial });
+        self.event_ids.forget_until(serial, &mut fanout.journal);
+    }
+
+    /// Remembers the id of an accepted event.
+    pub fn remember(&mut self, now: Now, key: IdKey, fanout: &mut Fanout) {
+        fanout.changes.record(|| Change::EventId { at: now, key });
+        self.event_ids.remember(now, key, &mut fanout.journal);
     }
 
     /// Records a control request, which viewers see as `requested`.
@@ -244,35 +259,85 @@ impl Broadcaster {
         by: &str,
     ) -> Result<(), ControlRefused> {
         let key = self.tasks.find(id).ok_or(ControlRefused::UnknownTask)?;
-        let task = self
-            .tasks
-            .task_mut(key)
-            .ok_or(ControlRefused::UnknownTask)?;
-        rules::request(task, control, by, scope.now).map_err(ControlRefused::ByTask)?;
-        self.plan_flush(scope, key);
-        self.keep(scope, key);
+        let task = self.tasks.task(key).ok_or(ControlRefused::UnknownTask)?;
+        let by = by.into();
+        match decision::judge_request(task, control).map_err(ControlRefused::ByTask)? {
+            true => self.apply(scope, key, Step::Requested { control, by }),
+            // Its answer promises that the request is kept, like that to the first.
+            false => self.keep(scope, key),
+        }
         Ok(())
     }
 
-    /// Removes a task and its room's log, and tells subscribers. They stay subscribed, and get a snapshot if the task is created again.
-    pub fn forget(&mut self, scope: &mut Scope<'_>, key: TaskKey, why: Removal) -> Option<Task> {
-        let mut task = self.tasks.remove(key)?;
-        set_flush(&mut self.planned, &mut task, Flush::Idle);
-        self.forget_row(scope, &task.id, why);
-        Some(task)
+    /// Removes a task for whose removal time or a limit is the reason.
+    pub fn forget(&mut self, scope: &mut Scope<'_>, key: TaskKey, why: Removal) {
+        if let Some(id) = self.tasks.task(key).map(|task| task.id.clone()) {
+            self.remove(scope, &id, why);
+        }
     }
 
-    /// Removes a task whose row could not be read; `false` when there is none.
-    pub fn forget_unread(&mut self, scope: &mut Scope<'_>, id: &str, why: Removal) -> bool {
-        let is_there = self.unread.remove(id);
-        if is_there {
-            self.forget_row(scope, id, why);
+    /// Removes a task, also one whose row could not be read; `false` when there is none.
+    pub fn remove(&mut self, scope: &mut Scope<'_>, id: &str, why: Removal) -> bool {
+        let is_there = self.apply_removal(scope, id, why);
+        if is_there && let Some(room) = self.room_of(scope.directory, id) {
+            scope.directory.forget_if_idle(room);
         }
         is_there
     }
 
-    /// Removes what is left of a task outside the table: its row, its log, and what members have seen of it.
-    fn forget_row(&mut self, scope: &mut Scope<'_>, id: &str, why: Removal) {
+    /// The task of that id, created by the change that is applied next if there is none.
+    pub(in crate::hub) fn find_or_create(&mut self, scope: &mut Scope<'_>, id: &str) -> TaskKey {
+        if let Some(key) = self.tasks.find(id) {
+            return key;
+        }
+        self.unread.remove(id);
+        if let Some(room) = self.room_of(scope.directory, id) {
+            scope.directory.set_has_task(room, true);
+        }
+        self.tasks.insert(Task::new(id.into(), scope.now.at))
+    }
+
+    pub(in crate::hub) fn apply(&mut self, scope: &mut Scope<'_>, key: TaskKey, step: Step) {
+        if let Some(task) = self.tasks.task(key) {
+            scope.fanout.changes.record(|| Change::Task {
+                at: scope.now,
+                id: task.id.clone(),
+                step: step.clone(),
+            });
+        }
+        if step.follows_progress() {
+            self.flush(scope, key);
+        }
+        let announcement = step.announcement();
+        if let Some(task) = self.tasks.task_mut(key) {
+            step.apply(task, scope.now);
+        }
+        if announcement == Announcement::Progress {
+            self.plan_flush(scope, key);
+        }
+        self.watch(key);
+        self.keep(scope, key);
+    }
+
+    /// Removes a task, or its unreadable row, and what is left of it outside the table: its entries, and what members have seen of it. They
+    /// stay subscribed, and get a snapshot if the task is created again. `false`: there is none.
+    pub(in crate::hub) fn apply_removal(
+        &mut self,
+        scope: &mut Scope<'_>,
+        id: &str,
+        why: Removal,
+    ) -> bool {
+        let key = self.tasks.find(id);
+        if let Some(mut task) = key.and_then(|key| self.tasks.remove(key)) {
+            set_flush(&mut self.planned, &mut task, Flush::Idle);
+        } else if !self.unread.remove(id) {
+            return false;
+        }
+        scope.fanout.changes.record(|| Change::TaskRemoved {
+            at: scope.now,
+            id: id.into(),
+            why,
+        });
         scope.fanout.journal.delete(Table::Task, id);
         if let Some(room) = self.room_of(scope.directory, id) {
             removal::announce(scope, room, id, why);
@@ -283,95 +348,18 @@ impl Broadcaster {
             }
             if let Some(log) = &mut scope.directory.room_mut(room).log {
                 // Emptied, not dropped: for members that stay the log goes on counting offsets in its epoch, so their positions stay valid.
-                log.expire(Time::from_micros(u64::MAX));
+                log.drop_until(u64::MAX);
             }
             scope.fanout.keep_expiry(scope.directory, room);
             scope.directory.set_has_task(room, false);
-            scope.directory.forget_if_idle(room);
         }
-    }
-
-    /// Flushes the tasks marked in this turn. Called once at its end, so that many events of one task make one message.
-    pub fn settle(&mut self, scope: &mut Scope<'_>) {
-        let mut marked = std::mem::take(&mut self.marked);
-        for key in marked.drain(..) {
-            self.flush(scope, key);
-        }
-        debug_assert!(self.marked.is_empty(), "a flush marks no task");
-        self.marked = marked;
-    }
-
-    /// Sends a client that has just joined a task's room a snapshot, if there is a task.
-    pub fn send_snapshot(&mut self, scope: &mut Scope<'_>, client: ClientKey, room: RoomKey) {
-        let Some(key) = self.task_of(scope.directory, room) else {
-            return;
-        };
-        let alone = scope.directory.room(room).members().len() == 1;
-        let Some(task) = self.tasks.task_mut(key) else {
-            return;
-        };
-        // The client that joins gets the estimate of now; other subscribers keep theirs until the next movement. Changes are committed
-        // only when there are no others: a commit would take what is pending for them as sent.
-        task.refresh_estimate(scope.now);
-        if alone {
-            task.commit();
-        }
-        self.send_state(scope, client, room);
-    }
-
-    /// Sends a client the newest state of a room's task, unless it has seen it. Charged to the turn's measure for single readers.
-    fn send_state(
-        &mut self,
-        scope: &mut Scope<'_>,
-        client: ClientKey,
-        room: RoomKey,
-    ) -> SendOutcome {
-        let Some(key) = self.task_of(scope.directory, room) else {
-            return SendOutcome::Before;
-        };
-        self.watch_end(key, scope.now);
-        let Some(task) = self.tasks.task(key) else {
-            return SendOutcome::Before;
-        };
-        let incremental = self.settings.enable_incremental_updates;
-        let before = scope.fanout.load.turn();
-        let told = progress::send_newest(scope, task, client, room, incremental);
-        scope.fanout.load.visit(1);
-        scope.fanout.load.charge(before);
-        told
-    }
-
-    /// Sends a client whose connection has drained the newest state of each of its tasks that has changed meanwhile. When it is refused
-    /// again, or the turn's measure is spent, the next call goes on with the room where this one stopped: beginning again each time
-    /// would starve the last rooms of a client with many.
-    pub fn catch_up(&mut self, scope: &mut Scope<'_>, client: ClientKey) {
-        if scope.fanout.load.is_spent() {
-            return replay::postpone(scope, client);
-        }
-        // Collected, because sending borrows the directory mutably.
-        let rooms: SmallVec<[RoomKey; 8]> = scope.directory.client(client).rooms().collect();
-        let begin = scope.directory.client(client).caught_up() % rooms.len().max(1);
-        for (step, room) in rooms[begin..].iter().chain(&rooms[..begin]).enumerate() {
-            let told = self.send_state(scope, client, *room);
-            // Rooms without news cost next to nothing, so only a message that was sent ends the walk early.
-            let is_spent = told == SendOutcome::Now && scope.fanout.load.is_spent();
-            if is_spent {
-                replay::postpone(scope, client);
-            }
-            if is_spent || told == SendOutcome::Later {
-                let reader = scope.directory.client_mut(client);
-                return reader.set_caught_up((begin + step) % rooms.len());
-            }
-        }
-        let reader = scope.directory.client_mut(client);
-        reader.set_caught_up(0);
-        reader.trim();
+        true
     }
 
     /// The task of a room, by the room's name.
     pub fn task_of(&self, directory: &Directory, room: RoomKey) -> Option<TaskKey> {
         self.tasks
-            .find(directory.room(room).name.strip_prefix("task:")?)
+            .find(directory.room(room).name.strip_prefix(TASK_ROOM_PREFIX)?)
     }
 
     /// The room of a task, if one exists.
@@ -388,97 +376,6 @@ impl Broadcaster {
         let task = self.tasks.task(key)?;
         name_room(&mut self.room_name, &task.id);
         directory.find(&self.room_name)
-    }
-
-    fn find_or_create(&mut self, scope: &mut Scope<'_>, id: &str) -> Result<TaskKey, TooManyTasks> {
-        if let Some(key) = self.tasks.find(id) {
-            return Ok(key);
-        }
-        self.insert(scope, Task::new(id.into(), scope.now.at))
-    }
-
-    /// Adds a task. In a full table an ended one gives way to it.
-    fn insert(&mut self, scope: &mut Scope<'_>, task: Task) -> Result<TaskKey, TooManyTasks> {
-        if let Some(ended) = self.tasks.room_for_one()? {
-            self.forget(scope, ended, Removal::Expired);
-        }
-        self.unread.remove(&task.id);
-        if let Some(room) = self.room_of(scope.directory, &task.id) {
-            scope.directory.set_has_task(room, true);
-        }
-        Ok(self.tasks.insert(task))
-    }
-
-    fn change(&mut self, key: TaskKey, change: impl FnOnce(&mut Task)) {
-        if let Some(task) = self.tasks.task_mut(key) {
-            change(task);
-        }
-    }
-
-    /// Applies a lifecycle event: pending progress goes out first, then a logged message with the whole state.
-    fn turn(
-        &mut self,
-        scope: &mut Scope<'_>,
-        key: TaskKey,
-        kind: TaskEvent,
-        verdict: Verdict,
-        patch: TaskPatch,
-    ) {
-        let Announcement::Lifecycle(event) = verdict.turn else {
-            return;
-        };
-        self.flush(scope, key);
-        let Some(task) = self.tasks.task_mut(key) else {
-            return;
-        };
-        // A lost task that says `started` gets one message for both: marked as revived, with the fields of this event.
-        let revival = lost::revival(task, kind, verdict, &patch);
-        let revival = revival.filter(|_| event == TaskEvent::Started);
-        if let Some(status) = revival {
-            lost::revive(task, status, scope.now);
-        }
-        rules::apply(task, kind, verdict, patch, scope.now);
-        task.refresh_estimate(scope.now);
-        task.commit();
-        let payload = match revival {
-            Some(_) => task.revived(scope.now),
-            None => task.whole_at(false, scope.now),
-        };
-        self.announce(scope, key, event, payload);
-    }
-
-    /// Logs and sends a message with the whole state of a task, and records that every connected member has seen it.
-    pub(in crate::hub) fn announce(
-        &mut self,
-        scope: &mut Scope<'_>,
-        key: TaskKey,
-        event: TaskEvent,
-        payload: String,
-    ) {
-        let Some(task) = self.tasks.task(key) else {
-            return;
-        };
-        let (version, id) = (task.version(), task.id.clone());
-        if let Some(room) = self.room_to_log(scope, &id) {
-            scope.directory.set_has_task(room, true);
-            let message = RoomMessage {
-                room,
-                kind: event.as_str(),
-                payload,
-                except: None,
-            };
-            scope
-                .fanout
-                .publish(scope.directory, scope.now, message, scope.out);
-            // Also for a reader that refused it: the log owes it this entry, and a snapshot besides would say the same twice.
-            for place in 0..scope.directory.room(room).watchers() {
-                let member = scope.directory.room(room).connected()[place];
-                scope.directory.membership_mut(member).seen = version;
-            }
-            if !scope.directory.room(room).members().is_empty() {
-                self.watch_end(key, scope.now);
-            }
-        }
     }
 
     /// Decides when a task's pending progress goes out: at the end of this turn, or by timer when less than an interval has passed since
@@ -511,45 +408,6 @@ impl Broadcaster {
         }
     }
 
-    /// A flush timer has fired. It may be stale, and the pace may have slowed since it was armed, so the flush is planned again.
-    pub fn handle_flush_due(&mut self, scope: &mut Scope<'_>, key: TaskKey) {
-        let Some(task) = self.tasks.task_mut(key) else {
-            return;
-        };
-        if matches!(task.flush, Flush::Armed(at) if at <= scope.now.at) {
-            set_flush(&mut self.planned, task, Flush::Idle);
-            self.plan_flush(scope, key);
-        }
-    }
-
-    /// Sends a task's pending progress to every connected member that keeps up.
-    pub(in crate::hub) fn flush(&mut self, scope: &mut Scope<'_>, key: TaskKey) {
-        let threshold = self.settings.min_change_threshold;
-        let Some(task) = self.tasks.task_mut(key) else {
-            return;
-        };
-        set_flush(&mut self.planned, task, Flush::Idle);
-        if task.pending(threshold) == Pending::Nothing {
-            return;
-        }
-        let room = self.room_of_task(scope.directory, key);
-        // In a room without members the changes stay marked: they cost nothing, and the first member gets a snapshot that commits
-        // them.
-        let room = room.filter(|room| !scope.directory.room(*room).members().is_empty());
-        let (Some(room), Some(task)) = (room, self.tasks.task_mut(key)) else {
-            return;
-        };
-        let arrived = task.pending_since.unwrap_or(scope.now.at);
-        task.refresh_estimate(scope.now);
-        task.commit();
-        task.last_flush = Some(scope.now.at);
-        scope.fanout.tell(scope.directory, room);
-        let delivered =
-            progress::fan_out(scope, room, task, self.settings.enable_incremental_updates);
-        scope.fanout.handle_broadcast(scope.now, arrived, delivered);
-        self.watch_end(key, scope.now);
-    }
-
     /// Whether a task's room has members, connected or away.
     pub(in crate::hub) fn is_watched(&mut self, directory: &Directory, key: TaskKey) -> bool {
         let room = self.room_of_task(directory, key);
@@ -557,7 +415,7 @@ impl Broadcaster {
     }
 
     /// The room of a task, created if there is none: lifecycle messages and items are logged even without a subscriber.
-    fn room_to_log(&mut self, scope: &mut Scope<'_>, id: &str) -> Option<RoomKey> {
+    fn find_or_create_room(&mut self, scope: &mut Scope<'_>, id: &str) -> Option<RoomKey> {
         name_room(&mut self.room_name, id);
         scope.directory.find_or_create(&self.room_name).ok()
     }
@@ -565,12 +423,12 @@ impl Broadcaster {
 
 fn name_room(name: &mut String, id: &str) {
     name.clear();
-    name.push_str("task:");
+    name.push_str(TASK_ROOM_PREFIX);
     name.push_str(id);
 }
 
 /// The only writer of `Task::flush`, which keeps `planned` in step.
-fn set_flush(planned: &mut usize, task: &mut Task, flush: Flush) {
+pub(in crate::hub) fn set_flush(planned: &mut usize, task: &mut Task, flush: Flush) {
     let was = std::mem::replace(&mut task.flush, flush);
     *planned = *planned + usize::from(flush != Flush::Idle) - usize::from(was != Flush::Idle);
 }

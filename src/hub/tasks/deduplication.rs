@@ -66,13 +66,36 @@ impl EventIds {
         IdKey(hasher.finish())
     }
 
-    /// Whether this id was accepted within the window. Expires old ids first.
-    pub fn contains(&mut self, now: Now, key: IdKey, journal: &mut Journal) -> bool {
-        self.expire(now.at, journal);
-        self.known.contains(&key.0)
+    /// The serial up to which ids are too old or too many; `None`: none is. Costs what it finds, so that no timer is needed: it is asked
+    /// before each look-up.
+    pub fn expired(&self, now: Time) -> Option<u64> {
+        let surplus = match self.max_ids {
+            0 => 0,
+            max => self.order.len().saturating_sub(max),
+        };
+        let is_old = |seen: &&Seen| now.saturating_since(seen.at) >= self.window;
+        // In order of time.
+        let old = self.order.iter().skip(surplus).take_while(is_old).count();
+        let count = (surplus + old) as u64;
+        (count > 0).then(|| self.first_serial() + count - 1)
     }
 
-    /// Whether this id is known, without expiring old ones.
+    /// Forgets ids up to this serial.
+    pub fn forget_until(&mut self, serial: u64, journal: &mut Journal) {
+        while self.first_serial() <= serial
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest.hash);
+        }
+        // One record, however many ids went.
+        journal.push(Record::Forget { serial });
+        if self.order.is_empty() && self.order.capacity() > 0 {
+            self.order = VecDeque::new();
+            self.known.shrink_to_fit();
+        }
+    }
+
+    /// Whether this id is remembered, which it may be beyond the window.
     pub fn knows(&self, key: IdKey) -> bool {
         self.known.contains(&key.0)
     }
@@ -121,49 +144,33 @@ impl EventIds {
     /// The store has no more to restore. One that had no key is given that of this process.
     pub fn finish_restoring(&mut self, now: Time, journal: &mut Journal) {
         match self.is_restored {
-            true => self.expire(now, journal),
-            false => self.keep_key(journal),
+            true => {
+                if let Some(serial) = self.expired(now) {
+                    self.forget_until(serial, journal);
+                }
+            }
+            false => journal.push(self.key_record()),
         }
     }
 
-    /// Puts the key and every id into the journal, for a store that was emptied.
-    pub fn keep_all(&self, journal: &mut Journal) {
-        self.keep_key(journal);
-        for (serial, seen) in (self.first_serial()..).zip(&self.order) {
-            journal.push(Record::Remember(seen.stored(serial)));
-        }
+    /// The key and every id.
+    pub fn records(&self) -> impl Iterator<Item = Record> {
+        let ids = (self.first_serial()..).zip(&self.order);
+        let ids = ids.map(|(serial, seen)| Record::Remember(seen.stored(serial)));
+        std::iter::once(self.key_record()).chain(ids)
     }
 
-    fn keep_key(&self, journal: &mut Journal) {
+    fn key_record(&self) -> Record {
         let [one, other] = self.key;
-        journal.put(Table::Meta, KEY, format!("[{one},{other}]"));
+        Record::Put {
+            table: Table::Meta,
+            key: KEY.into(),
+            value: format!("[{one},{other}]"),
+        }
     }
 
     fn first_serial(&self) -> u64 {
         self.next_serial - self.order.len() as u64
-    }
-
-    fn expire(&mut self, now: Time, journal: &mut Journal) {
-        let before = self.order.len();
-        // Entries are in order of time, so expiring costs only what it removes, and needs no timer: it runs before each look-up.
-        while let Some(oldest) = self.order.front().copied() {
-            let old = now.saturating_since(oldest.at) >= self.window;
-            let many = self.max_ids > 0 && self.order.len() > self.max_ids;
-            if !old && !many {
-                break;
-            }
-            self.order.pop_front();
-            self.known.remove(&oldest.hash);
-        }
-        if self.order.len() < before {
-            // One record, however many ids went.
-            let serial = self.first_serial() - 1;
-            journal.push(Record::Forget { serial });
-        }
-        if self.order.is_empty() && self.order.capacity() > 0 {
-            self.order = VecDeque::new();
-            self.known.shrink_to_fit();
-        }
     }
 }
 
@@ -195,8 +202,10 @@ mod tests {
         id: &str,
         journal: &mut Journal,
     ) -> bool {
-        let key = event_ids.key(["", scope], id);
-        event_ids.contains(now, key, journal)
+        if let Some(serial) = event_ids.expired(now.at) {
+            event_ids.forget_until(serial, journal);
+        }
+        event_ids.knows(event_ids.key(["", scope], id))
     }
 
     fn remember(event_ids: &mut EventIds, now: Now, id: &str, journal: &mut Journal) {

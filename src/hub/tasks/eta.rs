@@ -41,13 +41,22 @@ impl Task {
             self.app_rate = rate.is_some();
             self.set_rate(rate);
         }
-        if let Some(remaining_ms) = remaining_ms.into_change() {
-            self.estimator.say(remaining_ms, now.at);
-            self.set_estimate(remaining_ms, remaining_ms.map(|_| EtaSource::App));
-        } else if self.view.status == Status::Completed {
-            self.set_estimate(Some(0.0), None);
-        } else if self.view.status.is_terminal() {
-            self.set_estimate(None, None);
+        match remaining_ms.into_change() {
+            Some(remaining_ms) => self.take_remaining(remaining_ms, now),
+            None => self.settle_estimate(),
+        }
+    }
+
+    fn take_remaining(&mut self, remaining_ms: Option<f64>, now: Now) {
+        self.estimator.say(remaining_ms, now.at);
+        self.set_estimate(remaining_ms, remaining_ms.map(|_| EtaSource::App));
+    }
+
+    fn settle_estimate(&mut self) {
+        match self.view.status {
+            Status::Completed => self.set_estimate(Some(0.0), None),
+            status if status.is_terminal() => self.set_estimate(None, None),
+            _ => {}
         }
     }
 
@@ -109,6 +118,14 @@ impl Task {
         let is_observed =
             view.estimated_end_at.is_some() && view.eta_source != Some(EtaSource::App);
         is_observed && view.status == Status::Running && !view.stalled
+    }
+
+    /// Plans a look at the end that is told now, unless an earlier one is planned; `false`: the end cannot move.
+    pub fn plan_late_look(&mut self, now: Time) -> bool {
+        let next = self.next_late_look(now);
+        let planned = self.late_look.into_iter();
+        self.late_look = next.map(|next| planned.fold(next, Time::min));
+        next.is_some()
     }
 
     /// When to look at the task's end again, after a look or a message at this moment: soon after it would be late, or, if it is late

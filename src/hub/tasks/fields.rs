@@ -36,60 +36,38 @@ pub enum TaskField {
 
 impl TaskField {
     pub(super) const COUNT: usize = 22;
-    /// The order in which a payload names its fields.
-    pub(super) const NAMED: [Self; Self::COUNT - 1] = [
-        Self::Status,
-        Self::Progress,
-        Self::Current,
-        Self::Total,
-        Self::Stage,
-        Self::EstimatedTimeRemaining,
-        Self::EstimatedEndAt,
-        Self::Message,
-        Self::Result,
-        Self::Error,
-        Self::Attempt,
-        Self::Rate,
-        Self::EtaSource,
-        Self::Stalled,
-        Self::StartedAt,
-        Self::UpdatedAt,
-        Self::ParentId,
-        Self::Meta,
-        Self::Requested,
-        Self::Indeterminate,
-        Self::Controls,
+    /// In the order in which a payload names them, which is that of their numbers.
+    pub(super) const NAMED: [(Self, &'static str); Self::COUNT - 1] = [
+        (Self::Status, "status"),
+        (Self::Progress, "progress"),
+        (Self::Current, "current"),
+        (Self::Total, "total"),
+        (Self::Stage, "stage"),
+        (Self::EstimatedTimeRemaining, "estimatedTimeRemaining"),
+        (Self::EstimatedEndAt, "estimatedEndAt"),
+        (Self::Message, "message"),
+        (Self::Result, "result"),
+        (Self::Error, "error"),
+        (Self::Attempt, "attempt"),
+        (Self::Rate, "rate"),
+        (Self::EtaSource, "etaSource"),
+        (Self::Stalled, "stalled"),
+        (Self::StartedAt, "startedAt"),
+        (Self::UpdatedAt, "updatedAt"),
+        (Self::ParentId, "parentId"),
+        (Self::Meta, "meta"),
+        (Self::Requested, "requested"),
+        (Self::Indeterminate, "indeterminate"),
+        (Self::Controls, "controls"),
     ];
 
     pub(super) fn bit(self) -> u32 {
         1 << self as u8
     }
 
+    /// Empty for `Own`, which names itself.
     pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Status => "status",
-            Self::Progress => "progress",
-            Self::Current => "current",
-            Self::Total => "total",
-            Self::Stage => "stage",
-            Self::EstimatedTimeRemaining => "estimatedTimeRemaining",
-            Self::EstimatedEndAt => "estimatedEndAt",
-            Self::Message => "message",
-            Self::Result => "result",
-            Self::Error => "error",
-            Self::Attempt => "attempt",
-            Self::Rate => "rate",
-            Self::EtaSource => "etaSource",
-            Self::Stalled => "stalled",
-            Self::StartedAt => "startedAt",
-            Self::UpdatedAt => "updatedAt",
-            Self::ParentId => "parentId",
-            Self::Meta => "meta",
-            Self::Requested => "requested",
-            Self::Indeterminate => "indeterminate",
-            Self::Controls => "controls",
-            Self::Own => "",
-        }
+        Self::NAMED.get(self as usize).map_or("", |(_, name)| name)
     }
 }
 

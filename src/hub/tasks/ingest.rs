@@ -1,7 +1,7 @@
 //! The hub's entry for reports and control requests: deduplication around, and dispatch to task, item or room.
 //!
 //! Owns nothing; it joins the broadcaster with the parts of the hub. Whether and how a task event counts is decided in
-//! [`rules`](crate::hub::tasks::rules).
+//! [`decision`](crate::hub::tasks::decision).
 
 use crate::base::time::Now;
 use crate::hub::delivery::fanout::RoomMessage;
@@ -9,9 +9,9 @@ use crate::hub::delivery::publication::Outlet;
 use crate::hub::keys::TaskKey;
 use crate::hub::parts::Hub;
 use crate::hub::tasks::outcome::{ControlRefused, Outcome, Refused};
-use crate::hub::tasks::removal::Removal;
-use crate::hub::tasks::rules::DropReason;
 use crate::hub::tasks::size::Truncated;
+use crate::hub::tasks::step::Removal;
+use crate::hub::tasks::verdict::DropReason;
 use crate::wire::message::{Control, Event, Report};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,8 +88,7 @@ impl Hub {
         };
         // Hashed once, while the event still holds its names.
         let key = self.broadcaster.event_ids.key(id_scope(&report.event), &id);
-        let journal = &mut self.fanout.journal;
-        if self.broadcaster.is_repeat(now, key, journal) {
+        if self.broadcaster.is_repeat(now, key, &mut self.fanout) {
             let subject = Subject::of(report.event);
             return Ingested::Dropped(Dropped {
                 task: subject
@@ -101,8 +100,7 @@ impl Hub {
         }
         let ingested = self.handle_event(now, report.event, true, out);
         if let Ingested::Accepted(_) = &ingested {
-            let journal = &mut self.fanout.journal;
-            self.broadcaster.event_ids.remember(now, key, journal);
+            self.broadcaster.remember(now, key, &mut self.fanout);
         }
         ingested
     }
@@ -123,11 +121,8 @@ impl Hub {
     /// Removes a task, also one whose row in the store could not be read; `false` when there is none of that id.
     pub fn forget(&mut self, now: Now, task: &str, why: Removal, out: &mut dyn Outlet) -> bool {
         let (broadcaster, mut scope) = self.scope(now, out);
-        match broadcaster.tasks().find(task) {
-            Some(key) => broadcaster.forget(&mut scope, key, why).is_some(),
-            // The row is unreadable but its id is not, so an operator can still delete it.
-            None => broadcaster.forget_unread(&mut scope, task, why),
-        }
+        // A row may be unreadable and its id not, so an operator can still delete it.
+        broadcaster.remove(&mut scope, task, why)
     }
 
     pub(in crate::hub) fn handle_event(
@@ -144,7 +139,8 @@ impl Hub {
                 patch,
             } => {
                 let (broadcaster, mut scope) = self.scope(now, out);
-                let outcome = broadcaster.handle_event(&mut scope, &task_id, kind, *patch, has_id);
+                let event = (kind, patch);
+                let outcome = broadcaster.handle_event(&mut scope, &task_id, event, has_id);
                 (task_id, outcome)
             }
             Event::Item {
@@ -173,6 +169,7 @@ impl Hub {
                         payload,
                         // A producer is no subscriber, so there is no sender to leave out.
                         except: None,
+                        tells: None,
                     },
                     out,
                 );

@@ -18,10 +18,11 @@
 //! # How an event counts
 //!
 //! 1. An event id that was accepted before is dropped as `repeat` ([`ingest`], [`deduplication`]).
-//! 2. [`rules::judge`] looks at attempt, `seq` and status and returns a [`Verdict`](rules::Verdict) or a reason to drop the event.
+//! 2. [`decision::judge`] looks at attempt, `seq` and status and returns a [`Verdict`](verdict::Verdict) or a reason to drop the event.
 //! 3. [`size::admit`] refuses a progress event that would make the task too large, and cuts a lifecycle event until it fits.
+//!    What is decided is a [`Draft`](decision::Draft), and its content a [`Step`](step::Step).
 //! 4. A task that does not exist is created, if there is room; a lost one is revived with a message of its own.
-//! 5. [`rules::apply`] sets the fields and marks those whose value differs.
+//! 5. [`Step::apply`](step::Step::apply) sets the fields and marks those whose value differs.
 //! 6. A progress event plans a flush: at the end of this turn, or by timer when the pace holds it back. A lifecycle event flushes
 //!    what is pending, then publishes the whole state at once, through the room's log.
 //! 7. The task is listed for the next look of [`aging`] and marked for the store, and the event's id is remembered.
@@ -34,36 +35,35 @@
 //! | file | holds |
 //! | --- | --- |
 //! | [`ingest`], [`outcome`] | the hub's entry for reports, and what became of them |
-//! | [`broadcaster`] | events in, publications marked or logged |
-//! | [`rules`], [`lost`], [`size`] | which events count, and what they change; pure |
+//! | [`broadcaster`] | commands: events in, publications marked or logged |
+//! | [`decision`], [`verdict`], [`size`] | which events count and fit, one by one or as a request; changes nothing |
+//! | [`step`] | what has happened to a task, and what the task is then |
 //! | [`state`], [`fields`], [`own_fields`], [`requested`] | one task, its fields, and what a viewer lacks of it |
 //! | [`eta`], [`estimate`] | speed, time left, end |
-//! | [`table`], [`listing`], [`aging`] | all tasks; which of them is due next, and what becomes of it |
+//! | [`table`], [`aging`] | all tasks; which of them is due next, and what becomes of it |
 //! | [`deduplication`] | event ids and how long they are remembered |
-//! | [`foresight`] | the events of one request, tried out before the first is applied |
 //! | [`pace`] | intervals between progress messages, under load |
 //! | [`removal`], [`stored`] | telling subscribers that a task is gone; tasks to and from the store |
 
 pub mod aging;
 pub mod broadcaster;
+pub mod decision;
 pub mod deduplication;
 pub mod estimate;
 pub mod eta;
 pub mod fields;
-pub mod foresight;
 pub mod ingest;
-pub mod listing;
-pub mod lost;
 pub mod outcome;
 pub mod own_fields;
 pub mod pace;
 pub mod removal;
 pub mod requested;
-pub mod rules;
 pub mod size;
 pub mod state;
+pub mod step;
 pub mod stored;
 pub mod table;
+pub mod verdict;
 
 #[cfg(test)]
 mod attempt_tests;

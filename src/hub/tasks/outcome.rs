@@ -1,9 +1,8 @@
-//! What the broadcaster answers to an event or a control request. The hub's callers see events as
-//! [`Ingested`](crate::hub::tasks::ingest::Ingested), which also knows rooms.
+//! What became of an event or a control request.
 
 use crate::hub::keys::TaskKey;
-use crate::hub::tasks::rules::{DropReason, RequestRefused};
 use crate::hub::tasks::size::{TooLarge, Truncated};
+use crate::hub::tasks::verdict::{DropReason, RequestRefused};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {

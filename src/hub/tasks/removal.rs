@@ -4,36 +4,19 @@
 //! direct message, which follows the log entries that the client lacks. Clients that are away are not told. Removing the task itself
 //! is [`Broadcaster::forget`](crate::hub::tasks::broadcaster::Broadcaster::forget)'s.
 
-use crate::hub::clients::mail;
+use crate::hub::clients::shared;
 use crate::hub::delivery::publication::{Lane, Publication};
 use crate::hub::keys::ClientKey;
 use crate::hub::keys::RoomKey;
 use crate::hub::scope::Scope;
+use crate::hub::tasks::step::Removal;
 use crate::wire::message::TASK_REMOVED;
 use crate::wire::message::envelope::push_string;
 use smallvec::SmallVec;
 
-/// Why a task was removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Removal {
-    /// By request.
-    Deleted,
-    /// It was kept long enough, or gave way to another.
-    Expired,
-}
-
-impl Removal {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Deleted => "deleted",
-            Self::Expired => "expired",
-        }
-    }
-}
-
 /// Publishes `task_removed` to the connected members of the task's room.
 pub fn announce(scope: &mut Scope<'_>, room: RoomKey, task: &str, why: Removal) {
-    let readers = scope.directory.room(room).watchers();
+    let readers = scope.directory.room(room).connected_count();
     // Before the payload and a message id are made: most expired tasks have no watcher.
     if readers == 0 {
         return;
@@ -61,9 +44,9 @@ pub fn announce(scope: &mut Scope<'_>, room: RoomKey, task: &str, why: Removal) 
         .handle_broadcast(scope.now, scope.now.at, delivered);
     for client in lagging {
         // One message per client, each with a serial of its own: it is confirmed and resent like any direct message.
-        let message = mail::message(scope.fanout, scope.now, TASK_REMOVED, &payload);
+        let message = shared::sequence(scope.fanout, scope.now, TASK_REMOVED, &payload);
         scope.directory.fall_behind(client, message.serial - 1);
-        mail::post(scope.directory, scope.fanout, client, message, false);
+        shared::apply_direct(scope.directory, scope.fanout, client, message, false);
     }
 }
 

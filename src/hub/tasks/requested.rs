@@ -1,5 +1,5 @@
 //! A control request to a task's worker (contract section 4, *Control*). A task holds at most one, as a field that viewers see, from
-//! [`request`](crate::hub::tasks::rules::request) until an event answers it.
+//! [`apply_request`](crate::hub::tasks::step::apply_request) until an event answers it.
 
 use crate::wire::message::Control;
 use crate::wire::message::envelope::push_string;

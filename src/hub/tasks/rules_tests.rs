@@ -1,10 +1,10 @@
 //! What each kind of event does to a task, and that no sequence of events breaks the rules.
 
 use crate::base::time::{Now, Time};
-use crate::hub::tasks::rules::{
-    Announcement, Attempt, DropReason, RequestRefused, Verdict, apply, judge, request,
-};
+use crate::hub::tasks::decision::{judge, judge_request};
 use crate::hub::tasks::state::Task;
+use crate::hub::tasks::step::{apply, apply_request};
+use crate::hub::tasks::verdict::{Announcement, Attempt, DropReason, RequestRefused, Verdict};
 use crate::wire::message::incoming::parse;
 use crate::wire::message::{Control, Field, Status, TaskEvent, TaskPatch};
 use proptest::prelude::*;
@@ -41,11 +41,18 @@ fn feed_as(
     patch.extra.retain(|(name, _)| &**name != "restart");
     let verdict: Verdict = judge(task, kind, &patch, now(second), has_id)?;
     apply(task, kind, verdict, patch, now(second));
-    Ok(verdict.turn)
+    Ok(verdict.announcement)
 }
 
 fn task() -> Task {
     Task::new("t".into(), Time::ZERO)
+}
+
+fn request(task: &mut Task, control: Control, by: &str, now: Now) -> Result<(), RequestRefused> {
+    if judge_request(task, control)? {
+        apply_request(task, control, by.into(), now);
+    }
+    Ok(())
 }
 
 #[test]

@@ -7,8 +7,8 @@
 //! Two measures, because the exact one walks every field: [`Task::size_bound`] grows by what each event brings and never underrates;
 //! only when it crosses a limit does a [`Ledger`] count what is really there, which then becomes the new bound.
 
-use crate::hub::tasks::rules::Verdict;
 use crate::hub::tasks::state::Task;
+use crate::hub::tasks::verdict::Verdict;
 use crate::wire::message::malformed::shortened;
 use crate::wire::message::{Field, TaskEvent, TaskPatch};
 use serde_json::value::RawValue;
@@ -80,11 +80,21 @@ pub fn admit(
     if is_small && task.view.own.len() + patch.extra.len() <= MAX_OWN_FIELDS {
         return Ok((bound, Vec::new()));
     }
+    admit_large(task, patch, verdict.may_be_cut(kind), verdict, max_bytes)
+}
+
+fn admit_large(
+    task: &Task,
+    patch: &mut TaskPatch,
+    may_be_cut: bool,
+    verdict: &Verdict,
+    max_bytes: usize,
+) -> Result<(usize, Vec<Truncated>), TooLarge> {
     let mut ledger = Ledger::of(task);
     if verdict.begins() {
         ledger.begin_attempt();
     }
-    let truncated = ledger.admit(patch, verdict.is_cut(kind), max_bytes)?;
+    let truncated = ledger.admit(patch, may_be_cut, max_bytes)?;
     Ok((ledger.bytes(), truncated))
 }
 
@@ -135,7 +145,7 @@ impl Ledger {
         self.bytes
     }
 
-    /// Removes what a new attempt clears, as [`rules`](crate::hub::tasks::rules) does with the task.
+    /// Removes what a new attempt clears, as a [`Step`](crate::hub::tasks::step::Step) does with the task.
     pub fn begin_attempt(&mut self) {
         for name in ["stage", "message", "result", "error"] {
             self.put(name, 0, false);

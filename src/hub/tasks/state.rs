@@ -1,7 +1,7 @@
 //! The state of one task, versioned field by field, so that what a subscriber lacks is computed and never queued.
 //!
 //! Owns the fields of contract section 4, their versions, and how they are written as JSON: whole, or as a delta after a version.
-//! Never decides what an event changes ([`rules`](crate::hub::tasks::rules)) or who is sent what
+//! Never decides what an event changes ([`decision`](crate::hub::tasks::decision)) or who is sent what
 //! ([`progress`](crate::hub::delivery::progress)).
 //!
 //! A field that changes is marked and gets the version `version + 1`; [`Task::commit`] makes that version the current one when its
@@ -13,7 +13,6 @@ use crate::hub::tasks::estimate::Estimator;
 use crate::hub::tasks::fields::Estimate;
 use crate::hub::tasks::fields::EtaSource;
 use crate::hub::tasks::fields::TaskField;
-use crate::hub::tasks::listing::Listing;
 use crate::hub::tasks::own_fields::{Change, OwnFields};
 use crate::hub::tasks::requested::Requested;
 use crate::wire::message::envelope::push_string;
@@ -118,6 +117,21 @@ pub struct Task {
     pub(in crate::hub) flushed_progress: f64,
     /// The oldest version from which a delta can be made.
     pub(in crate::hub) delta_floor: u32,
+}
+
+/// The list of the table that a task is in, one at most, and the time by which that list is ordered. The first entry of each list is all
+/// that has to be watched, so that one timer serves every task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Listing {
+    /// Time alone changes nothing: paused, or the timeouts are off.
+    #[default]
+    Unlisted,
+    /// Not ended, and to be looked at then: it may have gone silent, or its end may have moved.
+    Alive(Time),
+    /// Completed or cancelled at that time.
+    Completed(Time),
+    /// Failed at that time. A list of its own, because failed tasks are kept longer and give way last.
+    Failed(Time),
 }
 
 /// Whether and when pending progress will go out.
@@ -250,7 +264,7 @@ impl Task {
     }
 
     /// The status by which events are judged: for a lost task the one before it was given up.
-    pub fn standing(&self) -> Status {
+    pub fn judged_status(&self) -> Status {
         self.lost.unwrap_or(self.view.status)
     }
 
@@ -275,6 +289,7 @@ impl Task {
         let mut out = self.begin();
         TaskField::NAMED
             .into_iter()
+            .map(|(field, _)| field)
             .filter(|field| self.shown(*field, estimate))
             .for_each(|field| self.push(&mut out, field, estimate));
         self.view.own.push_all(&mut out);
@@ -310,6 +325,7 @@ impl Task {
         };
         TaskField::NAMED
             .into_iter()
+            .map(|(field, _)| field)
             .filter(is_told)
             .for_each(|field| self.push(&mut out, field, estimate));
         self.view.own.push_changed(&mut out, seen);

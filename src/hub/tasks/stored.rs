@@ -37,11 +37,6 @@ impl Broadcaster {
         }
     }
 
-    /// Puts every remembered event id into the next batch, for a store that was emptied.
-    pub fn keep_ids(&self, journal: &mut Journal) {
-        self.event_ids.keep_all(journal);
-    }
-
     /// Restores a part of the event ids.
     pub fn restore_ids(&mut self, scope: &mut Scope<'_>, restored: &Restored) {
         self.event_ids.restore(scope.now, restored);

@@ -6,8 +6,7 @@
 
 use crate::base::time::Time;
 use crate::hub::keys::TaskKey;
-use crate::hub::tasks::listing::Listing;
-use crate::hub::tasks::state::Task;
+use crate::hub::tasks::state::{Listing, Task};
 use hashbrown::HashTable;
 use slab::Slab;
 use std::collections::BTreeSet;
@@ -82,14 +81,16 @@ impl TaskTable {
         // A stale key would have to survive four billion insertions to meet its generation again.
         self.next_generation = self.next_generation.wrapping_add(1);
         let generation = self.next_generation;
-        let hash = self.hasher.hash_one(&*task.id);
         let index = self.tasks.insert((generation, task)) as u32;
-        let (tasks, hasher) = (&self.tasks, &self.hasher);
-        self.names.insert_unique(hash, index, |slot| {
-            hasher.hash_one(&*tasks[*slot as usize].1.id)
-        });
+        self.name(index);
         debug_assert_eq!(self.names.len(), self.tasks.len());
         TaskKey { index, generation }
+    }
+
+    fn name(&mut self, index: u32) {
+        let (tasks, hasher) = (&self.tasks, &self.hasher);
+        let hash = |slot: &u32| hasher.hash_one(&*tasks[*slot as usize].1.id);
+        self.names.insert_unique(hash(&index), index, hash);
     }
 
     pub fn keys(&self) -> Vec<TaskKey> {
@@ -145,25 +146,23 @@ impl TaskTable {
         let before = std::mem::replace(&mut task.listing, listing);
         if before != listing {
             self.unlist(key, before);
-            match listing {
-                Listing::Unlisted => false,
-                Listing::Alive(at) => self.alive.insert((at, key)),
-                Listing::Completed(at) => self.completed.insert((at, key)),
-                Listing::Failed(at) => self.failed.insert((at, key)),
-            };
+            self.list_of(listing)
+                .map(|(list, at)| list.insert((at, key)));
         }
-        debug_assert!(
-            self.alive.len() + self.completed.len() + self.failed.len() <= self.tasks.len()
-        );
     }
 
     fn unlist(&mut self, key: TaskKey, listing: Listing) {
+        self.list_of(listing)
+            .map(|(list, at)| list.remove(&(at, key)));
+    }
+
+    fn list_of(&mut self, listing: Listing) -> Option<(&mut BTreeSet<(Time, TaskKey)>, Time)> {
         match listing {
-            Listing::Unlisted => false,
-            Listing::Alive(at) => self.alive.remove(&(at, key)),
-            Listing::Completed(at) => self.completed.remove(&(at, key)),
-            Listing::Failed(at) => self.failed.remove(&(at, key)),
-        };
+            Listing::Unlisted => None,
+            Listing::Alive(at) => Some((&mut self.alive, at)),
+            Listing::Completed(at) => Some((&mut self.completed, at)),
+            Listing::Failed(at) => Some((&mut self.failed, at)),
+        }
     }
 
     /// `None` when the task is gone, even if its slot holds another.

@@ -1,12 +1,14 @@
 //! Workspaces (contract section 6): their documents, their order, and the commands that change them.
 //!
-//! Owns documents, order and their sizes. It sends and stores nothing: a command returns a [`Change`] with the message for clients and
-//! the records for the store, or a fault, and then nothing has changed. Fields that mean nothing here stay text. The stored order is
-//! one record, written when places change; a workspace that it does not name was created since, and its document tells its place.
-//! Invariants, which [`Workspaces::check_invariants`] states: places are dense, every id is found, sizes add up.
+//! Owns documents, order and their sizes. A command is decided without changing anything and returns an [`Edit`] or a fault;
+//! [`Workspaces::apply`] carries the edit out, marks it for the store, and returns what clients are told. It sends nothing. Fields that
+//! mean nothing here stay text. The stored order is one record, written when places change; a workspace that it does not name was
+//! created since, and its document tells its place. Invariants, which [`Workspaces::check_invariants`] states: places are dense, every id
+//! is found, sizes add up.
 
 use crate::base::random::Random;
 use crate::base::time::Now;
+use crate::hub::durable::journal::Journal;
 use crate::hub::durable::record::{Record, Table};
 use crate::wire::locale::{WorkspaceFault as Fault, WorkspaceField as Field};
 use crate::wire::message::envelope::push_string;
@@ -41,21 +43,31 @@ pub struct WorkspaceSettings {
     pub max_total_size: usize,
 }
 
-/// A change that was applied, with what follows from it.
+/// A change of workspaces that was decided.
+#[derive(Debug, Clone)]
+pub enum Edit {
+    /// A new workspace, which comes last.
+    Created(Workspace),
+    /// A workspace in its new form.
+    Updated(Workspace),
+    Deleted(Box<str>),
+    /// All ids, in their new order.
+    Reordered(Vec<Box<str>>),
+}
+
+/// What clients are told of an edit.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
+pub struct Edited {
     /// The type of its message.
     pub kind: &'static str,
     /// The workspace; empty for a change of the order.
     pub id: Box<str>,
     /// The message's payload, as JSON.
     pub payload: String,
-    /// What the store must keep of it.
-    pub records: Vec<Record>,
 }
 
-#[derive(Debug)]
-struct Workspace {
+#[derive(Debug, Clone)]
+pub struct Workspace {
     id: Box<str>,
     name: Box<str>,
     place: u32,
@@ -91,18 +103,23 @@ impl Workspace {
         out
     }
 
-    /// The change that creates or updates this workspace.
-    fn change(&self, kind: &'static str, payload: String) -> Change {
-        let record = Record::Put {
+    /// Its size is that of its document.
+    fn sized(mut self) -> Self {
+        self.size = self.document().len();
+        self
+    }
+
+    fn edited(&self, kind: &'static str, journal: &mut Journal) -> Edited {
+        let (id, payload) = (self.id.clone(), self.document());
+        journal.put(Table::Workspace, &id, payload.clone());
+        Edited { kind, id, payload }
+    }
+
+    fn record(&self) -> Record {
+        Record::Put {
             table: Table::Workspace,
             key: self.id.clone(),
-            value: payload.clone(),
-        };
-        Change {
-            kind,
-            id: self.id.clone(),
-            payload,
-            records: vec![record],
+            value: self.document(),
         }
     }
 }
@@ -161,26 +178,9 @@ impl Workspaces {
 
     /// Records of all workspaces and their order, for a store that was emptied.
     pub fn records(&self) -> Vec<Record> {
-        let documents = self.order.iter().map(|slot| {
-            let workspace = &self.slots[*slot as usize];
-            Record::Put {
-                table: Table::Workspace,
-                key: workspace.id.clone(),
-                value: workspace.document(),
-            }
-        });
-        documents
-            .chain([order_record(self.ids_in_order())])
-            .collect()
-    }
-
-    fn ids_in_order(&self) -> String {
-        let ids: Vec<&str> = self
-            .order
-            .iter()
-            .map(|slot| &*self.slots[*slot as usize].id)
-            .collect();
-        serde_json::to_string(&ids).expect("ids are text")
+        let documents = self.order.iter();
+        let documents = documents.map(|slot| self.slots[*slot as usize].record());
+        documents.chain([order_record(self.ids_json())]).collect()
     }
 
     /// `{workspaces: […]}`: every document, in order.
@@ -197,72 +197,124 @@ impl Workspaces {
         out
     }
 
-    /// `workspace.create`: a `name`, optionally an `id`, and any fields. The workspace comes last in the order.
+    /// `workspace.create`: a `name`, optionally an `id`, and any fields.
     pub fn create(
-        &mut self,
+        &self,
         now: Now,
-        wish: Members<'_>,
+        request: Members<'_>,
         random: &mut Random,
-    ) -> Result<Change, Fault> {
-        let name = name_of(&wish)?.ok_or(Fault::Missing(Field::Name))?;
-        let id = match id_of(&wish)? {
+    ) -> Result<Edit, Fault> {
+        let name = name_of(&request)?.ok_or(Fault::Missing(Field::Name))?;
+        let id = match id_of(&request)? {
             Some(id) if self.find(&id).is_some() => return Err(Fault::Taken(quoted(&id))),
             Some(id) => id,
             None => self.fresh_id(random),
         };
-        check_depth(&wish)?;
+        check_depth(&request)?;
         let limit = self.settings.max_workspaces;
         if limit > 0 && self.len() >= limit {
             return Err(Fault::TooMany { limit });
         }
-        // Sized before it is inserted: a refusal changes nothing.
-        let mut workspace = Workspace {
+        let new = Workspace {
             id,
             name,
             place: self.order.len() as u32,
             created_at: now.wall_ms,
             updated_at: now.wall_ms,
-            fields: wish.without(&OWN).to_json().into(),
+            fields: request.without(&OWN).to_json().into(),
             size: 0,
         };
-        let document = workspace.document();
-        workspace.size = document.len();
-        self.check_size(0, workspace.size)?;
-        let change = workspace.change("workspace.created", document);
-        self.insert(workspace);
-        Ok(change)
+        let new = new.sized();
+        self.check_size(0, new.size)?;
+        Ok(Edit::Created(new))
     }
 
     /// `workspace.update`: the `id`, and a merge patch of the rest. Members that the server sets are ignored.
-    pub fn update(&mut self, now: Now, wish: Members<'_>) -> Result<Change, Fault> {
-        let slot = self.named(&wish)?;
-        // Everything is checked before anything changes.
-        let name = name_of(&wish)?;
-        check_depth(&wish)?;
-        let old = &self.slots[slot as usize];
-        let fields = Members::parse(&old.fields).and_then(|old| old.merge(&wish.without(&OWN)));
-        let mut new = Workspace {
+    pub fn update(&self, now: Now, request: Members<'_>) -> Result<Edit, Fault> {
+        let old = &self.slots[self.named(&request)? as usize];
+        let name = name_of(&request)?;
+        check_depth(&request)?;
+        let fields = Members::parse(&old.fields).and_then(|old| old.merge(&request.without(&OWN)));
+        let new = Workspace {
             id: old.id.clone(),
             name: name.unwrap_or_else(|| old.name.clone()),
             fields: fields.map_err(unreadable)?.into(),
             updated_at: now.wall_ms,
             ..*old
         };
-        let document = new.document();
-        new.size = document.len();
+        let new = new.sized();
         self.check_size(old.size, new.size)?;
-        // From here nothing fails: the change happens as a whole.
-        self.total_size = self.total_size - old.size + new.size;
-        self.version += 1;
-        let change = new.change("workspace.updated", document);
-        self.slots[slot as usize] = new;
-        Ok(change)
+        Ok(Edit::Updated(new))
     }
 
-    /// `workspace.delete`: the `id`. Later workspaces move up; their documents are not written again, the order record suffices.
-    pub fn delete(&mut self, wish: &Members<'_>) -> Result<Change, Fault> {
-        let slot = self.named(wish)?;
-        let hash = self.hasher.hash_one(&*self.slots[slot as usize].id);
+    /// `workspace.delete`: the `id`.
+    pub fn delete(&self, request: &Members<'_>) -> Result<Edit, Fault> {
+        let slot = self.named(request)?;
+        Ok(Edit::Deleted(self.slots[slot as usize].id.clone()))
+    }
+
+    /// `workspace.reorder`: `ids`, each exactly once.
+    pub fn reorder(&self, request: &Members<'_>) -> Result<Edit, Fault> {
+        let ids = ids_of(request)?;
+        let found = check_permutation(&ids, self.len(), |id| {
+            Some(self.slots[self.find(id)? as usize].place)
+        });
+        found.map_err(|fault| match fault {
+            NoPermutation::Stray(index) => Fault::Stray(quoted(&ids[index])),
+            NoPermutation::Repeated(index) => Fault::Repeated(quoted(&ids[index])),
+            NoPermutation::LeftOut(place) => {
+                Fault::LeftOut(quoted(&self.slots[self.order[place] as usize].id))
+            }
+        })?;
+        Ok(Edit::Reordered(ids))
+    }
+
+    /// Applies an edit that was decided by these workspaces as they are.
+    pub fn apply(&mut self, edit: Edit, journal: &mut Journal) -> Edited {
+        match edit {
+            Edit::Created(new) => {
+                let edited = new.edited("workspace.created", journal);
+                self.insert(new);
+                edited
+            }
+            Edit::Updated(new) => {
+                let edited = new.edited("workspace.updated", journal);
+                if let Some(slot) = self.find(&new.id) {
+                    let old = &mut self.slots[slot as usize];
+                    self.total_size = self.total_size - old.size + new.size;
+                    self.version += 1;
+                    *old = new;
+                }
+                edited
+            }
+            Edit::Deleted(id) => {
+                self.remove(&id);
+                journal.delete(Table::Workspace, &id);
+                journal.push(order_record(self.ids_json()));
+                let mut payload = String::from("{\"id\":");
+                push_string(&mut payload, &id);
+                payload.push('}');
+                let kind = "workspace.deleted";
+                Edited { kind, id, payload }
+            }
+            Edit::Reordered(ids) => {
+                self.order = ids.iter().filter_map(|id| self.find(id)).collect();
+                self.number_places();
+                let ids = self.ids_json();
+                let payload = format!("{{\"ids\":{ids}}}");
+                journal.push(order_record(ids));
+                let (kind, id) = ("workspace.reordered", Box::default());
+                Edited { kind, id, payload }
+            }
+        }
+    }
+
+    /// Later workspaces move up; their documents are not written again, the order record suffices.
+    fn remove(&mut self, id: &str) {
+        let Some(slot) = self.find(id) else {
+            return;
+        };
+        let hash = self.hasher.hash_one(id);
         if let Ok(entry) = self.ids.find_entry(hash, |known| *known == slot) {
             entry.remove();
         }
@@ -274,47 +326,6 @@ impl Workspaces {
         for later in &self.order[gone.place as usize..] {
             self.slots[*later as usize].place -= 1;
         }
-        let mut payload = String::from("{\"id\":");
-        push_string(&mut payload, &gone.id);
-        payload.push('}');
-        let delete = Record::Delete {
-            table: Table::Workspace,
-            key: gone.id.clone(),
-        };
-        Ok(Change {
-            kind: "workspace.deleted",
-            id: gone.id,
-            payload,
-            records: vec![delete, order_record(self.ids_json())],
-        })
-    }
-
-    /// `workspace.reorder`: `ids`, each exactly once.
-    pub fn reorder(&mut self, wish: &Members<'_>) -> Result<Change, Fault> {
-        let ids = ids_of(wish)?;
-        let places = permutation(&ids, self.len(), |id| {
-            Some(self.slots[self.find(id)? as usize].place)
-        });
-        let places = places.map_err(|fault| match fault {
-            NoPermutation::Stray(index) => Fault::Stray(quoted(&ids[index])),
-            NoPermutation::Repeated(index) => Fault::Repeated(quoted(&ids[index])),
-            NoPermutation::LeftOut(place) => {
-                Fault::LeftOut(quoted(&self.slots[self.order[place] as usize].id))
-            }
-        })?;
-        let order: Vec<u32> = places
-            .iter()
-            .map(|place| self.order[*place as usize])
-            .collect();
-        self.order = order;
-        self.number_places();
-        let ids = self.ids_json();
-        Ok(Change {
-            kind: "workspace.reordered",
-            id: Box::default(),
-            payload: format!("{{\"ids\":{ids}}}"),
-            records: vec![order_record(ids)],
-        })
     }
 
     /// Restores a slice of the store. Limits do not apply: what was accepted is kept.
@@ -387,8 +398,8 @@ impl Workspaces {
     }
 
     /// The workspace that a request names.
-    fn named(&self, wish: &Members<'_>) -> Result<u32, Fault> {
-        let id = id_of(wish)?.ok_or(Fault::Missing(Field::Id))?;
+    fn named(&self, request: &Members<'_>) -> Result<u32, Fault> {
+        let id = id_of(request)?.ok_or(Fault::Missing(Field::Id))?;
         self.find(&id).ok_or_else(|| Fault::Unknown(quoted(&id)))
     }
 
@@ -447,6 +458,7 @@ impl Workspaces {
         }
     }
 
+    /// The ids in order, as a JSON array.
     fn ids_json(&self) -> String {
         let mut out = String::from("[");
         for (place, slot) in self.order.iter().enumerate() {
@@ -470,25 +482,23 @@ enum NoPermutation {
     LeftOut(usize),
 }
 
-/// The places of these ids, which must name all `count` workspaces, each once.
-fn permutation(
-    ids: &[String],
+/// Whether these ids name all `count` workspaces, each once.
+fn check_permutation(
+    ids: &[Box<str>],
     count: usize,
     mut place_of: impl FnMut(&str) -> Option<u32>,
-) -> Result<Vec<u32>, NoPermutation> {
+) -> Result<(), NoPermutation> {
     // Marks by place, so that the check stays linear in the number of ids.
     let mut seen = vec![false; count];
-    let mut places = Vec::with_capacity(count);
     for (index, id) in ids.iter().enumerate() {
         let place = place_of(id).ok_or(NoPermutation::Stray(index))?;
         if std::mem::replace(&mut seen[place as usize], true) {
             return Err(NoPermutation::Repeated(index));
         }
-        places.push(place);
     }
     match seen.iter().position(|seen| !seen) {
         Some(place) => Err(NoPermutation::LeftOut(place)),
-        None => Ok(places),
+        None => Ok(()),
     }
 }
 
@@ -501,8 +511,8 @@ fn order_record(ids: String) -> Record {
 }
 
 /// The `id` of a request; `null` is taken as absent.
-fn id_of(wish: &Members<'_>) -> Result<Option<Box<str>>, Fault> {
-    let Some(found) = wish.value("id").filter(|found| *found != "null") else {
+fn id_of(request: &Members<'_>) -> Result<Option<Box<str>>, Fault> {
+    let Some(found) = request.value("id").filter(|found| *found != "null") else {
         return Ok(None);
     };
     let id = parse::<Box<str>>(found).ok();
@@ -510,8 +520,8 @@ fn id_of(wish: &Members<'_>) -> Result<Option<Box<str>>, Fault> {
     id.map(Some).ok_or_else(|| wrong(Field::Id, found))
 }
 
-fn name_of(wish: &Members<'_>) -> Result<Option<Box<str>>, Fault> {
-    let Some(found) = wish.value("name") else {
+fn name_of(request: &Members<'_>) -> Result<Option<Box<str>>, Fault> {
+    let Some(found) = request.value("name") else {
         return Ok(None);
     };
     let name = parse::<Box<str>>(found).ok();
@@ -519,13 +529,13 @@ fn name_of(wish: &Members<'_>) -> Result<Option<Box<str>>, Fault> {
     name.map(Some).ok_or_else(|| wrong(Field::Name, found))
 }
 
-fn ids_of(wish: &Members<'_>) -> Result<Vec<String>, Fault> {
-    let found = wish.value("ids").ok_or(Fault::Missing(Field::Ids))?;
+fn ids_of(request: &Members<'_>) -> Result<Vec<Box<str>>, Fault> {
+    let found = request.value("ids").ok_or(Fault::Missing(Field::Ids))?;
     parse(found).map_err(|_| wrong(Field::Ids, found))
 }
 
-fn check_depth(wish: &Members<'_>) -> Result<(), Fault> {
-    match wish.depth() {
+fn check_depth(request: &Members<'_>) -> Result<(), Fault> {
+    match request.depth() {
         depth if depth > MAX_DEPTH => Err(Fault::TooDeep { limit: MAX_DEPTH }),
         _ => Ok(()),
     }

@@ -2,17 +2,26 @@
 //! [`News`](super::news::News). Changes are in no log, because a document's newest version replaces the older ones.
 
 use crate::base::time::Now;
+use crate::hub::change::Change;
 use crate::hub::delivery::publication::{Lane, Outlet, Publication};
 use crate::hub::keys::ClientKey;
 use crate::hub::parts::Hub;
-use crate::hub::workspaces::documents::Change;
+use crate::hub::workspaces::documents::{Edit, Edited};
 use crate::hub::workspaces::news::Shared;
 use crate::wire::message::Dialect;
 use std::sync::Arc;
 
 impl Hub {
+    /// Carries out an edit that [`Hub::workspaces`] decided. Clients hear of it by [`Hub::publish_change`].
+    pub fn edit_workspaces(&mut self, edit: Edit) -> Edited {
+        self.fanout
+            .changes
+            .record(|| Change::Workspace(edit.clone()));
+        self.workspaces.apply(edit, &mut self.fanout.journal)
+    }
+
     /// Offers a change to every client of the data dialect; those that refuse it get it conflated with the changes that follow.
-    pub fn publish_change(&mut self, now: Now, change: &Change, out: &mut dyn Outlet) {
+    pub fn publish_change(&mut self, now: Now, change: &Edited, out: &mut dyn Outlet) {
         let (kind, id) = (change.kind, self.fanout.next_id());
         let publication = Publication::new(kind, &change.payload, now, &id);
         let mut audience = std::mem::take(&mut self.fanout.audience);

@@ -5,11 +5,10 @@
 //! (a closed pipe, a full disk), is counted and said later. Each message is one line, whatever is in it. Times are local when
 //! the zone can be known, by the offset that holds when the log starts.
 
-mod error;
 mod queue;
 mod sink;
 
-pub use error::LogError;
+pub use sink::LogError;
 
 use crate::base::printable::printable;
 use crate::config::LogConfig;

@@ -1,7 +1,6 @@
 //! Where log lines go: standard error or a file. Only the log's thread waits here. Lines that are not taken are
 //! counted, and reported in one line when the log goes on.
 
-use super::error::LogError;
 use super::queue::Batch;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write};
@@ -15,6 +14,27 @@ use std::time::Duration;
 const MODE: u32 = 0o600;
 /// The wait before a non-blocking sink that takes nothing is tried again.
 const REST: Duration = Duration::from_millis(50);
+
+/// Why there is no log.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The file of `log.file` does not open.
+    #[error(
+        "log.file: cannot open {path:?}: {source}; expected a file that can be written, or \"\" for standard error"
+    )]
+    File {
+        /// What was to be opened.
+        path: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The system starts no thread.
+    #[error("cannot start the log's thread: {0}")]
+    Thread(io::Error),
+    /// The process has a log already.
+    #[error("this process logs elsewhere already")]
+    Taken(#[from] log::SetLoggerError),
+}
 
 pub(super) struct Sink {
     output: Box<dyn Write + Send>,

@@ -1,9 +1,9 @@
 //! The open database: what it held, batches into it, and free space back from it.
 
-use super::error::StoreError;
+use super::error::{Fault, StoreError};
 use super::identity::{Identity, Number};
-use super::reading::{self, table_name};
-use super::schema::{self, Accepts};
+use super::reading;
+use super::schema::{self, Accepts, sql_of};
 use crate::config::Synchronous;
 use crate::hub::durable::record::{Batch, Record, Restored, Table};
 use rusqlite::config::DbConfig;
@@ -52,7 +52,7 @@ pub struct Store {
 impl Store {
     /// Opens or creates the file. Errors name it by `path`; relative paths begin at the working directory.
     pub fn open(path: &str, synchronous: Synchronous) -> Result<Self, StoreError> {
-        let connection = connect(path, None)?;
+        let connection = connect(path, None).map_err(|fault| fault.at(path))?;
         let identity = Identity::of(&file_of(path)).ok();
         Ok(Self {
             connection,
@@ -72,12 +72,14 @@ impl Store {
 
     /// Reads everything, a slice at a time, for as long as `take` wants more; returns whether it read to the end.
     pub fn read(&mut self, take: impl FnMut(Restored) -> bool) -> Result<bool, StoreError> {
-        let is_all = reading::read(&self.connection, take)
-            .map_err(|error| StoreError::new(&self.path, &error))?;
-        if is_all {
-            self.configure()?;
-        }
-        Ok(is_all)
+        let read = reading::read(&self.connection, take).map_err(Fault::from);
+        let read = read.and_then(|is_all| {
+            if is_all {
+                self.configure()?;
+            }
+            Ok(is_all)
+        });
+        read.map_err(|fault| fault.at(&self.path))
     }
 
     /// Reads everything at once.
@@ -95,6 +97,11 @@ impl Store {
     /// Writes all of these batches, or none. If the path no longer leads to the open file, they fail, and the next ones
     /// go to a new file. Another joblight file in its place was never read: it is left alone, and they fail.
     pub fn apply(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
+        let applied = self.try_apply(batches);
+        applied.map_err(|fault| fault.at(&self.path))
+    }
+
+    fn try_apply(&mut self, batches: &[Batch]) -> Result<(), Fault> {
         self.check_identity()?;
         self.configure()?;
         let deletes = |record: &Record| {
@@ -107,12 +114,11 @@ impl Store {
                     | Record::Clear
             )
         };
-        self.has_deleted |= batches
-            .iter()
-            .any(|batch| batch.records.iter().any(deletes));
+        let mut records = batches.iter().flat_map(|batch| &batch.records);
+        self.has_deleted |= records.any(deletes);
         let written = self.write(batches);
         self.take_note();
-        written.map_err(|error| StoreError::new(&self.path, &error))
+        Ok(written?)
     }
 
     /// Returns some free space to the file system. `true`: there is more.
@@ -123,21 +129,21 @@ impl Store {
         }
         let more = self.give_back();
         self.take_note();
-        self.has_deleted = more.map_err(|error| StoreError::new(&self.path, &error))?;
+        self.has_deleted = more.map_err(|error| Fault::from(error).at(&self.path))?;
         Ok(self.has_deleted)
     }
 
     /// Moves the log into the file, and closes both.
     pub fn close(mut self) -> Result<(), StoreError> {
-        self.configure()?;
+        let configured = self.configure();
         let path = self.path;
-        let ended = self
-            .connection
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-        let closed = self.connection.close().map_err(|(_, error)| error);
-        ended
-            .and(closed)
-            .map_err(|error| StoreError::new(&path, &error))
+        configured
+            .and_then(|()| {
+                let ended = checkpoint(&self.connection);
+                let closed = self.connection.close().map_err(|(_, error)| error);
+                Ok(ended.and(closed)?)
+            })
+            .map_err(|fault| fault.at(&path))
     }
 
     /// Warns if everybody on the machine may read the file: a mode that somebody chose is left alone.
@@ -153,15 +159,13 @@ impl Store {
         }
     }
 
-    fn check_identity(&mut self) -> Result<(), StoreError> {
+    fn check_identity(&mut self) -> Result<(), Fault> {
         let file = file_of(&self.path);
         match self.identity.take() {
             Some(identity) if identity.is_at(&file) => self.identity = Some(identity),
             Some(identity) => {
-                self.let_go(&identity)
-                    .map_err(|error| StoreError::new(&self.path, &error))?;
-                let path = self.path.clone();
-                return Err(StoreError::Replaced { path });
+                self.let_go(&identity)?;
+                return Err(Fault::Replaced);
             }
             None => {
                 self.connection = connect(&self.path, self.own)?;
@@ -173,10 +177,9 @@ impl Store {
         Ok(())
     }
 
-    fn configure(&mut self) -> Result<(), StoreError> {
+    fn configure(&mut self) -> Result<(), Fault> {
         if !self.is_configured {
-            configure(&self.connection, self.synchronous)
-                .map_err(|error| StoreError::new(&self.path, &error))?;
+            configure(&self.connection, self.synchronous)?;
             self.is_configured = true;
         }
         Ok(())
@@ -191,7 +194,7 @@ impl Store {
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         } else {
             // This completes a file that was only moved. For one that was removed it does not matter.
-            let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+            let _ = checkpoint(&connection);
         }
         drop(connection);
         identity.remove_log_beside_another(&file);
@@ -239,23 +242,26 @@ fn file_of(path: &str) -> PathBuf {
 }
 
 /// Opens a file to be read; with `own`, one to be rewritten: that file, or an empty one.
-fn connect(path: &str, own: Option<Number>) -> Result<Connection, StoreError> {
-    let failed = |error| StoreError::new(path, &error);
+fn connect(path: &str, own: Option<Number>) -> Result<Connection, Fault> {
     let file = file_of(path);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     make_private(&file);
-    let mut connection = Connection::open_with_flags(&file, flags).map_err(failed)?;
-    claim(&connection, &file).map_err(failed)?;
+    let mut connection = Connection::open_with_flags(&file, flags)?;
+    claim(&connection, &file)?;
     let accepts = match own.is_none() || own == Number::of(&file) {
         true => Accepts::Any,
         false => Accepts::Empty,
     };
-    schema::prepare(&mut connection, path, accepts, |connection| {
+    schema::prepare(&mut connection, accepts, |connection| {
         reading::read(connection, |_| true).map(drop)
     })?;
     Ok(connection)
+}
+
+fn checkpoint(connection: &Connection) -> rusqlite::Result<()> {
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
 }
 
 /// Creates a missing file with its final mode. If that fails, SQLite will say why.
@@ -303,15 +309,22 @@ fn write_record(connection: &Connection, record: &Record) -> rusqlite::Result<()
             .map(drop)
     };
     match record {
-        Record::Put { table, key, value } => execute(put(*table), params![key, value]),
-        Record::Delete { table, key } => execute(delete(*table), params![key]),
-        Record::DeletePrefix { table, prefix } => {
-            let sql = format!(
-                "DELETE FROM {} WHERE key >= ?1 AND key < ?2",
-                table_name(*table)
-            );
-            execute(&sql, params![prefix, after_prefix(prefix)])
-        }
+        Record::Put { table, key, value } => execute(
+            sql_of!(
+                *table,
+                "INSERT OR REPLACE INTO ",
+                " (key, value) VALUES (?1, ?2)"
+            ),
+            params![key, value],
+        ),
+        Record::Delete { table, key } => execute(
+            sql_of!(*table, "DELETE FROM ", " WHERE key = ?1"),
+            params![key],
+        ),
+        Record::DeletePrefix { table, prefix } => execute(
+            sql_of!(*table, "DELETE FROM ", " WHERE key >= ?1 AND key < ?2"),
+            params![prefix, after_prefix(prefix)],
+        ),
         Record::Append(entry) => execute(
             "INSERT OR REPLACE INTO entries (serial, room, offset, kind, payload, timestamp, message_id, sender) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
@@ -363,32 +376,6 @@ fn drop_entries(connection: &Connection, serials: &[u64]) -> rusqlite::Result<()
         statement.execute([serial])?;
     }
     Ok(())
-}
-
-fn put(table: Table) -> &'static str {
-    match table {
-        Table::Meta => "INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)",
-        Table::Room => "INSERT OR REPLACE INTO rooms (key, value) VALUES (?1, ?2)",
-        Table::Task => "INSERT OR REPLACE INTO tasks (key, value) VALUES (?1, ?2)",
-        Table::Session => "INSERT OR REPLACE INTO sessions (key, value) VALUES (?1, ?2)",
-        Table::Received => "INSERT OR REPLACE INTO received (key, value) VALUES (?1, ?2)",
-        Table::Membership => "INSERT OR REPLACE INTO memberships (key, value) VALUES (?1, ?2)",
-        Table::DirectMessage => "INSERT OR REPLACE INTO letters (key, value) VALUES (?1, ?2)",
-        Table::Workspace => "INSERT OR REPLACE INTO workspaces (key, value) VALUES (?1, ?2)",
-    }
-}
-
-fn delete(table: Table) -> &'static str {
-    match table {
-        Table::Meta => "DELETE FROM meta WHERE key = ?1",
-        Table::Room => "DELETE FROM rooms WHERE key = ?1",
-        Table::Task => "DELETE FROM tasks WHERE key = ?1",
-        Table::Session => "DELETE FROM sessions WHERE key = ?1",
-        Table::Received => "DELETE FROM received WHERE key = ?1",
-        Table::Membership => "DELETE FROM memberships WHERE key = ?1",
-        Table::DirectMessage => "DELETE FROM letters WHERE key = ?1",
-        Table::Workspace => "DELETE FROM workspaces WHERE key = ?1",
-    }
 }
 
 /// SQLite's integers are signed; neither serials nor offsets nor times come near the limit.

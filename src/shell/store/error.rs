@@ -5,168 +5,119 @@ use std::path::Path;
 
 /// Why the store did not open, or did not keep something.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum StoreError {
-    /// Somebody else has it open.
+#[error("{path}: {fault}")]
+pub struct StoreError {
+    path: String,
+    pub(super) fault: Fault,
+}
+
+/// What is wrong with a file; several say what SQLite says, or what was found.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Fault {
+    #[error("in use by another process; stop it, or give this one a storage.path of its own")]
+    InUse,
     #[error(
-        "{path}: in use by another process; stop it, or give this one a storage.path of its own"
+        "cannot be written ({0}); expected a file that this user may write, in a directory where it may make files"
     )]
-    InUse {
-        /// The file.
-        path: String,
-    },
-    /// The file, or its directory, may not be written.
+    NotWritable(String),
+    /// SQLite says only that the file does not open; [`Fault::at`] looks why.
+    #[error("cannot be opened ({0})")]
+    Unopened(String),
     #[error(
-        "{path}: cannot be written ({reason}); expected a file that this user may write, in a directory where it may make files"
+        "there is no directory {0:?}; make it, or set storage.path to a file in one that exists"
     )]
-    NotWritable {
-        /// The file.
-        path: String,
-        /// What SQLite says.
-        reason: String,
-    },
-    /// The path leads nowhere.
+    NoDirectory(String),
+    #[error("is a directory; expected the path of a file, or \"\" to keep everything in memory")]
+    IsDirectory,
     #[error(
-        "{path}: there is no directory {directory:?}; make it, or set storage.path to a file in one that exists"
+        "damaged, or no database ({0}); put a copy from before in its place, or move it away to start afresh"
     )]
-    NoDirectory {
-        /// The file.
-        path: String,
-        /// What is missing.
-        directory: String,
-    },
-    /// The path is that of a directory.
+    Damaged(String),
     #[error(
-        "{path}: is a directory; expected the path of a file, or \"\" to keep everything in memory"
+        "a database of another program, left as it is; set storage.path to a file of joblight's own"
     )]
-    IsDirectory {
-        /// The directory.
-        path: String,
-    },
-    /// The bytes are no database, or no longer one.
+    Foreign,
     #[error(
-        "{path}: damaged, or no database ({reason}); put a copy from before in its place, or move it away to start afresh"
-    )]
-    Damaged {
-        /// The file.
-        path: String,
-        /// What was found.
-        reason: String,
-    },
-    /// It belongs to something else.
-    #[error(
-        "{path}: a database of another program, left as it is; set storage.path to a file of joblight's own"
-    )]
-    Foreign {
-        /// The file.
-        path: String,
-    },
-    /// A later joblight wrote it.
-    #[error(
-        "{path}: has schema version {found}, and this joblight knows versions up to {known}; \
+        "has schema version {found}, and this joblight knows versions up to {known}; \
          start the newer joblight, or put a copy from before in its place"
     )]
-    Newer {
-        /// The file.
-        path: String,
-        /// The file's version.
-        found: i64,
-        /// The latest version known here.
-        known: i64,
-    },
+    Newer { found: i64, known: i64 },
     /// The path does not lead to the file that is open any more.
     #[error(
-        "{path}: the file was removed, replaced or cut short while in use; everything is rewritten, to a file of its own"
+        "the file was removed, replaced or cut short while in use; everything is rewritten, to a file of its own"
     )]
-    Replaced {
-        /// The file.
-        path: String,
-    },
+    Replaced,
     /// Another file of joblight's was put in the place of the one that was in use.
     #[error(
-        "{path}: another file was put in its place, which this process has not read and leaves as it is; \
+        "another file was put in its place, which this process has not read and leaves as it is; \
          restart to go on with that one, or move it away to have everything rewritten"
     )]
-    Unread {
-        /// The file.
-        path: String,
-    },
-    /// No room is left.
-    #[error("{path}: the disk is full; make room on it")]
-    Full {
-        /// The file.
-        path: String,
-    },
+    Unread,
+    #[error("the disk is full; make room on it")]
+    Full,
     /// The disk takes what it is given and says nothing more.
-    #[error("{path}: its disk does not answer")]
-    Silent {
-        /// The file.
-        path: String,
-    },
-    /// The store's thread is gone.
-    #[error("{path}: the thread that writes it has panicked, which is a bug")]
-    Stopped {
-        /// The file.
-        path: String,
-    },
-    /// Anything else.
-    #[error("{path}: {reason}")]
-    Other {
-        /// The file.
-        path: String,
-        /// What SQLite says.
-        reason: String,
-    },
+    #[error("its disk does not answer")]
+    Silent,
+    #[error("the thread that writes it has panicked, which is a bug")]
+    Stopped,
+    #[error("{0}")]
+    Other(String),
 }
 
 impl StoreError {
     /// Whether it takes somebody's hand to change that: then it is tried again seldom.
     pub fn is_lasting(&self) -> bool {
         matches!(
-            self,
-            Self::Damaged { .. }
-                | Self::Foreign { .. }
-                | Self::Newer { .. }
-                | Self::IsDirectory { .. }
+            self.fault,
+            Fault::Damaged(_) | Fault::Foreign | Fault::Newer { .. } | Fault::IsDirectory
         )
     }
+}
 
-    /// What an error of SQLite means for the file at `path`.
-    pub(super) fn new(path: &str, error: &rusqlite::Error) -> Self {
-        let (path, reason) = (path.to_owned(), error.to_string());
-        match error {
-            rusqlite::Error::InvalidColumnType(..)
-            | rusqlite::Error::FromSqlConversionFailure(..)
-            | rusqlite::Error::IntegralValueOutOfRange(..)
-            | rusqlite::Error::Utf8Error(..) => return Self::Damaged { path, reason },
-            _ => {}
-        }
-        match error.sqlite_error_code() {
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::InUse { path },
-            Some(ErrorCode::CannotOpen) => Self::unopened(path, reason),
-            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
-                Self::NotWritable { path, reason }
-            }
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-                Self::Damaged { path, reason }
-            }
-            Some(ErrorCode::DiskFull) => Self::Full { path },
-            _ => Self::Other { path, reason },
+impl Fault {
+    /// The fault of the file at `path`.
+    pub(super) fn at(self, path: &str) -> StoreError {
+        let fault = match self {
+            Self::Unopened(reason) => Self::why_unopened(Path::new(path), reason),
+            fault => fault,
+        };
+        StoreError {
+            path: path.to_owned(),
+            fault,
         }
     }
 
-    /// SQLite says only that the file does not open; this looks why.
-    fn unopened(path: String, reason: String) -> Self {
-        let file = Path::new(&path);
+    fn why_unopened(file: &Path, reason: String) -> Self {
         let directory = file
             .parent()
             .filter(|parent| !parent.as_os_str().is_empty());
         match directory {
-            _ if file.is_dir() => Self::IsDirectory { path },
-            Some(directory) if !directory.is_dir() => Self::NoDirectory {
-                directory: directory.display().to_string(),
-                path,
-            },
-            _ => Self::NotWritable { path, reason },
+            _ if file.is_dir() => Self::IsDirectory,
+            Some(directory) if !directory.is_dir() => {
+                Self::NoDirectory(directory.display().to_string())
+            }
+            _ => Self::NotWritable(reason),
+        }
+    }
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        let reason = error.to_string();
+        match error {
+            rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::Utf8Error(..) => return Self::Damaged(reason),
+            _ => {}
+        }
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::InUse,
+            Some(ErrorCode::CannotOpen) => Self::Unopened(reason),
+            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => Self::NotWritable(reason),
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged(reason),
+            Some(ErrorCode::DiskFull) => Self::Full,
+            _ => Self::Other(reason),
         }
     }
 }

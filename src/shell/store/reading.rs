@@ -1,5 +1,6 @@
 //! Reads what a file holds, a slice at a time: never more than a slice or two are in memory.
 
+use super::schema::sql_of;
 use crate::base::id::MessageIdReader;
 use crate::hub::ClientId;
 use crate::hub::durable::record::{Restored, StoredEntry, StoredId, Table};
@@ -28,139 +29,103 @@ pub(super) fn read(
     take: impl FnMut(Restored) -> bool,
 ) -> rusqlite::Result<bool> {
     let mut slices = Slices {
+        connection,
         slice: Restored::default(),
         rows: 0,
         bytes: 0,
         take,
     };
     for table in BEFORE_ENTRIES {
-        if !read_rows(connection, table, &mut slices)? {
+        if !slices.read_rows(table)? {
             return Ok(false);
         }
     }
-    if !read_entries(connection, &mut slices)? || !read_ids(connection, &mut slices)? {
+    if !slices.read_entries()? || !slices.read_ids()? {
         return Ok(false);
     }
     for table in BEHIND_ENTRIES {
-        if !read_rows(connection, table, &mut slices)? {
+        if !slices.read_rows(table)? {
             return Ok(false);
         }
     }
     Ok(true)
 }
 
-struct Slices<F> {
+struct Slices<'c, F> {
+    connection: &'c Connection,
     slice: Restored,
     rows: usize,
     bytes: usize,
     take: F,
 }
 
-impl<F: FnMut(Restored) -> bool> Slices<F> {
-    /// A row of this size was added; `false`: nobody wants more.
-    fn grow(&mut self, bytes: usize) -> bool {
-        (self.rows, self.bytes) = (self.rows + 1, self.bytes + bytes);
-        match self.rows >= SLICE_ROWS || self.bytes >= SLICE_BYTES {
-            true => self.end(),
-            false => true,
+/// Each tells whether more is wanted.
+impl<F: FnMut(Restored) -> bool> Slices<'_, F> {
+    /// Adds each row that `sql` gives by `add`, which tells its size. A slice ends with its table: what follows is of another kind.
+    fn read(
+        &mut self,
+        sql: &str,
+        mut add: impl FnMut(&mut Restored, &Row<'_>) -> rusqlite::Result<usize>,
+    ) -> rusqlite::Result<bool> {
+        let mut statement = self.connection.prepare(sql)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            self.bytes += add(&mut self.slice, row)?;
+            self.rows += 1;
+            let is_full = self.rows >= SLICE_ROWS || self.bytes >= SLICE_BYTES;
+            if is_full && !self.hand_over() {
+                return Ok(false);
+            }
         }
+        Ok(self.rows == 0 || self.hand_over())
     }
 
-    /// A table ends: what follows is of another kind.
-    fn end(&mut self) -> bool {
-        if self.rows == 0 {
-            return true;
-        }
+    fn hand_over(&mut self) -> bool {
         (self.rows, self.bytes) = (0, 0);
         (self.take)(std::mem::take(&mut self.slice))
     }
-}
 
-fn read_rows(
-    connection: &Connection,
-    table: Table,
-    slices: &mut Slices<impl FnMut(Restored) -> bool>,
-) -> rusqlite::Result<bool> {
-    let name = table_name(table);
-    let sql = format!("SELECT key, value FROM {name} ORDER BY key");
-    let mut statement = connection.prepare(&sql)?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let (key, value) = (text(row, 0)?, text(row, 1)?);
-        let bytes = key.len() + value.len();
-        slices
-            .slice
-            .rows
-            .push((table, key.into(), value.to_owned()));
-        if !slices.grow(bytes) {
-            return Ok(false);
-        }
+    fn read_rows(&mut self, table: Table) -> rusqlite::Result<bool> {
+        let sql = sql_of!(table, "SELECT key, value FROM ", " ORDER BY key");
+        self.read(sql, |slice, row| {
+            let (key, value) = (text(row, 0)?, text(row, 1)?);
+            slice.rows.push((table, key.into(), value.to_owned()));
+            Ok(key.len() + value.len())
+        })
     }
-    Ok(slices.end())
-}
 
-fn read_entries(
-    connection: &Connection,
-    slices: &mut Slices<impl FnMut(Restored) -> bool>,
-) -> rusqlite::Result<bool> {
-    let mut ids = MessageIdReader::default();
-    let mut statement = connection.prepare(
-        "SELECT serial, room, offset, kind, payload, timestamp, message_id, sender FROM entries ORDER BY serial",
-    )?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let (room, payload, id) = (text(row, 1)?, text(row, 4)?, text(row, 6)?);
-        let bytes = room.len() + payload.len();
-        slices.slice.entries.push(StoredEntry {
-            serial: count(row, 0)?,
-            room: room.into(),
-            offset: count(row, 2)?,
-            kind: text(row, 3)?.into(),
-            payload: Bytes::copy_from_slice(payload.as_bytes()),
-            timestamp: count(row, 5)?,
-            id: ids.read(id).ok_or_else(|| {
-                let what = format!("{id:?} is no message id");
-                rusqlite::Error::FromSqlConversionFailure(6, Type::Text, what.into())
-            })?,
-            sender: row.get_ref(7)?.as_str_or_null()?.and_then(ClientId::parse),
-        });
-        if !slices.grow(bytes) {
-            return Ok(false);
-        }
+    fn read_entries(&mut self) -> rusqlite::Result<bool> {
+        let mut ids = MessageIdReader::default();
+        let sql = "SELECT serial, room, offset, kind, payload, timestamp, message_id, sender FROM entries ORDER BY serial";
+        self.read(sql, |slice, row| {
+            let (room, payload, id) = (text(row, 1)?, text(row, 4)?, text(row, 6)?);
+            slice.entries.push(StoredEntry {
+                serial: count(row, 0)?,
+                room: room.into(),
+                offset: count(row, 2)?,
+                kind: text(row, 3)?.into(),
+                payload: Bytes::copy_from_slice(payload.as_bytes()),
+                timestamp: count(row, 5)?,
+                id: ids.read(id).ok_or_else(|| {
+                    let what = format!("{id:?} is no message id");
+                    rusqlite::Error::FromSqlConversionFailure(6, Type::Text, what.into())
+                })?,
+                sender: row.get_ref(7)?.as_str_or_null()?.and_then(ClientId::parse),
+            });
+            Ok(room.len() + payload.len())
+        })
     }
-    Ok(slices.end())
-}
 
-fn read_ids(
-    connection: &Connection,
-    slices: &mut Slices<impl FnMut(Restored) -> bool>,
-) -> rusqlite::Result<bool> {
-    let sql = "SELECT serial, hash, timestamp FROM event_ids ORDER BY serial";
-    let mut statement = connection.prepare(sql)?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        slices.slice.ids.push(StoredId {
-            serial: count(row, 0)?,
-            hash: row.get::<_, i64>(1)?.cast_unsigned(),
-            timestamp: count(row, 2)?,
-        });
-        if !slices.grow(size_of::<StoredId>()) {
-            return Ok(false);
-        }
-    }
-    Ok(slices.end())
-}
-
-pub(super) fn table_name(table: Table) -> &'static str {
-    match table {
-        Table::Meta => "meta",
-        Table::Room => "rooms",
-        Table::Task => "tasks",
-        Table::Session => "sessions",
-        Table::Received => "received",
-        Table::Membership => "memberships",
-        Table::DirectMessage => "letters",
-        Table::Workspace => "workspaces",
+    fn read_ids(&mut self) -> rusqlite::Result<bool> {
+        let sql = "SELECT serial, hash, timestamp FROM event_ids ORDER BY serial";
+        self.read(sql, |slice, row| {
+            slice.ids.push(StoredId {
+                serial: count(row, 0)?,
+                hash: row.get::<_, i64>(1)?.cast_unsigned(),
+                timestamp: count(row, 2)?,
+            });
+            Ok(size_of::<StoredId>())
+        })
     }
 }
 

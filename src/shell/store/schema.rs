@@ -1,6 +1,6 @@
 //! The file's layout and its versions: how a new file is created, how an old one is migrated, which are refused.
 
-use super::error::StoreError;
+use super::error::Fault;
 use rusqlite::Connection;
 
 /// `JOBL`, by which `file` and others recognize a joblight file.
@@ -62,57 +62,61 @@ pub(super) enum Accepts {
 /// file changes only if `read` accepts its content.
 pub(super) fn prepare(
     connection: &mut Connection,
-    path: &str,
     accepts: Accepts,
     read: impl FnOnce(&Connection) -> rusqlite::Result<()>,
-) -> Result<(), StoreError> {
-    let failed = |error| StoreError::new(path, &error);
+) -> Result<(), Fault> {
     // Locked at once and as a whole: of two processes that start together, one wins and the other learns that it is in
     // use.
-    let transaction = connection
-        .transaction_with_behavior(rusqlite::TransactionBehavior::Exclusive)
-        .map_err(failed)?;
-    let version = inspect(&transaction, path)?;
+    let transaction =
+        connection.transaction_with_behavior(rusqlite::TransactionBehavior::Exclusive)?;
+    let version = inspect(&transaction)?;
     if version > 0 && accepts == Accepts::Empty {
-        let path = path.to_owned();
-        return Err(StoreError::Unread { path });
+        return Err(Fault::Unread);
     }
     for step in &LADDER[version..] {
-        transaction.execute_batch(step).map_err(failed)?;
+        transaction.execute_batch(step)?;
     }
     if version < LADDER.len() {
         if version > 0 {
-            read(&transaction).map_err(failed)?;
+            read(&transaction)?;
         }
-        transaction
-            .pragma_update(None, "application_id", APPLICATION_ID)
-            .and_then(|()| transaction.pragma_update(None, "user_version", VERSION))
-            .map_err(failed)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", VERSION)?;
     }
-    transaction.commit().map_err(failed)
+    Ok(transaction.commit()?)
 }
 
 /// How many migrations the file has behind it.
-fn inspect(connection: &Connection, path: &str) -> Result<usize, StoreError> {
-    let number = |sql| {
-        connection
-            .query_row(sql, [], |row| row.get::<_, i64>(0))
-            .map_err(|error| StoreError::new(path, &error))
-    };
-    let path = path.to_owned();
+fn inspect(connection: &Connection) -> Result<usize, Fault> {
+    let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
     if number("SELECT count(*) FROM sqlite_schema")? == 0 {
         return Ok(0);
     }
     if number("PRAGMA application_id")? != APPLICATION_ID {
-        return Err(StoreError::Foreign { path });
+        return Err(Fault::Foreign);
     }
     let found = number("PRAGMA user_version")?;
     if found > VERSION {
         let known = VERSION;
-        return Err(StoreError::Newer { path, found, known });
+        return Err(Fault::Newer { found, known });
     }
-    usize::try_from(found).map_err(|_| StoreError::Damaged {
-        path,
-        reason: format!("schema version {found}"),
-    })
+    usize::try_from(found).map_err(|_| Fault::Damaged(format!("schema version {found}")))
 }
+
+/// One statement for each table of keys and values, so that none is put together for each row.
+macro_rules! sql_of {
+    ($table:expr, $before:literal, $behind:literal) => {
+        match $table {
+            Table::Meta => concat!($before, "meta", $behind),
+            Table::Room => concat!($before, "rooms", $behind),
+            Table::Task => concat!($before, "tasks", $behind),
+            Table::Session => concat!($before, "sessions", $behind),
+            Table::Received => concat!($before, "received", $behind),
+            Table::Membership => concat!($before, "memberships", $behind),
+            Table::DirectMessage => concat!($before, "letters", $behind),
+            Table::Workspace => concat!($before, "workspaces", $behind),
+        }
+    };
+}
+
+pub(super) use sql_of;

@@ -5,7 +5,7 @@
 //! fails takes nothing with it but itself: its batches are reported, and the next are tried.
 
 use super::database::Store;
-use super::error::StoreError;
+use super::error::{Fault, StoreError};
 use crate::hub::durable::record::{Batch, Record, Restored};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -72,7 +72,7 @@ impl StoreThread {
                 Ok(None) => Ok(()),
                 Err(panic) => {
                     // Otherwise everybody would wait for ever, and nobody would know for what.
-                    report(StoreReport::Unopened(StoreError::Stopped { path: name }));
+                    report(StoreReport::Unopened(Fault::Stopped.at(&name)));
                     resume_unwind(panic)
                 }
             };
@@ -89,9 +89,8 @@ impl StoreThread {
 
     /// Never waits.
     pub fn send(&self, batch: Batch) -> Result<(), StoreError> {
-        self.batches.send(batch).map_err(|_| StoreError::Stopped {
-            path: self.path.clone(),
-        })
+        let sent = self.batches.send(batch);
+        sent.map_err(|_| Fault::Stopped.at(&self.path))
     }
 
     /// Waits until all batches are written and reported and the file is closed, but no longer than `limit`: a thread
@@ -110,8 +109,8 @@ impl StoreThread {
                 let _ = thread.join();
                 result
             }
-            Err(RecvTimeoutError::Timeout) => Err(StoreError::Silent { path }),
-            Err(RecvTimeoutError::Disconnected) => Err(StoreError::Stopped { path }),
+            Err(RecvTimeoutError::Timeout) => Err(Fault::Silent.at(&path)),
+            Err(RecvTimeoutError::Disconnected) => Err(Fault::Stopped.at(&path)),
         }
     }
 }

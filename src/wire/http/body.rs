@@ -180,26 +180,24 @@ impl Chunked {
             (TrailerValue, _) if is_text(byte) => TrailerValue,
             (TrailerLineFeed, b'\n') => TrailerStart,
             (LastLineFeed, b'\n') => Done,
-            (phase, _) => return Err(Problem::reject(400, phase.complaint()).at("body")),
+            (phase, _) => return Err(bad_coding(400, phase.complaint())),
         };
         Ok(())
     }
 
     fn add_digit(&mut self, byte: u8) -> Result<Phase, Problem> {
         let digit = u64::from(char::from(byte).to_digit(16).unwrap_or_default());
-        let size = self.remaining.checked_mul(16).ok_or_else(|| {
-            Problem::reject(400, "chunked body: a chunk size is too large").at("body")
-        })?;
+        let size = self.remaining.checked_mul(16);
+        let size = size.ok_or_else(|| bad_coding(400, "a chunk size is too large"))?;
         self.remaining = size + digit;
         Ok(Phase::Size)
     }
 
     fn end_size_line(&mut self) -> Phase {
         self.line_bytes = 0;
-        if self.remaining == 0 {
-            Phase::TrailerStart
-        } else {
-            Phase::Bytes
+        match self.remaining {
+            0 => Phase::TrailerStart,
+            _ => Phase::Bytes,
         }
     }
 
@@ -209,38 +207,39 @@ impl Chunked {
     }
 
     fn check_line(&self, max_trailer_bytes: usize) -> Result<(), Problem> {
-        let is_trailer = self.phase >= Phase::TrailerStart;
-        if is_trailer && self.line_bytes > max_trailer_bytes {
-            return Err(Problem::reject(
-                431,
-                format!("chunked body: trailers longer than {max_trailer_bytes} bytes"),
-            )
-            .at("body"));
+        let (status, what, max) = match self.phase >= Phase::TrailerStart {
+            true => (431, "trailers", max_trailer_bytes),
+            false => (400, "a size line", MAX_SIZE_LINE_BYTES),
+        };
+        match self.line_bytes > max {
+            true => Err(bad_coding(
+                status,
+                &format!("{what} longer than {max} bytes"),
+            )),
+            false => Ok(()),
         }
-        if !is_trailer && self.line_bytes > MAX_SIZE_LINE_BYTES {
-            let detail =
-                format!("chunked body: a size line longer than {MAX_SIZE_LINE_BYTES} bytes");
-            return Err(Problem::reject(400, detail).at("body"));
-        }
-        Ok(())
     }
+}
+
+fn bad_coding(status: u16, what: &str) -> Problem {
+    Problem::reject(status, format!("chunked body: {what}")).at("body")
 }
 
 impl Phase {
     fn complaint(self) -> &'static str {
         match self {
             Self::SizeStart | Self::Size | Self::SizeSpace => {
-                "chunked body: a chunk size is not a hexadecimal number"
+                "a chunk size is not a hexadecimal number"
             }
-            Self::Extension => "chunked body: a chunk extension has a control character",
+            Self::Extension => "a chunk extension has a control character",
             Self::Bytes | Self::BytesReturn | Self::BytesLineFeed => {
-                "chunked body: a chunk is longer than its size"
+                "a chunk is longer than its size"
             }
             Self::TrailerStart | Self::TrailerName | Self::TrailerValue => {
-                "chunked body: a trailer is not a header field"
+                "a trailer is not a header field"
             }
             Self::SizeLineFeed | Self::TrailerLineFeed | Self::LastLineFeed | Self::Done => {
-                "chunked body: a carriage return without a line feed"
+                "a carriage return without a line feed"
             }
         }
     }

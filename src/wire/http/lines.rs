@@ -29,10 +29,6 @@ pub struct TooLong {
 }
 
 impl LineSplitter {
-    pub fn new() -> Self {
-        Self::default()
-    }
-
     /// Memory of an incomplete line.
     pub fn held_bytes(&self) -> usize {
         self.partial.capacity()
@@ -131,7 +127,7 @@ mod tests {
     type SplitLine = Result<Line<'static>, TooLong>;
 
     fn split<'p>(pieces: impl Iterator<Item = &'p [u8]>) -> Vec<SplitLine> {
-        let mut splitter = LineSplitter::new();
+        let mut splitter = LineSplitter::default();
         let mut lines = Vec::new();
         for mut piece in pieces {
             loop {
@@ -181,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_line_in_one_piece_is_borrowed_and_none_costs_no_heap() {
-        let mut splitter = LineSplitter::new();
+        let mut splitter = LineSplitter::default();
         let mut input: &[u8] = b"one\ntwo\n";
         while let Some(line) = splitter.poll_line(&mut input, 10).unwrap() {
             assert!(matches!(line.bytes, Cow::Borrowed(_)));

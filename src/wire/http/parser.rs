@@ -7,13 +7,12 @@
 //! Idle -> Head -> Collecting or Streaming -> Idle. A refused body leads to Draining while its end can still be
 //! found, any other refusal to Broken.
 
-use std::ops::Deref;
-
 use super::body::{Cut, Piece, Source, take_counted};
 use super::problem::Problem;
 use super::request::Head;
 use super::syntax::{Found, MAX_HEAD_BYTES, ParserLimits, read_head};
 use crate::wire::input::Input;
+use std::borrow::Cow;
 
 /// Initial memory of a body, however long its head announces it.
 const FIRST_BODY_BYTES: usize = 16 * 1024;
@@ -53,33 +52,8 @@ pub enum ParserEvent<'a> {
     StreamEnd,
 }
 
-#[derive(Debug, Clone)]
-pub enum Body<'a> {
-    /// It lay in one piece in the input.
-    Borrowed(&'a [u8]),
-    /// It arrived in pieces.
-    Owned(Vec<u8>),
-}
-
-impl Deref for Body<'_> {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        match self {
-            Self::Borrowed(bytes) => bytes,
-            Self::Owned(bytes) => bytes,
-        }
-    }
-}
-
-/// How the bytes arrived makes no difference.
-impl PartialEq for Body<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        **self == **other
-    }
-}
-
-impl Eq for Body<'_> {}
+/// Lent from the input, or owned when it arrived in pieces.
+pub type Body<'a> = Cow<'a, [u8]>;
 
 #[derive(Debug, Default)]
 pub struct Parser {
@@ -293,7 +267,7 @@ impl Parser {
             self.state = State::Idle;
             return Ok(Some(ParserEvent::Request {
                 head,
-                body: Body::Borrowed(input.take(bytes)),
+                body: Cow::Borrowed(input.take(bytes)),
             }));
         }
         let is_continue_due = head.expects_continue();
@@ -342,7 +316,7 @@ impl Parser {
         let Collecting { head, body, .. } = *collecting;
         Ok(Some(ParserEvent::Request {
             head,
-            body: Body::Owned(body),
+            body: Cow::Owned(body),
         }))
     }
 

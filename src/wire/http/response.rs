@@ -26,7 +26,6 @@ pub struct Response {
     status: u16,
     content_type: Option<&'static str>,
     body: Bytes,
-    is_open_ended: bool,
     headers: SmallVec<[(&'static str, Cow<'static, str>); 2]>,
 }
 
@@ -49,7 +48,6 @@ impl Response {
             status,
             content_type: None,
             body: Bytes::new(),
-            is_open_ended: false,
             headers: SmallVec::new(),
         }
     }
@@ -61,13 +59,6 @@ impl Response {
     pub fn body(mut self, content_type: &'static str, body: impl Into<Bytes>) -> Self {
         self.content_type = Some(content_type);
         self.body = body.into();
-        self
-    }
-
-    /// Lets the body go on until the connection closes, as an event stream's does: no `Content-Length`, and
-    /// `Connection: close` (RFC 9112 section 6.3, item 8). The present body is its beginning.
-    pub fn open_ended(mut self) -> Self {
-        self.is_open_ended = true;
         self
     }
 
@@ -89,23 +80,18 @@ impl Response {
             .map(|(name, value)| name.len() + value.len() + 4)
             .sum();
         let mut out = Vec::with_capacity(USUAL_HEAD_BYTES + fields + self.body.len());
-        self.encode_into(framing, &mut out);
-        out
-    }
-
-    pub fn encode_into(&self, framing: Framing, out: &mut Vec<u8>) {
-        self.put_status_line(out);
-        put_field(out, "Date", framing.date.as_bytes());
-        self.put_connection(framing, out);
+        self.put_status_line(&mut out);
+        put_field(&mut out, "Date", framing.date.as_bytes());
+        self.put_connection(framing, &mut out);
         for (name, value) in &self.headers {
-            put_checked_field(out, name, value);
+            put_checked_field(&mut out, name, value);
         }
         if let Some(content_type) = self.content_type {
-            put_checked_field(out, "Content-Type", content_type);
+            put_checked_field(&mut out, "Content-Type", content_type);
         }
-        if self.may_have_body() && !self.is_open_ended {
+        if self.may_have_body() {
             put_field(
-                out,
+                &mut out,
                 "Content-Length",
                 itoa::Buffer::new().format(self.body.len()).as_bytes(),
             );
@@ -114,6 +100,7 @@ impl Response {
         if self.may_have_body() && !framing.head_only {
             out.extend_from_slice(&self.body);
         }
+        out
     }
 
     fn put_status_line(&self, out: &mut Vec<u8>) {
@@ -129,7 +116,7 @@ impl Response {
         if self.status < 200 {
             return;
         }
-        if !framing.keep_alive || self.is_open_ended {
+        if !framing.keep_alive {
             put_field(out, "Connection", b"close");
         } else if framing.version_minor == 0 {
             put_field(out, "Connection", b"keep-alive");
@@ -198,35 +185,16 @@ impl Date {
 }
 
 /// Formats a date once a second instead of once a response.
-#[derive(Debug, Clone)]
-pub struct DateCache {
-    second: u64,
-    date: Date,
-}
+#[derive(Debug, Clone, Default)]
+pub struct DateCache(Option<(u64, Date)>);
 
 impl DateCache {
-    pub fn new() -> Self {
-        Self {
-            second: 0,
-            date: Date::at(0),
-        }
-    }
-
     pub fn at(&mut self, wall_ms: u64) -> Date {
         let second = wall_ms / 1000;
-        if second != self.second {
-            *self = Self {
-                second,
-                date: Date::at(wall_ms),
-            };
+        match self.0 {
+            Some((known, date)) if known == second => date,
+            _ => self.0.insert((second, Date::at(wall_ms))).1,
         }
-        self.date
-    }
-}
-
-impl Default for DateCache {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -288,12 +256,6 @@ mod tests {
             (Response::new(204), framing(), None, None),
             (Response::new(304), framing(), None, None),
             (Response::new(101), closing, None, None),
-            (
-                Response::new(200).open_ended(),
-                framing(),
-                None,
-                Some("close"),
-            ),
         ];
         for (response, framing, length, connection) in cases {
             let text = text(&response, framing);
@@ -320,7 +282,7 @@ mod tests {
             (784_111_777_999, "Sun, 06 Nov 1994 08:49:37 GMT"),
             (u64::MAX, "Fri, 31 Dec 9999 23:59:59 GMT"),
         ];
-        let mut cache = DateCache::new();
+        let mut cache = DateCache::default();
         for (wall_ms, text) in cases {
             assert_eq!(Date::at(wall_ms).as_bytes(), text.as_bytes());
             assert_eq!(cache.at(wall_ms), Date::at(wall_ms));

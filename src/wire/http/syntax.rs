@@ -93,44 +93,32 @@ fn has_bare_line_feed(raw: &[u8], headers: &[httparse::Header<'_>]) -> bool {
 }
 
 fn bare_line_feed() -> Problem {
-    Problem::reject(
-        400,
-        "request head: a line ends in a line feed without a carriage return",
-    )
+    let detail = "request head: a line ends in a line feed without a carriage return";
+    Problem::reject(400, detail)
 }
 
 fn too_long(window: &[u8], max_bytes: usize) -> Problem {
-    if window.contains(&b'\n') {
-        Problem::reject(431, format!("request head: longer than {max_bytes} bytes"))
-    } else {
-        Problem::reject(414, format!("request line: longer than {max_bytes} bytes")).at("target")
+    match window.contains(&b'\n') {
+        true => Problem::reject(431, format!("request head: longer than {max_bytes} bytes")),
+        false => {
+            let detail = format!("request line: longer than {max_bytes} bytes");
+            Problem::reject(414, detail).at("target")
+        }
     }
 }
 
 fn explain(error: httparse::Error, window: &[u8], limits: &ParserLimits) -> Problem {
+    let head = |status, what| Problem::reject(status, format!("request head: {what}"));
     match error {
         httparse::Error::Version => explain_version(window),
         httparse::Error::HeaderName => explain_header_name(window),
-        httparse::Error::HeaderValue => {
-            Problem::reject(400, "request head: a header value has a control character")
+        httparse::Error::HeaderValue => head(400, "a header value has a control character".into()),
+        httparse::Error::NewLine => head(400, "a carriage return without a line feed".into()),
+        httparse::Error::TooManyHeaders => {
+            let max_headers = limits.max_headers.min(MAX_HEADERS);
+            head(431, format!("more than {max_headers} header fields"))
         }
-        httparse::Error::NewLine => {
-            Problem::reject(400, "request head: a carriage return without a line feed")
-        }
-        httparse::Error::TooManyHeaders => Problem::reject(
-            431,
-            format!(
-                "request head: more than {} header fields",
-                limits.max_headers.min(MAX_HEADERS)
-            ),
-        ),
-        httparse::Error::Token | httparse::Error::Status => Problem::reject(
-            400,
-            format!(
-                "request line: {} is not an HTTP request",
-                quote(&first_line(window))
-            ),
-        ),
+        httparse::Error::Token | httparse::Error::Status => no_request_line(&first_line(window)),
     }
 }
 
@@ -138,27 +126,18 @@ fn explain(error: httparse::Error, window: &[u8], limits: &ParserLimits) -> Prob
 fn explain_version(window: &[u8]) -> Problem {
     let request_line = first_line(window);
     let version = request_line.rsplit(' ').next().unwrap_or_default();
-    let is_version = version
-        .strip_prefix("HTTP/")
-        .is_some_and(|rest| rest.starts_with(|digit: char| digit.is_ascii_digit()));
-    if is_version {
-        Problem::reject(
-            505,
-            format!(
-                "request line: {} is not spoken here, only HTTP/1.0 and HTTP/1.1",
-                quote(version)
-            ),
-        )
-        .at("version")
-    } else {
-        Problem::reject(
-            400,
-            format!(
-                "request line: {} is not an HTTP request",
-                quote(&request_line)
-            ),
-        )
+    let number = version.strip_prefix("HTTP/").unwrap_or_default();
+    if !number.starts_with(|digit: char| digit.is_ascii_digit()) {
+        return no_request_line(&request_line);
     }
+    let version = quote(version);
+    let detail = format!("request line: {version} is not spoken here, only HTTP/1.0 and HTTP/1.1");
+    Problem::reject(505, detail).at("version")
+}
+
+fn no_request_line(line: &str) -> Problem {
+    let detail = format!("request line: {} is not an HTTP request", quote(line));
+    Problem::reject(400, detail)
 }
 
 /// RFC 9112 sections 5.1 and 5.2: no white space before the colon, no folded lines. httparse stopped at the first line
@@ -170,18 +149,16 @@ fn explain_header_name(window: &[u8]) -> Problem {
         .map(|line| line.split(|byte| *byte == b':').next().unwrap_or_default())
         .find(|name| name.is_empty() || !name.iter().copied().all(is_token));
     let name = String::from_utf8_lossy(name.unwrap_or_default());
+    let (quoted, bare) = (quote(&name), quote(name.trim_end()));
     let detail = if name.starts_with([' ', '\t']) {
-        "request head: a header line begins with white space, and folded lines are obsolete"
-            .to_owned()
+        let what = "a header line begins with white space, and folded lines are obsolete";
+        format!("request head: {what}")
     } else if name.ends_with([' ', '\t']) {
-        format!(
-            "header {}: white space before the colon",
-            quote(name.trim_end())
-        )
+        format!("header {bare}: white space before the colon")
     } else if name.ends_with('\r') {
-        format!("header {}: no colon", quote(name.trim_end()))
+        format!("header {bare}: no colon")
     } else {
-        format!("header {}: not a name", quote(&name))
+        format!("header {quoted}: not a name")
     };
     Problem::reject(400, detail)
 }
@@ -194,13 +171,16 @@ fn first_line(window: &[u8]) -> String {
     String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line)).into_owned()
 }
 
+fn bad_field(status: u16, field: &'static str, what: &str) -> Problem {
+    Problem::reject(status, format!("header `{field}`: {what}")).at(field)
+}
+
 /// The body that follows `head`, or why the head cannot be trusted.
 fn body_source(head: &Head) -> Result<Source, Problem> {
+    const CODING: &str = "transfer-encoding";
     let found = BodyFields::of(head)?;
     if found.hosts == 0 && head.version_minor() > 0 {
-        return Err(
-            Problem::reject(400, "header `host`: missing, and HTTP/1.1 needs it").at("host"),
-        );
+        return Err(bad_field(400, "host", "missing, and HTTP/1.1 needs it"));
     }
     if !found.has_transfer_encoding {
         let length = found.content_length.unwrap_or(0);
@@ -209,16 +189,29 @@ fn body_source(head: &Head) -> Result<Source, Problem> {
         }
         return Ok(Source::sized(length));
     }
-    let refuse = |why: &'static str| Err(Problem::reject(400, why).at("transfer-encoding"));
     if found.content_length.is_some() {
-        return refuse(
-            "headers `transfer-encoding` and `content-length`: at most one of them may be given",
-        );
+        let detail =
+            "headers `transfer-encoding` and `content-length`: at most one of them may be given";
+        return Err(Problem::reject(400, detail).at(CODING));
     }
     if head.version_minor() == 0 {
-        return refuse("header `transfer-encoding`: HTTP/1.0 has none");
+        return Err(bad_field(400, CODING, "HTTP/1.0 has none"));
     }
-    check_codings(head)?;
+    // RFC 9112 sections 6.1 and 7: only `chunked` is understood, once and last.
+    let mut is_chunked = false;
+    for coding in head.headers(CODING).flat_map(list_items) {
+        if is_chunked {
+            return Err(bad_field(400, CODING, "nothing may follow `chunked`"));
+        }
+        if !coding.eq_ignore_ascii_case("chunked") {
+            let what = format!("{} is not understood, only `chunked` is", quote(coding));
+            return Err(bad_field(501, CODING, &what));
+        }
+        is_chunked = true;
+    }
+    if !is_chunked {
+        return Err(bad_field(400, CODING, "empty"));
+    }
     found.check_content_coding()?;
     Ok(Source::chunked())
 }
@@ -258,47 +251,36 @@ impl<'h> BodyFields<'h> {
 
     /// RFC 9110 section 15.5.16: bodies are read as they are.
     fn check_content_coding(&self) -> Result<(), Problem> {
-        let Some(coding) = self.content_coding else {
+        let Some(coding) = self.content_coding.map(quote) else {
             return Ok(());
         };
-        let detail = format!(
-            "header `content-encoding`: {} is not undone here; expected the body as it is",
-            quote(coding)
-        );
-        Err(Problem::reject(415, detail).at("content-encoding"))
+        let what = format!("{coding} is not undone here; expected the body as it is");
+        Err(bad_field(415, "content-encoding", &what))
     }
 
     /// RFC 9112 section 3.2: exactly one `Host`, without the characters that delimit a URL's other parts.
     fn add_host(&mut self, value: &str) -> Result<(), Problem> {
         self.hosts += 1;
         if self.hosts > 1 {
-            return Err(Problem::reject(400, "header `host`: given more than once").at("host"));
+            return Err(bad_field(400, "host", "given more than once"));
         }
         if value.contains([' ', '\t', ',', '/', '\\', '?', '#', '@']) {
-            return Err(Problem::reject(
-                400,
-                format!("header `host`: {} is not a host", quote(value)),
-            )
-            .at("host"));
+            let what = format!("{} is not a host", quote(value));
+            return Err(bad_field(400, "host", &what));
         }
         Ok(())
     }
 
     /// RFC 9112 section 6.3, item 5: repeated values are accepted only when they agree.
     fn add_content_length(&mut self, value: &str) -> Result<(), Problem> {
-        let refuse = |detail| Err(Problem::reject(400, detail).at("content-length"));
+        let refuse = |what: &str| Err(bad_field(400, "content-length", what));
         for item in value.split(',') {
             let item = item.trim_matches([' ', '\t']);
             let Some(length) = decimal(item) else {
-                return refuse(format!(
-                    "header `content-length`: {} is not a number of bytes",
-                    quote(item)
-                ));
+                return refuse(&format!("{} is not a number of bytes", quote(item)));
             };
             if self.content_length.is_some_and(|earlier| earlier != length) {
-                return refuse(
-                    "header `content-length`: given twice, and the two differ".to_owned(),
-                );
+                return refuse("given twice, and the two differ");
             }
             self.content_length = Some(length);
         }
@@ -309,29 +291,5 @@ impl<'h> BodyFields<'h> {
 /// `parse` alone would accept a sign.
 fn decimal(text: &str) -> Option<u64> {
     let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    if is_digits { text.parse().ok() } else { None }
-}
-
-/// RFC 9112 sections 6.1 and 7: only `chunked` is understood, once and last.
-fn check_codings(head: &Head) -> Result<(), Problem> {
-    let mut is_chunked = false;
-    for coding in head.headers("transfer-encoding").flat_map(list_items) {
-        if is_chunked {
-            let detail = "header `transfer-encoding`: nothing may follow `chunked`";
-            return Err(Problem::reject(400, detail).at("transfer-encoding"));
-        }
-        if !coding.eq_ignore_ascii_case("chunked") {
-            let detail = format!(
-                "header `transfer-encoding`: {} is not understood, only `chunked` is",
-                quote(coding)
-            );
-            return Err(Problem::reject(501, detail).at("transfer-encoding"));
-        }
-        is_chunked = true;
-    }
-    if is_chunked {
-        Ok(())
-    } else {
-        Err(Problem::reject(400, "header `transfer-encoding`: empty").at("transfer-encoding"))
-    }
+    text.parse().ok().filter(|_| is_digits)
 }

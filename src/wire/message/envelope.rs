@@ -41,6 +41,20 @@ pub struct RoomOffset<'a> {
     pub offset: u64,
 }
 
+impl<'a> Envelope<'a> {
+    /// A message that answers nobody and is in no log.
+    pub fn new(kind: &'a str, payload: &'a str, timestamp: u64, id: Option<&'a MessageId>) -> Self {
+        Self {
+            kind,
+            payload,
+            timestamp,
+            id,
+            reply_to: None,
+            room_offset: None,
+        }
+    }
+}
+
 impl Envelope<'_> {
     /// Without any frame. [`pack::push_json`] says what becomes of a payload that MessagePack cannot express.
     pub fn encode(&self, variant: Variant) -> Vec<u8> {

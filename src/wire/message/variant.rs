@@ -1,6 +1,6 @@
 //! The forms in which one message may be sent.
 
-use crate::wire::websocket::Window;
+use crate::wire::websocket::{MessageKind, Window};
 
 /// The envelope of a connection (contract section 2), chosen by its path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -23,6 +23,14 @@ pub enum Encoding {
 }
 
 impl Encoding {
+    /// The kind of WebSocket message that carries it.
+    pub fn kind(self) -> MessageKind {
+        match self {
+            Self::Json => MessageKind::Text,
+            Self::MessagePack => MessageKind::Binary,
+        }
+    }
+
     pub fn from_subprotocol(name: Option<&str>) -> Self {
         match name {
             Some("joblight.msgpack") => Self::MessagePack,

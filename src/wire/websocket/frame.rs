@@ -71,26 +71,25 @@ pub fn encode_close(code: CloseCode, reason: &str) -> Bytes {
     debug_assert!(code.is_allowed_on_wire(), "{code} may not be sent");
     let code = code.0.to_be_bytes();
     let reason = cut_to(reason, MAX_CONTROL_PAYLOAD - code.len());
-    encode_opcode(OpCode::Control(Control::Close), &[&code, reason.as_bytes()]).into_bytes()
+    encode_control(Control::Close, &[&code, reason.as_bytes()])
 }
 
 pub fn encode_ping(payload: &[u8]) -> Bytes {
-    debug_assert!(
-        payload.len() <= MAX_CONTROL_PAYLOAD,
-        "no ping carries {} bytes",
-        payload.len()
-    );
-    encode_opcode(OpCode::Control(Control::Ping), &[payload]).into_bytes()
+    encode_control(Control::Ping, &[payload])
 }
 
 /// Repeats the payload of the ping (RFC 6455 section 5.5.3).
 pub fn encode_pong(payload: &[u8]) -> Bytes {
+    encode_control(Control::Pong, &[payload])
+}
+
+fn encode_control(control: Control, parts: &[&[u8]]) -> Bytes {
+    let frame = encode_opcode(OpCode::Control(control), parts);
     debug_assert!(
-        payload.len() <= MAX_CONTROL_PAYLOAD,
-        "no ping carries {} bytes",
-        payload.len()
+        frame.payload().len() <= MAX_CONTROL_PAYLOAD,
+        "no control frame carries so much"
     );
-    encode_opcode(OpCode::Control(Control::Pong), &[payload]).into_bytes()
+    frame.into_bytes()
 }
 
 fn encode_opcode(opcode: OpCode, parts: &[&[u8]]) -> EncodedFrame {
@@ -166,10 +165,7 @@ mod tests {
 
     #[test]
     fn control_frames() {
-        assert_eq!(
-            encode_opcode(OpCode::Control(Control::Ping), &[]).into_bytes(),
-            PING
-        );
+        assert_eq!(encode_ping(b""), PING);
         assert_eq!(encode_pong(b"hi"), &b"\x8a\x02hi"[..]);
         assert_eq!(
             encode_close(CloseCode::GOING_AWAY, "bye"),

@@ -9,10 +9,14 @@ use super::close::{CloseCode, Violation};
 use super::frame::{MAX_CONTROL_PAYLOAD, MessageKind};
 use super::payload::{Mask, PartialText};
 use crate::wire::input::Input;
+use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::io::Cursor;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
+
+/// Two bytes, a 64-bit length, a masking key (RFC 6455 section 5.2).
+const MAX_HEADER_BYTES: usize = 14;
 
 /// Lent from the input, or owned when it arrived in parts.
 pub type Payload<'a> = Cow<'a, [u8]>;
@@ -91,13 +95,13 @@ impl Reader {
         input: &mut Input<'a>,
         limits: &FrameLimits,
     ) -> Result<Option<ReaderEvent<'a>>, Violation> {
-        let outcome = self.next_event(input, limits);
-        if outcome.is_err()
-            || self
-                .partial
-                .as_ref()
-                .is_some_and(|partial| partial.is_empty())
-        {
+        let frame = self.next_frame(input, limits);
+        let outcome = frame.and_then(|frame| match frame {
+            Some(frame) => self.receive(frame, input),
+            None => Ok(None),
+        });
+        let is_idle = |partial: &Partial| partial.is_empty();
+        if outcome.is_err() || self.partial.as_deref().is_some_and(is_idle) {
             self.partial = None;
         }
         outcome
@@ -105,25 +109,13 @@ impl Reader {
 
     /// Whether a data message is incomplete (RFC 6455 section 5.4).
     fn is_mid_message(&self) -> bool {
-        self.partial
-            .as_ref()
-            .is_some_and(|partial| partial.message.is_some())
+        let partial = self.partial.as_ref();
+        partial.is_some_and(|partial| partial.message.is_some())
     }
 
     /// Memory of the incomplete frame and message.
     pub fn held_bytes(&self) -> usize {
         self.partial.as_deref().map_or(0, Partial::held_bytes)
-    }
-
-    fn next_event<'a>(
-        &mut self,
-        input: &mut Input<'a>,
-        limits: &FrameLimits,
-    ) -> Result<Option<ReaderEvent<'a>>, Violation> {
-        match self.next_frame(input, limits)? {
-            Some(frame) => self.receive(frame, input),
-            None => Ok(None),
-        }
     }
 
     /// The frame whose payload comes next in `input`: an incomplete one, or a new one.
@@ -135,11 +127,8 @@ impl Reader {
         if input.is_empty() {
             return Ok(None);
         }
-        if let Some(frame) = self
-            .partial
-            .as_mut()
-            .and_then(|partial| partial.frame.take())
-        {
+        let partial = self.partial.as_mut();
+        if let Some(frame) = partial.and_then(|partial| partial.frame.take()) {
             return Ok(Some(frame));
         }
         let frame = self.read_header(input, limits)?;
@@ -160,23 +149,23 @@ impl Reader {
         input: &mut Input<'_>,
         limits: &FrameLimits,
     ) -> Result<Option<Frame>, Violation> {
-        let mut header = self
-            .partial
-            .as_mut()
-            .map_or_else(HeaderBytes::default, |partial| {
-                std::mem::take(&mut partial.header)
-            });
-        let kept = header.len;
-        header.extend(input.peek());
-        let frame = Frame::parse(header.as_slice(), limits)?;
-        match frame {
-            Some((_, header_len)) => input.take(header_len - kept),
-            None => input.take(header.len - kept),
-        };
-        if frame.is_none() {
-            self.partial().header = header;
+        let partial = self.partial.as_mut();
+        let mut header =
+            partial.map_or_else(SmallVec::new, |partial| std::mem::take(&mut partial.header));
+        let kept = header.len();
+        let more = input.len().min(MAX_HEADER_BYTES - kept);
+        header.extend_from_slice(&input.peek()[..more]);
+        match Frame::parse(&header, limits)? {
+            Some((frame, header_len)) => {
+                input.take(header_len - kept);
+                Ok(Some(frame))
+            }
+            None => {
+                input.take(more);
+                self.partial().header = header;
+                Ok(None)
+            }
         }
-        Ok(frame.map(|(frame, _)| frame))
     }
 
     /// Checks a data frame against the incomplete message (RFC 6455 section 5.4) and the size limit.
@@ -186,10 +175,8 @@ impl Reader {
         frame_len: u64,
         limits: &FrameLimits,
     ) -> Result<(), Violation> {
-        let message = self
-            .partial
-            .as_ref()
-            .and_then(|partial| partial.message.as_ref());
+        let partial = self.partial.as_ref();
+        let message = partial.and_then(|partial| partial.message.as_ref());
         match (data, message) {
             (Data::Continue, None) => return Err(CONTINUES_NOTHING),
             (Data::Text | Data::Binary, Some(_)) => return Err(INTERRUPTS_MESSAGE),
@@ -235,11 +222,8 @@ impl Reader {
         if ends_message && !self.is_mid_message() {
             return whole_message(frame, data, payload).map(Some);
         }
-        let mut message = self
-            .partial()
-            .message
-            .take()
-            .unwrap_or_else(|| PartialMessage::begin(frame, data));
+        let begun = self.partial().message.take();
+        let mut message = begun.unwrap_or_else(|| PartialMessage::begin(frame, data));
         message.push(payload)?;
         if ends_message {
             return message.finish().map(Some);
@@ -277,7 +261,8 @@ impl Reader {
 
 #[derive(Debug, Default)]
 struct Partial {
-    header: HeaderBytes,
+    /// Of a frame whose header is incomplete.
+    header: SmallVec<[u8; MAX_HEADER_BYTES]>,
     frame: Option<Frame>,
     message: Option<PartialMessage>,
     /// Of the incomplete control frame, which may stand between the frames of a message.
@@ -286,36 +271,12 @@ struct Partial {
 
 impl Partial {
     fn is_empty(&self) -> bool {
-        self.header.len == 0 && self.frame.is_none() && self.message.is_none()
+        self.header.is_empty() && self.frame.is_none() && self.message.is_none()
     }
 
     fn held_bytes(&self) -> usize {
         let message = self.message.as_ref().map_or(0, PartialMessage::held_bytes);
         size_of::<Self>() + message + self.control.capacity()
-    }
-}
-
-/// An incomplete frame header.
-#[derive(Debug, Default)]
-struct HeaderBytes {
-    bytes: [u8; Self::MAX_LEN],
-    len: usize,
-}
-
-impl HeaderBytes {
-    /// Two bytes, a 64-bit length, a masking key (RFC 6455 section 5.2).
-    const MAX_LEN: usize = 14;
-
-    fn as_slice(&self) -> &[u8] {
-        &self.bytes[..self.len]
-    }
-
-    /// Appends what fits.
-    fn extend(&mut self, bytes: &[u8]) {
-        let room = &mut self.bytes[self.len..];
-        let count = room.len().min(bytes.len());
-        room[..count].copy_from_slice(&bytes[..count]);
-        self.len += count;
     }
 }
 

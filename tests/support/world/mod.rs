@@ -8,6 +8,7 @@
 mod api;
 mod bus;
 mod conn;
+mod follower;
 mod frames;
 mod store;
 
@@ -18,6 +19,7 @@ pub(crate) use frames::Heard;
 pub(crate) use store::Store;
 
 use super::dice::Dice;
+use follower::Follower;
 use joblight::Config;
 use joblight::config::Auto;
 use joblight::internals::base::{Now, Span, Time};
@@ -56,6 +58,7 @@ impl Witness for () {}
 pub(crate) struct World<W: Witness = ()> {
     /// The server under test.
     pub(crate) engine: Engine,
+    follower: Follower,
     /// The witness, and what it knows.
     pub(crate) own: W,
     pub(crate) micros: u64,
@@ -142,8 +145,10 @@ impl<W: Witness> World<W> {
         config: &Config,
     ) -> Self {
         let now = Now { at: clock, wall_ms };
+        let mut engine = engine(config, seed, 0, now);
         Self {
-            engine: engine(config, seed, 0, now),
+            follower: Follower::new(&mut engine),
+            engine,
             own,
             micros: 0,
             conns: Vec::new(),
@@ -178,6 +183,7 @@ impl<W: Witness> World<W> {
         (self.listens, self.stopped) = (true, false);
         (self.life, self.life_began) = (self.life + 1, self.micros);
         self.engine = engine(config, self.seed, self.life, self.now());
+        self.follower = Follower::new(&mut self.engine);
     }
 
     /// Virtual milliseconds since the beginning.
@@ -249,6 +255,7 @@ impl<W: Witness> World<W> {
         self.engine.settle(self.now());
         self.carry_out();
         self.engine.handle_turn_end(self.now());
+        self.follower.follow(&mut self.engine);
         W::turn_ends(self);
     }
 
@@ -304,6 +311,12 @@ impl<W: Witness> World<W> {
         }
     }
 
+    /// Fails unless a hub that was led through all changes holds the same shared state.
+    pub(crate) fn check_follower(&mut self) {
+        self.follower.follow(&mut self.engine);
+        self.follower.check(&self.engine, self.now());
+    }
+
     /// Fails unless nothing is left of any connection, session, room, task or timer.
     pub(crate) fn assert_empty(&mut self) {
         while let Some(away) = Some(self.engine.inspect().away()).filter(|away| *away > 0) {
@@ -321,6 +334,14 @@ impl<W: Witness> World<W> {
         assert_eq!(held.timers(), 0, "timers");
         let timeout = self.engine.poll_timeout();
         assert_eq!(timeout, None, "an empty server wakes for nothing");
+    }
+}
+
+impl<W: Witness> Drop for World<W> {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.check_follower();
+        }
     }
 }
 

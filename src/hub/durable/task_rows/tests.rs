@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::base::time::Span;
-use crate::hub::tasks::rules::{self, DropReason, Verdict};
-use crate::hub::tasks::{listing::Listing, lost};
+use crate::hub::tasks::decision;
+use crate::hub::tasks::state::Listing;
+use crate::hub::tasks::step;
+use crate::hub::tasks::verdict::{DropReason, Verdict};
 use crate::wire::message::{TaskEvent, TaskPatch};
 use proptest::prelude::*;
 
@@ -261,21 +263,21 @@ fn go(task: &mut Task, step: &Step, now: Now) -> Option<Result<Verdict, DropReas
     match step {
         Step::Event(kind, body) => {
             let patch: TaskPatch = serde_json::from_str(body).ok()?;
-            let verdict = rules::judge(task, *kind, &patch, now, false);
+            let verdict = decision::judge(task, *kind, &patch, now, false);
             if let Ok(verdict) = verdict {
-                if let Some(status) = lost::revival(task, *kind, verdict, &patch) {
-                    lost::revive(task, status, now);
+                if let Some(status) = decision::revival_by(task, *kind, verdict, &patch) {
+                    step::revive(task, status, now);
                 }
-                rules::apply(task, *kind, verdict, patch, now);
+                step::apply(task, *kind, verdict, patch, now);
             }
             return Some(verdict);
         }
-        Step::Request(control) => {
-            let _ = rules::request(task, *control, "client_1", now);
+        Step::Request(control) if decision::judge_request(task, *control) == Ok(true) => {
+            step::apply_request(task, *control, "client_1".into(), now);
         }
-        Step::Stall if task.view.status == Status::Running => rules::set_stalled(task, true),
+        Step::Stall if task.view.status == Status::Running => step::set_stalled(task, true),
         Step::Lose if matches!(task.view.status, Status::Running | Status::Pending) => {
-            lost::lose(task, "no news", now);
+            step::lose(task, "no news", now);
         }
         Step::Flush => {
             task.refresh_estimate(now);

@@ -116,15 +116,18 @@ impl Estimator {
 
     /// Starts the clock again, and moves what is known by the length of the pause, which leaves no trace in rate and time left.
     pub fn resume(&mut self, now: Time) {
-        let Some(paused_at_us) = self.paused_at_us.take() else {
-            return;
-        };
-        let pause_us = (micros(now) - paused_at_us).max(0);
+        if let Some(paused_at_us) = self.paused_at_us.take() {
+            self.shift((micros(now) - paused_at_us).max(0));
+        }
+    }
+
+    /// Moves what is known by a span.
+    pub(in crate::hub) fn shift(&mut self, span_us: i64) {
         if let Some(lines) = &mut self.lines {
-            lines.each(|line| line.shift(pause_us));
+            lines.each(|line| line.shift(span_us));
         }
         if let Some(end_us) = &mut self.said_end_us {
-            *end_us = end_us.saturating_add(pause_us);
+            *end_us = end_us.saturating_add(span_us);
         }
     }
 

@@ -59,13 +59,12 @@ impl Gaps {
         let half_ms = self.total_ms() / 2.0;
         let mut longer_ms = 0.0;
         // From the longest down: on a tie the longer gap is the usual one, so that a task is called late later rather than sooner.
-        for class in self.0.iter().rev().filter(|class| class.count > 0.0) {
+        let mut classes = self.0.iter().rev().filter(|class| class.count > 0.0);
+        let usual = classes.find(|class| {
             longer_ms += class.time_ms;
-            if longer_ms >= half_ms {
-                return Some((f64::from(class.time_ms / class.count) * 1000.0) as i64);
-            }
-        }
-        None
+            longer_ms >= half_ms
+        })?;
+        Some((f64::from(usual.time_ms / usual.count) * 1000.0) as i64)
     }
 
     /// Whether the work goes in bursts: most gaps are much shorter than the usual one, or than `rest_us`, a rest known to come again.

@@ -55,13 +55,8 @@ impl Estimator {
 
     /// The same estimator with every moment moved by `span_us`.
     fn moved(mut self, span_us: i64) -> Self {
-        if let Some(lines) = &mut self.lines {
-            lines.each(|line| line.shift(span_us));
-        }
-        for moment_us in [&mut self.said_end_us, &mut self.paused_at_us]
-            .into_iter()
-            .flatten()
-        {
+        self.shift(span_us);
+        if let Some(moment_us) = &mut self.paused_at_us {
             *moment_us = moment_us.saturating_add(span_us);
         }
         self

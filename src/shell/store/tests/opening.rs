@@ -1,7 +1,7 @@
 //! A store that does not open at once: it is tried again, and read slice by slice.
 
 use super::super::database::Store;
-use super::super::error::StoreError;
+use super::super::error::{Fault, StoreError};
 use super::super::thread::{StoreReport, StoreThread};
 use super::{Directory, append, batch, entry, put, row};
 use crate::config::Synchronous;
@@ -49,7 +49,10 @@ fn a_file_is_opened_when_its_directory_is_there() {
     let first = news.recv_timeout(LIMIT).expect("news");
     assert!(matches!(
         first,
-        StoreReport::Unopened(StoreError::NoDirectory { .. })
+        StoreReport::Unopened(StoreError {
+            fault: Fault::NoDirectory(_),
+            ..
+        })
     ));
     let elsewhere = Directory::new();
     let mut store = elsewhere.open();
@@ -70,7 +73,13 @@ fn a_file_is_opened_when_its_lock_is_let_go() {
     for _ in 0..2 {
         let busy = news.recv_timeout(LIMIT).expect("news");
         assert!(
-            matches!(busy, StoreReport::Unopened(StoreError::InUse { .. })),
+            matches!(
+                busy,
+                StoreReport::Unopened(StoreError {
+                    fault: Fault::InUse,
+                    ..
+                })
+            ),
             "{busy:?}"
         );
     }
@@ -154,7 +163,10 @@ fn a_panic_while_it_opens_is_told() {
     let told = news.recv_timeout(LIMIT).expect("news");
     assert!(matches!(
         told,
-        StoreReport::Unopened(StoreError::Stopped { .. })
+        StoreReport::Unopened(StoreError {
+            fault: Fault::Stopped,
+            ..
+        })
     ));
     assert!(thread.join_within(Duration::MAX).is_err());
 }

@@ -1,7 +1,7 @@
 //! Two processes and one file: the second is refused while the first lives, and finds everything when it was killed.
 
 use super::super::database::Store;
-use super::super::error::StoreError;
+use super::super::error::Fault;
 use super::{Directory, append, batch, entry};
 use crate::config::Synchronous;
 use std::env;
@@ -63,7 +63,7 @@ fn the_file_is_held_by_one_process_and_outlives_it() {
     holder.wait_until_it_holds();
     assert_eq!(
         Store::open(&path, Synchronous::Normal).map(drop),
-        Err(StoreError::InUse { path })
+        Err(Fault::InUse.at(&path))
     );
     holder.kill();
     assert_eq!(directory.open().load().unwrap().entries, [entry("a", 1)]);

@@ -1,7 +1,7 @@
 //! Files that cannot be ours, and disks that take no more: each is named, and nothing is harmed.
 
 use super::super::database::Store;
-use super::super::error::StoreError;
+use super::super::error::{Fault, StoreError};
 use super::super::schema::{APPLICATION_ID, LADDER, VERSION};
 use super::{Directory, append, batch, put};
 use crate::config::Synchronous;
@@ -27,7 +27,7 @@ fn a_file_that_another_holds_is_named_with_the_way_out() {
     let directory = Directory::new();
     let path = directory.path("joblight.db");
     let first = directory.open();
-    assert_eq!(refusal(&path), StoreError::InUse { path: path.clone() });
+    assert_eq!(refusal(&path), Fault::InUse.at(&path));
     assert_eq!(
         refusal(&path).to_string(),
         format!(
@@ -37,7 +37,7 @@ fn a_file_that_another_holds_is_named_with_the_way_out() {
     first.close().unwrap();
     let other = Connection::open(&path).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    assert_eq!(refusal(&path), StoreError::InUse { path });
+    assert_eq!(refusal(&path), Fault::InUse.at(&path));
     drop(other);
     assert_eq!(directory.open().load(), Ok(Restored::default()));
 }
@@ -47,7 +47,7 @@ fn paths_that_lead_nowhere_are_told_apart() {
     let directory = Directory::new();
     let path = directory.path("absent/joblight.db");
     let error = refusal(&path);
-    assert!(matches!(error, StoreError::NoDirectory { .. }), "{error}");
+    assert!(matches!(error.fault, Fault::NoDirectory(_)), "{error}");
     assert!(
         error.to_string().contains(&format!(
             "there is no directory {:?}; make it",
@@ -57,12 +57,12 @@ fn paths_that_lead_nowhere_are_told_apart() {
     );
     fs::write(directory.path("notes.txt"), "").unwrap();
     let error = refusal(&directory.path("notes.txt/joblight.db"));
-    assert!(matches!(error, StoreError::NoDirectory { .. }), "{error}");
+    assert!(matches!(error.fault, Fault::NoDirectory(_)), "{error}");
     let path = directory.path("");
-    assert_eq!(refusal(&path), StoreError::IsDirectory { path });
+    assert_eq!(refusal(&path), Fault::IsDirectory.at(&path));
     // A file system in which nobody makes files.
     let error = refusal("/proc/joblight.db");
-    assert!(matches!(error, StoreError::NotWritable { .. }), "{error}");
+    assert!(matches!(error.fault, Fault::NotWritable(_)), "{error}");
 }
 
 #[test]
@@ -75,10 +75,10 @@ fn a_file_that_may_only_be_read_is_refused() {
         println!("not tested: permissions do not bind this user");
     } else {
         let error = refusal(&path);
-        assert!(matches!(error, StoreError::NotWritable { .. }), "{error}");
+        assert!(matches!(error.fault, Fault::NotWritable(_)), "{error}");
     }
     let code = rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_READONLY), None);
-    let error = StoreError::new("joblight.db", &code);
+    let error = Fault::from(code).at("joblight.db");
     assert!(
         error
             .to_string()
@@ -94,7 +94,7 @@ fn what_is_no_database_stays_as_it_is() {
     let notes = "not a database, but somebody's notes\n".repeat(200);
     fs::write(&path, &notes).unwrap();
     let error = refusal(&path);
-    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+    assert!(matches!(error.fault, Fault::Damaged(_)), "{error}");
     assert_eq!(fs::read_to_string(&path).unwrap(), notes);
 }
 
@@ -112,7 +112,7 @@ fn damage_in_the_middle_is_found_when_it_is_read() {
     fs::write(&path, &bytes).unwrap();
     let error = directory.open().load().expect_err("it is damaged");
     assert_eq!(fs::read(&path).unwrap(), bytes, "it was never read");
-    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+    assert!(matches!(error.fault, Fault::Damaged(_)), "{error}");
     assert!(error.to_string().contains("move it away"), "{error}");
 }
 
@@ -130,7 +130,7 @@ fn another_programs_database_stays_as_it_is() {
             &format!("{pragma} CREATE TABLE theirs (a); INSERT INTO theirs VALUES (1);"),
         );
         let before = fs::read(&path).unwrap();
-        assert_eq!(refusal(&path), StoreError::Foreign { path: path.clone() });
+        assert_eq!(refusal(&path), Fault::Foreign.at(&path));
         assert_eq!(fs::read(&path).unwrap(), before, "{pragma}");
         as_another(&path, "INSERT INTO theirs VALUES (2)");
     }
@@ -161,14 +161,7 @@ fn a_later_schema_is_refused_with_both_versions() {
     assert!(error.to_string().contains(&format!(
         "schema version {found}, and this joblight knows versions up to {known}"
     )));
-    assert_eq!(
-        error,
-        StoreError::Newer {
-            path: path.clone(),
-            found,
-            known
-        }
-    );
+    assert_eq!(error, Fault::Newer { found, known }.at(&path));
     assert_eq!(fs::read(&path).unwrap(), before);
 }
 
@@ -190,7 +183,7 @@ fn a_damaged_file_of_an_older_version_stays_as_it_is() {
         let before = fs::read(&path).unwrap();
         for _ in 0..2 {
             let error = refusal(&path);
-            assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+            assert!(matches!(error.fault, Fault::Damaged(_)), "{error}");
             assert_eq!(fs::read(&path).unwrap(), before, "{mode}");
         }
         as_another(&path, "UPDATE entries SET timestamp = 5");
@@ -218,7 +211,7 @@ fn a_damaged_file_keeps_its_log_as_well() {
         || ["joblight.db", "joblight.db-wal"].map(|name| fs::read(copy.path(name)).unwrap());
     let before = files();
     let error = copy.open().load().expect_err("it is damaged");
-    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+    assert!(matches!(error.fault, Fault::Damaged(_)), "{error}");
     assert!(files() == before, "it was never read");
 }
 
@@ -249,7 +242,7 @@ fn a_full_disk_keeps_all_or_nothing() {
     let path = directory.path("joblight.db");
     assert_eq!(
         store.apply(&[batch(2, entries.clone())]),
-        Err(StoreError::Full { path })
+        Err(Fault::Full.at(&path))
     );
     assert_eq!(store.load().as_ref(), Ok(&before));
     limit_pages(&store, 1 << 20);
@@ -271,7 +264,7 @@ fn a_number_that_does_not_fit_takes_its_batch_along_and_nothing_else() {
         crate::hub::durable::record::Record::Append(impossible),
     ];
     let error = store.apply(&[batch(2, records)]).unwrap_err();
-    assert!(matches!(error, StoreError::Other { .. }), "{error}");
+    assert!(matches!(error.fault, Fault::Other(_)), "{error}");
     assert_eq!(store.load(), Ok(before));
 }
 

@@ -1,7 +1,7 @@
 //! Somebody removes the file, puts another in its place or cuts it short while it is in use: it is found, and said.
 
 use super::super::database::Store;
-use super::super::error::StoreError;
+use super::super::error::Fault;
 use super::{Directory, append, batch, entry, put};
 use crate::hub::durable::record::{Record, Table};
 use rusqlite::Connection;
@@ -18,7 +18,7 @@ fn in_use(directory: &Directory) -> (Store, String) {
 fn is_written_anew(directory: &Directory, mut store: Store, path: &str) {
     let lost = store.apply(&[batch(2, vec![append("a", 2)])]);
     let path = path.to_owned();
-    assert_eq!(lost, Err(StoreError::Replaced { path }));
+    assert_eq!(lost, Err(Fault::Replaced.at(&path)));
     let everything = vec![Record::Clear, append("a", 1), append("a", 2)];
     store.apply(&[batch(3, everything)]).unwrap();
     store.apply(&[batch(4, vec![append("a", 3)])]).unwrap();
@@ -68,7 +68,7 @@ fn another_file_of_joblights_in_its_place_stays_as_it_is() {
     for _ in 0..2 {
         let refused = store.apply(&[batch(3, vec![Record::Clear, append("a", 1)])]);
         let path = path.clone();
-        assert_eq!(refused, Err(StoreError::Unread { path }));
+        assert_eq!(refused, Err(Fault::Unread.at(&path)));
         assert_eq!(fs::read(directory.path("joblight.db")).unwrap(), before);
     }
     let moved = directory.path("moved.db");
@@ -114,7 +114,7 @@ fn another_programs_file_in_its_place_stays_as_it_is() {
     for _ in 0..2 {
         let refused = store.apply(&[batch(3, vec![Record::Clear])]);
         let path = path.clone();
-        assert_eq!(refused, Err(StoreError::Foreign { path }));
+        assert_eq!(refused, Err(Fault::Foreign.at(&path)));
     }
     assert_eq!(fs::read(&path).unwrap(), before);
     fs::remove_file(&path).unwrap();

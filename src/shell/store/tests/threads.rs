@@ -1,7 +1,7 @@
 //! The store at work: groups, their outcomes in order, failures it lives through, and its end.
 
 use super::super::database::Store;
-use super::super::error::StoreError;
+use super::super::error::Fault;
 use super::super::thread::{BatchResult, StoreReport, StoreThread};
 use super::refusals::limit_pages;
 use super::{Directory, append, batch, put};
@@ -131,7 +131,7 @@ fn after_a_failure_the_next_batch_is_tried() {
         .unwrap();
     let full = BatchResult {
         seq: 1,
-        result: Err(StoreError::Full { path }),
+        result: Err(Fault::Full.at(&path)),
     };
     assert_eq!(working.report(), [full]);
     working.thread.send(one(2)).unwrap();
@@ -139,7 +139,7 @@ fn after_a_failure_the_next_batch_is_tried() {
     let path = directory.path("joblight.db");
     assert_eq!(
         working.thread.join_within(Duration::MAX),
-        Err(StoreError::Full { path })
+        Err(Fault::Full.at(&path))
     );
     let restored = directory.open().load().unwrap();
     assert_eq!(restored.rows, []);
@@ -180,13 +180,10 @@ fn a_panic_is_told_to_who_sends_and_to_who_waits() {
     while thread.send(one(2)).is_ok() {
         std::thread::yield_now();
     }
-    assert_eq!(
-        thread.send(one(3)),
-        Err(StoreError::Stopped { path: path.clone() })
-    );
+    assert_eq!(thread.send(one(3)), Err(Fault::Stopped.at(&path)));
     assert_eq!(
         thread.join_within(Duration::MAX),
-        Err(StoreError::Stopped { path })
+        Err(Fault::Stopped.at(&path))
     );
     // What was committed before it stays.
     let entries = directory.open().load().unwrap().entries;

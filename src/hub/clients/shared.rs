@@ -1,0 +1,115 @@
+//! What is shared of a client: its session, and the direct messages that it has not confirmed. Everything else that is known of it belongs
+//! to this process.
+
+use crate::base::time::Now;
+use crate::hub::change::{Change, ClientChange};
+use crate::hub::clients::client::Unsaved;
+use crate::hub::clients::direct::DirectMessage;
+use crate::hub::delivery::fanout::Fanout;
+use crate::hub::durable::rows;
+use crate::hub::keys::{ClientId, ClientKey};
+use crate::hub::rooms::directory::Directory;
+
+/// Begins a client's session, or continues it after the client has come back. A client that is not here is away.
+pub fn apply_session(
+    directory: &mut Directory,
+    fanout: &mut Fanout,
+    client: ClientId,
+    connected_at: u64,
+) {
+    record(fanout, client, || ClientChange::Session { connected_at });
+    let key = match directory.living_client(client) {
+        Some(key) => key,
+        None => match directory.restore(client, connected_at, fanout.serial()) {
+            Some(key) => key,
+            None => return,
+        },
+    };
+    let client = directory.client_mut(key);
+    client.connected_at = connected_at;
+    let unsaved = match std::mem::replace(&mut client.has_session, true) {
+        true => Unsaved::SESSION,
+        false => Unsaved::ALL,
+    };
+    fanout.journal.mark_client(client, unsaved);
+}
+
+/// Ends a client's session, if it has one. The client is still there.
+pub fn apply_session_end(directory: &mut Directory, fanout: &mut Fanout, client: ClientKey) {
+    let client = directory.client_mut(client);
+    if std::mem::take(&mut client.has_session) {
+        record(fanout, client.id, || ClientChange::SessionEnded);
+        rows::delete_session(&mut fanout.journal, client);
+    }
+}
+
+/// Drops the direct messages that a client has confirmed.
+pub fn apply_confirmation(
+    directory: &mut Directory,
+    fanout: &mut Fanout,
+    client: ClientKey,
+    serial: u64,
+) {
+    let reader = directory.client_mut(client);
+    let (id, has_session) = (reader.id, reader.has_session);
+    let Some(direct) = reader.direct_mut() else {
+        return;
+    };
+    let gone = direct.confirm(serial);
+    reader.trim();
+    if has_session && !gone.is_empty() {
+        record(fanout, id, || ClientChange::Confirmed { serial });
+        rows::delete_direct(&mut fanout.journal, id, gone);
+    }
+}
+
+fn record(fanout: &mut Fanout, client: ClientId, what: impl FnOnce() -> ClientChange) {
+    fanout.changes.record(|| Change::Client {
+        client,
+        what: what(),
+    });
+}
+
+/// Gives a direct message its serial and id.
+pub fn sequence(fanout: &mut Fanout, now: Now, kind: &str, payload: &str) -> DirectMessage {
+    DirectMessage {
+        serial: fanout.next_serial(),
+        kind: kind.into(),
+        payload: payload.into(),
+        timestamp: now.wall_ms,
+        id: fanout.next_id(),
+    }
+}
+
+/// Keeps a direct message as long as the client may lack it. `is_taken`: its connection took it. Without a session that is the end of
+/// it: should the connection break, the client cannot come back for it.
+pub fn apply_direct(
+    directory: &mut Directory,
+    fanout: &mut Fanout,
+    client: ClientKey,
+    message: DirectMessage,
+    is_taken: bool,
+) {
+    let (limit, serial) = (fanout.log_limit(), message.serial);
+    let reader = directory.client_mut(client);
+    let (id, has_session) = (reader.id, reader.has_session);
+    if !has_session && is_taken {
+        return;
+    }
+    if has_session {
+        record(fanout, id, || ClientChange::Direct(message.clone()));
+    }
+    let journal = &mut fanout.journal;
+    if has_session {
+        // Before it enters the queue: if that drops it at once, the deletion must follow the row.
+        rows::put_direct(journal, id, &message);
+    }
+    let direct = reader.open_direct();
+    if is_taken {
+        direct.sent = serial;
+    }
+    let gone = direct.keep(limit, message);
+    if has_session {
+        rows::delete_direct(journal, id, gone);
+    }
+}
