@@ -1,12 +1,13 @@
 //! What an operator or an embedding program may do with clients, rooms and tasks: the interface of seed 000.
 
 use crate::engine::context::{Context, Dismissal};
+use crate::engine::refusal::Refusal;
 use crate::engine::session::subscriptions::{Barred, Entry};
 use crate::hub::{Broadcast, ClientKey, Full, Ingested, Refused, RoomMessage, TooLarge};
 use crate::wire::message::compact::{compact, into_compact};
 use crate::wire::message::event::check_application_type;
 use crate::wire::message::name::check_room;
-use crate::wire::message::{Report, check_relayable};
+use crate::wire::message::{Dialect, Malformed, Report, check_relayable};
 use crate::wire::websocket::CloseCode;
 
 /// A connected client, as statistics show it.
@@ -55,20 +56,18 @@ pub enum CommandError {
     Stopped,
 }
 
-impl From<crate::wire::message::Malformed> for CommandError {
-    fn from(malformed: crate::wire::message::Malformed) -> Self {
-        use crate::wire::message::Malformed::{Field, Json, Text};
-        match malformed {
-            Json(reason) => Self::Invalid {
-                field: "payload".into(),
-                reason,
-            },
-            Text { field, reason } | Field { field, reason } if field.is_empty() => Self::Invalid {
-                field: "payload".into(),
-                reason,
-            },
-            Text { field, reason } | Field { field, reason } => Self::Invalid { field, reason },
+impl From<Malformed> for CommandError {
+    fn from(malformed: Malformed) -> Self {
+        let (mut field, reason) = match malformed {
+            Malformed::Json(reason) => (String::new(), reason),
+            Malformed::Text { field, reason } | Malformed::Field { field, reason } => {
+                (field, reason)
+            }
+        };
+        if field.is_empty() {
+            field = "payload".into();
         }
+        Self::Invalid { field, reason }
     }
 }
 
@@ -102,13 +101,29 @@ impl From<Full> for CommandError {
     }
 }
 
+/// How a call is told that a command was refused.
+impl From<CommandError> for Refusal {
+    fn from(error: CommandError) -> Self {
+        let detail = error.to_string();
+        match error {
+            CommandError::UnknownClient(_) => Self::new("not_found", detail).at("id"),
+            CommandError::Invalid { field, .. } => Self::new("invalid_message", detail).at(field),
+            CommandError::LimitExceeded(_) => Self::new("limit_exceeded", detail).retry_after_s(60),
+            CommandError::Stopped => Self::new("draining", detail).retry_after_s(1),
+            CommandError::Unread(_) => Self::new("storage_unavailable", detail).retry_after_s(1),
+        }
+    }
+}
+
 impl Context<'_> {
     /// Refuses what cannot be decided before the store is read.
     pub fn check_read(&self) -> Result<(), CommandError> {
-        match self.unread() {
-            Some(reason) => Err(CommandError::Unread(reason.to_owned())),
-            None => Ok(()),
+        if !self.store.is_unread() {
+            return Ok(());
         }
+        self.store.count_refusal();
+        let reason = self.store.fault().unwrap_or_default();
+        Err(CommandError::Unread(reason.to_owned()))
     }
 
     /// The connected client of that public name.
@@ -143,8 +158,8 @@ impl Context<'_> {
                 .map(|room| directory.room(room).name.to_string())
                 .collect(),
             dialect: match client.dialect {
-                crate::wire::message::Dialect::Payload => "payload",
-                crate::wire::message::Dialect::Data => "data",
+                Dialect::Payload => "payload",
+                Dialect::Data => "data",
             },
             messages_received: peer.map_or(0, |peer| peer.received),
             messages_sent: peer.map_or(0, |peer| peer.sent),

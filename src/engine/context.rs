@@ -18,13 +18,9 @@ use crate::wire::locale::Phrase;
 use crate::wire::message::{Dialect, Encoding, Envelope, ErrorMessage, Variant};
 use crate::wire::websocket::CloseCode;
 
-/// What may be used.
 pub struct Context<'a> {
-    /// The time of the present input.
     pub now: Now,
-    /// The configuration.
     pub settings: &'a Settings,
-    /// Who acts.
     pub caller: Caller<'a>,
     /// Rooms, tasks, clients and workspaces.
     pub hub: &'a mut Hub,
@@ -32,9 +28,7 @@ pub struct Context<'a> {
     pub out: Delivery<'a>,
     /// Ids that nobody can guess.
     pub random: &'a mut Random,
-    /// How the store is.
     pub store: &'a Durability,
-    /// How far the shutdown is.
     pub life: Life,
     pub counts: &'a Counts,
     /// Whose connections are to end.
@@ -44,24 +38,13 @@ pub struct Context<'a> {
 /// A client's connection is to end, with a goodbye.
 #[derive(Debug)]
 pub struct Dismissal {
-    /// Whose.
     pub client: ClientId,
     /// Why, for programs.
     pub code: CloseCode,
-    /// Why, in words.
     pub reason: String,
 }
 
 impl Context<'_> {
-    /// Why nothing can be decided: the store is not read yet.
-    pub fn unread(&self) -> Option<&str> {
-        if !self.store.is_unread() {
-            return None;
-        }
-        self.store.count_refusal();
-        self.store.fault()
-    }
-
     /// The form in which a client reads messages.
     pub fn variant(&self, client: ClientKey) -> Variant {
         self.out
@@ -77,12 +60,8 @@ impl Context<'_> {
     /// Sends a client a message that it waits for.
     pub fn answer(&mut self, client: ClientKey, kind: &str, payload: &str, reply_to: Option<&str>) {
         let envelope = Envelope {
-            kind,
-            payload,
-            timestamp: self.now.wall_ms,
-            id: None,
             reply_to,
-            room_offset: None,
+            ..Envelope::alone(kind, payload, self.now.wall_ms)
         };
         let message = envelope.encode(self.variant(client));
         self.send_to(client, &message);

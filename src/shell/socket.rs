@@ -10,6 +10,7 @@ use socket2::SockRef;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::AsFd;
 
 #[derive(Debug)]
 pub enum Socket {
@@ -29,20 +30,22 @@ pub struct Written {
 const MAX_SLICES: usize = 64;
 
 impl Socket {
-    /// Edge-triggered.
-    pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        let source: &mut dyn Source = match self {
+    fn stream(&mut self) -> &mut dyn Stream {
+        match self {
             Self::Tcp(stream) => stream,
             Self::Unix(stream) => stream,
-        };
-        source.register(registry, token, Interest::READABLE | Interest::WRITABLE)
+        }
+    }
+
+    /// Edge-triggered.
+    pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        self.stream().register(registry, token, interest)
     }
 
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        retry(|| match self {
-            Self::Tcp(stream) => stream.read(buffer),
-            Self::Unix(stream) => stream.read(buffer),
-        })
+        let stream = self.stream();
+        retry(|| stream.read(buffer))
     }
 
     /// Writes chunks until all are taken or the socket would block.
@@ -76,35 +79,35 @@ impl Socket {
         })
     }
 
-    pub fn half_close(&self) {
+    pub fn half_close(&mut self) {
         // A socket that is gone already needs no goodbye.
-        let _ = match self {
-            Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
-            Self::Unix(stream) => stream.shutdown(Shutdown::Write),
-        };
+        let _ = SockRef::from(&(*self.stream()).as_fd()).shutdown(Shutdown::Write);
     }
 
     fn send(&mut self, chunk: &[u8]) -> io::Result<usize> {
-        retry(|| match self {
-            Self::Tcp(stream) => stream.write(chunk),
-            Self::Unix(stream) => stream.write(chunk),
-        })
+        let stream = self.stream();
+        retry(|| stream.write(chunk))
     }
 
     /// `sendmsg` costs less than `writev`, which takes the path of files. Returns how much was offered.
     fn send_vectored<'a>(
-        &self,
+        &mut self,
         chunks: impl Iterator<Item = &'a [u8]>,
     ) -> (usize, io::Result<usize>) {
         let slices: SmallVec<[IoSlice<'_>; MAX_SLICES]> = chunks.map(IoSlice::new).collect();
         let offered = slices.iter().map(|slice| slice.len()).sum();
-        let taken = retry(|| match self {
-            Self::Tcp(stream) => SockRef::from(stream).send_vectored(&slices),
-            Self::Unix(stream) => SockRef::from(stream).send_vectored(&slices),
-        });
+        let stream = self.stream();
+        let socket = (*stream).as_fd();
+        let taken = retry(|| SockRef::from(&socket).send_vectored(&slices));
         (offered, taken)
     }
 }
+
+/// What both kinds of sockets can do.
+trait Stream: Source + Read + Write + AsFd {}
+
+impl Stream for TcpStream {}
+impl Stream for UnixStream {}
 
 fn retry(mut operation: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {

@@ -98,6 +98,27 @@ fn one_list_at_a_time_waits_for_the_store() {
 }
 
 #[test]
+fn lists_of_workspaces_are_made_as_far_as_a_turn_has_room() {
+    let mut world = World::new(|_| {});
+    let clients: Vec<_> = (0..3).map(|_| world.upgrade("/", "")).collect();
+    world.postpone_readers();
+    let create = json!({"type": "workspace.create", "data": {"name": "x".repeat(1_000)}});
+    let list = masked(TEXT, br#"{"type":"workspace.list"}"#);
+    world.send(clients[0], &create);
+    for client in &clients {
+        // What changes between them makes each list another.
+        world.send(*client, &create);
+        world.say(*client, &list.repeat(3));
+    }
+    world.run_for(10);
+    for client in clients {
+        let heard = world.messages(client).into_iter();
+        let lists = heard.filter(|message| message["type"] == "workspace.list");
+        assert_eq!(lists.count(), 3);
+    }
+}
+
+#[test]
 fn one_answer_is_no_longer_than_a_page_and_the_pages_hold_everything() {
     let mut world = World::new(|_| {});
     for number in 0..15 {

@@ -8,7 +8,6 @@ use crate::engine::refusal::Refusal;
 use crate::engine::settings::{Permission, Settings};
 use crate::wire::http::Head;
 
-/// Who acts.
 #[derive(Debug, Clone, Copy)]
 pub enum Caller<'a> {
     /// A viewer, by a message.
@@ -21,7 +20,6 @@ pub enum Caller<'a> {
     Program,
 }
 
-/// What somebody wants to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     /// Ask how the server is.
@@ -41,7 +39,6 @@ pub enum Action {
 }
 
 impl Caller<'_> {
-    /// Whether this may be done.
     pub fn may(self, action: Action, settings: &Settings) -> Result<(), Refusal> {
         let key = &settings.http.api_key;
         let websocket = &settings.websocket;

@@ -2,7 +2,6 @@
 
 use crate::engine::access::caller::Action;
 use crate::engine::answer::Answer;
-use crate::engine::commands::CommandError;
 use crate::engine::context::Context;
 use crate::engine::refusal::Refusal;
 use crate::hub::TooLarge;
@@ -14,10 +13,8 @@ use serde::Serialize;
 use std::borrow::Cow;
 use std::str::FromStr;
 
-/// What a call is answered with.
 pub type Outcome = Result<Answer<Response>, Refusal>;
 
-/// The function behind a row.
 pub type CallFn = fn(&mut Context<'_>, &Call<'_>) -> Outcome;
 
 /// A call of contract section 7.
@@ -28,13 +25,10 @@ pub struct Row {
     pub path: &'static [&'static str],
     /// What the caller must be allowed to do.
     pub right: Action,
-    /// What is done with a body.
     pub body: Body,
     /// Whether it shows or changes what a store keeps, or is about clients, who are nobody before that is read.
     pub needs_store: bool,
-    /// What answers.
     pub answer: CallFn,
-    /// What it does, for people.
     #[expect(
         dead_code,
         reason = "for the description of the API, which nobody serves yet"
@@ -42,7 +36,6 @@ pub struct Row {
     pub about: &'static str,
 }
 
-/// What is done with the body of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Body {
     /// It has no meaning.
@@ -56,13 +49,6 @@ pub enum Body {
 }
 
 impl Row {
-    /// The same call, for those who have another right.
-    pub const fn requires(mut self, right: Action) -> Self {
-        self.right = right;
-        self
-    }
-
-    /// Whether a path is this row's.
     pub fn matches(&self, segments: &[Cow<'_, str>]) -> bool {
         let pairs = || self.path.iter().zip(segments);
         self.path.len() == segments.len() && pairs().all(|(own, found)| is_match(own, found))
@@ -96,9 +82,7 @@ fn bare(segment: &str) -> Option<&str> {
 /// What a function of the table is given.
 #[derive(Clone, Copy)]
 pub struct Call<'a> {
-    /// Its row.
     pub row: &'static Row,
-    /// The head of the request.
     pub head: &'a Head,
     /// The segments of its path, decoded.
     pub segments: &'a [Cow<'a, str>],
@@ -115,13 +99,11 @@ impl<'a> Call<'a> {
     }
 }
 
-/// A JSON answer.
 pub fn json(status: u16, document: &impl Serialize) -> Response {
     let body = serde_json::to_vec(document).expect("documents of our own always serialise");
     Response::new(status).json(body)
 }
 
-/// A JSON answer that is text already.
 pub fn json_text(status: u16, text: String) -> Response {
     Response::new(status).json(text.into_bytes())
 }
@@ -129,18 +111,6 @@ pub fn json_text(status: u16, text: String) -> Response {
 /// An answer of one member.
 pub fn list_of(name: &str, value: &impl Serialize) -> Response {
     json(200, &serde_json::json!({ name: value }))
-}
-
-/// How a call is told that a command was refused.
-pub fn command_refusal(error: CommandError) -> Refusal {
-    let detail = error.to_string();
-    match error {
-        CommandError::UnknownClient(_) => Refusal::new("not_found", detail).at("id"),
-        CommandError::Invalid { field, .. } => Refusal::new("invalid_message", detail).at(field),
-        CommandError::LimitExceeded(_) => Refusal::new("limit_exceeded", detail).retry_after_s(60),
-        CommandError::Stopped => Refusal::new("draining", detail).retry_after_s(1),
-        CommandError::Unread(_) => Refusal::new("storage_unavailable", detail).retry_after_s(1),
-    }
 }
 
 /// Refuses bodies that are no JSON. Without a type a body counts as JSON, and so does what curl sends unasked.
@@ -177,12 +147,10 @@ pub fn whole<T: FromStr + TryFrom<u64>>(text: &str) -> Option<T> {
     })
 }
 
-/// A task would become too large.
 pub fn too_large(fault: &TooLarge) -> Refusal {
     Refusal::new("task_too_large", fault.to_string()).at(&*fault.field)
 }
 
-/// A query parameter is wrong.
 pub fn invalid(field: &str, reason: &str) -> Refusal {
     Refusal::new("invalid_message", format!("{field}: {reason}")).at(field)
 }

@@ -4,8 +4,8 @@ use crate::engine::answer::Answer;
 use crate::engine::api::call::{
     Call, Outcome, expect_json, expect_json_type, invalid, json_text, limit_exceeded, too_large,
 };
-use crate::engine::api::tally::{Numbering, Tally};
-use crate::engine::api::{fitting, ingest};
+use crate::engine::api::fitting;
+use crate::engine::api::ingest::{self, Numbering, Tally};
 use crate::engine::context::Context;
 use crate::engine::refusal::Refusal;
 use crate::hub::{Hub, Refused};

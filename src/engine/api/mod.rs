@@ -3,7 +3,7 @@
 //! It owns what a call means and knows no connection: an answer is a value, and its type says whether it waits for the store.
 //!
 //! [`table`] has the rows and leads a request to one, [`call`] is what a row says and what its function is given. [`events`] with
-//! [`fitting`], [`ingest`] and [`tally`] take what producers report; [`tasks`], [`rooms`] and [`statistics`] are the rest.
+//! [`fitting`] and [`ingest`] take what producers report; [`tasks`], [`rooms`] and [`statistics`] are the rest.
 
 pub mod call;
 pub mod events;
@@ -12,5 +12,4 @@ pub mod ingest;
 pub mod rooms;
 pub mod statistics;
 pub mod table;
-pub mod tally;
 pub mod tasks;

@@ -2,8 +2,7 @@
 
 use crate::engine::answer::Answer;
 use crate::engine::api::call::{
-    Call, Outcome, command_refusal, expect_json, invalid, json, json_text, list_of, parse_limit,
-    whole,
+    Call, Outcome, expect_json, invalid, json, json_text, list_of, parse_limit, whole,
 };
 use crate::engine::api::ingest;
 use crate::engine::commands::ClientInfo;
@@ -18,7 +17,7 @@ use crate::wire::message::malformed::shortened;
 use crate::wire::message::surrogates::replace_lone_surrogates;
 use crate::wire::message::{Malformed, check_relayable};
 use serde::{Deserialize, Serialize};
-use serde_json::json as members;
+use serde_json::json;
 use serde_json::value::RawValue;
 
 /// A message as the body of a call: `{type?, payload}`, where `data` stands for `payload` as well.
@@ -41,7 +40,6 @@ struct Body<'a> {
 }
 
 impl MessageBody {
-    /// Reads a message from a request.
     pub fn read(head: &Head, body: &[u8]) -> Result<Self, Refusal> {
         expect_json(head)?;
         let body = ingest::text(body).map_err(Refusal::from)?;
@@ -79,7 +77,6 @@ impl MessageBody {
         })
     }
 
-    /// The message type.
     pub fn kind(&self) -> &str {
         self.kind.as_deref().unwrap_or("room_broadcast")
     }
@@ -112,15 +109,15 @@ pub fn list(context: &mut Context<'_>, _: &Call<'_>) -> Outcome {
             position: room.position().to_string(),
         })
         .collect();
-    Ok(Answer::Now(json(200, &members!({ "rooms": rooms }))))
+    Ok(Answer::Now(json(200, &json!({ "rooms": rooms }))))
 }
 
 /// `GET /api/rooms/{room}/clients`
 pub fn clients(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
     let room = call.name("room");
     find(context, room)?;
-    let clients = context.room_clients(room).map_err(command_refusal)?;
-    let document = members!({ "room": room, "clients": clients });
+    let clients = context.room_clients(room)?;
+    let document = json!({ "room": room, "clients": clients });
     Ok(Answer::Now(json(200, &document)))
 }
 
@@ -147,37 +144,31 @@ fn find(context: &Context<'_>, name: &str) -> Result<RoomKey, Refusal> {
 pub fn broadcast(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
     let room = call.name("room");
     let message = MessageBody::read(call.head, call.body)?;
-    let delivered = context
-        .send_to_room(room, message.kind(), message.payload.clone())
-        .map_err(command_refusal)?;
+    let delivered = context.send_to_room(room, message.kind(), message.payload.clone())?;
     let found = context.hub.directory().find(room);
     let position = found.map(|key| context.hub.directory().room(key).position().to_string());
-    let members = members!({ "delivered": delivered, "position": position });
+    let members = json!({ "delivered": delivered, "position": position });
     Ok(Answer::WhenKept(message.answer(members)))
 }
 
 /// `POST /api/broadcast`
 pub fn broadcast_to_all(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
     let message = MessageBody::read(call.head, call.body)?;
-    let delivered = context
-        .broadcast_to_all(message.kind(), &message.payload)
-        .map_err(command_refusal)?;
-    let members = members!({ "delivered": delivered });
+    let delivered = context.broadcast_to_all(message.kind(), &message.payload)?;
+    let members = json!({ "delivered": delivered });
     Ok(Answer::Now(message.answer(members)))
 }
 
 /// `GET /api/clients`
 pub fn list_clients(context: &mut Context<'_>, _: &Call<'_>) -> Outcome {
-    let clients = context.client_infos().map_err(command_refusal)?;
+    let clients = context.client_infos()?;
     let clients: Vec<_> = clients.iter().map(client_document).collect();
     Ok(Answer::Now(list_of("clients", &clients)))
 }
 
 /// `GET /api/clients/{id}`
 pub fn show_client(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
-    let client = context
-        .find_client(call.name("id"))
-        .map_err(command_refusal)?;
+    let client = context.find_client(call.name("id"))?;
     let document = client_document(&context.client_info(client));
     Ok(Answer::Now(json(200, &document)))
 }
@@ -192,19 +183,15 @@ pub fn disconnect(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
         None => 1000,
     };
     let reason = head.query("reason").unwrap_or_default();
-    context
-        .disconnect_client(call.name("id"), code, &reason)
-        .map_err(command_refusal)?;
+    context.disconnect_client(call.name("id"), code, &reason)?;
     Ok(Answer::Now(Response::new(204)))
 }
 
 /// `POST /api/clients/{id}/send`
 pub fn send(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
     let message = MessageBody::read(call.head, call.body)?;
-    let delivered = context
-        .send(call.name("id"), message.kind(), &message.payload)
-        .map_err(command_refusal)?;
-    let answer = message.answer(members!({ "delivered": usize::from(delivered) }));
+    let delivered = context.send(call.name("id"), message.kind(), &message.payload)?;
+    let answer = message.answer(json!({ "delivered": usize::from(delivered) }));
     Ok(match delivered {
         true => Answer::Now(answer),
         // It waits, and what waits outlives the process.
@@ -214,16 +201,14 @@ pub fn send(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
 
 /// `PUT /api/clients/{id}/rooms/{room}`
 pub fn join(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
-    context
-        .subscribe(call.name("id"), call.name("room"))
-        .map_err(command_refusal)?;
+    context.subscribe(call.name("id"), call.name("room"))?;
     Ok(Answer::WhenKept(Response::new(204)))
 }
 
 /// `DELETE /api/clients/{id}/rooms/{room}`
 pub fn leave(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
     let (id, room) = (call.name("id"), call.name("room"));
-    match context.unsubscribe(id, room).map_err(command_refusal)? {
+    match context.unsubscribe(id, room)? {
         true => Ok(Answer::WhenKept(Response::new(204))),
         false => {
             Err(Refusal::new("not_found", format!("`{id}` is not in the room `{room}`")).at("room"))
@@ -232,7 +217,7 @@ pub fn leave(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
 }
 
 fn client_document(client: &ClientInfo) -> serde_json::Value {
-    members!({
+    json!({
         "clientId": client.client_id,
         "connectedAt": client.connected_at,
         "address": client.address,

@@ -2,8 +2,7 @@
 
 use super::call::{Call, Outcome, json};
 use crate::engine::answer::Answer;
-use crate::engine::commit::condition::Condition;
-use crate::engine::commit::durability::Durability;
+use crate::engine::commit::durability::{Condition, Durability};
 use crate::engine::context::Context;
 use crate::engine::counts::Notice;
 use crate::engine::life::Life;

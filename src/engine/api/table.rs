@@ -1,7 +1,7 @@
 //! The table of all calls (contract section 7), and the way from a request to its row: which call is meant, who may make it, what is
 //! read of it. Nothing else knows a path of the API: admission, 404, 405, `Allow` and `OPTIONS` read the table.
 
-use super::call::{Body, Call, CallFn, Outcome, Row, command_refusal};
+use super::call::{Body, Call, Outcome, Row};
 use super::{events, rooms, statistics, tasks};
 use crate::engine::access::caller::{Action, Caller};
 use crate::engine::answer::Answer;
@@ -11,184 +11,48 @@ use crate::engine::settings::Settings;
 use crate::wire::http::{Head, Method, Response};
 use std::borrow::Cow;
 
+/// Rows as they are read: method, path, right, body, whether it needs the store, function, what it does.
+macro_rules! table {
+    ($($method:ident $path:tt, $right:expr, $body:ident, $needs_store:literal, $answer:path, $about:literal;)*) => {
+        [$(Row {
+            method: Method::$method,
+            path: &$path,
+            right: $right,
+            body: Body::$body,
+            needs_store: $needs_store,
+            answer: $answer,
+            about: $about,
+        }),*]
+    };
+}
+
+const HEALTH: Action = Action::CheckHealth;
+const USE: Action = Action::UseApi;
+const CONTROL: Action = Action::Control { is_member: false };
+
 /// One row for each call; those that producers make come first, for they are made most often.
-static TABLE: [Row; 20] = [
-    row(
-        Method::POST,
-        &["api", "tasks", "{id}", "{event}"],
-        Body::Optional,
-        events::post_task_event,
-        "Reports what a task does.",
-    ),
-    row(
-        Method::POST,
-        &["api", "events"],
-        Body::Lines,
-        events::post,
-        "Reports events: one, an array, or lines of them.",
-    ),
-    row(
-        Method::POST,
-        &["api", "tasks", "{id}", "control"],
-        Body::Required,
-        tasks::control,
-        "Asks a task's worker to cancel, pause or resume it.",
-    )
-    .requires(Action::Control { is_member: false }),
-    about_server(
-        &["health"],
-        Action::CheckHealth,
-        statistics::health,
-        "How the server is.",
-    ),
-    about_server(
-        &["api", "websocket", "stats"],
-        Action::UseApi,
-        statistics::websocket_stats,
-        "What the WebSocket server has done.",
-    ),
-    about_server(
-        &["api", "broadcaster", "stats"],
-        Action::UseApi,
-        statistics::broadcaster_stats,
-        "What the broadcaster has done.",
-    ),
-    row(
-        Method::GET,
-        &["api", "tasks"],
-        Body::Ignored,
-        tasks::list,
-        "Lists tasks, a page at a time.",
-    ),
-    row(
-        Method::GET,
-        &["api", "tasks", "{id}"],
-        Body::Ignored,
-        tasks::show,
-        "Shows a task.",
-    ),
-    row(
-        Method::DELETE,
-        &["api", "tasks", "{id}"],
-        Body::Ignored,
-        tasks::delete,
-        "Forgets a task.",
-    ),
-    row(
-        Method::GET,
-        &["api", "rooms"],
-        Body::Ignored,
-        rooms::list,
-        "Lists rooms.",
-    ),
-    row(
-        Method::GET,
-        &["api", "rooms", "{room}", "clients"],
-        Body::Ignored,
-        rooms::clients,
-        "Lists the clients in a room.",
-    ),
-    row(
-        Method::GET,
-        &["api", "rooms", "{room}", "history"],
-        Body::Ignored,
-        rooms::history,
-        "Shows a page of a room's log.",
-    ),
-    row(
-        Method::POST,
-        &["api", "rooms", "{room}", "broadcast"],
-        Body::Required,
-        rooms::broadcast,
-        "Publishes a message to a room.",
-    ),
-    row(
-        Method::POST,
-        &["api", "broadcast"],
-        Body::Required,
-        rooms::broadcast_to_all,
-        "Sends a message to every client.",
-    ),
-    row(
-        Method::GET,
-        &["api", "clients"],
-        Body::Ignored,
-        rooms::list_clients,
-        "Lists clients.",
-    ),
-    row(
-        Method::GET,
-        &["api", "clients", "{id}"],
-        Body::Ignored,
-        rooms::show_client,
-        "Shows a client.",
-    ),
-    row(
-        Method::DELETE,
-        &["api", "clients", "{id}"],
-        Body::Ignored,
-        rooms::disconnect,
-        "Ends a client's connection.",
-    ),
-    row(
-        Method::POST,
-        &["api", "clients", "{id}", "send"],
-        Body::Required,
-        rooms::send,
-        "Sends a message to one client.",
-    ),
-    row(
-        Method::PUT,
-        &["api", "clients", "{id}", "rooms", "{room}"],
-        Body::Ignored,
-        rooms::join,
-        "Puts a client into a room.",
-    ),
-    row(
-        Method::DELETE,
-        &["api", "clients", "{id}", "rooms", "{room}"],
-        Body::Ignored,
-        rooms::leave,
-        "Takes a client out of a room.",
-    ),
-];
-
-/// A call that needs the key and what the store holds.
-const fn row(
-    method: Method,
-    path: &'static [&'static str],
-    body: Body,
-    answer: CallFn,
-    about: &'static str,
-) -> Row {
-    Row {
-        method,
-        path,
-        right: Action::UseApi,
-        body,
-        needs_store: true,
-        answer,
-        about,
-    }
-}
-
-/// A call about the server itself, which is answered before the store is read.
-const fn about_server(
-    path: &'static [&'static str],
-    right: Action,
-    answer: CallFn,
-    about: &'static str,
-) -> Row {
-    Row {
-        method: Method::GET,
-        path,
-        right,
-        body: Body::Ignored,
-        needs_store: false,
-        answer,
-        about,
-    }
-}
+static TABLE: [Row; 20] = table! {
+    POST ["api", "tasks", "{id}", "{event}"], USE, Optional, true, events::post_task_event, "Reports what a task does.";
+    POST ["api", "events"], USE, Lines, true, events::post, "Reports events: one, an array, or lines of them.";
+    POST ["api", "tasks", "{id}", "control"], CONTROL, Required, true, tasks::control, "Asks a task's worker to cancel, pause or resume.";
+    GET ["health"], HEALTH, Ignored, false, statistics::health, "How the server is.";
+    GET ["api", "websocket", "stats"], USE, Ignored, false, statistics::websocket_stats, "What the WebSocket server has done.";
+    GET ["api", "broadcaster", "stats"], USE, Ignored, false, statistics::broadcaster_stats, "What the broadcaster has done.";
+    GET ["api", "tasks"], USE, Ignored, true, tasks::list, "Lists tasks, a page at a time.";
+    GET ["api", "tasks", "{id}"], USE, Ignored, true, tasks::show, "Shows a task.";
+    DELETE ["api", "tasks", "{id}"], USE, Ignored, true, tasks::delete, "Forgets a task.";
+    GET ["api", "rooms"], USE, Ignored, true, rooms::list, "Lists rooms.";
+    GET ["api", "rooms", "{room}", "clients"], USE, Ignored, true, rooms::clients, "Lists the clients in a room.";
+    GET ["api", "rooms", "{room}", "history"], USE, Ignored, true, rooms::history, "Shows a page of a room's log.";
+    POST ["api", "rooms", "{room}", "broadcast"], USE, Required, true, rooms::broadcast, "Publishes a message to a room.";
+    POST ["api", "broadcast"], USE, Required, true, rooms::broadcast_to_all, "Sends a message to every client.";
+    GET ["api", "clients"], USE, Ignored, true, rooms::list_clients, "Lists clients.";
+    GET ["api", "clients", "{id}"], USE, Ignored, true, rooms::show_client, "Shows a client.";
+    DELETE ["api", "clients", "{id}"], USE, Ignored, true, rooms::disconnect, "Ends a client's connection.";
+    POST ["api", "clients", "{id}", "send"], USE, Required, true, rooms::send, "Sends a message to one client.";
+    PUT ["api", "clients", "{id}", "rooms", "{room}"], USE, Ignored, true, rooms::join, "Puts a client into a room.";
+    DELETE ["api", "clients", "{id}", "rooms", "{room}"], USE, Ignored, true, rooms::leave, "Takes a client out of a room.";
+};
 
 /// The rows of a path: one for each method, none where nothing is.
 fn rows_at(segments: &[Cow<'_, str>]) -> impl Iterator<Item = &'static Row> + Clone {
@@ -251,7 +115,7 @@ pub fn admit_head(
     }
     let row = admit_call(context.settings, head, &segments)?;
     if row.needs_store && !is_opening {
-        context.check_read().map_err(command_refusal)?;
+        context.check_read()?;
     }
     Ok(match row.body {
         Body::Ignored => Admitted::NoBody,
@@ -264,7 +128,7 @@ pub fn admit_stream(context: &Context<'_>, head: &Head) -> Result<Option<String>
     let segments = head.segments()?;
     let row = admit_call(context.settings, head, &segments)?;
     if row.body == Body::Lines {
-        context.check_read().map_err(command_refusal)?;
+        context.check_read()?;
         return events::key_of(head);
     }
     let refusal = Refusal::new(
@@ -303,7 +167,7 @@ fn serve(
         check_length(head)?;
     }
     if row.needs_store {
-        context.check_read().map_err(command_refusal)?;
+        context.check_read()?;
     }
     let call = Call {
         row,

@@ -19,6 +19,8 @@ const DEFAULT_LIMIT: usize = 100;
 const BY_CALL: &str = "api";
 /// The most tasks on a page.
 const MAX_LIMIT: usize = 1000;
+/// The most tasks that are looked at for a page: where few have the wanted status, the next page goes on behind them.
+const MAX_SEEN: usize = 50_000;
 /// Bytes beyond which a page has no further task.
 const MAX_PAGE_BYTES: usize = 1024 * 1024;
 
@@ -39,28 +41,29 @@ pub fn list(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
             .map_err(|_| invalid("cursor", "expected the `cursor` of the page before"))?,
         None => 0,
     };
-    let tasks = context
-        .hub
-        .broadcaster()
-        .tasks()
-        .iter()
-        .skip_while(|(slot, _)| *slot < cursor);
-    let mut matching =
-        tasks.filter(|(_, task)| status.is_none_or(|status| task.view.status == status));
+    let tasks = context.hub.broadcaster().tasks().iter_from(cursor);
     let mut out = String::from("{\"tasks\":[");
-    let mut shown = 0;
-    while shown < limit && out.len() < MAX_PAGE_BYTES {
-        let Some((_, task)) = matching.next() else {
+    let (mut shown, mut next) = (0, None);
+    for (seen, (slot, task)) in tasks.enumerate() {
+        if seen == MAX_SEEN {
+            next = Some(slot);
             break;
-        };
+        }
+        if status.is_some_and(|status| task.view.status != status) {
+            continue;
+        }
+        if shown == limit || out.len() >= MAX_PAGE_BYTES {
+            next = Some(slot);
+            break;
+        }
         if shown > 0 {
             out.push(',');
         }
         out.push_str(&task.whole_at(false, now));
         shown += 1;
     }
-    match matching.next() {
-        Some((slot, _)) => out.push_str(&format!("],\"cursor\":\"{slot}\"}}")),
+    match next {
+        Some(slot) => out.push_str(&format!("],\"cursor\":\"{slot}\"}}")),
         None => out.push_str("],\"cursor\":null}"),
     }
     Ok(Answer::Now(json_text(200, out)))

@@ -40,7 +40,6 @@ impl Pending {
         complain(context, link, &fault, request_id(text).as_deref());
     }
 
-    /// A binary message, which says nothing here.
     pub fn handle_binary(&mut self, context: &mut Context<'_>, link: ConnectionId) {
         let fault = Malformed::field("message", "binary; expected JSON in a text message");
         complain(context, link, &fault.into(), None);

@@ -12,7 +12,6 @@ use crate::wire::message::Dialect;
 use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-/// The path of the links.
 pub const PATH: &str = "/backend";
 
 /// A client's message that waits for the application's answer.
@@ -20,9 +19,7 @@ pub const PATH: &str = "/backend";
 pub struct Request {
     /// Who sent it. Whoever has its slot later has another id.
     pub sender: ClientId,
-    /// The link that it went to.
     pub connection: ConnectionId,
-    /// Its type.
     pub kind: Box<str>,
     /// The sender's name for it, as JSON.
     pub id: Option<Box<str>>,
@@ -44,11 +41,8 @@ const _: () = assert!(size_of::<Request>() <= 72);
 /// A client's message that no link has room for yet.
 #[derive(Debug)]
 pub struct QueuedMessage {
-    /// Who sent it.
     pub sender: ClientId,
-    /// In which dialect.
     pub dialect: Dialect,
-    /// Its type.
     pub kind: Box<str>,
     /// The sender's name for it, as JSON.
     pub id: Option<Box<str>>,
@@ -86,7 +80,6 @@ pub struct Pending {
     waiting: VecDeque<(ConnectionId, QueuedMessage)>,
     /// How many of them a connection has there, and their bytes.
     waiting_of: HashMap<ConnectionId, (usize, usize)>,
-    /// The timer for the first request.
     pub timer: Option<TimerId>,
 }
 
@@ -109,17 +102,14 @@ impl Pending {
         }
     }
 
-    /// How many links there are.
     pub fn links(&self) -> usize {
         self.links.len()
     }
 
-    /// How many requests wait.
     pub fn pending(&self) -> usize {
         self.requests.len()
     }
 
-    /// The application has connected.
     pub fn insert_link(&mut self, link: ConnectionId, address: Option<IpAddr>, locale: Locale) {
         self.links.push(link);
         let (address, total) = (&shown(address), self.links.len());
@@ -150,14 +140,12 @@ impl Pending {
         Some(self.links[turn])
     }
 
-    /// A message waits for room on a link.
     pub fn wait(&mut self, sender: ConnectionId, message: QueuedMessage) {
         let (count, bytes) = self.waiting_of.entry(sender).or_default();
         (*count, *bytes) = (*count + 1, *bytes + message.size());
         self.waiting.push_back((sender, message));
     }
 
-    /// The message that has waited longest.
     pub fn first_waiting(&self) -> Option<&QueuedMessage> {
         self.waiting.front().map(|(_, message)| message)
     }
@@ -192,7 +180,6 @@ impl Pending {
         }
     }
 
-    /// Whether one more request may wait.
     pub fn has_room(&self, settings: &RoutesSettings) -> bool {
         settings.max_pending == 0 || self.requests.len() < settings.max_pending
     }
@@ -207,7 +194,6 @@ impl Pending {
         oldest.and_then(|number| self.remove(number))
     }
 
-    /// Adds a request; its number.
     pub fn insert(&mut self, request: Request) -> u64 {
         let number = self.next_number;
         self.next_number += 1;
@@ -217,19 +203,16 @@ impl Pending {
         number
     }
 
-    /// The public name of a request.
     pub fn name(&self, number: u64) -> String {
         format!("{}{number}", self.prefix)
     }
 
-    /// The waiting request of that name.
     pub fn find(&self, name: &str) -> Option<u64> {
         let number = name.strip_prefix(&self.prefix)?.parse().ok()?;
         let is_it = self.requests.contains_key(&number) && self.name(number) == name;
         is_it.then_some(number)
     }
 
-    /// A waiting request.
     pub fn request(&self, number: u64) -> Option<&Request> {
         self.requests.get(&number)
     }
@@ -268,14 +251,12 @@ impl Pending {
         self.check_invariants();
     }
 
-    /// When the first request will have waited too long.
     pub fn first_deadline(&self) -> Option<Time> {
         self.requests
             .first_key_value()
             .and_then(|(_, request)| request.deadline)
     }
 
-    /// Takes away a request that has waited too long.
     pub fn take_due(&mut self, now: Time) -> Option<Request> {
         let (number, request) = self.requests.first_key_value()?;
         let is_due = request.deadline.is_some_and(|deadline| deadline <= now);
@@ -288,7 +269,6 @@ impl Pending {
         !self.gone.is_empty()
     }
 
-    /// Takes away the requests whose link is gone.
     pub fn take_lost(&mut self) -> Vec<Request> {
         let gone = std::mem::take(&mut self.gone);
         let is_lost = |(_, request): &(&u64, &Request)| gone.contains(&request.connection);

@@ -1,7 +1,6 @@
 //! Batches on their way to the store and back (contract section 5.6).
 
-use super::condition::{Condition, Opening, Recovery};
-use super::durability::{Durability, Parts};
+use super::durability::{Condition, Durability, Opening, Parts, Recovery};
 use crate::base::time::Span;
 use crate::engine::timer::Timer;
 use crate::hub::{Batch, Record};

@@ -6,8 +6,28 @@
 //!
 //! It says nothing itself: what need not wait any more is to be had from [`Durability::poll_released`]. `batches` and `opening`
 //! beside this file are the rest of it.
+//!
+//! # The states of the store
+//!
+//! | from | when | to |
+//! | --- | --- | --- |
+//! | `Absent` | a store is being opened | `Unread`, closed |
+//! | `Unread`, closed | the first slice comes | `Unread`, reading |
+//! | `Unread`, any | it cannot be opened, or not be read to its end | `Unread`, closed; what was read is forgotten |
+//! | `Unread`, reading | all of it is read | `Unread`, sealing: rooms begin their epochs |
+//! | `Unread`, sealing | the epochs are kept | `Good`: service begins |
+//! | `Unread`, sealing | they are not kept, or not in time | `Good`, then as below: what it holds is known all the same |
+//! | `Good` | a batch fails, takes too long, or too much gathers behind it | `Failing`, resting |
+//! | `Failing`, resting | the rest is over | `Failing`, probing: one row, for to put everything together takes a while |
+//! | `Failing`, probing | the row is kept | `Failing`, probed |
+//! | `Failing`, probed | the next batch goes out | `Failing`, rewriting: everything |
+//! | `Failing`, rewriting | everything is kept | `Good` |
+//! | `Failing`, any | a batch fails, or takes too long | `Failing`, resting, twice as long |
+//!
+//! While it is `Absent` nobody is promised anything, so nothing waits. While it is `Unread` nothing is decided: calls are
+//! refused or wait a moment, and viewers wait in the lobby. While it is `Failing` live delivery goes on, and every promise is
+//! answered by saying that it is not kept.
 
-use super::condition::Condition;
 use crate::base::time::{Now, Span, Time};
 use crate::base::wheel::{TimerId, Wheel};
 use crate::engine::answer::Said;
@@ -20,7 +40,78 @@ use crate::wire::http::Response;
 use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 
-/// The engine's side of the store.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Condition {
+    /// There is none: nothing outlives the process, and nobody is promised that it does.
+    #[default]
+    Absent,
+    /// It was not read yet: nothing is decided.
+    Unread {
+        step: Opening,
+        /// Why it did not open, once a try has failed.
+        reason: Option<String>,
+        /// Whether requests may wait: no try has failed, and the first has not taken long.
+        is_soon: bool,
+    },
+    Good,
+    /// It failed, and is tried again.
+    Failing {
+        step: Recovery,
+        reason: String,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opening {
+    Closed,
+    /// Some of it is.
+    Reading,
+    /// All of it is, and rooms begin their epochs.
+    Sealing,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recovery {
+    Resting,
+    /// This batch, a single row, shows whether it works.
+    Probing(u64),
+    /// It works, and is to be given everything.
+    Probed,
+    /// This batch writes everything again.
+    Rewriting(u64),
+}
+
+impl Condition {
+    /// What is wrong, as clients and callers are told.
+    pub fn fault(&self) -> Option<&str> {
+        match self {
+            Self::Absent | Self::Good => None,
+            Self::Unread { reason: None, .. } => Some("it is being opened"),
+            Self::Unread {
+                reason: Some(reason),
+                ..
+            }
+            | Self::Failing { reason, .. } => Some(reason),
+        }
+    }
+
+    /// How far the opening is; `None`: it is over, or there is none.
+    pub fn opening(&self) -> Option<Opening> {
+        match self {
+            Self::Unread { step, .. } => Some(*step),
+            _ => None,
+        }
+    }
+
+    /// How far the recovery is; `None`: it does not fail.
+    pub fn recovery(&self) -> Option<Recovery> {
+        match self {
+            Self::Failing { step, .. } => Some(*step),
+            _ => None,
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub struct Durability {
     pub(super) condition: Condition,
@@ -54,19 +145,17 @@ pub struct Durability {
 }
 
 impl Durability {
-    /// How the store is.
     pub fn condition(&self) -> &Condition {
         &self.condition
     }
 
-    /// What is wrong with the store.
     pub fn fault(&self) -> Option<&str> {
         self.condition.fault()
     }
 
     /// Whether a store is still to be read: nothing is decided before.
     pub fn is_unread(&self) -> bool {
-        self.condition.is_unread()
+        matches!(self.condition, Condition::Unread { .. })
     }
 
     /// Whether it is going to be read soon, as far as anybody knows: who can wait is not refused.
@@ -84,7 +173,6 @@ impl Durability {
         self.refused.get()
     }
 
-    /// A call is refused for that.
     pub fn count_refusal(&self) {
         self.refused.set(self.refused.get() + 1);
     }
@@ -94,7 +182,6 @@ impl Durability {
         self.lists.contains_key(&client)
     }
 
-    /// Whether anything waits for a batch.
     pub(super) fn has_waiting(&self) -> bool {
         !self.waiting.is_empty()
     }
@@ -167,13 +254,11 @@ impl Durability {
         debug_assert!(self.changes + lists <= self.waiting.len());
     }
 
-    /// The next that need not wait any more.
     pub fn poll_released(&mut self) -> Option<Released> {
         self.released.pop_front()
     }
 }
 
-/// What waits for the store.
 #[derive(Debug)]
 pub enum Held {
     /// An answer to a request, and what it must know of that.
@@ -184,7 +269,6 @@ pub enum Held {
     },
     /// What is said to a message.
     Said {
-        /// Who sent it.
         client: ClientId,
         said: Said<'static>,
         reply_to: Option<Box<str>>,
@@ -204,20 +288,17 @@ pub struct Released {
 
 /// What the engine's side of the store works on, borrowed for one step.
 pub struct Parts<'a> {
-    /// The time of the present input.
     pub now: Now,
     /// What is to be kept, and was.
     pub hub: &'a mut Hub,
     /// Connections, which hear of nothing before the store is read.
     pub delivery: Delivery<'a>,
-    /// Reminders.
     pub wheel: &'a mut Wheel<Timer>,
     /// What makes the secrets of sessions: it is kept as well.
     pub session_key: &'a mut SessionKey,
 }
 
 impl Parts<'_> {
-    /// Has the store keep what makes the secrets of sessions.
     pub fn keep_session_key(&mut self) {
         self.hub.keep_meta(SESSION_KEY, self.session_key.to_text());
     }

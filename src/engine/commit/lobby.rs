@@ -16,7 +16,6 @@ const MAX_GUEST_BYTES: usize = 64 * 1024;
 /// Messages that it may.
 const MAX_GUEST_MESSAGES: usize = 64;
 
-/// Everybody who waits.
 #[derive(Debug, Default)]
 pub struct Lobby {
     /// By connection, which has one at most; with its number in the order in which they came.
@@ -37,20 +36,15 @@ pub struct Lobby {
 /// A request that waits.
 #[derive(Debug)]
 pub struct HeldRequest {
-    /// Its connection.
     pub connection: ConnectionId,
-    /// Its head.
     pub head: Head,
     /// Its body; `None`: it comes line by line, and has not been read.
     pub body: Option<Vec<u8>>,
 }
 
-/// A WebSocket that waits.
 #[derive(Debug)]
 pub struct Guest {
-    /// What it came for.
     pub arrival: Arrival,
-    /// What it has said.
     pub messages: Vec<Message<'static>>,
     bytes: usize,
 }
@@ -58,18 +52,14 @@ pub struct Guest {
 /// What a WebSocket came for.
 #[derive(Debug)]
 pub enum Arrival {
-    /// To be a client of the hub.
     Client {
-        /// The form in which it reads messages.
         variant: Variant,
         /// The secret of the session that it wants back.
         secret: Option<String>,
-        /// Whether it wants batches.
         batches: bool,
         /// Whether it has used up a connection of its address.
         is_counted: bool,
     },
-    /// To be the application's link.
     Backend,
 }
 
@@ -92,7 +82,6 @@ impl Lobby {
         }
     }
 
-    /// A request waits.
     pub fn hold(&mut self, request: HeldRequest) {
         self.bytes += request.body.as_ref().map_or(0, Vec::len);
         let number = self.next_request;
@@ -112,7 +101,6 @@ impl Lobby {
         requests
     }
 
-    /// A WebSocket waits.
     pub fn receive(&mut self, connection: ConnectionId, arrival: Arrival) {
         let guest = Guest {
             arrival,
@@ -124,7 +112,6 @@ impl Lobby {
         self.order.push_back(connection);
     }
 
-    /// Whether this WebSocket waits.
     pub fn is_guest(&self, connection: ConnectionId) -> bool {
         !self.guests.is_empty() && self.guests.contains_key(&connection)
     }
@@ -139,7 +126,6 @@ impl Lobby {
         !self.guests.is_empty() && self.guests.get(&connection).is_some_and(is_full)
     }
 
-    /// It says something.
     pub fn keep(&mut self, connection: ConnectionId, message: Message<'static>) {
         if let Some(guest) = self.guests.get_mut(&connection) {
             let bytes = message.size();
@@ -149,7 +135,6 @@ impl Lobby {
         }
     }
 
-    /// The WebSocket that has waited longest.
     pub fn poll_guest(&mut self) -> Option<(ConnectionId, Guest)> {
         while let Some(connection) = self.order.pop_front() {
             if let Some(guest) = self.forget(connection) {
@@ -173,12 +158,10 @@ impl Lobby {
         }
     }
 
-    /// Whether a WebSocket waits.
     pub fn has_guests(&self) -> bool {
         !self.guests.is_empty()
     }
 
-    /// A WebSocket waits no longer.
     pub fn forget(&mut self, connection: ConnectionId) -> Option<Guest> {
         if self.guests.is_empty() {
             return None;

@@ -4,8 +4,7 @@
 //! refused, and the hub holds nothing but what has been read so far. A try that fails half-way leaves no trace. Once all is
 //! read, every room begins its epoch; when that is kept as well, service begins.
 
-use super::condition::{Condition, Opening};
-use super::durability::{Durability, Parts};
+use super::durability::{Condition, Durability, Opening, Parts};
 use crate::base::time::Span;
 use crate::engine::session::key::{SESSION_KEY, SessionKey};
 use crate::engine::timer::Timer;
@@ -60,7 +59,6 @@ impl Durability {
         step != Opening::Closed
     }
 
-    /// A slice of what it holds has been read.
     pub fn handle_slice(&mut self, parts: &mut Parts<'_>, slice: &Restored) {
         if let Condition::Unread { step, .. } = &mut self.condition {
             if *step == Opening::Closed {
@@ -71,7 +69,6 @@ impl Durability {
         }
     }
 
-    /// All of it has been read.
     pub fn handle_read(&mut self, parts: &mut Parts<'_>) {
         if let Condition::Unread { step, .. } = &mut self.condition {
             parts.hub.turn_on_journal();
@@ -114,7 +111,6 @@ impl Durability {
         self.open(parts);
     }
 
-    /// Service begins.
     fn open(&mut self, parts: &mut Parts<'_>) {
         parts.hub.finish_restoring(parts.now, &mut parts.delivery);
         self.condition = Condition::Good;

@@ -15,7 +15,6 @@ use crate::engine::context::Dismissal;
 use crate::engine::life::Life;
 use crate::engine::refusal::Refusal;
 use crate::engine::timer::Timer;
-use crate::engine::transport::answer::Reply;
 use crate::engine::transport::connections::Departure;
 use crate::engine::transport::peer::Peer;
 use crate::hub::{ClientKey, ConnectionId};
@@ -125,14 +124,7 @@ fn disconnected(variant: Variant, now: Now, code: CloseCode, reason: &str, delay
         payload,
         ",\"reconnect\":{reconnect},\"delayMs\":{delay_ms}}}"
     );
-    let envelope = Envelope {
-        kind: "disconnected",
-        payload: &payload,
-        timestamp: now.wall_ms,
-        id: None,
-        reply_to: None,
-        room_offset: None,
-    };
+    let envelope = Envelope::alone("disconnected", &payload, now.wall_ms);
     envelope.encode(variant)
 }
 
@@ -158,20 +150,6 @@ impl Engine {
         self.on_transport(|transport, step| transport.handle_drained(step, connection));
     }
 
-    /// Sends an answer; the connection goes on unless one side wants it closed.
-    pub(super) fn answer(&mut self, connection: ConnectionId, reply: Reply, answer: Response) {
-        let bytes =
-            self.on_transport(|transport, step| transport.answer(step, connection, reply, answer));
-        self.hub.load().encode(bytes);
-    }
-
-    /// Sends an answer that was held back.
-    pub(super) fn answer_held(&mut self, connection: ConnectionId, reply: Reply, answer: Response) {
-        let bytes = self
-            .on_transport(|transport, step| transport.answer_held(step, connection, reply, answer));
-        self.hub.load().encode(bytes);
-    }
-
     /// Answers a request whose body has not been read: the connection ends with the answer.
     pub(super) fn refuse_unread(&mut self, connection: ConnectionId, answer: &Response) {
         self.on_transport(|transport, step| transport.refuse(step, connection, answer));
@@ -182,19 +160,7 @@ impl Engine {
         self.refuse_unread(connection, &refusal.into());
     }
 
-    /// Tells the others who has departed, and the shell when nobody is left.
-    pub(super) fn settle_departures(&mut self) {
-        while let Some(departure) = self.transport.poll_departure() {
-            self.handle_departure(departure);
-        }
-        if self.life == Life::Draining && self.transport.peers.is_empty() {
-            self.life = Life::Stopped;
-            log::info!("{}", self.settings.locale.say(Phrase::Stopped));
-            self.transport.push_output(Output::Stopped);
-        }
-    }
-
-    fn handle_departure(&mut self, departure: Departure) {
+    pub(super) fn handle_departure(&mut self, departure: Departure) {
         let connection = departure.connection;
         self.lobby.leave(connection);
         self.backend.forget_waiting(connection);

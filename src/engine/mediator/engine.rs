@@ -7,7 +7,7 @@ use crate::engine::access::caller::Caller;
 use crate::engine::access::connection_rate::{Addresses, FullLines, MINUTE};
 use crate::engine::access::gate::Gate;
 use crate::engine::backend::pending::Pending;
-use crate::engine::boundary::MemoryProbe;
+use crate::engine::boundary::{MemoryProbe, Output};
 use crate::engine::commit::durability::{Durability, Parts};
 use crate::engine::commit::lobby::Lobby;
 use crate::engine::context::{Context, Dismissal};
@@ -21,6 +21,7 @@ use crate::engine::timer::Timer;
 use crate::engine::transport::connections::{Step, Transport};
 use crate::engine::transport::peer::Peer;
 use crate::hub::{self, ClientKey, ConnectionId, Hub, HubSeed};
+use crate::wire::locale::Phrase;
 use crate::wire::websocket::Inflater;
 
 /// The whole server as a state machine: `handle_*` in, `poll_*` out. Only the files of this folder see what it holds.
@@ -144,6 +145,18 @@ impl Engine {
         let result = act(&mut self.transport, &mut step);
         self.settle_departures();
         result
+    }
+
+    /// Tells the others who has departed, and the shell when nobody is left.
+    pub(super) fn settle_departures(&mut self) {
+        while let Some(departure) = self.transport.poll_departure() {
+            self.handle_departure(departure);
+        }
+        if self.life == Life::Draining && self.transport.peers.is_empty() {
+            self.life = Life::Stopped;
+            log::info!("{}", self.settings.locale.say(Phrase::Stopped));
+            self.transport.push_output(Output::Stopped);
+        }
     }
 
     /// Has the store's side do something; what need not wait any more is said at once.

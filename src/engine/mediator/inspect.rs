@@ -7,7 +7,7 @@
 
 use super::engine::Engine;
 use crate::base::time::Time;
-use crate::engine::commit::condition::Condition;
+use crate::engine::commit::durability::Condition;
 use crate::hub::durable::rows;
 use crate::hub::{Client, ConnectionId, DropReason, Hub, Room};
 

@@ -3,7 +3,7 @@
 use super::engine::Engine;
 use crate::conn::Ending;
 use crate::engine::access::caller::Caller;
-use crate::engine::answer::Answer;
+use crate::engine::answer::{Answer, Said};
 use crate::engine::refusal::Refusal;
 use crate::engine::session::requests;
 use crate::engine::timer::Timer;
@@ -211,6 +211,22 @@ impl Engine {
                     message.id.filter(|_| is_name),
                 );
             }
+        }
+    }
+
+    /// Says to a client, or to all, what became of its message.
+    pub(super) fn say(&mut self, client: ClientKey, said: Said<'_>, reply_to: Option<&str>) {
+        match said {
+            Said::Nothing => {}
+            Said::Message { kind, payload } => {
+                self.context(Caller::Viewer)
+                    .answer(client, kind, &payload, reply_to);
+            }
+            Said::Change(change) => {
+                let mut out = self.transport.peers.delivery(&self.settings);
+                self.hub.publish_change(self.now, &change, &mut out);
+            }
+            Said::WorkspaceList => self.list_in_order(client),
         }
     }
 

@@ -10,12 +10,11 @@
 //! | [`turn`] | a turn from outside: input, timers, output |
 //! | [`reading`] | bytes of a peer, within its share of a turn |
 //! | [`requests`], [`messages`] | what they mean: HTTP requests, WebSocket messages |
-//! | [`handshake`], [`arrival`] | from a request to a WebSocket, and to a client |
+//! | [`handshake`] | from a request to a WebSocket, and to a client |
 //! | [`promises`] | what waits for the store, and who has come before it was read |
 //! | [`liveness`], [`endings`] | who is looked at, and how connections and the server end |
 //! | [`inspect`] | what is held, for tests |
 
-pub mod arrival;
 pub mod endings;
 pub mod engine;
 pub mod handshake;

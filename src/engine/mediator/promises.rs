@@ -4,15 +4,14 @@
 use super::engine::Engine;
 use crate::base::time::Span;
 use crate::engine::access::caller::Caller;
-use crate::engine::answer::{Answer, Said};
+use crate::engine::answer::Said;
 use crate::engine::commit::durability::{Held, Released};
 use crate::engine::commit::lobby::HeldRequest;
 use crate::engine::refusal::Refusal;
 use crate::engine::timer::Timer;
-use crate::engine::transport::answer::Reply;
 use crate::engine::transport::peer::Reading;
 use crate::hub::{ClientId, ClientKey, ConnectionId};
-use crate::wire::http::{Head, Response};
+use crate::wire::http::Response;
 use crate::wire::locale::Phrase;
 use crate::wire::message::ErrorCode;
 
@@ -23,46 +22,7 @@ const PAUSE: Span = Span::from_millis(1);
 
 /// Answers and news.
 impl Engine {
-    /// Answers a request: at once, or when what its answer promises is kept.
-    pub(super) fn respond(
-        &mut self,
-        connection: ConnectionId,
-        head: &Head,
-        answer: Answer<Response>,
-    ) {
-        let is_local = self.transport.is_local(connection);
-        let reply = Reply::to(head, &self.settings.access, is_local);
-        match answer {
-            Answer::Now(answer) => self.answer(connection, reply, answer),
-            Answer::WhenKept(answer) => self.promise(Held::Answer {
-                connection,
-                reply,
-                answer,
-            }),
-        }
-    }
-
-    pub(super) fn refuse(&mut self, connection: ConnectionId, head: &Head, refusal: Refusal) {
-        self.respond(connection, head, Answer::Now(refusal.into()));
-    }
-
-    /// Says to a client, or to all, what became of its message.
-    pub(super) fn say(&mut self, client: ClientKey, said: Said<'_>, reply_to: Option<&str>) {
-        match said {
-            Said::Nothing => {}
-            Said::Message { kind, payload } => {
-                self.context(Caller::Viewer)
-                    .answer(client, kind, &payload, reply_to);
-            }
-            Said::Change(change) => {
-                let mut out = self.transport.peers.delivery(&self.settings);
-                self.hub.publish_change(self.now, &change, &mut out);
-            }
-            Said::WorkspaceList => self.list_in_order(client),
-        }
-    }
-
-    /// The same when what it promises is kept.
+    /// Says what became of a message when what that promises is kept.
     pub(super) fn say_when_kept(
         &mut self,
         client: ClientKey,
@@ -77,7 +37,7 @@ impl Engine {
     }
 
     /// Lets something out when all that has changed is kept: at once if it is, or surely will not be.
-    fn promise(&mut self, held: Held) {
+    pub(super) fn promise(&mut self, held: Held) {
         let fault: Option<Box<str>> = self.store.fault().map(Into::into);
         let seq = self.store.seq_to_wait_for(self.hub.has_records());
         let Some(seq) = seq.filter(|_| fault.is_none()) else {
@@ -116,7 +76,6 @@ impl Engine {
             Held::List { client } => {
                 if let Some(client) = self.hub.directory().living_client(client) {
                     self.list(client);
-                    self.end_wait(self.hub.directory().client(client).connection);
                 }
             }
         }
@@ -160,10 +119,20 @@ impl Engine {
         }
     }
 
+    /// A client that asked waits for the list before it asks again: each time it is sent one.
     fn list(&mut self, client: ClientKey) {
         let mut lists = std::mem::take(&mut self.lists);
-        lists.send(&mut self.context(Caller::Viewer), client);
+        let is_sent = lists.send(&mut self.context(Caller::Viewer), client);
         self.lists = lists;
+        let connection = self.hub.directory().client(client).connection;
+        let Some(peer) = self.peer_mut(connection) else {
+            return;
+        };
+        match is_sent {
+            false => peer.reading = Reading::Waiting,
+            true if peer.reading == Reading::Waiting => self.end_wait(connection),
+            true => {}
+        }
     }
 
     /// A connection whose message has waited is read again.

@@ -8,13 +8,13 @@ use crate::engine::api::ingest::IngestStream;
 use crate::engine::api::table::{self, Admitted};
 use crate::engine::api::{events, ingest};
 use crate::engine::backend::pending;
+use crate::engine::commit::durability::Held;
 use crate::engine::commit::lobby::HeldRequest;
 use crate::engine::refusal::Refusal;
-use crate::engine::transport::answer::Cors;
-use crate::engine::transport::peer::Reading;
-use crate::engine::transport::peer::{Services, Standing};
+use crate::engine::transport::answer::{Cors, Reply};
+use crate::engine::transport::peer::{Reading, Services, Standing};
 use crate::hub::ConnectionId;
-use crate::wire::http::Head;
+use crate::wire::http::{Head, Response};
 use crate::wire::websocket;
 
 impl Engine {
@@ -227,6 +227,43 @@ impl Engine {
             true => Err(not_an_upgrade(path, is_websocket)),
             false => Ok(()),
         }
+    }
+
+    /// Answers a request: at once, or when what its answer promises is kept.
+    pub(super) fn respond(
+        &mut self,
+        connection: ConnectionId,
+        head: &Head,
+        answer: Answer<Response>,
+    ) {
+        let is_local = self.transport.is_local(connection);
+        let reply = Reply::to(head, &self.settings.access, is_local);
+        match answer {
+            Answer::Now(answer) => self.answer(connection, reply, answer),
+            Answer::WhenKept(answer) => self.promise(Held::Answer {
+                connection,
+                reply,
+                answer,
+            }),
+        }
+    }
+
+    pub(super) fn refuse(&mut self, connection: ConnectionId, head: &Head, refusal: Refusal) {
+        self.respond(connection, head, Answer::Now(refusal.into()));
+    }
+
+    /// Sends an answer; the connection goes on unless one side wants it closed.
+    pub(super) fn answer(&mut self, connection: ConnectionId, reply: Reply, answer: Response) {
+        let bytes =
+            self.on_transport(|transport, step| transport.answer(step, connection, reply, answer));
+        self.hub.load().encode(bytes);
+    }
+
+    /// Sends an answer that was held back.
+    pub(super) fn answer_held(&mut self, connection: ConnectionId, reply: Reply, answer: Response) {
+        let bytes = self
+            .on_transport(|transport, step| transport.answer_held(step, connection, reply, answer));
+        self.hub.load().encode(bytes);
     }
 
     /// The lines of one chunk count.

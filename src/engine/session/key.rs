@@ -12,12 +12,10 @@ pub const SESSION_KEY: &str = "session_key";
 pub struct SessionKey([u64; 2]);
 
 impl SessionKey {
-    /// A key from randomness.
     pub fn new(key: [u64; 2]) -> Self {
         Self(key)
     }
 
-    /// The key as text, for the store.
     pub fn to_text(self) -> String {
         format!("\"{:016x}{:016x}\"", self.0[0], self.0[1])
     }
@@ -35,7 +33,6 @@ impl SessionKey {
         format!("{:016x}{:032x}", client.number(), self.mark(client))
     }
 
-    /// The client whose secret this is.
     pub fn client(self, secret: &str) -> Option<ClientId> {
         let (name, mark) = secret.split_at_checked(16)?;
         let client = ClientId::from_number(u64::from_str_radix(name, 16).ok()?);

@@ -51,7 +51,6 @@ impl Questions {
         }
     }
 
-    /// More may be asked.
     pub fn handle_refill(&mut self) {
         self.is_armed = false;
     }
@@ -102,7 +101,6 @@ impl Questions {
         self.arm(wheel);
     }
 
-    /// Asks those again who have answered in vain.
     pub fn handle_postponed(
         &mut self,
         now: Now,
@@ -153,16 +151,13 @@ impl Questions {
     }
 }
 
-/// What a pong was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pong {
-    /// An answer that was due.
     Due,
     /// Nobody has asked for it.
     Unasked,
     /// The peer never answers well, so that it is asked less often from now on.
     Fruitless {
-        /// Whether an answer was due.
         is_due: bool,
     },
 }

@@ -25,7 +25,6 @@ const MISNOMERS: [&str; 13] = [
     "channels", "topic", "topics",
 ];
 
-/// `subscribe` and `unsubscribe`.
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 pub(in crate::engine) struct Rooms {
@@ -38,7 +37,6 @@ pub(in crate::engine) struct Rooms {
     pub(in crate::engine) batch: Option<bool>,
 }
 
-/// `room_broadcast`.
 #[derive(Deserialize)]
 pub(in crate::engine) struct Broadcast<'a> {
     pub(in crate::engine) room: String,
@@ -46,7 +44,6 @@ pub(in crate::engine) struct Broadcast<'a> {
     pub(in crate::engine) message: &'a RawValue,
 }
 
-/// `history`.
 #[derive(Deserialize)]
 pub(in crate::engine) struct History {
     pub(in crate::engine) room: String,
@@ -54,7 +51,6 @@ pub(in crate::engine) struct History {
     limit: Option<Whole>,
 }
 
-/// `task_control`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::engine) struct TaskControl {
@@ -62,7 +58,6 @@ pub(in crate::engine) struct TaskControl {
     pub(in crate::engine) action: Control,
 }
 
-/// `auth`.
 #[derive(Deserialize)]
 pub(in crate::engine) struct Auth {
     #[serde(rename = "token")]
@@ -75,7 +70,6 @@ struct OneRoom {
 }
 
 impl Rooms {
-    /// Reads `subscribe`.
     pub(in crate::engine) fn to_subscribe(message: &Incoming<'_>) -> Result<Self, Malformed> {
         let mut request: Self = message.fields()?;
         let named = request.since.take().unwrap_or_default();
@@ -98,13 +92,11 @@ impl Rooms {
         request.checked(message, is_enough)
     }
 
-    /// Reads `unsubscribe`.
     pub(in crate::engine) fn to_unsubscribe(message: &Incoming<'_>) -> Result<Self, Malformed> {
         let request: Self = message.fields()?;
         request.checked(message, false)
     }
 
-    /// Reads `join_room` or `leave_room`.
     pub(in crate::engine) fn one(message: &Incoming<'_>) -> Result<Self, Malformed> {
         let OneRoom { room } = fields(message, &[("room", "the room's name, a string")])?;
         Ok(Self {
@@ -130,7 +122,6 @@ impl Rooms {
 }
 
 impl<'a> Broadcast<'a> {
-    /// Reads `room_broadcast`.
     pub(in crate::engine) fn read(message: &Incoming<'a>) -> Result<Self, Malformed> {
         fields(
             message,
@@ -143,18 +134,15 @@ impl<'a> Broadcast<'a> {
 }
 
 impl History {
-    /// Reads `history`.
     pub(in crate::engine) fn read(message: &Incoming<'_>) -> Result<Self, Malformed> {
         fields(message, &[("room", "the room's name, a string")])
     }
 
-    /// Where the wanted messages begin.
     pub(in crate::engine) fn since(&self) -> Result<Option<Since>, Malformed> {
         let since = self.since.as_deref();
         since.map(|since| parse_since("since", since)).transpose()
     }
 
-    /// The most messages wanted.
     pub(in crate::engine) fn limit(&self) -> Option<usize> {
         let limit = self.limit.map(|Whole(limit)| limit);
         limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX))
@@ -162,7 +150,6 @@ impl History {
 }
 
 impl TaskControl {
-    /// Reads `task_control`.
     pub(in crate::engine) fn read(message: &Incoming<'_>) -> Result<Self, Malformed> {
         fields(
             message,
@@ -175,7 +162,6 @@ impl TaskControl {
 }
 
 impl Auth {
-    /// Reads `auth`.
     pub(in crate::engine) fn read(message: &Incoming<'_>) -> Result<Self, Malformed> {
         fields(message, &[("token", "a string")])
     }

@@ -23,7 +23,6 @@ use std::fmt::Write;
 /// Bytes beyond which a page of a log has no further entry: it is made for one reader alone.
 const MAX_PAGE_BYTES: usize = 1024 * 1024;
 
-/// What becomes of a message.
 type Outcome<'a> = Result<Answer<Said<'a>>, Refusal>;
 
 /// Does what a message asks.

@@ -21,7 +21,6 @@ const MAX_NAMES: usize = 10_000;
 /// Most names in one message when that limit is lower: those beyond it are denied one by one.
 const MIN_NAMES: usize = 1000;
 
-/// How a client comes to be in a room.
 #[derive(Debug, Clone, Copy)]
 pub enum Entry<'a> {
     /// It has asked for it.
@@ -32,7 +31,6 @@ pub enum Entry<'a> {
     Kept(&'a KeptName),
 }
 
-/// Why it may not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Barred {
     Unseen,
@@ -62,7 +60,6 @@ impl Denied {
 }
 
 impl Context<'_> {
-    /// Links a client with a room.
     pub fn enter(
         &mut self,
         client: ClientKey,

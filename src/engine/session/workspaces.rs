@@ -59,35 +59,35 @@ pub struct Lists {
 }
 
 impl Lists {
-    /// Sends a client all workspaces in order; what it lacked of them it has with that.
-    pub fn send(&mut self, context: &mut Context<'_>, client: ClientKey) {
-        let frame = self.frame(context, client);
+    /// Sends a client all workspaces in order; what it lacked of them it has with that. `false`: the list is still to be made, and waits
+    /// for the next turn, because this one has done enough for single readers.
+    pub fn send(&mut self, context: &mut Context<'_>, client: ClientKey) -> bool {
+        let variant = context.variant(client);
+        let version = context.hub.workspaces().version();
+        let frame = match self.find(version, variant) {
+            Some(frame) => frame,
+            None if context.hub.load().is_spent() => {
+                context.hub.postpone_list(client);
+                return false;
+            }
+            None => self.make(context, version, variant),
+        };
         let connection = context.hub.directory().client(client).connection;
         context.out.peers.answer(connection, &frame);
         context.hub.forget_news(client);
+        true
     }
 
-    /// The list in a client's form.
-    fn frame(&mut self, context: &mut Context<'_>, client: ClientKey) -> EncodedFrame {
-        let variant = context.variant(client);
-        let version = context.hub.workspaces().version();
-        if let Some(frame) = self.find(version, variant) {
-            return frame;
-        }
+    fn make(&mut self, context: &mut Context<'_>, version: u64, variant: Variant) -> EncodedFrame {
+        let before = context.hub.load().turn();
         let payload = context.hub.workspaces().list();
-        let envelope = Envelope {
-            kind: "workspace.list",
-            payload: &payload,
-            timestamp: context.now.wall_ms,
-            id: None,
-            reply_to: None,
-            room_offset: None,
-        };
+        let envelope = Envelope::alone("workspace.list", &payload, context.now.wall_ms);
         let encoded = envelope.encode(variant);
         // The text, the message and the frame may each be long: no two more of them are held than must be.
         drop(payload);
         let (frame, bytes) = context.out.frame(&encoded, variant);
         context.hub.load().encode(bytes);
+        context.hub.load().charge(before);
         self.keep(version, variant, &frame);
         frame
     }

@@ -72,9 +72,7 @@ impl Transport {
     /// Sets the first look at a connection that has just been accepted.
     pub fn watch_handshake(&mut self, step: &mut Step<'_>, connection: ConnectionId) {
         let timeout = step.settings.websocket.connection_timeout;
-        if !timeout.is_zero() {
-            self.look_at(step, connection, timeout);
-        }
+        self.look_again(step, connection, timeout);
     }
 
     /// Sets the first look at a connection that has just become a WebSocket.

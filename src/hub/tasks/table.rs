@@ -196,9 +196,14 @@ impl TaskTable {
         Some(task)
     }
 
-    /// Every task in the order of slots, so that a listing in pages can use the slot as its cursor.
     pub fn iter(&self) -> impl Iterator<Item = (usize, &Task)> {
-        self.tasks.iter().map(|(slot, (_, task))| (slot, task))
+        self.iter_from(0)
+    }
+
+    /// Every task from a slot on, in the order of slots, so that a listing in pages can use the slot as its cursor.
+    pub fn iter_from(&self, slot: usize) -> impl Iterator<Item = (usize, &Task)> {
+        let slots = slot..self.tasks.capacity();
+        slots.filter_map(|slot| Some((slot, &self.tasks.get(slot)?.1)))
     }
 }
 

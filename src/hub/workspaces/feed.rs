@@ -89,6 +89,12 @@ impl Hub {
         false
     }
 
+    /// A client is sent the list of all workspaces in a later turn; what changes until then is in it.
+    pub fn postpone_list(&mut self, client: ClientKey) {
+        self.directory.client_mut(client).open_news().want_list();
+        self.postpone(client);
+    }
+
     /// Drops the news of a client that is being sent all workspaces.
     pub fn forget_news(&mut self, client: ClientKey) {
         let client = self.directory.client_mut(client);

@@ -92,6 +92,12 @@ impl News {
         }
     }
 
+    /// The client is to be sent all workspaces, of which nothing need be known before.
+    pub(super) fn want_list(&mut self) {
+        (self.is_list, self.is_asked) = (true, false);
+        self.changes.clear();
+    }
+
     /// What is to be sent: deletions first, then updates, then creations in their order, because an id may be deleted and created again.
     pub(super) fn due(&self) -> Vec<Due> {
         let due = |kind, id: &Arc<str>, payload: &Arc<str>| Due {

@@ -105,13 +105,9 @@ impl Store {
         self.check_identity()?;
         self.configure()?;
         let deletes = |record: &Record| {
-            matches!(
+            !matches!(
                 record,
-                Record::Delete { .. }
-                    | Record::DeletePrefix { .. }
-                    | Record::Drop { .. }
-                    | Record::Forget { .. }
-                    | Record::Clear
+                Record::Put { .. } | Record::Append(_) | Record::Remember(_)
             )
         };
         let mut records = batches.iter().flat_map(|batch| &batch.records);

@@ -19,14 +19,6 @@ pub(super) enum Source {
 }
 
 impl Source {
-    pub(super) fn sized(remaining: u64) -> Self {
-        Self::Sized { remaining }
-    }
-
-    pub(super) fn chunked() -> Self {
-        Self::Chunked(Chunked::default())
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         matches!(self, Self::Sized { remaining: 0 })
     }

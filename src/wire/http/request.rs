@@ -169,7 +169,7 @@ impl Head {
     pub fn content_type(&self) -> Option<&str> {
         let value = self.header("content-type")?;
         let end = memchr::memchr(b';', value.as_bytes()).unwrap_or(value.len());
-        Some(trim_whitespace(&value[..end]))
+        Some(value[..end].trim_matches([' ', '\t']))
     }
 
     fn part(&self, span: Span) -> &str {
@@ -254,10 +254,6 @@ fn printable(raw: &[u8], fields: &[Field]) -> Result<(Box<str>, Box<[Span]>), Pr
     let text =
         String::from_utf8(text).map_err(|_| Problem::reject(400, "request head: not UTF-8"))?;
     Ok((text.into_boxed_str(), garbled.into_boxed_slice()))
-}
-
-fn trim_whitespace(text: &str) -> &str {
-    text.trim_matches([' ', '\t'])
 }
 
 fn decoded_segment(segment: &str) -> Result<Cow<'_, str>, Problem> {

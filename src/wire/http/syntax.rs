@@ -187,7 +187,7 @@ fn body_source(head: &Head) -> Result<Source, Problem> {
         if length > 0 {
             found.check_content_coding()?;
         }
-        return Ok(Source::sized(length));
+        return Ok(Source::Sized { remaining: length });
     }
     if found.content_length.is_some() {
         let detail =
@@ -213,7 +213,7 @@ fn body_source(head: &Head) -> Result<Source, Problem> {
         return Err(bad_field(400, CODING, "empty"));
     }
     found.check_content_coding()?;
-    Ok(Source::chunked())
+    Ok(Source::Chunked(Default::default()))
 }
 
 #[derive(Default)]

@@ -20,6 +20,20 @@ pub struct Envelope<'a> {
     pub room_offset: Option<RoomOffset<'a>>,
 }
 
+impl<'a> Envelope<'a> {
+    /// A message for one client that is in no log.
+    pub fn alone(kind: &'a str, payload: &'a str, timestamp: u64) -> Self {
+        Self {
+            kind,
+            payload,
+            timestamp,
+            id: None,
+            reply_to: None,
+            room_offset: None,
+        }
+    }
+}
+
 /// A message's offset in the log of its room (contract section 5).
 #[derive(Debug, Clone, Copy)]
 pub struct RoomOffset<'a> {
