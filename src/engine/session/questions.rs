@@ -36,7 +36,13 @@ pub struct Questions {
 impl Questions {
     /// Asks connections that were sent messages in this turn, or before, whether these have arrived.
     pub fn ask(&mut self, now: Now, hub: &Hub, peers: &mut Peers, wheel: &mut Wheel<Timer>) {
-        self.refill(now.at);
+        if peers.has_unconfirmed() {
+            self.refill(now.at);
+            self.ask_next(now, hub, peers, wheel);
+        }
+    }
+
+    fn ask_next(&mut self, now: Now, hub: &Hub, peers: &mut Peers, wheel: &mut Wheel<Timer>) {
         while self.tokens > 0 {
             let Some((connection, round)) = peers.poll_unconfirmed() else {
                 return;

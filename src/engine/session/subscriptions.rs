@@ -2,7 +2,7 @@
 //!
 //! [`Context::enter`] is the one way into a room, whoever opens it: a message, a call, a greeting, or a return.
 
-use super::request_fields::Rooms;
+use super::requests::Rooms;
 use crate::engine::answer::{Answer, Said};
 use crate::engine::context::Context;
 use crate::engine::refusal::Refusal;
@@ -150,24 +150,27 @@ impl Context<'_> {
     /// Tells viewers of the rooms that they had to leave for a producer's.
     pub fn tell_evicted(&mut self) {
         for (client, rooms) in self.hub.take_evicted() {
-            let Some(client) = self.hub.directory().living_client(client) else {
-                continue;
-            };
-            let code = ErrorCode::LimitExceeded.as_str();
-            let phrase = Phrase::LimitExceeded(Full::Rooms.key());
-            let mut payload = format!("{{\"code\":\"{code}\",\"message\":");
-            push_string(&mut payload, &self.settings.locale.say(phrase).to_string());
-            payload.push_str(",\"rooms\":[");
-            push_list(&mut payload, rooms.iter(), |out, room| {
-                push_string(out, room)
-            });
-            payload.push_str("]}");
-            for room in &rooms {
-                self.log_room(client, room, false);
+            if let Some(client) = self.hub.directory().living_client(client) {
+                self.tell_of_eviction(client, &rooms);
             }
-            self.hub
-                .send(self.now, client, "error", &payload, &mut self.out);
         }
+    }
+
+    fn tell_of_eviction(&mut self, client: ClientKey, rooms: &[Box<str>]) {
+        let code = ErrorCode::LimitExceeded.as_str();
+        let phrase = Phrase::LimitExceeded(Full::Rooms.key());
+        let mut payload = format!("{{\"code\":\"{code}\",\"message\":");
+        push_string(&mut payload, &self.settings.locale.say(phrase).to_string());
+        payload.push_str(",\"rooms\":[");
+        push_list(&mut payload, rooms.iter(), |out, room| {
+            push_string(out, room)
+        });
+        payload.push_str("]}");
+        for room in rooms {
+            self.log_room(client, room, false);
+        }
+        self.hub
+            .send(self.now, client, "error", &payload, &mut self.out);
     }
 
     pub(super) fn join_rooms(
