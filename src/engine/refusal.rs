@@ -5,7 +5,7 @@
 //! on what, is decided where it is rendered.
 
 use crate::base::time::Span;
-use crate::hub::Full;
+use crate::hub::{Full, TooLarge};
 use crate::wire::http::{Problem, Response};
 use crate::wire::locale::{Locale, Phrase, WorkspaceFault};
 use crate::wire::message::envelope::push_string;
@@ -85,6 +85,11 @@ impl Refusal {
     /// The configuration sets a limit that would be exceeded.
     pub fn limit_exceeded(limit: impl Into<String>) -> Self {
         Self::coded(ErrorCode::LimitExceeded, limit)
+    }
+
+    /// There is no room for so much more, now.
+    pub fn no_room(detail: impl Into<String>) -> Self {
+        Self::limit_exceeded(detail).retry_after_s(60)
     }
 
     /// A client sends more messages a minute than `limit`.
@@ -201,6 +206,12 @@ impl From<Problem> for Refusal {
         let mut refusal = Self::new(problem.code, problem.detail).with_status(problem.status);
         refusal.0.field = problem.field.map(Cow::into_owned);
         refusal
+    }
+}
+
+impl From<&TooLarge> for Refusal {
+    fn from(fault: &TooLarge) -> Self {
+        Self::new("task_too_large", fault.to_string()).at(&*fault.field)
     }
 }
 

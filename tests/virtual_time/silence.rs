@@ -40,11 +40,11 @@ fn a_store_that_says_nothing_for_five_seconds_fails_and_gets_well() {
     world.run_for(1);
     assert_eq!(answers(&mut world, producer), [503]);
     assert_eq!(status(&mut world), json!(["degraded", "failing"]));
-    assert!(world.engine.inspect().is_store_silent());
+    assert!(world.engine.is_store_silent());
     world.run_for(60_000);
     assert!(batch(&mut world).is_none(), "nothing more is asked of it");
     stored(&mut world, silent.seq, Ok(()));
-    assert!(!world.engine.inspect().is_store_silent());
+    assert!(!world.engine.is_store_silent());
     let probe = batch(&mut world).expect("it is tried");
     assert_eq!(probe.records.len(), 1);
     stored(&mut world, probe.seq, Ok(()));

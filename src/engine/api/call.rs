@@ -4,7 +4,6 @@ use crate::engine::access::caller::Action;
 use crate::engine::answer::Answer;
 use crate::engine::context::Context;
 use crate::engine::refusal::Refusal;
-use crate::hub::TooLarge;
 use crate::wire::http::{Head, Method, Response};
 use crate::wire::message::TaskEvent;
 use crate::wire::message::incoming::parse;
@@ -99,6 +98,13 @@ impl<'a> Call<'a> {
     }
 }
 
+const JSON_TYPES: [&str; 4] = [
+    "application/json",
+    "text/json",
+    "application/x-www-form-urlencoded",
+    "text/plain",
+];
+
 pub fn json(status: u16, document: &impl Serialize) -> Response {
     let body = serde_json::to_vec(document).expect("documents of our own always serialise");
     Response::new(status).json(body)
@@ -120,12 +126,8 @@ pub fn expect_json(head: &Head) -> Result<(), Refusal> {
 
 /// The same of a media type without its parameters.
 pub fn expect_json_type(essence: &str) -> Result<(), Refusal> {
-    let is_json = essence.eq_ignore_ascii_case("application/json")
-        || essence.eq_ignore_ascii_case("text/json")
-        || essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
-        || essence.eq_ignore_ascii_case("text/plain")
-        || essence.to_ascii_lowercase().ends_with("+json");
-    if is_json {
+    let is = |known: &&str| essence.eq_ignore_ascii_case(known);
+    if JSON_TYPES.iter().any(is) || essence.to_ascii_lowercase().ends_with("+json") {
         return Ok(());
     }
     let detail = format!("`{essence}` is not understood here; expected application/json");
@@ -147,15 +149,6 @@ pub fn whole<T: FromStr + TryFrom<u64>>(text: &str) -> Option<T> {
     })
 }
 
-pub fn too_large(fault: &TooLarge) -> Refusal {
-    Refusal::new("task_too_large", fault.to_string()).at(&*fault.field)
-}
-
 pub fn invalid(field: &str, reason: &str) -> Refusal {
     Refusal::new("invalid_message", format!("{field}: {reason}")).at(field)
-}
-
-/// There is no room for so much more, now.
-pub fn limit_exceeded(detail: impl Into<String>) -> Refusal {
-    Refusal::new("limit_exceeded", detail).retry_after_s(60)
 }

@@ -1,15 +1,10 @@
 //! Calls by which producers report (contract section 7): all or nothing for each request, unless it is lines.
 
-use crate::engine::answer::Answer;
-use crate::engine::api::call::{
-    Call, Outcome, expect_json, expect_json_type, invalid, json_text, limit_exceeded, too_large,
-};
-use crate::engine::api::fitting;
-use crate::engine::api::ingest::{self, Numbering, Tally};
+use crate::engine::api::call::{Call, Outcome, expect_json, expect_json_type, invalid};
+use crate::engine::api::{fitting, ingest};
 use crate::engine::context::Context;
 use crate::engine::refusal::Refusal;
-use crate::hub::{Hub, Refused};
-use crate::wire::http::{Head, Response, unquote};
+use crate::wire::http::{Head, unquote};
 use crate::wire::message::cloud_event::{
     Attribute, CloudEvent, EMPTY, check_json_type, missing_attribute,
 };
@@ -62,29 +57,6 @@ fn parse_restart(head: &Head, verb: TaskEvent) -> Result<Option<bool>, Refusal> 
         ("0" | "false", _) => Ok(Some(false)),
         _ => Err(invalid("restart", "expected 1 or 0")),
     }
-}
-
-/// The answer to lines: what became of each, and 400 only when none was an event.
-pub fn answer_lines(hub: &mut Hub, tally: Tally) -> Answer<Response> {
-    if tally.is_all_wrong() {
-        return Answer::Now(refuse_lines(&tally).into());
-    }
-    Answer::WhenKept(json_text(200, tally.answer(hub)))
-}
-
-/// None of the lines counted. What may count later is not to be thrown away as if it were wrong.
-fn refuse_lines(tally: &Tally) -> Refusal {
-    let rejected = tally.rejected();
-    match tally.refusal() {
-        Some(Refused::TooLarge(fault)) => return too_large(fault),
-        Some(limit @ Refused::Limit(_)) => {
-            return limit_exceeded(format!("none of {rejected} lines counted; {limit}"));
-        }
-        None => {}
-    }
-    let first = tally.first_error().unwrap_or_default();
-    let detail = format!("none of {rejected} lines is an event; {first}");
-    Refusal::new("invalid_message", detail).at("body")
 }
 
 fn read<'a>(head: &Head, body: &'a str) -> Result<Vec<Report<'a>>, Refusal> {
@@ -236,18 +208,7 @@ fn is_percent_encoded(text: &str) -> bool {
 /// Takes all events, or none when the limits would refuse one.
 fn take_all(context: &mut Context<'_>, reports: Vec<Report<'_>>) -> Outcome {
     fitting::check(context, &reports)?;
-    let mut tally = Tally::new(Numbering::Places);
-    for (index, report) in reports.into_iter().enumerate() {
-        let (hub, out, now) = (&mut *context.hub, &mut context.out, context.now);
-        ingest::take(hub, out, now, &mut tally, index as u64, Ok(report));
-    }
-    if tally.rejected() > 0 {
-        if let Some(Refused::TooLarge(fault)) = tally.refusal() {
-            return Err(too_large(fault));
-        }
-        return Err(limit_exceeded(tally.first_error().unwrap_or_default()));
-    }
-    Ok(Answer::WhenKept(json_text(200, tally.answer(context.hub))))
+    ingest::take_all(context.hub, &mut context.out, context.now, reports)
 }
 
 /// The `Idempotency-Key` of a request (an IETF draft, used by Stripe and others), by which it may be sent again whole: a string

@@ -1,7 +1,6 @@
 //! Whether several events of one request fit into what the limits leave: tasks, rooms, sizes. It is found out before the first of
 //! them counts, because of several events none counts when one would be refused.
 
-use crate::engine::api::call::{limit_exceeded, too_large};
 use crate::engine::context::Context;
 use crate::engine::refusal::Refusal;
 use crate::hub::Foresight;
@@ -14,6 +13,19 @@ use std::collections::{HashMap, HashSet};
 
 /// Of several events none counts when the limits would refuse one.
 pub fn check(context: &Context<'_>, reports: &[Report<'_>]) -> Result<(), Refusal> {
+    if is_far_from_limits(context, reports) {
+        return Ok(());
+    }
+    check_all(context, reports)
+}
+
+/// A single event is refused when it comes, if it must be; here it only must not wait for others.
+fn is_far_from_limits(context: &Context<'_>, reports: &[Report<'_>]) -> bool {
+    let tasks = context.hub.broadcaster().tasks();
+    reports.len() == 1 && tasks.has_room_for(1, 1) && has_free_rooms(context, 1)
+}
+
+fn check_all(context: &Context<'_>, reports: &[Report<'_>]) -> Result<(), Refusal> {
     let tasks = context.hub.broadcaster().tasks();
     let (mut new_tasks, mut reopened) = (HashSet::new(), HashSet::new());
     let mut bounds = Bounds::default();
@@ -38,7 +50,7 @@ pub fn check(context: &Context<'_>, reports: &[Report<'_>]) -> Result<(), Refusa
     }
     if !tasks.has_room_for(new_tasks.len(), reopened.len()) {
         let new = new_tasks.len();
-        return Err(limit_exceeded(format!(
+        return Err(Refusal::no_room(format!(
             "{new} more tasks would be over broadcaster.max_tasks, and too few have ended; nothing was taken"
         )));
     }
@@ -57,13 +69,18 @@ fn goes_on(context: &Context<'_>, task: &Task, report: &Report<'_>) -> bool {
     }
 }
 
+fn has_free_rooms(context: &Context<'_>, count: usize) -> bool {
+    let max_rooms = context.settings.hub.max_rooms;
+    max_rooms == 0 || context.hub.directory().rooms().len() + count <= max_rooms
+}
+
 /// Messages of items and rooms need a log, and lifecycle messages take one where there is room.
 fn check_rooms(context: &Context<'_>, reports: &[Report<'_>]) -> Result<(), Refusal> {
-    let directory = context.hub.directory();
-    let max_rooms = context.settings.hub.max_rooms;
-    if max_rooms == 0 || directory.rooms().len() + reports.len() <= max_rooms {
+    if has_free_rooms(context, reports.len()) {
         return Ok(());
     }
+    let directory = context.hub.directory();
+    let max_rooms = context.settings.hub.max_rooms;
     let (mut needed, mut taken) = (HashSet::new(), HashSet::new());
     for report in reports {
         let room = match &report.event {
@@ -92,7 +109,7 @@ fn check_rooms(context: &Context<'_>, reports: &[Report<'_>]) -> Result<(), Refu
     if needed.is_empty() || of_producers + needed.len() + taken.len() <= max_rooms {
         return Ok(());
     }
-    Err(limit_exceeded(format!(
+    Err(Refusal::no_room(format!(
         "{} more rooms would be over websocket.max_rooms; nothing was taken",
         needed.len() + taken.len()
     )))
@@ -159,7 +176,7 @@ fn check_sizes(
         let added = task.add(context.now, *kind, patch, report.id.as_deref(), max_bytes);
         added.map_err(|fault| {
             let field = format!("[{index}].{}", fault.field);
-            too_large(&fault).at(field)
+            Refusal::from(&fault).at(field)
         })?;
     }
     Ok(())

@@ -2,10 +2,12 @@
 //! them (contract section 7).
 
 use crate::base::time::Now;
+use crate::engine::answer::Answer;
+use crate::engine::refusal::Refusal;
 use crate::hub::{
     Accepted, DropReason, Dropped, Hub, Ingested, Outlet, Refused, Subject, TaskKey, Truncated,
 };
-use crate::wire::http::{Head, Line, LineSplitter};
+use crate::wire::http::{Head, Line, LineSplitter, Response};
 use crate::wire::message::envelope::push_string;
 use crate::wire::message::event::numbered_id;
 use crate::wire::message::incoming::strip_byte_order_mark;
@@ -36,7 +38,7 @@ pub struct IngestStream {
 }
 
 /// Takes one event and counts what became of it.
-pub fn take(
+fn take(
     hub: &mut Hub,
     out: &mut dyn Outlet,
     now: Now,
@@ -98,6 +100,49 @@ pub fn finish_lines(hub: &mut Hub, out: &mut dyn Outlet, now: Now, stream: &mut 
             &line,
         );
     }
+}
+
+/// Takes all events of a request that was found to fit.
+pub fn take_all(
+    hub: &mut Hub,
+    out: &mut dyn Outlet,
+    now: Now,
+    reports: Vec<Report<'_>>,
+) -> Result<Answer<Response>, Refusal> {
+    let mut tally = Tally::new(Numbering::Places);
+    for (index, report) in reports.into_iter().enumerate() {
+        take(hub, out, now, &mut tally, index as u64, Ok(report));
+    }
+    if tally.rejected() > 0 {
+        if let Some(Refused::TooLarge(fault)) = tally.refusal() {
+            return Err(fault.into());
+        }
+        return Err(Refusal::no_room(tally.first_error().unwrap_or_default()));
+    }
+    Ok(Answer::WhenKept(tally.answer(hub)))
+}
+
+/// The answer to lines: what became of each, and 400 only when none was an event.
+pub fn answer_lines(hub: &mut Hub, tally: Tally) -> Answer<Response> {
+    if tally.is_all_wrong() {
+        return Answer::Now(refuse_lines(&tally).into());
+    }
+    Answer::WhenKept(tally.answer(hub))
+}
+
+/// None of the lines counted. What may count later is not to be thrown away as if it were wrong.
+fn refuse_lines(tally: &Tally) -> Refusal {
+    let rejected = tally.rejected();
+    match tally.refusal() {
+        Some(Refused::TooLarge(fault)) => return fault.into(),
+        Some(limit @ Refused::Limit(_)) => {
+            return Refusal::no_room(format!("none of {rejected} lines counted; {limit}"));
+        }
+        None => {}
+    }
+    let first = tally.first_error().unwrap_or_default();
+    let detail = format!("none of {rejected} lines is an event; {first}");
+    Refusal::new("invalid_message", detail).at("body")
 }
 
 /// Says once what was wrong with a local producer's lines: it gets no answer of its own.
@@ -183,14 +228,14 @@ struct LineError {
 }
 
 impl Tally {
-    pub fn new(numbering: Numbering) -> Self {
+    fn new(numbering: Numbering) -> Self {
         Self {
             numbering,
             ..Self::default()
         }
     }
 
-    pub fn count(&mut self, number: u64, ingested: Ingested) {
+    fn count(&mut self, number: u64, ingested: Ingested) {
         match ingested {
             Ingested::Accepted(Accepted { task, truncated }) => {
                 self.accepted += 1;
@@ -213,7 +258,7 @@ impl Tally {
     }
 
     /// Counts halves of surrogate pairs that were replaced in an event.
-    pub fn count_repaired(&mut self, count: u32) {
+    fn count_repaired(&mut self, count: u32) {
         self.repaired += u64::from(count);
     }
 
@@ -244,7 +289,7 @@ impl Tally {
     }
 
     /// Whether nothing but errors came in.
-    pub fn is_all_wrong(&self) -> bool {
+    fn is_all_wrong(&self) -> bool {
         self.accepted + self.dropped() == 0 && self.rejected > 0
     }
 
@@ -253,7 +298,7 @@ impl Tally {
     }
 
     /// Why an event was refused: a limit that may be gone later, else the first that was too large.
-    pub fn refusal(&self) -> Option<&Refused> {
+    fn refusal(&self) -> Option<&Refused> {
         self.refused.as_ref()
     }
 
@@ -269,7 +314,7 @@ impl Tally {
     }
 
     /// The answer of contract section 7.
-    pub fn answer(mut self, hub: &mut Hub) -> String {
+    fn answer(mut self, hub: &mut Hub) -> Response {
         self.forget_repeats();
         let mut out = String::with_capacity(256);
         push_number(&mut out, "{\"accepted\":", self.accepted);
@@ -291,7 +336,7 @@ impl Tally {
             self.push_errors(&mut out);
         }
         out.push('}');
-        out
+        Response::new(200).json(out.into_bytes())
     }
 
     /// The attempt that the only task of the request is in.

@@ -80,7 +80,7 @@ impl Durability {
             Condition::Failing { .. } => true,
         };
         let records = match is_failing {
-            true => everything(parts),
+            true => self.everything(parts),
             false => parts.hub.take_records(parts.now, usize::MAX),
         };
         if records.is_empty() {
@@ -102,7 +102,7 @@ impl Durability {
     fn probe(&mut self, parts: &mut Parts<'_>) -> Batch {
         parts.hub.take_records(parts.now, usize::MAX);
         parts.hub.turn_on_journal();
-        parts.keep_session_key();
+        self.keep_session_key(parts);
         let records = parts.hub.take_records(parts.now, usize::MAX);
         parts.hub.turn_off_journal(parts.now);
         let batch = self.begin(parts, records);
@@ -212,12 +212,12 @@ impl Durability {
             *step = next;
         }
     }
-}
 
-fn everything(parts: &mut Parts<'_>) -> Vec<Record> {
-    parts.hub.turn_on_journal();
-    parts.hub.keep(vec![Record::Clear]);
-    parts.keep_session_key();
-    parts.hub.mark_everything();
-    parts.hub.take_records(parts.now, usize::MAX)
+    fn everything(&self, parts: &mut Parts<'_>) -> Vec<Record> {
+        parts.hub.turn_on_journal();
+        parts.hub.keep(vec![Record::Clear]);
+        self.keep_session_key(parts);
+        parts.hub.mark_everything();
+        parts.hub.take_records(parts.now, usize::MAX)
+    }
 }

@@ -86,12 +86,8 @@ impl Condition {
     pub fn fault(&self) -> Option<&str> {
         match self {
             Self::Absent | Self::Good => None,
-            Self::Unread { reason: None, .. } => Some("it is being opened"),
-            Self::Unread {
-                reason: Some(reason),
-                ..
-            }
-            | Self::Failing { reason, .. } => Some(reason),
+            Self::Unread { reason, .. } => reason.as_deref().or(Some("it is being opened")),
+            Self::Failing { reason, .. } => Some(reason),
         }
     }
 
@@ -131,7 +127,9 @@ pub struct Durability {
     pub(super) is_due: bool,
     /// Why the store did not open, as the log has it already.
     pub(super) told: Vec<String>,
-    /// What made the secrets of sessions in an earlier life, as far as it is read.
+    /// What makes the secrets of sessions: it is kept as well.
+    pub session_key: SessionKey,
+    /// What made them in an earlier life, as far as it is read.
     pub(super) found_key: Option<SessionKey>,
     /// What waits, and for which batch; the numbers never fall.
     waiting: VecDeque<(u64, Held)>,
@@ -145,6 +143,13 @@ pub struct Durability {
 }
 
 impl Durability {
+    pub fn new(session_key: SessionKey) -> Self {
+        Self {
+            session_key,
+            ..Self::default()
+        }
+    }
+
     pub fn condition(&self) -> &Condition {
         &self.condition
     }
@@ -180,6 +185,10 @@ impl Durability {
     /// Whether a list that a client has asked for waits for the store.
     pub fn waits_for_list(&self, client: ClientId) -> bool {
         self.lists.contains_key(&client)
+    }
+
+    pub(super) fn keep_session_key(&self, parts: &mut Parts<'_>) {
+        parts.hub.keep_meta(SESSION_KEY, self.session_key.to_text());
     }
 
     pub(super) fn has_waiting(&self) -> bool {
@@ -295,12 +304,4 @@ pub struct Parts<'a> {
     /// Connections, which hear of nothing before the store is read.
     pub delivery: Delivery<'a>,
     pub wheel: &'a mut Wheel<Timer>,
-    /// What makes the secrets of sessions: it is kept as well.
-    pub session_key: &'a mut SessionKey,
-}
-
-impl Parts<'_> {
-    pub fn keep_session_key(&mut self) {
-        self.hub.keep_meta(SESSION_KEY, self.session_key.to_text());
-    }
 }

@@ -158,6 +158,10 @@ impl Lobby {
         }
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.requests.is_empty() && self.guests.is_empty() && !self.has_producers
+    }
+
     pub fn has_guests(&self) -> bool {
         !self.guests.is_empty()
     }

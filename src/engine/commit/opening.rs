@@ -73,7 +73,7 @@ impl Durability {
         if let Condition::Unread { step, .. } = &mut self.condition {
             parts.hub.turn_on_journal();
             *step = Opening::Sealing;
-            self.keep_session_key(parts);
+            self.restore_session_key(parts);
             self.seal(parts);
         }
     }
@@ -82,7 +82,7 @@ impl Durability {
     pub fn restore_all(&mut self, parts: &mut Parts<'_>, restored: &Restored) {
         parts.hub.turn_on_journal();
         self.take_slice(parts, restored);
-        self.keep_session_key(parts);
+        self.restore_session_key(parts);
         self.open_unsealed(parts);
     }
 
@@ -129,10 +129,8 @@ impl Durability {
     }
 
     /// Goes on with the secrets of an earlier life, or has the store keep those of this one.
-    fn keep_session_key(&mut self, parts: &mut Parts<'_>) {
-        if let Some(key) = self.found_key.take() {
-            *parts.session_key = key;
-        }
-        parts.keep_session_key();
+    fn restore_session_key(&mut self, parts: &mut Parts<'_>) {
+        self.session_key = self.found_key.take().unwrap_or(self.session_key);
+        self.keep_session_key(parts);
     }
 }

@@ -30,17 +30,16 @@ impl Engine {
     /// Says goodbye to those whose connections a command, or a call, has ended.
     pub(super) fn dismiss_all(&mut self) {
         for dismissal in std::mem::take(&mut self.dismissals) {
-            let Dismissal {
-                client,
-                code,
-                reason,
-            } = dismissal;
-            // It may have been dismissed twice in one step, or be gone already.
-            let directory = self.hub.directory();
-            let client = directory.living_client(client);
-            if let Some(client) = client.filter(|client| !directory.client(*client).is_away) {
-                self.disconnect(client, code, &reason);
-            }
+            self.carry_out(&dismissal);
+        }
+    }
+
+    fn carry_out(&mut self, dismissal: &Dismissal) {
+        // It may have been dismissed twice in one step, or be gone already.
+        let directory = self.hub.directory();
+        let client = directory.living_client(dismissal.client);
+        if let Some(client) = client.filter(|client| !directory.client(*client).is_away) {
+            self.disconnect(client, dismissal.code, &dismissal.reason);
         }
     }
 

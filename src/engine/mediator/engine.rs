@@ -4,8 +4,7 @@ use crate::base::random::Random;
 use crate::base::time::{Now, Time};
 use crate::base::wheel::{TimerId, Wheel};
 use crate::engine::access::caller::Caller;
-use crate::engine::access::connection_rate::{Addresses, FullLines, MINUTE};
-use crate::engine::access::gate::Gate;
+use crate::engine::access::connection_rate::{Addresses, FullLines};
 use crate::engine::backend::pending::Pending;
 use crate::engine::boundary::{MemoryProbe, Output};
 use crate::engine::commit::durability::{Durability, Parts};
@@ -20,7 +19,7 @@ use crate::engine::settings::Settings;
 use crate::engine::timer::Timer;
 use crate::engine::transport::connections::{Step, Transport};
 use crate::engine::transport::peer::Peer;
-use crate::hub::{self, ClientKey, ConnectionId, Hub, HubSeed};
+use crate::hub::{ClientKey, ConnectionId, Hub, HubSeed};
 use crate::wire::locale::Phrase;
 use crate::wire::websocket::Inflater;
 
@@ -36,8 +35,7 @@ pub struct Engine {
     pub(super) transport: Transport,
     pub(super) hub: Hub,
     pub(super) addresses: Addresses,
-    full_lines: FullLines,
-    pub(super) session_key: SessionKey,
+    pub(super) full_lines: FullLines,
     pub(super) questions: Questions,
     pub(super) lists: Lists,
     /// Inflates every compressed message.
@@ -79,13 +77,12 @@ impl Engine {
             transport: Transport::default(),
             addresses: Addresses::new(hash),
             full_lines: FullLines::default(),
-            session_key,
             questions: Questions::default(),
             lists: Lists::default(),
             inflater: Inflater::default(),
             is_resuming: false,
             backend,
-            store: Durability::default(),
+            store: Durability::new(session_key),
             lobby: Lobby::default(),
             dismissals: Vec::new(),
             wheel: Wheel::new(),
@@ -119,32 +116,25 @@ impl Engine {
         (&mut self.backend, context)
     }
 
-    pub(super) fn gate(&mut self) -> Gate<'_> {
-        Gate {
-            now: self.now.at,
-            settings: &self.settings,
-            addresses: &mut self.addresses,
-            lines: &mut self.full_lines,
-            random: &mut self.random,
-            counts: &mut self.counts,
-            connections: self.transport.peers.len(),
-        }
-    }
-
     /// Has connections do something; the others learn at once of those that have ended by it.
     pub(super) fn on_transport<T>(
         &mut self,
         act: impl FnOnce(&mut Transport, &mut Step<'_>) -> T,
     ) -> T {
-        let mut step = Step {
+        let (transport, mut step) = self.step();
+        let result = act(transport, &mut step);
+        self.settle_departures();
+        result
+    }
+
+    fn step(&mut self) -> (&mut Transport, Step<'_>) {
+        let step = Step {
             now: self.now,
             settings: &self.settings,
             wheel: &mut self.wheel,
             life: self.life,
         };
-        let result = act(&mut self.transport, &mut step);
-        self.settle_departures();
-        result
+        (&mut self.transport, step)
     }
 
     /// Tells the others who has departed, and the shell when nobody is left.
@@ -164,16 +154,20 @@ impl Engine {
         &mut self,
         act: impl FnOnce(&mut Durability, &mut Parts<'_>) -> T,
     ) -> T {
-        let mut parts = Parts {
+        let (store, mut parts) = self.parts();
+        let result = act(store, &mut parts);
+        self.say_released();
+        result
+    }
+
+    fn parts(&mut self) -> (&mut Durability, Parts<'_>) {
+        let parts = Parts {
             now: self.now,
             hub: &mut self.hub,
             delivery: self.transport.peers.delivery(&self.settings),
             wheel: &mut self.wheel,
-            session_key: &mut self.session_key,
         };
-        let result = act(&mut self.store, &mut parts);
-        self.say_released();
-        result
+        (&mut self.store, parts)
     }
 
     /// A hub as at the beginning: what was read of a store that then failed is not to stay.
@@ -195,44 +189,5 @@ impl Engine {
     pub(super) fn client_of(&self, connection: ConnectionId) -> Option<ClientKey> {
         let client = self.transport.client_of(connection);
         client.filter(|client| self.hub.directory().has_client(*client))
-    }
-
-    /// Sets the reminders that the owners have asked for.
-    pub(super) fn arm_timers(&mut self) {
-        let must_forget = !self.addresses.is_armed && self.addresses.remembers();
-        if must_forget {
-            self.addresses.is_armed = true;
-            self.wheel.schedule(self.now.at + MINUTE, Timer::Addresses);
-        }
-        // What a store has been read of so far may have to be forgotten again.
-        if self.store.is_unread() {
-            return;
-        }
-        while let Some((at, timer)) = self.hub.poll_timer() {
-            self.wheel.schedule(at, Timer::Hub(timer));
-        }
-        self.arm_aging();
-    }
-
-    /// Tasks and logs share one reminder, which moves with the first that is due.
-    fn arm_aging(&mut self) {
-        let Self {
-            aging, wheel, hub, ..
-        } = self;
-        let due = hub.next_aging();
-        if due == aging.map(|(_, at)| at) {
-            return;
-        }
-        let moved = due
-            .zip(*aging)
-            .filter(|(at, (id, _))| wheel.reschedule(*id, *at));
-        *aging = match (moved, due) {
-            (Some((at, (id, _))), _) => Some((id, at)),
-            (None, Some(at)) => Some((wheel.schedule(at, Timer::Hub(hub::Timer::Aging)), at)),
-            (None, None) => {
-                aging.map(|(id, _)| wheel.cancel(id));
-                None
-            }
-        };
     }
 }

@@ -10,7 +10,7 @@ use crate::base::time::Span;
 use crate::conn::Phase;
 use crate::engine::access::Asker;
 use crate::engine::access::caller::{Action, Caller};
-use crate::engine::access::gate::{Deferral, Told};
+use crate::engine::access::gate::{Deferral, Gate, Told};
 use crate::engine::answer::Answer;
 use crate::engine::backend::pending;
 use crate::engine::commit::lobby::Arrival;
@@ -123,6 +123,18 @@ impl Engine {
         match expected {
             None => self.gate().check_rate(asker),
             Some(_) => Ok(false),
+        }
+    }
+
+    pub(super) fn gate(&mut self) -> Gate<'_> {
+        Gate {
+            now: self.now.at,
+            settings: &self.settings,
+            addresses: &mut self.addresses,
+            lines: &mut self.full_lines,
+            random: &mut self.random,
+            counts: &mut self.counts,
+            connections: self.transport.peers.len(),
         }
     }
 
@@ -278,7 +290,7 @@ impl Engine {
     /// The client whose session a secret brings back, connected or away.
     pub(super) fn expected(&self, secret: &str) -> Option<ClientKey> {
         let directory = self.hub.directory();
-        let client = directory.living_client(self.session_key.client(secret)?)?;
+        let client = directory.living_client(self.store.session_key.client(secret)?)?;
         directory.client(client).has_session.then_some(client)
     }
 
@@ -373,7 +385,7 @@ impl Engine {
         let greeted = self.hub.directory().client(client);
         let id = greeted.id;
         let session = match greeted.has_session {
-            true => format!("\"session\":\"{}\",", self.session_key.secret(id)),
+            true => format!("\"session\":\"{}\",", self.store.session_key.secret(id)),
             false => String::new(),
         };
         let payload = format!(

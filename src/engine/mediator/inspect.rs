@@ -167,7 +167,7 @@ impl<'a> Inspection<'a> {
     pub fn session(self, connection: ConnectionId) -> Option<String> {
         let client = self.engine.client_of(connection)?;
         let id = self.engine.hub.directory().client(client).id;
-        Some(self.engine.session_key.secret(id))
+        Some(self.engine.store.session_key.secret(id))
     }
 
     fn client_state(self, client: &Client) -> ClientState {
@@ -304,11 +304,6 @@ impl Inspection<'_> {
     /// Whether the store has failed and is tried again.
     pub fn is_store_failing(self) -> bool {
         matches!(self.engine.store.condition(), Condition::Failing { .. })
-    }
-
-    /// Whether the store has taken too long over a batch, and has not answered since.
-    pub fn is_store_silent(self) -> bool {
-        self.engine.store.is_silent()
     }
 
     /// Whether changes wait for the next batch.

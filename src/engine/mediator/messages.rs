@@ -4,12 +4,13 @@ use super::engine::Engine;
 use crate::conn::Ending;
 use crate::engine::access::caller::Caller;
 use crate::engine::answer::{Answer, Said};
+use crate::engine::commit::durability::Held;
 use crate::engine::refusal::Refusal;
 use crate::engine::session::requests;
 use crate::engine::timer::Timer;
 use crate::engine::transport::allowance::Ruling;
 use crate::engine::transport::peer::Role;
-use crate::hub::{ClientKey, ConnectionId};
+use crate::hub::{ClientId, ClientKey, ConnectionId};
 use crate::wire::locale::Phrase;
 use crate::wire::message::unpack::{Unpackable, unpack};
 use crate::wire::message::{Encoding, ErrorCode, Incoming};
@@ -33,8 +34,8 @@ impl Engine {
     pub(super) fn handle_message(&mut self, connection: ConnectionId, message: Message<'_>) {
         if self.lobby.is_guest(connection) {
             self.keep_message(connection, message);
-        } else if let Some(sender) = self.admit_message(connection) {
-            self.take_charged(connection, sender, message);
+        } else {
+            self.take_counted(connection, message);
         }
     }
 
@@ -49,32 +50,24 @@ impl Engine {
         self.take_charged(connection, sender, message);
     }
 
-    /// It counts now.
-    fn keep_message(&mut self, connection: ConnectionId, message: Message<'_>) {
-        self.counts.received.record(self.now.at, 1);
-        let (now, rate) = (self.now.at, self.settings.websocket.message_rate);
-        if let Some(peer) = self.peer_mut(connection) {
-            peer.received = peer.received.wrapping_add(1);
-            // Nothing can be said to it yet, so the next message of one that says too much is told.
-            let _ = peer.allowance.messages.take(now, rate);
-            self.lobby.keep(connection, message.into_owned());
-        }
-    }
-
-    /// Counts a message against its connection's limit.
-    fn admit_message(&mut self, connection: ConnectionId) -> Option<Sender> {
+    /// Counts a message against its connection's limit, and has it understood within that.
+    fn take_counted(&mut self, connection: ConnectionId, message: Message<'_>) {
         const REASON: &str = "too many messages";
         let (now, rate) = (self.now.at, self.settings.websocket.message_rate);
         self.counts.received.record(now, 1);
-        let peer = self.peer_mut(connection)?;
+        let Some(peer) = self.peer_mut(connection) else {
+            return;
+        };
         peer.received = peer.received.wrapping_add(1);
         if peer.is_backend() {
-            return Some(Sender::Backend);
+            return self.take_charged(connection, Sender::Backend, message);
         }
         let ruling = peer.allowance.take(now, rate);
         match (ruling, self.client_of(connection)) {
-            (Ruling::Heard, Some(client)) => return Some(Sender::Client(client)),
-            (Ruling::Heard, None) => return Some(Sender::Echo),
+            (Ruling::Heard, client) => {
+                let sender = client.map_or(Sender::Echo, Sender::Client);
+                self.take_charged(connection, sender, message);
+            }
             (Ruling::Warned(retry_after), Some(client)) => {
                 let refusal = Refusal::rate_limited(rate.per_minute, retry_after);
                 self.context(Caller::Viewer).refuse(client, &refusal, None);
@@ -87,7 +80,6 @@ impl Engine {
                 self.close(connection, CloseCode::RATE_LIMITED, REASON);
             }
         }
-        None
     }
 
     /// Has a message understood. What its sender is answered with costs as many messages more as it is long (contract section 8).
@@ -227,6 +219,40 @@ impl Engine {
         }
     }
 
+    /// Says what became of a message when what that promises is kept.
+    pub(super) fn say_when_kept(
+        &mut self,
+        client: ClientKey,
+        said: Said<'_>,
+        reply_to: Option<&str>,
+    ) {
+        self.promise(Held::Said {
+            client: self.hub.directory().client(client).id,
+            said: said.into_owned(),
+            reply_to: reply_to.map(Into::into),
+        });
+    }
+
+    /// News concern all, whether who made them is still there or not; and whoever made what is not kept is told so.
+    pub(super) fn say_held(
+        &mut self,
+        client: ClientId,
+        said: Said<'_>,
+        reply_to: Option<&str>,
+        fault: Option<&str>,
+    ) {
+        let client = self.hub.directory().living_client(client);
+        match client {
+            Some(client) => self.say(client, said, reply_to),
+            None => self.publish(&said),
+        }
+        if let (Some(reason), Some(client)) = (fault, client) {
+            let refusal = Refusal::coded(ErrorCode::Internal, reason);
+            let refusal = refusal.said(|text| Phrase::NotKept(text));
+            self.context(Caller::Viewer).refuse(client, &refusal, None);
+        }
+    }
+
     /// What concerns others than who made it.
     pub(super) fn publish(&mut self, said: &Said<'_>) {
         if let Said::Change(change) = said {
@@ -265,16 +291,20 @@ impl Engine {
     /// A link may have room again, or be gone: those who wait go on, as far as there is room.
     #[inline]
     pub(super) fn serve_waiting(&mut self) {
-        while self.backend.first_waiting().is_some() {
-            let (backend, mut context) = self.with_backend(Caller::Application);
-            let Some(sender) = backend.serve_first(&mut context) else {
-                return;
-            };
-            self.arm_backend();
-            if self.backend.waiting_bytes(sender) == 0 {
-                self.end_wait(sender);
-            }
+        while self.backend.first_waiting().is_some() && self.serve_first() {}
+    }
+
+    /// `false`: there is no room.
+    fn serve_first(&mut self) -> bool {
+        let (backend, mut context) = self.with_backend(Caller::Application);
+        let Some(sender) = backend.serve_first(&mut context) else {
+            return false;
+        };
+        self.arm_backend();
+        if self.backend.waiting_bytes(sender) == 0 {
+            self.end_wait(sender);
         }
+        true
     }
 
     /// Tells those who wait for a link that has gone.

@@ -7,21 +7,21 @@
 //! | file | holds |
 //! | --- | --- |
 //! | [`engine`] | what is owned, and how it is lent |
-//! | [`turn`] | a turn from outside: input, timers, output |
-//! | [`reading`] | bytes of a peer, within its share of a turn |
+//! | [`turn`] | a turn from outside: timers, its end, output |
+//! | [`input`] | connections, and bytes of a peer within its share of a turn |
 //! | [`requests`], [`messages`] | what they mean: HTTP requests, WebSocket messages |
 //! | [`handshake`] | from a request to a WebSocket, and to a client |
-//! | [`promises`] | what waits for the store, and who has come before it was read |
+//! | [`waiting`] | who has come before the store was read, and who waits for a list or a link |
 //! | [`liveness`], [`endings`] | who is looked at, and how connections and the server end |
 //! | [`inspect`] | what is held, for tests |
 
 pub mod endings;
 pub mod engine;
 pub mod handshake;
+pub mod input;
 pub mod inspect;
 pub mod liveness;
 pub mod messages;
-pub mod promises;
-pub mod reading;
 pub mod requests;
 pub mod turn;
+pub mod waiting;

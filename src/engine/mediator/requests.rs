@@ -1,15 +1,14 @@
 //! The HTTP phase of a connection: requests in, answers out, in order (contract section 7).
 
 use super::engine::Engine;
-use crate::conn::{Ending, Phase};
+use crate::conn::Phase;
 use crate::engine::access::caller::Caller;
 use crate::engine::answer::Answer;
+use crate::engine::api::ingest;
 use crate::engine::api::ingest::IngestStream;
 use crate::engine::api::table::{self, Admitted};
-use crate::engine::api::{events, ingest};
 use crate::engine::backend::pending;
-use crate::engine::commit::durability::Held;
-use crate::engine::commit::lobby::HeldRequest;
+use crate::engine::commit::durability::{Held, Released};
 use crate::engine::refusal::Refusal;
 use crate::engine::transport::answer::{Cors, Reply};
 use crate::engine::transport::peer::{Reading, Services, Standing};
@@ -115,53 +114,6 @@ impl Engine {
         }
     }
 
-    /// Whether a request had better wait: the store is being opened, which takes a moment.
-    fn waits_for_store(&self, head: &Head, body_bytes: usize) -> bool {
-        self.store.is_opening()
-            && self
-                .transport
-                .unfinished
-                .has_room(body_bytes, &self.settings)
-            && table::needs_store(head)
-    }
-
-    fn hold(&mut self, connection: ConnectionId, head: Head, body: Option<Vec<u8>>) {
-        if let Some(peer) = self.peer_mut(connection) {
-            peer.reading = Reading::Held;
-            self.lobby.hold(HeldRequest {
-                connection,
-                head,
-                body,
-            });
-        }
-    }
-
-    /// A request has waited for the store.
-    pub(super) fn handle_held(
-        &mut self,
-        connection: ConnectionId,
-        head: Head,
-        body: Option<&[u8]>,
-    ) {
-        let Some(peer) = self.peer_mut(connection) else {
-            return;
-        };
-        let is_last = peer.reading == Reading::HeldToEnd;
-        peer.reading = Reading::Open;
-        match body {
-            Some(body) => self.handle_request(connection, &head, body),
-            None => self.handle_stream_start(connection, head),
-        }
-        let Some(peer) = self.peer_mut(connection) else {
-            return;
-        };
-        match peer.reading.is_held() {
-            true if is_last => peer.reading = Reading::HeldToEnd,
-            false if is_last => self.end(connection, Ending::Final),
-            _ => {}
-        }
-    }
-
     /// A part of such a body, or of a local producer's lines.
     pub(super) fn handle_chunk(&mut self, connection: ConnectionId, chunk: &[u8]) {
         self.mark_progress(connection);
@@ -180,7 +132,7 @@ impl Engine {
         let Some(stream) = self.finish_lines(connection) else {
             return;
         };
-        let answer = events::answer_lines(&mut self.hub, stream.tally);
+        let answer = ingest::answer_lines(&mut self.hub, stream.tally);
         if let Some(head) = stream.head {
             self.respond(connection, &head, answer);
         }
@@ -248,6 +200,51 @@ impl Engine {
         }
     }
 
+    /// Lets something out when all that has changed is kept: at once if it is, or surely will not be.
+    pub(super) fn promise(&mut self, held: Held) {
+        let fault: Option<Box<str>> = self.store.fault().map(Into::into);
+        let seq = self.store.seq_to_wait_for(self.hub.has_records());
+        let Some(seq) = seq.filter(|_| fault.is_none()) else {
+            return self.release(Released { held, fault });
+        };
+        if let Held::Answer { connection, .. } = held
+            && let Some(peer) = self.peer_mut(connection)
+        {
+            peer.reading = Reading::Held;
+        }
+        self.store.hold(seq, held);
+    }
+
+    /// Says what need not wait any more.
+    pub(super) fn say_released(&mut self) {
+        while let Some(released) = self.store.poll_released() {
+            self.release(released);
+        }
+    }
+
+    fn release(&mut self, Released { held, fault }: Released) {
+        match held {
+            Held::Answer {
+                connection,
+                reply,
+                answer,
+            } => {
+                let answer = fault.as_deref().map_or(answer, not_kept);
+                self.answer_held(connection, reply, answer);
+            }
+            Held::Said {
+                client,
+                said,
+                reply_to,
+            } => self.say_held(client, said, reply_to.as_deref(), fault.as_deref()),
+            Held::List { client } => {
+                if let Some(client) = self.hub.directory().living_client(client) {
+                    self.list(client);
+                }
+            }
+        }
+    }
+
     pub(super) fn refuse(&mut self, connection: ConnectionId, head: &Head, refusal: Refusal) {
         self.respond(connection, head, Answer::Now(refusal.into()));
     }
@@ -280,6 +277,13 @@ impl Engine {
         ingest::finish_lines(&mut self.hub, &mut out, self.now, &mut stream);
         Some(stream)
     }
+}
+
+/// What was changed will not outlive the process.
+fn not_kept(reason: &str) -> Response {
+    let detail = format!("taken and delivered, but not kept: {reason}");
+    let refusal = Refusal::new("storage_unavailable", detail);
+    refusal.retry_after_s(1).into()
 }
 
 /// Plain HTTP where only WebSockets are.

@@ -1,22 +1,20 @@
-//! A turn from outside: what comes in, what goes out, and when. The order is in the documentation of [`engine`](crate::engine).
+//! A turn from outside: its time, its end, and what goes out. The order is in the documentation of [`engine`](crate::engine).
 
 use super::engine::Engine;
 use super::inspect::Inspection;
 use crate::base::time::{Now, Span, Time};
-use crate::conn::Ending;
 use crate::engine::access::caller::Caller;
 use crate::engine::access::connection_rate::MINUTE;
-use crate::engine::api::ingest;
-use crate::engine::boundary::{Input, Output};
+use crate::engine::boundary::Output;
+use crate::engine::commit::durability::Condition;
 use crate::engine::context::Context;
 use crate::engine::refusal::Refusal;
 use crate::engine::settings::Settings;
 use crate::engine::timer::Timer;
-use crate::engine::transport::peer::{Peer, Reading, Services, Standing};
+use crate::engine::transport::peer::Peer;
 use crate::hub::Change;
 use crate::hub::budget::Workload;
 use crate::hub::{self, Batch, ClientKey, ConnectionId, Restored, Work};
-use core::net::IpAddr;
 
 /// Fewer clients than this are no crowd whose backlog says something of the server.
 const MIN_CROWD: usize = 8;
@@ -29,74 +27,9 @@ impl Engine {
     pub fn begin_turn(&mut self, now: Now) {
         (self.now, self.turn_began) = (now, now.at);
         self.transport.turn.begin();
-        self.resume_cut();
-    }
-
-    /// A peer has connected to a listener; the id names its connection from now on.
-    pub fn accept(
-        &mut self,
-        now: Now,
-        services: Services,
-        address: Option<IpAddr>,
-    ) -> ConnectionId {
-        self.now = now;
-        let connection =
-            self.on_transport(|transport, step| transport.accept(step, services, address));
-        match services.ingest() {
-            true => self.lobby.has_producers |= self.store.is_unread(),
-            false => self.count_connection(connection),
+        if self.has_input() {
+            self.resume_cut();
         }
-        connection
-    }
-
-    /// Counts a connection against the share of its address, and turns it away if that is used up: before anything is read, so
-    /// that nothing of it is paid for.
-    fn count_connection(&mut self, connection: ConnectionId) {
-        let has_limit = self.settings.max_connections_per_address > 0;
-        let peer = self.transport.peers.peer_mut(connection);
-        let Some(peer) = peer.filter(|_| has_limit) else {
-            return;
-        };
-        let Some(address) = peer.asker().limited() else {
-            return;
-        };
-        peer.standing = peer.standing.with(Standing::COUNTED, true);
-        match self.gate().count_connection(address) {
-            Ok(()) => {}
-            Err(Some(refusal)) => self.refuse_unread(connection, &refusal.into()),
-            // Whoever goes on all the same is not told any more, and holds no descriptor.
-            Err(None) => self.end(connection, Ending::Final),
-        }
-    }
-
-    /// Something has happened. What is about a connection that is gone is ignored.
-    pub fn handle_input(&mut self, now: Now, input: Input<'_>) {
-        self.now = now;
-        match input {
-            Input::Received(connection, bytes) => return self.handle_bytes(connection, bytes),
-            Input::Sent {
-                connection,
-                bytes,
-                blocked,
-            } => return self.handle_sent(connection, bytes, blocked),
-            Input::Ended(connection) => return self.handle_ended(connection),
-            Input::Failed(connection) => return self.remove(connection),
-            Input::StoreOpening => self.on_store(|store, parts| store.await_store(parts)),
-            Input::StoreUnopened(reason) => {
-                if self.store.handle_unopened(reason) {
-                    self.forget_hub();
-                }
-            }
-            Input::StoreSlice(slice) => {
-                self.on_store(|store, parts| store.handle_slice(parts, slice));
-            }
-            Input::StoreRead => self.on_store(|store, parts| store.handle_read(parts)),
-            Input::Appended { seq, result } => {
-                self.on_store(|store, parts| store.handle_appended(parts, seq, result));
-            }
-        }
-        self.serve_lobby();
-        self.arm_timers();
     }
 
     /// Carries out a command of the program that joblight is a part of.
@@ -126,75 +59,6 @@ impl Engine {
             self.handle_timer(expired.payload);
         }
         self.arm_timers();
-    }
-
-    fn handle_sent(&mut self, connection: ConnectionId, bytes: usize, blocked: bool) {
-        self.transport.peers.handle_sent(connection, bytes);
-        let Some(peer) = self.peer_mut(connection) else {
-            return;
-        };
-        // A socket that was full takes more only when its peer has read: a sign of life.
-        peer.alive |= peer.blocked && bytes > 0;
-        // A burst may have made it wait before its socket was tried.
-        let is_stuck = blocked && !std::mem::replace(&mut peer.blocked, blocked);
-        peer.blocked = blocked;
-        let drained = peer.connection.outbox.is_empty();
-        let backlogged = !drained && (blocked || peer.backlogged);
-        let is_backend = peer.is_backend();
-        let is_news = self.transport.peers.set_backlogged(connection, backlogged);
-        match (is_news || backlogged && is_stuck, backlogged) {
-            (true, true) => {
-                self.on_transport(|transport, step| transport.watch_backlog(step, connection));
-            }
-            (true, false) if self.transport.is_open_websocket(connection) => {
-                self.on_transport(|transport, step| transport.watch_heartbeat(step, connection));
-            }
-            _ => {}
-        }
-        if is_backend {
-            self.serve_waiting();
-        }
-        if drained {
-            self.handle_drained(connection);
-            // What it asks comes first: the states that it missed could keep it waiting again.
-            self.resume_reading(connection);
-        }
-        match self.client_of(connection).filter(|_| is_news) {
-            Some(client) if backlogged => {
-                let mut out = self.transport.peers.delivery(&self.settings);
-                self.hub.handle_backlog(self.now, client, true, &mut out);
-            }
-            Some(client) => self.catch_up(client),
-            None => {}
-        }
-        self.drop_all_slow();
-    }
-
-    /// A peer that sends no more may still read what it asked for.
-    fn handle_ended(&mut self, connection: ConnectionId) {
-        let Some(peer) = self.peer_mut(connection) else {
-            return;
-        };
-        if peer.reading.is_held() {
-            peer.reading = Reading::HeldToEnd;
-            return;
-        }
-        let is_owed = !peer.connection.outbox.is_empty();
-        let is_open = peer.connection.is_open();
-        if peer.services.ingest()
-            && let Some(stream) = self.finish_lines(connection)
-        {
-            ingest::warn_of_errors(&stream.tally);
-        }
-        match (is_owed, is_open) {
-            (false, _) => self.remove(connection),
-            (true, true) => self.end(connection, Ending::Final),
-            (true, false) => {
-                if let Some(peer) = self.peer_mut(connection) {
-                    peer.connection.end(Ending::Final);
-                }
-            }
-        }
     }
 
     fn handle_timer(&mut self, timer: Timer) {
@@ -242,6 +106,45 @@ impl Engine {
             Timer::ShutdownDeadline => self.stop(),
         }
     }
+
+    /// Sets the reminders that the owners have asked for.
+    pub(super) fn arm_timers(&mut self) {
+        let must_forget = !self.addresses.is_armed && self.addresses.remembers();
+        if must_forget {
+            self.addresses.is_armed = true;
+            self.wheel.schedule(self.now.at + MINUTE, Timer::Addresses);
+        }
+        // What a store has been read of so far may have to be forgotten again.
+        if self.store.is_unread() {
+            return;
+        }
+        while let Some((at, timer)) = self.hub.poll_timer() {
+            self.wheel.schedule(at, Timer::Hub(timer));
+        }
+        self.arm_aging();
+    }
+
+    /// Tasks and logs share one reminder, which moves with the first that is due.
+    fn arm_aging(&mut self) {
+        let Self {
+            aging, wheel, hub, ..
+        } = self;
+        let due = hub.next_aging();
+        if due == aging.map(|(_, at)| at) {
+            return;
+        }
+        let moved = due
+            .zip(*aging)
+            .filter(|(at, (id, _))| wheel.reschedule(*id, *at));
+        *aging = match (moved, due) {
+            (Some((at, (id, _))), _) => Some((id, at)),
+            (None, Some(at)) => Some((wheel.schedule(at, Timer::Hub(hub::Timer::Aging)), at)),
+            (None, None) => {
+                aging.map(|(id, _)| wheel.cancel(id));
+                None
+            }
+        };
+    }
 }
 
 /// The end of a turn.
@@ -264,7 +167,7 @@ impl Engine {
     }
 
     /// Ends whoever is too far behind to be sent any more, and tells those who waited for the application behind it.
-    fn drop_all_slow(&mut self) {
+    pub(super) fn drop_all_slow(&mut self) {
         loop {
             self.tell_of_lost();
             let Some(connection) = self.transport.peers.poll_overflowed() else {
@@ -292,7 +195,7 @@ impl Engine {
     }
 
     /// A client's connection has drained, or its turn has come: it gets what it lacks.
-    fn catch_up(&mut self, client: ClientKey) {
+    pub(super) fn catch_up(&mut self, client: ClientKey) {
         let mut out = self.transport.peers.delivery(&self.settings);
         self.hub.handle_backlog(self.now, client, false, &mut out);
         if self.hub.directory().client(client).is_lagging {
@@ -309,7 +212,7 @@ impl Engine {
     /// The next thing to be done outside. What is to be kept of the turn comes first, and holds what viewers are told.
     pub fn poll_output(&mut self) -> Option<Output> {
         if std::mem::take(&mut self.is_settled)
-            && let Some(batch) = self.on_store(|store, parts| store.poll_batch(parts))
+            && let Some(batch) = self.poll_batch()
         {
             return Some(Output::Append(batch));
         }
@@ -330,6 +233,13 @@ impl Engine {
         }
         self.end_idle();
         self.transport.poll_output()
+    }
+
+    fn poll_batch(&mut self) -> Option<Batch> {
+        match self.store.condition() {
+            Condition::Absent => None,
+            _ => self.on_store(|store, parts| store.poll_batch(parts)),
+        }
     }
 
     /// The unsent bytes of a connection, in order.

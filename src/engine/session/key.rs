@@ -8,7 +8,7 @@ use std::hash::Hasher;
 pub const SESSION_KEY: &str = "session_key";
 
 /// Makes and checks the secrets that resume sessions: nothing is kept of them.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct SessionKey([u64; 2]);
 
 impl SessionKey {

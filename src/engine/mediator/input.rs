@@ -1,20 +1,163 @@
-//! Bytes of a peer, on their way to what they mean. Each peer has its share of a turn; the rest is kept and handled in the
-//! next, after others had theirs.
+//! What comes in: connections, what the store says, and bytes of peers, on their way to what they mean. Each peer has its share of
+//! a turn; the rest is kept and handled in the next, after others had theirs.
 
 use super::engine::Engine;
-use crate::conn::{Fault, PeerEvent};
-use crate::engine::boundary::Output;
+use crate::base::time::Now;
+use crate::conn::{Ending, Fault, PeerEvent};
+use crate::engine::api::ingest;
+use crate::engine::boundary::{Input, Output};
 use crate::engine::counts::Notice;
 use crate::engine::session::questions::Pong;
 use crate::engine::transport::connections::Transport;
+use crate::engine::transport::peer::{Reading, Services, Standing};
 use crate::hub::ConnectionId;
 use crate::wire::http::{CONTINUE, ParserEvent};
 use crate::wire::input::Input as Cursor;
 use crate::wire::websocket::{CloseCode, ReaderEvent};
+use core::net::IpAddr;
 
 /// Room for those who were cut short that is kept when there are fewer.
 const MAX_IDLE_LINKS: usize = 64;
 
+impl Engine {
+    /// A peer has connected to a listener; the id names its connection from now on.
+    pub fn accept(
+        &mut self,
+        now: Now,
+        services: Services,
+        address: Option<IpAddr>,
+    ) -> ConnectionId {
+        self.now = now;
+        let connection =
+            self.on_transport(|transport, step| transport.accept(step, services, address));
+        match services.ingest() {
+            true => self.lobby.has_producers |= self.store.is_unread(),
+            false => self.count_connection(connection),
+        }
+        connection
+    }
+
+    /// Counts a connection against the share of its address, and turns it away if that is used up: before anything is read, so
+    /// that nothing of it is paid for.
+    fn count_connection(&mut self, connection: ConnectionId) {
+        let has_limit = self.settings.max_connections_per_address > 0;
+        let peer = self.transport.peers.peer_mut(connection);
+        let Some(peer) = peer.filter(|_| has_limit) else {
+            return;
+        };
+        let Some(address) = peer.asker().limited() else {
+            return;
+        };
+        peer.standing = peer.standing.with(Standing::COUNTED, true);
+        match self.gate().count_connection(address) {
+            Ok(()) => {}
+            Err(Some(refusal)) => self.refuse_unread(connection, &refusal.into()),
+            // Whoever goes on all the same is not told any more, and holds no descriptor.
+            Err(None) => self.end(connection, Ending::Final),
+        }
+    }
+
+    /// Something has happened. What is about a connection that is gone is ignored.
+    pub fn handle_input(&mut self, now: Now, input: Input<'_>) {
+        self.now = now;
+        match input {
+            Input::Received(connection, bytes) => return self.handle_bytes(connection, bytes),
+            Input::Sent {
+                connection,
+                bytes,
+                blocked,
+            } => return self.handle_sent(connection, bytes, blocked),
+            Input::Ended(connection) => return self.handle_ended(connection),
+            Input::Failed(connection) => return self.remove(connection),
+            Input::StoreOpening => self.on_store(|store, parts| store.await_store(parts)),
+            Input::StoreUnopened(reason) => {
+                if self.store.handle_unopened(reason) {
+                    self.forget_hub();
+                }
+            }
+            Input::StoreSlice(slice) => {
+                self.on_store(|store, parts| store.handle_slice(parts, slice));
+            }
+            Input::StoreRead => self.on_store(|store, parts| store.handle_read(parts)),
+            Input::Appended { seq, result } => {
+                self.on_store(|store, parts| store.handle_appended(parts, seq, result));
+            }
+        }
+        self.serve_lobby();
+        self.arm_timers();
+    }
+
+    fn handle_sent(&mut self, connection: ConnectionId, bytes: usize, blocked: bool) {
+        self.transport.peers.handle_sent(connection, bytes);
+        let Some(peer) = self.peer_mut(connection) else {
+            return;
+        };
+        // A socket that was full takes more only when its peer has read: a sign of life.
+        peer.alive |= peer.blocked && bytes > 0;
+        // A burst may have made it wait before its socket was tried.
+        let is_stuck = blocked && !std::mem::replace(&mut peer.blocked, blocked);
+        peer.blocked = blocked;
+        let drained = peer.connection.outbox.is_empty();
+        let backlogged = !drained && (blocked || peer.backlogged);
+        let is_backend = peer.is_backend();
+        let is_news = self.transport.peers.set_backlogged(connection, backlogged);
+        match (is_news || backlogged && is_stuck, backlogged) {
+            (true, true) => {
+                self.on_transport(|transport, step| transport.watch_backlog(step, connection));
+            }
+            (true, false) if self.transport.is_open_websocket(connection) => {
+                self.on_transport(|transport, step| transport.watch_heartbeat(step, connection));
+            }
+            _ => {}
+        }
+        if is_backend {
+            self.serve_waiting();
+        }
+        if drained {
+            self.handle_drained(connection);
+            // What it asks comes first: the states that it missed could keep it waiting again.
+            self.resume_reading(connection);
+        }
+        match self.client_of(connection).filter(|_| is_news) {
+            Some(client) if backlogged => {
+                let mut out = self.transport.peers.delivery(&self.settings);
+                self.hub.handle_backlog(self.now, client, true, &mut out);
+            }
+            Some(client) => self.catch_up(client),
+            None => {}
+        }
+        self.drop_all_slow();
+    }
+
+    /// A peer that sends no more may still read what it asked for.
+    fn handle_ended(&mut self, connection: ConnectionId) {
+        let Some(peer) = self.peer_mut(connection) else {
+            return;
+        };
+        if peer.reading.is_held() {
+            peer.reading = Reading::HeldToEnd;
+            return;
+        }
+        let is_owed = !peer.connection.outbox.is_empty();
+        let is_open = peer.connection.is_open();
+        if peer.services.ingest()
+            && let Some(stream) = self.finish_lines(connection)
+        {
+            ingest::warn_of_errors(&stream.tally);
+        }
+        match (is_owed, is_open) {
+            (false, _) => self.remove(connection),
+            (true, true) => self.end(connection, Ending::Final),
+            (true, false) => {
+                if let Some(peer) = self.peer_mut(connection) {
+                    peer.connection.end(Ending::Final);
+                }
+            }
+        }
+    }
+}
+
+/// Bytes.
 impl Engine {
     /// Handles what a peer has sent, or keeps it: nobody overtakes what it has sent before.
     pub(super) fn handle_bytes(&mut self, connection: ConnectionId, bytes: &mut [u8]) {
