@@ -109,7 +109,7 @@ pub fn list(context: &mut Context<'_>, _: &Call<'_>) -> Outcome {
             position: room.position().to_string(),
         })
         .collect();
-    Ok(Answer::Now(json(200, &json!({ "rooms": rooms }))))
+    Ok(Answer::Now(list_of("rooms", &rooms)))
 }
 
 /// `GET /api/rooms/{room}/clients`

@@ -202,12 +202,8 @@ impl Durability {
             "what is asked later waits for a later batch"
         );
         match &held {
-            Held::Said {
-                said: Said::Change(_),
-                ..
-            } => self.changes += 1,
-            Held::Answer { .. } | Held::Said { .. } => {}
             Held::List { client } => *self.lists.entry(*client).or_default() += 1,
+            held => self.changes += usize::from(held.is_change()),
         }
         self.waiting.push_back((seq, held));
     }
@@ -232,11 +228,6 @@ impl Durability {
 
     fn forget(&mut self, held: &Held) {
         match held {
-            Held::Said {
-                said: Said::Change(_),
-                ..
-            } => self.changes -= 1,
-            Held::Answer { .. } | Held::Said { .. } => {}
             Held::List { client } => {
                 if let Some(count) = self.lists.get_mut(client) {
                     *count -= 1;
@@ -245,6 +236,7 @@ impl Durability {
                     }
                 }
             }
+            held => self.changes -= usize::from(held.is_change()),
         }
         self.check_invariants();
     }
@@ -276,6 +268,15 @@ pub enum Held {
     /// A list of workspaces, for a client that would not know a change that is not out yet. It shows what there is when it
     /// goes out: news of that may follow, and say the same once more.
     List { client: ClientId },
+}
+
+impl Held {
+    fn is_change(&self) -> bool {
+        let Self::Said { said, .. } = self else {
+            return false;
+        };
+        matches!(said, Said::Change(_))
+    }
 }
 
 /// What need not wait any more.

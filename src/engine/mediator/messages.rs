@@ -222,11 +222,16 @@ impl Engine {
                 self.context(Caller::Viewer)
                     .answer(client, kind, &payload, reply_to);
             }
-            Said::Change(change) => {
-                let mut out = self.transport.peers.delivery(&self.settings);
-                self.hub.publish_change(self.now, &change, &mut out);
-            }
+            Said::Change(_) => self.publish(&said),
             Said::WorkspaceList => self.list_in_order(client),
+        }
+    }
+
+    /// What concerns others than who made it.
+    pub(super) fn publish(&mut self, said: &Said<'_>) {
+        if let Said::Change(change) = said {
+            let mut out = self.transport.peers.delivery(&self.settings);
+            self.hub.publish_change(self.now, change, &mut out);
         }
     }
 

@@ -90,13 +90,9 @@ impl Engine {
         fault: Option<&str>,
     ) {
         let client = self.hub.directory().living_client(client);
-        match (said, client) {
-            (Said::Change(change), _) => {
-                let mut out = self.transport.peers.delivery(&self.settings);
-                self.hub.publish_change(self.now, &change, &mut out);
-            }
-            (said, Some(client)) => self.say(client, said, reply_to),
-            (_, None) => {}
+        match client {
+            Some(client) => self.say(client, said, reply_to),
+            None => self.publish(&said),
         }
         if let (Some(reason), Some(client)) = (fault, client) {
             let refusal = Refusal::coded(ErrorCode::Internal, reason);

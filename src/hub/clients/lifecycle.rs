@@ -178,15 +178,18 @@ impl Hub {
     ) {
         // The plan was made before the acknowledgement; only rooms that this reported as lost may be given up.
         let lost = recoveries.iter().filter(|room| !room.recovered);
-        let lost: Vec<RoomKey> = lost.map(|lost| lost.room).collect();
-        if !lost.is_empty() {
-            replay::give_up(&mut self.directory, client, &lost);
-            // Stored until it has confirmed it: after a crash it is told again.
-            self.mark(client, Unsaved::ROOMS);
-        }
+        self.give_up(client, &lost.map(|lost| lost.room).collect::<Vec<_>>());
         let (broadcaster, mut scope) = self.scope(now, out);
         if replay::replay(&mut scope, client) {
             broadcaster.catch_up(&mut scope, client);
+        }
+    }
+
+    fn give_up(&mut self, client: ClientKey, lost: &[RoomKey]) {
+        if !lost.is_empty() {
+            replay::give_up(&mut self.directory, client, lost);
+            // Stored until it has confirmed it: after a crash it is told again.
+            self.mark(client, Unsaved::ROOMS);
         }
     }
 

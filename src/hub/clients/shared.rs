@@ -18,20 +18,15 @@ pub fn apply_session(
     connected_at: u64,
 ) {
     record(fanout, client, || ClientChange::Session { connected_at });
-    let key = match directory.living_client(client) {
-        Some(key) => key,
-        None => match directory.restore(client, connected_at, fanout.serial()) {
-            Some(key) => key,
-            None => return,
-        },
-    };
-    let client = directory.client_mut(key);
-    client.connected_at = connected_at;
-    let unsaved = match std::mem::replace(&mut client.has_session, true) {
-        true => Unsaved::SESSION,
-        false => Unsaved::ALL,
-    };
-    fanout.journal.mark_client(client, unsaved);
+    let received = fanout.serial();
+    let known = directory.living_client(client);
+    if let Some(key) = known.or_else(|| directory.restore(client, connected_at, received)) {
+        let client = directory.client_mut(key);
+        client.connected_at = connected_at;
+        let had_session = std::mem::replace(&mut client.has_session, true);
+        let unsaved = [Unsaved::ALL, Unsaved::SESSION][usize::from(had_session)];
+        fanout.journal.mark_client(client, unsaved);
+    }
 }
 
 /// Ends a client's session, if it has one. The client is still there.

@@ -334,17 +334,12 @@ impl Fanout {
         lane: Lane,
         out: &mut dyn Outlet,
     ) -> usize {
-        if audience.is_empty() {
-            return 0;
+        let readers = &audience.connections;
+        if !readers.is_empty() {
+            let encoded = out.publish(publication, readers, lane, &mut audience.refused);
+            self.load.encode(encoded);
         }
-        let Audience {
-            connections,
-            refused,
-            ..
-        } = audience;
-        let encoded = out.publish(publication, connections, lane, refused);
-        self.load.encode(encoded);
-        let delivered = connections.len() - refused.len();
+        let delivered = readers.len() - audience.refused.len();
         self.counts.delivered += delivered as u64;
         delivered
     }

@@ -32,9 +32,13 @@ impl Broadcaster {
 
     /// Sends a client that has just joined a task's room a snapshot, if there is a task.
     pub fn send_snapshot(&mut self, scope: &mut Scope<'_>, client: ClientKey, room: RoomKey) {
-        let Some(key) = self.task_of(scope.directory, room) else {
-            return;
-        };
+        if let Some(key) = self.task_of(scope.directory, room) {
+            self.refresh_for_snapshot(scope, key, room);
+            self.send_state(scope, client, room);
+        }
+    }
+
+    fn refresh_for_snapshot(&mut self, scope: &mut Scope<'_>, key: TaskKey, room: RoomKey) {
         let alone = scope.directory.room(room).members().len() == 1;
         let Some(task) = self.tasks.task_mut(key) else {
             return;
@@ -45,7 +49,6 @@ impl Broadcaster {
         if alone {
             task.commit();
         }
-        self.send_state(scope, client, room);
     }
 
     /// Sends a client the newest state of a room's task, unless it has seen it. Charged to the turn's measure for single readers.

@@ -219,13 +219,9 @@ impl Directory {
         let known = found.resolve(position);
         // A room of the same name may have come and gone meanwhile, with entries that the client never saw.
         let may_have_missed = self.viewer_rooms.lost_serial > self.client(client).left_at();
-        match known {
-            Some(offset) => offset,
-            None if position.offset == LOST || found.knows(position.epoch) => LOST,
-            None if may_have_missed => LOST,
-            // The room began after the client had left: all of it is new.
-            None => 0,
-        }
+        let is_lost = position.offset == LOST || found.knows(position.epoch) || may_have_missed;
+        // Otherwise the room began after the client had left: all of it is new.
+        known.unwrap_or(if is_lost { LOST } else { 0 })
     }
 
     pub(in crate::hub) fn check_viewer_rooms(&self) {

@@ -54,24 +54,20 @@ impl Broadcaster {
 
     /// Lists a task for its next deadline. Call it after each event that counts.
     pub(in crate::hub) fn watch(&mut self, key: TaskKey) {
-        let task = self.tasks.task(key);
-        if let Some(listing) = task.and_then(|task| self.next_listing(task)) {
+        if let Some(listing) = self.tasks.task(key).map(|task| self.next_listing(task)) {
             self.tasks.list(key, listing);
         }
     }
 
-    /// Where a task is to be listed; `None`: it stays where it is, because moving its entry with each event would cost two tree
-    /// operations on the hottest path.
-    fn next_listing(&self, task: &Task) -> Option<Listing> {
-        Some(
-            match (task.view.status, self.look_due(task), task.listing) {
-                (Status::Completed | Status::Cancelled, ..) => Listing::Completed(task.last_event),
-                (Status::Failed, ..) => Listing::Failed(task.last_event),
-                (_, Some(due), Listing::Alive(at)) if at <= due => return None,
-                (_, Some(due), _) => Listing::Alive(due),
-                (_, None, _) => Listing::Unlisted,
-            },
-        )
+    fn next_listing(&self, task: &Task) -> Listing {
+        match (task.view.status, self.look_due(task), task.listing) {
+            (Status::Completed | Status::Cancelled, ..) => Listing::Completed(task.last_event),
+            (Status::Failed, ..) => Listing::Failed(task.last_event),
+            // Moving the entry with each event would cost two tree operations on the hottest path.
+            (_, Some(due), listing @ Listing::Alive(at)) if at <= due => listing,
+            (_, Some(due), _) => Listing::Alive(due),
+            (_, None, _) => Listing::Unlisted,
+        }
     }
 
     /// Gives workers time to report again after a restart.

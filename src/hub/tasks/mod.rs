@@ -17,7 +17,7 @@
 //!
 //! # How an event counts
 //!
-//! 1. An event id that was accepted before is dropped as `repeat` ([`ingest`], [`deduplication`]).
+//! 1. An event id that was accepted before is dropped as `repeat` ([`commands`], [`deduplication`]).
 //! 2. [`decision::judge`] looks at attempt, `seq` and status and returns a [`Verdict`](verdict::Verdict) or a reason to drop the event.
 //! 3. [`size::admit`] refuses a progress event that would make the task too large, and cuts a lifecycle event until it fits.
 //!    What is decided is a [`Draft`](decision::Draft), and its content a [`Step`](step::Step).
@@ -34,8 +34,8 @@
 //!
 //! | file | holds |
 //! | --- | --- |
-//! | [`ingest`], [`outcome`] | the hub's entry for reports, and what became of them |
-//! | [`broadcaster`] | commands: events in, publications marked or logged |
+//! | [`commands`], [`outcome`] | the hub's entry for reports and requests, and what became of them |
+//! | [`broadcaster`] | what is owned of tasks |
 //! | [`decision`], [`verdict`], [`size`] | which events count and fit, one by one or as a request; changes nothing |
 //! | [`step`] | what has happened to a task, and what the task is then |
 //! | [`state`], [`fields`], [`own_fields`], [`requested`] | one task, its fields, and what a viewer lacks of it |
@@ -43,16 +43,16 @@
 //! | [`table`], [`aging`] | all tasks; which of them is due next, and what becomes of it |
 //! | [`deduplication`] | event ids and how long they are remembered |
 //! | [`pace`] | intervals between progress messages, under load |
-//! | [`removal`], [`stored`] | telling subscribers that a task is gone; tasks to and from the store |
+//! | [`removal`], [`stored`] | removing a task; tasks to and from the store |
 
 pub mod aging;
 pub mod broadcaster;
+pub mod commands;
 pub mod decision;
 pub mod deduplication;
 pub mod estimate;
 pub mod eta;
 pub mod fields;
-pub mod ingest;
 pub mod outcome;
 pub mod own_fields;
 pub mod pace;

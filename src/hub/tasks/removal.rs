@@ -1,21 +1,76 @@
-//! Telling subscribers that their task was removed, in order with the messages before it (contract section 4).
+//! Removing a task, and telling its subscribers in order with the messages before it (contract section 4).
 //!
-//! The message is not logged, because the log goes with the task. A client that lags, or whose connection refuses it, gets it as a
-//! direct message, which follows the log entries that the client lacks. Clients that are away are not told. Removing the task itself
-//! is [`Broadcaster::forget`](crate::hub::tasks::broadcaster::Broadcaster::forget)'s.
-
+//! `task_removed` is not logged, because crate::hub::change::Change;
+use crate::hub::change::Change;
 use crate::hub::clients::shared;
 use crate::hub::delivery::publication::{Lane, Publication};
-use crate::hub::keys::ClientKey;
-use crate::hub::keys::RoomKey;
+use crate::hub::durable::record::Table;
+use crate::hub::keys::{ClientKey, RoomKey, TaskKey};
 use crate::hub::scope::Scope;
+use crate::hub::tasks::broadcaster::{Broadcaster, set_flush};
+use crate::hub::tasks::state::Flush;
 use crate::hub::tasks::step::Removal;
 use crate::wire::message::TASK_REMOVED;
 use crate::wire::message::envelope::push_string;
 use smallvec::SmallVec;
 
+impl Broadcaster {
+    /// Removes a task for whose removal time or a limit is the reason.
+    pub fn forget(&mut self, scope: &mut Scope<'_>, key: TaskKey, why: Removal) {
+        if let Some(id) = self.tasks.task(key).map(|task| task.id.clone()) {
+            self.remove(scope, &id, why);
+        }
+    }
+
+    /// Removes a task, also one whose row could not be read; `false` when there is none.
+    pub fn remove(&mut self, scope: &mut Scope<'_>, id: &str, why: Removal) -> bool {
+        let is_there = self.apply_removal(scope, id, why);
+        if is_there && let Some(room) = self.room_of(scope.directory, id) {
+            scope.directory.forget_if_idle(room);
+        }
+        is_there
+    }
+
+    /// Removes a task, or its unreadable row, and what is left of it outside the table: its entries, and what members have seen of it. They
+    /// stay subscribed, and get a snapshot if the task is created again. `false`: there is none.
+    pub(in crate::hub) fn apply_removal(
+        &mut self,
+        scope: &mut Scope<'_>,
+        id: &str,
+        why: Removal,
+    ) -> bool {
+        let key = self.tasks.find(id);
+        if let Some(mut task) = key.and_then(|key| self.tasks.remove(key)) {
+            set_flush(&mut self.planned, &mut task, Flush::Idle);
+        } else if !self.unread.remove(id) {
+            return false;
+        }
+        scope.fanout.changes.record(|| Change::TaskRemoved {
+            at: scope.now,
+            id: id.into(),
+            why,
+        });
+        scope.fanout.journal.delete(Table::Task, id);
+        if let Some(room) = self.room_of(scope.directory, id) {
+            announce(scope, room, id, why);
+            for place in 0..scope.directory.room(room).members().len() {
+                let member = scope.directory.room(room).members()[place];
+                // A task created again starts at version 1, which an old `seen` could pass for.
+                scope.directory.membership_mut(member).forget();
+            }
+            if let Some(log) = &mut scope.directory.room_mut(room).log {
+                // Emptied, not dropped: for members that stay the log goes on counting offsets in its epoch, so their positions stay valid.
+                log.drop_until(u64::MAX);
+            }
+            scope.fanout.keep_expiry(scope.directory, room);
+            scope.directory.set_has_task(room, false);
+        }
+        true
+    }
+}
+
 /// Publishes `task_removed` to the connected members of the task's room.
-pub fn announce(scope: &mut Scope<'_>, room: RoomKey, task: &str, why: Removal) {
+fn announce(scope: &mut Scope<'_>, room: RoomKey, task: &str, why: Removal) {
     let readers = scope.directory.room(room).connected_count();
     // Before the payload and a message id are made: most expired tasks have no watcher.
     if readers == 0 {

@@ -100,7 +100,7 @@ pub fn is_false(flag: &bool) -> bool {
     !flag
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Task {
     pub id: Box<str>,
     pub view: View,
@@ -161,8 +161,9 @@ pub enum Listing {
 }
 
 /// Whether and when pending progress will go out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Flush {
+    #[default]
     Idle,
     Marked,
     /// When the timer of that time fires. Flush timers are not cancelled: one that fires earlier than this is stale and does nothing.
@@ -180,35 +181,12 @@ pub enum Pending {
 
 impl Task {
     pub fn new(id: Box<str>, now: Time) -> Self {
-        Self {
-            id,
-            view: View {
-                indeterminate: true,
-                ..View::default()
-            },
-            seq: 0,
-            producer_seq: None,
-            app_rate: false,
-            announced: false,
-            has_progress: false,
-            lost: None,
-            restarted_at: None,
-            size_bound: 0,
-            estimator: Estimator::default(),
-            last_event: now,
-            last_flush: None,
-            flush: Flush::Idle,
-            is_unsaved: false,
-            listing: Listing::Unlisted,
-            late_look: None,
-            pending_since: None,
-            // Not 0: a membership that has seen nothing holds 0, and would pass for up to date.
-            version: 1,
-            versions: [0; TaskField::COUNT],
-            changed: 0,
-            flushed_progress: 0.0,
-            delta_floor: 0,
-        }
+        let mut task = Self::default();
+        (task.id, task.last_event) = (id, now);
+        task.view.indeterminate = true;
+        // Not 0: a membership that has seen nothing holds 0, and would pass for up to date.
+        task.version = 1;
+        task
     }
 
     pub fn version(&self) -> u32 {

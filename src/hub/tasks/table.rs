@@ -140,14 +140,12 @@ impl TaskTable {
 
     /// Moves a task to another list, or to another place in its list.
     pub fn list(&mut self, key: TaskKey, listing: Listing) {
-        let Some(task) = self.task_mut(key) else {
-            return;
-        };
-        let before = std::mem::replace(&mut task.listing, listing);
-        if before != listing {
+        let task = self.task_mut(key);
+        let before = task.map(|task| std::mem::replace(&mut task.listing, listing));
+        if let Some(before) = before.filter(|before| *before != listing) {
             self.unlist(key, before);
-            self.list_of(listing)
-                .map(|(list, at)| list.insert((at, key)));
+            let list = self.list_of(listing);
+            list.map(|(list, at)| list.insert((at, key)));
         }
     }
 

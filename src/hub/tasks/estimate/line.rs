@@ -40,9 +40,10 @@ const MIN_OBSERVATION_US: i64 = 3_000_000;
 /// unless at least this part of the work is done.
 const TELLING_PART: f64 = 0.1;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::hub) enum Unit {
     /// `current`
+    #[default]
     #[serde(rename = "s")]
     Steps,
     /// `progress`
@@ -50,7 +51,7 @@ pub(in crate::hub) enum Unit {
     Percent,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(in crate::hub) struct BaseLine {
     unit: Unit,
     /// The attempt had base lines before, or this one was observed for long enough: less is needed to be known.
@@ -88,26 +89,11 @@ pub(in crate::hub) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 
 impl BaseLine {
     pub(in crate::hub) fn new(unit: Unit, steps: f64, now_us: i64, is_later: bool) -> Self {
-        let base = Point {
-            at_us: now_us,
-            steps,
-        };
-        Self {
-            unit,
-            is_later,
-            advances: 0,
-            base,
-            last: base,
-            weighed: base,
-            rested: base,
-            done: 0.0,
-            time_s: 0.0,
-            gaps: Gaps::default(),
-            usual_us: 0,
-            silence_us: 0,
-            stall_memory_us: 0,
-            rest: None,
-        }
+        let at_us = now_us;
+        let mut line = Self::default();
+        (line.unit, line.is_later) = (unit, is_later);
+        [line.base, line.last, line.weighed, line.rested] = [Point { at_us, steps }; 4];
+        line
     }
 
     /// Whether a number continues this base line: same unit, and not lower.
@@ -254,9 +240,14 @@ impl BaseLine {
         own_rate: Option<f64>,
         now_us: i64,
     ) -> Option<f64> {
-        if self.last.steps >= target || own_rate.is_none() && !self.is_known(Some(target), now_us) {
-            return None;
+        let is_known = own_rate.is_some() || self.is_known(Some(target), now_us);
+        match is_known && self.last.steps < target {
+            true => self.known_left_ms(target, own_rate, now_us),
+            false => None,
         }
+    }
+
+    fn known_left_ms(&self, target: f64, own_rate: Option<f64>, now_us: i64) -> Option<f64> {
         let pace = match own_rate {
             Some(rate) => Pace {
                 on_time: rate,

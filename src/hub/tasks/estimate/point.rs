@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 pub(in crate::hub) const UNUSUAL_GAPS: i64 = 3;
 
 /// How far the work was at a moment of the task's clock. Stored as a pair, because rows are written as often as tasks move.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(from = "(i64, f64)", into = "(i64, f64)")]
 pub(in crate::hub) struct Point {
     pub(in crate::hub) at_us: i64,
