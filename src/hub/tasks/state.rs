@@ -273,6 +273,7 @@ impl Task {
     }
 
     /// The whole state as JSON with the estimate that all subscribers were told; `snapshot` marks it as one.
+    #[cfg(test)]
     pub fn whole(&self, snapshot: bool) -> String {
         let mark = if snapshot { SNAPSHOT } else { "" };
         self.write_whole(mark, self.told_estimate())
