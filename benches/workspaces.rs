@@ -3,7 +3,7 @@
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use joblight::internals::base::Random;
 use joblight::internals::base::{Now, Time};
-use joblight::internals::hub::{Edit, Journal, WorkspaceSettings, Workspaces};
+use joblight::internals::hub::{WorkspaceSettings, Workspaces};
 use joblight::internals::wire::Members;
 use std::time::Duration;
 
@@ -29,13 +29,9 @@ fn filled(count: u32) -> Workspaces {
         );
         let wish = Members::parse(&wish).expect("an object");
         let edit = workspaces.create(NOW, wish, &mut random);
-        apply(&mut workspaces, edit.expect("there is no limit"));
+        workspaces.apply(edit.expect("there is no limit"), &mut Vec::new());
     }
     workspaces
-}
-
-fn apply(workspaces: &mut Workspaces, edit: Edit) {
-    workspaces.apply(edit, &mut Journal::default());
 }
 
 /// The wish for an order in which neighbours are far apart.
@@ -60,7 +56,7 @@ fn changes(criterion: &mut Criterion) {
             bencher.iter(|| {
                 let wish = Members::parse(&order).expect("an object");
                 let edit = workspaces.reorder(&wish).expect("a permutation");
-                apply(&mut workspaces, edit)
+                workspaces.apply(edit, &mut Vec::new())
             });
         });
         let patch = r#"{"id":"workspace_0000000000000500","view":{"zoom":3},"colour":"blue"}"#;
@@ -68,7 +64,7 @@ fn changes(criterion: &mut Criterion) {
             bencher.iter(|| {
                 let wish = Members::parse(patch).expect("an object");
                 let edit = workspaces.update(NOW, wish).expect("it is there");
-                apply(&mut workspaces, edit)
+                workspaces.apply(edit, &mut Vec::new())
             });
         });
         group.bench_function("list", |bencher| bencher.iter(|| workspaces.list()));
@@ -79,7 +75,7 @@ fn changes(criterion: &mut Criterion) {
                 |workspaces| {
                     let wish = Members::parse(first).expect("an object");
                     let edit = workspaces.delete(&wish).expect("it is there");
-                    apply(workspaces, edit)
+                    workspaces.apply(edit, &mut Vec::new())
                 },
                 BatchSize::PerIteration,
             );

@@ -88,10 +88,8 @@ pub mod internals {
     }
 
     pub mod hub {
-        pub use crate::hub::durable::journal::Journal;
         pub use crate::hub::durable::record::{Batch, Record, StoredEntry, StoredId, Table};
-        pub use crate::hub::workspaces::documents::Edit;
-        pub use crate::hub::{Change, Hub, Lane, Outlet, Publication};
+        pub use crate::hub::follow::Follower;
         pub use crate::hub::{Work, WorkspaceSettings, Workspaces};
     }
 

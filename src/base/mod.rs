@@ -4,7 +4,8 @@
 //! - `chunk_queue`: outbound bytes of all connections in one pool; `index`: links inside such pools; `slots`: a slab whose
 //!   keys carry a generation; `slot_set`: slots counted once; `shrink`: when a table gives memory back
 //! - `id`: message ids; `random`: the one source of randomness
-//! - `network`, `pattern`: IP networks and name patterns; `printable`: foreign text in logs and terminals
+//! - `network`, `pattern`: IP networks and name patterns; `printable`: foreign text in logs and terminals;
+//!   `limit`: 0 for none
 //! - `average`, `counter`: figures for the statistics
 
 pub mod average;
@@ -12,6 +13,7 @@ pub mod chunk_queue;
 pub mod counter;
 pub mod id;
 pub mod index;
+pub mod limit;
 pub mod network;
 pub mod pattern;
 pub mod printable;

@@ -8,9 +8,6 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 const TOKEN_ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 
-/// Each character carries log2(36) = 5.17 bits: 26 of them carry 134.
-const SECRET_CHARACTERS: usize = 26;
-
 pub struct Random {
     stream: ChaCha20Rng,
 }
@@ -42,21 +39,12 @@ impl Random {
         }
     }
 
-    pub fn fill(&mut self, bytes: &mut [u8]) {
-        self.stream.fill_bytes(bytes);
-    }
-
     /// Characters from `a-z0-9`, uniform.
     pub fn token(&mut self, characters: usize) -> String {
         let letters = TOKEN_ALPHABET.len() as u64;
         (0..characters)
             .map(|_| char::from(TOKEN_ALPHABET[self.below(letters) as usize]))
             .collect()
-    }
-
-    /// URL-safe, with more than 128 bits of entropy.
-    pub fn secret(&mut self) -> String {
-        self.token(SECRET_CHARACTERS)
     }
 }
 
@@ -74,9 +62,7 @@ mod tests {
     fn the_same_seed_replays_and_another_does_not() {
         let draw = |seed: u8| {
             let mut random = Random::from_seed([seed; 32]);
-            let mut bytes = [0; 24];
-            random.fill(&mut bytes);
-            (random.next_u64(), bytes, random.secret())
+            (random.next_u64(), random.token(24))
         };
         assert_eq!(draw(1), draw(1));
         assert_ne!(draw(1), draw(2));
@@ -99,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_of_the_alphabet_and_secrets_do_not_repeat() {
+    fn tokens_are_of_the_alphabet_and_do_not_repeat() {
         let mut random = Random::from_seed([9; 32]);
         let token = random.token(10_000);
         assert_eq!(token.len(), 10_000);
@@ -109,7 +95,7 @@ mod tests {
                 .all(|letter| token.as_bytes().contains(letter))
         );
         assert!(token.bytes().all(|letter| TOKEN_ALPHABET.contains(&letter)));
-        assert_ne!(random.secret(), random.secret());
+        assert_ne!(random.token(16), random.token(16));
     }
 
     #[test]

@@ -80,29 +80,9 @@ impl Connection {
         input: &mut Input<'a>,
         limits: &InputLimits,
     ) -> Result<Option<PeerEvent<'a>>, Fault> {
-        debug_assert!(
-            self.is_open(),
-            "the input of a closing connection is dropped"
-        );
-        let event = match &mut self.phase {
-            Phase::Http(parser) => parser
-                .poll_event(input, &limits.http, |head| body_mode(head, limits))
-                .map_err(Fault::Http)?
-                .map(PeerEvent::Http),
-            Phase::WebSocket(reader) => reader
-                .poll_event(input, &limits.websocket)
-                .map_err(Fault::WebSocket)?
-                .map(PeerEvent::WebSocket),
-            Phase::Lines if input.is_empty() => None,
-            Phase::Lines => {
-                let count = http::lines_at_once(input.peek());
-                Some(PeerEvent::Http(ParserEvent::Chunk(input.take(count))))
-            }
-        };
-        debug_assert!(
-            event.is_some() || input.is_empty(),
-            "without an event all input is taken"
-        );
+        debug_assert!(self.is_open(), "closing connections drop their input");
+        let event = self.phase.poll_event(input, limits)?;
+        debug_assert!(event.is_some() || input.is_empty(), "all is taken");
         Ok(event)
     }
 
@@ -183,7 +163,7 @@ pub enum Phase {
 #[derive(Debug, Clone, Copy)]
 pub struct InputLimits {
     pub http: http::ParserLimits,
-    /// Bytes of a request body; 0: no limit.
+    /// Bytes of a request body.
     pub max_body_bytes: usize,
     pub websocket: websocket::FrameLimits,
 }
@@ -203,7 +183,33 @@ pub enum Fault {
     WebSocket(Violation),
 }
 
+impl From<Problem> for Fault {
+    fn from(problem: Problem) -> Self {
+        Self::Http(problem)
+    }
+}
+
+impl From<Violation> for Fault {
+    fn from(violation: Violation) -> Self {
+        Self::WebSocket(violation)
+    }
+}
+
 impl Phase {
+    fn poll_event<'a>(
+        &mut self,
+        input: &mut Input<'a>,
+        limits: &InputLimits,
+    ) -> Result<Option<PeerEvent<'a>>, Fault> {
+        let decide = |head: &Head| body_mode(head, limits.max_body_bytes);
+        let (http, frames) = (&limits.http, &limits.websocket);
+        Ok(match self {
+            Self::Http(parser) => parser.poll_event(input, http, decide)?.map(PeerEvent::Http),
+            Self::WebSocket(reader) => reader.poll_event(input, frames)?.map(PeerEvent::WebSocket),
+            Self::Lines => poll_lines(input),
+        })
+    }
+
     /// Whether polling may yield more without further input.
     fn is_mid_request(&self) -> bool {
         matches!(self, Self::Http(parser) if !parser.is_idle())
@@ -228,18 +234,21 @@ impl Phase {
     }
 }
 
-/// A body of newline-delimited JSON, by its media type, is handled as it arrives.
-fn body_mode(head: &Head, limits: &InputLimits) -> BodyMode {
-    let names = [
-        "application/x-ndjson",
-        "application/ndjson",
-        "application/jsonl",
-    ];
-    let is_named = |found: &str| names.iter().any(|name| found.eq_ignore_ascii_case(name));
-    let max_bytes = match limits.max_body_bytes {
-        0 => usize::MAX,
-        max => max,
-    };
+fn poll_lines<'a>(input: &mut Input<'a>) -> Option<PeerEvent<'a>> {
+    let count = http::lines_at_once(input.peek());
+    (count > 0).then(|| PeerEvent::Http(ParserEvent::Chunk(input.take(count))))
+}
+
+/// Media types of newline-delimited JSON.
+const LINES: [&str; 3] = [
+    "application/x-ndjson",
+    "application/ndjson",
+    "application/jsonl",
+];
+
+/// A body of lines is handled as it arrives.
+fn body_mode(head: &Head, max_bytes: usize) -> BodyMode {
+    let is_named = |found: &str| LINES.iter().any(|name| found.eq_ignore_ascii_case(name));
     match head.method() == Method::POST && head.content_type().is_some_and(is_named) {
         true => BodyMode::Stream,
         false => BodyMode::Collect { max_bytes },

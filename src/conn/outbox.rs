@@ -2,6 +2,7 @@
 //! one.
 
 use crate::base::chunk_queue::{CHUNK_COST, ChunkPool, ChunkQueue};
+use crate::base::limit::unless_zero;
 use crate::wire::message::{Batch, Encoding};
 use crate::wire::websocket::{EncodedFrame, encode};
 use bytes::Bytes;
@@ -16,10 +17,16 @@ pub struct Outbox {
 #[derive(Debug)]
 struct Held {
     encoding: Encoding,
-    /// 0: no limit.
     max_messages: usize,
     messages: Vec<EncodedFrame>,
     bytes: usize,
+}
+
+impl Held {
+    fn push(&mut self, frame: &EncodedFrame) {
+        self.bytes += frame.bytes().len();
+        self.messages.push(frame.clone());
+    }
 }
 
 impl Outbox {
@@ -28,7 +35,7 @@ impl Outbox {
         self.batch.get_or_insert_with(|| {
             Box::new(Held {
                 encoding,
-                max_messages,
+                max_messages: unless_zero(max_messages),
                 messages: Vec::new(),
                 bytes: 0,
             })
@@ -44,15 +51,11 @@ impl Outbox {
         max_bytes: usize,
         max_messages: usize,
     ) -> bool {
-        let size = frame.bytes().len();
-        if !self.has_room(size, max_bytes, max_messages) {
+        if !self.has_room(frame.bytes().len(), max_bytes, max_messages) {
             return false;
         }
         match &mut self.batch {
-            Some(held) => {
-                held.bytes += size;
-                held.messages.push(frame.clone());
-            }
+            Some(held) => held.push(frame),
             None => self.queue.push(pool, frame.bytes().clone()),
         }
         true
@@ -74,11 +77,7 @@ impl Outbox {
     /// Turns the held messages into frames.
     pub fn seal(&mut self, pool: &mut ChunkPool) {
         let Some(held) = &mut self.batch else { return };
-        let size = match held.max_messages {
-            0 => usize::MAX,
-            max => max,
-        };
-        for messages in held.messages.chunks(size) {
+        for messages in held.messages.chunks(held.max_messages) {
             self.queue.push(pool, in_one_frame(held.encoding, messages));
         }
         held.messages = Vec::new();

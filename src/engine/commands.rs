@@ -205,7 +205,7 @@ impl Context<'_> {
         let room = check_room("room", room)?;
         let client = self.find_client(id)?;
         let joined = self.enter(client, &room, Entry::Put)?;
-        if joined.fresh {
+        if joined.is_new {
             let due = [(joined.room, None)];
             self.hub.welcome(self.now, client, &due, &mut self.out);
         }

@@ -6,32 +6,62 @@
 use crate::base::time::Now;
 use crate::hub::change::{Change, ClientChange};
 use crate::hub::clients::shared;
-use crate::hub::delivery::publication::Outlet;
+use crate::hub::delivery::publication::{Lane, Outlet, Publication};
 use crate::hub::durable::record::Record;
 use crate::hub::durable::records;
-use crate::hub::keys::{ClientId, RoomKey};
+use crate::hub::keys::{ClientId, ConnectionId, RoomKey};
 use crate::hub::parts::Hub;
 use crate::hub::rooms::directory::Full;
 use crate::hub::rooms::log::LogEntry;
 
+/// A hub without viewers that follows another.
+#[derive(Debug)]
+pub struct Follower(Hub);
+
+/// Nobody listens.
+struct Silence;
+
+impl Outlet for Silence {
+    fn publish(
+        &mut self,
+        _: &Publication<'_>,
+        readers: &[ConnectionId],
+        _: Lane,
+        _: &mut Vec<usize>,
+    ) -> usize {
+        debug_assert!(readers.is_empty(), "it has no viewers");
+        0
+    }
+}
+
+impl Follower {
+    /// Follows a hub that has just begun. Have it [led](Hub::lead) at least once a turn.
+    pub fn of(hub: &mut Hub) -> Self {
+        hub.fanout.changes.begin();
+        hub.directory.record_removals();
+        let mut new = Hub::new(hub.settings.clone(), hub.seed.clone());
+        new.directory.follow();
+        Self(new)
+    }
+
+    /// All shared state as rows of a store, in no order that means anything.
+    pub fn shared_rows(&self, now: Now) -> Vec<Record> {
+        self.0.shared_rows(now)
+    }
+}
+
 impl Hub {
-    /// Records changes from now on. Poll them at least once a turn.
-    pub fn record_changes(&mut self) {
-        self.fanout.changes.begin();
-        self.directory.record_removals();
+    /// Applies what has changed since the last call to a hub that follows this one.
+    pub fn lead(&mut self, follower: &mut Follower) {
+        while let Some(change) = self.poll_change() {
+            follower.0.apply(change, &mut Silence);
+        }
     }
 
     /// The oldest change that was not polled yet. Removals of rooms come last: each names the epoch that it ends.
-    pub fn poll_change(&mut self) -> Option<Change> {
+    fn poll_change(&mut self) -> Option<Change> {
         let change = self.fanout.changes.poll();
         change.or_else(|| self.directory.poll_removal())
-    }
-
-    /// A hub as this one was when it began, to be led through its changes.
-    pub fn follower(&self) -> Self {
-        let mut follower = Self::new(self.settings.clone(), self.seed.clone());
-        follower.directory.follow();
-        follower
     }
 
     /// Drops all state, as if the hub had just begun.

@@ -32,7 +32,6 @@ pub mod timer;
 pub mod workspaces;
 
 pub use budget::Work;
-pub use change::Change;
 pub use clients::client::{Client, KeptName};
 pub use clients::expiry::SessionSettings;
 pub use delivery::fanout::{Broadcast, RoomMessage};

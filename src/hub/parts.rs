@@ -5,7 +5,7 @@
 
 use crate::base::time::{Now, Span, Time};
 use crate::hub::budget::{Work, Workload};
-use crate::hub::clients::expiry::{SessionSettings, Sessions};
+use crate::hub::clients::expiry::{Departures, SessionSettings};
 use crate::hub::delivery::fanout::{Broadcast, BroadcastCounts, Fanout, RoomMessage};
 use crate::hub::delivery::publication::Outlet;
 use crate::hub::durable::restore::Restoring;
@@ -52,7 +52,7 @@ pub struct Hub {
     pub(in crate::hub) timers: Timers,
     /// Aging work that is due waits until then, so that a large backlog of it does not hold the loop.
     pub(in crate::hub) aging_paused_until: Time,
-    pub(in crate::hub) sessions: Sessions,
+    pub(in crate::hub) departures: Departures,
     pub(in crate::hub) workspaces: Workspaces,
     pub(in crate::hub) restoring: Restoring,
     pub(in crate::hub) settings: HubSettings,
@@ -65,7 +65,7 @@ pub struct Hub {
 pub struct Joined {
     pub room: RoomKey,
     /// Whether the client was not in it before.
-    pub fresh: bool,
+    pub is_new: bool,
 }
 
 impl Hub {
@@ -81,7 +81,7 @@ impl Hub {
             ),
             timers: Timers::default(),
             aging_paused_until: Time::ZERO,
-            sessions: Sessions::new(settings.sessions),
+            departures: Departures::new(settings.sessions),
             workspaces: Workspaces::new(settings.workspaces, seed.hash),
             restoring: Restoring::default(),
             settings,
@@ -146,7 +146,7 @@ impl Hub {
             Timer::Aging => self.age(now, out),
             Timer::Sessions => {
                 // Disarmed first, because expiring sets the timer for the next session.
-                self.sessions.disarm();
+                self.departures.disarm();
                 self.expire_sessions(now);
             }
             Timer::Flush(key) => {

@@ -3,11 +3,19 @@
 //! Owns every sentence of error messages and log lines that is translated; machine words (codes, field names) never
 //! pass through here. The Chinese lines are those of the two documents joblight began from, to the letter.
 
-mod workspaces;
-
-pub use workspaces::{WorkspaceFault, WorkspaceField};
-
 use std::fmt;
+
+/// Writes what is said in the language that is spoken: each line has the English, the Chinese, and what fills their gaps.
+macro_rules! say {
+    ($what:expr, $locale:expr, $out:expr; $($case:pat => $english:literal, $chinese:literal $(, $gap:expr)*;)*) => {
+        match $what {
+            $($case => match $locale {
+                Locale::English => write!($out, $english $(, $gap)*),
+                Locale::Chinese => write!($out, $chinese $(, $gap)*),
+            },)*
+        }
+    };
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Locale {
@@ -127,120 +135,173 @@ pub struct Said<'a> {
 
 impl fmt::Display for Said<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.locale {
-            Locale::English => english(self.phrase, out),
-            Locale::Chinese => chinese(self.phrase, out),
+        use Phrase::*;
+        let locale = self.locale;
+        say! { self.phrase, locale, out;
+            InvalidJson(reason) => "invalid JSON: {reason}", "无效的JSON: {reason}";
+            InvalidMessagePack(reason) => "invalid MessagePack: {reason}", "无效的MessagePack: {reason}";
+            UnknownType(kind) => "unknown message type: {kind}", "未知消息类型: {kind}";
+            InvalidMessage(reason) => "invalid message: {reason}", "无效的消息: {reason}";
+            NotAllowed(what) => "not allowed: {what}", "不允许: {what}";
+            Unauthorized(reason) => "unauthorized: {reason}", "未授权: {reason}";
+            RateLimited { limit, retry_after_s } =>
+                "too many messages: {limit} a minute are allowed; wait {retry_after_s} s",
+                "消息过于频繁: 每分钟最多 {limit} 条; 请在 {retry_after_s} 秒后重试";
+            LimitExceeded(which) => "limit exceeded: {which}", "超出限制: {which}";
+            Conflict(what) => "conflict: {what}", "冲突: {what}";
+            NotFound(what) => "not found: {what}", "未找到: {what}";
+            NoApplication(kind) => "no application is connected that takes {kind}", "没有已连接的应用程序处理该消息: {kind}";
+            NoAnswer(kind) => "the application did not answer {kind} in time", "应用程序未及时答复: {kind}";
+            ApplicationGone(kind) => "the application went away before it answered {kind}", "应用程序在答复前已断开: {kind}";
+            BackendConnected { address, total } =>
+                "backend connected: {address} (backends: {total})", "应用后端连接: {address} (总连接: {total})";
+            BackendDisconnected { address, total } =>
+                "backend disconnected: {address} (backends: {total})", "应用后端断开: {address} (总连接: {total})";
+            Lost { lost_after } => "no news for {}", "已有 {} 没有消息", length(lost_after);
+            NotKept(reason) => "done, but not kept: {reason}", "已执行但未能保存: {reason}";
+            WorkspaceFault(fault) => "{}", "{}", SaidFault(fault, locale);
+            WebSocketStarted(port) => "WebSocket server started on port {port}", "WebSocket服务器已在端口 {port} 启动";
+            WebSocketListening { url, path } => "WebSocket server listening: {url}{path}", "WebSocket 服务器启动: {url}";
+            HttpStarted(url) => "🚀 HTTP server started on {url}", "🚀 HTTP server started on {url}";
+            IngestStarted(path) => "Ingest socket open: {path}", "数据接收套接字已启动: {path}";
+            Environment(name) => "Environment: {name}", "Environment: {name}";
+            LogLevel(name) => "Log level: {name}", "Log level: {name}";
+            ClientConnected { client, total } =>
+                "client connected: {client} (connections: {total})", "客户端连接: {client} (总连接: {total})";
+            ClientDisconnected { client, total } =>
+                "client disconnected: {client} (connections: {total})", "客户端断开: {client} (总连接: {total})";
+            DataClientConnected => "WebSocket client connected", "WebSocket 客户端连接";
+            DataClientDisconnected => "WebSocket client disconnected", "WebSocket 客户端断开";
+            ClientJoined { client, room } => "client {client} joined room {room}", "客户端 {client} 加入房间 {room}";
+            ClientLeft { client, room } => "client {client} left room {room}", "客户端 {client} 离开房间 {room}";
+            Broadcast(room) => "broadcast to room {room}", "广播消息到房间 {room}";
+            Draining(count) => "shutting down: {count} connections to close", "正在关闭: 还有 {count} 个连接";
+            Stopped => "stopped", "服务器已停止";
         }
     }
 }
 
-fn english(phrase: Phrase<'_>, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-    use Phrase::*;
-    match phrase {
-        InvalidJson(reason) => write!(out, "invalid JSON: {reason}"),
-        InvalidMessagePack(reason) => write!(out, "invalid MessagePack: {reason}"),
-        UnknownType(kind) => write!(out, "unknown message type: {kind}"),
-        InvalidMessage(reason) => write!(out, "invalid message: {reason}"),
-        NotAllowed(what) => write!(out, "not allowed: {what}"),
-        Unauthorized(reason) => write!(out, "unauthorized: {reason}"),
-        RateLimited {
-            limit,
-            retry_after_s,
-        } => {
-            write!(
-                out,
-                "too many messages: {limit} a minute are allowed; wait {retry_after_s} s"
-            )
+/// What may be wrong with a message about workspaces (contract section 6); what it quotes of the message is shortened already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WorkspaceFault {
+    /// The fields are not an object.
+    NoObject,
+    /// The parser's reason.
+    Unreadable(String),
+    Missing(WorkspaceField),
+    /// A field of the wrong type.
+    Wrong {
+        field: WorkspaceField,
+        /// As JSON.
+        found: String,
+    },
+    /// The id is in use.
+    Taken(String),
+    /// No workspace has this id.
+    Unknown(String),
+    /// `ids` names something other than a workspace.
+    Stray(String),
+    /// `ids` names a workspace twice.
+    Repeated(String),
+    /// `ids` omits a workspace.
+    LeftOut(String),
+    TooMany {
+        /// `workspaces.max_workspaces`.
+        limit: usize,
+    },
+    /// The workspace would be too large.
+    TooLarge {
+        /// Bytes.
+        size: usize,
+        /// `workspaces.max_size`.
+        limit: usize,
+    },
+    /// All workspaces together would be too large.
+    TooLargeTogether {
+        /// Bytes.
+        size: usize,
+        /// `workspaces.max_total_size`.
+        limit: usize,
+    },
+    TooDeep {
+        limit: usize,
+    },
+}
+
+/// A field that means something to the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WorkspaceField {
+    Id,
+    Name,
+    Ids,
+}
+
+impl WorkspaceField {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Id => "id",
+            Self::Name => "name",
+            Self::Ids => "ids",
         }
-        LimitExceeded(which) => write!(out, "limit exceeded: {which}"),
-        Conflict(what) => write!(out, "conflict: {what}"),
-        NotFound(what) => write!(out, "not found: {what}"),
-        NoApplication(kind) => write!(out, "no application is connected that takes {kind}"),
-        NoAnswer(kind) => write!(out, "the application did not answer {kind} in time"),
-        ApplicationGone(kind) => {
-            write!(out, "the application went away before it answered {kind}")
+    }
+
+    fn expected(self, locale: Locale) -> &'static str {
+        match (locale, self) {
+            (Locale::English, Self::Id) => {
+                "the workspace's id, a string of 1 to 256 bytes without control characters"
+            }
+            (Locale::English, Self::Name) => "the workspace's name, a string that is not blank",
+            (Locale::English, Self::Ids) => "a list of every workspace's id, each once",
+            (Locale::Chinese, Self::Id) => "工作区 id, 即 1 到 256 字节且不含控制字符的字符串",
+            (Locale::Chinese, Self::Name) => "工作区名称, 即非空白的字符串",
+            (Locale::Chinese, Self::Ids) => "全部工作区 id 的列表, 每个恰好一次",
         }
-        BackendConnected { address, total } => {
-            write!(out, "backend connected: {address} (backends: {total})")
-        }
-        BackendDisconnected { address, total } => {
-            write!(out, "backend disconnected: {address} (backends: {total})")
-        }
-        Lost { lost_after } => write!(out, "no news for {}", length(lost_after)),
-        NotKept(reason) => write!(out, "done, but not kept: {reason}"),
-        WorkspaceFault(fault) => workspaces::english(fault, out),
-        WebSocketStarted(port) => write!(out, "WebSocket server started on port {port}"),
-        WebSocketListening { url, path } => write!(out, "WebSocket server listening: {url}{path}"),
-        HttpStarted(url) => write!(out, "🚀 HTTP server started on {url}"),
-        IngestStarted(path) => write!(out, "Ingest socket open: {path}"),
-        Environment(name) => write!(out, "Environment: {name}"),
-        LogLevel(name) => write!(out, "Log level: {name}"),
-        ClientConnected { client, total } => {
-            write!(out, "client connected: {client} (connections: {total})")
-        }
-        ClientDisconnected { client, total } => {
-            write!(out, "client disconnected: {client} (connections: {total})")
-        }
-        DataClientConnected => out.write_str("WebSocket client connected"),
-        DataClientDisconnected => out.write_str("WebSocket client disconnected"),
-        ClientJoined { client, room } => write!(out, "client {client} joined room {room}"),
-        ClientLeft { client, room } => write!(out, "client {client} left room {room}"),
-        Broadcast(room) => write!(out, "broadcast to room {room}"),
-        Draining(count) => write!(out, "shutting down: {count} connections to close"),
-        Stopped => out.write_str("stopped"),
     }
 }
 
-fn chinese(phrase: Phrase<'_>, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-    use Phrase::*;
-    match phrase {
-        InvalidJson(reason) => write!(out, "无效的JSON: {reason}"),
-        InvalidMessagePack(reason) => write!(out, "无效的MessagePack: {reason}"),
-        UnknownType(kind) => write!(out, "未知消息类型: {kind}"),
-        InvalidMessage(reason) => write!(out, "无效的消息: {reason}"),
-        NotAllowed(what) => write!(out, "不允许: {what}"),
-        Unauthorized(reason) => write!(out, "未授权: {reason}"),
-        RateLimited {
-            limit,
-            retry_after_s,
-        } => {
-            write!(
-                out,
-                "消息过于频繁: 每分钟最多 {limit} 条; 请在 {retry_after_s} 秒后重试"
-            )
+/// What is wrong, and what would be right.
+struct SaidFault<'a>(&'a WorkspaceFault, Locale);
+
+impl fmt::Display for SaidFault<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use WorkspaceFault::*;
+        let Self(fault, locale) = *self;
+        let all = WorkspaceField::Ids.expected(locale);
+        say! { fault, locale, out;
+            NoObject => "invalid message: data: expected a JSON object", "无效的消息: data: 应为 JSON 对象";
+            Unreadable(reason) => "invalid message: {reason}", "无效的消息: {reason}";
+            Missing(field) =>
+                "invalid message: {}: missing; expected {}", "无效的消息: {}: 缺失; 应为{}",
+                field.as_str(), field.expected(locale);
+            Wrong { field, found } =>
+                "invalid message: {}: {found} will not do; expected {}", "无效的消息: {}: {found} 不可用; 应为{}",
+                field.as_str(), field.expected(locale);
+            Taken(id) =>
+                "invalid message: id: the workspace `{id}` exists already; expected another id, or none",
+                "无效的消息: id: 工作区 `{id}` 已存在; 请使用其他 id 或省略 id";
+            Unknown(id) =>
+                "not found: the workspace `{id}`; expected an id that workspace.list shows",
+                "未找到: 工作区 `{id}`; 应为 workspace.list 列出的 id";
+            Stray(id) =>
+                "invalid message: ids: there is no workspace `{id}`; expected {all}",
+                "无效的消息: ids: 工作区 `{id}` 不存在; 应为{all}";
+            Repeated(id) =>
+                "invalid message: ids: `{id}` stands there twice; expected {all}", "无效的消息: ids: `{id}` 重复出现; 应为{all}";
+            LeftOut(id) =>
+                "invalid message: ids: `{id}` is left out; expected {all}", "无效的消息: ids: 缺少 `{id}`; 应为{all}";
+            TooMany { limit } =>
+                "limit exceeded: there are {limit} workspaces, as many as workspaces.max_workspaces allows; delete one first",
+                "超出限制: 已有 {limit} 个工作区, 达到 workspaces.max_workspaces; 请先删除一个";
+            TooLarge { size, limit } =>
+                "limit exceeded: the workspace would have {size} bytes; workspaces.max_size allows {limit}",
+                "超出限制: 该工作区将有 {size} 字节; workspaces.max_size 最多允许 {limit}";
+            TooLargeTogether { size, limit } =>
+                "limit exceeded: all workspaces together would have {size} bytes; workspaces.max_total_size allows {limit}",
+                "超出限制: 全部工作区将共有 {size} 字节; workspaces.max_total_size 最多允许 {limit}";
+            TooDeep { limit } =>
+                "limit exceeded: a field is nested too deep; expected at most {limit} levels of arrays and objects",
+                "超出限制: 字段嵌套过深; 数组和对象最多嵌套 {limit} 层";
         }
-        LimitExceeded(which) => write!(out, "超出限制: {which}"),
-        Conflict(what) => write!(out, "冲突: {what}"),
-        NotFound(what) => write!(out, "未找到: {what}"),
-        NoApplication(kind) => write!(out, "没有已连接的应用程序处理该消息: {kind}"),
-        NoAnswer(kind) => write!(out, "应用程序未及时答复: {kind}"),
-        ApplicationGone(kind) => write!(out, "应用程序在答复前已断开: {kind}"),
-        BackendConnected { address, total } => {
-            write!(out, "应用后端连接: {address} (总连接: {total})")
-        }
-        BackendDisconnected { address, total } => {
-            write!(out, "应用后端断开: {address} (总连接: {total})")
-        }
-        Lost { lost_after } => write!(out, "已有 {} 没有消息", length(lost_after)),
-        NotKept(reason) => write!(out, "已执行但未能保存: {reason}"),
-        WorkspaceFault(fault) => workspaces::chinese(fault, out),
-        WebSocketStarted(port) => write!(out, "WebSocket服务器已在端口 {port} 启动"),
-        WebSocketListening { url, .. } => write!(out, "WebSocket 服务器启动: {url}"),
-        HttpStarted(url) => write!(out, "🚀 HTTP server started on {url}"),
-        IngestStarted(path) => write!(out, "数据接收套接字已启动: {path}"),
-        Environment(name) => write!(out, "Environment: {name}"),
-        LogLevel(name) => write!(out, "Log level: {name}"),
-        ClientConnected { client, total } => write!(out, "客户端连接: {client} (总连接: {total})"),
-        ClientDisconnected { client, total } => {
-            write!(out, "客户端断开: {client} (总连接: {total})")
-        }
-        DataClientConnected => out.write_str("WebSocket 客户端连接"),
-        DataClientDisconnected => out.write_str("WebSocket 客户端断开"),
-        ClientJoined { client, room } => write!(out, "客户端 {client} 加入房间 {room}"),
-        ClientLeft { client, room } => write!(out, "客户端 {client} 离开房间 {room}"),
-        Broadcast(room) => write!(out, "广播消息到房间 {room}"),
-        Draining(count) => write!(out, "正在关闭: 还有 {count} 个连接"),
-        Stopped => out.write_str("服务器已停止"),
     }
 }
 

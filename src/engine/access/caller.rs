@@ -5,7 +5,7 @@
 //! decide and change nothing.
 
 use crate::engine::refusal::Refusal;
-use crate::engine::settings::{Permission, Settings};
+use crate::engine::settings::{Permission, Settings, WebSocketSettings};
 use crate::wire::http::Head;
 
 #[derive(Debug, Clone, Copy)]
@@ -40,26 +40,10 @@ pub enum Action {
 
 impl Caller<'_> {
     pub fn may(self, action: Action, settings: &Settings) -> Result<(), Refusal> {
-        let key = &settings.http.api_key;
-        let websocket = &settings.websocket;
         match (self, action) {
             (Self::Application | Self::Program, _) | (_, Action::CheckHealth) => Ok(()),
-            (Self::Request(_), Action::Control { .. })
-                if key.is_empty() && websocket.control != Permission::Anybody =>
-            {
-                Err(Refusal::new(
-                    "not_allowed",
-                    "without http.api_key, only websocket.control = \"any\" allows control requests over HTTP",
-                ))
-            }
-            (Self::Request(head), _) => authorize(key, head),
-            (Self::Viewer, Action::Publish { is_member }) => {
-                permitted(websocket.publish, is_member, "websocket.publish")
-            }
-            (Self::Viewer, Action::Control { is_member }) => {
-                permitted(websocket.control, is_member, "websocket.control")
-            }
-            (Self::Viewer, _) => Err(Refusal::new("not_allowed", "the HTTP API")),
+            (Self::Request(head), _) => request_may(head, action, settings),
+            (Self::Viewer, _) => viewer_may(action, &settings.websocket),
         }
     }
 
@@ -67,6 +51,29 @@ impl Caller<'_> {
     pub fn sees(self, _room: &str) -> bool {
         true
     }
+}
+
+fn request_may(head: &Head, action: Action, settings: &Settings) -> Result<(), Refusal> {
+    let key = &settings.http.api_key;
+    let is_open = !key.is_empty() || settings.websocket.control == Permission::Anybody;
+    match matches!(action, Action::Control { .. }) && !is_open {
+        true => Err(Refusal::new("not_allowed", CONTROL_NEEDS_KEY)),
+        false if key.is_empty() || brings(key, head) => Ok(()),
+        false => Err(Refusal::new("unauthorized", KEY_EXPECTED).at("authorization")),
+    }
+}
+
+const CONTROL_NEEDS_KEY: &str =
+    "without http.api_key, only websocket.control = \"any\" allows control requests over HTTP";
+const KEY_EXPECTED: &str = "expected `Authorization: Bearer <http.api_key>`";
+
+fn viewer_may(action: Action, websocket: &WebSocketSettings) -> Result<(), Refusal> {
+    let (permission, is_member, key) = match action {
+        Action::Publish { is_member } => (websocket.publish, is_member, "websocket.publish"),
+        Action::Control { is_member } => (websocket.control, is_member, "websocket.control"),
+        _ => (Permission::Nobody, false, "the HTTP API"),
+    };
+    permitted(permission, is_member, key)
 }
 
 fn permitted(permission: Permission, is_member: bool, key: &str) -> Result<(), Refusal> {
@@ -77,25 +84,13 @@ fn permitted(permission: Permission, is_member: bool, key: &str) -> Result<(), R
     }
 }
 
-/// Checks that a request brings `http.api_key`, if there is one.
-fn authorize(key: &str, head: &Head) -> Result<(), Refusal> {
-    if key.is_empty() {
-        return Ok(());
-    }
-    let given = head
-        .header("authorization")
-        .and_then(|value| value.split_once(' '));
-    let token = given
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-        .map(|(_, token)| token.trim());
-    if token.is_some_and(|token| same_secret(token, key)) {
-        return Ok(());
-    }
-    Err(Refusal::new(
-        "unauthorized",
-        "expected `Authorization: Bearer <http.api_key>`",
-    )
-    .at("authorization"))
+/// Whether a request brings `http.api_key`.
+fn brings(key: &str, head: &Head) -> bool {
+    let given = head.header("authorization");
+    let given = given.and_then(|value| value.split_once(' '));
+    given.is_some_and(|(scheme, token)| {
+        scheme.eq_ignore_ascii_case("bearer") && same_secret(token.trim(), key)
+    })
 }
 
 /// Compares in a time that does not depend on where the texts differ.

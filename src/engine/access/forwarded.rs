@@ -71,24 +71,28 @@ impl Proxies {
     /// Whom a request of a peer comes from: the last address in the header that is no trusted proxy's. What is no address
     /// ends the search, and the hop that has written it counts.
     pub fn asker(&self, peer: Option<IpAddr>, head: &Head) -> Asker {
-        let peer = peer.map(|address| address.to_canonical());
-        let mut asker = Asker {
-            address: peer,
-            is_proxy: self.trusts(peer),
-        };
-        if !asker.is_proxy || self.header.is_empty() {
-            return asker;
+        let asker = self.asker_at(peer.map(|address| address.to_canonical()));
+        match asker.is_proxy && !self.header.is_empty() {
+            true => self.asker_behind(asker, head),
+            false => asker,
         }
+    }
+
+    fn asker_at(&self, address: Option<IpAddr>) -> Asker {
+        Asker {
+            address,
+            is_proxy: self.trusts(address),
+        }
+    }
+
+    fn asker_behind(&self, mut asker: Asker, head: &Head) -> Asker {
         for hop in self.hops(head).into_iter().rev() {
             let hop = match hop.as_deref() {
                 Some(UNIX_HOP) if self.trusts_unix => continue,
                 hop => hop.and_then(address),
             };
             let Some(address) = hop else { break };
-            asker = Asker {
-                address: Some(address),
-                is_proxy: self.trusts(Some(address)),
-            };
+            asker = self.asker_at(Some(address));
             if !asker.is_proxy {
                 break;
             }

@@ -111,20 +111,21 @@ impl Gate<'_> {
     /// Checks that an address may have another client.
     pub fn check_share(&mut self, asker: Asker) -> Result<(), Deferral> {
         let limit = self.settings.websocket.max_clients_per_address;
-        let Some(address) = asker.limited().filter(|_| limit > 0) else {
-            return Ok(());
-        };
-        if self.addresses.clients(address) < limit {
-            return Ok(());
+        let limited = asker.limited().filter(|_| limit > 0);
+        match limited.filter(|address| self.addresses.clients(*address) >= limit) {
+            None => Ok(()),
+            Some(address) => Err(self.beyond_share(address, limit)),
         }
+    }
+
+    fn beyond_share(&mut self, address: IpAddr, limit: usize) -> Deferral {
         let detail = format!(
             "more than {limit} clients at once from this address (websocket.max_clients_per_address)"
         );
         self.warn(Notice::Clients, address, &detail);
-        let wait = self
-            .addresses
-            .wait_for_place(self.now, address, self.random);
-        Err(Deferral::of_address("too many clients", detail, wait))
+        let addresses = &mut *self.addresses;
+        let wait = addresses.wait_for_place(self.now, address, self.random);
+        Deferral::of_address("too many clients", detail, wait)
     }
 
     /// Counts a handshake against the rate of its address; tells whether there is one. A handshake that is refused uses nothing

@@ -65,7 +65,7 @@ fn goes_on(context: &Context<'_>, task: &Task, report: &Report<'_>) -> bool {
             !context.hub.was_accepted(report)
                 && decision::judge(task, *kind, patch, context.now, report.id.is_some()).is_ok()
         }
-        Event::Item { .. } | Event::Room { .. } => task.lost.is_some(),
+        Event::Item { .. } | Event::Room { .. } => task.status_before_lost.is_some(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Events from producers, a whole request, lines as they come, or a local producer's stream, and the answer that says what became of
 //! them (contract section 7).
 
+use crate::base::limit::unless_zero;
 use crate::base::time::Now;
 use crate::engine::answer::Answer;
 use crate::engine::refusal::Refusal;
@@ -63,10 +64,7 @@ pub fn take_lines(
     mut chunk: &[u8],
     max_body_size: usize,
 ) {
-    let max_line_bytes = match max_body_size {
-        0 => usize::MAX,
-        max => max,
-    };
+    let max_line_bytes = unless_zero(max_body_size);
     loop {
         match stream.splitter.poll_line(&mut chunk, max_line_bytes) {
             Ok(Some(line)) => take_line(

@@ -6,10 +6,10 @@
 #![allow(missing_docs, reason = "most names say it")]
 
 use super::engine::Engine;
-use crate::base::time::Time;
+use crate::base::time::{Now, Time};
 use crate::engine::commit::durability::Condition;
 use crate::hub::durable::rows;
-use crate::hub::{Client, ConnectionId, DropReason, Hub, Room};
+use crate::hub::{Client, ConnectionId, DropReason, Record, Room};
 
 /// What the server holds.
 #[derive(Clone, Copy)]
@@ -71,8 +71,9 @@ impl<'a> Inspection<'a> {
         Self { engine }
     }
 
-    pub fn hub(self) -> &'a Hub {
-        &self.engine.hub
+    /// All shared state as rows of a store, in no order that means anything.
+    pub fn shared_rows(self, now: Now) -> Vec<Record> {
+        self.engine.hub.shared_rows(now)
     }
 
     pub fn connections(self) -> usize {

@@ -12,8 +12,8 @@ use crate::engine::refusal::Refusal;
 use crate::engine::settings::Settings;
 use crate::engine::timer::Timer;
 use crate::engine::transport::peer::Peer;
-use crate::hub::Change;
 use crate::hub::budget::Workload;
+use crate::hub::follow::Follower;
 use crate::hub::{self, Batch, ClientKey, ConnectionId, Restored, Work};
 
 /// Fewer clients than this are no crowd whose backlog says something of the server.
@@ -286,14 +286,13 @@ impl Engine {
         Inspection::new(self)
     }
 
-    /// Records changes of shared state from now on. Poll them at least once a turn.
-    pub fn record_changes(&mut self) {
-        self.hub.record_changes();
+    /// A hub that follows this engine's from its beginning; to be [led](Engine::lead) at least once a turn.
+    pub fn follower(&mut self) -> Follower {
+        Follower::of(&mut self.hub)
     }
 
-    /// The oldest change that was not polled yet.
-    pub fn poll_change(&mut self) -> Option<Change> {
-        self.hub.poll_change()
+    pub fn lead(&mut self, follower: &mut Follower) {
+        self.hub.lead(follower);
     }
 
     /// What this turn has cost, and what one may cost.

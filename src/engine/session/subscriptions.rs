@@ -75,7 +75,7 @@ impl Context<'_> {
             Entry::Kept(kept) => self.hub.rejoin(client, kept),
         };
         let joined = joined.map_err(Barred::Full)?;
-        if joined.fresh {
+        if joined.is_new {
             self.log_room(client, room, true);
         }
         Ok(joined)
@@ -197,7 +197,7 @@ impl Context<'_> {
             let since = since.get(&*room).copied();
             match self.enter(client, &room, Entry::Asked) {
                 // A member that names a position wants to hear again what came after it.
-                Ok(joined) if joined.fresh || since.is_some() => due.push((joined.room, since)),
+                Ok(joined) if joined.is_new || since.is_some() => due.push((joined.room, since)),
                 Ok(_) => {}
                 Err(barred) => denied.push(Denied::of(&room, barred)),
             }

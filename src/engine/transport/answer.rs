@@ -7,7 +7,7 @@ use crate::conn::Ending;
 use crate::engine::access::{self, Access};
 use crate::engine::life::Life;
 use crate::hub::ConnectionId;
-use crate::wire::http::{Framing, Head, Method, Response};
+use crate::wire::http::{Date, Framing, Head, Method, Response};
 
 /// What an answer must know of its request: whether it wants the body, whether another may follow, and which page may read it.
 #[derive(Debug)]
@@ -27,6 +27,15 @@ impl Reply {
             version_minor: head.version_minor(),
             cors: Cors::of(head, access, is_local),
         }
+    }
+
+    fn encode(self, answer: Response, keep_alive: bool, date: Date) -> Vec<u8> {
+        self.cors.mark(answer).encode(Framing {
+            head_only: self.head_only,
+            keep_alive,
+            version_minor: self.version_minor,
+            date,
+        })
     }
 }
 
@@ -55,13 +64,12 @@ impl Cors {
     /// Says so in the answer.
     pub fn mark(self, answer: Response) -> Response {
         const ALLOW: &str = "Access-Control-Allow-Origin";
+        let varied = |answer: Response| answer.header("Vary", "Origin");
         match self {
             Self::Unasked => answer,
-            Self::Foreign => answer.header("Vary", "Origin"),
+            Self::Foreign => varied(answer),
             Self::Allowed(origin) if &*origin == access::ANY => answer.header(ALLOW, access::ANY),
-            Self::Allowed(origin) => answer
-                .header("Vary", "Origin")
-                .header(ALLOW, String::from(origin)),
+            Self::Allowed(origin) => varied(answer).header(ALLOW, String::from(origin)),
         }
     }
 }
@@ -76,12 +84,7 @@ impl Transport {
         answer: Response,
     ) -> usize {
         let keep_alive = reply.keep_alive && step.life == Life::Serving;
-        let answer = reply.cors.mark(answer).encode(Framing {
-            head_only: reply.head_only,
-            keep_alive,
-            version_minor: reply.version_minor,
-            date: self.dates.at(step.now.wall_ms),
-        });
+        let answer = reply.encode(answer, keep_alive, self.dates.at(step.now.wall_ms));
         let bytes = answer.len();
         self.peers.push(connection, answer);
         if !keep_alive {
@@ -98,19 +101,22 @@ impl Transport {
         reply: Reply,
         answer: Response,
     ) -> usize {
-        let Some(peer) = self.peers.peer_mut(connection) else {
+        let Some(is_last) = self.read_again(connection) else {
             return 0;
         };
-        let is_last = peer.reading == Reading::HeldToEnd;
-        (peer.reading, peer.alive) = (Reading::Open, true);
-        if !peer.connection.is_open() {
-            return 0;
-        }
         let bytes = self.answer(step, connection, reply, answer);
         if is_last {
             self.end(step, connection, Ending::Final);
         }
         bytes
+    }
+
+    /// The request of a peer is held no more; whether it is the last of an open connection.
+    fn read_again(&mut self, connection: ConnectionId) -> Option<bool> {
+        let peer = self.peers.peer_mut(connection)?;
+        let is_last = peer.reading == Reading::HeldToEnd;
+        (peer.reading, peer.alive) = (Reading::Open, true);
+        peer.connection.is_open().then_some(is_last)
     }
 
     /// Answers a request whose body has not been read: the connection ends with the answer.

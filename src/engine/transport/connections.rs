@@ -8,6 +8,7 @@ use super::newcomers::Newcomers;
 use super::peer::{Services, Standing};
 use super::peers::Peers;
 use super::unfinished::Unfinished;
+use crate::base::limit::unless_zero;
 use crate::base::time::{Now, Span, Time};
 use crate::base::token_bucket::TokenBucket;
 use crate::base::wheel::Wheel;
@@ -165,23 +166,10 @@ impl Transport {
 
     /// What bounds the input of every peer; whether compressed messages may come is each peer's own.
     pub fn input_limits(settings: &Settings) -> InputLimits {
-        let Settings {
-            http, websocket, ..
-        } = settings;
-        let max_head_bytes = match http.max_head_size {
-            0 => usize::MAX,
-            max => max,
-        };
         InputLimits {
-            http: ParserLimits {
-                max_head_bytes,
-                ..Default::default()
-            },
-            max_body_bytes: http.max_body_size,
-            websocket: FrameLimits {
-                max_message_size: websocket.max_message_size,
-                compression: false,
-            },
+            http: ParserLimits::new(unless_zero(settings.http.max_head_size)),
+            max_body_bytes: unless_zero(settings.http.max_body_size),
+            websocket: FrameLimits::new(settings.websocket.max_message_size),
         }
     }
 

@@ -20,18 +20,19 @@ pub struct Framer {
     entries: HashMap<(u64, usize), EncodedFrame>,
 }
 
-/// The frames of one publication.
+/// The frames of one publication, by variant.
 #[derive(Debug, Default)]
-pub struct Frames([Option<EncodedFrame>; Variant::COUNT]);
+pub struct Frames {
+    sent: [Option<EncodedFrame>; Variant::COUNT],
+    /// What the compressed ones are made from.
+    plain: [Option<EncodedFrame>; Variant::COUNT_PLAIN],
+}
 
 impl Framer {
     /// A frame around a message that is encoded in its variant already.
     pub fn frame(&mut self, message: &[u8], variant: Variant, threshold: usize) -> EncodedFrame {
         let plain = self.plain(message, variant.encoding);
-        match variant.window {
-            None => plain,
-            Some(window) => self.compressed(&plain, variant.encoding, window, threshold),
-        }
+        self.compressed(&plain, variant, threshold)
     }
 
     /// A publication's frame in a variant, which all its readers share.
@@ -42,19 +43,14 @@ impl Framer {
         frames: &'a mut Frames,
         threshold: usize,
     ) -> &'a EncodedFrame {
-        if frames.0[variant.index()].is_none() {
-            let plain = frames.0[variant.plain().index()].take();
-            let plain = plain.unwrap_or_else(|| {
+        let Frames { sent, plain } = frames;
+        sent[variant.index()].get_or_insert_with(|| {
+            let plain = &mut plain[variant.plain().index()];
+            let plain = plain.get_or_insert_with(|| {
                 self.plain(&publication.message.encode(variant), variant.encoding)
             });
-            if let Some(window) = variant.window {
-                let compressed = self.compressed(&plain, variant.encoding, window, threshold);
-                frames.0[variant.index()] = Some(compressed);
-            }
-            frames.0[variant.plain().index()] = Some(plain);
-        }
-        let frame = frames.0[variant.index()].as_ref();
-        frame.expect("it was just made")
+            self.compressed(plain, variant, threshold)
+        })
     }
 
     /// A log entry's frame in a variant, which all that are due it in this turn share.
@@ -89,18 +85,23 @@ impl Framer {
         encode(encoding.kind(), message)
     }
 
+    /// The same frame if it is not to be compressed.
     fn compressed(
         &mut self,
         plain: &EncodedFrame,
-        encoding: Encoding,
-        window: Window,
+        variant: Variant,
         threshold: usize,
     ) -> EncodedFrame {
-        let payload = plain.payload();
-        if payload.len() < threshold {
-            return plain.clone();
+        match variant.window {
+            Some(window) if plain.payload().len() >= threshold => {
+                self.deflated(&plain.payload(), variant.encoding, window)
+            }
+            _ => plain.clone(),
         }
+    }
+
+    fn deflated(&mut self, payload: &[u8], encoding: Encoding, window: Window) -> EncodedFrame {
         self.encoded_bytes += payload.len() * DEFLATE_COST;
-        encode_compressed(encoding.kind(), self.deflater.compress(window, &payload))
+        encode_compressed(encoding.kind(), self.deflater.compress(window, payload))
     }
 }

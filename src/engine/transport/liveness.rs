@@ -81,10 +81,8 @@ impl Transport {
         if let Some(peer) = self.peers.peer_mut(connection) {
             peer.alive = false;
             peer.ping.look();
-            let after = match settings.heartbeat_interval.is_zero() {
-                false => settings.heartbeat_interval,
-                true => settings.connection_timeout,
-            };
+            let interval = some(settings.heartbeat_interval);
+            let after = interval.unwrap_or(settings.connection_timeout);
             self.look_again(step, connection, after);
         }
     }
@@ -163,34 +161,43 @@ impl Transport {
         elsewhere: usize,
         has_completed: bool,
     ) -> bool {
-        let Some(peer) = self.peers.peer(connection) else {
-            return false;
-        };
-        let line = line_bytes(peer);
-        let bytes = match peer.connection.is_open() {
-            true => peer.connection.held_input() + line + elsewhere,
-            false => 0,
-        };
-        if bytes == 0 {
-            if peer.is_unfinished {
-                self.forget_unfinished(step, connection);
-            }
-            return false;
+        let held = self.held_bytes(connection);
+        let bytes = held.map_or(0, |held| held + elsewhere);
+        match bytes {
+            0 => self.forget_unfinished(step, connection),
+            bytes => self.record_unfinished(step, connection, bytes, has_completed),
         }
+        bytes > 0
+    }
+
+    fn held_bytes(&self, connection: ConnectionId) -> Option<usize> {
+        let peer = self.peers.peer(connection)?;
+        let own = &peer.connection;
+        own.is_open().then(|| own.held_input() + line_bytes(peer))
+    }
+
+    fn record_unfinished(
+        &mut self,
+        step: &mut Step<'_>,
+        connection: ConnectionId,
+        bytes: usize,
+        has_completed: bool,
+    ) {
+        let Some(peer) = self.peers.peer_mut(connection) else {
+            return;
+        };
+        peer.is_unfinished = true;
         // Whoever is cut short by its own share goes on at once, and has no more time for that.
         let waits_for_others = peer.connection.has_stash() && !peer.intake.is_cut;
         let must_wait = waits_for_others || peer.reading != Reading::Open;
-        let is_timed = !peer.services.ingest() && (peer.connection.has_begun() || line > 0);
+        let is_timed =
+            !peer.services.ingest() && (peer.connection.has_begun() || line_bytes(peer) > 0);
         let since = self.unfinished.since(connection);
         let since = since.filter(|_| !has_completed);
         let since = (is_timed && !must_wait).then(|| since.unwrap_or(step.now.at));
-        if let Some(peer) = self.peers.peer_mut(connection) {
-            peer.is_unfinished = true;
-        }
         let bytes = bytes + ENTRY_COST;
         self.unfinished.set(connection, Entry { bytes, since });
         self.arm_unfinished(step);
-        true
     }
 
     /// A connection has nothing unfinished any more.

@@ -2,6 +2,7 @@
 
 use super::allowance::{Allowance, ControlFrames, Intake};
 use super::confirmation::Confirmation;
+use crate::base::chunk_queue::ChunkPool;
 use crate::base::wheel::TimerId;
 use crate::conn::Connection;
 use crate::engine::access::Asker;
@@ -9,7 +10,7 @@ use crate::engine::api::ingest::IngestStream;
 use crate::engine::settings::WebSocketSettings;
 use crate::hub::ClientKey;
 use crate::wire::message::Variant;
-use crate::wire::websocket::Compression;
+use crate::wire::websocket::{Compression, EncodedFrame};
 use core::net::IpAddr;
 
 /// Bytes that may wait for a socket that has refused none yet; what a publication queues is shared by its readers.
@@ -149,17 +150,34 @@ impl Peer {
 
     /// Whether it must read, or what it has asked must be answered, before it is served further.
     pub fn must_wait(&self, settings: &WebSocketSettings) -> bool {
-        let max_unsent = match (self.is_backend(), settings.max_outbox_size) {
+        let max_unsent = self.max_unsent(settings.max_outbox_size);
+        // The application must be heard also when it is behind: its answers are not for itself.
+        let is_behind = self.backlogged && !self.is_backend();
+        let is_full = self.connection.outbox.held_bytes() >= max_unsent;
+        is_full || is_behind || self.reading != Reading::Open
+    }
+
+    fn max_unsent(&self, max_outbox_size: usize) -> usize {
+        match (self.is_backend(), max_outbox_size) {
             (false, 0) => MAX_UNSENT_ANSWERS,
             (false, max) => max.min(MAX_UNSENT_ANSWERS),
             // Behind what it is asked there is room for what is wrong with its answers.
             (true, 0) => MAX_UNTRIED + MAX_UNSENT_ANSWERS,
             (true, max) => max + MAX_UNSENT_ANSWERS,
-        };
-        // The application must be heard also when it is behind: its answers are not for itself.
-        let is_behind = self.backlogged && !self.is_backend();
-        let is_full = self.connection.outbox.held_bytes() >= max_unsent;
-        is_full || is_behind || self.reading != Reading::Open
+        }
+    }
+
+    /// Queues a message, if the limits allow; whether they do.
+    pub(super) fn queue(
+        &mut self,
+        pool: &mut ChunkPool,
+        frame: &EncodedFrame,
+        (max_bytes, max_messages): (usize, usize),
+    ) -> bool {
+        let outbox = &mut self.connection.outbox;
+        let is_queued = outbox.push_message(pool, frame, max_bytes, max_messages);
+        self.sent = self.sent.wrapping_add(u32::from(is_queued));
+        is_queued
     }
 
     /// It is nothing to anybody any more, and its address has a place again.

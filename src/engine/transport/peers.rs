@@ -191,13 +191,9 @@ impl Peers {
         settings: &WebSocketSettings,
     ) -> bool {
         let (max_bytes, max_messages) = (settings.max_outbox_size, settings.max_outbox_messages);
-        let peer = self
-            .peer(connection)
-            .filter(|peer| peer.connection.is_open());
-        peer.is_some_and(|peer| {
-            let outbox = &peer.connection.outbox;
-            outbox.has_room(bytes, max_bytes, max_messages)
-        })
+        let peer = self.peer(connection).map(|peer| &peer.connection);
+        peer.filter(|own| own.is_open())
+            .is_some_and(|own| own.outbox.has_room(bytes, max_bytes, max_messages))
     }
 
     /// Queues bytes for a connection that must not be refused.
@@ -210,14 +206,9 @@ impl Peers {
 
     /// Queues a message that a connection waits for. It may not be refused: who leaves answers unread is not heard.
     pub fn answer(&mut self, connection: ConnectionId, frame: &EncodedFrame) {
-        let peer = living(&mut self.slots, connection).filter(|peer| peer.connection.is_open());
-        if let Some(peer) = peer {
-            let pushed = peer
-                .connection
-                .outbox
-                .push_message(&mut self.pool, frame, 0, 0);
-            debug_assert!(pushed, "without limits nothing is refused");
-            peer.sent = peer.sent.wrapping_add(1);
+        if let Some(peer) = open(&mut self.slots, connection) {
+            let is_queued = peer.queue(&mut self.pool, frame, (0, 0));
+            debug_assert!(is_queued, "without limits nothing is refused");
             self.sent += 1;
             self.mark_urgent(connection);
         }
@@ -232,9 +223,8 @@ impl Peers {
     /// Records what a socket took.
     pub fn handle_sent(&mut self, connection: ConnectionId, sent_bytes: usize) {
         if let Some(peer) = living(&mut self.slots, connection) {
-            peer.connection
-                .outbox
-                .handle_sent(&mut self.pool, sent_bytes);
+            let outbox = &mut peer.connection.outbox;
+            outbox.handle_sent(&mut self.pool, sent_bytes);
         }
     }
 
@@ -303,20 +293,30 @@ impl Peers {
     pub fn poll_dirty(&mut self) -> Option<ConnectionId> {
         self.shrink.record(self.dirty.len().max(self.urgent.len()));
         while let Some(connection) = self.next_marked() {
-            // A connection that was marked urgent stands in the other queue as well.
-            if let Some(peer) =
-                living(&mut self.slots, connection).filter(|peer| peer.marked != Marked::No)
-            {
-                peer.marked = Marked::No;
-                peer.connection.outbox.seal(&mut self.pool);
+            if self.take_mark(connection) {
                 return Some(connection);
             }
         }
+        self.shrink_marks();
+        None
+    }
+
+    /// Whether a connection was marked still: one that was marked urgent stands in the other queue as well.
+    fn take_mark(&mut self, connection: ConnectionId) -> bool {
+        let peer = living(&mut self.slots, connection);
+        let Some(peer) = peer.filter(|peer| peer.marked != Marked::No) else {
+            return false;
+        };
+        peer.marked = Marked::No;
+        peer.connection.outbox.seal(&mut self.pool);
+        true
+    }
+
+    fn shrink_marks(&mut self) {
         let capacity = self.dirty.capacity().max(self.urgent.capacity());
         if self.shrink.is_due(capacity, MAX_IDLE_MARKS) {
             (self.dirty, self.urgent) = (VecDeque::new(), VecDeque::new());
         }
-        None
     }
 
     /// Answers and small rooms go first, but a crowd waits for no more than a few of them at a time.
@@ -337,11 +337,9 @@ impl Peers {
     /// The next connection that was sent messages which may not have arrived, and the round in which it is being asked now.
     pub fn poll_unconfirmed(&mut self) -> Option<(ConnectionId, u8)> {
         while let Some(connection) = self.unconfirmed.pop_front() {
-            let peer = living(&mut self.slots, connection);
-            if let Some(peer) = peer.filter(|peer| peer.connection.is_open()) {
-                let round = peer.confirmation.as_mut().map(Confirmation::ask);
-                debug_assert!(round.is_some(), "only sessions are asked");
-                return Some((connection, round.unwrap_or_default()));
+            let peer = open(&mut self.slots, connection);
+            if let Some(own) = peer.and_then(|peer| peer.confirmation.as_mut()) {
+                return Some((connection, own.ask()));
             }
         }
         self.unconfirmed.shrink_to(MAX_IDLE_MARKS);
@@ -355,10 +353,7 @@ impl Peers {
 
     /// The round in which a connection is asked now that was to be asked later.
     pub fn take_postponed(&mut self, connection: ConnectionId) -> Option<u8> {
-        let peer = self
-            .peer_mut(connection)
-            .filter(|peer| peer.connection.is_open())?;
-        let confirmation = peer.confirmation.as_mut()?;
+        let confirmation = open(&mut self.slots, connection)?.confirmation.as_mut()?;
         confirmation.is_postponed().then(|| confirmation.ask())
     }
 
@@ -450,8 +445,7 @@ impl Delivery<'_> {
         lane: Lane,
     ) -> bool {
         let (peers, threshold) = (&mut *self.peers, self.compression_threshold);
-        let Some(peer) = living(&mut peers.slots, reader).filter(|peer| peer.connection.is_open())
-        else {
+        let Some(peer) = open(&mut peers.slots, reader) else {
             return false;
         };
         if lane == Lane::State && peer.connection.outbox.held_bytes() > MAX_UNSENT_STATE {
@@ -460,7 +454,7 @@ impl Delivery<'_> {
         }
         // A burst alone is no sign of a slow reader: the tight limits apply once earlier bytes were left unread.
         let is_tried = peer.backlogged || lane == Lane::Replay;
-        let (max_bytes, max_messages) = match (is_tried, self.max_outbox_size) {
+        let limits = match (is_tried, self.max_outbox_size) {
             (true, max) => (max, self.max_outbox_messages),
             (false, 0) => (0, 0),
             (false, max) => (max.max(MAX_UNTRIED), 0),
@@ -474,9 +468,7 @@ impl Delivery<'_> {
                 &entry
             }
         };
-        let outbox = &mut peer.connection.outbox;
-        let pushed = outbox.push_message(&mut peers.pool, frame, max_bytes, max_messages);
-        if !pushed {
+        if !peer.queue(&mut peers.pool, frame, limits) {
             if peer.client().is_none() || lane == Lane::Once {
                 peers.overflowed.push(reader);
             }
@@ -486,7 +478,6 @@ impl Delivery<'_> {
         if lane != Lane::State && peer.confirmation.as_mut().is_some_and(Confirmation::want) {
             peers.unconfirmed.push_back(reader);
         }
-        peer.sent = peer.sent.wrapping_add(1);
         peers.sent += 1;
         true
     }
@@ -519,6 +510,10 @@ fn living(slots: &mut Slab<Peer>, connection: ConnectionId) -> Option<&mut Peer>
     slots
         .get_mut(connection.index as usize)
         .filter(|peer| peer.generation == connection.generation)
+}
+
+fn open(slots: &mut Slab<Peer>, connection: ConnectionId) -> Option<&mut Peer> {
+    living(slots, connection).filter(|peer| peer.connection.is_open())
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ pub struct SessionSettings {
 }
 
 #[derive(Debug)]
-pub struct Sessions {
+pub struct Departures {
     settings: SessionSettings,
     departures: VecDeque<Departure>,
     is_armed: bool,
@@ -36,7 +36,7 @@ struct Departure {
     connection: ConnectionId,
 }
 
-impl Sessions {
+impl Departures {
     pub fn new(settings: SessionSettings) -> Self {
         Self {
             settings,

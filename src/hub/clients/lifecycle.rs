@@ -71,7 +71,7 @@ impl Hub {
         let key = self
             .directory
             .attach(connection, dialect, now.wall_ms, nonce, serial);
-        if self.sessions.are_on() && dialect == Dialect::Payload {
+        if self.departures.are_on() && dialect == Dialect::Payload {
             self.begin_session(key, now.wall_ms);
         }
         key
@@ -91,7 +91,7 @@ impl Hub {
         }
         // Counted as away before sessions are shed or expire: it may be the one too many.
         self.directory.set_client_away(client, self.fanout.serial());
-        self.sessions
+        self.departures
             .record(now.at, self.directory.client(client), &self.directory);
         self.shed_sessions();
         self.expire_sessions(now);
@@ -208,7 +208,7 @@ impl Hub {
         let reader = self.directory.client(client);
         let mut position = self.directory.room(membership.room).position();
         if reader.is_lagging {
-            let given = replay::given(&self.directory, reader, membership);
+            let given = replay::queued_offset(&self.directory, reader, membership);
             position.offset = position.offset.min(given);
         }
         position
@@ -302,8 +302,8 @@ impl Hub {
 
     pub(in crate::hub) fn expire_sessions(&mut self, now: Now) {
         for _ in 0..EXPIRED_AT_ONCE {
-            let Some(client) = self.sessions.poll_expired(now.at, &self.directory) else {
-                if let Some(at) = self.sessions.arm() {
+            let Some(client) = self.departures.poll_expired(now.at, &self.directory) else {
+                if let Some(at) = self.departures.arm() {
                     self.timers.push(at, Timer::Sessions);
                 }
                 return;
@@ -311,7 +311,7 @@ impl Hub {
             self.detach(client);
         }
         // More may be due. They wait, so that a mass expiry does not hold the loop.
-        if self.sessions.arm().is_some() {
+        if self.departures.arm().is_some() {
             self.timers.push(now.at + PAUSE, Timer::Sessions);
         }
     }
@@ -321,7 +321,7 @@ impl Hub {
         if !self.directory.has_too_many_names() {
             return;
         }
-        let away = self.sessions.away(&self.directory);
+        let away = self.departures.away(&self.directory);
         let names = |client: &ClientKey| self.directory.client(*client).names().len();
         let mut holders: Vec<ClientKey> = away.filter(|client| names(client) > 0).collect();
         // Ending one session with many names spares many with a few.
@@ -352,11 +352,11 @@ impl Hub {
 
     fn enter(&mut self, client: ClientKey, room: &str, entry: JoinedBy) -> Result<Joined, Full> {
         let max_memberships = self.settings.max_rooms_per_client;
-        let (room, fresh) = self.directory.join(client, room, entry, max_memberships)?;
-        if fresh {
+        let (room, is_new) = self.directory.join(client, room, entry, max_memberships)?;
+        if is_new {
             self.mark(client, Unsaved::ROOMS);
         }
-        Ok(Joined { room, fresh })
+        Ok(Joined { room, is_new })
     }
 
     /// Ends a membership; `false` when there was none.

@@ -33,10 +33,6 @@ impl<K: Copy> Audience<K> {
         self.keys.push(key);
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.connections.is_empty()
-    }
-
     pub fn refused(&self) -> impl Iterator<Item = K> + '_ {
         self.refused.iter().map(|place| self.keys[*place])
     }

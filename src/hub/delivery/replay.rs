@@ -29,8 +29,9 @@ pub fn plan_recovery(directory: &Directory, client: ClientKey) -> Vec<Recovery> 
     memberships
         .map(|membership| {
             let log = directory.room(membership.room).log.as_ref();
-            let reaches_back =
-                || log.is_none_or(|log| log.reaches_back(given(directory, reader, membership)));
+            let reaches_back = || {
+                log.is_none_or(|log| log.reaches_back(queued_offset(directory, reader, membership)))
+            };
             Recovery {
                 room: membership.room,
                 recovered: !membership.is_lost() && reaches_back(),
@@ -162,7 +163,7 @@ impl Overdue {
             next: BinaryHeap::new(),
         };
         for membership in reader.memberships() {
-            let after = given(directory, reader, membership);
+            let after = queued_offset(directory, reader, membership);
             overdue.look_into(directory, membership.room, after);
         }
         let sent = reader.direct().map_or(0, |direct| direct.sent);
@@ -208,7 +209,7 @@ impl Overdue {
 }
 
 /// The offset up to which a room's entries were queued for a lagging client, or were not for it.
-pub fn given(directory: &Directory, reader: &Client, membership: &Membership) -> u64 {
+pub fn queued_offset(directory: &Directory, reader: &Client, membership: &Membership) -> u64 {
     // Everything that is there is owed.
     if membership.is_lost() {
         return 0;
@@ -226,7 +227,7 @@ pub fn queued_serial(directory: &Directory, client: ClientKey) -> u64 {
     let older = memberships.filter(|membership| reader.older(membership.room).is_some());
     let missing = older.filter_map(|membership| {
         let log = directory.room(membership.room).log.as_ref()?;
-        let next = log.next_after(given(directory, reader, membership))?;
+        let next = log.next_after(queued_offset(directory, reader, membership))?;
         Some(next.serial - 1)
     });
     missing.fold(reader.queued(), u64::min)

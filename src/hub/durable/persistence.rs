@@ -74,7 +74,7 @@ impl Hub {
     pub(in crate::hub) fn wake_up(&mut self, now: Now) {
         let away: Vec<ClientKey> = self.directory.all_clients().map(|(key, _)| key).collect();
         for client in away {
-            self.sessions
+            self.departures
                 .record(now.at, self.directory.client(client), &self.directory);
         }
         // The limits may be lower than those of the process that wrote the rows.

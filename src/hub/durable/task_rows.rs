@@ -70,7 +70,7 @@ impl Task {
             app_rate: self.app_rate,
             announced: self.announced,
             has_progress: self.has_progress,
-            lost: self.lost,
+            lost: self.status_before_lost,
             restart_age_us: self.restarted_at.map(age_us),
             estimator: has_estimate.then(|| self.estimator.saved(now)),
         };
@@ -100,7 +100,7 @@ impl Task {
         let mut task = Self::new(id.into(), moment(row.news_age_us));
         (task.seq, task.producer_seq) = (row.seq, row.producer_seq);
         (task.app_rate, task.announced) = (row.app_rate, row.announced);
-        (task.has_progress, task.lost) = (row.has_progress, row.lost);
+        (task.has_progress, task.status_before_lost) = (row.has_progress, row.lost);
         task.restarted_at = row.restart_age_us.map(moment);
         task.view = row.view;
         task.size_bound = Ledger::of(&task).bytes();

@@ -370,7 +370,7 @@ impl Directory {
             epoch,
             log: None,
             has_task: false,
-            is_called_for: false,
+            is_held_by_call: false,
             is_counted: false,
             away: 0,
             members: SmallVec::new(),

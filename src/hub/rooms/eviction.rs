@@ -58,7 +58,7 @@ impl Directory {
         let room = self.room_mut(key);
         if room.members.is_empty() {
             // No member is left for whom the call held it.
-            room.is_called_for = false;
+            room.is_held_by_call = false;
         }
         let is_viewers = room.is_viewers();
         let was = std::mem::replace(&mut room.is_counted, is_viewers);
@@ -96,7 +96,7 @@ impl Directory {
     pub(in crate::hub) fn open(&mut self, key: RoomKey, entry: JoinedBy) {
         let room = self.room_mut(key);
         room.has_task |= entry == JoinedBy::Task;
-        room.is_called_for |= entry == JoinedBy::Call;
+        room.is_held_by_call |= entry == JoinedBy::Call;
         self.recount(key);
     }
 

@@ -105,6 +105,8 @@ impl Directory {
         let first = self.aging.first().filter(|(at, _)| *at <= now)?;
         let (_, key) = *first;
         self.aging.pop_first();
+        // The key may be as old as the oldest log.
+        self.find_room(key)?;
         if let Some(log) = &mut self.room_mut(key).log {
             log.aging = None;
         }

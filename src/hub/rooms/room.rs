@@ -17,7 +17,7 @@ pub struct Room {
     /// Whether the table of tasks has this room's task.
     pub(in crate::hub) has_task: bool,
     /// Whether an API call or the server itself put a client into it; holds until it has no members.
-    pub(in crate::hub) is_called_for: bool,
+    pub(in crate::hub) is_held_by_call: bool,
     /// Whether the count of viewers' rooms includes it: what [`Room::is_viewers`] said when it was last recounted.
     pub(in crate::hub) is_counted: bool,
     /// How many members are away; they are the last ones of `members`.
@@ -71,7 +71,7 @@ impl Room {
     /// Whether it exists only because viewers asked for it: it has a separate limit, and gives way to producers' rooms.
     pub fn is_viewers(&self) -> bool {
         let is_empty = self.log.as_ref().is_none_or(|log| log.is_empty());
-        is_empty && !self.members.is_empty() && !self.has_task && !self.is_called_for
+        is_empty && !self.members.is_empty() && !self.has_task && !self.is_held_by_call
     }
 
     /// Whether it can be removed: no member, no entry. A room whose log is empty stays while its task lives, because the log still

@@ -195,7 +195,11 @@ impl Broadcaster {
         }
         let key = self.find_or_create(scope, id);
         scope.directory.set_has_task(room, true);
-        if let Some(status) = self.tasks.task(key).and_then(|task| task.lost) {
+        if let Some(status) = self
+            .tasks
+            .task(key)
+            .and_then(|task| task.status_before_lost)
+        {
             self.carry_out(scope, key, Step::Revived { status });
         }
         scope.publish(RoomMessage::new(room, kind, payload));

@@ -101,7 +101,7 @@ impl Foresight {
             task.seq = known.seq;
             task.producer_seq = known.producer_seq;
             task.announced = known.announced;
-            task.lost = known.lost;
+            task.status_before_lost = known.status_before_lost;
             task.restarted_at = known.restarted_at;
             task.view = View {
                 status: known.view.status,
@@ -149,7 +149,7 @@ impl Foresight {
             ..TaskPatch::default()
         };
         // An event that counts revives a lost task.
-        self.task.lost = None;
+        self.task.status_before_lost = None;
         step::apply(&mut self.task, kind, verdict, decisive, now);
         self.ids.extend(id.map(Box::from));
         Ok(())
@@ -294,7 +294,7 @@ pub fn revival_by(
     verdict: Verdict,
     patch: &TaskPatch,
 ) -> Option<Status> {
-    let before = task.lost?;
+    let before = task.status_before_lost?;
     if matches!(verdict.attempt, Attempt::Begins(_)) {
         return None;
     }

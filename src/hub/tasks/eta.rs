@@ -75,7 +75,7 @@ impl Task {
         let observed = || self.estimator.rate(self.position(), observed_at);
         let own = told.rate.filter(|_| self.app_rate);
         let rate = own.or_else(|| {
-            let observed = observed().map(readable);
+            let observed = observed().map(rounded);
             observed.filter(|rate| *rate > 0.0 && !self.app_rate)
         });
         if is_stalled {
@@ -261,7 +261,7 @@ fn has_moved(told_ms: Option<u64>, estimate: Estimate) -> bool {
 }
 
 /// Rounds a rate to three decimals, and to four digits where it is below 1: one step an hour is a rate as well.
-fn readable(rate: f64) -> f64 {
+fn rounded(rate: f64) -> f64 {
     // Scaling could make such a number infinite, and there is no fraction left to round.
     if rate >= 1e15 {
         return rate;
@@ -273,12 +273,12 @@ fn readable(rate: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::readable;
+    use super::rounded;
 
     #[test]
     fn rates_of_any_size_stay_numbers() {
         for rate in [5e-324, 1e-300, 0.333_333, 1.0, 1e15, 1.7e308, f64::MAX] {
-            let shown = readable(rate);
+            let shown = rounded(rate);
             assert!(
                 shown.is_finite() && (shown - rate).abs() <= rate * 1e-3 + 1e-18,
                 "{rate}: {shown}"

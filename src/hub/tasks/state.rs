@@ -115,7 +115,7 @@ pub struct Task {
     /// The application named `progress` in this attempt; until then 0 means unknown.
     pub has_progress: bool,
     /// The status before the hub failed the task as lost. While this is set the end is provisional: an event of this attempt revives it.
-    pub lost: Option<Status>,
+    pub status_before_lost: Option<Status>,
     /// When a `restart` began the attempt; cleared by the next event that counts.
     pub restarted_at: Option<Time>,
     /// Upper bound of the bytes that the fields take, by the measure of [`size`](crate::hub::tasks::size).
@@ -269,10 +269,11 @@ impl Task {
 
     /// The status by which events are judged: for a lost task the one before it was given up.
     pub fn judged_status(&self) -> Status {
-        self.lost.unwrap_or(self.view.status)
+        self.status_before_lost.unwrap_or(self.view.status)
     }
 
     /// The whole state as JSON with the estimate that all subscribers were told; `snapshot` marks it as one.
+    #[cfg(test)]
     pub fn whole(&self, snapshot: bool) -> String {
         let mark = if snapshot { SNAPSHOT } else { "" };
         self.write_whole(mark, self.told_estimate())

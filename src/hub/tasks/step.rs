@@ -5,7 +5,7 @@
 //! that the same steps lead to the same task on any hub. It touches neither rooms nor the store.
 //!
 //! A task whose worker is gone is *lost*: failed after a long silence, provisionally, and revived by the next event or item of the same
-//! attempt. `pending | running -> lost (shown as failed) -> the status before, or running`; meanwhile `lost` holds the status before.
+//! attempt. `pending | running -> lost (shown as failed) -> the status before, or running`; meanwhile `status_before_lost` keeps it.
 
 use crate::base::time::Now;
 use crate::hub::tasks::fields::TaskField;
@@ -250,7 +250,7 @@ fn begin_attempt(task: &mut Task) {
     task.producer_seq = None;
     task.announced = false;
     task.app_rate = false;
-    (task.has_progress, task.lost) = (false, None);
+    (task.has_progress, task.status_before_lost) = (false, None);
     task.estimator = Default::default();
     task.view.status = Status::Pending;
     task.mark(TaskField::Status);
@@ -386,7 +386,7 @@ fn raise_progress(task: &mut Task, named: Option<f64>, ended_well: bool) {
 /// Fails a task as lost. A pending control request stays, for the worker that comes back.
 pub fn lose(task: &mut Task, message: &str, now: Now) {
     wake(task, now);
-    task.lost = Some(task.view.status);
+    task.status_before_lost = Some(task.view.status);
     task.announced = false;
     task.estimator.pause(now.at);
     let error = error(message);
@@ -400,7 +400,7 @@ pub fn lose(task: &mut Task, message: &str, now: Now) {
 
 /// Undoes [`lose`]: the task is in `status` again. The silence in between is a pause to the estimator.
 pub fn revive(task: &mut Task, status: Status, now: Now) {
-    task.lost = None;
+    task.status_before_lost = None;
     // The message that says so is a `task_started`.
     task.announced = status == Status::Running;
     task.view.error = None;

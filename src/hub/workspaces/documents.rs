@@ -1,14 +1,13 @@
 //! Workspaces (contract section 6): their documents, their order, and the commands that change them.
 //!
 //! Owns documents, order and their sizes. A command is decided without changing anything and returns an [`Edit`] or a fault;
-//! [`Workspaces::apply`] carries the edit out, marks it for the store, and returns what clients are told. It sends nothing. Fields that
+//! [`Workspaces::apply`] carries the edit out and returns what clients are told. It sends and stores nothing. Fields that
 //! mean nothing here stay text. The stored order is one record, written when places change; a workspace that it does not name was
 //! created since, and its document tells its place. Invariants, which [`Workspaces::check_invariants`] states: places are dense, every id
 //! is found, sizes add up.
 
 use crate::base::random::Random;
 use crate::base::time::Now;
-use crate::hub::durable::journal::Journal;
 use crate::hub::durable::record::{Record, Table};
 use crate::wire::locale::{WorkspaceFault as Fault, WorkspaceField as Field};
 use crate::wire::message::envelope::push_string;
@@ -109,9 +108,9 @@ impl Workspace {
         self
     }
 
-    fn edited(&self, kind: &'static str, journal: &mut Journal) -> Edited {
+    fn edited(&self, kind: &'static str, records: &mut Vec<Record>) -> Edited {
+        records.push(self.record());
         let (id, payload) = (self.id.clone(), self.document());
-        journal.put(Table::Workspace, &id, payload.clone());
         Edited { kind, id, payload }
     }
 
@@ -269,16 +268,16 @@ impl Workspaces {
         Ok(Edit::Reordered(ids))
     }
 
-    /// Applies an edit that was decided by these workspaces as they are.
-    pub fn apply(&mut self, edit: Edit, journal: &mut Journal) -> Edited {
+    /// Applies an edit that was decided by these workspaces as they are, and adds what the store must keep of it to `records`.
+    pub fn apply(&mut self, edit: Edit, records: &mut Vec<Record>) -> Edited {
         match edit {
             Edit::Created(new) => {
-                let edited = new.edited("workspace.created", journal);
+                let edited = new.edited("workspace.created", records);
                 self.insert(new);
                 edited
             }
             Edit::Updated(new) => {
-                let edited = new.edited("workspace.updated", journal);
+                let edited = new.edited("workspace.updated", records);
                 if let Some(slot) = self.find(&new.id) {
                     let old = &mut self.slots[slot as usize];
                     self.total_size = self.total_size - old.size + new.size;
@@ -289,8 +288,11 @@ impl Workspaces {
             }
             Edit::Deleted(id) => {
                 self.remove(&id);
-                journal.delete(Table::Workspace, &id);
-                journal.push(order_record(self.ids_json()));
+                records.push(Record::Delete {
+                    table: Table::Workspace,
+                    key: id.clone(),
+                });
+                records.push(order_record(self.ids_json()));
                 let mut payload = String::from("{\"id\":");
                 push_string(&mut payload, &id);
                 payload.push('}');
@@ -302,7 +304,7 @@ impl Workspaces {
                 self.number_places();
                 let ids = self.ids_json();
                 let payload = format!("{{\"ids\":{ids}}}");
-                journal.push(order_record(ids));
+                records.push(order_record(ids));
                 let (kind, id) = ("workspace.reordered", Box::default());
                 Edited { kind, id, payload }
             }

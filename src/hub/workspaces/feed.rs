@@ -17,7 +17,10 @@ impl Hub {
         self.fanout
             .changes
             .record(|| Change::Workspace(edit.clone()));
-        self.workspaces.apply(edit, &mut self.fanout.journal)
+        let mut records = Vec::new();
+        let edited = self.workspaces.apply(edit, &mut records);
+        self.keep(records);
+        edited
     }
 
     /// Offers a change to every client of the data dialect; those that refuse it get it conflated with the changes that follow.

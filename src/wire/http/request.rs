@@ -1,7 +1,7 @@
 //! The head of one request: its text in one allocation, and where its parts lie in it.
 //!
 //! It answers questions (target, fields, persistence) and judges nothing: `syntax.rs` decides what a head must
-//! look like before the owner sees one.
+//! look like, and makes one.
 
 use std::borrow::Cow;
 
@@ -21,55 +21,35 @@ pub type Segments<'h> = SmallVec<[Cow<'h, str>; 8]>;
 /// Request line and header section (RFC 9112 sections 3 and 5).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
-    text: Box<str>,
-    method: Span,
-    version_minor: u8,
-    authority: Option<Span>,
-    path: Span,
-    query: Option<Span>,
+    pub(super) text: Box<str>,
+    pub(super) method: Span,
+    pub(super) version_minor: u8,
+    pub(super) authority: Option<Span>,
+    pub(super) path: Span,
+    pub(super) query: Option<Span>,
     /// Values that were not UTF-8.
-    garbled: Box<[Span]>,
-    fields: SmallVec<[Field; INLINE_FIELDS]>,
+    pub(super) garbled: Box<[Span]>,
+    pub(super) fields: Fields,
 }
 
 /// Where a part lies in the text. Sixteen bits suffice, because no head is longer (`syntax::MAX_HEAD_BYTES`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Span {
-    start: u16,
-    end: u16,
+pub(super) struct Span {
+    pub(super) start: u16,
+    pub(super) end: u16,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Field {
-    name: Span,
-    value: Span,
+pub(super) struct Field {
+    pub(super) name: Span,
+    pub(super) value: Span,
 }
+
+pub(super) type Fields = SmallVec<[Field; INLINE_FIELDS]>;
 
 impl Head {
     pub fn len_bytes(&self) -> usize {
         size_of::<Self>() + self.text.len()
-    }
-
-    pub(super) fn new(raw: &[u8], request: &httparse::Request<'_, '_>) -> Result<Self, Problem> {
-        let method = request.method.unwrap_or_default();
-        let target = Target::of(request.path.unwrap_or_default(), method)?;
-        let span = |part: &[u8]| Span::of(part, raw);
-        let field = |header: &httparse::Header<'_>| Field {
-            name: span(header.name.as_bytes()),
-            value: span(header.value),
-        };
-        let fields: SmallVec<[Field; INLINE_FIELDS]> = request.headers.iter().map(field).collect();
-        let (text, garbled) = printable(raw, &fields)?;
-        Ok(Self {
-            text,
-            garbled,
-            method: span(method.as_bytes()),
-            version_minor: request.version.unwrap_or_default(),
-            authority: target.authority.map(|part| span(part.as_bytes())),
-            path: span(target.path.as_bytes()),
-            query: target.query.map(|part| span(part.as_bytes())),
-            fields,
-        })
     }
 
     /// Parsed at each call: a head keeps only the method's position, which is smaller.
@@ -177,89 +157,14 @@ impl Head {
     }
 }
 
-impl Span {
-    /// `part` must be a slice of `whole`.
-    fn of(part: &[u8], whole: &[u8]) -> Self {
-        let start = part.as_ptr() as usize - whole.as_ptr() as usize;
-        let narrow = |offset: usize| {
-            u16::try_from(offset).expect("the syntax check bounds a head to 65,535 bytes")
-        };
-        Self {
-            start: narrow(start),
-            end: narrow(start + part.len()),
-        }
-    }
-}
-
-/// A request target (RFC 9112 section 3.2).
-struct Target<'t> {
-    authority: Option<&'t str>,
-    path: &'t str,
-    query: Option<&'t str>,
-}
-
-impl<'t> Target<'t> {
-    fn of(text: &'t str, method: &str) -> Result<Self, Problem> {
-        let (authority, rest) = match text.split_once("://") {
-            _ if text.starts_with('/') => (None, text),
-            Some((scheme, rest)) if is_scheme(scheme) => {
-                let (authority, rest) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-                (Some(authority), rest)
-            }
-            _ if text == "*" && method == "OPTIONS" => (None, text),
-            _ => {
-                let detail = format!(
-                    "request target: {} is neither a path nor an absolute address",
-                    quote(text)
-                );
-                return Err(Problem::reject(400, detail).at("target"));
-            }
-        };
-        let (path, query) = match rest.split_once('?') {
-            Some((path, query)) => (path, Some(query)),
-            None => (rest, None),
-        };
-        Ok(Self {
-            authority,
-            path,
-            query,
-        })
-    }
-}
-
-fn is_scheme(text: &str) -> bool {
-    ["http", "https", "ws", "wss"]
-        .iter()
-        .any(|scheme| text.eq_ignore_ascii_case(scheme))
-}
-
-/// The head's text, and the values that are not UTF-8. Values may hold any byte from 0x80 on (RFC 9110 section 5.5,
-/// obs-text); bytes of values that are not UTF-8 become `?`, which keeps every offset and is never a delimiter.
-fn printable(raw: &[u8], fields: &[Field]) -> Result<(Box<str>, Box<[Span]>), Problem> {
-    if let Ok(text) = simdutf8::basic::from_utf8(raw) {
-        return Ok((text.into(), Box::default()));
-    }
-    let mut text = raw.to_vec();
-    let mut garbled = Vec::new();
-    for field in fields {
-        let value = &mut text[usize::from(field.value.start)..usize::from(field.value.end)];
-        if std::str::from_utf8(value).is_err() {
-            garbled.push(field.value);
-            value
-                .iter_mut()
-                .filter(|byte| !byte.is_ascii())
-                .for_each(|byte| *byte = b'?');
-        }
-    }
-    let text =
-        String::from_utf8(text).map_err(|_| Problem::reject(400, "request head: not UTF-8"))?;
-    Ok((text.into_boxed_str(), garbled.into_boxed_slice()))
-}
-
 fn decoded_segment(segment: &str) -> Result<Cow<'_, str>, Problem> {
-    if !segment.contains('%') {
-        return Ok(Cow::Borrowed(segment));
+    match segment.contains('%') {
+        false => Ok(Cow::Borrowed(segment)),
+        true => percent_decoded(segment),
     }
+}
+
+fn percent_decoded(segment: &str) -> Result<Cow<'_, str>, Problem> {
     let refusal =
         |what| Problem::reject(400, format!("path: segment {} {what}", quote(segment))).at("path");
     let is_escape =
@@ -267,9 +172,8 @@ fn decoded_segment(segment: &str) -> Result<Cow<'_, str>, Problem> {
     if !segment.split('%').skip(1).all(is_escape) {
         return Err(refusal("has a `%` that begins no escape"));
     }
-    percent_decode_str(segment)
-        .decode_utf8()
-        .map_err(|_| refusal("does not decode to UTF-8"))
+    let decoded = percent_decode_str(segment).decode_utf8();
+    decoded.map_err(|_| refusal("does not decode to UTF-8"))
 }
 
 #[cfg(test)]

@@ -74,33 +74,36 @@ impl Response {
     }
 
     pub fn encode(&self, framing: Framing) -> Vec<u8> {
-        let fields: usize = self
-            .headers
-            .iter()
-            .map(|(name, value)| name.len() + value.len() + 4)
-            .sum();
+        let field_bytes = |(name, value): &(&str, Cow<'_, str>)| name.len() + value.len() + 4;
+        let fields: usize = self.headers.iter().map(field_bytes).sum();
         let mut out = Vec::with_capacity(USUAL_HEAD_BYTES + fields + self.body.len());
-        self.put_status_line(&mut out);
-        put_field(&mut out, "Date", framing.date.as_bytes());
-        self.put_connection(framing, &mut out);
-        for (name, value) in &self.headers {
-            put_checked_field(&mut out, name, value);
-        }
-        if let Some(content_type) = self.content_type {
-            put_checked_field(&mut out, "Content-Type", content_type);
-        }
-        if self.may_have_body() {
-            put_field(
-                &mut out,
-                "Content-Length",
-                itoa::Buffer::new().format(self.body.len()).as_bytes(),
-            );
-        }
-        out.extend_from_slice(b"\r\n");
+        self.put_head(framing, &mut out);
         if self.may_have_body() && !framing.head_only {
             out.extend_from_slice(&self.body);
         }
         out
+    }
+
+    fn put_head(&self, framing: Framing, out: &mut Vec<u8>) {
+        self.put_status_line(out);
+        put_field(out, "Date", framing.date.as_bytes());
+        self.put_connection(framing, out);
+        for (name, value) in &self.headers {
+            put_checked_field(out, name, value);
+        }
+        self.put_content(out);
+        out.extend_from_slice(b"\r\n");
+    }
+
+    fn put_content(&self, out: &mut Vec<u8>) {
+        if let Some(content_type) = self.content_type {
+            put_checked_field(out, "Content-Type", content_type);
+        }
+        if self.may_have_body() {
+            let mut digits = itoa::Buffer::new();
+            let length = digits.format(self.body.len());
+            put_field(out, "Content-Length", length.as_bytes());
+        }
     }
 
     fn put_status_line(&self, out: &mut Vec<u8>) {
@@ -150,15 +153,13 @@ fn put_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
 }
 
 fn put_checked_field(out: &mut Vec<u8>, name: &str, value: &str) {
-    let is_control = |byte: &u8| byte.is_ascii_control() && *byte != b'\t';
-    if value.as_bytes().iter().any(is_control) {
-        let spaced: Vec<u8> = value
-            .bytes()
-            .map(|byte| if is_control(&byte) { b' ' } else { byte })
-            .collect();
-        put_field(out, name, &spaced);
-    } else {
-        put_field(out, name, value.as_bytes());
+    let is_control = |byte: u8| byte.is_ascii_control() && byte != b'\t';
+    match value.bytes().any(is_control) {
+        true => {
+            let spaced = |byte: u8| if is_control(byte) { b' ' } else { byte };
+            put_field(out, name, &value.bytes().map(spaced).collect::<Vec<u8>>());
+        }
+        false => put_field(out, name, value.as_bytes()),
     }
 }
 

@@ -7,7 +7,7 @@
 use super::body::Source;
 use super::grammar::{is_token, list_items};
 use super::problem::{Problem, quote};
-use super::request::Head;
+use super::request::{Field, Fields, Head, Span};
 use std::mem::MaybeUninit;
 
 /// The most that any limit may allow: offsets into a head have sixteen bits.
@@ -25,12 +25,19 @@ pub struct ParserLimits {
     pub max_headers: usize,
 }
 
-impl Default for ParserLimits {
-    fn default() -> Self {
+impl ParserLimits {
+    /// With room for more header fields than any browser sends.
+    pub fn new(max_head_bytes: usize) -> Self {
         Self {
-            max_head_bytes: 16 * 1024,
+            max_head_bytes,
             max_headers: 64,
         }
+    }
+}
+
+impl Default for ParserLimits {
+    fn default() -> Self {
+        Self::new(16 * 1024)
     }
 }
 
@@ -73,13 +80,114 @@ fn complete(raw: &[u8], request: &httparse::Request<'_, '_>) -> Result<Found, Pr
     if has_bare_line_feed(raw, request.headers) {
         return Err(bare_line_feed());
     }
-    let head = Head::new(raw, request)?;
+    let head = head_of(raw, request)?;
     let source = body_source(&head)?;
     Ok(Found {
         head,
         bytes: raw.len(),
         source,
     })
+}
+
+fn head_of(raw: &[u8], request: &httparse::Request<'_, '_>) -> Result<Head, Problem> {
+    let method = request.method.unwrap_or_default();
+    let target = Target::of(request.path.unwrap_or_default(), method)?;
+    let span = |part: &[u8]| Span::of(part, raw);
+    let field = |header: &httparse::Header<'_>| Field {
+        name: span(header.name.as_bytes()),
+        value: span(header.value),
+    };
+    let fields: Fields = request.headers.iter().map(field).collect();
+    let (text, garbled) = printable(raw, &fields)?;
+    Ok(Head {
+        text,
+        garbled,
+        method: span(method.as_bytes()),
+        version_minor: request.version.unwrap_or_default(),
+        authority: target.authority.map(|part| span(part.as_bytes())),
+        path: span(target.path.as_bytes()),
+        query: target.query.map(|part| span(part.as_bytes())),
+        fields,
+    })
+}
+
+impl Span {
+    /// `part` must be a slice of `whole`.
+    fn of(part: &[u8], whole: &[u8]) -> Self {
+        let start = part.as_ptr() as usize - whole.as_ptr() as usize;
+        let narrow = |offset: usize| {
+            u16::try_from(offset).expect("the syntax check bounds a head to 65,535 bytes")
+        };
+        Self {
+            start: narrow(start),
+            end: narrow(start + part.len()),
+        }
+    }
+}
+
+/// A request target (RFC 9112 section 3.2).
+struct Target<'t> {
+    authority: Option<&'t str>,
+    path: &'t str,
+    query: Option<&'t str>,
+}
+
+impl<'t> Target<'t> {
+    fn of(text: &'t str, method: &str) -> Result<Self, Problem> {
+        let (authority, rest) = match text.split_once("://") {
+            _ if text.starts_with('/') => (None, text),
+            Some((scheme, rest)) if is_scheme(scheme) => {
+                let (authority, rest) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+                (Some(authority), rest)
+            }
+            _ if text == "*" && method == "OPTIONS" => (None, text),
+            _ => {
+                let detail = format!(
+                    "request target: {} is neither a path nor an absolute address",
+                    quote(text)
+                );
+                return Err(Problem::reject(400, detail).at("target"));
+            }
+        };
+        let (path, query) = match rest.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (rest, None),
+        };
+        Ok(Self {
+            authority,
+            path,
+            query,
+        })
+    }
+}
+
+fn is_scheme(text: &str) -> bool {
+    ["http", "https", "ws", "wss"]
+        .iter()
+        .any(|scheme| text.eq_ignore_ascii_case(scheme))
+}
+
+/// The head's text, and the values that are not UTF-8. Values may hold any byte from 0x80 on (RFC 9110 section 5.5,
+/// obs-text); bytes of values that are not UTF-8 become `?`, which keeps every offset and is never a delimiter.
+fn printable(raw: &[u8], fields: &[Field]) -> Result<(Box<str>, Box<[Span]>), Problem> {
+    if let Ok(text) = simdutf8::basic::from_utf8(raw) {
+        return Ok((text.into(), Box::default()));
+    }
+    let mut text = raw.to_vec();
+    let mut garbled = Vec::new();
+    for field in fields {
+        let value = &mut text[usize::from(field.value.start)..usize::from(field.value.end)];
+        if std::str::from_utf8(value).is_err() {
+            garbled.push(field.value);
+            value
+                .iter_mut()
+                .filter(|byte| !byte.is_ascii())
+                .for_each(|byte| *byte = b'?');
+        }
+    }
+    let text =
+        String::from_utf8(text).map_err(|_| Problem::reject(400, "request head: not UTF-8"))?;
+    Ok((text.into_boxed_str(), garbled.into_boxed_slice()))
 }
 
 /// Every line but the request line begins with a name, except the blank one. So line ends stand right before names and

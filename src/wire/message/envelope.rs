@@ -20,20 +20,6 @@ pub struct Envelope<'a> {
     pub room_offset: Option<RoomOffset<'a>>,
 }
 
-impl<'a> Envelope<'a> {
-    /// A message for one client that is in no log.
-    pub fn alone(kind: &'a str, payload: &'a str, timestamp: u64) -> Self {
-        Self {
-            kind,
-            payload,
-            timestamp,
-            id: None,
-            reply_to: None,
-            room_offset: None,
-        }
-    }
-}
-
 /// A message's offset in the log of its room (contract section 5).
 #[derive(Debug, Clone, Copy)]
 pub struct RoomOffset<'a> {
@@ -42,6 +28,11 @@ pub struct RoomOffset<'a> {
 }
 
 impl<'a> Envelope<'a> {
+    /// A message for one client that is in no log.
+    pub fn alone(kind: &'a str, payload: &'a str, timestamp: u64) -> Self {
+        Self::new(kind, payload, timestamp, None)
+    }
+
     /// A message that answers nobody and is in no log.
     pub fn new(kind: &'a str, payload: &'a str, timestamp: u64, id: Option<&'a MessageId>) -> Self {
         Self {
@@ -108,34 +99,36 @@ impl Envelope<'_> {
 
     /// Appends the message in the payload dialect, as JSON.
     pub fn push_json(&self, out: &mut String) {
-        out.push_str("{\"type\":");
-        push_string(out, self.kind);
-        out.push_str(",\"payload\":");
-        out.push_str(self.payload);
+        self.push_opening(out, ",\"payload\":");
         push_number(out, "timestamp", self.timestamp);
         if let Some(id) = self.id {
             let _ = write!(out, ",\"id\":\"{id}\"");
         }
-        if let Some(reply_to) = self.reply_to {
-            out.push_str(",\"replyTo\":");
-            out.push_str(reply_to);
-        }
+        push_reply_to(out, self.reply_to);
+        self.push_closing(out);
+    }
+
+    fn data_json(&self) -> String {
+        let mut out = String::with_capacity(self.payload.len() + 48);
+        self.push_opening(&mut out, ",\"data\":");
+        out.push('}');
+        out
+    }
+
+    fn push_opening(&self, out: &mut String, body: &str) {
+        out.push_str("{\"type\":");
+        push_string(out, self.kind);
+        out.push_str(body);
+        out.push_str(self.payload);
+    }
+
+    fn push_closing(&self, out: &mut String) {
         if let Some(room_offset) = self.room_offset {
             out.push_str(",\"room\":");
             push_string(out, room_offset.room);
             push_number(out, "offset", room_offset.offset);
         }
         out.push('}');
-    }
-
-    fn data_json(&self) -> String {
-        let mut out = String::with_capacity(self.payload.len() + 48);
-        out.push_str("{\"type\":");
-        push_string(&mut out, self.kind);
-        out.push_str(",\"data\":");
-        out.push_str(self.payload);
-        out.push('}');
-        out
     }
 }
 
@@ -197,13 +190,10 @@ impl ErrorMessage<'_> {
     pub fn encode(&self, variant: Variant) -> Vec<u8> {
         match variant.dialect {
             Dialect::Payload => {
+                let payload = self.payload();
                 let envelope = Envelope {
-                    kind: "error",
-                    payload: &self.payload(),
-                    timestamp: self.timestamp,
-                    id: None,
                     reply_to: self.reply_to,
-                    room_offset: None,
+                    ..Envelope::alone("error", &payload, self.timestamp)
                 };
                 envelope.encode(variant)
             }
@@ -216,7 +206,8 @@ impl ErrorMessage<'_> {
                     body.push_str(self.code);
                     body.push('"');
                 }
-                self.push_reply_to(&mut body);
+                push_reply_to(&mut body, self.reply_to);
+                body.push('}');
                 match variant.encoding {
                     Encoding::Json => body.into_bytes(),
                     Encoding::MessagePack => {
@@ -236,17 +227,9 @@ impl ErrorMessage<'_> {
         push_string(&mut out, self.code);
         out.push_str(",\"message\":");
         push_string(&mut out, self.message);
-        self.push_reply_to(&mut out);
-        out
-    }
-
-    /// Ends the object, naming the message at fault if it had an id.
-    fn push_reply_to(&self, out: &mut String) {
-        if let Some(reply_to) = self.reply_to {
-            out.push_str(",\"replyTo\":");
-            out.push_str(reply_to);
-        }
+        push_reply_to(&mut out, self.reply_to);
         out.push('}');
+        out
     }
 }
 
@@ -296,6 +279,13 @@ impl Batch {
 pub fn push_string(out: &mut String, text: &str) {
     let quoted = serde_json::to_string(text).expect("a str always serialises");
     out.push_str(&quoted);
+}
+
+fn push_reply_to(out: &mut String, reply_to: Option<&str>) {
+    if let Some(reply_to) = reply_to {
+        out.push_str(",\"replyTo\":");
+        out.push_str(reply_to);
+    }
 }
 
 fn push_number(out: &mut String, name: &str, value: u64) {

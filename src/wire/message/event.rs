@@ -3,7 +3,7 @@
 use super::compact::{compact, into_compact};
 use super::envelope::push_string;
 use super::incoming::{Incoming, object_or_none, parse, parse_object, strip_byte_order_mark};
-use super::keyword::one_of;
+use super::keyword::{one_of, words};
 use super::malformed::{Malformed, shortened};
 use super::merge::Members;
 use super::name::{check_name, check_room, check_task_id};
@@ -75,36 +75,20 @@ pub enum TaskEvent {
     Cancelled,
 }
 
+words! { TaskEvent:
+    Started = "task_started",
+    Progress = "task_progress",
+    Completed = "task_completed",
+    Failed = "task_failed",
+    Paused = "task_paused",
+    Cancelled = "task_cancelled",
+}
+
 impl TaskEvent {
-    const ALL: [Self; 6] = [
-        Self::Started,
-        Self::Progress,
-        Self::Completed,
-        Self::Failed,
-        Self::Paused,
-        Self::Cancelled,
-    ];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Started => "task_started",
-            Self::Progress => "task_progress",
-            Self::Completed => "task_completed",
-            Self::Failed => "task_failed",
-            Self::Paused => "task_paused",
-            Self::Cancelled => "task_cancelled",
-        }
-    }
-
     /// The event named by the last segment of `POST /api/tasks/{id}/{verb}`.
     pub fn from_verb(verb: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|event| event.as_str().strip_prefix("task_") == Some(verb))
-    }
-
-    fn from_type(kind: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|event| event.as_str() == kind)
+        let mut all = Self::ALL.iter().copied();
+        all.find(|event| event.as_str().strip_prefix("task_") == Some(verb))
     }
 }
 
@@ -115,20 +99,7 @@ pub enum ItemKind {
     Failed,
 }
 
-impl ItemKind {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Generated => "document_generated",
-            Self::Failed => "document_failed",
-        }
-    }
-
-    fn from_type(kind: &str) -> Option<Self> {
-        [Self::Generated, Self::Failed]
-            .into_iter()
-            .find(|item| item.as_str() == kind)
-    }
-}
+words! { ItemKind: Generated = "document_generated", Failed = "document_failed" }
 
 /// Types that only the server may send: an application that used one would deceive clients.
 pub fn is_reserved(kind: &str) -> bool {
@@ -145,7 +116,7 @@ pub fn is_reserved(kind: &str) -> bool {
         "authenticated",
         "auth",
     ];
-    RESERVED.contains(&kind) || kind == TASK_REMOVED || TaskEvent::from_type(kind).is_some()
+    RESERVED.contains(&kind) || kind == TASK_REMOVED || TaskEvent::from_word(kind).is_some()
 }
 
 #[derive(Deserialize)]
@@ -278,9 +249,9 @@ impl<'a> Report<'a> {
 
     pub fn from_message(message: &Incoming<'a>) -> Result<Self, Malformed> {
         message.check_relayable()?;
-        let (event, own) = if let Some(kind) = TaskEvent::from_type(&message.kind) {
+        let (event, own) = if let Some(kind) = TaskEvent::from_word(&message.kind) {
             task_event(kind, message)?
-        } else if let Some(kind) = ItemKind::from_type(&message.kind) {
+        } else if let Some(kind) = ItemKind::from_word(&message.kind) {
             item_event(kind, message)?
         } else {
             (room_event(message)?, None)
@@ -423,7 +394,7 @@ fn count_beside(field: &str, number: Option<&str>) -> Result<Option<u64>, Malfor
 fn check_status(patch: &TaskPatch, kind: TaskEvent) -> Result<(), Malformed> {
     match &patch.unknown_status {
         Some(word) if kind == TaskEvent::Progress => {
-            let (word, expected) = (shortened(word), one_of(&Status::WORDS));
+            let (word, expected) = (shortened(word), one_of(Status::WORDS));
             let reason = format!("unknown word `{word}`, expected {expected}");
             Err(Malformed::field("status", reason))
         }

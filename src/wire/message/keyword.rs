@@ -3,6 +3,28 @@
 use serde::de::{self, Deserializer, Visitor};
 use std::fmt;
 
+/// The word of each variant of an enum.
+macro_rules! words {
+    ($name:ident: $($variant:ident = $word:literal),+ $(,)?) => {
+        impl $name {
+            pub(super) const ALL: &[Self] = &[$(Self::$variant),+];
+            pub(super) const WORDS: &[&str] = &[$($word),+];
+
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word),+
+                }
+            }
+
+            pub fn from_word(word: &str) -> Option<Self> {
+                let index = Self::WORDS.iter().position(|known| *known == word)?;
+                Self::ALL.get(index).copied()
+            }
+        }
+    };
+}
+pub(super) use words;
+
 /// `read` turns the string into a value; `expected` is the list for the error.
 pub(super) fn word<'de, D: Deserializer<'de>, T>(
     deserializer: D,

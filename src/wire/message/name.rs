@@ -54,15 +54,15 @@ fn own_name(room: &str) -> &str {
 
 fn reserved_id(name: &str) -> Option<&'static str> {
     match name {
-        "." | ".." => Some(
-            "`.` and `..` mean a folder in a URL, so no URL could name it; expected another name",
-        ),
-        name if name.contains('*') => {
-            Some("`*` stands in patterns, which name many; expected a name without it")
-        }
+        "." | ".." => Some(FOLDER),
+        name if name.contains('*') => Some(PATTERN),
         _ => None,
     }
 }
+
+const FOLDER: &str =
+    "`.` and `..` mean a folder in a URL, so no URL could name it; expected another name";
+const PATTERN: &str = "`*` stands in patterns, which name many; expected a name without it";
 
 #[cfg(test)]
 mod tests {

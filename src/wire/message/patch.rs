@@ -6,7 +6,7 @@
 
 use super::compact::compact_value;
 use super::field::Field;
-use super::keyword::word;
+use super::keyword::{word, words};
 use super::name::MAX_NAME_BYTES;
 use super::number::{Amount, Count, MAX_COUNT, Moment, Percent};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
@@ -28,40 +28,16 @@ pub enum Status {
     Cancelled,
 }
 
+words! { Status:
+    Pending = "pending",
+    Running = "running",
+    Paused = "paused",
+    Completed = "completed",
+    Failed = "failed",
+    Cancelled = "cancelled",
+}
+
 impl Status {
-    pub(super) const WORDS: [&str; 6] = [
-        "pending",
-        "running",
-        "paused",
-        "completed",
-        "failed",
-        "cancelled",
-    ];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Running => "running",
-            Self::Paused => "paused",
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
-    pub fn from_word(word: &str) -> Option<Self> {
-        [
-            Self::Pending,
-            Self::Running,
-            Self::Paused,
-            Self::Completed,
-            Self::Failed,
-            Self::Cancelled,
-        ]
-        .into_iter()
-        .find(|status| status.as_str() == word)
-    }
-
     /// Whether the task has ended (contract section 5.3).
     pub fn is_terminal(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
@@ -70,7 +46,7 @@ impl Status {
 
 impl<'de> Deserialize<'de> for Status {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        word(deserializer, &Self::WORDS, Self::from_word)
+        word(deserializer, Self::WORDS, Self::from_word)
     }
 }
 
@@ -83,27 +59,11 @@ pub enum Control {
     Resume,
 }
 
-impl Control {
-    const WORDS: [&str; 3] = ["cancel", "pause", "resume"];
-
-    pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Cancel, Self::Pause, Self::Resume]
-            .into_iter()
-            .find(|control| control.as_str() == word)
-    }
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Cancel => "cancel",
-            Self::Pause => "pause",
-            Self::Resume => "resume",
-        }
-    }
-}
+words! { Control: Cancel = "cancel", Pause = "pause", Resume = "resume" }
 
 impl<'de> Deserialize<'de> for Control {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        word(deserializer, &Self::WORDS, Self::from_word)
+        word(deserializer, Self::WORDS, Self::from_word)
     }
 }
 
@@ -124,16 +84,13 @@ pub const COMPUTED: [&str; 8] = [
 pub struct Controls(u8);
 
 impl Controls {
-    const ALL: [Control; 3] = [Control::Cancel, Control::Pause, Control::Resume];
-
     pub fn contains(self, control: Control) -> bool {
         self.0 & 1 << control as u8 != 0
     }
 
     pub fn iter(self) -> impl Iterator<Item = Control> {
-        Self::ALL
-            .into_iter()
-            .filter(move |control| self.contains(*control))
+        let all = Control::ALL.iter().copied();
+        all.filter(move |control| self.contains(*control))
     }
 }
 
@@ -334,26 +291,9 @@ impl<'de> Visitor<'de> for PatchVisitor {
 pub const ENVELOPE_FIELDS: [&str; 6] = ["type", "id", "timestamp", "room", "payload", "data"];
 
 /// A string; borrowed unless it holds escapes.
-pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TextVisitor;
-        impl<'de> Visitor<'de> for TextVisitor {
-            type Value = Text<'de>;
-            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-                out.write_str("a string")
-            }
-            fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Text<'de>, E> {
-                Ok(Text(text.into()))
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Text<'de>, E> {
-                Ok(Text(text.to_owned().into()))
-            }
-        }
-        deserializer.deserialize_str(TextVisitor)
-    }
-}
+#[derive(serde::Deserialize)]
+#[serde(transparent)]
+pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
 /// 1 to [`MAX_NAME_BYTES`] bytes, or a whole number that is read as text.
 #[derive(Debug)]
@@ -411,7 +351,7 @@ enum StatusWord {
 
 impl<'de> Deserialize<'de> for StatusWord {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        word(deserializer, &Status::WORDS, |word| {
+        word(deserializer, Status::WORDS, |word| {
             let known = Status::from_word(word).map(Self::Known);
             known.or_else(|| Some(Self::Unknown(word.into())))
         })

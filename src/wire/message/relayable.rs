@@ -19,9 +19,13 @@ const RAW_VALUE: &str = "$serde_json::private::RawValue";
 
 /// Refuses JSON that could not be read again. `around` of its levels enclose the fields.
 pub fn check_relayable(text: &str, around: usize) -> Result<(), Malformed> {
-    if is_plain(text.as_bytes()) {
-        return Ok(());
+    match is_plain(text.as_bytes()) {
+        true => Ok(()),
+        false => check_by_parsing(text, around),
     }
+}
+
+fn check_by_parsing(text: &str, around: usize) -> Result<(), Malformed> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let seed = Relayable {
         levels: MAX_DEPTH + around,
@@ -33,23 +37,34 @@ pub fn check_relayable(text: &str, around: usize) -> Result<(), Malformed> {
 
 /// Whether JSON certainly has no escaped surrogates, no numbers beyond a double, and at most [`MAX_DEPTH`] levels.
 fn is_plain(text: &[u8]) -> bool {
-    let (mut openings, mut has_escapes, mut has_long_number) = (0, false, false);
-    for block in text.chunks(BLOCK_BYTES) {
+    let mut seen = Seen::default();
+    text.chunks(BLOCK_BYTES).for_each(|block| seen.add(block));
+    let is_escape = |pair: &[u8]| pair == b"\\u" || pair == b"$s";
+    let has_escape = seen.has_escapes && text.windows(2).any(is_escape);
+    let is_suspect = seen.openings > MAX_DEPTH || seen.has_long_number || has_escape;
+    !is_suspect && !has_large_exponent(text)
+}
+
+/// What the quick pass has met.
+#[derive(Default)]
+struct Seen {
+    openings: usize,
+    has_escapes: bool,
+    has_long_number: bool,
+}
+
+impl Seen {
+    #[inline]
+    fn add(&mut self, block: &[u8]) {
         let (mut digits, mut opened) = (0_u8, 0_u8);
         for byte in block {
             digits += u8::from(byte.is_ascii_digit());
             opened += u8::from(byte | 0x20 == b'{');
-            has_escapes |= matches!(byte, b'\\' | b'$');
+            self.has_escapes |= matches!(byte, b'\\' | b'$');
         }
-        openings += usize::from(opened);
-        has_long_number |= usize::from(digits) == BLOCK_BYTES;
+        self.openings += usize::from(opened);
+        self.has_long_number |= usize::from(digits) == BLOCK_BYTES;
     }
-    let is_escape = |pair: &[u8]| pair == b"\\u" || pair == b"$s";
-    let is_suspect = openings > MAX_DEPTH
-        || has_long_number
-        || has_escapes && text.windows(2).any(is_escape)
-        || has_large_exponent(text);
-    !is_suspect
 }
 
 /// Whether something looks like a number with an exponent of three or more digits: with a shorter one, a number of less
@@ -57,20 +72,18 @@ fn is_plain(text: &[u8]) -> bool {
 fn has_large_exponent(text: &[u8]) -> bool {
     let pairs = text.iter().zip(text.iter().skip(1));
     let candidate = |(digit, e): (&u8, &u8)| digit.is_ascii_digit() & (e | 0x20 == b'e');
-    if !pairs.clone().fold(false, |any, pair| any | candidate(pair)) {
-        return false;
-    }
+    let has_any = pairs.clone().fold(false, |any, pair| any | candidate(pair));
     let mut candidates = pairs.enumerate().filter(|(_, pair)| candidate(*pair));
-    candidates.any(|(at, _)| {
-        let exponent = &text[at + 2..];
-        let exponent = exponent.strip_prefix(b"+").unwrap_or(exponent);
-        let digits = exponent.iter().take_while(|byte| byte.is_ascii_digit());
-        let digits = digits.count();
-        // In a text it may be part of a word, which goes on or ends with a quote.
-        let is_number =
-            |after: &u8| matches!(after, b',' | b'}' | b']') || after.is_ascii_whitespace();
-        digits >= 3 && exponent.get(digits).is_none_or(is_number)
-    })
+    has_any && candidates.any(|(at, _)| begins_large_exponent(&text[at + 2..]))
+}
+
+fn begins_large_exponent(text: &[u8]) -> bool {
+    let exponent = text.strip_prefix(b"+").unwrap_or(text);
+    let digits = exponent.iter().take_while(|byte| byte.is_ascii_digit());
+    let digits = digits.count();
+    // In a text it may be part of a word, which goes on or ends with a quote.
+    let is_number = |after: &u8| matches!(after, b',' | b'}' | b']') || after.is_ascii_whitespace();
+    digits >= 3 && exponent.get(digits).is_none_or(is_number)
 }
 
 /// Reads a value and keeps nothing of it.

@@ -49,24 +49,14 @@ pub struct Variant {
 }
 
 impl Variant {
-    pub const COUNT: usize = 12;
+    pub const COUNT: usize = 3 * Self::COUNT_PLAIN;
+    /// Of those without compression, which come first.
+    pub const COUNT_PLAIN: usize = 4;
 
     /// Below [`Variant::COUNT`], for tables.
     pub fn index(self) -> usize {
-        let dialect = match self.dialect {
-            Dialect::Payload => 0,
-            Dialect::Data => 2,
-        };
-        let encoding = match self.encoding {
-            Encoding::Json => 0,
-            Encoding::MessagePack => 1,
-        };
-        let window = match self.window {
-            None => 0,
-            Some(Window::Bits9) => 4,
-            Some(Window::Bits15) => 8,
-        };
-        dialect + encoding + window
+        let window = self.window.map_or(0, |window| 1 + window as usize);
+        self.encoding as usize + 2 * self.dialect as usize + Self::COUNT_PLAIN * window
     }
 
     pub fn plain(self) -> Self {

@@ -104,16 +104,11 @@ fn encode_frame(header: &FrameHeader, parts: &[&[u8]]) -> EncodedFrame {
     let payload_len: usize = parts.iter().map(|part| part.len()).sum();
     let header_len = header.len(payload_len as u64);
     let mut bytes = Vec::with_capacity(header_len + payload_len);
-    header
-        .format(payload_len as u64, &mut bytes)
-        .expect("a Vec accepts every write");
-    for part in parts {
-        bytes.extend_from_slice(part);
-    }
-    EncodedFrame {
-        bytes: bytes.into(),
-        header_len: header_len as u8,
-    }
+    let written = header.format(payload_len as u64, &mut bytes);
+    written.expect("a Vec accepts every write");
+    parts.iter().for_each(|part| bytes.extend_from_slice(part));
+    let (bytes, header_len) = (bytes.into(), header_len as u8);
+    EncodedFrame { bytes, header_len }
 }
 
 /// Cuts between characters.

@@ -17,21 +17,18 @@ impl Mask {
 
     /// Unmasks the next part of the payload.
     pub(super) fn apply(&mut self, payload: &mut [u8]) {
-        let mut key = [0; BLOCK];
-        for (index, byte) in key.iter_mut().enumerate() {
-            *byte = self.0[index % 4];
-        }
+        let key: [u8; BLOCK] = std::array::from_fn(|index| self.0[index % 4]);
         let (blocks, rest) = payload.as_chunks_mut::<BLOCK>();
-        for block in blocks {
-            for (byte, key) in block.iter_mut().zip(&key) {
-                *byte ^= key;
-            }
-        }
-        for (byte, key) in rest.iter_mut().zip(&key) {
-            *byte ^= key;
-        }
+        blocks.iter_mut().for_each(|block| unmask(block, &key));
+        unmask(rest, &key);
         self.0.rotate_left(payload.len() % 4);
     }
+}
+
+#[inline]
+fn unmask(bytes: &mut [u8], key: &[u8; BLOCK]) {
+    let pairs = bytes.iter_mut().zip(key);
+    pairs.for_each(|(byte, key)| *byte ^= key);
 }
 
 /// The text so far, and the one to three bytes of a character that the last part cut. Each part is validated once.

@@ -80,6 +80,16 @@ pub struct FrameLimits {
     pub compression: bool,
 }
 
+impl FrameLimits {
+    /// Without compression.
+    pub fn new(max_message_size: usize) -> Self {
+        Self {
+            max_message_size,
+            compression: false,
+        }
+    }
+}
+
 /// Holds nothing between messages.
 #[derive(Debug, Default)]
 pub struct Reader {
@@ -91,6 +101,17 @@ const _: () = assert!(size_of::<Reader>() == size_of::<usize>());
 impl Reader {
     /// The next event of `input`; `None` once all of it is taken (RFC 6455 section 6.2).
     pub fn poll_event<'a>(
+        &mut self,
+        input: &mut Input<'a>,
+        limits: &FrameLimits,
+    ) -> Result<Option<ReaderEvent<'a>>, Violation> {
+        match input.is_empty() {
+            true => Ok(None),
+            false => self.read_frame(input, limits),
+        }
+    }
+
+    fn read_frame<'a>(
         &mut self,
         input: &mut Input<'a>,
         limits: &FrameLimits,
@@ -124,9 +145,6 @@ impl Reader {
         input: &mut Input<'_>,
         limits: &FrameLimits,
     ) -> Result<Option<Frame>, Violation> {
-        if input.is_empty() {
-            return Ok(None);
-        }
         let partial = self.partial.as_mut();
         if let Some(frame) = partial.and_then(|partial| partial.frame.take()) {
             return Ok(Some(frame));

@@ -1,8 +1,8 @@
 //! A second hub, without viewers, that is led through the changes of the engine's: whatever outlives a connection must be equal in both.
 
 use joblight::internals::base::Now;
-use joblight::internals::engine::{ConnectionId, Engine};
-use joblight::internals::hub::{Hub, Lane, Outlet, Publication, Record};
+use joblight::internals::engine::Engine;
+use joblight::internals::hub::{Follower, Record};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -14,50 +14,17 @@ const TOLD: [&str; 4] = [
     "etaSource",
 ];
 
-pub(crate) struct Follower(Hub);
-
-/// Nobody listens.
-struct Silence;
-
-impl Outlet for Silence {
-    fn publish(
-        &mut self,
-        _: &Publication<'_>,
-        readers: &[ConnectionId],
-        _: Lane,
-        _: &mut Vec<usize>,
-    ) -> usize {
-        assert!(readers.is_empty(), "it has no viewers");
-        0
+/// Fails unless the shared state of both is equal.
+pub(crate) fn compare(engine: &Engine, follower: &Follower, now: Now) {
+    let theirs = rows(engine.inspect().shared_rows(now));
+    let ours = rows(follower.shared_rows(now));
+    for key in theirs.keys().chain(ours.keys()) {
+        assert_eq!(ours.get(key), theirs.get(key), "the follower's {key}");
     }
 }
 
-impl Follower {
-    /// Follows an engine that has just begun.
-    pub(crate) fn new(engine: &mut Engine) -> Self {
-        engine.record_changes();
-        Self(engine.inspect().hub().follower())
-    }
-
-    /// Applies what has changed since the last call.
-    pub(crate) fn follow(&mut self, engine: &mut Engine) {
-        while let Some(change) = engine.poll_change() {
-            self.0.apply(change, &mut Silence);
-        }
-    }
-
-    /// Fails unless the shared state of both is equal.
-    pub(crate) fn check(&self, engine: &Engine, now: Now) {
-        let (theirs, ours) = (rows(engine.inspect().hub(), now), rows(&self.0, now));
-        for key in theirs.keys().chain(ours.keys()) {
-            assert_eq!(ours.get(key), theirs.get(key), "the follower's {key}");
-        }
-    }
-}
-
-fn rows(hub: &Hub, now: Now) -> BTreeMap<String, String> {
-    let records = hub.shared_rows(now).into_iter();
-    records.map(|record| named(&record)).collect()
+fn rows(records: Vec<Record>) -> BTreeMap<String, String> {
+    records.iter().map(named).collect()
 }
 
 /// A row under a name that is its own.

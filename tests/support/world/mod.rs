@@ -19,11 +19,12 @@ pub(crate) use frames::Heard;
 pub(crate) use store::Store;
 
 use super::dice::Dice;
-use follower::Follower;
+use follower::compare;
 use joblight::Config;
 use joblight::config::Auto;
 use joblight::internals::base::{Now, Span, Time};
 use joblight::internals::engine::{Batch, ConnectionId, Engine, MemoryUse, Output};
+use joblight::internals::hub::Follower;
 use joblight::internals::hub::Work;
 use serde_json::Value;
 use std::cmp::Reverse;
@@ -147,7 +148,7 @@ impl<W: Witness> World<W> {
         let now = Now { at: clock, wall_ms };
         let mut engine = engine(config, seed, 0, now);
         Self {
-            follower: Follower::new(&mut engine),
+            follower: engine.follower(),
             engine,
             own,
             micros: 0,
@@ -183,7 +184,7 @@ impl<W: Witness> World<W> {
         (self.listens, self.stopped) = (true, false);
         (self.life, self.life_began) = (self.life + 1, self.micros);
         self.engine = engine(config, self.seed, self.life, self.now());
-        self.follower = Follower::new(&mut self.engine);
+        self.follower = self.engine.follower();
     }
 
     /// Virtual milliseconds since the beginning.
@@ -255,7 +256,7 @@ impl<W: Witness> World<W> {
         self.engine.settle(self.now());
         self.carry_out();
         self.engine.handle_turn_end(self.now());
-        self.follower.follow(&mut self.engine);
+        self.engine.lead(&mut self.follower);
         W::turn_ends(self);
     }
 
@@ -313,8 +314,8 @@ impl<W: Witness> World<W> {
 
     /// Fails unless a hub that was led through all changes holds the same shared state.
     pub(crate) fn check_follower(&mut self) {
-        self.follower.follow(&mut self.engine);
-        self.follower.check(&self.engine, self.now());
+        self.engine.lead(&mut self.follower);
+        compare(&self.engine, &self.follower, self.now());
     }
 
     /// Fails unless nothing is left of any connection, session, room, task or timer.

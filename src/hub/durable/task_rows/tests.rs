@@ -53,7 +53,7 @@ fn lasting(task: &Task, now: Now) -> Lasting {
         app_rate,
         announced,
         has_progress,
-        lost,
+        status_before_lost,
         restarted_at,
         // Room for what is to come, not what there is.
         size_bound: _,
@@ -91,7 +91,7 @@ fn lasting(task: &Task, now: Now) -> Lasting {
         seq: *seq,
         producer_seq: *producer_seq,
         flags: [*app_rate, *announced, *has_progress],
-        lost: *lost,
+        lost: *status_before_lost,
         since_restart: restarted_at.map(|at| now.at.saturating_since(at)),
         estimator,
         silence: now.at.saturating_since(*last_event),
