@@ -38,24 +38,6 @@ pub struct IngestStream {
     pub key: Option<String>,
 }
 
-/// Takes one event and counts what became of it.
-fn take(
-    hub: &mut Hub,
-    out: &mut dyn Outlet,
-    now: Now,
-    tally: &mut Tally,
-    line: u64,
-    report: Result<Report<'_>, Malformed>,
-) {
-    match report {
-        Ok(report) => {
-            tally.count_repaired(report.repaired);
-            tally.count(line, hub.ingest(now, report, out));
-        }
-        Err(malformed) => tally.reject(line, malformed.to_string()),
-    }
-}
-
 pub fn take_lines(
     hub: &mut Hub,
     out: &mut dyn Outlet,
@@ -67,14 +49,10 @@ pub fn take_lines(
     let max_line_bytes = unless_zero(max_body_size);
     loop {
         match stream.splitter.poll_line(&mut chunk, max_line_bytes) {
-            Ok(Some(line)) => take_line(
-                hub,
-                out,
-                now,
-                &mut stream.tally,
-                stream.key.as_deref(),
-                &line,
-            ),
+            Ok(Some(line)) => {
+                let key = stream.key.as_deref();
+                stream.tally.take_line(hub, out, now, key, &line);
+            }
             Ok(None) => return,
             Err(too_long) => {
                 let reason = format!(
@@ -89,14 +67,8 @@ pub fn take_lines(
 /// Takes a last line that has no newline.
 pub fn finish_lines(hub: &mut Hub, out: &mut dyn Outlet, now: Now, stream: &mut IngestStream) {
     if let Some(line) = stream.splitter.finish() {
-        take_line(
-            hub,
-            out,
-            now,
-            &mut stream.tally,
-            stream.key.as_deref(),
-            &line,
-        );
+        let key = stream.key.as_deref();
+        stream.tally.take_line(hub, out, now, key, &line);
     }
 }
 
@@ -109,7 +81,7 @@ pub fn take_all(
 ) -> Result<Answer<Response>, Refusal> {
     let mut tally = Tally::new(Numbering::Places);
     for (index, report) in reports.into_iter().enumerate() {
-        take(hub, out, now, &mut tally, index as u64, Ok(report));
+        tally.take(hub, out, now, index as u64, Ok(report));
     }
     if tally.rejected() > 0 {
         if let Some(Refused::TooLarge(fault)) = tally.refusal() {
@@ -148,23 +120,6 @@ pub fn warn_of_errors(tally: &Tally) {
     if let Some(first) = tally.first_error() {
         log::warn!("ingest: {} lines were no events; {first}", tally.rejected());
     }
-}
-
-fn take_line(
-    hub: &mut Hub,
-    out: &mut dyn Outlet,
-    now: Now,
-    tally: &mut Tally,
-    key: Option<&str>,
-    line: &Line<'_>,
-) {
-    let report = match text(&line.bytes) {
-        // A file may begin with a byte order mark and nothing else.
-        Ok(text) if text.trim_ascii().is_empty() => return,
-        Ok(text) => read_line(text, key, line.number),
-        Err(malformed) => Err(malformed),
-    };
-    take(hub, out, now, tally, line.number, report);
 }
 
 fn read_line<'a>(text: &'a str, key: Option<&str>, number: u64) -> Result<Report<'a>, Malformed> {
@@ -233,6 +188,41 @@ impl Tally {
         }
     }
 
+    /// Takes one event and counts what became of it.
+    fn take(
+        &mut self,
+        hub: &mut Hub,
+        out: &mut dyn Outlet,
+        now: Now,
+        number: u64,
+        report: Result<Report<'_>, Malformed>,
+    ) {
+        match report {
+            Ok(report) => {
+                self.repaired += u64::from(report.repaired);
+                self.count(number, hub.ingest(now, report, out));
+            }
+            Err(malformed) => self.reject(number, malformed.to_string()),
+        }
+    }
+
+    fn take_line(
+        &mut self,
+        hub: &mut Hub,
+        out: &mut dyn Outlet,
+        now: Now,
+        key: Option<&str>,
+        line: &Line<'_>,
+    ) {
+        let report = match text(&line.bytes) {
+            // A file may begin with a byte order mark and nothing else.
+            Ok(text) if text.trim_ascii().is_empty() => return,
+            Ok(text) => read_line(text, key, line.number),
+            Err(malformed) => Err(malformed),
+        };
+        self.take(hub, out, now, line.number, report);
+    }
+
     fn count(&mut self, number: u64, ingested: Ingested) {
         match ingested {
             Ingested::Accepted(Accepted { task, truncated }) => {
@@ -253,11 +243,6 @@ impl Tally {
                 self.reject_for(number, refused.to_string(), Some(refused));
             }
         }
-    }
-
-    /// Counts halves of surrogate pairs that were replaced in an event.
-    fn count_repaired(&mut self, count: u32) {
-        self.repaired += u64::from(count);
     }
 
     pub fn reject(&mut self, line: u64, reason: String) {

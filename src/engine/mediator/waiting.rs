@@ -34,12 +34,8 @@ impl Engine {
 
     fn serve_requests(&mut self) {
         for request in self.lobby.take_requests() {
-            let HeldRequest {
-                connection,
-                head,
-                body,
-            } = request;
-            self.handle_held(connection, head, body.as_deref());
+            let connection = request.connection;
+            self.handle_held(request);
             self.note_unfinished(connection, true);
             self.resume_reading(connection);
         }
@@ -87,14 +83,15 @@ impl Engine {
     }
 
     /// A request has waited for the store.
-    fn handle_held(&mut self, connection: ConnectionId, head: Head, body: Option<&[u8]>) {
+    fn handle_held(&mut self, request: HeldRequest) {
+        let (connection, head) = (request.connection, request.head);
         let Some(peer) = self.peer_mut(connection) else {
             return;
         };
         let is_last = peer.reading == Reading::HeldToEnd;
         peer.reading = Reading::Open;
-        match body {
-            Some(body) => self.handle_request(connection, &head, body),
+        match request.body {
+            Some(body) => self.handle_request(connection, &head, &body),
             None => self.handle_stream_start(connection, head),
         }
         let Some(peer) = self.peer_mut(connection) else {
