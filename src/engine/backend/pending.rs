@@ -3,9 +3,8 @@
 //! Requests are numbered as they come and all may take equally long, so that the first in the table is the first to
 //! be due: one timer does for all of them.
 
-use crate::base::time::Time;
-use crate::base::wheel::TimerId;
-use crate::engine::settings::RoutesSettings;
+use crate::base::{Time, TimerId};
+use crate::engine::RoutesSettings;
 use crate::hub::{ClientId, ConnectionId};
 use crate::wire::locale::{Locale, Phrase};
 use crate::wire::message::Dialect;
@@ -267,6 +266,10 @@ impl Pending {
     /// Whether a link has gone since somebody looked.
     pub fn has_lost(&self) -> bool {
         !self.gone.is_empty()
+    }
+
+    pub fn has_waiting_or_lost(&self) -> bool {
+        !(self.waiting.is_empty() && self.gone.is_empty())
     }
 
     pub fn take_lost(&mut self) -> Vec<Request> {

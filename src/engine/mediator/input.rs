@@ -2,14 +2,11 @@
 //! a turn; the rest is kept and handled in the next, after others had theirs.
 
 use super::engine::Engine;
-use crate::base::time::Now;
+use crate::base::Now;
 use crate::conn::{Ending, Fault, PeerEvent};
 use crate::engine::api::ingest;
-use crate::engine::boundary::{Input, Output};
-use crate::engine::counts::Notice;
 use crate::engine::session::questions::Pong;
-use crate::engine::transport::connections::Transport;
-use crate::engine::transport::peer::{Reading, Services, Standing};
+use crate::engine::{Input, Notice, Output, Reading, Services, Standing, Transport};
 use crate::hub::ConnectionId;
 use crate::wire::http::{CONTINUE, ParserEvent};
 use crate::wire::input::Input as Cursor;
@@ -99,7 +96,7 @@ impl Engine {
         peer.blocked = blocked;
         let drained = peer.connection.outbox.is_empty();
         let backlogged = !drained && (blocked || peer.backlogged);
-        let is_backend = peer.is_backend();
+        let (is_backend, is_open) = (peer.is_backend(), peer.connection.is_open());
         let is_news = self.transport.peers.set_backlogged(connection, backlogged);
         match (is_news || backlogged && is_stuck, backlogged) {
             (true, true) => {
@@ -114,11 +111,18 @@ impl Engine {
             self.serve_waiting();
         }
         if drained {
-            self.handle_drained(connection);
+            if !is_open {
+                self.handle_drained(connection);
+            }
             // What it asks comes first: the states that it missed could keep it waiting again.
             self.resume_reading(connection);
         }
-        match self.client_of(connection).filter(|_| is_news) {
+        let client = if is_news {
+            self.client_of(connection)
+        } else {
+            None
+        };
+        match client {
             Some(client) if backlogged => {
                 let mut out = self.transport.peers.delivery(&self.settings);
                 self.hub.handle_backlog(self.now, client, true, &mut out);

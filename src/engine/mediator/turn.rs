@@ -2,19 +2,11 @@
 
 use super::engine::Engine;
 use super::inspect::Inspection;
-use crate::base::time::{Now, Span, Time};
-use crate::engine::access::caller::Caller;
+use crate::base::{Now, Span, Time};
 use crate::engine::access::connection_rate::MINUTE;
-use crate::engine::boundary::Output;
-use crate::engine::commit::durability::Condition;
-use crate::engine::context::Context;
-use crate::engine::refusal::Refusal;
-use crate::engine::settings::Settings;
-use crate::engine::timer::Timer;
-use crate::engine::transport::peer::Peer;
-use crate::hub::budget::Workload;
+use crate::engine::{Caller, Condition, Context, Output, Peer, Refusal, Settings, Timer};
 use crate::hub::follow::Follower;
-use crate::hub::{self, Batch, ClientKey, ConnectionId, Restored, Work};
+use crate::hub::{self, Batch, ClientKey, ConnectionId, Restored, Work, Workload};
 
 /// Fewer clients than this are no crowd whose backlog says something of the server.
 const MIN_CROWD: usize = 8;
@@ -167,7 +159,15 @@ impl Engine {
     }
 
     /// Ends whoever is too far behind to be sent any more, and tells those who waited for the application behind it.
+    #[inline]
     pub(super) fn drop_all_slow(&mut self) {
+        // Asked after each write.
+        if self.transport.peers.has_overflowed() || self.backend.has_waiting_or_lost() {
+            self.drop_each_slow();
+        }
+    }
+
+    fn drop_each_slow(&mut self) {
         loop {
             self.tell_of_lost();
             let Some(connection) = self.transport.peers.poll_overflowed() else {

@@ -8,13 +8,9 @@ use super::allowance::{Allowance, ControlFrames, Intake};
 use super::confirmation::Confirmation;
 use super::framer::{Framer, Frames};
 use super::peer::{MAX_UNTRIED, Marked, Peer, Ping, Reading, Role, Services, Standing};
-use crate::base::chunk_queue::ChunkPool;
-use crate::base::shrink::LateShrink;
-use crate::base::time::Time;
-use crate::base::wheel::Wheel;
+use crate::base::{ChunkPool, LateShrink, Time, Wheel};
 use crate::conn::{Connection, Phase};
-use crate::engine::settings::{Settings, WebSocketSettings};
-use crate::engine::timer::Timer;
+use crate::engine::{Settings, Timer, WebSocketSettings};
 use crate::hub::{ConnectionId, Lane, Outlet, Publication};
 use crate::wire::http;
 use crate::wire::message::Variant;
@@ -243,6 +239,10 @@ impl Peers {
         let was = std::mem::replace(&mut peer.backlogged, backlogged);
         self.backlogged = self.backlogged + usize::from(backlogged) - usize::from(was);
         was != backlogged
+    }
+
+    pub fn has_overflowed(&self) -> bool {
+        !self.overflowed.is_empty()
     }
 
     /// The next connection that is too far behind to be sent any more.

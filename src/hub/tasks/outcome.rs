@@ -1,8 +1,6 @@
 //! What became of a report or a control request.
 
-use crate::hub::keys::TaskKey;
-use crate::hub::tasks::size::{TooLarge, Truncated};
-use crate::hub::tasks::verdict::{DropReason, RequestRefused};
+use crate::hub::{DropReason, RequestRefused, TaskKey, TooLarge, Truncated};
 
 /// What became of a report.
 #[derive(Debug, Clone, PartialEq, Eq)]

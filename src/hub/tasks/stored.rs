@@ -3,13 +3,8 @@
 //! Writes no row itself: a changed task is listed in the journal once, and its row is made by [`Broadcaster::save`] when the batch is
 //! taken, so that a task that changed a hundred times in between is written once.
 
-use crate::base::time::Now;
-use crate::hub::durable::journal::Journal;
-use crate::hub::durable::record::{Restored, Table};
-use crate::hub::keys::TaskKey;
-use crate::hub::scope::Scope;
-use crate::hub::tasks::broadcaster::Broadcaster;
-use crate::hub::tasks::state::Task;
+use crate::base::Now;
+use crate::hub::{Broadcaster, Journal, Restored, Scope, Table, Task, TaskKey};
 
 impl Broadcaster {
     /// Lists a task for the next batch, unless it is listed already.
