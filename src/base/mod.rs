@@ -24,13 +24,3 @@ pub mod slots;
 pub mod time;
 pub mod token_bucket;
 pub mod wheel;
-
-pub use chunk_queue::ChunkPool;
-pub use id::{MessageId, MessageIdReader};
-pub use network::Network;
-pub use pattern::Pattern;
-pub use random::Random;
-pub use shrink::LateShrink;
-pub use time::{Now, Span, Time};
-pub use token_bucket::{Admission, Rate, TokenBucket};
-pub use wheel::{TimerId, Wheel};

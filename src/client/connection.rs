@@ -3,7 +3,7 @@
 use super::reconnect::Loss;
 use super::stream::Stream;
 use super::url::ServerUrl;
-use crate::base::Span;
+use crate::base::time::Span;
 use crate::wire::websocket::CloseCode;
 use http::Response;
 use std::io::{self, ErrorKind};

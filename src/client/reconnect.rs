@@ -4,7 +4,8 @@
 //! close code decides whether, and the advice of `connected.reconnect` when: its delay, doubled with each attempt where
 //! advised, half of it random. The advised number bounds consecutive attempts that no server has answered.
 
-use crate::base::{Random, Span};
+use crate::base::random::Random;
+use crate::base::time::Span;
 use crate::wire::websocket::CloseCode;
 
 /// `connected.reconnect`. The defaults are the contract's, for a server that was never reached.

@@ -4,7 +4,7 @@ use super::connection::{ConnectError, Connection, Received};
 use super::positions::Positions;
 use super::reconnect::{Advice, Loss, ReconnectDecision, ReconnectPolicy};
 use super::url::{Purpose, ServerUrl, UrlError};
-use crate::base::Span;
+use crate::base::time::Span;
 use crate::wire::websocket::CloseCode;
 use serde_json::{Value, json};
 use std::thread;

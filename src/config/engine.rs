@@ -1,10 +1,12 @@
 //! The configuration in the terms of the floors below: the engine's settings.
 
 use super::settings::{Config, Control, Endpoint, Locale as Language, Publish};
-use crate::base::{Pattern, Rate, Span};
+use crate::base::pattern::Pattern;
+use crate::base::time::Span;
+use crate::base::token_bucket::Rate;
+use crate::engine::access::{Access, Host, Proxies};
 use crate::engine::{
-    Access, Host, HttpSettings, Permission, Proxies, Reconnect, RoutesSettings, Settings,
-    WebSocketSettings,
+    HttpSettings, Permission, Reconnect, RoutesSettings, Settings, WebSocketSettings,
 };
 use crate::hub::{BroadcasterSettings, HubSettings, SessionSettings, WorkspaceSettings};
 use crate::wire::locale::Locale;

@@ -5,10 +5,9 @@ use toml::de::{DeInteger, DeValue};
 
 use super::auto;
 use super::keys::{Key, Kind};
-use crate::base::Network;
+use crate::base::network::Network;
 use crate::base::pattern::MAX_PATTERN_BYTES;
-use crate::engine::Host;
-use crate::engine::access::UNIX;
+use crate::engine::access::{Host, UNIX};
 use crate::wire::http::{is_token, list_items};
 
 /// A socket's path must fit `sockaddr_un` with its closing zero; 104 bytes is the least of the systems in use.

@@ -1,8 +1,7 @@
 //! A peer's unsent bytes: shared chunks in order and, for batching clients, the messages of this turn that will become
 //! one.
 
-use crate::base::ChunkPool;
-use crate::base::chunk_queue::{CHUNK_COST, ChunkQueue};
+use crate::base::chunk_queue::{CHUNK_COST, ChunkPool, ChunkQueue};
 use crate::base::limit::unless_zero;
 use crate::wire::message::{Batch, Encoding};
 use crate::wire::websocket::{EncodedFrame, encode};

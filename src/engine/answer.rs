@@ -1,7 +1,7 @@
 //! What a request or a message is answered with, and whether that waits for the store: the type says it, so that no function
 //! has a flag to remember.
 
-use crate::hub::Edited;
+use crate::hub::workspaces::documents::Edited;
 use std::borrow::Cow;
 
 #[derive(Debug)]

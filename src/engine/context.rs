@@ -4,8 +4,15 @@
 //! cannot end a connection, arm a timer or hold an answer back: it says what it wants, by its result and by
 //! [`Context::dismissals`], and the mediator does it.
 
-use crate::base::{Now, Random};
-use crate::engine::{Caller, Counts, Delivery, Durability, Life, Refusal, Settings};
+use crate::base::random::Random;
+use crate::base::time::Now;
+use crate::engine::access::caller::Caller;
+use crate::engine::commit::durability::Durability;
+use crate::engine::counts::Counts;
+use crate::engine::life::Life;
+use crate::engine::refusal::Refusal;
+use crate::engine::settings::Settings;
+use crate::engine::transport::peers::Delivery;
 use crate::hub::{ClientId, ClientKey, ConnectionId, Hub};
 use crate::wire::locale::Phrase;
 use crate::wire::message::{Dialect, Encoding, Envelope, ErrorMessage, Variant};

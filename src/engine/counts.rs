@@ -6,7 +6,7 @@
 use super::access::connection_rate::MINUTE;
 use super::boundary::MemoryProbe;
 use crate::base::counter::MinuteCounter;
-use crate::base::{Now, Time};
+use crate::base::time::{Now, Time};
 
 /// Everything that is counted, and since when.
 pub struct Counts {

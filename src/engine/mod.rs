@@ -55,27 +55,9 @@ pub mod timer;
 pub mod transport;
 
 pub use crate::hub::{Batch, ConnectionId, Restored};
-pub use access::caller::{Action, Caller};
-pub use access::{Access, Asker, Host, Proxies};
-pub use answer::{Answer, Said};
-pub use api::call::{Call, Outcome};
-pub use api::ingest::IngestStream;
 pub use boundary::{Input, MemoryUse, Output};
-pub use commands::{ClientInfo, CommandError};
-pub use commit::durability::{Condition, Durability, Held};
-pub use context::{Context, Dismissal};
-pub use counts::{Counts, Notice};
-pub use life::Life;
 pub use mediator::engine::Engine;
-pub use refusal::Refusal;
-pub use session::key::SessionKey;
-pub use session::subscriptions::Entry;
 pub use settings::{
     HttpSettings, Permission, Reconnect, RoutesSettings, Settings, WebSocketSettings,
 };
-pub use timer::Timer;
-pub use transport::answer::Reply;
-pub use transport::connections::Transport;
 pub use transport::peer::Services;
-pub use transport::peer::{Peer, Reading, Role, Standing};
-pub use transport::peers::Delivery;

@@ -4,7 +4,7 @@
 //! A refusal holds a code for programs, the field at fault, and the reason in words. It knows no connection: who is told, and
 //! on what, is decided where it is rendered.
 
-use crate::base::Span;
+use crate::base::time::Span;
 use crate::hub::{Full, TooLarge};
 use crate::wire::http::{Problem, Response};
 use crate::wire::locale::{Locale, Phrase, WorkspaceFault};

@@ -1,7 +1,9 @@
 //! What the engine must know of the configuration. Everywhere 0 means none (contract section 8).
 
-use crate::base::{Pattern, Rate, Span};
-use crate::engine::{Access, Proxies};
+use crate::base::pattern::Pattern;
+use crate::base::time::Span;
+use crate::base::token_bucket::Rate;
+use crate::engine::access::{Access, Proxies};
 use crate::hub::HubSettings;
 use crate::wire::locale::Locale;
 use crate::wire::message::event::check_application_type;

@@ -5,7 +5,7 @@
 //! waiting first. Work for rooms has no such budget: it is paid once for all readers, and bounded by [`FULL`], beyond which
 //! further input waits. Costs are counted and not timed, so that a run is reproducible.
 
-use crate::hub::ClientId;
+use crate::hub::keys::ClientId;
 use std::collections::{BTreeSet, VecDeque};
 
 /// An amount of work.

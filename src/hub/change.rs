@@ -16,8 +16,14 @@
 //! That function records the change first, and does nothing that the change does not say. So the changes of one hub lead another one
 //! to the same state (`Hub::apply` in `follow`), which tests hold it to. Nothing is recorded, and nothing copied, until somebody asks.
 
-use crate::base::Now;
-use crate::hub::{ClientId, DirectMessage, Edit, IdKey, LogEntry, Removal, Restored, Step};
+use crate::base::time::Now;
+use crate::hub::clients::direct::DirectMessage;
+use crate::hub::durable::record::Restored;
+use crate::hub::keys::ClientId;
+use crate::hub::rooms::log::LogEntry;
+use crate::hub::tasks::deduplication::IdKey;
+use crate::hub::tasks::step::{Removal, Step};
+use crate::hub::workspaces::documents::Edit;
 use std::collections::VecDeque;
 
 /// `at` is when the change was decided, for those in which time matters.

@@ -3,14 +3,16 @@
 //! A hub that follows decides nothing: what expires, gives way or is evicted comes as a change. It only finds what a change names, and
 //! has the change applied by the function that applied it where it was decided. Its own viewers hear of it, as anywhere.
 
-use crate::base::Now;
-use crate::hub::change::Change;
+use crate::base::time::Now;
+use crate::hub::change::{Change, ClientChange};
 use crate::hub::clients::shared;
+use crate::hub::delivery::publication::{Lane, Outlet, Publication};
+use crate::hub::durable::record::Record;
 use crate::hub::durable::records;
-use crate::hub::{
-    ClientChange, ClientId, ConnectionId, Full, Hub, Lane, LogEntry, Outlet, Publication, Record,
-    RoomKey,
-};
+use crate::hub::keys::{ClientId, ConnectionId, RoomKey};
+use crate::hub::parts::Hub;
+use crate::hub::rooms::directory::Full;
+use crate::hub::rooms::log::LogEntry;
 
 /// A hub without viewers that follows another.
 #[derive(Debug)]

@@ -3,14 +3,18 @@
 //! It owns no rule of its own. Each folder beside this file adds an `impl Hub` that works on the parts it needs; what is here
 //! only borrows several parts together and passes them on.
 
-use crate::base::{Now, Span, Time};
-use crate::hub::clients::expiry::Departures;
-use crate::hub::delivery::fanout::BroadcastCounts;
-use crate::hub::{
-    Broadcast, Broadcaster, BroadcasterSettings, Directory, Fanout, Full, Outlet, Restoring,
-    RoomKey, RoomMessage, Scope, SessionSettings, Timer, Timers, Work, Workload, WorkspaceSettings,
-    Workspaces,
-};
+use crate::base::time::{Now, Span, Time};
+use crate::hub::budget::{Work, Workload};
+use crate::hub::clients::expiry::{Departures, SessionSettings};
+use crate::hub::delivery::fanout::{Broadcast, BroadcastCounts, Fanout, RoomMessage};
+use crate::hub::delivery::publication::Outlet;
+use crate::hub::durable::restore::Restoring;
+use crate::hub::keys::RoomKey;
+use crate::hub::rooms::directory::{Directory, Full};
+use crate::hub::scope::Scope;
+use crate::hub::tasks::broadcaster::{Broadcaster, BroadcasterSettings};
+use crate::hub::timer::{Timer, Timers};
+use crate::hub::workspaces::documents::{WorkspaceSettings, Workspaces};
 use crate::wire::locale::Locale;
 
 /// The part of the configuration that the hub reads (contract section 8).

@@ -1,8 +1,8 @@
 //! Everything that the hub does later. Timers are never cancelled: one that fires without anything to do is ignored, which needs no
 //! record of where it stands in the wheel.
 
-use crate::base::Time;
-use crate::hub::TaskKey;
+use crate::base::time::Time;
+use crate::hub::keys::TaskKey;
 
 /// A wake-up that the hub asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

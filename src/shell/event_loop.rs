@@ -11,7 +11,7 @@ use super::signals::{self, SignalRequest, SignalSource};
 use super::socket::{Readiness, Socket, Sockets, Written};
 use super::store::StoreThread;
 use super::system::Clock;
-use crate::base::{Now, Span, Time};
+use crate::base::time::{Now, Span, Time};
 use crate::engine::{Batch, ConnectionId, Engine, Input, Output, Services};
 use mio::{Events, Poll, Token};
 use std::io;

@@ -4,9 +4,11 @@
 //! inputs, and waits for the answer.
 
 use super::store::StoreReport;
-use crate::base::Now;
+use crate::base::time::Now;
 use crate::engine::api::statistics::{BroadcasterStats, Health, WebSocketStats};
-use crate::engine::{ClientInfo, CommandError, Context, Engine, Input};
+use crate::engine::commands::{ClientInfo, CommandError};
+use crate::engine::context::Context;
+use crate::engine::{Engine, Input};
 use crate::wire::message::{Report, TaskEvent};
 use mio::Waker;
 use serde::Serialize;

@@ -6,7 +6,7 @@
 //! After a pause of the process (SIGSTOP, a frozen machine) everything is overdue at once, and what would have cancelled it
 //! waits in the sockets. So timers rest until that input is taken, though not for long.
 
-use crate::base::{Span, Time};
+use crate::base::time::{Span, Time};
 use std::time::Duration;
 
 /// The least time between the beginnings of two turns while the server is busy: far less than anybody notices. Measured

@@ -8,7 +8,7 @@ use super::signals::SignalSource;
 use super::socket::Socket;
 use super::store::{Store, StoreThread};
 use super::system::{Clock, ConnectionLimits, memory_use};
-use crate::base::Now;
+use crate::base::time::Now;
 use crate::config::{Config, Endpoint, ROUTES_NEED_A_KEY, StorageConfig};
 use crate::engine::{Engine, Input, Services};
 use crate::wire::locale::Phrase;

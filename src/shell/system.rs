@@ -1,6 +1,6 @@
 //! What the system tells: the time, the memory that is used (Linux's `/proc`, proc(5)), and how many connections there may be.
 
-use crate::base::{Now, Time};
+use crate::base::time::{Now, Time};
 use crate::engine::MemoryUse;
 use rlimit::Resource;
 use std::fs;

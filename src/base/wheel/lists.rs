@@ -6,8 +6,8 @@
 //! before higher ones, and the lowest set bit of the lowest occupied level is where time goes next. When time enters a
 //! slot of a higher level, its timers move to lower ones, at most once per level.
 
-use crate::base::Time;
 use crate::base::index::Index;
+use crate::base::time::Time;
 
 const BITS_PER_LEVEL: u32 = 6;
 const SLOTS_PER_LEVEL: usize = 1 << BITS_PER_LEVEL;

@@ -4,7 +4,8 @@
 //! The first answers by `http.api_key`, `websocket.publish` and `websocket.control`; the second says yes to every room so far. They
 //! decide and change nothing.
 
-use crate::engine::{Permission, Refusal, Settings, WebSocketSettings};
+use crate::engine::refusal::Refusal;
+use crate::engine::settings::{Permission, Settings, WebSocketSettings};
 use crate::wire::http::Head;
 
 #[derive(Debug, Clone, Copy)]

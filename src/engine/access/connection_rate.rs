@@ -5,7 +5,9 @@
 //! Whoever comes through a trusted proxy has the address that the proxy says; the proxy itself is not limited.
 
 use crate::base::network::household;
-use crate::base::{Admission, Random, Rate, Span, Time, TokenBucket};
+use crate::base::random::Random;
+use crate::base::time::{Span, Time};
+use crate::base::token_bucket::{Admission, Rate, TokenBucket};
 use crate::hub::ClientId;
 use core::net::IpAddr;
 use hashbrown::HashMap;

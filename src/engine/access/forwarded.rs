@@ -2,7 +2,7 @@
 //! who have written it are trusted.
 
 use super::host::Host;
-use crate::base::Network;
+use crate::base::network::Network;
 use crate::wire::http::{Head, list_items, unquote};
 use core::fmt;
 use core::net::IpAddr;

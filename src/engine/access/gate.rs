@@ -11,8 +11,12 @@
 
 use super::connection_rate::{Addresses, FullLines, LONGEST, SHORTEST, beyond};
 use super::forwarded::Asker;
-use crate::base::{Admission, Random, Span, Time};
-use crate::engine::{Counts, Notice, Refusal, Settings};
+use crate::base::random::Random;
+use crate::base::time::{Span, Time};
+use crate::base::token_bucket::Admission;
+use crate::engine::counts::{Counts, Notice};
+use crate::engine::refusal::Refusal;
+use crate::engine::settings::Settings;
 use crate::wire::message::ErrorCode;
 use crate::wire::websocket::CloseCode;
 use core::net::IpAddr;

@@ -8,7 +8,8 @@
 //! Whoever is not served is told what would be right, and so is the operator.
 
 use super::host::Host;
-use crate::engine::{Notice, Refusal};
+use crate::engine::counts::Notice;
+use crate::engine::refusal::Refusal;
 use crate::wire::http::{Head, Method};
 use crate::wire::websocket;
 use core::cell::RefCell;

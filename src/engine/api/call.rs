@@ -1,6 +1,9 @@
 //! A row of the table and a call that it answers; answers in JSON and refusals that several calls share.
 
-use crate::engine::{Action, Answer, Context, Refusal};
+use crate::engine::access::caller::Action;
+use crate::engine::answer::Answer;
+use crate::engine::context::Context;
+use crate::engine::refusal::Refusal;
 use crate::wire::http::{Head, Method, Response};
 use crate::wire::message::TaskEvent;
 use crate::wire::message::incoming::parse;

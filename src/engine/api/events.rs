@@ -1,8 +1,9 @@
 //! Calls by which producers report (contract section 7): all or nothing for each request, unless it is lines.
 
-use crate::engine::api::call::{expect_json, expect_json_type, invalid};
+use crate::engine::api::call::{Call, Outcome, expect_json, expect_json_type, invalid};
 use crate::engine::api::{fitting, ingest};
-use crate::engine::{Call, Context, Outcome, Refusal};
+use crate::engine::context::Context;
+use crate::engine::refusal::Refusal;
 use crate::wire::http::{Head, unquote};
 use crate::wire::message::cloud_event::{
     Attribute, CloudEvent, EMPTY, check_json_type, missing_attribute,

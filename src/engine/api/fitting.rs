@@ -1,10 +1,12 @@
 //! Whether several events of one request fit into what the limits leave: tasks, rooms, sizes. It is found out before the first of
 //! them counts, because of several events none counts when one would be refused.
 
-use crate::engine::{Context, Refusal};
+use crate::engine::context::Context;
+use crate::engine::refusal::Refusal;
+use crate::hub::Foresight;
 use crate::hub::tasks::decision;
 use crate::hub::tasks::size::{MAX_OWN_FIELDS, patch_bytes};
-use crate::hub::{Foresight, Task};
+use crate::hub::tasks::state::Task;
 use crate::wire::message::{Event, Report, TaskEvent, TaskPatch};
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};

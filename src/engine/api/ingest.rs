@@ -1,9 +1,10 @@
 //! Events from producers, a whole request, lines as they come, or a local producer's stream, and the answer that says what became of
 //! them (contract section 7).
 
-use crate::base::Now;
 use crate::base::limit::unless_zero;
-use crate::engine::{Answer, Refusal};
+use crate::base::time::Now;
+use crate::engine::answer::Answer;
+use crate::engine::refusal::Refusal;
 use crate::hub::{
     Accepted, DropReason, Dropped, Hub, Ingested, Outlet, Refused, Subject, TaskKey, Truncated,
 };

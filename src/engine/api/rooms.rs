@@ -1,12 +1,16 @@
 //! Calls about rooms, about clients, and about everybody (contract section 7).
 
+use crate::engine::answer::Answer;
 use crate::engine::api::call::{
-    expect_json, invalid, json, json_text, list_of, parse_limit, whole,
+    Call, Outcome, expect_json, invalid, json, json_text, list_of, parse_limit, whole,
 };
 use crate::engine::api::ingest;
+use crate::engine::commands::ClientInfo;
+use crate::engine::context::Context;
+use crate::engine::refusal::Refusal;
 use crate::engine::session::requests::history_page;
-use crate::engine::{Answer, Call, ClientInfo, Context, Outcome, Refusal};
-use crate::hub::{NotAPosition, RoomKey, Since};
+use crate::hub::rooms::position::NotAPosition;
+use crate::hub::{RoomKey, Since};
 use crate::wire::http::{Head, Response};
 use crate::wire::message::incoming::{one_of, parse_object, present};
 use crate::wire::message::malformed::shortened;

@@ -1,7 +1,11 @@
 //! Calls about the server itself: its health, and the statistics documents of seed 000, every field live.
 
 use super::call::{Call, Outcome, json};
-use crate::engine::{Answer, Condition, Context, Durability, Life, Notice};
+use crate::engine::answer::Answer;
+use crate::engine::commit::durability::{Condition, Durability};
+use crate::engine::context::Context;
+use crate::engine::counts::Notice;
+use crate::engine::life::Life;
 use crate::hub::DropReason;
 use serde::Serialize;
 

@@ -3,7 +3,11 @@
 
 use super::call::{Body, Call, Outcome, Row};
 use super::{events, rooms, statistics, tasks};
-use crate::engine::{Action, Answer, Caller, Context, Refusal, Settings};
+use crate::engine::access::caller::{Action, Caller};
+use crate::engine::answer::Answer;
+use crate::engine::context::Context;
+use crate::engine::refusal::Refusal;
+use crate::engine::settings::Settings;
 use crate::wire::http::{Head, Method, Response};
 use std::borrow::Cow;
 

@@ -1,10 +1,12 @@
 //! Calls about tasks: list, state, forget (contract section 7).
 
-use crate::engine::api::call::{expect_json, invalid, json_text, parse_limit};
+use crate::engine::answer::Answer;
+use crate::engine::api::call::{Call, Outcome, expect_json, invalid, json_text, parse_limit};
 use crate::engine::api::events::refuse_cloud_event;
 use crate::engine::api::ingest;
+use crate::engine::context::Context;
+use crate::engine::refusal::Refusal;
 use crate::engine::session::requests::request_control;
-use crate::engine::{Answer, Call, Context, Outcome, Refusal};
 use crate::hub::Removal;
 use crate::wire::http::Response;
 use crate::wire::message::incoming::{object_or_none, parse_object};

@@ -4,7 +4,9 @@
 //! half-way, and then the request that it answers still waits. What is wrong with a message is said on the link.
 
 use super::pending::Pending;
-use crate::engine::{CommandError, Context, Refusal};
+use crate::engine::commands::CommandError;
+use crate::engine::context::Context;
+use crate::engine::refusal::Refusal;
 use crate::hub::ConnectionId;
 use crate::wire::message::compact::compact;
 use crate::wire::message::event::check_application_type;

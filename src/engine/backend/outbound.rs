@@ -4,7 +4,9 @@
 //! so its messages end as errors to their senders and are not given to another link.
 
 use super::pending::{Pending, QueuedMessage, Request};
-use crate::engine::{Context, Reading, Refusal};
+use crate::engine::context::Context;
+use crate::engine::refusal::Refusal;
+use crate::engine::transport::peer::Reading;
 use crate::hub::{ClientId, ClientKey, ConnectionId};
 use crate::wire::locale::Phrase;
 use crate::wire::message::compact::compact;

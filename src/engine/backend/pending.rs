@@ -3,8 +3,9 @@
 //! Requests are numbered as they come and all may take equally long, so that the first in the table is the first to
 //! be due: one timer does for all of them.
 
-use crate::base::{Time, TimerId};
-use crate::engine::RoutesSettings;
+use crate::base::time::Time;
+use crate::base::wheel::TimerId;
+use crate::engine::settings::RoutesSettings;
 use crate::hub::{ClientId, ConnectionId};
 use crate::wire::locale::{Locale, Phrase};
 use crate::wire::message::Dialect;

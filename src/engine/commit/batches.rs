@@ -1,8 +1,8 @@
 //! Batches on their way to the store and back (contract section 5.6).
 
 use super::durability::{Condition, Durability, Opening, Parts, Recovery};
-use crate::base::Span;
-use crate::engine::Timer;
+use crate::base::time::Span;
+use crate::engine::timer::Timer;
 use crate::hub::{Batch, Record};
 
 /// How long changes may gather that nobody waits for.

@@ -28,9 +28,13 @@
 //! refused or wait a moment, and viewers wait in the lobby. While it is `Failing` live delivery goes on, and every promise is
 //! answered by saying that it is not kept.
 
-use crate::base::{Now, Span, Time, TimerId, Wheel};
-use crate::engine::session::key::SESSION_KEY;
-use crate::engine::{Delivery, Reply, Said, SessionKey, Timer};
+use crate::base::time::{Now, Span, Time};
+use crate::base::wheel::{TimerId, Wheel};
+use crate::engine::answer::Said;
+use crate::engine::session::key::{SESSION_KEY, SessionKey};
+use crate::engine::timer::Timer;
+use crate::engine::transport::answer::Reply;
+use crate::engine::transport::peers::Delivery;
 use crate::hub::{ClientId, ConnectionId, Hub};
 use crate::wire::http::Response;
 use std::cell::Cell;

@@ -5,10 +5,11 @@
 //! read, every room begins its epoch; when that is kept as well, service begins.
 
 use super::durability::{Condition, Durability, Opening, Parts};
-use crate::base::Span;
-use crate::engine::session::key::SESSION_KEY;
-use crate::engine::{SessionKey, Timer};
-use crate::hub::{Restored, Table};
+use crate::base::time::Span;
+use crate::engine::session::key::{SESSION_KEY, SessionKey};
+use crate::engine::timer::Timer;
+use crate::hub::Restored;
+use crate::hub::durable::record::Table;
 
 /// How long requests wait for a store that is being opened for the first time, before they are refused.
 const PATIENCE: Span = Span::from_secs(1);

@@ -5,11 +5,18 @@
 //! it stays in the hub, at the application, in the lobby, or with its address.
 
 use super::engine::Engine;
-use crate::base::{Now, Span, TokenBucket};
+use crate::base::time::{Now, Span};
+use crate::base::token_bucket::TokenBucket;
 use crate::conn::{Ending, Phase};
+use crate::engine::access::caller::Caller;
 use crate::engine::api::ingest;
+use crate::engine::boundary::Output;
+use crate::engine::context::Dismissal;
+use crate::engine::life::Life;
+use crate::engine::refusal::Refusal;
+use crate::engine::timer::Timer;
 use crate::engine::transport::connections::Departure;
-use crate::engine::{Caller, Dismissal, Life, Output, Peer, Refusal, Timer};
+use crate::engine::transport::peer::Peer;
 use crate::hub::{ClientKey, ConnectionId};
 use crate::wire::http::Response;
 use crate::wire::locale::Phrase;

@@ -1,18 +1,24 @@
 //! The engine: what it owns, and how it lends parts of that to the owners' functions, each for one step.
 
-use crate::base::{Now, Random, Time, TimerId, Wheel};
+use crate::base::random::Random;
+use crate::base::time::{Now, Time};
+use crate::base::wheel::{TimerId, Wheel};
+use crate::engine::access::caller::Caller;
 use crate::engine::access::connection_rate::{Addresses, FullLines};
 use crate::engine::backend::pending::Pending;
-use crate::engine::boundary::MemoryProbe;
-use crate::engine::commit::durability::Parts;
+use crate::engine::boundary::{MemoryProbe, Output};
+use crate::engine::commit::durability::{Durability, Parts};
 use crate::engine::commit::lobby::Lobby;
+use crate::engine::context::{Context, Dismissal};
+use crate::engine::counts::Counts;
+use crate::engine::life::Life;
+use crate::engine::session::key::SessionKey;
 use crate::engine::session::questions::Questions;
 use crate::engine::session::workspaces::Lists;
-use crate::engine::transport::connections::Step;
-use crate::engine::{
-    Caller, Context, Counts, Dismissal, Durability, Life, Output, Peer, SessionKey, Settings,
-    Timer, Transport,
-};
+use crate::engine::settings::Settings;
+use crate::engine::timer::Timer;
+use crate::engine::transport::connections::{Step, Transport};
+use crate::engine::transport::peer::Peer;
 use crate::hub::{ClientKey, ConnectionId, Hub, HubSeed};
 use crate::wire::locale::Phrase;
 use crate::wire::websocket::Inflater;

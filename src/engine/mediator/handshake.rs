@@ -6,16 +6,20 @@
 //! `Origin`, the answer is 503 or 429 with `Retry-After`.
 
 use super::engine::Engine;
-use crate::base::Span;
+use crate::base::time::Span;
 use crate::conn::Phase;
+use crate::engine::access::Asker;
+use crate::engine::access::caller::{Action, Caller};
 use crate::engine::access::gate::{Deferral, Gate, Told};
+use crate::engine::answer::Answer;
 use crate::engine::backend::pending;
 use crate::engine::commit::lobby::Arrival;
+use crate::engine::life::Life;
+use crate::engine::refusal::Refusal;
+use crate::engine::session::subscriptions::Entry;
+use crate::engine::settings::{Settings, WebSocketSettings};
 use crate::engine::transport::confirmation::Confirmation;
-use crate::engine::{
-    Action, Answer, Asker, Caller, Entry, Life, Peer, Refusal, Role, Settings, Standing,
-    WebSocketSettings,
-};
+use crate::engine::transport::peer::{Peer, Role, Standing};
 use crate::hub::{ClientKey, ConnectionId};
 use crate::wire::http::{Head, Problem, Response};
 use crate::wire::locale::Phrase;

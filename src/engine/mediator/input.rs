@@ -2,11 +2,14 @@
 //! a turn; the rest is kept and handled in the next, after others had theirs.
 
 use super::engine::Engine;
-use crate::base::Now;
+use crate::base::time::Now;
 use crate::conn::{Ending, Fault, PeerEvent};
 use crate::engine::api::ingest;
+use crate::engine::boundary::{Input, Output};
+use crate::engine::counts::Notice;
 use crate::engine::session::questions::Pong;
-use crate::engine::{Input, Notice, Output, Reading, Services, Standing, Transport};
+use crate::engine::transport::connections::Transport;
+use crate::engine::transport::peer::{Reading, Services, Standing};
 use crate::hub::ConnectionId;
 use crate::wire::http::{CONTINUE, ParserEvent};
 use crate::wire::input::Input as Cursor;

@@ -6,8 +6,8 @@
 #![allow(missing_docs, reason = "most names say it")]
 
 use super::engine::Engine;
-use crate::base::{Now, Time};
-use crate::engine::Condition;
+use crate::base::time::{Now, Time};
+use crate::engine::commit::durability::Condition;
 use crate::hub::durable::rows;
 use crate::hub::{Client, ConnectionId, DropReason, Record, Room};
 

@@ -1,12 +1,13 @@
 //! What becomes of connections whose time has come, and of those that have left too much unfinished.
 
 use super::engine::Engine;
-use crate::base::Span;
+use crate::base::time::Span;
 use crate::conn::Ending;
+use crate::engine::counts::Notice;
+use crate::engine::refusal::Refusal;
 use crate::engine::session::questions;
 use crate::engine::transport::liveness::Finding;
 use crate::engine::transport::unfinished::max_bytes;
-use crate::engine::{Notice, Refusal};
 use crate::hub::ConnectionId;
 use crate::wire::websocket::CloseCode;
 

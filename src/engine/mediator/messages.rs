@@ -2,9 +2,14 @@
 
 use super::engine::Engine;
 use crate::conn::Ending;
+use crate::engine::access::caller::Caller;
+use crate::engine::answer::{Answer, Said};
+use crate::engine::commit::durability::Held;
+use crate::engine::refusal::Refusal;
 use crate::engine::session::requests;
+use crate::engine::timer::Timer;
 use crate::engine::transport::allowance::Ruling;
-use crate::engine::{Answer, Caller, Held, Refusal, Role, Said, Timer};
+use crate::engine::transport::peer::Role;
 use crate::hub::{ClientId, ClientKey, ConnectionId};
 use crate::wire::locale::Phrase;
 use crate::wire::message::unpack::{Unpackable, unpack};

@@ -2,14 +2,16 @@
 
 use super::engine::Engine;
 use crate::conn::Phase;
+use crate::engine::access::caller::Caller;
+use crate::engine::answer::Answer;
 use crate::engine::api::ingest;
+use crate::engine::api::ingest::IngestStream;
 use crate::engine::api::table::{self, Admitted};
 use crate::engine::backend::pending;
-use crate::engine::commit::durability::Released;
-use crate::engine::transport::answer::Cors;
-use crate::engine::{
-    Answer, Caller, Held, IngestStream, Reading, Refusal, Reply, Services, Standing,
-};
+use crate::engine::commit::durability::{Held, Released};
+use crate::engine::refusal::Refusal;
+use crate::engine::transport::answer::{Cors, Reply};
+use crate::engine::transport::peer::{Reading, Services, Standing};
 use crate::hub::ConnectionId;
 use crate::wire::http::{Head, Response};
 use crate::wire::websocket;

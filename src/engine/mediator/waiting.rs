@@ -2,11 +2,14 @@
 //! that are not read until they are sent a list, or the application has room for what they said.
 
 use super::engine::Engine;
-use crate::base::Span;
+use crate::base::time::Span;
 use crate::conn::Ending;
+use crate::engine::access::caller::Caller;
 use crate::engine::api::table;
+use crate::engine::commit::durability::Held;
 use crate::engine::commit::lobby::HeldRequest;
-use crate::engine::{Caller, Held, Reading, Timer};
+use crate::engine::timer::Timer;
+use crate::engine::transport::peer::Reading;
 use crate::hub::{ClientKey, ConnectionId};
 use crate::wire::http::Head;
 use crate::wire::websocket::Message;

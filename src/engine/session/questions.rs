@@ -3,8 +3,9 @@
 //! It owns how many may be asked in a second, because a crowd that hears a publication would answer all at once, and who is
 //! asked again later. What is known of one peer's confirmations is in [`confirmation`](crate::engine::transport::confirmation).
 
-use crate::base::{Now, Span, Time, TimerId, Wheel};
-use crate::engine::Timer;
+use crate::base::time::{Now, Span, Time};
+use crate::base::wheel::{TimerId, Wheel};
+use crate::engine::timer::Timer;
 use crate::engine::transport::peers::Peers;
 use crate::hub::{ConnectionId, Hub};
 use crate::wire::websocket::{PING, encode_ping};

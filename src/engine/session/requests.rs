@@ -5,10 +5,13 @@
 //! connection, and none knows another client's. Pages of a log and requests to a task's worker are calls of the API as well.
 
 use super::workspaces;
-use crate::engine::{Action, Answer, Context, Refusal, Said};
+use crate::engine::access::caller::Action;
+use crate::engine::answer::{Answer, Said};
+use crate::engine::context::Context;
+use crate::engine::refusal::Refusal;
+use crate::hub::rooms::position::NotAPosition;
 use crate::hub::{
-    ClientKey, ControlRefused, Hub, NotAPosition, Position, RequestRefused, RoomKey, RoomMessage,
-    Since,
+    ClientKey, ControlRefused, Hub, Position, RequestRefused, RoomKey, RoomMessage, Since,
 };
 use crate::wire::message::compact::compact;
 use crate::wire::message::envelope::push_string;

@@ -3,7 +3,10 @@
 //! [`Context::enter`] is the one way into a room, whoever opens it: a message, a call, a greeting, or a return.
 
 use super::requests::Rooms;
-use crate::engine::{Answer, Context, Refusal, Said, Settings};
+use crate::engine::answer::{Answer, Said};
+use crate::engine::context::Context;
+use crate::engine::refusal::Refusal;
+use crate::engine::settings::Settings;
 use crate::hub::{ClientKey, Full, Hub, Joined, KeptName, Recovery, RoomKey};
 use crate::wire::locale::Phrase;
 use crate::wire::message::envelope::push_string;

@@ -1,6 +1,7 @@
 //! Messages about workspaces (contract section 6): from a client of the data dialect to a change, and the lists that it is sent.
 
-use crate::engine::{Answer, Context, Said};
+use crate::engine::answer::{Answer, Said};
+use crate::engine::context::Context;
 use crate::hub::ClientKey;
 use crate::hub::workspaces::documents::MAX_DEPTH;
 use crate::wire::locale::WorkspaceFault as Fault;

@@ -3,7 +3,8 @@
 //! What one peer may bring in one turn is bounded, so that the others have their turns between; the rest waits. A message, a
 //! frame, a request or a line each count once, however short: what they cost is hardly a matter of bytes.
 
-use crate::base::{Admission, Rate, Span, Time, TokenBucket};
+use crate::base::time::{Span, Time};
+use crate::base::token_bucket::{Admission, Rate, TokenBucket};
 
 /// What one peer may bring in a turn.
 const MAX_OF_ONE: u16 = 256;

@@ -2,10 +2,10 @@
 
 use super::connections::{Step, Transport};
 use super::peer::Reading;
-use crate::base::Now;
+use crate::base::time::Now;
 use crate::conn::Ending;
-use crate::engine::access;
-use crate::engine::{Access, Life};
+use crate::engine::access::{self, Access};
+use crate::engine::life::Life;
 use crate::hub::ConnectionId;
 use crate::wire::http::{Date, Framing, Head, Method, Response};
 

@@ -6,9 +6,9 @@
 use super::connections::{LINGER, Step, Transport};
 use super::peer::{Peer, Ping, Reading};
 use super::unfinished::{ENTRY_COST, Entry, max_bytes};
-use crate::base::Span;
+use crate::base::time::Span;
 use crate::conn::Phase;
-use crate::engine::{Settings, WebSocketSettings};
+use crate::engine::settings::{Settings, WebSocketSettings};
 use crate::hub::ConnectionId;
 
 /// What a look at a connection has found.

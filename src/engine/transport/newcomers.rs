@@ -6,7 +6,7 @@
 
 use super::peer::{Peer, Standing};
 use super::peers::Peers;
-use crate::base::{Span, Time};
+use crate::base::time::{Span, Time};
 use crate::conn::Phase;
 use crate::hub::ConnectionId;
 use std::collections::VecDeque;

@@ -2,9 +2,12 @@
 
 use super::allowance::{Allowance, ControlFrames, Intake};
 use super::confirmation::Confirmation;
-use crate::base::{ChunkPool, TimerId};
+use crate::base::chunk_queue::ChunkPool;
+use crate::base::wheel::TimerId;
 use crate::conn::Connection;
-use crate::engine::{Asker, IngestStream, WebSocketSettings};
+use crate::engine::access::Asker;
+use crate::engine::api::ingest::IngestStream;
+use crate::engine::settings::WebSocketSettings;
 use crate::hub::ClientKey;
 use crate::wire::message::Variant;
 use crate::wire::websocket::{Compression, EncodedFrame};

@@ -4,8 +4,10 @@
 //! A whole message that comes in one piece never gets here. When there is too much of it, whoever has left the most goes
 //! first, so that an attack does not end those who have left little.
 
-use crate::base::{Span, Time, TimerId, Wheel};
-use crate::engine::{Settings, Timer};
+use crate::base::time::{Span, Time};
+use crate::base::wheel::{TimerId, Wheel};
+use crate::engine::settings::Settings;
+use crate::engine::timer::Timer;
 use crate::hub::ConnectionId;
 use std::collections::{BTreeSet, HashMap};
 

@@ -10,8 +10,12 @@
 //! for the moment between its return and its replay.
 
 use crate::hub::clients::direct::DirectQueue;
+use crate::hub::keys::ClientId;
+use crate::hub::keys::ClientKey;
+use crate::hub::keys::ConnectionId;
+use crate::hub::keys::RoomKey;
+use crate::hub::rooms::position::Position;
 use crate::hub::workspaces::news::News;
-use crate::hub::{ClientId, ClientKey, ConnectionId, Position, RoomKey};
 use crate::wire::message::Dialect;
 use smallvec::SmallVec;
 use std::collections::BTreeMap;

@@ -3,7 +3,7 @@
 //! Owns one client's queue, ordered by serial, its bytes and its bound. It sends nothing and knows no store: it returns the serials of
 //! the messages that it dropped, and the caller deletes their rows. Notices are dropped first, then the oldest messages.
 
-use crate::base::MessageId;
+use crate::base::id::MessageId;
 use crate::wire::message::{Envelope, TASK_REMOVED};
 use std::collections::VecDeque;
 

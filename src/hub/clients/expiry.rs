@@ -3,8 +3,11 @@
 //! Owns the departures in order of time, which is also the order of expiry because all sessions last equally long; one timer for the
 //! first is enough. A client that came back leaves a stale departure behind, recognised by its connection.
 
-use crate::base::{Span, Time};
-use crate::hub::{Client, ClientId, ClientKey, ConnectionId, Directory};
+use crate::base::time::{Span, Time};
+use crate::hub::clients::client::Client;
+use crate::hub::keys::ConnectionId;
+use crate::hub::keys::{ClientId, ClientKey};
+use crate::hub::rooms::directory::Directory;
 use std::collections::VecDeque;
 
 /// Departures listed before stale ones are removed.

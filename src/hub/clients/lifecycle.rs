@@ -32,14 +32,22 @@
 //! detached, and its rows are deleted.
 
 use crate::base::slot_set::SlotSet;
-use crate::base::{Now, Span, Time};
+use crate::base::time::{Now, Span, Time};
+use crate::hub::clients::client::{KeptName, Member, Membership, Unsaved};
+use crate::hub::clients::direct::DirectMessage;
 use crate::hub::clients::shared;
-use crate::hub::delivery::replay;
-use crate::hub::{
-    Broadcast, ClientId, ClientKey, ConnectionId, DirectMessage, Full, Hub, Joined, JoinedBy,
-    KeptName, Lane, Member, Membership, Outlet, Position, Recovery, RoomKey, Since, TaskKey, Timer,
-    Unsaved,
-};
+use crate::hub::delivery::fanout::Broadcast;
+use crate::hub::delivery::publication::{Lane, Outlet};
+use crate::hub::delivery::replay::{self, Recovery};
+use crate::hub::keys::ConnectionId;
+use crate::hub::keys::RoomKey;
+use crate::hub::keys::TaskKey;
+use crate::hub::keys::{ClientId, ClientKey};
+use crate::hub::parts::{Hub, Joined};
+use crate::hub::rooms::directory::Full;
+use crate::hub::rooms::position::{Position, Since};
+use crate::hub::rooms::viewer_rooms::JoinedBy;
+use crate::hub::timer::Timer;
 use crate::wire::message::Dialect;
 use crate::wire::message::name::TASK_ROOM_PREFIX;
 use std::cmp::Reverse;

@@ -1,10 +1,14 @@
 //! What is shared of a client: its session, and the direct messages that it has not confirmed. Everything else that is known of it belongs
 //! to this process.
 
-use crate::base::Now;
-use crate::hub::change::Change;
+use crate::base::time::Now;
+use crate::hub::change::{Change, ClientChange};
+use crate::hub::clients::client::Unsaved;
+use crate::hub::clients::direct::DirectMessage;
+use crate::hub::delivery::fanout::Fanout;
 use crate::hub::durable::rows;
-use crate::hub::{ClientChange, ClientId, ClientKey, DirectMessage, Directory, Fanout, Unsaved};
+use crate::hub::keys::{ClientId, ClientKey};
+use crate::hub::rooms::directory::Directory;
 
 /// Begins a client's session, or continues it after the client has come back. A client that is not here is away.
 pub fn apply_session(

@@ -1,7 +1,7 @@
 //! The readers of one publication, in buffers that the next publication reuses, so that offering allocates nothing.
 
-use crate::base::LateShrink;
-use crate::hub::ConnectionId;
+use crate::base::shrink::LateShrink;
+use crate::hub::keys::ConnectionId;
 
 /// Readers for which buffers stay allocated however rarely they are used.
 const MAX_IDLE_READERS: usize = 1024;

@@ -6,14 +6,21 @@
 //! later entry before an earlier one. See [`log`](crate::hub::rooms::log) for serials and offsets.
 
 use crate::base::average::Average;
-use crate::base::id::MessageIds;
-use crate::base::{MessageId, Now, Span, Time};
+use crate::base::id::{MessageId, MessageIds};
+use crate::base::time::{Now, Span, Time};
+use crate::hub::budget::Workload;
 use crate::hub::change::{Change, Changes};
+use crate::hub::delivery::audience::Audience;
+use crate::hub::delivery::publication::{Lane, Outlet, Publication};
+use crate::hub::durable::journal::Journal;
+use crate::hub::durable::record::{Record, Table};
 use crate::hub::durable::rows;
-use crate::hub::{
-    Audience, ClientKey, ConnectionId, Directory, Journal, Lane, LogEntry, Outlet, Publication,
-    Record, Room, RoomKey, Table, Workload,
-};
+use crate::hub::keys::ClientKey;
+use crate::hub::keys::ConnectionId;
+use crate::hub::keys::RoomKey;
+use crate::hub::rooms::directory::Directory;
+use crate::hub::rooms::log::LogEntry;
+use crate::hub::rooms::room::Room;
 use crate::wire::locale::{Locale, Phrase};
 use crate::wire::message::Dialect;
 use bytes::Bytes;

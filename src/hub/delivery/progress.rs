@@ -6,12 +6,16 @@
 //! each field changed last. Invariant: `seen` is the
 //! version that the connection took, or that the log owes it with a lifecycle message; a refusal of progress takes it back.
 
+use crate::hub::clients::client::{Member, Membership};
+use crate::hub::delivery::audience::Audience;
+use crate::hub::delivery::publication::{Lane, Publication};
 use crate::hub::delivery::replay;
-use crate::hub::tasks::broadcaster::set_flush;
-use crate::hub::{
-    Audience, Broadcaster, ClientKey, Flush, Lane, Member, Membership, Pending, Publication,
-    RoomKey, Scope, Task, TaskKey,
-};
+use crate::hub::keys::ClientKey;
+use crate::hub::keys::RoomKey;
+use crate::hub::keys::TaskKey;
+use crate::hub::scope::Scope;
+use crate::hub::tasks::broadcaster::{Broadcaster, set_flush};
+use crate::hub::tasks::state::{Flush, Pending, Task};
 use crate::wire::message::TaskEvent;
 use smallvec::SmallVec;
 

@@ -1,8 +1,9 @@
 //! A message for any number of readers, and the outlet that takes it. The hub speaks in messages: encoding, compression and framing
 //! belong to the outlet, which does each once per variant.
 
-use crate::base::{MessageId, Now};
-use crate::hub::ConnectionId;
+use crate::base::id::MessageId;
+use crate::base::time::Now;
+use crate::hub::keys::ConnectionId;
 use crate::wire::message::Envelope;
 
 /// Takes publications; the transport, which owns the connections, implements it.

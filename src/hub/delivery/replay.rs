@@ -6,9 +6,12 @@
 //! are read from logs and queue one at a time and never copied into a queue of the reader. Invariant: a client lags until its replay
 //! has reached the newest message; from then on it is offered new ones directly.
 
-use crate::hub::{
-    Client, ClientId, ClientKey, Directory, Lane, Membership, Publication, RoomKey, Scope,
-};
+use crate::hub::clients::client::{Client, Membership};
+use crate::hub::delivery::publication::{Lane, Publication};
+use crate::hub::keys::RoomKey;
+use crate::hub::keys::{ClientId, ClientKey};
+use crate::hub::rooms::directory::Directory;
+use crate::hub::scope::Scope;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 

@@ -4,8 +4,12 @@
 //! taken from it, and the engine reports whether it was kept. Invariants: while it is off, nothing gathers; a client is marked once,
 //! either in `clients` or, while its session rests, in the count of `rests`.
 
+use crate::hub::clients::client::{Client, Unsaved};
+use crate::hub::durable::record::Record;
+use crate::hub::durable::record::Table;
 use crate::hub::durable::write_debounce::WriteDebounce;
-use crate::hub::{Client, ClientId, Record, Table, TaskKey, Unsaved};
+use crate::hub::keys::ClientId;
+use crate::hub::keys::TaskKey;
 use std::collections::{HashMap, HashSet};
 
 #[derive(Debug, Default)]

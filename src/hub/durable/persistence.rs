@@ -3,11 +3,14 @@
 //! A start goes [`Hub::restore`] for each slice, [`Hub::begin_epochs`] until it returns `false`, [`Hub::finish_restoring`]; nothing is
 //! served before. Afterwards the engine takes records for a batch at a time.
 
-use crate::base::Now;
+use crate::base::time::Now;
 use crate::hub::change::Change;
+use crate::hub::delivery::publication::Outlet;
+use crate::hub::durable::record::{Record, Restored, Table};
 use crate::hub::durable::records;
-use crate::hub::durable::restore;
-use crate::hub::{ClientKey, Hub, Outlet, Record, Restored, Restoring, RoomKey, Table};
+use crate::hub::durable::restore::{self, Restoring};
+use crate::hub::keys::{ClientKey, RoomKey};
+use crate::hub::parts::Hub;
 
 impl Hub {
     /// Whether the next batch would hold anything.

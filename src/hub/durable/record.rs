@@ -1,8 +1,8 @@
 //! Records: what a store is told, and what it returns at the start. They are plain data without behaviour, shared with the store's
 //! thread. Values are JSON, so that a store is a few tables that any tool can read.
 
-use crate::base::MessageId;
-use crate::hub::ClientId;
+use crate::base::id::MessageId;
+use crate::hub::keys::ClientId;
 use bytes::Bytes;
 
 /// The tables of the store.

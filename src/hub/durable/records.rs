@@ -3,12 +3,16 @@
 //! Owns no state. It clears every mark that it reads, so that the same batch cannot be made twice: after one that the store did not
 //! take, the engine has everything written again with [`mark_everything`].
 
-use crate::base::{Now, Time};
+use crate::base::time::{Now, Time};
+use crate::hub::clients::client::Unsaved;
+use crate::hub::delivery::fanout::Fanout;
+use crate::hub::durable::journal::Journal;
+use crate::hub::durable::record::{Record, Restored, Table};
 use crate::hub::durable::rows;
-use crate::hub::{
-    Broadcaster, ClientId, ClientKey, Directory, Fanout, Journal, Record, Restored, Room, Table,
-    Unsaved,
-};
+use crate::hub::keys::{ClientId, ClientKey};
+use crate::hub::rooms::directory::Directory;
+use crate::hub::rooms::room::Room;
+use crate::hub::tasks::broadcaster::Broadcaster;
 
 /// Key in [`Table::Meta`] of the newest serial that any removed room had.
 const LOST_KEY: &str = "lost_serial";

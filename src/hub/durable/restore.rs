@@ -5,13 +5,19 @@
 //! cannot be read is left out with a warning, since one damaged row must not keep the server from starting. Nothing is sent to a
 //! client before [`begin_epochs`] has gone through all rooms and the store has kept that.
 
-use crate::base::MessageIdReader;
-use crate::hub::clients::client::LOST;
+use crate::base::id::MessageIdReader;
+use crate::hub::clients::client::{LOST, Unsaved};
+use crate::hub::clients::direct::DirectMessage;
+use crate::hub::durable::record::{Restored, StoredEntry, Table};
 use crate::hub::durable::rows::{self, DirectRow, RoomRow, SessionRow};
-use crate::hub::{
-    Broadcaster, ClientId, ClientKey, DirectMessage, JoinedBy, LogEntry, Position, Restored, Room,
-    RoomKey, Scope, StoredEntry, Table, Unsaved,
-};
+use crate::hub::keys::RoomKey;
+use crate::hub::keys::{ClientId, ClientKey};
+use crate::hub::rooms::log::LogEntry;
+use crate::hub::rooms::position::Position;
+use crate::hub::rooms::room::Room;
+use crate::hub::rooms::viewer_rooms::JoinedBy;
+use crate::hub::scope::Scope;
+use crate::hub::tasks::broadcaster::Broadcaster;
 
 /// The state of a restore between two slices.
 #[derive(Debug, Default)]

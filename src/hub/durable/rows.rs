@@ -4,11 +4,14 @@
 //! Owns the form of rows only. A session is several rows, because its parts change at a different pace: the serial that its client
 //! has confirmed all the time, its memberships and direct messages one by one. Fields of earlier versions are read and never written.
 
-use crate::base::MessageIdReader;
-use crate::hub::clients::client::LOST;
-use crate::hub::{
-    Client, ClientId, DirectMessage, Journal, KeptName, Membership, Position, Record, Room, Table,
-};
+use crate::base::id::MessageIdReader;
+use crate::hub::clients::client::{Client, KeptName, LOST, Membership};
+use crate::hub::clients::direct::DirectMessage;
+use crate::hub::durable::journal::Journal;
+use crate::hub::durable::record::{Record, Table};
+use crate::hub::keys::ClientId;
+use crate::hub::rooms::position::Position;
+use crate::hub::rooms::room::Room;
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Default, Serialize, Deserialize)]

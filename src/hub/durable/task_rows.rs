@@ -9,10 +9,10 @@ mod first;
 #[cfg(test)]
 mod tests;
 
-use crate::base::{Now, Time};
-use crate::hub::tasks::estimate::SavedEstimator;
-use crate::hub::tasks::state::is_false;
-use crate::hub::{Estimator, Ledger, Task, View};
+use crate::base::time::{Now, Time};
+use crate::hub::tasks::estimate::{Estimator, SavedEstimator};
+use crate::hub::tasks::size::Ledger;
+use crate::hub::tasks::state::{Task, View, is_false};
 use crate::wire::message::Status;
 use serde::de::Error;
 use serde::{Deserialize, Serialize};

@@ -4,8 +4,8 @@
 //! Owns when the rests end and how many resting sessions have changed; whether a client rests is a bit of its `Unsaved`. A rest in
 //! which nothing changes sets no timer, so that an idle server sleeps.
 
-use crate::base::{Span, Time};
-use crate::hub::ClientId;
+use crate::base::time::{Span, Time};
+use crate::hub::keys::ClientId;
 use std::collections::VecDeque;
 
 /// The shortest time between two writes of one session.

@@ -1,7 +1,9 @@
 //! Expiry of logs and aging of tasks, a bounded amount per turn. A task's log is left alone: it lives as long as the task.
 
-use crate::base::{Now, Span};
-use crate::hub::{Hub, Outlet, RoomKey};
+use crate::base::time::{Now, Span};
+use crate::hub::delivery::publication::Outlet;
+use crate::hub::keys::RoomKey;
+use crate::hub::parts::Hub;
 
 /// Most logs checked per turn: after a restart many may be due together.
 const LOGS_AT_ONCE: usize = 256;

@@ -5,14 +5,16 @@
 //! of the client that is; only `enroll`, `swap_members` and `unlink` change either end. Within a room connected members come first, so
 //! that a fan-out reads one slice. [`Directory::check_invariants`] states the rest.
 
-use crate::base::Time;
 use crate::base::slots::Slots;
+use crate::base::time::Time;
 use crate::hub::change::Change;
+use crate::hub::clients::client::{Client, Member, Membership};
+use crate::hub::keys::ConnectionId;
+use crate::hub::keys::RoomKey;
+use crate::hub::keys::{ClientId, ClientKey};
 use crate::hub::rooms::membership_index::{MAX_SCANNED, MembershipIndex};
-use crate::hub::rooms::viewer_rooms::ViewerRooms;
-use crate::hub::{
-    Client, ClientId, ClientKey, ConnectionId, JoinedBy, Member, Membership, Room, RoomKey,
-};
+use crate::hub::rooms::room::Room;
+use crate::hub::rooms::viewer_rooms::{JoinedBy, ViewerRooms};
 use crate::wire::message::Dialect;
 use hashbrown::HashTable;
 use smallvec::SmallVec;

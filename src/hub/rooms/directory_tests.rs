@@ -1,6 +1,9 @@
 //! The directory against a plain model.
 
-use crate::hub::{ClientKey, ConnectionId, Directory, Full, JoinedBy};
+use crate::hub::keys::ClientKey;
+use crate::hub::keys::ConnectionId;
+use crate::hub::rooms::directory::{Directory, Full};
+use crate::hub::rooms::viewer_rooms::JoinedBy;
 use crate::wire::message::Dialect;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};

@@ -3,8 +3,11 @@
 //! Whether a room is one of these follows from its members, log and task (`Room::is_viewers`); every mutator of those calls
 //! [`Directory::recount`] so that the count stays right. Invariant: none of them is without a connected member.
 
-use crate::hub::clients::client::LOST;
-use crate::hub::{ClientId, ClientKey, Directory, Full, JoinedBy, KeptName, Position, RoomKey};
+use crate::hub::clients::client::{KeptName, LOST};
+use crate::hub::keys::{ClientId, ClientKey, RoomKey};
+use crate::hub::rooms::directory::{Directory, Full};
+use crate::hub::rooms::position::Position;
+use crate::hub::rooms::viewer_rooms::JoinedBy;
 
 /// Candidates for eviction collected per scan of all rooms, so that a burst of new producers' rooms does not scan for each.
 const LISTED_AT_ONCE: usize = 1024;

@@ -1,7 +1,9 @@
 //! Reads a room's log for `history` requests and `since`; changes nothing.
 
+use crate::hub::keys::RoomKey;
+use crate::hub::parts::Hub;
 use crate::hub::rooms::log::Missed;
-use crate::hub::{Hub, RoomKey, Since};
+use crate::hub::rooms::position::Since;
 
 impl Hub {
     /// Entries after `since`; all of them, marked as incomplete, when the log does not know that position.

@@ -18,8 +18,11 @@
 //! will belong to other entries. `lineage` remembers where each earlier epoch ended as the store knows it: a position up to there
 //! still resolves, one beyond it does not.
 
-use crate::base::{MessageId, Time};
-use crate::hub::{ClientId, Position, StoredEntry};
+use crate::base::id::MessageId;
+use crate::base::time::Time;
+use crate::hub::durable::record::StoredEntry;
+use crate::hub::keys::ClientId;
+use crate::hub::rooms::position::Position;
 use crate::wire::message::{Envelope, RoomOffset};
 use bytes::Bytes;
 use std::collections::{VecDeque, vec_deque};

@@ -4,7 +4,9 @@
 //! index: reading its list is as fast, and the usual viewer with one room costs no entry. Invariant: the index holds every
 //! membership of clients above that limit, and none of the others.
 
-use crate::hub::{ClientKey, Membership, RoomKey};
+use crate::hub::clients::client::Membership;
+use crate::hub::keys::ClientKey;
+use crate::hub::keys::RoomKey;
 use hashbrown::HashMap;
 
 /// Longest list of memberships that is searched from end to end.

@@ -2,9 +2,11 @@
 //!
 //! At most one time is scheduled per room; it may be early, never late, because a log's oldest entry only gets younger.
 
-use crate::base::Time;
+use crate::base::time::Time;
 use crate::hub::change::Change;
-use crate::hub::{Directory, RoomKey, RoomLog};
+use crate::hub::keys::RoomKey;
+use crate::hub::rooms::directory::Directory;
+use crate::hub::rooms::log::RoomLog;
 use hashbrown::HashTable;
 use std::collections::VecDeque;
 

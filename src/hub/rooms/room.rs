@@ -1,7 +1,9 @@
 //! A room: its members and its log. It exists while it has a member, an entry or a task whose entries have expired; the directory
 //! removes it otherwise. Connected members come first in `members`, those that are away last, so that a fan-out is one slice.
 
-use crate::hub::{Member, Position, RoomLog};
+use crate::hub::clients::client::Member;
+use crate::hub::rooms::log::RoomLog;
+use crate::hub::rooms::position::Position;
 use smallvec::SmallVec;
 
 /// A room; its members receive what is published to it.

@@ -4,7 +4,8 @@
 //! A viewer that is away is no member of such a room: its session keeps the name and a position. Nothing was logged in the room
 //! while the viewer was in it, so when it comes back, everything in a room of that name is what it has missed.
 
-use crate::hub::{ClientId, RoomKey};
+use crate::hub::keys::ClientId;
+use crate::hub::keys::RoomKey;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JoinedBy {

@@ -8,8 +8,12 @@
 //! A live task is listed by when to look at it, not by when something will happen. Events only move its deadlines later, so most of
 //! them leave the list alone; a look that comes too early changes nothing and lists the task anew.
 
-use crate::base::{Now, Span, Time};
-use crate::hub::{Broadcaster, Listing, Removal, Scope, Step, Task, TaskKey};
+use crate::base::time::{Now, Span, Time};
+use crate::hub::keys::TaskKey;
+use crate::hub::scope::Scope;
+use crate::hub::tasks::broadcaster::Broadcaster;
+use crate::hub::tasks::state::{Listing, Task};
+use crate::hub::tasks::step::{Removal, Step};
 use crate::wire::locale::Phrase;
 use crate::wire::message::Status;
 

@@ -1,9 +1,11 @@
 //! Attempts that are named or begun, `seq`, and when `current` may go back.
 
-use crate::base::{Now, Time};
+use crate::base::time::{Now, Time};
 use crate::hub::tasks::decision::judge;
-use crate::hub::tasks::step::{apply, lose, revive};
-use crate::hub::{Announcement, Attempt, DropReason, Task};
+use crate::hub::tasks::state::Task;
+use crate::hub::tasks::step::apply;
+use crate::hub::tasks::step::{lose, revive};
+use crate::hub::tasks::verdict::{Announcement, Attempt, DropReason};
 use crate::wire::message::incoming::parse;
 use crate::wire::message::number::MAX_COUNT;
 use crate::wire::message::{Status, TaskEvent, TaskPatch};

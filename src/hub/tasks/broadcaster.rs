@@ -7,14 +7,18 @@
 //! is in `marked`; nothing of a task's progress is pending when its lifecycle message goes out, so no subscriber sees `completed` before
 //! the progress that led there.
 
-use crate::base::{Now, Span, Time};
+use crate::base::time::{Now, Span, Time};
 use crate::hub::change::Change;
+use crate::hub::delivery::fanout::Fanout;
 use crate::hub::durable::unread_rows::UnreadRows;
-use crate::hub::tasks::deduplication::EventIds;
+use crate::hub::keys::{RoomKey, TaskKey};
+use crate::hub::rooms::directory::Directory;
+use crate::hub::scope::Scope;
+use crate::hub::tasks::deduplication::{EventIds, IdKey};
 use crate::hub::tasks::pace::Pace;
-use crate::hub::{
-    Directory, DropReason, Fanout, Flush, IdKey, RoomKey, Scope, Task, TaskKey, TaskTable,
-};
+use crate::hub::tasks::state::{Flush, Task};
+use crate::hub::tasks::table::TaskTable;
+use crate::hub::tasks::verdict::DropReason;
 use crate::wire::message::name::TASK_ROOM_PREFIX;
 
 /// The settings of contract section 8, `[broadcaster]`.

@@ -4,15 +4,21 @@
 //! alone keeps of it: when its progress goes out, when to look at it again, its mark for the store. What an event changes is decided in
 //! [`decision`]. Owns nothing.
 
-use crate::base::{Now, Time};
+use crate::base::time::{Now, Time};
 use crate::hub::change::Change;
-use crate::hub::tasks::broadcaster::set_flush;
+use crate::hub::delivery::fanout::RoomMessage;
+use crate::hub::delivery::publication::Outlet;
+use crate::hub::keys::TaskKey;
+use crate::hub::parts::Hub;
+use crate::hub::scope::Scope;
+use crate::hub::tasks::broadcaster::{Broadcaster, set_flush};
 use crate::hub::tasks::decision;
+use crate::hub::tasks::outcome::{Accepted, ControlRefused, Dropped, Ingested, Refused, Subject};
+use crate::hub::tasks::state::{Flush, Pending, Task};
+use crate::hub::tasks::step::{Removal, Step};
 use crate::hub::tasks::table::TooManyTasks;
-use crate::hub::{
-    Accepted, Announcement, Broadcaster, ControlRefused, DropReason, Dropped, Flush, Hub, Ingested,
-    Outlet, Pending, Refused, Removal, RoomMessage, Scope, Step, Subject, Task, TaskKey, Timer,
-};
+use crate::hub::tasks::verdict::{Announcement, DropReason};
+use crate::hub::timer::Timer;
 use crate::wire::message::{Control, Event, Report, TaskEvent, TaskPatch};
 
 /// Intervals for which movement below the threshold is held back at most (contract section 4).

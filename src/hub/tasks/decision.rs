@@ -8,13 +8,14 @@
 //! task stays ended and `progress` never falls; a new attempt resets both. An attempt that no event has named is unknown (`None`),
 //! and the first number that comes names it without starting over.
 
-use crate::base::{Now, Span};
-use crate::hub::tasks::size;
-use crate::hub::tasks::step::{self, is_answered, reported};
-use crate::hub::{
-    Announcement, Attempt, DropReason, Dropped, Ingested, Ledger, Refused, RequestRefused, Step,
-    Subject, Task, TaskKey, TaskTable, TooLarge, Truncated, Verdict, View,
-};
+use crate::base::time::{Now, Span};
+use crate::hub::keys::TaskKey;
+use crate::hub::tasks::outcome::{Dropped, Ingested, Refused, Subject};
+use crate::hub::tasks::size::{self, Ledger, TooLarge, Truncated};
+use crate::hub::tasks::state::{Task, View};
+use crate::hub::tasks::step::{self, Step, is_answered, reported};
+use crate::hub::tasks::table::TaskTable;
+use crate::hub::tasks::verdict::{Announcement, Attempt, DropReason, RequestRefused, Verdict};
 use crate::wire::message::number::MAX_COUNT;
 use crate::wire::message::{Control, Status, TaskEvent, TaskPatch};
 use std::collections::HashSet;

@@ -4,8 +4,9 @@
 //! the id after. Ids are numbered by a serial without gaps, so that the store forgets old ones with one record ("all up to this
 //! serial"). Invariant: `order` holds the ids from the oldest to the newest, the last one with serial `next_serial - 1`.
 
-use crate::base::{Now, Span, Time};
-use crate::hub::{Journal, Record, Restored, StoredId, Table};
+use crate::base::time::{Now, Span, Time};
+use crate::hub::durable::journal::Journal;
+use crate::hub::durable::record::{Record, Restored, StoredId, Table};
 use siphasher::sip::SipHasher13;
 use std::collections::{HashSet, VecDeque};
 use std::hash::Hasher;

@@ -6,9 +6,11 @@
 //! [`View`](crate::hub::tasks::state::View) is what all subscribers were told, and moves only at [`Task::refresh_estimate`]. The
 //! estimate changes with every microsecond: were that a change of the task, every task would be sent at every interval.
 
-use crate::base::{Now, Span, Time};
+use crate::base::time::{Now, Span, Time};
 use crate::hub::tasks::estimate::Position;
-use crate::hub::{Estimate, EtaSource, Task, TaskField};
+use crate::hub::tasks::fields::Estimate;
+use crate::hub::tasks::fields::{EtaSource, TaskField};
+use crate::hub::tasks::state::Task;
 use crate::wire::message::{Field, Status};
 
 /// Estimates beyond a year are noise; leave them out.

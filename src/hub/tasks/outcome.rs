@@ -1,6 +1,8 @@
 //! What became of a report or a control request.
 
-use crate::hub::{DropReason, RequestRefused, TaskKey, TooLarge, Truncated};
+use crate::hub::keys::TaskKey;
+use crate::hub::tasks::size::{TooLarge, Truncated};
+use crate::hub::tasks::verdict::{DropReason, RequestRefused};
 
 /// What became of a report.
 #[derive(Debug, Clone, PartialEq, Eq)]

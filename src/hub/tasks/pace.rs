@@ -4,7 +4,7 @@
 //! interval; without either it decays as a function of time, so that recovering needs no timer and no turn. Knows no task: when one is
 //! due is [`Broadcaster::plan_flush`](crate::hub::tasks::broadcaster::Broadcaster)'s to say.
 
-use crate::base::{Span, Time};
+use crate::base::time::{Span, Time};
 
 /// A turn that takes more than one part in this many of the interval is long.
 const TURN_SHARE: u64 = 2;

@@ -3,10 +3,13 @@
 //! `task_removed` is not logged, because crate::hub::change::Change;
 use crate::hub::change::Change;
 use crate::hub::clients::shared;
-use crate::hub::tasks::broadcaster::set_flush;
-use crate::hub::{
-    Broadcaster, ClientKey, Flush, Lane, Publication, Removal, RoomKey, Scope, Table, TaskKey,
-};
+use crate::hub::delivery::publication::{Lane, Publication};
+use crate::hub::durable::record::Table;
+use crate::hub::keys::{ClientKey, RoomKey, TaskKey};
+use crate::hub::scope::Scope;
+use crate::hub::tasks::broadcaster::{Broadcaster, set_flush};
+use crate::hub::tasks::state::Flush;
+use crate::hub::tasks::step::Removal;
 use crate::wire::message::TASK_REMOVED;
 use crate::wire::message::envelope::push_string;
 use smallvec::SmallVec;

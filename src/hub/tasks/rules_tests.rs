@@ -1,9 +1,10 @@
 //! What each kind of event does to a task, and that no sequence of events breaks the rules.
 
-use crate::base::{Now, Time};
+use crate::base::time::{Now, Time};
 use crate::hub::tasks::decision::{judge, judge_request};
+use crate::hub::tasks::state::Task;
 use crate::hub::tasks::step::{apply, apply_request};
-use crate::hub::{Announcement, Attempt, DropReason, RequestRefused, Task, Verdict};
+use crate::hub::tasks::verdict::{Announcement, Attempt, DropReason, RequestRefused, Verdict};
 use crate::wire::message::incoming::parse;
 use crate::wire::message::{Control, Field, Status, TaskEvent, TaskPatch};
 use proptest::prelude::*;

@@ -7,7 +7,8 @@
 //! Two measures, because the exact one walks every field: [`Task::size_bound`] grows by what each event brings and never underrates;
 //! only when it crosses a limit does a [`Ledger`] count what is really there, which then becomes the new bound.
 
-use crate::hub::{Task, Verdict};
+use crate::hub::tasks::state::Task;
+use crate::hub::tasks::verdict::Verdict;
 use crate::wire::message::malformed::shortened;
 use crate::wire::message::{Field, TaskEvent, TaskPatch};
 use serde_json::value::RawValue;

@@ -1,10 +1,11 @@
 //! What is cut of an event that would make its task too large, and the size of the task afterwards.
 
-use crate::base::{Now, Time};
+use crate::base::time::{Now, Time};
 use crate::hub::tasks::decision::judge;
-use crate::hub::tasks::size::admit;
+use crate::hub::tasks::size::{Ledger, Truncated, admit};
+use crate::hub::tasks::state::Task;
 use crate::hub::tasks::step::apply;
-use crate::hub::{Ledger, Task, Truncated, Verdict};
+use crate::hub::tasks::verdict::Verdict;
 use crate::wire::message::incoming::parse;
 use crate::wire::message::{Field, TaskEvent, TaskPatch};
 use proptest::prelude::*;

@@ -8,9 +8,13 @@
 //! bytes go out. Invariants: no field's version exceeds `version + 1`, and exactly the marked fields have it; a delta is possible
 //! from every version at or above `delta_floor`.
 
-use crate::base::{Now, Time};
+use crate::base::time::{Now, Time};
+use crate::hub::tasks::estimate::Estimator;
+use crate::hub::tasks::fields::Estimate;
+use crate::hub::tasks::fields::EtaSource;
+use crate::hub::tasks::fields::TaskField;
 use crate::hub::tasks::own_fields::{Change, OwnFields};
-use crate::hub::{Estimate, Estimator, EtaSource, Requested, TaskField};
+use crate::hub::tasks::requested::Requested;
 use crate::wire::message::envelope::push_string;
 use crate::wire::message::number::MAX_COUNT;
 use crate::wire::message::{Controls, Status};

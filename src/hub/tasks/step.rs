@@ -7,9 +7,12 @@
 //! A task whose worker is gone is *lost*: failed after a long silence, provisionally, and revived by the next event or item of the same
 //! attempt. `pending | running -> lost (shown as failed) -> the status before, or running`; meanwhile `status_before_lost` keeps it.
 
-use crate::base::Now;
+use crate::base::time::Now;
+use crate::hub::tasks::fields::TaskField;
 use crate::hub::tasks::own_fields::same;
-use crate::hub::{Announcement, Attempt, Requested, Task, TaskField, Verdict};
+use crate::hub::tasks::requested::Requested;
+use crate::hub::tasks::state::Task;
+use crate::hub::tasks::verdict::{Announcement, Attempt, Verdict};
 use crate::wire::message::envelope::push_string;
 use crate::wire::message::{Control, Field, Status, TaskEvent, TaskPatch};
 use serde_json::value::RawValue;

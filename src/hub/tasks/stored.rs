@@ -3,8 +3,13 @@
 //! Writes no row itself: a changed task is listed in the journal once, and its row is made by [`Broadcaster::save`] when the batch is
 //! taken, so that a task that changed a hundred times in between is written once.
 
-use crate::base::Now;
-use crate::hub::{Broadcaster, Journal, Restored, Scope, Table, Task, TaskKey};
+use crate::base::time::Now;
+use crate::hub::durable::journal::Journal;
+use crate::hub::durable::record::{Restored, Table};
+use crate::hub::keys::TaskKey;
+use crate::hub::scope::Scope;
+use crate::hub::tasks::broadcaster::Broadcaster;
+use crate::hub::tasks::state::Task;
 
 impl Broadcaster {
     /// Lists a task for the next batch, unless it is listed already.

@@ -4,8 +4,9 @@
 //! [`Listing`]: the caller decides where a task belongs ([`aging`](crate::hub::tasks::aging)), the table keeps the lists in step.
 //! Invariants: `names` holds every slot once; a task is in exactly the list that its `listing` says.
 
-use crate::base::Time;
-use crate::hub::{Listing, Task, TaskKey};
+use crate::base::time::Time;
+use crate::hub::keys::TaskKey;
+use crate::hub::tasks::state::{Listing, Task};
 use hashbrown::HashTable;
 use slab::Slab;
 use std::collections::BTreeSet;

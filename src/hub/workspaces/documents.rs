@@ -6,8 +6,9 @@
 //! created since, and its document tells its place. Invariants, which [`Workspaces::check_invariants`] states: places are dense, every id
 //! is found, sizes add up.
 
-use crate::base::{Now, Random};
-use crate::hub::{Record, Table};
+use crate::base::random::Random;
+use crate::base::time::Now;
+use crate::hub::durable::record::{Record, Table};
 use crate::wire::locale::{WorkspaceFault as Fault, WorkspaceField as Field};
 use crate::wire::message::envelope::push_string;
 use crate::wire::message::incoming::parse;

@@ -1,10 +1,13 @@
 //! Sends changes of workspaces to every client of the data dialect. Owns no state: what a reader that is behind lacks is in its
 //! [`News`](super::news::News). Changes are in no log, because a document's newest version replaces the older ones.
 
-use crate::base::Now;
+use crate::base::time::Now;
 use crate::hub::change::Change;
+use crate::hub::delivery::publication::{Lane, Outlet, Publication};
+use crate::hub::keys::ClientKey;
+use crate::hub::parts::Hub;
+use crate::hub::workspaces::documents::{Edit, Edited};
 use crate::hub::workspaces::news::Shared;
-use crate::hub::{ClientKey, Edit, Edited, Hub, Lane, Outlet, Publication};
 use crate::wire::message::Dialect;
 use std::sync::Arc;
 

@@ -5,7 +5,7 @@ use super::identity::{Identity, Number};
 use super::reading;
 use super::schema::{self, Accepts, sql_of};
 use crate::config::Synchronous;
-use crate::hub::{Batch, Record, Restored, Table};
+use crate::hub::durable::record::{Batch, Record, Restored, Table};
 use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags, ToSql, params};

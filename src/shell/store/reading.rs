@@ -1,8 +1,9 @@
 //! Reads what a file holds, a slice at a time: never more than a slice or two are in memory.
 
 use super::schema::sql_of;
-use crate::base::MessageIdReader;
-use crate::hub::{ClientId, Restored, StoredEntry, StoredId, Table};
+use crate::base::id::MessageIdReader;
+use crate::hub::ClientId;
+use crate::hub::durable::record::{Restored, StoredEntry, StoredId, Table};
 use bytes::Bytes;
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row};

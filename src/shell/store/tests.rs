@@ -8,9 +8,10 @@ mod threads;
 
 use super::database::Store;
 use super::schema::{APPLICATION_ID, LADDER};
-use crate::base::{MessageId, MessageIdReader};
+use crate::base::id::{MessageId, MessageIdReader};
 use crate::config::Synchronous;
-use crate::hub::{Batch, ClientId, Record, Restored, StoredEntry, StoredId, Table};
+use crate::hub::ClientId;
+use crate::hub::durable::record::{Batch, Record, Restored, StoredEntry, StoredId, Table};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::fs;

@@ -6,7 +6,7 @@
 
 use super::database::Store;
 use super::error::{Fault, StoreError};
-use crate::hub::{Batch, Record, Restored};
+use crate::hub::durable::record::{Batch, Record, Restored};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};

@@ -2,7 +2,7 @@
 
 use super::pack;
 use super::variant::{Dialect, Encoding, Variant};
-use crate::base::MessageId;
+use crate::base::id::MessageId;
 use std::fmt::Write;
 
 /// The payload is JSON text, so that what an application sent is relayed to the letter.

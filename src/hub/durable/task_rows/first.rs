@@ -2,8 +2,11 @@
 //!
 //! Nothing writes them any more. A field that cannot be read is left out with a warning, so that its task is kept.
 
-use crate::base::Now;
-use crate::hub::{EtaSource, Ledger, Requested, Task, View};
+use crate::base::time::Now;
+use crate::hub::tasks::fields::EtaSource;
+use crate::hub::tasks::requested::Requested;
+use crate::hub::tasks::size::Ledger;
+use crate::hub::tasks::state::{Task, View};
 use crate::wire::message::number::MAX_COUNT;
 use crate::wire::message::patch::COMPUTED;
 use crate::wire::message::{Control, Controls, Members, Status};

@@ -1,9 +1,11 @@
 //! Rows against tasks: whatever events make of a task comes back as it was, and goes on as if nothing had happened.
 
 use super::*;
-use crate::base::Span;
-use crate::hub::tasks::{decision, step};
-use crate::hub::{DropReason, Listing, Verdict};
+use crate::base::time::Span;
+use crate::hub::tasks::decision;
+use crate::hub::tasks::state::Listing;
+use crate::hub::tasks::step;
+use crate::hub::tasks::verdict::{DropReason, Verdict};
 use crate::wire::message::{Control, TaskEvent, TaskPatch};
 use proptest::prelude::*;
 

@@ -5,7 +5,7 @@
 //! stage or total have changed: it says nothing more, and the next number begins another.
 
 use super::line::{BaseLine, Unit, is_default};
-use crate::base::{Span, Time};
+use crate::base::time::{Span, Time};
 use serde::{Deserialize, Serialize};
 
 /// A task is stalled after this many usual gaps at the earliest.

@@ -1,7 +1,7 @@
 //! One course of work as a list of timed reports, and a reader that compares the time left with the truth at many moments.
 
 use super::estimator::{Estimator, Position};
-use crate::base::{Span, Time};
+use crate::base::time::{Span, Time};
 
 /// The factor by which an estimate may be wrong.
 const TOLERANCE: f64 = 1.5;

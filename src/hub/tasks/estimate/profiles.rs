@@ -4,7 +4,7 @@
 
 use super::estimator::{Estimator, Position};
 use super::profile::{Profile, Report, apply};
-use crate::base::{Span, Time};
+use crate::base::time::{Span, Time};
 
 /// A small random generator (splitmix64) with a seed, so that every run sees the same work.
 struct Dice(u64);

@@ -5,7 +5,7 @@
 
 use super::estimator::{Estimator, Lines, bounded, micros};
 use super::line::is_default;
-use crate::base::Now;
+use crate::base::time::Now;
 use serde::{Deserialize, Serialize};
 
 /// The stored form. Fields may be added, never renamed: rows of older versions are read, and an unknown field of a newer one is ignored.

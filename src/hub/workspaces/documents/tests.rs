@@ -1,8 +1,9 @@
 //! Every wish that is refused, the order, and random wishes against a plain list that is restored after every step.
 
 use super::*;
-use crate::base::Time;
-use crate::hub::{Record, Table};
+use crate::base::time::Time;
+use crate::hub::durable::record::Record;
+use crate::hub::durable::record::Table;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

@@ -5,7 +5,7 @@ use super::super::error::{Fault, StoreError};
 use super::super::thread::{StoreReport, StoreThread};
 use super::{Directory, append, batch, entry, put, row};
 use crate::config::Synchronous;
-use crate::hub::{Restored, Table};
+use crate::hub::durable::record::{Restored, Table};
 use std::fs;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;

@@ -5,7 +5,7 @@ use super::super::error::{Fault, StoreError};
 use super::super::schema::{APPLICATION_ID, LADDER, VERSION};
 use super::{Directory, append, batch, put};
 use crate::config::Synchronous;
-use crate::hub::{Restored, Table};
+use crate::hub::durable::record::{Restored, Table};
 use rusqlite::Connection;
 use rusqlite::ffi;
 use std::fs;

@@ -3,7 +3,7 @@
 use super::super::database::Store;
 use super::super::error::Fault;
 use super::{Directory, append, batch, entry, put};
-use crate::hub::{Record, Table};
+use crate::hub::durable::record::{Record, Table};
 use rusqlite::Connection;
 use std::fs;
 

@@ -5,7 +5,7 @@ use super::super::error::Fault;
 use super::super::thread::{BatchResult, StoreReport, StoreThread};
 use super::refusals::limit_pages;
 use super::{Directory, append, batch, put};
-use crate::hub::{Batch, Record, StoredEntry, Table};
+use crate::hub::durable::record::{Batch, Record, StoredEntry, Table};
 use std::fs;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
