@@ -6,15 +6,16 @@
 //!
 //! | change | applied by |
 //! | --- | --- |
-//! | tasks | `tasks/apply`: `Broadcaster::apply`, `Broadcaster::apply_removal` |
-//! | logs | `delivery/fanout`: `Fanout::apply_entry`, `apply_expiry`, `apply_epoch` |
+//! | tasks | `Broadcaster::apply` in `tasks/commands`, `Broadcaster::apply_removal` in `tasks/removal` |
+//! | logs | `Fanout::apply_entry`, `apply_expiry`, `apply_epoch` in `delivery/fanout`; the end of rooms in `rooms/removal` |
 //! | event ids | `tasks/deduplication`: `EventIds::remember`, `EventIds::forget_until` |
 //! | sessions, direct messages | `clients/shared` |
 //! | workspaces | `workspaces/documents`: `Workspaces::apply` |
 //! | rows of a store | `durable/persistence`: `Hub::restore`, `Hub::finish_restoring` |
 //!
-//! That function records the change first, and does nothing that the change does not say. So the changes of one hub lead another one
-//! to the same state (`Hub::apply` in `follow`), which tests hold it to. Nothing is recorded, and nothing copied, until somebody asks.
+//! That function records the change, and depends on nothing but the change, the state before it and the settings. So the changes of one
+//! hub lead another one to the same state (`Hub::apply` in `follow`), which tests hold it to. Nothing is recorded, and nothing copied,
+//! until somebody asks. Not shared yet is the estimate that viewers were told: it is stored with the task and moves with delivery.
 
 use crate::base::time::Now;
 use crate::hub::clients::direct::DirectMessage;

@@ -330,7 +330,7 @@ impl EventLoop {
     /// Whether one more connection fits, if need be in the place of another.
     fn has_place(&mut self, services: Services, now: Now) -> bool {
         let connections = self.engine.connections();
-        let max_viewers = self.engine.settings().max_viewers;
+        let max_viewers = self.engine.settings_mut().max_viewers;
         let has_reserve = services.http() || services.ingest();
         connections < max_viewers
             || self.make_room(now)

@@ -79,6 +79,6 @@ impl World {
 
     /// Beyond so many connections no viewer is let in.
     pub(crate) fn limit_viewers(&mut self, max: usize) {
-        self.engine.settings().max_viewers = max;
+        self.engine.settings_mut().max_viewers = max;
     }
 }

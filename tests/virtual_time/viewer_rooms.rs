@@ -4,6 +4,7 @@ use super::kept::{Store, durable, restarted, say};
 use super::visit::{Visit, publish, settle};
 use super::world::World;
 use joblight::config::Auto;
+use joblight::internals::engine::Services;
 use serde_json::{Value, json};
 
 fn names(prefix: &str, count: usize) -> Vec<String> {
@@ -51,6 +52,29 @@ fn whoever_asks_for_names_takes_no_room_from_producers_and_their_viewers() {
     assert_eq!(rooms(&world), 40);
     publish(&mut world, "known", 2);
     assert_eq!(visit.heard(&mut world), ["known 2"]);
+}
+
+#[test]
+fn a_refused_item_takes_no_room_from_viewers() {
+    let mut world = World::new(|config| {
+        config.websocket.max_rooms = 2;
+        config.websocket.max_viewer_rooms = Auto::Number(0);
+        config.broadcaster.max_tasks = 1;
+    });
+    world.report("alive", "started", json!({}));
+    let visit = Visit::new(&mut world, &["mine"]);
+    let line = "{\"type\":\"document_generated\",\"payload\":{\"taskId\":\"other\"}}\n";
+    let head = format!(
+        "POST /api/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\nContent-Length: {}\r\n\r\n",
+        line.len()
+    );
+    let producer = world.connect(Services::HTTP, [127, 0, 0, 1]);
+    world.say(producer, (head + line).as_bytes());
+    world.turn(|_| {});
+    assert_eq!(world.messages(visit.peer), [json!(null); 0]);
+    assert_eq!(rooms(&world), 2);
+    publish(&mut world, "mine", 1);
+    assert_eq!(visit.heard(&mut world), ["mine 1"]);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use crate::hub::Foresight;
 use crate::hub::tasks::decision;
 use crate::hub::tasks::size::{MAX_OWN_FIELDS, patch_bytes};
 use crate::hub::tasks::state::Task;
+use crate::wire::message::name::TASK_ROOM_PREFIX;
 use crate::wire::message::{Event, Report, TaskEvent, TaskPatch};
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -85,7 +86,7 @@ fn check_rooms(context: &Context<'_>, reports: &[Report<'_>]) -> Result<(), Refu
     for report in reports {
         let room = match &report.event {
             Event::Task { task_id, .. } | Event::Item { task_id, .. } => {
-                Cow::Owned(format!("task:{task_id}"))
+                Cow::Owned(format!("{TASK_ROOM_PREFIX}{task_id}"))
             }
             Event::Room { room, .. } => Cow::Borrowed(&**room),
         };

@@ -17,7 +17,7 @@ use crate::wire::websocket::{CloseCode, ReaderEvent};
 use core::net::IpAddr;
 
 /// Room for those who were cut short that is kept when there are fewer.
-const MAX_IDLE_LINKS: usize = 64;
+const MAX_IDLE_CUT: usize = 64;
 
 impl Engine {
     /// A peer has connected to a listener; the id names its connection from now on.
@@ -219,7 +219,7 @@ impl Engine {
                 self.transport.push_output(Output::Read(connection));
             }
         }
-        self.transport.cut.shrink_to(MAX_IDLE_LINKS);
+        self.transport.cut.shrink_to(MAX_IDLE_CUT);
     }
 
     fn read_stash(&mut self, connection: ConnectionId) {

@@ -318,8 +318,8 @@ impl Engine {
         self.transport.peers.len()
     }
 
-    /// The configuration, the only copy of it: to reload it is to assign it.
-    pub fn settings(&mut self) -> &mut Settings {
+    /// The configuration. The hub has a copy of its part.
+    pub fn settings_mut(&mut self) -> &mut Settings {
         &mut self.settings
     }
 

@@ -51,7 +51,7 @@ impl Broadcaster {
         }
     }
 
-    /// Sends a client the newest state of a room's task, unless it has seen it. Charged to the turn's measure for single readers.
+    /// Sends a client the newest state of a room's task, unless it has seen it. Charged to the turn's budget for single readers.
     fn send_state(
         &mut self,
         scope: &mut Scope<'_>,
@@ -74,7 +74,7 @@ impl Broadcaster {
     }
 
     /// Sends a client whose connection has drained the newest state of each of its tasks that has changed meanwhile. When it is refused
-    /// again, or the turn's measure is spent, the next call goes on with the room where this one stopped: beginning again each time
+    /// again, or the turn's budget is spent, the next call goes on with the room where this one stopped: beginning again each time
     /// would starve the last rooms of a client with many.
     pub fn catch_up(&mut self, scope: &mut Scope<'_>, client: ClientKey) {
         if scope.fanout.load.is_spent() {

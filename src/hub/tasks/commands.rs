@@ -16,7 +16,6 @@ use crate::hub::tasks::decision;
 use crate::hub::tasks::outcome::{Accepted, ControlRefused, Dropped, Ingested, Refused, Subject};
 use crate::hub::tasks::state::{Flush, Pending, Task};
 use crate::hub::tasks::step::{Removal, Step};
-use crate::hub::tasks::table::TooManyTasks;
 use crate::hub::tasks::verdict::{Announcement, DropReason};
 use crate::hub::timer::Timer;
 use crate::wire::message::{Control, Event, Report, TaskEvent, TaskPatch};
@@ -179,19 +178,19 @@ impl Broadcaster {
         kind: &str,
         payload: String,
     ) -> Ingested {
-        // The room before the task: an ended task must not give way for an item that no room can log.
+        // Neither a task nor a viewers' room gives way to an item that is then refused.
+        let gives_way = match self.tasks.find(id) {
+            Some(_) => Ok(None),
+            None => self.tasks.room_for_one(),
+        };
+        let Ok(gives_way) = gives_way else {
+            return Ingested::Refused(Refused::Limit("broadcaster.max_tasks"));
+        };
         let Some(room) = self.find_or_create_room(scope, id) else {
             return Ingested::Refused(Refused::Limit("websocket.max_rooms"));
         };
-        if self.tasks.find(id).is_none() {
-            match self.tasks.room_for_one() {
-                Ok(None) => {}
-                Ok(Some(ended)) => self.forget(scope, ended, Removal::Expired),
-                Err(TooManyTasks) => {
-                    scope.directory.forget_if_idle(room);
-                    return Ingested::Refused(Refused::Limit("broadcaster.max_tasks"));
-                }
-            }
+        if let Some(ended) = gives_way {
+            self.forget(scope, ended, Removal::Expired);
         }
         let key = self.find_or_create(scope, id);
         scope.directory.set_has_task(room, true);

@@ -1,6 +1,8 @@
 //! Removing a task, and telling its subscribers in order with the messages before it (contract section 4).
 //!
-//! `task_removed` is not logged, because crate::hub::change::Change;
+//! `task_removed` is not logged, because the log goes with the task. A client that lags, or whose connection refuses it, gets it as a
+//! direct message, which follows the log entries that the client lacks. Clients that are away are not told.
+
 use crate::hub::change::Change;
 use crate::hub::clients::shared;
 use crate::hub::delivery::publication::{Lane, Publication};

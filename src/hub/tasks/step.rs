@@ -1,8 +1,9 @@
 //! What happens to a task, and what the task is then (contract sections 4 and 5.3): the content of a task's
 //! [`Change`](crate::hub::change::Change), and a progress bar that never goes back.
 //!
-//! [`Step::apply`] is the only code that alters what a task is. It decides nothing, and takes the time at which the step was decided, so
-//! that the same steps lead to the same task on any hub. It touches neither rooms nor the store.
+//! [`Step::apply`] is the only code that alters what a task is; what viewers are told of its speed and end moves with delivery as well.
+//! It decides nothing, and takes the time at which the step was decided, so that the same steps lead to the same task on any hub. It
+//! touches neither rooms nor the store.
 //!
 //! A task whose worker is gone is *lost*: failed after a long silence, provisionally, and revived by the next event or item of the same
 //! attempt. `pending | running -> lost (shown as failed) -> the status before, or running`; meanwhile `status_before_lost` keeps it.
