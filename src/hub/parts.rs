@@ -111,6 +111,10 @@ impl Hub {
         let delivered = self.fanout.publish(&mut self.directory, now, message, out);
         // The first entry starts the clock of the log's expiry.
         self.watch_log(room);
+        // A log that holds nothing keeps no room.
+        if self.settings.message_queue_size == 0 {
+            self.directory.forget_if_idle(room);
+        }
         delivered
     }
 

@@ -78,3 +78,17 @@ fn a_room_that_comes_again_keeps_nothing_of_its_earlier_life() {
     kept.take(&mut world);
     assert_eq!((kept.entries.len(), kept.count(Table::Room)), (1, 1));
 }
+
+#[test]
+fn a_room_without_members_is_gone_with_its_message() {
+    let mut world = World::new(logless);
+    for number in 0..10 {
+        let path = format!("/api/rooms/r{number}/broadcast");
+        assert_eq!(
+            world.call("POST", &path, &json!({"payload": number})).0,
+            200
+        );
+    }
+    assert_eq!(world.engine.inspect().rooms().len(), 0);
+    world.assert_empty();
+}
