@@ -1,4 +1,4 @@
-//! Leads a hub through the changes of another, so that both hold the same shared state.
+//! Leads a hub through the changes of another, so that both hold the same shared state; compares them by their rows; empties a hub.
 //!
 //! A hub that follows decides nothing: what expires, gives way or is evicted comes as a change. It only finds what a change names, and
 //! has the change applied by the function that applied it where it was decided. Its own viewers hear of it, as anywhere.

@@ -88,9 +88,7 @@ impl Durability {
 
     /// The epochs that begin now are kept before anybody learns of one: a crash that follows at once must know them.
     fn seal(&mut self, parts: &mut Parts<'_>) {
-        parts
-            .hub
-            .begin_epochs(parts.now, EPOCHS_AT_ONCE, &mut parts.delivery);
+        parts.hub.begin_epochs(EPOCHS_AT_ONCE);
         if !parts.hub.has_records() {
             self.open(parts);
         }
@@ -105,9 +103,7 @@ impl Durability {
 
     /// It has not: what it holds is known all the same, and it counts as one that fails at work.
     pub(super) fn open_unsealed(&mut self, parts: &mut Parts<'_>) {
-        parts
-            .hub
-            .begin_epochs(parts.now, usize::MAX, &mut parts.delivery);
+        parts.hub.begin_epochs(usize::MAX);
         self.open(parts);
     }
 

@@ -131,7 +131,8 @@ impl Fanout {
             timestamp: now.wall_ms,
             id: self.ids.next(),
             sender: sender.map(|sender| directory.client(sender).id),
-            until: self.log_until(now, now.wall_ms),
+            // Of this process alone, and so set when it is applied.
+            until: Time::ZERO,
         }
     }
 
@@ -142,10 +143,11 @@ impl Fanout {
         directory: &mut Directory,
         now: Now,
         room: RoomKey,
-        entry: LogEntry,
+        mut entry: LogEntry,
         tells: Option<u32>,
         out: &mut dyn Outlet,
     ) -> usize {
+        entry.until = self.log_until(now, entry.timestamp);
         self.log_broadcast(directory, room);
         self.open_log(directory.room_mut(room));
         let found = directory.room(room);

@@ -1,7 +1,7 @@
 //! The hub's calls around its store: taking what must be written, and restoring at the start.
 //!
-//! A start goes [`Hub::restore`] for each slice, [`Hub::begin_epochs`] until it returns `false`, [`Hub::finish_restoring`]; nothing is
-//! served before. Afterwards the engine takes records for a batch at a time.
+//! A start goes [`Hub::restore`] for each slice, [`Hub::begin_epochs`] until there is nothing to keep, [`Hub::finish_restoring`];
+//! nothing is served before. Afterwards the engine takes records for a batch at a time.
 
 use crate::base::time::Now;
 use crate::hub::change::Change;
@@ -46,13 +46,11 @@ impl Hub {
         self.workspaces.restore(&restored.rows);
     }
 
-    /// Begins new epochs for at most `count` restored rooms, so that a start with many rooms is spread over turns; `false`: all have one.
-    pub fn begin_epochs(&mut self, now: Now, count: usize, out: &mut dyn Outlet) -> bool {
-        let mut restoring = std::mem::take(&mut self.restoring);
-        let (_, mut scope) = self.scope(now, out);
-        let more = restore::begin_epochs(&mut scope, &mut restoring, count);
-        self.restoring = restoring;
-        more
+    /// Begins new epochs for at most `count` of the restored rooms, so that a start with many rooms is spread over turns. When all have
+    /// one, nothing is left to be kept.
+    pub fn begin_epochs(&mut self, count: usize) {
+        let (directory, fanout) = (&mut self.directory, &mut self.fanout);
+        restore::begin_epochs(directory, fanout, &mut self.restoring, count);
     }
 
     /// Ends restoring: tasks, logs and sessions age from now on.

@@ -134,6 +134,8 @@ pub fn shared(
     now: Now,
     records: &mut Vec<Record>,
 ) {
+    let lost_serial = directory.viewer_rooms.lost_serial.to_string();
+    records.push(rows::put(Table::Meta, LOST_KEY, lost_serial));
     records.extend(directory.rooms().flat_map(|(_, room)| log_records(room)));
     records.extend(broadcaster.event_ids.records());
     for (_, task) in broadcaster.tasks.iter() {

@@ -8,10 +8,12 @@
 use crate::base::id::MessageIdReader;
 use crate::hub::clients::client::{LOST, Unsaved};
 use crate::hub::clients::direct::DirectMessage;
+use crate::hub::delivery::fanout::Fanout;
 use crate::hub::durable::record::{Restored, StoredEntry, Table};
 use crate::hub::durable::rows::{self, DirectRow, RoomRow, SessionRow};
 use crate::hub::keys::RoomKey;
 use crate::hub::keys::{ClientId, ClientKey};
+use crate::hub::rooms::directory::Directory;
 use crate::hub::rooms::log::LogEntry;
 use crate::hub::rooms::position::Position;
 use crate::hub::rooms::room::Room;
@@ -61,7 +63,7 @@ pub fn restore(
         restore_received(scope, key, row);
     }
     for (key, row) in of(Table::Membership) {
-        restore_place(scope, key, row);
+        restore_membership_row(scope, key, row);
     }
     for (key, row) in of(Table::DirectMessage) {
         restore_direct(scope, restoring, key, row);
@@ -112,25 +114,27 @@ fn restore_entry(scope: &mut Scope<'_>, limit: usize, stored: &StoredEntry) {
     log.restore_entry(limit, entry);
 }
 
-/// Begins a new epoch for at most `count` rooms that have a log; `false`: all have begun. The new epoch continues the old one: entries
+/// Begins a new epoch for at most `count` rooms that have a log. The new epoch continues the old one: entries
 /// that were sent and not stored may have been received, so their offsets must not be used again under the old epoch.
-pub fn begin_epochs(scope: &mut Scope<'_>, restoring: &mut Restoring, mut count: usize) -> bool {
-    let directory = &scope.directory;
+pub fn begin_epochs(
+    directory: &mut Directory,
+    fanout: &mut Fanout,
+    restoring: &mut Restoring,
+    mut count: usize,
+) {
     let rooms = restoring
         .rooms
         .get_or_insert_with(|| directory.rooms().map(|(key, _)| key).collect());
     while count > 0
         && let Some(key) = rooms.pop()
     {
-        let room = scope.directory.find_room(key);
-        if room.is_none_or(|room| room.log.is_none()) {
-            continue;
+        let room = directory.find_room(key);
+        if room.is_some_and(|room| room.log.is_some()) {
+            count -= 1;
+            let epoch = directory.fresh_epoch();
+            fanout.apply_epoch(directory, key, epoch);
         }
-        count -= 1;
-        let epoch = scope.directory.fresh_epoch();
-        scope.fanout.apply_epoch(scope.directory, key, epoch);
     }
-    !rooms.is_empty()
 }
 
 fn restore_session(scope: &mut Scope<'_>, restoring: &mut Restoring, key: &str, row: &str) {
@@ -184,7 +188,7 @@ fn restore_received(scope: &mut Scope<'_>, key: &str, row: &str) {
     }
 }
 
-fn restore_place(scope: &mut Scope<'_>, key: &str, row: &str) {
+fn restore_membership_row(scope: &mut Scope<'_>, key: &str, row: &str) {
     let Some((client, room)) = client_of_part(scope, key) else {
         return scope.fanout.journal.delete(Table::Membership, key);
     };
@@ -201,7 +205,7 @@ fn restore_direct(scope: &mut Scope<'_>, restoring: &mut Restoring, key: &str, r
                 restore_message(scope, client, message);
             }
         }
-        Err(fault) => unreadable("letter", key, &fault),
+        Err(fault) => unreadable("direct message", key, &fault),
     }
 }
 

@@ -30,7 +30,7 @@ pub(in crate::hub) struct ViewerRooms {
     pub(super) evicted: Vec<(ClientId, Box<str>)>,
     /// Serial of the newest entry that any removed room had. A client that left before it may have missed entries of a room that
     /// came and went under a name that it keeps: it is told so.
-    pub(super) lost_serial: u64,
+    pub(in crate::hub) lost_serial: u64,
     /// Whether the store must be told of `lost_serial`.
     pub(super) is_lost_serial_new: bool,
 }
