@@ -9,6 +9,7 @@
 use crate::base::random::Random;
 use crate::base::time::Now;
 use crate::hub::durable::record::{Record, Table};
+use crate::hub::durable::rows;
 use crate::wire::locale::{WorkspaceFault as Fault, WorkspaceField as Field};
 use crate::wire::message::envelope::push_string;
 use crate::wire::message::incoming::parse;
@@ -109,17 +110,14 @@ impl Workspace {
     }
 
     fn edited(&self, kind: &'static str, records: &mut Vec<Record>) -> Edited {
-        records.push(self.record());
+        // A document may be long: it is written once, for both.
         let (id, payload) = (self.id.clone(), self.document());
+        records.push(rows::put(Table::Workspace, &id, payload.clone()));
         Edited { kind, id, payload }
     }
 
     fn record(&self) -> Record {
-        Record::Put {
-            table: Table::Workspace,
-            key: self.id.clone(),
-            value: self.document(),
-        }
+        rows::put(Table::Workspace, &self.id, self.document())
     }
 }
 
@@ -505,11 +503,7 @@ fn check_permutation(
 }
 
 fn order_record(ids: String) -> Record {
-    Record::Put {
-        table: Table::Meta,
-        key: ORDER_KEY.into(),
-        value: ids,
-    }
+    rows::put(Table::Meta, ORDER_KEY, ids)
 }
 
 /// The `id` of a request; `null` is taken as absent.
