@@ -443,9 +443,7 @@ impl Hub {
 
     /// Continues with a client in a later turn. Until then it is treated like one whose connection is full.
     pub fn postpone(&mut self, client: ClientKey) {
-        let reader = self.directory.client_mut(client);
-        reader.backlogged = true;
-        self.fanout.load.postpone(reader.id);
+        replay::postpone(&mut self.directory, &mut self.fanout, client);
     }
 
     /// The client that was postponed first, unless it is gone or was served meanwhile.
@@ -484,7 +482,7 @@ impl Hub {
                 let (broadcaster, mut scope) = self.scope(now, out);
                 match scope.fanout.load.is_spent() {
                     // Later it is served like a slow reader, which is sent the states of all its rooms.
-                    true => replay::postpone(&mut scope, client),
+                    true => replay::postpone(scope.directory, scope.fanout, client),
                     false => broadcaster.send_snapshot(&mut scope, client, *room),
                 }
             }

@@ -78,7 +78,7 @@ impl Broadcaster {
     /// would starve the last rooms of a client with many.
     pub fn catch_up(&mut self, scope: &mut Scope<'_>, client: ClientKey) {
         if scope.fanout.load.is_spent() {
-            return replay::postpone(scope, client);
+            return replay::postpone(scope.directory, scope.fanout, client);
         }
         // Collected, because sending borrows the directory mutably.
         let rooms: SmallVec<[RoomKey; 8]> = scope.directory.client(client).rooms().collect();
@@ -88,7 +88,7 @@ impl Broadcaster {
             // Rooms without news cost next to nothing, so only a message that was sent ends the walk early.
             let is_spent = told == SendOutcome::Now && scope.fanout.load.is_spent();
             if is_spent {
-                replay::postpone(scope, client);
+                replay::postpone(scope.directory, scope.fanout, client);
             }
             if is_spent || told == SendOutcome::Later {
                 let reader = scope.directory.client_mut(client);

@@ -7,6 +7,7 @@
 //! has reached the newest message; from then on it is offered new ones directly.
 
 use crate::hub::clients::client::{Client, Membership};
+use crate::hub::delivery::fanout::Fanout;
 use crate::hub::delivery::publication::{Lane, Publication};
 use crate::hub::keys::RoomKey;
 use crate::hub::keys::{ClientId, ClientKey};
@@ -59,7 +60,7 @@ pub fn give_up(directory: &mut Directory, client: ClientKey, lost: &[RoomKey]) {
 /// rest follows when it has drained; or the turn's budget is spent, and the client is postponed.
 pub fn replay(scope: &mut Scope<'_>, client: ClientKey) -> bool {
     if scope.fanout.load.is_spent() {
-        postpone(scope, client);
+        postpone(scope.directory, scope.fanout, client);
         return false;
     }
     let mut overdue = Overdue::new(scope.directory, client);
@@ -72,7 +73,7 @@ pub fn replay(scope: &mut Scope<'_>, client: ClientKey) -> bool {
     while let Some(message) = overdue.next(scope.directory) {
         // At least one message, even if finding out what it lacks used up the budget: otherwise it would never advance.
         if std::mem::replace(&mut goes_on, true) && scope.fanout.load.is_spent() {
-            postpone(scope, client);
+            postpone(scope.directory, scope.fanout, client);
             return false;
         }
         let is_taken = send(scope, client, &message);
@@ -102,10 +103,10 @@ pub fn replay(scope: &mut Scope<'_>, client: ClientKey) -> bool {
 }
 
 /// Continues with a client in a later turn. Until then it is treated like one whose connection is full.
-pub fn postpone(scope: &mut Scope<'_>, client: ClientKey) {
-    let reader = scope.directory.client_mut(client);
+pub fn postpone(directory: &mut Directory, fanout: &mut Fanout, client: ClientKey) {
+    let reader = directory.client_mut(client);
     reader.backlogged = true;
-    scope.fanout.load.postpone(reader.id);
+    fanout.load.postpone(reader.id);
 }
 
 /// Sends a client that has just joined a room the entries after an offset. What its connection refuses makes it a lagging reader; what
@@ -130,7 +131,7 @@ pub fn replay_room(scope: &mut Scope<'_>, client: ClientKey, room: RoomKey, mut 
             scope.directory.fall_behind(client, serial);
             scope.directory.client_mut(client).set_older(room, offset);
             if is_spent {
-                postpone(scope, client);
+                postpone(scope.directory, scope.fanout, client);
             }
             return;
         }
