@@ -10,6 +10,7 @@
 
 use crate::base::time::{Now, Span};
 use crate::hub::keys::TaskKey;
+use crate::hub::settings::BroadcasterConfig;
 use crate::hub::tasks::outcome::{Dropped, Ingested, Refused, Subject};
 use crate::hub::tasks::size::{self, Ledger, TooLarge, Truncated};
 use crate::hub::tasks::state::{Task, View};
@@ -40,7 +41,7 @@ pub struct Draft {
 /// became of it.
 pub fn decide(
     tasks: &TaskTable,
-    max_task_size: usize,
+    limits: &BroadcasterConfig,
     id: &str,
     (kind, mut patch): (TaskEvent, Box<TaskPatch>),
     now: Now,
@@ -58,12 +59,13 @@ pub fn decide(
             reason,
         })
     })?;
-    let (size_bound, truncated) = size::admit(task, &mut patch, kind, &verdict, max_task_size)
-        .map_err(|fault| Ingested::Refused(Refused::TooLarge(fault)))?;
+    let (size_bound, truncated) =
+        size::admit(task, &mut patch, kind, &verdict, limits.max_task_size)
+            .map_err(|fault| Ingested::Refused(Refused::TooLarge(fault)))?;
     let gives_way = match key {
         Some(_) => None,
         None => tasks
-            .room_for_one()
+            .room_for_one(limits.max_tasks)
             .map_err(|_| Ingested::Refused(Refused::Limit("broadcaster.max_tasks")))?,
     };
     let revival = revival_by(task, kind, verdict, &patch);
