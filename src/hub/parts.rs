@@ -148,7 +148,7 @@ impl Hub {
             Timer::Sessions => {
                 // Disarmed first, because expiring sets the timer for the next session.
                 self.departures.disarm();
-                self.expire_sessions(moment);
+                self.expire_sessions(moment, moment.now.at);
             }
             Timer::Flush(key) => {
                 let (broadcaster, mut scope) = self.scope(moment, out);

@@ -8,7 +8,7 @@ use crate::hub::clients::client::Client;
 use crate::hub::keys::ConnectionId;
 use crate::hub::keys::{ClientId, ClientKey};
 use crate::hub::rooms::directory::Directory;
-use crate::hub::settings::{HubSettings, Moment};
+use crate::hub::settings::HubSettings;
 use std::collections::VecDeque;
 
 /// Departures listed before stale ones are removed.
@@ -61,17 +61,18 @@ impl Departures {
         self.is_armed = false;
     }
 
-    /// The next client whose session ends, because of its age or because too many are away.
+    /// The next client whose session ends, because it was over at `due` or because too many are away.
     pub fn poll_expired(
         &mut self,
-        Moment { now, settings }: Moment<'_>,
+        due: Time,
+        settings: &HubSettings,
         directory: &Directory,
     ) -> Option<ClientKey> {
         let (limit, ttl) = (settings.max_sessions, settings.session_ttl);
         while let Some(first) = self.departures.front().copied() {
             let is_over = limit > 0 && directory.away() > limit;
             let client = away(directory, first);
-            if client.is_some() && !is_over && first.at + ttl > now.at {
+            if client.is_some() && !is_over && first.at + ttl > due {
                 return None;
             }
             // A stale departure goes whatever its age.

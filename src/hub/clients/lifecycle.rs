@@ -96,7 +96,9 @@ impl Hub {
             &self.directory,
         );
         self.shed_sessions(moment.settings);
-        self.expire_sessions(moment);
+        // Only those that are too many: a session that is over by time may have its client in what was not read yet, for which
+        // the timer waits.
+        self.expire_sessions(moment, Time::ZERO);
     }
 
     /// Gives a client that has come back its new connection. It is still lagging: what it missed follows with [`Hub::recover`], after
@@ -307,10 +309,16 @@ impl Hub {
         }
     }
 
-    pub(in crate::hub) fn expire_sessions(&mut self, moment: Moment<'_>) {
+    /// Ends the sessions that were over at `due`, and those of which there are too many.
+    pub(in crate::hub) fn expire_sessions(
+        &mut self,
+        Moment { now, settings }: Moment<'_>,
+        due: Time,
+    ) {
         for _ in 0..EXPIRED_AT_ONCE {
-            let Some(client) = self.departures.poll_expired(moment, &self.directory) else {
-                if let Some(at) = self.departures.arm(moment.settings) {
+            let expired = self.departures.poll_expired(due, settings, &self.directory);
+            let Some(client) = expired else {
+                if let Some(at) = self.departures.arm(settings) {
                     self.timers.push(at, Timer::Sessions);
                 }
                 return;
@@ -318,8 +326,8 @@ impl Hub {
             self.detach(client);
         }
         // More may be due. They wait, so that a mass expiry does not hold the loop.
-        if self.departures.arm(moment.settings).is_some() {
-            self.timers.push(moment.now.at + PAUSE, Timer::Sessions);
+        if self.departures.arm(settings).is_some() {
+            self.timers.push(now.at + PAUSE, Timer::Sessions);
         }
     }
 

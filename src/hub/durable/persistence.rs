@@ -81,7 +81,7 @@ impl Hub {
         }
         // The limits may be lower than those of the process that wrote the rows.
         self.shed_sessions(moment.settings);
-        self.expire_sessions(moment);
+        self.expire_sessions(moment, moment.now.at);
         let rooms: Vec<RoomKey> = self.directory.rooms().map(|(key, _)| key).collect();
         for room in rooms {
             self.watch_log(room, moment.settings);
