@@ -14,8 +14,8 @@
 //! | [`workspaces`] | shared documents and their order |
 //!
 //! Beside the folders: [`parts`] composes the hub, [`change`] lists all that can happen to shared state and [`follow`] leads a hub
-//! through the changes of another, [`scope`] lends its parts, [`settings`] is what is lent to them, [`budget`] bounds a turn's work, [`keys`] names
-//! things, [`timer`] lists what can happen later.
+//! through the changes of another, [`scope`] lends its parts and [`settings`] is lent with them, [`budget`] bounds a turn's work,
+//! [`keys`] names things, [`timer`] lists what can happen later.
 
 pub mod budget;
 pub mod change;
