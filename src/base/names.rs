@@ -5,7 +5,7 @@
 
 use hashbrown::HashTable;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Names<K> {
     keys: HashTable<K>,
     hasher: ahash::RandomState,

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 /// Up to this many names are compared one by one, which is faster than hashing and needs no index; most tasks have no more.
 const SCANNED: usize = 8;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct OwnField {
     pub name: Box<str>,
     /// `None`: a tombstone.
@@ -29,7 +29,7 @@ pub enum Change {
     Changed,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct OwnFields {
     fields: Vec<OwnField>,
     /// Places of fields by name.
@@ -84,8 +84,7 @@ impl OwnFields {
             .filter(move |field| field.version > version)
     }
 
-    #[cfg(test)]
-    fn value(&self, name: &str) -> Option<&RawValue> {
+    pub fn value(&self, name: &str) -> Option<&RawValue> {
         self.fields[self.find(name)?].value.as_deref()
     }
 

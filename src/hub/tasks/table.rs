@@ -69,6 +69,10 @@ impl TaskTable {
         Some(TaskKey { index, generation })
     }
 
+    pub fn named(&self, id: &str) -> Option<&Task> {
+        self.task(self.find(id)?)
+    }
+
     /// Adds a task. Its id must not be in the table, and the caller has made room.
     pub fn insert(&mut self, task: Task) -> TaskKey {
         // A stale key would have to survive four billion insertions to meet its generation again.
