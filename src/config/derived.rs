@@ -1,7 +1,7 @@
 //! The values of keys that may be "auto".
 
-use super::auto::Auto;
 use super::settings::Config;
+use crate::base::auto::Auto;
 
 fn burst(set: Auto, per_minute: u32) -> u32 {
     match set {

@@ -17,7 +17,7 @@ use crate::engine::commit::lobby::Arrival;
 use crate::engine::life::Life;
 use crate::engine::refusal::Refusal;
 use crate::engine::session::subscriptions::Entry;
-use crate::engine::settings::{Settings, WebSocketSettings};
+use crate::engine::settings::{Settings, WebSocketConfig};
 use crate::engine::transport::confirmation::Confirmation;
 use crate::engine::transport::peer::{Peer, Role, Standing};
 use crate::hub::{ClientKey, ConnectionId};
@@ -282,7 +282,7 @@ impl Engine {
     fn give_back(&mut self, connection: ConnectionId, is_counted: bool) {
         let address = self.peer(connection).and_then(|peer| peer.address);
         if let Some(address) = address.filter(|_| is_counted) {
-            let rate = self.settings.websocket.connection_rate;
+            let rate = self.settings.connection_rate;
             self.addresses.refund(address, rate);
         }
     }
@@ -392,10 +392,10 @@ impl Engine {
             "{{\"clientId\":\"{id}\",{session}\"resumed\":{is_resumed},\"version\":\"{}\",\"heartbeatInterval\":{},\
              \"connectionTimeout\":{},\"reconnect\":{{\"maxAttempts\":{},\"delay\":{},\"exponentialBackoff\":{}}}}}",
             env!("CARGO_PKG_VERSION"),
-            settings.heartbeat_interval.as_millis(),
-            settings.connection_timeout.as_millis(),
+            settings.heartbeat_interval,
+            settings.connection_timeout,
             settings.reconnect.max_attempts,
-            settings.reconnect.delay_ms,
+            settings.reconnect.delay,
             settings.reconnect.exponential_backoff,
         );
         self.context(Caller::Viewer)
@@ -406,7 +406,7 @@ impl Engine {
 fn shake_hands(
     head: &Head,
     purpose: Purpose,
-    settings: &WebSocketSettings,
+    settings: &WebSocketConfig,
 ) -> Result<Accepted, Problem> {
     let subprotocols = match purpose {
         Purpose::Backend => &SUBPROTOCOLS[..1],

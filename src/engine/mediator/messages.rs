@@ -53,7 +53,7 @@ impl Engine {
     /// Counts a message against its connection's limit, and has it understood within that.
     fn take_counted(&mut self, connection: ConnectionId, message: Message<'_>) {
         const REASON: &str = "too many messages";
-        let (now, rate) = (self.now.at, self.settings.websocket.message_rate);
+        let (now, rate) = (self.now.at, self.settings.message_rate);
         self.counts.received.record(now, 1);
         let Some(peer) = self.peer_mut(connection) else {
             return;
@@ -91,7 +91,7 @@ impl Engine {
         let before = unsent(self);
         self.take(connection, sender, message);
         let answered = unsent(self).saturating_sub(before);
-        let (now, rate) = (self.now.at, self.settings.websocket.message_rate);
+        let (now, rate) = (self.now.at, self.settings.message_rate);
         let peer = self.peer_mut(connection);
         if let Some(peer) = peer.filter(|_| !rate.is_none()) {
             peer.allowance.charge(now, answered, rate);
@@ -189,7 +189,7 @@ impl Engine {
         match requests::carry_out(&mut context, client, &message) {
             Ok(Answer::Now(said)) => self.say(client, said, message.id),
             Ok(Answer::WhenKept(said)) => self.say_when_kept(client, said, message.id),
-            Err(refusal) if is_unknown(&refusal) && self.settings.routes.takes(&message.kind) => {
+            Err(refusal) if is_unknown(&refusal) && self.settings.routes(&message.kind) => {
                 let (backend, mut context) = self.with_backend(Caller::Viewer);
                 backend.forward(&mut context, client, &message);
                 self.arm_backend();

@@ -107,7 +107,7 @@ impl Engine {
     /// It counts now.
     pub(super) fn keep_message(&mut self, connection: ConnectionId, message: Message<'_>) {
         self.counts.received.record(self.now.at, 1);
-        let (now, rate) = (self.now.at, self.settings.websocket.message_rate);
+        let (now, rate) = (self.now.at, self.settings.message_rate);
         if let Some(peer) = self.peer_mut(connection) {
             peer.received = peer.received.wrapping_add(1);
             // Nothing can be said to it yet, so the next message of one that says too much is told.

@@ -8,7 +8,7 @@ use super::peer::{Peer, Ping, Reading};
 use super::unfinished::{ENTRY_COST, Entry, max_bytes};
 use crate::base::time::Span;
 use crate::conn::Phase;
-use crate::engine::settings::{Settings, WebSocketSettings};
+use crate::engine::settings::{Settings, WebSocketConfig};
 use crate::hub::ConnectionId;
 
 /// What a look at a connection has found.
@@ -71,7 +71,7 @@ impl Transport {
 
     /// Sets the first look at a connection that has just been accepted.
     pub fn watch_handshake(&mut self, step: &mut Step<'_>, connection: ConnectionId) {
-        let timeout = step.settings.websocket.connection_timeout;
+        let timeout = Span::from_millis(step.settings.websocket.connection_timeout);
         self.look_again(step, connection, timeout);
     }
 
@@ -82,7 +82,7 @@ impl Transport {
             peer.alive = false;
             peer.ping.look();
             let interval = some(settings.heartbeat_interval);
-            let after = interval.unwrap_or(settings.connection_timeout);
+            let after = interval.unwrap_or(Span::from_millis(settings.connection_timeout));
             self.look_again(step, connection, after);
         }
     }
@@ -96,7 +96,7 @@ impl Transport {
         if let Some(peer) = self.peers.peer_mut(connection) {
             peer.alive = false;
         }
-        let max_age = step.settings.websocket.max_backlog_age;
+        let max_age = Span::from_millis(step.settings.websocket.max_backlog_age);
         self.look_again(step, connection, max_age);
     }
 
@@ -122,8 +122,9 @@ fn look_at_ending(peer: &mut Peer) -> (Finding, Option<Span>) {
 }
 
 /// A ping each interval, and whoever gave no sign of life by the next one is gone.
-fn look_at_heartbeat(peer: &mut Peer, settings: &WebSocketSettings) -> (Finding, Option<Span>) {
-    let (heartbeat, timeout) = (settings.heartbeat_interval, settings.connection_timeout);
+fn look_at_heartbeat(peer: &mut Peer, settings: &WebSocketConfig) -> (Finding, Option<Span>) {
+    let heartbeat = Span::from_millis(settings.heartbeat_interval);
+    let timeout = Span::from_millis(settings.connection_timeout);
     // Whose bytes are left where they are cannot be heard.
     let heard = std::mem::take(&mut peer.alive) || peer.connection.has_stash();
     let pinged = peer.ping.look();
@@ -145,8 +146,8 @@ fn look_at_heartbeat(peer: &mut Peer, settings: &WebSocketSettings) -> (Finding,
 }
 
 /// Zero: there is no next look.
-fn some(span: Span) -> Option<Span> {
-    Some(span).filter(|span| !span.is_zero())
+fn some(millis: u64) -> Option<Span> {
+    (millis > 0).then(|| Span::from_millis(millis))
 }
 
 /// What is left unfinished is recorded; when all of it is too much, whoever has left the most goes first.
@@ -212,7 +213,7 @@ impl Transport {
 
     /// Those who have begun too long ago; nothing is unfinished of them any more.
     pub fn take_late(&mut self, step: &mut Step<'_>) -> Vec<ConnectionId> {
-        let timeout = step.settings.websocket.connection_timeout;
+        let timeout = Span::from_millis(step.settings.websocket.connection_timeout);
         let mut late = self.unfinished.begun_before(step.now.at, timeout);
         // What completes it may have come, and be read in the next turn.
         late.retain(|connection| !self.is_spared(*connection));
@@ -253,7 +254,7 @@ impl Transport {
     }
 
     fn arm_unfinished(&mut self, step: &mut Step<'_>) {
-        let timeout = step.settings.websocket.connection_timeout;
+        let timeout = Span::from_millis(step.settings.websocket.connection_timeout);
         self.unfinished.arm(step.wheel, timeout);
     }
 }
