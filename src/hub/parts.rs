@@ -174,6 +174,7 @@ impl Hub {
         // Once per turn, however many events a task had: viewers need its newest state only.
         let (broadcaster, mut scope) = self.scope(moment, out);
         broadcaster.settle(&mut scope);
+        self.tell_ended_logs();
     }
 
     /// Call at the end of a turn, after the writes: resets the turn's budget and measures latency up to here.

@@ -32,9 +32,9 @@
 //! detached, and its rows are deleted.
 
 use crate::base::slot_set::SlotSet;
-use crate::base::time::{Now, Span, Time};
-use crate::hub::clients::client::{KeptName, Member, Membership, Unsaved};
-use crate::hub::clients::shared;
+use crate::base::time::{Now, Time};
+use crate::hub::budget::PAUSE;
+use crate::hub::clients::client::{KeptName, Member, Unsaved};
 use crate::hub::delivery::publication::Outlet;
 use crate::hub::delivery::replay::{self, Recovery};
 use crate::hub::keys::ConnectionId;
@@ -54,8 +54,6 @@ use std::collections::{BTreeMap, HashMap};
 
 /// Most sessions that end per turn: after a restart all that did not resume are due together.
 const EXPIRED_AT_ONCE: usize = 256;
-/// Pause before the next portion, in which input is handled.
-const PAUSE: Span = Span::from_millis(1);
 
 impl Hub {
     /// Adds a client that has connected. Only the payload dialect has sessions.
@@ -71,7 +69,7 @@ impl Hub {
             .directory
             .attach(connection, dialect, now.wall_ms, nonce, serial);
         if !settings.session_ttl.is_zero() && dialect == Dialect::Payload {
-            self.begin_session(key, now.wall_ms);
+            self.apply_session(self.directory.client(key).id, now.wall_ms);
         }
         key
     }
@@ -90,11 +88,8 @@ impl Hub {
         }
         // Counted as away before sessions are shed or expire: it may be the one too many.
         self.directory.set_client_away(client, self.fanout.serial());
-        self.departures.record(
-            moment.now.at,
-            self.directory.client(client),
-            &self.directory,
-        );
+        self.departures
+            .record(moment.now.at, client, &self.directory);
         self.shed_sessions(moment.settings);
         // Only those that are too many: a session that is over by time may have its client in what was not read yet, for which
         // the timer waits.
@@ -111,7 +106,7 @@ impl Hub {
         dialect: Dialect,
     ) {
         self.directory.adopt(client, connection, dialect);
-        self.begin_session(client, now.wall_ms);
+        self.apply_session(self.directory.client(client).id, now.wall_ms);
     }
 
     /// Takes the names of rooms that were kept for a client: it joins each with [`Hub::rejoin`], or forgoes it.
@@ -171,11 +166,6 @@ impl Hub {
         false
     }
 
-    /// For each room of a lagging client, whether the log still holds what it lacks.
-    pub fn plan_recovery(&self, client: ClientKey) -> Vec<Recovery> {
-        replay::plan_recovery(&self.directory, client)
-    }
-
     /// Sends a lagging client what it lacks, in the order of serials; of lost rooms all that is there; then the newest states. What its
     /// connection refuses follows later.
     pub fn recover(
@@ -192,45 +182,6 @@ impl Hub {
         if replay::replay(&mut scope, client) {
             broadcaster.catch_up(&mut scope, client);
         }
-    }
-
-    fn give_up(&mut self, client: ClientKey, lost: &[RoomKey]) {
-        if !lost.is_empty() {
-            replay::give_up(&mut self.directory, client, lost);
-            // Stored until it has confirmed it: after a crash it is told again.
-            self.mark(client, Unsaved::ROOMS);
-        }
-    }
-
-    /// Every message up to this serial was queued for a client's connection, or was not for it: what a confirmed ping stands for.
-    pub fn queued_serial(&self, client: ClientKey) -> u64 {
-        let reader = self.directory.client(client);
-        match reader.is_lagging {
-            true => replay::queued_serial(&self.directory, client),
-            // A client that keeps up was offered everything so far.
-            false => self.fanout.serial(),
-        }
-    }
-
-    /// The position in a room up to which every entry was queued for a client's connection, or was not for it.
-    pub fn queued_position(&self, client: ClientKey, membership: &Membership) -> Position {
-        let reader = self.directory.client(client);
-        let mut position = self.directory.room(membership.room).position();
-        if reader.is_lagging {
-            let given = replay::queued_offset(&self.directory, reader, membership);
-            position.offset = position.offset.min(given);
-        }
-        position
-    }
-
-    /// Ends a client's session while it is connected: it will not come back.
-    pub fn end_session(&mut self, client: ClientKey) {
-        shared::apply_session_end(&mut self.directory, &mut self.fanout, client);
-    }
-
-    fn begin_session(&mut self, client: ClientKey, connected_at: u64) {
-        let id = self.directory.client(client).id;
-        shared::apply_session(&mut self.directory, &mut self.fanout, id, connected_at);
     }
 
     /// Records that a client has confirmed everything up to a serial.
@@ -251,7 +202,7 @@ impl Hub {
                 unsaved.add(Unsaved::ROOMS);
             }
         }
-        shared::apply_confirmation(&mut self.directory, &mut self.fanout, client, serial);
+        self.apply_confirmation(client, serial);
         self.mark(client, unsaved);
     }
 
@@ -281,7 +232,7 @@ impl Hub {
         count
     }
 
-    fn mark(&mut self, client: ClientKey, what: Unsaved) {
+    pub(in crate::hub) fn mark(&mut self, client: ClientKey, what: Unsaved) {
         let client = self.directory.client_mut(client);
         self.fanout.journal.mark_client(client, what);
     }

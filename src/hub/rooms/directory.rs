@@ -8,18 +8,18 @@
 use crate::base::names::Names;
 use crate::base::slots::Slots;
 use crate::base::time::Time;
-use crate::hub::change::Change;
 use crate::hub::clients::client::{Client, Member, Membership};
 use crate::hub::keys::ConnectionId;
 use crate::hub::keys::RoomKey;
 use crate::hub::keys::{ClientId, ClientKey};
+use crate::hub::rooms::log::EndedLog;
 use crate::hub::rooms::membership_index::{MAX_SCANNED, MembershipIndex};
 use crate::hub::rooms::room::Room;
 use crate::hub::rooms::viewer_rooms::{JoinedBy, ViewerRooms};
 use crate::hub::settings::HubSettings;
 use crate::wire::message::Dialect;
 use smallvec::SmallVec;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap};
 
 /// Which limit prevents a room from being created or joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,13 +55,11 @@ pub struct Directory {
     aliases: HashMap<ClientId, ClientKey>,
     /// Rooms whose log will expire, by when to check it.
     pub(in crate::hub) aging: BTreeSet<(Time, RoomKey)>,
-    /// Removed rooms that the store still has, and unreported drops of their logs.
-    pub(in crate::hub) forgotten: Vec<Box<str>>,
-    pub(in crate::hub) forgotten_entries: Vec<u64>,
+    /// Logs that were removed with their rooms, and of which nobody was told yet.
+    pub(in crate::hub::rooms) ended_logs: Vec<EndedLog>,
     pub(in crate::hub) viewer_rooms: ViewerRooms,
-    /// `None`: nobody has asked for changes.
-    pub(in crate::hub::rooms) removals: Option<VecDeque<Change>>,
-    pub(in crate::hub::rooms) follows: bool,
+    /// It follows another, and has logs removed by changes only.
+    pub(in crate::hub) follows: bool,
 }
 
 impl Directory {
@@ -81,10 +79,8 @@ impl Directory {
             away_memberships: 0,
             aliases: HashMap::new(),
             aging: BTreeSet::new(),
-            forgotten: Vec::new(),
-            forgotten_entries: Vec::new(),
+            ended_logs: Vec::new(),
             viewer_rooms: ViewerRooms::default(),
-            removals: None,
             follows: false,
         }
     }

@@ -71,6 +71,15 @@ impl LogEntry {
     }
 }
 
+/// A log that was removed with its room, of which the store and whoever follows must be told.
+#[derive(Debug)]
+pub struct EndedLog {
+    pub room: Box<str>,
+    pub epoch: u64,
+    /// Serials of entries that the store has although they were dropped; `None`: the store has no row of this log.
+    pub dropped: Option<Vec<u64>>,
+}
+
 /// Most payload bytes in one room's log; its newest entry stays however large it is.
 pub const MAX_LOG_BYTES: usize = 4 * 1024 * 1024;
 

@@ -90,7 +90,7 @@ impl Hub {
         }
     }
 
-    /// Records a control request. `by`: the client's id, or `api`.
+    /// Records a control request, which viewers see as `requested`. `by`: the client's id, or `api`.
     pub fn control(
         &mut self,
         moment: Moment<'_>,
@@ -100,7 +100,16 @@ impl Hub {
         out: &mut dyn Outlet,
     ) -> Result<(), ControlRefused> {
         let (broadcaster, mut scope) = self.scope(moment, out);
-        broadcaster.handle_control(&mut scope, task, control, by)
+        let found = broadcaster.tasks.find(task);
+        let known = found.and_then(|key| Some((key, broadcaster.tasks.task(key)?)));
+        let (key, task) = known.ok_or(ControlRefused::UnknownTask)?;
+        let by = by.into();
+        match decision::judge_request(task, control).map_err(ControlRefused::ByTask)? {
+            true => broadcaster.apply(&mut scope, key, Step::Requested { control, by }),
+            // Its answer promises that the request is kept, like that to the first.
+            false => broadcaster.keep(&mut scope, key),
+        }
+        Ok(())
     }
 
     /// Removes a task, also one whose row in the store could not be read; `false` when there is none of that id.
@@ -256,25 +265,6 @@ impl Broadcaster {
         if !scope.directory.room(room).members().is_empty() {
             self.watch_end(key, scope.moment());
         }
-    }
-
-    /// Records a control request, which viewers see as `requested`.
-    pub fn handle_control(
-        &mut self,
-        scope: &mut Scope<'_>,
-        id: &str,
-        control: Control,
-        by: &str,
-    ) -> Result<(), ControlRefused> {
-        let key = self.tasks.find(id).ok_or(ControlRefused::UnknownTask)?;
-        let task = self.tasks.task(key).ok_or(ControlRefused::UnknownTask)?;
-        let by = by.into();
-        match decision::judge_request(task, control).map_err(ControlRefused::ByTask)? {
-            true => self.apply(scope, key, Step::Requested { control, by }),
-            // Its answer promises that the request is kept, like that to the first.
-            false => self.keep(scope, key),
-        }
-        Ok(())
     }
 
     /// The task of that id, created by the change that is applied next if there is none.
