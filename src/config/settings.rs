@@ -185,13 +185,7 @@ choices! {
 
 impl From<LogLevel> for log::LevelFilter {
     fn from(level: LogLevel) -> Self {
-        match level {
-            LogLevel::Off => Self::Off,
-            LogLevel::Error => Self::Error,
-            LogLevel::Warn => Self::Warn,
-            LogLevel::Info => Self::Info,
-            LogLevel::Debug => Self::Debug,
-            LogLevel::Trace => Self::Trace,
-        }
+        let level = level.name().parse();
+        level.expect("the levels are named like those of `log`")
     }
 }

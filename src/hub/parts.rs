@@ -43,14 +43,6 @@ pub struct Hub {
     pub(in crate::hub) seed: HubSeed,
 }
 
-/// The outcome of joining a room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Joined {
-    pub room: RoomKey,
-    /// Whether the client was not in it before.
-    pub is_new: bool,
-}
-
 impl Hub {
     pub fn new(seed: HubSeed) -> Self {
         Self {

@@ -41,8 +41,8 @@ use crate::hub::keys::ConnectionId;
 use crate::hub::keys::RoomKey;
 use crate::hub::keys::TaskKey;
 use crate::hub::keys::{ClientId, ClientKey};
-use crate::hub::parts::{Hub, Joined};
-use crate::hub::rooms::directory::Full;
+use crate::hub::parts::Hub;
+use crate::hub::rooms::directory::{Full, Joined};
 use crate::hub::rooms::position::{Position, Since};
 use crate::hub::rooms::viewer_rooms::JoinedBy;
 use crate::hub::settings::{HubSettings, Moment};
@@ -54,6 +54,17 @@ use std::collections::{BTreeMap, HashMap};
 
 /// Most sessions that end per turn: after a restart all that did not resume are due together.
 const EXPIRED_AT_ONCE: usize = 256;
+
+/// Why a client enters a room.
+#[derive(Debug, Clone, Copy)]
+pub enum Entry<'a> {
+    /// It has asked for it.
+    Asked,
+    /// It is put there, which the limit of viewers' rooms does not forbid.
+    Put,
+    /// It was there before the room was given up or the process restarted, and continues where it was.
+    Kept(&'a KeptName),
+}
 
 impl Hub {
     /// Adds a client that has connected. Only the payload dialect has sessions.
@@ -109,21 +120,9 @@ impl Hub {
         self.apply_session(self.directory.client(client).id, now.wall_ms);
     }
 
-    /// Takes the names of rooms that were kept for a client: it joins each with [`Hub::rejoin`], or forgoes it.
+    /// Takes the names of rooms that were kept for a client: it enters each again, or forgoes it.
     pub fn take_kept_names(&mut self, client: ClientKey) -> Vec<KeptName> {
         self.directory.take_names(client)
-    }
-
-    /// Joins a room by its kept name, and continues in it.
-    pub fn rejoin(
-        &mut self,
-        client: ClientKey,
-        kept: &KeptName,
-        settings: &HubSettings,
-    ) -> Result<Joined, Full> {
-        let joined = self.join(client, &kept.name, settings)?;
-        self.directory.continue_at(client, joined.room, kept);
-        Ok(joined)
     }
 
     /// A client does not come back to a room whose name was kept for it: the row goes as well, or the next restart would try again.
@@ -270,7 +269,7 @@ impl Hub {
             let expired = self.departures.poll_expired(due, settings, &self.directory);
             let Some(client) = expired else {
                 if let Some(at) = self.departures.arm(settings) {
-                    self.timers.push(at, Timer::Sessions);
+                    self.timers.push((at, Timer::Sessions));
                 }
                 return;
             };
@@ -278,7 +277,7 @@ impl Hub {
         }
         // More may be due. They wait, so that a mass expiry does not hold the loop.
         if self.departures.arm(settings).is_some() {
-            self.timers.push(now.at + PAUSE, Timer::Sessions);
+            self.timers.push((now.at + PAUSE, Timer::Sessions));
         }
     }
 
@@ -300,44 +299,30 @@ impl Hub {
         }
     }
 
-    /// Joins a room for a client that asked for it. Its entries and state follow with [`Hub::welcome`], after the acknowledgement.
-    pub fn join(
+    /// Makes a client a member of a room. The room's entries and state follow with [`Hub::welcome`], after the acknowledgement.
+    pub fn enter(
         &mut self,
         client: ClientKey,
         room: &str,
+        entry: Entry<'_>,
         settings: &HubSettings,
     ) -> Result<Joined, Full> {
         // The room of an existing task takes no place from viewers' rooms, even if it must be created.
         let mut task = room.strip_prefix(TASK_ROOM_PREFIX).into_iter();
-        let entry = match task.any(|task| self.broadcaster.tasks().find(task).is_some()) {
-            true => JoinedBy::Task,
-            false => JoinedBy::Viewer,
+        let mut has_task = || task.any(|task| self.broadcaster.tasks().find(task).is_some());
+        let by = match entry {
+            Entry::Put => JoinedBy::Call,
+            Entry::Asked | Entry::Kept(_) if has_task() => JoinedBy::Task,
+            Entry::Asked | Entry::Kept(_) => JoinedBy::Viewer,
         };
-        self.enter(client, room, entry, settings)
-    }
-
-    /// Joins a room on behalf of an API call, which the limit of viewers' rooms does not bind.
-    pub fn put_into(
-        &mut self,
-        client: ClientKey,
-        room: &str,
-        settings: &HubSettings,
-    ) -> Result<Joined, Full> {
-        self.enter(client, room, JoinedBy::Call, settings)
-    }
-
-    fn enter(
-        &mut self,
-        client: ClientKey,
-        room: &str,
-        entry: JoinedBy,
-        settings: &HubSettings,
-    ) -> Result<Joined, Full> {
-        let (room, is_new) = self.directory.join(client, room, entry, settings)?;
-        if is_new {
+        let joined = self.directory.join(client, room, by, settings)?;
+        if joined.is_new {
             self.mark(client, Unsaved::ROOMS);
         }
-        Ok(Joined { room, is_new })
+        if let Entry::Kept(kept) = entry {
+            self.directory.continue_at(client, joined.room, kept);
+        }
+        Ok(joined)
     }
 
     /// Ends a membership; `false` when there was none.

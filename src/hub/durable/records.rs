@@ -111,7 +111,7 @@ impl Hub {
         let rooms: Vec<_> = self.directory.rooms().map(|(key, _)| key).collect();
         for key in rooms {
             if let Some(log) = &mut self.directory.room_mut(key).log {
-                log.set_stored();
+                log.is_stored = true;
                 log.take_dropped(1);
             }
         }

@@ -40,6 +40,14 @@ impl Full {
     }
 }
 
+/// The outcome of joining a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Joined {
+    pub room: RoomKey,
+    /// Whether the client was not in it before.
+    pub is_new: bool,
+}
+
 #[derive(Debug)]
 pub struct Directory {
     clients: Slots<Client>,
@@ -376,21 +384,22 @@ impl Directory {
         self.next_epoch
     }
 
-    /// Makes a client a member of a room; `false` when it was one already.
+    /// Makes a client a member of a room.
     pub fn join(
         &mut self,
         client: ClientKey,
         name: &str,
         entry: JoinedBy,
         settings: &HubSettings,
-    ) -> Result<(RoomKey, bool), Full> {
+    ) -> Result<Joined, Full> {
         let existing = self.find(name);
         if let Some(room) = existing
             && self.membership(client, room).is_some()
         {
             // A call may name a room that the client joined itself; from then on the call holds it.
             self.open(room, entry);
-            return Ok((room, false));
+            let is_new = false;
+            return Ok(Joined { room, is_new });
         }
         // Checked before the room is created: a refusal must leave no room behind.
         let limit = settings.max_rooms_per_client;
@@ -400,7 +409,8 @@ impl Directory {
         let room = self.find_or_open(name, entry, settings)?;
         self.enroll(client, room);
         self.open(room, entry);
-        Ok((room, true))
+        let is_new = true;
+        Ok(Joined { room, is_new })
     }
 
     /// Makes a client a member of a room that it is not in; the caller recounts the room.

@@ -48,7 +48,7 @@ impl Directory {
         }
         // A room of the same name may be created again: a client away must still learn that entries may be gone.
         self.viewer_rooms.note_lost(log.lost_serial());
-        let dropped = log.is_stored().then(|| log.take_dropped(1));
+        let dropped = log.is_stored.then(|| log.take_dropped(1));
         self.ended_logs.push(EndedLog {
             room: name,
             epoch,

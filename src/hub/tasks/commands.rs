@@ -63,12 +63,17 @@ impl Hub {
         };
         // Hashed once, while the event still holds its names.
         let key = self.broadcaster.event_ids.key(id_scope(&report.event), &id);
-        if self.broadcaster.is_repeat(moment, key, &mut self.fanout) {
+        let settings = &moment.settings.broadcaster;
+        if let Some(serial) = self.broadcaster.event_ids.expired(moment.now.at, settings) {
+            self.broadcaster.forget_ids(serial, &mut self.fanout);
+        }
+        if self.broadcaster.event_ids.knows(key) {
+            self.broadcaster.dropped[DropReason::Repeat.index()] += 1;
             return Ingested::Dropped(self.repeat(report.event));
         }
         let ingested = self.handle_event(moment, report.event, true, out);
-        let remembers = moment.settings.broadcaster.deduplication_window > 0;
-        if remembers && let Ingested::Accepted(_) = &ingested {
+        if settings.deduplication_window > 0
+            && let Ingested::Accepted(_) = &ingested {
             self.broadcaster.remember(moment.now, key, &mut self.fanout);
         }
         ingested
@@ -326,7 +331,7 @@ impl Broadcaster {
             _ => {
                 let due = next_beat(due, scope.settings);
                 set_flush(&mut self.planned, task, Flush::Armed(due));
-                scope.timers.push(due, Timer::Flush(key));
+                scope.timers.push((due, Timer::Flush(key)));
             }
         }
     }
