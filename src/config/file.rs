@@ -9,28 +9,21 @@ use toml::de::{DeTable, DeValue};
 use super::keys::{self, Key, canonical};
 use super::layers::Layers;
 use super::location::Location;
-use super::manual::MANUAL;
 use super::nearest::nearest;
 use super::value;
 
-pub(super) fn lay_defaults(layers: &mut Layers) {
-    lay_text(
-        Source {
-            name: None,
-            text: MANUAL,
-        },
-        layers,
-    );
-}
-
-pub(super) fn lay(name: &str, text: &str, layers: &mut Layers) {
-    lay_text(
-        Source {
-            name: Some(name.into()),
-            text,
-        },
-        layers,
-    );
+/// `name` is `None` for the file inside the binary.
+pub(super) fn lay(name: Option<&str>, text: &str, layers: &mut Layers) {
+    let name = name.map(Arc::from);
+    let source = Source { name, text };
+    match DeTable::parse(text) {
+        Ok(root) => lay_table(&source, "", root.get_ref(), layers),
+        Err(error) => {
+            let offset = error.span().map_or(text.len(), |span| span.start);
+            let what = error.message().trim_end().replace('\n', ", ");
+            layers.mistake(source.location(offset, None), format!("not TOML: {what}"));
+        }
+    }
 }
 
 /// The complaint about an unknown key, with the one that was probably meant.
@@ -81,17 +74,6 @@ impl Source<'_> {
                     key: key.map(str::to_owned),
                 }
             }
-        }
-    }
-}
-
-fn lay_text(source: Source<'_>, layers: &mut Layers) {
-    match DeTable::parse(source.text) {
-        Ok(root) => lay_table(&source, "", root.get_ref(), layers),
-        Err(error) => {
-            let offset = error.span().map_or(source.text.len(), |span| span.start);
-            let what = error.message().trim_end().replace('\n', ", ");
-            layers.mistake(source.location(offset, None), format!("not TOML: {what}"));
         }
     }
 }
