@@ -220,19 +220,12 @@ fn open_store(
 }
 
 fn open_listeners(config: &Config) -> Result<Vec<Listener>, ServerError> {
+    let (websocket, http) = (config.websocket.endpoint(), config.http.endpoint());
     let mut wanted = match config.shares_listener() {
-        true => vec![(
-            "websocket.port",
-            config.websocket.endpoint(),
-            Services::BOTH,
-        )],
+        true => vec![("websocket.port", websocket, Services::BOTH)],
         false => vec![
-            (
-                "websocket.port",
-                config.websocket.endpoint(),
-                Services::WEBSOCKET,
-            ),
-            ("http.port", config.http.endpoint(), Services::HTTP),
+            ("websocket.port", websocket, Services::WEBSOCKET),
+            ("http.port", http, Services::HTTP),
         ],
     };
     if !config.ingest.socket.is_empty() {
@@ -314,10 +307,7 @@ fn adopt_stdin(event_loop: &mut EventLoop) -> Result<(), ServerError> {
         .name("stdin".into())
         .spawn(copy)
         .map_err(failed("start a thread"))?;
-    event_loop.adopt(
-        Socket::Unix(mio::net::UnixStream::from_std(reader)),
-        Services::INGEST,
-    );
+    event_loop.adopt(Socket::new(reader), Services::INGEST);
     Ok(())
 }
 
