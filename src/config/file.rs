@@ -84,42 +84,39 @@ fn lay_table(source: &Source<'_>, section: &str, table: &DeTable<'_>, layers: &m
     let mut seen: BTreeMap<String, &Spanned<_>> = BTreeMap::new();
     for (name, value) in in_order {
         let path = join(section, &canonical(name.get_ref()));
-        let offset = name.span().start;
+        let location = |key: &str| source.location(name.span().start, Some(key));
         if let Some(first) = seen.insert(path.clone(), name) {
             let (line, first) = (source.line_at(first.span().start), first.get_ref());
             let what = format!(
                 "given twice: as {first} on line {line} and again as {}",
                 name.get_ref()
             );
-            layers.mistake(source.location(offset, Some(&path)), what);
+            layers.mistake(location(&path), what);
             continue;
         }
         for rival in keys::rivals(&path) {
             if let Some(first) = seen.get(rival) {
                 let line = source.line_at(first.span().start);
                 let what = format!("{} (given on line {line})", keys::sets_the_same(rival));
-                layers.mistake(source.location(offset, Some(&path)), what);
+                layers.mistake(location(&path), what);
             }
         }
         let keys = keys::set_by(&path);
         match (keys.first(), value.get_ref()) {
             (Some(key), value) => {
                 let checked = value::from_toml(key, value);
-                layers.put(&path, &keys, source.location(offset, Some(&path)), checked);
+                layers.put(&path, &keys, location(&path), checked);
             }
             (None, DeValue::Table(below)) if keys::is_section(&path) => {
                 lay_table(source, &path, below, layers);
             }
             (None, _) if keys::is_section(&path) => {
                 let what = format!("this is a section; expected [{path}]");
-                layers.mistake(source.location(offset, Some(&path)), what);
+                layers.mistake(location(&path), what);
             }
             (None, _) => {
                 let spelled = join(section, &name.get_ref().escape_debug().to_string());
-                layers.mistake(
-                    source.location(offset, Some(&spelled)),
-                    unknown_key(&spelled),
-                );
+                layers.mistake(location(&spelled), unknown_key(&spelled));
             }
         }
     }

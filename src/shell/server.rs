@@ -86,17 +86,13 @@ pub struct Addresses {
 impl Server {
     /// Starts to serve. Signals and the log stay the embedding program's own affair.
     pub fn start(config: &Config) -> Result<Self, ServerError> {
-        let Prepared {
-            handle,
-            addresses,
-            event_loop,
-        } = Prepared::new(config)?;
+        let prepared = Prepared::new(config)?;
         let thread = thread::Builder::new()
             .name("joblight".into())
-            .spawn(move || event_loop.run());
+            .spawn(move || prepared.event_loop.run());
         Ok(Self {
-            handle,
-            addresses,
+            handle: prepared.handle,
+            addresses: prepared.addresses,
             thread: thread.map_err(failed("start a thread"))?,
         })
     }
