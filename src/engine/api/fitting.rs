@@ -22,7 +22,8 @@ pub fn check(context: &Context<'_>, reports: &[Report<'_>]) -> Result<(), Refusa
 /// A single event is refused when it comes, if it must be; here it only must not wait for others.
 fn is_far_from_limits(context: &Context<'_>, reports: &[Report<'_>]) -> bool {
     let tasks = context.hub.broadcaster().tasks();
-    reports.len() == 1 && tasks.has_room_for(1, 1) && has_free_rooms(context, 1)
+    let max_tasks = context.settings.hub.broadcaster.max_tasks;
+    reports.len() == 1 && tasks.has_room_for(1, 1, max_tasks) && has_free_rooms(context, 1)
 }
 
 fn check_all(context: &Context<'_>, reports: &[Report<'_>]) -> Result<(), Refusal> {
@@ -51,7 +52,8 @@ fn check_all(context: &Context<'_>, reports: &[Report<'_>]) -> Result<(), Refusa
             reopened.insert(task_id);
         }
     }
-    if !tasks.has_room_for(new_tasks.len(), reopened.len()) {
+    let max_tasks = context.settings.hub.broadcaster.max_tasks;
+    if !tasks.has_room_for(new_tasks.len(), reopened.len(), max_tasks) {
         let new = new_tasks.len();
         return Err(Refusal::no_room(format!(
             "{new} more tasks would be over broadcaster.max_tasks, and too few have ended; nothing was taken"

@@ -10,6 +10,7 @@
 
 use crate::base::time::{Now, Span};
 use crate::hub::keys::TaskKey;
+use crate::hub::settings::BroadcasterConfig;
 use crate::hub::tasks::outcome::{Dropped, Ingested, Refused, Subject};
 use crate::hub::tasks::size::{self, TooLarge, Truncated};
 use crate::hub::tasks::state::Task;
@@ -53,7 +54,7 @@ enum Rejection {
 /// became of it.
 pub fn decide(
     tasks: &TaskTable,
-    max_task_size: usize,
+    limits: &BroadcasterConfig,
     id: &str,
     event: (TaskEvent, Box<TaskPatch>),
     now: Now,
@@ -64,7 +65,7 @@ pub fn decide(
     let new = key.is_none().then(|| Task::new(Box::default(), now.at));
     let known = key.and_then(|key| tasks.task(key)).or(new.as_ref());
     let task = known.expect("a key that was just found, or a new task");
-    let outcome = decide_for(task, max_task_size, event, now, has_id);
+    let outcome = decide_for(task, limits.max_task_size, event, now, has_id);
     let outcome = outcome.map_err(|rejection| match rejection {
         Rejection::TooLarge(fault) => Ingested::Refused(Refused::TooLarge(fault)),
         Rejection::Dropped(reason) => Ingested::Dropped(Dropped {
@@ -76,7 +77,7 @@ pub fn decide(
     let gives_way = match key {
         Some(_) => None,
         None => tasks
-            .room_for_one()
+            .room_for_one(limits.max_tasks)
             .map_err(|_| Ingested::Refused(Refused::Limit("broadcaster.max_tasks")))?,
     };
     Ok(Draft {
