@@ -68,7 +68,8 @@ impl Hub {
         }
         let ingested = self.handle_event(moment, report.event, true, out);
         if settings.deduplication_window > 0
-            && let Ingested::Accepted(_) = &ingested {
+            && let Ingested::Accepted(_) = &ingested
+        {
             self.broadcaster.remember(moment.now, key, &mut self.fanout);
         }
         ingested
