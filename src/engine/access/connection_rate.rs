@@ -38,6 +38,9 @@ pub struct Addresses {
     present: HashMap<IpAddr, Present, ahash::RandomState>,
     /// What clients that are away have said too much.
     messages: HashMap<ClientId, TokenBucket, ahash::RandomState>,
+    /// Pages that wait for a place on a full server, and others that do.
+    pub pages: Line,
+    pub others: Line,
     /// Whether a timer will see to what is full again.
     pub is_armed: bool,
 }
@@ -68,6 +71,8 @@ impl Addresses {
             known: HashMap::with_hasher(hasher.clone()),
             present: HashMap::with_hasher(hasher.clone()),
             messages: HashMap::with_hasher(hasher),
+            pages: Line::default(),
+            others: Line::default(),
             is_armed: false,
         }
     }
@@ -229,13 +234,6 @@ impl Line {
 pub fn beyond(longest: Span, random: &mut Random) -> Span {
     let half_ms = longest.as_millis() / 2;
     Span::from_millis(half_ms + random.below(half_ms))
-}
-
-/// Those who wait for a place on a full server.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct FullLines {
-    pub pages: Line,
-    pub others: Line,
 }
 
 #[cfg(test)]

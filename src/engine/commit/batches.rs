@@ -123,19 +123,14 @@ impl Durability {
 
     /// Sees to it that the batch under way is looked at again.
     fn watch(&mut self, parts: &mut Parts<'_>) {
-        let at = parts.now.at + PATIENCE;
         self.looked_at = parts.now.at;
-        let is_moved = self
-            .reminder
-            .is_some_and(|id| parts.wheel.reschedule(id, at));
-        if !is_moved {
-            self.reminder = Some(parts.wheel.schedule(at, Timer::StoreAnswer));
-        }
+        let at = parts.now.at + PATIENCE;
+        self.reminder.set(at, Timer::StoreAnswer, parts.wheel);
     }
 
     /// The store has had a while for the batch under way. What it keeps of it after all is rewritten with everything else.
     pub fn handle_silence(&mut self, parts: &mut Parts<'_>) {
-        self.reminder = None;
+        self.reminder.handle_expiry();
         if self.under_way.is_none() {
             return;
         }
@@ -157,13 +152,12 @@ impl Durability {
     pub fn handle_appended(&mut self, parts: &mut Parts<'_>, seq: u64, result: Result<(), String>) {
         if self.under_way == Some(seq) {
             (self.under_way, self.is_silent) = (None, false);
-            if let Some(reminder) = self.reminder.take() {
-                parts.wheel.cancel(reminder);
-            }
+            self.reminder.cancel(parts.wheel);
         }
-        if self.is_unread() {
+        if let Some(opening) = self.condition.opening() {
             match result {
-                Ok(()) => return self.handle_sealed(parts),
+                Ok(()) if opening == Opening::Sealing => return self.seal(parts),
+                Ok(()) => return,
                 Err(_) => self.open_unsealed(parts),
             }
         }

@@ -21,7 +21,7 @@ use crate::hub::{ClientKey, ConnectionId};
 use crate::wire::http::Response;
 use crate::wire::locale::Phrase;
 use crate::wire::message::envelope::push_string;
-use crate::wire::message::{Dialect, Envelope, Variant};
+use crate::wire::message::{Envelope, Variant};
 use crate::wire::websocket::CloseCode;
 use std::fmt::Write;
 
@@ -29,17 +29,18 @@ use std::fmt::Write;
 impl Engine {
     /// Says goodbye to those whose connections a command, or a call, has ended.
     pub(super) fn dismiss_all(&mut self) {
-        for dismissal in std::mem::take(&mut self.dismissals) {
-            self.carry_out(&dismissal);
-        }
-    }
-
-    fn carry_out(&mut self, dismissal: &Dismissal) {
-        // It may have been dismissed twice in one step, or be gone already.
-        let directory = self.hub.directory();
-        let client = directory.living_client(dismissal.client);
-        if let Some(client) = client.filter(|client| !directory.client(*client).is_away) {
-            self.disconnect(client, dismissal.code, &dismissal.reason);
+        for Dismissal {
+            client,
+            code,
+            reason,
+        } in std::mem::take(&mut self.dismissals)
+        {
+            // It may have been dismissed twice in one step, or be gone already.
+            let directory = self.hub.directory();
+            let client = directory.living_client(client);
+            if let Some(client) = client.filter(|client| !directory.client(*client).is_away) {
+                self.disconnect(client, code, &reason);
+            }
         }
     }
 
@@ -166,12 +167,12 @@ impl Engine {
         if departure.was_link {
             let locale = self.settings.locale;
             self.backend
-                .remove_link(connection, departure.address, locale);
+                .remove_link(connection, departure.asker.address, locale);
         }
         if departure.was_postponed {
             self.questions.forget(connection, &mut self.wheel);
         }
-        if let Some(address) = departure.address {
+        if let Some(address) = departure.asker.address {
             if departure.had_place {
                 self.addresses.remove_client(address);
             }
@@ -194,15 +195,7 @@ impl Engine {
         }
         self.hub.leave(self.now, client);
         self.backend.orphan(id);
-        let client = &id.to_string();
-        let phrase = match dialect {
-            Dialect::Payload => Phrase::ClientDisconnected {
-                client,
-                total: self.hub.directory().connected(),
-            },
-            Dialect::Data => Phrase::DataClientDisconnected,
-        };
-        log::info!("{}", self.settings.locale.say(phrase));
+        self.log_client(id, dialect, false);
     }
 }
 
@@ -264,8 +257,7 @@ impl Engine {
     /// connection learns of it. Connections that only wait for their next request go when nothing else is left.
     pub(super) fn end_idle(&mut self) {
         if self.life == Life::Draining && self.transport.peers.iter().all(is_idle) {
-            let idle = self.transport.peers.ids().into_iter();
-            idle.for_each(|connection| self.remove(connection));
+            self.stop();
         }
     }
 }

@@ -90,7 +90,6 @@ impl Engine {
             self.cut_line(connection);
             return true;
         }
-        self.on_transport(|transport, step| transport.forget_unfinished(step, connection));
         let max_bytes = max_bytes(&self.settings);
         self.counts
             .notices
@@ -126,9 +125,14 @@ impl Engine {
         self.refuse_unread(connection, &refusal.into());
     }
 
+    /// A local producer is not ended: its line is refused, as one that is longer than is allowed.
     fn cut_line(&mut self, connection: ConnectionId) {
-        if let Some(line) = self.transport.cut_line(&self.settings, connection) {
-            let max_bytes = max_bytes(&self.settings);
+        let max_bytes = max_bytes(&self.settings);
+        let peer = self.transport.peers.peer_mut(connection);
+        if let Some(stream) = peer.and_then(|peer| peer.stream.as_mut()) {
+            let line = stream.splitter.skip_line();
+            let reason = format!("unfinished lines take more than {max_bytes} bytes together");
+            stream.tally.reject(line, reason);
             self.counts.notices.count(self.now.at, Notice::Unfinished, || {
                 format!("ingest: line {line} of a producer is dropped: unfinished lines take more than {max_bytes} bytes")
             });

@@ -124,13 +124,9 @@ pub enum Ruling {
 impl Allowance {
     /// A message has come. The spans are those until another may.
     pub fn take(&mut self, now: Time, rate: Rate) -> Ruling {
-        match self.messages.take(now, rate) {
-            Admission::Within => Ruling::Heard,
-            Admission::Over { retry_after } => self.warn(now, rate, retry_after),
-        }
-    }
-
-    fn warn(&mut self, now: Time, rate: Rate, retry_after: Span) -> Ruling {
+        let Admission::Over { retry_after } = self.messages.take(now, rate) else {
+            return Ruling::Heard;
+        };
         let count = (rate.per_minute / 10).max(MIN_WARNINGS);
         let warnings = Rate {
             per_minute: count,

@@ -13,6 +13,7 @@ use crate::base::time::{Now, Span, Time};
 use crate::base::token_bucket::TokenBucket;
 use crate::base::wheel::Wheel;
 use crate::conn::{Ending, InputLimits, Phase};
+use crate::engine::access::Asker;
 use crate::engine::boundary::Output;
 use crate::engine::life::Life;
 use crate::engine::settings::Settings;
@@ -64,7 +65,7 @@ pub struct Departure {
     pub client: Option<ClientKey>,
     /// What that client had used up of its messages.
     pub messages: TokenBucket,
-    pub address: Option<IpAddr>,
+    pub asker: Asker,
     /// Whether it was a link of the application.
     pub was_link: bool,
     /// Whether it took one of the places that its address has for clients.
@@ -83,10 +84,11 @@ impl Transport {
         services: Services,
         address: Option<IpAddr>,
     ) -> ConnectionId {
-        let is_proxy = step.settings.proxies.trusts(address);
-        let connection = self.peers.insert(services, address, is_proxy);
+        let asker = step.settings.proxies.peer(address);
+        let connection = self.peers.insert(services, asker);
         if !services.ingest() {
-            self.watch_handshake(step, connection);
+            let timeout = step.settings.websocket.connection_timeout;
+            self.look_again(step, connection, timeout);
         }
         connection
     }
@@ -155,7 +157,7 @@ impl Transport {
             connection,
             client: peer.client(),
             messages: peer.allowance.messages,
-            address: peer.address,
+            asker: peer.asker,
             was_link: peer.is_backend(),
             had_place: peer.standing.has(Standing::PLACED),
             was_counted: is_gone && peer.standing.has(Standing::COUNTED),
@@ -219,11 +221,7 @@ impl Transport {
     /// Whether a connection came over a Unix-domain socket, which has no address.
     pub fn is_local(&self, connection: ConnectionId) -> bool {
         let peer = self.peers.peer(connection);
-        peer.is_some_and(|peer| peer.address.is_none())
-    }
-
-    pub fn client_of(&self, connection: ConnectionId) -> Option<ClientKey> {
-        self.peers.peer(connection)?.client()
+        peer.is_some_and(|peer| peer.asker.address.is_none())
     }
 
     /// Local producers may be read, which could not be before.

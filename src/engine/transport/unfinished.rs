@@ -5,9 +5,9 @@
 //! first, so that an attack does not end those who have left little.
 
 use crate::base::time::{Span, Time};
-use crate::base::wheel::{TimerId, Wheel};
+use crate::base::wheel::Wheel;
 use crate::engine::settings::Settings;
-use crate::engine::timer::Timer;
+use crate::engine::timer::{Alarm, Timer};
 use crate::hub::ConnectionId;
 use std::collections::{BTreeSet, HashMap};
 
@@ -29,7 +29,7 @@ pub struct Unfinished {
     /// Those who must finish in time, by when they began.
     by_age: BTreeSet<(Time, ConnectionId)>,
     bytes: usize,
-    timer: Option<TimerId>,
+    timer: Alarm,
 }
 
 impl Unfinished {
@@ -75,7 +75,7 @@ impl Unfinished {
 
     /// Those who have begun so long ago. The timer that asks for them is over.
     pub fn begun_before(&mut self, now: Time, timeout: Span) -> Vec<ConnectionId> {
-        self.timer = None;
+        self.timer.handle_expiry();
         let late = self.by_age.iter();
         let late = late.take_while(|(since, _)| *since + timeout <= now);
         late.map(|(_, connection)| *connection).collect()
@@ -85,16 +85,8 @@ impl Unfinished {
     pub fn arm(&mut self, wheel: &mut Wheel<Timer>, timeout: Span) {
         let first = self.by_age.first().map(|(since, _)| *since);
         let first = first.filter(|_| !timeout.is_zero());
-        match (first, self.timer) {
-            (Some(since), None) => {
-                self.timer = Some(wheel.schedule(since + timeout, Timer::Unfinished));
-            }
-            (None, Some(timer)) => {
-                wheel.cancel(timer);
-                self.timer = None;
-            }
-            _ => {}
-        }
+        let due = first.map(|since| since + timeout);
+        self.timer.keep(due, Timer::Unfinished, wheel);
     }
 
     /// A connection has nothing unfinished any more.
