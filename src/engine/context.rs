@@ -22,9 +22,7 @@ pub struct Context<'a> {
     pub now: Now,
     pub settings: &'a Settings,
     pub caller: Caller<'a>,
-    /// Rooms, tasks, clients and workspaces.
     pub hub: &'a mut Hub,
-    /// Connections, to be written to.
     pub out: Delivery<'a>,
     /// Ids that nobody can guess.
     pub random: &'a mut Random,

@@ -188,7 +188,7 @@ pub struct Refused {
 }
 
 impl Refused {
-    /// This server is not asked for under that name.
+    /// The server is not served under that name.
     fn host(host: &str, known: &[String]) -> Self {
         let bare = Host::parse(host).map(|_| without_port(host));
         let advice = match bare {

@@ -19,7 +19,7 @@ const LATE: Span = Span::from_secs(1);
 
 /// Bytes that may gather while a batch is under way; beyond that the store counts as failing.
 const MAX_GATHERED: usize = 64 * 1024 * 1024;
-/// The same while everything is rewritten, and behind what has gathered then, beside what these take themselves.
+/// [`MAX_GATHERED`] while everything is rewritten, and behind what has gathered then, beside what these take themselves.
 const MAX_GATHERED_MEANWHILE: usize = 4 * MAX_GATHERED;
 /// Sessions of an older form that are rewritten with one batch.
 const SESSIONS_AT_ONCE: usize = 256;

@@ -45,7 +45,7 @@ pub enum Condition {
     /// There is none: nothing outlives the process, and nobody is promised that it does.
     #[default]
     Absent,
-    /// It was not read yet: nothing is decided.
+    /// Not read yet: nothing is decided.
     Unread {
         step: Opening,
         /// Why it did not open, once a try has failed.
@@ -54,7 +54,7 @@ pub enum Condition {
         is_soon: bool,
     },
     Good,
-    /// It failed, and is tried again.
+    /// Failed, and tried again.
     Failing {
         step: Recovery,
         reason: String,
@@ -75,7 +75,7 @@ pub enum Recovery {
     Resting,
     /// This batch, a single row, shows whether it works.
     Probing(u64),
-    /// It works, and is to be given everything.
+    /// The store works, and is to be given everything.
     Probed,
     /// This batch writes everything again.
     Rewriting(u64),

@@ -77,9 +77,6 @@ impl Arrival {
 impl Lobby {
     /// The memory that takes what a connection has said.
     pub fn bytes_of(&self, connection: ConnectionId) -> usize {
-        if self.requests.is_empty() && self.guests.is_empty() {
-            return 0;
-        }
         let request = self.requests.get(&connection);
         let guest = self.guests.get(&connection);
         request.map_or(0, HeldRequest::bytes) + guest.map_or(0, |guest| guest.bytes)
@@ -114,7 +111,7 @@ impl Lobby {
     }
 
     pub fn is_guest(&self, connection: ConnectionId) -> bool {
-        !self.guests.is_empty() && self.guests.contains_key(&connection)
+        self.guests.contains_key(&connection)
     }
 
     /// Whether it has said as much as it may for now.
@@ -124,7 +121,7 @@ impl Lobby {
                 || guest.messages.len() >= MAX_GUEST_MESSAGES
                 || self.bytes >= MAX_BYTES
         };
-        !self.guests.is_empty() && self.guests.get(&connection).is_some_and(is_full)
+        self.guests.get(&connection).is_some_and(is_full)
     }
 
     pub fn keep(&mut self, connection: ConnectionId, message: Message<'static>) {
@@ -168,9 +165,6 @@ impl Lobby {
     }
 
     fn forget_guest(&mut self, connection: ConnectionId) -> Option<Guest> {
-        if self.guests.is_empty() {
-            return None;
-        }
         let guest = self.guests.remove(&connection)?;
         self.bytes -= guest.bytes;
         self.clients -= usize::from(guest.arrival.is_client());

@@ -31,14 +31,14 @@ impl Durability {
             .schedule(parts.now.at + PATIENCE, Timer::Opening);
     }
 
-    /// It takes longer than requests may wait.
+    /// The opening takes longer than requests may wait.
     pub fn handle_delay(&mut self) {
         if let Condition::Unread { is_soon, .. } = &mut self.condition {
             *is_soon = false;
         }
     }
 
-    /// It could not be opened, or not be read to its end; it is going to be tried again. Tells whether something was read,
+    /// The store could not be opened, or not be read to its end, and is tried again. Tells whether something was read,
     /// which is to be forgotten.
     pub fn handle_unopened(&mut self, reason: String) -> bool {
         let Some(step) = self.condition.opening() else {
@@ -94,7 +94,7 @@ impl Durability {
         }
     }
 
-    /// They are not kept: what the store holds is known all the same, and it counts as one that fails at work.
+    /// Opens although the epochs are not kept: what the store holds is known all the same, and it counts as one that fails at work.
     pub(super) fn open_unsealed(&mut self, parts: &mut Parts<'_>) {
         parts.hub.begin_epochs(usize::MAX);
         self.open(parts);

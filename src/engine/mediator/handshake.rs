@@ -155,7 +155,7 @@ impl Engine {
         self.dismiss_deferred(connection, variant, &deferral);
     }
 
-    /// Says the same on a connection that is a WebSocket already, and closes it.
+    /// Tells a connection that is a WebSocket already when to come back, and closes it.
     pub(super) fn dismiss_deferred(
         &mut self,
         connection: ConnectionId,
@@ -163,10 +163,8 @@ impl Engine {
         deferral: &Deferral,
     ) {
         self.counts.refused += 1;
-        let asker = self
-            .peer(connection)
-            .map(|peer| peer.asker)
-            .unwrap_or_default();
+        let peer = self.peer(connection);
+        let asker = peer.map_or_else(Asker::default, |peer| peer.asker);
         let delay = self.gate().delay_of(deferral, asker, Told::ByGoodbye);
         self.dismiss(connection, variant, deferral.code, deferral.reason, delay);
     }
@@ -412,7 +410,7 @@ pub(super) enum Purpose {
     Client(Dialect),
     /// The application's own link.
     Backend,
-    /// Its own messages, sent back.
+    /// A peer that is sent back its own messages.
     Echo,
 }
 

@@ -105,24 +105,28 @@ impl Engine {
 
     /// `alone`: it would be too much without the others, and will be again.
     fn end_largest(&mut self, connection: ConnectionId, alone: bool) {
-        if self.transport.is_websocket(connection) {
-            let (code, reason) = match alone {
-                true => (CloseCode::TOO_BIG, "message too long"),
-                false => (CloseCode::TRY_AGAIN_LATER, "too much unfinished input"),
-            };
-            return self.send_away(connection, code, reason);
-        }
-        let refusal = match alone {
-            true => Refusal::new(
-                "too_large",
-                "this request alone takes more than all unfinished requests may together",
-            ),
-            false => Refusal::limit_exceeded(
-                "too many unfinished requests, of which this was the largest; come back later",
-            )
-            .retry_after_s(1),
+        let (code, reason, refusal) = match alone {
+            true => {
+                let detail =
+                    "this request alone takes more than all unfinished requests may together";
+                let refusal = Refusal::new("too_large", detail);
+                (CloseCode::TOO_BIG, "message too long", refusal)
+            }
+            false => {
+                let detail =
+                    "too many unfinished requests, of which this was the largest; come back later";
+                let refusal = Refusal::limit_exceeded(detail).retry_after_s(1);
+                (
+                    CloseCode::TRY_AGAIN_LATER,
+                    "too much unfinished input",
+                    refusal,
+                )
+            }
         };
-        self.refuse_unread(connection, &refusal.into());
+        match self.transport.is_websocket(connection) {
+            true => self.send_away(connection, code, reason),
+            false => self.refuse_unread(connection, &refusal.into()),
+        }
     }
 
     /// A local producer is not ended: its line is refused, as one that is longer than is allowed.

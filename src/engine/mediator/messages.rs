@@ -45,9 +45,9 @@ impl Engine {
                 let refusal = Refusal::rate_limited(rate.per_minute, retry_after);
                 self.context(Caller::Viewer).refuse(client, &refusal, None);
             }
-            (Ruling::Closed(retry_after), Role::Viewer(client)) => {
+            (Ruling::Closed(retry_after), Role::Viewer(_)) => {
                 let delay = self.gate().spread(retry_after);
-                self.disconnect_for(client, CloseCode::RATE_LIMITED, REASON, delay);
+                self.send_away_for(connection, CloseCode::RATE_LIMITED, REASON, delay);
             }
             (Ruling::Warned(_) | Ruling::Closed(_), _) => {
                 self.close(connection, CloseCode::RATE_LIMITED, REASON);

@@ -131,7 +131,7 @@ impl Engine {
         }
     }
 
-    /// Such a body has ended: the answer says what became of its lines.
+    /// A body of lines has ended: the answer says what became of them.
     pub(super) fn handle_stream_end(&mut self, connection: ConnectionId) {
         let Some(stream) = self.finish_lines(connection) else {
             return;

@@ -42,7 +42,7 @@ impl Engine {
         self.transport.forgive(now.at);
     }
 
-    /// These have sent more than was read of them: what is due for them now is due one turn later.
+    /// What is due now for connections whose input was not read to its end is due one turn later.
     pub fn spare(&mut self, unread: impl Iterator<Item = ConnectionId>) {
         self.transport.spare(unread);
     }
@@ -95,7 +95,7 @@ impl Engine {
             }
             Timer::Unfinished => self.end_late(),
             Timer::Addresses => {
-                self.addresses.is_armed = false;
+                self.addresses.timer.handle_expiry();
                 self.addresses.forget_stale(self.now.at);
             }
             Timer::ShutdownDeadline => self.stop(),
@@ -104,11 +104,9 @@ impl Engine {
 
     /// Sets the reminders that the owners have asked for.
     pub(super) fn arm_timers(&mut self) {
-        let must_forget = !self.addresses.is_armed && self.addresses.remembers();
-        if must_forget {
-            self.addresses.is_armed = true;
-            self.wheel.schedule(self.now.at + MINUTE, Timer::Addresses);
-        }
+        let due = self.addresses.remembers().then_some(self.now.at + MINUTE);
+        let timer = &mut self.addresses.timer;
+        timer.keep(due, Timer::Addresses, &mut self.wheel);
         // What a store has been read of so far may have to be forgotten again.
         if self.store.is_unread() {
             return;

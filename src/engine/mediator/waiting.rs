@@ -14,7 +14,7 @@ use crate::wire::http::Head;
 
 /// So many of those who have waited for the store are let in at once.
 const GUESTS_AT_ONCE: usize = 256;
-/// Those who came early.
+/// Who came before the store was read.
 impl Engine {
     /// Whoever has waited for the store is served, or refused if it takes too long.
     pub(super) fn serve_lobby(&mut self) {

@@ -52,7 +52,7 @@ impl Cors {
         }
     }
 
-    /// Says so in the answer.
+    /// Marks an answer for the browser.
     pub fn mark(self, answer: Response) -> Response {
         const ALLOW: &str = "Access-Control-Allow-Origin";
         let varied = |answer: Response| answer.header("Vary", "Origin");

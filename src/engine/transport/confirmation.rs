@@ -43,21 +43,21 @@ pub struct Confirmation {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum State {
-    /// It was sent nothing that it has not confirmed.
+    /// The peer was sent nothing that it has not confirmed.
     #[default]
     Idle,
-    /// It was sent messages that no confirmation has been asked for.
+    /// The peer was sent messages that no confirmation has been asked for.
     Wanted,
     /// A confirmation of all that it was sent has been asked for and not been given.
     Asked,
     /// More was sent since it was asked.
     AskedForLess,
-    /// It is asked again only when it is asked for a sign of life.
+    /// The peer is asked again only with the next heartbeat.
     Postponed,
 }
 
 impl Confirmation {
-    /// It was sent something that it must confirm; whether it is to be asked now, which it was not before.
+    /// Records that the peer was sent something that it must confirm; whether it is to be asked now, which it was not before.
     pub fn want(&mut self) -> bool {
         let before = self.state;
         self.state = match before {
@@ -68,13 +68,13 @@ impl Confirmation {
         before == State::Idle
     }
 
-    /// The same, and an answer to what it was asked before says too little.
+    /// [`Confirmation::want`], and an answer to an earlier question does not count.
     pub fn want_anew(&mut self) -> bool {
         self.round = self.round.wrapping_add(1);
         self.want()
     }
 
-    /// It is asked now, in this round.
+    /// Records that the peer is asked now; in which round.
     pub fn ask(&mut self) -> u8 {
         self.state = State::Asked;
         self.asked_round = self.round;
@@ -96,7 +96,7 @@ impl Confirmation {
         self.round == round
     }
 
-    /// It has answered well; whether it is to be asked again, because more was sent since.
+    /// Records a good answer; whether the peer is to be asked again, because more was sent since.
     pub fn give(&mut self) -> bool {
         self.fruitless = 0;
         let before = self.state;
@@ -108,7 +108,7 @@ impl Confirmation {
         matches!(before, State::AskedForLess | State::Postponed)
     }
 
-    /// It has answered something else, perhaps a question of another round: what it was asked may have been left out. Whether
+    /// Records any other answer, perhaps to a question of another round: what was asked may have been left out. Whether
     /// it is to be asked again now.
     pub fn miss(&mut self, round: Option<u8>) -> bool {
         if !self.is_asked() {

@@ -37,7 +37,7 @@ pub struct Transport {
     pub turn: Turn,
     /// Whether something was completed by the bytes that are being handled.
     pub has_completed: bool,
-    /// Those who have input left of which they may bring more in the next turn.
+    /// Connections with input left, which is handled in the next turn.
     pub cut: VecDeque<ConnectionId>,
     /// The answer to the newest of many pings, while their bytes are handled.
     pub newest_pong: Option<Bytes>,
@@ -184,7 +184,7 @@ impl Transport {
         }
     }
 
-    /// These have sent more than was read of them: what is due for them now is due one turn later.
+    /// What is due now for connections whose input was not read to its end is due one turn later.
     pub fn spare(&mut self, unread: impl Iterator<Item = ConnectionId>) {
         self.spared.clear();
         self.spared.extend(unread);

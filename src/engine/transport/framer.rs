@@ -85,7 +85,7 @@ impl Framer {
         encode(encoding.kind(), message)
     }
 
-    /// The same frame if it is not to be compressed.
+    /// A compressed frame, or the plain one again if it is not to be compressed.
     fn compressed(
         &mut self,
         plain: &EncodedFrame,

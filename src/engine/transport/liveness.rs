@@ -16,17 +16,17 @@ use crate::hub::ConnectionId;
 pub enum Finding {
     /// Nothing is due.
     Fine,
-    /// It is to be sent a ping.
+    /// A ping is due.
     PingDue,
-    /// It gave no sign of life.
+    /// The peer gave no sign of life.
     Silent,
-    /// It takes nothing of what waits for it.
+    /// The peer takes nothing of what waits for it.
     Slow,
-    /// It keeps a connection and makes no request.
+    /// The peer keeps a connection and makes no request.
     Idle,
-    /// Its request did not arrive in time.
+    /// A request did not arrive in time.
     Late,
-    /// It has had its time to hear our last words.
+    /// The peer has had its time to hear our last words.
     Over,
 }
 
@@ -187,7 +187,7 @@ impl Transport {
         }
     }
 
-    /// Those who have begun too long ago; nothing is unfinished of them any more.
+    /// Connections that began something too long ago; they count as having nothing unfinished from now on.
     pub fn take_late(&mut self, step: &mut Step<'_>) -> Vec<ConnectionId> {
         let timeout = step.settings.websocket.connection_timeout;
         let mut late = self.unfinished.begun_before(step.now.at, timeout);

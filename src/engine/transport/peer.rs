@@ -62,7 +62,7 @@ const _: () = assert!(size_of::<Peer>() <= 168);
 /// What a connection is to the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// It makes requests, brings lines, or is sent back its own messages.
+    /// Makes requests, brings lines, or is sent back its own messages.
     Caller,
     /// A viewer: what the hub calls it.
     Viewer(ClientKey),
@@ -77,9 +77,9 @@ pub enum Reading {
     Open,
     /// A message of it waits, for the application or the store; the next follows when that has gone.
     Waiting,
-    /// Its request waits for the store, or the answer does; the next follows when it is answered.
+    /// A request waits for the store, or its answer does; the next follows when it is answered.
     Held,
-    /// The same, and its peer has said that it sends no more: the answer is the last.
+    /// Held, and the peer has said that it sends no more: the answer is the last.
     HeldToEnd,
 }
 
@@ -97,7 +97,7 @@ pub enum Ping {
     None,
     /// One was sent since the peer was last looked at.
     Sent,
-    /// That one is answered.
+    /// The one that was sent is answered.
     Answered,
     /// One was sent before, and its answer may still come.
     Late,
@@ -179,7 +179,7 @@ impl Peer {
         is_queued
     }
 
-    /// It is nothing to anybody any more, and its address has a place again.
+    /// Ends what the connection is for; its address has a place again.
     pub(super) fn leave(&mut self) {
         self.role = Role::Caller;
         self.standing.remove(Standing::PLACED);
@@ -220,11 +220,11 @@ pub struct Standing(u8);
 impl Standing {
     /// The connection is counted among those of its address.
     pub const COUNTED: Self = Self(1);
-    /// It is counted among the clients of its address.
+    /// The connection is counted among the clients of its address.
     pub const PLACED: Self = Self(2);
-    /// It has sent a whole request, or the head of one whose body is handled as it comes.
+    /// The peer has sent a whole request, or the head of one whose body is handled as it comes.
     pub const ASKED: Self = Self(4);
-    /// It became a WebSocket only to be told when to come back.
+    /// The connection became a WebSocket only to be told when to come back.
     pub(super) const GOODBYE: Self = Self(8);
 
     pub fn has(self, mark: Self) -> bool {

@@ -14,7 +14,7 @@ use std::collections::{BTreeSet, HashMap};
 /// The memory that the unfinished input of all connections may take together, unless single messages and bodies may be so
 /// long that this would be no room for several.
 pub const MAX_BYTES: usize = 16 * 1024 * 1024;
-/// The same where these may have any length.
+/// [`MAX_BYTES`] where messages or bodies may have any length.
 const MAX_UNLIMITED_BYTES: usize = 4 * MAX_BYTES;
 /// How many of the longest messages or bodies must have room.
 pub const LONGEST_AT_ONCE: usize = 4;
@@ -26,7 +26,7 @@ pub const ENTRY_COST: usize = 160;
 pub struct Unfinished {
     entries: HashMap<ConnectionId, Entry>,
     by_size: BTreeSet<(usize, ConnectionId)>,
-    /// Those who must finish in time, by when they began.
+    /// Connections that must finish in time, by when they began.
     by_age: BTreeSet<(Time, ConnectionId)>,
     bytes: usize,
     timer: Alarm,
@@ -73,7 +73,7 @@ impl Unfinished {
         self.by_size.iter().rev().copied()
     }
 
-    /// Those who have begun so long ago. The timer that asks for them is over.
+    /// Connections that began longer than `timeout` ago. The timer that asks for them has gone off.
     pub fn begun_before(&mut self, now: Time, timeout: Span) -> Vec<ConnectionId> {
         self.timer.handle_expiry();
         let late = self.by_age.iter();
