@@ -212,7 +212,10 @@ impl Durability {
         );
         match &held {
             Held::List { client } => drop(self.lists.insert(*client, seq)),
-            Held::Said { said, .. } if matches!(said, Said::Change(_)) => self.last_change = seq,
+            Held::Said {
+                said: Said::Change(_),
+                ..
+            } => self.last_change = seq,
             Held::Said { .. } | Held::Answer { .. } => {}
         }
         self.waiting.push_back((seq, held));
