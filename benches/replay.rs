@@ -29,7 +29,8 @@ impl Returning {
         let connection = rig.viewer(&[TASK]);
         let is_it = |client: &ClientState| client.connection == connection;
         let client = rig.engine.inspect().clients().find(is_it);
-        let session = client.expect("it is greeted").session;
+        let session = client.and_then(|client| client.session);
+        let session = session.expect("it is greeted");
         let path = format!("GET /ws?session={session} HTTP");
         let request = UPGRADE.replacen("GET /ws HTTP", &path, 1);
         for _ in 0..MESSAGES {

@@ -50,7 +50,7 @@ impl World<Sim> {
 
     fn check_sessions_kept(&self) {
         let clients = self.engine.inspect().clients();
-        let clients: Vec<ClientState> = clients.filter(|client| client.has_session).collect();
+        let clients: Vec<ClientState> = clients.filter(|client| client.session.is_some()).collect();
         let keys: BTreeSet<String> = clients.iter().map(session_key).collect();
         assert_eq!(self.store().keys(Table::Session), keys);
         assert_eq!(self.store().keys(Table::Received), keys);

@@ -219,7 +219,7 @@ impl Engine {
 
     fn begin_drain(&mut self) {
         self.life = Life::Draining;
-        self.transport.push_output(Output::StopListening);
+        self.transport.outputs.push_back(Output::StopListening);
         let peers = self.transport.peers.len();
         log::info!("{}", self.settings.locale.say(Phrase::Draining(peers)));
         let at = self.now.at + self.settings.shutdown_timeout;

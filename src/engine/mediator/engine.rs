@@ -137,13 +137,13 @@ impl Engine {
 
     /// Tells the others who has departed, and the shell when nobody is left.
     pub(super) fn settle_departures(&mut self) {
-        while let Some(departure) = self.transport.poll_departure() {
+        while let Some(departure) = self.transport.departures.pop_front() {
             self.handle_departure(departure);
         }
         if self.life == Life::Draining && self.transport.peers.is_empty() {
             self.life = Life::Stopped;
             log::info!("{}", self.settings.locale.say(Phrase::Stopped));
-            self.transport.push_output(Output::Stopped);
+            self.transport.outputs.push_back(Output::Stopped);
         }
     }
 

@@ -187,7 +187,7 @@ impl Engine {
         if peer.is_some_and(|peer| peer.connection.has_stash() && !peer.intake.is_cut) {
             self.read_stash(connection);
             // Also when the rest is kept again: what was handled is still to be settled, in a turn of its own.
-            self.transport.push_output(Output::Read(connection));
+            self.transport.outputs.push_back(Output::Read(connection));
         }
     }
 
@@ -207,7 +207,7 @@ impl Engine {
             self.read_stash(connection);
             let peer = self.peer(connection);
             if peer.is_some_and(|peer| !peer.connection.has_stash()) {
-                self.transport.push_output(Output::Read(connection));
+                self.transport.outputs.push_back(Output::Read(connection));
             }
         }
         self.transport.cut.shrink_to(MAX_IDLE_CUT);

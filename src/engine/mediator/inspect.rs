@@ -49,10 +49,8 @@ pub struct ClientState {
     /// Whether messages wait in logs because its connection takes no more.
     pub is_lagging: bool,
     pub lacks_news_of_workspaces: bool,
-    /// Whether it may come back after its connection is gone.
-    pub has_session: bool,
-    /// What it resumes that with.
-    pub session: String,
+    /// What it resumes its session with; `None`: it may not come back after its connection is gone.
+    pub session: Option<String>,
     /// Every message up to this serial has surely reached it.
     pub received: u64,
     /// The rooms that it is in, or would be, and the position that the store is to know in each.
@@ -113,7 +111,7 @@ impl<'a> Inspection<'a> {
     }
 
     fn client_state(self, client: &Client) -> ClientState {
-        let directory = self.engine.hub.directory();
+        let (directory, key) = (self.engine.hub.directory(), &self.engine.store.session_key);
         let rooms = client.memberships().iter().map(|membership| {
             let room = directory.room(membership.room);
             let row = rows::membership(room, membership);
@@ -129,8 +127,7 @@ impl<'a> Inspection<'a> {
             is_away: client.is_away,
             is_lagging: client.is_lagging,
             lacks_news_of_workspaces: client.lacks_news(),
-            has_session: client.has_session,
-            session: self.engine.store.session_key.secret(client.id),
+            session: client.has_session.then(|| key.secret(client.id)),
             received: client.received,
             positions: rooms.chain(names).collect(),
             direct_messages: direct_messages.map(|message| message.serial).collect(),

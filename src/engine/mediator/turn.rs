@@ -209,10 +209,13 @@ impl Engine {
         {
             return Some(Output::Append(batch));
         }
-        if let Some(output) = self.transport.poll_output() {
-            return Some(output);
-        }
-        while let Some(connection) = self.transport.peers.poll_dirty() {
+        loop {
+            if let Some(output) = self.transport.outputs.pop_front() {
+                return Some(output);
+            }
+            let Some(connection) = self.transport.peers.poll_dirty() else {
+                break;
+            };
             let Some(peer) = self.peer(connection).filter(|peer| !peer.blocked) else {
                 continue;
             };
@@ -220,12 +223,9 @@ impl Engine {
                 return Some(Output::Write(connection));
             }
             self.handle_drained(connection);
-            if let Some(output) = self.transport.poll_output() {
-                return Some(output);
-            }
         }
         self.end_idle();
-        self.transport.poll_output()
+        self.transport.outputs.pop_front()
     }
 
     /// The unsent bytes of a connection, in order.

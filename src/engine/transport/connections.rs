@@ -1,7 +1,7 @@
 //! All connections and what belongs to their bytes, from accept to the closed socket: the owner of this folder.
 //!
 //! A connection ends here by bytes alone, with last words and a while to take them. What it was for elsewhere, a client, a link
-//! or a place of its address, is handed out by [`Transport::poll_departure`] to whoever knows of such things.
+//! or a place of its address, is handed out as [`Transport::departures`] to whoever knows of such things.
 
 use super::allowance::Turn;
 use super::newcomers::Newcomers;
@@ -45,8 +45,10 @@ pub struct Transport {
     spared: HashSet<ConnectionId>,
     pub unfinished: Unfinished,
     pub(super) dates: DateCache,
-    outputs: VecDeque<Output>,
-    departures: VecDeque<Departure>,
+    /// What is to be done outside, but for what the outboxes hold.
+    pub outputs: VecDeque<Output>,
+    /// Connections that are no client's, link's or address's any more.
+    pub departures: VecDeque<Departure>,
 }
 
 /// What a step works with.
@@ -232,20 +234,5 @@ impl Transport {
                 self.outputs.push_back(Output::Read(connection));
             }
         }
-    }
-
-    /// Something must be done outside.
-    pub fn push_output(&mut self, output: Output) {
-        self.outputs.push_back(output);
-    }
-
-    /// The next thing to be done outside, but for what the outboxes hold.
-    pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
-    }
-
-    /// The next connection that is no client's, link's or address's any more.
-    pub fn poll_departure(&mut self) -> Option<Departure> {
-        self.departures.pop_front()
     }
 }

@@ -359,13 +359,13 @@ impl Peers {
         let Some(confirmation) = self.confirmation(connection) else {
             return false;
         };
-        let was_postponed = confirmation.is_postponed();
+        let was_asked = confirmation.is_asked();
         let is_due = confirmation.miss(round);
-        let is_news = confirmation.is_postponed() && !was_postponed;
+        let is_postponed = was_asked && !is_due;
         if is_due {
             self.unconfirmed.push_back(connection);
         }
-        is_news
+        is_postponed
     }
 
     /// A confirmation that a connection was asked for before says too little: it will be asked again.
