@@ -83,8 +83,9 @@ impl Context<'_> {
     pub fn send_error(&mut self, client: ClientKey, error: &ErrorMessage<'_>) {
         if self.hub.directory().client(client).is_away {
             let payload = error.payload();
+            let moment = self.settings.at(self.now);
             self.hub
-                .send(self.now, client, "error", &payload, &mut self.out);
+                .send(moment, client, "error", &payload, &mut self.out);
         } else {
             self.send_to(client, |variant| error.encode(variant));
         }

@@ -2,11 +2,11 @@
 //! them (contract section 7).
 
 use crate::base::limit::unless_zero;
-use crate::base::time::Now;
 use crate::engine::answer::Answer;
 use crate::engine::refusal::Refusal;
 use crate::hub::{
-    Accepted, DropReason, Dropped, Hub, Ingested, Outlet, Refused, Subject, TaskKey, Truncated,
+    Accepted, DropReason, Dropped, Hub, Ingested, Moment, Outlet, Refused, Subject, TaskKey,
+    Truncated,
 };
 use crate::wire::http::{Head, Line, LineSplitter, Response};
 use crate::wire::message::envelope::push_string;
@@ -41,7 +41,7 @@ pub struct IngestStream {
 pub fn take_lines(
     hub: &mut Hub,
     out: &mut dyn Outlet,
-    now: Now,
+    moment: Moment<'_>,
     stream: &mut IngestStream,
     mut chunk: &[u8],
     max_body_size: usize,
@@ -51,7 +51,7 @@ pub fn take_lines(
         match stream.splitter.poll_line(&mut chunk, max_line_bytes) {
             Ok(Some(line)) => {
                 let key = stream.key.as_deref();
-                stream.tally.take_line(hub, out, now, key, &line);
+                stream.tally.take_line(hub, out, moment, key, &line);
             }
             Ok(None) => return,
             Err(too_long) => {
@@ -65,10 +65,15 @@ pub fn take_lines(
 }
 
 /// Takes a last line that has no newline.
-pub fn finish_lines(hub: &mut Hub, out: &mut dyn Outlet, now: Now, stream: &mut IngestStream) {
+pub fn finish_lines(
+    hub: &mut Hub,
+    out: &mut dyn Outlet,
+    moment: Moment<'_>,
+    stream: &mut IngestStream,
+) {
     if let Some(line) = stream.splitter.finish() {
         let key = stream.key.as_deref();
-        stream.tally.take_line(hub, out, now, key, &line);
+        stream.tally.take_line(hub, out, moment, key, &line);
     }
 }
 
@@ -76,12 +81,12 @@ pub fn finish_lines(hub: &mut Hub, out: &mut dyn Outlet, now: Now, stream: &mut 
 pub fn take_all(
     hub: &mut Hub,
     out: &mut dyn Outlet,
-    now: Now,
+    moment: Moment<'_>,
     reports: Vec<Report<'_>>,
 ) -> Result<Answer<Response>, Refusal> {
     let mut tally = Tally::new(Numbering::Places);
     for (index, report) in reports.into_iter().enumerate() {
-        tally.take(hub, out, now, index as u64, Ok(report));
+        tally.take(hub, out, moment, index as u64, Ok(report));
     }
     if tally.rejected() > 0 {
         if let Some(Refused::TooLarge(fault)) = tally.refusal() {
@@ -193,14 +198,14 @@ impl Tally {
         &mut self,
         hub: &mut Hub,
         out: &mut dyn Outlet,
-        now: Now,
+        moment: Moment<'_>,
         number: u64,
         report: Result<Report<'_>, Malformed>,
     ) {
         match report {
             Ok(report) => {
                 self.repaired += u64::from(report.repaired);
-                self.count(number, hub.ingest(now, report, out));
+                self.count(number, hub.ingest(moment, report, out));
             }
             Err(malformed) => self.reject(number, malformed.to_string()),
         }
@@ -210,7 +215,7 @@ impl Tally {
         &mut self,
         hub: &mut Hub,
         out: &mut dyn Outlet,
-        now: Now,
+        moment: Moment<'_>,
         key: Option<&str>,
         line: &Line<'_>,
     ) {
@@ -220,7 +225,7 @@ impl Tally {
             Ok(text) => read_line(text, key, line.number),
             Err(malformed) => Err(malformed),
         };
-        self.take(hub, out, now, line.number, report);
+        self.take(hub, out, moment, line.number, report);
     }
 
     fn count(&mut self, number: u64, ingested: Ingested) {

@@ -71,7 +71,7 @@ impl Engine {
             message_prefix,
         };
         Self {
-            hub: Hub::new(settings.hub.clone(), hub_seed),
+            hub: Hub::new(hub_seed),
             settings,
             now,
             turn_began: now.at,
@@ -153,7 +153,7 @@ impl Engine {
         act: impl FnOnce(&mut Durability, &mut Parts<'_>) -> T,
     ) -> T {
         let mut parts = Parts {
-            now: self.now,
+            moment: self.settings.at(self.now),
             hub: &mut self.hub,
             delivery: self.transport.peers.delivery(&self.settings),
             wheel: &mut self.wheel,

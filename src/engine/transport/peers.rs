@@ -18,6 +18,7 @@ use crate::engine::settings::{Settings, WebSocketSettings};
 use crate::engine::timer::{Alarm, Timer};
 use crate::hub::{ConnectionId, Lane, Outlet, Publication};
 use crate::wire::http;
+use crate::wire::locale::{Locale, Phrase};
 use crate::wire::message::Variant;
 use crate::wire::websocket::{Compression, EncodedFrame};
 use bytes::Bytes;
@@ -389,6 +390,7 @@ pub struct Delivery<'a> {
     compression_threshold: usize,
     max_outbox_size: usize,
     max_outbox_messages: usize,
+    locale: Locale,
 }
 
 impl Peers {
@@ -398,6 +400,7 @@ impl Peers {
             compression_threshold: settings.websocket.compression_threshold,
             max_outbox_size: settings.websocket.max_outbox_size,
             max_outbox_messages: settings.websocket.max_outbox_messages,
+            locale: settings.locale,
         }
     }
 }
@@ -487,6 +490,10 @@ impl Outlet for Delivery<'_> {
         }
         self.peers.framer.take_encoded_bytes()
     }
+
+    fn log_broadcast(&self, room: &str) {
+        log::debug!("{}", self.locale.say(Phrase::Broadcast(room)));
+    }
 }
 
 fn living(slots: &mut Slab<Peer>, connection: ConnectionId) -> Option<&mut Peer> {
@@ -514,6 +521,7 @@ mod tests {
             compression_threshold: 0,
             max_outbox_size: 0,
             max_outbox_messages: 0,
+            locale: Locale::English,
         };
         let encoded = delivery.publish(&publication, readers, Lane::Log, &mut refused);
         assert!(encoded > 0 && refused.is_empty());
