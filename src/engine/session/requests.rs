@@ -10,9 +10,7 @@ use crate::engine::answer::{Answer, Said};
 use crate::engine::context::Context;
 use crate::engine::refusal::Refusal;
 use crate::hub::rooms::position::NotAPosition;
-use crate::hub::{
-    ClientKey, ControlRefused, Hub, Position, RequestRefused, RoomKey, RoomMessage, Since,
-};
+use crate::hub::{ClientKey, ControlRefused, Hub, Position, RequestRefused, RoomKey, Since};
 use crate::wire::message::compact::compact;
 use crate::wire::message::envelope::push_string;
 use crate::wire::message::malformed::shortened;
@@ -120,15 +118,13 @@ fn broadcast(
     let mut payload = String::with_capacity(message.len() + 64);
     let from = context.hub.directory().client(client).id;
     let _ = write!(payload, "{{\"message\":{message},\"from\":\"{from}\"}}");
-    let room = context
+    let (moment, message) = (
+        context.settings.at(context.now),
+        ("room_broadcast", payload),
+    );
+    context
         .hub
-        .find_or_create_room(&room, &context.settings.hub)?;
-    let message = RoomMessage {
-        except: Some(client),
-        ..RoomMessage::new(room, "room_broadcast", payload)
-    };
-    let moment = context.settings.at(context.now);
-    context.hub.publish(moment, message, &mut context.out);
+        .publish(moment, &room, message, Some(client), &mut context.out)?;
     Ok(Answer::Now(Said::Nothing))
 }
 

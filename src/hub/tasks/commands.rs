@@ -150,13 +150,11 @@ impl Hub {
                 kind,
                 payload,
             } => {
-                // Created even without members: its log serves clients that subscribe with `since` later.
-                let Ok(room) = self.directory.find_or_create(&room, moment.settings) else {
-                    return Ingested::Refused(Refused::Limit("websocket.max_rooms"));
-                };
                 // A producer is no subscriber, so there is no sender to leave out.
-                self.publish(moment, RoomMessage::new(room, &kind, payload), out);
-                Ingested::Accepted(Accepted::default())
+                match self.publish(moment, &room, (&kind, payload), None, out) {
+                    Ok(_) => Ingested::Accepted(Accepted::default()),
+                    Err(_) => Ingested::Refused(Refused::Limit("websocket.max_rooms")),
+                }
             }
         }
     }
