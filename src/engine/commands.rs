@@ -2,8 +2,8 @@
 
 use crate::engine::context::{Context, Dismissal};
 use crate::engine::refusal::Refusal;
-use crate::engine::session::subscriptions::{Barred, Entry};
-use crate::hub::{Broadcast, ClientKey, Full, Ingested, Refused, RoomMessage, TooLarge};
+use crate::engine::session::subscriptions::Barred;
+use crate::hub::{Broadcast, ClientKey, Entry, Full, Ingested, Refused, RoomMessage, TooLarge};
 use crate::wire::message::compact::{compact, into_compact};
 use crate::wire::message::event::check_application_type;
 use crate::wire::message::name::check_room;

@@ -16,11 +16,10 @@ use crate::engine::backend::pending;
 use crate::engine::commit::lobby::Arrival;
 use crate::engine::life::Life;
 use crate::engine::refusal::Refusal;
-use crate::engine::session::subscriptions::Entry;
 use crate::engine::settings::Settings;
 use crate::engine::transport::confirmation::Confirmation;
 use crate::engine::transport::peer::{Role, Services, Standing};
-use crate::hub::{ClientId, ClientKey, ConnectionId};
+use crate::hub::{ClientId, ClientKey, ConnectionId, Entry};
 use crate::wire::http::{Head, Problem, Response};
 use crate::wire::locale::Phrase;
 use crate::wire::message::{Dialect, Encoding, Variant};
@@ -279,7 +278,7 @@ impl Engine {
     fn give_back(&mut self, connection: ConnectionId, is_counted: bool) {
         let peer = self.peer(connection).filter(|_| is_counted);
         if let Some(address) = peer.and_then(|peer| peer.asker.address) {
-            let rate = self.settings.websocket.connection_rate;
+            let rate = self.settings.connection_rate;
             self.addresses.refund(address, rate);
         }
     }
@@ -386,10 +385,10 @@ impl Engine {
             "{{\"clientId\":\"{id}\",{session}\"resumed\":{is_resumed},\"version\":\"{}\",\"heartbeatInterval\":{},\
              \"connectionTimeout\":{},\"reconnect\":{{\"maxAttempts\":{},\"delay\":{},\"exponentialBackoff\":{}}}}}",
             env!("CARGO_PKG_VERSION"),
-            settings.heartbeat_interval.as_millis(),
-            settings.connection_timeout.as_millis(),
+            settings.heartbeat_interval,
+            settings.connection_timeout,
             settings.reconnect.max_attempts,
-            settings.reconnect.delay_ms,
+            settings.reconnect.delay,
             settings.reconnect.exponential_backoff,
         );
         self.context(Caller::Viewer)
