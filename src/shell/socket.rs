@@ -24,6 +24,12 @@ pub struct Written {
 
 /// Chunks per vectored write. The kernel allows 1024 (`IOV_MAX`), but longer lists gain nothing.
 const MAX_SLICES: usize = 64;
+/// A peer that is gone is an error and no SIGPIPE, which would end a program that embeds joblight and has that signal on.
+#[cfg(not(target_vendor = "apple"))]
+const FLAGS: libc::c_int = libc::MSG_NOSIGNAL;
+/// There mio asks every socket for the same (`SO_NOSIGPIPE`).
+#[cfg(target_vendor = "apple")]
+const FLAGS: libc::c_int = 0;
 
 impl Socket {
     pub fn new(socket: impl Into<OwnedFd>) -> Self {
@@ -47,7 +53,7 @@ impl Socket {
         while let Some(first) = chunks.next() {
             // Most peers have one chunk to get, and a list of slices is a kilobyte to be moved.
             let (offered, taken) = match chunks.peek() {
-                None => (first.len(), retry(|| self.0.send(first))),
+                None => (first.len(), retry(|| self.0.send_with_flags(first, FLAGS))),
                 Some(_) => {
                     let rest = chunks.by_ref().take(MAX_SLICES - 1);
                     self.send_vectored(std::iter::once(first).chain(rest))
@@ -83,7 +89,7 @@ impl Socket {
     ) -> (usize, io::Result<usize>) {
         let slices: SmallVec<[IoSlice<'_>; MAX_SLICES]> = chunks.map(IoSlice::new).collect();
         let offered = slices.iter().map(|slice| slice.len()).sum();
-        let taken = retry(|| self.0.send_vectored(&slices));
+        let taken = retry(|| self.0.send_vectored_with_flags(&slices, FLAGS));
         (offered, taken)
     }
 }
@@ -175,5 +181,26 @@ impl Sockets {
     /// The connections whose sockets are to be read.
     pub fn unread(&self) -> impl Iterator<Item = ConnectionId> {
         self.ready.iter().filter_map(|slot| self.id(*slot as usize))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    #[test]
+    fn a_peer_that_is_gone_is_an_error_and_no_signal() {
+        let is_raised = Arc::new(AtomicBool::new(false));
+        signal_hook::flag::register(signal_hook::consts::SIGPIPE, is_raised.clone()).unwrap();
+        for chunks in [&[b"one"][..], &[b"one", b"two"]] {
+            let (socket, peer) = UnixStream::pair().unwrap();
+            drop(peer);
+            let written = Socket::new(socket).write(chunks.iter().map(|chunk| &chunk[..]));
+            assert_eq!(written.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        }
+        assert!(!is_raised.load(Ordering::Relaxed));
     }
 }
