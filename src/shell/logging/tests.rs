@@ -17,6 +17,8 @@ struct Gate(Arc<(Mutex<Behind>, Condvar)>);
 struct Behind {
     text: Vec<u8>,
     is_shut: bool,
+    /// The thread has a batch that it cannot write.
+    is_held: bool,
     fault: Option<io::ErrorKind>,
 }
 
@@ -26,6 +28,12 @@ impl Gate {
         self.0.1.notify_all();
     }
 
+    fn wait_until_held(&self) {
+        let behind = self.0.0.lock().unwrap();
+        let wait = self.0.1.wait_timeout_while(behind, LIMIT, |behind| !behind.is_held);
+        assert!(!wait.unwrap().1.timed_out(), "the thread writes");
+    }
+
     fn text(&self) -> String {
         String::from_utf8(self.0.0.lock().unwrap().text.clone()).unwrap()
     }
@@ -33,7 +41,9 @@ impl Gate {
 
 impl Write for Gate {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let behind = self.0.0.lock().unwrap();
+        let mut behind = self.0.0.lock().unwrap();
+        behind.is_held = behind.is_shut;
+        self.0.1.notify_all();
         let wait = self.0.1.wait_while(behind, |behind| behind.is_shut);
         let mut behind = wait.unwrap();
         match behind.fault {
@@ -99,6 +109,8 @@ fn a_sink_that_takes_nothing_holds_up_nobody_and_what_is_left_out_is_counted() {
     let (logger, gate) = logger(LevelFilter::Info);
     gate.change(|behind| behind.is_shut = true);
     say(&logger, Level::Warn, "first");
+    // Only what comes after that is one batch.
+    gate.wait_until_held();
     let count = 40_000_u64;
     (0..count).for_each(|_| say(&logger, Level::Info, &"x".repeat(100)));
     assert!(!logger.queue.drain(Duration::from_millis(1)));
