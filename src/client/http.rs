@@ -96,7 +96,7 @@ fn body(fields: &[Header<'_>], rest: &[u8]) -> io::Result<Vec<u8>> {
     if value("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) {
         // A proxy in between may chunk what the server sent with a length.
         let decoded = decode_chunked(&mut rest.to_vec(), MAX_TRAILER_BYTES);
-        let body = decoded.map_err(|reject| invalid(&reject.detail))?;
+        let body = decoded.map_err(|reject| invalid(&reject.detail()))?;
         return body.ok_or_else(|| ErrorKind::UnexpectedEof.into());
     }
     let Some(length) = value("content-length") else {

@@ -1,13 +1,13 @@
 //! What an operator or an embedding program may do with clients, rooms and tasks: the interface of seed 000.
 
 use crate::engine::context::{Context, Dismissal};
-use crate::engine::refusal::Refusal;
 use crate::engine::session::subscriptions::{Barred, Entry};
 use crate::hub::{Broadcast, ClientKey, Full, Ingested, Refused, RoomMessage, TooLarge};
 use crate::wire::message::compact::{compact, into_compact};
 use crate::wire::message::event::check_application_type;
 use crate::wire::message::name::check_room;
 use crate::wire::message::{Dialect, Malformed, Report, check_relayable};
+use crate::wire::refusal::{ErrorCode, Refusal};
 use crate::wire::websocket::CloseCode;
 
 /// A connected client, as statistics show it.
@@ -106,11 +106,15 @@ impl From<CommandError> for Refusal {
     fn from(error: CommandError) -> Self {
         let detail = error.to_string();
         match error {
-            CommandError::UnknownClient(_) => Self::new("not_found", detail).at("id"),
-            CommandError::Invalid { field, .. } => Self::new("invalid_message", detail).at(field),
-            CommandError::LimitExceeded(_) => Self::new("limit_exceeded", detail).retry_after_s(60),
-            CommandError::Stopped => Self::new("draining", detail).retry_after_s(1),
-            CommandError::Unread(_) => Self::new("storage_unavailable", detail).retry_after_s(1),
+            CommandError::UnknownClient(_) => Self::not_found(detail).at("id"),
+            CommandError::Invalid { field, .. } => {
+                Self::new(ErrorCode::InvalidMessage, detail).at(field)
+            }
+            CommandError::LimitExceeded(_) => Self::no_room(detail),
+            CommandError::Stopped => Self::new(ErrorCode::Draining, detail).retry_after_s(1),
+            CommandError::Unread(_) => {
+                Self::new(ErrorCode::StorageUnavailable, detail).retry_after_s(1)
+            }
         }
     }
 }

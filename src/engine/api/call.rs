@@ -3,11 +3,11 @@
 use crate::engine::access::caller::Action;
 use crate::engine::answer::Answer;
 use crate::engine::context::Context;
-use crate::engine::refusal::Refusal;
 use crate::wire::http::{Head, Method, Response};
-use crate::wire::message::TaskEvent;
 use crate::wire::message::incoming::parse;
 use crate::wire::message::number::Whole;
+use crate::wire::message::{Malformed, TaskEvent};
+use crate::wire::refusal::{ErrorCode, Refusal};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::str::FromStr;
@@ -131,7 +131,7 @@ pub fn expect_json_type(essence: &str) -> Result<(), Refusal> {
         return Ok(());
     }
     let detail = format!("`{essence}` is not understood here; expected application/json");
-    Err(Refusal::new("unsupported_media_type", detail).at("content-type"))
+    Err(Refusal::new(ErrorCode::UnsupportedMediaType, detail).at("content-type"))
 }
 
 /// `limit` of a query, if it is there.
@@ -150,5 +150,5 @@ pub fn whole<T: FromStr + TryFrom<u64>>(text: &str) -> Option<T> {
 }
 
 pub fn invalid(field: &str, reason: &str) -> Refusal {
-    Refusal::new("invalid_message", format!("{field}: {reason}")).at(field)
+    Malformed::field(field, reason).into()
 }

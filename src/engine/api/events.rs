@@ -3,7 +3,6 @@
 use crate::engine::api::call::{Call, Outcome, expect_json, expect_json_type, invalid};
 use crate::engine::api::{fitting, ingest};
 use crate::engine::context::Context;
-use crate::engine::refusal::Refusal;
 use crate::wire::http::{Head, unquote};
 use crate::wire::message::cloud_event::{
     Attribute, CloudEvent, EMPTY, check_json_type, missing_attribute,
@@ -12,6 +11,7 @@ use crate::wire::message::event::{KEY_HEADER, numbered_id};
 use crate::wire::message::incoming::parse;
 use crate::wire::message::name::MAX_NAME_BYTES;
 use crate::wire::message::{Event, Malformed, Report, TaskEvent};
+use crate::wire::refusal::{ErrorCode, Refusal};
 use percent_encoding::percent_decode_str;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -119,7 +119,7 @@ pub fn refuse_cloud_event(head: &Head) -> Result<(), Refusal> {
     let detail = format!(
         "{field}: says that this is a CloudEvent, which this call does not read; expected it at /api/events"
     );
-    Err(Refusal::new("unsupported_media_type", detail).at(field))
+    Err(Refusal::new(ErrorCode::UnsupportedMediaType, detail).at(field))
 }
 
 fn read_array<'a>(
@@ -138,7 +138,8 @@ fn read_array<'a>(
 /// Refuses CloudEvents whose type is no JSON, or no JSON in UTF-8.
 fn check_charset(head: &Head) -> Result<(), Refusal> {
     let checked = head.header("content-type").map_or(Ok(()), check_json_type);
-    checked.map_err(|reason| Refusal::new("unsupported_media_type", reason).at("content-type"))
+    checked
+        .map_err(|reason| Refusal::new(ErrorCode::UnsupportedMediaType, reason).at("content-type"))
 }
 
 /// CloudEvents' binary HTTP mode: the attributes are headers, the body is the data.
@@ -261,5 +262,5 @@ fn key_refused(found: &str) -> Refusal {
     let detail = format!(
         "{KEY_HEADER}: {found}; expected one string of 1 to {MAX_NAME_BYTES} bytes in double quotes, as \"6650f1-3\""
     );
-    Refusal::new("invalid_message", detail).at(KEY_HEADER)
+    Refusal::new(ErrorCode::InvalidMessage, detail).at(KEY_HEADER)
 }

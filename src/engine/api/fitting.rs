@@ -2,13 +2,13 @@
 //! them counts, because of several events none counts when one would be refused.
 
 use crate::engine::context::Context;
-use crate::engine::refusal::Refusal;
 use crate::hub::Foresight;
 use crate::hub::tasks::decision;
 use crate::hub::tasks::size::{MAX_OWN_FIELDS, patch_bytes};
 use crate::hub::tasks::state::Task;
 use crate::wire::message::name::TASK_ROOM_PREFIX;
 use crate::wire::message::{Event, Report, TaskEvent, TaskPatch};
+use crate::wire::refusal::Refusal;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 

@@ -4,7 +4,6 @@
 use crate::base::limit::unless_zero;
 use crate::base::time::Now;
 use crate::engine::answer::Answer;
-use crate::engine::refusal::Refusal;
 use crate::hub::{
     Accepted, DropReason, Dropped, Hub, Ingested, Outlet, Refused, Subject, TaskKey, Truncated,
 };
@@ -14,6 +13,7 @@ use crate::wire::message::event::numbered_id;
 use crate::wire::message::incoming::strip_byte_order_mark;
 use crate::wire::message::malformed::shortened;
 use crate::wire::message::{Malformed, Report};
+use crate::wire::refusal::{ErrorCode, Refusal};
 use std::fmt::Write;
 
 /// The most errors, drops and cut fields that an answer lists, each.
@@ -112,7 +112,7 @@ fn refuse_lines(tally: &Tally) -> Refusal {
     }
     let first = tally.first_error().unwrap_or_default();
     let detail = format!("none of {rejected} lines is an event; {first}");
-    Refusal::new("invalid_message", detail).at("body")
+    Refusal::new(ErrorCode::InvalidMessage, detail).at("body")
 }
 
 /// Says once what was wrong with a local producer's lines: it gets no answer of its own.

@@ -7,7 +7,6 @@ use crate::engine::api::call::{
 use crate::engine::api::ingest;
 use crate::engine::commands::ClientInfo;
 use crate::engine::context::Context;
-use crate::engine::refusal::Refusal;
 use crate::engine::session::requests::history_page;
 use crate::hub::rooms::position::NotAPosition;
 use crate::hub::{RoomKey, Since};
@@ -16,6 +15,7 @@ use crate::wire::message::incoming::{one_of, parse_object, present};
 use crate::wire::message::malformed::shortened;
 use crate::wire::message::surrogates::replace_lone_surrogates;
 use crate::wire::message::{Malformed, check_relayable};
+use crate::wire::refusal::Refusal;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -136,7 +136,7 @@ fn find(context: &Context<'_>, name: &str) -> Result<RoomKey, Refusal> {
     let found = context.hub.directory().find(name);
     found.ok_or_else(|| {
         let detail = format!("there is no room `{}`", shortened(name));
-        Refusal::new("not_found", detail).at("room")
+        Refusal::not_found(detail).at("room")
     })
 }
 
@@ -210,9 +210,7 @@ pub fn leave(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
     let (id, room) = (call.name("id"), call.name("room"));
     match context.unsubscribe(id, room)? {
         true => Ok(Answer::WhenKept(Response::new(204))),
-        false => {
-            Err(Refusal::new("not_found", format!("`{id}` is not in the room `{room}`")).at("room"))
-        }
+        false => Err(Refusal::not_found(format!("`{id}` is not in the room `{room}`")).at("room")),
     }
 }
 

@@ -6,9 +6,9 @@ use super::{events, rooms, statistics, tasks};
 use crate::engine::access::caller::{Action, Caller};
 use crate::engine::answer::Answer;
 use crate::engine::context::Context;
-use crate::engine::refusal::Refusal;
 use crate::engine::settings::Settings;
 use crate::wire::http::{Head, Method, Response};
+use crate::wire::refusal::{ErrorCode, Refusal};
 use std::borrow::Cow;
 
 /// Rows as they are read: method, path, right, body, whether it needs the store, function, what it does.
@@ -87,7 +87,7 @@ pub enum Admitted {
 
 /// Answers a request.
 pub fn answer(context: &mut Context<'_>, head: &Head, body: &[u8]) -> Answer<Response> {
-    let segments = head.segments().map_err(Refusal::from);
+    let segments = head.segments();
     let answered = segments.and_then(|segments| match head.method() {
         Method::OPTIONS => preflight(head, &segments).map(Answer::Now),
         _ => serve(context, head, &segments, body),
@@ -132,7 +132,7 @@ pub fn admit_stream(context: &Context<'_>, head: &Head) -> Result<Option<String>
         return events::key_of(head);
     }
     let refusal = Refusal::new(
-        "unsupported_media_type",
+        ErrorCode::UnsupportedMediaType,
         "newline-delimited JSON is for /api/events; expected application/json",
     );
     Err(refusal.at("content-type"))
@@ -188,7 +188,7 @@ fn wrong_method(head: &Head, methods: String) -> Refusal {
         head.method_text(),
         head.path()
     );
-    Refusal::new("method_not_allowed", detail).allow(methods)
+    Refusal::new(ErrorCode::MethodNotAllowed, detail).allow(methods)
 }
 
 /// A body whose end nobody knows cannot be read (RFC 9110 section 15.5.12).
@@ -197,7 +197,7 @@ fn check_length(head: &Head) -> Result<(), Refusal> {
         return Ok(());
     }
     Err(Refusal::new(
-        "length_required",
+        ErrorCode::LengthRequired,
         "expected a body, with `Content-Length` or chunked",
     )
     .at("content-length"))

@@ -5,12 +5,12 @@ use crate::engine::api::call::{Call, Outcome, expect_json, invalid, json_text, p
 use crate::engine::api::events::refuse_cloud_event;
 use crate::engine::api::ingest;
 use crate::engine::context::Context;
-use crate::engine::refusal::Refusal;
 use crate::engine::session::requests::request_control;
 use crate::hub::Removal;
 use crate::wire::http::Response;
 use crate::wire::message::incoming::{object_or_none, parse_object};
 use crate::wire::message::{Control, Malformed, Status};
+use crate::wire::refusal::{ErrorCode, Refusal};
 use serde::Deserialize;
 
 /// How many tasks a page has when the caller does not say.
@@ -112,8 +112,8 @@ pub fn control(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
     })?;
     let requested = request_control(context, id, action, BY_CALL);
     let payload = requested.map_err(|refusal| match refusal.code() {
-        "not_found" => unknown(id),
-        "invalid_message" => refusal.at("action"),
+        ErrorCode::NotFound => unknown(id),
+        ErrorCode::InvalidMessage => refusal.at("action"),
         // The call is right, and comes at the wrong time.
         _ => refusal.with_status(409),
     })?;
@@ -126,5 +126,5 @@ fn parse_status(word: &str) -> Result<Status, Refusal> {
 }
 
 fn unknown(id: &str) -> Refusal {
-    Refusal::new("not_found", format!("there is no task `{id}`")).at("id")
+    Refusal::not_found(format!("there is no task `{id}`")).at("id")
 }

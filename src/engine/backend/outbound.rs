@@ -5,14 +5,14 @@
 
 use super::pending::{Pending, QueuedMessage, Request};
 use crate::engine::context::Context;
-use crate::engine::refusal::Refusal;
 use crate::engine::transport::peer::Reading;
 use crate::hub::{ClientId, ClientKey, ConnectionId};
 use crate::wire::locale::Phrase;
 use crate::wire::message::compact::compact;
 use crate::wire::message::envelope::push_string;
 use crate::wire::message::incoming::parse;
-use crate::wire::message::{Dialect, Encoding, ErrorCode, Incoming};
+use crate::wire::message::{Dialect, Encoding, Incoming};
+use crate::wire::refusal::{ErrorCode, Refusal};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -126,7 +126,7 @@ impl Pending {
     pub fn handle_timer(&mut self, context: &mut Context<'_>) {
         self.timer = None;
         while let Some(request) = self.take_due(context.now.at) {
-            let refusal = Refusal::coded(ErrorCode::Internal, &*request.kind);
+            let refusal = Refusal::new(ErrorCode::Internal, request.kind.to_string());
             tell(
                 context,
                 &request,
@@ -138,7 +138,7 @@ impl Pending {
     /// Tells those who wait for a link that has gone.
     pub fn tell_of_lost(&mut self, context: &mut Context<'_>) {
         for request in self.take_lost() {
-            let refusal = Refusal::coded(ErrorCode::Internal, &*request.kind);
+            let refusal = Refusal::new(ErrorCode::Internal, request.kind.to_string());
             tell(
                 context,
                 &request,
@@ -168,7 +168,7 @@ fn push_fields(out: &mut String, message: &Incoming<'_>, dialect: Dialect) {
 }
 
 fn no_application(kind: &str) -> Refusal {
-    Refusal::not_found(kind).said(|text| Phrase::NoApplication(text))
+    Refusal::not_found(kind.to_owned()).said(|text| Phrase::NoApplication(text))
 }
 
 fn tell_sender(context: &mut Context<'_>, sender: ClientId, refusal: &Refusal, id: Option<&str>) {

@@ -13,7 +13,6 @@ use crate::engine::api::ingest;
 use crate::engine::boundary::Output;
 use crate::engine::context::Dismissal;
 use crate::engine::life::Life;
-use crate::engine::refusal::Refusal;
 use crate::engine::timer::Timer;
 use crate::engine::transport::connections::Departure;
 use crate::engine::transport::peer::Peer;
@@ -22,6 +21,7 @@ use crate::wire::http::Response;
 use crate::wire::locale::Phrase;
 use crate::wire::message::envelope::push_string;
 use crate::wire::message::{Dialect, Envelope, Variant};
+use crate::wire::refusal::{ErrorCode, Refusal};
 use crate::wire::websocket::CloseCode;
 use std::fmt::Write;
 
@@ -155,7 +155,8 @@ impl Engine {
     }
 
     pub(super) fn time_out_request(&mut self, connection: ConnectionId) {
-        let refusal = Refusal::new("request_timeout", "the request did not arrive in time");
+        let reason = "the request did not arrive in time";
+        let refusal = Refusal::new(ErrorCode::RequestTimeout, reason);
         self.refuse_unread(connection, &refusal.into());
     }
 

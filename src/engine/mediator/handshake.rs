@@ -15,15 +15,15 @@ use crate::engine::answer::Answer;
 use crate::engine::backend::pending;
 use crate::engine::commit::lobby::Arrival;
 use crate::engine::life::Life;
-use crate::engine::refusal::Refusal;
 use crate::engine::session::subscriptions::Entry;
 use crate::engine::settings::{Settings, WebSocketSettings};
 use crate::engine::transport::confirmation::Confirmation;
 use crate::engine::transport::peer::{Peer, Role, Standing};
-use crate::hub::{ClientKey, ConnectionId};
-use crate::wire::http::{Head, Problem, Response};
+use crate::hub::{ClientKey, ConnectionId, Full};
+use crate::wire::http::{Head, Response};
 use crate::wire::locale::Phrase;
 use crate::wire::message::{Dialect, Encoding, Variant};
+use crate::wire::refusal::{ErrorCode, Refusal};
 use crate::wire::websocket::{self, Accepted, CloseCode, Reader};
 
 /// The subprotocols of contract section 4, the preferred one first.
@@ -43,7 +43,7 @@ impl Engine {
         };
         let accepted = match shake_hands(head, purpose, &self.settings.websocket) {
             Ok(accepted) => accepted,
-            Err(error) => return self.respond(connection, head, Answer::Now(refusal(error))),
+            Err(refusal) => return self.respond(connection, head, Answer::Now(refused(refusal))),
         };
         let address = self.peer(connection).and_then(|peer| peer.address);
         let asker = self.settings.proxies.asker(address, head);
@@ -71,10 +71,10 @@ impl Engine {
         let purpose = purpose_of(&self.settings, head.path()).filter(serves);
         let purpose = purpose.ok_or_else(|| {
             let detail = format!("no WebSocket at `{}`", head.path());
-            Refusal::new("not_found", detail).at("path")
+            Refusal::not_found(detail).at("path")
         })?;
         if self.life != Life::Serving {
-            let refusal = Refusal::new("draining", "the server is shutting down");
+            let refusal = Refusal::new(ErrorCode::Draining, "the server is shutting down");
             return Err(refusal.retry_after_s(1));
         }
         if purpose == Purpose::Backend {
@@ -274,7 +274,7 @@ impl Engine {
         }
         match dialect == Dialect::Payload || directory.has_place_for(ALL) {
             true => Ok(()),
-            false => Err(Deferral::full("websocket.max_rooms")),
+            false => Err(Deferral::full(Full::Rooms.key())),
         }
     }
 
@@ -407,7 +407,7 @@ fn shake_hands(
     head: &Head,
     purpose: Purpose,
     settings: &WebSocketSettings,
-) -> Result<Accepted, Problem> {
+) -> Result<Accepted, Refusal> {
     let subprotocols = match purpose {
         Purpose::Backend => &SUBPROTOCOLS[..1],
         Purpose::Client(_) | Purpose::Echo => &SUBPROTOCOLS[..],
@@ -451,9 +451,9 @@ fn purpose_of(settings: &Settings, path: &str) -> Option<Purpose> {
 }
 
 /// Whoever speaks another version of the protocol is told which one is spoken here (RFC 6455 section 4.4).
-fn refusal(problem: Problem) -> Response {
-    match problem.status {
-        426 => Response::from(problem).header("Sec-WebSocket-Version", "13"),
-        _ => problem.into(),
+fn refused(refusal: Refusal) -> Response {
+    match refusal.code() {
+        ErrorCode::UpgradeRequired => Response::from(refusal).header("Sec-WebSocket-Version", "13"),
+        _ => refusal.into(),
     }
 }

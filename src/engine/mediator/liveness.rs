@@ -4,11 +4,11 @@ use super::engine::Engine;
 use crate::base::time::Span;
 use crate::conn::Ending;
 use crate::engine::counts::Notice;
-use crate::engine::refusal::Refusal;
 use crate::engine::session::questions;
 use crate::engine::transport::liveness::Finding;
 use crate::engine::transport::unfinished::max_bytes;
 use crate::hub::ConnectionId;
+use crate::wire::refusal::{ErrorCode, Refusal};
 use crate::wire::websocket::CloseCode;
 
 /// How long a peer that gave no sign of life may take to close.
@@ -115,7 +115,7 @@ impl Engine {
         }
         let refusal = match alone {
             true => Refusal::new(
-                "too_large",
+                ErrorCode::TooLarge,
                 "this request alone takes more than all unfinished requests may together",
             ),
             false => Refusal::limit_exceeded(

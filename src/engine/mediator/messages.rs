@@ -5,7 +5,6 @@ use crate::conn::Ending;
 use crate::engine::access::caller::Caller;
 use crate::engine::answer::{Answer, Said};
 use crate::engine::commit::durability::Held;
-use crate::engine::refusal::Refusal;
 use crate::engine::session::requests;
 use crate::engine::timer::Timer;
 use crate::engine::transport::allowance::Ruling;
@@ -13,7 +12,8 @@ use crate::engine::transport::peer::Role;
 use crate::hub::{ClientId, ClientKey, ConnectionId};
 use crate::wire::locale::Phrase;
 use crate::wire::message::unpack::{Unpackable, unpack};
-use crate::wire::message::{Encoding, ErrorCode, Incoming};
+use crate::wire::message::{Encoding, Incoming};
+use crate::wire::refusal::{ErrorCode, Refusal};
 use crate::wire::websocket::{self, CloseCode, Message, MessageKind, Violation};
 
 /// A message of MessagePack may be so many times as long in JSON, which it is read as. Six bytes may stand for one; of what
@@ -160,15 +160,15 @@ impl Engine {
         let mut context = self.context(Caller::Viewer);
         let refusal = if context.variant(client).encoding != Encoding::MessagePack {
             let reason = "binary message; expected JSON in a text message, or the subprotocol `joblight.msgpack`";
-            Refusal::coded(ErrorCode::InvalidMessage, reason)
+            Refusal::new(ErrorCode::InvalidMessage, reason)
         } else {
             match unpack(payload, max_length) {
                 Ok(text) => return self.take_request(client, &text),
                 Err(Unpackable::Malformed(malformed)) => {
-                    Refusal::coded(ErrorCode::InvalidJson, malformed.to_string())
+                    Refusal::new(ErrorCode::InvalidJson, malformed.to_string())
                         .said(|text| Phrase::InvalidMessagePack(text))
                 }
-                Err(Unpackable::TooLong) => Refusal::coded(
+                Err(Unpackable::TooLong) => Refusal::new(
                     ErrorCode::MessageTooLarge,
                     format!(
                         "websocket.max_message_size; as JSON the message has more than {max_length} bytes"
@@ -247,7 +247,7 @@ impl Engine {
             None => self.publish(&said),
         }
         if let (Some(reason), Some(client)) = (fault, client) {
-            let refusal = Refusal::coded(ErrorCode::Internal, reason);
+            let refusal = Refusal::new(ErrorCode::Internal, reason.to_owned());
             let refusal = refusal.said(|text| Phrase::NotKept(text));
             self.context(Caller::Viewer).refuse(client, &refusal, None);
         }
@@ -332,5 +332,5 @@ impl Engine {
 }
 
 fn is_unknown(refusal: &Refusal) -> bool {
-    refusal.code() == ErrorCode::UnknownType.as_str()
+    refusal.code() == ErrorCode::UnknownType
 }

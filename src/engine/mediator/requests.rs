@@ -9,11 +9,11 @@ use crate::engine::api::ingest::IngestStream;
 use crate::engine::api::table::{self, Admitted};
 use crate::engine::backend::pending;
 use crate::engine::commit::durability::{Held, Released};
-use crate::engine::refusal::Refusal;
 use crate::engine::transport::answer::{Cors, Reply};
 use crate::engine::transport::peer::{Reading, Services, Standing};
 use crate::hub::ConnectionId;
 use crate::wire::http::{Head, Response};
+use crate::wire::refusal::{ErrorCode, Refusal};
 use crate::wire::websocket;
 
 impl Engine {
@@ -282,7 +282,7 @@ impl Engine {
 /// What was changed will not outlive the process.
 fn not_kept(reason: &str) -> Response {
     let detail = format!("taken and delivered, but not kept: {reason}");
-    let refusal = Refusal::new("storage_unavailable", detail);
+    let refusal = Refusal::new(ErrorCode::StorageUnavailable, detail);
     refusal.retry_after_s(1).into()
 }
 
@@ -290,15 +290,14 @@ fn not_kept(reason: &str) -> Response {
 fn not_an_upgrade(path: &str, is_websocket: bool) -> Refusal {
     if is_websocket {
         return Refusal::new(
-            "upgrade_required",
+            ErrorCode::UpgradeRequired,
             format!(
                 "`{path}` is a WebSocket; connect with `Upgrade: websocket`, which a proxy must pass on, and `Connection` with it"
             ),
         );
     }
-    Refusal::new(
-        "not_found",
-        format!("no `{path}` on the WebSocket listener; the HTTP API has a listener of its own"),
-    )
+    Refusal::not_found(format!(
+        "no `{path}` on the WebSocket listener; the HTTP API has a listener of its own"
+    ))
     .at("path")
 }

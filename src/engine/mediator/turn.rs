@@ -8,13 +8,13 @@ use crate::engine::access::connection_rate::MINUTE;
 use crate::engine::boundary::Output;
 use crate::engine::commit::durability::Condition;
 use crate::engine::context::Context;
-use crate::engine::refusal::Refusal;
 use crate::engine::settings::Settings;
 use crate::engine::timer::Timer;
 use crate::engine::transport::peer::Peer;
 use crate::hub::budget::Workload;
 use crate::hub::follow::Follower;
 use crate::hub::{self, Batch, ClientKey, ConnectionId, Restored, Work};
+use crate::wire::refusal::Refusal;
 
 /// Fewer clients than this are no crowd whose backlog says something of the server.
 const MIN_CROWD: usize = 8;

@@ -8,7 +8,6 @@ use super::workspaces;
 use crate::engine::access::caller::Action;
 use crate::engine::answer::{Answer, Said};
 use crate::engine::context::Context;
-use crate::engine::refusal::Refusal;
 use crate::hub::rooms::position::NotAPosition;
 use crate::hub::{
     ClientKey, ControlRefused, Hub, Position, RequestRefused, RoomKey, RoomMessage, Since,
@@ -18,7 +17,8 @@ use crate::wire::message::envelope::push_string;
 use crate::wire::message::malformed::shortened;
 use crate::wire::message::name::{TASK_ROOM_PREFIX, check_room};
 use crate::wire::message::number::Whole;
-use crate::wire::message::{Control, Dialect, ErrorCode, Incoming, Malformed, Members};
+use crate::wire::message::{Control, Dialect, Incoming, Malformed, Members};
+use crate::wire::refusal::{ErrorCode, Refusal};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -54,7 +54,7 @@ pub fn carry_out<'a>(
             return outcome.map_err(Refusal::workspace);
         }
         message.check_relayable()?;
-        return Err(Refusal::unknown_type(shortened(&message.kind)));
+        return Err(unknown_type(&message.kind));
     }
     message.check_relayable()?;
     if has_fields(&message.kind) {
@@ -71,14 +71,18 @@ pub fn carry_out<'a>(
         "auth" => {
             Auth::read(message)?;
             let reason = "this server does not authenticate clients";
-            Err(Refusal::coded(ErrorCode::Unauthorized, reason))
+            Err(Refusal::new(ErrorCode::Unauthorized, reason))
         }
         "ping" => {
             let echoed = if message.nested { message.body } else { "{}" };
             say("pong", compact(echoed))
         }
-        _ => Err(Refusal::unknown_type(shortened(&message.kind))),
+        _ => Err(unknown_type(&message.kind)),
     }
+}
+
+fn unknown_type(kind: &str) -> Refusal {
+    Refusal::new(ErrorCode::UnknownType, shortened(kind).into_owned())
 }
 
 fn say<'a>(kind: &'static str, payload: impl Into<Cow<'a, str>>) -> Outcome<'a> {
@@ -111,11 +115,7 @@ fn broadcast(
     let allowed = context
         .caller
         .may(Action::Publish { is_member }, context.settings);
-    allowed.map_err(|refusal| {
-        let limit = refusal.setting();
-        let reason = format!("publishing to the room `{room}` ({limit})");
-        Refusal::coded(ErrorCode::NotAllowed, reason)
-    })?;
+    allowed.map_err(|refusal| refusal.about(&format!("publishing to the room `{room}`")))?;
     let message = compact(request.message.get());
     let mut payload = String::with_capacity(message.len() + 64);
     let from = context.hub.directory().client(client).id;
@@ -149,9 +149,8 @@ fn control(
         .caller
         .may(Action::Control { is_member }, context.settings);
     allowed.map_err(|refusal| {
-        let (action, limit) = (action.as_str(), refusal.setting());
-        let reason = format!("`{action}` on the task `{}` ({limit})", shortened(task));
-        Refusal::coded(ErrorCode::NotAllowed, reason)
+        let action = action.as_str();
+        refusal.about(&format!("`{action}` on the task `{}`", shortened(task)))
     })?;
     let by = context.hub.directory().client(client).id.to_string();
     let payload = request_control(context, task, action, &by)?;
@@ -219,7 +218,7 @@ fn control_refusal(refused: ControlRefused, task: &str, action: Control) -> Refu
             (ErrorCode::InvalidMessage, reason)
         }
     };
-    Refusal::coded(code, reason)
+    Refusal::new(code, reason)
 }
 
 /// A page of a room's log as JSON: `{room, messages, position, complete, more?}`, the oldest first: at most `limit` messages

@@ -5,13 +5,13 @@
 use super::requests::Rooms;
 use crate::engine::answer::{Answer, Said};
 use crate::engine::context::Context;
-use crate::engine::refusal::Refusal;
 use crate::engine::settings::Settings;
 use crate::hub::{ClientKey, Full, Hub, Joined, KeptName, Recovery, RoomKey};
-use crate::wire::locale::Phrase;
-use crate::wire::message::envelope::push_string;
+use crate::wire::message::envelope::{push_string, to_json};
 use crate::wire::message::name::{TASK_ROOM_PREFIX, check_room, reserved};
-use crate::wire::message::{Dialect, ErrorCode, Incoming};
+use crate::wire::message::{Dialect, Incoming};
+use crate::wire::refusal::{ErrorCode, Refusal};
+use serde::Serialize;
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -57,6 +57,14 @@ impl Denied {
         };
         Self::new(room, code)
     }
+}
+
+/// The payload of the `error` that tells a viewer which rooms it had to leave.
+#[derive(Serialize)]
+struct Evicted<'a> {
+    code: &'static str,
+    message: String,
+    rooms: &'a [Box<str>],
 }
 
 impl Context<'_> {
@@ -157,15 +165,12 @@ impl Context<'_> {
     }
 
     fn tell_of_eviction(&mut self, client: ClientKey, rooms: &[Box<str>]) {
-        let code = ErrorCode::LimitExceeded.as_str();
-        let phrase = Phrase::LimitExceeded(Full::Rooms.key());
-        let mut payload = format!("{{\"code\":\"{code}\",\"message\":");
-        push_string(&mut payload, &self.settings.locale.say(phrase).to_string());
-        payload.push_str(",\"rooms\":[");
-        push_list(&mut payload, rooms.iter(), |out, room| {
-            push_string(out, room)
+        let refusal = Refusal::from(Full::Rooms);
+        let payload = to_json(&Evicted {
+            code: refusal.code().as_str(),
+            message: refusal.message(self.settings.locale),
+            rooms,
         });
-        payload.push_str("]}");
         for room in rooms {
             self.log_room(client, room, false);
         }

@@ -10,6 +10,7 @@ use crate::hub::delivery::fanout::RoomMessage;
 use crate::hub::delivery::publication::Outlet;
 use crate::hub::keys::TaskKey;
 use crate::hub::parts::Hub;
+use crate::hub::rooms::directory::Full;
 use crate::hub::scope::Scope;
 use crate::hub::tasks::broadcaster::{Broadcaster, set_flush};
 use crate::hub::tasks::decision;
@@ -123,7 +124,7 @@ impl Hub {
             } => {
                 // Created even without members: its log serves clients that subscribe with `since` later.
                 let Ok(room) = self.directory.find_or_create(&room) else {
-                    return Ingested::Refused(Refused::Limit("websocket.max_rooms"));
+                    return Ingested::Refused(Refused::Limit(Full::Rooms.key()));
                 };
                 // A producer is no subscriber, so there is no sender to leave out.
                 self.publish(now, RoomMessage::new(room, &kind, payload), out);
@@ -187,7 +188,7 @@ impl Broadcaster {
             return Ingested::Refused(Refused::Limit("broadcaster.max_tasks"));
         };
         let Some(room) = self.find_or_create_room(scope, id) else {
-            return Ingested::Refused(Refused::Limit("websocket.max_rooms"));
+            return Ingested::Refused(Refused::Limit(Full::Rooms.key()));
         };
         if let Some(ended) = gives_way {
             self.forget(scope, ended, Removal::Expired);

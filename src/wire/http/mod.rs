@@ -26,7 +26,6 @@ pub use body::{decode_chunked, lines_at_once};
 pub use grammar::{is_token, list_items, unquote};
 pub use lines::{Line, LineSplitter, TooLong};
 pub use parser::{Body, BodyMode, Parser, ParserEvent};
-pub use problem::Problem;
 pub use request::{Head, Segments};
 pub use response::{CONTINUE, Date, DateCache, Framing, Response, reason};
 pub use syntax::ParserLimits;

@@ -3,6 +3,7 @@
 use super::pack;
 use super::variant::{Dialect, Encoding, Variant};
 use crate::base::id::MessageId;
+use serde::Serialize;
 use std::fmt::Write;
 
 /// The payload is JSON text, so that what an application sent is relayed to the letter.
@@ -132,51 +133,11 @@ impl Envelope<'_> {
     }
 }
 
-/// The `code` of an `error` message (contract section 4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ErrorCode {
-    /// Neither JSON nor MessagePack.
-    InvalidJson,
-    UnknownType,
-    /// A field is missing or of the wrong type.
-    InvalidMessage,
-    NotAllowed,
-    /// A token does not prove an identity.
-    Unauthorized,
-    RateLimited,
-    /// A configured limit is reached.
-    LimitExceeded,
-    MessageTooLarge,
-    NotFound,
-    /// Something in progress excludes it.
-    Conflict,
-    /// The server's fault.
-    Internal,
-}
-
-impl ErrorCode {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::InvalidJson => "invalid_json",
-            Self::UnknownType => "unknown_type",
-            Self::InvalidMessage => "invalid_message",
-            Self::NotAllowed => "not_allowed",
-            Self::Unauthorized => "unauthorized",
-            Self::RateLimited => "rate_limited",
-            Self::LimitExceeded => "limit_exceeded",
-            Self::MessageTooLarge => "message_too_large",
-            Self::NotFound => "not_found",
-            Self::Conflict => "conflict",
-            Self::Internal => "internal",
-        }
-    }
-}
-
 /// An `error` message: `{code, message, replyTo?}` as payload, or `{type, message}` in the data dialect, where errors
 /// about workspaces have a `code` too (contract section 6).
 #[derive(Debug, Clone, Copy)]
 pub struct ErrorMessage<'a> {
-    /// An [`ErrorCode`], or a word that the application chose.
+    /// An [`ErrorCode`](crate::wire::error_code::ErrorCode), or a word that the application chose.
     pub code: &'a str,
     /// For a person.
     pub message: &'a str,
@@ -275,10 +236,14 @@ impl Batch {
     }
 }
 
+/// A document of our own as JSON.
+pub fn to_json(document: &impl Serialize) -> String {
+    serde_json::to_string(document).expect("documents of our own always have a JSON form")
+}
+
 /// Appends `text` as a JSON string.
 pub fn push_string(out: &mut String, text: &str) {
-    let quoted = serde_json::to_string(text).expect("a str always serialises");
-    out.push_str(&quoted);
+    out.push_str(&to_json(&text));
 }
 
 fn push_reply_to(out: &mut String, reply_to: Option<&str>) {
@@ -299,6 +264,7 @@ fn push_number(out: &mut String, name: &str, value: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::refusal::ErrorCode;
 
     fn sample() -> Envelope<'static> {
         Envelope {

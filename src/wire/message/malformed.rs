@@ -1,5 +1,6 @@
 //! What is wrong with a message, in words that name the field at fault.
 
+use crate::wire::refusal::{ErrorCode, Refusal};
 use std::borrow::Cow;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -58,6 +59,22 @@ impl Malformed {
                 reason,
             },
         }
+    }
+}
+
+impl From<Malformed> for Refusal {
+    fn from(malformed: Malformed) -> Self {
+        let code = match malformed.is_unreadable() {
+            true => ErrorCode::InvalidJson,
+            false => ErrorCode::InvalidMessage,
+        };
+        let reason = malformed.to_string();
+        let field = match malformed {
+            Malformed::Json(_) => "body".to_owned(),
+            Malformed::Text { field, .. } if field.is_empty() => "body".to_owned(),
+            Malformed::Text { field, .. } | Malformed::Field { field, .. } => field,
+        };
+        Self::new(code, reason).at(field)
     }
 }
 

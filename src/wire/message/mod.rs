@@ -30,7 +30,7 @@ pub mod syntax_error;
 pub mod unpack;
 pub mod variant;
 
-pub use envelope::{Batch, Envelope, ErrorCode, ErrorMessage, RoomOffset};
+pub use envelope::{Batch, Envelope, ErrorMessage, RoomOffset};
 pub use event::{Event, Report, TASK_REMOVED, TaskEvent};
 pub use field::Field;
 pub use incoming::Incoming;
