@@ -151,7 +151,7 @@ impl Hub {
             Timer::Sessions => {
                 // Disarmed first, because expiring sets the timer for the next session.
                 self.departures.disarm();
-                self.expire_sessions(now);
+                self.expire_sessions(now.at, now.at);
             }
             Timer::Flush(key) => {
                 let (broadcaster, mut scope) = self.scope(now, out);

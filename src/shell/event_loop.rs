@@ -127,7 +127,7 @@ impl EventLoop {
 
     /// One turn; `false` once the engine has stopped.
     fn turn(&mut self, events: &mut Events) -> io::Result<bool> {
-        self.wait(events)?;
+        let is_interrupted = self.wait(events)?;
         let began = self.clock.now();
         self.coalescer.handle_turn(began.at);
         self.engine.begin_turn(began);
@@ -137,7 +137,7 @@ impl EventLoop {
         self.take_waiting_calls(began);
         self.accept_all(began);
         self.read_ready(began);
-        self.run_timers(began, events.is_empty());
+        self.run_timers(began, events.is_empty() && !is_interrupted);
         let read = self.clock.now();
         self.engine.settle(read);
         let goes_on = self.carry_out(read);
@@ -205,8 +205,9 @@ impl EventLoop {
         self.engine.handle_time(now);
     }
 
-    /// Sleeps until something is ready or due; not at all when the last turn left work.
-    fn wait(&mut self, events: &mut Events) -> io::Result<()> {
+    /// Sleeps until something is ready or due; not at all when the last turn left work. `true`: a signal came first, and
+    /// what is ready was not asked.
+    fn wait(&mut self, events: &mut Events) -> io::Result<bool> {
         let is_busy = self.busy || self.sockets.ready() > 0;
         let has_work = is_busy || self.engine.has_input() || !self.accepting.is_empty();
         if !has_work && let Some(rest) = self.coalescer.rest(self.clock.now().at) {
@@ -225,9 +226,9 @@ impl EventLoop {
         match self.poll.poll(events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                 events.clear();
-                Ok(())
+                Ok(true)
             }
-            done => done,
+            done => done.map(|()| false),
         }
     }
 

@@ -22,6 +22,8 @@ const BUSY_WRITES: u32 = 500;
 pub const LATE: Span = Span::from_secs(1);
 /// The longest rest of the timers: endless input must not stop time.
 const LONGEST: Span = Span::from_secs(1);
+/// The longest rest has so many turns at least: a second pause may follow before the input of the first is read.
+const LEAST_TURNS: u32 = 16;
 
 #[derive(Debug, Default)]
 pub struct WakeupCoalescer {
@@ -55,6 +57,8 @@ impl WakeupCoalescer {
 #[derive(Debug, Default)]
 pub struct Pause {
     since: Option<Time>,
+    /// How many turns have begun since then.
+    turns: u32,
 }
 
 /// What timers do in this turn.
@@ -80,14 +84,18 @@ impl Pause {
             None if !is_late => Timers::Run,
             // This turn's input may be from before the pause.
             None => {
-                self.since = Some(now);
+                (self.since, self.turns) = (Some(now), 0);
                 Timers::Rest
             }
-            Some(since) if is_quiet || now.saturating_since(since) >= LONGEST => {
+            Some(since) => {
+                self.turns += 1;
+                let is_long = now.saturating_since(since) >= LONGEST && self.turns >= LEAST_TURNS;
+                if !is_quiet && !is_long {
+                    return Timers::Rest;
+                }
                 self.since = None;
                 Timers::RunAfterPause
             }
-            Some(_) => Timers::Rest,
         }
     }
 }
@@ -120,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn timers_rest_until_everything_is_read_or_a_second_is_over() {
+    fn timers_rest_until_everything_is_read_or_a_second_and_some_turns_are_over() {
         let at = Time::from_millis;
         let mut pause = Pause::default();
         assert_eq!(pause.handle_input(at(0), None, true), Timers::Run);
@@ -134,8 +142,21 @@ mod tests {
             (Timers::RunAfterPause, false)
         );
         assert_eq!(pause.handle_input(at(9000), due, false), Timers::Rest);
-        assert_eq!(pause.handle_input(at(9999), due, false), Timers::Rest);
-        let ends = pause.handle_input(at(10_000), due, false);
+        for turn in 1..LEAST_TURNS {
+            let now = at(10_000 + u64::from(turn));
+            assert_eq!(pause.handle_input(now, due, false), Timers::Rest, "{turn}");
+        }
+        let ends = pause.handle_input(at(10_020), due, false);
+        assert_eq!(ends, Timers::RunAfterPause);
+        assert_eq!(pause.handle_input(at(20_000), due, false), Timers::Rest);
+        for turn in 1..2 * LEAST_TURNS {
+            assert_eq!(
+                pause.handle_input(at(20_999), due, false),
+                Timers::Rest,
+                "{turn}"
+            );
+        }
+        let ends = pause.handle_input(at(21_000), due, false);
         assert_eq!(ends, Timers::RunAfterPause);
     }
 }

@@ -11,14 +11,16 @@ use std::net::TcpStream;
 use std::process::Command;
 use tungstenite::Message;
 
-/// What every deadline is here, in milliseconds.
-const DEADLINE: &str = "1000";
+/// What every deadline is here, in milliseconds: long enough for a crowded machine to stop the process in time.
+const DEADLINE: &str = "2000";
+/// A pause in seconds: every deadline passes in it, with more to spare than a turn may take.
+const PAUSE: &str = "4";
 
 /// Stops the process, lets `meanwhile` happen and all deadlines pass, and has it go on.
 fn pause<T>(process: &Process, meanwhile: impl FnOnce() -> T) -> T {
     process.signal("STOP");
     let done = meanwhile();
-    let passed = Command::new("sleep").arg("3").status();
+    let passed = Command::new("sleep").arg(PAUSE).status();
     assert!(passed.expect("time passes").success());
     process.signal("CONT");
     done
@@ -112,14 +114,18 @@ fn an_answer_of_the_application_that_waits_is_in_time() {
 fn a_client_that_came_back_in_time_has_its_session() {
     let directory = Directory::new();
     let mut process = Process::serve(&directory, &["--websocket.session_ttl", DEADLINE]);
+    let mut neighbour = Viewer::connect(process.websocket(), "/ws");
+    neighbour.expect("connected");
     let mut viewer = Viewer::connect(process.websocket(), "/ws");
     let greeting = viewer.expect("connected");
     let session = greeting["payload"]["session"].as_str().expect("a secret");
     viewer.socket.close(None).expect("a goodbye");
     viewer.close_code();
     process.line("client disconnected");
-    // More of them than are accepted in one turn are before it.
     let (stream, crowd) = pause(&process, || {
+        // A goodbye that is read before the return ends nobody else's session.
+        neighbour.socket.close(None).expect("a goodbye");
+        // More of them than are accepted in one turn are before it.
         let address = process.websocket();
         let crowd: Vec<TcpStream> = (0..600)
             .map(|_| TcpStream::connect(address).expect("a connection"))

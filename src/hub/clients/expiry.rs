@@ -81,12 +81,12 @@ impl Departures {
         self.is_armed = false;
     }
 
-    /// The next client whose session ends, because of its age or because too many are away.
-    pub fn poll_expired(&mut self, now: Time, directory: &Directory) -> Option<ClientKey> {
+    /// The next client whose session ends, because it was over at `due` or because too many are away.
+    pub fn poll_expired(&mut self, due: Time, directory: &Directory) -> Option<ClientKey> {
         while let Some(first) = self.departures.front().copied() {
             let is_over = self.settings.max_away > 0 && directory.away() > self.settings.max_away;
             let client = away(directory, first);
-            if client.is_some() && !is_over && first.at + self.settings.ttl > now {
+            if client.is_some() && !is_over && first.at + self.settings.ttl > due {
                 return None;
             }
             // A stale departure goes whatever its age.

@@ -94,7 +94,9 @@ impl Hub {
         self.departures
             .record(now.at, self.directory.client(client), &self.directory);
         self.shed_sessions();
-        self.expire_sessions(now);
+        // Only those that are too many: a session that is over by time may have its client in what was not read yet, for which
+        // the timer waits.
+        self.expire_sessions(now.at, Time::ZERO);
     }
 
     /// Gives a client that has come back its new connection. It is still lagging: what it missed follows with [`Hub::recover`], after
@@ -300,9 +302,10 @@ impl Hub {
         }
     }
 
-    pub(in crate::hub) fn expire_sessions(&mut self, now: Now) {
+    /// Ends the sessions that were over at `due`, and those of which there are too many.
+    pub(in crate::hub) fn expire_sessions(&mut self, now: Time, due: Time) {
         for _ in 0..EXPIRED_AT_ONCE {
-            let Some(client) = self.departures.poll_expired(now.at, &self.directory) else {
+            let Some(client) = self.departures.poll_expired(due, &self.directory) else {
                 if let Some(at) = self.departures.arm() {
                     self.timers.push(at, Timer::Sessions);
                 }
@@ -312,7 +315,7 @@ impl Hub {
         }
         // More may be due. They wait, so that a mass expiry does not hold the loop.
         if self.departures.arm().is_some() {
-            self.timers.push(now.at + PAUSE, Timer::Sessions);
+            self.timers.push(now + PAUSE, Timer::Sessions);
         }
     }
 

@@ -77,7 +77,7 @@ impl Hub {
         }
         // The limits may be lower than those of the process that wrote the rows.
         self.shed_sessions();
-        self.expire_sessions(now);
+        self.expire_sessions(now.at, now.at);
         let rooms: Vec<RoomKey> = self.directory.rooms().map(|(key, _)| key).collect();
         for room in rooms {
             self.watch_log(room);
