@@ -3,30 +3,33 @@
 use crate::engine::context::{Context, Dismissal};
 use crate::engine::session::subscriptions::{Barred, Entry};
 use crate::hub::{Broadcast, ClientKey, Full, Ingested, Refused, RoomMessage, TooLarge};
+use crate::wire::locale::Phrase;
 use crate::wire::message::compact::{compact, into_compact};
 use crate::wire::message::event::check_application_type;
 use crate::wire::message::name::check_room;
 use crate::wire::message::{Dialect, Malformed, Report, check_relayable};
 use crate::wire::refusal::{ErrorCode, Refusal};
 use crate::wire::websocket::CloseCode;
+use serde::Serialize;
 
 /// A connected client, as statistics show it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ClientInfo {
+    /// Where it connected from; `None` on a Unix socket.
+    pub address: Option<String>,
     /// Its public name.
     pub client_id: String,
     /// Milliseconds since 1970 when it connected.
     pub connected_at: u64,
-    /// Where it connected from; `None` on a Unix socket.
-    pub address: Option<String>,
-    /// The rooms it is in.
-    pub rooms: Vec<String>,
     /// `payload` or `data`.
     pub dialect: &'static str,
     /// Messages received from it.
     pub messages_received: u32,
     /// Messages queued for it.
     pub messages_sent: u32,
+    /// The rooms it is in.
+    pub rooms: Vec<String>,
     /// Bytes that it has not taken yet.
     pub unsent_bytes: usize,
 }
@@ -110,7 +113,9 @@ impl From<CommandError> for Refusal {
             CommandError::Invalid { field, .. } => {
                 Self::new(ErrorCode::InvalidMessage, detail).at(field)
             }
-            CommandError::LimitExceeded(_) => Self::no_room(detail),
+            CommandError::LimitExceeded(limit) => {
+                Self::no_room(limit).said(|limit| Phrase::Error(ErrorCode::LimitExceeded, limit))
+            }
             CommandError::Stopped => Self::new(ErrorCode::Draining, detail).retry_after_s(1),
             CommandError::Unread(_) => {
                 Self::new(ErrorCode::StorageUnavailable, detail).retry_after_s(1)

@@ -49,7 +49,7 @@ pub use rooms::room::Room;
 pub use tasks::broadcaster::BroadcasterSettings;
 pub use tasks::decision::Foresight;
 pub use tasks::outcome::{Accepted, ControlRefused, Dropped, Ingested, Refused, Subject};
-pub use tasks::size::{TooLarge, Truncated};
+pub use tasks::size::TooLarge;
 pub use tasks::step::Removal;
 pub use tasks::verdict::{DropReason, RequestRefused};
 pub use timer::Timer;

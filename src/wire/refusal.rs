@@ -144,11 +144,11 @@ impl Refusal {
         locale.say(self.phrase()).to_string()
     }
 
-    /// What a caller of the API reads, who is told elsewhere what the code means.
-    pub fn detail(&self) -> String {
-        match &self.0.reason {
-            Reason::Text(text) => text.clone().into_owned(),
-            _ => self.message(Locale::English),
+    /// What a caller of the API reads. In English the title of the problem says what the code means.
+    pub fn detail(&self, locale: Locale) -> String {
+        match (&self.0.reason, locale) {
+            (Reason::Text(text), Locale::English) => text.clone().into_owned(),
+            _ => self.message(locale),
         }
     }
 

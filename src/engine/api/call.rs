@@ -105,8 +105,12 @@ const JSON_TYPES: [&str; 4] = [
     "text/plain",
 ];
 
+/// Room for most answers to events.
+const USUAL_BYTES: usize = 256;
+
 pub fn json(status: u16, document: &impl Serialize) -> Response {
-    let body = serde_json::to_vec(document).expect("documents of our own always serialise");
+    let mut body = Vec::with_capacity(USUAL_BYTES);
+    serde_json::to_writer(&mut body, document).expect("documents of our own always serialise");
     Response::new(status).json(body)
 }
 

@@ -4,27 +4,23 @@
 use crate::base::limit::unless_zero;
 use crate::base::time::Now;
 use crate::engine::answer::Answer;
-use crate::hub::{
-    Accepted, DropReason, Dropped, Hub, Ingested, Outlet, Refused, Subject, TaskKey, Truncated,
-};
+use crate::engine::api::call::{Outcome, json};
+use crate::engine::api::statistics::{DropCounts, is_zero};
+use crate::engine::session::requests::Asked;
+use crate::hub::{Accepted, DropReason, Dropped, Hub, Ingested, Outlet, Refused, Subject, TaskKey};
 use crate::wire::http::{Head, Line, LineSplitter, Response};
-use crate::wire::message::envelope::push_string;
 use crate::wire::message::event::numbered_id;
 use crate::wire::message::incoming::strip_byte_order_mark;
 use crate::wire::message::malformed::shortened;
 use crate::wire::message::{Malformed, Report};
 use crate::wire::refusal::{ErrorCode, Refusal};
-use std::fmt::Write;
+use serde::Serialize;
+use std::fmt;
 
 /// The most errors, drops and cut fields that an answer lists, each.
 const MAX_LISTED: usize = 10;
 /// The most tasks whose control requests and watchers an answer can name.
 const MAX_TASKS: usize = 10_000;
-/// What an answer says when nothing was dropped.
-const NO_DROPS: &str = concat!(
-    ",\"dropped\":0,\"reasons\":{\"repeat\":0,\"oldSeq\":0,\"oldAttempt\":0,\"ended\":0},",
-    "\"drops\":[]"
-);
 
 /// A body, or a producer, whose events count as they come.
 #[derive(Debug, Default)]
@@ -58,7 +54,7 @@ pub fn take_lines(
                 let reason = format!(
                     "longer than the {max_line_bytes} bytes that http.max_body_size allows"
                 );
-                stream.tally.reject(too_long.line_number, reason);
+                stream.tally.reject_line(too_long.line_number, reason);
             }
         }
     }
@@ -78,41 +74,40 @@ pub fn take_all(
     out: &mut dyn Outlet,
     now: Now,
     reports: Vec<Report<'_>>,
-) -> Result<Answer<Response>, Refusal> {
-    let mut tally = Tally::new(Numbering::Places);
+) -> Outcome {
+    let mut tally = Tally::default();
     for (index, report) in reports.into_iter().enumerate() {
-        tally.take(hub, out, now, index as u64, Ok(report));
+        tally.take(hub, out, now, Place::Index(index), Ok(report));
     }
-    if tally.rejected() > 0 {
-        if let Some(Refused::TooLarge(fault)) = tally.refusal() {
-            return Err(fault.into());
-        }
-        return Err(Refusal::no_room(tally.first_error().unwrap_or_default()));
+    match (&tally.refused, tally.first_error()) {
+        (Some(Refused::TooLarge(fault)), _) => Err(fault.into()),
+        (_, Some(error)) => Err(Refusal::no_room(error)),
+        (_, None) => Ok(Answer::WhenKept(tally.answer(hub))),
+    }
+}
+
+/// The answer to lines: what became of each, and 400 only when none was an event.
+pub fn answer_lines(hub: &mut Hub, tally: Tally) -> Outcome {
+    if tally.is_all_wrong() {
+        return Err(refuse_lines(&tally));
     }
     Ok(Answer::WhenKept(tally.answer(hub)))
 }
 
-/// The answer to lines: what became of each, and 400 only when none was an event.
-pub fn answer_lines(hub: &mut Hub, tally: Tally) -> Answer<Response> {
-    if tally.is_all_wrong() {
-        return Answer::Now(refuse_lines(&tally).into());
-    }
-    Answer::WhenKept(tally.answer(hub))
-}
-
 /// None of the lines counted. What may count later is not to be thrown away as if it were wrong.
 fn refuse_lines(tally: &Tally) -> Refusal {
-    let rejected = tally.rejected();
-    match tally.refusal() {
-        Some(Refused::TooLarge(fault)) => return fault.into(),
+    let rejected = tally.rejected;
+    match &tally.refused {
+        Some(Refused::TooLarge(fault)) => fault.into(),
         Some(limit @ Refused::Limit(_)) => {
-            return Refusal::no_room(format!("none of {rejected} lines counted; {limit}"));
+            Refusal::no_room(format!("none of {rejected} lines counted; {limit}"))
         }
-        None => {}
+        None => {
+            let first = tally.first_error().unwrap_or_default();
+            let detail = format!("none of {rejected} lines is an event; {first}");
+            Refusal::new(ErrorCode::InvalidMessage, detail).at("body")
+        }
     }
-    let first = tally.first_error().unwrap_or_default();
-    let detail = format!("none of {rejected} lines is an event; {first}");
-    Refusal::new(ErrorCode::InvalidMessage, detail).at("body")
 }
 
 /// Says once what was wrong with a local producer's lines: it gets no answer of its own.
@@ -140,69 +135,103 @@ pub fn text(bytes: &[u8]) -> Result<&str, Malformed> {
 /// What became of the events of one request.
 #[derive(Debug, Default)]
 pub struct Tally {
-    numbering: Numbering,
     accepted: u64,
     dropped: [u64; DropReason::ALL.len()],
     rejected: u64,
     /// Halves of surrogate pairs that were replaced in what counted.
     repaired: u64,
-    errors: Vec<LineError>,
+    errors: Vec<Rejected>,
     /// What may not count now; rather what may count later than what never will.
     refused: Option<Refused>,
-    drops: Vec<(u64, Dropped)>,
-    truncated: Vec<String>,
+    drops: Vec<Drop>,
+    truncated: Vec<Cut>,
     tasks: Vec<TaskKey>,
 }
 
-/// How the events of a request are counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Numbering {
-    /// By their lines, from 1.
-    #[default]
-    Lines,
-    /// By their places, from 0.
-    Places,
+/// Where in its request an event stands.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Place {
+    /// From 1.
+    Line(u64),
+    /// From 0.
+    Index(usize),
 }
 
-impl Numbering {
-    fn as_str(self) -> &'static str {
+impl fmt::Display for Place {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Lines => "line",
-            Self::Places => "index",
+            Self::Line(number) => write!(out, "line {number}"),
+            Self::Index(number) => write!(out, "index {number}"),
         }
     }
 }
 
-/// A line that is no event, or one that may not count.
-#[derive(Debug)]
-struct LineError {
-    line: u64,
-    reason: String,
+/// What is no event, or one that may not count.
+#[derive(Debug, Serialize)]
+struct Rejected {
+    #[serde(flatten)]
+    place: Place,
+    message: String,
+}
+
+/// An event that changed nothing.
+#[derive(Debug, Serialize)]
+struct Drop {
+    #[serde(flatten)]
+    place: Place,
+    #[serde(flatten)]
+    subject: Subject,
+    reason: &'static str,
+}
+
+/// A field that was too long.
+#[derive(Debug, Serialize)]
+struct Cut {
+    #[serde(flatten)]
+    place: Place,
+    field: String,
+    /// Before it was cut.
+    bytes: usize,
+}
+
+/// The answer of contract section 7.
+#[derive(Serialize)]
+struct Document<'a> {
+    accepted: u64,
+    dropped: u64,
+    reasons: DropCounts,
+    drops: &'a [Drop],
+    control: Vec<Asked<'a>>,
+    watchers: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempt: Option<u64>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    truncated: &'a [Cut],
+    #[serde(skip_serializing_if = "is_zero")]
+    repaired: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    rejected: u64,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [Rejected],
 }
 
 impl Tally {
-    fn new(numbering: Numbering) -> Self {
-        Self {
-            numbering,
-            ..Self::default()
-        }
-    }
-
     /// Takes one event and counts what became of it.
     fn take(
         &mut self,
         hub: &mut Hub,
         out: &mut dyn Outlet,
         now: Now,
-        number: u64,
+        place: Place,
         report: Result<Report<'_>, Malformed>,
     ) {
         match report {
             Ok(report) => {
                 self.repaired += u64::from(report.repaired);
-                self.count(number, hub.ingest(now, report, out));
+                self.count(place, hub.ingest(now, report, out));
             }
-            Err(malformed) => self.reject(number, malformed.to_string()),
+            Err(malformed) => self.reject(place, malformed.to_string()),
         }
     }
 
@@ -220,55 +249,58 @@ impl Tally {
             Ok(text) => read_line(text, key, line.number),
             Err(malformed) => Err(malformed),
         };
-        self.take(hub, out, now, line.number, report);
+        self.take(hub, out, now, Place::Line(line.number), report);
     }
 
-    fn count(&mut self, number: u64, ingested: Ingested) {
+    fn count(&mut self, place: Place, ingested: Ingested) {
         match ingested {
             Ingested::Accepted(Accepted { task, truncated }) => {
                 self.accepted += 1;
                 self.name(task);
-                for cut in truncated {
-                    self.list_cut(number, &cut);
-                }
+                let room = MAX_LISTED - self.truncated.len();
+                let cuts = truncated.iter().take(room).map(|cut| Cut {
+                    place,
+                    field: shortened(&cut.field).into_owned(),
+                    bytes: cut.bytes,
+                });
+                self.truncated.extend(cuts);
             }
-            Ingested::Dropped(dropped) => {
-                self.dropped[dropped.reason.index()] += 1;
-                self.name(dropped.task);
+            Ingested::Dropped(Dropped {
+                task,
+                subject,
+                reason,
+            }) => {
+                self.dropped[reason.index()] += 1;
+                self.name(task);
                 if self.drops.len() < MAX_LISTED {
-                    self.drops.push((number, dropped));
+                    self.drops.push(Drop {
+                        place,
+                        subject,
+                        reason: reason.as_str(),
+                    });
                 }
             }
             Ingested::Refused(refused) => {
-                self.reject_for(number, refused.to_string(), Some(refused));
+                self.reject(place, refused.to_string());
+                match (&self.refused, &refused) {
+                    (None, _) | (Some(Refused::TooLarge(_)), Refused::Limit(_)) => {
+                        self.refused = Some(refused);
+                    }
+                    _ => {}
+                }
             }
         }
     }
 
-    pub fn reject(&mut self, line: u64, reason: String) {
-        self.reject_for(line, reason, None);
+    pub fn reject_line(&mut self, line: u64, reason: String) {
+        self.reject(Place::Line(line), reason);
     }
 
-    fn reject_for(&mut self, line: u64, reason: String, refused: Option<Refused>) {
+    fn reject(&mut self, place: Place, message: String) {
         self.rejected += 1;
         if self.errors.len() < MAX_LISTED {
-            self.errors.push(LineError { line, reason });
+            self.errors.push(Rejected { place, message });
         }
-        match (&self.refused, refused) {
-            (Some(Refused::Limit(_)), _) | (_, None) => {}
-            (None, refused) | (_, refused @ Some(Refused::Limit(_))) => self.refused = refused,
-            (Some(Refused::TooLarge(_)), _) => {}
-        }
-    }
-
-    fn list_cut(&mut self, number: u64, cut: &Truncated) {
-        if self.truncated.len() == MAX_LISTED {
-            return;
-        }
-        let mut out = format!("{{\"{}\":{number},\"field\":", self.numbering.as_str());
-        push_string(&mut out, &shortened(&cut.field));
-        let _ = write!(out, ",\"bytes\":{}}}", cut.bytes);
-        self.truncated.push(out);
     }
 
     /// Whether nothing but errors came in.
@@ -280,96 +312,38 @@ impl Tally {
         self.rejected
     }
 
-    /// Why an event was refused: a limit that may be gone later, else the first that was too large.
-    fn refusal(&self) -> Option<&Refused> {
-        self.refused.as_ref()
-    }
-
     fn dropped(&self) -> u64 {
         self.dropped.iter().sum()
     }
 
     /// The first thing that was wrong.
     pub fn first_error(&self) -> Option<String> {
-        self.errors
-            .first()
-            .map(|error| format!("line {}: {}", error.line, error.reason))
+        let first = self.errors.first();
+        first.map(|error| format!("{}: {}", error.place, error.message))
     }
 
-    /// The answer of contract section 7.
     fn answer(mut self, hub: &mut Hub) -> Response {
         self.forget_repeats();
-        let mut out = String::with_capacity(256);
-        push_number(&mut out, "{\"accepted\":", self.accepted);
-        self.push_drops(&mut out);
-        out.push_str(",\"control\":[");
-        push_controls(&mut out, hub, &self.tasks);
-        let watchers = hub.watchers(&self.tasks) as u64;
-        push_number(&mut out, "],\"watchers\":", watchers);
-        if let Some(attempt) = self.attempt(hub) {
-            push_number(&mut out, ",\"attempt\":", attempt);
-        }
-        if !self.truncated.is_empty() {
-            let _ = write!(out, ",\"truncated\":[{}]", self.truncated.join(","));
-        }
-        if self.repaired > 0 {
-            let _ = write!(out, ",\"repaired\":{}", self.repaired);
-        }
-        if self.rejected > 0 {
-            self.push_errors(&mut out);
-        }
-        out.push('}');
-        Response::new(200).json(out.into_bytes())
-    }
-
-    /// The attempt that the only task of the request is in.
-    fn attempt(&self, hub: &Hub) -> Option<u64> {
-        let [task] = self.tasks[..] else {
-            return None;
+        let watchers = hub.watchers(&self.tasks);
+        let known = hub.broadcaster().tasks();
+        let tasks = || self.tasks.iter().filter_map(|key| known.task(*key));
+        let document = Document {
+            accepted: self.accepted,
+            dropped: self.dropped(),
+            reasons: DropCounts::of(|reason| self.dropped[reason.index()]),
+            drops: &self.drops,
+            control: tasks().filter_map(Asked::of).collect(),
+            watchers,
+            attempt: match self.tasks[..] {
+                [_] => tasks().next().and_then(|task| task.view.attempt),
+                _ => None,
+            },
+            truncated: &self.truncated,
+            repaired: self.repaired,
+            rejected: self.rejected,
+            errors: &self.errors,
         };
-        hub.broadcaster().tasks().task(task)?.view.attempt
-    }
-
-    fn push_drops(&self, out: &mut String) {
-        // Nearly every answer says so, and answers are written as often as events come.
-        if self.dropped() == 0 {
-            return out.push_str(NO_DROPS);
-        }
-        push_number(out, ",\"dropped\":", self.dropped());
-        out.push_str(",\"reasons\":{");
-        for reason in DropReason::ALL {
-            let comma = if reason.index() > 0 { "," } else { "" };
-            let count = self.dropped[reason.index()];
-            let _ = write!(out, "{comma}\"{}\":{count}", reason.as_str());
-        }
-        out.push_str("},\"drops\":[");
-        for (index, (number, dropped)) in self.drops.iter().enumerate() {
-            let comma = if index > 0 { "," } else { "" };
-            let (what, name) = match &dropped.subject {
-                Subject::Task(name) => ("taskId", name),
-                Subject::Room(name) => ("room", name),
-            };
-            let numbering = self.numbering.as_str();
-            let _ = write!(out, "{comma}{{\"{numbering}\":{number},\"{what}\":");
-            push_string(out, name);
-            let _ = write!(out, ",\"reason\":\"{}\"}}", dropped.reason.as_str());
-        }
-        out.push(']');
-    }
-
-    fn push_errors(&self, out: &mut String) {
-        let _ = write!(out, ",\"rejected\":{},\"errors\":[", self.rejected);
-        for (index, error) in self.errors.iter().enumerate() {
-            let _ = write!(
-                out,
-                "{}{{\"line\":{},\"message\":",
-                if index > 0 { "," } else { "" },
-                error.line
-            );
-            push_string(out, &error.reason);
-            out.push('}');
-        }
-        out.push(']');
+        json(200, &document)
     }
 
     fn name(&mut self, task: Option<TaskKey>) {
@@ -389,41 +363,19 @@ impl Tally {
     }
 }
 
-fn push_controls(out: &mut String, hub: &Hub, tasks: &[TaskKey]) {
-    let cache = hub.broadcaster().tasks();
-    let mut first = true;
-    for task in tasks.iter().filter_map(|key| cache.task(*key)) {
-        let Some(requested) = &task.view.requested else {
-            continue;
-        };
-        out.push_str(if std::mem::take(&mut first) {
-            "{\"taskId\":"
-        } else {
-            ",{\"taskId\":"
-        });
-        push_string(out, &task.id);
-        out.push(',');
-        requested.push_members(out);
-        out.push('}');
-    }
-}
-
-fn push_number(out: &mut String, label: &str, number: u64) {
-    out.push_str(label);
-    out.push_str(itoa::Buffer::new().format(number));
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_without_drops_is_what_would_be_written_out() {
-        let mut out = String::from(",\"dropped\":0,\"reasons\":{");
-        for reason in DropReason::ALL {
-            let comma = if reason.index() > 0 { "," } else { "" };
-            let _ = write!(out, "{comma}\"{}\":0", reason.as_str());
+    fn an_error_is_counted_as_its_request_counts() {
+        for (place, told) in [
+            (Place::Line(1), "line 1: too much"),
+            (Place::Index(0), "index 0: too much"),
+        ] {
+            let mut tally = Tally::default();
+            tally.reject(place, "too much".to_owned());
+            assert_eq!(tally.first_error().as_deref(), Some(told));
         }
-        assert_eq!(out + "},\"drops\":[]", NO_DROPS);
     }
 }

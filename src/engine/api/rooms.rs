@@ -5,7 +5,6 @@ use crate::engine::api::call::{
     Call, Outcome, expect_json, invalid, json, json_text, list_of, parse_limit, whole,
 };
 use crate::engine::api::ingest;
-use crate::engine::commands::ClientInfo;
 use crate::engine::context::Context;
 use crate::engine::session::requests::history_page;
 use crate::hub::rooms::position::NotAPosition;
@@ -161,16 +160,13 @@ pub fn broadcast_to_all(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
 
 /// `GET /api/clients`
 pub fn list_clients(context: &mut Context<'_>, _: &Call<'_>) -> Outcome {
-    let clients = context.client_infos()?;
-    let clients: Vec<_> = clients.iter().map(client_document).collect();
-    Ok(Answer::Now(list_of("clients", &clients)))
+    Ok(Answer::Now(list_of("clients", &context.client_infos()?)))
 }
 
 /// `GET /api/clients/{id}`
 pub fn show_client(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
     let client = context.find_client(call.name("id"))?;
-    let document = client_document(&context.client_info(client));
-    Ok(Answer::Now(json(200, &document)))
+    Ok(Answer::Now(json(200, &context.client_info(client))))
 }
 
 /// `DELETE /api/clients/{id}?code=&reason=`
@@ -212,17 +208,4 @@ pub fn leave(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
         true => Ok(Answer::WhenKept(Response::new(204))),
         false => Err(Refusal::not_found(format!("`{id}` is not in the room `{room}`")).at("room")),
     }
-}
-
-fn client_document(client: &ClientInfo) -> serde_json::Value {
-    json!({
-        "clientId": client.client_id,
-        "connectedAt": client.connected_at,
-        "address": client.address,
-        "rooms": client.rooms,
-        "dialect": client.dialect,
-        "messagesReceived": client.messages_received,
-        "messagesSent": client.messages_sent,
-        "unsentBytes": client.unsent_bytes,
-    })
 }

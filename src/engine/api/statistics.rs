@@ -61,7 +61,7 @@ pub struct HealthStorage {
     pub refused: u64,
 }
 
-fn is_zero(count: &u64) -> bool {
+pub fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
@@ -227,7 +227,7 @@ pub struct BroadcasterStats {
     pub slowdown: f64,
 }
 
-/// `reasons` of [`BroadcasterStats`]: why events were dropped.
+/// `reasons` of [`BroadcasterStats`], and of an answer to events: why some were dropped.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DropCounts {
@@ -239,6 +239,17 @@ pub struct DropCounts {
     pub old_attempt: u64,
     /// Their task had ended.
     pub ended: u64,
+}
+
+impl DropCounts {
+    pub fn of(count: impl Fn(DropReason) -> u64) -> Self {
+        Self {
+            repeat: count(DropReason::Repeat),
+            old_seq: count(DropReason::OldSeq),
+            old_attempt: count(DropReason::OldAttempt),
+            ended: count(DropReason::Ended),
+        }
+    }
 }
 
 impl Context<'_> {
@@ -336,12 +347,7 @@ impl Context<'_> {
                 .map(|reason| broadcaster.dropped(reason))
                 .iter()
                 .sum(),
-            reasons: DropCounts {
-                repeat: broadcaster.dropped(DropReason::Repeat),
-                old_seq: broadcaster.dropped(DropReason::OldSeq),
-                old_attempt: broadcaster.dropped(DropReason::OldAttempt),
-                ended: broadcaster.dropped(DropReason::Ended),
-            },
+            reasons: DropCounts::of(|reason| broadcaster.dropped(reason)),
             broadcast_interval: broadcaster.pace().interval(self.now.at).as_micros() as f64
                 / 1000.0,
             slowdown: (broadcaster.pace().slowdown(self.now.at) * 100.0).round() / 100.0,

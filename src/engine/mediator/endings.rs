@@ -150,14 +150,19 @@ impl Engine {
     }
 
     /// Answers a request whose body has not been read: the connection ends with the answer.
-    pub(super) fn refuse_unread(&mut self, connection: ConnectionId, answer: &Response) {
+    pub(super) fn refuse_unread(&mut self, connection: ConnectionId, refusal: Refusal) {
+        let answer = refusal.response(self.settings.locale);
+        self.answer_unread(connection, &answer);
+    }
+
+    pub(super) fn answer_unread(&mut self, connection: ConnectionId, answer: &Response) {
         self.on_transport(|transport, step| transport.refuse(step, connection, answer));
     }
 
     pub(super) fn time_out_request(&mut self, connection: ConnectionId) {
         let reason = "the request did not arrive in time";
         let refusal = Refusal::new(ErrorCode::RequestTimeout, reason);
-        self.refuse_unread(connection, &refusal.into());
+        self.refuse_unread(connection, refusal);
     }
 
     pub(super) fn handle_departure(&mut self, departure: Departure) {

@@ -21,7 +21,7 @@ use crate::engine::transport::confirmation::Confirmation;
 use crate::engine::transport::peer::{Peer, Role, Standing};
 use crate::hub::{ClientKey, ConnectionId, Full};
 use crate::wire::http::{Head, Response};
-use crate::wire::locale::Phrase;
+use crate::wire::locale::{Locale, Phrase};
 use crate::wire::message::{Dialect, Encoding, Variant};
 use crate::wire::refusal::{ErrorCode, Refusal};
 use crate::wire::websocket::{self, Accepted, CloseCode, Reader};
@@ -43,7 +43,10 @@ impl Engine {
         };
         let accepted = match shake_hands(head, purpose, &self.settings.websocket) {
             Ok(accepted) => accepted,
-            Err(refusal) => return self.respond(connection, head, Answer::Now(refused(refusal))),
+            Err(refusal) => {
+                let answer = refused(refusal, self.settings.locale);
+                return self.respond(connection, head, Ok(Answer::Now(answer)));
+            }
         };
         let address = self.peer(connection).and_then(|peer| peer.address);
         let asker = self.settings.proxies.asker(address, head);
@@ -451,9 +454,11 @@ fn purpose_of(settings: &Settings, path: &str) -> Option<Purpose> {
 }
 
 /// Whoever speaks another version of the protocol is told which one is spoken here (RFC 6455 section 4.4).
-fn refused(refusal: Refusal) -> Response {
-    match refusal.code() {
-        ErrorCode::UpgradeRequired => Response::from(refusal).header("Sec-WebSocket-Version", "13"),
-        _ => refusal.into(),
+fn refused(refusal: Refusal, locale: Locale) -> Response {
+    let code = refusal.code();
+    let answer = refusal.response(locale);
+    match code {
+        ErrorCode::UpgradeRequired => answer.header("Sec-WebSocket-Version", "13"),
+        _ => answer,
     }
 }

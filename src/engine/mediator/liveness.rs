@@ -123,7 +123,7 @@ impl Engine {
             )
             .retry_after_s(1),
         };
-        self.refuse_unread(connection, &refusal.into());
+        self.refuse_unread(connection, refusal);
     }
 
     fn cut_line(&mut self, connection: ConnectionId) {

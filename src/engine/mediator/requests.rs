@@ -29,12 +29,11 @@ impl Engine {
         if self.waits_for_store(head, body.len()) {
             return self.hold(connection, head.clone(), Some(body.to_vec()));
         }
-        let answer = match self.check_listener(connection, head) {
-            Ok(()) => table::answer(&mut self.context(Caller::Request(head)), head, body),
-            Err(refusal) => Answer::Now(refusal.into()),
-        };
+        let outcome = self
+            .check_listener(connection, head)
+            .and_then(|()| table::answer(&mut self.context(Caller::Request(head)), head, body));
         self.dismiss_all();
-        self.respond(connection, head, answer);
+        self.respond(connection, head, outcome);
     }
 
     /// Judges a request by its head alone, before anything of its body is kept: the host, the listener, the path, the method and
@@ -85,8 +84,9 @@ impl Engine {
     /// Ends a request whose body has not been read, with an answer that its page may read.
     fn refuse_head(&mut self, connection: ConnectionId, head: &Head, refusal: Refusal) {
         let is_local = self.transport.is_local(connection);
-        let answer = Cors::of(head, &self.settings.access, is_local).mark(refusal.into());
-        self.refuse_unread(connection, &answer);
+        let answer = refusal.response(self.settings.locale);
+        let answer = Cors::of(head, &self.settings.access, is_local).mark(answer);
+        self.answer_unread(connection, &answer);
     }
 
     /// A request whose body is handled line by line has begun.
@@ -132,9 +132,9 @@ impl Engine {
         let Some(stream) = self.finish_lines(connection) else {
             return;
         };
-        let answer = ingest::answer_lines(&mut self.hub, stream.tally);
+        let outcome = ingest::answer_lines(&mut self.hub, stream.tally);
         if let Some(head) = stream.head {
-            self.respond(connection, &head, answer);
+            self.respond(connection, &head, outcome);
         }
     }
 
@@ -186,10 +186,12 @@ impl Engine {
         &mut self,
         connection: ConnectionId,
         head: &Head,
-        answer: Answer<Response>,
+        outcome: Result<Answer<Response>, Refusal>,
     ) {
         let is_local = self.transport.is_local(connection);
         let reply = Reply::to(head, &self.settings.access, is_local);
+        let locale = self.settings.locale;
+        let answer = outcome.unwrap_or_else(|refusal| Answer::Now(refusal.response(locale)));
         match answer {
             Answer::Now(answer) => self.answer(connection, reply, answer),
             Answer::WhenKept(answer) => self.promise(Held::Answer {
@@ -229,7 +231,8 @@ impl Engine {
                 reply,
                 answer,
             } => {
-                let answer = fault.as_deref().map_or(answer, not_kept);
+                let locale = self.settings.locale;
+                let answer = fault.map_or(answer, |fault| not_kept(&fault).response(locale));
                 self.answer_held(connection, reply, answer);
             }
             Held::Said {
@@ -246,7 +249,7 @@ impl Engine {
     }
 
     pub(super) fn refuse(&mut self, connection: ConnectionId, head: &Head, refusal: Refusal) {
-        self.respond(connection, head, Answer::Now(refusal.into()));
+        self.respond(connection, head, Err(refusal));
     }
 
     /// Sends an answer; the connection goes on unless one side wants it closed.
@@ -280,10 +283,9 @@ impl Engine {
 }
 
 /// What was changed will not outlive the process.
-fn not_kept(reason: &str) -> Response {
+fn not_kept(reason: &str) -> Refusal {
     let detail = format!("taken and delivered, but not kept: {reason}");
-    let refusal = Refusal::new(ErrorCode::StorageUnavailable, detail);
-    refusal.retry_after_s(1).into()
+    Refusal::new(ErrorCode::StorageUnavailable, detail).retry_after_s(1)
 }
 
 /// Plain HTTP where only WebSockets are.

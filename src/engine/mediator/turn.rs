@@ -343,7 +343,8 @@ impl Engine {
         let detail = "the server has as many connections as it can have (server.max_connections, \
                       or the limit of open files); come back later";
         let refusal = Refusal::limit_exceeded(detail).retry_after_s(1);
-        self.transport.unread_answer(now, &refusal.into())
+        let answer = refusal.response(self.settings.locale);
+        self.transport.unread_answer(now, &answer)
     }
 
     /// Whether input of this connection may be read now. When not, [`Output::Read`] says when again.

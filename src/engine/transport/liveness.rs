@@ -248,7 +248,7 @@ impl Transport {
         let line = stream.splitter.skip_line();
         let max_bytes = max_bytes(settings);
         let reason = format!("unfinished lines take more than {max_bytes} bytes together");
-        stream.tally.reject(line, reason);
+        stream.tally.reject_line(line, reason);
         Some(line)
     }
 

@@ -1,6 +1,7 @@
 //! Problem documents (RFC 9457): the one shape of every HTTP error, for a person and for a program.
 
 use super::response::{Response, reason};
+use crate::wire::locale::Locale;
 use crate::wire::refusal::Refusal;
 use serde::Serialize;
 
@@ -19,10 +20,11 @@ struct Document<'p> {
     field: Option<&'p str>,
 }
 
-impl From<Refusal> for Response {
-    fn from(refusal: Refusal) -> Self {
-        let detail = refusal.detail();
-        let refusal = *refusal.0;
+impl Refusal {
+    /// The problem document that answers a call.
+    pub fn response(self, locale: Locale) -> Response {
+        let detail = self.detail(locale);
+        let refusal = *self.0;
         let document = Document {
             r#type: "about:blank",
             title: reason(refusal.status),
@@ -33,7 +35,7 @@ impl From<Refusal> for Response {
         };
         let text =
             serde_json::to_vec(&document).expect("strings and a number always have a JSON form");
-        let mut response = Self::new(refusal.status).body("application/problem+json", text);
+        let mut response = Response::new(refusal.status).body("application/problem+json", text);
         if let Some(seconds) = refusal.retry_after_s {
             response = response.header("Retry-After", seconds.to_string());
         }
@@ -75,7 +77,7 @@ mod tests {
             version_minor: 1,
             date: Date::at(0),
         };
-        String::from_utf8(Response::from(refusal).encode(framing)).unwrap()
+        String::from_utf8(refusal.response(Locale::English).encode(framing)).unwrap()
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::*;
 use crate::wire::http::{BodyMode, Parser, ParserEvent, ParserLimits};
 use crate::wire::input::Input;
+use crate::wire::locale::Locale;
 
 type Lines<'a> = Vec<(&'a str, &'a str)>;
 type Changes<'a> = &'a [(&'a str, &'a str)];
@@ -114,9 +115,13 @@ fn refuses_wrong_headers_by_name() {
     for (name, value) in cases {
         let outcome = answer("GET", 1, &sample(&[(name, value)]));
         let refusal = outcome.expect_err(name);
-        assert_eq!(refusal.detail(), invalid(name).detail(), "{value}");
+        assert_eq!(
+            refusal.detail(Locale::English),
+            invalid(name).detail(Locale::English),
+            "{value}"
+        );
     }
-    let detail = invalid("Sec-WebSocket-Key").detail();
+    let detail = invalid("Sec-WebSocket-Key").detail(Locale::English);
     assert!(detail.contains("Sec-WebSocket-Key"), "{detail}");
 }
 
@@ -129,7 +134,11 @@ fn refuses_repeated_headers() {
     for (again, value, name) in cases {
         let outcome = answer("GET", 1, &sample(&[(again, value)]));
         let refusal = outcome.expect_err(again);
-        assert_eq!(refusal.detail(), invalid(name).detail(), "{again}");
+        assert_eq!(
+            refusal.detail(Locale::English),
+            invalid(name).detail(Locale::English),
+            "{again}"
+        );
     }
 }
 
