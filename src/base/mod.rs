@@ -2,7 +2,8 @@
 //!
 //! - `time`: time as numbers that are passed in; `wheel`: all timers; `token_bucket`: rate limits
 //! - `chunk_queue`: outbound bytes of all connections in one pool; `index`: links inside such pools; `slots`: a slab whose
-//!   keys carry a generation; `slot_set`: slots counted once; `shrink`: when a table gives memory back
+//!   keys carry a generation; `slot_set`: slots counted once; `names`: keys found by name; `shrink`: when a table gives memory
+//!   back
 //! - `id`: message ids; `random`: the one source of randomness
 //! - `network`, `pattern`: IP networks and name patterns; `printable`: foreign text in logs and terminals;
 //!   `limit`: 0 for none
@@ -14,6 +15,7 @@ pub mod counter;
 pub mod id;
 pub mod index;
 pub mod limit;
+pub mod names;
 pub mod network;
 pub mod pattern;
 pub mod printable;

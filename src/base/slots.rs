@@ -54,10 +54,6 @@ impl<T> Slots<T> {
         self.values.len()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.values.is_empty()
-    }
-
     /// Whether `count` more values have a slot each.
     pub fn has_room_for(&self, count: usize) -> bool {
         self.values.len() + count <= 1 << SLOT_BITS

@@ -3,21 +3,10 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_parser};
 
-use super::options::{EmitOptions, KEY_VARIABLE, Options, WatchOptions, parse_field};
+use super::options::{EmitOptions, Options, WatchOptions};
 use crate::config::{Alias, Key, aliases, keys};
-use serde_json::Value;
-
-/// Contract section 7.
-const EVENTS: [&str; 6] = [
-    "started",
-    "progress",
-    "completed",
-    "failed",
-    "paused",
-    "cancelled",
-];
 
 #[derive(Debug, PartialEq)]
 pub(super) enum Invocation {
@@ -34,8 +23,8 @@ pub(super) fn parse(
     let matches = command().try_get_matches_from(with_command(arguments))?;
     match matches.subcommand() {
         Some(("check", below)) => Ok(Invocation::Check(options(below))),
-        Some(("watch", below)) => Ok(Invocation::Watch(watch_options(below))),
-        Some(("emit", below)) => Ok(Invocation::Emit(emit_options(below))),
+        Some(("watch", below)) => WatchOptions::from_arg_matches(below).map(Invocation::Watch),
+        Some(("emit", below)) => EmitOptions::from_arg_matches(below).map(Invocation::Emit),
         Some((_, below)) => Ok(Invocation::Serve {
             options: options(below),
             stdin: below.get_flag("stdin"),
@@ -75,35 +64,6 @@ fn options(matches: &ArgMatches) -> Options {
     }
 }
 
-fn watch_options(matches: &ArgMatches) -> WatchOptions {
-    WatchOptions {
-        url: text(matches, "url"),
-        json: matches.get_flag("json"),
-        tasks: matches
-            .get_many("task")
-            .into_iter()
-            .flatten()
-            .cloned()
-            .collect(),
-    }
-}
-
-fn emit_options(matches: &ArgMatches) -> EmitOptions {
-    let fields = matches.get_many::<(String, Value)>("field");
-    EmitOptions {
-        url: text(matches, "url"),
-        key: matches.get_one("key").cloned(),
-        event: text(matches, "event"),
-        task: text(matches, "task"),
-        fields: fields.into_iter().flatten().cloned().collect(),
-    }
-}
-
-fn text(matches: &ArgMatches, name: &str) -> String {
-    let text = matches.get_one::<String>(name).cloned();
-    text.expect("clap has checked that it is there, or has a default")
-}
-
 fn command() -> Command {
     let stdin = Arg::new("stdin")
         .long("stdin")
@@ -129,66 +89,21 @@ fn command() -> Command {
 }
 
 fn watch_command() -> Command {
-    let json = Arg::new("json")
-        .long("json")
-        .action(ArgAction::SetTrue)
-        .help("Print the tasks' messages as the server sends them, one JSON object a line");
-    let tasks = Arg::new("task")
-        .value_name("TASK")
-        .required(true)
-        .num_args(1..)
-        .help("Tasks to watch, by their ids; they need not exist yet");
-    Command::new("watch")
+    let command = Command::new("watch")
         .about("Show tasks until they have ended, one line for each message")
         .after_help(
             "Exit code: 0 when all tasks stand completed at the same time, 1 as soon as one has failed or was cancelled,\n\
              2 when they cannot be watched to their end, as when one is removed before or the server refuses.\n\
              A connection that is lost later is made again.",
-        )
-        .arg(
-            url_flag("ws://127.0.0.1:3001/ws")
-                .help("The server's WebSocket listener; a Unix socket is ws+unix:/path/to.sock:/ws"),
-        )
-        .arg(json)
-        .arg(tasks)
+        );
+    WatchOptions::augment_args(command)
 }
 
 fn emit_command() -> Command {
-    let key = Arg::new("key").long("key").value_name("KEY").help(format!(
-        "The server's http.api_key [default: the variable {KEY_VARIABLE}, which no process list shows]"
-    ));
-    let event = Arg::new("event")
-        .value_name("EVENT")
-        .required(true)
-        .value_parser(EVENTS)
-        .help("What has happened to the task");
-    let task = Arg::new("task")
-        .value_name("TASK")
-        .required(true)
-        .help("The task, by its id");
-    let fields = Arg::new("field")
-        .value_name("FIELD=VALUE")
-        .num_args(0..)
-        .value_parser(parse_field)
-        .help("Fields of the event, such as current=3 total=10 stage=rendering; a value that is JSON means that");
-    Command::new("emit")
+    let command = Command::new("emit")
         .about("Report one event of a task, and print the server's answer")
-        .after_help("Exit code: 0 when the server has taken the event, 1 when it refuses it, 2 when it cannot be reached.")
-        .arg(
-            url_flag("http://127.0.0.1:3000")
-                .help("The server's HTTP listener; a Unix socket is http+unix:/path/to.sock"),
-        )
-        .arg(key)
-        .arg(event)
-        .arg(task)
-        .arg(fields)
-}
-
-fn url_flag(default: &'static str) -> Arg {
-    Arg::new("url")
-        .long("url")
-        .value_name("URL")
-        .default_value(default)
+        .after_help("Exit code: 0 when the server has taken the event, 1 when it refuses it, 2 when it cannot be reached.");
+    EmitOptions::augment_args(command)
 }
 
 fn configured(command: Command) -> Command {
@@ -204,34 +119,22 @@ fn configured(command: Command) -> Command {
 }
 
 fn key_flag(key: &Key) -> Arg {
-    let (section, _) = key
-        .path()
-        .rsplit_once('.')
-        .unwrap_or(("general", key.path()));
-    Arg::new(key.path())
-        .long(key.path())
-        .value_name(key.placeholder())
-        .allow_negative_numbers(true)
-        .help_heading(section)
-        .help(format!(
-            "{} [default: {}]",
-            key.meaning(),
-            key.default_text()
-        ))
+    let (meaning, default) = (key.meaning(), key.default_text());
+    flag(key.path(), key.placeholder()).help(format!("{meaning} [default: {default}]"))
 }
 
 fn alias_flag(alias: &Alias) -> Arg {
-    let (section, _) = alias
-        .path()
-        .rsplit_once('.')
-        .unwrap_or(("general", alias.path()));
     let keys = alias.stands_for().join(" and ");
-    Arg::new(alias.path())
-        .long(alias.path())
-        .value_name(alias.placeholder())
+    flag(alias.path(), alias.placeholder()).help(format!("Sets {keys}"))
+}
+
+fn flag(path: &'static str, placeholder: &'static str) -> Arg {
+    let (section, _) = path.rsplit_once('.').unwrap_or(("general", path));
+    Arg::new(path)
+        .long(path)
+        .value_name(placeholder)
         .allow_negative_numbers(true)
         .help_heading(section)
-        .help(format!("Sets {keys}"))
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! One WebSocket connection, from its handshake to its end. Reconnecting is its owner's business.
 
 use super::reconnect::Loss;
-use super::stream::Stream;
+use super::stream;
 use super::url::ServerUrl;
 use crate::base::time::Span;
 use crate::wire::websocket::CloseCode;
 use http::Response;
+use socket2::Socket;
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 use tungstenite::{HandshakeError, Message, WebSocket};
@@ -57,14 +58,14 @@ pub enum Received {
 
 #[derive(Debug)]
 pub struct Connection {
-    socket: WebSocket<Stream>,
+    socket: WebSocket<Socket>,
     goodbye: Option<(CloseCode, String)>,
 }
 
 impl Connection {
     /// Connects and shakes hands, each step within `timeout`.
     pub fn open(url: &ServerUrl, target: &str, timeout: Duration) -> Result<Self, ConnectError> {
-        let stream = Stream::connect(&url.address, timeout)?;
+        let stream = stream::connect(&url.address, timeout)?;
         let address = format!("ws://{}{target}", url.host());
         match tungstenite::client(address, stream) {
             Ok((socket, _)) => Ok(Self {
@@ -84,7 +85,7 @@ impl Connection {
 
     /// Waits for no longer than `timeout`.
     pub fn receive(&mut self, timeout: Duration) -> Received {
-        if let Err(error) = self.socket.get_ref().limit_reads(timeout) {
+        if let Err(error) = stream::limit_reads(self.socket.get_ref(), timeout) {
             return Received::Lost(Loss::Broken, error.to_string());
         }
         match self.socket.read() {

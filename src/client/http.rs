@@ -1,6 +1,6 @@
 //! One HTTP/1.1 request and its answer: as much as reporting an event takes.
 
-use super::stream::Stream;
+use super::stream;
 use super::url::ServerUrl;
 use crate::wire::http::decode_chunked;
 use crate::wire::locale::Locale;
@@ -57,7 +57,7 @@ pub fn post(
         }
         head.push_str(&format!("Authorization: Bearer {key}\r\n"));
     }
-    let mut stream = Stream::connect(&url.address, timeout)?;
+    let mut stream = stream::connect(&url.address, timeout)?;
     stream.write_all(format!("{head}\r\n{json}").as_bytes())?;
     let mut bytes = Vec::new();
     let read = stream.take(MAX_ANSWER_BYTES).read_to_end(&mut bytes);

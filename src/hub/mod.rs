@@ -47,7 +47,6 @@ pub use rooms::directory::Full;
 pub use rooms::position::{Position, Since};
 pub use rooms::room::Room;
 pub use tasks::broadcaster::BroadcasterSettings;
-pub use tasks::decision::Foresight;
 pub use tasks::outcome::{Accepted, ControlRefused, Dropped, Ingested, Refused, Subject};
 pub use tasks::size::TooLarge;
 pub use tasks::step::Removal;

@@ -2,12 +2,11 @@
 //! them counts, because of several events none counts when one would be refused.
 
 use crate::engine::context::Context;
-use crate::hub::Foresight;
 use crate::hub::tasks::decision;
-use crate::hub::tasks::size::{MAX_OWN_FIELDS, patch_bytes};
+use crate::hub::tasks::size::Bound;
 use crate::hub::tasks::state::Task;
 use crate::wire::message::name::TASK_ROOM_PREFIX;
-use crate::wire::message::{Event, Report, TaskEvent, TaskPatch};
+use crate::wire::message::{Event, Report, TaskEvent};
 use crate::wire::refusal::Refusal;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -29,18 +28,21 @@ fn is_far_from_limits(context: &Context<'_>, reports: &[Report<'_>]) -> bool {
 fn check_all(context: &Context<'_>, reports: &[Report<'_>]) -> Result<(), Refusal> {
     let tasks = context.hub.broadcaster().tasks();
     let (mut new_tasks, mut reopened) = (HashSet::new(), HashSet::new());
-    let mut bounds = Bounds::default();
+    // Upper bounds for any of the tasks: when they surely stay small, none is looked at any closer.
+    let (mut events, mut greatest, mut all) = (0, Bound::default(), Bound::default());
     for report in reports {
         let task_id = match &report.event {
             Event::Task { task_id, .. } | Event::Item { task_id, .. } => &**task_id,
             Event::Room { .. } => continue,
         };
-        let known = tasks.find(task_id).and_then(|key| tasks.task(key));
+        let known = tasks.named(task_id);
         if known.is_none() {
             new_tasks.insert(task_id);
         }
         if let Event::Task { patch, .. } = &report.event {
-            bounds.add(known, patch);
+            events += 1;
+            greatest = greatest.max(known.map(Bound::of).unwrap_or_default());
+            all = all.with(patch);
         }
         // A task that has ended makes no room for others if it goes on, nor if it would be made anew for this event.
         if let Some(task) = known.filter(|task| task.view.status.is_terminal())
@@ -56,7 +58,12 @@ fn check_all(context: &Context<'_>, reports: &[Report<'_>]) -> Result<(), Refusa
         )));
     }
     check_rooms(context, reports)?;
-    check_sizes(context, reports, bounds)
+    // A single event is refused when it comes.
+    let max_task_size = context.settings.hub.broadcaster.max_task_size;
+    match events < 2 || greatest.plus(all).fits(max_task_size) {
+        true => Ok(()),
+        false => check_sizes(context, reports),
+    }
 }
 
 /// Whether a task that has ended goes on with this event.
@@ -116,47 +123,20 @@ fn check_rooms(context: &Context<'_>, reports: &[Report<'_>]) -> Result<(), Refu
     )))
 }
 
-/// Upper bounds of what the tasks of a request take, found in passing: tasks that surely stay small are looked at no closer.
-#[derive(Debug, Clone, Copy, Default)]
-struct Bounds {
-    events: usize,
-    greatest: Sizes,
-    sum: Sizes,
-}
-
-impl Bounds {
-    /// One more event of a task, which is known or new.
-    fn add(&mut self, task: Option<&Task>, patch: &TaskPatch) {
-        self.events += 1;
-        self.greatest = self
-            .greatest
-            .max(task.map_or(Sizes::default(), Sizes::of_task));
-        self.sum = self.sum.plus(Sizes::of_patch(patch));
-    }
-}
-
-/// Of several events none counts when one of them would make its task too large. A single one is refused when it comes.
-fn check_sizes(
-    context: &Context<'_>,
-    reports: &[Report<'_>],
-    bounds: Bounds,
-) -> Result<(), Refusal> {
+/// Of several events none counts when one of them would make its task too large.
+fn check_sizes(context: &Context<'_>, reports: &[Report<'_>]) -> Result<(), Refusal> {
     let max_bytes = context.settings.hub.broadcaster.max_task_size;
     let tasks = context.hub.broadcaster().tasks();
-    let is_small =
-        |sizes: Sizes| sizes.own <= MAX_OWN_FIELDS && (max_bytes == 0 || sizes.bytes <= max_bytes);
-    if bounds.events < 2 || is_small(bounds.greatest.plus(bounds.sum)) {
-        return Ok(());
+    let mut bounds: HashMap<&str, Bound> = HashMap::new();
+    for report in reports {
+        if let Event::Task { task_id, patch, .. } = &report.event {
+            let bound = bounds
+                .entry(task_id)
+                .or_insert_with(|| tasks.named(task_id).map(Bound::of).unwrap_or_default());
+            *bound = bound.with(patch);
+        }
     }
-    let mut by_task: HashMap<&str, Sizes> = HashMap::new();
-    for (task_id, patch) in reports.iter().filter_map(of_task) {
-        let known = || tasks.find(task_id).and_then(|key| tasks.task(key));
-        let sizes = by_task
-            .entry(task_id)
-            .or_insert_with(|| known().map_or(Sizes::default(), Sizes::of_task));
-        *sizes = sizes.plus(Sizes::of_patch(patch));
-    }
-    let mut tasks_then: HashMap<&str, Foresight> = HashMap::new();
+    let mut foresight = context.hub.foresight();
     for (index, report) in reports.iter().enumerate() {
         let Event::Task {
             task_id,
@@ -166,63 +146,22 @@ fn check_sizes(
         else {
             continue;
         };
-        let is_small = by_task.get(&**task_id).is_none_or(|sizes| is_small(*sizes));
+        let is_small = bounds
+            .get(&**task_id)
+            .is_none_or(|bound| bound.fits(max_bytes));
         if is_small || context.hub.was_accepted(report) {
             continue;
         }
-        let known = || tasks.find(task_id).and_then(|key| tasks.task(key));
-        let task = tasks_then
-            .entry(task_id)
-            .or_insert_with(|| Foresight::of(known(), task_id, context.now));
-        let added = task.add(context.now, *kind, patch, report.id.as_deref(), max_bytes);
+        let (known, event, id) = (
+            tasks.named(task_id),
+            (*kind, patch.clone()),
+            report.id.as_deref(),
+        );
+        let added = foresight.add(known, task_id, event, id, max_bytes, context.now);
         added.map_err(|fault| {
             let field = format!("[{index}].{}", fault.field);
             Refusal::from(&fault).at(field)
         })?;
     }
     Ok(())
-}
-
-/// Upper bounds of what a task takes.
-#[derive(Debug, Clone, Copy, Default)]
-struct Sizes {
-    bytes: usize,
-    own: usize,
-}
-
-impl Sizes {
-    fn of_task(task: &Task) -> Self {
-        Self {
-            bytes: task.size_bound,
-            own: task.view.own.len(),
-        }
-    }
-
-    fn of_patch(patch: &TaskPatch) -> Self {
-        Self {
-            bytes: patch_bytes(patch),
-            own: patch.extra.len(),
-        }
-    }
-
-    fn plus(self, other: Self) -> Self {
-        Self {
-            bytes: self.bytes + other.bytes,
-            own: self.own + other.own,
-        }
-    }
-
-    fn max(self, other: Self) -> Self {
-        Self {
-            bytes: self.bytes.max(other.bytes),
-            own: self.own.max(other.own),
-        }
-    }
-}
-
-fn of_task<'a>(report: &'a Report<'_>) -> Option<(&'a str, &'a TaskPatch)> {
-    match &report.event {
-        Event::Task { task_id, patch, .. } => Some((task_id, patch)),
-        Event::Item { .. } | Event::Room { .. } => None,
-    }
 }

@@ -11,7 +11,7 @@ mod tests;
 
 use crate::base::time::{Now, Time};
 use crate::hub::tasks::estimate::{Estimator, SavedEstimator};
-use crate::hub::tasks::size::Ledger;
+use crate::hub::tasks::size::Held;
 use crate::hub::tasks::state::{Task, View, is_false};
 use crate::wire::message::Status;
 use serde::de::Error;
@@ -103,7 +103,7 @@ impl Task {
         (task.has_progress, task.status_before_lost) = (row.has_progress, row.lost);
         task.restarted_at = row.restart_age_us.map(moment);
         task.view = row.view;
-        task.size_bound = Ledger::of(&task).bytes();
+        task.size_bound = Held::new(&task, false).bytes();
         // A task without its estimate is better than no task: the estimate starts over.
         let estimator = row.estimator.as_deref().map(RawValue::get);
         let saved = estimator.and_then(|text| serde_json::from_str(text).ok());

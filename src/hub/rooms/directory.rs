@@ -5,6 +5,7 @@
 //! of the client that is; only `enroll`, `swap_members` and `unlink` change either end. Within a room connected members come first, so
 //! that a fan-out reads one slice. [`Directory::check_invariants`] states the rest.
 
+use crate::base::names::Names;
 use crate::base::slots::Slots;
 use crate::base::time::Time;
 use crate::hub::change::Change;
@@ -16,7 +17,6 @@ use crate::hub::rooms::membership_index::{MAX_SCANNED, MembershipIndex};
 use crate::hub::rooms::room::Room;
 use crate::hub::rooms::viewer_rooms::{JoinedBy, ViewerRooms};
 use crate::wire::message::Dialect;
-use hashbrown::HashTable;
 use smallvec::SmallVec;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
@@ -43,9 +43,7 @@ impl Full {
 pub struct Directory {
     clients: Slots<Client>,
     pub(in crate::hub) rooms: Slots<Room>,
-    // Keys only: the name itself is kept once, in its room.
-    pub(in crate::hub::rooms) names: HashTable<RoomKey>,
-    pub(in crate::hub::rooms) hasher: ahash::RandomState,
+    pub(in crate::hub::rooms) names: Names<RoomKey>,
     next_epoch: u64,
     max_rooms: usize,
     // Counted as they change: statistics ask for them, and a walk over all clients would hold the loop.
@@ -70,13 +68,12 @@ impl Directory {
     /// `max_rooms` bounds all rooms, `max_viewer_rooms` those that only viewers hold (0: no limit). `seed` keys the hash and the first
     /// epoch: epochs must differ from those of an earlier process, whose positions clients may still hold.
     pub fn new(max_rooms: usize, max_viewer_rooms: usize, seed: [u64; 2]) -> Self {
-        let hasher = ahash::RandomState::with_seeds(seed[0], seed[1], !seed[0], !seed[1]);
+        let seeds = [seed[0], seed[1], !seed[0], !seed[1]];
         Self {
             clients: Slots::new(),
             rooms: Slots::new(),
-            names: HashTable::new(),
-            index: MembershipIndex::new(hasher.clone()),
-            hasher,
+            names: Names::new(seeds),
+            index: MembershipIndex::new(seeds),
             // Leaves room to count up without wrapping.
             next_epoch: seed[1] >> 16,
             max_rooms,
@@ -326,10 +323,7 @@ impl Directory {
     }
 
     pub fn find(&self, name: &str) -> Option<RoomKey> {
-        let hash = self.hasher.hash_one(name);
-        self.names
-            .find(hash, |key| &*self.rooms[key.0].name == name)
-            .copied()
+        self.names.find(name, |key| &self.rooms[key.0].name)
     }
 
     /// The room of that name, created on behalf of a producer if there is none; the oldest of the viewers' rooms is evicted for it if all
@@ -376,10 +370,8 @@ impl Directory {
             members: SmallVec::new(),
         };
         let key = RoomKey(self.rooms.insert(room));
-        let (rooms, hasher) = (&self.rooms, &self.hasher);
-        self.names.insert_unique(hasher.hash_one(name), key, |key| {
-            hasher.hash_one(&*rooms[key.0].name)
-        });
+        let rooms = &self.rooms;
+        self.names.insert(key, |key| &rooms[key.0].name);
         key
     }
 

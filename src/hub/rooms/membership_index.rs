@@ -18,7 +18,8 @@ pub struct MembershipIndex {
 }
 
 impl MembershipIndex {
-    pub fn new(hasher: ahash::RandomState) -> Self {
+    pub fn new([first, second, third, fourth]: [u64; 4]) -> Self {
+        let hasher = ahash::RandomState::with_seeds(first, second, third, fourth);
         Self {
             slots: HashMap::with_hasher(hasher),
         }

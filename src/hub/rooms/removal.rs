@@ -7,7 +7,6 @@ use crate::hub::change::Change;
 use crate::hub::keys::RoomKey;
 use crate::hub::rooms::directory::Directory;
 use crate::hub::rooms::log::RoomLog;
-use hashbrown::HashTable;
 use std::collections::VecDeque;
 
 impl Directory {
@@ -23,18 +22,12 @@ impl Directory {
     }
 
     fn remove_room(&mut self, key: RoomKey) {
-        let hash = self.hasher.hash_one(&*self.rooms[key.0].name);
-        if let Ok(entry) = self.names.find_entry(hash, |named| *named == key) {
-            entry.remove();
-        }
+        self.names.remove(&self.rooms[key.0].name, key);
         let Some(room) = self.rooms.remove(key.0) else {
             return;
         };
         if let Some(log) = room.log {
             self.end_log(key, room.name, room.epoch, *log);
-        }
-        if self.rooms.is_empty() {
-            self.names = HashTable::new();
         }
     }
 

@@ -13,7 +13,7 @@ use crate::hub::parts::Hub;
 use crate::hub::rooms::directory::Full;
 use crate::hub::scope::Scope;
 use crate::hub::tasks::broadcaster::{Broadcaster, set_flush};
-use crate::hub::tasks::decision;
+use crate::hub::tasks::decision::{self, Foresight};
 use crate::hub::tasks::outcome::{Accepted, ControlRefused, Dropped, Ingested, Refused, Subject};
 use crate::hub::tasks::state::{Flush, Pending, Task};
 use crate::hub::tasks::step::{Removal, Step};
@@ -43,6 +43,11 @@ impl Hub {
             .id
             .as_deref()
             .is_some_and(|id| event_ids.knows(key(id)))
+    }
+
+    /// For a request of several events, none of which has been tried yet.
+    pub fn foresight(&self) -> Foresight {
+        Foresight::new(self.seed.hash)
     }
 
     /// Applies a report. Its id is remembered only when it is accepted: one that was refused may be sent again under the same id.

@@ -2,7 +2,7 @@
 //!
 //! [`decide`] makes a [`Draft`] of one event: judged, cut or refused by its [`size`], with the task that gives way to a new one. A
 //! request of several events counts as a whole or not at all, and whether a later event fits depends on those before it: [`Foresight`]
-//! tries them one after the other on a reduced copy of the task. Owns no task and changes none.
+//! tries them one after the other on copies of the tasks. Changes no task of the hub.
 //!
 //! `pending -> running <-> paused -> completed | failed | cancelled`, where any state may be skipped. Within an attempt an ended
 //! task stays ended and `progress` never falls; a new attempt resets both. An attempt that no event has named is unknown (`None`),
@@ -11,9 +11,9 @@
 use crate::base::time::{Now, Span};
 use crate::hub::keys::TaskKey;
 use crate::hub::tasks::outcome::{Dropped, Ingested, Refused, Subject};
-use crate::hub::tasks::size::{self, Ledger, TooLarge, Truncated};
-use crate::hub::tasks::state::{Task, View};
-use crate::hub::tasks::step::{self, Step, is_answered, reported};
+use crate::hub::tasks::size::{self, TooLarge, Truncated};
+use crate::hub::tasks::state::Task;
+use crate::hub::tasks::step::{Step, is_answered, reported};
 use crate::hub::tasks::table::TaskTable;
 use crate::hub::tasks::verdict::{Announcement, Attempt, DropReason, RequestRefused, Verdict};
 use crate::wire::message::number::MAX_COUNT;
@@ -84,75 +84,68 @@ pub fn decide(
     })
 }
 
-/// A task as the events so far would have left it.
+/// The tasks of a request as its events so far would have left them.
 #[derive(Debug)]
 pub struct Foresight {
-    task: Task,
-    ledger: Ledger,
-    ids: HashSet<Box<str>>,
+    tasks: TaskTable,
+    /// Of events that would have counted.
+    ids: HashSet<(TaskKey, Box<str>)>,
 }
 
 impl Foresight {
-    /// Begins with the task as it is, or with a new one.
-    pub fn of(known: Option<&Task>, id: &str, now: Now) -> Self {
-        let mut task = Task::new(id.into(), now.at);
-        if let Some(known) = known {
-            // Exactly what `judge` reads; a clone would copy every text and JSON value of the task.
-            task.seq = known.seq;
-            task.producer_seq = known.producer_seq;
-            task.announced = known.announced;
-            task.status_before_lost = known.status_before_lost;
-            task.restarted_at = known.restarted_at;
-            task.view = View {
-                status: known.view.status,
-                attempt: known.view.attempt,
-                stalled: known.view.stalled,
-                requested: known.view.requested.clone(),
-                ..View::default()
-            };
-        }
+    /// `seed` keys the hash.
+    pub fn new(seed: [u64; 2]) -> Self {
         Self {
-            task,
-            ledger: known.map_or_else(Ledger::default, Ledger::of),
+            // Whether all tasks of a request have room is asked at once, by `TaskTable::has_room_for`.
+            tasks: TaskTable::new(0, seed),
             ids: HashSet::new(),
         }
     }
 
-    /// Tries one more event, whose `id` was not accepted before this request. Fails when it would count and make the task too large.
+    /// Tries one more event of the task `id`, which is now as `known`, if it is; its `event_id` was not accepted before this request. Fails
+    /// when it would count and make the task too large.
     pub fn add(
         &mut self,
+        known: Option<&Task>,
+        id: &str,
+        event: (TaskEvent, Box<TaskPatch>),
+        event_id: Option<&str>,
+        max_task_size: usize,
         now: Now,
-        kind: TaskEvent,
-        patch: &TaskPatch,
-        id: Option<&str>,
-        max_bytes: usize,
     ) -> Result<(), TooLarge> {
-        if id.is_some_and(|id| self.ids.contains(id)) {
+        let key = self.tasks.find(id).unwrap_or_else(|| {
+            let known = known.cloned();
+            self.tasks
+                .insert(known.unwrap_or_else(|| Task::new(id.into(), now.at)))
+        });
+        let event_id = event_id.map(|event_id| (key, event_id.into()));
+        if event_id
+            .as_ref()
+            .is_some_and(|event_id| self.ids.contains(event_id))
+        {
             return Ok(());
         }
-        // Dropped when its turn comes: an answer for that event, and no reason to refuse the request.
-        let Ok(verdict) = judge(&self.task, kind, patch, now, id.is_some()) else {
-            return Ok(());
-        };
-        if verdict.begins() {
-            self.ledger.begin_attempt();
+        let decided = decide(
+            &self.tasks,
+            max_task_size,
+            id,
+            event,
+            now,
+            event_id.is_some(),
+        );
+        match (decided, self.tasks.task_mut(key)) {
+            (Ok(draft), Some(task)) => {
+                if let Some(status) = draft.revival {
+                    Step::Revived { status }.apply(task, now);
+                }
+                draft.step.apply(task, now);
+                self.ids.extend(event_id);
+                Ok(())
+            }
+            (Err(Ingested::Refused(Refused::TooLarge(fault))), _) => Err(fault),
+            // Dropped when its turn comes: an answer for that event, and no reason to refuse the request.
+            _ => Ok(()),
         }
-        let may_be_cut = verdict.may_be_cut(kind);
-        self.ledger
-            .admit(&mut patch.clone(), may_be_cut, max_bytes)?;
-        // Sizes are in the ledger, so only what the next verdict depends on is applied.
-        let decisive = TaskPatch {
-            seq: patch.seq,
-            status: patch.status,
-            attempt: patch.attempt,
-            restart: patch.restart,
-            ..TaskPatch::default()
-        };
-        // An event that counts revives a lost task.
-        self.task.status_before_lost = None;
-        step::apply(&mut self.task, kind, verdict, decisive, now);
-        self.ids.extend(id.map(Box::from));
-        Ok(())
     }
 }
 

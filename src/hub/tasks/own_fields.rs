@@ -5,15 +5,15 @@
 //! ([`size`](crate::hub::tasks::size), [`Task::set_own`](crate::hub::tasks::state::Task::set_own)). Invariants: names are unique;
 //! `tombstones` counts the fields without a value; the index, once there are more than a few fields, holds every place.
 
+use crate::base::names::Names;
 use crate::wire::message::envelope::push_string;
-use hashbrown::HashTable;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 /// Up to this many names are compared one by one, which is faster than hashing and needs no index; most tasks have no more.
 const SCANNED: usize = 8;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct OwnField {
     pub name: Box<str>,
     /// `None`: a tombstone.
@@ -29,10 +29,11 @@ pub enum Change {
     Changed,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct OwnFields {
     fields: Vec<OwnField>,
-    index: Option<Box<NameIndex>>,
+    /// Places of fields by name.
+    index: Option<Box<Names<u32>>>,
     tombstones: usize,
 }
 
@@ -52,13 +53,6 @@ impl<'de> Deserialize<'de> for OwnFields {
         }
         Ok(own)
     }
-}
-
-/// Places of fields by name.
-#[derive(Debug)]
-struct NameIndex {
-    places: HashTable<u32>,
-    hasher: ahash::RandomState,
 }
 
 impl OwnFields {
@@ -90,8 +84,7 @@ impl OwnFields {
             .filter(move |field| field.version > version)
     }
 
-    #[cfg(test)]
-    fn value(&self, name: &str) -> Option<&RawValue> {
+    pub fn value(&self, name: &str) -> Option<&RawValue> {
         self.fields[self.find(name)?].value.as_deref()
     }
 
@@ -147,13 +140,13 @@ impl OwnFields {
     fn push(&mut self, field: OwnField) {
         self.fields.push(field);
         match &mut self.index {
-            Some(index) => index.insert(&self.fields, self.fields.len() - 1),
+            Some(index) => index.insert(self.fields.len() as u32 - 1, name_in(&self.fields)),
             None => self.build_index(),
         }
         debug_assert!(
             self.index
                 .as_deref()
-                .is_none_or(|index| index.places.len() == self.fields.len())
+                .is_none_or(|index| index.len() == self.fields.len())
         );
     }
 
@@ -161,35 +154,23 @@ impl OwnFields {
         if self.fields.len() <= SCANNED {
             return;
         }
-        let mut index = Box::new(NameIndex {
-            places: HashTable::new(),
-            // Fixed seeds: names chosen to collide gain little among a few hundred, and equal runs must behave equally.
-            hasher: ahash::RandomState::with_seeds(1, 2, 3, 4),
-        });
-        (0..self.fields.len()).for_each(|place| index.insert(&self.fields, place));
+        // Fixed seeds: names chosen to collide gain little among a few hundred, and equal runs must behave equally.
+        let mut index = Box::new(Names::new([1, 2, 3, 4]));
+        let places = 0..self.fields.len() as u32;
+        places.for_each(|place| index.insert(place, name_in(&self.fields)));
         self.index = Some(index);
     }
 
     fn find(&self, name: &str) -> Option<usize> {
         match &self.index {
-            Some(index) => index.find(&self.fields, name),
+            Some(index) => Some(index.find(name, name_in(&self.fields))? as usize),
             None => self.fields.iter().position(|field| &*field.name == name),
         }
     }
 }
 
-impl NameIndex {
-    fn find(&self, fields: &[OwnField], name: &str) -> Option<usize> {
-        let is_named = |place: &u32| &*fields[*place as usize].name == name;
-        let found = self.places.find(self.hasher.hash_one(name), is_named)?;
-        Some(*found as usize)
-    }
-
-    fn insert(&mut self, fields: &[OwnField], place: usize) {
-        let hash = |place: &u32| self.hasher.hash_one(&*fields[*place as usize].name);
-        let stored = u32::try_from(place).expect("a task has at most a few hundred fields");
-        self.places.insert_unique(hash(&stored), stored, hash);
-    }
+fn name_in<'a>(fields: &'a [OwnField]) -> impl Fn(u32) -> &'a str {
+    |place| &fields[place as usize].name
 }
 
 /// Whether two values are the same text. Equal JSON of another spelling counts as a change, which costs a field in a delta and no more.

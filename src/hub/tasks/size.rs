@@ -5,9 +5,9 @@
 //! because their size is fixed. Changes patches and never a task.
 //!
 //! Two measures, because the exact one walks every field: [`Task::size_bound`] grows by what each event brings and never underrates;
-//! only when it crosses a limit does a [`Ledger`] count what is really there, which then becomes the new bound.
+//! only when it crosses a limit is what is really there counted ([`Held`]), which then becomes the new bound.
 
-use crate::hub::tasks::state::Task;
+use crate::hub::tasks::state::{Task, View};
 use crate::hub::tasks::verdict::Verdict;
 use crate::wire::message::malformed::shortened;
 use crate::wire::message::{Field, TaskEvent, TaskPatch};
@@ -16,6 +16,8 @@ use std::collections::HashMap;
 
 /// Most fields of the application's own in one task.
 pub const MAX_OWN_FIELDS: usize = 256;
+/// The fields with bytes that count, apart from own ones.
+const NAMED: [&str; 6] = ["stage", "message", "parentId", "result", "error", "meta"];
 /// Bytes that are left of a text that is cut, ellipsis included.
 const CUT_TEXT_BYTES: usize = 1024;
 /// Values up to this many bytes are not replaced: the marker would hardly be shorter.
@@ -66,6 +68,48 @@ impl std::fmt::Display for Limit {
     }
 }
 
+/// Upper bounds of what a task takes, found without looking at each field.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Bound {
+    pub bytes: usize,
+    pub own: usize,
+}
+
+impl Bound {
+    pub fn of(task: &Task) -> Self {
+        Self {
+            bytes: task.size_bound,
+            own: task.view.own.len(),
+        }
+    }
+
+    /// After one more event. What it replaces is not subtracted.
+    pub fn with(self, patch: &TaskPatch) -> Self {
+        Self {
+            bytes: self.bytes + sizes(patch).map(|(_, bytes)| bytes).sum::<usize>(),
+            own: self.own + patch.extra.len(),
+        }
+    }
+
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes + other.bytes,
+            own: self.own + other.own,
+        }
+    }
+
+    pub fn max(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes.max(other.bytes),
+            own: self.own.max(other.own),
+        }
+    }
+
+    pub fn fits(self, max_bytes: usize) -> bool {
+        self.own <= MAX_OWN_FIELDS && (max_bytes == 0 || self.bytes <= max_bytes)
+    }
+}
+
 /// Checks the size that an event would give its task, and cuts the patch where the verdict allows it. Returns the task's new
 /// `size_bound`, and what was cut.
 pub fn admit(
@@ -75,107 +119,87 @@ pub fn admit(
     verdict: &Verdict,
     max_bytes: usize,
 ) -> Result<(usize, Vec<Truncated>), TooLarge> {
-    let bound = task.size_bound + patch_bytes(patch);
-    let is_small = max_bytes == 0 || bound <= max_bytes;
-    if is_small && task.view.own.len() + patch.extra.len() <= MAX_OWN_FIELDS {
-        return Ok((bound, Vec::new()));
+    let bound = Bound::of(task).with(patch);
+    match bound.fits(max_bytes) {
+        true => Ok((bound.bytes, Vec::new())),
+        false => {
+            Held::new(task, verdict.begins()).admit(patch, verdict.may_be_cut(kind), max_bytes)
+        }
     }
-    admit_large(task, patch, verdict.may_be_cut(kind), verdict, max_bytes)
 }
 
-fn admit_large(
-    task: &Task,
-    patch: &mut TaskPatch,
-    may_be_cut: bool,
-    verdict: &Verdict,
-    max_bytes: usize,
-) -> Result<(usize, Vec<Truncated>), TooLarge> {
-    let mut ledger = Ledger::of(task);
-    if verdict.begins() {
-        ledger.begin_attempt();
-    }
-    let truncated = ledger.admit(patch, may_be_cut, max_bytes)?;
-    Ok((ledger.bytes(), truncated))
+/// What a task holds when an event comes, field by field.
+#[derive(Debug, Clone, Copy)]
+pub struct Held<'a> {
+    view: &'a View,
+    /// The event begins an attempt: what that clears is not held any more.
+    begins: bool,
 }
 
-/// The bytes of a task, field by field. A copy: events can be tried out on it before they count.
-#[derive(Debug, Default)]
-pub struct Ledger {
-    fields: HashMap<Box<str>, Entry>,
-    /// How many entries are own fields. Like `bytes` a running sum: a request of many events tries each on the same ledger.
-    own: usize,
-    bytes: usize,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Entry {
-    bytes: usize,
-    is_own: bool,
-}
-
-impl Ledger {
-    /// Counts what a task holds now.
-    pub fn of(task: &Task) -> Self {
-        let mut ledger = Self::default();
-        let view = &task.view;
-        let texts = [
-            ("stage", &view.stage),
-            ("message", &view.message),
-            ("parentId", &view.parent_id),
-        ];
-        for (name, text) in texts {
-            ledger.put(name, text.as_ref().map_or(0, |text| text.len()), false);
+impl<'a> Held<'a> {
+    pub fn new(task: &'a Task, begins: bool) -> Self {
+        Self {
+            view: &task.view,
+            begins,
         }
-        let raws = [
-            ("result", &view.result),
-            ("error", &view.error),
-            ("meta", &view.meta),
-        ];
-        for (name, raw) in raws {
-            ledger.put(name, raw.as_ref().map_or(0, |raw| raw.get().len()), false);
-        }
-        for (name, value) in view.own.iter() {
-            ledger.put(name, name.len() + value.get().len(), true);
-        }
-        ledger
     }
 
     /// Bytes of all fields.
-    pub fn bytes(&self) -> usize {
-        self.bytes
+    pub fn bytes(self) -> usize {
+        let named = NAMED.iter().map(|name| self.bytes_of(name));
+        let own = self.view.own.iter();
+        let own = own.map(|(name, value)| name.len() + value.get().len());
+        named.chain(own).sum()
     }
 
-    /// Removes what a new attempt clears, as a [`Step`](crate::hub::tasks::step::Step) does with the task.
-    pub fn begin_attempt(&mut self) {
-        for name in ["stage", "message", "result", "error"] {
-            self.put(name, 0, false);
+    fn bytes_of(self, name: &str) -> usize {
+        let text = |text: &Option<Box<str>>| text.as_ref().map_or(0, |text| text.len());
+        let raw = |raw: &Option<Box<RawValue>>| raw.as_ref().map_or(0, |raw| raw.get().len());
+        let view = self.view;
+        match name {
+            // As a step does with the task when an attempt begins.
+            "stage" | "message" | "result" | "error" if self.begins => 0,
+            "stage" => text(&view.stage),
+            "message" => text(&view.message),
+            "parentId" => text(&view.parent_id),
+            "result" => raw(&view.result),
+            "error" => raw(&view.error),
+            "meta" => raw(&view.meta),
+            own => {
+                let value = view.own.value(own);
+                value.map_or(0, |value| own.len() + value.get().len())
+            }
         }
     }
 
-    /// Adds an event's fields. Where they are too large the patch is cut if `is_cut`; otherwise this fails and adds nothing.
-    pub fn admit(
-        &mut self,
+    /// The bytes after an event. Where they are too many the patch is cut if `is_cut`; otherwise this fails.
+    fn admit(
+        self,
         patch: &mut TaskPatch,
         is_cut: bool,
         max_bytes: usize,
-    ) -> Result<Vec<Truncated>, TooLarge> {
+    ) -> Result<(usize, Vec<Truncated>), TooLarge> {
         self.drop_idle(patch);
         let mut truncated = self.admit_number(patch, is_cut)?;
+        let before = self.bytes();
         // Fields that were cut, and whether another cut could gain anything. A field may be cut twice: an own one becomes a marker, and
         // goes when even the markers are too many.
         let mut cuts: HashMap<Box<str>, bool> = HashMap::new();
         loop {
-            let after = self.bytes_after(patch);
+            // Never below zero: `drop_idle` leaves each name once, and the sum holds its old bytes.
+            let after =
+                sizes(patch).fold(before, |sum, (name, new)| sum + new - self.bytes_of(name));
             // An event that makes its task no larger counts even beyond the limit, which may have been lowered since: or a task that is too
             // large could never shrink.
-            if max_bytes == 0 || after <= max_bytes || after <= self.bytes {
-                break;
+            if max_bytes == 0 || after <= max_bytes || after <= before {
+                return Ok((after, truncated));
             }
             let largest = sizes(patch)
-                .filter(|(name, bytes, _)| *bytes > 0 && cuts.get(*name) != Some(&false))
-                .max_by_key(|(_, bytes, _)| *bytes);
-            let field = largest.map(|(name, ..)| Box::<str>::from(name));
-            let Some(field) = field else { break };
+                .filter(|(name, bytes)| *bytes > 0 && cuts.get(*name) != Some(&false))
+                .max_by_key(|(_, bytes)| *bytes);
+            let Some(field) = largest.map(|(name, _)| Box::<str>::from(name)) else {
+                return Ok((after, truncated));
+            };
             // The largest field is named, as the one most likely at fault.
             if !is_cut {
                 let limit = Limit::Bytes(max_bytes);
@@ -187,15 +211,11 @@ impl Ledger {
                 truncated.push(Truncated { field, bytes });
             }
         }
-        for (name, bytes, is_own) in sizes(patch) {
-            self.put(name, bytes, is_own);
-        }
-        Ok(truncated)
     }
 
     /// Removes what changes nothing from the patch: own fields that a later one of the same name replaces, and clearing what is not there.
     /// Both would be counted otherwise.
-    fn drop_idle(&self, patch: &mut TaskPatch) {
+    fn drop_idle(self, patch: &mut TaskPatch) {
         let places = patch.extra.iter().enumerate();
         let last: HashMap<Box<str>, usize> = places
             .map(|(place, (name, _))| (name.clone(), place))
@@ -210,17 +230,13 @@ impl Ledger {
     }
 
     /// Refuses own fields beyond [`MAX_OWN_FIELDS`], or removes them from the patch if `is_cut`. Fields that the event clears make room.
-    fn admit_number(
-        &self,
-        patch: &mut TaskPatch,
-        is_cut: bool,
-    ) -> Result<Vec<Truncated>, TooLarge> {
+    fn admit_number(self, patch: &mut TaskPatch, is_cut: bool) -> Result<Vec<Truncated>, TooLarge> {
         let clears = patch
             .extra
             .iter()
             .filter(|(_, value)| value.value().is_none());
         // Only new names take room: a field that the task has may always change.
-        let mut room = (MAX_OWN_FIELDS + clears.count()).saturating_sub(self.own);
+        let mut room = (MAX_OWN_FIELDS + clears.count()).saturating_sub(self.view.own.len());
         let mut surplus = Vec::new();
         patch.extra.retain(|(name, value)| {
             let Some(raw) = value.value().filter(|_| !self.has_own(name)) else {
@@ -243,66 +259,36 @@ impl Ledger {
         }
     }
 
-    fn has_own(&self, name: &str) -> bool {
-        self.fields.get(name).is_some_and(|entry| entry.is_own)
-    }
-
-    fn bytes_after(&self, patch: &TaskPatch) -> usize {
-        let old = |name: &str| self.fields.get(name).map_or(0, |entry| entry.bytes);
-        // Never below zero: `drop_idle` leaves each name once, and the sum holds its old bytes.
-        sizes(patch).fold(self.bytes, |sum, (name, new, _)| sum + new - old(name))
-    }
-
-    fn put(&mut self, name: &str, bytes: usize, is_own: bool) {
-        let entry = Entry { bytes, is_own };
-        // An empty text is counted like none: it takes no bytes, and most fields of most tasks are empty.
-        let old = match bytes {
-            0 => self.fields.remove(name),
-            _ => self.fields.insert(name.into(), entry),
-        };
-        let old = old.unwrap_or_default();
-        self.own = self.own + usize::from(is_own && bytes > 0) - usize::from(old.is_own);
-        self.bytes = self.bytes + bytes - old.bytes;
+    fn has_own(self, name: &str) -> bool {
+        self.view.own.value(name).is_some()
     }
 }
 
-/// Upper bound of the bytes that an event adds to its task: what it replaces is not subtracted.
-pub fn patch_bytes(patch: &TaskPatch) -> usize {
-    let text = |field: &Field<Box<str>>| field.value().map_or(0, |text| text.len());
-    let raw = |field: &Field<Box<RawValue>>| field.value().map_or(0, |raw| raw.get().len());
-    let named = text(&patch.stage) + text(&patch.message) + text(&patch.parent_id);
-    let named = named + raw(&patch.result) + raw(&patch.error) + raw(&patch.meta);
-    let own = patch.extra.iter();
-    own.fold(named, |sum, (name, value)| sum + name.len() + raw(value))
-}
-
-/// The fields that a patch sets or clears: name, bytes afterwards, and whether it is an own field.
-fn sizes(patch: &TaskPatch) -> impl Iterator<Item = (&str, usize, bool)> {
-    let texts = [
-        ("stage", &patch.stage),
-        ("message", &patch.message),
-        ("parentId", &patch.parent_id),
+/// The fields that a patch sets or clears, each with its bytes afterwards.
+fn sizes(patch: &TaskPatch) -> impl Iterator<Item = (&str, usize)> {
+    let named = [
+        named_size(&patch.stage, str::len),
+        named_size(&patch.message, str::len),
+        named_size(&patch.parent_id, str::len),
+        named_size(&patch.result, |raw| raw.get().len()),
+        named_size(&patch.error, |raw| raw.get().len()),
+        named_size(&patch.meta, |raw| raw.get().len()),
     ];
-    let raws = [
-        ("result", &patch.result),
-        ("error", &patch.error),
-        ("meta", &patch.meta),
-    ];
-    let spoken_of =
-        |absent: bool, name: &'static str, bytes: usize| (!absent).then_some((name, bytes, false));
-    let texts = texts.into_iter().filter_map(move |(name, field)| {
-        let bytes = field.value().map_or(0, |text| text.len());
-        spoken_of(*field == Field::Absent, name, bytes)
-    });
-    let raws = raws.into_iter().filter_map(move |(name, field)| {
-        let bytes = field.value().map_or(0, |raw| raw.get().len());
-        spoken_of(matches!(field, Field::Absent), name, bytes)
-    });
+    let named = NAMED.into_iter().zip(named);
+    let named = named.filter_map(|(name, bytes)| Some((name, bytes?)));
     let own = patch.extra.iter().map(|(name, field)| {
         let bytes = field.value().map_or(0, |raw| name.len() + raw.get().len());
-        (&**name, bytes, true)
+        (&**name, bytes)
     });
-    texts.chain(raws).chain(own)
+    named.chain(own)
+}
+
+fn named_size<T: ?Sized>(field: &Field<Box<T>>, len: impl Fn(&T) -> usize) -> Option<usize> {
+    match field {
+        Field::Absent => None,
+        Field::Clear => Some(0),
+        Field::Set(value) => Some(len(value)),
+    }
 }
 
 /// Cuts a field and returns the bytes it had; `None` when cutting it gains nothing.

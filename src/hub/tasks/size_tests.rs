@@ -2,7 +2,7 @@
 
 use crate::base::time::{Now, Time};
 use crate::hub::tasks::decision::judge;
-use crate::hub::tasks::size::{Ledger, Truncated, admit};
+use crate::hub::tasks::size::{Held, Truncated, admit};
 use crate::hub::tasks::state::Task;
 use crate::hub::tasks::step::apply;
 use crate::hub::tasks::verdict::Verdict;
@@ -241,10 +241,8 @@ fn what_the_attempt_before_left_does_not_count_and_what_stays_does() {
                 let is_whole = matches!(&admitted, Ok((_, truncated)) if truncated.is_empty());
                 assert_eq!(is_whole, goes, "{name} then {kind:?} {field}: {admitted:?}");
             }
-            let mut ledger = Ledger::of(&task);
-            assert!(ledger.bytes() >= 800);
-            ledger.begin_attempt();
-            assert_eq!(ledger.bytes() < 800, goes, "{name}");
+            assert!(Held::new(&task, false).bytes() >= 800);
+            assert_eq!(Held::new(&task, true).bytes() < 800, goes, "{name}");
         }
     }
 }
@@ -269,10 +267,7 @@ proptest! {
                 patch.attempt = Some(number as u64 + 1);
             }
             let Ok(verdict) = judge(&task, kind, &patch, Now::default(), true) else { continue };
-            let mut before = Ledger::of(&task);
-            if verdict.begins() {
-                before.begin_attempt();
-            }
+            let before = Held::new(&task, verdict.begins()).bytes();
             let clears = cleared(&patch);
             let admitted = admit(&task, &mut patch, kind, &verdict, max_bytes);
             let (bound, truncated) = admitted.expect("it counts");
@@ -284,11 +279,11 @@ proptest! {
             let is_stuck = !can_be_cut(&patch);
             apply(&mut task, kind, verdict, patch, Now::default());
             task.size_bound = bound;
-            let after = Ledger::of(&task).bytes();
+            let after = Held::new(&task, false).bytes();
             prop_assert!(after <= bound, "{} takes more than {}", after, bound);
             prop_assert!(
-                after <= max_bytes || after <= before.bytes() || is_stuck,
-                "{} bytes, {} before, {} at most", after, before.bytes(), max_bytes
+                after <= max_bytes || after <= before || is_stuck,
+                "{} bytes, {} before, {} at most", after, before, max_bytes
             );
         }
     }

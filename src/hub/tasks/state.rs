@@ -40,7 +40,7 @@ const MAX_TOMBSTONES: usize = 32;
 
 /// What viewers see of a task, field by field as contract section 4 names them. `None` is unknown, or cleared. Serialized it is
 /// the greater part of the task's row in the store.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct View {
     pub status: Status,
@@ -100,7 +100,7 @@ pub fn is_false(flag: &bool) -> bool {
     !flag
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Task {
     pub id: Box<str>,
     pub view: View,

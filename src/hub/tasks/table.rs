@@ -4,10 +4,10 @@
 //! [`Listing`]: the caller decides where a task belongs ([`aging`](crate::hub::tasks::aging)), the table keeps the lists in step.
 //! Invariants: `names` holds every slot once; a task is in exactly the list that its `listing` says.
 
+use crate::base::names::Names;
 use crate::base::time::Time;
 use crate::hub::keys::TaskKey;
 use crate::hub::tasks::state::{Listing, Task};
-use hashbrown::HashTable;
 use slab::Slab;
 use std::collections::BTreeSet;
 
@@ -19,9 +19,8 @@ pub struct TooManyTasks;
 pub struct TaskTable {
     /// Each with the generation of its key: slots are reused, and timers and batches hold keys of tasks that may be gone.
     tasks: Slab<(u32, Task)>,
-    /// Slots by task id. Not a map from ids: each id would be kept twice.
-    names: HashTable<u32>,
-    hasher: ahash::RandomState,
+    /// Slots by task id.
+    names: Names<u32>,
     /// Tasks that have not ended and that time may change, by when to look at them.
     alive: BTreeSet<(Time, TaskKey)>,
     /// Completed and cancelled tasks, by their end.
@@ -37,9 +36,7 @@ impl TaskTable {
     pub fn new(max_tasks: usize, seed: [u64; 2]) -> Self {
         Self {
             tasks: Slab::new(),
-            names: HashTable::new(),
-            // Producers choose task ids, so the hash must be keyed; the seed is an input, so that a simulated run repeats itself.
-            hasher: ahash::RandomState::with_seeds(seed[0], seed[1], !seed[1], !seed[0]),
+            names: Names::new([seed[0], seed[1], !seed[1], !seed[0]]),
             alive: BTreeSet::new(),
             completed: BTreeSet::new(),
             failed: BTreeSet::new(),
@@ -66,14 +63,14 @@ impl TaskTable {
     }
 
     pub fn find(&self, id: &str) -> Option<TaskKey> {
-        // Indexing cannot fail: a slot leaves `names` before it is freed.
-        let slot = self.names.find(self.hasher.hash_one(id), |slot| {
-            &*self.tasks[*slot as usize].1.id == id
-        })?;
-        Some(TaskKey {
-            index: *slot,
-            generation: self.tasks[*slot as usize].0,
-        })
+        // Indexing cannot fail: a slot that is freed leaves `names`.
+        let index = self.names.find(id, id_in(&self.tasks))?;
+        let generation = self.tasks[index as usize].0;
+        Some(TaskKey { index, generation })
+    }
+
+    pub fn named(&self, id: &str) -> Option<&Task> {
+        self.task(self.find(id)?)
     }
 
     /// Adds a task. Its id must not be in the table, and the caller has made room.
@@ -82,15 +79,9 @@ impl TaskTable {
         self.next_generation = self.next_generation.wrapping_add(1);
         let generation = self.next_generation;
         let index = self.tasks.insert((generation, task)) as u32;
-        self.name(index);
+        self.names.insert(index, id_in(&self.tasks));
         debug_assert_eq!(self.names.len(), self.tasks.len());
         TaskKey { index, generation }
-    }
-
-    fn name(&mut self, index: u32) {
-        let (tasks, hasher) = (&self.tasks, &self.hasher);
-        let hash = |slot: &u32| hasher.hash_one(&*tasks[*slot as usize].1.id);
-        self.names.insert_unique(hash(&index), index, hash);
     }
 
     pub fn keys(&self) -> Vec<TaskKey> {
@@ -179,17 +170,14 @@ impl TaskTable {
     }
 
     pub fn remove(&mut self, key: TaskKey) -> Option<Task> {
-        let hash = self.hasher.hash_one(&*self.task(key)?.id);
-        if let Ok(entry) = self.names.find_entry(hash, |slot| *slot == key.index) {
-            entry.remove();
-        }
+        self.task(key)?;
         let (_, task) = self.tasks.remove(key.index as usize);
+        self.names.remove(&task.id, key.index);
         self.unlist(key, task.listing);
         debug_assert_eq!(self.names.len(), self.tasks.len());
-        // Slab and table never shrink by themselves: after a peak its memory would stay.
+        // A slab never shrinks by itself: after a peak its memory would stay.
         if self.tasks.is_empty() {
             self.tasks.shrink_to_fit();
-            self.names = HashTable::new();
         }
         Some(task)
     }
@@ -203,6 +191,10 @@ impl TaskTable {
         let slots = slot..self.tasks.capacity();
         slots.filter_map(|slot| Some((slot, &self.tasks.get(slot)?.1)))
     }
+}
+
+fn id_in<'a>(tasks: &'a Slab<(u32, Task)>) -> impl Fn(u32) -> &'a str {
+    |slot| &tasks[slot as usize].1.id
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! created since, and its document tells its place. Invariants, which [`Workspaces::check_invariants`] states: places are dense, every id
 //! is found, sizes add up.
 
+use crate::base::names::Names;
 use crate::base::random::Random;
 use crate::base::time::Now;
 use crate::hub::durable::record::{Record, Table};
@@ -16,7 +17,7 @@ use crate::wire::message::incoming::parse;
 use crate::wire::message::malformed::shortened;
 use crate::wire::message::name::check_name;
 use crate::wire::message::{Malformed, Members};
-use hashbrown::HashTable;
+use serde::de::DeserializeOwned;
 use slab::Slab;
 use std::fmt::Write;
 
@@ -47,12 +48,19 @@ pub struct WorkspaceSettings {
 #[derive(Debug, Clone)]
 pub enum Edit {
     /// A new workspace, which comes last.
-    Created(Workspace),
+    Created(Written),
     /// A workspace in its new form.
-    Updated(Workspace),
+    Updated(Written),
     Deleted(Box<str>),
     /// All ids, in their new order.
     Reordered(Vec<Box<str>>),
+}
+
+/// A workspace with its document, which may be long: written once, to be measured, sent and kept.
+#[derive(Debug, Clone)]
+pub struct Written {
+    workspace: Workspace,
+    document: String,
 }
 
 /// What clients are told of an edit.
@@ -103,21 +111,21 @@ impl Workspace {
         out
     }
 
-    /// Its size is that of its document.
-    fn sized(mut self) -> Self {
-        self.size = self.document().len();
-        self
+    fn written(mut self) -> Written {
+        let document = self.document();
+        self.size = document.len();
+        Written {
+            workspace: self,
+            document,
+        }
     }
+}
 
-    fn edited(&self, kind: &'static str, records: &mut Vec<Record>) -> Edited {
-        // A document may be long: it is written once, for both.
-        let (id, payload) = (self.id.clone(), self.document());
+impl Written {
+    fn into_edited(self, kind: &'static str, records: &mut Vec<Record>) -> (Workspace, Edited) {
+        let (id, payload) = (self.workspace.id.clone(), self.document);
         records.push(rows::put(Table::Workspace, &id, payload.clone()));
-        Edited { kind, id, payload }
-    }
-
-    fn record(&self) -> Record {
-        rows::put(Table::Workspace, &self.id, self.document())
+        (self.workspace, Edited { kind, id, payload })
     }
 }
 
@@ -125,12 +133,11 @@ impl Workspace {
 #[derive(Debug)]
 pub struct Workspaces {
     slots: Slab<Workspace>,
-    ids: HashTable<u32>,
+    ids: Names<u32>,
     /// All slots, in the order of the workspaces.
     order: Vec<u32>,
     /// While restoring: the stored order.
     stored_order: Vec<String>,
-    hasher: ahash::RandomState,
     total_size: usize,
     /// Rises with each change, so that lists can be cached.
     version: u64,
@@ -142,11 +149,10 @@ impl Workspaces {
     pub fn new(settings: WorkspaceSettings, seed: [u64; 2]) -> Self {
         Self {
             slots: Slab::new(),
-            ids: HashTable::new(),
+            // Keys other than the directory's, of the same seed.
+            ids: Names::new([seed[0], !seed[1], seed[1], !seed[0]]),
             order: Vec::new(),
             stored_order: Vec::new(),
-            // Keys other than the directory's, of the same seed.
-            hasher: ahash::RandomState::with_seeds(seed[0], !seed[1], seed[1], !seed[0]),
             total_size: 0,
             version: 0,
             settings,
@@ -175,8 +181,9 @@ impl Workspaces {
 
     /// Records of all workspaces and their order, for a store that was emptied.
     pub fn records(&self) -> Vec<Record> {
-        let documents = self.order.iter();
-        let documents = documents.map(|slot| self.slots[*slot as usize].record());
+        let workspaces = self.order.iter().map(|slot| &self.slots[*slot as usize]);
+        let documents =
+            workspaces.map(|known| rows::put(Table::Workspace, &known.id, known.document()));
         documents.chain([order_record(self.ids_json())]).collect()
     }
 
@@ -221,8 +228,8 @@ impl Workspaces {
             fields: request.without(&OWN).to_json().into(),
             size: 0,
         };
-        let new = new.sized();
-        self.check_size(0, new.size)?;
+        let new = new.written();
+        self.check_size(0, new.document.len())?;
         Ok(Edit::Created(new))
     }
 
@@ -239,8 +246,8 @@ impl Workspaces {
             updated_at: now.wall_ms,
             ..*old
         };
-        let new = new.sized();
-        self.check_size(old.size, new.size)?;
+        let new = new.written();
+        self.check_size(old.size, new.document.len())?;
         Ok(Edit::Updated(new))
     }
 
@@ -253,16 +260,19 @@ impl Workspaces {
     /// `workspace.reorder`: `ids`, each exactly once.
     pub fn reorder(&self, request: &Members<'_>) -> Result<Edit, Fault> {
         let ids = ids_of(request)?;
-        let found = check_permutation(&ids, self.len(), |id| {
-            Some(self.slots[self.find(id)? as usize].place)
-        });
-        found.map_err(|fault| match fault {
-            NoPermutation::Stray(index) => Fault::Stray(quoted(&ids[index])),
-            NoPermutation::Repeated(index) => Fault::Repeated(quoted(&ids[index])),
-            NoPermutation::LeftOut(place) => {
-                Fault::LeftOut(quoted(&self.slots[self.order[place] as usize].id))
+        // Marks by place, so that the check stays linear in the number of ids.
+        let mut seen = vec![false; self.len()];
+        for id in &ids {
+            let slot = self.find(id).ok_or_else(|| Fault::Stray(quoted(id)))?;
+            let place = self.slots[slot as usize].place as usize;
+            if std::mem::replace(&mut seen[place], true) {
+                return Err(Fault::Repeated(quoted(id)));
             }
-        })?;
+        }
+        if let Some(place) = seen.iter().position(|seen| !seen) {
+            let left_out = &self.slots[self.order[place] as usize].id;
+            return Err(Fault::LeftOut(quoted(left_out)));
+        }
         Ok(Edit::Reordered(ids))
     }
 
@@ -270,12 +280,12 @@ impl Workspaces {
     pub fn apply(&mut self, edit: Edit, records: &mut Vec<Record>) -> Edited {
         match edit {
             Edit::Created(new) => {
-                let edited = new.edited("workspace.created", records);
+                let (new, edited) = new.into_edited("workspace.created", records);
                 self.insert(new);
                 edited
             }
             Edit::Updated(new) => {
-                let edited = new.edited("workspace.updated", records);
+                let (new, edited) = new.into_edited("workspace.updated", records);
                 if let Some(slot) = self.find(&new.id) {
                     let old = &mut self.slots[slot as usize];
                     self.total_size = self.total_size - old.size + new.size;
@@ -314,10 +324,7 @@ impl Workspaces {
         let Some(slot) = self.find(id) else {
             return;
         };
-        let hash = self.hasher.hash_one(id);
-        if let Ok(entry) = self.ids.find_entry(hash, |known| *known == slot) {
-            entry.remove();
-        }
+        self.ids.remove(id, slot);
         let gone = self.slots.remove(slot as usize);
         self.total_size -= gone.size;
         self.version += 1;
@@ -393,8 +400,7 @@ impl Workspaces {
     }
 
     fn find(&self, id: &str) -> Option<u32> {
-        let is_it = |slot: &u32| &*self.slots[*slot as usize].id == id;
-        self.ids.find(self.hasher.hash_one(id), is_it).copied()
+        self.ids.find(id, |slot| &self.slots[slot as usize].id)
     }
 
     /// The workspace that a request names.
@@ -440,15 +446,12 @@ impl Workspaces {
     }
 
     fn insert(&mut self, workspace: Workspace) {
-        let hash = self.hasher.hash_one(&*workspace.id);
         self.total_size += workspace.size;
         self.version += 1;
         let slot = self.slots.insert(workspace) as u32;
         self.order.push(slot);
-        let (slots, hasher) = (&self.slots, &self.hasher);
-        self.ids.insert_unique(hash, slot, |slot| {
-            hasher.hash_one(&*slots[*slot as usize].id)
-        });
+        let slots = &self.slots;
+        self.ids.insert(slot, |slot| &slots[slot as usize].id);
     }
 
     fn number_places(&mut self) {
@@ -472,75 +475,45 @@ impl Workspaces {
     }
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum NoPermutation {
-    /// The id at this index is unknown.
-    Stray(usize),
-    /// The id at this index was named before.
-    Repeated(usize),
-    /// The workspace at this place is not named.
-    LeftOut(usize),
-}
-
-/// Whether these ids name all `count` workspaces, each once.
-fn check_permutation(
-    ids: &[Box<str>],
-    count: usize,
-    mut place_of: impl FnMut(&str) -> Option<u32>,
-) -> Result<(), NoPermutation> {
-    // Marks by place, so that the check stays linear in the number of ids.
-    let mut seen = vec![false; count];
-    for (index, id) in ids.iter().enumerate() {
-        let place = place_of(id).ok_or(NoPermutation::Stray(index))?;
-        if std::mem::replace(&mut seen[place as usize], true) {
-            return Err(NoPermutation::Repeated(index));
-        }
-    }
-    match seen.iter().position(|seen| !seen) {
-        Some(place) => Err(NoPermutation::LeftOut(place)),
-        None => Ok(()),
-    }
-}
-
 fn order_record(ids: String) -> Record {
     rows::put(Table::Meta, ORDER_KEY, ids)
 }
 
 /// The `id` of a request; `null` is taken as absent.
 fn id_of(request: &Members<'_>) -> Result<Option<Box<str>>, Fault> {
-    let Some(found) = request.value("id").filter(|found| *found != "null") else {
-        return Ok(None);
-    };
-    let id = parse::<Box<str>>(found).ok();
-    let id = id.filter(|id| check_name("id", id).is_ok());
-    id.map(Some).ok_or_else(|| wrong(Field::Id, found))
+    let is_right =
+        |id: &Option<Box<str>>| id.as_ref().is_none_or(|id| check_name("id", id).is_ok());
+    Ok(member(request, Field::Id, is_right)?.flatten())
 }
 
 fn name_of(request: &Members<'_>) -> Result<Option<Box<str>>, Fault> {
-    let Some(found) = request.value("name") else {
-        return Ok(None);
-    };
-    let name = parse::<Box<str>>(found).ok();
-    let name = name.filter(|name| !name.trim().is_empty());
-    name.map(Some).ok_or_else(|| wrong(Field::Name, found))
+    member::<Box<str>>(request, Field::Name, |name| !name.trim().is_empty())
 }
 
 fn ids_of(request: &Members<'_>) -> Result<Vec<Box<str>>, Fault> {
-    let found = request.value("ids").ok_or(Fault::Missing(Field::Ids))?;
-    parse(found).map_err(|_| wrong(Field::Ids, found))
+    member(request, Field::Ids, |_| true)?.ok_or(Fault::Missing(Field::Ids))
+}
+
+/// A member of a request in its own type, if it is there.
+fn member<T: DeserializeOwned>(
+    request: &Members<'_>,
+    field: Field,
+    is_right: impl FnOnce(&T) -> bool,
+) -> Result<Option<T>, Fault> {
+    let Some(found) = request.value(field.as_str()) else {
+        return Ok(None);
+    };
+    let value = parse(found).ok().filter(is_right);
+    value.map(Some).ok_or_else(|| Fault::Wrong {
+        field,
+        found: quoted(found),
+    })
 }
 
 fn check_depth(request: &Members<'_>) -> Result<(), Fault> {
     match request.depth() {
         depth if depth > MAX_DEPTH => Err(Fault::TooDeep { limit: MAX_DEPTH }),
         _ => Ok(()),
-    }
-}
-
-fn wrong(field: Field, found: &str) -> Fault {
-    Fault::Wrong {
-        field,
-        found: quoted(found),
     }
 }
 

@@ -5,7 +5,7 @@
 use crate::base::time::Now;
 use crate::hub::tasks::fields::EtaSource;
 use crate::hub::tasks::requested::Requested;
-use crate::hub::tasks::size::Ledger;
+use crate::hub::tasks::size::Held;
 use crate::hub::tasks::state::{Task, View};
 use crate::wire::message::number::MAX_COUNT;
 use crate::wire::message::patch::COMPUTED;
@@ -69,7 +69,7 @@ pub(in crate::hub) fn restored(id: &str, row: &str, now: Now) -> Result<Task, se
     // The first version did not store it; a task at 0 may have none.
     task.has_progress = view.progress > 0.0;
     task.view = view;
-    task.size_bound = Ledger::of(&task).bytes();
+    task.size_bound = Held::new(&task, false).bytes();
     resume_estimate(&mut task);
     task.refresh_indeterminate();
     task.commit();

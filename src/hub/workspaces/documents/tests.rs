@@ -273,20 +273,6 @@ fn places_close_up_and_a_reorder_is_one_record() {
 }
 
 #[test]
-fn a_reorder_looks_each_id_up_once() {
-    for count in [10, 1_000, 10_000_u32] {
-        let ids: Vec<Box<str>> = (0..count).rev().map(|id| id.to_string().into()).collect();
-        let mut look_ups = 0;
-        let found = check_permutation(&ids, count as usize, |id| {
-            look_ups += 1;
-            id.parse().ok()
-        });
-        assert_eq!(look_ups, count);
-        assert_eq!(found, Ok(()));
-    }
-}
-
-#[test]
 fn a_stored_order_is_followed_as_far_as_it_goes() {
     let row = |id: &str, document: Value| (Table::Workspace, id.into(), document.to_string());
     let rows = [
