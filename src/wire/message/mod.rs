@@ -4,7 +4,7 @@
 //!
 //! - `incoming`: the envelope of a client's or producer's message; `event`, `patch`, `cloud_event`: what it reports
 //! - `field`, `keyword`, `name`, `number`: the values in it; `malformed`, `syntax_error`: what is wrong with it
-//! - `compact`, `relayable`, `surrogates`, `merge`: JSON that stays text on its way through
+//! - `compact`, `relayable`, `scan`, `surrogates`, `merge`: JSON that stays text on its way through
 //! - `envelope`, `variant`: what goes out, and in which forms; `pack`, `unpack`: MessagePack
 
 pub mod cloud_event;
@@ -25,6 +25,7 @@ pub mod pack;
 mod pack_tests;
 pub mod patch;
 pub mod relayable;
+mod scan;
 pub mod surrogates;
 pub mod syntax_error;
 pub mod unpack;

@@ -4,16 +4,14 @@
 //! What JSON cannot express (binary data, extensions, keys other than strings, NaN) is refused with the path of the
 //! field, as in JSON itself.
 
-use super::malformed::{Malformed, shortened};
+use super::malformed::Malformed;
+use super::scan::{Step, path};
 use rmp::Marker;
 use smallvec::SmallVec;
 use std::ops::Range;
 
 /// The same as for JSON.
 const MAX_DEPTH: usize = 127;
-
-/// Longer paths are cut.
-const MAX_SHOWN_STEPS: usize = 12;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unpackable {
@@ -323,20 +321,13 @@ impl<'a> Walk<'a> {
 
     /// A complaint about the field where the walk stopped.
     fn complain(&self, reason: String) -> Malformed {
-        let mut field = String::new();
-        for level in self.levels.iter().take(MAX_SHOWN_STEPS) {
-            match level.is_map {
-                true if level.name.is_empty() => {}
-                true => {
-                    field.push_str(if field.is_empty() { "" } else { "." });
-                    field.push_str(&shortened(&self.out[level.name.clone()]));
-                }
-                false => field.push_str(&format!("[{}]", level.count.saturating_sub(1))),
-            }
-        }
-        if self.levels.len() > MAX_SHOWN_STEPS {
-            field.push('…');
-        }
+        let step = |level: &Level| match level.is_map {
+            true => Step::Member(&self.out[level.name.clone()]),
+            false => Step::Item(level.count.saturating_sub(1) as usize),
+        };
+        // The name of the last member may be what is wrong.
+        let is_known = |step: &Step<'_>| !matches!(step, Step::Member(""));
+        let field = path(self.levels.iter().map(step).filter(is_known));
         Malformed::Text { field, reason }
     }
 }
