@@ -3,7 +3,7 @@
 use crate::engine::api::call::{Call, Outcome, expect_json, expect_json_type, invalid};
 use crate::engine::api::{fitting, ingest};
 use crate::engine::context::Context;
-use crate::wire::http::{Head, unquote};
+use crate::wire::http::{Head, is_percent_encoded, unquote};
 use crate::wire::message::cloud_event::{
     Attribute, CloudEvent, EMPTY, check_json_type, missing_attribute,
 };
@@ -198,12 +198,6 @@ fn attribute(head: &Head, name: &'static str) -> Result<Option<Attribute>, Malfo
         decoded.map_err(|_| wrong("does not decode to UTF-8; expected percent-encoded UTF-8"))?;
     let attribute = Attribute::new(decoded.into_owned());
     attribute.map(Some).ok_or_else(|| wrong(EMPTY))
-}
-
-/// Whether every `%` begins an octet (RFC 3986 section 2.1).
-fn is_percent_encoded(text: &str) -> bool {
-    let mut parts = text.split('%').skip(1).map(str::as_bytes);
-    parts.all(|part| part.len() >= 2 && part[..2].iter().all(u8::is_ascii_hexdigit))
 }
 
 /// Takes all events, or none when the limits would refuse one.

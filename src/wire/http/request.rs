@@ -9,7 +9,7 @@ use ::http::Method;
 use percent_encoding::percent_decode_str;
 use smallvec::SmallVec;
 
-use super::grammar::list_items;
+use super::grammar::{is_percent_encoded, list_items};
 use super::problem::quote;
 use crate::wire::refusal::Refusal;
 
@@ -168,9 +168,7 @@ fn decoded_segment(segment: &str) -> Result<Cow<'_, str>, Refusal> {
 fn percent_decoded(segment: &str) -> Result<Cow<'_, str>, Refusal> {
     let refusal =
         |what| Refusal::bad_request(format!("path: segment {} {what}", quote(segment))).at("path");
-    let is_escape =
-        |rest: &str| rest.len() >= 2 && rest.as_bytes()[..2].iter().all(u8::is_ascii_hexdigit);
-    if !segment.split('%').skip(1).all(is_escape) {
+    if !is_percent_encoded(segment) {
         return Err(refusal("has a `%` that begins no escape"));
     }
     let decoded = percent_decode_str(segment).decode_utf8();
