@@ -126,24 +126,14 @@ impl Pending {
     pub fn handle_timer(&mut self, context: &mut Context<'_>) {
         self.timer = None;
         while let Some(request) = self.take_due(context.now.at) {
-            let refusal = Refusal::new(ErrorCode::Internal, request.kind.to_string());
-            tell(
-                context,
-                &request,
-                &refusal.said(|text| Phrase::NoAnswer(text)),
-            );
+            tell_unanswered(context, &request, |kind| Phrase::NoAnswer(kind));
         }
     }
 
     /// Tells those who wait for a link that has gone.
     pub fn tell_of_lost(&mut self, context: &mut Context<'_>) {
         for request in self.take_lost() {
-            let refusal = Refusal::new(ErrorCode::Internal, request.kind.to_string());
-            tell(
-                context,
-                &request,
-                &refusal.said(|text| Phrase::ApplicationGone(text)),
-            );
+            tell_unanswered(context, &request, |kind| Phrase::ApplicationGone(kind));
         }
     }
 }
@@ -175,6 +165,15 @@ fn tell_sender(context: &mut Context<'_>, sender: ClientId, refusal: &Refusal, i
     if let Some(client) = context.hub.directory().living_client(sender) {
         context.refuse(client, refusal, id);
     }
+}
+
+fn tell_unanswered(
+    context: &mut Context<'_>,
+    request: &Request,
+    phrase: for<'a> fn(&'a str) -> Phrase<'a>,
+) {
+    let refusal = Refusal::new(ErrorCode::Internal, request.kind.to_string());
+    tell(context, request, &refusal.said(phrase));
 }
 
 fn tell(context: &mut Context<'_>, request: &Request, refusal: &Refusal) {
