@@ -42,6 +42,13 @@ const MISNOMERS: [&str; 13] = [
     "channels", "topic", "topics",
 ];
 
+/// A field that a message needs, and what is expected there.
+type Needed = (&'static str, &'static str);
+
+const ROOM: Needed = ("room", "the room's name, a string");
+const TASK: Needed = ("taskId", "the task's id, a string");
+const ACTION: Needed = ("action", "`cancel`, `pause` or `resume`");
+
 type Outcome<'a> = Result<Answer<Said<'a>>, Refusal>;
 
 /// Does what a message asks.
@@ -58,19 +65,19 @@ pub fn carry_out<'a>(
         return Err(unknown_type(&message.kind));
     }
     message.check_relayable()?;
-    if has_fields(&message.kind) {
-        check_beside_payload(message)?;
-    }
     match &*message.kind {
         "subscribe" => context.join_rooms(client, message, &Rooms::to_subscribe(message)?),
         "unsubscribe" => context.leave_rooms(client, &Rooms::to_unsubscribe(message)?),
         "join_room" => context.join_rooms(client, message, &Rooms::one(message)?),
         "leave_room" => context.leave_rooms(client, &Rooms::one(message)?),
-        "room_broadcast" => broadcast(context, client, &Broadcast::read(message)?),
-        "history" => page(context, &History::read(message)?),
-        "task_control" => control(context, client, &TaskControl::read(message)?),
+        "room_broadcast" => {
+            let request = fields(message, &[ROOM, ("message", "any JSON value")])?;
+            broadcast(context, client, &request)
+        }
+        "history" => page(context, &fields(message, &[ROOM])?),
+        "task_control" => control(context, client, &fields(message, &[TASK, ACTION])?),
         "auth" => {
-            Auth::read(message)?;
+            fields::<Auth>(message, &[("token", "a string")])?;
             let reason = "this server does not authenticate clients";
             Err(Refusal::new(ErrorCode::Unauthorized, reason))
         }
@@ -89,21 +96,6 @@ fn unknown_type(kind: &str) -> Refusal {
 fn say<'a>(kind: &'static str, payload: impl Into<Cow<'a, str>>) -> Outcome<'a> {
     let payload = payload.into();
     Ok(Answer::Now(Said::Message { kind, payload }))
-}
-
-/// Whether a type has fields of its own. A `ping` takes anything, and other types are the application's.
-fn has_fields(kind: &str) -> bool {
-    matches!(
-        kind,
-        "subscribe"
-            | "unsubscribe"
-            | "join_room"
-            | "leave_room"
-            | "room_broadcast"
-            | "history"
-            | "task_control"
-            | "auth"
-    )
 }
 
 fn broadcast(
@@ -131,11 +123,16 @@ fn broadcast(
 }
 
 fn page(context: &mut Context<'_>, request: &History) -> Outcome<'static> {
-    let since = request.since()?.unwrap_or(Since::Start);
+    let since = match &request.since {
+        Some(since) => parse_since("since", since)?,
+        None => Since::Start,
+    };
+    let limit = request.limit.map(|Whole(limit)| limit);
+    let limit = limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
     let room = context.hub.directory().find(&request.room);
     let room =
         room.ok_or_else(|| Refusal::not_found(format!("the room `{}`", shortened(&request.room))))?;
-    let page = history_page(context.hub, room, since, request.limit());
+    let page = history_page(context.hub, room, since, limit);
     say("history", page)
 }
 
@@ -328,7 +325,7 @@ struct OneRoom {
 
 impl Rooms {
     fn to_subscribe(message: &Incoming<'_>) -> Result<Self, Malformed> {
-        let mut request: Self = message.fields()?;
+        let mut request: Self = fields(message, &[])?;
         let named = request.since.take().unwrap_or_default();
         let (tasks, rooms) = (names_in(&request.task_ids), names_in(&request.rooms));
         let since = named.iter().map(|(room, since)| {
@@ -350,12 +347,11 @@ impl Rooms {
     }
 
     fn to_unsubscribe(message: &Incoming<'_>) -> Result<Self, Malformed> {
-        let request: Self = message.fields()?;
-        request.checked(message, false)
+        fields::<Self>(message, &[])?.checked(message, false)
     }
 
     fn one(message: &Incoming<'_>) -> Result<Self, Malformed> {
-        let OneRoom { room } = fields(message, &[("room", "the room's name, a string")])?;
+        let OneRoom { room } = fields(message, &[ROOM])?;
         Ok(Self {
             rooms: Some(vec![room]),
             ..Self::default()
@@ -375,52 +371,6 @@ impl Rooms {
         };
         let reason = format!("expected `taskIds` or `rooms`, arrays of strings; found {found}");
         Err(message.located(Malformed::field("", reason)))
-    }
-}
-
-impl<'a> Broadcast<'a> {
-    fn read(message: &Incoming<'a>) -> Result<Self, Malformed> {
-        fields(
-            message,
-            &[
-                ("room", "the room's name, a string"),
-                ("message", "any JSON value"),
-            ],
-        )
-    }
-}
-
-impl History {
-    fn read(message: &Incoming<'_>) -> Result<Self, Malformed> {
-        fields(message, &[("room", "the room's name, a string")])
-    }
-
-    fn since(&self) -> Result<Option<Since>, Malformed> {
-        let since = self.since.as_deref();
-        since.map(|since| parse_since("since", since)).transpose()
-    }
-
-    fn limit(&self) -> Option<usize> {
-        let limit = self.limit.map(|Whole(limit)| limit);
-        limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX))
-    }
-}
-
-impl TaskControl {
-    fn read(message: &Incoming<'_>) -> Result<Self, Malformed> {
-        fields(
-            message,
-            &[
-                ("taskId", "the task's id, a string"),
-                ("action", "`cancel`, `pause` or `resume`"),
-            ],
-        )
-    }
-}
-
-impl Auth {
-    fn read(message: &Incoming<'_>) -> Result<Self, Malformed> {
-        fields(message, &[("token", "a string")])
     }
 }
 
@@ -451,8 +401,9 @@ fn parse_since(field: &str, text: &str) -> Result<Since, Malformed> {
 /// Reads the fields of a message; of those that it needs, the first that is missing is named.
 fn fields<'a, T: Deserialize<'a>>(
     message: &Incoming<'a>,
-    needed: &[(&str, &str)],
+    needed: &[Needed],
 ) -> Result<T, Malformed> {
+    check_beside_payload(message)?;
     message.fields().map_err(|fault| {
         let found = Members::parse(message.body).unwrap_or_default();
         let missing = needed
