@@ -4,13 +4,14 @@ use crate::engine::context::{Context, Dismissal};
 use crate::engine::session::subscriptions::{Barred, Entry};
 use crate::hub::{Broadcast, ClientKey, Full, Ingested, Refused, RoomMessage, TooLarge};
 use crate::wire::locale::Phrase;
-use crate::wire::message::compact::{compact, into_compact};
+use crate::wire::message::compact::compact;
 use crate::wire::message::event::check_application_type;
 use crate::wire::message::name::check_room;
 use crate::wire::message::{Dialect, Malformed, Report, check_relayable};
 use crate::wire::refusal::{ErrorCode, Refusal};
 use crate::wire::websocket::CloseCode;
 use serde::Serialize;
+use std::borrow::Cow;
 
 /// A connected client, as statistics show it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -248,9 +249,7 @@ impl Context<'_> {
 
     /// Sends one client a message; `false` when its connection did not take it: it waits for a client that is away.
     pub fn send(&mut self, id: &str, kind: &str, payload: &str) -> Result<bool, CommandError> {
-        check_application_type(kind)?;
-        check_relayable(payload, 1)?;
-        let payload = &compact(payload);
+        let payload = &relayable(kind, payload)?;
         let client = self.find_session(id)?;
         Ok(self
             .hub
@@ -262,12 +261,10 @@ impl Context<'_> {
         &mut self,
         room: &str,
         kind: &str,
-        payload: String,
+        payload: &str,
     ) -> Result<usize, CommandError> {
         self.check_read()?;
-        check_application_type(kind)?;
-        check_relayable(&payload, 1)?;
-        let payload = into_compact(payload);
+        let payload = relayable(kind, payload)?.into_owned();
         let room = check_room("room", room)?;
         let room = self.hub.find_or_create_room(&room)?;
         Ok(self.hub.publish(
@@ -280,9 +277,7 @@ impl Context<'_> {
     /// Sends every client a message; tells how many it reached.
     pub fn broadcast_to_all(&mut self, kind: &str, payload: &str) -> Result<usize, CommandError> {
         self.check_read()?;
-        check_application_type(kind)?;
-        check_relayable(payload, 1)?;
-        let payload = &compact(payload);
+        let payload = &relayable(kind, payload)?;
         let message = Broadcast {
             kind,
             payload,
@@ -300,4 +295,11 @@ impl Context<'_> {
             Ingested::Refused(refused) => Err(refused.into()),
         }
     }
+}
+
+/// The payload of an application's own message, as it is relayed.
+fn relayable<'a>(kind: &str, payload: &'a str) -> Result<Cow<'a, str>, Malformed> {
+    check_application_type(kind)?;
+    check_relayable(payload, 1)?;
+    Ok(compact(payload))
 }

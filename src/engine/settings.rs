@@ -7,6 +7,7 @@ use crate::engine::access::{Access, Proxies};
 use crate::hub::HubSettings;
 use crate::wire::locale::Locale;
 use crate::wire::message::event::check_application_type;
+use serde::Serialize;
 
 /// The engine's part of the configuration.
 #[derive(Debug, Clone)]
@@ -74,12 +75,14 @@ pub struct WebSocketSettings {
     pub reconnect: Reconnect,
 }
 
-/// `[websocket.reconnect]`
-#[derive(Debug, Clone, Copy)]
+/// `[websocket.reconnect]`, as a greeting tells it.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Reconnect {
     /// How often a client should try.
     pub max_attempts: u32,
     /// How long it should wait before the first attempt, in milliseconds.
+    #[serde(rename = "delay")]
     pub delay_ms: u64,
     /// Whether it should double the wait each time.
     pub exponential_backoff: bool,

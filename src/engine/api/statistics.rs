@@ -263,12 +263,7 @@ impl Context<'_> {
             },
             reasons: self.store.fault().map(|_| "storage").into_iter().collect(),
             timestamp: self.now.wall_ms,
-            uptime: self
-                .now
-                .at
-                .saturating_since(self.counts.started.at)
-                .as_millis() as f64
-                / 1000.0,
+            uptime: self.uptime_ms() as f64 / 1000.0,
             websocket: HealthWebSocket {
                 connections: self.hub.directory().connected(),
                 messages: self.counts.received.total() + self.counts.sent.total(),
@@ -279,6 +274,11 @@ impl Context<'_> {
             },
             storage: HealthStorage::of(self.store),
         }
+    }
+
+    fn uptime_ms(&self) -> u64 {
+        let started = self.counts.started.at;
+        self.now.at.saturating_since(started).as_millis()
     }
 
     /// What the WebSocket server has done.
@@ -292,11 +292,7 @@ impl Context<'_> {
         };
         WebSocketStats {
             server: ServerStats {
-                uptime: self
-                    .now
-                    .at
-                    .saturating_since(self.counts.started.at)
-                    .as_millis(),
+                uptime: self.uptime_ms(),
                 start_time: self.counts.started.wall_ms,
                 version: env!("CARGO_PKG_VERSION"),
             },

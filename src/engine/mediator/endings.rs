@@ -19,11 +19,11 @@ use crate::engine::transport::peer::Peer;
 use crate::hub::{ClientKey, ConnectionId};
 use crate::wire::http::Response;
 use crate::wire::locale::Phrase;
-use crate::wire::message::envelope::push_string;
+use crate::wire::message::envelope::to_json;
 use crate::wire::message::{Dialect, Envelope, Variant};
 use crate::wire::refusal::{ErrorCode, Refusal};
 use crate::wire::websocket::CloseCode;
-use std::fmt::Write;
+use serde::Serialize;
 
 /// Goodbyes.
 impl Engine {
@@ -114,15 +114,24 @@ impl Engine {
     }
 }
 
+/// The payload of `disconnected`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Goodbye<'a> {
+    code: u16,
+    reason: &'a str,
+    reconnect: bool,
+    delay_ms: u64,
+}
+
 /// The message that says why a connection ends, and after how long to come back.
 fn disconnected(variant: Variant, now: Now, code: CloseCode, reason: &str, delay: Span) -> Vec<u8> {
-    let (reconnect, delay_ms) = (code.reconnect(), delay.as_millis());
-    let mut payload = format!("{{\"code\":{code},\"reason\":");
-    push_string(&mut payload, reason);
-    let _ = write!(
-        payload,
-        ",\"reconnect\":{reconnect},\"delayMs\":{delay_ms}}}"
-    );
+    let payload = to_json(&Goodbye {
+        code: code.0,
+        reason,
+        reconnect: code.reconnect(),
+        delay_ms: delay.as_millis(),
+    });
     let envelope = Envelope::alone("disconnected", &payload, now.wall_ms);
     envelope.encode(variant)
 }

@@ -16,15 +16,17 @@ use crate::engine::backend::pending;
 use crate::engine::commit::lobby::Arrival;
 use crate::engine::life::Life;
 use crate::engine::session::subscriptions::Entry;
-use crate::engine::settings::{Settings, WebSocketSettings};
+use crate::engine::settings::{Reconnect, Settings, WebSocketSettings};
 use crate::engine::transport::confirmation::Confirmation;
 use crate::engine::transport::peer::{Peer, Role, Standing};
 use crate::hub::{ClientKey, ConnectionId, Full};
 use crate::wire::http::{Head, Response};
 use crate::wire::locale::{Locale, Phrase};
+use crate::wire::message::envelope::to_json;
 use crate::wire::message::{Dialect, Encoding, Variant};
 use crate::wire::refusal::{ErrorCode, Refusal};
 use crate::wire::websocket::{self, Accepted, CloseCode, Reader};
+use serde::Serialize;
 
 /// The subprotocols of contract section 4, the preferred one first.
 const SUBPROTOCOLS: [&str; 2] = ["joblight.json", "joblight.msgpack"];
@@ -386,24 +388,33 @@ impl Engine {
     fn greet(&mut self, client: ClientKey, is_resumed: bool) {
         let settings = &self.settings.websocket;
         let greeted = self.hub.directory().client(client);
-        let id = greeted.id;
-        let session = match greeted.has_session {
-            true => format!("\"session\":\"{}\",", self.store.session_key.secret(id)),
-            false => String::new(),
-        };
-        let payload = format!(
-            "{{\"clientId\":\"{id}\",{session}\"resumed\":{is_resumed},\"version\":\"{}\",\"heartbeatInterval\":{},\
-             \"connectionTimeout\":{},\"reconnect\":{{\"maxAttempts\":{},\"delay\":{},\"exponentialBackoff\":{}}}}}",
-            env!("CARGO_PKG_VERSION"),
-            settings.heartbeat_interval.as_millis(),
-            settings.connection_timeout.as_millis(),
-            settings.reconnect.max_attempts,
-            settings.reconnect.delay_ms,
-            settings.reconnect.exponential_backoff,
-        );
+        let secret = || self.store.session_key.secret(greeted.id);
+        let payload = to_json(&Greeting {
+            client_id: greeted.id.to_string(),
+            session: greeted.has_session.then(secret),
+            resumed: is_resumed,
+            version: env!("CARGO_PKG_VERSION"),
+            heartbeat_interval: settings.heartbeat_interval.as_millis(),
+            connection_timeout: settings.connection_timeout.as_millis(),
+            reconnect: settings.reconnect,
+        });
         self.context(Caller::Viewer)
             .answer(client, "connected", &payload, None);
     }
+}
+
+/// The payload of `connected`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Greeting {
+    client_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<String>,
+    resumed: bool,
+    version: &'static str,
+    heartbeat_interval: u64,
+    connection_timeout: u64,
+    reconnect: Reconnect,
 }
 
 fn shake_hands(

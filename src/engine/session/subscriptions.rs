@@ -6,15 +6,14 @@ use super::requests::Rooms;
 use crate::engine::answer::{Answer, Said};
 use crate::engine::context::Context;
 use crate::engine::settings::Settings;
-use crate::hub::{ClientKey, Full, Hub, Joined, KeptName, Recovery, RoomKey};
-use crate::wire::message::envelope::{push_string, to_json};
+use crate::hub::{ClientKey, Full, Hub, Joined, KeptName, Position, Recovery, RoomKey};
+use crate::wire::message::envelope::to_json;
 use crate::wire::message::name::{TASK_ROOM_PREFIX, check_room, reserved};
 use crate::wire::message::{Dialect, Incoming};
 use crate::wire::refusal::{ErrorCode, Refusal};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::fmt::Write;
 
 /// Most names in one message when `max_rooms_per_client` is unlimited.
 const MAX_NAMES: usize = 10_000;
@@ -38,16 +37,22 @@ pub enum Barred {
 }
 
 /// A room that a client may not be in.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 struct Denied {
     room: Box<str>,
-    code: ErrorCode,
+    code: &'static str,
+    /// Such a name looks as good as any other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'static str>,
 }
 
 impl Denied {
     fn new(room: &str, code: ErrorCode) -> Self {
-        let room = room.into();
-        Self { room, code }
+        Self {
+            room: room.into(),
+            code: code.as_str(),
+            message: reserved(room),
+        }
     }
 
     fn of(room: &str, barred: Barred) -> Self {
@@ -131,14 +136,15 @@ impl Context<'_> {
             self.answer(client, "subscription_ack", &payload, None);
         }
         if is_lossy {
-            self.rewind_confirmed(client);
+            self.ask_anew(client);
         }
         self.hub
             .recover(self.now, client, &recoveries, &mut self.out);
     }
 
-    /// A client is told of a loss, or is sent older messages: an answer to what it was asked before says nothing of that.
-    fn rewind_confirmed(&mut self, client: ClientKey) {
+    /// Asks a client once more whether messages have arrived, because it is told of a loss or sent older ones: its answer to an
+    /// earlier question says nothing of these.
+    fn ask_anew(&mut self, client: ClientKey) {
         let connection = self.hub.directory().client(client).connection;
         self.out.peers.ask_anew(connection);
     }
@@ -221,7 +227,7 @@ impl Context<'_> {
         self.answer(client, "subscription_ack", &payload, message.id);
         self.hub.welcome(self.now, client, &due, &mut self.out);
         if !since.is_empty() {
-            self.rewind_confirmed(client);
+            self.ask_anew(client);
         }
         Ok(Answer::Now(Said::Nothing))
     }
@@ -273,6 +279,25 @@ fn named_rooms<'a>(settings: &Settings, request: &'a Rooms) -> Result<Vec<Cow<'a
 }
 
 /// The payload of `subscription_ack`: all that the client is now in, and what became of its request.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Acknowledgement<'a> {
+    task_ids: Vec<&'a str>,
+    rooms: Vec<&'a str>,
+    denied: &'a [Denied],
+    positions: ByRoom<'a, Position>,
+    recovered: ByRoom<'a, bool>,
+}
+
+/// An object whose members are named by rooms, in the order given.
+struct ByRoom<'a, T>(Vec<(&'a str, T)>);
+
+impl<T: Serialize> Serialize for ByRoom<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(room, value)| (room, value)))
+    }
+}
+
 fn acknowledgement(
     hub: &Hub,
     client: ClientKey,
@@ -280,59 +305,27 @@ fn acknowledgement(
     recoveries: &[Recovery],
 ) -> String {
     let directory = hub.directory();
+    let name = |room: RoomKey| &*directory.room(room).name;
     let memberships = directory.client(client).memberships();
-    let names = || {
-        memberships
-            .iter()
-            .map(|membership| &*directory.room(membership.room).name)
-    };
-    let tasks = names().filter_map(|room| room.strip_prefix(TASK_ROOM_PREFIX));
-    let mut out = String::from("{\"taskIds\":[");
-    push_list(&mut out, tasks, push_string);
-    out.push_str("],\"rooms\":[");
-    push_list(&mut out, names(), push_string);
-    out.push_str("],\"denied\":[");
-    push_list(&mut out, denied.iter(), |out, denied| {
-        out.push_str("{\"room\":");
-        push_string(out, &denied.room);
-        let _ = write!(out, ",\"code\":\"{}\"", denied.code.as_str());
-        // Such a name looks as good as any other.
-        if let Some(reason) = reserved(&denied.room) {
-            out.push_str(",\"message\":");
-            push_string(out, reason);
-        }
-        out.push('}');
-    });
-    out.push_str("],\"positions\":{");
+    let rooms: Vec<&str> = memberships.iter().map(|member| name(member.room)).collect();
+    let tasks = rooms.iter().copied();
+    let tasks = tasks.filter_map(|room| room.strip_prefix(TASK_ROOM_PREFIX));
     let made_up: HashSet<RoomKey> = recoveries.iter().map(|made_up| made_up.room).collect();
-    push_list(&mut out, memberships.iter(), |out, membership| {
-        let room = directory.room(membership.room);
+    let positions = memberships.iter().map(|membership| {
         // What is made up for follows this; what is left in a log comes some time later.
         let position = match made_up.contains(&membership.room) {
-            true => room.position(),
+            true => directory.room(membership.room).position(),
             false => hub.queued_position(client, membership),
         };
-        push_string(out, &room.name);
-        let _ = write!(out, ":\"{position}\"");
+        (name(membership.room), position)
     });
-    out.push_str("},\"recovered\":{");
-    push_list(&mut out, recoveries.iter(), |out, recovery| {
-        push_string(out, &directory.room(recovery.room).name);
-        let _ = write!(out, ":{}", recovery.recovered);
-    });
-    out.push_str("}}");
-    out
-}
-
-fn push_list<T>(
-    out: &mut String,
-    items: impl Iterator<Item = T>,
-    mut push: impl FnMut(&mut String, T),
-) {
-    for (index, item) in items.enumerate() {
-        if index > 0 {
-            out.push(',');
-        }
-        push(out, item);
-    }
+    let recovered = recoveries.iter();
+    let recovered = recovered.map(|recovery| (name(recovery.room), recovery.recovered));
+    to_json(&Acknowledgement {
+        task_ids: tasks.collect(),
+        positions: ByRoom(positions.collect()),
+        recovered: ByRoom(recovered.collect()),
+        rooms,
+        denied,
+    })
 }
