@@ -33,8 +33,9 @@ impl Returning {
         let request = UPGRADE.replacen("GET /ws HTTP", &path, 1);
         for _ in 0..MESSAGES {
             rig.turn(|engine, now| {
-                let delivered =
-                    engine.command(now, |context| context.send_to_room(ROOM, "page_done", NOTE));
+                let delivered = engine.command(now, |context| {
+                    context.send_to_room(ROOM, "page_done", NOTE.to_owned())
+                });
                 delivered.expect("the room may be spoken to");
             });
         }

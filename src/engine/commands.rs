@@ -4,14 +4,13 @@ use crate::engine::context::{Context, Dismissal};
 use crate::engine::session::subscriptions::{Barred, Entry};
 use crate::hub::{Broadcast, ClientKey, Full, Ingested, Refused, RoomMessage, TooLarge};
 use crate::wire::locale::Phrase;
-use crate::wire::message::compact::compact;
+use crate::wire::message::compact::{compact, into_compact};
 use crate::wire::message::event::check_application_type;
 use crate::wire::message::name::check_room;
 use crate::wire::message::{Dialect, Malformed, Report, check_relayable};
 use crate::wire::refusal::{ErrorCode, Refusal};
 use crate::wire::websocket::CloseCode;
 use serde::Serialize;
-use std::borrow::Cow;
 
 /// A connected client, as statistics show it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -249,7 +248,8 @@ impl Context<'_> {
 
     /// Sends one client a message; `false` when its connection did not take it: it waits for a client that is away.
     pub fn send(&mut self, id: &str, kind: &str, payload: &str) -> Result<bool, CommandError> {
-        let payload = &relayable(kind, payload)?;
+        check_message(kind, payload)?;
+        let payload = &compact(payload);
         let client = self.find_session(id)?;
         Ok(self
             .hub
@@ -261,10 +261,11 @@ impl Context<'_> {
         &mut self,
         room: &str,
         kind: &str,
-        payload: &str,
+        payload: String,
     ) -> Result<usize, CommandError> {
         self.check_read()?;
-        let payload = relayable(kind, payload)?.into_owned();
+        check_message(kind, &payload)?;
+        let payload = into_compact(payload);
         let room = check_room("room", room)?;
         let room = self.hub.find_or_create_room(&room)?;
         Ok(self.hub.publish(
@@ -277,7 +278,8 @@ impl Context<'_> {
     /// Sends every client a message; tells how many it reached.
     pub fn broadcast_to_all(&mut self, kind: &str, payload: &str) -> Result<usize, CommandError> {
         self.check_read()?;
-        let payload = &relayable(kind, payload)?;
+        check_message(kind, payload)?;
+        let payload = &compact(payload);
         let message = Broadcast {
             kind,
             payload,
@@ -297,9 +299,8 @@ impl Context<'_> {
     }
 }
 
-/// The payload of an application's own message, as it is relayed.
-fn relayable<'a>(kind: &str, payload: &'a str) -> Result<Cow<'a, str>, Malformed> {
+/// Refuses what is no message of the application's own.
+fn check_message(kind: &str, payload: &str) -> Result<(), Malformed> {
     check_application_type(kind)?;
-    check_relayable(payload, 1)?;
-    Ok(compact(payload))
+    check_relayable(payload, 1)
 }

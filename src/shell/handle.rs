@@ -100,7 +100,7 @@ impl Handle {
         payload: &impl Serialize,
     ) -> CommandResult<usize> {
         let (room, kind, payload) = (room.to_owned(), kind.to_owned(), to_json(payload)?);
-        self.ask(move |context| context.send_to_room(&room, &kind, &payload))?
+        self.ask(move |context| context.send_to_room(&room, &kind, payload))?
     }
 
     /// Sends every client a message; tells how many it reached. Seed 001's `broadcast(message)`.

@@ -143,7 +143,7 @@ fn find(context: &Context<'_>, name: &str) -> Result<RoomKey, Refusal> {
 pub fn broadcast(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
     let room = call.name("room");
     let message = MessageBody::read(call.head, call.body)?;
-    let delivered = context.send_to_room(room, message.kind(), &message.payload)?;
+    let delivered = context.send_to_room(room, message.kind(), message.payload.clone())?;
     let found = context.hub.directory().find(room);
     let position = found.map(|key| context.hub.directory().room(key).position().to_string());
     let members = json!({ "delivered": delivered, "position": position });

@@ -250,7 +250,7 @@ fn send_to(
         context.send(client, kind, payload)?;
     }
     for room in &targets.rooms {
-        context.send_to_room(room, kind, payload)?;
+        context.send_to_room(room, kind, payload.to_owned())?;
     }
     if targets.all {
         context.broadcast_to_all(kind, payload)?;
