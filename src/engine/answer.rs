@@ -2,7 +2,12 @@
 //! has a flag to remember.
 
 use crate::hub::workspaces::documents::Edited;
+use crate::wire::http::Response;
+use crate::wire::refusal::Refusal;
 use std::borrow::Cow;
+
+/// What becomes of a request.
+pub type Outcome = Result<Answer<Response>, Refusal>;
 
 #[derive(Debug)]
 pub enum Answer<T> {

@@ -7,6 +7,8 @@ use super::access::connection_rate::MINUTE;
 use super::boundary::MemoryProbe;
 use crate::base::counter::MinuteCounter;
 use crate::base::time::{Now, Time};
+use crate::hub::DropReason;
+use serde::Serialize;
 
 /// Everything that is counted, and since when.
 pub struct Counts {
@@ -98,4 +100,34 @@ impl Notices {
             untold => log::warn!("{} ({untold} more since the last such line)", line()),
         }
     }
+}
+
+/// `reasons` of [`BroadcasterStats`](crate::BroadcasterStats), and of an answer to events: why some were dropped.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DropCounts {
+    /// Their event id was known, nothing in them was new, or they asked once more for a restart that had just been.
+    pub repeat: u64,
+    /// Their `seq` was not above the last.
+    pub old_seq: u64,
+    /// They belonged to an earlier attempt.
+    pub old_attempt: u64,
+    /// Their task had ended.
+    pub ended: u64,
+}
+
+impl DropCounts {
+    pub fn of(count: impl Fn(DropReason) -> u64) -> Self {
+        Self {
+            repeat: count(DropReason::Repeat),
+            old_seq: count(DropReason::OldSeq),
+            old_attempt: count(DropReason::OldAttempt),
+            ended: count(DropReason::Ended),
+        }
+    }
+}
+
+/// Whether a count is left out of a document.
+pub fn is_zero(count: &u64) -> bool {
+    *count == 0
 }

@@ -48,6 +48,7 @@ pub use rooms::position::{Position, Since};
 pub use rooms::room::Room;
 pub use tasks::broadcaster::BroadcasterSettings;
 pub use tasks::outcome::{Accepted, ControlRefused, Dropped, Ingested, Refused, Subject};
+pub use tasks::requested::Asked;
 pub use tasks::size::TooLarge;
 pub use tasks::step::Removal;
 pub use tasks::verdict::{DropReason, RequestRefused};

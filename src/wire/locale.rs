@@ -1,7 +1,8 @@
 //! What joblight tells people, in the languages it speaks (contract section 2).
 //!
-//! Owns every sentence of error messages and log lines that is translated; machine words (field names) never
-//! pass through here, and what a code means stands beside it in `error_code`. The Chinese lines are those of the two documents joblight began from, to the letter.
+//! Owns every sentence of error messages and log lines that is translated; machine words (codes, field names) never pass through
+//! here, and what a code means stands beside it in `error_code`. The Chinese lines are those of the two documents joblight began
+//! from, to the letter.
 
 use super::error_code::ErrorCode;
 use std::fmt;

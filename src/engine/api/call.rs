@@ -1,7 +1,7 @@
 //! A row of the table and a call that it answers; answers in JSON and refusals that several calls share.
 
 use crate::engine::access::caller::Action;
-use crate::engine::answer::Answer;
+use crate::engine::answer::Outcome;
 use crate::engine::context::Context;
 use crate::wire::http::{Head, Method, Response};
 use crate::wire::message::incoming::parse;
@@ -11,8 +11,6 @@ use crate::wire::refusal::{ErrorCode, Refusal};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::str::FromStr;
-
-pub type Outcome = Result<Answer<Response>, Refusal>;
 
 pub type CallFn = fn(&mut Context<'_>, &Call<'_>) -> Outcome;
 
@@ -105,22 +103,9 @@ const JSON_TYPES: [&str; 4] = [
     "text/plain",
 ];
 
-/// Room for most answers to events.
-const USUAL_BYTES: usize = 256;
-
-pub fn json(status: u16, document: &impl Serialize) -> Response {
-    let mut body = Vec::with_capacity(USUAL_BYTES);
-    serde_json::to_writer(&mut body, document).expect("documents of our own always serialise");
-    Response::new(status).json(body)
-}
-
-pub fn json_text(status: u16, text: String) -> Response {
-    Response::new(status).json(text.into_bytes())
-}
-
 /// An answer of one member.
 pub fn list_of(name: &str, value: &impl Serialize) -> Response {
-    json(200, &serde_json::json!({ name: value }))
+    Response::document(200, &serde_json::json!({ name: value }))
 }
 
 /// Refuses bodies that are no JSON. Without a type a body counts as JSON, and so does what curl sends unasked.

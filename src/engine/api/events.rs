@@ -1,6 +1,7 @@
 //! Calls by which producers report (contract section 7): all or nothing for each request, unless it is lines.
 
-use crate::engine::api::call::{Call, Outcome, expect_json, expect_json_type, invalid};
+use crate::engine::answer::Outcome;
+use crate::engine::api::call::{Call, expect_json, expect_json_type, invalid};
 use crate::engine::api::{fitting, ingest};
 use crate::engine::context::Context;
 use crate::wire::http::{Head, is_percent_encoded, unquote};

@@ -3,11 +3,12 @@
 
 use crate::base::limit::unless_zero;
 use crate::base::time::Now;
-use crate::engine::answer::Answer;
-use crate::engine::api::call::{Outcome, json};
-use crate::engine::api::statistics::{DropCounts, is_zero};
-use crate::engine::session::requests::Asked;
-use crate::hub::{Accepted, DropReason, Dropped, Hub, Ingested, Outlet, Refused, Subject, TaskKey};
+use crate::engine::answer::{Answer, Outcome};
+
+use crate::engine::counts::{DropCounts, is_zero};
+use crate::hub::{
+    Accepted, Asked, DropReason, Dropped, Hub, Ingested, Outlet, Refused, Subject, TaskKey,
+};
 use crate::wire::http::{Head, Line, LineSplitter, Response};
 use crate::wire::message::event::numbered_id;
 use crate::wire::message::incoming::strip_byte_order_mark;
@@ -332,7 +333,9 @@ impl Tally {
             dropped: self.dropped(),
             reasons: DropCounts::of(|reason| self.dropped[reason.index()]),
             drops: &self.drops,
-            control: tasks().filter_map(Asked::of).collect(),
+            control: tasks()
+                .filter_map(|task| Some(task.view.requested.as_ref()?.of(&task.id)))
+                .collect(),
             watchers,
             attempt: match self.tasks[..] {
                 [_] => tasks().next().and_then(|task| task.view.attempt),
@@ -343,7 +346,7 @@ impl Tally {
             rejected: self.rejected,
             errors: &self.errors,
         };
-        json(200, &document)
+        Response::document(200, &document)
     }
 
     fn name(&mut self, task: Option<TaskKey>) {

@@ -1,9 +1,7 @@
 //! Calls about rooms, about clients, and about everybody (contract section 7).
 
-use crate::engine::answer::Answer;
-use crate::engine::api::call::{
-    Call, Outcome, expect_json, invalid, json, json_text, list_of, parse_limit, whole,
-};
+use crate::engine::answer::{Answer, Outcome};
+use crate::engine::api::call::{Call, expect_json, invalid, list_of, parse_limit, whole};
 use crate::engine::api::ingest;
 use crate::engine::context::Context;
 use crate::engine::session::requests::history_page;
@@ -85,7 +83,7 @@ impl MessageBody {
         if self.repaired > 0 {
             members["repaired"] = self.repaired.into();
         }
-        json(200, &members)
+        Response::document(200, &members)
     }
 }
 
@@ -117,7 +115,7 @@ pub fn clients(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
     find(context, room)?;
     let clients = context.room_clients(room)?;
     let document = json!({ "room": room, "clients": clients });
-    Ok(Answer::Now(json(200, &document)))
+    Ok(Answer::Now(Response::document(200, &document)))
 }
 
 /// `GET /api/rooms/{room}/history?since=&limit=`
@@ -128,7 +126,7 @@ pub fn history(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
     let room = find(context, call.name("room"))?;
     let since = since.unwrap_or(Since::Start);
     let page = history_page(context.hub, room, since, parse_limit(head)?);
-    Ok(Answer::Now(json_text(200, page)))
+    Ok(Answer::Now(Response::new(200).json(page)))
 }
 
 fn find(context: &Context<'_>, name: &str) -> Result<RoomKey, Refusal> {
@@ -166,7 +164,10 @@ pub fn list_clients(context: &mut Context<'_>, _: &Call<'_>) -> Outcome {
 /// `GET /api/clients/{id}`
 pub fn show_client(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
     let client = context.find_client(call.name("id"))?;
-    Ok(Answer::Now(json(200, &context.client_info(client))))
+    Ok(Answer::Now(Response::document(
+        200,
+        &context.client_info(client),
+    )))
 }
 
 /// `DELETE /api/clients/{id}?code=&reason=`

@@ -1,12 +1,13 @@
 //! Calls about the server itself: its health, and the statistics documents of seed 000, every field live.
 
-use super::call::{Call, Outcome, json};
-use crate::engine::answer::Answer;
+use super::call::Call;
+use crate::engine::answer::{Answer, Outcome};
 use crate::engine::commit::durability::{Condition, Durability};
 use crate::engine::context::Context;
-use crate::engine::counts::Notice;
+use crate::engine::counts::{DropCounts, Notice, is_zero};
 use crate::engine::life::Life;
 use crate::hub::DropReason;
+use crate::wire::http::Response;
 use serde::Serialize;
 
 /// `GET /health`: 503 once the server shuts down, so that balancers send nobody any more.
@@ -15,17 +16,23 @@ pub fn health(context: &mut Context<'_>, _: &Call<'_>) -> Outcome {
         Life::Serving => 200,
         Life::Draining | Life::Stopped => 503,
     };
-    Ok(Answer::Now(json(status, &context.health())))
+    Ok(Answer::Now(Response::document(status, &context.health())))
 }
 
 /// `GET /api/websocket/stats`
 pub fn websocket_stats(context: &mut Context<'_>, _: &Call<'_>) -> Outcome {
-    Ok(Answer::Now(json(200, &context.websocket_stats())))
+    Ok(Answer::Now(Response::document(
+        200,
+        &context.websocket_stats(),
+    )))
 }
 
 /// `GET /api/broadcaster/stats`
 pub fn broadcaster_stats(context: &mut Context<'_>, _: &Call<'_>) -> Outcome {
-    Ok(Answer::Now(json(200, &context.broadcaster_stats())))
+    Ok(Answer::Now(Response::document(
+        200,
+        &context.broadcaster_stats(),
+    )))
 }
 
 /// `GET /health`
@@ -59,10 +66,6 @@ pub struct HealthStorage {
     /// Calls that were refused before it was read. Left out when there were none.
     #[serde(skip_serializing_if = "is_zero")]
     pub refused: u64,
-}
-
-pub fn is_zero(count: &u64) -> bool {
-    *count == 0
 }
 
 impl HealthStorage {
@@ -225,31 +228,6 @@ pub struct BroadcasterStats {
     pub broadcast_interval: f64,
     /// How many times longer that is than configured.
     pub slowdown: f64,
-}
-
-/// `reasons` of [`BroadcasterStats`], and of an answer to events: why some were dropped.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct DropCounts {
-    /// Their event id was known, nothing in them was new, or they asked once more for a restart that had just been.
-    pub repeat: u64,
-    /// Their `seq` was not above the last.
-    pub old_seq: u64,
-    /// They belonged to an earlier attempt.
-    pub old_attempt: u64,
-    /// Their task had ended.
-    pub ended: u64,
-}
-
-impl DropCounts {
-    pub fn of(count: impl Fn(DropReason) -> u64) -> Self {
-        Self {
-            repeat: count(DropReason::Repeat),
-            old_seq: count(DropReason::OldSeq),
-            old_attempt: count(DropReason::OldAttempt),
-            ended: count(DropReason::Ended),
-        }
-    }
 }
 
 impl Context<'_> {

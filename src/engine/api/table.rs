@@ -1,10 +1,10 @@
 //! The table of all calls (contract section 7), and the way from a request to its row: which call is meant, who may make it, what is
 //! read of it. Nothing else knows a path of the API: admission, 404, 405, `Allow` and `OPTIONS` read the table.
 
-use super::call::{Body, Call, Outcome, Row};
+use super::call::{Body, Call, Row};
 use super::{events, rooms, statistics, tasks};
 use crate::engine::access::caller::Action;
-use crate::engine::answer::Answer;
+use crate::engine::answer::{Answer, Outcome};
 use crate::engine::context::Context;
 use crate::wire::http::{Head, Method, Response};
 use crate::wire::refusal::{ErrorCode, Refusal};

@@ -9,7 +9,6 @@ use crate::engine::access::caller::Action;
 use crate::engine::answer::{Answer, Said};
 use crate::engine::context::Context;
 use crate::hub::rooms::position::NotAPosition;
-use crate::hub::tasks::state::Task;
 use crate::hub::{
     ClientKey, ControlRefused, Hub, Position, RequestRefused, RoomKey, RoomMessage, Since,
 };
@@ -20,7 +19,7 @@ use crate::wire::message::name::{TASK_ROOM_PREFIX, check_room};
 use crate::wire::message::number::Whole;
 use crate::wire::message::{Control, Dialect, Incoming, Malformed, Members};
 use crate::wire::refusal::{ErrorCode, Refusal};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -173,32 +172,12 @@ pub fn request_control(
     let recorded = hub.control(context.now, task, action, by, &mut context.out);
     recorded.map_err(|refused| control_refusal(refused, task, action))?;
     let tasks = hub.broadcaster().tasks();
-    let asked = tasks.find(task).and_then(|key| Asked::of(tasks.task(key)?));
+    let asked = tasks
+        .named(task)
+        .and_then(|task| Some(task.view.requested.as_ref()?.of(&task.id)));
     Ok(to_json(
         &asked.expect("a request that was recorded stands on its task"),
     ))
-}
-
-/// What is asked of a task's worker, as who asks and the worker are told.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Asked<'a> {
-    task_id: &'a str,
-    action: Control,
-    by: &'a str,
-    requested_at: u64,
-}
-
-impl<'a> Asked<'a> {
-    pub fn of(task: &'a Task) -> Option<Self> {
-        let requested = task.view.requested.as_ref()?;
-        Some(Self {
-            task_id: &task.id,
-            action: requested.control,
-            by: &requested.by,
-            requested_at: requested.at,
-        })
-    }
 }
 
 fn control_refusal(refused: ControlRefused, task: &str, action: Control) -> Refusal {

@@ -8,6 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use ::http::StatusCode;
 use bytes::Bytes;
+use serde::Serialize;
 use smallvec::SmallVec;
 
 /// What a client that sent `Expect: 100-continue` waits for (RFC 9110 section 15.2.1).
@@ -15,6 +16,8 @@ pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// Room for the status line and the fields of every response.
 const USUAL_HEAD_BYTES: usize = 192;
+/// Room for most answers to events.
+const USUAL_BODY_BYTES: usize = 256;
 /// The last second of the year 9999, where the format ends.
 const LAST_SECOND: u64 = 253_402_300_799;
 
@@ -50,6 +53,14 @@ impl Response {
             body: Bytes::new(),
             headers: SmallVec::new(),
         }
+    }
+
+    /// A document of our own, as JSON.
+    pub fn document(status: u16, document: &impl Serialize) -> Self {
+        let mut text = Vec::with_capacity(USUAL_BODY_BYTES);
+        serde_json::to_writer(&mut text, document)
+            .expect("documents of our own always have a JSON form");
+        Self::new(status).json(text)
     }
 
     pub fn json(self, text: impl Into<Bytes>) -> Self {
