@@ -1,9 +1,10 @@
 //! Whether a change of one workspace among 10,000, a new order of all of them, and their list, stay within a blink.
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use joblight::Config;
 use joblight::internals::base::Random;
 use joblight::internals::base::{Now, Time};
-use joblight::internals::hub::{WorkspaceSettings, Workspaces};
+use joblight::internals::hub::{HubSettings, Moment, Workspaces};
 use joblight::internals::wire::Members;
 use std::time::Duration;
 
@@ -15,20 +16,22 @@ const NOW: Now = Now {
     wall_ms: 1_700_000_000_000,
 };
 
-fn filled(count: u32) -> Workspaces {
-    let settings = WorkspaceSettings {
-        max_workspaces: 0,
-        max_size: 0,
-        max_total_size: 0,
-    };
-    let mut workspaces = Workspaces::new(settings, [1, 2]);
+fn settings() -> HubSettings {
+    let mut config = Config::default();
+    config.workspaces.max_workspaces = 0;
+    config.engine_settings(0).hub
+}
+
+fn filled(count: u32, settings: &HubSettings) -> Workspaces {
+    let mut workspaces = Workspaces::new([1, 2]);
     let mut random = Random::from_seed([1; 32]);
     for number in 0..count {
         let wish = format!(
             r#"{{"id":"workspace_{number:016}","name":"Workspace {number}","colour":"red","view":{{"zoom":1,"page":2}}}}"#
         );
         let wish = Members::parse(&wish).expect("an object");
-        let edit = workspaces.create(NOW, wish, &mut random);
+        let moment = Moment { now: NOW, settings };
+        let edit = workspaces.create(moment, wish, &mut random);
         workspaces.apply(edit.expect("there is no limit"), &mut Vec::new());
     }
     workspaces
@@ -50,7 +53,9 @@ fn shuffled(count: u32) -> String {
 fn changes(criterion: &mut Criterion) {
     for count in COUNTS {
         let mut group = criterion.benchmark_group(format!("workspaces/{count}"));
-        let mut workspaces = filled(count);
+        let settings = &settings();
+        let moment = Moment { now: NOW, settings };
+        let mut workspaces = filled(count, settings);
         let order = shuffled(count);
         group.bench_function("reorder", |bencher| {
             bencher.iter(|| {
@@ -63,7 +68,7 @@ fn changes(criterion: &mut Criterion) {
         group.bench_function("update", |bencher| {
             bencher.iter(|| {
                 let wish = Members::parse(patch).expect("an object");
-                let edit = workspaces.update(NOW, wish).expect("it is there");
+                let edit = workspaces.update(moment, wish).expect("it is there");
                 workspaces.apply(edit, &mut Vec::new())
             });
         });
@@ -71,7 +76,7 @@ fn changes(criterion: &mut Criterion) {
         let first = r#"{"id":"workspace_0000000000000000"}"#;
         group.bench_function("delete_first", |bencher| {
             bencher.iter_batched_ref(
-                || filled(count),
+                || filled(count, settings),
                 |workspaces| {
                     let wish = Members::parse(first).expect("an object");
                     let edit = workspaces.delete(&wish).expect("it is there");

@@ -90,7 +90,7 @@ pub mod internals {
     pub mod hub {
         pub use crate::hub::durable::record::{Batch, Record, StoredEntry, StoredId, Table};
         pub use crate::hub::follow::Follower;
-        pub use crate::hub::{Work, WorkspaceSettings, Workspaces};
+        pub use crate::hub::{HubSettings, Moment, Work, Workspaces};
     }
 
     pub mod engine {

@@ -40,7 +40,7 @@ impl Rig {
             at: Time::ZERO,
             wall_ms: EPOCH_MS,
         };
-        let settings = config.engine_settings();
+        let settings = config.engine_settings(0);
         Self {
             engine: Engine::new(settings, start, [1; 32], Box::new(MemoryUse::default)),
             micros: 0,

@@ -8,12 +8,12 @@ use crate::engine::access::{Access, Host, Proxies};
 use crate::engine::{
     HttpSettings, Permission, Reconnect, RoutesSettings, Settings, WebSocketSettings,
 };
-use crate::hub::{BroadcasterSettings, HubSettings, SessionSettings, WorkspaceSettings};
-use crate::wire::locale::Locale;
+use crate::hub::HubSettings;
+use crate::wire::locale::{Locale, Phrase};
 
 impl Config {
-    /// The engine's part of the configuration.
-    pub fn engine_settings(&self) -> Settings {
+    /// The engine's part of the configuration, with room for so many viewers (0: any number).
+    pub fn engine_settings(&self, max_viewers: usize) -> Settings {
         Settings {
             locale: self.language(),
             websocket: self.websocket_settings(),
@@ -27,11 +27,10 @@ impl Config {
                 &self.server.trusted_proxies,
                 &self.server.client_address_header,
             ),
-            max_viewers: self.server.max_connections,
+            max_viewers,
             max_connections_per_address: self.server.max_connections_per_address,
             hub: self.hub_settings(),
             routes: self.routes_settings(),
-            batch_size: self.broadcaster.batch_size,
             shutdown_timeout: Span::from_millis(self.server.shutdown_timeout),
         }
     }
@@ -116,36 +115,18 @@ impl Config {
     }
 
     fn hub_settings(&self) -> HubSettings {
-        let config = &self.broadcaster;
+        let config = &self.websocket;
+        let lost_after = self.broadcaster.lost_after;
         HubSettings {
-            locale: self.language(),
-            broadcaster: BroadcasterSettings {
-                enable_incremental_updates: config.enable_incremental_updates,
-                min_change_threshold: config.min_change_threshold,
-                broadcast_interval: Span::from_millis(config.broadcast_interval),
-                max_slowdown: f64::from(config.max_slowdown),
-                keep_completed: Span::from_millis(config.keep_completed),
-                keep_failed: Span::from_millis(config.keep_failed),
-                lost_after: Span::from_millis(config.lost_after),
-                max_tasks: config.max_tasks,
-                max_task_size: config.max_task_size,
-                stall_timeout: Span::from_millis(config.stall_timeout),
-                deduplication_window: Span::from_millis(config.deduplication_window),
-                max_deduplication_ids: config.max_deduplication_ids,
-            },
-            message_queue_size: self.websocket.message_queue_size,
-            sessions: SessionSettings {
-                ttl: Span::from_millis(self.websocket.session_ttl),
-                max_away: self.websocket.max_sessions,
-            },
-            max_rooms: self.websocket.max_rooms,
+            broadcaster: self.broadcaster.clone(),
+            workspaces: self.workspaces.clone(),
+            message_queue_size: config.message_queue_size,
+            session_ttl: Span::from_millis(config.session_ttl),
+            max_sessions: config.max_sessions,
+            max_rooms: config.max_rooms,
             max_viewer_rooms: self.max_viewer_rooms(),
-            max_rooms_per_client: self.websocket.max_rooms_per_client,
-            workspaces: WorkspaceSettings {
-                max_workspaces: self.workspaces.max_workspaces,
-                max_size: self.workspaces.max_size,
-                max_total_size: self.workspaces.max_total_size,
-            },
+            max_rooms_per_client: config.max_rooms_per_client,
+            lost_message: self.language().say(Phrase::Lost { lost_after }).to_string(),
         }
     }
 }

@@ -25,6 +25,7 @@ mod print;
 mod settings;
 mod value;
 
+pub use crate::hub::BroadcasterConfig;
 pub use auto::Auto;
 pub(crate) use checks::ROUTES_NEED_A_KEY;
 pub use keys::{Alias, Key, aliases, keys};
@@ -32,9 +33,9 @@ pub use location::{Location, Mistake, Warning};
 pub use manual::MANUAL;
 pub use print::print_resolved;
 pub use settings::{
-    BroadcasterConfig, Config, Control, Endpoint, Environment, HttpConfig, IngestConfig,
-    ListenPort, Locale, LogConfig, LogLevel, Publish, RateLimitConfig, ReconnectConfig,
-    ServerConfig, StorageConfig, Synchronous, WebSocketConfig, none_if_zero,
+    Config, Control, Endpoint, Environment, HttpConfig, IngestConfig, ListenPort, Locale,
+    LogConfig, LogLevel, Publish, RateLimitConfig, ReconnectConfig, ServerConfig, StorageConfig,
+    Synchronous, WebSocketConfig, none_if_zero,
 };
 
 use layers::Layers;

@@ -4,6 +4,7 @@
 //! builder's own affair. Zero keeps the meaning that `config.toml` gives it, mostly "none": see [`none_if_zero`].
 
 use super::auto::Auto;
+use crate::hub::{BroadcasterConfig, WorkspacesConfig};
 use serde::{Deserialize, Serialize};
 
 /// Everything that can be set.
@@ -138,50 +139,6 @@ pub struct ReconnectConfig {
     pub delay: u64,
     /// Whether the wait doubles.
     pub exponential_backoff: bool,
-}
-
-/// `[broadcaster]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BroadcasterConfig {
-    /// Deltas instead of whole states.
-    pub enable_incremental_updates: bool,
-    /// Points, 0 to 100, that progress must move; 0: any movement.
-    pub min_change_threshold: f64,
-    /// Messages per batch; 0: no limit.
-    pub batch_size: usize,
-    /// Milliseconds between progress messages; 0: at once.
-    pub broadcast_interval: u64,
-    /// How many times the interval may stretch; at least 1.
-    pub max_slowdown: u32,
-    /// Milliseconds that completed and cancelled tasks are remembered, and room logs; 0: for ever.
-    pub keep_completed: u64,
-    /// Milliseconds that failed tasks are remembered; 0: for ever.
-    pub keep_failed: u64,
-    /// Tasks at once; 0: no limit.
-    pub max_tasks: usize,
-    /// Bytes of one task; 0: no limit.
-    pub max_task_size: usize,
-    /// Milliseconds of silence before a task is stalled; 0: never.
-    pub stall_timeout: u64,
-    /// Milliseconds of silence before a task is given up as lost; 0: never.
-    pub lost_after: u64,
-    /// Milliseconds that event ids are remembered; 0: not at all.
-    pub deduplication_window: u64,
-    /// Event ids at once; 0: no limit.
-    pub max_deduplication_ids: usize,
-}
-
-/// `[workspaces]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WorkspacesConfig {
-    /// Workspaces at once; 0: no limit.
-    pub max_workspaces: usize,
-    /// Bytes of one workspace; 0: no limit.
-    pub max_size: usize,
-    /// Bytes of all workspaces together; 0: no limit.
-    pub max_total_size: usize,
 }
 
 /// `[http]`

@@ -216,7 +216,8 @@ impl Context<'_> {
         let joined = self.enter(client, &room, Entry::Put)?;
         if joined.is_new {
             let due = [(joined.room, None)];
-            self.hub.welcome(self.now, client, &due, &mut self.out);
+            let moment = self.settings.at(self.now);
+            self.hub.welcome(moment, client, &due, &mut self.out);
         }
         // Also when it is there already: it may have come by itself a moment ago, and is not kept yet.
         self.hub.write_session_now(client);
@@ -251,9 +252,13 @@ impl Context<'_> {
         check_message(kind, payload)?;
         let payload = &compact(payload);
         let client = self.find_session(id)?;
-        Ok(self
-            .hub
-            .send(self.now, client, kind, payload, &mut self.out))
+        Ok(self.hub.send(
+            self.settings.at(self.now),
+            client,
+            kind,
+            payload,
+            &mut self.out,
+        ))
     }
 
     /// Sends a room a message, which its log keeps; tells how many it reached.
@@ -267,9 +272,9 @@ impl Context<'_> {
         check_message(kind, &payload)?;
         let payload = into_compact(payload);
         let room = check_room("room", room)?;
-        let room = self.hub.find_or_create_room(&room)?;
+        let room = self.hub.find_or_create_room(&room, &self.settings.hub)?;
         Ok(self.hub.publish(
-            self.now,
+            self.settings.at(self.now),
             RoomMessage::new(room, kind, payload),
             &mut self.out,
         ))
@@ -285,13 +290,15 @@ impl Context<'_> {
             payload,
             dialect: None,
         };
-        Ok(self.hub.broadcast(self.now, message, &mut self.out))
+        let moment = self.settings.at(self.now);
+        Ok(self.hub.broadcast(moment, message, &mut self.out))
     }
 
     /// Takes an event; `false` when it was late, repeated or out of order.
     pub fn report(&mut self, report: Report<'_>) -> Result<bool, CommandError> {
         self.check_read()?;
-        match self.hub.ingest(self.now, report, &mut self.out) {
+        let moment = self.settings.at(self.now);
+        match self.hub.ingest(moment, report, &mut self.out) {
             Ingested::Accepted(_) => Ok(true),
             Ingested::Dropped(_) => Ok(false),
             Ingested::Refused(refused) => Err(refused.into()),

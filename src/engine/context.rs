@@ -86,8 +86,9 @@ impl Context<'_> {
     pub fn send_error(&mut self, client: ClientKey, error: &ErrorMessage<'_>) {
         if self.hub.directory().client(client).is_away {
             let payload = error.payload();
+            let moment = self.settings.at(self.now);
             self.hub
-                .send(self.now, client, "error", &payload, &mut self.out);
+                .send(moment, client, "error", &payload, &mut self.out);
         } else {
             let message = error.encode(self.variant(client));
             self.send_to(client, &message);

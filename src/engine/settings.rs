@@ -1,10 +1,10 @@
 //! What the engine must know of the configuration. Everywhere 0 means none (contract section 8).
 
 use crate::base::pattern::Pattern;
-use crate::base::time::Span;
+use crate::base::time::{Now, Span};
 use crate::base::token_bucket::Rate;
 use crate::engine::access::{Access, Proxies};
-use crate::hub::HubSettings;
+use crate::hub::{HubSettings, Moment};
 use crate::wire::locale::Locale;
 use crate::wire::message::event::check_application_type;
 use serde::Serialize;
@@ -30,10 +30,16 @@ pub struct Settings {
     pub hub: HubSettings,
     /// Of the application's own messages.
     pub routes: RoutesSettings,
-    /// The most messages in a `batch`.
-    pub batch_size: usize,
     /// How long connections may drain at the end.
     pub shutdown_timeout: Span,
+}
+
+impl Settings {
+    /// What the hub is lent with a call.
+    pub fn at(&self, now: Now) -> Moment<'_> {
+        let settings = &self.hub;
+        Moment { now, settings }
+    }
 }
 
 /// `[websocket]`

@@ -13,6 +13,7 @@ use crate::hub::keys::{ClientId, ConnectionId, RoomKey};
 use crate::hub::parts::Hub;
 use crate::hub::rooms::directory::Full;
 use crate::hub::rooms::log::LogEntry;
+use crate::hub::settings::{HubSettings, Moment};
 
 /// A hub without viewers that follows another.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ impl Outlet for Silence {
         debug_assert!(readers.is_empty(), "it has no viewers");
         0
     }
+
+    fn log_broadcast(&self, _: &str) {}
 }
 
 impl Follower {
@@ -39,7 +42,7 @@ impl Follower {
     pub fn of(hub: &mut Hub) -> Self {
         hub.fanout.changes.begin();
         hub.directory.record_removals();
-        let mut new = Hub::new(hub.settings.clone(), hub.seed.clone());
+        let mut new = Hub::new(hub.seed.clone());
         new.directory.follow();
         Self(new)
     }
@@ -52,9 +55,9 @@ impl Follower {
 
 impl Hub {
     /// Applies what has changed since the last call to a hub that follows this one.
-    pub fn lead(&mut self, follower: &mut Follower) {
+    pub fn lead(&mut self, follower: &mut Follower, settings: &HubSettings) {
         while let Some(change) = self.poll_change() {
-            follower.0.apply(change, &mut Silence);
+            follower.0.apply(change, settings, &mut Silence);
         }
     }
 
@@ -66,7 +69,7 @@ impl Hub {
 
     /// Drops all state, as if the hub had just begun.
     pub fn empty(&mut self) {
-        let mut new = Self::new(self.settings.clone(), self.seed.clone());
+        let mut new = Self::new(self.seed.clone());
         std::mem::swap(&mut new.fanout.changes, &mut self.fanout.changes);
         new.fanout.changes.record(|| Change::Emptied);
         new.directory.inherit(&self.directory);
@@ -74,15 +77,16 @@ impl Hub {
     }
 
     /// Applies a change of the hub that this one follows.
-    pub fn apply(&mut self, change: Change, out: &mut dyn Outlet) {
+    pub fn apply(&mut self, change: Change, settings: &HubSettings, out: &mut dyn Outlet) {
+        let moment = |now| Moment { now, settings };
         match change {
             Change::Task { at, id, step } => {
-                let (broadcaster, mut scope) = self.scope(at, out);
+                let (broadcaster, mut scope) = self.scope(moment(at), out);
                 let key = broadcaster.find_or_create(&mut scope, &id);
                 broadcaster.apply(&mut scope, key, step);
             }
             Change::TaskRemoved { at, id, why } => {
-                let (broadcaster, mut scope) = self.scope(at, out);
+                let (broadcaster, mut scope) = self.scope(moment(at), out);
                 broadcaster.apply_removal(&mut scope, &id, why);
             }
             Change::Logged {
@@ -93,7 +97,7 @@ impl Hub {
                 tells_task,
             } => {
                 if let Ok(room) = self.enter_epoch(&room, epoch) {
-                    self.apply_entry(at, room, entry, tells_task, out);
+                    self.apply_entry(moment(at), room, entry, tells_task, out);
                 }
             }
             Change::LogExpired { room, offset } => {
@@ -119,13 +123,19 @@ impl Hub {
             }
             Change::Workspace(edit) => drop(self.edit_workspaces(edit)),
             Change::Emptied => self.empty(),
-            Change::Rows { at, rows } => self.restore(at, &rows, out),
-            Change::RowsEnd { at } => self.end_rows(at, out),
-            Change::Client { client, what } => self.apply_to_client(client, what),
+            Change::Rows { at, rows } => self.restore(moment(at), &rows, out),
+            Change::RowsEnd { at } => self.end_rows(moment(at), out),
+            Change::Client { client, what } => self.apply_to_client(client, what, settings, out),
         }
     }
 
-    fn apply_to_client(&mut self, id: ClientId, what: ClientChange) {
+    fn apply_to_client(
+        &mut self,
+        id: ClientId,
+        what: ClientChange,
+        settings: &HubSettings,
+        out: &mut dyn Outlet,
+    ) {
         let (directory, fanout) = (&mut self.directory, &mut self.fanout);
         if let ClientChange::Session { connected_at } = what {
             shared::apply_session(directory, fanout, id, connected_at);
@@ -143,7 +153,10 @@ impl Hub {
             }
             ClientChange::Direct(message) => {
                 fanout.skip_serials(message.serial);
-                shared::apply_direct(directory, fanout, client, message, false);
+                // The message brings its own time.
+                let now = Now::default();
+                let (_, mut scope) = self.scope(Moment { now, settings }, out);
+                scope.apply_direct(client, message, false);
             }
             ClientChange::Confirmed { serial } => {
                 shared::apply_confirmation(directory, fanout, client, serial);
@@ -164,7 +177,7 @@ impl Hub {
 
     fn apply_entry(
         &mut self,
-        at: Now,
+        moment: Moment<'_>,
         room: RoomKey,
         entry: LogEntry,
         tells_task: bool,
@@ -175,10 +188,8 @@ impl Hub {
         let task = task.and_then(|task| self.broadcaster.tasks().task(task));
         let tells = task.filter(|_| tells_task).map(|task| task.version());
         self.directory.set_has_task(room, task.is_some());
-        let directory = &mut self.directory;
-        self.fanout
-            .apply_entry(directory, at, room, entry, tells, out);
-        self.watch_log(room);
+        self.scope(moment, out).1.apply_entry(room, entry, tells);
+        self.watch_log(room, moment.settings);
     }
 
     /// All shared state as rows of a store, in no order that means anything.

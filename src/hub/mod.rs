@@ -14,8 +14,8 @@
 //! | [`workspaces`] | shared documents and their order |
 //!
 //! Beside the folders: [`parts`] composes the hub, [`change`] lists all that can happen to shared state and [`follow`] leads a hub
-//! through the changes of another, [`scope`] lends its parts, [`budget`] bounds a turn's work, [`keys`] names
-//! things, [`timer`] lists what can happen later.
+//! through the changes of another, [`scope`] lends its parts and [`settings`] is lent with them, [`budget`] bounds a turn's work,
+//! [`keys`] names things, [`timer`] lists what can happen later.
 
 pub mod budget;
 pub mod change;
@@ -27,30 +27,30 @@ pub mod keys;
 pub mod parts;
 pub mod rooms;
 pub mod scope;
+pub mod settings;
 pub mod tasks;
 pub mod timer;
 pub mod workspaces;
 
 pub use budget::Work;
 pub use clients::client::{Client, KeptName};
-pub use clients::expiry::SessionSettings;
-pub use delivery::fanout::{Broadcast, RoomMessage};
 pub use delivery::publication::{Lane, Outlet, Publication};
+pub use delivery::publishing::{Broadcast, RoomMessage};
 pub use delivery::replay::Recovery;
 pub use durable::record::{Batch, Record, Restored};
 pub use keys::ConnectionId;
 pub use keys::RoomKey;
 pub use keys::TaskKey;
 pub use keys::{ClientId, ClientKey};
-pub use parts::{Hub, HubSeed, HubSettings, Joined};
+pub use parts::{Hub, HubSeed, Joined};
 pub use rooms::directory::Full;
 pub use rooms::position::{Position, Since};
 pub use rooms::room::Room;
-pub use tasks::broadcaster::BroadcasterSettings;
+pub use settings::{BroadcasterConfig, HubSettings, Moment, WorkspacesConfig};
 pub use tasks::outcome::{Accepted, ControlRefused, Dropped, Ingested, Refused, Subject};
 pub use tasks::requested::Asked;
 pub use tasks::size::TooLarge;
 pub use tasks::step::Removal;
 pub use tasks::verdict::{DropReason, RequestRefused};
 pub use timer::Timer;
-pub use workspaces::documents::{WorkspaceSettings, Workspaces};
+pub use workspaces::documents::Workspaces;

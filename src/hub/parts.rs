@@ -1,38 +1,22 @@
-//! The hub as a whole: its parts, its settings, and the calls that need several parts at once.
+//! The hub as a whole: its parts, and the calls that need several parts at once.
 //!
 //! It owns no rule of its own. Each folder beside this file adds an `impl Hub` that works on the parts it needs; what is here
 //! only borrows several parts together and passes them on.
 
-use crate::base::time::{Now, Span, Time};
+use crate::base::time::{Span, Time};
 use crate::hub::budget::{Work, Workload};
-use crate::hub::clients::expiry::{Departures, SessionSettings};
-use crate::hub::delivery::fanout::{Broadcast, BroadcastCounts, Fanout, RoomMessage};
+use crate::hub::clients::expiry::Departures;
+use crate::hub::delivery::fanout::{BroadcastCounts, Fanout};
 use crate::hub::delivery::publication::Outlet;
+use crate::hub::delivery::publishing::{Broadcast, RoomMessage};
 use crate::hub::durable::restore::Restoring;
-use crate::hub::keys::RoomKey;
+use crate::hub::keys::{ClientKey, RoomKey};
 use crate::hub::rooms::directory::{Directory, Full};
 use crate::hub::scope::Scope;
-use crate::hub::tasks::broadcaster::{Broadcaster, BroadcasterSettings};
+use crate::hub::settings::{HubSettings, Moment};
+use crate::hub::tasks::broadcaster::Broadcaster;
 use crate::hub::timer::{Timer, Timers};
-use crate::hub::workspaces::documents::{WorkspaceSettings, Workspaces};
-use crate::wire::locale::Locale;
-
-/// The part of the configuration that the hub reads (contract section 8).
-#[derive(Debug, Clone)]
-pub struct HubSettings {
-    pub locale: Locale,
-    pub broadcaster: BroadcasterSettings,
-    /// Most entries in one room's log, and most direct messages queued for one client.
-    pub message_queue_size: usize,
-    pub sessions: SessionSettings,
-    /// Most rooms (0: no limit).
-    pub max_rooms: usize,
-    /// Most rooms that exist only because viewers asked for them (0: no limit).
-    pub max_viewer_rooms: usize,
-    /// Most rooms per client (0: no limit); it binds API calls as well.
-    pub max_rooms_per_client: usize,
-    pub workspaces: WorkspaceSettings,
-}
+use crate::hub::workspaces::documents::Workspaces;
 
 /// Randomness, which the hub takes as an input so that a seed reproduces a run.
 #[derive(Debug, Clone)]
@@ -55,7 +39,6 @@ pub struct Hub {
     pub(in crate::hub) departures: Departures,
     pub(in crate::hub) workspaces: Workspaces,
     pub(in crate::hub) restoring: Restoring,
-    pub(in crate::hub) settings: HubSettings,
     /// What it was made from, so that another can be made.
     pub(in crate::hub) seed: HubSeed,
 }
@@ -69,22 +52,16 @@ pub struct Joined {
 }
 
 impl Hub {
-    pub fn new(settings: HubSettings, seed: HubSeed) -> Self {
+    pub fn new(seed: HubSeed) -> Self {
         Self {
-            directory: Directory::new(settings.max_rooms, settings.max_viewer_rooms, seed.hash),
-            broadcaster: Broadcaster::new(settings.broadcaster.clone(), seed.hash),
-            fanout: Fanout::new(
-                seed.message_prefix.clone(),
-                settings.message_queue_size,
-                settings.broadcaster.keep_completed,
-                settings.locale,
-            ),
+            directory: Directory::new(seed.hash),
+            broadcaster: Broadcaster::new(seed.hash),
+            fanout: Fanout::new(seed.message_prefix.clone()),
             timers: Timers::default(),
             aging_paused_until: Time::ZERO,
-            departures: Departures::new(settings.sessions),
-            workspaces: Workspaces::new(settings.workspaces, seed.hash),
+            departures: Departures::default(),
+            workspaces: Workspaces::new(seed.hash),
             restoring: Restoring::default(),
-            settings,
             seed,
         }
     }
@@ -106,31 +83,51 @@ impl Hub {
     }
 
     /// Publishes a message to a room; returns how many connections took it.
-    pub fn publish(&mut self, now: Now, message: RoomMessage<'_>, out: &mut dyn Outlet) -> usize {
+    pub fn publish(
+        &mut self,
+        moment: Moment<'_>,
+        message: RoomMessage<'_>,
+        out: &mut dyn Outlet,
+    ) -> usize {
         let room = message.room;
-        let delivered = self.fanout.publish(&mut self.directory, now, message, out);
+        let delivered = self.scope(moment, out).1.publish(message);
         // The first entry starts the clock of the log's expiry.
-        self.watch_log(room);
+        self.watch_log(room, moment.settings);
         // A log that holds nothing keeps no room.
-        if self.settings.message_queue_size == 0 {
+        if moment.settings.message_queue_size == 0 {
             self.directory.forget_if_idle(room);
         }
         delivered
     }
 
-    pub fn find_or_create_room(&mut self, name: &str) -> Result<RoomKey, Full> {
-        self.directory.find_or_create(name)
+    pub fn find_or_create_room(
+        &mut self,
+        name: &str,
+        settings: &HubSettings,
+    ) -> Result<RoomKey, Full> {
+        self.directory.find_or_create(name, settings)
     }
 
-    /// Sends a message to every client, or to those of one dialect; returns how many connections took it. Clients of the payload dialect
-    /// that did not take it find it in their direct queues.
-    pub fn broadcast(&mut self, now: Now, message: Broadcast<'_>, out: &mut dyn Outlet) -> usize {
-        let spread = self.fanout.broadcast(&self.directory, now, message, out);
-        // After the walk, which borrows the directory.
-        for client in spread.refused {
-            self.keep_for(now, client, message);
-        }
-        spread.delivered
+    /// Sends a message to every client, or to those of one dialect; returns how many connections took it.
+    pub fn broadcast(
+        &mut self,
+        moment: Moment<'_>,
+        message: Broadcast<'_>,
+        out: &mut dyn Outlet,
+    ) -> usize {
+        self.scope(moment, out).1.broadcast(message)
+    }
+
+    /// Sends a direct message; returns whether the client's connection took it.
+    pub fn send(
+        &mut self,
+        moment: Moment<'_>,
+        client: ClientKey,
+        kind: &str,
+        payload: &str,
+        out: &mut dyn Outlet,
+    ) -> bool {
+        self.scope(moment, out).1.send(client, kind, payload)
     }
 
     pub fn load(&mut self) -> &mut Workload {
@@ -145,46 +142,45 @@ impl Hub {
         self.fanout.load.peak()
     }
 
-    pub fn handle_timer(&mut self, now: Now, timer: Timer, out: &mut dyn Outlet) {
+    pub fn handle_timer(&mut self, moment: Moment<'_>, timer: Timer, out: &mut dyn Outlet) {
         match timer {
-            Timer::Aging => self.age(now, out),
+            Timer::Aging => self.age(moment, out),
             Timer::Sessions => {
                 // Disarmed first, because expiring sets the timer for the next session.
                 self.departures.disarm();
-                self.expire_sessions(now.at, now.at);
+                self.expire_sessions(moment, moment.now.at);
             }
             Timer::Flush(key) => {
-                let (broadcaster, mut scope) = self.scope(now, out);
+                let (broadcaster, mut scope) = self.scope(moment, out);
                 broadcaster.handle_flush_due(&mut scope, key);
             }
             Timer::WriteDebounce => {
                 self.fanout.journal.rests.disarm();
-                self.end_rests(now.at);
+                self.end_rests(moment.now.at);
             }
         }
     }
 
     /// When a task or log next changes without any input.
-    pub fn next_aging(&self) -> Option<Time> {
-        let tasks = self.broadcaster.next_aging().into_iter();
+    pub fn next_aging(&self, settings: &HubSettings) -> Option<Time> {
+        let tasks = self.broadcaster.next_aging(settings).into_iter();
         let due = tasks.chain(self.directory.next_aging()).min()?;
         // What the last portion left over is due already: pause before it.
         Some(due.max(self.aging_paused_until))
     }
 
     /// Call once the inputs of the turn are all handled: encodes and sends the progress of the tasks that they marked.
-    pub fn settle(&mut self, now: Now, out: &mut dyn Outlet) {
+    pub fn settle(&mut self, moment: Moment<'_>, out: &mut dyn Outlet) {
         // Once per turn, however many events a task had: viewers need its newest state only.
-        let (broadcaster, mut scope) = self.scope(now, out);
+        let (broadcaster, mut scope) = self.scope(moment, out);
         broadcaster.settle(&mut scope);
     }
 
     /// Call at the end of a turn, after the writes: resets the turn's budget and measures latency up to here.
-    pub fn handle_turn_end(&mut self, now: Now, took: Span, backlogged_share: f64) {
-        self.fanout.handle_turn_end(now.at);
-        self.broadcaster
-            .pace_mut()
-            .handle_turn(now.at, took, backlogged_share);
+    pub fn handle_turn_end(&mut self, moment: Moment<'_>, took: Span, backlogged_share: f64) {
+        self.fanout.handle_turn_end(moment.now.at);
+        let pace = &mut self.broadcaster.pace;
+        pace.handle_turn(moment, took, backlogged_share);
     }
 
     pub fn poll_timer(&mut self) -> Option<(Time, Timer)> {
@@ -197,7 +193,7 @@ impl Hub {
     /// Splits the hub into the broadcaster and the parts that it works on, which a method of `Hub` could not borrow together.
     pub(in crate::hub) fn scope<'a>(
         &'a mut self,
-        now: Now,
+        Moment { now, settings }: Moment<'a>,
         out: &'a mut dyn Outlet,
     ) -> (&'a mut Broadcaster, Scope<'a>) {
         let scope = Scope {
@@ -206,6 +202,7 @@ impl Hub {
             timers: &mut self.timers,
             out,
             now,
+            settings,
         };
         (&mut self.broadcaster, scope)
     }

@@ -1,10 +1,11 @@
-//! The parts of the hub that a change of a task reaches, borrowed together. The tasks themselves are not in it, because its user holds
-//! one of them at the same time.
+//! The parts of the hub that a change of a task reaches, borrowed together with what the engine lends. The tasks themselves are not in it,
+//! because its user holds one of them at the same time.
 
 use crate::base::time::Now;
-use crate::hub::delivery::fanout::{Fanout, RoomMessage};
+use crate::hub::delivery::fanout::Fanout;
 use crate::hub::delivery::publication::Outlet;
 use crate::hub::rooms::directory::Directory;
+use crate::hub::settings::{HubSettings, Moment};
 use crate::hub::timer::Timers;
 
 pub struct Scope<'a> {
@@ -13,12 +14,12 @@ pub struct Scope<'a> {
     pub timers: &'a mut Timers,
     pub out: &'a mut dyn Outlet,
     pub now: Now,
+    pub settings: &'a HubSettings,
 }
 
-impl Scope<'_> {
-    /// Publishes a message to a room and its log.
-    pub fn publish(&mut self, message: RoomMessage<'_>) {
-        self.fanout
-            .publish(self.directory, self.now, message, self.out);
+impl<'a> Scope<'a> {
+    pub fn moment(&self) -> Moment<'a> {
+        let (now, settings) = (self.now, self.settings);
+        Moment { now, settings }
     }
 }

@@ -173,9 +173,8 @@ impl Prepared {
             .map_err(io::Error::other)
             .map_err(failed("ask for randomness"))?;
         let clock = Clock::start();
-        let mut settings = config.engine_settings();
         let connection_limits = ConnectionLimits::new(config.server.max_connections);
-        settings.max_viewers = connection_limits.viewers;
+        let settings = config.engine_settings(connection_limits.viewers);
         let mut engine = Engine::new(settings, clock.now(), seed, Box::new(memory_use));
         let (sender, calls) = channel();
         let handle = Handle::new(sender, Arc::new(waker));

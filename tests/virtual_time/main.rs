@@ -40,6 +40,7 @@ mod resuming;
 mod session_model;
 mod session_walk;
 mod sessions;
+mod settings;
 #[path = "../support/shadow_task.rs"]
 mod shadow_task;
 mod silence;

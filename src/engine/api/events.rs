@@ -204,7 +204,8 @@ fn attribute(head: &Head, name: &'static str) -> Result<Option<Attribute>, Malfo
 /// Takes all events, or none when the limits would refuse one.
 fn take_all(context: &mut Context<'_>, reports: Vec<Report<'_>>) -> Outcome {
     fitting::check(context, &reports)?;
-    ingest::take_all(context.hub, &mut context.out, context.now, reports)
+    let moment = context.settings.at(context.now);
+    ingest::take_all(context.hub, &mut context.out, moment, reports)
 }
 
 /// The `Idempotency-Key` of a request (an IETF draft, used by Stripe and others), by which it may be sent again whole: a string

@@ -22,7 +22,8 @@ pub fn check(context: &Context<'_>, reports: &[Report<'_>]) -> Result<(), Refusa
 /// A single event is refused when it comes, if it must be; here it only must not wait for others.
 fn is_far_from_limits(context: &Context<'_>, reports: &[Report<'_>]) -> bool {
     let tasks = context.hub.broadcaster().tasks();
-    reports.len() == 1 && tasks.has_room_for(1, 1) && has_free_rooms(context, 1)
+    let max_tasks = context.settings.hub.broadcaster.max_tasks;
+    reports.len() == 1 && tasks.has_room_for(1, 1, max_tasks) && has_free_rooms(context, 1)
 }
 
 fn check_all(context: &Context<'_>, reports: &[Report<'_>]) -> Result<(), Refusal> {
@@ -51,7 +52,8 @@ fn check_all(context: &Context<'_>, reports: &[Report<'_>]) -> Result<(), Refusa
             reopened.insert(task_id);
         }
     }
-    if !tasks.has_room_for(new_tasks.len(), reopened.len()) {
+    let max_tasks = context.settings.hub.broadcaster.max_tasks;
+    if !tasks.has_room_for(new_tasks.len(), reopened.len(), max_tasks) {
         let new = new_tasks.len();
         return Err(Refusal::no_room(format!(
             "{new} more tasks would be over broadcaster.max_tasks, and too few have ended; nothing was taken"
@@ -125,7 +127,8 @@ fn check_rooms(context: &Context<'_>, reports: &[Report<'_>]) -> Result<(), Refu
 
 /// Of several events none counts when one of them would make its task too large.
 fn check_sizes(context: &Context<'_>, reports: &[Report<'_>]) -> Result<(), Refusal> {
-    let max_bytes = context.settings.hub.broadcaster.max_task_size;
+    let moment = context.settings.at(context.now);
+    let max_bytes = moment.settings.broadcaster.max_task_size;
     let tasks = context.hub.broadcaster().tasks();
     let mut bounds: HashMap<&str, Bound> = HashMap::new();
     for report in reports {
@@ -157,7 +160,7 @@ fn check_sizes(context: &Context<'_>, reports: &[Report<'_>]) -> Result<(), Refu
             (*kind, patch.clone()),
             report.id.as_deref(),
         );
-        let added = foresight.add(known, task_id, event, id, max_bytes, context.now);
+        let added = foresight.add(known, task_id, event, id, moment);
         added.map_err(|fault| {
             let field = format!("[{index}].{}", fault.field);
             Refusal::from(&fault).at(field)

@@ -2,12 +2,10 @@
 //! them (contract section 7).
 
 use crate::base::limit::unless_zero;
-use crate::base::time::Now;
 use crate::engine::answer::{Answer, Outcome};
-
 use crate::engine::counts::{DropCounts, is_zero};
 use crate::hub::{
-    Accepted, Asked, DropReason, Dropped, Hub, Ingested, Outlet, Refused, Subject, TaskKey,
+    Accepted, Asked, DropReason, Dropped, Hub, Ingested, Moment, Outlet, Refused, Subject, TaskKey,
 };
 use crate::wire::http::{Head, Line, LineSplitter, Response};
 use crate::wire::message::event::numbered_id;
@@ -38,7 +36,7 @@ pub struct IngestStream {
 pub fn take_lines(
     hub: &mut Hub,
     out: &mut dyn Outlet,
-    now: Now,
+    moment: Moment<'_>,
     stream: &mut IngestStream,
     mut chunk: &[u8],
     max_body_size: usize,
@@ -48,7 +46,7 @@ pub fn take_lines(
         match stream.splitter.poll_line(&mut chunk, max_line_bytes) {
             Ok(Some(line)) => {
                 let key = stream.key.as_deref();
-                stream.tally.take_line(hub, out, now, key, &line);
+                stream.tally.take_line(hub, out, moment, key, &line);
             }
             Ok(None) => return,
             Err(too_long) => {
@@ -62,10 +60,15 @@ pub fn take_lines(
 }
 
 /// Takes a last line that has no newline.
-pub fn finish_lines(hub: &mut Hub, out: &mut dyn Outlet, now: Now, stream: &mut IngestStream) {
+pub fn finish_lines(
+    hub: &mut Hub,
+    out: &mut dyn Outlet,
+    moment: Moment<'_>,
+    stream: &mut IngestStream,
+) {
     if let Some(line) = stream.splitter.finish() {
         let key = stream.key.as_deref();
-        stream.tally.take_line(hub, out, now, key, &line);
+        stream.tally.take_line(hub, out, moment, key, &line);
     }
 }
 
@@ -73,12 +76,12 @@ pub fn finish_lines(hub: &mut Hub, out: &mut dyn Outlet, now: Now, stream: &mut 
 pub fn take_all(
     hub: &mut Hub,
     out: &mut dyn Outlet,
-    now: Now,
+    moment: Moment<'_>,
     reports: Vec<Report<'_>>,
 ) -> Outcome {
     let mut tally = Tally::default();
     for (index, report) in reports.into_iter().enumerate() {
-        tally.take(hub, out, now, Place::Index(index), Ok(report));
+        tally.take(hub, out, moment, Place::Index(index), Ok(report));
     }
     match (&tally.refused, tally.first_error()) {
         (Some(Refused::TooLarge(fault)), _) => Err(fault.into()),
@@ -223,14 +226,14 @@ impl Tally {
         &mut self,
         hub: &mut Hub,
         out: &mut dyn Outlet,
-        now: Now,
+        moment: Moment<'_>,
         place: Place,
         report: Result<Report<'_>, Malformed>,
     ) {
         match report {
             Ok(report) => {
                 self.repaired += u64::from(report.repaired);
-                self.count(place, hub.ingest(now, report, out));
+                self.count(place, hub.ingest(moment, report, out));
             }
             Err(malformed) => self.reject(place, malformed.to_string()),
         }
@@ -240,7 +243,7 @@ impl Tally {
         &mut self,
         hub: &mut Hub,
         out: &mut dyn Outlet,
-        now: Now,
+        moment: Moment<'_>,
         key: Option<&str>,
         line: &Line<'_>,
     ) {
@@ -250,7 +253,7 @@ impl Tally {
             Ok(text) => read_line(text, key, line.number),
             Err(malformed) => Err(malformed),
         };
-        self.take(hub, out, now, Place::Line(line.number), report);
+        self.take(hub, out, moment, Place::Line(line.number), report);
     }
 
     fn count(&mut self, place: Place, ingested: Ingested) {

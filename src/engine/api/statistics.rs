@@ -308,6 +308,7 @@ impl Context<'_> {
     /// What the broadcaster has done.
     pub fn broadcaster_stats(&self) -> BroadcasterStats {
         let (counts, broadcaster) = (self.hub.counts(), self.hub.broadcaster());
+        let moment = self.settings.at(self.now);
         BroadcasterStats {
             total_broadcasts: counts.broadcasts,
             total_messages: counts.delivered + counts.failed,
@@ -322,9 +323,8 @@ impl Context<'_> {
                 .iter()
                 .sum(),
             reasons: DropCounts::of(|reason| broadcaster.dropped(reason)),
-            broadcast_interval: broadcaster.pace().interval(self.now.at).as_micros() as f64
-                / 1000.0,
-            slowdown: (broadcaster.pace().slowdown(self.now.at) * 100.0).round() / 100.0,
+            broadcast_interval: broadcaster.pace().interval(moment).as_micros() as f64 / 1000.0,
+            slowdown: (broadcaster.pace().slowdown(moment) * 100.0).round() / 100.0,
         }
     }
 }

@@ -83,10 +83,10 @@ pub fn show(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
 
 /// `DELETE /api/tasks/{id}`
 pub fn delete(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
-    let (id, now) = (call.name("id"), context.now);
+    let (id, moment) = (call.name("id"), context.settings.at(context.now));
     match context
         .hub
-        .forget(now, id, Removal::Deleted, &mut context.out)
+        .forget(moment, id, Removal::Deleted, &mut context.out)
     {
         true => Ok(Answer::WhenKept(Response::new(204))),
         false => Err(unknown(id)),

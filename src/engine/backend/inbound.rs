@@ -155,7 +155,8 @@ impl Pending {
         match context.hub.directory().client(client).is_away {
             true => {
                 let (hub, out) = (&mut *context.hub, &mut context.out);
-                hub.send(context.now, client, kind, payload, out);
+                let moment = context.settings.at(context.now);
+                hub.send(moment, client, kind, payload, out);
             }
             false => context.answer(client, kind, payload, request.id.as_deref()),
         }

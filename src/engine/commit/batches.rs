@@ -45,7 +45,9 @@ impl Durability {
         if !self.is_due && (is_failing || !self.has_waiting()) {
             let must_gather = !is_failing && parts.hub.has_records();
             if must_gather && !std::mem::replace(&mut self.is_armed, true) {
-                parts.wheel.schedule(parts.now.at + GATHER, Timer::Store);
+                parts
+                    .wheel
+                    .schedule(parts.moment.now.at + GATHER, Timer::Store);
             }
             return None;
         }
@@ -68,7 +70,7 @@ impl Durability {
         if !is_sealing || self.under_way.is_some() || !parts.hub.has_records() {
             return None;
         }
-        let records = parts.hub.take_records(parts.now, SESSIONS_AT_ONCE);
+        let records = parts.hub.take_records(parts.moment.now, SESSIONS_AT_ONCE);
         Some(self.begin(parts, records))
     }
 
@@ -81,7 +83,7 @@ impl Durability {
         };
         let records = match is_failing {
             true => self.everything(parts),
-            false => parts.hub.take_records(parts.now, usize::MAX),
+            false => parts.hub.take_records(parts.moment.now, usize::MAX),
         };
         if records.is_empty() {
             return None;
@@ -100,11 +102,11 @@ impl Durability {
 
     /// To put everything together takes a while, so a store that failed must first keep a single row.
     fn probe(&mut self, parts: &mut Parts<'_>) -> Batch {
-        parts.hub.take_records(parts.now, usize::MAX);
+        parts.hub.take_records(parts.moment.now, usize::MAX);
         parts.hub.turn_on_journal();
         self.keep_session_key(parts);
-        let records = parts.hub.take_records(parts.now, usize::MAX);
-        parts.hub.turn_off_journal(parts.now);
+        let records = parts.hub.take_records(parts.moment.now, usize::MAX);
+        parts.hub.turn_off_journal(parts.moment.now);
         let batch = self.begin(parts, records);
         self.set_recovery(Recovery::Probing(batch.seq));
         batch
@@ -123,8 +125,8 @@ impl Durability {
 
     /// Sees to it that the batch under way is looked at again.
     fn watch(&mut self, parts: &mut Parts<'_>) {
-        let at = parts.now.at + PATIENCE;
-        self.looked_at = parts.now.at;
+        let at = parts.moment.now.at + PATIENCE;
+        self.looked_at = parts.moment.now.at;
         let is_moved = self
             .reminder
             .is_some_and(|id| parts.wheel.reschedule(id, at));
@@ -140,7 +142,7 @@ impl Durability {
             return;
         }
         let due = self.looked_at + PATIENCE;
-        if parts.now.at.saturating_since(due) >= LATE {
+        if parts.moment.now.at.saturating_since(due) >= LATE {
             return self.watch(parts);
         }
         self.is_silent = true;
@@ -189,11 +191,13 @@ impl Durability {
                 "{reason}; live delivery goes on, but what comes in now is not kept; trying again"
             );
         }
-        parts.hub.turn_off_journal(parts.now);
+        parts.hub.turn_off_journal(parts.moment.now);
         if !std::mem::replace(&mut self.is_armed, true) {
             let rest = self.rest.clamp(FIRST_REST, LONGEST_REST);
             self.rest = rest + rest;
-            parts.wheel.schedule(parts.now.at + rest, Timer::Store);
+            parts
+                .wheel
+                .schedule(parts.moment.now.at + rest, Timer::Store);
         }
         self.release(u64::MAX, Some(&reason));
         self.condition = Condition::Failing {
@@ -218,6 +222,6 @@ impl Durability {
         parts.hub.keep(vec![Record::Clear]);
         self.keep_session_key(parts);
         parts.hub.mark_everything();
-        parts.hub.take_records(parts.now, usize::MAX)
+        parts.hub.take_records(parts.moment.now, usize::MAX)
     }
 }

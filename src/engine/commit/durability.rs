@@ -28,14 +28,14 @@
 //! refused or wait a moment, and viewers wait in the lobby. While it is `Failing` live delivery goes on, and every promise is
 //! answered by saying that it is not kept.
 
-use crate::base::time::{Now, Span, Time};
+use crate::base::time::{Span, Time};
 use crate::base::wheel::{TimerId, Wheel};
 use crate::engine::answer::Said;
 use crate::engine::session::key::{SESSION_KEY, SessionKey};
 use crate::engine::timer::Timer;
 use crate::engine::transport::answer::Reply;
 use crate::engine::transport::peers::Delivery;
-use crate::hub::{ClientId, ConnectionId, Hub};
+use crate::hub::{ClientId, ConnectionId, Hub, Moment};
 use crate::wire::http::Response;
 use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
@@ -298,7 +298,7 @@ pub struct Released {
 
 /// What the engine's side of the store works on, borrowed for one step.
 pub struct Parts<'a> {
-    pub now: Now,
+    pub moment: Moment<'a>,
     /// What is to be kept, and was.
     pub hub: &'a mut Hub,
     /// Connections, which hear of nothing before the store is read.

@@ -28,7 +28,7 @@ impl Durability {
         };
         parts
             .wheel
-            .schedule(parts.now.at + PATIENCE, Timer::Opening);
+            .schedule(parts.moment.now.at + PATIENCE, Timer::Opening);
     }
 
     /// It takes longer than requests may wait.
@@ -108,7 +108,9 @@ impl Durability {
     }
 
     fn open(&mut self, parts: &mut Parts<'_>) {
-        parts.hub.finish_restoring(parts.now, &mut parts.delivery);
+        parts
+            .hub
+            .finish_restoring(parts.moment, &mut parts.delivery);
         self.condition = Condition::Good;
         if !std::mem::take(&mut self.told).is_empty() {
             log::info!("the store is open; what it held is restored, and service begins");
@@ -121,7 +123,7 @@ impl Durability {
             .filter(|(table, key, _)| *table == Table::Meta && &**key == SESSION_KEY)
             .find_map(|(.., value)| SessionKey::from_text(value));
         self.found_key = found.or(self.found_key);
-        parts.hub.restore(parts.now, slice, &mut parts.delivery);
+        parts.hub.restore(parts.moment, slice, &mut parts.delivery);
     }
 
     /// Goes on with the secrets of an earlier life, or has the store keep those of this one.

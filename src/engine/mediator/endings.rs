@@ -207,7 +207,7 @@ impl Engine {
         if left.has_session {
             self.addresses.keep_messages(self.now.at, id, messages);
         }
-        self.hub.leave(self.now, client);
+        self.hub.leave(self.settings.at(self.now), client);
         self.backend.orphan(id);
         let client = &id.to_string();
         let phrase = match dialect {

@@ -68,7 +68,7 @@ impl Engine {
             message_prefix,
         };
         Self {
-            hub: Hub::new(settings.hub.clone(), hub_seed),
+            hub: Hub::new(hub_seed),
             settings,
             now,
             turn_began: now.at,
@@ -162,7 +162,7 @@ impl Engine {
 
     fn parts(&mut self) -> (&mut Durability, Parts<'_>) {
         let parts = Parts {
-            now: self.now,
+            moment: self.settings.at(self.now),
             hub: &mut self.hub,
             delivery: self.transport.peers.delivery(&self.settings),
             wheel: &mut self.wheel,

@@ -249,8 +249,8 @@ impl Engine {
         let resumed = secret.and_then(|secret| self.resume(connection, variant, &secret));
         let client = resumed.unwrap_or_else(|| {
             let nonce = self.random.next_u64() >> 24;
-            self.hub
-                .attach(self.now, connection, variant.dialect, nonce)
+            let moment = self.settings.at(self.now);
+            self.hub.attach(moment, connection, variant.dialect, nonce)
         });
         self.become_client(connection, client, variant, resumed.is_some());
         if batches {
@@ -277,7 +277,7 @@ impl Engine {
         if !directory.has_room_for_clients(waiting + 1) {
             return Err(Deferral::full("websocket.max_clients"));
         }
-        match dialect == Dialect::Payload || directory.has_place_for(ALL) {
+        match dialect == Dialect::Payload || directory.has_place_for(ALL, &self.settings.hub) {
             true => Ok(()),
             false => Err(Deferral::full(Full::Rooms.key())),
         }

@@ -128,7 +128,8 @@ impl Engine {
         match client {
             Some(client) if backlogged => {
                 let mut out = self.transport.peers.delivery(&self.settings);
-                self.hub.handle_backlog(self.now, client, true, &mut out);
+                let moment = self.settings.at(self.now);
+                self.hub.handle_backlog(moment, client, true, &mut out);
             }
             Some(client) => self.catch_up(client),
             None => {}

@@ -339,6 +339,6 @@ impl Inspection<'_> {
 
     /// When time will next change a task or a log.
     pub fn next_aging(self) -> Option<Time> {
-        self.engine.hub.next_aging()
+        self.engine.hub.next_aging(&self.engine.settings.hub)
     }
 }

@@ -270,14 +270,26 @@ impl Engine {
     pub(super) fn take_lines(&mut self, stream: &mut IngestStream, chunk: &[u8]) {
         let mut out = self.transport.peers.delivery(&self.settings);
         let max_line = self.settings.http.max_body_size;
-        ingest::take_lines(&mut self.hub, &mut out, self.now, stream, chunk, max_line);
+        ingest::take_lines(
+            &mut self.hub,
+            &mut out,
+            self.settings.at(self.now),
+            stream,
+            chunk,
+            max_line,
+        );
     }
 
     /// A last line counts that has no newline; nothing more comes.
     pub(super) fn finish_lines(&mut self, connection: ConnectionId) -> Option<Box<IngestStream>> {
         let mut stream = self.peer_mut(connection)?.stream.take()?;
         let mut out = self.transport.peers.delivery(&self.settings);
-        ingest::finish_lines(&mut self.hub, &mut out, self.now, &mut stream);
+        ingest::finish_lines(
+            &mut self.hub,
+            &mut out,
+            self.settings.at(self.now),
+            &mut stream,
+        );
         Some(stream)
     }
 }

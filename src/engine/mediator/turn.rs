@@ -69,7 +69,8 @@ impl Engine {
                     self.aging = None;
                 }
                 let mut out = self.transport.peers.delivery(&self.settings);
-                self.hub.handle_timer(self.now, timer, &mut out);
+                self.hub
+                    .handle_timer(self.settings.at(self.now), timer, &mut out);
             }
             Timer::Answers => {
                 let (backend, mut context) = self.with_backend(Caller::Application);
@@ -129,7 +130,7 @@ impl Engine {
         let Self {
             aging, wheel, hub, ..
         } = self;
-        let due = hub.next_aging();
+        let due = hub.next_aging(&self.settings.hub);
         if due == aging.map(|(_, at)| at) {
             return;
         }
@@ -153,7 +154,7 @@ impl Engine {
     pub fn settle(&mut self, now: Now) {
         (self.now, self.is_settled) = (now, true);
         let mut out = self.transport.peers.delivery(&self.settings);
-        self.hub.settle(now, &mut out);
+        self.hub.settle(self.settings.at(now), &mut out);
         self.resume_postponed();
         self.context(Caller::Viewer).tell_evicted();
         let (peers, wheel) = (&mut self.transport.peers, &mut self.wheel);
@@ -205,7 +206,8 @@ impl Engine {
     /// A client's connection has drained, or its turn has come: it gets what it lacks.
     pub(super) fn catch_up(&mut self, client: ClientKey) {
         let mut out = self.transport.peers.delivery(&self.settings);
-        self.hub.handle_backlog(self.now, client, false, &mut out);
+        let moment = self.settings.at(self.now);
+        self.hub.handle_backlog(moment, client, false, &mut out);
         if self.hub.directory().client(client).is_lagging {
             self.context(Caller::Viewer).recover(client, false);
         }
@@ -271,7 +273,8 @@ impl Engine {
         let clients = self.hub.directory().connected().max(MIN_CROWD);
         let backlogged_share = peers.backlogged() as f64 / clients as f64;
         let took = now.at.saturating_since(self.turn_began);
-        self.hub.handle_turn_end(now, took, backlogged_share);
+        let moment = self.settings.at(now);
+        self.hub.handle_turn_end(moment, took, backlogged_share);
     }
 }
 
@@ -300,7 +303,7 @@ impl Engine {
     }
 
     pub fn lead(&mut self, follower: &mut Follower) {
-        self.hub.lead(follower);
+        self.hub.lead(follower, &self.settings.hub);
     }
 
     /// What this turn has cost, and what one may cost.
@@ -318,7 +321,7 @@ impl Engine {
         self.transport.peers.len()
     }
 
-    /// The configuration. The hub has a copy of its part.
+    /// The only copy of the configuration: what is assigned holds for all that comes next. Times that are set already stay.
     pub fn settings_mut(&mut self) -> &mut Settings {
         &mut self.settings
     }

@@ -112,12 +112,15 @@ fn broadcast(
     let mut payload = String::with_capacity(message.len() + 64);
     let from = context.hub.directory().client(client).id;
     let _ = write!(payload, "{{\"message\":{message},\"from\":\"{from}\"}}");
-    let room = context.hub.find_or_create_room(&room)?;
+    let room = context
+        .hub
+        .find_or_create_room(&room, &context.settings.hub)?;
     let message = RoomMessage {
         except: Some(client),
         ..RoomMessage::new(room, "room_broadcast", payload)
     };
-    context.hub.publish(context.now, message, &mut context.out);
+    let moment = context.settings.at(context.now);
+    context.hub.publish(moment, message, &mut context.out);
     Ok(Answer::Now(Said::Nothing))
 }
 
@@ -169,7 +172,8 @@ pub fn request_control(
     by: &str,
 ) -> Result<String, Refusal> {
     let hub = &mut *context.hub;
-    let recorded = hub.control(context.now, task, action, by, &mut context.out);
+    let moment = context.settings.at(context.now);
+    let recorded = hub.control(moment, task, action, by, &mut context.out);
     recorded.map_err(|refused| control_refusal(refused, task, action))?;
     let tasks = hub.broadcaster().tasks();
     let asked = tasks

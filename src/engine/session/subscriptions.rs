@@ -82,10 +82,11 @@ impl Context<'_> {
         if !self.caller.sees(room) {
             return Err(Barred::Unseen);
         }
+        let settings = &self.settings.hub;
         let joined = match entry {
-            Entry::Asked => self.hub.join(client, room),
-            Entry::Put => self.hub.put_into(client, room),
-            Entry::Kept(kept) => self.hub.rejoin(client, kept),
+            Entry::Asked => self.hub.join(client, room, settings),
+            Entry::Put => self.hub.put_into(client, room, settings),
+            Entry::Kept(kept) => self.hub.rejoin(client, kept, settings),
         };
         let joined = joined.map_err(Barred::Full)?;
         if joined.is_new {
@@ -138,8 +139,8 @@ impl Context<'_> {
         if is_lossy {
             self.ask_anew(client);
         }
-        self.hub
-            .recover(self.now, client, &recoveries, &mut self.out);
+        let moment = self.settings.at(self.now);
+        self.hub.recover(moment, client, &recoveries, &mut self.out);
     }
 
     /// Asks a client once more whether messages have arrived, because it is told of a loss or sent older ones: its answer to an
@@ -155,7 +156,10 @@ impl Context<'_> {
         let peer = self.out.peers.peer_mut(connection);
         if let Some(peer) = peer.filter(|peer| peer.variant.dialect == Dialect::Payload) {
             let outbox = &mut peer.connection.outbox;
-            outbox.enable_batches(peer.variant.encoding, self.settings.batch_size);
+            outbox.enable_batches(
+                peer.variant.encoding,
+                self.settings.hub.broadcaster.batch_size,
+            );
             // A batch is put together for it alone: what goes into one is shared in its plain form.
             peer.variant.window = None;
         }
@@ -180,8 +184,9 @@ impl Context<'_> {
         for room in rooms {
             self.log_room(client, room, false);
         }
+        let moment = self.settings.at(self.now);
         self.hub
-            .send(self.now, client, "error", &payload, &mut self.out);
+            .send(moment, client, "error", &payload, &mut self.out);
     }
 
     pub(super) fn join_rooms(
@@ -225,7 +230,8 @@ impl Context<'_> {
         self.hub.load().visit(rooms);
         // It comes before what is due in the rooms, so it cannot be left to the caller.
         self.answer(client, "subscription_ack", &payload, message.id);
-        self.hub.welcome(self.now, client, &due, &mut self.out);
+        self.hub
+            .welcome(self.settings.at(self.now), client, &due, &mut self.out);
         if !since.is_empty() {
             self.ask_anew(client);
         }

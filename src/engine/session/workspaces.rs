@@ -17,14 +17,15 @@ pub fn carry_out(
     if !message.kind.starts_with("workspace.") {
         return None;
     }
-    let (workspaces, now) = (context.hub.workspaces(), context.now);
+    let workspaces = context.hub.workspaces();
+    let moment = context.settings.at(context.now);
     let body = compact(message.body);
     let fields = || fields_of(message, &body);
     let edit = match &*message.kind {
         "workspace.create" => {
-            fields().and_then(|fields| workspaces.create(now, fields, context.random))
+            fields().and_then(|fields| workspaces.create(moment, fields, context.random))
         }
-        "workspace.update" => fields().and_then(|fields| workspaces.update(now, fields)),
+        "workspace.update" => fields().and_then(|fields| workspaces.update(moment, fields)),
         "workspace.delete" => fields().and_then(|fields| workspaces.delete(&fields)),
         "workspace.reorder" => fields().and_then(|fields| workspaces.reorder(&fields)),
         "workspace.list" => return Some(Ok(Answer::Now(Said::WorkspaceList))),

@@ -17,6 +17,7 @@ use crate::engine::settings::{Settings, WebSocketSettings};
 use crate::engine::timer::Timer;
 use crate::hub::{ConnectionId, Lane, Outlet, Publication};
 use crate::wire::http;
+use crate::wire::locale::{Locale, Phrase};
 use crate::wire::message::Variant;
 use crate::wire::websocket::{Compression, EncodedFrame};
 use bytes::Bytes;
@@ -410,6 +411,7 @@ pub struct Delivery<'a> {
     compression_threshold: usize,
     max_outbox_size: usize,
     max_outbox_messages: usize,
+    locale: Locale,
 }
 
 impl Peers {
@@ -419,6 +421,7 @@ impl Peers {
             compression_threshold: settings.websocket.compression_threshold,
             max_outbox_size: settings.websocket.max_outbox_size,
             max_outbox_messages: settings.websocket.max_outbox_messages,
+            locale: settings.locale,
         }
     }
 }
@@ -508,6 +511,10 @@ impl Outlet for Delivery<'_> {
         }
         self.peers.framer.take_encoded_bytes()
     }
+
+    fn log_broadcast(&self, room: &str) {
+        log::debug!("{}", self.locale.say(Phrase::Broadcast(room)));
+    }
 }
 
 fn living(slots: &mut Slab<Peer>, connection: ConnectionId) -> Option<&mut Peer> {
@@ -535,6 +542,7 @@ mod tests {
             compression_threshold: 0,
             max_outbox_size: 0,
             max_outbox_messages: 0,
+            locale: Locale::English,
         };
         let encoded = delivery.publish(&publication, readers, Lane::Log, &mut refused);
         assert!(encoded > 0 && refused.is_empty());

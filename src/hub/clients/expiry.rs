@@ -3,27 +3,19 @@
 //! Owns the departures in order of time, which is also the order of expiry because all sessions last equally long; one timer for the
 //! first is enough. A client that came back leaves a stale departure behind, recognised by its connection.
 
-use crate::base::time::{Span, Time};
+use crate::base::time::Time;
 use crate::hub::clients::client::Client;
 use crate::hub::keys::ConnectionId;
 use crate::hub::keys::{ClientId, ClientKey};
 use crate::hub::rooms::directory::Directory;
+use crate::hub::settings::HubSettings;
 use std::collections::VecDeque;
 
 /// Departures listed before stale ones are removed.
 const MIN_LISTED: usize = 64;
 
-#[derive(Debug, Clone, Copy)]
-pub struct SessionSettings {
-    /// How long a client may be away; zero: there are no sessions.
-    pub ttl: Span,
-    /// Most clients away at once (0: no limit); beyond it the session of the one that left first ends.
-    pub max_away: usize,
-}
-
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Departures {
-    settings: SessionSettings,
     departures: VecDeque<Departure>,
     is_armed: bool,
 }
@@ -37,18 +29,6 @@ struct Departure {
 }
 
 impl Departures {
-    pub fn new(settings: SessionSettings) -> Self {
-        Self {
-            settings,
-            departures: VecDeque::new(),
-            is_armed: false,
-        }
-    }
-
-    pub fn are_on(&self) -> bool {
-        !self.settings.ttl.is_zero()
-    }
-
     /// Records that a client has left; it is marked as away already.
     pub fn record(&mut self, now: Time, client: &Client, directory: &Directory) {
         // Stale departures go once they make up half of the list: a client that comes and goes all the time must not fill it.
@@ -70,11 +50,11 @@ impl Departures {
     }
 
     /// When the first session ends, unless a timer is set already.
-    pub fn arm(&mut self) -> Option<Time> {
+    pub fn arm(&mut self, settings: &HubSettings) -> Option<Time> {
         // One timer for the first departure: the others end later.
         let first = self.departures.front().filter(|_| !self.is_armed)?;
         self.is_armed = true;
-        Some(first.at + self.settings.ttl)
+        Some(first.at + settings.session_ttl)
     }
 
     pub fn disarm(&mut self) {
@@ -82,11 +62,17 @@ impl Departures {
     }
 
     /// The next client whose session ends, because it was over at `due` or because too many are away.
-    pub fn poll_expired(&mut self, due: Time, directory: &Directory) -> Option<ClientKey> {
+    pub fn poll_expired(
+        &mut self,
+        due: Time,
+        settings: &HubSettings,
+        directory: &Directory,
+    ) -> Option<ClientKey> {
+        let (limit, ttl) = (settings.max_sessions, settings.session_ttl);
         while let Some(first) = self.departures.front().copied() {
-            let is_over = self.settings.max_away > 0 && directory.away() > self.settings.max_away;
+            let is_over = limit > 0 && directory.away() > limit;
             let client = away(directory, first);
-            if client.is_some() && !is_over && first.at + self.settings.ttl > due {
+            if client.is_some() && !is_over && first.at + ttl > due {
                 return None;
             }
             // A stale departure goes whatever its age.

@@ -34,10 +34,8 @@
 use crate::base::slot_set::SlotSet;
 use crate::base::time::{Now, Span, Time};
 use crate::hub::clients::client::{KeptName, Member, Membership, Unsaved};
-use crate::hub::clients::direct::DirectMessage;
 use crate::hub::clients::shared;
-use crate::hub::delivery::fanout::Broadcast;
-use crate::hub::delivery::publication::{Lane, Outlet};
+use crate::hub::delivery::publication::Outlet;
 use crate::hub::delivery::replay::{self, Recovery};
 use crate::hub::keys::ConnectionId;
 use crate::hub::keys::RoomKey;
@@ -47,6 +45,7 @@ use crate::hub::parts::{Hub, Joined};
 use crate::hub::rooms::directory::Full;
 use crate::hub::rooms::position::{Position, Since};
 use crate::hub::rooms::viewer_rooms::JoinedBy;
+use crate::hub::settings::{HubSettings, Moment};
 use crate::hub::timer::Timer;
 use crate::wire::message::Dialect;
 use crate::wire::message::name::TASK_ROOM_PREFIX;
@@ -62,7 +61,7 @@ impl Hub {
     /// Adds a client that has connected. Only the payload dialect has sessions.
     pub fn attach(
         &mut self,
-        now: Now,
+        Moment { now, settings }: Moment<'_>,
         connection: ConnectionId,
         dialect: Dialect,
         nonce: u64,
@@ -71,7 +70,7 @@ impl Hub {
         let key = self
             .directory
             .attach(connection, dialect, now.wall_ms, nonce, serial);
-        if self.departures.are_on() && dialect == Dialect::Payload {
+        if !settings.session_ttl.is_zero() && dialect == Dialect::Payload {
             self.begin_session(key, now.wall_ms);
         }
         key
@@ -85,18 +84,21 @@ impl Hub {
     }
 
     /// Handles the loss of a client's connection: the client is away if it has a session, and removed otherwise.
-    pub fn leave(&mut self, now: Now, client: ClientKey) {
+    pub fn leave(&mut self, moment: Moment<'_>, client: ClientKey) {
         if !self.directory.client(client).has_session {
             return self.detach(client);
         }
         // Counted as away before sessions are shed or expire: it may be the one too many.
         self.directory.set_client_away(client, self.fanout.serial());
-        self.departures
-            .record(now.at, self.directory.client(client), &self.directory);
-        self.shed_sessions();
+        self.departures.record(
+            moment.now.at,
+            self.directory.client(client),
+            &self.directory,
+        );
+        self.shed_sessions(moment.settings);
         // Only those that are too many: a session that is over by time may have its client in what was not read yet, for which
         // the timer waits.
-        self.expire_sessions(now.at, Time::ZERO);
+        self.expire_sessions(moment, Time::ZERO);
     }
 
     /// Gives a client that has come back its new connection. It is still lagging: what it missed follows with [`Hub::recover`], after
@@ -118,8 +120,13 @@ impl Hub {
     }
 
     /// Joins a room by its kept name, and continues in it.
-    pub fn rejoin(&mut self, client: ClientKey, kept: &KeptName) -> Result<Joined, Full> {
-        let joined = self.join(client, &kept.name)?;
+    pub fn rejoin(
+        &mut self,
+        client: ClientKey,
+        kept: &KeptName,
+        settings: &HubSettings,
+    ) -> Result<Joined, Full> {
+        let joined = self.join(client, &kept.name, settings)?;
         self.directory.continue_at(client, joined.room, kept);
         Ok(joined)
     }
@@ -173,7 +180,7 @@ impl Hub {
     /// connection refuses follows later.
     pub fn recover(
         &mut self,
-        now: Now,
+        moment: Moment<'_>,
         client: ClientKey,
         recoveries: &[Recovery],
         out: &mut dyn Outlet,
@@ -181,7 +188,7 @@ impl Hub {
         // The plan was made before the acknowledgement; only rooms that this reported as lost may be given up.
         let lost = recoveries.iter().filter(|room| !room.recovered);
         self.give_up(client, &lost.map(|lost| lost.room).collect::<Vec<_>>());
-        let (broadcaster, mut scope) = self.scope(now, out);
+        let (broadcaster, mut scope) = self.scope(moment, out);
         if replay::replay(&mut scope, client) {
             broadcaster.catch_up(&mut scope, client);
         }
@@ -303,10 +310,15 @@ impl Hub {
     }
 
     /// Ends the sessions that were over at `due`, and those of which there are too many.
-    pub(in crate::hub) fn expire_sessions(&mut self, now: Time, due: Time) {
+    pub(in crate::hub) fn expire_sessions(
+        &mut self,
+        Moment { now, settings }: Moment<'_>,
+        due: Time,
+    ) {
         for _ in 0..EXPIRED_AT_ONCE {
-            let Some(client) = self.departures.poll_expired(due, &self.directory) else {
-                if let Some(at) = self.departures.arm() {
+            let expired = self.departures.poll_expired(due, settings, &self.directory);
+            let Some(client) = expired else {
+                if let Some(at) = self.departures.arm(settings) {
                     self.timers.push(at, Timer::Sessions);
                 }
                 return;
@@ -314,14 +326,14 @@ impl Hub {
             self.detach(client);
         }
         // More may be due. They wait, so that a mass expiry does not hold the loop.
-        if self.departures.arm().is_some() {
-            self.timers.push(now + PAUSE, Timer::Sessions);
+        if self.departures.arm(settings).is_some() {
+            self.timers.push(now.at + PAUSE, Timer::Sessions);
         }
     }
 
     /// Ends sessions while they keep too many names together: those with most names first, and of equal ones the one that left first.
-    pub(in crate::hub) fn shed_sessions(&mut self) {
-        if !self.directory.has_too_many_names() {
+    pub(in crate::hub) fn shed_sessions(&mut self, settings: &HubSettings) {
+        if !self.directory.has_too_many_names(settings) {
             return;
         }
         let away = self.departures.away(&self.directory);
@@ -330,7 +342,7 @@ impl Hub {
         // Ending one session with many names spares many with a few.
         holders.sort_by_key(|client| Reverse(names(client)));
         for client in holders {
-            if !self.directory.has_too_many_names() {
+            if !self.directory.has_too_many_names(settings) {
                 return;
             }
             self.detach(client);
@@ -338,24 +350,39 @@ impl Hub {
     }
 
     /// Joins a room for a client that asked for it. Its entries and state follow with [`Hub::welcome`], after the acknowledgement.
-    pub fn join(&mut self, client: ClientKey, room: &str) -> Result<Joined, Full> {
+    pub fn join(
+        &mut self,
+        client: ClientKey,
+        room: &str,
+        settings: &HubSettings,
+    ) -> Result<Joined, Full> {
         // The room of an existing task takes no place from viewers' rooms, even if it must be created.
         let mut task = room.strip_prefix(TASK_ROOM_PREFIX).into_iter();
         let entry = match task.any(|task| self.broadcaster.tasks().find(task).is_some()) {
             true => JoinedBy::Task,
             false => JoinedBy::Viewer,
         };
-        self.enter(client, room, entry)
+        self.enter(client, room, entry, settings)
     }
 
     /// Joins a room on behalf of an API call, which the limit of viewers' rooms does not bind.
-    pub fn put_into(&mut self, client: ClientKey, room: &str) -> Result<Joined, Full> {
-        self.enter(client, room, JoinedBy::Call)
+    pub fn put_into(
+        &mut self,
+        client: ClientKey,
+        room: &str,
+        settings: &HubSettings,
+    ) -> Result<Joined, Full> {
+        self.enter(client, room, JoinedBy::Call, settings)
     }
 
-    fn enter(&mut self, client: ClientKey, room: &str, entry: JoinedBy) -> Result<Joined, Full> {
-        let max_memberships = self.settings.max_rooms_per_client;
-        let (room, is_new) = self.directory.join(client, room, entry, max_memberships)?;
+    fn enter(
+        &mut self,
+        client: ClientKey,
+        room: &str,
+        entry: JoinedBy,
+        settings: &HubSettings,
+    ) -> Result<Joined, Full> {
+        let (room, is_new) = self.directory.join(client, room, entry, settings)?;
         if is_new {
             self.mark(client, Unsaved::ROOMS);
         }
@@ -372,65 +399,11 @@ impl Hub {
         has_left
     }
 
-    /// Sends a direct message; returns whether the client's connection took it. It waits in the client's direct queue until it is
-    /// confirmed.
-    pub fn send(
-        &mut self,
-        now: Now,
-        client: ClientKey,
-        kind: &str,
-        payload: &str,
-        out: &mut dyn Outlet,
-    ) -> bool {
-        let message = shared::sequence(&mut self.fanout, now, kind, payload);
-        // Not offered to a lagging client: it would overtake what the client lacks.
-        let is_taken =
-            !self.directory.client(client).is_lagging && self.deliver(client, &message, out);
-        // A log entry after it must not overtake it.
-        if !is_taken {
-            self.directory.fall_behind(client, message.serial - 1);
-        }
-        shared::apply_direct(
-            &mut self.directory,
-            &mut self.fanout,
-            client,
-            message,
-            is_taken,
-        );
-        is_taken
-    }
-
-    /// Queues a broadcast that the connection refused. Data-dialect clients have no queue: they are closed with 4430.
-    pub(in crate::hub) fn keep_for(&mut self, now: Now, client: ClientKey, message: Broadcast<'_>) {
-        if self.directory.client(client).dialect == Dialect::Payload {
-            let message = shared::sequence(&mut self.fanout, now, message.kind, message.payload);
-            self.directory.fall_behind(client, message.serial - 1);
-            shared::apply_direct(
-                &mut self.directory,
-                &mut self.fanout,
-                client,
-                message,
-                false,
-            );
-        }
-    }
-
-    fn deliver(
-        &mut self,
-        client: ClientKey,
-        message: &DirectMessage,
-        out: &mut dyn Outlet,
-    ) -> bool {
-        let reader = self.directory.client(client).connection;
-        let publication = message.envelope().into();
-        self.fanout.offer(&publication, reader, Lane::Log, out)
-    }
-
     /// Records whether a client's connection holds unsent bytes. When it has drained, the newest states are sent; to a lagging client they
     /// come with [`Hub::recover`], after what it lacks.
     pub fn handle_backlog(
         &mut self,
-        now: Now,
+        moment: Moment<'_>,
         client: ClientKey,
         backlogged: bool,
         out: &mut dyn Outlet,
@@ -439,7 +412,7 @@ impl Hub {
         let was = std::mem::replace(&mut reader.backlogged, backlogged);
         // Only on the change: a connection that stays drained lacks nothing.
         if was && !backlogged && !reader.is_lagging {
-            let (broadcaster, mut scope) = self.scope(now, out);
+            let (broadcaster, mut scope) = self.scope(moment, out);
             broadcaster.catch_up(&mut scope, client);
         }
     }
@@ -470,7 +443,7 @@ impl Hub {
     /// each room's task (contract section 5.4).
     pub fn welcome(
         &mut self,
-        now: Now,
+        moment: Moment<'_>,
         client: ClientKey,
         rooms: &[(RoomKey, Option<Since>)],
         out: &mut dyn Outlet,
@@ -478,11 +451,11 @@ impl Hub {
         let replays = self.begin_replays(client, rooms);
         for (room, _) in rooms {
             if let Some(offset) = replays.get(room) {
-                self.replay(now, client, *room, *offset, out);
+                self.replay(moment, client, *room, *offset, out);
             }
             // To a lagging client the state is sent after what it lacks, by `recover`.
             if !self.directory.client(client).is_lagging {
-                let (broadcaster, mut scope) = self.scope(now, out);
+                let (broadcaster, mut scope) = self.scope(moment, out);
                 match scope.fanout.load.is_spent() {
                     // Later it is served like a slow reader, which is sent the states of all its rooms.
                     true => replay::postpone(scope.directory, scope.fanout, client),
@@ -523,7 +496,7 @@ impl Hub {
     /// Sends a member a room's entries after an offset; a lagging one gets them with its replay.
     fn replay(
         &mut self,
-        now: Now,
+        moment: Moment<'_>,
         client: ClientKey,
         room: RoomKey,
         offset: u64,
@@ -532,7 +505,7 @@ impl Hub {
         if self.directory.client(client).is_lagging {
             return self.directory.client_mut(client).set_older(room, offset);
         }
-        let (_, mut scope) = self.scope(now, out);
+        let (_, mut scope) = self.scope(moment, out);
         replay::replay_room(&mut scope, client, room, offset);
     }
 

@@ -1,14 +1,15 @@
 //! What is shared of a client: its session, and the direct messages that it has not confirmed. Everything else that is known of it belongs
 //! to this process.
 
-use crate::base::time::Now;
 use crate::hub::change::{Change, ClientChange};
 use crate::hub::clients::client::Unsaved;
 use crate::hub::clients::direct::DirectMessage;
 use crate::hub::delivery::fanout::Fanout;
+use crate::hub::delivery::publication::Lane;
 use crate::hub::durable::rows;
 use crate::hub::keys::{ClientId, ClientKey};
 use crate::hub::rooms::directory::Directory;
+use crate::hub::scope::Scope;
 
 /// Begins a client's session, or continues it after the client has come back. A client that is not here is away.
 pub fn apply_session(
@@ -65,46 +66,64 @@ fn record(fanout: &mut Fanout, client: ClientId, what: impl FnOnce() -> ClientCh
     });
 }
 
-/// Gives a direct message its serial and id.
-pub fn sequence(fanout: &mut Fanout, now: Now, kind: &str, payload: &str) -> DirectMessage {
-    DirectMessage {
-        serial: fanout.next_serial(),
-        kind: kind.into(),
-        payload: payload.into(),
-        timestamp: now.wall_ms,
-        id: fanout.next_id(),
+impl Scope<'_> {
+    /// Sends a direct message; returns whether the client's connection took it. It waits in the client's direct queue until it is
+    /// confirmed.
+    pub fn send(&mut self, client: ClientKey, kind: &str, payload: &str) -> bool {
+        let message = self.sequence_direct(kind, payload);
+        let reader = self.directory.client(client);
+        // Not offered to a lagging client: it would overtake what the client lacks.
+        let is_taken = !reader.is_lagging && {
+            let publication = message.envelope().into();
+            self.fanout
+                .offer(&publication, reader.connection, Lane::Log, self.out)
+        };
+        // A log entry after it must not overtake it.
+        if !is_taken {
+            self.directory.fall_behind(client, message.serial - 1);
+        }
+        self.apply_direct(client, message, is_taken);
+        is_taken
     }
-}
 
-/// Keeps a direct message as long as the client may lack it. `is_taken`: its connection took it. Without a session that is the end of
-/// it: should the connection break, the client cannot come back for it.
-pub fn apply_direct(
-    directory: &mut Directory,
-    fanout: &mut Fanout,
-    client: ClientKey,
-    message: DirectMessage,
-    is_taken: bool,
-) {
-    let (limit, serial) = (fanout.log_limit(), message.serial);
-    let reader = directory.client_mut(client);
-    let (id, has_session) = (reader.id, reader.has_session);
-    if !has_session && is_taken {
-        return;
+    /// Queues a message that a client's connection has refused, or was not offered because the client is lagging.
+    pub fn owe(&mut self, client: ClientKey, kind: &str, payload: &str) {
+        let message = self.sequence_direct(kind, payload);
+        self.directory.fall_behind(client, message.serial - 1);
+        self.apply_direct(client, message, false);
     }
-    if has_session {
-        record(fanout, id, || ClientChange::Direct(message.clone()));
+
+    fn sequence_direct(&mut self, kind: &str, payload: &str) -> DirectMessage {
+        DirectMessage {
+            serial: self.fanout.next_serial(),
+            kind: kind.into(),
+            payload: payload.into(),
+            timestamp: self.now.wall_ms,
+            id: self.fanout.next_id(),
+        }
     }
-    let journal = &mut fanout.journal;
-    if has_session {
-        // Before it enters the queue: if that drops it at once, the deletion must follow the row.
-        rows::put_direct(journal, id, &message);
-    }
-    let direct = reader.open_direct();
-    if is_taken {
-        direct.sent = serial;
-    }
-    let gone = direct.keep(limit, message);
-    if has_session {
-        rows::delete_direct(journal, id, gone);
+
+    /// Keeps a direct message as long as the client may lack it. `is_taken`: its connection took it. Without a session that is the end
+    /// of it: should the connection break, the client cannot come back for it.
+    pub fn apply_direct(&mut self, client: ClientKey, message: DirectMessage, is_taken: bool) {
+        let serial = message.serial;
+        let reader = self.directory.client_mut(client);
+        let (id, has_session) = (reader.id, reader.has_session);
+        if !has_session && is_taken {
+            return;
+        }
+        if has_session {
+            record(self.fanout, id, || ClientChange::Direct(message.clone()));
+            // Before it enters the queue: if that drops it at once, the deletion must follow the row.
+            rows::put_direct(&mut self.fanout.journal, id, &message);
+        }
+        let direct = reader.open_direct();
+        if is_taken {
+            direct.sent = serial;
+        }
+        let gone = direct.keep(self.settings.message_queue_size, message);
+        if has_session {
+            rows::delete_direct(&mut self.fanout.journal, id, gone);
+        }
     }
 }

@@ -37,11 +37,13 @@ impl<K: Copy> Audience<K> {
         self.refused.iter().map(|place| self.keys[*place])
     }
 
-    pub fn clear(&mut self) {
+    /// An empty audience, in the buffers of the last one.
+    pub fn begin(&mut self) -> &mut Self {
         self.shrink.record(self.connections.len());
         self.connections.clear();
         self.keys.clear();
         self.refused.clear();
+        self
     }
 
     /// Frees buffers that were far larger than needed for a while; call once per turn.

@@ -11,7 +11,8 @@
 //! | --- | --- |
 //! | [`publication`] | one message for any number of readers, its lanes, and the outlet |
 //! | [`audience`] | the readers of one publication |
-//! | [`fanout`] | a message for a room or for all clients |
+//! | [`fanout`] | offers publications, and counts what was taken |
+//! | [`publishing`] | a message for a room or for all clients |
 //! | [`progress`] | a task's newest state: to each viewer the delta or snapshot that it lacks |
 //! | [`replay`] | log entries and direct messages that one reader lacks |
 
@@ -19,4 +20,5 @@ pub mod audience;
 pub mod fanout;
 pub mod progress;
 pub mod publication;
+pub mod publishing;
 pub mod replay;

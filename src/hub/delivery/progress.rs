@@ -7,7 +7,6 @@
 //! version that the connection took, or that the log owes it with a lifecycle message; a refusal of progress takes it back.
 
 use crate::hub::clients::client::{Member, Membership};
-use crate::hub::delivery::audience::Audience;
 use crate::hub::delivery::publication::{Lane, Publication};
 use crate::hub::delivery::replay;
 use crate::hub::keys::ClientKey;
@@ -61,13 +60,12 @@ impl Broadcaster {
         let Some(key) = self.task_of(scope.directory, room) else {
             return SendOutcome::Before;
         };
-        self.watch_end(key, scope.now);
+        self.watch_end(key, scope.moment());
         let Some(task) = self.tasks.task(key) else {
             return SendOutcome::Before;
         };
-        let incremental = self.settings.enable_incremental_updates;
         let before = scope.fanout.load.turn();
-        let told = send_newest(scope, task, client, room, incremental);
+        let told = send_newest(scope, task, client, room);
         scope.fanout.load.visit(1);
         scope.fanout.load.charge(before);
         told
@@ -113,7 +111,7 @@ impl Broadcaster {
 
     /// Sends a task's pending progress to every connected member that keeps up.
     pub(in crate::hub) fn flush(&mut self, scope: &mut Scope<'_>, key: TaskKey) {
-        let threshold = self.settings.min_change_threshold;
+        let threshold = scope.settings.broadcaster.min_change_threshold;
         let Some(task) = self.tasks.task_mut(key) else {
             return;
         };
@@ -132,16 +130,17 @@ impl Broadcaster {
         task.refresh_estimate(scope.now);
         task.commit();
         task.last_flush = Some(scope.now.at);
-        scope.fanout.log_broadcast(scope.directory, room);
-        let delivered = fan_out(scope, room, task, self.settings.enable_incremental_updates);
+        scope.log_broadcast(room);
+        let delivered = fan_out(scope, room, task);
         scope.fanout.handle_broadcast(scope.now, arrived, delivered);
-        self.watch_end(key, scope.now);
+        self.watch_end(key, scope.moment());
     }
 }
 
 /// Sends a task's state to every connected member whose connection keeps up; returns how many took it.
-fn fan_out(scope: &mut Scope<'_>, room: RoomKey, task: &Task, incremental: bool) -> usize {
-    let mut audience = std::mem::take(&mut scope.fanout.audience);
+fn fan_out(scope: &mut Scope<'_>, room: RoomKey, task: &Task) -> usize {
+    let incremental = scope.settings.broadcaster.enable_incremental_updates;
+    let audience = scope.fanout.audience.begin();
     let mut form = None;
     // Allocates only if viewers need different forms.
     let mut others: Vec<(Form, Member)> = Vec::new();
@@ -165,33 +164,24 @@ fn fan_out(scope: &mut Scope<'_>, room: RoomKey, task: &Task, incremental: bool)
     // Usually there is one form. The others are grouped by what their viewers have seen, one publication each.
     let mut delivered = 0;
     while let Some(current) = form {
-        delivered += publish(scope, task, room, current, &mut audience);
-        audience.clear();
+        delivered += publish(scope, task, room, current);
+        let audience = scope.fanout.audience.begin();
         form = others.first().map(|(form, _)| *form);
         others.retain(|(needed, member)| {
             let is_next = form == Some(*needed);
             if is_next {
-                let membership = scope.directory.membership_mut(*member);
+                let reader = scope.directory.client_mut(member.client);
+                let membership = &mut reader.rooms[member.slot as usize];
                 (membership.seen, membership.introduced) = (task.version(), true);
-                audience.push(
-                    member.client,
-                    scope.directory.client(member.client).connection,
-                );
+                audience.push(member.client, reader.connection);
             }
             !is_next
         });
     }
-    scope.fanout.put_back(audience);
     delivered
 }
 
-fn publish(
-    scope: &mut Scope<'_>,
-    task: &Task,
-    room: RoomKey,
-    form: Form,
-    audience: &mut Audience<ClientKey>,
-) -> usize {
+fn publish(scope: &mut Scope<'_>, task: &Task, room: RoomKey, form: Form) -> usize {
     // Encoded once per form, however many viewers need it.
     let payload = match form {
         Form::Snapshot => task.whole_at(true, scope.now),
@@ -200,10 +190,8 @@ fn publish(
     };
     let id = scope.fanout.next_id();
     let publication = Publication::new(TaskEvent::Progress.as_str(), &payload, scope.now, &id);
-    let delivered = scope
-        .fanout
-        .offer_all(&publication, audience, Lane::State, scope.out);
-    for client in audience.refused() {
+    let delivered = scope.fanout.offer_all(&publication, Lane::State, scope.out);
+    for client in scope.fanout.audience.refused() {
         scope.directory.client_mut(client).backlogged = true;
         if let Some(member) = scope.directory.member(client, room) {
             let membership = scope.directory.membership_mut(member);
@@ -229,7 +217,6 @@ fn send_newest(
     task: &Task,
     client: ClientKey,
     room: RoomKey,
-    incremental: bool,
 ) -> SendOutcome {
     let Some(member) = scope.directory.member(client, room) else {
         return SendOutcome::Before;
@@ -239,6 +226,7 @@ fn send_newest(
     if membership.seen == task.version() {
         return SendOutcome::Before;
     }
+    let incremental = scope.settings.broadcaster.enable_incremental_updates;
     let form = Form::of(task, membership, incremental);
     let payload = match form {
         Form::Snapshot => task.whole_at(true, scope.now),

@@ -18,6 +18,9 @@ pub trait Outlet {
         lane: Lane,
         refused: &mut Vec<usize>,
     ) -> usize;
+
+    /// Logs that something is published to a room, whoever is there.
+    fn log_broadcast(&self, room: &str);
 }
 
 /// What happens to a message whose reader is behind.

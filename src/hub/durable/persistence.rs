@@ -11,6 +11,7 @@ use crate::hub::durable::records;
 use crate::hub::durable::restore::{self, Restoring};
 use crate::hub::keys::{ClientKey, RoomKey};
 use crate::hub::parts::Hub;
+use crate::hub::settings::Moment;
 
 impl Hub {
     /// Whether the next batch would hold anything.
@@ -31,17 +32,16 @@ impl Hub {
     }
 
     /// Restores a slice of the store, of any size.
-    pub fn restore(&mut self, now: Now, restored: &Restored, out: &mut dyn Outlet) {
+    pub fn restore(&mut self, moment: Moment<'_>, restored: &Restored, out: &mut dyn Outlet) {
         self.fanout.changes.record(|| Change::Rows {
-            at: now,
+            at: moment.now,
             rows: Box::new(restored.clone()),
         });
         records::restore_meta(&mut self.directory, restored);
-        let limit = self.settings.message_queue_size;
         // Taken out, because the scope borrows the hub.
         let mut restoring = std::mem::take(&mut self.restoring);
-        let (broadcaster, mut scope) = self.scope(now, out);
-        restore::restore(&mut scope, broadcaster, &mut restoring, limit, restored);
+        let (broadcaster, mut scope) = self.scope(moment, out);
+        restore::restore(&mut scope, broadcaster, &mut restoring, restored);
         self.restoring = restoring;
         self.workspaces.restore(&restored.rows);
     }
@@ -54,33 +54,37 @@ impl Hub {
     }
 
     /// Ends restoring: tasks, logs and sessions age from now on.
-    pub fn finish_restoring(&mut self, now: Now, out: &mut dyn Outlet) {
-        self.end_rows(now, out);
-        self.wake_up(now);
+    pub fn finish_restoring(&mut self, moment: Moment<'_>, out: &mut dyn Outlet) {
+        self.end_rows(moment, out);
+        self.wake_up(moment);
     }
 
     /// The last slice was read: what could only be put in order as a whole is.
-    pub(in crate::hub) fn end_rows(&mut self, now: Now, out: &mut dyn Outlet) {
-        self.fanout.changes.record(|| Change::RowsEnd { at: now });
+    pub(in crate::hub) fn end_rows(&mut self, moment: Moment<'_>, out: &mut dyn Outlet) {
+        let at = moment.now;
+        self.fanout.changes.record(|| Change::RowsEnd { at });
         self.restoring = Restoring::default();
-        let (broadcaster, mut scope) = self.scope(now, out);
+        let (broadcaster, mut scope) = self.scope(moment, out);
         broadcaster.finish_restoring(&mut scope);
         self.workspaces.finish_restoring();
     }
 
     /// Starts the clocks of sessions and logs. Time that the server was down does not count for sessions: all of them left now.
-    pub(in crate::hub) fn wake_up(&mut self, now: Now) {
+    fn wake_up(&mut self, moment: Moment<'_>) {
         let away: Vec<ClientKey> = self.directory.all_clients().map(|(key, _)| key).collect();
         for client in away {
-            self.departures
-                .record(now.at, self.directory.client(client), &self.directory);
+            self.departures.record(
+                moment.now.at,
+                self.directory.client(client),
+                &self.directory,
+            );
         }
         // The limits may be lower than those of the process that wrote the rows.
-        self.shed_sessions();
-        self.expire_sessions(now.at, now.at);
+        self.shed_sessions(moment.settings);
+        self.expire_sessions(moment, moment.now.at);
         let rooms: Vec<RoomKey> = self.directory.rooms().map(|(key, _)| key).collect();
         for room in rooms {
-            self.watch_log(room);
+            self.watch_log(room, moment.settings);
             self.directory.forget_if_idle(room);
         }
     }

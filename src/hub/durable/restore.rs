@@ -16,8 +16,6 @@ use crate::hub::keys::{ClientId, ClientKey};
 use crate::hub::rooms::directory::Directory;
 use crate::hub::rooms::log::LogEntry;
 use crate::hub::rooms::position::Position;
-use crate::hub::rooms::room::Room;
-use crate::hub::rooms::viewer_rooms::JoinedBy;
 use crate::hub::scope::Scope;
 use crate::hub::tasks::broadcaster::Broadcaster;
 
@@ -33,7 +31,6 @@ pub fn restore(
     scope: &mut Scope<'_>,
     broadcaster: &mut Broadcaster,
     restoring: &mut Restoring,
-    limit: usize,
     restored: &Restored,
 ) {
     let of = |wanted: Table| {
@@ -48,7 +45,7 @@ pub fn restore(
         restore_room(scope, name, row);
     }
     for entry in &restored.entries {
-        restore_entry(scope, limit, entry);
+        restore_entry(scope, entry);
     }
     broadcaster.restore_ids(scope, restored);
     for (id, row) in of(Table::Task) {
@@ -93,8 +90,9 @@ fn restore_room(scope: &mut Scope<'_>, name: &str, row: &str) {
     scope.fanout.skip_serials(row.lost_serial);
 }
 
-fn restore_entry(scope: &mut Scope<'_>, limit: usize, stored: &StoredEntry) {
+fn restore_entry(scope: &mut Scope<'_>, stored: &StoredEntry) {
     scope.fanout.skip_serials(stored.serial);
+    let until = scope.log_until(stored.timestamp);
     let room = scope.directory.find(&stored.room);
     let log = room.and_then(|room| scope.directory.room_mut(room).log.as_mut());
     let Some(log) = log else {
@@ -109,9 +107,9 @@ fn restore_entry(scope: &mut Scope<'_>, limit: usize, stored: &StoredEntry) {
         timestamp: stored.timestamp,
         id: stored.id.clone(),
         sender: stored.sender,
-        until: scope.fanout.log_until(scope.now, stored.timestamp),
+        until,
     };
-    log.restore_entry(limit, entry);
+    log.restore_entry(scope.settings.message_queue_size, entry);
 }
 
 /// Begins a new epoch for at most `count` rooms that have a log. The new epoch continues the old one: entries
@@ -232,18 +230,22 @@ fn restore_membership(
     position: Option<Position>,
 ) {
     let room = scope.directory.find(name);
-    let holds = |room: &Room| room.has_task || room.log.as_ref().is_some_and(|log| !log.is_empty());
-    if room.is_none_or(|room| !holds(scope.directory.room(room))) {
+    let holds = |room: &RoomKey| {
+        let room = scope.directory.room(*room);
+        room.has_task || room.log.as_ref().is_some_and(|log| !log.is_empty())
+    };
+    let Some(room) = room.filter(holds) else {
         // Only viewers held it: one of them creates it again on its return.
         let position = position.unwrap_or_default();
         return scope
             .directory
             .add_name(client, name.into(), position, false);
-    }
-    // No limit here: if it was lowered since, it binds those who join from now on.
-    let Ok((room, _)) = scope.directory.join(client, name, JoinedBy::Viewer, 0) else {
-        return;
     };
+    // No limit here: if it was lowered since, it binds those who join from now on.
+    if scope.directory.member(client, room).is_none() {
+        scope.directory.enroll(client, room);
+        scope.directory.recount(room);
+    }
     let found = scope.directory.room(room);
     let (offset, is_outdated) = match &found.log {
         Some(log) => (

@@ -5,24 +5,15 @@
 
 use std::collections::HashMap;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct UnreadRows {
     rows: HashMap<Box<str>, String>,
-    max_rows: usize,
 }
 
 impl UnreadRows {
-    /// `max_rows`: 0 is no limit.
-    pub fn new(max_rows: usize) -> Self {
-        Self {
-            rows: HashMap::new(),
-            max_rows,
-        }
-    }
-
-    /// Holds a row. One beyond the limit stays in the store until that is rewritten.
-    pub fn hold(&mut self, id: &str, row: &str) {
-        if self.max_rows == 0 || self.rows.len() < self.max_rows {
+    /// Holds a row. One beyond `max_rows` (0: no limit) stays in the store until that is rewritten.
+    pub fn hold(&mut self, id: &str, row: &str, max_rows: usize) {
+        if max_rows == 0 || self.rows.len() < max_rows {
             self.rows.insert(id.into(), row.to_owned());
         } else {
             log::warn!(
@@ -49,13 +40,13 @@ mod tests {
 
     #[test]
     fn rows_are_bounded_and_found_by_id() {
-        let mut rows = UnreadRows::new(2);
+        let mut rows = UnreadRows::default();
         for id in ["a", "b", "c"] {
-            rows.hold(id, "?");
+            rows.hold(id, "?", 2);
         }
         assert_eq!(rows.iter().count(), 2);
         assert!(rows.remove("a") && !rows.remove("a") && !rows.remove("c"));
-        rows.hold("d", "?");
+        rows.hold("d", "?", 2);
         assert_eq!(rows.iter().count(), 2);
     }
 }

@@ -1,9 +1,10 @@
 //! Expiry of logs and aging of tasks, a bounded amount per turn. A task's log is left alone: it lives as long as the task.
 
-use crate::base::time::{Now, Span};
+use crate::base::time::Span;
 use crate::hub::delivery::publication::Outlet;
 use crate::hub::keys::RoomKey;
 use crate::hub::parts::Hub;
+use crate::hub::settings::{HubSettings, Moment};
 
 /// Most logs checked per turn: after a restart many may be due together.
 const LOGS_AT_ONCE: usize = 256;
@@ -12,12 +13,12 @@ const PAUSE: Span = Span::from_millis(1);
 
 impl Hub {
     /// Schedules the expiry of a room's log, unless it is a task's.
-    pub(in crate::hub) fn watch_log(&mut self, room: RoomKey) {
+    pub(in crate::hub) fn watch_log(&mut self, room: RoomKey, settings: &HubSettings) {
         let log = self.directory.room(room).log.as_ref();
         let log = log.filter(|log| log.aging.is_none());
         let until = log.and_then(|log| log.oldest_until());
         // Zero: logs never expire.
-        let has_ttl = !self.settings.broadcaster.keep_completed.is_zero();
+        let has_ttl = settings.broadcaster.keep_completed > 0;
         if let Some(until) = until.filter(|_| has_ttl)
             && self.broadcaster.task_of(&self.directory, room).is_none()
         {
@@ -26,30 +27,31 @@ impl Hub {
     }
 
     /// Expires logs and ages tasks that are due.
-    pub(in crate::hub) fn age(&mut self, now: Now, out: &mut dyn Outlet) {
-        let (broadcaster, mut scope) = self.scope(now, out);
+    pub(in crate::hub) fn age(&mut self, moment: Moment<'_>, out: &mut dyn Outlet) {
+        let now = moment.now.at;
+        let (broadcaster, mut scope) = self.scope(moment, out);
         let has_more = broadcaster.age(&mut scope);
         for _ in 0..LOGS_AT_ONCE {
-            let Some(room) = self.directory.poll_aging(now.at) else {
+            let Some(room) = self.directory.poll_aging(now) else {
                 break;
             };
-            self.age_log(now, room);
+            self.age_log(moment, room);
         }
-        if has_more || self.directory.next_aging().is_some_and(|at| at <= now.at) {
-            self.aging_paused_until = now.at + PAUSE;
+        if has_more || self.directory.next_aging().is_some_and(|at| at <= now) {
+            self.aging_paused_until = now + PAUSE;
         }
     }
 
-    pub(in crate::hub) fn age_log(&mut self, now: Now, room: RoomKey) {
+    fn age_log(&mut self, moment: Moment<'_>, room: RoomKey) {
         // A task was created in this room after its expiry was scheduled.
         if self.broadcaster.task_of(&self.directory, room).is_some() {
             return;
         }
         let log = self.directory.room(room).log.as_ref();
-        if let Some(offset) = log.and_then(|log| log.expired(now.at)) {
+        if let Some(offset) = log.and_then(|log| log.expired(moment.now.at)) {
             self.fanout.apply_expiry(&mut self.directory, room, offset);
         }
-        self.watch_log(room);
+        self.watch_log(room, moment.settings);
         self.directory.forget_if_idle(room);
     }
 }

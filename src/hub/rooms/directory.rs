@@ -16,6 +16,7 @@ use crate::hub::keys::{ClientId, ClientKey};
 use crate::hub::rooms::membership_index::{MAX_SCANNED, MembershipIndex};
 use crate::hub::rooms::room::Room;
 use crate::hub::rooms::viewer_rooms::{JoinedBy, ViewerRooms};
+use crate::hub::settings::HubSettings;
 use crate::wire::message::Dialect;
 use smallvec::SmallVec;
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -45,7 +46,6 @@ pub struct Directory {
     pub(in crate::hub) rooms: Slots<Room>,
     pub(in crate::hub::rooms) names: Names<RoomKey>,
     next_epoch: u64,
-    max_rooms: usize,
     // Counted as they change: statistics ask for them, and a walk over all clients would hold the loop.
     memberships: usize,
     index: MembershipIndex,
@@ -65,9 +65,9 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// `max_rooms` bounds all rooms, `max_viewer_rooms` those that only viewers hold (0: no limit). `seed` keys the hash and the first
-    /// epoch: epochs must differ from those of an earlier process, whose positions clients may still hold.
-    pub fn new(max_rooms: usize, max_viewer_rooms: usize, seed: [u64; 2]) -> Self {
+    /// `seed` keys the hash and the first epoch: epochs must differ from those of an earlier process, whose positions clients may still
+    /// hold.
+    pub fn new(seed: [u64; 2]) -> Self {
         let seeds = [seed[0], seed[1], !seed[0], !seed[1]];
         Self {
             clients: Slots::new(),
@@ -76,7 +76,6 @@ impl Directory {
             index: MembershipIndex::new(seeds),
             // Leaves room to count up without wrapping.
             next_epoch: seed[1] >> 16,
-            max_rooms,
             memberships: 0,
             away: 0,
             away_memberships: 0,
@@ -84,7 +83,7 @@ impl Directory {
             aging: BTreeSet::new(),
             forgotten: Vec::new(),
             forgotten_entries: Vec::new(),
-            viewer_rooms: ViewerRooms::new(max_viewer_rooms),
+            viewer_rooms: ViewerRooms::default(),
             removals: None,
             follows: false,
         }
@@ -328,11 +327,11 @@ impl Directory {
 
     /// The room of that name, created on behalf of a producer if there is none; the oldest of the viewers' rooms is evicted for it if all
     /// rooms are taken.
-    pub fn find_or_create(&mut self, name: &str) -> Result<RoomKey, Full> {
+    pub fn find_or_create(&mut self, name: &str, settings: &HubSettings) -> Result<RoomKey, Full> {
         if let Some(key) = self.find(name) {
             return Ok(key);
         }
-        if self.is_full() && !self.evict() {
+        if self.is_full(settings) && !self.evict() {
             return Err(Full::Rooms);
         }
         let epoch = self.fresh_epoch();
@@ -340,13 +339,13 @@ impl Directory {
     }
 
     /// Whether [`Directory::find_or_create`] would succeed.
-    pub fn has_place_for(&self, name: &str) -> bool {
-        !self.is_full() || self.viewer_rooms() > 0 || self.find(name).is_some()
+    pub fn has_place_for(&self, name: &str, settings: &HubSettings) -> bool {
+        !self.is_full(settings) || self.viewer_rooms() > 0 || self.find(name).is_some()
     }
 
-    pub(in crate::hub) fn is_full(&self) -> bool {
-        let is_limited = self.max_rooms > 0 && self.rooms.len() >= self.max_rooms;
-        is_limited || !self.rooms.has_room_for(1)
+    pub(in crate::hub) fn is_full(&self, settings: &HubSettings) -> bool {
+        let limit = settings.max_rooms;
+        limit > 0 && self.rooms.len() >= limit || !self.rooms.has_room_for(1)
     }
 
     /// Restores a room, whatever the configured limit; its epoch is replaced once all rows are read.
@@ -381,13 +380,13 @@ impl Directory {
         self.next_epoch
     }
 
-    /// Makes a client a member of a room; `false` when it was one already. `max_memberships` bounds its rooms (0: no limit).
+    /// Makes a client a member of a room; `false` when it was one already.
     pub fn join(
         &mut self,
         client: ClientKey,
         name: &str,
         entry: JoinedBy,
-        max_memberships: usize,
+        settings: &HubSettings,
     ) -> Result<(RoomKey, bool), Full> {
         let existing = self.find(name);
         if let Some(room) = existing
@@ -398,16 +397,18 @@ impl Directory {
             return Ok((room, false));
         }
         // Checked before the room is created: a refusal must leave no room behind.
-        if max_memberships > 0 && self.client(client).rooms.len() >= max_memberships {
+        let limit = settings.max_rooms_per_client;
+        if limit > 0 && self.client(client).rooms.len() >= limit {
             return Err(Full::Memberships);
         }
-        let room = self.find_or_open(name, entry)?;
+        let room = self.find_or_open(name, entry, settings)?;
         self.enroll(client, room);
         self.open(room, entry);
         Ok((room, true))
     }
 
-    fn enroll(&mut self, client: ClientKey, room: RoomKey) {
+    /// Makes a client a member of a room that it is not in; the caller recounts the room.
+    pub(in crate::hub) fn enroll(&mut self, client: ClientKey, room: RoomKey) {
         let slot = self.client(client).rooms.len() as u32;
         let entered = &mut self.rooms[room.0];
         let place = entered.members.len() as u32;

@@ -4,6 +4,7 @@ use crate::hub::keys::ClientKey;
 use crate::hub::keys::ConnectionId;
 use crate::hub::rooms::directory::{Directory, Full};
 use crate::hub::rooms::viewer_rooms::JoinedBy;
+use crate::hub::settings::HubSettings;
 use crate::wire::message::Dialect;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +18,7 @@ fn connection(index: u32) -> ConnectionId {
 
 #[test]
 fn a_client_is_found_by_its_public_name_while_it_is_here() {
-    let mut directory = Directory::new(0, 0, [1, 2]);
+    let mut directory = Directory::new([1, 2]);
     let key = directory.attach(connection(0), Dialect::default(), 0, 0x123456, 0);
     let id = directory.client(key).id.to_string();
     assert_eq!(directory.client_by_id(&id), Some(key));
@@ -28,12 +29,16 @@ fn a_client_is_found_by_its_public_name_while_it_is_here() {
 
 #[test]
 fn keys_kept_across_removal_and_reuse_of_their_slots_find_nothing() {
-    let mut directory = Directory::new(0, 0, [1, 2]);
+    let mut directory = Directory::new([1, 2]);
     let gone = directory.attach(connection(0), Dialect::default(), 0, 1, 0);
-    let (left, _) = directory.join(gone, "a", JoinedBy::Viewer, 0).unwrap();
+    let (left, _) = directory
+        .join(gone, "a", JoinedBy::Viewer, &HubSettings::unlimited())
+        .unwrap();
     directory.detach(gone);
     let key = directory.attach(connection(1), Dialect::default(), 0, 2, 0);
-    let (room, _) = directory.join(key, "b", JoinedBy::Viewer, 0).unwrap();
+    let (room, _) = directory
+        .join(key, "b", JoinedBy::Viewer, &HubSettings::unlimited())
+        .unwrap();
     assert_eq!(
         (key.0.slot(), room.0.slot()),
         (gone.0.slot(), left.0.slot())
@@ -44,25 +49,41 @@ fn keys_kept_across_removal_and_reuse_of_their_slots_find_nothing() {
 
 #[test]
 fn limits_hold() {
-    let mut directory = Directory::new(2, 0, [1, 2]);
+    let mut directory = Directory::new([1, 2]);
+    let mut settings = HubSettings::unlimited();
+    (settings.max_rooms, settings.max_rooms_per_client) = (2, 2);
     let key = directory.attach(connection(0), Dialect::default(), 0, 1, 0);
-    assert!(directory.join(key, "a", JoinedBy::Viewer, 2).is_ok());
-    assert!(directory.join(key, "b", JoinedBy::Viewer, 2).is_ok());
+    assert!(
+        directory
+            .join(key, "a", JoinedBy::Viewer, &settings)
+            .is_ok()
+    );
+    assert!(
+        directory
+            .join(key, "b", JoinedBy::Viewer, &settings)
+            .is_ok()
+    );
     assert_eq!(
-        directory.join(key, "c", JoinedBy::Viewer, 2),
+        directory.join(key, "c", JoinedBy::Viewer, &settings),
         Err(Full::Memberships)
     );
+    settings.max_rooms_per_client = 0;
     assert_eq!(
-        directory.join(key, "c", JoinedBy::Viewer, 0),
+        directory.join(key, "c", JoinedBy::Viewer, &settings),
         Err(Full::Rooms)
     );
-    assert!(!directory.join(key, "a", JoinedBy::Viewer, 2).unwrap().1);
+    assert!(
+        !directory
+            .join(key, "a", JoinedBy::Viewer, &settings)
+            .unwrap()
+            .1
+    );
 }
 
 proptest! {
     #[test]
     fn memberships_agree_with_a_plain_model(steps in prop::collection::vec((0u8..6, 0usize..6, 0u8..5), 1..200)) {
-        let mut directory = Directory::new(0, 0, [3, 4]);
+        let mut directory = Directory::new([3, 4]);
         let mut keys: BTreeMap<usize, ClientKey> = BTreeMap::new();
         let mut model: BTreeSet<(usize, u8)> = BTreeSet::new();
         let mut away: BTreeSet<usize> = BTreeSet::new();
@@ -76,7 +97,7 @@ proptest! {
                     keys.insert(client, directory.attach(connection(client as u32), Dialect::default(), 0, 9, 0));
                 }
                 (1, Some(key)) if !away.contains(&client) => {
-                    let fresh = directory.join(key, &name, entry, 0).unwrap().1;
+                    let fresh = directory.join(key, &name, entry, &HubSettings::unlimited()).unwrap().1;
                     prop_assert_eq!(fresh, model.insert((client, room)));
                 }
                 (2, Some(key)) => prop_assert_eq!(directory.leave(key, &name), model.remove(&(client, room))),
@@ -98,7 +119,7 @@ proptest! {
                     directory.adopt(key, connection(client as u32), Dialect::default());
                     away.remove(&client);
                     for kept in directory.take_names(key) {
-                        let (entered, _) = directory.join(key, &kept.name, JoinedBy::Viewer, 0).unwrap();
+                        let (entered, _) = directory.join(key, &kept.name, JoinedBy::Viewer, &HubSettings::unlimited()).unwrap();
                         directory.continue_at(key, entered, &kept);
                         let number = kept.name.trim_start_matches("room").parse().unwrap();
                         prop_assert!(names.remove(&(client, number)));
@@ -122,7 +143,7 @@ proptest! {
     /// Long lists are not read from end to end: every client begins in many rooms, and every room with many members.
     #[test]
     fn memberships_in_long_lists_are_found(steps in prop::collection::vec((0usize..40, 0u8..60), 1..1500)) {
-        let mut directory = Directory::new(0, 0, [3, 4]);
+        let mut directory = Directory::new([3, 4]);
         let clients: Vec<ClientKey> = (0..40)
             .map(|client| directory.attach(connection(client), Dialect::default(), 0, 9, 0))
             .collect();
@@ -134,7 +155,7 @@ proptest! {
                 prop_assert!(directory.leave(clients[client], &name));
             } else {
                 model.insert((client, room));
-                prop_assert!(directory.join(clients[client], &name, JoinedBy::Viewer, 0).unwrap().1);
+                prop_assert!(directory.join(clients[client], &name, JoinedBy::Viewer, &HubSettings::unlimited()).unwrap().1);
             }
         }
         directory.check_invariants();

@@ -8,6 +8,7 @@ use crate::hub::keys::{ClientId, ClientKey, RoomKey};
 use crate::hub::rooms::directory::{Directory, Full};
 use crate::hub::rooms::position::Position;
 use crate::hub::rooms::viewer_rooms::JoinedBy;
+use crate::hub::settings::HubSettings;
 
 /// Candidates for eviction collected per scan of all rooms, so that a burst of new producers' rooms does not scan for each.
 const LISTED_AT_ONCE: usize = 1024;
@@ -23,8 +24,9 @@ impl Directory {
     }
 
     /// Whether sessions keep more names than allowed. The limit is that of viewers' rooms, because each name may become one again.
-    pub fn has_too_many_names(&self) -> bool {
-        self.viewer_rooms.limit > 0 && self.viewer_rooms.names > self.viewer_rooms.limit
+    pub fn has_too_many_names(&self, settings: &HubSettings) -> bool {
+        let limit = settings.max_viewer_rooms;
+        limit > 0 && self.viewer_rooms.names > limit
     }
 
     /// Connected clients evicted from rooms since the last call.
@@ -73,20 +75,21 @@ impl Directory {
         &mut self,
         name: &str,
         entry: JoinedBy,
+        settings: &HubSettings,
     ) -> Result<RoomKey, Full> {
         // A room that exists takes no further place, and a call has the rights of a producer.
         if entry != JoinedBy::Call && self.find(name).is_none() {
-            self.check_place_for_viewer(entry)?;
+            self.check_place_for_viewer(entry, settings)?;
         }
-        self.find_or_create(name)
+        self.find_or_create(name, settings)
     }
 
-    fn check_place_for_viewer(&self, entry: JoinedBy) -> Result<(), Full> {
-        if self.is_full() {
+    fn check_place_for_viewer(&self, entry: JoinedBy, settings: &HubSettings) -> Result<(), Full> {
+        if self.is_full(settings) {
             return Err(Full::Rooms);
         }
-        let (count, limit) = (self.viewer_rooms.count, self.viewer_rooms.limit);
-        match entry == JoinedBy::Viewer && limit > 0 && count >= limit {
+        let limit = settings.max_viewer_rooms;
+        match entry == JoinedBy::Viewer && limit > 0 && self.viewer_rooms.count >= limit {
             true => Err(Full::ViewerRooms),
             false => Ok(()),
         }

@@ -18,9 +18,8 @@ pub enum JoinedBy {
 }
 
 /// Counts of viewers' rooms and what the rest must be told of them.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(in crate::hub) struct ViewerRooms {
-    pub(super) limit: usize,
     pub(super) count: usize,
     /// Names kept by all sessions together.
     pub(in crate::hub) names: usize,
@@ -36,18 +35,6 @@ pub(in crate::hub) struct ViewerRooms {
 }
 
 impl ViewerRooms {
-    pub(in crate::hub) fn new(limit: usize) -> Self {
-        Self {
-            limit,
-            count: 0,
-            names: 0,
-            oldest: Vec::new(),
-            evicted: Vec::new(),
-            lost_serial: 0,
-            is_lost_serial_new: false,
-        }
-    }
-
     pub(in crate::hub) fn note_lost(&mut self, serial: u64) {
         if serial > self.lost_serial {
             (self.lost_serial, self.is_lost_serial_new) = (serial, true);

@@ -11,10 +11,10 @@
 use crate::base::time::{Now, Span, Time};
 use crate::hub::keys::TaskKey;
 use crate::hub::scope::Scope;
+use crate::hub::settings::{BroadcasterConfig, HubSettings, Moment};
 use crate::hub::tasks::broadcaster::Broadcaster;
 use crate::hub::tasks::state::{Listing, Task};
 use crate::hub::tasks::step::{Removal, Step};
-use crate::wire::locale::Phrase;
 use crate::wire::message::Status;
 
 /// Most tasks examined or removed in one turn.
@@ -24,25 +24,27 @@ const FAIR_CHANCE: Span = Span::from_secs(60);
 
 impl Broadcaster {
     /// When time alone next changes or removes a task.
-    pub fn next_aging(&self) -> Option<Time> {
-        if self.tasks.is_over_full() && self.tasks.first_to_go().is_some() {
+    pub fn next_aging(&self, settings: &HubSettings) -> Option<Time> {
+        let settings = &settings.broadcaster;
+        if self.tasks.is_over_full(settings.max_tasks) && self.tasks.first_to_go().is_some() {
             return Some(Time::ZERO);
         }
         let alive = self.tasks.first_alive().map(|(at, _)| at);
-        let ended = self.first_expiring().map(|(at, _)| at);
+        let ended = self.first_expiring(settings).map(|(at, _)| at);
         alive.into_iter().chain(ended).min()
     }
 
     /// Does what is due, up to the measure of one turn; `true` when more may be due.
     pub fn age(&mut self, scope: &mut Scope<'_>) -> bool {
+        let settings = &scope.settings.broadcaster;
         for _ in 0..AGED_AT_ONCE {
             let is_due = |(at, _): &(Time, TaskKey)| *at <= scope.now.at;
             if let Some((_, key)) = self.tasks.first_alive().filter(is_due) {
                 self.look_at(scope, key);
-            } else if let Some((_, key)) = self.first_expiring().filter(is_due) {
+            } else if let Some((_, key)) = self.first_expiring(settings).filter(is_due) {
                 self.forget(scope, key, Removal::Expired);
             } else if let Some(key) = self.tasks.first_to_go()
-                && self.tasks.is_over_full()
+                && self.tasks.is_over_full(settings.max_tasks)
             {
                 self.forget(scope, key, Removal::Expired);
             } else {
@@ -53,14 +55,16 @@ impl Broadcaster {
     }
 
     /// Lists a task for its next deadline. Call it after each event that counts.
-    pub(in crate::hub) fn watch(&mut self, key: TaskKey) {
-        if let Some(listing) = self.tasks.task(key).map(|task| self.next_listing(task)) {
+    pub(in crate::hub) fn watch(&mut self, key: TaskKey, settings: &HubSettings) {
+        let task = self.tasks.task(key);
+        if let Some(listing) = task.map(|task| self.next_listing(task, &settings.broadcaster)) {
             self.tasks.list(key, listing);
         }
     }
 
-    fn next_listing(&self, task: &Task) -> Listing {
-        match (task.view.status, self.look_due(task), task.listing) {
+    fn next_listing(&self, task: &Task, settings: &BroadcasterConfig) -> Listing {
+        let due = self.look_due(task, settings);
+        match (task.view.status, due, task.listing) {
             (Status::Completed | Status::Cancelled, ..) => Listing::Completed(task.last_event),
             (Status::Failed, ..) => Listing::Failed(task.last_event),
             // Moving the entry with each event would cost two tree operations on the hottest path.
@@ -71,28 +75,32 @@ impl Broadcaster {
     }
 
     /// Gives workers time to report again after a restart.
-    pub(in crate::hub) fn spare_the_silent(&mut self, now: Now) {
-        self.none_lost_before = now.at + FAIR_CHANCE.min(self.settings.lost_after);
+    pub(in crate::hub) fn spare_the_silent(&mut self, now: Now, settings: &HubSettings) {
+        let lost_after = Span::from_millis(settings.broadcaster.lost_after);
+        self.none_lost_before = now.at + FAIR_CHANCE.min(lost_after);
     }
 
     /// Examines a live task whose look is due, and lists it for the next.
     fn look_at(&mut self, scope: &mut Scope<'_>, key: TaskKey) {
-        let now = scope.now.at;
+        let (now, settings) = (scope.now.at, &scope.settings.broadcaster);
         let Some(task) = self.tasks.task(key) else {
             return;
         };
         // With both due only the failure is news.
-        if self.lost_due(task).is_some_and(|due| due <= now) {
-            return self.lose(scope, key);
+        if self.lost_due(task, settings).is_some_and(|due| due <= now) {
+            let message = scope.settings.lost_message.clone();
+            return self.carry_out(scope, key, Step::Lost { message });
         }
-        if self.stall_due(task).is_some_and(|due| due <= now) {
+        if stall_due(task, settings).is_some_and(|due| due <= now) {
             self.apply(scope, key, Step::Stalled);
         }
         // Here the estimator's patience counts (`stall_due`), which `look_due` leaves out: this is where an early look is put off.
         self.look_late(scope, key);
         let due = self.tasks.task(key).and_then(|task| {
-            let due = self.stall_due(task).into_iter();
-            due.chain(self.lost_due(task)).chain(task.late_look).min()
+            let due = stall_due(task, settings).into_iter();
+            due.chain(self.lost_due(task, settings))
+                .chain(task.late_look)
+                .min()
         });
         self.tasks
             .list(key, due.map_or(Listing::Unlisted, Listing::Alive));
@@ -100,12 +108,12 @@ impl Broadcaster {
 
     /// Plans a look at a task whose `estimatedEndAt` has just been sent, for when it is late. An earlier look that is planned stays;
     /// without an end that can move there is none.
-    pub(in crate::hub) fn watch_end(&mut self, key: TaskKey, now: Now) {
+    pub(in crate::hub) fn watch_end(&mut self, key: TaskKey, Moment { now, settings }: Moment<'_>) {
         let Some(task) = self.tasks.task_mut(key) else {
             return;
         };
         if task.plan_late_look(now.at) {
-            self.watch(key);
+            self.watch(key, settings);
         }
     }
 
@@ -133,36 +141,18 @@ impl Broadcaster {
         }
     }
 
-    /// Fails a task that has been silent for `lost_after`, provisionally.
-    fn lose(&mut self, scope: &mut Scope<'_>, key: TaskKey) {
-        let lost_after = self.settings.lost_after.as_millis();
-        let message = scope.fanout.say(Phrase::Lost { lost_after });
-        self.carry_out(scope, key, Step::Lost { message });
-    }
-
     /// When to look at a task next. Its pace may allow a longer silence, but finding that out with each event costs more than one look
     /// in vain.
-    fn look_due(&self, task: &Task) -> Option<Time> {
-        let timeout = self.settings.stall_timeout;
-        let stall = self.may_stall(task).then(|| task.last_event + timeout);
+    fn look_due(&self, task: &Task, settings: &BroadcasterConfig) -> Option<Time> {
+        let timeout = Span::from_millis(settings.stall_timeout);
+        let stall = may_stall(task, settings).then(|| task.last_event + timeout);
         let late = task.late_look.filter(|_| task.may_be_late());
-        let due = stall.into_iter().chain(self.lost_due(task));
+        let due = stall.into_iter().chain(self.lost_due(task, settings));
         due.chain(late).min()
     }
 
-    fn stall_due(&self, task: &Task) -> Option<Time> {
-        let timeout = self.settings.stall_timeout;
-        self.may_stall(task)
-            .then(|| task.last_event + task.estimator.patience(timeout))
-    }
-
-    fn may_stall(&self, task: &Task) -> bool {
-        let is_enabled = !self.settings.stall_timeout.is_zero();
-        is_enabled && task.view.status == Status::Running && !task.view.stalled
-    }
-
-    fn lost_due(&self, task: &Task) -> Option<Time> {
-        let timeout = self.settings.lost_after;
+    fn lost_due(&self, task: &Task, settings: &BroadcasterConfig) -> Option<Time> {
+        let timeout = Span::from_millis(settings.lost_after);
         // A paused task is silent on purpose.
         let may_be_lost = matches!(task.view.status, Status::Pending | Status::Running);
         (may_be_lost && !timeout.is_zero())
@@ -170,13 +160,22 @@ impl Broadcaster {
     }
 
     /// The ended task that expires first, and when.
-    fn first_expiring(&self) -> Option<(Time, TaskKey)> {
-        let keep = |ended: Option<(Time, TaskKey)>, ttl: Span| {
-            let ended = ended.filter(|_| !ttl.is_zero());
-            ended.map(|(at, key)| (at + ttl, key))
+    fn first_expiring(&self, settings: &BroadcasterConfig) -> Option<(Time, TaskKey)> {
+        let keep = |ended: Option<(Time, TaskKey)>, ttl_ms: u64| {
+            let ended = ended.filter(|_| ttl_ms > 0);
+            ended.map(|(at, key)| (at + Span::from_millis(ttl_ms), key))
         };
-        let completed = keep(self.tasks.first_completed(), self.settings.keep_completed);
-        let failed = keep(self.tasks.first_failed(), self.settings.keep_failed);
+        let completed = keep(self.tasks.first_completed(), settings.keep_completed);
+        let failed = keep(self.tasks.first_failed(), settings.keep_failed);
         completed.into_iter().chain(failed).min()
     }
+}
+
+fn stall_due(task: &Task, settings: &BroadcasterConfig) -> Option<Time> {
+    let timeout = Span::from_millis(settings.stall_timeout);
+    may_stall(task, settings).then(|| task.last_event + task.estimator.patience(timeout))
+}
+
+fn may_stall(task: &Task, settings: &BroadcasterConfig) -> bool {
+    settings.stall_timeout > 0 && task.view.status == Status::Running && !task.view.stalled
 }

@@ -7,13 +7,14 @@
 //! is in `marked`; nothing of a task's progress is pending when its lifecycle message goes out, so no subscriber sees `completed` before
 //! the progress that led there.
 
-use crate::base::time::{Now, Span, Time};
+use crate::base::time::{Now, Time};
 use crate::hub::change::Change;
 use crate::hub::delivery::fanout::Fanout;
 use crate::hub::durable::unread_rows::UnreadRows;
 use crate::hub::keys::{RoomKey, TaskKey};
 use crate::hub::rooms::directory::Directory;
 use crate::hub::scope::Scope;
+use crate::hub::settings::Moment;
 use crate::hub::tasks::deduplication::{EventIds, IdKey};
 use crate::hub::tasks::pace::Pace;
 use crate::hub::tasks::state::{Flush, Task};
@@ -21,38 +22,8 @@ use crate::hub::tasks::table::TaskTable;
 use crate::hub::tasks::verdict::DropReason;
 use crate::wire::message::name::TASK_ROOM_PREFIX;
 
-/// The settings of contract section 8, `[broadcaster]`.
-#[derive(Debug, Clone)]
-pub struct BroadcasterSettings {
-    /// Progress after the snapshot carries only what has changed.
-    pub enable_incremental_updates: bool,
-    /// Points of progress below which movement alone is held back.
-    pub min_change_threshold: f64,
-    /// The shortest time between two progress messages of a task.
-    pub broadcast_interval: Span,
-    /// Factor by which the interval may stretch under load.
-    pub max_slowdown: f64,
-    /// How long completed and cancelled tasks are kept, and the logs of rooms without a task (zero: for ever).
-    pub keep_completed: Span,
-    /// How long failed tasks are kept (zero: for ever).
-    pub keep_failed: Span,
-    /// Silence after which a task is lost (zero: never).
-    pub lost_after: Span,
-    /// Most tasks (0: no limit).
-    pub max_tasks: usize,
-    /// Most bytes that the fields of one task may take (0: no limit).
-    pub max_task_size: usize,
-    /// Silence after which a running task is stalled, unless its pace is slower (zero: never).
-    pub stall_timeout: Span,
-    /// How long event ids are remembered (zero: not at all).
-    pub deduplication_window: Span,
-    /// Most event ids remembered (0: no limit).
-    pub max_deduplication_ids: usize,
-}
-
 #[derive(Debug)]
 pub struct Broadcaster {
-    pub(in crate::hub) settings: BroadcasterSettings,
     pub(in crate::hub) tasks: TaskTable,
     pub(in crate::hub) event_ids: EventIds,
     pub(in crate::hub) pace: Pace,
@@ -70,22 +41,17 @@ pub struct Broadcaster {
 }
 
 impl Broadcaster {
-    pub fn new(settings: BroadcasterSettings, seed: [u64; 2]) -> Self {
+    pub fn new(seed: [u64; 2]) -> Self {
         Self {
-            tasks: TaskTable::new(settings.max_tasks, seed),
-            event_ids: EventIds::new(
-                settings.deduplication_window,
-                settings.max_deduplication_ids,
-                seed,
-            ),
-            pace: Pace::new(settings.broadcast_interval, settings.max_slowdown),
+            tasks: TaskTable::new(seed),
+            event_ids: EventIds::new(seed),
+            pace: Pace::default(),
             marked: Vec::new(),
             planned: 0,
             dropped: [0; DropReason::ALL.len()],
             room_name: String::new(),
-            unread: UnreadRows::new(settings.max_tasks),
+            unread: UnreadRows::default(),
             none_lost_before: Time::ZERO,
-            settings,
         }
     }
 
@@ -95,10 +61,6 @@ impl Broadcaster {
 
     pub fn pace(&self) -> &Pace {
         &self.pace
-    }
-
-    pub fn pace_mut(&mut self) -> &mut Pace {
-        &mut self.pace
     }
 
     pub fn dropped(&self, reason: DropReason) -> u64 {
@@ -111,8 +73,13 @@ impl Broadcaster {
     }
 
     /// Whether an event of this id was accepted before. Counts it as dropped if so.
-    pub fn is_repeat(&mut self, now: Now, key: IdKey, fanout: &mut Fanout) -> bool {
-        if let Some(serial) = self.event_ids.expired(now.at) {
+    pub fn is_repeat(
+        &mut self,
+        Moment { now, settings }: Moment<'_>,
+        key: IdKey,
+        fanout: &mut Fanout,
+    ) -> bool {
+        if let Some(serial) = self.event_ids.expired(now.at, &settings.broadcaster) {
             self.forget_ids(serial, fanout);
         }
         let repeat = self.event_ids.knows(key);
@@ -169,7 +136,10 @@ impl Broadcaster {
         id: &str,
     ) -> Option<RoomKey> {
         name_room(&mut self.room_name, id);
-        scope.directory.find_or_create(&self.room_name).ok()
+        scope
+            .directory
+            .find_or_create(&self.room_name, scope.settings)
+            .ok()
     }
 }
 

@@ -4,17 +4,19 @@
 //! alone keeps of it: when its progress goes out, when to look at it again, its mark for the store. What an event changes is decided in
 //! [`decision`]. Owns nothing.
 
-use crate::base::time::{Now, Time};
+use crate::base::time::Time;
 use crate::hub::change::Change;
-use crate::hub::delivery::fanout::RoomMessage;
 use crate::hub::delivery::publication::Outlet;
+use crate::hub::delivery::publishing::RoomMessage;
 use crate::hub::keys::TaskKey;
 use crate::hub::parts::Hub;
 use crate::hub::rooms::directory::Full;
 use crate::hub::scope::Scope;
+use crate::hub::settings::Moment;
 use crate::hub::tasks::broadcaster::{Broadcaster, set_flush};
 use crate::hub::tasks::decision::{self, Foresight};
 use crate::hub::tasks::outcome::{Accepted, ControlRefused, Dropped, Ingested, Refused, Subject};
+use crate::hub::tasks::pace::next_beat;
 use crate::hub::tasks::state::{Flush, Pending, Task};
 use crate::hub::tasks::step::{Removal, Step};
 use crate::hub::tasks::verdict::{Announcement, DropReason};
@@ -51,18 +53,24 @@ impl Hub {
     }
 
     /// Applies a report. Its id is remembered only when it is accepted: one that was refused may be sent again under the same id.
-    pub fn ingest(&mut self, now: Now, report: Report<'_>, out: &mut dyn Outlet) -> Ingested {
+    pub fn ingest(
+        &mut self,
+        moment: Moment<'_>,
+        report: Report<'_>,
+        out: &mut dyn Outlet,
+    ) -> Ingested {
         let Some(id) = report.id else {
-            return self.handle_event(now, report.event, false, out);
+            return self.handle_event(moment, report.event, false, out);
         };
         // Hashed once, while the event still holds its names.
         let key = self.broadcaster.event_ids.key(id_scope(&report.event), &id);
-        if self.broadcaster.is_repeat(now, key, &mut self.fanout) {
+        if self.broadcaster.is_repeat(moment, key, &mut self.fanout) {
             return Ingested::Dropped(self.repeat(report.event));
         }
-        let ingested = self.handle_event(now, report.event, true, out);
-        if let Ingested::Accepted(_) = &ingested {
-            self.broadcaster.remember(now, key, &mut self.fanout);
+        let ingested = self.handle_event(moment, report.event, true, out);
+        let remembers = moment.settings.broadcaster.deduplication_window > 0;
+        if remembers && let Ingested::Accepted(_) = &ingested {
+            self.broadcaster.remember(moment.now, key, &mut self.fanout);
         }
         ingested
     }
@@ -86,31 +94,37 @@ impl Hub {
     /// Records a control request. `by`: the client's id, or `api`.
     pub fn control(
         &mut self,
-        now: Now,
+        moment: Moment<'_>,
         task: &str,
         control: Control,
         by: &str,
         out: &mut dyn Outlet,
     ) -> Result<(), ControlRefused> {
-        let (broadcaster, mut scope) = self.scope(now, out);
+        let (broadcaster, mut scope) = self.scope(moment, out);
         broadcaster.handle_control(&mut scope, task, control, by)
     }
 
     /// Removes a task, also one whose row in the store could not be read; `false` when there is none of that id.
-    pub fn forget(&mut self, now: Now, task: &str, why: Removal, out: &mut dyn Outlet) -> bool {
-        let (broadcaster, mut scope) = self.scope(now, out);
+    pub fn forget(
+        &mut self,
+        moment: Moment<'_>,
+        task: &str,
+        why: Removal,
+        out: &mut dyn Outlet,
+    ) -> bool {
+        let (broadcaster, mut scope) = self.scope(moment, out);
         // A row may be unreadable and its id not, so an operator can still delete it.
         broadcaster.remove(&mut scope, task, why)
     }
 
     pub(in crate::hub) fn handle_event(
         &mut self,
-        now: Now,
+        moment: Moment<'_>,
         event: Event<'_>,
         has_id: bool,
         out: &mut dyn Outlet,
     ) -> Ingested {
-        let (broadcaster, mut scope) = self.scope(now, out);
+        let (broadcaster, mut scope) = self.scope(moment, out);
         match event {
             Event::Task {
                 task_id,
@@ -128,11 +142,11 @@ impl Hub {
                 payload,
             } => {
                 // Created even without members: its log serves clients that subscribe with `since` later.
-                let Ok(room) = self.directory.find_or_create(&room) else {
+                let Ok(room) = self.directory.find_or_create(&room, moment.settings) else {
                     return Ingested::Refused(Refused::Limit(Full::Rooms.key()));
                 };
                 // A producer is no subscriber, so there is no sender to leave out.
-                self.publish(now, RoomMessage::new(room, &kind, payload), out);
+                self.publish(moment, RoomMessage::new(room, &kind, payload), out);
                 Ingested::Accepted(Accepted::default())
             }
         }
@@ -148,9 +162,8 @@ impl Broadcaster {
         event: (TaskEvent, Box<TaskPatch>),
         has_id: bool,
     ) -> Ingested {
-        let max_task_size = self.settings.max_task_size;
-        let decided = decision::decide(&self.tasks, max_task_size, id, event, scope.now, has_id);
-        let draft = match decided {
+        let limits = &scope.settings.broadcaster;
+        let draft = match decision::decide(&self.tasks, limits, id, event, scope.now, has_id) {
             Ok(draft) => draft,
             Err(ingested) => {
                 if let Ingested::Dropped(dropped) = &ingested {
@@ -187,7 +200,9 @@ impl Broadcaster {
         // Neither a task nor a viewers' room gives way to an item that is then refused.
         let gives_way = match self.tasks.find(id) {
             Some(_) => Ok(None),
-            None => self.tasks.room_for_one(),
+            None => self
+                .tasks
+                .room_for_one(scope.settings.broadcaster.max_tasks),
         };
         let Ok(gives_way) = gives_way else {
             return Ingested::Refused(Refused::Limit("broadcaster.max_tasks"));
@@ -240,7 +255,7 @@ impl Broadcaster {
             ..RoomMessage::new(room, event.as_str(), payload)
         });
         if !scope.directory.room(room).members().is_empty() {
-            self.watch_end(key, scope.now);
+            self.watch_end(key, scope.moment());
         }
     }
 
@@ -293,15 +308,15 @@ impl Broadcaster {
         if announcement == Announcement::Progress {
             self.plan_flush(scope, key);
         }
-        self.watch(key);
+        self.watch(key, scope.settings);
         self.keep(scope, key);
     }
 
     /// Decides when a task's pending progress goes out: at the end of this turn, or by timer when less than an interval has passed since
     /// the last flush. Call it after each change.
     pub(in crate::hub) fn plan_flush(&mut self, scope: &mut Scope<'_>, key: TaskKey) {
-        let interval = self.pace.interval(scope.now.at);
-        let threshold = self.settings.min_change_threshold;
+        let interval = self.pace.interval(scope.moment());
+        let threshold = scope.settings.broadcaster.min_change_threshold;
         let Some(task) = self.tasks.task_mut(key) else {
             return;
         };
@@ -320,7 +335,7 @@ impl Broadcaster {
                 self.marked.push(key);
             }
             _ => {
-                let due = self.pace.next_beat(due);
+                let due = next_beat(due, scope.settings);
                 set_flush(&mut self.planned, task, Flush::Armed(due));
                 scope.timers.push(due, Timer::Flush(key));
             }

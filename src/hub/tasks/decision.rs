@@ -10,6 +10,7 @@
 
 use crate::base::time::{Now, Span};
 use crate::hub::keys::TaskKey;
+use crate::hub::settings::{BroadcasterConfig, Moment};
 use crate::hub::tasks::outcome::{Dropped, Ingested, Refused, Subject};
 use crate::hub::tasks::size::{self, TooLarge, Truncated};
 use crate::hub::tasks::state::Task;
@@ -40,7 +41,7 @@ pub struct Draft {
 /// became of it.
 pub fn decide(
     tasks: &TaskTable,
-    max_task_size: usize,
+    limits: &BroadcasterConfig,
     id: &str,
     (kind, mut patch): (TaskEvent, Box<TaskPatch>),
     now: Now,
@@ -58,12 +59,13 @@ pub fn decide(
             reason,
         })
     })?;
-    let (size_bound, truncated) = size::admit(task, &mut patch, kind, &verdict, max_task_size)
-        .map_err(|fault| Ingested::Refused(Refused::TooLarge(fault)))?;
+    let (size_bound, truncated) =
+        size::admit(task, &mut patch, kind, &verdict, limits.max_task_size)
+            .map_err(|fault| Ingested::Refused(Refused::TooLarge(fault)))?;
     let gives_way = match key {
         Some(_) => None,
         None => tasks
-            .room_for_one()
+            .room_for_one(limits.max_tasks)
             .map_err(|_| Ingested::Refused(Refused::Limit("broadcaster.max_tasks")))?,
     };
     let revival = revival_by(task, kind, verdict, &patch);
@@ -96,8 +98,7 @@ impl Foresight {
     /// `seed` keys the hash.
     pub fn new(seed: [u64; 2]) -> Self {
         Self {
-            // Whether all tasks of a request have room is asked at once, by `TaskTable::has_room_for`.
-            tasks: TaskTable::new(0, seed),
+            tasks: TaskTable::new(seed),
             ids: HashSet::new(),
         }
     }
@@ -110,8 +111,7 @@ impl Foresight {
         id: &str,
         event: (TaskEvent, Box<TaskPatch>),
         event_id: Option<&str>,
-        max_task_size: usize,
-        now: Now,
+        Moment { now, settings }: Moment<'_>,
     ) -> Result<(), TooLarge> {
         let key = self.tasks.find(id).unwrap_or_else(|| {
             let known = known.cloned();
@@ -125,14 +125,9 @@ impl Foresight {
         {
             return Ok(());
         }
-        let decided = decide(
-            &self.tasks,
-            max_task_size,
-            id,
-            event,
-            now,
-            event_id.is_some(),
-        );
+        // The task is there already: whether all new ones have room is asked at once, by `TaskTable::has_room_for`.
+        let (limits, has_id) = (&settings.broadcaster, event_id.is_some());
+        let decided = decide(&self.tasks, limits, id, event, now, has_id);
         match (decided, self.tasks.task_mut(key)) {
             (Ok(draft), Some(task)) => {
                 if let Some(status) = draft.revival {

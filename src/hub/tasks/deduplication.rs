@@ -7,6 +7,7 @@
 use crate::base::time::{Now, Span, Time};
 use crate::hub::durable::journal::Journal;
 use crate::hub::durable::record::{Record, Restored, StoredId, Table};
+use crate::hub::settings::BroadcasterConfig;
 use siphasher::sip::SipHasher13;
 use std::collections::{HashSet, VecDeque};
 use std::hash::Hasher;
@@ -17,8 +18,6 @@ const KEY: &str = "event_id_key";
 /// The event ids within the window.
 #[derive(Debug)]
 pub struct EventIds {
-    window: Span,
-    max_ids: usize,
     /// The SipHash key. It outlives the process: hashes in the store are of use only with the key that made them.
     key: [u64; 2],
     /// The key came from the store.
@@ -41,12 +40,9 @@ struct Seen {
 }
 
 impl EventIds {
-    /// Remembers ids for `window` (zero: not at all), and at most `max_ids` of them (0: no limit).
-    pub fn new(window: Span, max_ids: usize, seed: [u64; 2]) -> Self {
+    pub fn new(seed: [u64; 2]) -> Self {
         let hasher = ahash::RandomState::with_seeds(seed[1], seed[0], !seed[1], !seed[0]);
         Self {
-            window,
-            max_ids,
             key: [!seed[0], seed[1]],
             is_restored: false,
             order: VecDeque::new(),
@@ -68,12 +64,13 @@ impl EventIds {
 
     /// The serial up to which ids are too old or too many; `None`: none is. Costs what it finds, so that no timer is needed: it is asked
     /// before each look-up.
-    pub fn expired(&self, now: Time) -> Option<u64> {
-        let surplus = match self.max_ids {
+    pub fn expired(&self, now: Time, settings: &BroadcasterConfig) -> Option<u64> {
+        let surplus = match settings.max_deduplication_ids {
             0 => 0,
             max => self.order.len().saturating_sub(max),
         };
-        let is_old = |seen: &&Seen| now.saturating_since(seen.at) >= self.window;
+        let window = Span::from_millis(settings.deduplication_window);
+        let is_old = |seen: &&Seen| now.saturating_since(seen.at) >= window;
         // In order of time.
         let old = self.order.iter().skip(surplus).take_while(is_old).count();
         let count = (surplus + old) as u64;
@@ -102,9 +99,6 @@ impl EventIds {
 
     /// Remembers the id of an accepted event.
     pub fn remember(&mut self, now: Now, key: IdKey, journal: &mut Journal) {
-        if self.window.is_zero() {
-            return;
-        }
         let IdKey(hash) = key;
         if self.known.insert(hash) {
             let seen = Seen {
@@ -142,14 +136,16 @@ impl EventIds {
     }
 
     /// The store has no more to restore. One that had no key is given that of this process.
-    pub fn finish_restoring(&mut self, now: Time, journal: &mut Journal) {
-        match self.is_restored {
-            true => {
-                if let Some(serial) = self.expired(now) {
-                    self.forget_until(serial, journal);
-                }
-            }
-            false => journal.push(self.key_record()),
+    pub fn finish_restoring(
+        &mut self,
+        now: Time,
+        settings: &BroadcasterConfig,
+        journal: &mut Journal,
+    ) {
+        if !self.is_restored {
+            journal.push(self.key_record());
+        } else if let Some(serial) = self.expired(now, settings) {
+            self.forget_until(serial, journal);
         }
     }
 
@@ -187,6 +183,16 @@ impl Seen {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hub::settings::HubSettings;
+
+    /// Two ids, for ten seconds.
+    fn settings() -> BroadcasterConfig {
+        BroadcasterConfig {
+            deduplication_window: 10_000,
+            max_deduplication_ids: 2,
+            ..HubSettings::unlimited().broadcaster
+        }
+    }
 
     fn at(seconds: u64) -> Now {
         Now {
@@ -202,7 +208,7 @@ mod tests {
         id: &str,
         journal: &mut Journal,
     ) -> bool {
-        if let Some(serial) = event_ids.expired(now.at) {
+        if let Some(serial) = event_ids.expired(now.at, &settings()) {
             event_ids.forget_until(serial, journal);
         }
         event_ids.knows(event_ids.key(["", scope], id))
@@ -216,7 +222,7 @@ mod tests {
     /// Stores hold what earlier versions made of names in one piece.
     #[test]
     fn a_name_in_two_parts_is_the_same_name() {
-        let event_ids = EventIds::new(Span::from_secs(10), 2, [1, 2]);
+        let event_ids = EventIds::new([1, 2]);
         let mut hasher = SipHasher13::new_with_keys(event_ids.key[0], event_ids.key[1]);
         hasher.write_usize("\nroom".len());
         hasher.write(b"\nroom");
@@ -230,7 +236,7 @@ mod tests {
     #[test]
     fn repeats_are_known_within_the_window_and_per_task() {
         let journal = &mut Journal::default();
-        let mut event_ids = EventIds::new(Span::from_secs(10), 2, [1, 2]);
+        let mut event_ids = EventIds::new([1, 2]);
         remember(&mut event_ids, at(0), "1", journal);
         assert!(contains(&mut event_ids, at(9), "a", "1", journal));
         assert!(!contains(&mut event_ids, at(9), "b", "1", journal));
@@ -253,9 +259,9 @@ mod tests {
     fn another_life_knows_what_is_left_of_the_window() {
         let mut journal = Journal::default();
         journal.turn_on();
-        let mut event_ids = EventIds::new(Span::from_secs(10), 2, [1, 2]);
+        let mut event_ids = EventIds::new([1, 2]);
         event_ids.restore(at(0), &Restored::default());
-        event_ids.finish_restoring(at(0).at, &mut journal);
+        event_ids.finish_restoring(at(0).at, &settings(), &mut journal);
         for (second, id) in [(0, "1"), (1, "2"), (6, "3")] {
             remember(&mut event_ids, at(second), id, &mut journal);
         }
@@ -273,13 +279,13 @@ mod tests {
             }
         }
         assert_eq!(restored.ids.len(), 2);
-        let mut event_ids = EventIds::new(Span::from_secs(10), 2, [3, 4]);
+        let mut event_ids = EventIds::new([3, 4]);
         let later = Now {
             at: Time::from_millis(1_000_000),
             ..at(12)
         };
         event_ids.restore(later, &restored);
-        event_ids.finish_restoring(later.at, &mut journal);
+        event_ids.finish_restoring(later.at, &settings(), &mut journal);
         assert!(
             !contains(&mut event_ids, later, "a", "2", &mut journal),
             "its time is over"

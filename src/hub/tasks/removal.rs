@@ -4,7 +4,6 @@
 //! direct message, which follows the log entries that the client lacks. Clients that are away are not told.
 
 use crate::hub::change::Change;
-use crate::hub::clients::shared;
 use crate::hub::delivery::publication::{Lane, Publication};
 use crate::hub::durable::record::Table;
 use crate::hub::keys::{ClientKey, RoomKey, TaskKey};
@@ -81,7 +80,7 @@ fn announce(scope: &mut Scope<'_>, room: RoomKey, task: &str, why: Removal) {
     let payload = payload(task, why);
     let id = scope.fanout.next_id();
     let publication = Publication::new(TASK_REMOVED, &payload, scope.now, &id);
-    let mut audience = std::mem::take(&mut scope.fanout.audience);
+    let audience = scope.fanout.audience.begin();
     let mut lagging: SmallVec<[ClientKey; 8]> = SmallVec::new();
     for member in scope.directory.room(room).connected() {
         let reader = scope.directory.client(member.client);
@@ -91,19 +90,14 @@ fn announce(scope: &mut Scope<'_>, room: RoomKey, task: &str, why: Removal) {
             false => audience.push(member.client, reader.connection),
         }
     }
-    let delivered = scope
-        .fanout
-        .offer_all(&publication, &mut audience, Lane::Log, scope.out);
-    lagging.extend(audience.refused());
-    scope.fanout.put_back(audience);
+    let delivered = scope.fanout.offer_all(&publication, Lane::Log, scope.out);
+    lagging.extend(scope.fanout.audience.refused());
     scope
         .fanout
         .handle_broadcast(scope.now, scope.now.at, delivered);
     for client in lagging {
         // One message per client, each with a serial of its own: it is confirmed and resent like any direct message.
-        let message = shared::sequence(scope.fanout, scope.now, TASK_REMOVED, &payload);
-        scope.directory.fall_behind(client, message.serial - 1);
-        shared::apply_direct(scope.directory, scope.fanout, client, message, false);
+        scope.owe(client, TASK_REMOVED, &payload);
     }
 }
 

@@ -44,8 +44,9 @@ impl Broadcaster {
 
     /// The store has no more to restore.
     pub fn finish_restoring(&mut self, scope: &mut Scope<'_>) {
+        let (settings, journal) = (&scope.settings.broadcaster, &mut scope.fanout.journal);
         self.event_ids
-            .finish_restoring(scope.now.at, &mut scope.fanout.journal);
+            .finish_restoring(scope.now.at, settings, journal);
     }
 
     /// Restores a task. A row that cannot be read is kept as text and reported.
@@ -58,7 +59,8 @@ impl Broadcaster {
         let task = match Task::restored(id, row, scope.now) {
             Ok(task) => task,
             Err(fault) => {
-                self.unread.hold(id, row);
+                self.unread
+                    .hold(id, row, scope.settings.broadcaster.max_tasks);
                 return Err(fault);
             }
         };
@@ -67,8 +69,8 @@ impl Broadcaster {
         if let Some(room) = self.room_of(scope.directory, id) {
             scope.directory.set_has_task(room, true);
         }
-        self.spare_the_silent(scope.now);
-        self.watch(key);
+        self.spare_the_silent(scope.now, scope.settings);
+        self.watch(key, scope.settings);
         Ok(())
     }
 

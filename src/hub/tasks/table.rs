@@ -28,12 +28,10 @@ pub struct TaskTable {
     /// Failed tasks, by their end.
     failed: BTreeSet<(Time, TaskKey)>,
     next_generation: u32,
-    max_tasks: usize,
 }
 
 impl TaskTable {
-    /// An empty table for at most `max_tasks` tasks (0: no limit).
-    pub fn new(max_tasks: usize, seed: [u64; 2]) -> Self {
+    pub fn new(seed: [u64; 2]) -> Self {
         Self {
             tasks: Slab::new(),
             names: Names::new([seed[0], seed[1], !seed[1], !seed[0]]),
@@ -41,7 +39,6 @@ impl TaskTable {
             completed: BTreeSet::new(),
             failed: BTreeSet::new(),
             next_generation: 0,
-            max_tasks,
         }
     }
 
@@ -53,10 +50,11 @@ impl TaskTable {
         self.tasks.is_empty()
     }
 
-    /// Whether `count` more tasks could be created. Ended tasks give way, except for the `reopened` ones that the same request needs.
-    pub fn has_room_for(&self, count: usize, reopened: usize) -> bool {
-        let over = (self.tasks.len() + count).saturating_sub(self.max_tasks);
-        if self.max_tasks == 0 || over == 0 {
+    /// Whether `count` more tasks could be created, of `max_tasks` (0: no limit). Ended tasks give way, except for the `reopened` ones that
+    /// the same request needs.
+    pub fn has_room_for(&self, count: usize, reopened: usize, max_tasks: usize) -> bool {
+        let over = (self.tasks.len() + count).saturating_sub(max_tasks);
+        if max_tasks == 0 || over == 0 {
             return true;
         }
         self.completed.len() + self.failed.len() >= over + reopened
@@ -96,8 +94,8 @@ impl TaskTable {
     }
 
     /// `None` when there is room for another task, else the ended task that has to give way first.
-    pub fn room_for_one(&self) -> Result<Option<TaskKey>, TooManyTasks> {
-        if self.max_tasks == 0 || self.tasks.len() < self.max_tasks {
+    pub fn room_for_one(&self, max_tasks: usize) -> Result<Option<TaskKey>, TooManyTasks> {
+        if max_tasks == 0 || self.tasks.len() < max_tasks {
             return Ok(None);
         }
         self.first_to_go().map(Some).ok_or(TooManyTasks)
@@ -110,8 +108,8 @@ impl TaskTable {
     }
 
     /// More tasks than allowed, as after a restart with a lower limit.
-    pub fn is_over_full(&self) -> bool {
-        self.max_tasks > 0 && self.tasks.len() > self.max_tasks
+    pub fn is_over_full(&self, max_tasks: usize) -> bool {
+        max_tasks > 0 && self.tasks.len() > max_tasks
     }
 
     /// The live task to look at first, and when.
@@ -205,8 +203,8 @@ mod tests {
         cache.insert(Task::new(id.into(), Time::ZERO))
     }
 
-    fn cache<const N: usize>(max_tasks: usize, ids: [&str; N]) -> (TaskTable, [TaskKey; N]) {
-        let mut cache = TaskTable::new(max_tasks, [1, 2]);
+    fn cache<const N: usize>(ids: [&str; N]) -> (TaskTable, [TaskKey; N]) {
+        let mut cache = TaskTable::new([1, 2]);
         let keys = ids.map(|id| create(&mut cache, id));
         (cache, keys)
     }
@@ -217,31 +215,31 @@ mod tests {
 
     #[test]
     fn a_task_that_ends_again_makes_room_once_and_last() {
-        let (mut cache, [first, second]) = cache(2, ["a", "b"]);
+        let (mut cache, [first, second]) = cache(["a", "b"]);
         (0..100).for_each(|second| cache.list(first, Listing::Completed(at(second))));
-        assert!(cache.has_room_for(1, 0) && !cache.has_room_for(2, 0));
+        assert!(cache.has_room_for(1, 0, 2) && !cache.has_room_for(2, 0, 2));
         cache.list(second, Listing::Completed(at(101)));
         cache.list(first, Listing::Completed(at(102)));
-        assert_eq!(cache.room_for_one(), Ok(Some(second)));
+        assert_eq!(cache.room_for_one(2), Ok(Some(second)));
     }
 
     #[test]
     fn completed_tasks_make_room_before_older_failed_ones() {
-        let (mut cache, [failed, alive, completed]) = cache(3, ["f", "a", "c"]);
+        let (mut cache, [failed, alive, completed]) = cache(["f", "a", "c"]);
         cache.list(failed, Listing::Failed(at(1)));
         cache.list(alive, Listing::Alive(at(0)));
         cache.list(completed, Listing::Completed(at(2)));
         for expected in [completed, failed] {
-            assert_eq!(cache.room_for_one(), Ok(Some(expected)));
+            assert_eq!(cache.room_for_one(3), Ok(Some(expected)));
             cache.remove(expected);
             create(&mut cache, "next");
         }
-        assert_eq!(cache.room_for_one(), Err(TooManyTasks));
+        assert_eq!(cache.room_for_one(3), Err(TooManyTasks));
     }
 
     #[test]
     fn a_task_leaves_no_entry_in_any_list() {
-        let (mut cache, [task]) = cache(1, ["t"]);
+        let (mut cache, [task]) = cache(["t"]);
         for listing in [
             Listing::Alive(at(1)),
             Listing::Failed(at(2)),

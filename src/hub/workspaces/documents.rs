@@ -8,9 +8,9 @@
 
 use crate::base::names::Names;
 use crate::base::random::Random;
-use crate::base::time::Now;
 use crate::hub::durable::record::{Record, Table};
 use crate::hub::durable::rows;
+use crate::hub::settings::{HubSettings, Moment, WorkspacesConfig};
 use crate::wire::locale::{WorkspaceFault as Fault, WorkspaceField as Field};
 use crate::wire::message::envelope::push_string;
 use crate::wire::message::incoming::parse;
@@ -32,17 +32,6 @@ const OWN: [&str; 5] = ["id", "name", "order", "createdAt", "updatedAt"];
 
 /// Length of a generated id's random part: 80 bits, five per character.
 const ID_CHARACTERS: usize = 16;
-
-/// Limits of workspaces; 0 is no limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WorkspaceSettings {
-    /// Most workspaces.
-    pub max_workspaces: usize,
-    /// Most bytes of one document.
-    pub max_size: usize,
-    /// Most bytes of all documents together: `workspace.list` sends them in one message.
-    pub max_total_size: usize,
-}
 
 /// A change of workspaces that was decided.
 #[derive(Debug, Clone)]
@@ -129,7 +118,7 @@ impl Written {
     }
 }
 
-/// All workspaces and their order, within the limits of [`WorkspaceSettings`].
+/// All workspaces and their order.
 #[derive(Debug)]
 pub struct Workspaces {
     slots: Slab<Workspace>,
@@ -141,12 +130,11 @@ pub struct Workspaces {
     total_size: usize,
     /// Rises with each change, so that lists can be cached.
     version: u64,
-    settings: WorkspaceSettings,
 }
 
 impl Workspaces {
     /// `seed` keys the hash.
-    pub fn new(settings: WorkspaceSettings, seed: [u64; 2]) -> Self {
+    pub fn new(seed: [u64; 2]) -> Self {
         Self {
             slots: Slab::new(),
             // Keys other than the directory's, of the same seed.
@@ -155,7 +143,6 @@ impl Workspaces {
             stored_order: Vec::new(),
             total_size: 0,
             version: 0,
-            settings,
         }
     }
 
@@ -204,7 +191,7 @@ impl Workspaces {
     /// `workspace.create`: a `name`, optionally an `id`, and any fields.
     pub fn create(
         &self,
-        now: Now,
+        Moment { now, settings }: Moment<'_>,
         request: Members<'_>,
         random: &mut Random,
     ) -> Result<Edit, Fault> {
@@ -215,7 +202,7 @@ impl Workspaces {
             None => self.fresh_id(random),
         };
         check_depth(&request)?;
-        let limit = self.settings.max_workspaces;
+        let limit = settings.workspaces.max_workspaces;
         if limit > 0 && self.len() >= limit {
             return Err(Fault::TooMany { limit });
         }
@@ -229,12 +216,16 @@ impl Workspaces {
             size: 0,
         };
         let new = new.written();
-        self.check_size(0, new.document.len())?;
+        self.check_size(0, new.document.len(), settings)?;
         Ok(Edit::Created(new))
     }
 
     /// `workspace.update`: the `id`, and a merge patch of the rest. Members that the server sets are ignored.
-    pub fn update(&self, now: Now, request: Members<'_>) -> Result<Edit, Fault> {
+    pub fn update(
+        &self,
+        Moment { now, settings }: Moment<'_>,
+        request: Members<'_>,
+    ) -> Result<Edit, Fault> {
         let old = &self.slots[self.named(&request)? as usize];
         let name = name_of(&request)?;
         check_depth(&request)?;
@@ -247,7 +238,7 @@ impl Workspaces {
             ..*old
         };
         let new = new.written();
-        self.check_size(old.size, new.document.len())?;
+        self.check_size(old.size, new.document.len(), settings)?;
         Ok(Edit::Updated(new))
     }
 
@@ -420,12 +411,12 @@ impl Workspaces {
     }
 
     /// A document beyond a limit, which was lowered since, may shrink or stay but not grow.
-    fn check_size(&self, old: usize, new: usize) -> Result<(), Fault> {
-        let WorkspaceSettings {
+    fn check_size(&self, old: usize, new: usize, settings: &HubSettings) -> Result<(), Fault> {
+        let WorkspacesConfig {
             max_size,
             max_total_size,
             ..
-        } = self.settings;
+        } = settings.workspaces;
         if new <= old {
             return Ok(());
         }

@@ -27,7 +27,7 @@ impl Hub {
     pub fn publish_change(&mut self, now: Now, change: &Edited, out: &mut dyn Outlet) {
         let (kind, id) = (change.kind, self.fanout.next_id());
         let publication = Publication::new(kind, &change.payload, now, &id);
-        let mut audience = std::mem::take(&mut self.fanout.audience);
+        let audience = self.fanout.audience.begin();
         let mut lacking = Vec::new();
         for (key, client) in self.directory.clients() {
             match client.dialect == Dialect::Data {
@@ -38,11 +38,8 @@ impl Hub {
             }
         }
         // Not the lane `Once`: a change that is refused is kept for its reader, which need not be closed.
-        let delivered = self
-            .fanout
-            .offer_all(&publication, &mut audience, Lane::Log, out);
-        lacking.extend(audience.refused());
-        self.fanout.put_back(audience);
+        let delivered = self.fanout.offer_all(&publication, Lane::Log, out);
+        lacking.extend(self.fanout.audience.refused());
         self.fanout.handle_broadcast(now, now.at, delivered);
         if lacking.is_empty() {
             return;

@@ -187,6 +187,11 @@ impl<W: Witness> World<W> {
         self.follower = self.engine.follower();
     }
 
+    /// Another configuration holds from now on.
+    pub(crate) fn reload(&mut self, config: &Config) {
+        *self.engine.settings_mut() = config.engine_settings(config.server.max_connections);
+    }
+
     /// Virtual milliseconds since the beginning.
     pub(crate) fn millis(&self) -> u64 {
         self.micros / 1000
@@ -354,7 +359,8 @@ fn engine(config: &Config, seed: u64, life: u32, now: Now) -> Engine {
         used: 1,
         total: 100,
     };
-    Engine::new(config.engine_settings(), now, bytes, Box::new(memory))
+    let settings = config.engine_settings(config.server.max_connections);
+    Engine::new(settings, now, bytes, Box::new(memory))
 }
 
 /// So many connections of an address at once and in each minute.

@@ -1,14 +1,14 @@
 //! Every wish that is refused, the order, and random wishes against a plain list that is restored after every step.
 
 use super::*;
-use crate::base::time::Time;
+use crate::base::time::{Now, Time};
 use crate::hub::durable::record::Record;
 use crate::hub::durable::record::Table;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-const NO_LIMITS: WorkspaceSettings = WorkspaceSettings {
+const NO_LIMITS: WorkspacesConfig = WorkspacesConfig {
     max_workspaces: 0,
     max_size: 0,
     max_total_size: 0,
@@ -16,6 +16,7 @@ const NO_LIMITS: WorkspaceSettings = WorkspaceSettings {
 
 /// Workspaces with what they need from outside.
 struct Desk {
+    settings: HubSettings,
     workspaces: Workspaces,
     random: Random,
     wall_ms: u64,
@@ -23,10 +24,14 @@ struct Desk {
 }
 
 impl Desk {
-    fn new(settings: WorkspaceSettings) -> Self {
+    fn new(limits: WorkspacesConfig) -> Self {
         Self {
+            settings: HubSettings {
+                workspaces: limits,
+                ..HubSettings::unlimited()
+            },
             records: Vec::new(),
-            workspaces: Workspaces::new(settings, [1, 2]),
+            workspaces: Workspaces::new([1, 2]),
             random: Random::from_seed([5; 32]),
             wall_ms: 1000,
         }
@@ -37,10 +42,12 @@ impl Desk {
             at: Time::ZERO,
             wall_ms: self.wall_ms,
         };
+        let settings = &self.settings;
+        let moment = Moment { now, settings };
         let wish = Members::parse(wish).unwrap();
         let answer = match verb {
-            "create" => self.workspaces.create(now, wish, &mut self.random),
-            "update" => self.workspaces.update(now, wish),
+            "create" => self.workspaces.create(moment, wish, &mut self.random),
+            "update" => self.workspaces.update(moment, wish),
             "delete" => self.workspaces.delete(&wish),
             "reorder" => self.workspaces.reorder(&wish),
             verb => panic!("nobody can {verb}"),
@@ -188,7 +195,7 @@ fn what_is_wrong_changes_nothing() {
 
 #[test]
 fn limits_hold_and_what_is_too_large_may_still_shrink() {
-    let mut desk = Desk::new(WorkspaceSettings {
+    let mut desk = Desk::new(WorkspacesConfig {
         max_workspaces: 2,
         max_size: 200,
         max_total_size: 300,
@@ -223,7 +230,7 @@ fn limits_hold_and_what_is_too_large_may_still_shrink() {
         "c".into(),
         sized("c", 1000).replace("\"n\"", "\"n\",\"updatedAt\":5"),
     )];
-    desk.workspaces = Workspaces::new(desk.workspaces.settings, [1, 2]);
+    desk.workspaces = Workspaces::new([1, 2]);
     desk.workspaces.restore(&rows);
     desk.workspaces.finish_restoring();
     desk.ask("update", &sized("c", 900)).unwrap();
@@ -319,7 +326,7 @@ impl Rows {
         let rows: Vec<_> = rows
             .map(|((table, key), value)| (*table, key.clone(), value.clone()))
             .collect();
-        let mut workspaces = Workspaces::new(NO_LIMITS, [3, 4]);
+        let mut workspaces = Workspaces::new([3, 4]);
         workspaces.restore(&rows);
         workspaces.finish_restoring();
         workspaces.check_invariants();
