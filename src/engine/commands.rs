@@ -211,9 +211,9 @@ impl Context<'_> {
 
     /// Puts a client into a room.
     pub fn subscribe(&mut self, id: &str, room: &str) -> Result<(), CommandError> {
-        let room = check_room("room", room)?;
+        check_room("room", room)?;
         let client = self.find_client(id)?;
-        let joined = self.enter(client, &room, Entry::Put)?;
+        let joined = self.enter(client, room, Entry::Put)?;
         if joined.is_new {
             let due = [(joined.room, None)];
             let moment = self.settings.at(self.now);
@@ -271,8 +271,8 @@ impl Context<'_> {
         self.check_read()?;
         check_message(kind, &payload)?;
         let payload = into_compact(payload);
-        let room = check_room("room", room)?;
-        let room = self.hub.find_or_create_room(&room, &self.settings.hub)?;
+        check_room("room", room)?;
+        let room = self.hub.find_or_create_room(room, &self.settings.hub)?;
         Ok(self.hub.publish(
             self.settings.at(self.now),
             RoomMessage::new(room, kind, payload),

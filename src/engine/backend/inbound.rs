@@ -206,18 +206,24 @@ struct Fault {
 /// Where a message goes, but for the sender of the message that it answers.
 struct Targets<'a> {
     client: Option<&'a str>,
-    rooms: BTreeSet<Box<str>>,
+    rooms: BTreeSet<&'a str>,
     all: bool,
 }
 
 impl<'a> Targets<'a> {
     fn of(reply: &'a Reply<'_>) -> Result<Self, Malformed> {
-        let room = reply.room.iter().map(|room| check_room("room", room));
-        let rooms = reply.rooms.iter().flatten().enumerate();
-        let rooms = rooms.map(|(index, room)| check_room(&format!("rooms[{index}]"), room));
+        let mut rooms = BTreeSet::new();
+        if let Some(room) = &reply.room {
+            check_room("room", room)?;
+            rooms.insert(&**room);
+        }
+        for (index, room) in reply.rooms.iter().flatten().enumerate() {
+            check_room(&format!("rooms[{index}]"), room)?;
+            rooms.insert(room);
+        }
         Ok(Self {
             client: reply.client_id.as_deref(),
-            rooms: room.chain(rooms).collect::<Result<_, _>>()?,
+            rooms,
             all: reply.all == Some(true),
         })
     }

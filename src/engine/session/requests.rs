@@ -102,8 +102,9 @@ fn broadcast(
     client: ClientKey,
     request: &Broadcast<'_>,
 ) -> Outcome<'static> {
-    let room = check_room("room", &request.room)?;
-    let is_member = is_member(context.hub, client, &room);
+    let room = &*request.room;
+    check_room("room", room)?;
+    let is_member = is_member(context.hub, client, room);
     let allowed = context
         .caller
         .may(Action::Publish { is_member }, context.settings);
@@ -114,7 +115,7 @@ fn broadcast(
     let _ = write!(payload, "{{\"message\":{message},\"from\":\"{from}\"}}");
     let room = context
         .hub
-        .find_or_create_room(&room, &context.settings.hub)?;
+        .find_or_create_room(room, &context.settings.hub)?;
     let message = RoomMessage {
         except: Some(client),
         ..RoomMessage::new(room, "room_broadcast", payload)

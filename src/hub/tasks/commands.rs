@@ -28,10 +28,10 @@ const MAX_HELD_INTERVALS: u32 = 10;
 
 /// What an event id is unique within, as a prefix and a name. Task ids and room names hold no line feed, so the prefix keeps a room
 /// and a task of one name apart, and in two parts it costs no allocation.
-fn id_scope<'a>(event: &'a Event<'_>) -> [&'a str; 2] {
-    match event {
-        Event::Task { task_id, .. } | Event::Item { task_id, .. } => ["", task_id],
-        Event::Room { room, .. } => ["\n", room],
+fn id_scope<'a>(report: &'a Report<'_>) -> [&'a str; 2] {
+    match report.event {
+        Event::Task { .. } | Event::Item { .. } => ["", &report.subject],
+        Event::Room { .. } => ["\n", &report.subject],
     }
 }
 
@@ -40,7 +40,7 @@ impl Hub {
     /// look ahead.
     pub fn was_accepted(&self, report: &Report<'_>) -> bool {
         let event_ids = &self.broadcaster.event_ids;
-        let key = |id| event_ids.key(id_scope(&report.event), id);
+        let key = |id| event_ids.key(id_scope(report), id);
         report
             .id
             .as_deref()
@@ -59,15 +59,15 @@ impl Hub {
         report: Report<'_>,
         out: &mut dyn Outlet,
     ) -> Ingested {
-        let Some(id) = report.id else {
-            return self.handle_event(moment, report.event, false, out);
+        let Some(id) = &report.id else {
+            return self.handle_event(moment, report, out);
         };
         // Hashed once, while the event still holds its names.
-        let key = self.broadcaster.event_ids.key(id_scope(&report.event), &id);
+        let key = self.broadcaster.event_ids.key(id_scope(&report), id);
         if self.broadcaster.is_repeat(moment, key, &mut self.fanout) {
-            return Ingested::Dropped(self.repeat(report.event));
+            return Ingested::Dropped(self.repeat(report));
         }
-        let ingested = self.handle_event(moment, report.event, true, out);
+        let ingested = self.handle_event(moment, report, out);
         let remembers = moment.settings.broadcaster.deduplication_window > 0;
         if remembers && let Ingested::Accepted(_) = &ingested {
             self.broadcaster.remember(moment.now, key, &mut self.fanout);
@@ -75,13 +75,14 @@ impl Hub {
         ingested
     }
 
-    fn repeat(&self, event: Event<'_>) -> Dropped {
-        let (task, subject) = match event {
-            Event::Task { task_id, .. } | Event::Item { task_id, .. } => (
-                self.broadcaster.tasks().find(&task_id),
-                Subject::Task(task_id.into()),
-            ),
-            Event::Room { room, .. } => (None, Subject::Room(room)),
+    fn repeat(&self, report: Report<'_>) -> Dropped {
+        let name = report.subject;
+        let (task, subject) = match report.event {
+            Event::Task { .. } | Event::Item { .. } => {
+                let task = self.broadcaster.tasks().find(&name);
+                (task, Subject::Task(name.into()))
+            }
+            Event::Room { .. } => (None, Subject::Room(name.into())),
         };
         let reason = DropReason::Repeat;
         Dropped {
@@ -120,29 +121,21 @@ impl Hub {
     pub(in crate::hub) fn handle_event(
         &mut self,
         moment: Moment<'_>,
-        event: Event<'_>,
-        has_id: bool,
+        report: Report<'_>,
         out: &mut dyn Outlet,
     ) -> Ingested {
+        let (name, has_id) = (&*report.subject, report.id.is_some());
         let (broadcaster, mut scope) = self.scope(moment, out);
-        match event {
-            Event::Task {
-                task_id,
-                kind,
-                patch,
-            } => broadcaster.handle_event(&mut scope, &task_id, (kind, patch), has_id),
-            Event::Item {
-                task_id,
-                kind,
-                payload,
-            } => broadcaster.handle_item(&mut scope, &task_id, kind.as_str(), payload),
-            Event::Room {
-                room,
-                kind,
-                payload,
-            } => {
+        match report.event {
+            Event::Task { kind, patch } => {
+                broadcaster.handle_event(&mut scope, name, (kind, patch), has_id)
+            }
+            Event::Item { kind, payload } => {
+                broadcaster.handle_item(&mut scope, name, kind.as_str(), payload)
+            }
+            Event::Room { kind, payload } => {
                 // Created even without members: its log serves clients that subscribe with `since` later.
-                let Ok(room) = self.directory.find_or_create(&room, moment.settings) else {
+                let Ok(room) = self.directory.find_or_create(name, moment.settings) else {
                     return Ingested::Refused(Refused::Limit(Full::Rooms.key()));
                 };
                 // A producer is no subscriber, so there is no sender to leave out.

@@ -214,10 +214,10 @@ mod tests {
         let text = r#"{"specversion":"1.0","type":"com.acme.task_progress","source":"/w","id":"9","subject":"t","data":{"progress":4}}"#;
         let report = CloudEvent::parse(text).unwrap().report().unwrap();
         assert_eq!(report.id.as_deref(), Some("/w 9"));
-        let Event::Task { task_id, kind, .. } = report.event else {
+        let Event::Task { kind, .. } = report.event else {
             panic!("no task event")
         };
-        assert_eq!((&*task_id, kind), ("t", TaskEvent::Progress));
+        assert_eq!((&*report.subject, kind), ("t", TaskEvent::Progress));
     }
 
     #[test]

@@ -30,12 +30,11 @@ pub fn check_task_id(field: &str, id: &str) -> Result<(), Malformed> {
 }
 
 /// A name with the prefix of a task's room must name a task.
-pub fn check_room(field: &str, room: &str) -> Result<Box<str>, Malformed> {
+pub fn check_room(field: &str, room: &str) -> Result<(), Malformed> {
     if let Some(reason) = reserved(room) {
         return Err(Malformed::field(field, reason));
     }
-    check_name(field, own_name(room))?;
-    Ok(room.into())
+    check_name(field, own_name(room))
 }
 
 /// Why a room name is reserved, if it is.
