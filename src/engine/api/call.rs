@@ -133,7 +133,7 @@ pub fn parse_limit(head: &Head) -> Result<Option<usize>, Refusal> {
 /// A whole number as JSON may spell it.
 pub fn whole<T: FromStr + TryFrom<u64>>(text: &str) -> Option<T> {
     text.parse().ok().or_else(|| {
-        let Whole(number) = parse(text).ok()?;
+        let Whole(number) = parse::<Whole>(text).ok()?;
         number.try_into().ok()
     })
 }

@@ -50,51 +50,55 @@ impl<'a> Envelope<'a> {
 impl Envelope<'_> {
     /// Without any frame. [`pack::push_json`] says what becomes of a payload that MessagePack cannot express.
     pub fn encode(&self, variant: Variant) -> Vec<u8> {
-        match (variant.encoding, variant.dialect) {
-            (Encoding::Json, Dialect::Payload) => self.payload_json().into_bytes(),
-            (Encoding::Json, Dialect::Data) => self.data_json().into_bytes(),
-            (Encoding::MessagePack, dialect) => self.message_pack(dialect),
+        if variant.encoding == Encoding::MessagePack {
+            return self.message_pack(variant.dialect);
         }
+        let mut out = String::with_capacity(self.payload.len() + 128);
+        match variant.dialect {
+            Dialect::Payload => self.push_json(&mut out),
+            Dialect::Data => {
+                self.push_opening(&mut out, ",\"data\":");
+                out.push('}');
+            }
+        }
+        out.into_bytes()
     }
 
     fn message_pack(&self, dialect: Dialect) -> Vec<u8> {
-        let mut out = Vec::with_capacity(128);
-        let is_whole = dialect == Dialect::Payload;
-        let (id, reply_to, room_offset) = match is_whole {
-            true => (self.id, self.reply_to, self.room_offset),
-            false => (None, None, None),
+        let optional = [self.id.is_some(), self.reply_to.is_some()];
+        let optional = optional.into_iter().map(u32::from).sum::<u32>();
+        let (body, members) = match dialect {
+            Dialect::Payload => {
+                let placed = 2 * u32::from(self.room_offset.is_some());
+                ("payload", 3 + optional + placed)
+            }
+            Dialect::Data => ("data", 2),
         };
-        let parts = [is_whole, id.is_some(), reply_to.is_some()];
-        let parts = parts.into_iter().map(u32::from).sum::<u32>();
-        pack::begin_map(&mut out, 2 + parts + 2 * u32::from(room_offset.is_some()));
+        let mut out = Vec::with_capacity(128);
+        pack::begin_map(&mut out, members);
         pack::push_text(&mut out, "type");
         pack::push_text(&mut out, self.kind);
-        pack::push_text(&mut out, if is_whole { "payload" } else { "data" });
+        pack::push_text(&mut out, body);
         pack::push_json(&mut out, self.payload);
-        if is_whole {
-            pack::push_text(&mut out, "timestamp");
-            pack::push_number(&mut out, self.timestamp);
+        if dialect == Dialect::Data {
+            return out;
         }
-        if let Some(id) = id {
+        pack::push_text(&mut out, "timestamp");
+        pack::push_number(&mut out, self.timestamp);
+        if let Some(id) = self.id {
             pack::push_text(&mut out, "id");
             pack::push_text(&mut out, &id.to_string());
         }
-        if let Some(reply_to) = reply_to {
+        if let Some(reply_to) = self.reply_to {
             pack::push_text(&mut out, "replyTo");
             pack::push_json(&mut out, reply_to);
         }
-        if let Some(room_offset) = room_offset {
+        if let Some(room_offset) = self.room_offset {
             pack::push_text(&mut out, "room");
             pack::push_text(&mut out, room_offset.room);
             pack::push_text(&mut out, "offset");
             pack::push_number(&mut out, room_offset.offset);
         }
-        out
-    }
-
-    fn payload_json(&self) -> String {
-        let mut out = String::with_capacity(self.payload.len() + 128);
-        self.push_json(&mut out);
         out
     }
 
@@ -106,14 +110,12 @@ impl Envelope<'_> {
             let _ = write!(out, ",\"id\":\"{id}\"");
         }
         push_reply_to(out, self.reply_to);
-        self.push_closing(out);
-    }
-
-    fn data_json(&self) -> String {
-        let mut out = String::with_capacity(self.payload.len() + 48);
-        self.push_opening(&mut out, ",\"data\":");
+        if let Some(room_offset) = self.room_offset {
+            out.push_str(",\"room\":");
+            push_string(out, room_offset.room);
+            push_number(out, "offset", room_offset.offset);
+        }
         out.push('}');
-        out
     }
 
     fn push_opening(&self, out: &mut String, body: &str) {
@@ -121,15 +123,6 @@ impl Envelope<'_> {
         push_string(out, self.kind);
         out.push_str(body);
         out.push_str(self.payload);
-    }
-
-    fn push_closing(&self, out: &mut String) {
-        if let Some(room_offset) = self.room_offset {
-            out.push_str(",\"room\":");
-            push_string(out, room_offset.room);
-            push_number(out, "offset", room_offset.offset);
-        }
-        out.push('}');
     }
 }
 
@@ -194,23 +187,12 @@ impl ErrorMessage<'_> {
     }
 }
 
-/// Several encoded messages as one `batch` message (contract section 4).
-#[derive(Debug)]
-pub struct Batch;
-
-impl Batch {
-    /// Each of `messages` must be encoded in `encoding` already.
-    pub fn encode<'a>(
-        encoding: Encoding,
-        messages: impl ExactSizeIterator<Item = &'a [u8]>,
-    ) -> Vec<u8> {
-        match encoding {
-            Encoding::Json => Self::json(messages),
-            Encoding::MessagePack => Self::message_pack(messages),
-        }
-    }
-
-    fn json<'a>(messages: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+/// Several messages as one `batch` message (contract section 4). Each must be encoded in `encoding` already.
+pub fn encode_batch<'a>(
+    encoding: Encoding,
+    messages: impl ExactSizeIterator<Item = &'a [u8]>,
+) -> Vec<u8> {
+    if encoding == Encoding::Json {
         let mut out = b"{\"type\":\"batch\",\"payload\":{\"messages\":[".to_vec();
         for (index, message) in messages.enumerate() {
             if index > 0 {
@@ -219,21 +201,18 @@ impl Batch {
             out.extend_from_slice(message);
         }
         out.extend_from_slice(b"]}}");
-        out
+        return out;
     }
-
-    fn message_pack<'a>(messages: impl ExactSizeIterator<Item = &'a [u8]>) -> Vec<u8> {
-        let mut out = Vec::new();
-        pack::begin_map(&mut out, 2);
-        pack::push_text(&mut out, "type");
-        pack::push_text(&mut out, "batch");
-        pack::push_text(&mut out, "payload");
-        pack::begin_map(&mut out, 1);
-        pack::push_text(&mut out, "messages");
-        pack::begin_array(&mut out, u32::try_from(messages.len()).unwrap_or(u32::MAX));
-        messages.for_each(|message| out.extend_from_slice(message));
-        out
-    }
+    let mut out = Vec::new();
+    pack::begin_map(&mut out, 2);
+    pack::push_text(&mut out, "type");
+    pack::push_text(&mut out, "batch");
+    pack::push_text(&mut out, "payload");
+    pack::begin_map(&mut out, 1);
+    pack::push_text(&mut out, "messages");
+    pack::begin_array(&mut out, u32::try_from(messages.len()).unwrap_or(u32::MAX));
+    messages.for_each(|message| out.extend_from_slice(message));
+    out
 }
 
 /// A document of our own as JSON.
@@ -366,7 +345,7 @@ mod tests {
                 ..sample()
             }
             .encode(variant);
-            let batch = Batch::encode(encoding, [first.as_slice(), second.as_slice()].into_iter());
+            let batch = encode_batch(encoding, [first.as_slice(), second.as_slice()].into_iter());
             let value: serde_json::Value = match encoding {
                 Encoding::Json => serde_json::from_slice(&batch).unwrap(),
                 Encoding::MessagePack => rmp_serde::from_slice(&batch).unwrap(),

@@ -31,7 +31,7 @@ pub mod syntax_error;
 pub mod unpack;
 pub mod variant;
 
-pub use envelope::{Batch, Envelope, ErrorMessage, RoomOffset};
+pub use envelope::{Envelope, ErrorMessage, RoomOffset, encode_batch};
 pub use event::{Event, Report, TASK_REMOVED, TaskEvent};
 pub use field::Field;
 pub use incoming::Incoming;

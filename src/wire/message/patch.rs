@@ -15,8 +15,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 /// Contract section 4.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Status {
     /// Known, but not started.
     #[default]
@@ -44,15 +43,8 @@ impl Status {
     }
 }
 
-impl<'de> Deserialize<'de> for Status {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        word(deserializer, Self::WORDS, Self::from_word)
-    }
-}
-
 /// What a viewer asks of a task's worker (contract section 3, `task_control`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Control {
     Cancel,
     Pause,
@@ -60,12 +52,6 @@ pub enum Control {
 }
 
 words! { Control: Cancel = "cancel", Pause = "pause", Resume = "resume" }
-
-impl<'de> Deserialize<'de> for Control {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        word(deserializer, Self::WORDS, Self::from_word)
-    }
-}
 
 /// Computed by joblight; ignored when a producer sends them.
 pub const COMPUTED: [&str; 8] = [

@@ -184,7 +184,7 @@ impl Visitor<'_> for Name {
 
 #[cfg(test)]
 mod tests {
-    use super::super::envelope::{Batch, Envelope};
+    use super::super::envelope::{Envelope, encode_batch};
     use super::super::variant::{Encoding, Variant};
     use super::*;
     use proptest::prelude::*;
@@ -273,7 +273,7 @@ mod tests {
             room_offset: None,
         };
         let message = envelope.encode(variant);
-        Batch::encode(encoding, [&message[..]].into_iter())
+        encode_batch(encoding, [&message[..]].into_iter())
     }
 
     proptest! {
