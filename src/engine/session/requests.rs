@@ -9,9 +9,7 @@ use crate::engine::access::caller::Action;
 use crate::engine::answer::{Answer, Said};
 use crate::engine::context::Context;
 use crate::hub::rooms::position::NotAPosition;
-use crate::hub::{
-    ClientKey, ControlRefused, Hub, Position, RequestRefused, RoomKey, RoomMessage, Since,
-};
+use crate::hub::{ClientKey, ControlRefused, Hub, Position, RoomKey, RoomMessage, Since};
 use crate::wire::message::compact::compact;
 use crate::wire::message::envelope::{push_string, to_json};
 use crate::wire::message::malformed::shortened;
@@ -192,18 +190,18 @@ fn control_refusal(refused: ControlRefused, task: &str, action: Control) -> Refu
             let reason = format!("the task `{}`", shortened(task));
             (ErrorCode::NotFound, reason)
         }
-        ControlRefused::ByTask(RequestRefused::Ended(status)) => {
+        ControlRefused::Ended(status) => {
             let reason = format!("`{action}` on a task that is {}", status.as_str());
             (ErrorCode::NotAllowed, reason)
         }
-        ControlRefused::ByTask(RequestRefused::Pending(pending)) => {
+        ControlRefused::Pending(pending) => {
             let reason = format!(
                 "`{action}` while `{}` is pending on the task",
                 pending.as_str()
             );
             (ErrorCode::Conflict, reason)
         }
-        ControlRefused::ByTask(RequestRefused::NotHonoured(controls)) => {
+        ControlRefused::NotHonoured(controls) => {
             let honoured: Vec<&str> = controls.iter().map(Control::as_str).collect();
             let expected = match honoured[..] {
                 [] => "none at all".to_owned(),

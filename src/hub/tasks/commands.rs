@@ -15,11 +15,11 @@ use crate::hub::scope::Scope;
 use crate::hub::settings::Moment;
 use crate::hub::tasks::broadcaster::{Broadcaster, set_flush};
 use crate::hub::tasks::decision::{self, Foresight};
-use crate::hub::tasks::outcome::{Accepted, ControlRefused, Dropped, Ingested, Refused, Subject};
+use crate::hub::tasks::outcome::{Accepted, Dropped, Ingested, Refused, Subject};
 use crate::hub::tasks::pace::next_beat;
 use crate::hub::tasks::state::{Flush, Pending, Task};
 use crate::hub::tasks::step::{Removal, Step};
-use crate::hub::tasks::verdict::{Announcement, DropReason};
+use crate::hub::tasks::verdict::{Announcement, ControlRefused, DropReason};
 use crate::hub::timer::Timer;
 use crate::wire::message::{Control, Event, Report, TaskEvent, TaskPatch};
 
@@ -263,7 +263,7 @@ impl Broadcaster {
         let key = self.tasks.find(id).ok_or(ControlRefused::UnknownTask)?;
         let task = self.tasks.task(key).ok_or(ControlRefused::UnknownTask)?;
         let by = by.into();
-        match decision::judge_request(task, control).map_err(ControlRefused::ByTask)? {
+        match decision::judge_request(task, control)? {
             true => self.apply(scope, key, Step::Requested { control, by }),
             // Its answer promises that the request is kept, like that to the first.
             false => self.keep(scope, key),

@@ -2,7 +2,7 @@
 
 use crate::hub::keys::TaskKey;
 use crate::hub::tasks::size::{TooLarge, Truncated};
-use crate::hub::tasks::verdict::{DropReason, RequestRefused};
+use crate::hub::tasks::verdict::DropReason;
 use serde::Serialize;
 
 /// What became of a report.
@@ -54,11 +54,4 @@ impl std::fmt::Display for Refused {
             Self::TooLarge(fault) => fault.fmt(out),
         }
     }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ControlRefused {
-    UnknownTask,
-    /// The task is known, and its state forbids the request.
-    ByTask(RequestRefused),
 }
