@@ -61,15 +61,11 @@ pub enum CommandError {
 
 impl From<Malformed> for CommandError {
     fn from(malformed: Malformed) -> Self {
-        let (mut field, reason) = match malformed {
-            Malformed::Json(reason) => (String::new(), reason),
-            Malformed::Text { field, reason } | Malformed::Field { field, reason } => {
-                (field, reason)
-            }
+        let Malformed { field, reason, .. } = malformed;
+        let field = match field.is_empty() {
+            true => "payload".to_owned(),
+            false => field,
         };
-        if field.is_empty() {
-            field = "payload".into();
-        }
         Self::Invalid { field, reason }
     }
 }

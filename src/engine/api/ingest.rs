@@ -132,7 +132,7 @@ fn read_line<'a>(text: &'a str, key: Option<&str>, number: u64) -> Result<Report
 /// The text that a body must be, without the byte order mark that it may begin with.
 pub fn text(bytes: &[u8]) -> Result<&str, Malformed> {
     let text = simdutf8::basic::from_utf8(bytes);
-    let text = text.map_err(|_| Malformed::Json("the text is not UTF-8".into()))?;
+    let text = text.map_err(|_| Malformed::syntax("the text is not UTF-8"))?;
     Ok(strip_byte_order_mark(text))
 }
 

@@ -52,8 +52,9 @@ impl MessageBody {
 
     fn parse(body: &str) -> Result<Self, Malformed> {
         let body: Body<'_> = parse_object(body).map_err(|fault| match fault {
-            Malformed::Field { field, reason } if field.is_empty() => {
-                Malformed::field("body", format!("{reason}; expected one with a `payload`"))
+            fault if fault.is_about_all() => {
+                let reason = format!("{}; expected one with a `payload`", fault.reason);
+                Malformed::field("body", reason)
             }
             fault => fault,
         })?;

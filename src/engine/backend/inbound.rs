@@ -235,9 +235,7 @@ impl<'a> Targets<'a> {
 
 fn read(text: &str) -> Result<Reply<'_>, Refusal> {
     let reply: Reply<'_> = parse_object(text).map_err(|fault| match fault {
-        Malformed::Field { field, reason } if field.is_empty() => {
-            Malformed::field("message", reason)
-        }
+        fault if fault.is_about_all() => Malformed::field("message", fault.reason),
         fault => fault,
     })?;
     for (name, payload) in [("payload", reply.payload), ("data", reply.data)] {

@@ -207,7 +207,7 @@ impl Engine {
     }
 
     /// Says to a client, or to all, what became of its message.
-    pub(super) fn say(&mut self, client: ClientKey, said: Said<'_>, reply_to: Option<&str>) {
+    pub(super) fn say(&mut self, client: ClientKey, said: Said, reply_to: Option<&str>) {
         match said {
             Said::Nothing => {}
             Said::Message { kind, payload } => {
@@ -220,15 +220,10 @@ impl Engine {
     }
 
     /// Says what became of a message when what that promises is kept.
-    pub(super) fn say_when_kept(
-        &mut self,
-        client: ClientKey,
-        said: Said<'_>,
-        reply_to: Option<&str>,
-    ) {
+    pub(super) fn say_when_kept(&mut self, client: ClientKey, said: Said, reply_to: Option<&str>) {
         self.promise(Held::Said {
             client: self.hub.directory().client(client).id,
-            said: said.into_owned(),
+            said,
             reply_to: reply_to.map(Into::into),
         });
     }
@@ -237,7 +232,7 @@ impl Engine {
     pub(super) fn say_held(
         &mut self,
         client: ClientId,
-        said: Said<'_>,
+        said: Said,
         reply_to: Option<&str>,
         fault: Option<&str>,
     ) {
@@ -254,7 +249,7 @@ impl Engine {
     }
 
     /// What concerns others than who made it.
-    pub(super) fn publish(&mut self, said: &Said<'_>) {
+    pub(super) fn publish(&mut self, said: &Said) {
         if let Said::Change(change) = said {
             let mut out = self.transport.peers.delivery(&self.settings);
             self.hub.publish_change(self.now, change, &mut out);

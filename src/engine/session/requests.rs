@@ -19,7 +19,6 @@ use crate::wire::message::{Control, Dialect, Incoming, Malformed, Members};
 use crate::wire::refusal::{ErrorCode, Refusal};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 
@@ -46,14 +45,10 @@ const ROOM: Needed = ("room", "the room's name, a string");
 const TASK: Needed = ("taskId", "the task's id, a string");
 const ACTION: Needed = ("action", "`cancel`, `pause` or `resume`");
 
-type Outcome<'a> = Result<Answer<Said<'a>>, Refusal>;
+type Outcome = Result<Answer<Said>, Refusal>;
 
 /// Does what a message asks.
-pub fn carry_out<'a>(
-    context: &mut Context<'_>,
-    client: ClientKey,
-    message: &Incoming<'a>,
-) -> Outcome<'a> {
+pub fn carry_out(context: &mut Context<'_>, client: ClientKey, message: &Incoming<'_>) -> Outcome {
     if context.dialect(client) == Dialect::Data {
         if let Some(outcome) = workspaces::carry_out(context, message) {
             return outcome.map_err(Refusal::workspace);
@@ -80,7 +75,7 @@ pub fn carry_out<'a>(
         }
         "ping" => {
             let echoed = if message.nested { message.body } else { "{}" };
-            say("pong", compact(echoed))
+            say("pong", compact(echoed).into_owned())
         }
         _ => Err(unknown_type(&message.kind)),
     }
@@ -90,16 +85,11 @@ fn unknown_type(kind: &str) -> Refusal {
     Refusal::new(ErrorCode::UnknownType, shortened(kind).into_owned())
 }
 
-fn say<'a>(kind: &'static str, payload: impl Into<Cow<'a, str>>) -> Outcome<'a> {
-    let payload = payload.into();
+fn say(kind: &'static str, payload: String) -> Outcome {
     Ok(Answer::Now(Said::Message { kind, payload }))
 }
 
-fn broadcast(
-    context: &mut Context<'_>,
-    client: ClientKey,
-    request: &Broadcast<'_>,
-) -> Outcome<'static> {
+fn broadcast(context: &mut Context<'_>, client: ClientKey, request: &Broadcast<'_>) -> Outcome {
     let room = &*request.room;
     check_room("room", room)?;
     let is_member = is_member(context.hub, client, room);
@@ -123,7 +113,7 @@ fn broadcast(
     Ok(Answer::Now(Said::Nothing))
 }
 
-fn page(context: &mut Context<'_>, request: &History) -> Outcome<'static> {
+fn page(context: &mut Context<'_>, request: &History) -> Outcome {
     let since = match &request.since {
         Some(since) => parse_since("since", since)?,
         None => Since::Start,
@@ -137,11 +127,7 @@ fn page(context: &mut Context<'_>, request: &History) -> Outcome<'static> {
     say("history", page)
 }
 
-fn control(
-    context: &mut Context<'_>,
-    client: ClientKey,
-    request: &TaskControl,
-) -> Outcome<'static> {
+fn control(context: &mut Context<'_>, client: ClientKey, request: &TaskControl) -> Outcome {
     let (task, action) = (&*request.task_id, request.action);
     let is_member = is_member(context.hub, client, &format!("{TASK_ROOM_PREFIX}{task}"));
     let allowed = context

@@ -194,7 +194,7 @@ impl Context<'_> {
         client: ClientKey,
         message: &Incoming<'_>,
         request: &Rooms,
-    ) -> Result<Answer<Said<'static>>, Refusal> {
+    ) -> Result<Answer<Said>, Refusal> {
         let rooms = named_rooms(self.settings, request)?;
         self.hub.load().visit(rooms.len());
         let since = &request.positions;
@@ -242,7 +242,7 @@ impl Context<'_> {
         &mut self,
         client: ClientKey,
         request: &Rooms,
-    ) -> Result<Answer<Said<'static>>, Refusal> {
+    ) -> Result<Answer<Said>, Refusal> {
         let rooms = named_rooms(self.settings, request)?;
         self.hub.load().visit(rooms.len());
         for room in rooms {
@@ -253,7 +253,7 @@ impl Context<'_> {
         let payload = acknowledgement(self.hub, client, &[], &[]);
         Ok(Answer::Now(Said::Message {
             kind: "subscription_ack",
-            payload: payload.into(),
+            payload,
         }))
     }
 }

@@ -6,14 +6,14 @@ use crate::hub::ClientKey;
 use crate::hub::workspaces::documents::MAX_DEPTH;
 use crate::wire::locale::WorkspaceFault as Fault;
 use crate::wire::message::compact::compact;
-use crate::wire::message::{Envelope, Incoming, Malformed, Members, Variant};
+use crate::wire::message::{Envelope, Incoming, Members, Variant};
 use crate::wire::websocket::EncodedFrame;
 
 /// Does what a message asks; `None`: it is about something else. The news of a change wait until it is kept.
 pub fn carry_out(
     context: &mut Context<'_>,
     message: &Incoming<'_>,
-) -> Option<Result<Answer<Said<'static>>, Fault>> {
+) -> Option<Result<Answer<Said>, Fault>> {
     if !message.kind.starts_with("workspace.") {
         return None;
     }
@@ -37,7 +37,7 @@ pub fn carry_out(
 /// The fields of a message, whose body it is. When they are flat, the envelope's own stand among them.
 fn fields_of<'a>(message: &Incoming<'_>, body: &'a str) -> Result<Members<'a>, Fault> {
     let fields = Members::parse(body).map_err(|malformed| match malformed {
-        Malformed::Field { field, .. } if field.is_empty() => Fault::NoObject,
+        malformed if malformed.is_about_all() => Fault::NoObject,
         malformed => Fault::Unreadable(malformed.to_string()),
     })?;
     // What is nested too deep is refused for that, by whoever keeps it.

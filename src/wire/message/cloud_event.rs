@@ -182,8 +182,8 @@ fn lacking(text: &str, fault: Malformed) -> Malformed {
     let missing = required
         .into_iter()
         .find(|name| attributes.value(name).is_none());
-    match (missing, &fault) {
-        (Some(name), Malformed::Field { field, .. }) if field.is_empty() => missing_attribute(name),
+    match missing {
+        Some(name) if fault.is_about_all() => missing_attribute(name),
         _ => fault,
     }
 }

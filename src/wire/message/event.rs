@@ -424,21 +424,15 @@ fn without(message: &Incoming<'_>, names: &[&str]) -> Result<String, Malformed> 
 
 fn room_event<'a>(message: &Incoming<'a>) -> Result<Named<'a>, Malformed> {
     let Some(room) = message.room()? else {
-        let reason = match &*message.kind {
-            "room_broadcast" => "missing; expected the room's name, a string".to_owned(),
-            kind => format!(
-                "unknown type `{}` without a room; expected a task_ or document_ type, or a `room`",
-                shortened(kind)
-            ),
-        };
-        return Err(Malformed::field(
-            if message.kind == "room_broadcast" {
-                "room"
-            } else {
-                "type"
-            },
-            reason,
-        ));
+        if message.kind == "room_broadcast" {
+            let reason = "missing; expected the room's name, a string";
+            return Err(Malformed::field("room", reason));
+        }
+        let kind = shortened(&message.kind);
+        let reason = format!(
+            "unknown type `{kind}` without a room; expected a task_ or document_ type, or a `room`"
+        );
+        return Err(Malformed::field("type", reason));
     };
     check_application_type(&message.kind)?;
     let payload = match message.nested {

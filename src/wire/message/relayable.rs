@@ -31,7 +31,7 @@ fn check_by_parsing(text: &str, around: usize) -> Result<(), Malformed> {
         levels: MAX_DEPTH + around,
     };
     seed.deserialize(&mut deserializer).map_err(|error| {
-        find_syntax_error(text).unwrap_or_else(|| Malformed::Json(error.to_string()))
+        find_syntax_error(text).unwrap_or_else(|| Malformed::syntax(error.to_string()))
     })
 }
 

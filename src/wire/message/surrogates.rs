@@ -18,17 +18,15 @@ pub fn replace_lone_surrogates(json: &str) -> Option<(String, u32)> {
 }
 
 pub(super) fn replace_lone_surrogates_by(json: &str, replacement: &str) -> Option<(String, u32)> {
-    let mut half = next_lone_surrogate(json, 0)?;
-    let (mut repaired, mut count, mut done) = (String::with_capacity(json.len()), 0, 0);
-    loop {
+    let (mut repaired, mut count, mut done) = (String::new(), 0, 0);
+    while let Some(half) = next_lone_surrogate(json, done) {
         repaired.push_str(&json[done..half.start]);
         repaired.push_str(replacement);
         done = half.end;
         count += 1;
-        match next_lone_surrogate(json, done) {
-            Some(next) => half = next,
-            None => break,
-        }
+    }
+    if count == 0 {
+        return None;
     }
     repaired.push_str(&json[done..]);
     Some((repaired, count))

@@ -17,7 +17,7 @@ pub fn find_syntax_error(text: &str) -> Option<Malformed> {
     loop {
         if let Some(reason) = walk.step()? {
             let field = path(walk.path.into_iter());
-            return Some(Malformed::Text { field, reason });
+            return Some(Malformed::text(field, reason));
         }
     }
 }

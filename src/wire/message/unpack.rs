@@ -318,8 +318,7 @@ impl<'a> Walk<'a> {
         // The name of the last member may be what is wrong.
         let is_known = |step: &Step<'_>| !matches!(step, Step::Member(""));
         let field = path(self.levels.iter().map(step).filter(is_known));
-        let reason = reason.into();
-        Unpackable::Malformed(Malformed::Text { field, reason })
+        Unpackable::Malformed(Malformed::text(field, reason))
     }
 
     fn early_end(&self) -> Unpackable {
