@@ -7,7 +7,7 @@ use crate::wire::locale::Phrase;
 use crate::wire::message::compact::{compact, into_compact};
 use crate::wire::message::event::check_application_type;
 use crate::wire::message::name::check_room;
-use crate::wire::message::{Dialect, Malformed, Report, check_relayable};
+use crate::wire::message::{Malformed, Report, check_relayable};
 use crate::wire::refusal::{ErrorCode, Refusal};
 use crate::wire::websocket::CloseCode;
 use serde::Serialize;
@@ -162,10 +162,7 @@ impl Context<'_> {
                 .rooms()
                 .map(|room| directory.room(room).name.to_string())
                 .collect(),
-            dialect: match client.dialect {
-                Dialect::Payload => "payload",
-                Dialect::Data => "data",
-            },
+            dialect: client.dialect.body(),
             messages_received: peer.map_or(0, |peer| peer.received),
             messages_sent: peer.map_or(0, |peer| peer.sent),
             unsent_bytes: peer.map_or(0, |peer| peer.connection.outbox.len_bytes()),

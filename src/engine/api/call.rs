@@ -35,13 +35,13 @@ pub struct Row {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Body {
-    /// It has no meaning.
+    /// A body has no meaning.
     Ignored,
-    /// It is read if there is one.
+    /// A body is read if there is one.
     Optional,
-    /// The call makes no sense without it.
+    /// The call makes no sense without a body.
     Required,
-    /// The same, and lines of JSON are handled as they come.
+    /// The call makes no sense without a body, whose lines, if it has lines, are handled as they come.
     Lines,
 }
 
@@ -113,7 +113,7 @@ pub fn expect_json(head: &Head) -> Result<(), Refusal> {
     head.content_type().map_or(Ok(()), expect_json_type)
 }
 
-/// The same of a media type without its parameters.
+/// Refuses media types that are no JSON. `essence`: the type without its parameters.
 pub fn expect_json_type(essence: &str) -> Result<(), Refusal> {
     let is = |known: &&str| essence.eq_ignore_ascii_case(known);
     if JSON_TYPES.iter().any(is) || essence.to_ascii_lowercase().ends_with("+json") {

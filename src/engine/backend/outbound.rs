@@ -101,11 +101,7 @@ impl Pending {
         let mut text = String::with_capacity(fields.len() + 160);
         text.push_str("{\"type\":");
         push_string(&mut text, &kind);
-        text.push_str(match dialect {
-            Dialect::Payload => ",\"payload\":",
-            Dialect::Data => ",\"data\":",
-        });
-        text.push_str(&fields);
+        let _ = write!(text, ",\"{}\":{fields}", dialect.body());
         let timeout = Some(routes.timeout).filter(|timeout| !timeout.is_zero());
         let number = self.insert(Request {
             sender,

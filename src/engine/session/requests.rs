@@ -171,21 +171,18 @@ pub fn request_control(
 
 fn control_refusal(refused: ControlRefused, task: &str, action: Control) -> Refusal {
     let action = action.as_str();
-    let (code, reason) = match refused {
+    match refused {
         ControlRefused::UnknownTask => {
-            let reason = format!("the task `{}`", shortened(task));
-            (ErrorCode::NotFound, reason)
+            Refusal::not_found(format!("the task `{}`", shortened(task)))
         }
         ControlRefused::Ended(status) => {
             let reason = format!("`{action}` on a task that is {}", status.as_str());
-            (ErrorCode::NotAllowed, reason)
+            Refusal::new(ErrorCode::NotAllowed, reason)
         }
         ControlRefused::Pending(pending) => {
-            let reason = format!(
-                "`{action}` while `{}` is pending on the task",
-                pending.as_str()
-            );
-            (ErrorCode::Conflict, reason)
+            let pending = pending.as_str();
+            let reason = format!("`{action}` while `{pending}` is pending on the task");
+            Refusal::new(ErrorCode::Conflict, reason)
         }
         ControlRefused::NotHonoured(controls) => {
             let honoured: Vec<&str> = controls.iter().map(Control::as_str).collect();
@@ -196,10 +193,9 @@ fn control_refusal(refused: ControlRefused, task: &str, action: Control) -> Refu
             let reason = format!(
                 "action: `{action}` is not honoured by the task's worker; expected {expected}"
             );
-            (ErrorCode::InvalidMessage, reason)
+            Refusal::new(ErrorCode::InvalidMessage, reason)
         }
-    };
-    Refusal::new(code, reason)
+    }
 }
 
 /// A page of a room's log as JSON: `{room, messages, position, complete, more?}`, the oldest first: at most `limit` messages

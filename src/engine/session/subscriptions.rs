@@ -22,11 +22,11 @@ const MIN_NAMES: usize = 1000;
 
 #[derive(Debug, Clone, Copy)]
 pub enum Entry<'a> {
-    /// It has asked for it.
+    /// The client has asked to be there.
     Asked,
-    /// It is put there, which the limit of viewers' rooms does not forbid.
+    /// A call puts the client there, which the limit of viewers' rooms does not forbid.
     Put,
-    /// It was there before the room was given up or the process restarted.
+    /// The client was there before the room was given up or the process restarted.
     Kept(&'a KeptName),
 }
 

@@ -140,10 +140,9 @@ impl<'a> CloudEvent<'a> {
 
     /// Refuses data whose own type is not JSON.
     fn check_content_type(&self) -> Result<(), Malformed> {
-        let Some(Attribute(kind)) = &self.datacontenttype else {
-            return Ok(());
-        };
-        check_json_type(kind).map_err(|reason| Malformed::field("datacontenttype", reason))
+        let kind = self.datacontenttype.as_ref();
+        let checked = kind.map_or(Ok(()), |Attribute(kind)| check_json_type(kind));
+        checked.map_err(|reason| Malformed::field("datacontenttype", reason))
     }
 }
 

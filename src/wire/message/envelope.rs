@@ -57,7 +57,7 @@ impl Envelope<'_> {
         match variant.dialect {
             Dialect::Payload => self.push_json(&mut out),
             Dialect::Data => {
-                self.push_opening(&mut out, ",\"data\":");
+                self.push_opening(&mut out, Dialect::Data);
                 out.push('}');
             }
         }
@@ -67,18 +67,15 @@ impl Envelope<'_> {
     fn message_pack(&self, dialect: Dialect) -> Vec<u8> {
         let optional = [self.id.is_some(), self.reply_to.is_some()];
         let optional = optional.into_iter().map(u32::from).sum::<u32>();
-        let (body, members) = match dialect {
-            Dialect::Payload => {
-                let placed = 2 * u32::from(self.room_offset.is_some());
-                ("payload", 3 + optional + placed)
-            }
-            Dialect::Data => ("data", 2),
+        let members = match dialect {
+            Dialect::Payload => 3 + optional + 2 * u32::from(self.room_offset.is_some()),
+            Dialect::Data => 2,
         };
         let mut out = Vec::with_capacity(128);
         pack::begin_map(&mut out, members);
         pack::push_text(&mut out, "type");
         pack::push_text(&mut out, self.kind);
-        pack::push_text(&mut out, body);
+        pack::push_text(&mut out, dialect.body());
         pack::push_json(&mut out, self.payload);
         if dialect == Dialect::Data {
             return out;
@@ -104,7 +101,7 @@ impl Envelope<'_> {
 
     /// Appends the message in the payload dialect, as JSON.
     pub fn push_json(&self, out: &mut String) {
-        self.push_opening(out, ",\"payload\":");
+        self.push_opening(out, Dialect::Payload);
         push_number(out, "timestamp", self.timestamp);
         if let Some(id) = self.id {
             let _ = write!(out, ",\"id\":\"{id}\"");
@@ -118,10 +115,12 @@ impl Envelope<'_> {
         out.push('}');
     }
 
-    fn push_opening(&self, out: &mut String, body: &str) {
+    fn push_opening(&self, out: &mut String, dialect: Dialect) {
         out.push_str("{\"type\":");
         push_string(out, self.kind);
-        out.push_str(body);
+        out.push_str(",\"");
+        out.push_str(dialect.body());
+        out.push_str("\":");
         out.push_str(self.payload);
     }
 }

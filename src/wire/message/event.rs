@@ -137,7 +137,7 @@ impl<'a> Report<'a> {
         Ok(report)
     }
 
-    /// The same, for longer than the text that it was read from.
+    /// Copies what lies in the text that it was read from, and so outlives that.
     pub fn into_owned(self) -> Report<'static> {
         let owned = |name: Cow<'_, str>| Cow::Owned(name.into_owned());
         Report {

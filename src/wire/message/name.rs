@@ -2,7 +2,7 @@
 
 use super::malformed::Malformed;
 
-/// Of a task id or room name, without the prefix of a task's room.
+/// Most bytes of a task id or room name; the prefix of a task's room does not count.
 pub const MAX_NAME_BYTES: usize = 256;
 /// A task's room is named by this and the task's id.
 pub const TASK_ROOM_PREFIX: &str = "task:";

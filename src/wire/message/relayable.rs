@@ -8,7 +8,7 @@ use super::syntax_error::find_syntax_error;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
-/// Of arrays and objects in one field.
+/// Most levels of arrays and objects in one field.
 pub const MAX_DEPTH: usize = 64;
 
 /// Bytes that the quick pass handles at once.

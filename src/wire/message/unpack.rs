@@ -10,7 +10,7 @@ use rmp::Marker;
 use smallvec::SmallVec;
 use std::ops::Range;
 
-/// The same as for JSON.
+/// As many levels as readers of JSON accept.
 const MAX_DEPTH: usize = 127;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub enum Unpackable {
     TooLong,
 }
 
-/// The same value as JSON text of at most `max_length` bytes.
+/// A value of MessagePack as JSON text of at most `max_length` bytes.
 pub fn unpack(packed: &[u8], max_length: usize) -> Result<String, Unpackable> {
     let mut walk = Walk {
         rest: packed,
