@@ -33,42 +33,32 @@ pub struct IngestStream {
     pub key: Option<String>,
 }
 
-pub fn take_lines(
-    hub: &mut Hub,
-    out: &mut dyn Outlet,
-    moment: Moment<'_>,
-    stream: &mut IngestStream,
-    mut chunk: &[u8],
-    max_body_size: usize,
-) {
-    let max_line_bytes = unless_zero(max_body_size);
-    loop {
-        match stream.splitter.poll_line(&mut chunk, max_line_bytes) {
-            Ok(Some(line)) => {
-                let key = stream.key.as_deref();
-                stream.tally.take_line(hub, out, moment, key, &line);
-            }
-            Ok(None) => return,
-            Err(too_long) => {
-                let reason = format!(
-                    "longer than the {max_line_bytes} bytes that http.max_body_size allows"
-                );
-                stream.tally.reject_line(too_long.line_number, reason);
+/// Has the hub take one event.
+pub type Ingest<'a> = dyn FnMut(Report<'_>) -> Ingested + 'a;
+
+impl IngestStream {
+    /// Takes the lines that end in `chunk`.
+    pub fn take(&mut self, mut chunk: &[u8], max_body_size: usize, ingest: &mut Ingest<'_>) {
+        let max_line_bytes = unless_zero(max_body_size);
+        loop {
+            match self.splitter.poll_line(&mut chunk, max_line_bytes) {
+                Ok(Some(line)) => self.tally.take_line(&line, self.key.as_deref(), ingest),
+                Ok(None) => return,
+                Err(too_long) => {
+                    let reason = format!(
+                        "longer than the {max_line_bytes} bytes that http.max_body_size allows"
+                    );
+                    self.tally.reject_line(too_long.line_number, reason);
+                }
             }
         }
     }
-}
 
-/// Takes a last line that has no newline.
-pub fn finish_lines(
-    hub: &mut Hub,
-    out: &mut dyn Outlet,
-    moment: Moment<'_>,
-    stream: &mut IngestStream,
-) {
-    if let Some(line) = stream.splitter.finish() {
-        let key = stream.key.as_deref();
-        stream.tally.take_line(hub, out, moment, key, &line);
+    /// Takes a last line that has no newline.
+    pub fn finish(&mut self, ingest: &mut Ingest<'_>) {
+        if let Some(line) = self.splitter.finish() {
+            self.tally.take_line(&line, self.key.as_deref(), ingest);
+        }
     }
 }
 
@@ -81,7 +71,8 @@ pub fn take_all(
 ) -> Outcome {
     let mut tally = Tally::default();
     for (index, report) in reports.into_iter().enumerate() {
-        tally.take(hub, out, moment, Place::Index(index), Ok(report));
+        let ingest = &mut |report: Report<'_>| hub.ingest(moment, report, out);
+        tally.take(Place::Index(index), Ok(report), ingest);
     }
     match (&tally.refused, tally.first_error()) {
         (Some(Refused::TooLarge(fault)), _) => Err(fault.into()),
@@ -224,36 +215,27 @@ impl Tally {
     /// Takes one event and counts what became of it.
     fn take(
         &mut self,
-        hub: &mut Hub,
-        out: &mut dyn Outlet,
-        moment: Moment<'_>,
         place: Place,
         report: Result<Report<'_>, Malformed>,
+        ingest: &mut Ingest<'_>,
     ) {
         match report {
             Ok(report) => {
                 self.repaired += u64::from(report.repaired);
-                self.count(place, hub.ingest(moment, report, out));
+                self.count(place, ingest(report));
             }
             Err(malformed) => self.reject(place, malformed.to_string()),
         }
     }
 
-    fn take_line(
-        &mut self,
-        hub: &mut Hub,
-        out: &mut dyn Outlet,
-        moment: Moment<'_>,
-        key: Option<&str>,
-        line: &Line<'_>,
-    ) {
+    fn take_line(&mut self, line: &Line<'_>, key: Option<&str>, ingest: &mut Ingest<'_>) {
         let report = match text(&line.bytes) {
             // A file may begin with a byte order mark and nothing else.
             Ok(text) if text.trim_ascii().is_empty() => return,
             Ok(text) => read_line(text, key, line.number),
             Err(malformed) => Err(malformed),
         };
-        self.take(hub, out, moment, Place::Line(line.number), report);
+        self.take(Place::Line(line.number), report, ingest);
     }
 
     fn count(&mut self, place: Place, ingested: Ingested) {

@@ -13,6 +13,7 @@ use crate::engine::transport::answer::{Cors, Reply};
 use crate::engine::transport::peer::{Reading, Services, Standing};
 use crate::hub::ConnectionId;
 use crate::wire::http::{Head, Response};
+use crate::wire::message::Report;
 use crate::wire::refusal::{ErrorCode, Refusal};
 use crate::wire::websocket;
 
@@ -269,27 +270,17 @@ impl Engine {
     /// The lines of one chunk count.
     pub(super) fn take_lines(&mut self, stream: &mut IngestStream, chunk: &[u8]) {
         let mut out = self.transport.peers.delivery(&self.settings);
-        let max_line = self.settings.http.max_body_size;
-        ingest::take_lines(
-            &mut self.hub,
-            &mut out,
-            self.settings.at(self.now),
-            stream,
-            chunk,
-            max_line,
-        );
+        let (hub, moment) = (&mut self.hub, self.settings.at(self.now));
+        let ingest = &mut |report: Report<'_>| hub.ingest(moment, report, &mut out);
+        stream.take(chunk, self.settings.http.max_body_size, ingest);
     }
 
     /// A last line counts that has no newline; nothing more comes.
     pub(super) fn finish_lines(&mut self, connection: ConnectionId) -> Option<Box<IngestStream>> {
         let mut stream = self.peer_mut(connection)?.stream.take()?;
         let mut out = self.transport.peers.delivery(&self.settings);
-        ingest::finish_lines(
-            &mut self.hub,
-            &mut out,
-            self.settings.at(self.now),
-            &mut stream,
-        );
+        let (hub, moment) = (&mut self.hub, self.settings.at(self.now));
+        stream.finish(&mut |report| hub.ingest(moment, report, &mut out));
         Some(stream)
     }
 }
