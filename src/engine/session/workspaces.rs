@@ -6,7 +6,7 @@ use crate::hub::ClientKey;
 use crate::hub::workspaces::documents::MAX_DEPTH;
 use crate::wire::locale::WorkspaceFault as Fault;
 use crate::wire::message::compact::compact;
-use crate::wire::message::{Envelope, Incoming, Members, Variant};
+use crate::wire::message::{Envelope, Incoming, Malformed, Members, Variant};
 use crate::wire::websocket::EncodedFrame;
 
 /// Does what a message asks; `None`: it is about something else. The news of a change wait until it is kept.
@@ -36,15 +36,14 @@ pub fn carry_out(
 
 /// The fields of a message, whose body it is. When they are flat, the envelope's own stand among them.
 fn fields_of<'a>(message: &Incoming<'_>, body: &'a str) -> Result<Members<'a>, Fault> {
-    let fields = Members::parse(body).map_err(|malformed| match malformed {
-        malformed if malformed.is_about_all() => Fault::NoObject,
-        malformed => Fault::Unreadable(malformed.to_string()),
+    let unreadable = |malformed: Malformed| Fault::Unreadable(malformed.to_string());
+    let fields = Members::parse(body).map_err(|malformed| match malformed.is_about_all() {
+        true => Fault::NoObject,
+        false => unreadable(malformed),
     })?;
     // What is nested too deep is refused for that, by whoever keeps it.
     if fields.depth() <= MAX_DEPTH {
-        message
-            .check_relayable()
-            .map_err(|malformed| Fault::Unreadable(malformed.to_string()))?;
+        message.check_relayable().map_err(unreadable)?;
     }
     match message.nested {
         true => Ok(fields),

@@ -413,9 +413,8 @@ fn named_task<'a>(
 
 /// A flat message without its envelope's fields.
 fn flat_payload(message: &Incoming<'_>) -> Result<String, Malformed> {
-    let [kind, id, timestamp, room, payload, data] = ENVELOPE_FIELDS;
-    let envelope = [kind, id, timestamp, room, payload, data, EVENT_ID];
-    Ok(into_compact(without(message, &envelope)?))
+    let fields = Members::parse(message.body)?.without(&ENVELOPE_FIELDS);
+    Ok(into_compact(fields.without(&[EVENT_ID]).to_json()))
 }
 
 fn without(message: &Incoming<'_>, names: &[&str]) -> Result<String, Malformed> {
