@@ -126,8 +126,3 @@ impl DropCounts {
         }
     }
 }
-
-/// Whether a count is left out of a document.
-pub fn is_zero(count: &u64) -> bool {
-    *count == 0
-}

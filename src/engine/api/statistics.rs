@@ -4,7 +4,7 @@ use super::call::Call;
 use crate::engine::answer::{Answer, Outcome};
 use crate::engine::commit::durability::{Condition, Durability};
 use crate::engine::context::Context;
-use crate::engine::counts::{DropCounts, Notice, is_zero};
+use crate::engine::counts::{DropCounts, Notice};
 use crate::engine::life::Life;
 use crate::hub::DropReason;
 use crate::wire::http::Response;
@@ -66,6 +66,10 @@ pub struct HealthStorage {
     /// Calls that were refused before it was read. Left out when there were none.
     #[serde(skip_serializing_if = "is_zero")]
     pub refused: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl HealthStorage {

@@ -16,8 +16,6 @@ pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// Room for the status line and the fields of every response.
 const USUAL_HEAD_BYTES: usize = 192;
-/// Room for most answers to events.
-const USUAL_BODY_BYTES: usize = 256;
 /// The last second of the year 9999, where the format ends.
 const LAST_SECOND: u64 = 253_402_300_799;
 
@@ -57,9 +55,8 @@ impl Response {
 
     /// A document of our own, as JSON.
     pub fn document(status: u16, document: &impl Serialize) -> Self {
-        let mut text = Vec::with_capacity(USUAL_BODY_BYTES);
-        serde_json::to_writer(&mut text, document)
-            .expect("documents of our own always have a JSON form");
+        let text = serde_json::to_vec(document);
+        let text = text.expect("documents of our own always have a JSON form");
         Self::new(status).json(text)
     }
 
