@@ -45,7 +45,7 @@ fn follow(options: &WatchOptions) -> Result<ExitCode, ClientError> {
         states: TaskStates::default(),
     };
     loop {
-        let step = match client.next(PATIENCE)? {
+        let end = match client.next(PATIENCE)? {
             Some(ClientEvent::Message(message)) => {
                 if message.kind() == "connected" {
                     // Missed messages come room by room: the tasks count as completed only after all of them have
@@ -64,20 +64,15 @@ fn follow(options: &WatchOptions) -> Result<ExitCode, ClientError> {
                 tell(&format_args!(
                     "{reason}; attempt {attempt} in {seconds:.1} s"
                 ));
-                Step::GoOn
+                None
             }
-            None => Step::GoOn,
+            None => None,
         };
-        if let Step::End(code) = step {
+        if let Some(code) = end {
             client.close();
             return Ok(code);
         }
     }
-}
-
-enum Step {
-    GoOn,
-    End(ExitCode),
 }
 
 struct Watch {
@@ -94,10 +89,11 @@ struct Watch {
     states: TaskStates,
 }
 
+/// Each tells the exit code, if the watch ends with what it was given.
 impl Watch {
-    fn take(&mut self, message: &ServerMessage) -> Step {
+    fn take(&mut self, message: &ServerMessage) -> Option<ExitCode> {
         match message.kind() {
-            "connected" | "disconnected" => Step::GoOn,
+            "connected" | "disconnected" => None,
             "pong" => {
                 self.tell_of_unknown();
                 self.is_catching_up = false;
@@ -114,7 +110,7 @@ impl Watch {
     }
 
     /// A refused subscription ends the watch: nobody will hear how its tasks end.
-    fn handle_error(&self, message: &ServerMessage) -> Step {
+    fn handle_error(&self, message: &ServerMessage) -> Option<ExitCode> {
         let payload = &message.value["payload"];
         let reason = payload["message"].as_str();
         tell(&reason.unwrap_or(&message.text));
@@ -123,10 +119,7 @@ impl Watch {
             Some(id) => id == SUBSCRIBE_ID,
             None => !self.is_acknowledged,
         };
-        match is_answer {
-            true => Step::End(ExitCode::from(TROUBLE)),
-            false => Step::GoOn,
-        }
+        is_answer.then_some(ExitCode::from(TROUBLE))
     }
 
     /// Once only.
@@ -147,7 +140,7 @@ impl Watch {
     }
 
     /// Prints a message of the watched rooms, and decides whether it was the last that counts.
-    fn show(&mut self, message: &ServerMessage) -> Step {
+    fn show(&mut self, message: &ServerMessage) -> Option<ExitCode> {
         let state = self.states.apply(&message.value);
         let line = match state {
             _ if self.json => printable_json(&message.text).into_owned(),
@@ -160,34 +153,32 @@ impl Watch {
         });
         if writeln!(io::stdout(), "{line}").is_err() {
             // Nobody reads any more, and nobody will know how it ended.
-            return Step::End(ExitCode::from(TROUBLE));
+            return Some(ExitCode::from(TROUBLE));
         }
         match ended {
             Some((task, status)) if self.watched.contains(&task) => self.note(&task, &status),
-            _ => Step::GoOn,
+            _ => None,
         }
     }
 
     /// A task that is removed before its end ends the watch: nobody will hear how it ended.
-    fn handle_removed(&mut self, message: &ServerMessage) -> Step {
+    fn handle_removed(&mut self, message: &ServerMessage) -> Option<ExitCode> {
         self.states.apply(&message.value);
         let payload = &message.value["payload"];
         let task = payload["taskId"].as_str().unwrap_or_default();
         let reason = payload["reason"].as_str().unwrap_or_default();
         let line = printable_json(&message.text);
         if self.json && writeln!(io::stdout(), "{line}").is_err() {
-            return Step::End(ExitCode::from(TROUBLE));
+            return Some(ExitCode::from(TROUBLE));
         }
         tell(&format_args!("{task} was removed ({reason})"));
-        match self.open.contains(task) {
-            true => Step::End(ExitCode::from(TROUBLE)),
-            false => Step::GoOn,
-        }
+        let is_open = self.open.contains(task);
+        is_open.then_some(ExitCode::from(TROUBLE))
     }
 
-    fn note(&mut self, task: &str, status: &str) -> Step {
+    fn note(&mut self, task: &str, status: &str) -> Option<ExitCode> {
         match status {
-            "failed" | "cancelled" => Step::End(ExitCode::FAILURE),
+            "failed" | "cancelled" => Some(ExitCode::FAILURE),
             "completed" => {
                 self.open.remove(task);
                 self.end_if_completed()
@@ -195,21 +186,19 @@ impl Watch {
             // A completed task may start again.
             _ => {
                 self.open.insert(task.to_owned());
-                Step::GoOn
+                None
             }
         }
     }
 
-    fn end_if_completed(&self) -> Step {
-        match self.open.is_empty() && !self.is_catching_up {
-            true => Step::End(ExitCode::SUCCESS),
-            false => Step::GoOn,
-        }
+    fn end_if_completed(&self) -> Option<ExitCode> {
+        let is_completed = self.open.is_empty() && !self.is_catching_up;
+        is_completed.then_some(ExitCode::SUCCESS)
     }
 }
 
 /// Reports losses and refusals in an acknowledgement. A refused room ends the watch.
-fn check_rooms(message: &Value) -> Step {
+fn check_rooms(message: &Value) -> Option<ExitCode> {
     let recovered = message["payload"]["recovered"].as_object();
     let lost = recovered.into_iter().flatten();
     for (room, _) in lost.filter(|(_, recovered)| **recovered == false) {
@@ -225,8 +214,8 @@ fn check_rooms(message: &Value) -> Step {
             };
             let (room, code) = (of("room"), of("code"));
             tell(&format_args!("cannot watch {room}: {code}{reason}"));
-            Step::End(ExitCode::from(TROUBLE))
+            Some(ExitCode::from(TROUBLE))
         }
-        None => Step::GoOn,
+        None => None,
     }
 }

@@ -1,11 +1,12 @@
 //! A number that is set or "auto", in which case it follows from other keys as `derived.rs` says.
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Serialize};
 
 pub(super) const WORD: &str = "auto";
 
 /// A number that is set or "auto".
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(from = "Written", into = "Written")]
 pub enum Auto {
     /// "auto": it follows from the rest of the configuration.
     #[default]
@@ -23,30 +24,34 @@ impl Auto {
     }
 }
 
-impl Serialize for Auto {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Derived => serializer.serialize_str(WORD),
-            Self::Number(number) => serializer.serialize_u32(*number),
+/// How it is written.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Number(u32),
+    Derived(Word),
+}
+
+#[derive(Serialize, Deserialize)]
+enum Word {
+    #[serde(rename = "auto")]
+    Auto,
+}
+
+impl From<Auto> for Written {
+    fn from(auto: Auto) -> Self {
+        match auto {
+            Auto::Derived => Self::Derived(Word::Auto),
+            Auto::Number(number) => Self::Number(number),
         }
     }
 }
 
-impl<'de> Deserialize<'de> for Auto {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Found {
-            Number(u32),
-            Text(String),
-        }
-        match Found::deserialize(deserializer)? {
-            Found::Number(number) => Ok(Self::Number(number)),
-            Found::Text(text) if text == WORD => Ok(Self::Derived),
-            Found::Text(text) => Err(de::Error::invalid_value(
-                de::Unexpected::Str(&text),
-                &"a number or \"auto\"",
-            )),
+impl From<Written> for Auto {
+    fn from(written: Written) -> Self {
+        match written {
+            Written::Derived(Word::Auto) => Self::Derived,
+            Written::Number(number) => Self::Number(number),
         }
     }
 }

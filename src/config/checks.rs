@@ -38,20 +38,15 @@ struct ToCome {
 
 fn refuse_what_is_to_come(config: &Config, layers: &mut Layers) {
     for refusal in TO_COME.iter().filter(|refusal| (refusal.is_on)(config)) {
-        layers.mistake(
-            layers.location_of(refusal.path),
-            format!("true is not possible yet: {}", refusal.what),
-        );
+        let what = format!("true is not possible yet: {}", refusal.what);
+        layers.mistake_at(refusal.path, what);
     }
 }
 
 fn check_authentication(config: &Config, layers: &mut Layers) {
     if config.websocket.enable_authentication && config.websocket.auth_secret.is_empty() {
-        let location = layers.location_of("websocket.enable_authentication");
-        layers.mistake(
-            location,
-            "needs a secret; expected websocket.auth_secret to be set".to_owned(),
-        );
+        let what = "needs a secret; expected websocket.auth_secret to be set";
+        layers.mistake_at("websocket.enable_authentication", what.to_owned());
     }
 }
 
@@ -63,7 +58,7 @@ fn check_websocket_path(config: &Config, layers: &mut Layers) {
         _ => return,
     };
     let what = format!("{path:?} is taken by {taken_by}; expected another path, such as \"/ws\"");
-    layers.mistake(layers.location_of("websocket.path"), what);
+    layers.mistake_at("websocket.path", what);
 }
 
 fn check_echo_path(config: &Config, layers: &mut Layers) {
@@ -74,7 +69,7 @@ fn check_echo_path(config: &Config, layers: &mut Layers) {
         _ => return,
     };
     let what = format!("{path:?} is {taken_by}; expected another path");
-    layers.mistake(layers.location_of("websocket.echo_path"), what);
+    layers.mistake_at("websocket.echo_path", what);
 }
 
 fn check_ingest_socket(config: &Config, layers: &mut Layers) {
@@ -100,10 +95,7 @@ pub(crate) const ROUTES_NEED_A_KEY: &str = "needs a key that the application pro
 
 fn check_routes(config: &Config, layers: &mut Layers) {
     if !config.guards_routes() {
-        layers.mistake(
-            layers.location_of("routes.types"),
-            ROUTES_NEED_A_KEY.to_owned(),
-        );
+        layers.mistake_at("routes.types", ROUTES_NEED_A_KEY.to_owned());
     }
 }
 

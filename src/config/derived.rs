@@ -3,33 +3,14 @@
 use super::auto::Auto;
 use super::settings::Config;
 
-fn burst(set: Auto, per_minute: u32) -> u32 {
-    match set {
-        Auto::Number(number) => number,
-        Auto::Derived => per_minute.saturating_mul(BURST_MINUTES),
-    }
-}
-
-/// A key's path, and its value.
-type ComesTo = (&'static str, fn(&Config) -> usize);
-
-const COMES_TO: &[ComesTo] = &[
-    ("websocket.max_viewer_rooms", Config::max_viewer_rooms),
-    ("websocket.rate_limit.message_burst", |config| {
-        config.message_burst() as usize
-    }),
-    ("websocket.rate_limit.connection_burst", |config| {
-        config.connection_burst() as usize
-    }),
-];
-
-/// A burst is what the rate allows in this time.
-const BURST_MINUTES: u32 = 5;
-
 /// The value of the key at a path, if it may be "auto".
 pub(super) fn comes_to(config: &Config, path: &str) -> Option<usize> {
-    let found = COMES_TO.iter().find(|(known, _)| *known == path);
-    found.map(|(_, number)| number(config))
+    match path {
+        "websocket.max_viewer_rooms" => Some(config.max_viewer_rooms()),
+        "websocket.rate_limit.message_burst" => Some(config.message_burst() as usize),
+        "websocket.rate_limit.connection_burst" => Some(config.connection_burst() as usize),
+        _ => None,
+    }
 }
 
 impl Config {
@@ -49,6 +30,16 @@ impl Config {
     pub fn connection_burst(&self) -> u32 {
         let config = &self.websocket.rate_limit;
         burst(config.connection_burst, config.max_connections_per_minute)
+    }
+}
+
+/// A burst is what the rate allows in this time.
+const BURST_MINUTES: u32 = 5;
+
+fn burst(set: Auto, per_minute: u32) -> u32 {
+    match set {
+        Auto::Number(number) => number,
+        Auto::Derived => per_minute.saturating_mul(BURST_MINUTES),
     }
 }
 

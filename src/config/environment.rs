@@ -20,63 +20,42 @@ pub(super) fn lay(environment: &[(String, String)], layers: &mut Layers) {
             .map(|(_, text)| text.as_str())
     };
     for key in keys() {
-        let own = key.variable();
-        let mut value_of = |name: &str| {
-            let text = text_of(name)?;
-            let is_of_service = key.kind == Kind::Port && has_scheme(text);
-            if is_of_service {
-                warn_of_service(key, name, text, layers);
+        let names = [Some(key.variable()), key.seed_variable.map(str::to_owned)];
+        for variable in names.into_iter().flatten() {
+            let Some(text) = text_of(&variable) else {
+                continue;
+            };
+            let location = Location::Environment { variable };
+            if key.kind == Kind::Port && has_scheme(text) {
+                layers.warn(location, service_warning(key, text));
+                continue;
             }
-            (!is_of_service).then_some(text)
-        };
-        if let Some(text) = value_of(&own) {
-            layers.put(
-                key.path(),
-                &[key],
-                Location::Environment { variable: own },
-                value::from_text(key, text),
-            );
-        } else if let Some((variable, text)) = key
-            .seed_variable
-            .and_then(|name| Some((name, value_of(name)?)))
-        {
-            lay_seed(key, variable, text, layers);
+            lay_key(key, location, text, layers);
+            break;
         }
     }
     for alias in keys::aliases() {
-        if let Some(text) = text_of(&alias.variable()) {
-            lay_alias(alias, text, text_of, layers);
+        let variable = alias.variable();
+        if let Some(text) = text_of(&variable) {
+            let location = Location::Environment { variable };
+            layers.put_text(alias.path(), text, location, |rival| {
+                let rival = keys::variable(rival);
+                text_of(&rival).map(|_| rival)
+            });
         }
     }
     warn_of_unknown(environment, layers);
 }
 
-fn lay_alias<'a>(
-    alias: &Alias,
-    text: &str,
-    text_of: impl Fn(&str) -> Option<&'a str>,
-    layers: &mut Layers,
-) {
-    let variable = alias.variable();
-    let location = Location::Environment { variable };
-    let keys = keys::set_by(alias.path());
-    for rival in keys::rivals(alias.path()).into_iter().map(keys::variable) {
-        if text_of(&rival).is_some() {
-            layers.mistake(location.clone(), keys::sets_the_same(&rival));
-        }
-    }
-    if let Some(key) = keys.first() {
-        layers.put(alias.path(), &keys, location, value::from_text(key, text));
-    }
-}
-
-fn lay_seed(key: &'static Key, variable: &str, text: &str, layers: &mut Layers) {
-    let location = Location::Environment {
-        variable: variable.to_owned(),
-    };
+fn lay_key(key: &'static Key, location: Location, text: &str, layers: &mut Layers) {
     match value::from_text(key, text) {
-        // NODE_ENV belongs to every program on the machine: a value unknown to us stops nobody.
-        Err(what) if variable == "NODE_ENV" => {
+        // It belongs to every program on the machine: a value unknown to us stops nobody.
+        Err(what)
+            if location
+                == Location::Environment {
+                    variable: "NODE_ENV".to_owned(),
+                } =>
+        {
             layers.warn(location, format!("{what}; passed over"))
         }
         checked => layers.put(key.path(), &[key], location, checked),
@@ -93,14 +72,12 @@ fn has_scheme(text: &str) -> bool {
 }
 
 /// Kubernetes puts the address of each Service into every pod, under the Service's name (as Docker did for links).
-fn warn_of_service(key: &Key, variable: &str, text: &str, layers: &mut Layers) {
-    let what = format!(
+fn service_warning(key: &Key, text: &str) -> String {
+    format!(
         "{text:?} is an address, as Kubernetes sets it for a Service of that name, and no port; passed over. \
          Set {} in the file or by its flag, or enableServiceLinks: false for the pod",
         key.path()
-    );
-    let variable = variable.to_owned();
-    layers.warn(Location::Environment { variable }, what);
+    )
 }
 
 /// Whether Kubernetes sets a variable of that name and value beside the port of a Service: such a value is nobody's

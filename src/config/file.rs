@@ -9,28 +9,21 @@ use toml::de::{DeTable, DeValue};
 use super::keys::{self, Key, canonical};
 use super::layers::Layers;
 use super::location::Location;
-use super::manual::MANUAL;
 use super::nearest::nearest;
 use super::value;
 
-pub(super) fn lay_defaults(layers: &mut Layers) {
-    lay_text(
-        Source {
-            name: None,
-            text: MANUAL,
-        },
-        layers,
-    );
-}
-
-pub(super) fn lay(name: &str, text: &str, layers: &mut Layers) {
-    lay_text(
-        Source {
-            name: Some(name.into()),
-            text,
-        },
-        layers,
-    );
+/// `name` is `None` for the file inside the binary.
+pub(super) fn lay(name: Option<&str>, text: &str, layers: &mut Layers) {
+    let name = name.map(Arc::from);
+    let source = Source { name, text };
+    match DeTable::parse(text) {
+        Ok(root) => lay_table(&source, "", root.get_ref(), layers),
+        Err(error) => {
+            let offset = error.span().map_or(text.len(), |span| span.start);
+            let what = error.message().trim_end().replace('\n', ", ");
+            layers.mistake(source.location(offset, None), format!("not TOML: {what}"));
+        }
+    }
 }
 
 /// The complaint about an unknown key, with the one that was probably meant.
@@ -85,59 +78,45 @@ impl Source<'_> {
     }
 }
 
-fn lay_text(source: Source<'_>, layers: &mut Layers) {
-    match DeTable::parse(source.text) {
-        Ok(root) => lay_table(&source, "", root.get_ref(), layers),
-        Err(error) => {
-            let offset = error.span().map_or(source.text.len(), |span| span.start);
-            let what = error.message().trim_end().replace('\n', ", ");
-            layers.mistake(source.location(offset, None), format!("not TOML: {what}"));
-        }
-    }
-}
-
 fn lay_table(source: &Source<'_>, section: &str, table: &DeTable<'_>, layers: &mut Layers) {
     let mut in_order: Vec<_> = table.iter().collect();
     in_order.sort_by_key(|(name, _)| name.span().start);
     let mut seen: BTreeMap<String, &Spanned<_>> = BTreeMap::new();
     for (name, value) in in_order {
         let path = join(section, &canonical(name.get_ref()));
-        let offset = name.span().start;
+        let location = |key: &str| source.location(name.span().start, Some(key));
         if let Some(first) = seen.insert(path.clone(), name) {
             let (line, first) = (source.line_at(first.span().start), first.get_ref());
             let what = format!(
                 "given twice: as {first} on line {line} and again as {}",
                 name.get_ref()
             );
-            layers.mistake(source.location(offset, Some(&path)), what);
+            layers.mistake(location(&path), what);
             continue;
         }
         for rival in keys::rivals(&path) {
             if let Some(first) = seen.get(rival) {
                 let line = source.line_at(first.span().start);
                 let what = format!("{} (given on line {line})", keys::sets_the_same(rival));
-                layers.mistake(source.location(offset, Some(&path)), what);
+                layers.mistake(location(&path), what);
             }
         }
         let keys = keys::set_by(&path);
         match (keys.first(), value.get_ref()) {
             (Some(key), value) => {
                 let checked = value::from_toml(key, value);
-                layers.put(&path, &keys, source.location(offset, Some(&path)), checked);
+                layers.put(&path, &keys, location(&path), checked);
             }
             (None, DeValue::Table(below)) if keys::is_section(&path) => {
                 lay_table(source, &path, below, layers);
             }
             (None, _) if keys::is_section(&path) => {
                 let what = format!("this is a section; expected [{path}]");
-                layers.mistake(source.location(offset, Some(&path)), what);
+                layers.mistake(location(&path), what);
             }
             (None, _) => {
                 let spelled = join(section, &name.get_ref().escape_debug().to_string());
-                layers.mistake(
-                    source.location(offset, Some(&spelled)),
-                    unknown_key(&spelled),
-                );
+                layers.mistake(location(&spelled), unknown_key(&spelled));
             }
         }
     }

@@ -7,6 +7,7 @@ use toml::{Table, Value};
 use super::keys::{self, Key};
 use super::location::{Location, Mistake, Warning};
 use super::settings::Config;
+use super::value;
 
 #[derive(Debug, Default)]
 pub(super) struct Layers {
@@ -62,6 +63,25 @@ impl Layers {
         }
     }
 
+    /// Lays a text over the keys that a path sets. `given` spells a rival, if the same source names it.
+    pub(super) fn put_text(
+        &mut self,
+        path: &str,
+        text: &str,
+        location: Location,
+        given: impl Fn(&'static str) -> Option<String>,
+    ) {
+        if keys::alias(path).is_some() {
+            for rival in keys::rivals(path).into_iter().filter_map(given) {
+                self.mistake(location.clone(), keys::sets_the_same(&rival));
+            }
+        }
+        let keys = keys::set_by(path);
+        if let Some(key) = keys.first() {
+            self.put(path, &keys, location, value::from_text(key, text));
+        }
+    }
+
     /// Refuses two old names of one key that differ, each in a source of its own: neither can be what both listeners
     /// should have. A source above both may set the key itself.
     pub(super) fn refuse_old_rivals(&mut self) {
@@ -91,6 +111,11 @@ impl Layers {
 
     pub(super) fn mistake(&mut self, location: Location, what: String) {
         self.mistakes.push(Mistake { location, what });
+    }
+
+    /// Records what is wrong with the value that counts for a key.
+    pub(super) fn mistake_at(&mut self, path: &str, what: String) {
+        self.mistake(self.location_of(path), what);
     }
 
     pub(super) fn warn(&mut self, location: Location, what: String) {

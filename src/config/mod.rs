@@ -53,10 +53,9 @@ pub struct Sources<'a> {
 
 /// Lays the sources over the defaults and checks the result.
 pub fn load(sources: Sources<'_>) -> Result<(Config, Vec<Warning>), Vec<Mistake>> {
-    let mut layers = Layers::default();
-    file::lay_defaults(&mut layers);
+    let mut layers = defaults();
     if let Some((name, text)) = sources.file {
-        file::lay(name, text, &mut layers);
+        file::lay(Some(name), text, &mut layers);
     }
     environment::lay(sources.environment, &mut layers);
     lay_flags(sources.flags, &mut layers);
@@ -69,26 +68,28 @@ pub fn load(sources: Sources<'_>) -> Result<(Config, Vec<Warning>), Vec<Mistake>
 fn lay_flags(flags: &[(String, String)], layers: &mut Layers) {
     for (path, text) in flags {
         let location = Location::Flag { key: path.clone() };
-        let is_given = |rival: &&str| flags.iter().any(|(path, _)| path == rival);
-        if keys::alias(path).is_some() {
-            for rival in keys::rivals(path).into_iter().filter(is_given) {
-                layers.mistake(location.clone(), keys::sets_the_same(&format!("--{rival}")));
-            }
+        if keys::set_by(path).is_empty() {
+            layers.mistake(location, file::unknown_key(path));
+            continue;
         }
-        let keys = keys::set_by(path);
-        match keys.first() {
-            Some(key) => layers.put(path, &keys, location, value::from_text(key, text)),
-            None => layers.mistake(location, file::unknown_key(path)),
-        }
+        layers.put_text(path, text, location, |rival| {
+            let is_given = flags.iter().any(|(path, _)| path == rival);
+            is_given.then(|| format!("--{rival}"))
+        });
     }
+}
+
+/// What `config.toml` says.
+fn defaults() -> Layers {
+    let mut layers = Layers::default();
+    file::lay(None, MANUAL, &mut layers);
+    layers
 }
 
 impl Default for Config {
     /// What `config.toml` says, with nothing laid over it.
     fn default() -> Self {
-        let mut layers = Layers::default();
-        file::lay_defaults(&mut layers);
-        layers.resolve()
+        defaults().resolve()
     }
 }
 

@@ -73,48 +73,32 @@ fn switch(text: &str) -> Option<bool> {
 
 /// Converts a possible value into the form that its key's field takes.
 fn fit(kind: &Kind, value: Value) -> Option<Value> {
-    match (kind, value) {
-        (Kind::Switch, value @ Value::Boolean(_)) => Some(value),
+    let all = |items: &[Value], is_possible: fn(&str) -> bool| {
+        let mut items = items.iter();
+        items.all(|item| item.as_str().is_some_and(is_possible))
+    };
+    let is_possible = match (kind, &value) {
+        (Kind::Switch, Value::Boolean(_)) => true,
         (Kind::Whole { least, most } | Kind::AutoWhole { least, most }, Value::Integer(number)) => {
-            u64::try_from(number)
-                .ok()
-                .filter(|number| (least..=most).contains(&number))
-                .map(|_| Value::Integer(number))
+            u64::try_from(*number).is_ok_and(|number| (*least..=*most).contains(&number))
         }
-        (Kind::Fraction { least, most }, Value::Float(number)) => (least..=most)
-            .contains(&&number)
-            .then_some(Value::Float(number)),
-        (Kind::Fraction { .. }, Value::Integer(number)) => fit(kind, Value::Float(number as f64)),
-        (Kind::Port, Value::Integer(number)) => {
-            u16::try_from(number).ok().map(|_| Value::Integer(number))
+        (Kind::Fraction { least, most }, Value::Float(number)) => (least..=most).contains(&number),
+        (Kind::Fraction { .. }, Value::Integer(number)) => {
+            return fit(kind, Value::Float(*number as f64));
         }
-        (Kind::Port, Value::String(text)) => port(text),
-        (Kind::Origins, Value::Array(items)) => items
-            .iter()
-            .all(|item| item.as_str().is_some_and(is_origin))
-            .then_some(Value::Array(items)),
-        (Kind::Hosts, Value::Array(items)) => items
-            .iter()
-            .all(|item| item.as_str().is_some_and(is_host_name))
-            .then_some(Value::Array(items)),
-        (Kind::Networks, Value::Array(items)) => items
-            .iter()
-            .all(|item| item.as_str().is_some_and(is_network))
-            .then_some(Value::Array(items)),
-        (Kind::Patterns, Value::Array(items)) => items
-            .iter()
-            .all(|item| item.as_str().is_some_and(is_pattern))
-            .then_some(Value::Array(items)),
-        (_, Value::String(text)) => is_possible_text(kind, &text).then_some(Value::String(text)),
-        _ => None,
-    }
-}
-
-fn port(text: String) -> Option<Value> {
-    match text.parse::<u16>() {
-        Ok(number) => Some(Value::Integer(number.into())),
-        Err(_) => is_socket_path(&text).then_some(Value::String(text)),
-    }
+        (Kind::Port, Value::Integer(number)) => u16::try_from(*number).is_ok(),
+        (Kind::Port, Value::String(text)) => match text.parse::<u16>() {
+            Ok(number) => return Some(Value::Integer(number.into())),
+            Err(_) => is_socket_path(text),
+        },
+        (Kind::Origins, Value::Array(items)) => all(items, is_origin),
+        (Kind::Hosts, Value::Array(items)) => all(items, is_host_name),
+        (Kind::Networks, Value::Array(items)) => all(items, is_network),
+        (Kind::Patterns, Value::Array(items)) => all(items, is_pattern),
+        (_, Value::String(text)) => is_possible_text(kind, text),
+        _ => false,
+    };
+    is_possible.then_some(value)
 }
 
 fn is_possible_text(kind: &Kind, text: &str) -> bool {

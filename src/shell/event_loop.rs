@@ -367,7 +367,7 @@ impl EventLoop {
         }
     }
 
-    fn insert(&mut self, connection: ConnectionId, mut socket: Socket) {
+    fn insert(&mut self, connection: ConnectionId, socket: Socket) {
         let token = Token(FIRST_SOCKET + connection.index as usize);
         match socket.register(self.poll.registry(), token) {
             Ok(()) => self.sockets.insert(connection, socket),

@@ -184,11 +184,9 @@ impl Listener {
             ListeningSocket::Tcp(listener) => {
                 let (stream, address) = listener.accept()?;
                 // IPv4 over a socket of both families arrives as IPv4-mapped IPv6.
-                Ok((Socket::Tcp(stream), Some(address.ip().to_canonical())))
+                Ok((Socket::new(stream), Some(address.ip().to_canonical())))
             }
-            ListeningSocket::Unix { listener, .. } => {
-                Ok((Socket::Unix(listener.accept()?.0), None))
-            }
+            ListeningSocket::Unix { listener, .. } => Ok((Socket::new(listener.accept()?.0), None)),
         }
     }
 }

@@ -86,17 +86,13 @@ pub struct Addresses {
 impl Server {
     /// Starts to serve. Signals and the log stay the embedding program's own affair.
     pub fn start(config: &Config) -> Result<Self, ServerError> {
-        let Prepared {
-            handle,
-            addresses,
-            event_loop,
-        } = Prepared::new(config)?;
+        let prepared = Prepared::new(config)?;
         let thread = thread::Builder::new()
             .name("joblight".into())
-            .spawn(move || event_loop.run());
+            .spawn(move || prepared.event_loop.run());
         Ok(Self {
-            handle,
-            addresses,
+            handle: prepared.handle,
+            addresses: prepared.addresses,
             thread: thread.map_err(failed("start a thread"))?,
         })
     }
@@ -219,19 +215,12 @@ fn open_store(
 }
 
 fn open_listeners(config: &Config) -> Result<Vec<Listener>, ServerError> {
+    let (websocket, http) = (config.websocket.endpoint(), config.http.endpoint());
     let mut wanted = match config.shares_listener() {
-        true => vec![(
-            "websocket.port",
-            config.websocket.endpoint(),
-            Services::BOTH,
-        )],
+        true => vec![("websocket.port", websocket, Services::BOTH)],
         false => vec![
-            (
-                "websocket.port",
-                config.websocket.endpoint(),
-                Services::WEBSOCKET,
-            ),
-            ("http.port", config.http.endpoint(), Services::HTTP),
+            ("websocket.port", websocket, Services::WEBSOCKET),
+            ("http.port", http, Services::HTTP),
         ],
     };
     if !config.ingest.socket.is_empty() {
@@ -313,10 +302,7 @@ fn adopt_stdin(event_loop: &mut EventLoop) -> Result<(), ServerError> {
         .name("stdin".into())
         .spawn(copy)
         .map_err(failed("start a thread"))?;
-    event_loop.adopt(
-        Socket::Unix(mio::net::UnixStream::from_std(reader)),
-        Services::INGEST,
-    );
+    event_loop.adopt(Socket::new(reader), Services::INGEST);
     Ok(())
 }
 

@@ -2,21 +2,17 @@
 //! that are to be read stand in a queue.
 
 use crate::engine::ConnectionId;
-use mio::event::Source;
-use mio::net::{TcpStream, UnixStream};
+use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use smallvec::SmallVec;
-use socket2::SockRef;
 use std::collections::VecDeque;
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, IoSlice, Read};
 use std::net::Shutdown;
-use std::os::fd::AsFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
+/// A connected socket that does not block, TCP or Unix.
 #[derive(Debug)]
-pub enum Socket {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
+pub struct Socket(socket2::Socket);
 
 /// How far a write came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,32 +26,28 @@ pub struct Written {
 const MAX_SLICES: usize = 64;
 
 impl Socket {
-    fn stream(&mut self) -> &mut dyn Stream {
-        match self {
-            Self::Tcp(stream) => stream,
-            Self::Unix(stream) => stream,
-        }
+    pub fn new(socket: impl Into<OwnedFd>) -> Self {
+        Self(socket2::Socket::from(socket.into()))
     }
 
     /// Edge-triggered.
-    pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+    pub fn register(&self, registry: &Registry, token: Token) -> io::Result<()> {
         let interest = Interest::READABLE | Interest::WRITABLE;
-        self.stream().register(registry, token, interest)
+        registry.register(&mut SourceFd(&self.0.as_raw_fd()), token, interest)
     }
 
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let stream = self.stream();
-        retry(|| stream.read(buffer))
+        retry(|| self.0.read(buffer))
     }
 
     /// Writes chunks until all are taken or the socket would block.
-    pub fn write<'a>(&mut self, chunks: impl Iterator<Item = &'a [u8]>) -> io::Result<Written> {
+    pub fn write<'a>(&self, chunks: impl Iterator<Item = &'a [u8]>) -> io::Result<Written> {
         let mut chunks = chunks.peekable();
         let mut bytes = 0;
         while let Some(first) = chunks.next() {
             // Most peers have one chunk to get, and a list of slices is a kilobyte to be moved.
             let (offered, taken) = match chunks.peek() {
-                None => (first.len(), self.send(first)),
+                None => (first.len(), retry(|| self.0.send(first))),
                 Some(_) => {
                     let rest = chunks.by_ref().take(MAX_SLICES - 1);
                     self.send_vectored(std::iter::once(first).chain(rest))
@@ -79,35 +71,22 @@ impl Socket {
         })
     }
 
-    pub fn half_close(&mut self) {
+    pub fn half_close(&self) {
         // A socket that is gone already needs no goodbye.
-        let _ = SockRef::from(&(*self.stream()).as_fd()).shutdown(Shutdown::Write);
-    }
-
-    fn send(&mut self, chunk: &[u8]) -> io::Result<usize> {
-        let stream = self.stream();
-        retry(|| stream.write(chunk))
+        let _ = self.0.shutdown(Shutdown::Write);
     }
 
     /// `sendmsg` costs less than `writev`, which takes the path of files. Returns how much was offered.
     fn send_vectored<'a>(
-        &mut self,
+        &self,
         chunks: impl Iterator<Item = &'a [u8]>,
     ) -> (usize, io::Result<usize>) {
         let slices: SmallVec<[IoSlice<'_>; MAX_SLICES]> = chunks.map(IoSlice::new).collect();
         let offered = slices.iter().map(|slice| slice.len()).sum();
-        let stream = self.stream();
-        let socket = (*stream).as_fd();
-        let taken = retry(|| SockRef::from(&socket).send_vectored(&slices));
+        let taken = retry(|| self.0.send_vectored(&slices));
         (offered, taken)
     }
 }
-
-/// What both kinds of sockets can do.
-trait Stream: Source + Read + Write + AsFd {}
-
-impl Stream for TcpStream {}
-impl Stream for UnixStream {}
 
 fn retry(mut operation: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {

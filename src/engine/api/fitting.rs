@@ -2,8 +2,8 @@
 //! them counts, because of several events none counts when one would be refused.
 
 use crate::engine::context::Context;
-use crate::hub::tasks::decision;
-use crate::hub::tasks::size::Bound;
+use crate::hub::tasks::decision::{self, Foresight};
+use crate::hub::tasks::size::{Bound, TooLarge};
 use crate::hub::tasks::state::Task;
 use crate::wire::message::name::TASK_ROOM_PREFIX;
 use crate::wire::message::{Event, Report, TaskEvent};
@@ -128,41 +128,55 @@ fn check_rooms(context: &Context<'_>, reports: &[Report<'_>]) -> Result<(), Refu
 
 /// Of several events none counts when one of them would make its task too large.
 fn check_sizes(context: &Context<'_>, reports: &[Report<'_>]) -> Result<(), Refusal> {
-    let moment = context.settings.at(context.now);
-    let max_bytes = moment.settings.broadcaster.max_task_size;
+    let max_bytes = context.settings.hub.broadcaster.max_task_size;
     let tasks = context.hub.broadcaster().tasks();
-    let mut bounds: HashMap<&str, Bound> = HashMap::new();
-    for report in reports {
+    let mut bounds: HashMap<&str, (Bound, Vec<usize>)> = HashMap::new();
+    for (index, report) in reports.iter().enumerate() {
         let task_id = &*report.subject;
         if let Event::Task { patch, .. } = &report.event {
-            let bound = bounds
+            let known = || tasks.named(task_id).map(Bound::of).unwrap_or_default();
+            let (bound, events) = bounds
                 .entry(task_id)
-                .or_insert_with(|| tasks.named(task_id).map(Bound::of).unwrap_or_default());
+                .or_insert_with(|| (known(), Vec::new()));
             *bound = bound.with(patch);
+            events.push(index);
         }
     }
-    let mut foresight = context.hub.foresight();
-    for (index, report) in reports.iter().enumerate() {
-        let Event::Task { kind, patch } = &report.event else {
-            continue;
-        };
-        let task_id = &*report.subject;
-        let is_small = bounds
-            .get(task_id)
-            .is_none_or(|bound| bound.fits(max_bytes));
-        if is_small || context.hub.was_accepted(report) {
-            continue;
-        }
-        let (known, event, id) = (
-            tasks.named(task_id),
-            (*kind, patch.clone()),
-            report.id.as_deref(),
-        );
-        let added = foresight.add(known, task_id, event, id, moment);
-        added.map_err(|fault| {
+    // Task by task, because each is copied; of the faults that of the first event counts.
+    let large = bounds
+        .into_iter()
+        .filter(|(_, (bound, _))| !bound.fits(max_bytes));
+    let faults =
+        large.filter_map(|(id, (_, events))| first_too_large(context, reports, id, events));
+    match faults.min_by_key(|(index, _)| *index) {
+        Some((index, fault)) => {
             let field = format!("[{index}].{}", fault.field);
-            Refusal::from(&fault).at(field)
-        })?;
+            Err(Refusal::from(&fault).at(field))
+        }
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// The first of these events, all of one task, that would make it too large.
+fn first_too_large(
+    context: &Context<'_>,
+    reports: &[Report<'_>],
+    task_id: &str,
+    events: Vec<usize>,
+) -> Option<(usize, TooLarge)> {
+    let max_bytes = context.settings.hub.broadcaster.max_task_size;
+    let known = context.hub.broadcaster().tasks().named(task_id);
+    let mut foresight = Foresight::of(known, context.now);
+    events.into_iter().find_map(|index| {
+        let report = &reports[index];
+        let Event::Task { kind, patch, .. } = &report.event else {
+            return None;
+        };
+        if context.hub.was_accepted(report) {
+            return None;
+        }
+        let (event, id) = ((*kind, patch.clone()), report.id.as_deref());
+        let added = foresight.add(event, id, max_bytes, context.now);
+        added.err().map(|fault| (index, fault))
+    })
 }

@@ -14,7 +14,7 @@ use crate::hub::rooms::directory::Full;
 use crate::hub::scope::Scope;
 use crate::hub::settings::Moment;
 use crate::hub::tasks::broadcaster::{Broadcaster, set_flush};
-use crate::hub::tasks::decision::{self, Foresight};
+use crate::hub::tasks::decision;
 use crate::hub::tasks::outcome::{Accepted, Dropped, Ingested, Refused, Subject};
 use crate::hub::tasks::pace::next_beat;
 use crate::hub::tasks::state::{Flush, Pending, Task};
@@ -45,11 +45,6 @@ impl Hub {
             .id
             .as_deref()
             .is_some_and(|id| event_ids.knows(key(id)))
-    }
-
-    /// For a request of several events, none of which has been tried yet.
-    pub fn foresight(&self) -> Foresight {
-        Foresight::new(self.seed.hash)
     }
 
     /// Applies a report. Its id is remembered only when it is accepted: one that was refused may be sent again under the same id.
@@ -172,13 +167,13 @@ impl Broadcaster {
             Some(key) => key,
             None => self.find_or_create(scope, id),
         };
-        if let Some(status) = draft.revival {
+        if let Some(status) = draft.outcome.revival {
             self.carry_out(scope, key, Step::Revived { status });
         }
-        self.carry_out(scope, key, draft.step);
+        self.carry_out(scope, key, draft.outcome.step);
         Ingested::Accepted(Accepted {
             task: Some(key),
-            truncated: draft.truncated,
+            truncated: draft.outcome.truncated,
         })
     }
 

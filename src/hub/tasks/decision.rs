@@ -2,7 +2,7 @@
 //!
 //! [`decide`] makes a [`Draft`] of one event: judged, cut or refused by its [`size`], with the task that gives way to a new one. A
 //! request of several events counts as a whole or not at all, and whether a later event fits depends on those before it: [`Foresight`]
-//! tries them one after the other on copies of the tasks. Changes no task of the hub.
+//! tries them one after the other on a copy of the task. Changes no task of the hub.
 //!
 //! `pending -> running <-> paused -> completed | failed | cancelled`, where any state may be skipped. Within an attempt an ended
 //! task stays ended and `progress` never falls; a new attempt resets both. An attempt that no event has named is unknown (`None`),
@@ -10,7 +10,7 @@
 
 use crate::base::time::{Now, Span};
 use crate::hub::keys::TaskKey;
-use crate::hub::settings::{BroadcasterConfig, Moment};
+use crate::hub::settings::BroadcasterConfig;
 use crate::hub::tasks::outcome::{Dropped, Ingested, Refused, Subject};
 use crate::hub::tasks::size::{self, TooLarge, Truncated};
 use crate::hub::tasks::state::Task;
@@ -31,10 +31,23 @@ pub struct Draft {
     pub key: Option<TaskKey>,
     /// The ended task that gives way to the new one.
     pub gives_way: Option<TaskKey>,
+    pub outcome: Outcome,
+}
+
+/// What an event does to its task.
+#[derive(Debug)]
+pub struct Outcome {
     /// The status in which the lost task is revived first, with a message of its own.
     pub revival: Option<Status>,
     pub step: Step,
     pub truncated: Vec<Truncated>,
+}
+
+/// Why an event does nothing to its task.
+#[derive(Debug)]
+enum Rejection {
+    Dropped(DropReason),
+    TooLarge(TooLarge),
 }
 
 /// Decides about an event of the task `id`. `has_id`: it carries an event id that was not seen before. Otherwise it is no draft but what
@@ -43,7 +56,7 @@ pub fn decide(
     tasks: &TaskTable,
     limits: &BroadcasterConfig,
     id: &str,
-    (kind, mut patch): (TaskEvent, Box<TaskPatch>),
+    event: (TaskEvent, Box<TaskPatch>),
     now: Now,
     has_id: bool,
 ) -> Result<Draft, Ingested> {
@@ -52,28 +65,42 @@ pub fn decide(
     let new = key.is_none().then(|| Task::new(Box::default(), now.at));
     let known = key.and_then(|key| tasks.task(key)).or(new.as_ref());
     let task = known.expect("a key that was just found, or a new task");
-    let verdict = judge(task, kind, &patch, now, has_id).map_err(|reason| {
-        Ingested::Dropped(Dropped {
+    let outcome = decide_for(task, limits.max_task_size, event, now, has_id);
+    let outcome = outcome.map_err(|rejection| match rejection {
+        Rejection::TooLarge(fault) => Ingested::Refused(Refused::TooLarge(fault)),
+        Rejection::Dropped(reason) => Ingested::Dropped(Dropped {
             task: key,
             subject: Subject::Task(id.into()),
             reason,
-        })
+        }),
     })?;
-    let (size_bound, truncated) =
-        size::admit(task, &mut patch, kind, &verdict, limits.max_task_size)
-            .map_err(|fault| Ingested::Refused(Refused::TooLarge(fault)))?;
     let gives_way = match key {
         Some(_) => None,
         None => tasks
             .room_for_one(limits.max_tasks)
             .map_err(|_| Ingested::Refused(Refused::Limit("broadcaster.max_tasks")))?,
     };
-    let revival = revival_by(task, kind, verdict, &patch);
-    // The message of a `started` says that the task is back; a second one would announce it twice.
-    let is_started = verdict.announcement == Announcement::Lifecycle(TaskEvent::Started);
     Ok(Draft {
         key,
         gives_way,
+        outcome,
+    })
+}
+
+fn decide_for(
+    task: &Task,
+    max_task_size: usize,
+    (kind, mut patch): (TaskEvent, Box<TaskPatch>),
+    now: Now,
+    has_id: bool,
+) -> Result<Outcome, Rejection> {
+    let verdict = judge(task, kind, &patch, now, has_id).map_err(Rejection::Dropped)?;
+    let (size_bound, truncated) = size::admit(task, &mut patch, kind, &verdict, max_task_size)
+        .map_err(Rejection::TooLarge)?;
+    let revival = revival_by(task, kind, verdict, &patch);
+    // The message of a `started` says that the task is back; a second one would announce it twice.
+    let is_started = verdict.announcement == Announcement::Lifecycle(TaskEvent::Started);
+    Ok(Outcome {
         revival: revival.filter(|_| !is_started),
         step: Step::Event {
             kind,
@@ -86,60 +113,47 @@ pub fn decide(
     })
 }
 
-/// The tasks of a request as its events so far would have left them.
+/// A copy of a task, to which the events of a request are tried one after the other.
 #[derive(Debug)]
 pub struct Foresight {
-    tasks: TaskTable,
+    task: Task,
     /// Of events that would have counted.
-    ids: HashSet<(TaskKey, Box<str>)>,
+    event_ids: HashSet<Box<str>>,
 }
 
 impl Foresight {
-    /// `seed` keys the hash.
-    pub fn new(seed: [u64; 2]) -> Self {
+    /// Begins with the task as it is, or with a new one.
+    pub fn of(known: Option<&Task>, now: Now) -> Self {
+        let task = known.cloned();
         Self {
-            tasks: TaskTable::new(seed),
-            ids: HashSet::new(),
+            task: task.unwrap_or_else(|| Task::new(Box::default(), now.at)),
+            event_ids: HashSet::new(),
         }
     }
 
-    /// Tries one more event of the task `id`, which is now as `known`, if it is; its `event_id` was not accepted before this request. Fails
-    /// when it would count and make the task too large.
+    /// Tries one more event, whose id was not accepted before this request. Fails when it would count and make the task too large.
     pub fn add(
         &mut self,
-        known: Option<&Task>,
-        id: &str,
         event: (TaskEvent, Box<TaskPatch>),
         event_id: Option<&str>,
-        Moment { now, settings }: Moment<'_>,
+        max_task_size: usize,
+        now: Now,
     ) -> Result<(), TooLarge> {
-        let key = self.tasks.find(id).unwrap_or_else(|| {
-            let known = known.cloned();
-            self.tasks
-                .insert(known.unwrap_or_else(|| Task::new(id.into(), now.at)))
-        });
-        let event_id = event_id.map(|event_id| (key, event_id.into()));
-        if event_id
-            .as_ref()
-            .is_some_and(|event_id| self.ids.contains(event_id))
-        {
+        if event_id.is_some_and(|event_id| self.event_ids.contains(event_id)) {
             return Ok(());
         }
-        // The task is there already: whether all new ones have room is asked at once, by `TaskTable::has_room_for`.
-        let (limits, has_id) = (&settings.broadcaster, event_id.is_some());
-        let decided = decide(&self.tasks, limits, id, event, now, has_id);
-        match (decided, self.tasks.task_mut(key)) {
-            (Ok(draft), Some(task)) => {
-                if let Some(status) = draft.revival {
-                    Step::Revived { status }.apply(task, now);
+        match decide_for(&self.task, max_task_size, event, now, event_id.is_some()) {
+            Ok(outcome) => {
+                if let Some(status) = outcome.revival {
+                    Step::Revived { status }.apply(&mut self.task, now);
                 }
-                draft.step.apply(task, now);
-                self.ids.extend(event_id);
+                outcome.step.apply(&mut self.task, now);
+                self.event_ids.extend(event_id.map(Box::from));
                 Ok(())
             }
-            (Err(Ingested::Refused(Refused::TooLarge(fault))), _) => Err(fault),
+            Err(Rejection::TooLarge(fault)) => Err(fault),
             // Dropped when its turn comes: an answer for that event, and no reason to refuse the request.
-            _ => Ok(()),
+            Err(Rejection::Dropped(_)) => Ok(()),
         }
     }
 }

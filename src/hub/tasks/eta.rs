@@ -36,27 +36,19 @@ impl Task {
     }
 
     /// Applies `estimatedTimeRemaining` and `rate` of an event. An end settles the time left even if the event does not mention it.
-    pub fn take_own_word(&mut self, remaining_ms: Field<f64>, rate: Field<f64>, now: Now) {
+    pub fn apply_app_estimate(&mut self, remaining_ms: Field<f64>, rate: Field<f64>, now: Now) {
         if let Some(rate) = rate.into_change() {
             self.app_rate = rate.is_some();
             self.set_rate(rate);
         }
-        match remaining_ms.into_change() {
-            Some(remaining_ms) => self.take_remaining(remaining_ms, now),
-            None => self.settle_estimate(),
-        }
-    }
-
-    fn take_remaining(&mut self, remaining_ms: Option<f64>, now: Now) {
-        self.estimator.say(remaining_ms, now.at);
-        self.set_estimate(remaining_ms, remaining_ms.map(|_| EtaSource::App));
-    }
-
-    fn settle_estimate(&mut self) {
-        match self.view.status {
-            Status::Completed => self.set_estimate(Some(0.0), None),
-            status if status.is_terminal() => self.set_estimate(None, None),
-            _ => {}
+        match (remaining_ms.into_change(), self.view.status) {
+            (Some(remaining_ms), _) => {
+                self.estimator.set_app_remaining(remaining_ms, now.at);
+                self.set_estimate(remaining_ms, remaining_ms.map(|_| EtaSource::App));
+            }
+            (None, Status::Completed) => self.set_estimate(Some(0.0), None),
+            (None, status) if status.is_terminal() => self.set_estimate(None, None),
+            (None, _) => {}
         }
     }
 
@@ -72,12 +64,13 @@ impl Task {
         let is_stalled = self.view.stalled && self.view.status == Status::Running;
         // The rate of a stalled task is the one before the silence, which may be the connection's fault and not the work's.
         let observed_at = if is_stalled { self.last_event } else { now.at };
-        let observed = || self.estimator.rate(self.position(), observed_at);
-        let own = told.rate.filter(|_| self.app_rate);
-        let rate = own.or_else(|| {
-            let observed = observed().map(rounded);
-            observed.filter(|rate| *rate > 0.0 && !self.app_rate)
-        });
+        let rate = match self.app_rate {
+            true => told.rate,
+            false => {
+                let observed = self.estimator.rate(self.position(), observed_at);
+                observed.map(rounded).filter(|rate| *rate > 0.0)
+            }
+        };
         if is_stalled {
             return Estimate {
                 rate,
@@ -85,9 +78,9 @@ impl Task {
             };
         }
         // `Some(None)`: the application named an end that is past. No observed one takes its place until it clears its own.
-        match self.estimator.said_ms(now.at) {
-            Some(said_ms) => self.said_estimate(told, rate, said_ms, now),
-            None => self.observed_estimate(rate, own, now),
+        match self.estimator.app_remaining_ms(now.at) {
+            Some(left_ms) => self.app_estimate(told, rate, left_ms, now),
+            None => self.observed_estimate(rate, now),
         }
     }
 
@@ -192,16 +185,16 @@ impl Task {
         }
     }
 
-    /// The estimate by the application's own word. It counts down in steps of more than a second: until then viewers see the number that
+    /// The application's own estimate. It counts down in steps of more than a second: until then viewers see the number that
     /// was sent, and not one that is off by the milliseconds since.
-    fn said_estimate(
+    fn app_estimate(
         &self,
         told: Estimate,
         rate: Option<f64>,
-        said_ms: Option<f64>,
+        left_ms: Option<f64>,
         now: Now,
     ) -> Estimate {
-        let Some(said_ms) = said_ms else {
+        let Some(left_ms) = left_ms else {
             return Estimate {
                 rate,
                 ..Estimate::default()
@@ -210,24 +203,25 @@ impl Task {
         let told = Some(told).filter(|told| told.source == Some(EtaSource::App));
         let remaining_ms = told
             .and_then(|told| told.remaining_ms)
-            .filter(|told_ms| (told_ms - said_ms).abs() <= MIN_MOVE_MS);
-        let end_at_ms = self.end_at_ms(said_ms, now).map(|end_at_ms| {
+            .filter(|told_ms| (told_ms - left_ms).abs() <= MIN_MOVE_MS);
+        let end_at_ms = self.end_at_ms(left_ms, now).map(|end_at_ms| {
             let told = told.and_then(|told| told.end_at_ms);
             told.filter(|told_ms| told_ms.abs_diff(end_at_ms) as f64 <= MIN_MOVE_MS)
                 .unwrap_or(end_at_ms)
         });
         Estimate {
             rate,
-            remaining_ms: Some(remaining_ms.unwrap_or(said_ms.round().max(1.0))),
+            remaining_ms: Some(remaining_ms.unwrap_or(left_ms.round().max(1.0))),
             end_at_ms,
             source: Some(EtaSource::App),
         }
     }
 
-    fn observed_estimate(&self, rate: Option<f64>, own: Option<f64>, now: Now) -> Estimate {
+    fn observed_estimate(&self, rate: Option<f64>, now: Now) -> Estimate {
+        let app_rate = rate.filter(|_| self.app_rate);
         let left_ms = match self.view.status {
             Status::Running | Status::Paused => {
-                self.estimator.left_ms(self.position(), own, now.at)
+                self.estimator.left_ms(self.position(), app_rate, now.at)
             }
             _ => None,
         };

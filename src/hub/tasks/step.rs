@@ -338,7 +338,7 @@ fn apply_fields(task: &mut Task, patch: TaskPatch, rules: FieldRules) {
         Field::Set(_) => task.has_progress = true,
     }
     raise_progress(task, patch.progress.value().copied(), rules.ended_well);
-    task.take_own_word(patch.estimated_time_remaining, patch.rate, rules.now);
+    task.apply_app_estimate(patch.estimated_time_remaining, patch.rate, rules.now);
     set!(task, Message, message, patch.message.into_change());
     set!(task, StartedAt, started_at, patch.started_at.into_change());
     set!(task, ParentId, parent_id, patch.parent_id.into_change());

@@ -18,6 +18,7 @@ use crate::wire::message::malformed::shortened;
 use crate::wire::message::name::check_name;
 use crate::wire::message::{Malformed, Members};
 use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 use slab::Slab;
 use std::fmt::Write;
 
@@ -292,9 +293,7 @@ impl Workspaces {
                     key: id.clone(),
                 });
                 records.push(order_record(self.ids_json()));
-                let mut payload = String::from("{\"id\":");
-                push_string(&mut payload, &id);
-                payload.push('}');
+                let payload = json!({ "id": id }).to_string();
                 let kind = "workspace.deleted";
                 Edited { kind, id, payload }
             }
@@ -454,15 +453,8 @@ impl Workspaces {
 
     /// The ids in order, as a JSON array.
     fn ids_json(&self) -> String {
-        let mut out = String::from("[");
-        for (place, slot) in self.order.iter().enumerate() {
-            if place > 0 {
-                out.push(',');
-            }
-            push_string(&mut out, &self.slots[*slot as usize].id);
-        }
-        out.push(']');
-        out
+        let ids = self.order.iter().map(|slot| &self.slots[*slot as usize].id);
+        Value::from_iter(ids.map(|id| &**id)).to_string()
     }
 }
 

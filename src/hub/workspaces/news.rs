@@ -41,15 +41,8 @@ struct Lacking {
     place: u64,
 }
 
-/// A message to be sent to it.
+/// A change, or what is due of several, in the form that all clients share which lack it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Due {
-    pub(super) kind: &'static str,
-    pub(super) id: Arc<str>,
-    pub(super) payload: Arc<str>,
-}
-
-/// A change in the form that all clients share which lack it.
 pub(super) struct Shared {
     pub(super) kind: &'static str,
     pub(super) id: Arc<str>,
@@ -99,8 +92,8 @@ impl News {
     }
 
     /// What is to be sent: deletions first, then updates, then creations in their order, because an id may be deleted and created again.
-    pub(super) fn due(&self) -> Vec<Due> {
-        let due = |kind, id: &Arc<str>, payload: &Arc<str>| Due {
+    pub(super) fn due(&self) -> Vec<Shared> {
+        let due = |kind, id: &Arc<str>, payload: &Arc<str>| Shared {
             kind,
             id: id.clone(),
             payload: payload.clone(),
@@ -125,7 +118,7 @@ impl News {
         gone
     }
 
-    pub(super) fn handle_sent(&mut self, due: &Due) {
+    pub(super) fn handle_sent(&mut self, due: &Shared) {
         if due.kind != DELETED {
             self.changes.remove(&due.id);
             return;

@@ -80,7 +80,8 @@ pub(in crate::hub) fn restored(id: &str, row: &str, now: Now) -> Result<Task, se
 fn resume_estimate(task: &mut Task) {
     if task.view.eta_source == Some(EtaSource::App) {
         let remaining_ms = task.view.estimated_time_remaining;
-        task.estimator.say(remaining_ms, task.last_event);
+        task.estimator
+            .set_app_remaining(remaining_ms, task.last_event);
     }
     if task.view.status != Status::Running {
         task.estimator.pause(task.last_event);

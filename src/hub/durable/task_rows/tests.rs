@@ -485,7 +485,10 @@ fn a_row_of_the_first_version_keeps_all_that_it_says() {
     );
     assert_eq!(view.started_at, Some(1_700_000_000_123));
     assert_eq!(task.last_event, now(0).at);
-    assert_eq!(task.estimator.said_ms(now(20_000).at), Some(Some(30_000.5)));
+    assert_eq!(
+        task.estimator.app_remaining_ms(now(20_000).at),
+        Some(Some(30_000.5))
+    );
     assert!(task.has_progress && task.announced && task.app_rate && view.stalled);
     let own = view.own.iter().map(|(name, value)| (name, value.get()));
     let own: Vec<_> = own.collect();

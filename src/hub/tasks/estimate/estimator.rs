@@ -1,4 +1,4 @@
-//! One task's estimator: its clock, which stops while the task is paused, its base lines, and the application's own word.
+//! One task's estimator: its clock, which stops while the task is paused, its base lines, and the application's own estimate.
 //!
 //! Owns all that is measured of one task within one attempt; a new attempt starts with a new estimator. Never sees a status: its caller
 //! says `pause`, `resume`, `wake` and `begin_base_line`. Until there is a sample it holds nothing on the heap. A base line is *over* when
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// A task is stalled after this many usual gaps at the earliest.
 const GAPS_BEFORE_STALL: u32 = 4;
 /// The longest time left that the application may name, in milliseconds (31,000 years); more is taken for this, so that sums fit.
-const MAX_SAID_MS: f64 = 1e15;
+const MAX_APP_REMAINING_MS: f64 = 1e15;
 
 /// Where a task stands, in each unit that it has named.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -27,8 +27,8 @@ pub struct Position {
 pub struct Estimator {
     /// Boxed, because many tasks are never measured.
     pub(in crate::hub) lines: Option<Box<Lines>>,
-    /// When the task ends by the application's own word, on the task's clock.
-    pub(in crate::hub) said_end_us: Option<i64>,
+    /// When the task ends by the application's own estimate, on the task's clock.
+    pub(in crate::hub) app_end_us: Option<i64>,
     /// When the clock stopped. Pausing costs nothing; it is `resume` that shifts what is known by the length of the pause.
     pub(in crate::hub) paused_at_us: Option<i64>,
     /// The attempt has had a base line: later ones need less to be known than the first.
@@ -72,27 +72,18 @@ impl Estimator {
         let (Some((unit, steps)), now_us) = (position.main(), micros(now)) else {
             return;
         };
-        let Some(lines) = &mut self.lines else {
-            let main = BaseLine::new(unit, steps, now_us, self.is_later);
-            let percent = begin_beside(position, now_us, self.is_later);
-            // `is_later` is read before it is set: this base line may be the attempt's first, all others are not.
-            (self.lines, self.is_later) = (
-                Some(Box::new(Lines {
-                    is_over: false,
-                    main,
-                    percent,
-                })),
-                true,
-            );
+        // Lower numbers are no mistake here: the rules have let them pass, so the work was begun again.
+        let goes_on = |lines: &&mut Box<Lines>| !lines.is_over && lines.main.continues(unit, steps);
+        let Some(lines) = self.lines.as_mut().filter(goes_on) else {
+            // Read before it is set: this base line may be the attempt's first, all others are not.
+            let is_later = std::mem::replace(&mut self.is_later, true) || self.lines.is_some();
+            self.lines = Some(Box::new(Lines {
+                is_over: false,
+                main: BaseLine::new(unit, steps, now_us, is_later),
+                percent: begin_beside(position, now_us, is_later),
+            }));
             return;
         };
-        if lines.is_over || !lines.main.continues(unit, steps) {
-            // Lower numbers are no mistake here: the rules have let them pass, so the work was begun again.
-            lines.main = BaseLine::new(unit, steps, now_us, true);
-            lines.percent = begin_beside(position, now_us, true);
-            lines.is_over = false;
-            return;
-        }
         lines.main.record(steps, now_us);
         match (&mut lines.percent, position.beside()) {
             (Some(line), Some(percent)) => line.record(percent, now_us),
@@ -126,7 +117,7 @@ impl Estimator {
         if let Some(lines) = &mut self.lines {
             lines.each(|line| line.shift(span_us));
         }
-        if let Some(end_us) = &mut self.said_end_us {
+        if let Some(end_us) = &mut self.app_end_us {
             *end_us = end_us.saturating_add(span_us);
         }
     }
@@ -138,18 +129,18 @@ impl Estimator {
         }
     }
 
-    /// Takes the application's own word: `remaining_ms` from now on, or `None` to withdraw it.
-    pub fn say(&mut self, remaining_ms: Option<f64>, now: Time) {
+    /// Takes the application's own estimate: `remaining_ms` from now on, or `None` to withdraw it.
+    pub fn set_app_remaining(&mut self, remaining_ms: Option<f64>, now: Time) {
         let now_us = self.clock_us(now);
-        self.said_end_us = remaining_ms.map(|remaining_ms| {
-            let remaining_us = (remaining_ms.min(MAX_SAID_MS) * 1000.0) as i64;
+        self.app_end_us = remaining_ms.map(|remaining_ms| {
+            let remaining_us = (remaining_ms.min(MAX_APP_REMAINING_MS) * 1000.0) as i64;
             now_us.saturating_add(remaining_us)
         });
     }
 
-    /// Milliseconds left by the application's own word: `None` without one, `Some(None)` when the time it named is over.
-    pub fn said_ms(&self, now: Time) -> Option<Option<f64>> {
-        let left_us = self.said_end_us?.saturating_sub(self.clock_us(now));
+    /// Milliseconds left by the application's own estimate: `None` without one, `Some(None)` when the time it named is over.
+    pub fn app_remaining_ms(&self, now: Time) -> Option<Option<f64>> {
+        let left_us = self.app_end_us?.saturating_sub(self.clock_us(now));
         Some((left_us > 0).then_some(left_us as f64 / 1000.0))
     }
 
@@ -164,12 +155,12 @@ impl Estimator {
         lines.main.rate(target, self.clock_us(now))
     }
 
-    /// Milliseconds until `current` reaches `total`, or `progress` reaches 100, if the task goes on as it does. `own_rate`, the
+    /// Milliseconds until `current` reaches `total`, or `progress` reaches 100, if the task goes on as it does. `app_rate`, the
     /// application's, is in units of `current` and so never applied to percent.
-    pub fn left_ms(&self, position: Position, own_rate: Option<f64>, now: Time) -> Option<f64> {
+    pub fn left_ms(&self, position: Position, app_rate: Option<f64>, now: Time) -> Option<f64> {
         let (lines, now_us) = (self.known()?, self.clock_us(now));
         match (position.current, position.target()) {
-            (Some(_), Some(total)) => lines.main.left_ms(total, own_rate, now_us),
+            (Some(_), Some(total)) => lines.main.left_ms(total, app_rate, now_us),
             // Steps without a total have a rate but no end; that comes from `progress`, if the application names it.
             (Some(_), None) => lines.percent.as_ref()?.left_ms(100.0, None, now_us),
             (None, _) => lines.main.left_ms(100.0, None, now_us),
@@ -367,20 +358,24 @@ mod tests {
     }
 
     #[test]
-    fn a_word_of_the_application_counts_down_while_the_task_runs() {
+    fn an_estimate_of_the_application_counts_down_while_the_task_runs() {
         let mut estimator = Estimator::default();
-        estimator.say(Some(90_000.0), at(10));
-        assert_eq!(estimator.said_ms(at(40)), Some(Some(60_000.0)));
+        estimator.set_app_remaining(Some(90_000.0), at(10));
+        assert_eq!(estimator.app_remaining_ms(at(40)), Some(Some(60_000.0)));
         estimator.pause(at(40));
         estimator.resume(at(4_000));
-        assert_eq!(estimator.said_ms(at(4_010)), Some(Some(50_000.0)));
-        assert_eq!(estimator.said_ms(at(4_060)), Some(None), "the time is over");
+        assert_eq!(estimator.app_remaining_ms(at(4_010)), Some(Some(50_000.0)));
+        assert_eq!(
+            estimator.app_remaining_ms(at(4_060)),
+            Some(None),
+            "the time is over"
+        );
         for word_ms in [f64::MAX, 1e300, 0.0] {
-            estimator.say(Some(word_ms), at(10));
-            assert!(estimator.said_ms(at(10)).is_some());
+            estimator.set_app_remaining(Some(word_ms), at(10));
+            assert!(estimator.app_remaining_ms(at(10)).is_some());
         }
-        estimator.say(None, at(10));
-        assert_eq!(estimator.said_ms(at(10)), None);
+        estimator.set_app_remaining(None, at(10));
+        assert_eq!(estimator.app_remaining_ms(at(10)), None);
     }
 
     #[test]

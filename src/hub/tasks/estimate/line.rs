@@ -233,22 +233,22 @@ impl BaseLine {
         rate.filter(|rate| rate.is_finite() && *rate > 0.0)
     }
 
-    /// Milliseconds until `target`, at `own_rate` if the application sent one, else as observed. At least 1 while there is work left.
+    /// Milliseconds until `target`, at `app_rate` if the application sent one, else as observed. At least 1 while there is work left.
     pub(in crate::hub) fn left_ms(
         &self,
         target: f64,
-        own_rate: Option<f64>,
+        app_rate: Option<f64>,
         now_us: i64,
     ) -> Option<f64> {
-        let is_known = own_rate.is_some() || self.is_known(Some(target), now_us);
+        let is_known = app_rate.is_some() || self.is_known(Some(target), now_us);
         match is_known && self.last.steps < target {
-            true => self.known_left_ms(target, own_rate, now_us),
+            true => self.known_left_ms(target, app_rate, now_us),
             false => None,
         }
     }
 
-    fn known_left_ms(&self, target: f64, own_rate: Option<f64>, now_us: i64) -> Option<f64> {
-        let pace = match own_rate {
+    fn known_left_ms(&self, target: f64, app_rate: Option<f64>, now_us: i64) -> Option<f64> {
+        let pace = match app_rate {
             Some(rate) => Pace {
                 on_time: rate,
                 late: rate,
@@ -259,7 +259,7 @@ impl BaseLine {
             return None;
         }
         let waited_us = (now_us - self.last.at_us).max(0);
-        let end_us = match self.doubt(now_us).filter(|_| own_rate.is_none()) {
+        let end_us = match self.doubt(now_us).filter(|_| app_rate.is_none()) {
             Some((doubt, is_resting)) => doubt.left_s(target - self.last.steps, is_resting) * 1e6,
             None => self.end_us(target, pace.on_time, waited_us),
         };

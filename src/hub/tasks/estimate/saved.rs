@@ -17,7 +17,7 @@ pub struct SavedEstimator {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lines: Option<Box<Lines>>,
     #[serde(rename = "said", default, skip_serializing_if = "Option::is_none")]
-    said_end_us: Option<i64>,
+    app_end_us: Option<i64>,
     #[serde(rename = "paused", default, skip_serializing_if = "Option::is_none")]
     paused_at_us: Option<i64>,
     #[serde(rename = "later", default, skip_serializing_if = "is_default")]
@@ -32,7 +32,7 @@ impl Estimator {
         SavedEstimator {
             saved_at_ms: now.wall_ms,
             lines: moved.lines,
-            said_end_us: moved.said_end_us,
+            app_end_us: moved.app_end_us,
             paused_at_us: moved.paused_at_us,
             is_later: moved.is_later,
         }
@@ -46,7 +46,7 @@ impl Estimator {
         let away_us = bounded(away_ms.saturating_mul(1000));
         let estimator = Self {
             lines: saved.lines,
-            said_end_us: saved.said_end_us,
+            app_end_us: saved.app_end_us,
             paused_at_us: saved.paused_at_us,
             is_later: saved.is_later,
         };
@@ -87,7 +87,7 @@ mod tests {
                 1 => estimator.resume(at),
                 2 => estimator.wake(Span::from_millis(*gap_ms)),
                 3 => estimator.begin_base_line(),
-                4 => estimator.say(Some(number * 1000.0), at),
+                4 => estimator.set_app_remaining(Some(number * 1000.0), at),
                 5 => position.total = Some(number),
                 6 => position.percent = Some(position.percent.unwrap_or(0.0) + number / 100.0),
                 _ => position.current = Some(position.current.unwrap_or(0.0) + number),
@@ -119,7 +119,7 @@ mod tests {
                     (restored.left_ms(position, own, later.at), estimator.left_ms(position, own, then));
                 prop_assert!(close(left, was), "{left:?} {was:?}");
             }
-            prop_assert_eq!(restored.said_ms(later.at), estimator.said_ms(then));
+            prop_assert_eq!(restored.app_remaining_ms(later.at), estimator.app_remaining_ms(then));
             prop_assert_eq!(restored.patience(Span::ZERO), estimator.patience(Span::ZERO));
         }
 
