@@ -3,12 +3,11 @@
 use crate::engine::access::caller::Action;
 use crate::engine::answer::Outcome;
 use crate::engine::context::Context;
-use crate::wire::http::{Head, Method, Response};
+use crate::wire::http::{Head, Method};
 use crate::wire::message::incoming::parse;
 use crate::wire::message::number::Whole;
 use crate::wire::message::{Malformed, TaskEvent};
 use crate::wire::refusal::{ErrorCode, Refusal};
-use serde::Serialize;
 use std::borrow::Cow;
 use std::str::FromStr;
 
@@ -102,11 +101,6 @@ const JSON_TYPES: [&str; 4] = [
     "application/x-www-form-urlencoded",
     "text/plain",
 ];
-
-/// An answer of one member.
-pub fn list_of(name: &str, value: &impl Serialize) -> Response {
-    Response::document(200, &serde_json::json!({ name: value }))
-}
 
 /// Refuses bodies that are no JSON. Without a type a body counts as JSON, and so does what curl sends unasked.
 pub fn expect_json(head: &Head) -> Result<(), Refusal> {

@@ -1,7 +1,7 @@
 //! Calls about rooms, about clients, and about everybody (contract section 7).
 
 use crate::engine::answer::{Answer, Outcome};
-use crate::engine::api::call::{Call, expect_json, invalid, list_of, parse_limit, whole};
+use crate::engine::api::call::{Call, expect_json, invalid, parse_limit, whole};
 use crate::engine::api::ingest;
 use crate::engine::context::Context;
 use crate::engine::session::requests::history_page;
@@ -107,7 +107,10 @@ pub fn list(context: &mut Context<'_>, _: &Call<'_>) -> Outcome {
             position: room.position().to_string(),
         })
         .collect();
-    Ok(Answer::Now(list_of("rooms", &rooms)))
+    Ok(Answer::Now(Response::document(
+        200,
+        &json!({ "rooms": rooms }),
+    )))
 }
 
 /// `GET /api/rooms/{room}/clients`
@@ -159,7 +162,8 @@ pub fn broadcast_to_all(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
 
 /// `GET /api/clients`
 pub fn list_clients(context: &mut Context<'_>, _: &Call<'_>) -> Outcome {
-    Ok(Answer::Now(list_of("clients", &context.client_infos()?)))
+    let document = json!({ "clients": context.client_infos()? });
+    Ok(Answer::Now(Response::document(200, &document)))
 }
 
 /// `GET /api/clients/{id}`

@@ -390,9 +390,8 @@ fn names_in(names: &Option<Vec<String>>) -> HashSet<&str> {
 /// What the fields of a message are called, without the envelope's.
 fn names(message: &Incoming<'_>) -> Result<Vec<String>, Malformed> {
     let members = Members::parse(message.body).map_err(|fault| message.located(fault))?;
-    let names = members
-        .names()
-        .filter(|name| message.nested || !ENVELOPE.contains(name));
+    let names = members.iter().map(|(name, _)| name);
+    let names = names.filter(|name| message.nested || !ENVELOPE.contains(name));
     Ok(names.map(str::to_owned).collect())
 }
 

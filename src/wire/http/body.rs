@@ -19,10 +19,6 @@ pub(super) enum Source {
 }
 
 impl Source {
-    pub(super) fn is_empty(&self) -> bool {
-        matches!(self, Self::Sized { remaining: 0 })
-    }
-
     /// The remaining length, where the head announced one.
     pub(super) fn known_bytes(&self) -> Option<u64> {
         match self {

@@ -322,7 +322,7 @@ impl Parser {
 
     fn begin_streaming<'a>(&mut self, found: Found) -> ParserEvent<'a> {
         let Found { head, source, .. } = found;
-        let is_continue_due = head.expects_continue() && !source.is_empty();
+        let is_continue_due = head.expects_continue() && source.known_bytes() != Some(0);
         self.state = State::Streaming(Box::new(Streaming {
             source,
             is_continue_due,

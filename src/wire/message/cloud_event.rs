@@ -95,29 +95,21 @@ impl<'a> CloudEvent<'a> {
     }
 
     fn report_of(&self, data: &str, data_name: &'static str) -> Result<Report<'static>, Malformed> {
-        let kind = self.kind.0.rsplit('.').next().unwrap_or(&self.kind.0);
-        let (body, room);
+        let kind = match self.room {
+            Some(_) => &self.kind.0,
+            None => self.kind.0.rsplit('.').next().unwrap_or(&self.kind.0),
+        };
+        let room = self.room.as_ref();
+        let room = room.map(|name| serde_json::Value::from(&*name.0).to_string());
+        let body = self.body(data).map_err(|fault| fault.under(data_name))?;
         let message = Incoming {
-            kind: Cow::Borrowed(if self.room.is_some() {
-                &self.kind.0
-            } else {
-                kind
-            }),
+            kind: Cow::Borrowed(kind),
             id: None,
             event_id: None,
             beside: EnvelopeFields::default(),
-            room: match &self.room {
-                Some(name) => {
-                    room = serde_json::Value::from(&*name.0).to_string();
-                    Some(&room)
-                }
-                None => None,
-            },
+            room: room.as_deref(),
             text: data,
-            body: {
-                body = self.body(data).map_err(|fault| fault.under(data_name))?;
-                &body
-            },
+            body: &body,
             nested: true,
             body_name: data_name,
         };
