@@ -6,7 +6,7 @@
 mod support;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use joblight::internals::engine::{ConnectionId, Input, Services};
+use joblight::internals::engine::{ClientState, ConnectionId, Input, Services};
 use std::time::Duration;
 use support::{Rig, UPGRADE};
 
@@ -27,7 +27,9 @@ impl Returning {
     fn new() -> Self {
         let mut rig = Rig::new(|config| config.websocket.message_queue_size = MESSAGES);
         let connection = rig.viewer(&[TASK]);
-        let session = rig.engine.inspect().session(connection);
+        let is_it = |client: &ClientState| client.connection == connection;
+        let client = rig.engine.inspect().clients().find(is_it);
+        let session = client.and_then(|client| client.session);
         let session = session.expect("it is greeted");
         let path = format!("GET /ws?session={session} HTTP");
         let request = UPGRADE.replacen("GET /ws HTTP", &path, 1);

@@ -84,10 +84,22 @@ impl Rig {
     /// A WebSocket client that watches these tasks and has been told so.
     pub fn viewer(&mut self, tasks: &[&str]) -> ConnectionId {
         let connection = self.connect(Services::BOTH);
-        let clients = self.engine.inspect().connected();
+        let clients = self
+            .engine
+            .inspect()
+            .clients()
+            .filter(|client| !client.is_away)
+            .count();
         assert!(self.receive(connection, &mut UPGRADE.as_bytes().to_vec()) > 0);
         assert!(self.receive(connection, &mut subscription(tasks)) > 0);
-        assert_eq!(self.engine.inspect().connected(), clients + 1);
+        assert_eq!(
+            self.engine
+                .inspect()
+                .clients()
+                .filter(|client| !client.is_away)
+                .count(),
+            clients + 1
+        );
         connection
     }
 

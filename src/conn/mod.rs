@@ -82,7 +82,18 @@ impl Connection {
         limits: &InputLimits,
     ) -> Result<Option<PeerEvent<'a>>, Fault> {
         debug_assert!(self.is_open(), "closing connections drop their input");
-        let event = self.phase.poll_event(input, limits)?;
+        let event = match &mut self.phase {
+            Phase::Http(parser) => {
+                let decide = |head: &Head| body_mode(head, limits.max_body_bytes);
+                let event = parser.poll_event(input, &limits.http, decide);
+                event.map_err(Fault::Http)?.map(PeerEvent::Http)
+            }
+            Phase::WebSocket(reader) => {
+                let event = reader.poll_event(input, &limits.websocket);
+                event.map_err(Fault::WebSocket)?.map(PeerEvent::WebSocket)
+            }
+            Phase::Lines => poll_lines(input),
+        };
         debug_assert!(event.is_some() || input.is_empty(), "all is taken");
         Ok(event)
     }
@@ -184,33 +195,7 @@ pub enum Fault {
     WebSocket(Violation),
 }
 
-impl From<Refusal> for Fault {
-    fn from(refusal: Refusal) -> Self {
-        Self::Http(refusal)
-    }
-}
-
-impl From<Violation> for Fault {
-    fn from(violation: Violation) -> Self {
-        Self::WebSocket(violation)
-    }
-}
-
 impl Phase {
-    fn poll_event<'a>(
-        &mut self,
-        input: &mut Input<'a>,
-        limits: &InputLimits,
-    ) -> Result<Option<PeerEvent<'a>>, Fault> {
-        let decide = |head: &Head| body_mode(head, limits.max_body_bytes);
-        let (http, frames) = (&limits.http, &limits.websocket);
-        Ok(match self {
-            Self::Http(parser) => parser.poll_event(input, http, decide)?.map(PeerEvent::Http),
-            Self::WebSocket(reader) => reader.poll_event(input, frames)?.map(PeerEvent::WebSocket),
-            Self::Lines => poll_lines(input),
-        })
-    }
-
     /// Whether polling may yield more without further input.
     fn is_mid_request(&self) -> bool {
         matches!(self, Self::Http(parser) if !parser.is_idle())

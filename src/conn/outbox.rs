@@ -22,13 +22,6 @@ struct Held {
     bytes: usize,
 }
 
-impl Held {
-    fn push(&mut self, frame: &EncodedFrame) {
-        self.bytes += frame.bytes().len();
-        self.messages.push(frame.clone());
-    }
-}
-
 impl Outbox {
     /// From now on up to `max_messages` (0: no limit) become one `batch` (contract section 4).
     pub fn enable_batches(&mut self, encoding: Encoding, max_messages: usize) {
@@ -55,7 +48,10 @@ impl Outbox {
             return false;
         }
         match &mut self.batch {
-            Some(held) => held.push(frame),
+            Some(held) => {
+                held.bytes += frame.bytes().len();
+                held.messages.push(frame.clone());
+            }
             None => self.queue.push(pool, frame.bytes().clone()),
         }
         true

@@ -20,13 +20,13 @@ pub enum Input<'a> {
     Failed(ConnectionId),
     /// A store is being opened. Until it is read, slice by slice, nothing is decided.
     StoreOpening,
-    /// It could not be opened, or not be read to its end: why. It is going to be tried again.
+    /// The store could not be opened, or not be read to its end: why. It is going to be tried again.
     StoreUnopened(String),
     /// The next slice of what it holds, in the order of its tables; after [`Input::StoreUnopened`] from the first.
     StoreSlice(&'a Restored),
-    /// That was all. Service begins when the batches are kept that go out now.
+    /// The store is read to its end. Service begins when the batches are kept that go out now.
     StoreRead,
-    /// It has kept a batch, or has not: why.
+    /// The store has kept a batch, or has not: why.
     Appended {
         seq: u64,
         result: Result<(), String>,

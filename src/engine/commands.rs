@@ -156,7 +156,7 @@ impl Context<'_> {
             client_id: client.id.to_string(),
             connected_at: client.connected_at,
             address: peer
-                .and_then(|peer| peer.address)
+                .and_then(|peer| peer.asker.address)
                 .map(|address| address.to_string()),
             rooms: client
                 .rooms()

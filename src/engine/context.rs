@@ -22,9 +22,7 @@ pub struct Context<'a> {
     pub now: Now,
     pub settings: &'a Settings,
     pub caller: Caller<'a>,
-    /// Rooms, tasks, clients and workspaces.
     pub hub: &'a mut Hub,
-    /// Connections, to be written to.
     pub out: Delivery<'a>,
     /// Ids that nobody can guess.
     pub random: &'a mut Random,
@@ -63,8 +61,7 @@ impl Context<'_> {
             reply_to,
             ..Envelope::alone(kind, payload, self.now.wall_ms)
         };
-        let message = envelope.encode(self.variant(client));
-        self.send_to(client, &message);
+        self.send_to(client, |variant| envelope.encode(variant));
     }
 
     /// Tells a client why its message was not obeyed.
@@ -90,15 +87,14 @@ impl Context<'_> {
             self.hub
                 .send(moment, client, "error", &payload, &mut self.out);
         } else {
-            let message = error.encode(self.variant(client));
-            self.send_to(client, &message);
+            self.send_to(client, |variant| error.encode(variant));
         }
     }
 
-    fn send_to(&mut self, client: ClientKey, message: &[u8]) {
+    fn send_to(&mut self, client: ClientKey, encode: impl FnOnce(Variant) -> Vec<u8>) {
         let connection = self.hub.directory().client(client).connection;
         let variant = self.out.peers.variant(connection);
-        self.send_encoded(connection, message, variant);
+        self.send_encoded(connection, &encode(variant), variant);
     }
 
     /// Sends a connection a message that is encoded in `variant` already; the turn is charged for it.

@@ -12,9 +12,9 @@ use serde::Serialize;
 
 /// Everything that is counted, and since when.
 pub struct Counts {
-    /// Messages.
+    /// Messages of viewers, the application and echo peers.
     pub received: MinuteCounter,
-    /// Messages.
+    /// Messages to them.
     pub sent: MinuteCounter,
     /// WebSocket connections ever.
     pub connections: u64,
@@ -23,9 +23,7 @@ pub struct Counts {
     /// Requests that came from a foreign page, or under a name that is not served.
     pub foreign: u64,
     pub notices: Notices,
-    /// When the server began.
     pub started: Now,
-    /// What the process uses.
     pub memory: MemoryProbe,
 }
 
@@ -64,7 +62,7 @@ pub enum Notice {
 }
 
 impl Notice {
-    /// How many there are; the last one is named.
+    // The last one, so that the array below has a place for each.
     const COUNT: usize = Self::Unfinished as usize + 1;
 }
 
@@ -85,7 +83,7 @@ impl Notices {
         self.0[notice as usize].total
     }
 
-    /// It has happened once more, as `line` says.
+    /// Counts one more, which `line` describes.
     pub fn count(&mut self, now: Time, notice: Notice, line: impl FnOnce() -> String) {
         let entry = &mut self.0[notice as usize];
         entry.total += 1;

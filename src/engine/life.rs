@@ -1,12 +1,9 @@
 //! How far the shutdown is.
 
-/// How far the shutdown is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Life {
-    /// Serving.
     Serving,
-    /// Connections drain.
+    /// No listener is open, and connections have a while to take what they are owed.
     Draining,
-    /// Over.
     Stopped,
 }

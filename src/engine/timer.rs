@@ -1,5 +1,7 @@
 //! Everything that can happen later, on one screen.
 
+use crate::base::time::Time;
+use crate::base::wheel::{TimerId, Wheel};
 use crate::hub;
 use crate::hub::ConnectionId;
 
@@ -32,4 +34,37 @@ pub enum Timer {
     Addresses,
     /// When to end what has not drained.
     ShutdownDeadline,
+}
+
+/// The one timer of something that has one at most.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Alarm(Option<TimerId>);
+
+impl Alarm {
+    /// Sees to it that the timer is set if, and only if, something is due. A timer that is set stays: when it goes off, what is due
+    /// by then is found, and it is set anew.
+    pub fn keep(&mut self, due: Option<Time>, timer: Timer, wheel: &mut Wheel<Timer>) {
+        match (due, self.0) {
+            (Some(at), None) => self.0 = Some(wheel.schedule(at, timer)),
+            (None, Some(_)) => self.cancel(wheel),
+            _ => {}
+        }
+    }
+
+    /// Sets the timer, or moves it.
+    pub fn set(&mut self, at: Time, timer: Timer, wheel: &mut Wheel<Timer>) {
+        if !self.0.is_some_and(|id| wheel.reschedule(id, at)) {
+            self.0 = Some(wheel.schedule(at, timer));
+        }
+    }
+
+    pub fn cancel(&mut self, wheel: &mut Wheel<Timer>) {
+        if let Some(id) = self.0.take() {
+            wheel.cancel(id);
+        }
+    }
+
+    pub fn handle_expiry(&mut self) {
+        self.0 = None;
+    }
 }

@@ -4,7 +4,7 @@
 //! only borrows several parts together and passes them on.
 
 use crate::base::time::{Span, Time};
-use crate::hub::budget::{Work, Workload};
+use crate::hub::budget::Workload;
 use crate::hub::clients::expiry::Departures;
 use crate::hub::delivery::fanout::{BroadcastCounts, Fanout};
 use crate::hub::delivery::publication::Outlet;
@@ -136,10 +136,6 @@ impl Hub {
 
     pub fn is_turn_full(&self) -> bool {
         self.fanout.load.is_full()
-    }
-
-    pub fn peak(&self) -> Work {
-        self.fanout.load.peak()
     }
 
     pub fn handle_timer(&mut self, moment: Moment<'_>, timer: Timer, out: &mut dyn Outlet) {

@@ -52,10 +52,11 @@ impl World<Sim> {
         for id in self.blocked.iter().copied().collect::<Vec<_>>() {
             self.look_for_ending(id);
             let conn = &mut self.conns[id];
-            let Some(unsent) = self.engine.inspect().unsent(conn.connection) else {
+            if !conn.is_open {
                 continue;
-            };
-            let (bytes, messages) = (unsent.bytes, unsent.messages);
+            }
+            let unsent = || self.engine.unsent(conn.connection).map(<[u8]>::len);
+            let (bytes, messages) = (unsent().sum::<usize>(), unsent().count());
             if let Some((bytes_before, messages_before)) = conn.owed {
                 let most = max_bytes.max(bytes_before) + LAST_WORDS;
                 assert!(

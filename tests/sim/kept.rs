@@ -4,6 +4,7 @@ use super::witness::Sim;
 use super::world::World;
 use joblight::internals::engine::ClientState;
 use joblight::internals::hub::Table;
+use serde_json::Value;
 use std::collections::BTreeSet;
 
 impl World<Sim> {
@@ -32,8 +33,10 @@ impl World<Sim> {
         let tasks = held.task_ids().map(str::to_owned);
         assert_eq!(self.store().keys(Table::Task), tasks.collect());
         let ids = self.store().keys(Table::Workspace);
-        let are_known = ids.iter().all(|id| held.has_workspace(id));
-        assert!(are_known && ids.len() == held.workspaces(), "{ids:?}");
+        let list: Value = serde_json::from_str(&held.workspace_list()).expect("JSON");
+        let held_ids = list["workspaces"].as_array().expect("a list").iter();
+        let held_ids = held_ids.filter_map(|workspace| workspace["id"].as_str());
+        assert_eq!(ids, held_ids.map(str::to_owned).collect());
         for room in held.rooms() {
             for entry in held.entries(room) {
                 assert!(
@@ -47,7 +50,7 @@ impl World<Sim> {
 
     fn check_sessions_kept(&self) {
         let clients = self.engine.inspect().clients();
-        let clients: Vec<ClientState> = clients.filter(|client| client.has_session).collect();
+        let clients: Vec<ClientState> = clients.filter(|client| client.session.is_some()).collect();
         let keys: BTreeSet<String> = clients.iter().map(session_key).collect();
         assert_eq!(self.store().keys(Table::Session), keys);
         assert_eq!(self.store().keys(Table::Received), keys);

@@ -46,7 +46,10 @@ fn size(world: &World) -> (usize, usize) {
     let logs = held
         .rooms()
         .filter(|room| held.entries(room).next().is_some());
-    (held.away(), logs.count())
+    (
+        held.clients().filter(|client| client.is_away).count(),
+        logs.count(),
+    )
 }
 
 #[test]

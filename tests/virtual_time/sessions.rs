@@ -83,7 +83,12 @@ fn of_the_messages_for_one_client_the_newest_wait() {
     let again = visit.again(&mut world);
     assert_eq!(again.missed(), ["letter 2", "letter 3", "letter 4", "a 9"]);
     settle(&mut world);
-    let waiting = world.engine.inspect().with_direct_messages();
+    let waiting = world
+        .engine
+        .inspect()
+        .clients()
+        .filter(|client| !client.direct_messages.is_empty())
+        .count();
     assert_eq!(waiting, 0, "what has arrived is let go");
 }
 
@@ -97,7 +102,15 @@ fn whoever_stays_away_too_long_begins_anew() {
     assert!(again.resumed);
     world.leave(again.peer);
     world.run_for(1_000);
-    assert_eq!(world.engine.inspect().away(), 0);
+    assert_eq!(
+        world
+            .engine
+            .inspect()
+            .clients()
+            .filter(|client| client.is_away)
+            .count(),
+        0
+    );
     let late = visit.again(&mut world);
     assert!(!late.resumed && late.first.is_empty());
     assert_ne!(late.id, visit.id);
@@ -257,7 +270,15 @@ fn those_that_left_first_make_room() {
     for peer in [visits[1].peer, visits[2].peer, first.peer] {
         world.leave(peer);
     }
-    assert_eq!(world.engine.inspect().away(), 2);
+    assert_eq!(
+        world
+            .engine
+            .inspect()
+            .clients()
+            .filter(|client| client.is_away)
+            .count(),
+        2
+    );
     assert!(!visits[1].again(&mut world).resumed);
     assert!(visits[2].again(&mut world).resumed);
     assert!(visits[0].again(&mut world).resumed);

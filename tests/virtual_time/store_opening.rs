@@ -334,7 +334,15 @@ fn pings_are_answered_and_goodbyes_heard_meanwhile() {
     world.run_for(100_000);
     assert!(world.is_closed(gone), "a dead one is found out");
     open(&mut world, &mut Store::default());
-    assert_eq!(world.engine.inspect().connected(), 0);
+    assert_eq!(
+        world
+            .engine
+            .inspect()
+            .clients()
+            .filter(|client| !client.is_away)
+            .count(),
+        0
+    );
 }
 
 #[test]
@@ -343,7 +351,15 @@ fn the_limit_of_clients_holds_for_those_who_have_waited() {
     let peers = [(); 3].map(|()| world.upgrade("/ws", ""));
     open(&mut world, &mut Store::default());
     settle(&mut world);
-    assert_eq!(world.engine.inspect().connected(), 2);
+    assert_eq!(
+        world
+            .engine
+            .inspect()
+            .clients()
+            .filter(|client| !client.is_away)
+            .count(),
+        2
+    );
     let heard = world.heard(peers[2]);
     let is_refused = |heard: &Heard| matches!(heard, Heard::Answer(503, _));
     assert!(
@@ -361,9 +377,25 @@ fn a_crowd_that_has_waited_is_let_in_a_few_at_a_time() {
     world.turn(|world| world.engine.handle_input(now, Input::StoreRead));
     let first = batch(&mut world).expect("facts");
     kept.keep(&mut world, first);
-    assert_eq!(world.engine.inspect().connected(), 256);
+    assert_eq!(
+        world
+            .engine
+            .inspect()
+            .clients()
+            .filter(|client| !client.is_away)
+            .count(),
+        256
+    );
     world.run_for(10);
-    assert_eq!(world.engine.inspect().connected(), 700);
+    assert_eq!(
+        world
+            .engine
+            .inspect()
+            .clients()
+            .filter(|client| !client.is_away)
+            .count(),
+        700
+    );
     for peer in peers {
         assert_eq!(world.messages(peer)[0]["type"], "connected");
     }
@@ -423,7 +455,7 @@ fn a_store_that_fails_half_way_leaves_no_trace() {
     read(&mut world, &kept, 1, kept.slices(1).len() - 1);
     refuse(&mut world, "kept.db: damaged");
     let held = world.engine.inspect();
-    assert_eq!((held.rooms().len(), held.tasks()), (0, 0));
+    assert_eq!((held.rooms().len(), held.task_ids().count()), (0, 0));
     assert!(batch(&mut world).is_none());
     world.run_for(3_600_000 * 2);
     assert!(batch(&mut world).is_none(), "nothing of it has grown old");

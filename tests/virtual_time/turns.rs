@@ -14,8 +14,8 @@ const MOST: Work = Work {
     encoded: 8 * 1024 * 1024,
 };
 
-fn check_turns(world: &World, what: &str) {
-    let peak = world.engine.peak();
+fn check_turns(world: &mut World, what: &str) {
+    let peak = world.engine.load().peak();
     assert!(
         peak.visited <= MOST.visited && peak.encoded <= MOST.encoded,
         "{what}: {peak:?} in one turn"
@@ -60,7 +60,7 @@ fn twelve_replays_of_many_rooms_share_the_loop() {
     let viewers: Vec<PeerId> = (0..12).map(|_| world.viewer()).collect();
     ask_for_all(&mut world, &viewers, &rooms);
     world.run_for(10_000);
-    check_turns(&world, "replays");
+    check_turns(&mut world, "replays");
     for viewer in viewers {
         let heard = numbers(&world.messages(viewer));
         assert_eq!(heard.len(), 500);
@@ -76,7 +76,7 @@ fn replays_of_large_entries_share_the_loop() {
     let viewers: Vec<PeerId> = (0..12).map(|_| world.viewer()).collect();
     ask_for_all(&mut world, &viewers, &rooms);
     world.run_for(10_000);
-    check_turns(&world, "replays");
+    check_turns(&mut world, "replays");
     for viewer in viewers {
         let heard = numbers(&world.messages(viewer));
         assert_eq!(heard.len(), 4);
@@ -104,7 +104,7 @@ fn viewers_who_come_back_at_once_share_the_loop() {
         }
     });
     world.run_for(10_000);
-    check_turns(&world, "returning viewers");
+    check_turns(&mut world, "returning viewers");
     for peer in peers {
         let heard = world.messages(peer);
         assert_eq!(heard[0]["payload"]["resumed"], true);
@@ -129,7 +129,7 @@ fn snapshots_of_many_large_tasks_share_the_loop_and_come_before_what_is_live() {
     world.turn(|world| viewers.iter().for_each(|viewer| world.feed(*viewer, &wish)));
     world.report("t299", "progress", json!({"progress": 50}));
     world.run_for(20_000);
-    check_turns(&world, "snapshots");
+    check_turns(&mut world, "snapshots");
     for viewer in viewers {
         let heard = world.messages(viewer);
         let states = heard

@@ -215,7 +215,8 @@ fn a_slow_reader_is_not_closed_by_what_others_change_and_gets_the_newest_of_each
     truth.show(&world.messages(author));
     assert_eq!(screen.0, truth.0);
     assert!(!world.is_closed(reader) && !world.is_half_closed(reader));
-    assert_eq!(world.engine.inspect().behind_on_workspaces(), 0);
+    let mut clients = world.engine.inspect().clients();
+    assert!(clients.all(|client| !client.lacks_news_of_workspaces));
 }
 
 #[test]

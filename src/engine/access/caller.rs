@@ -73,10 +73,6 @@ fn viewer_may(action: Action, websocket: &WebSocketSettings) -> Result<(), Refus
         Action::Control { is_member } => (websocket.control, is_member, "websocket.control"),
         _ => (Permission::Nobody, false, "the HTTP API"),
     };
-    permitted(permission, is_member, key)
-}
-
-fn permitted(permission: Permission, is_member: bool, key: &'static str) -> Result<(), Refusal> {
     match permission {
         Permission::Anybody => Ok(()),
         Permission::Members if is_member => Ok(()),

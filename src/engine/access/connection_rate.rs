@@ -8,6 +8,7 @@ use crate::base::network::household;
 use crate::base::random::Random;
 use crate::base::time::{Span, Time};
 use crate::base::token_bucket::{Admission, Rate, TokenBucket};
+use crate::engine::timer::Alarm;
 use crate::hub::ClientId;
 use core::net::IpAddr;
 use hashbrown::HashMap;
@@ -38,8 +39,11 @@ pub struct Addresses {
     present: HashMap<IpAddr, Present, ahash::RandomState>,
     /// What clients that are away have said too much.
     messages: HashMap<ClientId, TokenBucket, ahash::RandomState>,
-    /// Whether a timer will see to what is full again.
-    pub is_armed: bool,
+    /// Pages that wait for a place on a full server, and others that do.
+    pub pages: Line,
+    pub others: Line,
+    /// When to see to what is full again.
+    pub timer: Alarm,
 }
 
 /// One address: what it has used up, and those who wait behind it.
@@ -47,7 +51,7 @@ pub struct Addresses {
 struct Known {
     connections: TokenBucket,
     line: Line,
-    /// Those who wait for a place of its own.
+    /// Clients that wait for a place of this address.
     places: Line,
     /// The moments that it was given to come back to a full server.
     turned_away: TokenBucket,
@@ -68,7 +72,9 @@ impl Addresses {
             known: HashMap::with_hasher(hasher.clone()),
             present: HashMap::with_hasher(hasher.clone()),
             messages: HashMap::with_hasher(hasher),
-            is_armed: false,
+            pages: Line::default(),
+            others: Line::default(),
+            timer: Alarm::default(),
         }
     }
 
@@ -127,7 +133,6 @@ impl Addresses {
         present.connections as usize
     }
 
-    /// One has gone.
     pub fn remove_connection(&mut self, address: IpAddr) {
         self.change(address, |present| {
             present.connections = present.connections.saturating_sub(1)
@@ -140,12 +145,10 @@ impl Addresses {
         present.map_or(0, |present| present.clients as usize)
     }
 
-    /// It has one more.
     pub fn add_client(&mut self, address: IpAddr) {
         self.present.entry(household(address)).or_default().clients += 1;
     }
 
-    /// It has one fewer.
     pub fn remove_client(&mut self, address: IpAddr) {
         self.change(address, |present| {
             present.clients = present.clients.saturating_sub(1)
@@ -177,8 +180,8 @@ impl Addresses {
         self.messages.remove(&client).unwrap_or_default()
     }
 
-    /// Forgets what is full again; tells whether anything is left.
-    pub fn forget_stale(&mut self, now: Time) -> bool {
+    /// Forgets what is full again.
+    pub fn forget_stale(&mut self, now: Time) {
         self.known.retain(|_, known| {
             let is_full = known.connections.is_full(now) && known.turned_away.is_full(now);
             !is_full || known.line.is_waited_for(now) || known.places.is_waited_for(now)
@@ -190,7 +193,6 @@ impl Addresses {
         if self.messages.is_empty() {
             self.messages.shrink_to_fit();
         }
-        self.remembers()
     }
 
     /// Whether anything is to be forgotten later.
@@ -199,7 +201,7 @@ impl Addresses {
     }
 }
 
-/// Those who wait outside: only the last moment that was given out is kept.
+/// A line of clients that wait outside: only the last moment that was given out is kept.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Line {
     last: Time,
@@ -231,13 +233,6 @@ pub fn beyond(longest: Span, random: &mut Random) -> Span {
     Span::from_millis(half_ms + random.below(half_ms))
 }
 
-/// Those who wait for a place on a full server.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct FullLines {
-    pub pages: Line,
-    pub others: Line,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -261,8 +256,10 @@ mod tests {
             addresses.record(at(1), other, rate, &mut random),
             Admission::Over { .. }
         ));
-        assert!(addresses.forget_stale(at(2)));
-        assert!(!addresses.forget_stale(at(600)));
+        addresses.forget_stale(at(2));
+        assert!(addresses.remembers());
+        addresses.forget_stale(at(600));
+        assert!(!addresses.remembers());
     }
 
     #[test]

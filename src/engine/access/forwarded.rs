@@ -60,39 +60,29 @@ impl Proxies {
         }
     }
 
-    /// Whether a peer is trusted to say whom it asks for. `None`: it came over a Unix-domain socket.
-    pub fn trusts(&self, address: Option<IpAddr>) -> bool {
-        match address {
+    /// A peer as itself, and whether it is trusted to say whom it asks for. `None`: it came over a Unix-domain socket.
+    pub fn peer(&self, address: Option<IpAddr>) -> Asker {
+        let is_proxy = match address {
             None => self.trusts_unix,
             Some(address) => self.networks.iter().any(|known| known.contains(address)),
-        }
+        };
+        Asker { address, is_proxy }
     }
 
     /// Whom a request of a peer comes from: the last address in the header that is no trusted proxy's. What is no address
     /// ends the search, and the hop that has written it counts.
     pub fn asker(&self, peer: Option<IpAddr>, head: &Head) -> Asker {
-        let asker = self.asker_at(peer.map(|address| address.to_canonical()));
-        match asker.is_proxy && !self.header.is_empty() {
-            true => self.asker_behind(asker, head),
-            false => asker,
+        let mut asker = self.peer(peer.map(|address| address.to_canonical()));
+        if !asker.is_proxy || self.header.is_empty() {
+            return asker;
         }
-    }
-
-    fn asker_at(&self, address: Option<IpAddr>) -> Asker {
-        Asker {
-            address,
-            is_proxy: self.trusts(address),
-        }
-    }
-
-    fn asker_behind(&self, mut asker: Asker, head: &Head) -> Asker {
         for hop in self.hops(head).into_iter().rev() {
             let hop = match hop.as_deref() {
                 Some(UNIX_HOP) if self.trusts_unix => continue,
                 hop => hop.and_then(address),
             };
             let Some(address) = hop else { break };
-            asker = self.asker_at(Some(address));
+            asker = self.peer(Some(address));
             if !asker.is_proxy {
                 break;
             }

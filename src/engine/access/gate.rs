@@ -9,7 +9,7 @@
 //! Pages and others wait for a full server in a line each, and an address has a share of both: nobody who knocks much
 //! makes all others wait.
 
-use super::connection_rate::{Addresses, FullLines, LONGEST, SHORTEST, beyond};
+use super::connection_rate::{Addresses, LONGEST, SHORTEST, beyond};
 use super::forwarded::Asker;
 use crate::base::random::Random;
 use crate::base::time::{Span, Time};
@@ -34,7 +34,6 @@ pub struct Gate<'a> {
     pub now: Time,
     pub settings: &'a Settings,
     pub addresses: &'a mut Addresses,
-    pub lines: &'a mut FullLines,
     pub random: &'a mut Random,
     pub counts: &'a mut Counts,
     /// How many connections there are.
@@ -111,20 +110,17 @@ impl Gate<'_> {
     pub fn check_share(&mut self, asker: Asker) -> Result<(), Deferral> {
         let limit = self.settings.websocket.max_clients_per_address;
         let limited = asker.limited().filter(|_| limit > 0);
-        match limited.filter(|address| self.addresses.clients(*address) >= limit) {
-            None => Ok(()),
-            Some(address) => Err(self.beyond_share(address, limit)),
-        }
-    }
-
-    fn beyond_share(&mut self, address: IpAddr, limit: usize) -> Deferral {
+        let is_full = |address: &IpAddr| self.addresses.clients(*address) >= limit;
+        let Some(address) = limited.filter(is_full) else {
+            return Ok(());
+        };
         let detail = format!(
             "more than {limit} clients at once from this address (websocket.max_clients_per_address)"
         );
         self.warn(Notice::Clients, address, &detail);
         let addresses = &mut *self.addresses;
         let wait = addresses.wait_for_place(self.now, address, self.random);
-        Deferral::of_address("too many clients", detail, wait)
+        Err(Deferral::of_address("too many clients", detail, wait))
     }
 
     /// Counts a handshake against the rate of its address; tells whether there is one. A handshake that is refused uses nothing
@@ -178,8 +174,8 @@ impl Gate<'_> {
         let has_share =
             address.is_none_or(|address| self.addresses.take_return_moment(self.now, address));
         let line = match told {
-            Told::ByGoodbye => &mut self.lines.pages,
-            Told::ByAnswer => &mut self.lines.others,
+            Told::ByGoodbye => &mut self.addresses.pages,
+            Told::ByAnswer => &mut self.addresses.others,
         };
         match has_share {
             true => line.join(self.now, SHORTEST, FULL_STEP, self.random),

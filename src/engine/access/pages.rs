@@ -76,7 +76,9 @@ impl Access {
             // Only old programs send none (RFC 9112 section 3.2), and no browser.
             None => true,
             Some(_) if is_lasting => true,
-            Some(_) if self.is_exposed => self.hosts.is_empty() || self.covers(host),
+            Some(_) if self.is_exposed => {
+                self.hosts.is_empty() || host.is_some_and(|host| self.covers(host))
+            }
             Some(_) => is_local,
         };
         if !is_served {
@@ -125,23 +127,17 @@ impl Access {
 
     /// What `auto` stands for.
     fn is_own(&self, page: Host<'_>, host: Option<Host<'_>>, is_exposed: bool) -> bool {
-        let is_namesake =
-            |known: &String| Host::parse(known).is_some_and(|known| known.is_namesake(&page));
-        let is_trusted = |host: Host<'_>| {
-            // Any name leads here that somebody points here, so without a list it proves nothing.
-            host.is_lasting() || self.covers(Some(host))
-        };
+        // Any name leads here that somebody points here, so without a list it proves nothing.
+        let is_trusted = |host: Host<'_>| host.is_lasting() || self.covers(host);
         !is_exposed && page.is_loopback()
-            || self.hosts.iter().any(is_namesake)
+            || self.covers(page)
             || host.is_some_and(|host| host.is_namesake(&page) && is_trusted(host))
     }
 
-    fn covers(&self, host: Option<Host<'_>>) -> bool {
-        let covers = |host: Host<'_>| {
-            let mut known = self.hosts.iter().filter_map(|known| Host::parse(known));
-            known.any(|known| known.is_namesake(&host))
-        };
-        host.is_some_and(covers)
+    /// Whether a host is named, whatever its port.
+    fn covers(&self, host: Host<'_>) -> bool {
+        let mut known = self.hosts.iter().filter_map(|known| Host::parse(known));
+        known.any(|known| known.is_namesake(&host))
     }
 
     /// What `Access-Control-Allow-Origin` says to a page that is served.
@@ -192,7 +188,7 @@ pub struct Refused {
 }
 
 impl Refused {
-    /// This server is not asked for under that name.
+    /// The server is not served under that name.
     fn host(host: &str, known: &[String]) -> Self {
         let bare = Host::parse(host).map(|_| without_port(host));
         let advice = match bare {
@@ -298,33 +294,43 @@ impl From<Refused> for Refusal {
     }
 }
 
+/// Where a page is that a browser has from the network.
+#[derive(Debug, Clone, Copy)]
+struct Page<'a> {
+    host: Host<'a>,
+    /// The port that its scheme has, which tells `http` from `https`.
+    default_port: u16,
+}
+
+impl<'a> Page<'a> {
+    fn parse(origin: &'a str) -> Option<Self> {
+        let (scheme, host) = origin.split_once("://")?;
+        let default_port = match () {
+            () if scheme.eq_ignore_ascii_case("http") => 80,
+            () if scheme.eq_ignore_ascii_case("https") => 443,
+            () => return None,
+        };
+        let host = Host::parse(host)?;
+        Some(Self { host, default_port })
+    }
+
+    fn ports(&self) -> (u16, u16) {
+        (self.default_port, self.host.port_or(self.default_port))
+    }
+}
+
 /// The host of a page that a browser has from the network.
 fn page_host(origin: &str) -> Option<Host<'_>> {
-    let (scheme, host) = origin.split_once("://")?;
-    default_port(scheme)?;
-    Host::parse(host)
+    Page::parse(origin).map(|page| page.host)
 }
 
 /// Whether two texts mean the same origin (RFC 6454 section 5).
 fn is_same_origin(one: &str, other: &str) -> bool {
-    if one.eq_ignore_ascii_case(other) {
-        return true;
-    }
-    let parts = |text: &'_ str| -> Option<(String, u16)> {
-        let (scheme, host) = text.split_once("://")?;
-        let port = Host::parse(host)?.port_or(default_port(scheme)?);
-        Some((scheme.to_ascii_lowercase(), port))
+    let pages = || Page::parse(one).zip(Page::parse(other));
+    let is_same = |(one, other): (Page<'_>, Page<'_>)| {
+        one.host.is_namesake(&other.host) && one.ports() == other.ports()
     };
-    let hosts = page_host(one).zip(page_host(other));
-    hosts.is_some_and(|(one, other)| one.is_namesake(&other)) && parts(one) == parts(other)
-}
-
-fn default_port(scheme: &str) -> Option<u16> {
-    match () {
-        () if scheme.eq_ignore_ascii_case("http") => Some(80),
-        () if scheme.eq_ignore_ascii_case("https") => Some(443),
-        () => None,
-    }
+    one.eq_ignore_ascii_case(other) || pages().is_some_and(is_same)
 }
 
 #[cfg(test)]

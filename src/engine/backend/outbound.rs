@@ -120,7 +120,7 @@ impl Pending {
 
     /// The first of those who wait has waited too long, or had its answer meanwhile.
     pub fn handle_timer(&mut self, context: &mut Context<'_>) {
-        self.timer = None;
+        self.timer.handle_expiry();
         while let Some(request) = self.take_due(context.now.at) {
             tell_unanswered(context, &request, |kind| Phrase::NoAnswer(kind));
         }

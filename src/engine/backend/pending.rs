@@ -4,8 +4,8 @@
 //! be due: one timer does for all of them.
 
 use crate::base::time::Time;
-use crate::base::wheel::TimerId;
 use crate::engine::settings::RoutesSettings;
+use crate::engine::timer::Alarm;
 use crate::hub::{ClientId, ConnectionId};
 use crate::wire::locale::{Locale, Phrase};
 use crate::wire::message::Dialect;
@@ -77,7 +77,7 @@ pub struct Pending {
     waiting: VecDeque<(ConnectionId, QueuedMessage)>,
     /// How many of them a connection has there, and their bytes.
     waiting_of: HashMap<ConnectionId, (usize, usize)>,
-    pub timer: Option<TimerId>,
+    pub timer: Alarm,
 }
 
 impl Pending {
@@ -94,7 +94,7 @@ impl Pending {
             prefix: format!("req_{nonce}_"),
             waiting: VecDeque::new(),
             waiting_of: HashMap::new(),
-            timer: None,
+            timer: Alarm::default(),
         }
     }
 

@@ -19,7 +19,7 @@ const LATE: Span = Span::from_secs(1);
 
 /// Bytes that may gather while a batch is under way; beyond that the store counts as failing.
 const MAX_GATHERED: usize = 64 * 1024 * 1024;
-/// The same while everything is rewritten, and behind what has gathered then, beside what these take themselves.
+/// [`MAX_GATHERED`] while everything is rewritten, and behind what has gathered then, beside what these take themselves.
 const MAX_GATHERED_MEANWHILE: usize = 4 * MAX_GATHERED;
 /// Sessions of an older form that are rewritten with one batch.
 const SESSIONS_AT_ONCE: usize = 256;
@@ -125,19 +125,14 @@ impl Durability {
 
     /// Sees to it that the batch under way is looked at again.
     fn watch(&mut self, parts: &mut Parts<'_>) {
-        let at = parts.moment.now.at + PATIENCE;
         self.looked_at = parts.moment.now.at;
-        let is_moved = self
-            .reminder
-            .is_some_and(|id| parts.wheel.reschedule(id, at));
-        if !is_moved {
-            self.reminder = Some(parts.wheel.schedule(at, Timer::StoreAnswer));
-        }
+        let at = parts.moment.now.at + PATIENCE;
+        self.reminder.set(at, Timer::StoreAnswer, parts.wheel);
     }
 
     /// The store has had a while for the batch under way. What it keeps of it after all is rewritten with everything else.
     pub fn handle_silence(&mut self, parts: &mut Parts<'_>) {
-        self.reminder = None;
+        self.reminder.handle_expiry();
         if self.under_way.is_none() {
             return;
         }
@@ -159,13 +154,12 @@ impl Durability {
     pub fn handle_appended(&mut self, parts: &mut Parts<'_>, seq: u64, result: Result<(), String>) {
         if self.under_way == Some(seq) {
             (self.under_way, self.is_silent) = (None, false);
-            if let Some(reminder) = self.reminder.take() {
-                parts.wheel.cancel(reminder);
-            }
+            self.reminder.cancel(parts.wheel);
         }
-        if self.is_unread() {
+        if let Some(opening) = self.condition.opening() {
             match result {
-                Ok(()) => return self.handle_sealed(parts),
+                Ok(()) if opening == Opening::Sealing => return self.seal(parts),
+                Ok(()) => return,
                 Err(_) => self.open_unsealed(parts),
             }
         }

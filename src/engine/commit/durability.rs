@@ -29,10 +29,10 @@
 //! answered by saying that it is not kept.
 
 use crate::base::time::{Span, Time};
-use crate::base::wheel::{TimerId, Wheel};
+use crate::base::wheel::Wheel;
 use crate::engine::answer::Said;
 use crate::engine::session::key::{SESSION_KEY, SessionKey};
-use crate::engine::timer::Timer;
+use crate::engine::timer::{Alarm, Timer};
 use crate::engine::transport::answer::Reply;
 use crate::engine::transport::peers::Delivery;
 use crate::hub::{ClientId, ConnectionId, Hub, Moment};
@@ -45,7 +45,7 @@ pub enum Condition {
     /// There is none: nothing outlives the process, and nobody is promised that it does.
     #[default]
     Absent,
-    /// It was not read yet: nothing is decided.
+    /// Not read yet: nothing is decided.
     Unread {
         step: Opening,
         /// Why it did not open, once a try has failed.
@@ -54,7 +54,7 @@ pub enum Condition {
         is_soon: bool,
     },
     Good,
-    /// It failed, and is tried again.
+    /// Failed, and tried again.
     Failing {
         step: Recovery,
         reason: String,
@@ -75,7 +75,7 @@ pub enum Recovery {
     Resting,
     /// This batch, a single row, shows whether it works.
     Probing(u64),
-    /// It works, and is to be given everything.
+    /// The store works, and is to be given everything.
     Probed,
     /// This batch writes everything again.
     Rewriting(u64),
@@ -115,7 +115,7 @@ pub struct Durability {
     pub(super) under_way: Option<u64>,
     /// When that began, or was looked at last, and the reminder to look again.
     pub(super) looked_at: Time,
-    pub(super) reminder: Option<TimerId>,
+    pub(super) reminder: Alarm,
     /// Whether it has taken too long.
     pub(super) is_silent: bool,
     /// How many bytes may gather until that is kept.
@@ -133,10 +133,10 @@ pub struct Durability {
     pub(super) found_key: Option<SessionKey>,
     /// What waits, and for which batch; the numbers never fall.
     waiting: VecDeque<(u64, Held)>,
-    /// How many of these are changes to workspaces.
-    changes: usize,
-    /// Whose lists are among these, and how many each.
-    lists: HashMap<ClientId, usize>,
+    /// The batch for which the last change to workspaces waits, or has waited.
+    last_change: u64,
+    /// Whose lists are among what waits, and for which batch the last of each does.
+    lists: HashMap<ClientId, u64>,
     released: VecDeque<Released>,
     /// What was refused because the store was not read yet.
     refused: Cell<u64>,
@@ -211,48 +211,38 @@ impl Durability {
             "what is asked later waits for a later batch"
         );
         match &held {
-            Held::List { client } => *self.lists.entry(*client).or_default() += 1,
-            held => self.changes += usize::from(held.is_change()),
+            Held::List { client } => drop(self.lists.insert(*client, seq)),
+            Held::Said {
+                said: Said::Change(_),
+                ..
+            } => self.last_change = seq,
+            Held::Said { .. } | Held::Answer { .. } => {}
         }
         self.waiting.push_back((seq, held));
     }
 
     /// The batch behind which a list of workspaces must wait, so that no news overtakes it that is on its way already.
     pub fn seq_of_changes(&self) -> Option<u64> {
-        let last = self.waiting.back().filter(|_| self.changes > 0);
-        last.map(|(seq, _)| *seq)
+        let (first, _) = self.waiting.front()?;
+        let (last, _) = self.waiting.back()?;
+        (*first <= self.last_change).then_some(*last)
     }
 
     /// What waited for this batch, or for an earlier one, is to be said. `fault`: it is not kept.
     pub(super) fn release(&mut self, seq: u64, fault: Option<&str>) {
         while let Some((due, _)) = self.waiting.front()
             && *due <= seq
-            && let Some((_, held)) = self.waiting.pop_front()
+            && let Some((due, held)) = self.waiting.pop_front()
         {
-            self.forget(&held);
+            if let Held::List { client } = &held
+                && self.lists.get(client) == Some(&due)
+            {
+                self.lists.remove(client);
+            }
             let fault = fault.map(Into::into);
             self.released.push_back(Released { held, fault });
         }
-    }
-
-    fn forget(&mut self, held: &Held) {
-        match held {
-            Held::List { client } => {
-                if let Some(count) = self.lists.get_mut(client) {
-                    *count -= 1;
-                    if *count == 0 {
-                        self.lists.remove(client);
-                    }
-                }
-            }
-            held => self.changes -= usize::from(held.is_change()),
-        }
-        self.check_invariants();
-    }
-
-    fn check_invariants(&self) {
-        let lists: usize = self.lists.values().sum();
-        debug_assert!(self.changes + lists <= self.waiting.len());
+        debug_assert!(self.lists.len() <= self.waiting.len());
     }
 
     pub fn poll_released(&mut self) -> Option<Released> {
@@ -277,15 +267,6 @@ pub enum Held {
     /// A list of workspaces, for a client that would not know a change that is not out yet. It shows what there is when it
     /// goes out: news of that may follow, and say the same once more.
     List { client: ClientId },
-}
-
-impl Held {
-    fn is_change(&self) -> bool {
-        let Self::Said { said, .. } = self else {
-            return false;
-        };
-        matches!(said, Said::Change(_))
-    }
 }
 
 /// What need not wait any more.

@@ -18,13 +18,12 @@ const MAX_GUEST_MESSAGES: usize = 64;
 
 #[derive(Debug, Default)]
 pub struct Lobby {
-    /// By connection, which has one at most; with its number in the order in which they came.
-    requests: HashMap<ConnectionId, (u64, HeldRequest)>,
-    next_request: u64,
+    /// A connection has one at most.
+    requests: HashMap<ConnectionId, HeldRequest>,
     guests: HashMap<ConnectionId, Guest>,
-    /// How many of them are to be clients of the hub.
+    /// How many guests are to be clients of the hub.
     clients: usize,
-    /// The same, in the order in which they came; whoever has left may still be named.
+    /// All connections in the order in which they came; whoever has left may still be named.
     order: VecDeque<ConnectionId>,
     bytes: usize,
     /// Whether local producers have connected, of whom nothing is read yet.
@@ -40,6 +39,12 @@ pub struct HeldRequest {
     pub head: Head,
     /// Its body; `None`: it comes line by line, and has not been read.
     pub body: Option<Vec<u8>>,
+}
+
+impl HeldRequest {
+    fn bytes(&self) -> usize {
+        self.body.as_ref().map_or(0, Vec::len)
+    }
 }
 
 #[derive(Debug)]
@@ -72,32 +77,25 @@ impl Arrival {
 impl Lobby {
     /// The memory that takes what a connection has said.
     pub fn bytes_of(&self, connection: ConnectionId) -> usize {
-        let body = |(_, request): &(u64, HeldRequest)| request.body.as_ref().map_or(0, Vec::len);
-        match self.requests.is_empty() && self.guests.is_empty() {
-            true => 0,
-            false => {
-                let request = self.requests.get(&connection).map_or(0, body);
-                request + self.guests.get(&connection).map_or(0, |guest| guest.bytes)
-            }
-        }
+        let request = self.requests.get(&connection);
+        let guest = self.guests.get(&connection);
+        request.map_or(0, HeldRequest::bytes) + guest.map_or(0, |guest| guest.bytes)
     }
 
     pub fn hold(&mut self, request: HeldRequest) {
-        self.bytes += request.body.as_ref().map_or(0, Vec::len);
-        let number = self.next_request;
-        self.next_request += 1;
-        let before = self.requests.insert(request.connection, (number, request));
+        self.bytes += request.bytes();
+        self.order.push_back(request.connection);
+        let before = self.requests.insert(request.connection, request);
         debug_assert!(before.is_none(), "nothing more is read of its connection");
     }
 
     /// All requests, which need wait no longer.
     pub fn take_requests(&mut self) -> Vec<HeldRequest> {
-        let mut requests: Vec<_> = std::mem::take(&mut self.requests).into_values().collect();
-        requests.sort_unstable_by_key(|(number, _)| *number);
-        let requests = requests.into_iter().map(|(_, request)| request);
-        let requests: Vec<HeldRequest> = requests.collect();
-        let bodies = requests.iter().filter_map(|request| request.body.as_ref());
-        self.bytes -= bodies.map(Vec::len).sum::<usize>();
+        let requests = &mut self.requests;
+        let in_order = self.order.iter();
+        let taken = in_order.filter_map(|connection| requests.remove(connection));
+        let requests: Vec<HeldRequest> = taken.collect();
+        self.bytes -= requests.iter().map(HeldRequest::bytes).sum::<usize>();
         requests
     }
 
@@ -113,7 +111,7 @@ impl Lobby {
     }
 
     pub fn is_guest(&self, connection: ConnectionId) -> bool {
-        !self.guests.is_empty() && self.guests.contains_key(&connection)
+        self.guests.contains_key(&connection)
     }
 
     /// Whether it has said as much as it may for now.
@@ -123,7 +121,7 @@ impl Lobby {
                 || guest.messages.len() >= MAX_GUEST_MESSAGES
                 || self.bytes >= MAX_BYTES
         };
-        !self.guests.is_empty() && self.guests.get(&connection).is_some_and(is_full)
+        self.guests.get(&connection).is_some_and(is_full)
     }
 
     pub fn keep(&mut self, connection: ConnectionId, message: Message<'static>) {
@@ -137,7 +135,7 @@ impl Lobby {
 
     pub fn poll_guest(&mut self) -> Option<(ConnectionId, Guest)> {
         while let Some(connection) = self.order.pop_front() {
-            if let Some(guest) = self.forget(connection) {
+            if let Some(guest) = self.forget_guest(connection) {
                 return Some((connection, guest));
             }
         }
@@ -166,10 +164,7 @@ impl Lobby {
         !self.guests.is_empty()
     }
 
-    pub fn forget(&mut self, connection: ConnectionId) -> Option<Guest> {
-        if self.guests.is_empty() {
-            return None;
-        }
+    fn forget_guest(&mut self, connection: ConnectionId) -> Option<Guest> {
         let guest = self.guests.remove(&connection)?;
         self.bytes -= guest.bytes;
         self.clients -= usize::from(guest.arrival.is_client());
@@ -178,13 +173,14 @@ impl Lobby {
 
     /// A connection is gone, and whatever it had here with it.
     pub fn leave(&mut self, connection: ConnectionId) {
-        self.forget(connection);
-        if self.order.len() > 64 + 2 * self.guests.len() {
-            self.order
-                .retain(|connection| self.guests.contains_key(connection));
+        self.forget_guest(connection);
+        if let Some(gone) = self.requests.remove(&connection) {
+            self.bytes -= gone.bytes();
         }
-        if let Some((_, gone)) = self.requests.remove(&connection) {
-            self.bytes -= gone.body.map_or(0, |body| body.len());
+        if self.order.len() > 64 + 2 * (self.guests.len() + self.requests.len()) {
+            let (guests, requests) = (&self.guests, &self.requests);
+            self.order
+                .retain(|known| guests.contains_key(known) || requests.contains_key(known));
         }
         self.check_invariants();
     }
@@ -192,8 +188,8 @@ impl Lobby {
     fn check_invariants(&self) {
         debug_assert!(self.clients <= self.guests.len());
         debug_assert!(
-            self.guests.len() <= self.order.len(),
-            "each guest stands in line"
+            self.guests.len() + self.requests.len() <= self.order.len(),
+            "each stands in line"
         );
         let is_empty = self.guests.is_empty() && self.requests.is_empty();
         debug_assert!(!is_empty || self.bytes == 0);

@@ -31,14 +31,14 @@ impl Durability {
             .schedule(parts.moment.now.at + PATIENCE, Timer::Opening);
     }
 
-    /// It takes longer than requests may wait.
+    /// The opening takes longer than requests may wait.
     pub fn handle_delay(&mut self) {
         if let Condition::Unread { is_soon, .. } = &mut self.condition {
             *is_soon = false;
         }
     }
 
-    /// It could not be opened, or not be read to its end; it is going to be tried again. Tells whether something was read,
+    /// The store could not be opened, or not be read to its end, and is tried again. Tells whether something was read,
     /// which is to be forgotten.
     pub fn handle_unopened(&mut self, reason: String) -> bool {
         let Some(step) = self.condition.opening() else {
@@ -87,21 +87,14 @@ impl Durability {
     }
 
     /// The epochs that begin now are kept before anybody learns of one: a crash that follows at once must know them.
-    fn seal(&mut self, parts: &mut Parts<'_>) {
+    pub(super) fn seal(&mut self, parts: &mut Parts<'_>) {
         parts.hub.begin_epochs(EPOCHS_AT_ONCE);
         if !parts.hub.has_records() {
             self.open(parts);
         }
     }
 
-    /// The store has kept a batch of epochs.
-    pub(super) fn handle_sealed(&mut self, parts: &mut Parts<'_>) {
-        if self.condition.opening() == Some(Opening::Sealing) {
-            self.seal(parts);
-        }
-    }
-
-    /// It has not: what it holds is known all the same, and it counts as one that fails at work.
+    /// Opens although the epochs are not kept: what the store holds is known all the same, and it counts as one that fails at work.
     pub(super) fn open_unsealed(&mut self, parts: &mut Parts<'_>) {
         parts.hub.begin_epochs(usize::MAX);
         self.open(parts);

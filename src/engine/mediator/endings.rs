@@ -20,7 +20,7 @@ use crate::hub::{ClientKey, ConnectionId};
 use crate::wire::http::Response;
 use crate::wire::locale::Phrase;
 use crate::wire::message::envelope::to_json;
-use crate::wire::message::{Dialect, Envelope, Variant};
+use crate::wire::message::{Envelope, Variant};
 use crate::wire::refusal::{ErrorCode, Refusal};
 use crate::wire::websocket::CloseCode;
 use serde::Serialize;
@@ -29,43 +29,23 @@ use serde::Serialize;
 impl Engine {
     /// Says goodbye to those whose connections a command, or a call, has ended.
     pub(super) fn dismiss_all(&mut self) {
-        for dismissal in std::mem::take(&mut self.dismissals) {
-            self.carry_out(&dismissal);
+        for Dismissal {
+            client,
+            code,
+            reason,
+        } in std::mem::take(&mut self.dismissals)
+        {
+            // It may have been dismissed twice in one step, or be gone already.
+            let directory = self.hub.directory();
+            let client = directory.living_client(client);
+            let client = client.map(|client| directory.client(client));
+            if let Some(client) = client.filter(|client| !client.is_away) {
+                self.send_away(client.connection, code, &reason);
+            }
         }
     }
 
-    fn carry_out(&mut self, dismissal: &Dismissal) {
-        // It may have been dismissed twice in one step, or be gone already.
-        let directory = self.hub.directory();
-        let client = directory.living_client(dismissal.client);
-        if let Some(client) = client.filter(|client| !directory.client(*client).is_away) {
-            self.disconnect(client, dismissal.code, &dismissal.reason);
-        }
-    }
-
-    /// Says goodbye to a client: `disconnected`, then a close frame, then the end.
-    pub(super) fn disconnect(&mut self, client: ClientKey, code: CloseCode, reason: &str) {
-        let delay = self.gate().delay(code);
-        self.disconnect_for(client, code, reason, delay);
-    }
-
-    /// The same, for a client that is to come back after a time of its own.
-    pub(super) fn disconnect_for(
-        &mut self,
-        client: ClientKey,
-        code: CloseCode,
-        reason: &str,
-        delay: Span,
-    ) {
-        if !code.reconnect() {
-            self.hub.end_session(client);
-        }
-        let connection = self.hub.directory().client(client).connection;
-        let variant = self.transport.peers.variant(connection);
-        self.dismiss(connection, Some(variant), code, reason, delay);
-    }
-
-    /// The same on a connection that no client is on. `variant`: the form of its messages, if it is sent any.
+    /// Ends a WebSocket with last words. `variant`: the form of its messages, if it is sent any.
     pub(super) fn dismiss(
         &mut self,
         connection: ConnectionId,
@@ -82,15 +62,32 @@ impl Engine {
         self.close(connection, code, reason);
     }
 
-    /// Says goodbye to whoever is on a WebSocket: a client, or who waits to be one, or who is sent the code alone.
+    /// Says goodbye to whoever is on a WebSocket: to a client, or who waits to be one, `disconnected`; to others the code alone.
     pub(super) fn send_away(&mut self, connection: ConnectionId, code: CloseCode, reason: &str) {
-        if let Some(client) = self.client_of(connection) {
-            return self.disconnect(client, code, reason);
+        let is_told =
+            self.client_of(connection).is_some() || self.lobby.variant(connection).is_some();
+        let delay = match is_told {
+            true => self.gate().delay(code),
+            false => Span::ZERO,
+        };
+        self.send_away_for(connection, code, reason, delay);
+    }
+
+    /// [`Engine::send_away`] where the delay after which to come back is known.
+    pub(super) fn send_away_for(
+        &mut self,
+        connection: ConnectionId,
+        code: CloseCode,
+        reason: &str,
+        delay: Span,
+    ) {
+        let client = self.client_of(connection);
+        if let Some(client) = client.filter(|_| !code.reconnect()) {
+            self.hub.end_session(client);
         }
-        let variant = self.lobby.variant(connection);
-        let delay = match variant {
-            Some(_) => self.gate().delay(code),
-            None => Span::ZERO,
+        let variant = match client {
+            Some(_) => Some(self.transport.peers.variant(connection)),
+            None => self.lobby.variant(connection),
         };
         self.dismiss(connection, variant, code, reason, delay);
     }
@@ -103,7 +100,7 @@ impl Engine {
         if let Some(client) = self.client_of(connection) {
             let id = self.hub.directory().client(client).id;
             log::warn!("{id}: {REASON}, closed with {CODE}");
-            return self.disconnect(client, CODE, REASON);
+            return self.send_away(connection, CODE, REASON);
         }
         if self.peer(connection).is_some_and(Peer::is_backend) {
             log::warn!(
@@ -181,12 +178,12 @@ impl Engine {
         if departure.was_link {
             let locale = self.settings.locale;
             self.backend
-                .remove_link(connection, departure.address, locale);
+                .remove_link(connection, departure.asker.address, locale);
         }
         if departure.was_postponed {
             self.questions.forget(connection, &mut self.wheel);
         }
-        if let Some(address) = departure.address {
+        if let Some(address) = departure.asker.address {
             if departure.had_place {
                 self.addresses.remove_client(address);
             }
@@ -209,21 +206,13 @@ impl Engine {
         }
         self.hub.leave(self.settings.at(self.now), client);
         self.backend.orphan(id);
-        let client = &id.to_string();
-        let phrase = match dialect {
-            Dialect::Payload => Phrase::ClientDisconnected {
-                client,
-                total: self.hub.directory().connected(),
-            },
-            Dialect::Data => Phrase::DataClientDisconnected,
-        };
-        log::info!("{}", self.settings.locale.say(phrase));
+        self.log_client(id, dialect, false);
     }
 }
 
 /// The server's own end (contract section 9, 1001): last words, a while to drain, and then no more.
 impl Engine {
-    /// Begins it; a second call ends the server at once.
+    /// Begins the drain; a second call ends the server at once.
     pub fn shut_down(&mut self, now: Now) {
         self.now = now;
         match self.life {
@@ -245,7 +234,7 @@ impl Engine {
 
     fn begin_drain(&mut self) {
         self.life = Life::Draining;
-        self.transport.push_output(Output::StopListening);
+        self.transport.outputs.push_back(Output::StopListening);
         let peers = self.transport.peers.len();
         log::info!("{}", self.settings.locale.say(Phrase::Draining(peers)));
         let at = self.now.at + self.settings.shutdown_timeout;
@@ -279,8 +268,7 @@ impl Engine {
     /// connection learns of it. Connections that only wait for their next request go when nothing else is left.
     pub(super) fn end_idle(&mut self) {
         if self.life == Life::Draining && self.transport.peers.iter().all(is_idle) {
-            let idle = self.transport.peers.ids().into_iter();
-            idle.for_each(|connection| self.remove(connection));
+            self.stop();
         }
     }
 }

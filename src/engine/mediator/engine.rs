@@ -1,10 +1,10 @@
 //! The engine: what it owns, and how it lends parts of that to the owners' functions, each for one step.
 
 use crate::base::random::Random;
-use crate::base::time::{Now, Time};
-use crate::base::wheel::{TimerId, Wheel};
+use crate::base::time::{Now, Span, Time};
+use crate::base::wheel::Wheel;
 use crate::engine::access::caller::Caller;
-use crate::engine::access::connection_rate::{Addresses, FullLines};
+use crate::engine::access::connection_rate::Addresses;
 use crate::engine::backend::pending::Pending;
 use crate::engine::boundary::{MemoryProbe, Output};
 use crate::engine::commit::durability::{Durability, Parts};
@@ -16,12 +16,15 @@ use crate::engine::session::key::SessionKey;
 use crate::engine::session::questions::Questions;
 use crate::engine::session::workspaces::Lists;
 use crate::engine::settings::Settings;
-use crate::engine::timer::Timer;
+use crate::engine::timer::{Alarm, Timer};
 use crate::engine::transport::connections::{Step, Transport};
 use crate::engine::transport::peer::Peer;
 use crate::hub::{ClientKey, ConnectionId, Hub, HubSeed};
 use crate::wire::locale::Phrase;
 use crate::wire::websocket::Inflater;
+
+/// How long others have their turn before those go on whose part of one was too much for it.
+pub(super) const PAUSE: Span = Span::from_millis(1);
 
 /// The whole server as a state machine: `handle_*` in, `poll_*` out. Only the files of this folder see what it holds.
 pub struct Engine {
@@ -35,7 +38,6 @@ pub struct Engine {
     pub(super) transport: Transport,
     pub(super) hub: Hub,
     pub(super) addresses: Addresses,
-    pub(super) full_lines: FullLines,
     pub(super) questions: Questions,
     pub(super) lists: Lists,
     /// Inflates every compressed message.
@@ -50,7 +52,8 @@ pub struct Engine {
     pub(super) dismissals: Vec<Dismissal>,
     pub(super) wheel: Wheel<Timer>,
     /// The reminder of what time does to tasks and logs, and when it is due.
-    pub(super) aging: Option<(TimerId, Time)>,
+    pub(super) aging: Alarm,
+    pub(super) aging_at: Option<Time>,
     pub(super) random: Random,
     pub(super) counts: Counts,
 }
@@ -76,7 +79,6 @@ impl Engine {
             life: Life::Serving,
             transport: Transport::default(),
             addresses: Addresses::new(hash),
-            full_lines: FullLines::default(),
             questions: Questions::default(),
             lists: Lists::default(),
             inflater: Inflater::default(),
@@ -86,7 +88,8 @@ impl Engine {
             lobby: Lobby::default(),
             dismissals: Vec::new(),
             wheel: Wheel::new(),
-            aging: None,
+            aging: Alarm::default(),
+            aging_at: None,
             random,
             counts: Counts::new(now, memory),
         }
@@ -121,31 +124,26 @@ impl Engine {
         &mut self,
         act: impl FnOnce(&mut Transport, &mut Step<'_>) -> T,
     ) -> T {
-        let (transport, mut step) = self.step();
-        let result = act(transport, &mut step);
-        self.settle_departures();
-        result
-    }
-
-    fn step(&mut self) -> (&mut Transport, Step<'_>) {
-        let step = Step {
+        let mut step = Step {
             now: self.now,
             settings: &self.settings,
             wheel: &mut self.wheel,
             life: self.life,
         };
-        (&mut self.transport, step)
+        let result = act(&mut self.transport, &mut step);
+        self.settle_departures();
+        result
     }
 
     /// Tells the others who has departed, and the shell when nobody is left.
     pub(super) fn settle_departures(&mut self) {
-        while let Some(departure) = self.transport.poll_departure() {
+        while let Some(departure) = self.transport.departures.pop_front() {
             self.handle_departure(departure);
         }
         if self.life == Life::Draining && self.transport.peers.is_empty() {
             self.life = Life::Stopped;
             log::info!("{}", self.settings.locale.say(Phrase::Stopped));
-            self.transport.push_output(Output::Stopped);
+            self.transport.outputs.push_back(Output::Stopped);
         }
     }
 
@@ -154,27 +152,15 @@ impl Engine {
         &mut self,
         act: impl FnOnce(&mut Durability, &mut Parts<'_>) -> T,
     ) -> T {
-        let (store, mut parts) = self.parts();
-        let result = act(store, &mut parts);
-        self.say_released();
-        result
-    }
-
-    fn parts(&mut self) -> (&mut Durability, Parts<'_>) {
-        let parts = Parts {
+        let mut parts = Parts {
             moment: self.settings.at(self.now),
             hub: &mut self.hub,
             delivery: self.transport.peers.delivery(&self.settings),
             wheel: &mut self.wheel,
         };
-        (&mut self.store, parts)
-    }
-
-    /// A hub as at the beginning: what was read of a store that then failed is not to stay.
-    pub(super) fn forget_hub(&mut self) {
-        self.hub.empty();
-        // Serials begin again, and shared frames are found by serial.
-        self.transport.peers.handle_turn_end();
+        let result = act(&mut self.store, &mut parts);
+        self.say_released();
+        result
     }
 
     pub(super) fn peer(&self, connection: ConnectionId) -> Option<&Peer> {
@@ -187,7 +173,7 @@ impl Engine {
 
     /// The client behind a connection, if the hub still has it.
     pub(super) fn client_of(&self, connection: ConnectionId) -> Option<ClientKey> {
-        let client = self.transport.client_of(connection);
+        let client = self.peer(connection)?.client();
         client.filter(|client| self.hub.directory().has_client(*client))
     }
 }

@@ -16,10 +16,10 @@ use crate::engine::backend::pending;
 use crate::engine::commit::lobby::Arrival;
 use crate::engine::life::Life;
 use crate::engine::session::subscriptions::Entry;
-use crate::engine::settings::{Reconnect, Settings, WebSocketSettings};
+use crate::engine::settings::{Reconnect, Settings};
 use crate::engine::transport::confirmation::Confirmation;
-use crate::engine::transport::peer::{Peer, Role, Standing};
-use crate::hub::{ClientKey, ConnectionId, Full};
+use crate::engine::transport::peer::{Role, Services, Standing};
+use crate::hub::{ClientId, ClientKey, ConnectionId, Full};
 use crate::wire::http::{Head, Response};
 use crate::wire::locale::{Locale, Phrase};
 use crate::wire::message::envelope::to_json;
@@ -27,6 +27,7 @@ use crate::wire::message::{Dialect, Encoding, Variant};
 use crate::wire::refusal::{ErrorCode, Refusal};
 use crate::wire::websocket::{self, Accepted, CloseCode, Reader};
 use serde::Serialize;
+use std::borrow::Cow;
 
 /// The subprotocols of contract section 4, the preferred one first.
 const SUBPROTOCOLS: [&str; 2] = ["joblight.json", "joblight.msgpack"];
@@ -43,15 +44,19 @@ impl Engine {
             Ok(purpose) => purpose,
             Err(refusal) => return self.refuse(connection, head, refusal),
         };
-        let accepted = match shake_hands(head, purpose, &self.settings.websocket) {
+        let subprotocols = match purpose {
+            Purpose::Backend => &SUBPROTOCOLS[..1],
+            Purpose::Client(_) | Purpose::Echo => &SUBPROTOCOLS[..],
+        };
+        let compresses = self.settings.websocket.enable_compression;
+        let accepted = match websocket::accept(head, subprotocols, compresses) {
             Ok(accepted) => accepted,
             Err(refusal) => {
                 let answer = refused(refusal, self.settings.locale);
                 return self.respond(connection, head, Ok(Answer::Now(answer)));
             }
         };
-        let address = self.peer(connection).and_then(|peer| peer.address);
-        let asker = self.settings.proxies.asker(address, head);
+        let asker = self.asker(connection, head);
         let variant = purpose.variant(&accepted);
         match self.check_place(asker, head, purpose) {
             Ok(is_counted) => {
@@ -65,15 +70,9 @@ impl Engine {
 
     /// Everything that may stand against an upgrade at any time, its page and its host aside, which are judged already.
     fn admit_upgrade(&self, connection: ConnectionId, head: &Head) -> Result<Purpose, Refusal> {
-        let services = self.peer(connection).map(|peer| peer.services);
-        let serves = |purpose: &Purpose| {
-            services.is_some_and(|services| match purpose {
-                // It may do all that the API may, and is served where that is.
-                Purpose::Backend => services.http(),
-                Purpose::Client(_) | Purpose::Echo => services.websocket(),
-            })
-        };
-        let purpose = purpose_of(&self.settings, head.path()).filter(serves);
+        let purpose = self
+            .peer(connection)
+            .and_then(|peer| Purpose::of(&self.settings, peer.services, head.path()));
         let purpose = purpose.ok_or_else(|| {
             let detail = format!("no WebSocket at `{}`", head.path());
             Refusal::not_found(detail).at("path")
@@ -107,9 +106,7 @@ impl Engine {
             Purpose::Echo => return self.gate().check_rate(asker),
             Purpose::Backend => return Ok(false),
         };
-        let secret = head
-            .query("session")
-            .filter(|_| dialect == Dialect::Payload);
+        let secret = secret_of(head, dialect);
         let expected = secret.and_then(|secret| self.expected(&secret));
         let is_here = expected.is_some_and(|client| !self.hub.directory().client(client).is_away);
         let max_clients = self.settings.websocket.max_clients;
@@ -136,7 +133,6 @@ impl Engine {
             now: self.now.at,
             settings: &self.settings,
             addresses: &mut self.addresses,
-            lines: &mut self.full_lines,
             random: &mut self.random,
             counts: &mut self.counts,
             connections: self.transport.peers.len(),
@@ -164,7 +160,7 @@ impl Engine {
         self.dismiss_deferred(connection, variant, &deferral);
     }
 
-    /// Says the same on a connection that is a WebSocket already, and closes it.
+    /// Tells a connection that is a WebSocket already when to come back, and closes it.
     pub(super) fn dismiss_deferred(
         &mut self,
         connection: ConnectionId,
@@ -172,7 +168,8 @@ impl Engine {
         deferral: &Deferral,
     ) {
         self.counts.refused += 1;
-        let asker = self.peer(connection).map(Peer::asker).unwrap_or_default();
+        let peer = self.peer(connection);
+        let asker = peer.map_or_else(Asker::default, |peer| peer.asker);
         let delay = self.gate().delay_of(deferral, asker, Told::ByGoodbye);
         self.dismiss(connection, variant, deferral.code, deferral.reason, delay);
     }
@@ -182,7 +179,7 @@ impl Engine {
         if let Some(peer) = self.peer_mut(connection) {
             peer.connection.phase = Phase::WebSocket(Reader::default());
             peer.compression = accepted.compression;
-            peer.know(asker);
+            peer.asker = asker;
         }
     }
 
@@ -198,11 +195,11 @@ impl Engine {
         if variant.is_some() {
             self.take_place(connection);
         }
-        self.on_transport(|transport, step| transport.watch_heartbeat(step, connection));
+        self.on_transport(|transport, step| transport.watch(step, connection));
         let arrival = match variant {
             Some(variant) => Arrival::Client {
                 variant,
-                secret: head.query("session").map(String::from),
+                secret: secret_of(head, variant.dialect).map(String::from),
                 batches: head.query("batch").is_some_and(|value| value != "0"),
                 is_counted,
             },
@@ -218,12 +215,11 @@ impl Engine {
 
     /// Counts a client among those of its address.
     fn take_place(&mut self, connection: ConnectionId) {
-        let has_limit = self.settings.websocket.max_clients_per_address > 0;
-        let peer = self.transport.peers.peer_mut(connection);
-        if let Some(peer) = peer.filter(|_| has_limit)
-            && let Some(address) = peer.asker().limited()
+        if self.settings.websocket.max_clients_per_address > 0
+            && let Some(peer) = self.transport.peers.peer_mut(connection)
+            && let Some(address) = peer.asker.limited()
         {
-            peer.standing = peer.standing.with(Standing::PLACED, true);
+            peer.standing.add(Standing::PLACED);
             self.addresses.add_client(address);
         }
     }
@@ -267,7 +263,8 @@ impl Engine {
         if let Some(peer) = self.transport.peers.peer_mut(connection) {
             peer.role = Role::Application;
             let locale = self.settings.locale;
-            self.backend.insert_link(connection, peer.address, locale);
+            self.backend
+                .insert_link(connection, peer.asker.address, locale);
         }
     }
 
@@ -285,8 +282,8 @@ impl Engine {
 
     /// A connection has used up nothing of what its address may do, after all.
     fn give_back(&mut self, connection: ConnectionId, is_counted: bool) {
-        let address = self.peer(connection).and_then(|peer| peer.address);
-        if let Some(address) = address.filter(|_| is_counted) {
+        let peer = self.peer(connection).filter(|_| is_counted);
+        if let Some(address) = peer.and_then(|peer| peer.asker.address) {
             let rate = self.settings.websocket.connection_rate;
             self.addresses.refund(address, rate);
         }
@@ -307,9 +304,6 @@ impl Engine {
         secret: &str,
     ) -> Option<ClientKey> {
         let client = self.expected(secret)?;
-        if variant.dialect != Dialect::Payload {
-            return None;
-        }
         let found = self.hub.directory().client(client);
         let (id, old, is_away) = (found.id, found.connection, found.is_away);
         let mut messages = self.addresses.take_messages(id);
@@ -359,7 +353,8 @@ impl Engine {
             peer.variant = variant;
             peer.confirmation = has_session.then(Confirmation::default);
         }
-        self.log_arrival(client, variant.dialect);
+        let id = self.hub.directory().client(client).id;
+        self.log_client(id, variant.dialect, true);
         match variant.dialect {
             Dialect::Payload => self.greet(client, is_resumed),
             Dialect::Data => {
@@ -369,16 +364,15 @@ impl Engine {
         }
     }
 
-    fn log_arrival(&self, client: ClientKey, dialect: Dialect) {
+    /// Logs that a client has come, or gone.
+    pub(super) fn log_client(&self, id: ClientId, dialect: Dialect, has_come: bool) {
         if log::log_enabled!(log::Level::Info) {
-            let directory = self.hub.directory();
-            let (client, total) = (
-                &directory.client(client).id.to_string(),
-                directory.connected(),
-            );
-            let phrase = match dialect {
-                Dialect::Payload => Phrase::ClientConnected { client, total },
-                Dialect::Data => Phrase::DataClientConnected,
+            let (client, total) = (&id.to_string(), self.hub.directory().connected());
+            let phrase = match (dialect, has_come) {
+                (Dialect::Payload, true) => Phrase::ClientConnected { client, total },
+                (Dialect::Payload, false) => Phrase::ClientDisconnected { client, total },
+                (Dialect::Data, true) => Phrase::DataClientConnected,
+                (Dialect::Data, false) => Phrase::DataClientDisconnected,
             };
             log::info!("{}", self.settings.locale.say(phrase));
         }
@@ -417,30 +411,41 @@ struct Greeting {
     reconnect: Reconnect,
 }
 
-fn shake_hands(
-    head: &Head,
-    purpose: Purpose,
-    settings: &WebSocketSettings,
-) -> Result<Accepted, Refusal> {
-    let subprotocols = match purpose {
-        Purpose::Backend => &SUBPROTOCOLS[..1],
-        Purpose::Client(_) | Purpose::Echo => &SUBPROTOCOLS[..],
-    };
-    websocket::accept(head, subprotocols, settings.enable_compression)
+/// The secret of the session that a client wants back: there are none in the data dialect.
+fn secret_of(head: &Head, dialect: Dialect) -> Option<Cow<'_, str>> {
+    let secret = head.query("session");
+    secret.filter(|_| dialect == Dialect::Payload)
 }
 
 /// What a WebSocket is for, by its path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Purpose {
+pub(super) enum Purpose {
     /// A client of the hub.
     Client(Dialect),
     /// The application's own link.
     Backend,
-    /// Its own messages, sent back.
+    /// A peer that is sent back its own messages.
     Echo,
 }
 
 impl Purpose {
+    /// What a path is for on a listener; `None`: it is no WebSocket's there.
+    pub(super) fn of(settings: &Settings, services: Services, path: &str) -> Option<Self> {
+        let purpose = match path {
+            pending::PATH => Self::Backend,
+            path if path == settings.websocket.echo_path => Self::Echo,
+            "/" => Self::Client(Dialect::Data),
+            path if path == settings.websocket.path => Self::Client(Dialect::Payload),
+            _ => return None,
+        };
+        let is_served = match purpose {
+            // It may do all that the API may, and is served where that is.
+            Self::Backend => services.http(),
+            Self::Client(_) | Self::Echo => services.websocket(),
+        };
+        is_served.then_some(purpose)
+    }
+
     /// The form of the messages that a client is sent.
     fn variant(self, accepted: &Accepted) -> Option<Variant> {
         let Self::Client(dialect) = self else {
@@ -451,16 +456,6 @@ impl Purpose {
             encoding: Encoding::from_subprotocol(accepted.subprotocol),
             window: accepted.compression.window(),
         })
-    }
-}
-
-fn purpose_of(settings: &Settings, path: &str) -> Option<Purpose> {
-    match path {
-        pending::PATH => Some(Purpose::Backend),
-        path if path == settings.websocket.echo_path => Some(Purpose::Echo),
-        "/" => Some(Purpose::Client(Dialect::Data)),
-        path if path == settings.websocket.path => Some(Purpose::Client(Dialect::Payload)),
-        _ => None,
     }
 }
 

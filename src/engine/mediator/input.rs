@@ -13,7 +13,7 @@ use crate::engine::transport::peer::{Reading, Services, Standing};
 use crate::hub::ConnectionId;
 use crate::wire::http::{CONTINUE, ParserEvent};
 use crate::wire::input::Input as Cursor;
-use crate::wire::websocket::{CloseCode, ReaderEvent};
+use crate::wire::websocket::{CloseCode, ReaderEvent, encode_close, encode_pong};
 use core::net::IpAddr;
 
 /// Room for those who were cut short that is kept when there are fewer.
@@ -45,10 +45,10 @@ impl Engine {
         let Some(peer) = peer.filter(|_| has_limit) else {
             return;
         };
-        let Some(address) = peer.asker().limited() else {
+        let Some(address) = peer.asker.limited() else {
             return;
         };
-        peer.standing = peer.standing.with(Standing::COUNTED, true);
+        peer.standing.add(Standing::COUNTED);
         match self.gate().count_connection(address) {
             Ok(()) => {}
             Err(Some(refusal)) => self.refuse_unread(connection, refusal),
@@ -72,7 +72,9 @@ impl Engine {
             Input::StoreOpening => self.on_store(|store, parts| store.await_store(parts)),
             Input::StoreUnopened(reason) => {
                 if self.store.handle_unopened(reason) {
-                    self.forget_hub();
+                    // What was read of it is not to stay. Serials begin again, and shared frames are found by serial.
+                    self.hub.empty();
+                    self.transport.peers.handle_turn_end();
                 }
             }
             Input::StoreSlice(slice) => {
@@ -101,14 +103,8 @@ impl Engine {
         let backlogged = !drained && (blocked || peer.backlogged);
         let (is_backend, is_open) = (peer.is_backend(), peer.connection.is_open());
         let is_news = self.transport.peers.set_backlogged(connection, backlogged);
-        match (is_news || backlogged && is_stuck, backlogged) {
-            (true, true) => {
-                self.on_transport(|transport, step| transport.watch_backlog(step, connection));
-            }
-            (true, false) if self.transport.is_open_websocket(connection) => {
-                self.on_transport(|transport, step| transport.watch_heartbeat(step, connection));
-            }
-            _ => {}
+        if is_news || backlogged && is_stuck {
+            self.on_transport(|transport, step| transport.watch(step, connection));
         }
         if is_backend {
             self.serve_waiting();
@@ -120,12 +116,7 @@ impl Engine {
             // What it asks comes first: the states that it missed could keep it waiting again.
             self.resume_reading(connection);
         }
-        let client = if is_news {
-            self.client_of(connection)
-        } else {
-            None
-        };
-        match client {
+        match is_news.then(|| self.client_of(connection)).flatten() {
             Some(client) if backlogged => {
                 let mut out = self.transport.peers.delivery(&self.settings);
                 let moment = self.settings.at(self.now);
@@ -197,7 +188,7 @@ impl Engine {
         if peer.is_some_and(|peer| peer.connection.has_stash() && !peer.intake.is_cut) {
             self.read_stash(connection);
             // Also when the rest is kept again: what was handled is still to be settled, in a turn of its own.
-            self.transport.push_output(Output::Read(connection));
+            self.transport.outputs.push_back(Output::Read(connection));
         }
     }
 
@@ -217,7 +208,7 @@ impl Engine {
             self.read_stash(connection);
             let peer = self.peer(connection);
             if peer.is_some_and(|peer| !peer.connection.has_stash()) {
-                self.transport.push_output(Output::Read(connection));
+                self.transport.outputs.push_back(Output::Read(connection));
             }
         }
         self.transport.cut.shrink_to(MAX_IDLE_CUT);
@@ -265,7 +256,9 @@ impl Engine {
                 }
                 Ok(None) => return None,
                 Err(Fault::Http(refusal)) => self.refuse_unread(connection, refusal),
-                Err(Fault::WebSocket(violation)) => self.handle_violation(connection, &violation),
+                Err(Fault::WebSocket(violation)) => {
+                    self.close(connection, violation.code, violation.reason);
+                }
             }
         }
         None
@@ -277,7 +270,17 @@ impl Engine {
         self.note_unfinished(connection, self.transport.has_completed);
     }
 
-    /// Of many pings the newest is answered (RFC 6455 section 5.5.3).
+    /// A ping is answered with its own payload; of many, the newest is (RFC 6455 section 5.5.3).
+    fn answer_ping(&mut self, connection: ConnectionId, payload: &[u8]) {
+        if let Some(peer) = self.peer_mut(connection) {
+            let pong = encode_pong(payload);
+            match peer.intake.count_ping() {
+                true => self.transport.peers.push(connection, pong),
+                false => self.transport.newest_pong = Some(pong),
+            }
+        }
+    }
+
     fn answer_newest_ping(&mut self, connection: ConnectionId) {
         if let Some(pong) = self.transport.newest_pong.take()
             && self.transport.is_open_websocket(connection)
@@ -310,7 +313,7 @@ impl Engine {
             ReaderEvent::Message(message) => self.handle_message(connection, message),
             ReaderEvent::Ping(payload) => {
                 if self.admit_control(connection) {
-                    self.handle_ping(connection, &payload);
+                    self.answer_ping(connection, &payload);
                 }
             }
             ReaderEvent::Pong(payload) => {
@@ -318,9 +321,12 @@ impl Engine {
                     self.admit_control(connection);
                 }
             }
+            // The same code goes back, and the socket closes (RFC 6455 section 5.5.1).
             ReaderEvent::Close(code) => {
                 self.answer_newest_ping(connection);
-                self.handle_close(connection, code);
+                let close = encode_close(code.unwrap_or(CloseCode::NORMAL), "");
+                self.transport.peers.push(connection, close);
+                self.end(connection, Ending::Final);
             }
             ReaderEvent::Fragment => {}
         }

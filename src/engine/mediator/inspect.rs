@@ -14,14 +14,7 @@ use crate::hub::{Client, ConnectionId, DropReason, Record, Room};
 /// What the server holds.
 #[derive(Clone, Copy)]
 pub struct Inspection<'a> {
-    engine: &'a Engine,
-}
-
-/// What a connection is owed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unsent {
-    pub bytes: usize,
-    pub messages: usize,
+    pub(super) engine: &'a Engine,
 }
 
 /// A message of a room's log.
@@ -55,8 +48,9 @@ pub struct ClientState {
     pub is_away: bool,
     /// Whether messages wait in logs because its connection takes no more.
     pub is_lagging: bool,
-    /// Whether it may come back after its connection is gone.
-    pub has_session: bool,
+    pub lacks_news_of_workspaces: bool,
+    /// What it resumes its session with; `None`: it may not come back after its connection is gone.
+    pub session: Option<String>,
     /// Every message up to this serial has surely reached it.
     pub received: u64,
     /// The rooms that it is in, or would be, and the position that the store is to know in each.
@@ -67,10 +61,6 @@ pub struct ClientState {
 
 /// Connections and clients.
 impl<'a> Inspection<'a> {
-    pub fn new(engine: &'a Engine) -> Self {
-        Self { engine }
-    }
-
     /// All shared state as rows of a store, in no order that means anything.
     pub fn shared_rows(self, now: Now) -> Vec<Record> {
         self.engine.hub.shared_rows(now)
@@ -80,29 +70,9 @@ impl<'a> Inspection<'a> {
         self.engine.transport.peers.len()
     }
 
-    /// How many connections hold unsent bytes that keep progress from them.
-    pub fn backlogged(self) -> usize {
-        self.engine.transport.peers.backlogged()
-    }
-
     /// How many messages are unsent, all connections together.
     pub fn unsent_messages(self) -> usize {
         self.engine.transport.peers.unsent_chunks()
-    }
-
-    /// What a connection is owed; `None`: it is gone.
-    pub fn unsent(self, connection: ConnectionId) -> Option<Unsent> {
-        let outbox = &self
-            .engine
-            .transport
-            .peers
-            .peer(connection)?
-            .connection
-            .outbox;
-        Some(Unsent {
-            bytes: outbox.len_bytes(),
-            messages: outbox.len_chunks(),
-        })
     }
 
     /// Whether the server has decided to end a connection that is still there.
@@ -127,16 +97,6 @@ impl<'a> Inspection<'a> {
         self.engine.counts.received.total()
     }
 
-    /// How many clients are connected.
-    pub fn connected(self) -> usize {
-        self.engine.hub.directory().connected()
-    }
-
-    /// How many clients are away and may come back.
-    pub fn away(self) -> usize {
-        self.engine.hub.directory().away()
-    }
-
     /// All clients, those that are away as well.
     pub fn clients(self) -> impl Iterator<Item = ClientState> + 'a {
         let clients = self.engine.hub.directory().all_clients();
@@ -150,29 +110,8 @@ impl<'a> Inspection<'a> {
         Some(self.client_state(client))
     }
 
-    /// How many clients, connected or away, have direct messages that have not surely reached them.
-    pub fn with_direct_messages(self) -> usize {
-        let clients = self.engine.hub.directory().all_clients();
-        clients
-            .filter(|(_, client)| client.direct().is_some())
-            .count()
-    }
-
-    /// How many clients are behind on workspaces.
-    pub fn behind_on_workspaces(self) -> usize {
-        let clients = self.engine.hub.directory().clients();
-        clients.filter(|(_, client)| client.lacks_news()).count()
-    }
-
-    /// What a connection's client resumes its session with.
-    pub fn session(self, connection: ConnectionId) -> Option<String> {
-        let client = self.engine.client_of(connection)?;
-        let id = self.engine.hub.directory().client(client).id;
-        Some(self.engine.store.session_key.secret(id))
-    }
-
     fn client_state(self, client: &Client) -> ClientState {
-        let directory = self.engine.hub.directory();
+        let (directory, key) = (self.engine.hub.directory(), &self.engine.store.session_key);
         let rooms = client.memberships().iter().map(|membership| {
             let room = directory.room(membership.room);
             let row = rows::membership(room, membership);
@@ -187,7 +126,8 @@ impl<'a> Inspection<'a> {
             connection: client.connection,
             is_away: client.is_away,
             is_lagging: client.is_lagging,
-            has_session: client.has_session,
+            lacks_news_of_workspaces: client.lacks_news(),
+            session: client.has_session.then(|| key.secret(client.id)),
             received: client.received,
             positions: rooms.chain(names).collect(),
             direct_messages: direct_messages.map(|message| message.serial).collect(),
@@ -229,11 +169,6 @@ impl<'a> Inspection<'a> {
         })
     }
 
-    /// How many tasks there are.
-    pub fn tasks(self) -> usize {
-        self.engine.hub.broadcaster().tasks().len()
-    }
-
     /// The names of all tasks.
     pub fn task_ids(self) -> impl Iterator<Item = &'a str> {
         let tasks = self.engine.hub.broadcaster().tasks();
@@ -268,15 +203,6 @@ impl<'a> Inspection<'a> {
     /// How many messages went out to subscribers.
     pub fn delivered(self) -> u64 {
         self.engine.hub.counts().delivered
-    }
-
-    /// How many workspaces there are.
-    pub fn workspaces(self) -> usize {
-        self.engine.hub.workspaces().len()
-    }
-
-    pub fn has_workspace(self, id: &str) -> bool {
-        self.engine.hub.workspaces().document(id).is_some()
     }
 
     /// All workspaces, as a `workspace.list` holds them.

@@ -90,7 +90,6 @@ impl Engine {
             self.cut_line(connection);
             return true;
         }
-        self.on_transport(|transport, step| transport.forget_unfinished(step, connection));
         let max_bytes = max_bytes(&self.settings);
         self.counts
             .notices
@@ -106,29 +105,38 @@ impl Engine {
 
     /// `alone`: it would be too much without the others, and will be again.
     fn end_largest(&mut self, connection: ConnectionId, alone: bool) {
-        if self.transport.is_websocket(connection) {
-            let (code, reason) = match alone {
-                true => (CloseCode::TOO_BIG, "message too long"),
-                false => (CloseCode::TRY_AGAIN_LATER, "too much unfinished input"),
-            };
-            return self.send_away(connection, code, reason);
-        }
-        let refusal = match alone {
-            true => Refusal::new(
-                ErrorCode::TooLarge,
-                "this request alone takes more than all unfinished requests may together",
-            ),
-            false => Refusal::limit_exceeded(
-                "too many unfinished requests, of which this was the largest; come back later",
-            )
-            .retry_after_s(1),
+        let (code, reason, refusal) = match alone {
+            true => {
+                let detail =
+                    "this request alone takes more than all unfinished requests may together";
+                let refusal = Refusal::new(ErrorCode::TooLarge, detail);
+                (CloseCode::TOO_BIG, "message too long", refusal)
+            }
+            false => {
+                let detail =
+                    "too many unfinished requests, of which this was the largest; come back later";
+                let refusal = Refusal::limit_exceeded(detail).retry_after_s(1);
+                (
+                    CloseCode::TRY_AGAIN_LATER,
+                    "too much unfinished input",
+                    refusal,
+                )
+            }
         };
-        self.refuse_unread(connection, refusal);
+        match self.transport.is_websocket(connection) {
+            true => self.send_away(connection, code, reason),
+            false => self.refuse_unread(connection, refusal),
+        }
     }
 
+    /// A local producer is not ended: its line is refused, as one that is longer than is allowed.
     fn cut_line(&mut self, connection: ConnectionId) {
-        if let Some(line) = self.transport.cut_line(&self.settings, connection) {
-            let max_bytes = max_bytes(&self.settings);
+        let max_bytes = max_bytes(&self.settings);
+        let peer = self.transport.peers.peer_mut(connection);
+        if let Some(stream) = peer.and_then(|peer| peer.stream.as_mut()) {
+            let line = stream.splitter.skip_line();
+            let reason = format!("unfinished lines take more than {max_bytes} bytes together");
+            stream.tally.reject_line(line, reason);
             self.counts.notices.count(self.now.at, Notice::Unfinished, || {
                 format!("ingest: line {line} of a producer is dropped: unfinished lines take more than {max_bytes} bytes")
             });

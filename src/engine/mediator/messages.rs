@@ -1,7 +1,6 @@
 //! The WebSocket phase of a connection: messages in, their rate and form checked, and led to their meaning.
 
 use super::engine::Engine;
-use crate::conn::Ending;
 use crate::engine::access::caller::Caller;
 use crate::engine::answer::{Answer, Said};
 use crate::engine::commit::durability::Held;
@@ -14,76 +13,55 @@ use crate::wire::locale::Phrase;
 use crate::wire::message::unpack::{Unpackable, unpack};
 use crate::wire::message::{Encoding, Incoming};
 use crate::wire::refusal::{ErrorCode, Refusal};
-use crate::wire::websocket::{self, CloseCode, Message, MessageKind, Violation};
+use crate::wire::websocket::{CloseCode, Message, MessageKind};
 
 /// A message of MessagePack may be so many times as long in JSON, which it is read as. Six bytes may stand for one; of what
 /// people send it is at most four.
 const MAX_JSON_GROWTH: usize = 4;
 
-/// Who has sent a message.
-#[derive(Debug, Clone, Copy)]
-enum Sender {
-    Client(ClientKey),
-    Backend,
-    /// A peer of the echo endpoint.
-    Echo,
-}
-
 impl Engine {
-    /// A message of a WebSocket. Of somebody who waits for the store it is kept, to be understood later.
+    /// A message of a WebSocket, counted against its connection's limit. From a guest it is kept until the store is read.
     pub(super) fn handle_message(&mut self, connection: ConnectionId, message: Message<'_>) {
-        if self.lobby.is_guest(connection) {
-            self.keep_message(connection, message);
-        } else {
-            self.take_counted(connection, message);
-        }
-    }
-
-    /// A message that was kept can be understood.
-    pub(super) fn handle_kept(&mut self, connection: ConnectionId, message: Message<'_>) {
-        let role = self.peer(connection).map(|peer| peer.role);
-        let sender = match role {
-            Some(Role::Viewer(client)) => Sender::Client(client),
-            Some(Role::Application) => Sender::Backend,
-            Some(Role::Caller) | None => return,
-        };
-        self.take_charged(connection, sender, message);
-    }
-
-    /// Counts a message against its connection's limit, and has it understood within that.
-    fn take_counted(&mut self, connection: ConnectionId, message: Message<'_>) {
         const REASON: &str = "too many messages";
         let (now, rate) = (self.now.at, self.settings.websocket.message_rate);
         self.counts.received.record(now, 1);
-        let Some(peer) = self.peer_mut(connection) else {
+        let Some(peer) = self.transport.peers.peer_mut(connection) else {
             return;
         };
         peer.received = peer.received.wrapping_add(1);
-        if peer.is_backend() {
-            return self.take_charged(connection, Sender::Backend, message);
+        if self.lobby.is_guest(connection) {
+            // Nothing can be said to it yet, so the next message of one that says too much is told.
+            let _ = peer.allowance.messages.take(now, rate);
+            return self.lobby.keep(connection, message.into_owned());
         }
-        let ruling = peer.allowance.take(now, rate);
-        match (ruling, self.client_of(connection)) {
-            (Ruling::Heard, client) => {
-                let sender = client.map_or(Sender::Echo, Sender::Client);
-                self.take_charged(connection, sender, message);
-            }
-            (Ruling::Warned(retry_after), Some(client)) => {
+        let role = peer.role;
+        let ruling = match role {
+            Role::Application => Ruling::Heard,
+            Role::Viewer(_) | Role::Caller => peer.allowance.take(now, rate),
+        };
+        match (ruling, role) {
+            (Ruling::Heard, _) => self.take_charged(connection, role, message),
+            (Ruling::Warned(retry_after), Role::Viewer(client)) => {
                 let refusal = Refusal::rate_limited(rate.per_minute, retry_after);
                 self.context(Caller::Viewer).refuse(client, &refusal, None);
             }
-            (Ruling::Closed(retry_after), Some(client)) => {
+            (Ruling::Closed(retry_after), Role::Viewer(_)) => {
                 let delay = self.gate().spread(retry_after);
-                self.disconnect_for(client, CloseCode::RATE_LIMITED, REASON, delay);
+                self.send_away_for(connection, CloseCode::RATE_LIMITED, REASON, delay);
             }
-            (Ruling::Warned(_) | Ruling::Closed(_), None) => {
+            (Ruling::Warned(_) | Ruling::Closed(_), _) => {
                 self.close(connection, CloseCode::RATE_LIMITED, REASON);
             }
         }
     }
 
     /// Has a message understood. What its sender is answered with costs as many messages more as it is long (contract section 8).
-    fn take_charged(&mut self, connection: ConnectionId, sender: Sender, message: Message<'_>) {
+    pub(super) fn take_charged(
+        &mut self,
+        connection: ConnectionId,
+        sender: Role,
+        message: Message<'_>,
+    ) {
         let unsent = |engine: &Self| {
             let peer = engine.peer(connection);
             peer.map_or(0, |peer| peer.connection.outbox.len_bytes())
@@ -98,28 +76,29 @@ impl Engine {
         }
     }
 
-    fn take(&mut self, connection: ConnectionId, sender: Sender, message: Message<'_>) {
+    /// A peer that is neither a viewer nor the application is on the echo endpoint.
+    fn take(&mut self, connection: ConnectionId, sender: Role, message: Message<'_>) {
         match (message, sender) {
             (Message::Compressed { kind, payload }, _) => {
                 self.take_compressed(connection, sender, kind, &payload);
             }
-            (Message::Text(text), Sender::Client(client)) => self.take_request(client, &text),
-            (Message::Text(text), Sender::Backend) => {
+            (Message::Text(text), Role::Viewer(client)) => self.take_request(client, &text),
+            (Message::Text(text), Role::Application) => {
                 let (backend, mut context) = self.with_backend(Caller::Application);
                 backend.handle_text(&mut context, connection, &text);
                 self.arm_backend();
             }
-            (Message::Text(text), Sender::Echo) => {
+            (Message::Text(text), Role::Caller) => {
                 self.echo(connection, Encoding::Json, text.as_bytes());
             }
-            (Message::Binary(payload), Sender::Client(client)) => {
+            (Message::Binary(payload), Role::Viewer(client)) => {
                 self.take_message_pack(client, &payload);
             }
-            (Message::Binary(_), Sender::Backend) => {
+            (Message::Binary(_), Role::Application) => {
                 let (backend, mut context) = self.with_backend(Caller::Application);
                 backend.handle_binary(&mut context, connection);
             }
-            (Message::Binary(payload), Sender::Echo) => {
+            (Message::Binary(payload), Role::Caller) => {
                 self.echo(connection, Encoding::MessagePack, &payload);
             }
         }
@@ -134,21 +113,19 @@ impl Engine {
     fn take_compressed(
         &mut self,
         connection: ConnectionId,
-        sender: Sender,
+        sender: Role,
         kind: MessageKind,
         payload: &[u8],
     ) {
         let max_size = self.settings.websocket.max_message_size;
-        let message = match self.inflater.inflate(payload, max_size) {
-            Ok(message) => message,
-            Err(violation) => return self.handle_violation(connection, &violation),
+        let inflated = self.inflater.inflate(payload, max_size);
+        let message = match &inflated {
+            Ok(payload) => Message::plain(kind, payload),
+            Err(violation) => Err(*violation),
         };
-        match kind {
-            MessageKind::Binary => self.take(connection, sender, Message::Binary(message.into())),
-            MessageKind::Text => match simdutf8::basic::from_utf8(&message) {
-                Ok(text) => self.take(connection, sender, Message::Text(text.into())),
-                Err(_) => self.handle_violation(connection, &Violation::NOT_UTF8),
-            },
+        match message {
+            Ok(message) => self.take(connection, sender, message),
+            Err(violation) => self.close(connection, violation.code, violation.reason),
         }
     }
 
@@ -188,7 +165,11 @@ impl Engine {
         };
         match requests::carry_out(&mut context, client, &message) {
             Ok(Answer::Now(said)) => self.say(client, said, message.id),
-            Ok(Answer::WhenKept(said)) => self.say_when_kept(client, said, message.id),
+            Ok(Answer::WhenKept(said)) => self.promise(Held::Said {
+                client: self.hub.directory().client(client).id,
+                said,
+                reply_to: message.id.map(Into::into),
+            }),
             Err(refusal) if is_unknown(&refusal) && self.settings.routes.takes(&message.kind) => {
                 let (backend, mut context) = self.with_backend(Caller::Viewer);
                 backend.forward(&mut context, client, &message);
@@ -219,15 +200,6 @@ impl Engine {
         }
     }
 
-    /// Says what became of a message when what that promises is kept.
-    pub(super) fn say_when_kept(&mut self, client: ClientKey, said: Said, reply_to: Option<&str>) {
-        self.promise(Held::Said {
-            client: self.hub.directory().client(client).id,
-            said,
-            reply_to: reply_to.map(Into::into),
-        });
-    }
-
     /// News concern all, whether who made them is still there or not; and whoever made what is not kept is told so.
     pub(super) fn say_held(
         &mut self,
@@ -254,30 +226,6 @@ impl Engine {
             let mut out = self.transport.peers.delivery(&self.settings);
             self.hub.publish_change(self.now, change, &mut out);
         }
-    }
-
-    /// A ping, answered with its own payload (RFC 6455 section 5.5.3).
-    pub(super) fn handle_ping(&mut self, connection: ConnectionId, payload: &[u8]) {
-        let Some(peer) = self.peer_mut(connection) else {
-            return;
-        };
-        let pong = websocket::encode_pong(payload);
-        match peer.intake.count_ping() {
-            true => self.transport.peers.push(connection, pong),
-            false => self.transport.newest_pong = Some(pong),
-        }
-    }
-
-    /// The client says goodbye: the same code goes back, and the socket closes (RFC 6455 section 5.5.1).
-    pub(super) fn handle_close(&mut self, connection: ConnectionId, code: Option<CloseCode>) {
-        let close = websocket::encode_close(code.unwrap_or(CloseCode::NORMAL), "");
-        self.transport.peers.push(connection, close);
-        self.end(connection, Ending::Final);
-    }
-
-    /// A frame that breaks the protocol or a limit.
-    pub(super) fn handle_violation(&mut self, connection: ConnectionId, violation: &Violation) {
-        self.close(connection, violation.code, violation.reason);
     }
 }
 
@@ -314,15 +262,9 @@ impl Engine {
 
     /// Sees to it that the timer is set if, and only if, somebody waits.
     pub(super) fn arm_backend(&mut self) {
-        let wheel = &mut self.wheel;
-        match (self.backend.first_deadline(), self.backend.timer) {
-            (Some(at), None) => self.backend.timer = Some(wheel.schedule(at, Timer::Answers)),
-            (None, Some(timer)) => {
-                wheel.cancel(timer);
-                self.backend.timer = None;
-            }
-            _ => {}
-        }
+        let due = self.backend.first_deadline();
+        let timer = &mut self.backend.timer;
+        timer.keep(due, Timer::Answers, &mut self.wheel);
     }
 }
 

@@ -1,19 +1,20 @@
 //! The HTTP phase of a connection: requests in, answers out, in order (contract section 7).
 
 use super::engine::Engine;
+use super::handshake::Purpose;
 use crate::conn::Phase;
+use crate::engine::access::Asker;
 use crate::engine::access::caller::Caller;
 use crate::engine::answer::Answer;
 use crate::engine::api::ingest;
 use crate::engine::api::ingest::IngestStream;
 use crate::engine::api::table::{self, Admitted};
-use crate::engine::backend::pending;
 use crate::engine::commit::durability::{Held, Released};
 use crate::engine::transport::answer::{Cors, Reply};
-use crate::engine::transport::peer::{Reading, Services, Standing};
+use crate::engine::transport::peer::{Reading, Standing};
 use crate::hub::ConnectionId;
-use crate::wire::http::{Head, Response};
-use crate::wire::message::Report;
+use crate::wire::http::{Head, Parser, Response};
+use crate::wire::message::{Dialect, Report};
 use crate::wire::refusal::{ErrorCode, Refusal};
 use crate::wire::websocket;
 
@@ -57,17 +58,12 @@ impl Engine {
     /// The head of a request has come and its body has not, or not all of it. A request that will be refused is refused now; its
     /// connection goes on if the rest of the body is short.
     pub(super) fn handle_body_due(&mut self, connection: ConnectionId) {
-        let peer = self.peer(connection);
-        let Some(Phase::Http(parser)) = peer.map(|peer| &peer.connection.phase) else {
+        let due_head = |parser: &mut Parser| parser.due_head().cloned();
+        let Some(head) = self.parser(connection).and_then(due_head) else {
             return;
         };
-        let Some(head) = parser.due_head() else {
-            return;
-        };
-        let head = head.clone();
         let admitted = self.admit_head(connection, &head);
-        let peer = self.peer_mut(connection);
-        let Some(Phase::Http(parser)) = peer.map(|peer| &mut peer.connection.phase) else {
+        let Some(parser) = self.parser(connection) else {
             return;
         };
         let problem = match admitted {
@@ -79,6 +75,13 @@ impl Engine {
             Some((head, true)) => self.refuse(connection, &head, problem),
             Some((head, false)) => self.refuse_head(connection, &head, problem),
             None => {}
+        }
+    }
+
+    fn parser(&mut self, connection: ConnectionId) -> Option<&mut Parser> {
+        match &mut self.peer_mut(connection)?.connection.phase {
+            Phase::Http(parser) => Some(parser),
+            _ => None,
         }
     }
 
@@ -128,7 +131,7 @@ impl Engine {
         }
     }
 
-    /// Such a body has ended: the answer says what became of its lines.
+    /// A body of lines has ended: the answer says what became of them.
     pub(super) fn handle_stream_end(&mut self, connection: ConnectionId) {
         let Some(stream) = self.finish_lines(connection) else {
             return;
@@ -142,7 +145,7 @@ impl Engine {
     fn mark_progress(&mut self, connection: ConnectionId) {
         if let Some(peer) = self.peer_mut(connection) {
             peer.alive = true;
-            peer.standing = peer.standing.with(Standing::ASKED, true);
+            peer.standing.add(Standing::ASKED);
         }
     }
 
@@ -157,12 +160,18 @@ impl Engine {
             return Ok(());
         };
         self.counts.foreign += 1;
-        let address = self.peer(connection).and_then(|peer| peer.address);
-        let asker = self.settings.proxies.asker(address, head);
+        let asker = self.asker(connection, head);
         let line = || format!("refused: {asker}: {}", refused.detail);
         let notices = &mut self.counts.notices;
         notices.count(self.now.at, refused.notice, line);
         Err(refused.into())
+    }
+
+    /// Whom a request comes from, as far as the peers are trusted that say so.
+    pub(super) fn asker(&self, connection: ConnectionId, head: &Head) -> Asker {
+        let peer = self.peer(connection);
+        let address = peer.and_then(|peer| peer.asker.address);
+        self.settings.proxies.asker(address, head)
     }
 
     /// Checks that a request has come to a listener of the API.
@@ -171,10 +180,11 @@ impl Engine {
             return Ok(());
         };
         let path = head.path();
-        let is_websocket = match path {
-            pending::PATH => services.http(),
-            "/" => services == Services::WEBSOCKET,
-            path => services.websocket() && path == self.settings.websocket.path,
+        let is_websocket = match Purpose::of(&self.settings, services, path) {
+            // Beside the API these paths may be calls.
+            Some(Purpose::Client(Dialect::Data)) => !services.http(),
+            Some(Purpose::Echo) | None => false,
+            Some(Purpose::Client(Dialect::Payload) | Purpose::Backend) => true,
         };
         match is_websocket || !services.http() {
             true => Err(not_an_upgrade(path, is_websocket)),
@@ -234,7 +244,7 @@ impl Engine {
             } => {
                 let locale = self.settings.locale;
                 let answer = fault.map_or(answer, |fault| not_kept(&fault).response(locale));
-                self.answer_held(connection, reply, answer);
+                self.answer(connection, reply, answer);
             }
             Held::Said {
                 client,
@@ -253,17 +263,9 @@ impl Engine {
         self.respond(connection, head, Err(refusal));
     }
 
-    /// Sends an answer; the connection goes on unless one side wants it closed.
-    pub(super) fn answer(&mut self, connection: ConnectionId, reply: Reply, answer: Response) {
+    fn answer(&mut self, connection: ConnectionId, reply: Reply, answer: Response) {
         let bytes =
             self.on_transport(|transport, step| transport.answer(step, connection, reply, answer));
-        self.hub.load().encode(bytes);
-    }
-
-    /// Sends an answer that was held back.
-    pub(super) fn answer_held(&mut self, connection: ConnectionId, reply: Reply, answer: Response) {
-        let bytes = self
-            .on_transport(|transport, step| transport.answer_held(step, connection, reply, answer));
         self.hub.load().encode(bytes);
     }
 

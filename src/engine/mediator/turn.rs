@@ -1,26 +1,22 @@
 //! A turn from outside: its time, its end, and what goes out. The order is in the documentation of [`engine`](crate::engine).
 
-use super::engine::Engine;
+use super::engine::{Engine, PAUSE};
 use super::inspect::Inspection;
 use crate::base::time::{Now, Span, Time};
 use crate::engine::access::caller::Caller;
 use crate::engine::access::connection_rate::MINUTE;
 use crate::engine::boundary::Output;
-use crate::engine::commit::durability::Condition;
 use crate::engine::context::Context;
 use crate::engine::settings::Settings;
 use crate::engine::timer::Timer;
 use crate::engine::transport::peer::Peer;
 use crate::hub::budget::Workload;
 use crate::hub::follow::Follower;
-use crate::hub::{self, Batch, ClientKey, ConnectionId, Restored, Work};
+use crate::hub::{self, Batch, ClientKey, ConnectionId, Restored};
 use crate::wire::refusal::Refusal;
 
 /// Fewer clients than this are no crowd whose backlog says something of the server.
 const MIN_CROWD: usize = 8;
-/// How long others have their turn before readers go on whose part of a turn was too much for it.
-const PAUSE: Span = Span::from_millis(1);
-
 /// Input.
 impl Engine {
     /// A turn begins.
@@ -46,7 +42,7 @@ impl Engine {
         self.transport.forgive(now.at);
     }
 
-    /// These have sent more than was read of them: what is due for them now is due one turn later.
+    /// What is due now for connections whose input was not read to its end is due one turn later.
     pub fn spare(&mut self, unread: impl Iterator<Item = ConnectionId>) {
         self.transport.spare(unread);
     }
@@ -66,7 +62,8 @@ impl Engine {
             Timer::Connection(connection) => self.look_at(connection),
             Timer::Hub(timer) => {
                 if timer == hub::Timer::Aging {
-                    self.aging = None;
+                    self.aging.handle_expiry();
+                    self.aging_at = None;
                 }
                 let mut out = self.transport.peers.delivery(&self.settings);
                 self.hub
@@ -99,10 +96,8 @@ impl Engine {
             }
             Timer::Unfinished => self.end_late(),
             Timer::Addresses => {
-                self.addresses.is_armed = self.addresses.forget_stale(self.now.at);
-                if self.addresses.is_armed {
-                    self.wheel.schedule(self.now.at + MINUTE, Timer::Addresses);
-                }
+                self.addresses.timer.handle_expiry();
+                self.addresses.forget_stale(self.now.at);
             }
             Timer::ShutdownDeadline => self.stop(),
         }
@@ -110,11 +105,9 @@ impl Engine {
 
     /// Sets the reminders that the owners have asked for.
     pub(super) fn arm_timers(&mut self) {
-        let must_forget = !self.addresses.is_armed && self.addresses.remembers();
-        if must_forget {
-            self.addresses.is_armed = true;
-            self.wheel.schedule(self.now.at + MINUTE, Timer::Addresses);
-        }
+        let due = self.addresses.remembers().then_some(self.now.at + MINUTE);
+        let timer = &mut self.addresses.timer;
+        timer.keep(due, Timer::Addresses, &mut self.wheel);
         // What a store has been read of so far may have to be forgotten again.
         if self.store.is_unread() {
             return;
@@ -127,24 +120,16 @@ impl Engine {
 
     /// Tasks and logs share one reminder, which moves with the first that is due.
     fn arm_aging(&mut self) {
-        let Self {
-            aging, wheel, hub, ..
-        } = self;
-        let due = hub.next_aging(&self.settings.hub);
-        if due == aging.map(|(_, at)| at) {
+        let due = self.hub.next_aging(&self.settings.hub);
+        if due == std::mem::replace(&mut self.aging_at, due) {
             return;
         }
-        let moved = due
-            .zip(*aging)
-            .filter(|(at, (id, _))| wheel.reschedule(*id, *at));
-        *aging = match (moved, due) {
-            (Some((at, (id, _))), _) => Some((id, at)),
-            (None, Some(at)) => Some((wheel.schedule(at, Timer::Hub(hub::Timer::Aging)), at)),
-            (None, None) => {
-                aging.map(|(id, _)| wheel.cancel(id));
-                None
-            }
-        };
+        match due {
+            Some(at) => self
+                .aging
+                .set(at, Timer::Hub(hub::Timer::Aging), &mut self.wheel),
+            None => self.aging.cancel(&mut self.wheel),
+        }
     }
 }
 
@@ -222,14 +207,17 @@ impl Engine {
     /// The next thing to be done outside. What is to be kept of the turn comes first, and holds what viewers are told.
     pub fn poll_output(&mut self) -> Option<Output> {
         if std::mem::take(&mut self.is_settled)
-            && let Some(batch) = self.poll_batch()
+            && let Some(batch) = self.on_store(|store, parts| store.poll_batch(parts))
         {
             return Some(Output::Append(batch));
         }
-        if let Some(output) = self.transport.poll_output() {
-            return Some(output);
-        }
-        while let Some(connection) = self.transport.peers.poll_dirty() {
+        loop {
+            if let Some(output) = self.transport.outputs.pop_front() {
+                return Some(output);
+            }
+            let Some(connection) = self.transport.peers.poll_dirty() else {
+                break;
+            };
             let Some(peer) = self.peer(connection).filter(|peer| !peer.blocked) else {
                 continue;
             };
@@ -237,19 +225,9 @@ impl Engine {
                 return Some(Output::Write(connection));
             }
             self.handle_drained(connection);
-            if let Some(output) = self.transport.poll_output() {
-                return Some(output);
-            }
         }
         self.end_idle();
-        self.transport.poll_output()
-    }
-
-    fn poll_batch(&mut self) -> Option<Batch> {
-        match self.store.condition() {
-            Condition::Absent => None,
-            _ => self.on_store(|store, parts| store.poll_batch(parts)),
-        }
+        self.transport.outputs.pop_front()
     }
 
     /// The unsent bytes of a connection, in order.
@@ -294,7 +272,7 @@ impl Engine {
 
     /// What the server holds, to be read.
     pub fn inspect(&self) -> Inspection<'_> {
-        Inspection::new(self)
+        Inspection { engine: self }
     }
 
     /// A hub that follows this engine's from its beginning; to be [led](Engine::lead) at least once a turn.
@@ -306,14 +284,9 @@ impl Engine {
         self.hub.lead(follower, &self.settings.hub);
     }
 
-    /// What this turn has cost, and what one may cost.
+    /// What this turn has cost, the most that one has, and what one may.
     pub fn load(&mut self) -> &mut Workload {
         self.hub.load()
-    }
-
-    /// The most that one turn has done so far.
-    pub fn peak(&self) -> Work {
-        self.hub.peak()
     }
 
     /// How many connections there are.

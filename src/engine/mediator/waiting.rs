@@ -1,43 +1,34 @@
 //! Who waits: those who have come before the store was read, and are served at last in the order of their coming; and connections
 //! that are not read until they are sent a list, or the application has room for what they said.
 
-use super::engine::Engine;
-use crate::base::time::Span;
+use super::engine::{Engine, PAUSE};
 use crate::conn::Ending;
 use crate::engine::access::caller::Caller;
 use crate::engine::api::table;
 use crate::engine::commit::durability::Held;
 use crate::engine::commit::lobby::HeldRequest;
 use crate::engine::timer::Timer;
-use crate::engine::transport::peer::Reading;
+use crate::engine::transport::peer::{Reading, Role};
 use crate::hub::{ClientKey, ConnectionId};
 use crate::wire::http::Head;
-use crate::wire::websocket::Message;
 
 /// So many of those who have waited for the store are let in at once.
 const GUESTS_AT_ONCE: usize = 256;
-/// How long others have their turn then.
-const PAUSE: Span = Span::from_millis(1);
-
-/// Those who came early.
+/// Who came before the store was read.
 impl Engine {
     /// Whoever has waited for the store is served, or refused if it takes too long.
     pub(super) fn serve_lobby(&mut self) {
         if self.store.is_opening() || self.lobby.is_empty() {
             return;
         }
-        self.serve_requests();
-        if !self.store.is_unread() {
-            self.let_in();
-        }
-    }
-
-    fn serve_requests(&mut self) {
         for request in self.lobby.take_requests() {
             let connection = request.connection;
             self.handle_held(request);
             self.note_unfinished(connection, true);
             self.resume_reading(connection);
+        }
+        if !self.store.is_unread() {
+            self.let_in();
         }
     }
 
@@ -51,7 +42,11 @@ impl Engine {
             };
             self.enter(connection, guest.arrival);
             for message in guest.messages {
-                self.handle_kept(connection, message);
+                let role = self.peer(connection).map(|peer| peer.role);
+                // Whoever was turned away is not heard.
+                if let Some(sender) = role.filter(|role| *role != Role::Caller) {
+                    self.take_charged(connection, sender, message);
+                }
             }
             self.note_unfinished(connection, true);
             self.resume_reading(connection);
@@ -101,18 +96,6 @@ impl Engine {
             true if is_last => peer.reading = Reading::HeldToEnd,
             false if is_last => self.end(connection, Ending::Final),
             _ => {}
-        }
-    }
-
-    /// It counts now.
-    pub(super) fn keep_message(&mut self, connection: ConnectionId, message: Message<'_>) {
-        self.counts.received.record(self.now.at, 1);
-        let (now, rate) = (self.now.at, self.settings.websocket.message_rate);
-        if let Some(peer) = self.peer_mut(connection) {
-            peer.received = peer.received.wrapping_add(1);
-            // Nothing can be said to it yet, so the next message of one that says too much is told.
-            let _ = peer.allowance.messages.take(now, rate);
-            self.lobby.keep(connection, message.into_owned());
         }
     }
 }

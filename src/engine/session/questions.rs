@@ -4,8 +4,8 @@
 //! asked again later. What is known of one peer's confirmations is in [`confirmation`](crate::engine::transport::confirmation).
 
 use crate::base::time::{Now, Span, Time};
-use crate::base::wheel::{TimerId, Wheel};
-use crate::engine::timer::Timer;
+use crate::base::wheel::Wheel;
+use crate::engine::timer::{Alarm, Timer};
 use crate::engine::transport::peers::Peers;
 use crate::hub::{ConnectionId, Hub};
 use crate::wire::websocket::{PING, encode_ping};
@@ -30,7 +30,7 @@ pub struct Questions {
     is_armed: bool,
     /// Those who have answered in vain, where no heartbeat asks them again, and when they are asked.
     postponed: VecDeque<(Time, ConnectionId)>,
-    timer: Option<TimerId>,
+    timer: Alarm,
 }
 
 impl Questions {
@@ -114,7 +114,7 @@ impl Questions {
         peers: &mut Peers,
         wheel: &mut Wheel<Timer>,
     ) {
-        self.timer = None;
+        self.timer.handle_expiry();
         while let Some((due, connection)) = self.postponed.front().copied()
             && due <= now.at
         {
@@ -143,17 +143,9 @@ impl Questions {
         }
     }
 
-    /// The timer is set if, and only if, somebody is asked later.
     fn arm(&mut self, wheel: &mut Wheel<Timer>) {
         let first = self.postponed.front().map(|(due, _)| *due);
-        match (first, self.timer) {
-            (Some(due), None) => self.timer = Some(wheel.schedule(due, Timer::Questions)),
-            (None, Some(timer)) => {
-                wheel.cancel(timer);
-                self.timer = None;
-            }
-            _ => {}
-        }
+        self.timer.keep(first, Timer::Questions, wheel);
     }
 }
 

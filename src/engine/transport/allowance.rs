@@ -70,13 +70,13 @@ impl Intake {
         self.events >= MAX_OF_ONE
     }
 
-    /// It has brought something, or several things at once.
+    /// Counts what the peer has brought: several lines may come at once.
     pub fn count(&mut self, turn: &mut Turn, events: u16) {
         self.events += events;
         turn.events += u32::from(events);
     }
 
-    /// It has sent a ping; whether that is answered at once.
+    /// Counts a ping; whether it is answered at once.
     pub fn count_ping(&mut self) -> bool {
         self.pings = self.pings.saturating_add(1);
         self.pings <= MAX_PONGS
@@ -113,24 +113,19 @@ pub struct Allowance {
 /// What becomes of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ruling {
-    /// It is heard.
     Heard,
-    /// It is not, and its sender is told so.
+    /// Not heard, and the sender is told so. The span is that until another may come.
     Warned(Span),
-    /// Its sender has been told often enough.
+    /// Not heard, and the sender has been told often enough.
     Closed(Span),
 }
 
 impl Allowance {
-    /// A message has come. The spans are those until another may.
+    /// Takes a message from what is left.
     pub fn take(&mut self, now: Time, rate: Rate) -> Ruling {
-        match self.messages.take(now, rate) {
-            Admission::Within => Ruling::Heard,
-            Admission::Over { retry_after } => self.warn(now, rate, retry_after),
-        }
-    }
-
-    fn warn(&mut self, now: Time, rate: Rate, retry_after: Span) -> Ruling {
+        let Admission::Over { retry_after } = self.messages.take(now, rate) else {
+            return Ruling::Heard;
+        };
         let count = (rate.per_minute / 10).max(MIN_WARNINGS);
         let warnings = Rate {
             per_minute: count,

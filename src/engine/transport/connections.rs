@@ -1,7 +1,7 @@
 //! All connections and what belongs to their bytes, from accept to the closed socket: the owner of this folder.
 //!
 //! A connection ends here by bytes alone, with last words and a while to take them. What it was for elsewhere, a client, a link
-//! or a place of its address, is handed out by [`Transport::poll_departure`] to whoever knows of such things.
+//! or a place of its address, is handed out as [`Transport::departures`] to whoever knows of such things.
 
 use super::allowance::Turn;
 use super::newcomers::Newcomers;
@@ -13,6 +13,7 @@ use crate::base::time::{Now, Span, Time};
 use crate::base::token_bucket::TokenBucket;
 use crate::base::wheel::Wheel;
 use crate::conn::{Ending, InputLimits, Phase};
+use crate::engine::access::Asker;
 use crate::engine::boundary::Output;
 use crate::engine::life::Life;
 use crate::engine::settings::Settings;
@@ -36,7 +37,7 @@ pub struct Transport {
     pub turn: Turn,
     /// Whether something was completed by the bytes that are being handled.
     pub has_completed: bool,
-    /// Those who have input left of which they may bring more in the next turn.
+    /// Connections with input left, which is handled in the next turn.
     pub cut: VecDeque<ConnectionId>,
     /// The answer to the newest of many pings, while their bytes are handled.
     pub newest_pong: Option<Bytes>,
@@ -44,8 +45,10 @@ pub struct Transport {
     spared: HashSet<ConnectionId>,
     pub unfinished: Unfinished,
     pub(super) dates: DateCache,
-    outputs: VecDeque<Output>,
-    departures: VecDeque<Departure>,
+    /// What is to be done outside, but for what the outboxes hold.
+    pub outputs: VecDeque<Output>,
+    /// Connections that are no client's, link's or address's any more.
+    pub departures: VecDeque<Departure>,
 }
 
 /// What a step works with.
@@ -64,7 +67,7 @@ pub struct Departure {
     pub client: Option<ClientKey>,
     /// What that client had used up of its messages.
     pub messages: TokenBucket,
-    pub address: Option<IpAddr>,
+    pub asker: Asker,
     /// Whether it was a link of the application.
     pub was_link: bool,
     /// Whether it took one of the places that its address has for clients.
@@ -83,10 +86,11 @@ impl Transport {
         services: Services,
         address: Option<IpAddr>,
     ) -> ConnectionId {
-        let is_proxy = step.settings.proxies.trusts(address);
-        let connection = self.peers.insert(services, address, is_proxy);
+        let asker = step.settings.proxies.peer(address);
+        let connection = self.peers.insert(services, asker);
         if !services.ingest() {
-            self.watch_handshake(step, connection);
+            let timeout = step.settings.websocket.connection_timeout;
+            self.look_again(step, connection, timeout);
         }
         connection
     }
@@ -155,7 +159,7 @@ impl Transport {
             connection,
             client: peer.client(),
             messages: peer.allowance.messages,
-            address: peer.address,
+            asker: peer.asker,
             was_link: peer.is_backend(),
             had_place: peer.standing.has(Standing::PLACED),
             was_counted: is_gone && peer.standing.has(Standing::COUNTED),
@@ -182,7 +186,7 @@ impl Transport {
         }
     }
 
-    /// These have sent more than was read of them: what is due for them now is due one turn later.
+    /// What is due now for connections whose input was not read to its end is due one turn later.
     pub fn spare(&mut self, unread: impl Iterator<Item = ConnectionId>) {
         self.spared.clear();
         self.spared.extend(unread);
@@ -219,11 +223,7 @@ impl Transport {
     /// Whether a connection came over a Unix-domain socket, which has no address.
     pub fn is_local(&self, connection: ConnectionId) -> bool {
         let peer = self.peers.peer(connection);
-        peer.is_some_and(|peer| peer.address.is_none())
-    }
-
-    pub fn client_of(&self, connection: ConnectionId) -> Option<ClientKey> {
-        self.peers.peer(connection)?.client()
+        peer.is_some_and(|peer| peer.asker.address.is_none())
     }
 
     /// Local producers may be read, which could not be before.
@@ -234,20 +234,5 @@ impl Transport {
                 self.outputs.push_back(Output::Read(connection));
             }
         }
-    }
-
-    /// Something must be done outside.
-    pub fn push_output(&mut self, output: Output) {
-        self.outputs.push_back(output);
-    }
-
-    /// The next thing to be done outside, but for what the outboxes hold.
-    pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
-    }
-
-    /// The next connection that is no client's, link's or address's any more.
-    pub fn poll_departure(&mut self) -> Option<Departure> {
-        self.departures.pop_front()
     }
 }

@@ -5,7 +5,7 @@
 
 use crate::hub::Publication;
 use crate::wire::message::{Encoding, Variant};
-use crate::wire::websocket::{Deflater, EncodedFrame, Window, encode, encode_compressed};
+use crate::wire::websocket::{Deflater, EncodedFrame, encode, encode_compressed};
 use hashbrown::HashMap;
 
 /// Compressing a byte costs about as much as encoding so many.
@@ -85,7 +85,7 @@ impl Framer {
         encode(encoding.kind(), message)
     }
 
-    /// The same frame if it is not to be compressed.
+    /// A compressed frame, or the plain one again if it is not to be compressed.
     fn compressed(
         &mut self,
         plain: &EncodedFrame,
@@ -94,14 +94,11 @@ impl Framer {
     ) -> EncodedFrame {
         match variant.window {
             Some(window) if plain.payload().len() >= threshold => {
-                self.deflated(&plain.payload(), variant.encoding, window)
+                let (kind, payload) = (variant.encoding.kind(), plain.payload());
+                self.encoded_bytes += payload.len() * DEFLATE_COST;
+                encode_compressed(kind, self.deflater.compress(window, &payload))
             }
             _ => plain.clone(),
         }
-    }
-
-    fn deflated(&mut self, payload: &[u8], encoding: Encoding, window: Window) -> EncodedFrame {
-        self.encoded_bytes += payload.len() * DEFLATE_COST;
-        encode_compressed(encoding.kind(), self.deflater.compress(window, payload))
     }
 }

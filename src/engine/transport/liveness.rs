@@ -5,7 +5,7 @@
 
 use super::connections::{LINGER, Step, Transport};
 use super::peer::{Peer, Ping, Reading};
-use super::unfinished::{ENTRY_COST, Entry, max_bytes};
+use super::unfinished::{ENTRY_COST, Entry};
 use crate::base::time::Span;
 use crate::conn::Phase;
 use crate::engine::settings::{Settings, WebSocketSettings};
@@ -16,17 +16,17 @@ use crate::hub::ConnectionId;
 pub enum Finding {
     /// Nothing is due.
     Fine,
-    /// It is to be sent a ping.
+    /// A ping is due.
     PingDue,
-    /// It gave no sign of life.
+    /// The peer gave no sign of life.
     Silent,
-    /// It takes nothing of what waits for it.
+    /// The peer takes nothing of what waits for it.
     Slow,
-    /// It keeps a connection and makes no request.
+    /// The peer keeps a connection and makes no request.
     Idle,
-    /// Its request did not arrive in time.
+    /// A request did not arrive in time.
     Late,
-    /// It has had its time to hear our last words.
+    /// The peer has had its time to hear our last words.
     Over,
 }
 
@@ -37,7 +37,7 @@ impl Transport {
         let Some(peer) = self.peers.peer_mut(connection) else {
             return Finding::Fine;
         };
-        peer.timer = None;
+        peer.timer.handle_expiry();
         let settings = &step.settings.websocket;
         let (finding, next) = match &peer.connection.phase {
             _ if is_spared => (Finding::Fine, Some(Span::ZERO)),
@@ -69,45 +69,37 @@ impl Transport {
         finding
     }
 
-    /// Sets the first look at a connection that has just been accepted.
-    pub fn watch_handshake(&mut self, step: &mut Step<'_>, connection: ConnectionId) {
-        let timeout = step.settings.websocket.connection_timeout;
-        self.look_again(step, connection, timeout);
-    }
-
-    /// Sets the first look at a connection that has just become a WebSocket.
-    pub fn watch_heartbeat(&mut self, step: &mut Step<'_>, connection: ConnectionId) {
-        let settings = &step.settings.websocket;
-        if let Some(peer) = self.peers.peer_mut(connection) {
-            peer.alive = false;
-            peer.ping.look();
-            let interval = some(settings.heartbeat_interval);
-            let after = interval.unwrap_or(settings.connection_timeout);
-            self.look_again(step, connection, after);
-        }
-    }
-
-    /// Sets when to look whether a connection that has unsent bytes takes any of them. Until they are gone it is sent no
-    /// pings: it would not read them before the rest.
-    pub fn watch_backlog(&mut self, step: &mut Step<'_>, connection: ConnectionId) {
+    /// Sets the next look at a WebSocket: has it given a sign of life by then? While it has unsent bytes: has it taken any of them?
+    /// Until they are gone it is sent no pings, which it would not read before the rest.
+    pub fn watch(&mut self, step: &mut Step<'_>, connection: ConnectionId) {
         if !self.is_open_websocket(connection) {
             return;
         }
-        if let Some(peer) = self.peers.peer_mut(connection) {
-            peer.alive = false;
-        }
-        let max_age = step.settings.websocket.max_backlog_age;
-        self.look_again(step, connection, max_age);
+        let Some(peer) = self.peers.peer_mut(connection) else {
+            return;
+        };
+        let settings = &step.settings.websocket;
+        peer.alive = false;
+        let after = if peer.backlogged {
+            settings.max_backlog_age
+        } else {
+            peer.ping.look();
+            some(settings.heartbeat_interval).unwrap_or(settings.connection_timeout)
+        };
+        self.look_again(step, connection, after);
     }
 
     /// Sets the next look; zero: there is none.
-    fn look_again(&mut self, step: &mut Step<'_>, connection: ConnectionId, after: Span) {
+    pub(super) fn look_again(
+        &mut self,
+        step: &mut Step<'_>,
+        connection: ConnectionId,
+        after: Span,
+    ) {
         if !after.is_zero() {
             self.look_at(step, connection, after);
-        } else if let Some(peer) = self.peers.peer_mut(connection)
-            && let Some(timer) = peer.timer.take()
-        {
-            step.wheel.cancel(timer);
+        } else if let Some(peer) = self.peers.peer_mut(connection) {
+            peer.timer.cancel(step.wheel);
         }
     }
 }
@@ -161,30 +153,14 @@ impl Transport {
         elsewhere: usize,
         has_completed: bool,
     ) -> bool {
-        let held = self.held_bytes(connection);
-        let bytes = held.map_or(0, |held| held + elsewhere);
-        match bytes {
-            0 => self.forget_unfinished(step, connection),
-            bytes => self.record_unfinished(step, connection, bytes, has_completed),
-        }
-        bytes > 0
-    }
-
-    fn held_bytes(&self, connection: ConnectionId) -> Option<usize> {
-        let peer = self.peers.peer(connection)?;
-        let own = &peer.connection;
-        own.is_open().then(|| own.held_input() + line_bytes(peer))
-    }
-
-    fn record_unfinished(
-        &mut self,
-        step: &mut Step<'_>,
-        connection: ConnectionId,
-        bytes: usize,
-        has_completed: bool,
-    ) {
-        let Some(peer) = self.peers.peer_mut(connection) else {
-            return;
+        let peer = self.peers.peer_mut(connection);
+        let peer = peer.filter(|peer| peer.connection.is_open());
+        let bytes = peer.as_deref().map_or(0, |peer| {
+            peer.connection.held_input() + line_bytes(peer) + elsewhere
+        });
+        let Some(peer) = peer.filter(|_| bytes > 0) else {
+            self.forget_unfinished(step, connection);
+            return false;
         };
         peer.is_unfinished = true;
         // Whoever is cut short by its own share goes on at once, and has no more time for that.
@@ -198,6 +174,7 @@ impl Transport {
         let bytes = bytes + ENTRY_COST;
         self.unfinished.set(connection, Entry { bytes, since });
         self.arm_unfinished(step);
+        true
     }
 
     /// A connection has nothing unfinished any more.
@@ -210,7 +187,7 @@ impl Transport {
         }
     }
 
-    /// Those who have begun too long ago; nothing is unfinished of them any more.
+    /// Connections that began something too long ago; they count as having nothing unfinished from now on.
     pub fn take_late(&mut self, step: &mut Step<'_>) -> Vec<ConnectionId> {
         let timeout = step.settings.websocket.connection_timeout;
         let mut late = self.unfinished.begun_before(step.now.at, timeout);
@@ -239,17 +216,6 @@ impl Transport {
         };
         let mut by_size = self.unfinished.by_size();
         by_size.find(|(_, connection)| may_end(*connection))
-    }
-
-    /// A local producer is not ended: its line is refused, as one that is longer than is allowed. Which line that was.
-    pub fn cut_line(&mut self, settings: &Settings, connection: ConnectionId) -> Option<u64> {
-        let peer = self.peers.peer_mut(connection)?;
-        let stream = peer.stream.as_mut()?;
-        let line = stream.splitter.skip_line();
-        let max_bytes = max_bytes(settings);
-        let reason = format!("unfinished lines take more than {max_bytes} bytes together");
-        stream.tally.reject_line(line, reason);
-        Some(line)
     }
 
     fn arm_unfinished(&mut self, step: &mut Step<'_>) {

@@ -3,15 +3,14 @@
 use super::allowance::{Allowance, ControlFrames, Intake};
 use super::confirmation::Confirmation;
 use crate::base::chunk_queue::ChunkPool;
-use crate::base::wheel::TimerId;
 use crate::conn::Connection;
 use crate::engine::access::Asker;
 use crate::engine::api::ingest::IngestStream;
 use crate::engine::settings::WebSocketSettings;
+use crate::engine::timer::Alarm;
 use crate::hub::ClientKey;
 use crate::wire::message::Variant;
 use crate::wire::websocket::{Compression, EncodedFrame};
-use core::net::IpAddr;
 
 /// Bytes that may wait for a socket that has refused none yet; what a publication queues is shared by its readers.
 pub(super) const MAX_UNTRIED: usize = 16 * 1024 * 1024;
@@ -21,9 +20,9 @@ const MAX_UNSENT_ANSWERS: usize = 256 * 1024;
 #[derive(Debug)]
 pub struct Peer {
     pub connection: Connection,
-    /// Where it came from, or, for a WebSocket, whom a proxy has said it came for; `None` on a Unix socket.
-    pub address: Option<IpAddr>,
-    /// What that address is, and what of its shares this has.
+    /// Who is behind it: its address, or, for a WebSocket, whom a proxy has said it came for. A WebSocket is somebody's for as long
+    /// as it lasts; of a proxy's requests each may be another's.
+    pub asker: Asker,
     pub standing: Standing,
     pub services: Services,
     pub role: Role,
@@ -33,7 +32,7 @@ pub struct Peer {
     /// A streamed request or a producer's lines.
     pub stream: Option<Box<IngestStream>>,
     /// When it will be looked at again.
-    pub timer: Option<TimerId>,
+    pub timer: Alarm,
     /// Whether anything was heard of it since it was last looked at.
     pub alive: bool,
     /// Whether it has confirmed what it was sent; `None`: its client may not come back, so that nobody asks.
@@ -63,7 +62,7 @@ const _: () = assert!(size_of::<Peer>() <= 168);
 /// What a connection is to the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// It makes requests, brings lines, or is sent back its own messages.
+    /// Makes requests, brings lines, or is sent back its own messages.
     Caller,
     /// A viewer: what the hub calls it.
     Viewer(ClientKey),
@@ -78,9 +77,9 @@ pub enum Reading {
     Open,
     /// A message of it waits, for the application or the store; the next follows when that has gone.
     Waiting,
-    /// Its request waits for the store, or the answer does; the next follows when it is answered.
+    /// A request waits for the store, or its answer does; the next follows when it is answered.
     Held,
-    /// The same, and its peer has said that it sends no more: the answer is the last.
+    /// Held, and the peer has said that it sends no more: the answer is the last.
     HeldToEnd,
 }
 
@@ -98,7 +97,7 @@ pub enum Ping {
     None,
     /// One was sent since the peer was last looked at.
     Sent,
-    /// That one is answered.
+    /// The one that was sent is answered.
     Answered,
     /// One was sent before, and its answer may still come.
     Late,
@@ -180,24 +179,10 @@ impl Peer {
         is_queued
     }
 
-    /// It is nothing to anybody any more, and its address has a place again.
+    /// Ends what the connection is for; its address has a place again.
     pub(super) fn leave(&mut self) {
         self.role = Role::Caller;
-        self.standing = self.standing.with(Standing::PLACED, false);
-    }
-
-    /// Who is behind it.
-    pub fn asker(&self) -> Asker {
-        Asker {
-            address: self.address,
-            is_proxy: self.standing.has(Standing::PROXY),
-        }
-    }
-
-    /// A WebSocket is somebody's for as long as it lasts; of a proxy's requests each may be another's.
-    pub fn know(&mut self, asker: Asker) {
-        self.address = asker.address;
-        self.standing = self.standing.with(Standing::PROXY, asker.is_proxy);
+        self.standing.remove(Standing::PLACED);
     }
 }
 
@@ -228,32 +213,29 @@ impl Services {
     }
 }
 
-/// What is known of a connection and its address, in one byte.
+/// What a connection has had, and what it has of the shares of its address, in one byte.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Standing(u8);
 
 impl Standing {
-    /// It is a trusted proxy's, which has no share of anything.
-    pub const PROXY: Self = Self(1);
     /// The connection is counted among those of its address.
-    pub const COUNTED: Self = Self(2);
-    /// It is counted among the clients of its address.
-    pub const PLACED: Self = Self(4);
-    /// It has sent a whole request, or the head of one whose body is handled as it comes.
-    pub const ASKED: Self = Self(8);
-    /// It became a WebSocket only to be told when to come back.
-    pub(super) const GOODBYE: Self = Self(16);
+    pub const COUNTED: Self = Self(1);
+    /// The connection is counted among the clients of its address.
+    pub const PLACED: Self = Self(2);
+    /// The peer has sent a whole request, or the head of one whose body is handled as it comes.
+    pub const ASKED: Self = Self(4);
+    /// The connection became a WebSocket only to be told when to come back.
+    pub(super) const GOODBYE: Self = Self(8);
 
     pub fn has(self, mark: Self) -> bool {
         self.0 & mark.0 != 0
     }
 
-    /// The same, but for one mark.
-    #[must_use]
-    pub fn with(self, mark: Self, is_set: bool) -> Self {
-        match is_set {
-            true => Self(self.0 | mark.0),
-            false => Self(self.0 & !mark.0),
-        }
+    pub fn add(&mut self, mark: Self) {
+        self.0 |= mark.0;
+    }
+
+    pub fn remove(&mut self, mark: Self) {
+        self.0 &= !mark.0;
     }
 }

@@ -13,15 +13,15 @@ use crate::base::shrink::LateShrink;
 use crate::base::time::Time;
 use crate::base::wheel::Wheel;
 use crate::conn::{Connection, Phase};
+use crate::engine::access::Asker;
 use crate::engine::settings::{Settings, WebSocketSettings};
-use crate::engine::timer::Timer;
+use crate::engine::timer::{Alarm, Timer};
 use crate::hub::{ConnectionId, Lane, Outlet, Publication};
 use crate::wire::http;
 use crate::wire::locale::{Locale, Phrase};
 use crate::wire::message::Variant;
 use crate::wire::websocket::{Compression, EncodedFrame};
 use bytes::Bytes;
-use core::net::IpAddr;
 use slab::Slab;
 use std::collections::VecDeque;
 
@@ -53,12 +53,7 @@ pub struct Peers {
 }
 
 impl Peers {
-    pub(super) fn insert(
-        &mut self,
-        services: Services,
-        address: Option<IpAddr>,
-        is_proxy: bool,
-    ) -> ConnectionId {
+    pub(super) fn insert(&mut self, services: Services, asker: Asker) -> ConnectionId {
         self.next_generation = self.next_generation.wrapping_add(1);
         let phase = match services.ingest() {
             true => Phase::Lines,
@@ -66,14 +61,14 @@ impl Peers {
         };
         let index = self.slots.insert(Peer {
             connection: Connection::new(phase),
-            address,
-            standing: Standing::default().with(Standing::PROXY, is_proxy),
+            asker,
+            standing: Standing::default(),
             services,
             role: Role::Caller,
             variant: Variant::default(),
             compression: Compression::Off,
             stream: None,
-            timer: None,
+            timer: Alarm::default(),
             alive: false,
             confirmation: None,
             ping: Ping::None,
@@ -106,10 +101,9 @@ impl Peers {
         peer.connection.outbox.clear(&mut self.pool);
         self.backlogged -= usize::from(peer.backlogged);
         self.goodbyes -= usize::from(peer.standing.has(Standing::GOODBYE));
-        if let Some(timer) = peer.timer.take() {
-            wheel.cancel(timer);
-        }
+        peer.timer.cancel(wheel);
         if self.slots.is_empty() {
+            debug_assert_eq!((self.backlogged, self.goodbyes), (0, 0), "nobody is left");
             self.slots.shrink_to_fit();
         }
         Some(peer)
@@ -163,7 +157,7 @@ impl Peers {
     pub fn mark_goodbye(&mut self, connection: ConnectionId) {
         if let Some(peer) = living(&mut self.slots, connection) {
             debug_assert!(!peer.standing.has(Standing::GOODBYE), "nobody parts twice");
-            peer.standing = peer.standing.with(Standing::GOODBYE, true);
+            peer.standing.add(Standing::GOODBYE);
             self.goodbyes += 1;
         }
     }
@@ -257,12 +251,8 @@ impl Peers {
 
     /// Sets when a connection will be looked at again.
     pub(super) fn look_at(&mut self, connection: ConnectionId, at: Time, wheel: &mut Wheel<Timer>) {
-        let Some(peer) = self.peer_mut(connection) else {
-            return;
-        };
-        let rescheduled = peer.timer.is_some_and(|timer| wheel.reschedule(timer, at));
-        if !rescheduled {
-            peer.timer = Some(wheel.schedule(at, Timer::Connection(connection)));
+        if let Some(peer) = self.peer_mut(connection) {
+            peer.timer.set(at, Timer::Connection(connection), wheel);
         }
     }
 
@@ -298,30 +288,19 @@ impl Peers {
     pub fn poll_dirty(&mut self) -> Option<ConnectionId> {
         self.shrink.record(self.dirty.len().max(self.urgent.len()));
         while let Some(connection) = self.next_marked() {
-            if self.take_mark(connection) {
+            // One that was marked urgent stands in the other queue as well.
+            let peer = living(&mut self.slots, connection);
+            if let Some(peer) = peer.filter(|peer| peer.marked != Marked::No) {
+                peer.marked = Marked::No;
+                peer.connection.outbox.seal(&mut self.pool);
                 return Some(connection);
             }
         }
-        self.shrink_marks();
-        None
-    }
-
-    /// Whether a connection was marked still: one that was marked urgent stands in the other queue as well.
-    fn take_mark(&mut self, connection: ConnectionId) -> bool {
-        let peer = living(&mut self.slots, connection);
-        let Some(peer) = peer.filter(|peer| peer.marked != Marked::No) else {
-            return false;
-        };
-        peer.marked = Marked::No;
-        peer.connection.outbox.seal(&mut self.pool);
-        true
-    }
-
-    fn shrink_marks(&mut self) {
         let capacity = self.dirty.capacity().max(self.urgent.capacity());
         if self.shrink.is_due(capacity, MAX_IDLE_MARKS) {
             (self.dirty, self.urgent) = (VecDeque::new(), VecDeque::new());
         }
+        None
     }
 
     /// Answers and small rooms go first, but a crowd waits for no more than a few of them at a time.
@@ -381,13 +360,13 @@ impl Peers {
         let Some(confirmation) = self.confirmation(connection) else {
             return false;
         };
-        let was_postponed = confirmation.is_postponed();
+        let was_asked = confirmation.is_asked();
         let is_due = confirmation.miss(round);
-        let is_news = confirmation.is_postponed() && !was_postponed;
+        let is_postponed = was_asked && !is_due;
         if is_due {
             self.unconfirmed.push_back(connection);
         }
-        is_news
+        is_postponed
     }
 
     /// A confirmation that a connection was asked for before says too little: it will be asked again.
@@ -552,7 +531,7 @@ mod tests {
     fn a_crowd_keeps_nobody_waiting_and_is_kept_waiting_by_nobody() {
         let mut peers = Peers::default();
         let links: Vec<ConnectionId> = (0..MIN_CROWD + 9)
-            .map(|_| peers.insert(Services::WEBSOCKET, None, false))
+            .map(|_| peers.insert(Services::WEBSOCKET, Asker::default()))
             .collect();
         let (crowd, few) = links.split_at(MIN_CROWD + 1);
         publish(&mut peers, crowd);

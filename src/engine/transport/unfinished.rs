@@ -5,16 +5,16 @@
 //! first, so that an attack does not end those who have left little.
 
 use crate::base::time::{Span, Time};
-use crate::base::wheel::{TimerId, Wheel};
+use crate::base::wheel::Wheel;
 use crate::engine::settings::Settings;
-use crate::engine::timer::Timer;
+use crate::engine::timer::{Alarm, Timer};
 use crate::hub::ConnectionId;
 use std::collections::{BTreeSet, HashMap};
 
 /// The memory that the unfinished input of all connections may take together, unless single messages and bodies may be so
 /// long that this would be no room for several.
 pub const MAX_BYTES: usize = 16 * 1024 * 1024;
-/// The same where these may have any length.
+/// [`MAX_BYTES`] where messages or bodies may have any length.
 const MAX_UNLIMITED_BYTES: usize = 4 * MAX_BYTES;
 /// How many of the longest messages or bodies must have room.
 pub const LONGEST_AT_ONCE: usize = 4;
@@ -26,10 +26,10 @@ pub const ENTRY_COST: usize = 160;
 pub struct Unfinished {
     entries: HashMap<ConnectionId, Entry>,
     by_size: BTreeSet<(usize, ConnectionId)>,
-    /// Those who must finish in time, by when they began.
+    /// Connections that must finish in time, by when they began.
     by_age: BTreeSet<(Time, ConnectionId)>,
     bytes: usize,
-    timer: Option<TimerId>,
+    timer: Alarm,
 }
 
 impl Unfinished {
@@ -73,9 +73,9 @@ impl Unfinished {
         self.by_size.iter().rev().copied()
     }
 
-    /// Those who have begun so long ago. The timer that asks for them is over.
+    /// Connections that began longer than `timeout` ago. The timer that asks for them has gone off.
     pub fn begun_before(&mut self, now: Time, timeout: Span) -> Vec<ConnectionId> {
-        self.timer = None;
+        self.timer.handle_expiry();
         let late = self.by_age.iter();
         let late = late.take_while(|(since, _)| *since + timeout <= now);
         late.map(|(_, connection)| *connection).collect()
@@ -85,16 +85,8 @@ impl Unfinished {
     pub fn arm(&mut self, wheel: &mut Wheel<Timer>, timeout: Span) {
         let first = self.by_age.first().map(|(since, _)| *since);
         let first = first.filter(|_| !timeout.is_zero());
-        match (first, self.timer) {
-            (Some(since), None) => {
-                self.timer = Some(wheel.schedule(since + timeout, Timer::Unfinished));
-            }
-            (None, Some(timer)) => {
-                wheel.cancel(timer);
-                self.timer = None;
-            }
-            _ => {}
-        }
+        let due = first.map(|since| since + timeout);
+        self.timer.keep(due, Timer::Unfinished, wheel);
     }
 
     /// A connection has nothing unfinished any more.

@@ -36,7 +36,10 @@ pub struct Deflater {
 impl Deflater {
     /// The compressed payload (RFC 7692 section 7.2.1), valid until the next call.
     pub fn compress(&mut self, window: Window, payload: &[u8]) -> &[u8] {
-        self.clear_output();
+        if self.output.capacity() > MAX_KEPT_BUFFER {
+            self.output = Vec::new();
+        }
+        self.output.clear();
         let (stream, window_bits) = match window {
             Window::Bits9 => (&mut self.narrow, 9),
             Window::Bits15 => (&mut self.wide, 15),
@@ -49,13 +52,6 @@ impl Deflater {
         debug_assert!(self.output.ends_with(&TAIL), "every flush ends alike");
         self.output.truncate(self.output.len() - TAIL.len());
         &self.output
-    }
-
-    fn clear_output(&mut self) {
-        if self.output.capacity() > MAX_KEPT_BUFFER {
-            self.output = Vec::new();
-        }
-        self.output.clear();
     }
 }
 

@@ -53,17 +53,12 @@ impl EncodedFrame {
 }
 
 pub fn encode(kind: MessageKind, payload: &[u8]) -> EncodedFrame {
-    encode_opcode(kind.opcode(), &[payload])
+    encode_frame(kind.opcode(), false, &[payload])
 }
 
 /// `compressed` is compressed already; the frame only says so, by RSV1 (RFC 7692 section 6.1).
 pub fn encode_compressed(kind: MessageKind, compressed: &[u8]) -> EncodedFrame {
-    let header = FrameHeader {
-        opcode: kind.opcode(),
-        rsv1: true,
-        ..FrameHeader::default()
-    };
-    encode_frame(&header, &[compressed])
+    encode_frame(kind.opcode(), true, &[compressed])
 }
 
 /// RFC 6455 section 5.5.1. A reason too long for a control frame is cut between characters.
@@ -84,7 +79,7 @@ pub fn encode_pong(payload: &[u8]) -> Bytes {
 }
 
 fn encode_control(control: Control, parts: &[&[u8]]) -> Bytes {
-    let frame = encode_opcode(OpCode::Control(control), parts);
+    let frame = encode_frame(OpCode::Control(control), false, parts);
     debug_assert!(
         frame.payload().len() <= MAX_CONTROL_PAYLOAD,
         "no control frame carries so much"
@@ -92,15 +87,12 @@ fn encode_control(control: Control, parts: &[&[u8]]) -> Bytes {
     frame.into_bytes()
 }
 
-fn encode_opcode(opcode: OpCode, parts: &[&[u8]]) -> EncodedFrame {
+fn encode_frame(opcode: OpCode, rsv1: bool, parts: &[&[u8]]) -> EncodedFrame {
     let header = FrameHeader {
         opcode,
+        rsv1,
         ..FrameHeader::default()
     };
-    encode_frame(&header, parts)
-}
-
-fn encode_frame(header: &FrameHeader, parts: &[&[u8]]) -> EncodedFrame {
     let payload_len: usize = parts.iter().map(|part| part.len()).sum();
     let header_len = header.len(payload_len as u64);
     let mut bytes = Vec::with_capacity(header_len + payload_len);

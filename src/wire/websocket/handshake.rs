@@ -171,13 +171,6 @@ fn choose<'a>(mut lines: impl Iterator<Item = &'a str>) -> Option<Offer> {
     lines.find_map(|line| split_unquoted(line, ',').find_map(parse_offer))
 }
 
-const PARAMETERS: [&str; 4] = [
-    "server_no_context_takeover",
-    "client_no_context_takeover",
-    "server_max_window_bits",
-    "client_max_window_bits",
-];
-
 /// `None`: another extension, or an offer to be declined (RFC 7692 section 7.1).
 fn parse_offer(element: &str) -> Option<Offer> {
     let mut parts = split_unquoted(element, ';');
@@ -185,22 +178,21 @@ fn parse_offer(element: &str) -> Option<Offer> {
         return None;
     }
     let mut offer = Offer::default();
-    let mut seen = [false; PARAMETERS.len()];
+    let mut seen = Vec::new();
     for part in parts {
         let (name, value) = parse_parameter(part)?;
-        let index = PARAMETERS.iter().position(|known| *known == name)?;
-        if std::mem::replace(&mut seen[index], true) {
+        if seen.contains(&name) {
             return None;
         }
+        seen.push(name);
         match (name, value) {
             ("server_max_window_bits", Some(value)) => {
                 offer.server_max_window_bits = Some(parse_window_bits(&value)?);
             }
-            ("client_max_window_bits", Some(value)) => {
-                parse_window_bits(&value)?;
-            }
-            ("server_max_window_bits", None) | (_, Some(_)) => return None,
-            (_, None) => {}
+            ("client_max_window_bits", Some(value)) => drop(parse_window_bits(&value)?),
+            ("client_max_window_bits", None) => {}
+            ("server_no_context_takeover" | "client_no_context_takeover", None) => {}
+            _ => return None,
         }
     }
     Some(offer)

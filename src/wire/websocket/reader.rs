@@ -21,13 +21,10 @@ const MAX_HEADER_BYTES: usize = 14;
 /// Lent from the input, or owned when it arrived in parts.
 pub type Payload<'a> = Cow<'a, [u8]>;
 
-/// Lent from the input, or owned when it arrived in parts.
-pub type Text<'a> = Cow<'a, str>;
-
 /// A whole message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message<'a> {
-    Text(Text<'a>),
+    Text(Cow<'a, str>),
     Binary(Payload<'a>),
     /// Either, yet to be inflated. Whether text is valid UTF-8 is known only then (RFC 7692 section 6.2).
     Compressed {
@@ -36,7 +33,18 @@ pub enum Message<'a> {
     },
 }
 
-impl Message<'_> {
+impl<'a> Message<'a> {
+    /// What a payload says that is not compressed, or not any more.
+    pub fn plain(kind: MessageKind, payload: &'a [u8]) -> Result<Self, Violation> {
+        match kind {
+            MessageKind::Binary => Ok(Self::Binary(payload.into())),
+            MessageKind::Text => match simdutf8::basic::from_utf8(payload) {
+                Ok(text) => Ok(Self::Text(text.into())),
+                Err(_) => Err(Violation::NOT_UTF8),
+            },
+        }
+    }
+
     pub fn into_owned(self) -> Message<'static> {
         match self {
             Self::Text(text) => Message::Text(text.into_owned().into()),
@@ -105,33 +113,18 @@ impl Reader {
         input: &mut Input<'a>,
         limits: &FrameLimits,
     ) -> Result<Option<ReaderEvent<'a>>, Violation> {
-        match input.is_empty() {
-            true => Ok(None),
-            false => self.read_frame(input, limits),
+        if input.is_empty() {
+            return Ok(None);
         }
-    }
-
-    fn read_frame<'a>(
-        &mut self,
-        input: &mut Input<'a>,
-        limits: &FrameLimits,
-    ) -> Result<Option<ReaderEvent<'a>>, Violation> {
-        let frame = self.next_frame(input, limits);
-        let outcome = frame.and_then(|frame| match frame {
-            Some(frame) => self.receive(frame, input),
-            None => Ok(None),
-        });
-        let is_idle = |partial: &Partial| partial.is_empty();
-        if outcome.is_err() || self.partial.as_deref().is_some_and(is_idle) {
+        let outcome = match self.next_frame(input, limits) {
+            Ok(Some(frame)) => self.receive(frame, input),
+            Ok(None) => Ok(None),
+            Err(violation) => Err(violation),
+        };
+        if outcome.is_err() || self.partial.as_deref().is_some_and(Partial::is_empty) {
             self.partial = None;
         }
         outcome
-    }
-
-    /// Whether a data message is incomplete (RFC 6455 section 5.4).
-    fn is_mid_message(&self) -> bool {
-        let partial = self.partial.as_ref();
-        partial.is_some_and(|partial| partial.message.is_some())
     }
 
     /// Memory of the incomplete frame and message.
@@ -150,13 +143,10 @@ impl Reader {
             return Ok(Some(frame));
         }
         let frame = self.read_header(input, limits)?;
-        if let Some(Frame {
-            opcode: OpCode::Data(data),
-            remaining,
-            ..
-        }) = frame
+        if let Some(frame) = &frame
+            && let OpCode::Data(data) = frame.opcode
         {
-            self.admit_data(data, remaining, limits)?;
+            self.admit_data(data, frame.remaining, limits)?;
         }
         Ok(frame)
     }
@@ -193,13 +183,13 @@ impl Reader {
         frame_len: u64,
         limits: &FrameLimits,
     ) -> Result<(), Violation> {
-        let partial = self.partial.as_ref();
-        let message = partial.and_then(|partial| partial.message.as_ref());
-        match (data, message) {
-            (Data::Continue, None) => return Err(CONTINUES_NOTHING),
-            (Data::Text | Data::Binary, Some(_)) => return Err(INTERRUPTS_MESSAGE),
-            _ => {}
-        }
+        let message = self.message();
+        let sequence = match (data, message) {
+            (Data::Continue, None) => Err("continuation without a message to continue"),
+            (Data::Text | Data::Binary, Some(_)) => Err("new message inside a fragmented one"),
+            _ => Ok(()),
+        };
+        sequence.map_err(Violation::protocol_error)?;
         let message_len = message.map_or(0, PartialMessage::len) as u64;
         let max_message_size = limits.max_message_size as u64;
         if max_message_size > 0 && message_len.saturating_add(frame_len) > max_message_size {
@@ -221,7 +211,7 @@ impl Reader {
             OpCode::Data(data) => self
                 .receive_data(&frame, data, payload)?
                 .map(ReaderEvent::Message),
-            OpCode::Control(control) => self.receive_control(&frame, control, payload)?,
+            OpCode::Control(control) => frame.receive_control(control, payload)?,
         };
         if frame.remaining > 0 {
             self.partial().frame = Some(frame);
@@ -237,7 +227,7 @@ impl Reader {
         payload: &'a [u8],
     ) -> Result<Option<Message<'a>>, Violation> {
         let ends_message = frame.is_final && frame.remaining == 0;
-        if ends_message && !self.is_mid_message() {
+        if ends_message && self.message().is_none() {
             return whole_message(frame, data, payload).map(Some);
         }
         let begun = self.partial().message.take();
@@ -250,26 +240,9 @@ impl Reader {
         Ok(None)
     }
 
-    fn receive_control<'a>(
-        &mut self,
-        frame: &Frame,
-        control: Control,
-        payload: &'a [u8],
-    ) -> Result<Option<ReaderEvent<'a>>, Violation> {
-        let kept = self
-            .partial
-            .as_mut()
-            .map(|partial| std::mem::take(&mut partial.control));
-        let mut kept = kept.unwrap_or_default();
-        if frame.remaining == 0 && kept.is_empty() {
-            return control_event(control, Cow::Borrowed(payload)).map(Some);
-        }
-        kept.extend_from_slice(payload);
-        if frame.remaining == 0 {
-            return control_event(control, Cow::Owned(kept)).map(Some);
-        }
-        self.partial().control = kept;
-        Ok(None)
+    /// The data message that is incomplete (RFC 6455 section 5.4).
+    fn message(&self) -> Option<&PartialMessage> {
+        self.partial.as_ref()?.message.as_ref()
     }
 
     fn partial(&mut self) -> &mut Partial {
@@ -283,8 +256,6 @@ struct Partial {
     header: SmallVec<[u8; MAX_HEADER_BYTES]>,
     frame: Option<Frame>,
     message: Option<PartialMessage>,
-    /// Of the incomplete control frame, which may stand between the frames of a message.
-    control: Vec<u8>,
 }
 
 impl Partial {
@@ -294,7 +265,11 @@ impl Partial {
 
     fn held_bytes(&self) -> usize {
         let message = self.message.as_ref().map_or(0, PartialMessage::held_bytes);
-        size_of::<Self>() + message + self.control.capacity()
+        let control = self
+            .frame
+            .as_ref()
+            .map_or(0, |frame| frame.control.capacity());
+        size_of::<Self>() + message + control
     }
 }
 
@@ -308,6 +283,8 @@ struct Frame {
     mask: Mask,
     /// Payload bytes still to come.
     remaining: u64,
+    /// Those that have come of a control frame, which may stand between the frames of a message.
+    control: Vec<u8>,
 }
 
 impl Frame {
@@ -320,42 +297,58 @@ impl Frame {
             return Ok(None);
         };
         let header_len = cursor.position() as usize;
-        let may_be_compressed = limits.compression && begins_message(header.opcode);
-        if header.rsv2 || header.rsv3 || (header.rsv1 && !may_be_compressed) {
-            return Err(RESERVED_BIT);
-        }
-        if length > i64::MAX as u64 || header.len(length) != header_len {
-            return Err(LENGTH_FORM);
-        }
-        if matches!(header.opcode, OpCode::Control(_)) {
-            check_control(&header, length)?;
-        }
-        let mask = Mask::new(header.mask.ok_or(UNMASKED)?);
+        check_header(&header, length, header_len, limits).map_err(Violation::protocol_error)?;
+        let unmasked = || Violation::protocol_error("client frame not masked");
         let frame = Self {
             opcode: header.opcode,
             is_final: header.is_final,
             is_compressed: header.rsv1,
-            mask,
+            mask: Mask::new(header.mask.ok_or_else(unmasked)?),
             remaining: length,
+            control: Vec::new(),
         };
         Ok(Some((frame, header_len)))
     }
+
+    /// Takes a part of a control frame's payload; an event if it is the last.
+    fn receive_control<'a>(
+        &mut self,
+        control: Control,
+        part: &'a [u8],
+    ) -> Result<Option<ReaderEvent<'a>>, Violation> {
+        let is_last = self.remaining == 0;
+        if is_last && self.control.is_empty() {
+            return control_event(control, part.into()).map(Some);
+        }
+        self.control.extend_from_slice(part);
+        match is_last {
+            true => control_event(control, std::mem::take(&mut self.control).into()).map(Some),
+            false => Ok(None),
+        }
+    }
 }
 
-/// Only such a frame may say that the message is compressed (RFC 7692 section 6).
-fn begins_message(opcode: OpCode) -> bool {
-    matches!(opcode, OpCode::Data(Data::Text | Data::Binary))
-}
-
-/// RFC 6455 section 5.5.
-fn check_control(header: &FrameHeader, length: u64) -> Result<(), Violation> {
-    if !header.is_final {
-        return Err(CONTROL_FRAGMENTED);
+/// What is wrong with a header (RFC 6455 sections 5.2 and 5.5).
+fn check_header(
+    header: &FrameHeader,
+    length: u64,
+    header_len: usize,
+    limits: &FrameLimits,
+) -> Result<(), &'static str> {
+    let is_control = matches!(header.opcode, OpCode::Control(_));
+    // Only the first frame of a message may say that it is compressed (RFC 7692 section 6).
+    let begins_message = !is_control && header.opcode != OpCode::Data(Data::Continue);
+    if header.rsv2 || header.rsv3 || (header.rsv1 && !(limits.compression && begins_message)) {
+        return Err("reserved bit set where no extension allows it");
     }
-    if length > MAX_CONTROL_PAYLOAD as u64 {
-        return Err(CONTROL_TOO_LONG);
+    if length > i64::MAX as u64 || header.len(length) != header_len {
+        return Err("payload length not in its shortest form");
     }
-    Ok(())
+    match is_control {
+        true if !header.is_final => Err("fragmented control frame"),
+        true if length > MAX_CONTROL_PAYLOAD as u64 => Err("control frame longer than 125 bytes"),
+        _ => Ok(()),
+    }
 }
 
 #[derive(Debug)]
@@ -422,17 +415,13 @@ fn whole_message<'a>(
     data: Data,
     payload: &'a [u8],
 ) -> Result<Message<'a>, Violation> {
-    if frame.is_compressed {
-        return Ok(Message::Compressed {
+    match frame.is_compressed {
+        true => Ok(Message::Compressed {
             kind: kind_of(data),
             payload: payload.into(),
-        });
+        }),
+        false => Message::plain(kind_of(data), payload),
     }
-    if data == Data::Text {
-        let text = simdutf8::basic::from_utf8(payload).map_err(|_| Violation::NOT_UTF8)?;
-        return Ok(Message::Text(text.into()));
-    }
-    Ok(Message::Binary(payload.into()))
 }
 
 fn control_event(control: Control, payload: Payload<'_>) -> Result<ReaderEvent<'_>, Violation> {
@@ -449,32 +438,20 @@ fn close_event<'a>(payload: &[u8]) -> Result<ReaderEvent<'a>, Violation> {
     let Some((code, reason)) = payload.split_first_chunk() else {
         return match payload.is_empty() {
             true => Ok(ReaderEvent::Close(None)),
-            false => Err(CLOSE_CODE_CUT),
+            false => Err(Violation::protocol_error("close frame with half a code")),
         };
     };
     let code = CloseCode(u16::from_be_bytes(*code));
     if !code.is_allowed_on_wire() {
-        return Err(CLOSE_CODE_INVALID);
+        return Err(Violation::protocol_error(
+            "close code not allowed on the wire",
+        ));
     }
     std::str::from_utf8(reason).map_err(|_| Violation::NOT_UTF8)?;
     Ok(ReaderEvent::Close(Some(code)))
 }
 
 const RESERVED_OPCODE: Violation = Violation::protocol_error("reserved opcode");
-const RESERVED_BIT: Violation =
-    Violation::protocol_error("reserved bit set where no extension allows it");
-const LENGTH_FORM: Violation = Violation::protocol_error("payload length not in its shortest form");
-const UNMASKED: Violation = Violation::protocol_error("client frame not masked");
-const CONTROL_FRAGMENTED: Violation = Violation::protocol_error("fragmented control frame");
-const CONTROL_TOO_LONG: Violation =
-    Violation::protocol_error("control frame longer than 125 bytes");
-const CONTINUES_NOTHING: Violation =
-    Violation::protocol_error("continuation without a message to continue");
-const INTERRUPTS_MESSAGE: Violation =
-    Violation::protocol_error("new message inside a fragmented one");
-const CLOSE_CODE_CUT: Violation = Violation::protocol_error("close frame with half a code");
-const CLOSE_CODE_INVALID: Violation =
-    Violation::protocol_error("close code not allowed on the wire");
 
 #[cfg(test)]
 mod tests;

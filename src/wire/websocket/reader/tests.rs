@@ -389,7 +389,7 @@ fn holds_only_what_is_under_way() {
         let mut input = Input::new(&mut bytes);
         while reader.poll_event(&mut input, &NO_LIMIT).unwrap().is_some() {}
         assert_eq!(
-            (reader.is_mid_message(), reader.held_bytes() == 0),
+            (reader.message().is_some(), reader.held_bytes() == 0),
             (mid_message, idle),
             "part {index}"
         );
