@@ -9,7 +9,9 @@
 //!   `limit`: 0 for none
 //! - `average`, `counter`: figures for the statistics
 
+pub mod auto;
 pub mod average;
+pub mod choices;
 pub mod chunk_queue;
 pub mod counter;
 pub mod id;

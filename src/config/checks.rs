@@ -1,7 +1,8 @@
 //! What no single key can tell: switches that this version cannot turn on, and keys that must agree.
 
 use super::layers::Layers;
-use super::settings::{Config, Endpoint, ListenPort};
+use super::settings::{Config, Endpoint};
+use crate::engine::settings::ListenPort;
 
 pub(super) fn check(config: &Config, layers: &mut Layers) {
     refuse_what_is_to_come(config, layers);

@@ -1,7 +1,7 @@
 //! The values of keys that may be "auto".
 
-use super::auto::Auto;
 use super::settings::Config;
+use crate::base::auto::Auto;
 
 /// The value of the key at a path, if it may be "auto".
 pub(super) fn comes_to(config: &Config, path: &str) -> Option<usize> {

@@ -1,23 +1,30 @@
 //! The configuration in the terms of the floors below: the engine's settings.
 
-use super::settings::{Config, Control, Endpoint, Locale as Language, Publish};
+use super::settings::{Config, Endpoint};
 use crate::base::pattern::Pattern;
 use crate::base::time::Span;
 use crate::base::token_bucket::Rate;
+use crate::engine::Settings;
 use crate::engine::access::{Access, Host, Proxies};
-use crate::engine::{
-    HttpSettings, Permission, Reconnect, RoutesSettings, Settings, WebSocketSettings,
-};
 use crate::hub::HubSettings;
-use crate::wire::locale::{Locale, Phrase};
+use crate::wire::locale::Phrase;
 
 impl Config {
     /// The engine's part of the configuration, with room for so many viewers (0: any number).
     pub fn engine_settings(&self, max_viewers: usize) -> Settings {
+        let rates = &self.websocket.rate_limit;
         Settings {
-            locale: self.language(),
-            websocket: self.websocket_settings(),
-            http: self.http_settings(),
+            locale: self.locale,
+            websocket: self.websocket.clone(),
+            message_rate: Rate {
+                per_minute: rates.max_messages_per_minute,
+                burst: self.message_burst(),
+            },
+            connection_rate: Rate {
+                per_minute: rates.max_connections_per_minute,
+                burst: self.connection_burst(),
+            },
+            http: self.http.clone(),
             access: Access::new(
                 self.server.allowed_origins.clone(),
                 self.server.allowed_hosts.clone(),
@@ -30,16 +37,14 @@ impl Config {
             max_viewers,
             max_connections_per_address: self.server.max_connections_per_address,
             hub: self.hub_settings(),
-            routes: self.routes_settings(),
+            routes: self.routes.clone(),
+            routed: self
+                .routes
+                .types
+                .iter()
+                .map(|text| Pattern::new(text))
+                .collect(),
             shutdown_timeout: Span::from_millis(self.server.shutdown_timeout),
-        }
-    }
-
-    /// The language of log lines and error messages.
-    pub fn language(&self) -> Locale {
-        match self.locale {
-            Language::English => Locale::English,
-            Language::SimplifiedChinese => Locale::Chinese,
         }
     }
 
@@ -55,65 +60,6 @@ impl Config {
         is_beyond(&self.http.endpoint()) || self.server.allowed_hosts.iter().any(is_public)
     }
 
-    fn websocket_settings(&self) -> WebSocketSettings {
-        let config = &self.websocket;
-        WebSocketSettings {
-            path: config.path.clone(),
-            echo_path: config.echo_path.clone(),
-            compression_threshold: config.compression_threshold,
-            heartbeat_interval: Span::from_millis(config.heartbeat_interval),
-            connection_timeout: Span::from_millis(config.connection_timeout),
-            max_clients: config.max_clients,
-            max_clients_per_address: config.max_clients_per_address,
-            max_message_size: config.max_message_size,
-            max_outbox_size: config.max_outbox_size,
-            max_outbox_messages: config.max_outbox_messages,
-            max_backlog_age: Span::from_millis(config.max_backlog_age),
-            enable_compression: config.enable_compression,
-            publish: match config.publish {
-                Publish::Nobody => Permission::Nobody,
-                Publish::Members => Permission::Members,
-                Publish::Anybody => Permission::Anybody,
-            },
-            control: match config.control {
-                Control::Nobody => Permission::Nobody,
-                Control::Members => Permission::Members,
-                Control::Anybody => Permission::Anybody,
-            },
-            message_rate: Rate {
-                per_minute: config.rate_limit.max_messages_per_minute,
-                burst: self.message_burst(),
-            },
-            connection_rate: Rate {
-                per_minute: config.rate_limit.max_connections_per_minute,
-                burst: self.connection_burst(),
-            },
-            reconnect: Reconnect {
-                max_attempts: config.reconnect.max_attempts,
-                delay_ms: config.reconnect.delay,
-                exponential_backoff: config.reconnect.exponential_backoff,
-            },
-        }
-    }
-
-    fn http_settings(&self) -> HttpSettings {
-        let config = &self.http;
-        HttpSettings {
-            api_key: config.api_key.clone(),
-            max_body_size: config.max_body_size,
-            max_head_size: config.max_head_size,
-        }
-    }
-
-    fn routes_settings(&self) -> RoutesSettings {
-        let config = &self.routes;
-        RoutesSettings {
-            types: config.types.iter().map(|text| Pattern::new(text)).collect(),
-            timeout: Span::from_millis(config.timeout),
-            max_pending: config.max_pending,
-        }
-    }
-
     fn hub_settings(&self) -> HubSettings {
         let config = &self.websocket;
         let lost_after = self.broadcaster.lost_after;
@@ -126,7 +72,7 @@ impl Config {
             max_rooms: config.max_rooms,
             max_viewer_rooms: self.max_viewer_rooms(),
             max_rooms_per_client: config.max_rooms_per_client,
-            lost_message: self.language().say(Phrase::Lost { lost_after }).to_string(),
+            lost_message: self.locale.say(Phrase::Lost { lost_after }).to_string(),
         }
     }
 }

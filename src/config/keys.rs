@@ -4,7 +4,9 @@
 //! those stand in `config.toml`.
 
 use super::manual;
-use super::settings::{Control, Environment, Locale, LogLevel, Publish, Synchronous};
+use super::settings::{Environment, LogLevel, Synchronous};
+use crate::engine::settings::Permission;
+use crate::wire::locale::Locale;
 
 /// One key of the configuration.
 #[derive(Debug)]
@@ -89,8 +91,8 @@ const KEYS: &[Key] = &[
     Key::new("websocket.max_rooms", COUNT),
     Key::new("websocket.max_viewer_rooms", AUTO_COUNT),
     Key::new("websocket.max_rooms_per_client", COUNT),
-    Key::new("websocket.publish", Kind::Choice(Publish::NAMES)),
-    Key::new("websocket.control", Kind::Choice(Control::NAMES)),
+    Key::new("websocket.publish", Kind::Choice(Permission::NAMES)),
+    Key::new("websocket.control", Kind::Choice(Permission::NAMES)),
     Key::new("websocket.secure", Kind::Switch).seed("WEBSOCKET_SECURE"),
     Key::new("websocket.enable_compression", Kind::Switch),
     Key::new("websocket.compression_threshold", BYTES),

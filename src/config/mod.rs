@@ -6,11 +6,10 @@
 //!
 //! - `keys`: the table of all keys, which everything else goes by; `value`: one value against its key
 //! - `file`, `environment`: the layers' own syntax; `layers`: which value counts; `nearest`: what a misspelled key meant
-//! - `settings`: the typed result; `auto`, `derived`: keys that follow from others; `checks`: keys that must agree
+//! - `settings`: the typed result; `derived`: keys that follow from others; `checks`: keys that must agree
 //! - `location`: mistakes and warnings; `manual`, `print`: what operators are shown
 //! - `engine`: the result as the engine's settings
 
-mod auto;
 mod checks;
 mod derived;
 mod engine;
@@ -25,17 +24,21 @@ mod print;
 mod settings;
 mod value;
 
-pub use crate::hub::BroadcasterConfig;
-pub use auto::Auto;
+pub use crate::base::auto::Auto;
+pub use crate::engine::settings::{
+    HttpConfig, ListenPort, Permission as Control, Permission as Publish, RateLimitConfig,
+    ReconnectConfig, RoutesConfig, WebSocketConfig,
+};
+pub use crate::hub::{BroadcasterConfig, WorkspacesConfig};
+pub use crate::wire::locale::Locale;
 pub(crate) use checks::ROUTES_NEED_A_KEY;
 pub use keys::{Alias, Key, aliases, keys};
 pub use location::{Location, Mistake, Warning};
 pub use manual::MANUAL;
 pub use print::print_resolved;
 pub use settings::{
-    Config, Control, Endpoint, Environment, HttpConfig, IngestConfig, ListenPort, Locale,
-    LogConfig, LogLevel, Publish, RateLimitConfig, ReconnectConfig, ServerConfig, StorageConfig,
-    Synchronous, WebSocketConfig, none_if_zero,
+    Config, Endpoint, Environment, IngestConfig, LogConfig, LogLevel, ServerConfig, StorageConfig,
+    Synchronous, none_if_zero,
 };
 
 use layers::Layers;

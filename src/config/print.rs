@@ -2,10 +2,10 @@
 
 use toml::{Table, Value};
 
-use super::auto;
 use super::derived::comes_to;
 use super::keys::{Kind, keys};
 use super::settings::Config;
+use crate::base::auto;
 
 /// Every key with the value that counts. A secret that is set stands as a comment, so that nobody loads its mask.
 pub fn print_resolved(config: &Config) -> String {

@@ -3,8 +3,10 @@
 //! A value of these types that came out of [`load`](super::load) holds only possible values; one built by hand is the
 //! builder's own affair. Zero keeps the meaning that `config.toml` gives it, mostly "none": see [`none_if_zero`].
 
-use super::auto::Auto;
+use crate::base::choices::choices;
+use crate::engine::settings::{HttpConfig, ListenPort, RoutesConfig, WebSocketConfig};
 use crate::hub::{BroadcasterConfig, WorkspacesConfig};
+use crate::wire::locale::Locale;
 use serde::{Deserialize, Serialize};
 
 /// Everything that can be set.
@@ -48,113 +50,11 @@ impl Config {
     }
 }
 
-/// `[websocket]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WebSocketConfig {
-    /// Port or Unix socket path to listen on.
-    pub port: ListenPort,
-    /// URL path of the payload dialect; begins with `/` and is longer.
-    pub path: String,
-    /// URL path of the echo endpoint; empty: none.
-    pub echo_path: String,
-    /// Name or address to listen on.
-    pub host: String,
-    /// Milliseconds between pings; 0: none.
-    pub heartbeat_interval: u64,
-    /// Milliseconds of silence before a client counts as gone; 0: never.
-    pub connection_timeout: u64,
-    /// Clients at once; 0: no limit.
-    pub max_clients: usize,
-    /// Clients of one address at once; 0: no limit.
-    pub max_clients_per_address: usize,
-    /// Log entries kept per room; 0: none.
-    pub message_queue_size: usize,
-    /// Bytes of the longest message; 0: no limit.
-    pub max_message_size: usize,
-    /// Unsent bytes of one client before it is closed with 4430; 0: no limit.
-    pub max_outbox_size: usize,
-    /// Unsent messages beyond which they stay in the logs; 0: no limit.
-    pub max_outbox_messages: usize,
-    /// Milliseconds after which a client that reads nothing of what waits for it is closed; 0: never.
-    pub max_backlog_age: u64,
-    /// Milliseconds that a client may be away and come back; 0: there are no sessions.
-    pub session_ttl: u64,
-    /// Clients that may be away at once; 0: no limit.
-    pub max_sessions: usize,
-    /// Rooms at once; 0: no limit.
-    pub max_rooms: usize,
-    /// Rooms at once that only viewers have asked for; 0: no limit of their own.
-    pub max_viewer_rooms: Auto,
-    /// Rooms of one client; 0: no limit.
-    pub max_rooms_per_client: usize,
-    /// Who may send `room_broadcast`.
-    pub publish: Publish,
-    /// Who may send `task_control`.
-    pub control: Control,
-    /// TLS; refused by this version.
-    pub secure: bool,
-    /// `permessage-deflate` (RFC 7692).
-    pub enable_compression: bool,
-    /// Bytes below which a message is not compressed.
-    pub compression_threshold: usize,
-    /// Tokens; refused by this version.
-    pub enable_authentication: bool,
-    /// Secret of the tokens; empty: none.
-    pub auth_secret: String,
-    /// Rates per minute.
-    pub rate_limit: RateLimitConfig,
-    /// What clients are advised.
-    pub reconnect: ReconnectConfig,
-}
-
 impl WebSocketConfig {
     /// Where the WebSocket listener is bound.
     pub fn endpoint(&self) -> Endpoint {
         self.port.endpoint(&self.host)
     }
-}
-
-/// `[websocket.rate_limit]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RateLimitConfig {
-    /// Messages of one client; 0: no limit.
-    pub max_messages_per_minute: u32,
-    /// Messages of one client in a row, at first; 0: one.
-    pub message_burst: Auto,
-    /// Connections of one address; 0: no limit.
-    pub max_connections_per_minute: u32,
-    /// Connections of one address in a row, at first; 0: one.
-    pub connection_burst: Auto,
-}
-
-/// `[websocket.reconnect]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ReconnectConfig {
-    /// Attempts before giving up; 0: no limit.
-    pub max_attempts: u32,
-    /// Milliseconds before the first attempt.
-    pub delay: u64,
-    /// Whether the wait doubles.
-    pub exponential_backoff: bool,
-}
-
-/// `[http]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct HttpConfig {
-    /// Port or Unix socket path to listen on.
-    pub port: ListenPort,
-    /// Name or address to listen on.
-    pub host: String,
-    /// Bearer key; empty: none.
-    pub api_key: String,
-    /// Bytes of the longest body; 0: no limit.
-    pub max_body_size: usize,
-    /// Bytes of the longest head; 0: no limit.
-    pub max_head_size: usize,
 }
 
 impl HttpConfig {
@@ -170,18 +70,6 @@ impl HttpConfig {
 pub struct IngestConfig {
     /// Unix socket path for NDJSON; empty: none.
     pub socket: String,
-}
-
-/// `[routes]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RoutesConfig {
-    /// Patterns of the message types that go to the application; `*` is any run of characters.
-    pub types: Vec<String>,
-    /// Milliseconds that an answer may take; 0: any time.
-    pub timeout: u64,
-    /// Messages that wait for an answer at once; 0: no limit.
-    pub max_pending: usize,
 }
 
 /// `[storage]`
@@ -224,16 +112,6 @@ pub struct LogConfig {
     pub file: String,
 }
 
-/// `port`, as it is written: a number or the path of a Unix-domain socket.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum ListenPort {
-    /// A TCP port; 0: the system chooses.
-    Number(u16),
-    /// A Unix-domain socket.
-    UnixPath(String),
-}
-
 impl ListenPort {
     fn endpoint(&self, host: &str) -> Endpoint {
         match self {
@@ -265,35 +143,6 @@ pub fn none_if_zero<N: Default + PartialEq>(number: N) -> Option<N> {
     (number != N::default()).then_some(number)
 }
 
-/// An enum whose values are spelled in the configuration as given.
-macro_rules! choices {
-    ($(#[$about:meta])* $name:ident { $($(#[$meaning:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
-        $(#[$about])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-        pub enum $name { $($(#[$meaning])* #[serde(rename = $text)] $variant),+ }
-
-        impl $name {
-            /// Every spelling, in the order of the variants.
-            pub const NAMES: &'static [&'static str] = &[$($text),+];
-
-            /// The spelling of this value.
-            pub fn name(self) -> &'static str {
-                match self { $(Self::$variant => $text),+ }
-            }
-        }
-    };
-}
-
-choices! {
-    /// The language that people read.
-    Locale {
-        /// English.
-        English = "en",
-        /// Simplified Chinese, as in the seeds.
-        SimplifiedChinese = "zh-CN",
-    }
-}
-
 choices! {
     /// What the process is for.
     Environment {
@@ -303,30 +152,6 @@ choices! {
         Production = "production",
         /// Tests.
         Test = "test",
-    }
-}
-
-choices! {
-    /// Which clients may send `room_broadcast`.
-    Publish {
-        /// None of them.
-        Nobody = "none",
-        /// The members of the room.
-        Members = "members",
-        /// All of them.
-        Anybody = "any",
-    }
-}
-
-choices! {
-    /// Which clients may send `task_control`.
-    Control {
-        /// None of them.
-        Nobody = "none",
-        /// Those who watch the task.
-        Members = "members",
-        /// All of them.
-        Anybody = "any",
     }
 }
 
@@ -360,13 +185,7 @@ choices! {
 
 impl From<LogLevel> for log::LevelFilter {
     fn from(level: LogLevel) -> Self {
-        match level {
-            LogLevel::Off => Self::Off,
-            LogLevel::Error => Self::Error,
-            LogLevel::Warn => Self::Warn,
-            LogLevel::Info => Self::Info,
-            LogLevel::Debug => Self::Debug,
-            LogLevel::Trace => Self::Trace,
-        }
+        let level = level.name().parse();
+        level.expect("the levels are named like those of `log`")
     }
 }

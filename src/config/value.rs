@@ -3,8 +3,8 @@
 use toml::Value;
 use toml::de::{DeInteger, DeValue};
 
-use super::auto;
 use super::keys::{Key, Kind};
+use crate::base::auto;
 use crate::base::network::Network;
 use crate::base::pattern::MAX_PATTERN_BYTES;
 use crate::engine::access::{Host, UNIX};

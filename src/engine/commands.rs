@@ -1,8 +1,8 @@
 //! What an operator or an embedding program may do with clients, rooms and tasks: the interface of seed 000.
 
 use crate::engine::context::{Context, Dismissal};
-use crate::engine::session::subscriptions::{Barred, Entry};
-use crate::hub::{Broadcast, ClientKey, Full, Ingested, Refused, RoomMessage, TooLarge};
+use crate::engine::session::subscriptions::Barred;
+use crate::hub::{Broadcast, ClientKey, Entry, Full, Ingested, Refused, RoomMessage, TooLarge};
 use crate::wire::locale::Phrase;
 use crate::wire::message::compact::{compact, into_compact};
 use crate::wire::message::event::check_application_type;

@@ -58,7 +58,5 @@ pub mod transport;
 pub use crate::hub::{Batch, ConnectionId, Restored};
 pub use boundary::{Input, MemoryUse, Output};
 pub use mediator::engine::Engine;
-pub use settings::{
-    HttpSettings, Permission, Reconnect, RoutesSettings, Settings, WebSocketSettings,
-};
+pub use settings::Settings;
 pub use transport::peer::Services;

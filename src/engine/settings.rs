@@ -1,5 +1,8 @@
-//! What the engine must know of the configuration. Everywhere 0 means none (contract section 8).
+//! What the engine must know of the configuration: its sections as they are written, and what follows from them. Zero keeps the meaning
+//! that `config.toml` gives it, mostly "none".
 
+use crate::base::auto::Auto;
+use crate::base::choices::choices;
 use crate::base::pattern::Pattern;
 use crate::base::time::{Now, Span};
 use crate::base::token_bucket::Rate;
@@ -7,17 +10,19 @@ use crate::engine::access::{Access, Proxies};
 use crate::hub::{HubSettings, Moment};
 use crate::wire::locale::Locale;
 use crate::wire::message::event::check_application_type;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The engine's part of the configuration.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The language of error messages and log lines.
     pub locale: Locale,
-    /// Of WebSocket connections.
-    pub websocket: WebSocketSettings,
-    /// Of the HTTP API.
-    pub http: HttpSettings,
+    pub websocket: WebSocketConfig,
+    /// How often one client may send a message.
+    pub message_rate: Rate,
+    /// How often one address may connect.
+    pub connection_rate: Rate,
+    pub http: HttpConfig,
     /// Which pages and hosts are served.
     pub access: Access,
     /// Who may say whom it asks for.
@@ -29,7 +34,9 @@ pub struct Settings {
     /// Of rooms and tasks.
     pub hub: HubSettings,
     /// Of the application's own messages.
-    pub routes: RoutesSettings,
+    pub routes: RoutesConfig,
+    /// `routes.types`, to be matched.
+    pub routed: Vec<Pattern>,
     /// How long connections may drain at the end.
     pub shutdown_timeout: Span,
 }
@@ -40,96 +47,147 @@ impl Settings {
         let settings = &self.hub;
         Moment { now, settings }
     }
-}
 
-/// `[websocket]`
-#[derive(Debug, Clone)]
-pub struct WebSocketSettings {
-    /// The path of the payload dialect.
-    pub path: String,
-    /// The path on which every message is sent back; empty: none.
-    pub echo_path: String,
-    /// Messages of fewer bytes are not compressed.
-    pub compression_threshold: usize,
-    /// The time between two pings.
-    pub heartbeat_interval: Span,
-    /// The time a handshake may take, and the silence that a socket is allowed.
-    pub connection_timeout: Span,
-    /// The most clients.
-    pub max_clients: usize,
-    /// The most clients of one address.
-    pub max_clients_per_address: usize,
-    /// The largest message, in bytes.
-    pub max_message_size: usize,
-    /// Unsent bytes of one client beyond which messages stay in the logs.
-    pub max_outbox_size: usize,
-    /// Unsent messages of one client beyond which they do.
-    pub max_outbox_messages: usize,
-    /// How long a client may read nothing of what waits for it.
-    pub max_backlog_age: Span,
-    /// Whether `permessage-deflate` is agreed to.
-    pub enable_compression: bool,
-    /// Who may publish to a room.
-    pub publish: Permission,
-    /// Who may cancel, pause and resume tasks.
-    pub control: Permission,
-    /// How often one client may send a message.
-    pub message_rate: Rate,
-    /// How often one address may connect.
-    pub connection_rate: Rate,
-    /// What clients are told about reconnecting.
-    pub reconnect: Reconnect,
-}
-
-/// `[websocket.reconnect]`, as a greeting tells it.
-#[derive(Debug, Clone, Copy, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Reconnect {
-    /// How often a client should try.
-    pub max_attempts: u32,
-    /// How long it should wait before the first attempt, in milliseconds.
-    #[serde(rename = "delay")]
-    pub delay_ms: u64,
-    /// Whether it should double the wait each time.
-    pub exponential_backoff: bool,
-}
-
-/// `[http]`
-#[derive(Debug, Clone)]
-pub struct HttpSettings {
-    /// The key that the API demands; empty: none.
-    pub api_key: String,
-    /// The largest body, in bytes.
-    pub max_body_size: usize,
-    /// The largest head, in bytes.
-    pub max_head_size: usize,
-}
-
-/// `[routes]`
-#[derive(Debug, Clone)]
-pub struct RoutesSettings {
-    /// Which message types go to the application.
-    pub types: Vec<Pattern>,
-    /// How long it may take to answer one.
-    pub timeout: Span,
-    /// The most messages that wait for its answer.
-    pub max_pending: usize,
-}
-
-impl RoutesSettings {
     /// Whether messages of this type, which joblight does not know, go to the application. What only the server may say is no
     /// message for anybody, whatever the patterns are.
-    pub fn takes(&self, kind: &str) -> bool {
-        self.types.iter().any(|pattern| pattern.matches(kind))
+    pub fn routes(&self, kind: &str) -> bool {
+        self.routed.iter().any(|pattern| pattern.matches(kind))
             && check_application_type(kind).is_ok()
     }
 }
 
-/// What viewers may do: `websocket.publish` (send a `room_broadcast`), `websocket.control` (send a `task_control`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Permission {
-    Nobody,
-    /// The members of the room, or of the task's room.
-    Members,
-    Anybody,
+/// `[websocket]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebSocketConfig {
+    /// Port or Unix socket path to listen on.
+    pub port: ListenPort,
+    /// URL path of the payload dialect; begins with `/` and is longer.
+    pub path: String,
+    /// URL path of the echo endpoint; empty: none.
+    pub echo_path: String,
+    /// Name or address to listen on.
+    pub host: String,
+    /// Milliseconds between pings; 0: none.
+    pub heartbeat_interval: u64,
+    /// Milliseconds of silence before a client counts as gone; 0: never.
+    pub connection_timeout: u64,
+    /// Clients at once; 0: no limit.
+    pub max_clients: usize,
+    /// Clients of one address at once; 0: no limit.
+    pub max_clients_per_address: usize,
+    /// Log entries kept per room; 0: none.
+    pub message_queue_size: usize,
+    /// Bytes of the longest message; 0: no limit.
+    pub max_message_size: usize,
+    /// Unsent bytes of one client before it is closed with 4430; 0: no limit.
+    pub max_outbox_size: usize,
+    /// Unsent messages beyond which they stay in the logs; 0: no limit.
+    pub max_outbox_messages: usize,
+    /// Milliseconds after which a client that reads nothing of what waits for it is closed; 0: never.
+    pub max_backlog_age: u64,
+    /// Milliseconds that a client may be away and come back; 0: there are no sessions.
+    pub session_ttl: u64,
+    /// Clients that may be away at once; 0: no limit.
+    pub max_sessions: usize,
+    /// Rooms at once; 0: no limit.
+    pub max_rooms: usize,
+    /// Rooms at once that only viewers have asked for; 0: no limit of their own.
+    pub max_viewer_rooms: Auto,
+    /// Rooms of one client; 0: no limit.
+    pub max_rooms_per_client: usize,
+    /// Who may send `room_broadcast`.
+    pub publish: Permission,
+    /// Who may send `task_control`.
+    pub control: Permission,
+    /// TLS; refused by this version.
+    pub secure: bool,
+    /// `permessage-deflate` (RFC 7692).
+    pub enable_compression: bool,
+    /// Bytes below which a message is not compressed.
+    pub compression_threshold: usize,
+    /// Tokens; refused by this version.
+    pub enable_authentication: bool,
+    /// Secret of the tokens; empty: none.
+    pub auth_secret: String,
+    /// Rates per minute.
+    pub rate_limit: RateLimitConfig,
+    /// What clients are advised.
+    pub reconnect: ReconnectConfig,
+}
+
+/// `[websocket.rate_limit]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RateLimitConfig {
+    /// Messages of one client; 0: no limit.
+    pub max_messages_per_minute: u32,
+    /// Messages of one client in a row, at first; 0: one.
+    pub message_burst: Auto,
+    /// Connections of one address; 0: no limit.
+    pub max_connections_per_minute: u32,
+    /// Connections of one address in a row, at first; 0: one.
+    pub connection_burst: Auto,
+}
+
+/// `[websocket.reconnect]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReconnectConfig {
+    /// Attempts before giving up; 0: no limit.
+    pub max_attempts: u32,
+    /// Milliseconds before the first attempt.
+    pub delay: u64,
+    /// Whether the wait doubles.
+    pub exponential_backoff: bool,
+}
+
+/// `[http]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpConfig {
+    /// Port or Unix socket path to listen on.
+    pub port: ListenPort,
+    /// Name or address to listen on.
+    pub host: String,
+    /// Bearer key; empty: none.
+    pub api_key: String,
+    /// Bytes of the longest body; 0: no limit.
+    pub max_body_size: usize,
+    /// Bytes of the longest head; 0: no limit.
+    pub max_head_size: usize,
+}
+
+/// `[routes]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoutesConfig {
+    /// Patterns of the message types that go to the application; `*` is any run of characters.
+    pub types: Vec<String>,
+    /// Milliseconds that an answer may take; 0: any time.
+    pub timeout: u64,
+    /// Messages that wait for an answer at once; 0: no limit.
+    pub max_pending: usize,
+}
+
+/// `port`, as it is written: a number or the path of a Unix-domain socket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ListenPort {
+    /// A TCP port; 0: the system chooses.
+    Number(u16),
+    /// A Unix-domain socket.
+    UnixPath(String),
+}
+
+choices! {
+    /// What viewers may do: `websocket.publish` (send a `room_broadcast`), `websocket.control` (send a `task_control`).
+    Permission {
+        /// None of them.
+        Nobody = "none",
+        /// The members of the room, or of the task's room.
+        Members = "members",
+        /// All of them.
+        Anybody = "any",
+    }
 }

@@ -5,6 +5,7 @@
 //! waiting first. Work for rooms has no such budget: it is paid once for all readers, and bounded by [`FULL`], beyond which
 //! further input waits. Costs are counted and not timed, so that a run is reproducible.
 
+use crate::base::time::Span;
 use crate::hub::keys::ClientId;
 use std::collections::{BTreeSet, VecDeque};
 
@@ -29,6 +30,9 @@ const FULL: Work = Work {
     visited: 65_536,
     encoded: 4 * 1024 * 1024,
 };
+
+/// How long the next portion of a long work waits, so that input is handled in between.
+pub const PAUSE: Span = Span::from_millis(1);
 
 /// Capacity of the queue that stays allocated while it is empty.
 const MAX_IDLE_QUEUE: usize = 1024;

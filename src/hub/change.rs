@@ -7,7 +7,7 @@
 //! | change | applied by |
 //! | --- | --- |
 //! | tasks | `Broadcaster::apply` in `tasks/commands`, `Broadcaster::apply_removal` in `tasks/removal` |
-//! | logs | `Fanout::apply_entry`, `apply_expiry`, `apply_epoch` in `delivery/fanout`; the end of rooms in `rooms/removal` |
+//! | logs | `apply_entry`, `apply_expiry`, `apply_epoch` in `delivery/publishing`; the end of rooms in `rooms/removal` |
 //! | event ids | `tasks/deduplication`: `EventIds::remember`, `EventIds::forget_until` |
 //! | sessions, direct messages | `clients/shared` |
 //! | workspaces | `workspaces/documents`: `Workspaces::apply` |

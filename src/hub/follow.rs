@@ -1,14 +1,12 @@
 //! Leads a hub through the changes of another, so that both hold the same shared state; compares them by their rows; empties a hub.
 //!
 //! A hub that follows decides nothing: what expires, gives way or is evicted comes as a change. It only finds what a change names, and
-//! has the change applied by the function that applied it where it was decided. Its own viewers hear of it, as anywhere.
+//! has the change applied by the function that applied it where it was decided. What was said to viewers besides, it does not repeat.
 
 use crate::base::time::Now;
 use crate::hub::change::{Change, ClientChange};
-use crate::hub::clients::shared;
 use crate::hub::delivery::publication::{Lane, Outlet, Publication};
 use crate::hub::durable::record::Record;
-use crate::hub::durable::records;
 use crate::hub::keys::{ClientId, ConnectionId, RoomKey};
 use crate::hub::parts::Hub;
 use crate::hub::rooms::directory::Full;
@@ -41,9 +39,8 @@ impl Follower {
     /// Follows a hub that has just begun. Have it [led](Hub::lead) at least once a turn.
     pub fn of(hub: &mut Hub) -> Self {
         hub.fanout.changes.begin();
-        hub.directory.record_removals();
         let mut new = Hub::new(hub.seed.clone());
-        new.directory.follow();
+        new.directory.follows = true;
         Self(new)
     }
 
@@ -56,15 +53,11 @@ impl Follower {
 impl Hub {
     /// Applies what has changed since the last call to a hub that follows this one.
     pub fn lead(&mut self, follower: &mut Follower, settings: &HubSettings) {
-        while let Some(change) = self.poll_change() {
+        self.tell_ended_logs();
+        while let Some(change) = self.fanout.changes.poll() {
             follower.0.apply(change, settings, &mut Silence);
         }
-    }
-
-    /// The oldest change that was not polled yet. Removals of rooms come last: each names the epoch that it ends.
-    fn poll_change(&mut self) -> Option<Change> {
-        let change = self.fanout.changes.poll();
-        change.or_else(|| self.directory.poll_removal())
+        follower.0.tell_ended_logs();
     }
 
     /// Drops all state, as if the hub had just begun.
@@ -72,7 +65,7 @@ impl Hub {
         let mut new = Self::new(self.seed.clone());
         std::mem::swap(&mut new.fanout.changes, &mut self.fanout.changes);
         new.fanout.changes.record(|| Change::Emptied);
-        new.directory.inherit(&self.directory);
+        new.directory.follows = self.directory.follows;
         *self = new;
     }
 
@@ -96,7 +89,10 @@ impl Hub {
                 entry,
                 tells_task,
             } => {
-                if let Ok(room) = self.enter_epoch(&room, epoch) {
+                let room = self.enter_epoch(&room, epoch);
+                // The hub that leads had a key for it, and has no other rooms with logs than this one.
+                debug_assert!(room.is_ok(), "a room for each log");
+                if let Ok(room) = room {
                     self.apply_entry(moment(at), room, entry, tells_task, out);
                 }
             }
@@ -124,7 +120,7 @@ impl Hub {
             Change::Workspace(edit) => drop(self.edit_workspaces(edit)),
             Change::Emptied => self.empty(),
             Change::Rows { at, rows } => self.restore(moment(at), &rows, out),
-            Change::RowsEnd { at } => self.end_rows(moment(at), out),
+            Change::RowsEnd { at } => self.end_rows(moment(at)),
             Change::Client { client, what } => self.apply_to_client(client, what, settings, out),
         }
     }
@@ -136,31 +132,28 @@ impl Hub {
         settings: &HubSettings,
         out: &mut dyn Outlet,
     ) {
-        let (directory, fanout) = (&mut self.directory, &mut self.fanout);
         if let ClientChange::Session { connected_at } = what {
-            shared::apply_session(directory, fanout, id, connected_at);
+            self.apply_session(id, connected_at);
         }
-        let Some(client) = directory.living_client(id) else {
+        let Some(client) = self.directory.living_client(id) else {
             return;
         };
         match what {
             ClientChange::Session { .. } => {}
             ClientChange::SessionEnded => {
-                shared::apply_session_end(directory, fanout, client);
-                if directory.client(client).is_away {
-                    directory.detach(client);
+                self.end_session(client);
+                if self.directory.client(client).is_away {
+                    self.directory.detach(client);
                 }
             }
             ClientChange::Direct(message) => {
-                fanout.skip_serials(message.serial);
+                self.fanout.skip_serials(message.serial);
                 // The message brings its own time.
                 let now = Now::default();
                 let (_, mut scope) = self.scope(Moment { now, settings }, out);
                 scope.apply_direct(client, message, false);
             }
-            ClientChange::Confirmed { serial } => {
-                shared::apply_confirmation(directory, fanout, client, serial);
-            }
+            ClientChange::Confirmed { serial } => self.apply_confirmation(client, serial),
         }
     }
 
@@ -190,12 +183,5 @@ impl Hub {
         self.directory.set_has_task(room, task.is_some());
         self.scope(moment, out).1.apply_entry(room, entry, tells);
         self.watch_log(room, moment.settings);
-    }
-
-    /// All shared state as rows of a store, in no order that means anything.
-    pub fn shared_rows(&self, now: Now) -> Vec<Record> {
-        let mut rows = self.workspaces.records();
-        records::shared(&self.directory, &self.broadcaster, now, &mut rows);
-        rows
     }
 }

@@ -43,14 +43,6 @@ pub struct Hub {
     pub(in crate::hub) seed: HubSeed,
 }
 
-/// The outcome of joining a room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Joined {
-    pub room: RoomKey,
-    /// Whether the client was not in it before.
-    pub is_new: bool,
-}
-
 impl Hub {
     pub fn new(seed: HubSeed) -> Self {
         Self {
@@ -170,6 +162,7 @@ impl Hub {
         // Once per turn, however many events a task had: viewers need its newest state only.
         let (broadcaster, mut scope) = self.scope(moment, out);
         broadcaster.settle(&mut scope);
+        self.tell_ended_logs();
     }
 
     /// Call at the end of a turn, after the writes: resets the turn's budget and measures latency up to here.

@@ -17,19 +17,5 @@ pub enum Timer {
     WriteDebounce,
 }
 
-/// Timers requested in this turn and not yet handed to the wheel.
-#[derive(Debug, Default)]
-pub struct Timers {
-    requested: Vec<(Time, Timer)>,
-}
-
-impl Timers {
-    pub fn push(&mut self, at: Time, timer: Timer) {
-        self.requested.push((at, timer));
-    }
-
-    pub fn pop(&mut self) -> Option<(Time, Timer)> {
-        // In any order: the wheel sorts them.
-        self.requested.pop()
-    }
-}
+/// Timers requested in this turn and not yet handed to the wheel, in any order: the wheel sorts them.
+pub type Timers = Vec<(Time, Timer)>;

@@ -236,7 +236,7 @@ fn open_listeners(config: &Config) -> Result<Vec<Listener>, ServerError> {
 
 /// The seeds' start-up lines, in their order.
 fn announce(config: &Config, listeners: &[Listener]) {
-    let locale = config.language();
+    let locale = config.locale;
     let say = |phrase: Phrase<'_>| log::info!("{}", locale.say(phrase));
     let port = |listener: &Listener| match (listener.address(), listener.path()) {
         (Some(address), _) => address.port().to_string(),

@@ -5,6 +5,7 @@
 //! from, to the letter.
 
 use super::error_code::ErrorCode;
+use crate::base::choices::choices;
 use std::fmt;
 
 /// Writes what is said in the language that is spoken: each line has the English, the Chinese, and what fills their gaps.
@@ -13,35 +14,26 @@ macro_rules! say {
         match $what {
             $($case => match $locale {
                 Locale::English => write!($out, $english $(, $gap)*),
-                Locale::Chinese => write!($out, $chinese $(, $gap)*),
+                Locale::SimplifiedChinese => write!($out, $chinese $(, $gap)*),
             },)*
         }
     };
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Locale {
-    /// `en`.
-    #[default]
-    English,
-    /// `zh-CN`.
-    Chinese,
+choices! {
+    /// The language that people read.
+    Locale {
+        English = "en",
+        SimplifiedChinese = "zh-CN",
+    }
 }
 
 impl Locale {
-    pub fn from_tag(tag: &str) -> Option<Self> {
-        match tag {
-            "en" => Some(Self::English),
-            "zh-CN" => Some(Self::Chinese),
-            _ => None,
-        }
-    }
-
     fn meaning(self, code: ErrorCode) -> &'static str {
         let [english, chinese] = code.meaning();
         match self {
             Self::English => english,
-            Self::Chinese => chinese,
+            Self::SimplifiedChinese => chinese,
         }
     }
 
@@ -247,9 +239,11 @@ impl WorkspaceField {
             }
             (Locale::English, Self::Name) => "the workspace's name, a string that is not blank",
             (Locale::English, Self::Ids) => "a list of every workspace's id, each once",
-            (Locale::Chinese, Self::Id) => "工作区 id, 即 1 到 256 字节且不含控制字符的字符串",
-            (Locale::Chinese, Self::Name) => "工作区名称, 即非空白的字符串",
-            (Locale::Chinese, Self::Ids) => "全部工作区 id 的列表, 每个恰好一次",
+            (Locale::SimplifiedChinese, Self::Id) => {
+                "工作区 id, 即 1 到 256 字节且不含控制字符的字符串"
+            }
+            (Locale::SimplifiedChinese, Self::Name) => "工作区名称, 即非空白的字符串",
+            (Locale::SimplifiedChinese, Self::Ids) => "全部工作区 id 的列表, 每个恰好一次",
         }
     }
 }
@@ -314,7 +308,7 @@ mod tests {
 
     #[test]
     fn chinese_lines_are_the_seeds_lines() {
-        let say = |phrase| Locale::Chinese.say(phrase).to_string();
+        let say = |phrase| Locale::SimplifiedChinese.say(phrase).to_string();
         assert_eq!(
             say(Phrase::Error(ErrorCode::UnknownType, "ping")),
             "未知消息类型: ping"

@@ -4,7 +4,7 @@
 //! The first answers by `http.api_key`, `websocket.publish` and `websocket.control`; the second says yes to every room so far. They
 //! decide and change nothing.
 
-use crate::engine::settings::{Permission, Settings, WebSocketSettings};
+use crate::engine::settings::{Permission, Settings, WebSocketConfig};
 use crate::wire::http::Head;
 use crate::wire::refusal::{ErrorCode, Refusal};
 
@@ -67,7 +67,7 @@ const CONTROL_NEEDS_KEY: &str =
     "without http.api_key, only websocket.control = \"any\" allows control requests over HTTP";
 const KEY_EXPECTED: &str = "expected `Authorization: Bearer <http.api_key>`";
 
-fn viewer_may(action: Action, websocket: &WebSocketSettings) -> Result<(), Refusal> {
+fn viewer_may(action: Action, websocket: &WebSocketConfig) -> Result<(), Refusal> {
     let (permission, is_member, key) = match action {
         Action::Publish { is_member } => (websocket.publish, is_member, "websocket.publish"),
         Action::Control { is_member } => (websocket.control, is_member, "websocket.control"),

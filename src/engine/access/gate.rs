@@ -126,7 +126,7 @@ impl Gate<'_> {
     /// Counts a handshake against the rate of its address; tells whether there is one. A handshake that is refused uses nothing
     /// of it up.
     pub fn check_rate(&mut self, asker: Asker) -> Result<bool, Deferral> {
-        let rate = self.settings.websocket.connection_rate;
+        let rate = self.settings.connection_rate;
         let Some(address) = asker.limited().filter(|_| !rate.is_none()) else {
             return Ok(false);
         };

@@ -4,6 +4,7 @@
 //! so its messages end as errors to their senders and are not given to another link.
 
 use super::pending::{Pending, QueuedMessage, Request};
+use crate::base::time::Span;
 use crate::engine::context::Context;
 use crate::engine::transport::peer::Reading;
 use crate::hub::{ClientId, ClientKey, ConnectionId};
@@ -102,13 +103,13 @@ impl Pending {
         text.push_str("{\"type\":");
         push_string(&mut text, &kind);
         let _ = write!(text, ",\"{}\":{fields}", dialect.body());
-        let timeout = Some(routes.timeout).filter(|timeout| !timeout.is_zero());
+        let timeout = Some(routes.timeout).filter(|timeout| *timeout > 0);
         let number = self.insert(Request {
             sender,
             connection: link,
             kind,
             id,
-            deadline: timeout.map(|timeout| context.now.at + timeout),
+            deadline: timeout.map(|timeout| context.now.at + Span::from_millis(timeout)),
         });
         let name = self.name(number);
         let _ = write!(

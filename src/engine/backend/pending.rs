@@ -4,7 +4,7 @@
 //! be due: one timer does for all of them.
 
 use crate::base::time::Time;
-use crate::engine::settings::RoutesSettings;
+use crate::engine::settings::RoutesConfig;
 use crate::engine::timer::Alarm;
 use crate::hub::{ClientId, ConnectionId};
 use crate::wire::locale::{Locale, Phrase};
@@ -176,12 +176,12 @@ impl Pending {
         }
     }
 
-    pub fn has_room(&self, settings: &RoutesSettings) -> bool {
+    pub fn has_room(&self, settings: &RoutesConfig) -> bool {
         settings.max_pending == 0 || self.requests.len() < settings.max_pending
     }
 
     /// When no more requests may wait, one whose sender has left makes way for one whose sender is here.
-    pub fn make_room(&mut self, settings: &RoutesSettings) -> Option<Request> {
+    pub fn make_room(&mut self, settings: &RoutesConfig) -> Option<Request> {
         let oldest = self
             .orphaned
             .first()

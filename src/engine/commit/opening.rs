@@ -101,9 +101,7 @@ impl Durability {
     }
 
     fn open(&mut self, parts: &mut Parts<'_>) {
-        parts
-            .hub
-            .finish_restoring(parts.moment, &mut parts.delivery);
+        parts.hub.finish_restoring(parts.moment);
         self.condition = Condition::Good;
         if !std::mem::take(&mut self.told).is_empty() {
             log::info!("the store is open; what it held is restored, and service begins");

@@ -15,11 +15,10 @@ use crate::engine::answer::Answer;
 use crate::engine::backend::pending;
 use crate::engine::commit::lobby::Arrival;
 use crate::engine::life::Life;
-use crate::engine::session::subscriptions::Entry;
-use crate::engine::settings::{Reconnect, Settings};
+use crate::engine::settings::Settings;
 use crate::engine::transport::confirmation::Confirmation;
 use crate::engine::transport::peer::{Role, Services, Standing};
-use crate::hub::{ClientId, ClientKey, ConnectionId, Full};
+use crate::hub::{ClientId, ClientKey, ConnectionId, Entry, Full};
 use crate::wire::http::{Head, Response};
 use crate::wire::locale::{Locale, Phrase};
 use crate::wire::message::envelope::to_json;
@@ -284,7 +283,7 @@ impl Engine {
     fn give_back(&mut self, connection: ConnectionId, is_counted: bool) {
         let peer = self.peer(connection).filter(|_| is_counted);
         if let Some(address) = peer.and_then(|peer| peer.asker.address) {
-            let rate = self.settings.websocket.connection_rate;
+            let rate = self.settings.connection_rate;
             self.addresses.refund(address, rate);
         }
     }
@@ -388,9 +387,13 @@ impl Engine {
             session: greeted.has_session.then(secret),
             resumed: is_resumed,
             version: env!("CARGO_PKG_VERSION"),
-            heartbeat_interval: settings.heartbeat_interval.as_millis(),
-            connection_timeout: settings.connection_timeout.as_millis(),
-            reconnect: settings.reconnect,
+            heartbeat_interval: settings.heartbeat_interval,
+            connection_timeout: settings.connection_timeout,
+            reconnect: Advice {
+                max_attempts: settings.reconnect.max_attempts,
+                delay: settings.reconnect.delay,
+                exponential_backoff: settings.reconnect.exponential_backoff,
+            },
         });
         self.context(Caller::Viewer)
             .answer(client, "connected", &payload, None);
@@ -408,7 +411,16 @@ struct Greeting {
     version: &'static str,
     heartbeat_interval: u64,
     connection_timeout: u64,
-    reconnect: Reconnect,
+    reconnect: Advice,
+}
+
+/// How a client that lost its connection without a word comes back.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Advice {
+    max_attempts: u32,
+    delay: u64,
+    exponential_backoff: bool,
 }
 
 /// The secret of the session that a client wants back: there are none in the data dialect.

@@ -356,7 +356,7 @@ impl Engine {
             Pong::Due => true,
             Pong::Unasked => false,
             Pong::Fruitless { is_due } => {
-                if self.settings.websocket.heartbeat_interval.is_zero() {
+                if self.settings.websocket.heartbeat_interval == 0 {
                     let (now, wheel) = (self.now, &mut self.wheel);
                     self.questions.postpone(now, connection, wheel);
                 }

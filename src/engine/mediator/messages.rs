@@ -23,7 +23,7 @@ impl Engine {
     /// A message of a WebSocket, counted against its connection's limit. From a guest it is kept until the store is read.
     pub(super) fn handle_message(&mut self, connection: ConnectionId, message: Message<'_>) {
         const REASON: &str = "too many messages";
-        let (now, rate) = (self.now.at, self.settings.websocket.message_rate);
+        let (now, rate) = (self.now.at, self.settings.message_rate);
         self.counts.received.record(now, 1);
         let Some(peer) = self.transport.peers.peer_mut(connection) else {
             return;
@@ -69,7 +69,7 @@ impl Engine {
         let before = unsent(self);
         self.take(connection, sender, message);
         let answered = unsent(self).saturating_sub(before);
-        let (now, rate) = (self.now.at, self.settings.websocket.message_rate);
+        let (now, rate) = (self.now.at, self.settings.message_rate);
         let peer = self.peer_mut(connection);
         if let Some(peer) = peer.filter(|_| !rate.is_none()) {
             peer.allowance.charge(now, answered, rate);
@@ -170,7 +170,7 @@ impl Engine {
                 said,
                 reply_to: message.id.map(Into::into),
             }),
-            Err(refusal) if is_unknown(&refusal) && self.settings.routes.takes(&message.kind) => {
+            Err(refusal) if is_unknown(&refusal) && self.settings.routes(&message.kind) => {
                 let (backend, mut context) = self.with_backend(Caller::Viewer);
                 backend.forward(&mut context, client, &message);
                 self.arm_backend();

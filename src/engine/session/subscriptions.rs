@@ -6,7 +6,7 @@ use super::requests::Rooms;
 use crate::engine::answer::{Answer, Said};
 use crate::engine::context::Context;
 use crate::engine::settings::Settings;
-use crate::hub::{ClientKey, Full, Hub, Joined, KeptName, Position, Recovery, RoomKey};
+use crate::hub::{ClientKey, Entry, Full, Hub, Joined, Position, Recovery, RoomKey};
 use crate::wire::message::envelope::to_json;
 use crate::wire::message::name::{TASK_ROOM_PREFIX, check_room, reserved};
 use crate::wire::message::{Dialect, Incoming};
@@ -19,16 +19,6 @@ use std::collections::HashSet;
 const MAX_NAMES: usize = 10_000;
 /// Most names in one message when that limit is lower: those beyond it are denied one by one.
 const MIN_NAMES: usize = 1000;
-
-#[derive(Debug, Clone, Copy)]
-pub enum Entry<'a> {
-    /// The client has asked to be there.
-    Asked,
-    /// A call puts the client there, which the limit of viewers' rooms does not forbid.
-    Put,
-    /// The client was there before the room was given up or the process restarted.
-    Kept(&'a KeptName),
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Barred {
@@ -82,12 +72,7 @@ impl Context<'_> {
         if !self.caller.sees(room) {
             return Err(Barred::Unseen);
         }
-        let settings = &self.settings.hub;
-        let joined = match entry {
-            Entry::Asked => self.hub.join(client, room, settings),
-            Entry::Put => self.hub.put_into(client, room, settings),
-            Entry::Kept(kept) => self.hub.rejoin(client, kept, settings),
-        };
+        let joined = self.hub.enter(client, room, entry, &self.settings.hub);
         let joined = joined.map_err(Barred::Full)?;
         if joined.is_new {
             self.log_room(client, room, true);

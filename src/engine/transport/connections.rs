@@ -89,7 +89,7 @@ impl Transport {
         let asker = step.settings.proxies.peer(address);
         let connection = self.peers.insert(services, asker);
         if !services.ingest() {
-            let timeout = step.settings.websocket.connection_timeout;
+            let timeout = Span::from_millis(step.settings.websocket.connection_timeout);
             self.look_again(step, connection, timeout);
         }
         connection

@@ -8,7 +8,7 @@ use super::peer::{Peer, Ping, Reading};
 use super::unfinished::{ENTRY_COST, Entry};
 use crate::base::time::Span;
 use crate::conn::Phase;
-use crate::engine::settings::{Settings, WebSocketSettings};
+use crate::engine::settings::{Settings, WebSocketConfig};
 use crate::hub::ConnectionId;
 
 /// What a look at a connection has found.
@@ -80,13 +80,16 @@ impl Transport {
         };
         let settings = &step.settings.websocket;
         peer.alive = false;
-        let after = if peer.backlogged {
+        let after_ms = if peer.backlogged {
             settings.max_backlog_age
         } else {
             peer.ping.look();
-            some(settings.heartbeat_interval).unwrap_or(settings.connection_timeout)
+            match settings.heartbeat_interval {
+                0 => settings.connection_timeout,
+                interval => interval,
+            }
         };
-        self.look_again(step, connection, after);
+        self.look_again(step, connection, Span::from_millis(after_ms));
     }
 
     /// Sets the next look; zero: there is none.
@@ -114,8 +117,9 @@ fn look_at_ending(peer: &mut Peer) -> (Finding, Option<Span>) {
 }
 
 /// A ping each interval, and whoever gave no sign of life by the next one is gone.
-fn look_at_heartbeat(peer: &mut Peer, settings: &WebSocketSettings) -> (Finding, Option<Span>) {
-    let (heartbeat, timeout) = (settings.heartbeat_interval, settings.connection_timeout);
+fn look_at_heartbeat(peer: &mut Peer, settings: &WebSocketConfig) -> (Finding, Option<Span>) {
+    let heartbeat = Span::from_millis(settings.heartbeat_interval);
+    let timeout = Span::from_millis(settings.connection_timeout);
     // Whose bytes are left where they are cannot be heard.
     let heard = std::mem::take(&mut peer.alive) || peer.connection.has_stash();
     let pinged = peer.ping.look();
@@ -137,8 +141,8 @@ fn look_at_heartbeat(peer: &mut Peer, settings: &WebSocketSettings) -> (Finding,
 }
 
 /// Zero: there is no next look.
-fn some(span: Span) -> Option<Span> {
-    Some(span).filter(|span| !span.is_zero())
+fn some(millis: u64) -> Option<Span> {
+    (millis > 0).then(|| Span::from_millis(millis))
 }
 
 /// What is left unfinished is recorded; when all of it is too much, whoever has left the most goes first.
@@ -189,7 +193,7 @@ impl Transport {
 
     /// Connections that began something too long ago; they count as having nothing unfinished from now on.
     pub fn take_late(&mut self, step: &mut Step<'_>) -> Vec<ConnectionId> {
-        let timeout = step.settings.websocket.connection_timeout;
+        let timeout = Span::from_millis(step.settings.websocket.connection_timeout);
         let mut late = self.unfinished.begun_before(step.now.at, timeout);
         // What completes it may have come, and be read in the next turn.
         late.retain(|connection| !self.is_spared(*connection));
@@ -219,7 +223,7 @@ impl Transport {
     }
 
     fn arm_unfinished(&mut self, step: &mut Step<'_>) {
-        let timeout = step.settings.websocket.connection_timeout;
+        let timeout = Span::from_millis(step.settings.websocket.connection_timeout);
         self.unfinished.arm(step.wheel, timeout);
     }
 }

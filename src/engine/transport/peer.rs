@@ -6,7 +6,7 @@ use crate::base::chunk_queue::ChunkPool;
 use crate::conn::Connection;
 use crate::engine::access::Asker;
 use crate::engine::api::ingest::IngestStream;
-use crate::engine::settings::WebSocketSettings;
+use crate::engine::settings::WebSocketConfig;
 use crate::engine::timer::Alarm;
 use crate::hub::ClientKey;
 use crate::wire::message::Variant;
@@ -148,7 +148,7 @@ impl Peer {
     }
 
     /// Whether it must read, or what it has asked must be answered, before it is served further.
-    pub fn must_wait(&self, settings: &WebSocketSettings) -> bool {
+    pub fn must_wait(&self, settings: &WebSocketConfig) -> bool {
         let max_unsent = self.max_unsent(settings.max_outbox_size);
         // The application must be heard also when it is behind: its answers are not for itself.
         let is_behind = self.backlogged && !self.is_backend();

@@ -14,7 +14,7 @@ use crate::base::time::Time;
 use crate::base::wheel::Wheel;
 use crate::conn::{Connection, Phase};
 use crate::engine::access::Asker;
-use crate::engine::settings::{Settings, WebSocketSettings};
+use crate::engine::settings::{Settings, WebSocketConfig};
 use crate::engine::timer::{Alarm, Timer};
 use crate::hub::{ConnectionId, Lane, Outlet, Publication};
 use crate::wire::http;
@@ -183,7 +183,7 @@ impl Peers {
         &self,
         connection: ConnectionId,
         bytes: usize,
-        settings: &WebSocketSettings,
+        settings: &WebSocketConfig,
     ) -> bool {
         let (max_bytes, max_messages) = (settings.max_outbox_size, settings.max_outbox_messages);
         let peer = self.peer(connection).map(|peer| &peer.connection);

@@ -234,6 +234,16 @@ impl Client {
         names.map_or(&mut [], |behind| &mut behind.names)
     }
 
+    /// Has all its rooms and names written again.
+    pub(in crate::hub) fn mark_unsaved(&mut self) {
+        for membership in &mut self.rooms {
+            membership.unsaved = true;
+        }
+        for kept in self.names_mut() {
+            kept.unsaved = true;
+        }
+    }
+
     pub(in crate::hub) fn keep_name(&mut self, name: KeptName) {
         self.behind_mut().names.push(name);
     }

@@ -4,7 +4,6 @@
 //! first is enough. A client that came back leaves a stale departure behind, recognised by its connection.
 
 use crate::base::time::Time;
-use crate::hub::clients::client::Client;
 use crate::hub::keys::ConnectionId;
 use crate::hub::keys::{ClientId, ClientKey};
 use crate::hub::rooms::directory::Directory;
@@ -30,12 +29,13 @@ struct Departure {
 
 impl Departures {
     /// Records that a client has left; it is marked as away already.
-    pub fn record(&mut self, now: Time, client: &Client, directory: &Directory) {
+    pub fn record(&mut self, now: Time, client: ClientKey, directory: &Directory) {
         // Stale departures go once they make up half of the list: a client that comes and goes all the time must not fill it.
         if self.departures.len() >= MIN_LISTED.max(2 * directory.away()) {
             self.departures
                 .retain(|departure| away(directory, *departure).is_some());
         }
+        let client = directory.client(client);
         self.departures.push_back(Departure {
             at: now,
             client: client.id,

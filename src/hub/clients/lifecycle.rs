@@ -32,17 +32,17 @@
 //! detached, and its rows are deleted.
 
 use crate::base::slot_set::SlotSet;
-use crate::base::time::{Now, Span, Time};
-use crate::hub::clients::client::{KeptName, Member, Membership, Unsaved};
-use crate::hub::clients::shared;
+use crate::base::time::{Now, Time};
+use crate::hub::budget::PAUSE;
+use crate::hub::clients::client::{KeptName, Member, Unsaved};
 use crate::hub::delivery::publication::Outlet;
 use crate::hub::delivery::replay::{self, Recovery};
 use crate::hub::keys::ConnectionId;
 use crate::hub::keys::RoomKey;
 use crate::hub::keys::TaskKey;
 use crate::hub::keys::{ClientId, ClientKey};
-use crate::hub::parts::{Hub, Joined};
-use crate::hub::rooms::directory::Full;
+use crate::hub::parts::Hub;
+use crate::hub::rooms::directory::{Full, Joined};
 use crate::hub::rooms::position::{Position, Since};
 use crate::hub::rooms::viewer_rooms::JoinedBy;
 use crate::hub::settings::{HubSettings, Moment};
@@ -54,8 +54,17 @@ use std::collections::{BTreeMap, HashMap};
 
 /// Most sessions that end per turn: after a restart all that did not resume are due together.
 const EXPIRED_AT_ONCE: usize = 256;
-/// Pause before the next portion, in which input is handled.
-const PAUSE: Span = Span::from_millis(1);
+
+/// Why a client enters a room.
+#[derive(Debug, Clone, Copy)]
+pub enum Entry<'a> {
+    /// It has asked for it.
+    Asked,
+    /// It is put there, which the limit of viewers' rooms does not forbid.
+    Put,
+    /// It was there before the room was given up or the process restarted, and continues where it was.
+    Kept(&'a KeptName),
+}
 
 impl Hub {
     /// Adds a client that has connected. Only the payload dialect has sessions.
@@ -71,7 +80,7 @@ impl Hub {
             .directory
             .attach(connection, dialect, now.wall_ms, nonce, serial);
         if !settings.session_ttl.is_zero() && dialect == Dialect::Payload {
-            self.begin_session(key, now.wall_ms);
+            self.apply_session(self.directory.client(key).id, now.wall_ms);
         }
         key
     }
@@ -90,11 +99,8 @@ impl Hub {
         }
         // Counted as away before sessions are shed or expire: it may be the one too many.
         self.directory.set_client_away(client, self.fanout.serial());
-        self.departures.record(
-            moment.now.at,
-            self.directory.client(client),
-            &self.directory,
-        );
+        self.departures
+            .record(moment.now.at, client, &self.directory);
         self.shed_sessions(moment.settings);
         // Only those that are too many: a session that is over by time may have its client in what was not read yet, for which
         // the timer waits.
@@ -111,24 +117,12 @@ impl Hub {
         dialect: Dialect,
     ) {
         self.directory.adopt(client, connection, dialect);
-        self.begin_session(client, now.wall_ms);
+        self.apply_session(self.directory.client(client).id, now.wall_ms);
     }
 
-    /// Takes the names of rooms that were kept for a client: it joins each with [`Hub::rejoin`], or forgoes it.
+    /// Takes the names of rooms that were kept for a client: it enters each again, or forgoes it.
     pub fn take_kept_names(&mut self, client: ClientKey) -> Vec<KeptName> {
         self.directory.take_names(client)
-    }
-
-    /// Joins a room by its kept name, and continues in it.
-    pub fn rejoin(
-        &mut self,
-        client: ClientKey,
-        kept: &KeptName,
-        settings: &HubSettings,
-    ) -> Result<Joined, Full> {
-        let joined = self.join(client, &kept.name, settings)?;
-        self.directory.continue_at(client, joined.room, kept);
-        Ok(joined)
     }
 
     /// A client does not come back to a room whose name was kept for it: the row goes as well, or the next restart would try again.
@@ -171,11 +165,6 @@ impl Hub {
         false
     }
 
-    /// For each room of a lagging client, whether the log still holds what it lacks.
-    pub fn plan_recovery(&self, client: ClientKey) -> Vec<Recovery> {
-        replay::plan_recovery(&self.directory, client)
-    }
-
     /// Sends a lagging client what it lacks, in the order of serials; of lost rooms all that is there; then the newest states. What its
     /// connection refuses follows later.
     pub fn recover(
@@ -192,45 +181,6 @@ impl Hub {
         if replay::replay(&mut scope, client) {
             broadcaster.catch_up(&mut scope, client);
         }
-    }
-
-    fn give_up(&mut self, client: ClientKey, lost: &[RoomKey]) {
-        if !lost.is_empty() {
-            replay::give_up(&mut self.directory, client, lost);
-            // Stored until it has confirmed it: after a crash it is told again.
-            self.mark(client, Unsaved::ROOMS);
-        }
-    }
-
-    /// Every message up to this serial was queued for a client's connection, or was not for it: what a confirmed ping stands for.
-    pub fn queued_serial(&self, client: ClientKey) -> u64 {
-        let reader = self.directory.client(client);
-        match reader.is_lagging {
-            true => replay::queued_serial(&self.directory, client),
-            // A client that keeps up was offered everything so far.
-            false => self.fanout.serial(),
-        }
-    }
-
-    /// The position in a room up to which every entry was queued for a client's connection, or was not for it.
-    pub fn queued_position(&self, client: ClientKey, membership: &Membership) -> Position {
-        let reader = self.directory.client(client);
-        let mut position = self.directory.room(membership.room).position();
-        if reader.is_lagging {
-            let given = replay::queued_offset(&self.directory, reader, membership);
-            position.offset = position.offset.min(given);
-        }
-        position
-    }
-
-    /// Ends a client's session while it is connected: it will not come back.
-    pub fn end_session(&mut self, client: ClientKey) {
-        shared::apply_session_end(&mut self.directory, &mut self.fanout, client);
-    }
-
-    fn begin_session(&mut self, client: ClientKey, connected_at: u64) {
-        let id = self.directory.client(client).id;
-        shared::apply_session(&mut self.directory, &mut self.fanout, id, connected_at);
     }
 
     /// Records that a client has confirmed everything up to a serial.
@@ -251,7 +201,7 @@ impl Hub {
                 unsaved.add(Unsaved::ROOMS);
             }
         }
-        shared::apply_confirmation(&mut self.directory, &mut self.fanout, client, serial);
+        self.apply_confirmation(client, serial);
         self.mark(client, unsaved);
     }
 
@@ -281,7 +231,7 @@ impl Hub {
         count
     }
 
-    fn mark(&mut self, client: ClientKey, what: Unsaved) {
+    pub(in crate::hub) fn mark(&mut self, client: ClientKey, what: Unsaved) {
         let client = self.directory.client_mut(client);
         self.fanout.journal.mark_client(client, what);
     }
@@ -319,7 +269,7 @@ impl Hub {
             let expired = self.departures.poll_expired(due, settings, &self.directory);
             let Some(client) = expired else {
                 if let Some(at) = self.departures.arm(settings) {
-                    self.timers.push(at, Timer::Sessions);
+                    self.timers.push((at, Timer::Sessions));
                 }
                 return;
             };
@@ -327,7 +277,7 @@ impl Hub {
         }
         // More may be due. They wait, so that a mass expiry does not hold the loop.
         if self.departures.arm(settings).is_some() {
-            self.timers.push(now.at + PAUSE, Timer::Sessions);
+            self.timers.push((now.at + PAUSE, Timer::Sessions));
         }
     }
 
@@ -349,44 +299,30 @@ impl Hub {
         }
     }
 
-    /// Joins a room for a client that asked for it. Its entries and state follow with [`Hub::welcome`], after the acknowledgement.
-    pub fn join(
+    /// Makes a client a member of a room. The room's entries and state follow with [`Hub::welcome`], after the acknowledgement.
+    pub fn enter(
         &mut self,
         client: ClientKey,
         room: &str,
+        entry: Entry<'_>,
         settings: &HubSettings,
     ) -> Result<Joined, Full> {
         // The room of an existing task takes no place from viewers' rooms, even if it must be created.
         let mut task = room.strip_prefix(TASK_ROOM_PREFIX).into_iter();
-        let entry = match task.any(|task| self.broadcaster.tasks().find(task).is_some()) {
-            true => JoinedBy::Task,
-            false => JoinedBy::Viewer,
+        let mut has_task = || task.any(|task| self.broadcaster.tasks().find(task).is_some());
+        let by = match entry {
+            Entry::Put => JoinedBy::Call,
+            Entry::Asked | Entry::Kept(_) if has_task() => JoinedBy::Task,
+            Entry::Asked | Entry::Kept(_) => JoinedBy::Viewer,
         };
-        self.enter(client, room, entry, settings)
-    }
-
-    /// Joins a room on behalf of an API call, which the limit of viewers' rooms does not bind.
-    pub fn put_into(
-        &mut self,
-        client: ClientKey,
-        room: &str,
-        settings: &HubSettings,
-    ) -> Result<Joined, Full> {
-        self.enter(client, room, JoinedBy::Call, settings)
-    }
-
-    fn enter(
-        &mut self,
-        client: ClientKey,
-        room: &str,
-        entry: JoinedBy,
-        settings: &HubSettings,
-    ) -> Result<Joined, Full> {
-        let (room, is_new) = self.directory.join(client, room, entry, settings)?;
-        if is_new {
+        let joined = self.directory.join(client, room, by, settings)?;
+        if joined.is_new {
             self.mark(client, Unsaved::ROOMS);
         }
-        Ok(Joined { room, is_new })
+        if let Entry::Kept(kept) = entry {
+            self.directory.continue_at(client, joined.room, kept);
+        }
+        Ok(joined)
     }
 
     /// Ends a membership; `false` when there was none.

@@ -8,54 +8,48 @@ use crate::hub::delivery::fanout::Fanout;
 use crate::hub::delivery::publication::Lane;
 use crate::hub::durable::rows;
 use crate::hub::keys::{ClientId, ClientKey};
-use crate::hub::rooms::directory::Directory;
+use crate::hub::parts::Hub;
 use crate::hub::scope::Scope;
 
-/// Begins a client's session, or continues it after the client has come back. A client that is not here is away.
-pub fn apply_session(
-    directory: &mut Directory,
-    fanout: &mut Fanout,
-    client: ClientId,
-    connected_at: u64,
-) {
-    record(fanout, client, || ClientChange::Session { connected_at });
-    let received = fanout.serial();
-    let known = directory.living_client(client);
-    if let Some(key) = known.or_else(|| directory.restore(client, connected_at, received)) {
-        let client = directory.client_mut(key);
-        client.connected_at = connected_at;
-        let had_session = std::mem::replace(&mut client.has_session, true);
-        let unsaved = [Unsaved::ALL, Unsaved::SESSION][usize::from(had_session)];
-        fanout.journal.mark_client(client, unsaved);
+impl Hub {
+    /// Begins a client's session, or continues it after the client has come back. A client that is not here is away.
+    pub(in crate::hub) fn apply_session(&mut self, client: ClientId, connected_at: u64) {
+        record(&mut self.fanout, client, || ClientChange::Session {
+            connected_at,
+        });
+        let (directory, received) = (&mut self.directory, self.fanout.serial());
+        let known = directory.living_client(client);
+        if let Some(key) = known.or_else(|| directory.restore(client, connected_at, received)) {
+            let client = directory.client_mut(key);
+            client.connected_at = connected_at;
+            let had_session = std::mem::replace(&mut client.has_session, true);
+            let unsaved = [Unsaved::ALL, Unsaved::SESSION][usize::from(had_session)];
+            self.fanout.journal.mark_client(client, unsaved);
+        }
     }
-}
 
-/// Ends a client's session, if it has one. The client is still there.
-pub fn apply_session_end(directory: &mut Directory, fanout: &mut Fanout, client: ClientKey) {
-    let client = directory.client_mut(client);
-    if std::mem::take(&mut client.has_session) {
-        record(fanout, client.id, || ClientChange::SessionEnded);
-        rows::delete_session(&mut fanout.journal, client);
+    /// Ends a client's session, if it has one. The client is still there.
+    pub fn end_session(&mut self, client: ClientKey) {
+        let client = self.directory.client_mut(client);
+        if std::mem::take(&mut client.has_session) {
+            record(&mut self.fanout, client.id, || ClientChange::SessionEnded);
+            rows::delete_session(&mut self.fanout.journal, client);
+        }
     }
-}
 
-/// Drops the direct messages that a client has confirmed.
-pub fn apply_confirmation(
-    directory: &mut Directory,
-    fanout: &mut Fanout,
-    client: ClientKey,
-    serial: u64,
-) {
-    let reader = directory.client_mut(client);
-    let (id, has_session) = (reader.id, reader.has_session);
-    let Some(direct) = reader.direct_mut() else {
-        return;
-    };
-    let gone = direct.confirm(serial);
-    reader.trim();
-    if has_session && !gone.is_empty() {
-        record(fanout, id, || ClientChange::Confirmed { serial });
-        rows::delete_direct(&mut fanout.journal, id, gone);
+    /// Drops the direct messages that a client has confirmed.
+    pub(in crate::hub) fn apply_confirmation(&mut self, client: ClientKey, serial: u64) {
+        let reader = self.directory.client_mut(client);
+        let (id, has_session) = (reader.id, reader.has_session);
+        let Some(direct) = reader.direct_mut() else {
+            return;
+        };
+        let gone = direct.confirm(serial);
+        reader.trim();
+        if has_session && !gone.is_empty() {
+            record(&mut self.fanout, id, || ClientChange::Confirmed { serial });
+            rows::delete_direct(&mut self.fanout.journal, id, gone);
+        }
     }
 }
 

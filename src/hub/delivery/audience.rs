@@ -1,47 +1,36 @@
 //! The readers of one publication, in buffers that the next publication reuses, so that offering allocates nothing.
 
 use crate::base::shrink::LateShrink;
-use crate::hub::keys::ConnectionId;
+use crate::hub::keys::{ClientKey, ConnectionId};
 
 /// Readers for which buffers stay allocated however rarely they are used.
 const MAX_IDLE_READERS: usize = 1024;
 
-/// Readers with the caller's key `K` for each, and those among them that refused.
-#[derive(Debug)]
-pub struct Audience<K> {
+/// Readers by connection and by client, and those among them that refused.
+#[derive(Debug, Default)]
+pub struct Audience {
     pub connections: Vec<ConnectionId>,
-    keys: Vec<K>,
+    clients: Vec<ClientKey>,
     /// Indices into `connections`, as the outlet reports them.
     pub refused: Vec<usize>,
     shrink: LateShrink,
 }
 
-impl<K> Default for Audience<K> {
-    fn default() -> Self {
-        Self {
-            connections: Vec::new(),
-            keys: Vec::new(),
-            refused: Vec::new(),
-            shrink: LateShrink::default(),
-        }
-    }
-}
-
-impl<K: Copy> Audience<K> {
-    pub fn push(&mut self, key: K, connection: ConnectionId) {
+impl Audience {
+    pub fn push(&mut self, client: ClientKey, connection: ConnectionId) {
         self.connections.push(connection);
-        self.keys.push(key);
+        self.clients.push(client);
     }
 
-    pub fn refused(&self) -> impl Iterator<Item = K> + '_ {
-        self.refused.iter().map(|place| self.keys[*place])
+    pub fn refused(&self) -> impl Iterator<Item = ClientKey> {
+        self.refused.iter().map(|place| self.clients[*place])
     }
 
     /// An empty audience, in the buffers of the last one.
     pub fn begin(&mut self) -> &mut Self {
         self.shrink.record(self.connections.len());
         self.connections.clear();
-        self.keys.clear();
+        self.clients.clear();
         self.refused.clear();
         self
     }

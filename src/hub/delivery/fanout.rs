@@ -11,7 +11,7 @@ use crate::hub::change::Changes;
 use crate::hub::delivery::audience::Audience;
 use crate::hub::delivery::publication::{Lane, Outlet, Publication};
 use crate::hub::durable::journal::Journal;
-use crate::hub::keys::{ClientKey, ConnectionId};
+use crate::hub::keys::ConnectionId;
 
 /// Counts shown in the statistics.
 #[derive(Debug, Default, Clone)]
@@ -37,7 +37,7 @@ pub struct Fanout {
     turn: Vec<Time>,
     pub load: Workload,
     /// The readers of the publication that is being offered, or was last.
-    pub audience: Audience<ClientKey>,
+    pub audience: Audience,
     serial: u64,
     pub journal: Journal,
     pub changes: Changes,
@@ -116,7 +116,8 @@ impl Fanout {
         out: &mut dyn Outlet,
     ) -> bool {
         // A buffer that is there, so that a single reader costs no allocation.
-        let refused = &mut self.audience.begin().refused;
+        let refused = &mut self.audience.refused;
+        refused.clear();
         let encoded = out.publish(publication, &[reader], lane, refused);
         let is_taken = refused.is_empty();
         self.load.encode(encoded);

@@ -193,7 +193,7 @@ impl Fanout {
         }
         let log = room.log.get_or_insert_default();
         if self.journal.is_on() {
-            log.set_stored();
+            log.is_stored = true;
             self.put_room(room);
         }
     }

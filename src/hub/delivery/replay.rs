@@ -6,12 +6,14 @@
 //! are read from logs and queue one at a time and never copied into a queue of the reader. Invariant: a client lags until its replay
 //! has reached the newest message; from then on it is offered new ones directly.
 
-use crate::hub::clients::client::{Client, Membership};
+use crate::hub::clients::client::{Client, Membership, Unsaved};
 use crate::hub::delivery::fanout::Fanout;
 use crate::hub::delivery::publication::{Lane, Publication};
 use crate::hub::keys::RoomKey;
 use crate::hub::keys::{ClientId, ClientKey};
+use crate::hub::parts::Hub;
 use crate::hub::rooms::directory::Directory;
+use crate::hub::rooms::position::Position;
 use crate::hub::scope::Scope;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -23,36 +25,71 @@ pub struct Recovery {
     pub recovered: bool,
 }
 
-/// For each room of a lagging client, whether it can be recovered.
-pub fn plan_recovery(directory: &Directory, client: ClientKey) -> Vec<Recovery> {
-    let reader = directory.client(client);
-    let memberships = reader.memberships().iter();
-    memberships
-        .map(|membership| {
-            let log = directory.room(membership.room).log.as_ref();
-            let reaches_back = || {
-                log.is_none_or(|log| log.reaches_back(queued_offset(directory, reader, membership)))
-            };
-            Recovery {
-                room: membership.room,
-                recovered: !membership.is_lost() && reaches_back(),
-            }
-        })
-        .collect()
-}
+impl Hub {
+    /// For each room of a lagging client, whether the log still holds what it lacks.
+    pub fn plan_recovery(&self, client: ClientKey) -> Vec<Recovery> {
+        let reader = self.directory.client(client);
+        let memberships = reader.memberships().iter();
+        memberships
+            .map(|membership| {
+                let log = self.directory.room(membership.room).log.as_ref();
+                let queued = || queued_offset(&self.directory, reader, membership);
+                let reaches_back = || log.is_none_or(|log| log.reaches_back(queued()));
+                Recovery {
+                    room: membership.room,
+                    recovered: !membership.is_lost() && reaches_back(),
+                }
+            })
+            .collect()
+    }
 
-/// Gives up what is no longer in the logs of lost rooms: the client is told, and continues with the oldest entry that is there.
-pub fn give_up(directory: &mut Directory, client: ClientKey, lost: &[RoomKey]) {
-    for room in lost.iter().copied() {
-        let start = directory.room(room).start();
-        if let Some(member) = directory.member(client, room) {
-            // From the oldest entry even if some of it arrived before: the client starts its list over.
-            directory.client_mut(client).set_older(room, start);
-            let membership = directory.membership_mut(member);
-            membership.from = start;
-            (membership.told_of_loss, membership.unsaved) = (true, true);
-            membership.forget();
+    /// Gives up what is no longer in the logs of lost rooms: the client is told, and continues with the oldest entry that is there.
+    pub(in crate::hub) fn give_up(&mut self, client: ClientKey, lost: &[RoomKey]) {
+        let directory = &mut self.directory;
+        for room in lost.iter().copied() {
+            let start = directory.room(room).start();
+            if let Some(member) = directory.member(client, room) {
+                // From the oldest entry even if some of it arrived before: the client starts its list over.
+                directory.client_mut(client).set_older(room, start);
+                let membership = directory.membership_mut(member);
+                membership.from = start;
+                (membership.told_of_loss, membership.unsaved) = (true, true);
+                membership.forget();
+            }
         }
+        if !lost.is_empty() {
+            // Stored until it has confirmed it: after a crash it is told again.
+            self.mark(client, Unsaved::ROOMS);
+        }
+    }
+
+    /// Every message up to this serial was queued for a client's connection, or was not for it: what a confirmed ping stands for.
+    pub fn queued_serial(&self, client: ClientKey) -> u64 {
+        let reader = self.directory.client(client);
+        // A client that keeps up was offered everything so far.
+        if !reader.is_lagging {
+            return self.fanout.serial();
+        }
+        // The least over its exceptions.
+        let memberships = reader.memberships().iter();
+        let older = memberships.filter(|membership| reader.older(membership.room).is_some());
+        let missing = older.filter_map(|membership| {
+            let log = self.directory.room(membership.room).log.as_ref()?;
+            let next = log.next_after(queued_offset(&self.directory, reader, membership))?;
+            Some(next.serial - 1)
+        });
+        missing.fold(reader.queued(), u64::min)
+    }
+
+    /// The position in a room up to which every entry was queued for a client's connection, or was not for it.
+    pub fn queued_position(&self, client: ClientKey, membership: &Membership) -> Position {
+        let reader = self.directory.client(client);
+        let mut position = self.directory.room(membership.room).position();
+        if reader.is_lagging {
+            let given = queued_offset(&self.directory, reader, membership);
+            position.offset = position.offset.min(given);
+        }
+        position
     }
 }
 
@@ -210,7 +247,7 @@ impl Overdue {
 }
 
 /// The offset up to which a room's entries were queued for a lagging client, or were not for it.
-pub fn queued_offset(directory: &Directory, reader: &Client, membership: &Membership) -> u64 {
+fn queued_offset(directory: &Directory, reader: &Client, membership: &Membership) -> u64 {
     // Everything that is there is owed.
     if membership.is_lost() {
         return 0;
@@ -219,19 +256,6 @@ pub fn queued_offset(directory: &Directory, reader: &Client, membership: &Member
     let older = reader.older(membership.room);
     let queued = || log.map_or(0, |log| log.offset_at(reader.queued()));
     membership.from.max(older.unwrap_or_else(queued))
-}
-
-/// The serial up to which every message was queued for a lagging client, or was not for it: the least over its exceptions.
-pub fn queued_serial(directory: &Directory, client: ClientKey) -> u64 {
-    let reader = directory.client(client);
-    let memberships = reader.memberships().iter();
-    let older = memberships.filter(|membership| reader.older(membership.room).is_some());
-    let missing = older.filter_map(|membership| {
-        let log = directory.room(membership.room).log.as_ref()?;
-        let next = log.next_after(queued_offset(directory, reader, membership))?;
-        Some(next.serial - 1)
-    });
-    missing.fold(reader.queued(), u64::min)
 }
 
 fn send(scope: &mut Scope<'_>, client: ClientKey, message: &Message) -> bool {

@@ -17,18 +17,11 @@ impl Hub {
     /// Whether the next batch would hold anything.
     pub fn has_records(&self) -> bool {
         !self.fanout.journal.is_empty()
-            || self.fanout.journal.is_on() && self.directory.has_forgotten()
     }
 
     /// Whether sessions have changed whose rest is not over, so that they go with a later batch.
     pub fn has_resting_changes(&self) -> bool {
         self.fanout.journal.rests.is_awaited()
-    }
-
-    /// Writes all state again, for a store that has missed a batch and was emptied.
-    pub fn mark_everything(&mut self) {
-        self.keep(self.workspaces.records());
-        records::mark_everything(&mut self.directory, &mut self.broadcaster, &mut self.fanout);
     }
 
     /// Restores a slice of the store, of any size.
@@ -46,26 +39,38 @@ impl Hub {
         self.workspaces.restore(&restored.rows);
     }
 
-    /// Begins new epochs for at most `count` of the restored rooms, so that a start with many rooms is spread over turns. When all have
-    /// one, nothing is left to be kept.
+    /// Begins new epochs for at most `count` of the restored rooms that have a log, so that a start with many is spread over turns. The new
+    /// epoch continues the old one: entries that were sent and not stored may have been received, so their offsets must not be used again
+    /// under the old epoch. When all rooms have one, nothing is left to be kept.
     pub fn begin_epochs(&mut self, count: usize) {
-        let (directory, fanout) = (&mut self.directory, &mut self.fanout);
-        restore::begin_epochs(directory, fanout, &mut self.restoring, count);
+        let directory = &mut self.directory;
+        let rooms = &mut self.restoring.rooms;
+        let rooms = rooms.get_or_insert_with(|| directory.rooms().map(|(key, _)| key).collect());
+        let mut begun = 0;
+        while begun < count
+            && let Some(key) = rooms.pop()
+        {
+            let room = directory.find_room(key);
+            if room.is_some_and(|room| room.log.is_some()) {
+                begun += 1;
+                let epoch = directory.fresh_epoch();
+                self.fanout.apply_epoch(directory, key, epoch);
+            }
+        }
     }
 
     /// Ends restoring: tasks, logs and sessions age from now on.
-    pub fn finish_restoring(&mut self, moment: Moment<'_>, out: &mut dyn Outlet) {
-        self.end_rows(moment, out);
+    pub fn finish_restoring(&mut self, moment: Moment<'_>) {
+        self.end_rows(moment);
         self.wake_up(moment);
     }
 
     /// The last slice was read: what could only be put in order as a whole is.
-    pub(in crate::hub) fn end_rows(&mut self, moment: Moment<'_>, out: &mut dyn Outlet) {
-        let at = moment.now;
-        self.fanout.changes.record(|| Change::RowsEnd { at });
+    pub(in crate::hub) fn end_rows(&mut self, Moment { now, settings }: Moment<'_>) {
+        self.fanout.changes.record(|| Change::RowsEnd { at: now });
         self.restoring = Restoring::default();
-        let (broadcaster, mut scope) = self.scope(moment, out);
-        broadcaster.finish_restoring(&mut scope);
+        let (ids, journal) = (&mut self.broadcaster.event_ids, &mut self.fanout.journal);
+        ids.finish_restoring(now.at, &settings.broadcaster, journal);
         self.workspaces.finish_restoring();
     }
 
@@ -73,11 +78,8 @@ impl Hub {
     fn wake_up(&mut self, moment: Moment<'_>) {
         let away: Vec<ClientKey> = self.directory.all_clients().map(|(key, _)| key).collect();
         for client in away {
-            self.departures.record(
-                moment.now.at,
-                self.directory.client(client),
-                &self.directory,
-            );
+            self.departures
+                .record(moment.now.at, client, &self.directory);
         }
         // The limits may be lower than those of the process that wrote the rows.
         self.shed_sessions(moment.settings);
@@ -115,17 +117,5 @@ impl Hub {
 
     pub fn turn_on_journal(&mut self) {
         self.fanout.journal.turn_on();
-    }
-
-    /// Takes the records of the next batch. `max_sessions` bounds the sessions whose rows are made in this turn; the others stay marked.
-    pub fn take_records(&mut self, now: Now, max_sessions: usize) -> Vec<Record> {
-        self.end_rests(now.at);
-        records::take_records(
-            &mut self.directory,
-            &mut self.broadcaster,
-            &mut self.fanout,
-            now,
-            max_sessions,
-        )
     }
 }

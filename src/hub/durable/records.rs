@@ -1,53 +1,130 @@
 //! Makes the records of a batch from what the journal has marked (contract section 5.6): the newest row of each thing, once.
 //!
 //! Owns no state. It clears every mark that it reads, so that the same batch cannot be made twice: after one that the store did not
-//! take, the engine has everything written again with [`mark_everything`].
+//! take, the engine has everything written again with [`Hub::mark_everything`].
 
 use crate::base::time::{Now, Time};
+use crate::hub::change::Change;
 use crate::hub::clients::client::Unsaved;
-use crate::hub::delivery::fanout::Fanout;
 use crate::hub::durable::journal::Journal;
 use crate::hub::durable::record::{Record, Restored, Table};
 use crate::hub::durable::rows;
 use crate::hub::keys::{ClientId, ClientKey};
+use crate::hub::parts::Hub;
 use crate::hub::rooms::directory::Directory;
+use crate::hub::rooms::log::EndedLog;
 use crate::hub::rooms::room::Room;
-use crate::hub::tasks::broadcaster::Broadcaster;
 
 /// Key in [`Table::Meta`] of the newest serial that any removed room had.
 const LOST_KEY: &str = "lost_serial";
 
-/// Takes the records of the next batch, with at most `max_sessions` sessions; those that are written rest from now on.
-pub fn take_records(
-    directory: &mut Directory,
-    broadcaster: &mut Broadcaster,
-    fanout: &mut Fanout,
-    now: Now,
-    max_sessions: usize,
-) -> Vec<Record> {
-    let journal = &mut fanout.journal;
-    for key in std::mem::take(&mut journal.tasks) {
-        if let Some((id, row)) = broadcaster.save(key, now) {
-            journal.put(Table::Task, id, row);
+impl Hub {
+    /// Takes the records of the next batch, with at most `max_sessions` sessions; those that are written rest from now on, and the others
+    /// stay marked.
+    pub fn take_records(&mut self, now: Now, max_sessions: usize) -> Vec<Record> {
+        self.end_rests(now.at);
+        self.tell_ended_logs();
+        let (directory, journal) = (&mut self.directory, &mut self.fanout.journal);
+        for key in std::mem::take(&mut journal.tasks) {
+            if let Some((id, row)) = self.broadcaster.save(key, now) {
+                journal.put(Table::Task, id, row);
+            }
+        }
+        let mut clients = std::mem::take(&mut journal.clients);
+        journal.clients = clients.split_off(max_sessions.min(clients.len()));
+        for id in clients {
+            // Its session may have ended since it was marked.
+            let client = directory.living_client(id);
+            if let Some(client) = client.filter(|client| directory.client(*client).has_session) {
+                put_session(directory, journal, now.at, client, id);
+            }
+        }
+        if let Some(serial) = directory.take_lost_serial() {
+            journal.put(Table::Meta, LOST_KEY, serial.to_string());
+        }
+        journal.take_records()
+    }
+
+    /// Records logs that have ended, for the store and for whoever follows.
+    pub(in crate::hub) fn tell_ended_logs(&mut self) {
+        for EndedLog {
+            room,
+            epoch,
+            dropped,
+        } in self.directory.take_ended_logs()
+        {
+            if let Some(dropped) = dropped {
+                // A room that has a log again has written a row since, which must stay.
+                let found = self.directory.find(&room);
+                if found.is_none_or(|found| self.directory.room(found).log.is_none()) {
+                    self.fanout.journal.delete(Table::Room, &room);
+                }
+                self.fanout.journal.drop_entries(dropped);
+            }
+            let changes = &mut self.fanout.changes;
+            changes.record(|| Change::RoomRemoved { room, epoch });
         }
     }
-    let mut clients = std::mem::take(&mut journal.clients);
-    journal.clients = clients.split_off(max_sessions.min(clients.len()));
-    for id in clients {
-        // Its session may have ended since it was marked.
-        let client = directory.living_client(id);
-        if let Some(client) = client.filter(|client| directory.client(*client).has_session) {
-            put_session(directory, journal, now.at, client, id);
+
+    /// All shared state as rows of a store, in no order that means anything.
+    pub fn shared_rows(&self, now: Now) -> Vec<Record> {
+        let lost_serial = self.directory.viewer_rooms.lost_serial.to_string();
+        let mut records = self.workspaces.records();
+        records.push(rows::put(Table::Meta, LOST_KEY, lost_serial));
+        records.extend(self.lasting_rows());
+        for (_, task) in self.broadcaster.tasks.iter() {
+            records.push(rows::put(Table::Task, &task.id, task.saved(now)));
+        }
+        let clients = self.directory.all_clients().map(|(_, client)| client);
+        for client in clients.filter(|client| client.has_session) {
+            let key = rows::session_key(client.id);
+            records.push(rows::put(Table::Session, &key, rows::session(client)));
+        }
+        records
+    }
+
+    /// Rows of which no newer one can be due: those of logs, event ids, unreadable tasks and direct messages.
+    fn lasting_rows(&self) -> impl Iterator<Item = Record> {
+        let logs = self.directory.rooms();
+        let logs = logs.flat_map(|(_, room)| log_records(room));
+        // They survive as they are: a newer version may read them again.
+        let unread = self.broadcaster.unread.iter();
+        let unread = unread.map(|(id, row)| rows::put(Table::Task, id, row.to_owned()));
+        let clients = self.directory.all_clients().map(|(_, client)| client);
+        let direct = clients
+            .filter(|client| client.has_session)
+            .flat_map(|client| {
+                let direct = client.direct().into_iter();
+                let messages = direct.flat_map(|direct| direct.messages());
+                messages.map(|message| rows::direct(client.id, message))
+            });
+        let ids = self.broadcaster.event_ids.records();
+        logs.chain(ids).chain(unread).chain(direct)
+    }
+
+    /// Writes all state again, for a store that has missed a batch and was emptied.
+    pub fn mark_everything(&mut self) {
+        self.keep(self.workspaces.records());
+        // Deletions mean nothing to an empty store.
+        self.directory.take_ended_logs();
+        self.directory.mark_lost_serial();
+        let rooms: Vec<_> = self.directory.rooms().map(|(key, _)| key).collect();
+        for key in rooms {
+            if let Some(log) = &mut self.directory.room_mut(key).log {
+                log.is_stored = true;
+                log.take_dropped(1);
+            }
+        }
+        self.keep(self.lasting_rows().collect());
+        self.broadcaster.list_all(&mut self.fanout.journal);
+        let clients: Vec<_> = self.directory.all_clients().map(|(key, _)| key).collect();
+        for key in clients {
+            let client = self.directory.client_mut(key);
+            client.mark_unsaved();
+            self.fanout.journal.mark_client(client, Unsaved::ALL);
+            self.fanout.journal.write_client_now(client);
         }
     }
-    for room in directory.take_forgotten() {
-        journal.delete(Table::Room, &room);
-    }
-    journal.drop_entries(directory.take_forgotten_entries());
-    if let Some(serial) = directory.take_lost_serial() {
-        journal.put(Table::Meta, LOST_KEY, serial.to_string());
-    }
-    journal.take_records()
 }
 
 /// Restores the newest serial that any removed room had.
@@ -125,73 +202,4 @@ fn log_records(room: &Room) -> impl Iterator<Item = Record> {
     let entries = log.into_iter().flat_map(|log| log.after(0).entries);
     let entries = entries.map(|entry| Record::Append(entry.stored(&room.name)));
     row.into_iter().chain(entries)
-}
-
-/// Adds all shared state but workspaces, as the rows that a store would hold.
-pub fn shared(
-    directory: &Directory,
-    broadcaster: &Broadcaster,
-    now: Now,
-    records: &mut Vec<Record>,
-) {
-    let lost_serial = directory.viewer_rooms.lost_serial.to_string();
-    records.push(rows::put(Table::Meta, LOST_KEY, lost_serial));
-    records.extend(directory.rooms().flat_map(|(_, room)| log_records(room)));
-    records.extend(broadcaster.event_ids.records());
-    for (_, task) in broadcaster.tasks.iter() {
-        records.push(rows::put(Table::Task, &task.id, task.saved(now)));
-    }
-    for (id, row) in broadcaster.unread.iter() {
-        records.push(rows::put(Table::Task, id, row.to_owned()));
-    }
-    let clients = directory.all_clients().map(|(_, client)| client);
-    for client in clients.filter(|client| client.has_session) {
-        let key = rows::session_key(client.id);
-        records.push(rows::put(Table::Session, &key, rows::session(client)));
-        let direct = client.direct().into_iter();
-        let messages = direct.flat_map(|direct| direct.messages());
-        records.extend(messages.map(|message| rows::direct(client.id, message)));
-    }
-}
-
-/// Marks all state to be written to a store that was emptied.
-pub fn mark_everything(
-    directory: &mut Directory,
-    broadcaster: &mut Broadcaster,
-    fanout: &mut Fanout,
-) {
-    let journal = &mut fanout.journal;
-    // Deletions mean nothing to an empty store.
-    directory.take_forgotten();
-    directory.take_forgotten_entries();
-    directory.mark_lost_serial();
-    let rooms: Vec<_> = directory.rooms().map(|(key, _)| key).collect();
-    for key in rooms {
-        let room = directory.room_mut(key);
-        if let Some(log) = &mut room.log {
-            log.set_stored();
-            log.take_dropped(1);
-        }
-        log_records(room).for_each(|record| journal.push(record));
-    }
-    for record in broadcaster.event_ids.records() {
-        journal.push(record);
-    }
-    broadcaster.list_all(journal);
-    let clients: Vec<_> = directory.all_clients().map(|(key, _)| key).collect();
-    for key in clients {
-        let client = directory.client_mut(key);
-        client
-            .rooms
-            .iter_mut()
-            .for_each(|membership| membership.unsaved = true);
-        let names = client.names_mut().iter_mut();
-        names.for_each(|kept| kept.unsaved = true);
-        journal.mark_client(client, Unsaved::ALL);
-        journal.write_client_now(client);
-        let direct = client.direct().filter(|_| client.has_session).into_iter();
-        direct
-            .flat_map(|direct| direct.messages())
-            .for_each(|message| rows::put_direct(journal, client.id, message));
-    }
 }

@@ -3,17 +3,15 @@
 //!
 //! A slice may be of any size. The order of tables matters: a membership needs its session, and its room's log and task. A row that
 //! cannot be read is left out with a warning, since one damaged row must not keep the server from starting. Nothing is sent to a
-//! client before [`begin_epochs`] has gone through all rooms and the store has kept that.
+//! client before [`Hub::begin_epochs`](crate::hub::Hub::begin_epochs) has gone through all rooms and the store has kept that.
 
 use crate::base::id::MessageIdReader;
 use crate::hub::clients::client::{LOST, Unsaved};
 use crate::hub::clients::direct::DirectMessage;
-use crate::hub::delivery::fanout::Fanout;
 use crate::hub::durable::record::{Restored, StoredEntry, Table};
 use crate::hub::durable::rows::{self, DirectRow, RoomRow, SessionRow};
 use crate::hub::keys::RoomKey;
 use crate::hub::keys::{ClientId, ClientKey};
-use crate::hub::rooms::directory::Directory;
 use crate::hub::rooms::log::LogEntry;
 use crate::hub::rooms::position::Position;
 use crate::hub::scope::Scope;
@@ -24,7 +22,7 @@ use crate::hub::tasks::broadcaster::Broadcaster;
 pub struct Restoring {
     ids: MessageIdReader,
     /// Rooms that still need a new epoch; absent until all rows are read.
-    rooms: Option<Vec<RoomKey>>,
+    pub rooms: Option<Vec<RoomKey>>,
 }
 
 pub fn restore(
@@ -47,7 +45,7 @@ pub fn restore(
     for entry in &restored.entries {
         restore_entry(scope, entry);
     }
-    broadcaster.restore_ids(scope, restored);
+    broadcaster.event_ids.restore(scope.now, restored);
     for (id, row) in of(Table::Task) {
         if let Err(fault) = broadcaster.restore(scope, id, row) {
             unreadable("task", id, &fault);
@@ -112,29 +110,6 @@ fn restore_entry(scope: &mut Scope<'_>, stored: &StoredEntry) {
     log.restore_entry(scope.settings.message_queue_size, entry);
 }
 
-/// Begins a new epoch for at most `count` rooms that have a log. The new epoch continues the old one: entries
-/// that were sent and not stored may have been received, so their offsets must not be used again under the old epoch.
-pub fn begin_epochs(
-    directory: &mut Directory,
-    fanout: &mut Fanout,
-    restoring: &mut Restoring,
-    mut count: usize,
-) {
-    let rooms = restoring
-        .rooms
-        .get_or_insert_with(|| directory.rooms().map(|(key, _)| key).collect());
-    while count > 0
-        && let Some(key) = rooms.pop()
-    {
-        let room = directory.find_room(key);
-        if room.is_some_and(|room| room.log.is_some()) {
-            count -= 1;
-            let epoch = directory.fresh_epoch();
-            fanout.apply_epoch(directory, key, epoch);
-        }
-    }
-}
-
 fn restore_session(scope: &mut Scope<'_>, restoring: &mut Restoring, key: &str, row: &str) {
     let row: SessionRow = match serde_json::from_str(row) {
         Ok(row) => row,
@@ -162,9 +137,7 @@ fn restore_session(scope: &mut Scope<'_>, restoring: &mut Restoring, key: &str, 
     if is_old {
         // A row of an earlier version, which held rooms and messages as well: write them as the rows of this one.
         let client = scope.directory.client_mut(client);
-        client.rooms.iter_mut().for_each(|room| room.unsaved = true);
-        let names = client.names_mut().iter_mut();
-        names.for_each(|kept| kept.unsaved = true);
+        client.mark_unsaved();
         scope.fanout.journal.mark_client(client, Unsaved::ALL);
     }
 }

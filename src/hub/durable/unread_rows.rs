@@ -22,6 +22,10 @@ impl UnreadRows {
         }
     }
 
+    pub fn holds(&self, id: &str) -> bool {
+        self.rows.contains_key(id)
+    }
+
     /// Removes the row of a task; returns whether there was one.
     pub fn remove(&mut self, id: &str) -> bool {
         // Asked for every new task: usually there are no such rows, and nothing is hashed.

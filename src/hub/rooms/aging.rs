@@ -1,6 +1,6 @@
 //! Expiry of logs and aging of tasks, a bounded amount per turn. A task's log is left alone: it lives as long as the task.
 
-use crate::base::time::Span;
+use crate::hub::budget::PAUSE;
 use crate::hub::delivery::publication::Outlet;
 use crate::hub::keys::RoomKey;
 use crate::hub::parts::Hub;
@@ -8,8 +8,6 @@ use crate::hub::settings::{HubSettings, Moment};
 
 /// Most logs checked per turn: after a restart many may be due together.
 const LOGS_AT_ONCE: usize = 256;
-/// Pause before the next portion, in which input is handled.
-const PAUSE: Span = Span::from_millis(1);
 
 impl Hub {
     /// Schedules the expiry of a room's log, unless it is a task's.

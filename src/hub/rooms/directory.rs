@@ -8,18 +8,18 @@
 use crate::base::names::Names;
 use crate::base::slots::Slots;
 use crate::base::time::Time;
-use crate::hub::change::Change;
 use crate::hub::clients::client::{Client, Member, Membership};
 use crate::hub::keys::ConnectionId;
 use crate::hub::keys::RoomKey;
 use crate::hub::keys::{ClientId, ClientKey};
+use crate::hub::rooms::log::EndedLog;
 use crate::hub::rooms::membership_index::{MAX_SCANNED, MembershipIndex};
 use crate::hub::rooms::room::Room;
 use crate::hub::rooms::viewer_rooms::{JoinedBy, ViewerRooms};
 use crate::hub::settings::HubSettings;
 use crate::wire::message::Dialect;
 use smallvec::SmallVec;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap};
 
 /// Which limit prevents a room from being created or joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +40,14 @@ impl Full {
     }
 }
 
+/// The outcome of joining a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Joined {
+    pub room: RoomKey,
+    /// Whether the client was not in it before.
+    pub is_new: bool,
+}
+
 #[derive(Debug)]
 pub struct Directory {
     clients: Slots<Client>,
@@ -55,13 +63,11 @@ pub struct Directory {
     aliases: HashMap<ClientId, ClientKey>,
     /// Rooms whose log will expire, by when to check it.
     pub(in crate::hub) aging: BTreeSet<(Time, RoomKey)>,
-    /// Removed rooms that the store still has, and unreported drops of their logs.
-    pub(in crate::hub) forgotten: Vec<Box<str>>,
-    pub(in crate::hub) forgotten_entries: Vec<u64>,
+    /// Logs that were removed with their rooms, and of which nobody was told yet.
+    pub(in crate::hub::rooms) ended_logs: Vec<EndedLog>,
     pub(in crate::hub) viewer_rooms: ViewerRooms,
-    /// `None`: nobody has asked for changes.
-    pub(in crate::hub::rooms) removals: Option<VecDeque<Change>>,
-    pub(in crate::hub::rooms) follows: bool,
+    /// It follows another, and has logs removed by changes only.
+    pub(in crate::hub) follows: bool,
 }
 
 impl Directory {
@@ -81,10 +87,8 @@ impl Directory {
             away_memberships: 0,
             aliases: HashMap::new(),
             aging: BTreeSet::new(),
-            forgotten: Vec::new(),
-            forgotten_entries: Vec::new(),
+            ended_logs: Vec::new(),
             viewer_rooms: ViewerRooms::default(),
-            removals: None,
             follows: false,
         }
     }
@@ -380,21 +384,22 @@ impl Directory {
         self.next_epoch
     }
 
-    /// Makes a client a member of a room; `false` when it was one already.
+    /// Makes a client a member of a room.
     pub fn join(
         &mut self,
         client: ClientKey,
         name: &str,
         entry: JoinedBy,
         settings: &HubSettings,
-    ) -> Result<(RoomKey, bool), Full> {
+    ) -> Result<Joined, Full> {
         let existing = self.find(name);
         if let Some(room) = existing
             && self.membership(client, room).is_some()
         {
             // A call may name a room that the client joined itself; from then on the call holds it.
             self.open(room, entry);
-            return Ok((room, false));
+            let is_new = false;
+            return Ok(Joined { room, is_new });
         }
         // Checked before the room is created: a refusal must leave no room behind.
         let limit = settings.max_rooms_per_client;
@@ -404,7 +409,8 @@ impl Directory {
         let room = self.find_or_open(name, entry, settings)?;
         self.enroll(client, room);
         self.open(room, entry);
-        Ok((room, true))
+        let is_new = true;
+        Ok(Joined { room, is_new })
     }
 
     /// Makes a client a member of a room that it is not in; the caller recounts the room.

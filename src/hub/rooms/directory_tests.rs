@@ -31,14 +31,16 @@ fn a_client_is_found_by_its_public_name_while_it_is_here() {
 fn keys_kept_across_removal_and_reuse_of_their_slots_find_nothing() {
     let mut directory = Directory::new([1, 2]);
     let gone = directory.attach(connection(0), Dialect::default(), 0, 1, 0);
-    let (left, _) = directory
+    let left = directory
         .join(gone, "a", JoinedBy::Viewer, &HubSettings::unlimited())
-        .unwrap();
+        .unwrap()
+        .room;
     directory.detach(gone);
     let key = directory.attach(connection(1), Dialect::default(), 0, 2, 0);
-    let (room, _) = directory
+    let room = directory
         .join(key, "b", JoinedBy::Viewer, &HubSettings::unlimited())
-        .unwrap();
+        .unwrap()
+        .room;
     assert_eq!(
         (key.0.slot(), room.0.slot()),
         (gone.0.slot(), left.0.slot())
@@ -76,7 +78,7 @@ fn limits_hold() {
         !directory
             .join(key, "a", JoinedBy::Viewer, &settings)
             .unwrap()
-            .1
+            .is_new
     );
 }
 
@@ -97,7 +99,7 @@ proptest! {
                     keys.insert(client, directory.attach(connection(client as u32), Dialect::default(), 0, 9, 0));
                 }
                 (1, Some(key)) if !away.contains(&client) => {
-                    let fresh = directory.join(key, &name, entry, &HubSettings::unlimited()).unwrap().1;
+                    let fresh = directory.join(key, &name, entry, &HubSettings::unlimited()).unwrap().is_new;
                     prop_assert_eq!(fresh, model.insert((client, room)));
                 }
                 (2, Some(key)) => prop_assert_eq!(directory.leave(key, &name), model.remove(&(client, room))),
@@ -119,7 +121,7 @@ proptest! {
                     directory.adopt(key, connection(client as u32), Dialect::default());
                     away.remove(&client);
                     for kept in directory.take_names(key) {
-                        let (entered, _) = directory.join(key, &kept.name, JoinedBy::Viewer, &HubSettings::unlimited()).unwrap();
+                        let entered = directory.join(key, &kept.name, JoinedBy::Viewer, &HubSettings::unlimited()).unwrap().room;
                         directory.continue_at(key, entered, &kept);
                         let number = kept.name.trim_start_matches("room").parse().unwrap();
                         prop_assert!(names.remove(&(client, number)));
@@ -155,7 +157,7 @@ proptest! {
                 prop_assert!(directory.leave(clients[client], &name));
             } else {
                 model.insert((client, room));
-                prop_assert!(directory.join(clients[client], &name, JoinedBy::Viewer, &HubSettings::unlimited()).unwrap().1);
+                prop_assert!(directory.join(clients[client], &name, JoinedBy::Viewer, &HubSettings::unlimited()).unwrap().is_new);
             }
         }
         directory.check_invariants();

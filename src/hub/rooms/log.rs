@@ -71,6 +71,15 @@ impl LogEntry {
     }
 }
 
+/// A log that was removed with its room, of which the store and whoever follows must be told.
+#[derive(Debug)]
+pub struct EndedLog {
+    pub room: Box<str>,
+    pub epoch: u64,
+    /// Serials of entries that the store has although they were dropped; `None`: the store has no row of this log.
+    pub dropped: Option<Vec<u64>>,
+}
+
 /// Most payload bytes in one room's log; its newest entry stays however large it is.
 pub const MAX_LOG_BYTES: usize = 4 * 1024 * 1024;
 
@@ -86,7 +95,7 @@ pub struct RoomLog {
     /// When its expiry is scheduled.
     pub(in crate::hub) aging: Option<Time>,
     /// Whether the store has a row of it, so that drops must be reported.
-    is_stored: bool,
+    pub(in crate::hub) is_stored: bool,
     /// Serials of dropped entries that the store still has.
     dropped: Vec<u64>,
 }
@@ -192,14 +201,6 @@ impl RoomLog {
     pub fn is_old(&self, epoch: u64) -> bool {
         let place = self.lineage.iter().position(|ended| ended.epoch == epoch);
         place.is_some_and(|place| self.lineage.len() - place > MAX_LINEAGE / 2)
-    }
-
-    pub fn is_stored(&self) -> bool {
-        self.is_stored
-    }
-
-    pub fn set_stored(&mut self) {
-        self.is_stored = true;
     }
 
     /// Serials of dropped entries that were not reported yet, once there are `enough` of them; otherwise none.

@@ -3,11 +3,9 @@
 //! At most one time is scheduled per room; it may be early, never late, because a log's oldest entry only gets younger.
 
 use crate::base::time::Time;
-use crate::hub::change::Change;
 use crate::hub::keys::RoomKey;
 use crate::hub::rooms::directory::Directory;
-use crate::hub::rooms::log::RoomLog;
-use std::collections::VecDeque;
+use crate::hub::rooms::log::{EndedLog, RoomLog};
 
 impl Directory {
     /// Removes a room if it has no entries, and no members but clients that are away and then keep its name.
@@ -50,34 +48,16 @@ impl Directory {
         }
         // A room of the same name may be created again: a client away must still learn that entries may be gone.
         self.viewer_rooms.note_lost(log.lost_serial());
-        if let Some(removals) = &mut self.removals {
-            let room = name.clone();
-            removals.push_back(Change::RoomRemoved { room, epoch });
-        }
-        if log.is_stored() {
-            self.forgotten_entries.extend(log.take_dropped(1));
-            self.forgotten.push(name);
-        }
+        let dropped = log.is_stored.then(|| log.take_dropped(1));
+        self.ended_logs.push(EndedLog {
+            room: name,
+            epoch,
+            dropped,
+        });
     }
 
-    /// Records removals of rooms that have a log from now on.
-    pub fn record_removals(&mut self) {
-        self.removals.get_or_insert_default();
-    }
-
-    pub fn poll_removal(&mut self) -> Option<Change> {
-        self.removals.as_mut()?.pop_front()
-    }
-
-    /// Follows or is followed like another one that this one replaces.
-    pub fn inherit(&mut self, before: &Self) {
-        self.removals = before.removals.as_ref().map(|_| VecDeque::new());
-        self.follows = before.follows;
-    }
-
-    /// Has logs removed by changes only.
-    pub fn follow(&mut self) {
-        self.follows = true;
+    pub fn take_ended_logs(&mut self) -> Vec<EndedLog> {
+        std::mem::take(&mut self.ended_logs)
     }
 
     /// Schedules the check of a room's log, unless one is scheduled already.
@@ -104,25 +84,5 @@ impl Directory {
             log.aging = None;
         }
         Some(key)
-    }
-
-    /// Rooms with a stored log that were removed since the last call. Those that have a log again are left out: deleting their row now
-    /// would delete the new one.
-    pub fn take_forgotten(&mut self) -> Vec<Box<str>> {
-        let mut names = std::mem::take(&mut self.forgotten);
-        names.retain(|name| {
-            self.find(name)
-                .is_none_or(|room| self.room(room).log.is_none())
-        });
-        names
-    }
-
-    /// Serials of entries that these rooms had dropped and not reported.
-    pub fn take_forgotten_entries(&mut self) -> Vec<u64> {
-        std::mem::take(&mut self.forgotten_entries)
-    }
-
-    pub fn has_forgotten(&self) -> bool {
-        !self.forgotten.is_empty()
     }
 }

@@ -14,7 +14,6 @@ use crate::hub::durable::unread_rows::UnreadRows;
 use crate::hub::keys::{RoomKey, TaskKey};
 use crate::hub::rooms::directory::Directory;
 use crate::hub::scope::Scope;
-use crate::hub::settings::Moment;
 use crate::hub::tasks::deduplication::{EventIds, IdKey};
 use crate::hub::tasks::pace::Pace;
 use crate::hub::tasks::state::{Flush, Task};
@@ -72,21 +71,6 @@ impl Broadcaster {
         self.planned
     }
 
-    /// Whether an event of this id was accepted before. Counts it as dropped if so.
-    pub fn is_repeat(
-        &mut self,
-        Moment { now, settings }: Moment<'_>,
-        key: IdKey,
-        fanout: &mut Fanout,
-    ) -> bool {
-        if let Some(serial) = self.event_ids.expired(now.at, &settings.broadcaster) {
-            self.forget_ids(serial, fanout);
-        }
-        let repeat = self.event_ids.knows(key);
-        self.dropped[DropReason::Repeat.index()] += u64::from(repeat);
-        repeat
-    }
-
     /// Forgets event ids up to a serial.
     pub fn forget_ids(&mut self, serial: u64, fanout: &mut Fanout) {
         fanout
@@ -109,8 +93,7 @@ impl Broadcaster {
 
     /// The room of a task, if one exists.
     pub fn room_of(&mut self, directory: &Directory, id: &str) -> Option<RoomKey> {
-        name_room(&mut self.room_name, id);
-        directory.find(&self.room_name)
+        directory.find(room_name(&mut self.room_name, id))
     }
 
     pub(in crate::hub) fn room_of_task(
@@ -119,8 +102,7 @@ impl Broadcaster {
         key: TaskKey,
     ) -> Option<RoomKey> {
         let task = self.tasks.task(key)?;
-        name_room(&mut self.room_name, &task.id);
-        directory.find(&self.room_name)
+        directory.find(room_name(&mut self.room_name, &task.id))
     }
 
     /// Whether a task's room has members, connected or away.
@@ -135,18 +117,16 @@ impl Broadcaster {
         scope: &mut Scope<'_>,
         id: &str,
     ) -> Option<RoomKey> {
-        name_room(&mut self.room_name, id);
-        scope
-            .directory
-            .find_or_create(&self.room_name, scope.settings)
-            .ok()
+        let name = room_name(&mut self.room_name, id);
+        scope.directory.find_or_create(name, scope.settings).ok()
     }
 }
 
-fn name_room(name: &mut String, id: &str) {
+fn room_name<'a>(name: &'a mut String, id: &str) -> &'a str {
     name.clear();
     name.push_str(TASK_ROOM_PREFIX);
     name.push_str(id);
+    name
 }
 
 /// The only writer of `Task::flush`, which keeps `planned` in step.

@@ -59,12 +59,18 @@ impl Hub {
         };
         // Hashed once, while the event still holds its names.
         let key = self.broadcaster.event_ids.key(id_scope(&report), id);
-        if self.broadcaster.is_repeat(moment, key, &mut self.fanout) {
+        let settings = &moment.settings.broadcaster;
+        if let Some(serial) = self.broadcaster.event_ids.expired(moment.now.at, settings) {
+            self.broadcaster.forget_ids(serial, &mut self.fanout);
+        }
+        if self.broadcaster.event_ids.knows(key) {
+            self.broadcaster.dropped[DropReason::Repeat.index()] += 1;
             return Ingested::Dropped(self.repeat(report));
         }
         let ingested = self.handle_event(moment, report, out);
-        let remembers = moment.settings.broadcaster.deduplication_window > 0;
-        if remembers && let Ingested::Accepted(_) = &ingested {
+        if settings.deduplication_window > 0
+            && let Ingested::Accepted(_) = &ingested
+        {
             self.broadcaster.remember(moment.now, key, &mut self.fanout);
         }
         ingested
@@ -87,7 +93,7 @@ impl Hub {
         }
     }
 
-    /// Records a control request. `by`: the client's id, or `api`.
+    /// Records a control request, which viewers see as `requested`. `by`: the client's id, or `api`.
     pub fn control(
         &mut self,
         moment: Moment<'_>,
@@ -97,7 +103,16 @@ impl Hub {
         out: &mut dyn Outlet,
     ) -> Result<(), ControlRefused> {
         let (broadcaster, mut scope) = self.scope(moment, out);
-        broadcaster.handle_control(&mut scope, task, control, by)
+        let found = broadcaster.tasks.find(task);
+        let known = found.and_then(|key| Some((key, broadcaster.tasks.task(key)?)));
+        let (key, task) = known.ok_or(ControlRefused::UnknownTask)?;
+        let by = by.into();
+        match decision::judge_request(task, control)? {
+            true => broadcaster.apply(&mut scope, key, Step::Requested { control, by }),
+            // Its answer promises that the request is kept, like that to the first.
+            false => broadcaster.keep(&mut scope, key),
+        }
+        Ok(())
     }
 
     /// Removes a task, also one whose row in the store could not be read; `false` when there is none of that id.
@@ -247,25 +262,6 @@ impl Broadcaster {
         }
     }
 
-    /// Records a control request, which viewers see as `requested`.
-    pub fn handle_control(
-        &mut self,
-        scope: &mut Scope<'_>,
-        id: &str,
-        control: Control,
-        by: &str,
-    ) -> Result<(), ControlRefused> {
-        let key = self.tasks.find(id).ok_or(ControlRefused::UnknownTask)?;
-        let task = self.tasks.task(key).ok_or(ControlRefused::UnknownTask)?;
-        let by = by.into();
-        match decision::judge_request(task, control)? {
-            true => self.apply(scope, key, Step::Requested { control, by }),
-            // Its answer promises that the request is kept, like that to the first.
-            false => self.keep(scope, key),
-        }
-        Ok(())
-    }
-
     /// The task of that id, created by the change that is applied next if there is none.
     pub(in crate::hub) fn find_or_create(&mut self, scope: &mut Scope<'_>, id: &str) -> TaskKey {
         if let Some(key) = self.tasks.find(id) {
@@ -325,7 +321,7 @@ impl Broadcaster {
             _ => {
                 let due = next_beat(due, scope.settings);
                 set_flush(&mut self.planned, task, Flush::Armed(due));
-                scope.timers.push(due, Timer::Flush(key));
+                scope.timers.push((due, Timer::Flush(key)));
             }
         }
     }

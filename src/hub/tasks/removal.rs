@@ -25,26 +25,27 @@ impl Broadcaster {
 
     /// Removes a task, also one whose row could not be read; `false` when there is none.
     pub fn remove(&mut self, scope: &mut Scope<'_>, id: &str, why: Removal) -> bool {
-        let is_there = self.apply_removal(scope, id, why);
-        if is_there && let Some(room) = self.room_of(scope.directory, id) {
+        if self.tasks.find(id).is_none() && !self.unread.holds(id) {
+            return false;
+        }
+        let room = self.room_of(scope.directory, id);
+        if let Some(room) = room {
+            announce(scope, room, id, why);
+        }
+        self.apply_removal(scope, id, why);
+        if let Some(room) = room {
             scope.directory.forget_if_idle(room);
         }
-        is_there
+        true
     }
 
     /// Removes a task, or its unreadable row, and what is left of it outside the table: its entries, and what members have seen of it. They
-    /// stay subscribed, and get a snapshot if the task is created again. `false`: there is none.
-    pub(in crate::hub) fn apply_removal(
-        &mut self,
-        scope: &mut Scope<'_>,
-        id: &str,
-        why: Removal,
-    ) -> bool {
+    /// stay subscribed, and get a snapshot if the task is created again.
+    pub(in crate::hub) fn apply_removal(&mut self, scope: &mut Scope<'_>, id: &str, why: Removal) {
         let key = self.tasks.find(id);
-        if let Some(mut task) = key.and_then(|key| self.tasks.remove(key)) {
-            set_flush(&mut self.planned, &mut task, Flush::Idle);
-        } else if !self.unread.remove(id) {
-            return false;
+        match key.and_then(|key| self.tasks.remove(key)) {
+            Some(mut task) => set_flush(&mut self.planned, &mut task, Flush::Idle),
+            None => drop(self.unread.remove(id)),
         }
         scope.fanout.changes.record(|| Change::TaskRemoved {
             at: scope.now,
@@ -53,7 +54,6 @@ impl Broadcaster {
         });
         scope.fanout.journal.delete(Table::Task, id);
         if let Some(room) = self.room_of(scope.directory, id) {
-            announce(scope, room, id, why);
             for place in 0..scope.directory.room(room).members().len() {
                 let member = scope.directory.room(room).members()[place];
                 // A task created again starts at version 1, which an old `seen` could pass for.
@@ -66,7 +66,6 @@ impl Broadcaster {
             scope.fanout.keep_expiry(scope.directory, room);
             scope.directory.set_has_task(room, false);
         }
-        true
     }
 }
 

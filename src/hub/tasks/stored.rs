@@ -5,7 +5,6 @@
 
 use crate::base::time::Now;
 use crate::hub::durable::journal::Journal;
-use crate::hub::durable::record::{Restored, Table};
 use crate::hub::keys::TaskKey;
 use crate::hub::scope::Scope;
 use crate::hub::tasks::broadcaster::Broadcaster;
@@ -14,7 +13,10 @@ use crate::hub::tasks::state::Task;
 impl Broadcaster {
     /// Lists a task for the next batch, unless it is listed already.
     pub(in crate::hub) fn keep(&mut self, scope: &mut Scope<'_>, key: TaskKey) {
-        let journal = &mut scope.fanout.journal;
+        self.list_unsaved(&mut scope.fanout.journal, key);
+    }
+
+    fn list_unsaved(&mut self, journal: &mut Journal, key: TaskKey) {
         if let Some(task) = self.tasks.task_mut(key).filter(|_| journal.is_on())
             && !std::mem::replace(&mut task.is_unsaved, true)
         {
@@ -24,29 +26,9 @@ impl Broadcaster {
 
     /// Lists every task for the next batch, for a store that was emptied.
     pub fn list_all(&mut self, journal: &mut Journal) {
-        // Rows that this version cannot read survive as they are: a newer version may read them again.
-        for (id, row) in self.unread.iter() {
-            journal.put(Table::Task, id, row.to_owned());
-        }
         for key in self.tasks.keys() {
-            if let Some(task) = self.tasks.task_mut(key)
-                && !std::mem::replace(&mut task.is_unsaved, true)
-            {
-                journal.tasks.push(key);
-            }
+            self.list_unsaved(journal, key);
         }
-    }
-
-    /// Restores a part of the event ids.
-    pub fn restore_ids(&mut self, scope: &mut Scope<'_>, restored: &Restored) {
-        self.event_ids.restore(scope.now, restored);
-    }
-
-    /// The store has no more to restore.
-    pub fn finish_restoring(&mut self, scope: &mut Scope<'_>) {
-        let (settings, journal) = (&scope.settings.broadcaster, &mut scope.fanout.journal);
-        self.event_ids
-            .finish_restoring(scope.now.at, settings, journal);
     }
 
     /// Restores a task. A row that cannot be read is kept as text and reported.

@@ -1,8 +1,8 @@
-//! A number that is set or "auto", in which case it follows from other keys as `derived.rs` says.
+//! A number of the configuration that is set or "auto", in which case it follows from the rest.
 
 use serde::{Deserialize, Serialize};
 
-pub(super) const WORD: &str = "auto";
+pub const WORD: &str = "auto";
 
 /// A number that is set or "auto".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -16,7 +16,7 @@ pub enum Auto {
 }
 
 impl Auto {
-    pub(super) fn or(self, derived: impl FnOnce() -> usize) -> usize {
+    pub fn or(self, derived: impl FnOnce() -> usize) -> usize {
         match self {
             Self::Derived => derived(),
             Self::Number(number) => number as usize,
