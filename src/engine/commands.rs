@@ -126,7 +126,7 @@ impl Context<'_> {
         if !self.store.is_unread() {
             return Ok(());
         }
-        self.store.count_refusal();
+        self.counts.unread.update(|count| count + 1);
         let reason = self.store.fault().unwrap_or_default();
         Err(CommandError::Unread(reason.to_owned()))
     }

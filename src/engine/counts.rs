@@ -9,6 +9,7 @@ use crate::base::counter::MinuteCounter;
 use crate::base::time::{Now, Time};
 use crate::hub::DropReason;
 use serde::Serialize;
+use std::cell::Cell;
 
 /// Everything that is counted, and since when.
 pub struct Counts {
@@ -22,6 +23,8 @@ pub struct Counts {
     pub refused: u64,
     /// Requests that came from a foreign page, or under a name that is not served.
     pub foreign: u64,
+    /// Calls that were refused because the store was not read yet. Counted where nothing else changes.
+    pub unread: Cell<u64>,
     pub notices: Notices,
     pub started: Now,
     pub memory: MemoryProbe,
@@ -35,6 +38,7 @@ impl Counts {
             connections: 0,
             refused: 0,
             foreign: 0,
+            unread: Cell::new(0),
             notices: Notices::default(),
             started,
             memory,

@@ -229,8 +229,11 @@ impl Run {
         }
     }
 
-    fn dropped_events(&self) -> u64 {
-        self.world.engine.inspect().dropped_events()
+    fn dropped_events(&mut self) -> u64 {
+        let now = self.world.now();
+        let engine = &mut self.world.engine;
+        let stats = engine.command(now, |context| context.broadcaster_stats());
+        stats.dropped_events
     }
 
     fn text(&mut self) -> String {

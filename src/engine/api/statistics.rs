@@ -2,7 +2,7 @@
 
 use super::call::Call;
 use crate::engine::answer::{Answer, Outcome};
-use crate::engine::commit::durability::{Condition, Durability};
+use crate::engine::commit::durability::Condition;
 use crate::engine::context::Context;
 use crate::engine::counts::{DropCounts, Notice};
 use crate::engine::life::Life;
@@ -73,9 +73,8 @@ fn is_zero(count: &u64) -> bool {
 }
 
 impl HealthStorage {
-    fn of(durability: &Durability) -> Self {
-        let refused = durability.refused();
-        let (status, reason) = match durability.condition() {
+    fn of(condition: &Condition, refused: u64) -> Self {
+        let (status, reason) = match condition {
             Condition::Absent => ("off", None),
             Condition::Good => ("ok", None),
             Condition::Unread { reason: None, .. } => ("opening", None),
@@ -254,7 +253,7 @@ impl Context<'_> {
                 queue_size: self.hub.broadcaster().queue_len(),
                 total_broadcasts: self.hub.counts().broadcasts,
             },
-            storage: HealthStorage::of(self.store),
+            storage: HealthStorage::of(self.store.condition(), self.counts.unread.get()),
         }
     }
 

@@ -37,7 +37,6 @@ use crate::engine::transport::answer::Reply;
 use crate::engine::transport::peers::Delivery;
 use crate::hub::{ClientId, ConnectionId, Hub, Moment};
 use crate::wire::http::Response;
-use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -138,8 +137,6 @@ pub struct Durability {
     /// Whose lists are among what waits, and for which batch the last of each does.
     lists: HashMap<ClientId, u64>,
     released: VecDeque<Released>,
-    /// What was refused because the store was not read yet.
-    refused: Cell<u64>,
 }
 
 impl Durability {
@@ -171,15 +168,6 @@ impl Durability {
     /// Whether the store has taken too long over a batch, and has not answered since.
     pub fn is_silent(&self) -> bool {
         self.is_silent
-    }
-
-    /// How many calls were refused because the store was not read yet.
-    pub fn refused(&self) -> u64 {
-        self.refused.get()
-    }
-
-    pub fn count_refusal(&self) {
-        self.refused.set(self.refused.get() + 1);
     }
 
     /// Whether a list that a client has asked for waits for the store.

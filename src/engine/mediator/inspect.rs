@@ -9,7 +9,7 @@ use super::engine::Engine;
 use crate::base::time::{Now, Time};
 use crate::engine::commit::durability::Condition;
 use crate::hub::durable::rows;
-use crate::hub::{Client, ConnectionId, DropReason, Record, Room};
+use crate::hub::{Client, ConnectionId, Record, Room};
 
 /// What the server holds.
 #[derive(Clone, Copy)]
@@ -90,11 +90,6 @@ impl<'a> Inspection<'a> {
     /// Bytes of messages and requests that have begun and not ended.
     pub fn unfinished_bytes(self) -> usize {
         self.engine.transport.unfinished.bytes()
-    }
-
-    /// How many messages have come in.
-    pub fn messages_received(self) -> u64 {
-        self.engine.counts.received.total()
     }
 
     /// All clients, those that are away as well.
@@ -191,18 +186,6 @@ impl<'a> Inspection<'a> {
     /// How many tasks have progress that has not gone out.
     pub fn pending_progress(self) -> usize {
         self.engine.hub.broadcaster().queue_len()
-    }
-
-    /// How many events were dropped.
-    pub fn dropped_events(self) -> u64 {
-        let broadcaster = self.engine.hub.broadcaster();
-        let reasons = DropReason::ALL.into_iter();
-        reasons.map(|reason| broadcaster.dropped(reason)).sum()
-    }
-
-    /// How many messages went out to subscribers.
-    pub fn delivered(self) -> u64 {
-        self.engine.hub.counts().delivered
     }
 
     /// All workspaces, as a `workspace.list` holds them.

@@ -89,13 +89,10 @@ impl Engine {
             Some(body) => self.handle_request(connection, &head, &body),
             None => self.handle_stream_start(connection, head),
         }
-        let Some(peer) = self.peer_mut(connection) else {
-            return;
-        };
-        match peer.reading.is_held() {
-            true if is_last => peer.reading = Reading::HeldToEnd,
-            false if is_last => self.end(connection, Ending::Final),
-            _ => {}
+        match self.peer_mut(connection).filter(|_| is_last) {
+            Some(peer) if peer.reading.is_held() => peer.reading = Reading::HeldToEnd,
+            Some(_) => self.end(connection, Ending::Final),
+            None => {}
         }
     }
 }
