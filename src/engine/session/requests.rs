@@ -75,7 +75,9 @@ pub fn carry_out(context: &mut Context<'_>, client: ClientKey, message: &Incomin
         }
         "ping" => {
             let echoed = if message.nested { message.body } else { "{}" };
-            say("pong", compact(echoed).into_owned())
+            // It may be as long as a message, and is answered where it lies.
+            context.answer(client, "pong", &compact(echoed), message.id);
+            Ok(Answer::Now(Said::Nothing))
         }
         _ => Err(unknown_type(&message.kind)),
     }
