@@ -73,6 +73,12 @@ impl fmt::Display for MessageId {
     }
 }
 
+impl serde::Serialize for MessageId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl PartialEq for MessageId {
     fn eq(&self, other: &Self) -> bool {
         if self.prefix == other.prefix {

@@ -2,7 +2,7 @@
 
 use crate::engine::context::{Context, Dismissal};
 use crate::engine::session::subscriptions::Barred;
-use crate::hub::{Broadcast, ClientKey, Entry, Full, Ingested, Refused, RoomMessage, TooLarge};
+use crate::hub::{Broadcast, ClientKey, Entry, Full, Ingested, Refused, TooLarge};
 use crate::wire::locale::Phrase;
 use crate::wire::message::compact::{compact, into_compact};
 use crate::wire::message::event::check_application_type;
@@ -265,12 +265,10 @@ impl Context<'_> {
         check_message(kind, &payload)?;
         let payload = into_compact(payload);
         check_room("room", room)?;
-        let room = self.hub.find_or_create_room(room, &self.settings.hub)?;
-        Ok(self.hub.publish(
-            self.settings.at(self.now),
-            RoomMessage::new(room, kind, payload),
-            &mut self.out,
-        ))
+        let moment = self.settings.at(self.now);
+        Ok(self
+            .hub
+            .publish(moment, room, (kind, payload), None, &mut self.out)?)
     }
 
     /// Sends every client a message; tells how many it reached.

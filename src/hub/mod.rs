@@ -36,7 +36,7 @@ pub use budget::Work;
 pub use clients::client::Client;
 pub use clients::lifecycle::Entry;
 pub use delivery::publication::{Lane, Outlet, Publication};
-pub use delivery::publishing::{Broadcast, RoomMessage};
+pub use delivery::publishing::Broadcast;
 pub use delivery::replay::Recovery;
 pub use durable::record::{Batch, Record, Restored};
 pub use keys::ConnectionId;

@@ -10,7 +10,7 @@ use crate::hub::delivery::fanout::{BroadcastCounts, Fanout};
 use crate::hub::delivery::publication::Outlet;
 use crate::hub::delivery::publishing::{Broadcast, RoomMessage};
 use crate::hub::durable::restore::Restoring;
-use crate::hub::keys::{ClientKey, RoomKey};
+use crate::hub::keys::ClientKey;
 use crate::hub::rooms::directory::{Directory, Full};
 use crate::hub::scope::Scope;
 use crate::hub::settings::{HubSettings, Moment};
@@ -74,14 +74,21 @@ impl Hub {
         self.fanout.counts()
     }
 
-    /// Publishes a message to a room; returns how many connections took it.
+    /// Publishes a message to a room, which is created even without members: its log serves clients that subscribe with `since` later.
+    /// Returns how many connections took it. `sender`: does not receive it.
     pub fn publish(
         &mut self,
         moment: Moment<'_>,
-        message: RoomMessage<'_>,
+        room: &str,
+        (kind, payload): (&str, String),
+        sender: Option<ClientKey>,
         out: &mut dyn Outlet,
-    ) -> usize {
-        let room = message.room;
+    ) -> Result<usize, Full> {
+        let room = self.directory.find_or_create(room, moment.settings)?;
+        let message = RoomMessage {
+            except: sender,
+            ..RoomMessage::new(room, kind, payload)
+        };
         let delivered = self.scope(moment, out).1.publish(message);
         // The first entry starts the clock of the log's expiry.
         self.watch_log(room, moment.settings);
@@ -89,15 +96,7 @@ impl Hub {
         if moment.settings.message_queue_size == 0 {
             self.directory.forget_if_idle(room);
         }
-        delivered
-    }
-
-    pub fn find_or_create_room(
-        &mut self,
-        name: &str,
-        settings: &HubSettings,
-    ) -> Result<RoomKey, Full> {
-        self.directory.find_or_create(name, settings)
+        Ok(delivered)
     }
 
     /// Sends a message to every client, or to those of one dialect; returns how many connections took it.

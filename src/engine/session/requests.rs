@@ -9,7 +9,7 @@ use crate::engine::access::caller::Action;
 use crate::engine::answer::{Answer, Said};
 use crate::engine::context::Context;
 use crate::hub::rooms::position::NotAPosition;
-use crate::hub::{ClientKey, ControlRefused, Hub, Position, RoomKey, RoomMessage, Since};
+use crate::hub::{ClientKey, ControlRefused, Hub, Position, RoomKey, Since};
 use crate::wire::message::compact::compact;
 use crate::wire::message::envelope::{push_string, to_json};
 use crate::wire::message::malformed::shortened;
@@ -103,15 +103,13 @@ fn broadcast(context: &mut Context<'_>, client: ClientKey, request: &Broadcast<'
     let mut payload = String::with_capacity(message.len() + 64);
     let from = context.hub.directory().client(client).id;
     let _ = write!(payload, "{{\"message\":{message},\"from\":\"{from}\"}}");
-    let room = context
+    let (moment, message) = (
+        context.settings.at(context.now),
+        ("room_broadcast", payload),
+    );
+    context
         .hub
-        .find_or_create_room(room, &context.settings.hub)?;
-    let message = RoomMessage {
-        except: Some(client),
-        ..RoomMessage::new(room, "room_broadcast", payload)
-    };
-    let moment = context.settings.at(context.now);
-    context.hub.publish(moment, message, &mut context.out);
+        .publish(moment, room, message, Some(client), &mut context.out)?;
     Ok(Answer::Now(Said::Nothing))
 }
 

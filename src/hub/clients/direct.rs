@@ -5,9 +5,11 @@
 
 use crate::base::id::MessageId;
 use crate::wire::message::{Envelope, TASK_REMOVED};
+use serde::Serialize;
 use std::collections::VecDeque;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Serialized it is its row in the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DirectMessage {
     /// Orders it among the log entries of all rooms and all direct messages.
     pub serial: u64,

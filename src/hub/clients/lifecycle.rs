@@ -386,8 +386,17 @@ impl Hub {
     ) {
         let replays = self.begin_replays(client, rooms);
         for (room, _) in rooms {
-            if let Some(offset) = replays.get(room) {
-                self.replay(moment, client, *room, *offset, out);
+            let is_lagging = self.directory.client(client).is_lagging;
+            match replays.get(room) {
+                // It gets them with its replay.
+                Some(offset) if is_lagging => {
+                    self.directory.client_mut(client).set_older(*room, *offset);
+                }
+                Some(offset) => {
+                    let (_, mut scope) = self.scope(moment, out);
+                    replay::replay_room(&mut scope, client, *room, *offset);
+                }
+                None => {}
             }
             // To a lagging client the state is sent after what it lacks, by `recover`.
             if !self.directory.client(client).is_lagging {
@@ -427,22 +436,6 @@ impl Hub {
         self.mark(client, Unsaved::ROOMS);
         let due = places.iter().filter(|place| place.first.is_some());
         due.map(|place| (place.room, place.offset)).collect()
-    }
-
-    /// Sends a member a room's entries after an offset; a lagging one gets them with its replay.
-    fn replay(
-        &mut self,
-        moment: Moment<'_>,
-        client: ClientKey,
-        room: RoomKey,
-        offset: u64,
-        out: &mut dyn Outlet,
-    ) {
-        if self.directory.client(client).is_lagging {
-            return self.directory.client_mut(client).set_older(room, offset);
-        }
-        let (_, mut scope) = self.scope(moment, out);
-        replay::replay_room(&mut scope, client, room, offset);
     }
 
     /// Where a member that names a `since` continues.

@@ -40,8 +40,8 @@ pub struct SessionRow {
     pub mail: Vec<DirectRow>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+/// A [`DirectMessage`] as it is read back.
+#[derive(Debug, Deserialize)]
 pub struct DirectRow {
     serial: u64,
     kind: Box<str>,
@@ -51,16 +51,6 @@ pub struct DirectRow {
 }
 
 impl DirectRow {
-    fn new(message: &DirectMessage) -> Self {
-        Self {
-            serial: message.serial,
-            kind: message.kind.clone(),
-            payload: message.payload.clone(),
-            timestamp: message.timestamp,
-            id: message.id.to_string(),
-        }
-    }
-
     /// `None`: its id cannot be read.
     pub fn message(self, ids: &mut MessageIdReader) -> Option<DirectMessage> {
         Some(DirectMessage {
@@ -121,7 +111,7 @@ pub fn put_direct(journal: &mut Journal, client: ClientId, message: &DirectMessa
 
 pub fn direct(client: ClientId, message: &DirectMessage) -> Record {
     let key = direct_key(client, message.serial);
-    put(Table::DirectMessage, &key, text(&DirectRow::new(message)))
+    put(Table::DirectMessage, &key, text(message))
 }
 
 pub fn put(table: Table, key: &str, value: String) -> Record {

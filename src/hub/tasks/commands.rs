@@ -144,13 +144,11 @@ impl Hub {
                 broadcaster.handle_item(&mut scope, name, kind.as_str(), payload)
             }
             Event::Room { kind, payload } => {
-                // Created even without members: its log serves clients that subscribe with `since` later.
-                let Ok(room) = self.directory.find_or_create(name, moment.settings) else {
-                    return Ingested::Refused(Refused::Limit(Full::Rooms.key()));
-                };
                 // A producer is no subscriber, so there is no sender to leave out.
-                self.publish(moment, RoomMessage::new(room, &kind, payload), out);
-                Ingested::Accepted(Accepted::default())
+                match self.publish(moment, name, (&kind, payload), None, out) {
+                    Ok(_) => Ingested::Accepted(Accepted::default()),
+                    Err(full) => Ingested::Refused(Refused::Limit(full.key())),
+                }
             }
         }
     }

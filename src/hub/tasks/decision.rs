@@ -87,6 +87,8 @@ pub fn decide(
     })
 }
 
+/// Inlined, because every event passes here and its outcome is large to move.
+#[inline]
 fn decide_for(
     task: &Task,
     max_task_size: usize,

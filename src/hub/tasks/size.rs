@@ -85,8 +85,10 @@ impl Bound {
 
     /// After one more event. What it replaces is not subtracted.
     pub fn with(self, patch: &TaskPatch) -> Self {
+        let named = named_sizes(patch).into_iter().flatten().sum::<usize>();
+        let own = own_sizes(patch).map(|(_, bytes)| bytes).sum::<usize>();
         Self {
-            bytes: self.bytes + sizes(patch).map(|(_, bytes)| bytes).sum::<usize>(),
+            bytes: self.bytes + named + own,
             own: self.own + patch.extra.len(),
         }
     }
@@ -266,21 +268,28 @@ impl<'a> Held<'a> {
 
 /// The fields that a patch sets or clears, each with its bytes afterwards.
 fn sizes(patch: &TaskPatch) -> impl Iterator<Item = (&str, usize)> {
-    let named = [
+    let named = NAMED.into_iter().zip(named_sizes(patch));
+    let named = named.filter_map(|(name, bytes)| Some((name, bytes?)));
+    named.chain(own_sizes(patch))
+}
+
+/// In the order of [`NAMED`].
+fn named_sizes(patch: &TaskPatch) -> [Option<usize>; NAMED.len()] {
+    [
         named_size(&patch.stage, str::len),
         named_size(&patch.message, str::len),
         named_size(&patch.parent_id, str::len),
         named_size(&patch.result, |raw| raw.get().len()),
         named_size(&patch.error, |raw| raw.get().len()),
         named_size(&patch.meta, |raw| raw.get().len()),
-    ];
-    let named = NAMED.into_iter().zip(named);
-    let named = named.filter_map(|(name, bytes)| Some((name, bytes?)));
-    let own = patch.extra.iter().map(|(name, field)| {
+    ]
+}
+
+fn own_sizes(patch: &TaskPatch) -> impl Iterator<Item = (&str, usize)> {
+    patch.extra.iter().map(|(name, field)| {
         let bytes = field.value().map_or(0, |raw| name.len() + raw.get().len());
         (&**name, bytes)
-    });
-    named.chain(own)
+    })
 }
 
 fn named_size<T: ?Sized>(field: &Field<Box<T>>, len: impl Fn(&T) -> usize) -> Option<usize> {
