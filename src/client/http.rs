@@ -3,6 +3,7 @@
 use super::stream;
 use super::url::ServerUrl;
 use crate::wire::http::decode_chunked;
+use crate::wire::locale::Locale;
 use httparse::{EMPTY_HEADER, Header, Response, Status};
 use serde_json::Value;
 use std::io::{self, ErrorKind, Read, Write};
@@ -96,7 +97,7 @@ fn body(fields: &[Header<'_>], rest: &[u8]) -> io::Result<Vec<u8>> {
     if value("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) {
         // A proxy in between may chunk what the server sent with a length.
         let decoded = decode_chunked(&mut rest.to_vec(), MAX_TRAILER_BYTES);
-        let body = decoded.map_err(|reject| invalid(&reject.detail))?;
+        let body = decoded.map_err(|reject| invalid(&reject.detail(Locale::English)))?;
         return body.ok_or_else(|| ErrorKind::UnexpectedEof.into());
     }
     let Some(length) = value("content-length") else {

@@ -10,8 +10,9 @@ mod outbox;
 
 pub use outbox::Outbox;
 
-use crate::wire::http::{self, BodyMode, Head, Method, ParserEvent, Problem};
+use crate::wire::http::{self, BodyMode, Head, Method, ParserEvent};
 use crate::wire::input::Input;
+use crate::wire::refusal::Refusal;
 use crate::wire::websocket::{self, Reader, ReaderEvent, Violation};
 
 /// How far the closing of a connection has come.
@@ -189,7 +190,7 @@ pub enum PeerEvent<'a> {
 /// Why a connection has to be closed.
 #[derive(Debug, Clone)]
 pub enum Fault {
-    Http(Problem),
+    Http(Refusal),
     /// A frame that breaks RFC 6455 or exceeds a limit.
     WebSocket(Violation),
 }

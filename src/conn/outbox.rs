@@ -3,7 +3,7 @@
 
 use crate::base::chunk_queue::{CHUNK_COST, ChunkPool, ChunkQueue};
 use crate::base::limit::unless_zero;
-use crate::wire::message::{Batch, Encoding};
+use crate::wire::message::{Encoding, encode_batch};
 use crate::wire::websocket::{EncodedFrame, encode};
 use bytes::Bytes;
 
@@ -125,7 +125,7 @@ fn in_one_frame(encoding: Encoding, messages: &[EncodedFrame]) -> Bytes {
         return single.bytes().clone();
     }
     let bodies: Vec<Bytes> = messages.iter().map(EncodedFrame::payload).collect();
-    let batch = Batch::encode(encoding, bodies.iter().map(|body| &body[..]));
+    let batch = encode_batch(encoding, bodies.iter().map(|body| &body[..]));
     encode(encoding.kind(), &batch).into_bytes()
 }
 

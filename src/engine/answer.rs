@@ -2,7 +2,11 @@
 //! has a flag to remember.
 
 use crate::hub::workspaces::documents::Edited;
-use std::borrow::Cow;
+use crate::wire::http::Response;
+use crate::wire::refusal::Refusal;
+
+/// What becomes of a request.
+pub type Outcome = Result<Answer<Response>, Refusal>;
 
 #[derive(Debug)]
 pub enum Answer<T> {
@@ -14,31 +18,17 @@ pub enum Answer<T> {
 
 /// What is said to a message that was obeyed.
 #[derive(Debug)]
-pub enum Said<'a> {
+pub enum Said {
     /// Nothing, or all of it already.
     Nothing,
     /// A message that names the one it answers.
     Message {
         kind: &'static str,
         /// As JSON.
-        payload: Cow<'a, str>,
+        payload: String,
     },
     /// News of a change to workspaces, to everybody who follows them.
     Change(Edited),
     /// A list of all workspaces, which goes out behind the news that wait for the store.
     WorkspaceList,
-}
-
-impl Said<'_> {
-    pub fn into_owned(self) -> Said<'static> {
-        match self {
-            Self::Nothing => Said::Nothing,
-            Self::Message { kind, payload } => Said::Message {
-                kind,
-                payload: Cow::Owned(payload.into_owned()),
-            },
-            Self::Change(change) => Said::Change(change),
-            Self::WorkspaceList => Said::WorkspaceList,
-        }
-    }
 }

@@ -1,32 +1,35 @@
 //! What an operator or an embedding program may do with clients, rooms and tasks: the interface of seed 000.
 
 use crate::engine::context::{Context, Dismissal};
-use crate::engine::refusal::Refusal;
 use crate::engine::session::subscriptions::Barred;
 use crate::hub::{Broadcast, ClientKey, Entry, Full, Ingested, Refused, TooLarge};
+use crate::wire::locale::Phrase;
 use crate::wire::message::compact::{compact, into_compact};
 use crate::wire::message::event::check_application_type;
 use crate::wire::message::name::check_room;
-use crate::wire::message::{Dialect, Malformed, Report, check_relayable};
+use crate::wire::message::{Malformed, Report, check_relayable};
+use crate::wire::refusal::{ErrorCode, Refusal};
 use crate::wire::websocket::CloseCode;
+use serde::Serialize;
 
 /// A connected client, as statistics show it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ClientInfo {
+    /// Where it connected from; `None` on a Unix socket.
+    pub address: Option<String>,
     /// Its public name.
     pub client_id: String,
     /// Milliseconds since 1970 when it connected.
     pub connected_at: u64,
-    /// Where it connected from; `None` on a Unix socket.
-    pub address: Option<String>,
-    /// The rooms it is in.
-    pub rooms: Vec<String>,
     /// `payload` or `data`.
     pub dialect: &'static str,
     /// Messages received from it.
     pub messages_received: u32,
     /// Messages queued for it.
     pub messages_sent: u32,
+    /// The rooms it is in.
+    pub rooms: Vec<String>,
     /// Bytes that it has not taken yet.
     pub unsent_bytes: usize,
 }
@@ -58,15 +61,11 @@ pub enum CommandError {
 
 impl From<Malformed> for CommandError {
     fn from(malformed: Malformed) -> Self {
-        let (mut field, reason) = match malformed {
-            Malformed::Json(reason) => (String::new(), reason),
-            Malformed::Text { field, reason } | Malformed::Field { field, reason } => {
-                (field, reason)
-            }
+        let Malformed { field, reason, .. } = malformed;
+        let field = match field.is_empty() {
+            true => "payload".to_owned(),
+            false => field,
         };
-        if field.is_empty() {
-            field = "payload".into();
-        }
         Self::Invalid { field, reason }
     }
 }
@@ -106,11 +105,17 @@ impl From<CommandError> for Refusal {
     fn from(error: CommandError) -> Self {
         let detail = error.to_string();
         match error {
-            CommandError::UnknownClient(_) => Self::new("not_found", detail).at("id"),
-            CommandError::Invalid { field, .. } => Self::new("invalid_message", detail).at(field),
-            CommandError::LimitExceeded(_) => Self::new("limit_exceeded", detail).retry_after_s(60),
-            CommandError::Stopped => Self::new("draining", detail).retry_after_s(1),
-            CommandError::Unread(_) => Self::new("storage_unavailable", detail).retry_after_s(1),
+            CommandError::UnknownClient(_) => Self::not_found(detail).at("id"),
+            CommandError::Invalid { field, .. } => {
+                Self::new(ErrorCode::InvalidMessage, detail).at(field)
+            }
+            CommandError::LimitExceeded(limit) => {
+                Self::no_room(limit).said(|limit| Phrase::Error(ErrorCode::LimitExceeded, limit))
+            }
+            CommandError::Stopped => Self::new(ErrorCode::Draining, detail).retry_after_s(1),
+            CommandError::Unread(_) => {
+                Self::new(ErrorCode::StorageUnavailable, detail).retry_after_s(1)
+            }
         }
     }
 }
@@ -157,10 +162,7 @@ impl Context<'_> {
                 .rooms()
                 .map(|room| directory.room(room).name.to_string())
                 .collect(),
-            dialect: match client.dialect {
-                Dialect::Payload => "payload",
-                Dialect::Data => "data",
-            },
+            dialect: client.dialect.body(),
             messages_received: peer.map_or(0, |peer| peer.received),
             messages_sent: peer.map_or(0, |peer| peer.sent),
             unsent_bytes: peer.map_or(0, |peer| peer.connection.outbox.len_bytes()),
@@ -202,9 +204,9 @@ impl Context<'_> {
 
     /// Puts a client into a room.
     pub fn subscribe(&mut self, id: &str, room: &str) -> Result<(), CommandError> {
-        let room = check_room("room", room)?;
+        check_room("room", room)?;
         let client = self.find_client(id)?;
-        let joined = self.enter(client, &room, Entry::Put)?;
+        let joined = self.enter(client, room, Entry::Put)?;
         if joined.is_new {
             let due = [(joined.room, None)];
             let moment = self.settings.at(self.now);
@@ -240,8 +242,7 @@ impl Context<'_> {
 
     /// Sends one client a message; `false` when its connection did not take it: it waits for a client that is away.
     pub fn send(&mut self, id: &str, kind: &str, payload: &str) -> Result<bool, CommandError> {
-        check_application_type(kind)?;
-        check_relayable(payload, 1)?;
+        check_message(kind, payload)?;
         let payload = &compact(payload);
         let client = self.find_session(id)?;
         Ok(self.hub.send(
@@ -261,21 +262,19 @@ impl Context<'_> {
         payload: String,
     ) -> Result<usize, CommandError> {
         self.check_read()?;
-        check_application_type(kind)?;
-        check_relayable(&payload, 1)?;
+        check_message(kind, &payload)?;
         let payload = into_compact(payload);
-        let room = check_room("room", room)?;
+        check_room("room", room)?;
         let moment = self.settings.at(self.now);
         Ok(self
             .hub
-            .publish(moment, &room, (kind, payload), None, &mut self.out)?)
+            .publish(moment, room, (kind, payload), None, &mut self.out)?)
     }
 
     /// Sends every client a message; tells how many it reached.
     pub fn broadcast_to_all(&mut self, kind: &str, payload: &str) -> Result<usize, CommandError> {
         self.check_read()?;
-        check_application_type(kind)?;
-        check_relayable(payload, 1)?;
+        check_message(kind, payload)?;
         let payload = &compact(payload);
         let message = Broadcast {
             kind,
@@ -296,4 +295,10 @@ impl Context<'_> {
             Ingested::Refused(refused) => Err(refused.into()),
         }
     }
+}
+
+/// Refuses what is no message of the application's own.
+fn check_message(kind: &str, payload: &str) -> Result<(), Malformed> {
+    check_application_type(kind)?;
+    check_relayable(payload, 1)
 }

@@ -10,12 +10,12 @@ use crate::engine::access::caller::Caller;
 use crate::engine::commit::durability::Durability;
 use crate::engine::counts::Counts;
 use crate::engine::life::Life;
-use crate::engine::refusal::Refusal;
 use crate::engine::settings::Settings;
 use crate::engine::transport::peers::Delivery;
 use crate::hub::{ClientId, ClientKey, ConnectionId, Hub};
 use crate::wire::locale::Phrase;
 use crate::wire::message::{Dialect, Encoding, Envelope, ErrorMessage, Variant};
+use crate::wire::refusal::Refusal;
 use crate::wire::websocket::CloseCode;
 
 pub struct Context<'a> {
@@ -70,7 +70,7 @@ impl Context<'_> {
         self.send_error(
             client,
             &ErrorMessage {
-                code: refusal.code(),
+                code: refusal.code().as_str(),
                 message: &message,
                 reply_to,
                 timestamp: self.now.wall_ms,

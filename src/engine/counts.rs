@@ -7,6 +7,8 @@ use super::access::connection_rate::MINUTE;
 use super::boundary::MemoryProbe;
 use crate::base::counter::MinuteCounter;
 use crate::base::time::{Now, Time};
+use crate::hub::DropReason;
+use serde::Serialize;
 use std::cell::Cell;
 
 /// Everything that is counted, and since when.
@@ -98,6 +100,31 @@ impl Notices {
         match std::mem::take(&mut entry.untold) {
             0 => log::warn!("{}", line()),
             untold => log::warn!("{} ({untold} more since the last such line)", line()),
+        }
+    }
+}
+
+/// `reasons` of [`BroadcasterStats`](crate::BroadcasterStats), and of an answer to events: why some were dropped.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DropCounts {
+    /// Their event id was known, nothing in them was new, or they asked once more for a restart that had just been.
+    pub repeat: u64,
+    /// Their `seq` was not above the last.
+    pub old_seq: u64,
+    /// They belonged to an earlier attempt.
+    pub old_attempt: u64,
+    /// Their task had ended.
+    pub ended: u64,
+}
+
+impl DropCounts {
+    pub fn of(count: impl Fn(DropReason) -> u64) -> Self {
+        Self {
+            repeat: count(DropReason::Repeat),
+            old_seq: count(DropReason::OldSeq),
+            old_attempt: count(DropReason::OldAttempt),
+            ended: count(DropReason::Ended),
         }
     }
 }

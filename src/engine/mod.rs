@@ -27,7 +27,8 @@
 //! | --- | --- |
 //! | [`mediator`] | the engine itself: the only one that knows all owners, and leads from one to the other |
 //! | [`boundary`] | what crosses to the shell |
-//! | [`context`], [`answer`], [`refusal`] | what a call, a message or a command may use, and what it gives back |
+//! | [`context`], [`answer`] | what a call, a message or a command may use, and what it gives back |
+//! | [`refusal`] | how it is told that the hub has refused something |
 //! | [`commands`] | what the program that joblight is a part of may do |
 //! | [`transport`] | connections and bytes |
 //! | [`session`] | viewers: what they may ask, and what they are told |

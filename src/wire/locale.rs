@@ -1,8 +1,10 @@
 //! What joblight tells people, in the languages it speaks (contract section 2).
 //!
-//! Owns every sentence of error messages and log lines that is translated; machine words (codes, field names) never
-//! pass through here. The Chinese lines are those of the two documents joblight began from, to the letter.
+//! Owns every sentence of error messages and log lines that is translated; machine words (codes, field names) never pass through
+//! here, and what a code means stands beside it in `error_code`. The Chinese lines are those of the two documents joblight began
+//! from, to the letter.
 
+use super::error_code::ErrorCode;
 use crate::base::choices::choices;
 use std::fmt;
 
@@ -27,6 +29,14 @@ choices! {
 }
 
 impl Locale {
+    fn meaning(self, code: ErrorCode) -> &'static str {
+        let [english, chinese] = code.meaning();
+        match self {
+            Self::English => english,
+            Self::SimplifiedChinese => chinese,
+        }
+    }
+
     pub fn say<'a>(self, phrase: Phrase<'a>) -> Said<'a> {
         Said {
             locale: self,
@@ -38,22 +48,14 @@ impl Locale {
 /// Something to be said, free of any language. A text inside names the thing or gives the reason.
 #[derive(Debug, Clone, Copy)]
 pub enum Phrase<'a> {
-    InvalidJson(&'a str),
+    /// What the code means, and why.
+    Error(ErrorCode, &'a str),
     InvalidMessagePack(&'a str),
-    UnknownType(&'a str),
-    InvalidMessage(&'a str),
-    NotAllowed(&'a str),
-    /// A token does not prove an identity.
-    Unauthorized(&'a str),
     RateLimited {
         /// Messages per minute.
         limit: u32,
         retry_after_s: u64,
     },
-    LimitExceeded(&'a str),
-    /// Something in progress excludes the request.
-    Conflict(&'a str),
-    NotFound(&'a str),
     /// A message of this type is for the application, and none is connected.
     NoApplication(&'a str),
     /// The application did not answer a message of this type in time.
@@ -130,18 +132,11 @@ impl fmt::Display for Said<'_> {
         use Phrase::*;
         let locale = self.locale;
         say! { self.phrase, locale, out;
-            InvalidJson(reason) => "invalid JSON: {reason}", "无效的JSON: {reason}";
+            Error(code, reason) => "{}: {reason}", "{}: {reason}", locale.meaning(code);
             InvalidMessagePack(reason) => "invalid MessagePack: {reason}", "无效的MessagePack: {reason}";
-            UnknownType(kind) => "unknown message type: {kind}", "未知消息类型: {kind}";
-            InvalidMessage(reason) => "invalid message: {reason}", "无效的消息: {reason}";
-            NotAllowed(what) => "not allowed: {what}", "不允许: {what}";
-            Unauthorized(reason) => "unauthorized: {reason}", "未授权: {reason}";
             RateLimited { limit, retry_after_s } =>
                 "too many messages: {limit} a minute are allowed; wait {retry_after_s} s",
                 "消息过于频繁: 每分钟最多 {limit} 条; 请在 {retry_after_s} 秒后重试";
-            LimitExceeded(which) => "limit exceeded: {which}", "超出限制: {which}";
-            Conflict(what) => "conflict: {what}", "冲突: {what}";
-            NotFound(what) => "not found: {what}", "未找到: {what}";
             NoApplication(kind) => "no application is connected that takes {kind}", "没有已连接的应用程序处理该消息: {kind}";
             NoAnswer(kind) => "the application did not answer {kind} in time", "应用程序未及时答复: {kind}";
             ApplicationGone(kind) => "the application went away before it answered {kind}", "应用程序在答复前已断开: {kind}";
@@ -314,7 +309,10 @@ mod tests {
     #[test]
     fn chinese_lines_are_the_seeds_lines() {
         let say = |phrase| Locale::SimplifiedChinese.say(phrase).to_string();
-        assert_eq!(say(Phrase::UnknownType("ping")), "未知消息类型: ping");
+        assert_eq!(
+            say(Phrase::Error(ErrorCode::UnknownType, "ping")),
+            "未知消息类型: ping"
+        );
         assert_eq!(
             say(Phrase::WebSocketStarted("3001")),
             "WebSocket服务器已在端口 3001 启动"

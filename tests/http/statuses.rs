@@ -468,3 +468,36 @@ fn bodies_in_a_coding_that_nobody_undoes() {
     let answer = http.request("POST", "/api/events", &none, b"{}");
     assert_eq!(answer.header("accept-encoding"), Some("identity"));
 }
+
+#[test]
+fn problems_speak_the_configured_language() {
+    let server = Running::start(|config| {
+        config.locale = serde_json::from_value(json!("zh-CN")).unwrap();
+    });
+    for (method, path, body, told) in [
+        (
+            "GET",
+            "/api/tasks/t",
+            json!(null),
+            "未找到: there is no task `t`",
+        ),
+        (
+            "POST",
+            "/api/tasks/t/progress",
+            json!({"progress": 101}),
+            "无效的消息: progress: 101 is out of range; expected 0 to 100",
+        ),
+        (
+            "DELETE",
+            "/api/tasks",
+            json!(null),
+            "不允许的方法: DELETE is not possible at `/api/tasks`; expected GET, HEAD, OPTIONS",
+        ),
+    ] {
+        let (_, problem) = server.call(method, path, &body);
+        assert_eq!(problem["detail"], told, "{path}");
+    }
+    let problem = refused(&server, "GET /health HTTP/1.1\r\n\r\n", 400);
+    let told = "无效的请求: header `host`: missing, and HTTP/1.1 needs it";
+    assert_eq!(problem["detail"], told);
+}

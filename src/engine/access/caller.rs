@@ -4,9 +4,9 @@
 //! The first answers by `http.api_key`, `websocket.publish` and `websocket.control`; the second says yes to every room so far. They
 //! decide and change nothing.
 
-use crate::engine::refusal::Refusal;
 use crate::engine::settings::{Permission, Settings, WebSocketConfig};
 use crate::wire::http::Head;
+use crate::wire::refusal::{ErrorCode, Refusal};
 
 #[derive(Debug, Clone, Copy)]
 pub enum Caller<'a> {
@@ -57,9 +57,9 @@ fn request_may(head: &Head, action: Action, settings: &Settings) -> Result<(), R
     let key = &settings.http.api_key;
     let is_open = !key.is_empty() || settings.websocket.control == Permission::Anybody;
     match matches!(action, Action::Control { .. }) && !is_open {
-        true => Err(Refusal::new("not_allowed", CONTROL_NEEDS_KEY)),
+        true => Err(Refusal::new(ErrorCode::NotAllowed, CONTROL_NEEDS_KEY)),
         false if key.is_empty() || brings(key, head) => Ok(()),
-        false => Err(Refusal::new("unauthorized", KEY_EXPECTED).at("authorization")),
+        false => Err(Refusal::new(ErrorCode::Unauthorized, KEY_EXPECTED).at("authorization")),
     }
 }
 
@@ -76,7 +76,7 @@ fn viewer_may(action: Action, websocket: &WebSocketConfig) -> Result<(), Refusal
     match permission {
         Permission::Anybody => Ok(()),
         Permission::Members if is_member => Ok(()),
-        Permission::Members | Permission::Nobody => Err(Refusal::new("not_allowed", key)),
+        Permission::Members | Permission::Nobody => Err(Refusal::new(ErrorCode::NotAllowed, key)),
     }
 }
 

@@ -15,9 +15,8 @@ use crate::base::random::Random;
 use crate::base::time::{Span, Time};
 use crate::base::token_bucket::Admission;
 use crate::engine::counts::{Counts, Notice};
-use crate::engine::refusal::Refusal;
 use crate::engine::settings::Settings;
-use crate::wire::message::ErrorCode;
+use crate::wire::refusal::{ErrorCode, Refusal};
 use crate::wire::websocket::CloseCode;
 use core::net::IpAddr;
 
@@ -86,7 +85,7 @@ impl Deferral {
             _ => ErrorCode::LimitExceeded,
         };
         let seconds = delay.as_millis().div_ceil(1000);
-        Refusal::coded(code, self.detail).retry_after_s(seconds)
+        Refusal::new(code, self.detail).retry_after_s(seconds)
     }
 }
 

@@ -9,8 +9,8 @@
 
 use super::host::Host;
 use crate::engine::counts::Notice;
-use crate::engine::refusal::Refusal;
 use crate::wire::http::{Head, Method};
+use crate::wire::refusal::{ErrorCode, Refusal};
 use crate::wire::websocket;
 use core::cell::RefCell;
 
@@ -288,8 +288,8 @@ fn shown(text: &str) -> String {
 impl From<Refused> for Refusal {
     fn from(refused: Refused) -> Self {
         match refused.notice {
-            Notice::Host => Self::new("unknown_host", refused.detail).at("host"),
-            _ => Self::new("not_allowed", refused.detail).at("origin"),
+            Notice::Host => Self::new(ErrorCode::UnknownHost, refused.detail).at("host"),
+            _ => Self::new(ErrorCode::NotAllowed, refused.detail).at("origin"),
         }
     }
 }

@@ -1,18 +1,15 @@
 //! A row of the table and a call that it answers; answers in JSON and refusals that several calls share.
 
 use crate::engine::access::caller::Action;
-use crate::engine::answer::Answer;
+use crate::engine::answer::Outcome;
 use crate::engine::context::Context;
-use crate::engine::refusal::Refusal;
-use crate::wire::http::{Head, Method, Response};
-use crate::wire::message::TaskEvent;
+use crate::wire::http::{Head, Method};
 use crate::wire::message::incoming::parse;
 use crate::wire::message::number::Whole;
-use serde::Serialize;
+use crate::wire::message::{Malformed, TaskEvent};
+use crate::wire::refusal::{ErrorCode, Refusal};
 use std::borrow::Cow;
 use std::str::FromStr;
-
-pub type Outcome = Result<Answer<Response>, Refusal>;
 
 pub type CallFn = fn(&mut Context<'_>, &Call<'_>) -> Outcome;
 
@@ -37,13 +34,13 @@ pub struct Row {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Body {
-    /// It has no meaning.
+    /// A body has no meaning.
     Ignored,
-    /// It is read if there is one.
+    /// A body is read if there is one.
     Optional,
-    /// The call makes no sense without it.
+    /// The call makes no sense without a body.
     Required,
-    /// The same, and lines of JSON are handled as they come.
+    /// The call makes no sense without a body, whose lines, if it has lines, are handled as they come.
     Lines,
 }
 
@@ -105,33 +102,19 @@ const JSON_TYPES: [&str; 4] = [
     "text/plain",
 ];
 
-pub fn json(status: u16, document: &impl Serialize) -> Response {
-    let body = serde_json::to_vec(document).expect("documents of our own always serialise");
-    Response::new(status).json(body)
-}
-
-pub fn json_text(status: u16, text: String) -> Response {
-    Response::new(status).json(text.into_bytes())
-}
-
-/// An answer of one member.
-pub fn list_of(name: &str, value: &impl Serialize) -> Response {
-    json(200, &serde_json::json!({ name: value }))
-}
-
 /// Refuses bodies that are no JSON. Without a type a body counts as JSON, and so does what curl sends unasked.
 pub fn expect_json(head: &Head) -> Result<(), Refusal> {
     head.content_type().map_or(Ok(()), expect_json_type)
 }
 
-/// The same of a media type without its parameters.
+/// Refuses media types that are no JSON. `essence`: the type without its parameters.
 pub fn expect_json_type(essence: &str) -> Result<(), Refusal> {
     let is = |known: &&str| essence.eq_ignore_ascii_case(known);
     if JSON_TYPES.iter().any(is) || essence.to_ascii_lowercase().ends_with("+json") {
         return Ok(());
     }
     let detail = format!("`{essence}` is not understood here; expected application/json");
-    Err(Refusal::new("unsupported_media_type", detail).at("content-type"))
+    Err(Refusal::new(ErrorCode::UnsupportedMediaType, detail).at("content-type"))
 }
 
 /// `limit` of a query, if it is there.
@@ -144,11 +127,11 @@ pub fn parse_limit(head: &Head) -> Result<Option<usize>, Refusal> {
 /// A whole number as JSON may spell it.
 pub fn whole<T: FromStr + TryFrom<u64>>(text: &str) -> Option<T> {
     text.parse().ok().or_else(|| {
-        let Whole(number) = parse(text).ok()?;
+        let Whole(number) = parse::<Whole>(text).ok()?;
         number.try_into().ok()
     })
 }
 
 pub fn invalid(field: &str, reason: &str) -> Refusal {
-    Refusal::new("invalid_message", format!("{field}: {reason}")).at(field)
+    Malformed::field(field, reason).into()
 }

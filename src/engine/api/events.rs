@@ -1,10 +1,10 @@
 //! Calls by which producers report (contract section 7): all or nothing for each request, unless it is lines.
 
-use crate::engine::api::call::{Call, Outcome, expect_json, expect_json_type, invalid};
+use crate::engine::answer::Outcome;
+use crate::engine::api::call::{Call, expect_json, expect_json_type, invalid};
 use crate::engine::api::{fitting, ingest};
 use crate::engine::context::Context;
-use crate::engine::refusal::Refusal;
-use crate::wire::http::{Head, unquote};
+use crate::wire::http::{Head, is_percent_encoded, unquote};
 use crate::wire::message::cloud_event::{
     Attribute, CloudEvent, EMPTY, check_json_type, missing_attribute,
 };
@@ -12,6 +12,7 @@ use crate::wire::message::event::{KEY_HEADER, numbered_id};
 use crate::wire::message::incoming::parse;
 use crate::wire::message::name::MAX_NAME_BYTES;
 use crate::wire::message::{Event, Malformed, Report, TaskEvent};
+use crate::wire::refusal::{ErrorCode, Refusal};
 use percent_encoding::percent_decode_str;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -119,7 +120,7 @@ pub fn refuse_cloud_event(head: &Head) -> Result<(), Refusal> {
     let detail = format!(
         "{field}: says that this is a CloudEvent, which this call does not read; expected it at /api/events"
     );
-    Err(Refusal::new("unsupported_media_type", detail).at(field))
+    Err(Refusal::new(ErrorCode::UnsupportedMediaType, detail).at(field))
 }
 
 fn read_array<'a>(
@@ -138,7 +139,8 @@ fn read_array<'a>(
 /// Refuses CloudEvents whose type is no JSON, or no JSON in UTF-8.
 fn check_charset(head: &Head) -> Result<(), Refusal> {
     let checked = head.header("content-type").map_or(Ok(()), check_json_type);
-    checked.map_err(|reason| Refusal::new("unsupported_media_type", reason).at("content-type"))
+    checked
+        .map_err(|reason| Refusal::new(ErrorCode::UnsupportedMediaType, reason).at("content-type"))
 }
 
 /// CloudEvents' binary HTTP mode: the attributes are headers, the body is the data.
@@ -199,12 +201,6 @@ fn attribute(head: &Head, name: &'static str) -> Result<Option<Attribute>, Malfo
     attribute.map(Some).ok_or_else(|| wrong(EMPTY))
 }
 
-/// Whether every `%` begins an octet (RFC 3986 section 2.1).
-fn is_percent_encoded(text: &str) -> bool {
-    let mut parts = text.split('%').skip(1).map(str::as_bytes);
-    parts.all(|part| part.len() >= 2 && part[..2].iter().all(u8::is_ascii_hexdigit))
-}
-
 /// Takes all events, or none when the limits would refuse one.
 fn take_all(context: &mut Context<'_>, reports: Vec<Report<'_>>) -> Outcome {
     fitting::check(context, &reports)?;
@@ -262,5 +258,5 @@ fn key_refused(found: &str) -> Refusal {
     let detail = format!(
         "{KEY_HEADER}: {found}; expected one string of 1 to {MAX_NAME_BYTES} bytes in double quotes, as \"6650f1-3\""
     );
-    Refusal::new("invalid_message", detail).at(KEY_HEADER)
+    Refusal::new(ErrorCode::InvalidMessage, detail).at(KEY_HEADER)
 }

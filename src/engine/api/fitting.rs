@@ -2,12 +2,12 @@
 //! them counts, because of several events none counts when one would be refused.
 
 use crate::engine::context::Context;
-use crate::engine::refusal::Refusal;
 use crate::hub::tasks::decision::{self, Foresight};
 use crate::hub::tasks::size::{Bound, TooLarge};
 use crate::hub::tasks::state::Task;
 use crate::wire::message::name::TASK_ROOM_PREFIX;
 use crate::wire::message::{Event, Report, TaskEvent};
+use crate::wire::refusal::Refusal;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
@@ -32,10 +32,10 @@ fn check_all(context: &Context<'_>, reports: &[Report<'_>]) -> Result<(), Refusa
     // Upper bounds for any of the tasks: when they surely stay small, none is looked at any closer.
     let (mut events, mut greatest, mut all) = (0, Bound::default(), Bound::default());
     for report in reports {
-        let task_id = match &report.event {
-            Event::Task { task_id, .. } | Event::Item { task_id, .. } => &**task_id,
-            Event::Room { .. } => continue,
-        };
+        if let Event::Room { .. } = report.event {
+            continue;
+        }
+        let task_id = &*report.subject;
         let known = tasks.named(task_id);
         if known.is_none() {
             new_tasks.insert(task_id);
@@ -93,11 +93,12 @@ fn check_rooms(context: &Context<'_>, reports: &[Report<'_>]) -> Result<(), Refu
     let max_rooms = context.settings.hub.max_rooms;
     let (mut needed, mut taken) = (HashSet::new(), HashSet::new());
     for report in reports {
-        let room = match &report.event {
-            Event::Task { task_id, .. } | Event::Item { task_id, .. } => {
-                Cow::Owned(format!("{TASK_ROOM_PREFIX}{task_id}"))
+        let name = &*report.subject;
+        let room = match report.event {
+            Event::Task { .. } | Event::Item { .. } => {
+                Cow::Owned(format!("{TASK_ROOM_PREFIX}{name}"))
             }
-            Event::Room { room, .. } => Cow::Borrowed(&**room),
+            Event::Room { .. } => Cow::Borrowed(name),
         };
         let found = directory.find(&room).map(|room| directory.room(room));
         // One that only viewers hold becomes a producer's.
@@ -131,7 +132,8 @@ fn check_sizes(context: &Context<'_>, reports: &[Report<'_>]) -> Result<(), Refu
     let tasks = context.hub.broadcaster().tasks();
     let mut bounds: HashMap<&str, (Bound, Vec<usize>)> = HashMap::new();
     for (index, report) in reports.iter().enumerate() {
-        if let Event::Task { task_id, patch, .. } = &report.event {
+        let task_id = &*report.subject;
+        if let Event::Task { patch, .. } = &report.event {
             let known = || tasks.named(task_id).map(Bound::of).unwrap_or_default();
             let (bound, events) = bounds
                 .entry(task_id)

@@ -2,24 +2,27 @@
 //! them (contract section 7).
 
 use crate::base::limit::unless_zero;
-use crate::engine::answer::Answer;
-use crate::engine::refusal::Refusal;
+use crate::engine::answer::{Answer, Outcome};
+use crate::engine::counts::DropCounts;
 use crate::hub::{
-    Accepted, DropReason, Dropped, Hub, Ingested, Moment, Outlet, Refused, Subject, TaskKey,
-    Truncated,
+    Accepted, Asked, DropReason, Dropped, Hub, Ingested, Moment, Outlet, Refused, Subject, TaskKey,
 };
 use crate::wire::http::{Head, Line, LineSplitter, Response};
-use crate::wire::message::envelope::push_string;
 use crate::wire::message::event::numbered_id;
 use crate::wire::message::incoming::strip_byte_order_mark;
 use crate::wire::message::malformed::shortened;
 use crate::wire::message::{Malformed, Report};
-use std::fmt::Write;
+use crate::wire::refusal::{ErrorCode, Refusal};
+use serde::Serialize;
+use std::fmt;
 
 /// The most errors, drops and cut fields that an answer lists, each.
 const MAX_LISTED: usize = 10;
 /// The most tasks whose control requests and watchers an answer can name.
 const MAX_TASKS: usize = 10_000;
+
+/// Room for most answers.
+const USUAL_BYTES: usize = 256;
 /// What an answer says when nothing was dropped.
 const NO_DROPS: &str = concat!(
     ",\"dropped\":0,\"reasons\":{\"repeat\":0,\"oldSeq\":0,\"oldAttempt\":0,\"ended\":0},",
@@ -38,42 +41,32 @@ pub struct IngestStream {
     pub key: Option<String>,
 }
 
-pub fn take_lines(
-    hub: &mut Hub,
-    out: &mut dyn Outlet,
-    moment: Moment<'_>,
-    stream: &mut IngestStream,
-    mut chunk: &[u8],
-    max_body_size: usize,
-) {
-    let max_line_bytes = unless_zero(max_body_size);
-    loop {
-        match stream.splitter.poll_line(&mut chunk, max_line_bytes) {
-            Ok(Some(line)) => {
-                let key = stream.key.as_deref();
-                stream.tally.take_line(hub, out, moment, key, &line);
-            }
-            Ok(None) => return,
-            Err(too_long) => {
-                let reason = format!(
-                    "longer than the {max_line_bytes} bytes that http.max_body_size allows"
-                );
-                stream.tally.reject(too_long.line_number, reason);
+/// Has the hub take one event.
+pub type Ingest<'a> = dyn FnMut(Report<'_>) -> Ingested + 'a;
+
+impl IngestStream {
+    /// Takes the lines that end in `chunk`.
+    pub fn take(&mut self, mut chunk: &[u8], max_body_size: usize, ingest: &mut Ingest<'_>) {
+        let max_line_bytes = unless_zero(max_body_size);
+        loop {
+            match self.splitter.poll_line(&mut chunk, max_line_bytes) {
+                Ok(Some(line)) => self.tally.take_line(&line, self.key.as_deref(), ingest),
+                Ok(None) => return,
+                Err(too_long) => {
+                    let reason = format!(
+                        "longer than the {max_line_bytes} bytes that http.max_body_size allows"
+                    );
+                    self.tally.reject_line(too_long.line_number, reason);
+                }
             }
         }
     }
-}
 
-/// Takes a last line that has no newline.
-pub fn finish_lines(
-    hub: &mut Hub,
-    out: &mut dyn Outlet,
-    moment: Moment<'_>,
-    stream: &mut IngestStream,
-) {
-    if let Some(line) = stream.splitter.finish() {
-        let key = stream.key.as_deref();
-        stream.tally.take_line(hub, out, moment, key, &line);
+    /// Takes a last line that has no newline.
+    pub fn finish(&mut self, ingest: &mut Ingest<'_>) {
+        if let Some(line) = self.splitter.finish() {
+            self.tally.take_line(&line, self.key.as_deref(), ingest);
+        }
     }
 }
 
@@ -83,41 +76,41 @@ pub fn take_all(
     out: &mut dyn Outlet,
     moment: Moment<'_>,
     reports: Vec<Report<'_>>,
-) -> Result<Answer<Response>, Refusal> {
-    let mut tally = Tally::new(Numbering::Places);
+) -> Outcome {
+    let mut tally = Tally::default();
     for (index, report) in reports.into_iter().enumerate() {
-        tally.take(hub, out, moment, index as u64, Ok(report));
+        let ingest = &mut |report: Report<'_>| hub.ingest(moment, report, out);
+        tally.take(Place::Index(index), Ok(report), ingest);
     }
-    if tally.rejected() > 0 {
-        if let Some(Refused::TooLarge(fault)) = tally.refusal() {
-            return Err(fault.into());
-        }
-        return Err(Refusal::no_room(tally.first_error().unwrap_or_default()));
+    match (&tally.refused, tally.first_error()) {
+        (Some(Refused::TooLarge(fault)), _) => Err(fault.into()),
+        (_, Some(error)) => Err(Refusal::no_room(error)),
+        (_, None) => Ok(Answer::WhenKept(tally.answer(hub))),
+    }
+}
+
+/// The answer to lines: what became of each, and 400 only when none was an event.
+pub fn answer_lines(hub: &mut Hub, tally: Tally) -> Outcome {
+    if tally.is_all_wrong() {
+        return Err(refuse_lines(&tally));
     }
     Ok(Answer::WhenKept(tally.answer(hub)))
 }
 
-/// The answer to lines: what became of each, and 400 only when none was an event.
-pub fn answer_lines(hub: &mut Hub, tally: Tally) -> Answer<Response> {
-    if tally.is_all_wrong() {
-        return Answer::Now(refuse_lines(&tally).into());
-    }
-    Answer::WhenKept(tally.answer(hub))
-}
-
 /// None of the lines counted. What may count later is not to be thrown away as if it were wrong.
 fn refuse_lines(tally: &Tally) -> Refusal {
-    let rejected = tally.rejected();
-    match tally.refusal() {
-        Some(Refused::TooLarge(fault)) => return fault.into(),
+    let rejected = tally.rejected;
+    match &tally.refused {
+        Some(Refused::TooLarge(fault)) => fault.into(),
         Some(limit @ Refused::Limit(_)) => {
-            return Refusal::no_room(format!("none of {rejected} lines counted; {limit}"));
+            Refusal::no_room(format!("none of {rejected} lines counted; {limit}"))
         }
-        None => {}
+        None => {
+            let first = tally.first_error().unwrap_or_default();
+            let detail = format!("none of {rejected} lines is an event; {first}");
+            Refusal::new(ErrorCode::InvalidMessage, detail).at("body")
+        }
     }
-    let first = tally.first_error().unwrap_or_default();
-    let detail = format!("none of {rejected} lines is an event; {first}");
-    Refusal::new("invalid_message", detail).at("body")
 }
 
 /// Says once what was wrong with a local producer's lines: it gets no answer of its own.
@@ -138,142 +131,149 @@ fn read_line<'a>(text: &'a str, key: Option<&str>, number: u64) -> Result<Report
 /// The text that a body must be, without the byte order mark that it may begin with.
 pub fn text(bytes: &[u8]) -> Result<&str, Malformed> {
     let text = simdutf8::basic::from_utf8(bytes);
-    let text = text.map_err(|_| Malformed::Json("the text is not UTF-8".into()))?;
+    let text = text.map_err(|_| Malformed::syntax("the text is not UTF-8"))?;
     Ok(strip_byte_order_mark(text))
 }
 
 /// What became of the events of one request.
 #[derive(Debug, Default)]
 pub struct Tally {
-    numbering: Numbering,
     accepted: u64,
     dropped: [u64; DropReason::ALL.len()],
     rejected: u64,
     /// Halves of surrogate pairs that were replaced in what counted.
     repaired: u64,
-    errors: Vec<LineError>,
+    errors: Vec<Rejected>,
     /// What may not count now; rather what may count later than what never will.
     refused: Option<Refused>,
-    drops: Vec<(u64, Dropped)>,
-    truncated: Vec<String>,
+    drops: Vec<Drop>,
+    truncated: Vec<Cut>,
     tasks: Vec<TaskKey>,
 }
 
-/// How the events of a request are counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Numbering {
-    /// By their lines, from 1.
-    #[default]
-    Lines,
-    /// By their places, from 0.
-    Places,
+/// Where in its request an event stands.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Place {
+    /// From 1.
+    Line(u64),
+    /// From 0.
+    Index(usize),
 }
 
-impl Numbering {
-    fn as_str(self) -> &'static str {
+impl fmt::Display for Place {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Lines => "line",
-            Self::Places => "index",
+            Self::Line(number) => write!(out, "line {number}"),
+            Self::Index(number) => write!(out, "index {number}"),
         }
     }
 }
 
-/// A line that is no event, or one that may not count.
-#[derive(Debug)]
-struct LineError {
-    line: u64,
-    reason: String,
+/// What is no event, or one that may not count.
+#[derive(Debug, Serialize)]
+struct Rejected {
+    #[serde(flatten)]
+    place: Place,
+    message: String,
+}
+
+/// An event that changed nothing.
+#[derive(Debug, Serialize)]
+struct Drop {
+    #[serde(flatten)]
+    place: Place,
+    #[serde(flatten)]
+    subject: Subject,
+    reason: &'static str,
+}
+
+/// A field that was too long.
+#[derive(Debug, Serialize)]
+struct Cut {
+    #[serde(flatten)]
+    place: Place,
+    field: String,
+    /// Before it was cut.
+    bytes: usize,
 }
 
 impl Tally {
-    fn new(numbering: Numbering) -> Self {
-        Self {
-            numbering,
-            ..Self::default()
-        }
-    }
-
     /// Takes one event and counts what became of it.
     fn take(
         &mut self,
-        hub: &mut Hub,
-        out: &mut dyn Outlet,
-        moment: Moment<'_>,
-        number: u64,
+        place: Place,
         report: Result<Report<'_>, Malformed>,
+        ingest: &mut Ingest<'_>,
     ) {
         match report {
             Ok(report) => {
                 self.repaired += u64::from(report.repaired);
-                self.count(number, hub.ingest(moment, report, out));
+                self.count(place, ingest(report));
             }
-            Err(malformed) => self.reject(number, malformed.to_string()),
+            Err(malformed) => self.reject(place, malformed.to_string()),
         }
     }
 
-    fn take_line(
-        &mut self,
-        hub: &mut Hub,
-        out: &mut dyn Outlet,
-        moment: Moment<'_>,
-        key: Option<&str>,
-        line: &Line<'_>,
-    ) {
+    fn take_line(&mut self, line: &Line<'_>, key: Option<&str>, ingest: &mut Ingest<'_>) {
         let report = match text(&line.bytes) {
             // A file may begin with a byte order mark and nothing else.
             Ok(text) if text.trim_ascii().is_empty() => return,
             Ok(text) => read_line(text, key, line.number),
             Err(malformed) => Err(malformed),
         };
-        self.take(hub, out, moment, line.number, report);
+        self.take(Place::Line(line.number), report, ingest);
     }
 
-    fn count(&mut self, number: u64, ingested: Ingested) {
+    fn count(&mut self, place: Place, ingested: Ingested) {
         match ingested {
             Ingested::Accepted(Accepted { task, truncated }) => {
                 self.accepted += 1;
                 self.name(task);
-                for cut in truncated {
-                    self.list_cut(number, &cut);
-                }
+                let room = MAX_LISTED - self.truncated.len();
+                let cuts = truncated.iter().take(room).map(|cut| Cut {
+                    place,
+                    field: shortened(&cut.field).into_owned(),
+                    bytes: cut.bytes,
+                });
+                self.truncated.extend(cuts);
             }
-            Ingested::Dropped(dropped) => {
-                self.dropped[dropped.reason.index()] += 1;
-                self.name(dropped.task);
+            Ingested::Dropped(Dropped {
+                task,
+                subject,
+                reason,
+            }) => {
+                self.dropped[reason.index()] += 1;
+                self.name(task);
                 if self.drops.len() < MAX_LISTED {
-                    self.drops.push((number, dropped));
+                    self.drops.push(Drop {
+                        place,
+                        subject,
+                        reason: reason.as_str(),
+                    });
                 }
             }
             Ingested::Refused(refused) => {
-                self.reject_for(number, refused.to_string(), Some(refused));
+                self.reject(place, refused.to_string());
+                match (&self.refused, &refused) {
+                    (None, _) | (Some(Refused::TooLarge(_)), Refused::Limit(_)) => {
+                        self.refused = Some(refused);
+                    }
+                    _ => {}
+                }
             }
         }
     }
 
-    pub fn reject(&mut self, line: u64, reason: String) {
-        self.reject_for(line, reason, None);
+    pub fn reject_line(&mut self, line: u64, reason: String) {
+        self.reject(Place::Line(line), reason);
     }
 
-    fn reject_for(&mut self, line: u64, reason: String, refused: Option<Refused>) {
+    fn reject(&mut self, place: Place, message: String) {
         self.rejected += 1;
         if self.errors.len() < MAX_LISTED {
-            self.errors.push(LineError { line, reason });
+            self.errors.push(Rejected { place, message });
         }
-        match (&self.refused, refused) {
-            (Some(Refused::Limit(_)), _) | (_, None) => {}
-            (None, refused) | (_, refused @ Some(Refused::Limit(_))) => self.refused = refused,
-            (Some(Refused::TooLarge(_)), _) => {}
-        }
-    }
-
-    fn list_cut(&mut self, number: u64, cut: &Truncated) {
-        if self.truncated.len() == MAX_LISTED {
-            return;
-        }
-        let mut out = format!("{{\"{}\":{number},\"field\":", self.numbering.as_str());
-        push_string(&mut out, &shortened(&cut.field));
-        let _ = write!(out, ",\"bytes\":{}}}", cut.bytes);
-        self.truncated.push(out);
     }
 
     /// Whether nothing but errors came in.
@@ -285,96 +285,55 @@ impl Tally {
         self.rejected
     }
 
-    /// Why an event was refused: a limit that may be gone later, else the first that was too large.
-    fn refusal(&self) -> Option<&Refused> {
-        self.refused.as_ref()
-    }
-
     fn dropped(&self) -> u64 {
         self.dropped.iter().sum()
     }
 
     /// The first thing that was wrong.
     pub fn first_error(&self) -> Option<String> {
-        self.errors
-            .first()
-            .map(|error| format!("line {}: {}", error.line, error.reason))
+        let first = self.errors.first();
+        first.map(|error| format!("{}: {}", error.place, error.message))
     }
 
     /// The answer of contract section 7.
     fn answer(mut self, hub: &mut Hub) -> Response {
         self.forget_repeats();
-        let mut out = String::with_capacity(256);
-        push_number(&mut out, "{\"accepted\":", self.accepted);
-        self.push_drops(&mut out);
-        out.push_str(",\"control\":[");
-        push_controls(&mut out, hub, &self.tasks);
-        let watchers = hub.watchers(&self.tasks) as u64;
-        push_number(&mut out, "],\"watchers\":", watchers);
-        if let Some(attempt) = self.attempt(hub) {
-            push_number(&mut out, ",\"attempt\":", attempt);
+        let watchers = hub.watchers(&self.tasks);
+        let known = hub.broadcaster().tasks();
+        let tasks = || self.tasks.iter().filter_map(|key| known.task(*key));
+        let control = tasks().filter_map(|task| Some(task.view.requested.as_ref()?.of(&task.id)));
+        let control: Vec<Asked<'_>> = control.collect();
+        let mut out = Vec::with_capacity(USUAL_BYTES);
+        push(&mut out, "{\"accepted\":", &self.accepted);
+        match self.dropped() {
+            // Nearly every answer says so, and answers are written as often as events come.
+            0 => out.extend_from_slice(NO_DROPS.as_bytes()),
+            dropped => {
+                push(&mut out, ",\"dropped\":", &dropped);
+                let reasons = DropCounts::of(|reason| self.dropped[reason.index()]);
+                push(&mut out, ",\"reasons\":", &reasons);
+                push(&mut out, ",\"drops\":", &self.drops);
+            }
+        }
+        push(&mut out, ",\"control\":", &control);
+        push(&mut out, ",\"watchers\":", &watchers);
+        if let ([_], Some(task)) = (&self.tasks[..], tasks().next())
+            && let Some(attempt) = task.view.attempt
+        {
+            push(&mut out, ",\"attempt\":", &attempt);
         }
         if !self.truncated.is_empty() {
-            let _ = write!(out, ",\"truncated\":[{}]", self.truncated.join(","));
+            push(&mut out, ",\"truncated\":", &self.truncated);
         }
         if self.repaired > 0 {
-            let _ = write!(out, ",\"repaired\":{}", self.repaired);
+            push(&mut out, ",\"repaired\":", &self.repaired);
         }
         if self.rejected > 0 {
-            self.push_errors(&mut out);
+            push(&mut out, ",\"rejected\":", &self.rejected);
+            push(&mut out, ",\"errors\":", &self.errors);
         }
-        out.push('}');
-        Response::new(200).json(out.into_bytes())
-    }
-
-    /// The attempt that the only task of the request is in.
-    fn attempt(&self, hub: &Hub) -> Option<u64> {
-        let [task] = self.tasks[..] else {
-            return None;
-        };
-        hub.broadcaster().tasks().task(task)?.view.attempt
-    }
-
-    fn push_drops(&self, out: &mut String) {
-        // Nearly every answer says so, and answers are written as often as events come.
-        if self.dropped() == 0 {
-            return out.push_str(NO_DROPS);
-        }
-        push_number(out, ",\"dropped\":", self.dropped());
-        out.push_str(",\"reasons\":{");
-        for reason in DropReason::ALL {
-            let comma = if reason.index() > 0 { "," } else { "" };
-            let count = self.dropped[reason.index()];
-            let _ = write!(out, "{comma}\"{}\":{count}", reason.as_str());
-        }
-        out.push_str("},\"drops\":[");
-        for (index, (number, dropped)) in self.drops.iter().enumerate() {
-            let comma = if index > 0 { "," } else { "" };
-            let (what, name) = match &dropped.subject {
-                Subject::Task(name) => ("taskId", name),
-                Subject::Room(name) => ("room", name),
-            };
-            let numbering = self.numbering.as_str();
-            let _ = write!(out, "{comma}{{\"{numbering}\":{number},\"{what}\":");
-            push_string(out, name);
-            let _ = write!(out, ",\"reason\":\"{}\"}}", dropped.reason.as_str());
-        }
-        out.push(']');
-    }
-
-    fn push_errors(&self, out: &mut String) {
-        let _ = write!(out, ",\"rejected\":{},\"errors\":[", self.rejected);
-        for (index, error) in self.errors.iter().enumerate() {
-            let _ = write!(
-                out,
-                "{}{{\"line\":{},\"message\":",
-                if index > 0 { "," } else { "" },
-                error.line
-            );
-            push_string(out, &error.reason);
-            out.push('}');
-        }
-        out.push(']');
+        out.push(b'}');
+        Response::new(200).json(out)
     }
 
     fn name(&mut self, task: Option<TaskKey>) {
@@ -394,28 +353,10 @@ impl Tally {
     }
 }
 
-fn push_controls(out: &mut String, hub: &Hub, tasks: &[TaskKey]) {
-    let cache = hub.broadcaster().tasks();
-    let mut first = true;
-    for task in tasks.iter().filter_map(|key| cache.task(*key)) {
-        let Some(requested) = &task.view.requested else {
-            continue;
-        };
-        out.push_str(if std::mem::take(&mut first) {
-            "{\"taskId\":"
-        } else {
-            ",{\"taskId\":"
-        });
-        push_string(out, &task.id);
-        out.push(',');
-        requested.push_members(out);
-        out.push('}');
-    }
-}
-
-fn push_number(out: &mut String, label: &str, number: u64) {
-    out.push_str(label);
-    out.push_str(itoa::Buffer::new().format(number));
+/// A member behind its name.
+fn push(out: &mut Vec<u8>, name: &str, value: &impl Serialize) {
+    out.extend_from_slice(name.as_bytes());
+    serde_json::to_writer(out, value).expect("values of our own always have a JSON form");
 }
 
 #[cfg(test)]
@@ -424,11 +365,22 @@ mod tests {
 
     #[test]
     fn an_answer_without_drops_is_what_would_be_written_out() {
-        let mut out = String::from(",\"dropped\":0,\"reasons\":{");
-        for reason in DropReason::ALL {
-            let comma = if reason.index() > 0 { "," } else { "" };
-            let _ = write!(out, "{comma}\"{}\":0", reason.as_str());
+        let mut out = Vec::new();
+        push(&mut out, ",\"dropped\":", &0);
+        push(&mut out, ",\"reasons\":", &DropCounts::of(|_| 0));
+        push(&mut out, ",\"drops\":", &[(); 0]);
+        assert_eq!(out, NO_DROPS.as_bytes());
+    }
+
+    #[test]
+    fn an_error_is_counted_as_its_request_counts() {
+        for (place, told) in [
+            (Place::Line(1), "line 1: too much"),
+            (Place::Index(0), "index 0: too much"),
+        ] {
+            let mut tally = Tally::default();
+            tally.reject(place, "too much".to_owned());
+            assert_eq!(tally.first_error().as_deref(), Some(told));
         }
-        assert_eq!(out + "},\"drops\":[]", NO_DROPS);
     }
 }

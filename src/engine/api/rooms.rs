@@ -1,13 +1,9 @@
 //! Calls about rooms, about clients, and about everybody (contract section 7).
 
-use crate::engine::answer::Answer;
-use crate::engine::api::call::{
-    Call, Outcome, expect_json, invalid, json, json_text, list_of, parse_limit, whole,
-};
+use crate::engine::answer::{Answer, Outcome};
+use crate::engine::api::call::{Call, expect_json, invalid, parse_limit, whole};
 use crate::engine::api::ingest;
-use crate::engine::commands::ClientInfo;
 use crate::engine::context::Context;
-use crate::engine::refusal::Refusal;
 use crate::engine::session::requests::history_page;
 use crate::hub::rooms::position::NotAPosition;
 use crate::hub::{RoomKey, Since};
@@ -16,6 +12,7 @@ use crate::wire::message::incoming::{one_of, parse_object, present};
 use crate::wire::message::malformed::shortened;
 use crate::wire::message::surrogates::replace_lone_surrogates;
 use crate::wire::message::{Malformed, check_relayable};
+use crate::wire::refusal::Refusal;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -55,8 +52,9 @@ impl MessageBody {
 
     fn parse(body: &str) -> Result<Self, Malformed> {
         let body: Body<'_> = parse_object(body).map_err(|fault| match fault {
-            Malformed::Field { field, reason } if field.is_empty() => {
-                Malformed::field("body", format!("{reason}; expected one with a `payload`"))
+            fault if fault.is_about_all() => {
+                let reason = format!("{}; expected one with a `payload`", fault.reason);
+                Malformed::field("body", reason)
             }
             fault => fault,
         })?;
@@ -86,7 +84,7 @@ impl MessageBody {
         if self.repaired > 0 {
             members["repaired"] = self.repaired.into();
         }
-        json(200, &members)
+        Response::document(200, &members)
     }
 }
 
@@ -109,7 +107,10 @@ pub fn list(context: &mut Context<'_>, _: &Call<'_>) -> Outcome {
             position: room.position().to_string(),
         })
         .collect();
-    Ok(Answer::Now(list_of("rooms", &rooms)))
+    Ok(Answer::Now(Response::document(
+        200,
+        &json!({ "rooms": rooms }),
+    )))
 }
 
 /// `GET /api/rooms/{room}/clients`
@@ -118,7 +119,7 @@ pub fn clients(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
     find(context, room)?;
     let clients = context.room_clients(room)?;
     let document = json!({ "room": room, "clients": clients });
-    Ok(Answer::Now(json(200, &document)))
+    Ok(Answer::Now(Response::document(200, &document)))
 }
 
 /// `GET /api/rooms/{room}/history?since=&limit=`
@@ -129,14 +130,14 @@ pub fn history(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
     let room = find(context, call.name("room"))?;
     let since = since.unwrap_or(Since::Start);
     let page = history_page(context.hub, room, since, parse_limit(head)?);
-    Ok(Answer::Now(json_text(200, page)))
+    Ok(Answer::Now(Response::new(200).json(page)))
 }
 
 fn find(context: &Context<'_>, name: &str) -> Result<RoomKey, Refusal> {
     let found = context.hub.directory().find(name);
     found.ok_or_else(|| {
         let detail = format!("there is no room `{}`", shortened(name));
-        Refusal::new("not_found", detail).at("room")
+        Refusal::not_found(detail).at("room")
     })
 }
 
@@ -161,16 +162,17 @@ pub fn broadcast_to_all(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
 
 /// `GET /api/clients`
 pub fn list_clients(context: &mut Context<'_>, _: &Call<'_>) -> Outcome {
-    let clients = context.client_infos()?;
-    let clients: Vec<_> = clients.iter().map(client_document).collect();
-    Ok(Answer::Now(list_of("clients", &clients)))
+    let document = json!({ "clients": context.client_infos()? });
+    Ok(Answer::Now(Response::document(200, &document)))
 }
 
 /// `GET /api/clients/{id}`
 pub fn show_client(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
     let client = context.find_client(call.name("id"))?;
-    let document = client_document(&context.client_info(client));
-    Ok(Answer::Now(json(200, &document)))
+    Ok(Answer::Now(Response::document(
+        200,
+        &context.client_info(client),
+    )))
 }
 
 /// `DELETE /api/clients/{id}?code=&reason=`
@@ -210,21 +212,6 @@ pub fn leave(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
     let (id, room) = (call.name("id"), call.name("room"));
     match context.unsubscribe(id, room)? {
         true => Ok(Answer::WhenKept(Response::new(204))),
-        false => {
-            Err(Refusal::new("not_found", format!("`{id}` is not in the room `{room}`")).at("room"))
-        }
+        false => Err(Refusal::not_found(format!("`{id}` is not in the room `{room}`")).at("room")),
     }
-}
-
-fn client_document(client: &ClientInfo) -> serde_json::Value {
-    json!({
-        "clientId": client.client_id,
-        "connectedAt": client.connected_at,
-        "address": client.address,
-        "rooms": client.rooms,
-        "dialect": client.dialect,
-        "messagesReceived": client.messages_received,
-        "messagesSent": client.messages_sent,
-        "unsentBytes": client.unsent_bytes,
-    })
 }

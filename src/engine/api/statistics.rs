@@ -1,12 +1,13 @@
 //! Calls about the server itself: its health, and the statistics documents of seed 000, every field live.
 
-use super::call::{Call, Outcome, json};
-use crate::engine::answer::Answer;
+use super::call::Call;
+use crate::engine::answer::{Answer, Outcome};
 use crate::engine::commit::durability::Condition;
 use crate::engine::context::Context;
-use crate::engine::counts::Notice;
+use crate::engine::counts::{DropCounts, Notice};
 use crate::engine::life::Life;
 use crate::hub::DropReason;
+use crate::wire::http::Response;
 use serde::Serialize;
 
 /// `GET /health`: 503 once the server shuts down, so that balancers send nobody any more.
@@ -15,17 +16,23 @@ pub fn health(context: &mut Context<'_>, _: &Call<'_>) -> Outcome {
         Life::Serving => 200,
         Life::Draining | Life::Stopped => 503,
     };
-    Ok(Answer::Now(json(status, &context.health())))
+    Ok(Answer::Now(Response::document(status, &context.health())))
 }
 
 /// `GET /api/websocket/stats`
 pub fn websocket_stats(context: &mut Context<'_>, _: &Call<'_>) -> Outcome {
-    Ok(Answer::Now(json(200, &context.websocket_stats())))
+    Ok(Answer::Now(Response::document(
+        200,
+        &context.websocket_stats(),
+    )))
 }
 
 /// `GET /api/broadcaster/stats`
 pub fn broadcaster_stats(context: &mut Context<'_>, _: &Call<'_>) -> Outcome {
-    Ok(Answer::Now(json(200, &context.broadcaster_stats())))
+    Ok(Answer::Now(Response::document(
+        200,
+        &context.broadcaster_stats(),
+    )))
 }
 
 /// `GET /health`
@@ -226,20 +233,6 @@ pub struct BroadcasterStats {
     pub slowdown: f64,
 }
 
-/// `reasons` of [`BroadcasterStats`]: why events were dropped.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct DropCounts {
-    /// Their event id was known, nothing in them was new, or they asked once more for a restart that had just been.
-    pub repeat: u64,
-    /// Their `seq` was not above the last.
-    pub old_seq: u64,
-    /// They belonged to an earlier attempt.
-    pub old_attempt: u64,
-    /// Their task had ended.
-    pub ended: u64,
-}
-
 impl Context<'_> {
     /// How the server is.
     pub fn health(&self) -> Health {
@@ -251,12 +244,7 @@ impl Context<'_> {
             },
             reasons: self.store.fault().map(|_| "storage").into_iter().collect(),
             timestamp: self.now.wall_ms,
-            uptime: self
-                .now
-                .at
-                .saturating_since(self.counts.started.at)
-                .as_millis() as f64
-                / 1000.0,
+            uptime: self.uptime_ms() as f64 / 1000.0,
             websocket: HealthWebSocket {
                 connections: self.hub.directory().connected(),
                 messages: self.counts.received.total() + self.counts.sent.total(),
@@ -267,6 +255,11 @@ impl Context<'_> {
             },
             storage: HealthStorage::of(self.store.condition(), self.counts.unread.get()),
         }
+    }
+
+    fn uptime_ms(&self) -> u64 {
+        let started = self.counts.started.at;
+        self.now.at.saturating_since(started).as_millis()
     }
 
     /// What the WebSocket server has done.
@@ -280,11 +273,7 @@ impl Context<'_> {
         };
         WebSocketStats {
             server: ServerStats {
-                uptime: self
-                    .now
-                    .at
-                    .saturating_since(self.counts.started.at)
-                    .as_millis(),
+                uptime: self.uptime_ms(),
                 start_time: self.counts.started.wall_ms,
                 version: env!("CARGO_PKG_VERSION"),
             },
@@ -336,12 +325,7 @@ impl Context<'_> {
                 .map(|reason| broadcaster.dropped(reason))
                 .iter()
                 .sum(),
-            reasons: DropCounts {
-                repeat: broadcaster.dropped(DropReason::Repeat),
-                old_seq: broadcaster.dropped(DropReason::OldSeq),
-                old_attempt: broadcaster.dropped(DropReason::OldAttempt),
-                ended: broadcaster.dropped(DropReason::Ended),
-            },
+            reasons: DropCounts::of(|reason| broadcaster.dropped(reason)),
             broadcast_interval: broadcaster.pace().interval(moment).as_micros() as f64 / 1000.0,
             slowdown: (broadcaster.pace().slowdown(moment) * 100.0).round() / 100.0,
         }

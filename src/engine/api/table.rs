@@ -1,14 +1,13 @@
 //! The table of all calls (contract section 7), and the way from a request to its row: which call is meant, who may make it, what is
 //! read of it. Nothing else knows a path of the API: admission, 404, 405, `Allow` and `OPTIONS` read the table.
 
-use super::call::{Body, Call, Outcome, Row};
+use super::call::{Body, Call, Row};
 use super::{events, rooms, statistics, tasks};
-use crate::engine::access::caller::{Action, Caller};
-use crate::engine::answer::Answer;
+use crate::engine::access::caller::Action;
+use crate::engine::answer::{Answer, Outcome};
 use crate::engine::context::Context;
-use crate::engine::refusal::Refusal;
-use crate::engine::settings::Settings;
 use crate::wire::http::{Head, Method, Response};
+use crate::wire::refusal::{ErrorCode, Refusal};
 use std::borrow::Cow;
 
 /// Rows as they are read: method, path, right, body, whether it needs the store, function, what it does.
@@ -86,13 +85,22 @@ pub enum Admitted {
 }
 
 /// Answers a request.
-pub fn answer(context: &mut Context<'_>, head: &Head, body: &[u8]) -> Answer<Response> {
-    let segments = head.segments().map_err(Refusal::from);
-    let answered = segments.and_then(|segments| match head.method() {
-        Method::OPTIONS => preflight(head, &segments).map(Answer::Now),
-        _ => serve(context, head, &segments, body),
-    });
-    answered.unwrap_or_else(|refusal| Answer::Now(refusal.into()))
+pub fn answer(context: &mut Context<'_>, head: &Head, body: &[u8]) -> Outcome {
+    let segments = &head.segments()?;
+    if head.method() == Method::OPTIONS {
+        return preflight(head, segments).map(Answer::Now);
+    }
+    let row = admit(context, head, segments, false)?;
+    if matches!(row.body, Body::Required | Body::Lines) {
+        check_length(head)?;
+    }
+    let call = Call {
+        row,
+        head,
+        segments,
+        body,
+    };
+    (row.answer)(context, &call)
 }
 
 /// Whether a request is about what the store holds.
@@ -113,10 +121,7 @@ pub fn admit_head(
     if head.method() == Method::OPTIONS {
         return preflight(head, &segments).map(|_| Admitted::NoBody);
     }
-    let row = admit_call(context.settings, head, &segments)?;
-    if row.needs_store && !is_opening {
-        context.check_read()?;
-    }
+    let row = admit(context, head, &segments, is_opening)?;
     Ok(match row.body {
         Body::Ignored => Admitted::NoBody,
         Body::Optional | Body::Required | Body::Lines => Admitted::Body,
@@ -126,23 +131,23 @@ pub fn admit_head(
 /// Checks a request whose body is handled as it comes: only events are. Answers its `Idempotency-Key`.
 pub fn admit_stream(context: &Context<'_>, head: &Head) -> Result<Option<String>, Refusal> {
     let segments = head.segments()?;
-    let row = admit_call(context.settings, head, &segments)?;
+    let row = admit(context, head, &segments, false)?;
     if row.body == Body::Lines {
-        context.check_read()?;
         return events::key_of(head);
     }
     let refusal = Refusal::new(
-        "unsupported_media_type",
+        ErrorCode::UnsupportedMediaType,
         "newline-delimited JSON is for /api/events; expected application/json",
     );
     Err(refusal.at("content-type"))
 }
 
-/// The row that a head means, if its caller may call it.
-fn admit_call(
-    settings: &Settings,
+/// The row that a head means, if its caller may call it and the store has been read, or the call `may_wait` for that.
+fn admit(
+    context: &Context<'_>,
     head: &Head,
     segments: &[Cow<'_, str>],
+    may_wait: bool,
 ) -> Result<&'static Row, Refusal> {
     let rows = rows_at(segments);
     let mut fitting = rows.clone().filter(|row| row.takes(head.method()));
@@ -152,30 +157,11 @@ fn admit_call(
             methods => wrong_method(head, methods),
         });
     };
-    Caller::Request(head).may(row.right, settings)?;
-    Ok(row)
-}
-
-fn serve(
-    context: &mut Context<'_>,
-    head: &Head,
-    segments: &[Cow<'_, str>],
-    body: &[u8],
-) -> Outcome {
-    let row = admit_call(context.settings, head, segments)?;
-    if matches!(row.body, Body::Required | Body::Lines) {
-        check_length(head)?;
-    }
-    if row.needs_store {
+    context.caller.may(row.right, context.settings)?;
+    if row.needs_store && !may_wait {
         context.check_read()?;
     }
-    let call = Call {
-        row,
-        head,
-        segments,
-        body,
-    };
-    (row.answer)(context, &call)
+    Ok(row)
 }
 
 fn unknown_path(head: &Head) -> Refusal {
@@ -188,7 +174,7 @@ fn wrong_method(head: &Head, methods: String) -> Refusal {
         head.method_text(),
         head.path()
     );
-    Refusal::new("method_not_allowed", detail).allow(methods)
+    Refusal::new(ErrorCode::MethodNotAllowed, detail).allow(methods)
 }
 
 /// A body whose end nobody knows cannot be read (RFC 9110 section 15.5.12).
@@ -197,7 +183,7 @@ fn check_length(head: &Head) -> Result<(), Refusal> {
         return Ok(());
     }
     Err(Refusal::new(
-        "length_required",
+        ErrorCode::LengthRequired,
         "expected a body, with `Content-Length` or chunked",
     )
     .at("content-length"))

@@ -1,16 +1,16 @@
 //! Calls about tasks: list, state, forget (contract section 7).
 
-use crate::engine::answer::Answer;
-use crate::engine::api::call::{Call, Outcome, expect_json, invalid, json_text, parse_limit};
+use crate::engine::answer::{Answer, Outcome};
+use crate::engine::api::call::{Call, expect_json, invalid, parse_limit};
 use crate::engine::api::events::refuse_cloud_event;
 use crate::engine::api::ingest;
 use crate::engine::context::Context;
-use crate::engine::refusal::Refusal;
 use crate::engine::session::requests::request_control;
 use crate::hub::Removal;
 use crate::wire::http::Response;
 use crate::wire::message::incoming::{object_or_none, parse_object};
 use crate::wire::message::{Control, Malformed, Status};
+use crate::wire::refusal::{ErrorCode, Refusal};
 use serde::Deserialize;
 
 /// How many tasks a page has when the caller does not say.
@@ -66,7 +66,7 @@ pub fn list(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
         Some(slot) => out.push_str(&format!("],\"cursor\":\"{slot}\"}}")),
         None => out.push_str("],\"cursor\":null}"),
     }
-    Ok(Answer::Now(json_text(200, out)))
+    Ok(Answer::Now(Response::new(200).json(out)))
 }
 
 /// `GET /api/tasks/{id}`
@@ -78,7 +78,7 @@ pub fn show(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
         .and_then(|key| cache.task(key))
         .ok_or_else(|| unknown(id))?;
     let task = task.whole_at(false, context.now);
-    Ok(Answer::Now(json_text(200, task)))
+    Ok(Answer::Now(Response::new(200).json(task)))
 }
 
 /// `DELETE /api/tasks/{id}`
@@ -112,12 +112,12 @@ pub fn control(context: &mut Context<'_>, call: &Call<'_>) -> Outcome {
     })?;
     let requested = request_control(context, id, action, BY_CALL);
     let payload = requested.map_err(|refusal| match refusal.code() {
-        "not_found" => unknown(id),
-        "invalid_message" => refusal.at("action"),
+        ErrorCode::NotFound => unknown(id),
+        ErrorCode::InvalidMessage => refusal.at("action"),
         // The call is right, and comes at the wrong time.
         _ => refusal.with_status(409),
     })?;
-    Ok(Answer::WhenKept(json_text(200, payload)))
+    Ok(Answer::WhenKept(Response::new(200).json(payload)))
 }
 
 fn parse_status(word: &str) -> Result<Status, Refusal> {
@@ -126,5 +126,5 @@ fn parse_status(word: &str) -> Result<Status, Refusal> {
 }
 
 fn unknown(id: &str) -> Refusal {
-    Refusal::new("not_found", format!("there is no task `{id}`")).at("id")
+    Refusal::not_found(format!("there is no task `{id}`")).at("id")
 }

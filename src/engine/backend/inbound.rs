@@ -6,16 +6,17 @@
 use super::pending::Pending;
 use crate::engine::commands::CommandError;
 use crate::engine::context::Context;
-use crate::engine::refusal::Refusal;
 use crate::hub::ConnectionId;
 use crate::wire::message::compact::compact;
+use crate::wire::message::envelope::to_json;
 use crate::wire::message::event::check_application_type;
 use crate::wire::message::incoming::{one_of, parse_object, present, strip_byte_order_mark};
 use crate::wire::message::malformed::shortened;
 use crate::wire::message::name::{check_name, check_room};
 use crate::wire::message::surrogates::replace_lone_surrogates;
-use crate::wire::message::{Encoding, ErrorCode, ErrorMessage, Malformed, check_relayable};
-use serde::Deserialize;
+use crate::wire::message::{Encoding, ErrorMessage, Malformed, check_relayable};
+use crate::wire::refusal::{ErrorCode, Refusal};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::collections::BTreeSet;
 
@@ -185,21 +186,44 @@ struct Failure {
     message: String,
 }
 
+/// What is wrong with a message of the application.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Complaint<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    payload: Fault,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Fault {
+    code: &'static str,
+    message: String,
+}
+
 /// Where a message goes, but for the sender of the message that it answers.
 struct Targets<'a> {
     client: Option<&'a str>,
-    rooms: BTreeSet<Box<str>>,
+    rooms: BTreeSet<&'a str>,
     all: bool,
 }
 
 impl<'a> Targets<'a> {
     fn of(reply: &'a Reply<'_>) -> Result<Self, Malformed> {
-        let room = reply.room.iter().map(|room| check_room("room", room));
-        let rooms = reply.rooms.iter().flatten().enumerate();
-        let rooms = rooms.map(|(index, room)| check_room(&format!("rooms[{index}]"), room));
+        let mut rooms = BTreeSet::new();
+        if let Some(room) = &reply.room {
+            check_room("room", room)?;
+            rooms.insert(&**room);
+        }
+        for (index, room) in reply.rooms.iter().flatten().enumerate() {
+            check_room(&format!("rooms[{index}]"), room)?;
+            rooms.insert(room);
+        }
         Ok(Self {
             client: reply.client_id.as_deref(),
-            rooms: room.chain(rooms).collect::<Result<_, _>>()?,
+            rooms,
             all: reply.all == Some(true),
         })
     }
@@ -211,9 +235,7 @@ impl<'a> Targets<'a> {
 
 fn read(text: &str) -> Result<Reply<'_>, Refusal> {
     let reply: Reply<'_> = parse_object(text).map_err(|fault| match fault {
-        Malformed::Field { field, reason } if field.is_empty() => {
-            Malformed::field("message", reason)
-        }
+        fault if fault.is_about_all() => Malformed::field("message", fault.reason),
         fault => fault,
     })?;
     for (name, payload) in [("payload", reply.payload), ("data", reply.data)] {
@@ -248,7 +270,14 @@ fn complain(
     request_id: Option<&str>,
 ) {
     let request_id = request_id.filter(|name| name.len() <= MAX_ECHO_BYTES);
-    let error = refusal.backend_error(context.settings.locale, request_id);
+    let error = to_json(&Complaint {
+        kind: "error",
+        payload: Fault {
+            code: refusal.code().as_str(),
+            message: refusal.message(context.settings.locale),
+        },
+        request_id,
+    });
     context.send_bare(link, Encoding::Json, error.as_bytes());
 }
 
@@ -259,7 +288,7 @@ fn command_refusal(error: CommandError) -> Refusal {
             Refusal::not_found(format!("the client `{}`; it may have left", shortened(&id)))
         }
         CommandError::LimitExceeded(limit) => Refusal::limit_exceeded(limit),
-        error => Refusal::coded(ErrorCode::InvalidMessage, error.to_string()),
+        error => Refusal::new(ErrorCode::InvalidMessage, error.to_string()),
     }
 }
 

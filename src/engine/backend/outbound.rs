@@ -6,14 +6,14 @@
 use super::pending::{Pending, QueuedMessage, Request};
 use crate::base::time::Span;
 use crate::engine::context::Context;
-use crate::engine::refusal::Refusal;
 use crate::engine::transport::peer::Reading;
 use crate::hub::{ClientId, ClientKey, ConnectionId};
 use crate::wire::locale::Phrase;
 use crate::wire::message::compact::compact;
 use crate::wire::message::envelope::push_string;
 use crate::wire::message::incoming::parse;
-use crate::wire::message::{Dialect, Encoding, ErrorCode, Incoming};
+use crate::wire::message::{Dialect, Encoding, Incoming};
+use crate::wire::refusal::{ErrorCode, Refusal};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -102,11 +102,7 @@ impl Pending {
         let mut text = String::with_capacity(fields.len() + 160);
         text.push_str("{\"type\":");
         push_string(&mut text, &kind);
-        text.push_str(match dialect {
-            Dialect::Payload => ",\"payload\":",
-            Dialect::Data => ",\"data\":",
-        });
-        text.push_str(&fields);
+        let _ = write!(text, ",\"{}\":{fields}", dialect.body());
         let timeout = Some(routes.timeout).filter(|timeout| *timeout > 0);
         let number = self.insert(Request {
             sender,
@@ -127,24 +123,14 @@ impl Pending {
     pub fn handle_timer(&mut self, context: &mut Context<'_>) {
         self.timer.handle_expiry();
         while let Some(request) = self.take_due(context.now.at) {
-            let refusal = Refusal::coded(ErrorCode::Internal, &*request.kind);
-            tell(
-                context,
-                &request,
-                &refusal.said(|text| Phrase::NoAnswer(text)),
-            );
+            tell_unanswered(context, &request, |kind| Phrase::NoAnswer(kind));
         }
     }
 
     /// Tells those who wait for a link that has gone.
     pub fn tell_of_lost(&mut self, context: &mut Context<'_>) {
         for request in self.take_lost() {
-            let refusal = Refusal::coded(ErrorCode::Internal, &*request.kind);
-            tell(
-                context,
-                &request,
-                &refusal.said(|text| Phrase::ApplicationGone(text)),
-            );
+            tell_unanswered(context, &request, |kind| Phrase::ApplicationGone(kind));
         }
     }
 }
@@ -169,13 +155,22 @@ fn push_fields(out: &mut String, message: &Incoming<'_>, dialect: Dialect) {
 }
 
 fn no_application(kind: &str) -> Refusal {
-    Refusal::not_found(kind).said(|text| Phrase::NoApplication(text))
+    Refusal::not_found(kind.to_owned()).said(|text| Phrase::NoApplication(text))
 }
 
 fn tell_sender(context: &mut Context<'_>, sender: ClientId, refusal: &Refusal, id: Option<&str>) {
     if let Some(client) = context.hub.directory().living_client(sender) {
         context.refuse(client, refusal, id);
     }
+}
+
+fn tell_unanswered(
+    context: &mut Context<'_>,
+    request: &Request,
+    phrase: for<'a> fn(&'a str) -> Phrase<'a>,
+) {
+    let refusal = Refusal::new(ErrorCode::Internal, request.kind.to_string());
+    tell(context, request, &refusal.said(phrase));
 }
 
 fn tell(context: &mut Context<'_>, request: &Request, refusal: &Refusal) {

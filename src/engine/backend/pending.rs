@@ -68,12 +68,9 @@ pub struct Pending {
     /// Links that have gone since somebody looked.
     gone: Vec<ConnectionId>,
     requests: BTreeMap<u64, Request>,
-    /// The requests whose senders are here, by sender.
-    awaited: BTreeSet<(ClientId, u64)>,
-    /// The requests whose senders have left.
+    by_sender: BTreeSet<(ClientId, u64)>,
+    /// The requests whose senders have left, and may come back.
     orphaned: BTreeSet<u64>,
-    /// The same by sender, who may come back.
-    orphaned_by: BTreeSet<(ClientId, u64)>,
     next_number: u64,
     prefix: String,
     /// Messages that no link has room for, in the order in which they came, and the connections of their senders.
@@ -91,9 +88,8 @@ impl Pending {
             next_link: 0,
             gone: Vec::new(),
             requests: BTreeMap::new(),
-            awaited: BTreeSet::new(),
+            by_sender: BTreeSet::new(),
             orphaned: BTreeSet::new(),
-            orphaned_by: BTreeSet::new(),
             next_number: 1,
             prefix: format!("req_{nonce}_"),
             waiting: VecDeque::new(),
@@ -197,7 +193,7 @@ impl Pending {
     pub fn insert(&mut self, request: Request) -> u64 {
         let number = self.next_number;
         self.next_number += 1;
-        self.awaited.insert((request.sender, number));
+        self.by_sender.insert((request.sender, number));
         self.requests.insert(number, request);
         self.check_invariants();
         number
@@ -220,33 +216,23 @@ impl Pending {
     /// Takes a request away: it has its answer, or will have none.
     pub fn remove(&mut self, number: u64) -> Option<Request> {
         let request = self.requests.remove(&number)?;
-        if !self.awaited.remove(&(request.sender, number)) {
-            self.orphaned.remove(&number);
-            self.orphaned_by.remove(&(request.sender, number));
-        }
+        self.by_sender.remove(&(request.sender, number));
+        self.orphaned.remove(&number);
         self.check_invariants();
         Some(request)
     }
 
     /// A client has left. What it sent may still be answered to others.
     pub fn orphan(&mut self, sender: ClientId) {
-        while let Some(entry) = self.awaited.range((sender, 0)..=(sender, u64::MAX)).next() {
-            let entry = *entry;
-            self.awaited.remove(&entry);
-            self.orphaned.insert(entry.1);
-            self.orphaned_by.insert(entry);
-        }
+        let of_sender = self.by_sender.range((sender, 0)..=(sender, u64::MAX));
+        self.orphaned.extend(of_sender.map(|(_, number)| *number));
         self.check_invariants();
     }
 
     /// A client that had left has come back.
     pub fn adopt(&mut self, sender: ClientId) {
-        let of_sender = (sender, 0)..=(sender, u64::MAX);
-        while let Some(entry) = self.orphaned_by.range(of_sender.clone()).next() {
-            let entry = *entry;
-            self.orphaned_by.remove(&entry);
-            self.orphaned.remove(&entry.1);
-            self.awaited.insert(entry);
+        for (_, number) in self.by_sender.range((sender, 0)..=(sender, u64::MAX)) {
+            self.orphaned.remove(number);
         }
         self.check_invariants();
     }
@@ -288,12 +274,8 @@ impl Pending {
     }
 
     fn check_invariants(&self) {
-        debug_assert_eq!(
-            self.awaited.len() + self.orphaned.len(),
-            self.requests.len(),
-            "a sender is here, or it has left"
-        );
-        debug_assert_eq!(self.orphaned.len(), self.orphaned_by.len());
+        debug_assert_eq!(self.by_sender.len(), self.requests.len());
+        debug_assert!(self.orphaned.len() <= self.requests.len());
     }
 }
 

@@ -249,7 +249,7 @@ pub enum Held {
     /// What is said to a message.
     Said {
         client: ClientId,
-        said: Said<'static>,
+        said: Said,
         reply_to: Option<Box<str>>,
     },
     /// A list of workspaces, for a client that would not know a change that is not out yet. It shows what there is when it

@@ -13,17 +13,17 @@ use crate::engine::api::ingest;
 use crate::engine::boundary::Output;
 use crate::engine::context::Dismissal;
 use crate::engine::life::Life;
-use crate::engine::refusal::Refusal;
 use crate::engine::timer::Timer;
 use crate::engine::transport::connections::Departure;
 use crate::engine::transport::peer::Peer;
 use crate::hub::{ClientKey, ConnectionId};
 use crate::wire::http::Response;
 use crate::wire::locale::Phrase;
-use crate::wire::message::envelope::push_string;
+use crate::wire::message::envelope::to_json;
 use crate::wire::message::{Envelope, Variant};
+use crate::wire::refusal::{ErrorCode, Refusal};
 use crate::wire::websocket::CloseCode;
-use std::fmt::Write;
+use serde::Serialize;
 
 /// Goodbyes.
 impl Engine {
@@ -111,15 +111,24 @@ impl Engine {
     }
 }
 
+/// The payload of `disconnected`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Goodbye<'a> {
+    code: u16,
+    reason: &'a str,
+    reconnect: bool,
+    delay_ms: u64,
+}
+
 /// The message that says why a connection ends, and after how long to come back.
 fn disconnected(variant: Variant, now: Now, code: CloseCode, reason: &str, delay: Span) -> Vec<u8> {
-    let (reconnect, delay_ms) = (code.reconnect(), delay.as_millis());
-    let mut payload = format!("{{\"code\":{code},\"reason\":");
-    push_string(&mut payload, reason);
-    let _ = write!(
-        payload,
-        ",\"reconnect\":{reconnect},\"delayMs\":{delay_ms}}}"
-    );
+    let payload = to_json(&Goodbye {
+        code: code.0,
+        reason,
+        reconnect: code.reconnect(),
+        delay_ms: delay.as_millis(),
+    });
     let envelope = Envelope::alone("disconnected", &payload, now.wall_ms);
     envelope.encode(variant)
 }
@@ -147,13 +156,19 @@ impl Engine {
     }
 
     /// Answers a request whose body has not been read: the connection ends with the answer.
-    pub(super) fn refuse_unread(&mut self, connection: ConnectionId, answer: &Response) {
+    pub(super) fn refuse_unread(&mut self, connection: ConnectionId, refusal: Refusal) {
+        let answer = refusal.response(self.settings.locale);
+        self.answer_unread(connection, &answer);
+    }
+
+    pub(super) fn answer_unread(&mut self, connection: ConnectionId, answer: &Response) {
         self.on_transport(|transport, step| transport.refuse(step, connection, answer));
     }
 
     pub(super) fn time_out_request(&mut self, connection: ConnectionId) {
-        let refusal = Refusal::new("request_timeout", "the request did not arrive in time");
-        self.refuse_unread(connection, &refusal.into());
+        let reason = "the request did not arrive in time";
+        let refusal = Refusal::new(ErrorCode::RequestTimeout, reason);
+        self.refuse_unread(connection, refusal);
     }
 
     pub(super) fn handle_departure(&mut self, departure: Departure) {

@@ -15,15 +15,17 @@ use crate::engine::answer::Answer;
 use crate::engine::backend::pending;
 use crate::engine::commit::lobby::Arrival;
 use crate::engine::life::Life;
-use crate::engine::refusal::Refusal;
 use crate::engine::settings::Settings;
 use crate::engine::transport::confirmation::Confirmation;
 use crate::engine::transport::peer::{Role, Services, Standing};
-use crate::hub::{ClientId, ClientKey, ConnectionId, Entry};
-use crate::wire::http::{Head, Problem, Response};
-use crate::wire::locale::Phrase;
+use crate::hub::{ClientId, ClientKey, ConnectionId, Entry, Full};
+use crate::wire::http::{Head, Response};
+use crate::wire::locale::{Locale, Phrase};
+use crate::wire::message::envelope::to_json;
 use crate::wire::message::{Dialect, Encoding, Variant};
+use crate::wire::refusal::{ErrorCode, Refusal};
 use crate::wire::websocket::{self, Accepted, CloseCode, Reader};
+use serde::Serialize;
 use std::borrow::Cow;
 
 /// The subprotocols of contract section 4, the preferred one first.
@@ -48,7 +50,10 @@ impl Engine {
         let compresses = self.settings.websocket.enable_compression;
         let accepted = match websocket::accept(head, subprotocols, compresses) {
             Ok(accepted) => accepted,
-            Err(error) => return self.respond(connection, head, Answer::Now(refusal(error))),
+            Err(refusal) => {
+                let answer = refused(refusal, self.settings.locale);
+                return self.respond(connection, head, Ok(Answer::Now(answer)));
+            }
         };
         let asker = self.asker(connection, head);
         let variant = purpose.variant(&accepted);
@@ -69,10 +74,10 @@ impl Engine {
             .and_then(|peer| Purpose::of(&self.settings, peer.services, head.path()));
         let purpose = purpose.ok_or_else(|| {
             let detail = format!("no WebSocket at `{}`", head.path());
-            Refusal::new("not_found", detail).at("path")
+            Refusal::not_found(detail).at("path")
         })?;
         if self.life != Life::Serving {
-            let refusal = Refusal::new("draining", "the server is shutting down");
+            let refusal = Refusal::new(ErrorCode::Draining, "the server is shutting down");
             return Err(refusal.retry_after_s(1));
         }
         if purpose == Purpose::Backend {
@@ -270,7 +275,7 @@ impl Engine {
         }
         match dialect == Dialect::Payload || directory.has_place_for(ALL, &self.settings.hub) {
             true => Ok(()),
-            false => Err(Deferral::full("websocket.max_rooms")),
+            false => Err(Deferral::full(Full::Rooms.key())),
         }
     }
 
@@ -376,24 +381,46 @@ impl Engine {
     fn greet(&mut self, client: ClientKey, is_resumed: bool) {
         let settings = &self.settings.websocket;
         let greeted = self.hub.directory().client(client);
-        let id = greeted.id;
-        let session = match greeted.has_session {
-            true => format!("\"session\":\"{}\",", self.store.session_key.secret(id)),
-            false => String::new(),
-        };
-        let payload = format!(
-            "{{\"clientId\":\"{id}\",{session}\"resumed\":{is_resumed},\"version\":\"{}\",\"heartbeatInterval\":{},\
-             \"connectionTimeout\":{},\"reconnect\":{{\"maxAttempts\":{},\"delay\":{},\"exponentialBackoff\":{}}}}}",
-            env!("CARGO_PKG_VERSION"),
-            settings.heartbeat_interval,
-            settings.connection_timeout,
-            settings.reconnect.max_attempts,
-            settings.reconnect.delay,
-            settings.reconnect.exponential_backoff,
-        );
+        let secret = || self.store.session_key.secret(greeted.id);
+        let payload = to_json(&Greeting {
+            client_id: greeted.id.to_string(),
+            session: greeted.has_session.then(secret),
+            resumed: is_resumed,
+            version: env!("CARGO_PKG_VERSION"),
+            heartbeat_interval: settings.heartbeat_interval,
+            connection_timeout: settings.connection_timeout,
+            reconnect: Advice {
+                max_attempts: settings.reconnect.max_attempts,
+                delay: settings.reconnect.delay,
+                exponential_backoff: settings.reconnect.exponential_backoff,
+            },
+        });
         self.context(Caller::Viewer)
             .answer(client, "connected", &payload, None);
     }
+}
+
+/// The payload of `connected`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Greeting {
+    client_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<String>,
+    resumed: bool,
+    version: &'static str,
+    heartbeat_interval: u64,
+    connection_timeout: u64,
+    reconnect: Advice,
+}
+
+/// How a client that lost its connection without a word comes back.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Advice {
+    max_attempts: u32,
+    delay: u64,
+    exponential_backoff: bool,
 }
 
 /// The secret of the session that a client wants back: there are none in the data dialect.
@@ -445,9 +472,11 @@ impl Purpose {
 }
 
 /// Whoever speaks another version of the protocol is told which one is spoken here (RFC 6455 section 4.4).
-fn refusal(problem: Problem) -> Response {
-    match problem.status {
-        426 => Response::from(problem).header("Sec-WebSocket-Version", "13"),
-        _ => problem.into(),
+fn refused(refusal: Refusal, locale: Locale) -> Response {
+    let code = refusal.code();
+    let answer = refusal.response(locale);
+    match code {
+        ErrorCode::UpgradeRequired => answer.header("Sec-WebSocket-Version", "13"),
+        _ => answer,
     }
 }

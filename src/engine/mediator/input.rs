@@ -51,7 +51,7 @@ impl Engine {
         peer.standing.add(Standing::COUNTED);
         match self.gate().count_connection(address) {
             Ok(()) => {}
-            Err(Some(refusal)) => self.refuse_unread(connection, &refusal.into()),
+            Err(Some(refusal)) => self.refuse_unread(connection, refusal),
             // Whoever goes on all the same is not told any more, and holds no descriptor.
             Err(None) => self.end(connection, Ending::Final),
         }
@@ -255,7 +255,7 @@ impl Engine {
                     self.handle_event(connection, event);
                 }
                 Ok(None) => return None,
-                Err(Fault::Http(problem)) => self.refuse_unread(connection, &problem.into()),
+                Err(Fault::Http(refusal)) => self.refuse_unread(connection, refusal),
                 Err(Fault::WebSocket(violation)) => {
                     self.close(connection, violation.code, violation.reason);
                 }

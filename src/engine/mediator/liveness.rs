@@ -4,11 +4,11 @@ use super::engine::Engine;
 use crate::base::time::Span;
 use crate::conn::Ending;
 use crate::engine::counts::Notice;
-use crate::engine::refusal::Refusal;
 use crate::engine::session::questions;
 use crate::engine::transport::liveness::Finding;
 use crate::engine::transport::unfinished::max_bytes;
 use crate::hub::ConnectionId;
+use crate::wire::refusal::{ErrorCode, Refusal};
 use crate::wire::websocket::CloseCode;
 
 /// How long a peer that gave no sign of life may take to close.
@@ -109,7 +109,7 @@ impl Engine {
             true => {
                 let detail =
                     "this request alone takes more than all unfinished requests may together";
-                let refusal = Refusal::new("too_large", detail);
+                let refusal = Refusal::new(ErrorCode::TooLarge, detail);
                 (CloseCode::TOO_BIG, "message too long", refusal)
             }
             false => {
@@ -125,7 +125,7 @@ impl Engine {
         };
         match self.transport.is_websocket(connection) {
             true => self.send_away(connection, code, reason),
-            false => self.refuse_unread(connection, &refusal.into()),
+            false => self.refuse_unread(connection, refusal),
         }
     }
 
@@ -136,7 +136,7 @@ impl Engine {
         if let Some(stream) = peer.and_then(|peer| peer.stream.as_mut()) {
             let line = stream.splitter.skip_line();
             let reason = format!("unfinished lines take more than {max_bytes} bytes together");
-            stream.tally.reject(line, reason);
+            stream.tally.reject_line(line, reason);
             self.counts.notices.count(self.now.at, Notice::Unfinished, || {
                 format!("ingest: line {line} of a producer is dropped: unfinished lines take more than {max_bytes} bytes")
             });

@@ -4,7 +4,6 @@ use super::engine::Engine;
 use crate::engine::access::caller::Caller;
 use crate::engine::answer::{Answer, Said};
 use crate::engine::commit::durability::Held;
-use crate::engine::refusal::Refusal;
 use crate::engine::session::requests;
 use crate::engine::timer::Timer;
 use crate::engine::transport::allowance::Ruling;
@@ -12,7 +11,8 @@ use crate::engine::transport::peer::Role;
 use crate::hub::{ClientId, ClientKey, ConnectionId};
 use crate::wire::locale::Phrase;
 use crate::wire::message::unpack::{Unpackable, unpack};
-use crate::wire::message::{Encoding, ErrorCode, Incoming};
+use crate::wire::message::{Encoding, Incoming};
+use crate::wire::refusal::{ErrorCode, Refusal};
 use crate::wire::websocket::{CloseCode, Message, MessageKind};
 
 /// A message of MessagePack may be so many times as long in JSON, which it is read as. Six bytes may stand for one; of what
@@ -137,15 +137,15 @@ impl Engine {
         let mut context = self.context(Caller::Viewer);
         let refusal = if context.variant(client).encoding != Encoding::MessagePack {
             let reason = "binary message; expected JSON in a text message, or the subprotocol `joblight.msgpack`";
-            Refusal::coded(ErrorCode::InvalidMessage, reason)
+            Refusal::new(ErrorCode::InvalidMessage, reason)
         } else {
             match unpack(payload, max_length) {
                 Ok(text) => return self.take_request(client, &text),
                 Err(Unpackable::Malformed(malformed)) => {
-                    Refusal::coded(ErrorCode::InvalidJson, malformed.to_string())
+                    Refusal::new(ErrorCode::InvalidJson, malformed.to_string())
                         .said(|text| Phrase::InvalidMessagePack(text))
                 }
-                Err(Unpackable::TooLong) => Refusal::coded(
+                Err(Unpackable::TooLong) => Refusal::new(
                     ErrorCode::MessageTooLarge,
                     format!(
                         "websocket.max_message_size; as JSON the message has more than {max_length} bytes"
@@ -167,7 +167,7 @@ impl Engine {
             Ok(Answer::Now(said)) => self.say(client, said, message.id),
             Ok(Answer::WhenKept(said)) => self.promise(Held::Said {
                 client: self.hub.directory().client(client).id,
-                said: said.into_owned(),
+                said,
                 reply_to: message.id.map(Into::into),
             }),
             Err(refusal) if is_unknown(&refusal) && self.settings.routes(&message.kind) => {
@@ -188,7 +188,7 @@ impl Engine {
     }
 
     /// Says to a client, or to all, what became of its message.
-    pub(super) fn say(&mut self, client: ClientKey, said: Said<'_>, reply_to: Option<&str>) {
+    pub(super) fn say(&mut self, client: ClientKey, said: Said, reply_to: Option<&str>) {
         match said {
             Said::Nothing => {}
             Said::Message { kind, payload } => {
@@ -204,7 +204,7 @@ impl Engine {
     pub(super) fn say_held(
         &mut self,
         client: ClientId,
-        said: Said<'_>,
+        said: Said,
         reply_to: Option<&str>,
         fault: Option<&str>,
     ) {
@@ -214,14 +214,14 @@ impl Engine {
             None => self.publish(&said),
         }
         if let (Some(reason), Some(client)) = (fault, client) {
-            let refusal = Refusal::coded(ErrorCode::Internal, reason);
+            let refusal = Refusal::new(ErrorCode::Internal, reason.to_owned());
             let refusal = refusal.said(|text| Phrase::NotKept(text));
             self.context(Caller::Viewer).refuse(client, &refusal, None);
         }
     }
 
     /// What concerns others than who made it.
-    pub(super) fn publish(&mut self, said: &Said<'_>) {
+    pub(super) fn publish(&mut self, said: &Said) {
         if let Said::Change(change) = said {
             let mut out = self.transport.peers.delivery(&self.settings);
             self.hub.publish_change(self.now, change, &mut out);
@@ -269,5 +269,5 @@ impl Engine {
 }
 
 fn is_unknown(refusal: &Refusal) -> bool {
-    refusal.code() == ErrorCode::UnknownType.as_str()
+    refusal.code() == ErrorCode::UnknownType
 }

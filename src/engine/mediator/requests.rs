@@ -10,12 +10,12 @@ use crate::engine::api::ingest;
 use crate::engine::api::ingest::IngestStream;
 use crate::engine::api::table::{self, Admitted};
 use crate::engine::commit::durability::{Held, Released};
-use crate::engine::refusal::Refusal;
 use crate::engine::transport::answer::{Cors, Reply};
 use crate::engine::transport::peer::{Reading, Standing};
 use crate::hub::ConnectionId;
 use crate::wire::http::{Head, Parser, Response};
-use crate::wire::message::Dialect;
+use crate::wire::message::{Dialect, Report};
+use crate::wire::refusal::{ErrorCode, Refusal};
 use crate::wire::websocket;
 
 impl Engine {
@@ -31,12 +31,11 @@ impl Engine {
         if self.waits_for_store(head, body.len()) {
             return self.hold(connection, head.clone(), Some(body.to_vec()));
         }
-        let answer = match self.check_listener(connection, head) {
-            Ok(()) => table::answer(&mut self.context(Caller::Request(head)), head, body),
-            Err(refusal) => Answer::Now(refusal.into()),
-        };
+        let outcome = self
+            .check_listener(connection, head)
+            .and_then(|()| table::answer(&mut self.context(Caller::Request(head)), head, body));
         self.dismiss_all();
-        self.respond(connection, head, answer);
+        self.respond(connection, head, outcome);
     }
 
     /// Judges a request by its head alone, before anything of its body is kept: the host, the listener, the path, the method and
@@ -89,8 +88,9 @@ impl Engine {
     /// Ends a request whose body has not been read, with an answer that its page may read.
     fn refuse_head(&mut self, connection: ConnectionId, head: &Head, refusal: Refusal) {
         let is_local = self.transport.is_local(connection);
-        let answer = Cors::of(head, &self.settings.access, is_local).mark(refusal.into());
-        self.refuse_unread(connection, &answer);
+        let answer = refusal.response(self.settings.locale);
+        let answer = Cors::of(head, &self.settings.access, is_local).mark(answer);
+        self.answer_unread(connection, &answer);
     }
 
     /// A request whose body is handled line by line has begun.
@@ -136,9 +136,9 @@ impl Engine {
         let Some(stream) = self.finish_lines(connection) else {
             return;
         };
-        let answer = ingest::answer_lines(&mut self.hub, stream.tally);
+        let outcome = ingest::answer_lines(&mut self.hub, stream.tally);
         if let Some(head) = stream.head {
-            self.respond(connection, &head, answer);
+            self.respond(connection, &head, outcome);
         }
     }
 
@@ -197,10 +197,12 @@ impl Engine {
         &mut self,
         connection: ConnectionId,
         head: &Head,
-        answer: Answer<Response>,
+        outcome: Result<Answer<Response>, Refusal>,
     ) {
         let is_local = self.transport.is_local(connection);
         let reply = Reply::to(head, &self.settings.access, is_local);
+        let locale = self.settings.locale;
+        let answer = outcome.unwrap_or_else(|refusal| Answer::Now(refusal.response(locale)));
         match answer {
             Answer::Now(answer) => self.answer(connection, reply, answer),
             Answer::WhenKept(answer) => self.promise(Held::Answer {
@@ -240,7 +242,8 @@ impl Engine {
                 reply,
                 answer,
             } => {
-                let answer = fault.as_deref().map_or(answer, not_kept);
+                let locale = self.settings.locale;
+                let answer = fault.map_or(answer, |fault| not_kept(&fault).response(locale));
                 self.answer(connection, reply, answer);
             }
             Held::Said {
@@ -257,7 +260,7 @@ impl Engine {
     }
 
     pub(super) fn refuse(&mut self, connection: ConnectionId, head: &Head, refusal: Refusal) {
-        self.respond(connection, head, Answer::Now(refusal.into()));
+        self.respond(connection, head, Err(refusal));
     }
 
     fn answer(&mut self, connection: ConnectionId, reply: Reply, answer: Response) {
@@ -269,51 +272,39 @@ impl Engine {
     /// The lines of one chunk count.
     pub(super) fn take_lines(&mut self, stream: &mut IngestStream, chunk: &[u8]) {
         let mut out = self.transport.peers.delivery(&self.settings);
-        let max_line = self.settings.http.max_body_size;
-        ingest::take_lines(
-            &mut self.hub,
-            &mut out,
-            self.settings.at(self.now),
-            stream,
-            chunk,
-            max_line,
-        );
+        let (hub, moment) = (&mut self.hub, self.settings.at(self.now));
+        let ingest = &mut |report: Report<'_>| hub.ingest(moment, report, &mut out);
+        stream.take(chunk, self.settings.http.max_body_size, ingest);
     }
 
     /// A last line counts that has no newline; nothing more comes.
     pub(super) fn finish_lines(&mut self, connection: ConnectionId) -> Option<Box<IngestStream>> {
         let mut stream = self.peer_mut(connection)?.stream.take()?;
         let mut out = self.transport.peers.delivery(&self.settings);
-        ingest::finish_lines(
-            &mut self.hub,
-            &mut out,
-            self.settings.at(self.now),
-            &mut stream,
-        );
+        let (hub, moment) = (&mut self.hub, self.settings.at(self.now));
+        stream.finish(&mut |report| hub.ingest(moment, report, &mut out));
         Some(stream)
     }
 }
 
 /// What was changed will not outlive the process.
-fn not_kept(reason: &str) -> Response {
+fn not_kept(reason: &str) -> Refusal {
     let detail = format!("taken and delivered, but not kept: {reason}");
-    let refusal = Refusal::new("storage_unavailable", detail);
-    refusal.retry_after_s(1).into()
+    Refusal::new(ErrorCode::StorageUnavailable, detail).retry_after_s(1)
 }
 
 /// Plain HTTP where only WebSockets are.
 fn not_an_upgrade(path: &str, is_websocket: bool) -> Refusal {
     if is_websocket {
         return Refusal::new(
-            "upgrade_required",
+            ErrorCode::UpgradeRequired,
             format!(
                 "`{path}` is a WebSocket; connect with `Upgrade: websocket`, which a proxy must pass on, and `Connection` with it"
             ),
         );
     }
-    Refusal::new(
-        "not_found",
-        format!("no `{path}` on the WebSocket listener; the HTTP API has a listener of its own"),
-    )
+    Refusal::not_found(format!(
+        "no `{path}` on the WebSocket listener; the HTTP API has a listener of its own"
+    ))
     .at("path")
 }

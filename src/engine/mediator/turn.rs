@@ -7,13 +7,13 @@ use crate::engine::access::caller::Caller;
 use crate::engine::access::connection_rate::MINUTE;
 use crate::engine::boundary::Output;
 use crate::engine::context::Context;
-use crate::engine::refusal::Refusal;
 use crate::engine::settings::Settings;
 use crate::engine::timer::Timer;
 use crate::engine::transport::peer::Peer;
 use crate::hub::budget::Workload;
 use crate::hub::follow::Follower;
 use crate::hub::{self, Batch, ClientKey, ConnectionId, Restored};
+use crate::wire::refusal::Refusal;
 
 /// Fewer clients than this are no crowd whose backlog says something of the server.
 const MIN_CROWD: usize = 8;
@@ -319,7 +319,8 @@ impl Engine {
         let detail = "the server has as many connections as it can have (server.max_connections, \
                       or the limit of open files); come back later";
         let refusal = Refusal::limit_exceeded(detail).retry_after_s(1);
-        self.transport.unread_answer(now, &refusal.into())
+        let answer = refusal.response(self.settings.locale);
+        self.transport.unread_answer(now, &answer)
     }
 
     /// Whether input of this connection may be read now. When not, [`Output::Read`] says when again.

@@ -8,18 +8,17 @@ use super::workspaces;
 use crate::engine::access::caller::Action;
 use crate::engine::answer::{Answer, Said};
 use crate::engine::context::Context;
-use crate::engine::refusal::Refusal;
 use crate::hub::rooms::position::NotAPosition;
-use crate::hub::{ClientKey, ControlRefused, Hub, Position, RequestRefused, RoomKey, Since};
+use crate::hub::{ClientKey, ControlRefused, Hub, Position, RoomKey, Since};
 use crate::wire::message::compact::compact;
-use crate::wire::message::envelope::push_string;
+use crate::wire::message::envelope::{push_string, to_json};
 use crate::wire::message::malformed::shortened;
 use crate::wire::message::name::{TASK_ROOM_PREFIX, check_room};
 use crate::wire::message::number::Whole;
-use crate::wire::message::{Control, Dialect, ErrorCode, Incoming, Malformed, Members};
+use crate::wire::message::{Control, Dialect, Incoming, Malformed, Members};
+use crate::wire::refusal::{ErrorCode, Refusal};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 
@@ -39,81 +38,67 @@ const MISNOMERS: [&str; 13] = [
     "channels", "topic", "topics",
 ];
 
-type Outcome<'a> = Result<Answer<Said<'a>>, Refusal>;
+/// A field that a message needs, and what is expected there.
+type Needed = (&'static str, &'static str);
+
+const ROOM: Needed = ("room", "the room's name, a string");
+const TASK: Needed = ("taskId", "the task's id, a string");
+const ACTION: Needed = ("action", "`cancel`, `pause` or `resume`");
+
+type Outcome = Result<Answer<Said>, Refusal>;
 
 /// Does what a message asks.
-pub fn carry_out<'a>(
-    context: &mut Context<'_>,
-    client: ClientKey,
-    message: &Incoming<'a>,
-) -> Outcome<'a> {
+pub fn carry_out(context: &mut Context<'_>, client: ClientKey, message: &Incoming<'_>) -> Outcome {
     if context.dialect(client) == Dialect::Data {
         if let Some(outcome) = workspaces::carry_out(context, message) {
             return outcome.map_err(Refusal::workspace);
         }
         message.check_relayable()?;
-        return Err(Refusal::unknown_type(shortened(&message.kind)));
+        return Err(unknown_type(&message.kind));
     }
     message.check_relayable()?;
-    if has_fields(&message.kind) {
-        check_beside_payload(message)?;
-    }
     match &*message.kind {
         "subscribe" => context.join_rooms(client, message, &Rooms::to_subscribe(message)?),
         "unsubscribe" => context.leave_rooms(client, &Rooms::to_unsubscribe(message)?),
         "join_room" => context.join_rooms(client, message, &Rooms::one(message)?),
         "leave_room" => context.leave_rooms(client, &Rooms::one(message)?),
-        "room_broadcast" => broadcast(context, client, &Broadcast::read(message)?),
-        "history" => page(context, &History::read(message)?),
-        "task_control" => control(context, client, &TaskControl::read(message)?),
+        "room_broadcast" => {
+            let request = fields(message, &[ROOM, ("message", "any JSON value")])?;
+            broadcast(context, client, &request)
+        }
+        "history" => page(context, &fields(message, &[ROOM])?),
+        "task_control" => control(context, client, &fields(message, &[TASK, ACTION])?),
         "auth" => {
-            Auth::read(message)?;
+            fields::<Auth>(message, &[("token", "a string")])?;
             let reason = "this server does not authenticate clients";
-            Err(Refusal::coded(ErrorCode::Unauthorized, reason))
+            Err(Refusal::new(ErrorCode::Unauthorized, reason))
         }
         "ping" => {
             let echoed = if message.nested { message.body } else { "{}" };
-            say("pong", compact(echoed))
+            // It may be as long as a message, and is answered where it lies.
+            context.answer(client, "pong", &compact(echoed), message.id);
+            Ok(Answer::Now(Said::Nothing))
         }
-        _ => Err(Refusal::unknown_type(shortened(&message.kind))),
+        _ => Err(unknown_type(&message.kind)),
     }
 }
 
-fn say<'a>(kind: &'static str, payload: impl Into<Cow<'a, str>>) -> Outcome<'a> {
-    let payload = payload.into();
+fn unknown_type(kind: &str) -> Refusal {
+    Refusal::new(ErrorCode::UnknownType, shortened(kind).into_owned())
+}
+
+fn say(kind: &'static str, payload: String) -> Outcome {
     Ok(Answer::Now(Said::Message { kind, payload }))
 }
 
-/// Whether a type has fields of its own. A `ping` takes anything, and other types are the application's.
-fn has_fields(kind: &str) -> bool {
-    matches!(
-        kind,
-        "subscribe"
-            | "unsubscribe"
-            | "join_room"
-            | "leave_room"
-            | "room_broadcast"
-            | "history"
-            | "task_control"
-            | "auth"
-    )
-}
-
-fn broadcast(
-    context: &mut Context<'_>,
-    client: ClientKey,
-    request: &Broadcast<'_>,
-) -> Outcome<'static> {
-    let room = check_room("room", &request.room)?;
-    let is_member = is_member(context.hub, client, &room);
+fn broadcast(context: &mut Context<'_>, client: ClientKey, request: &Broadcast<'_>) -> Outcome {
+    let room = &*request.room;
+    check_room("room", room)?;
+    let is_member = is_member(context.hub, client, room);
     let allowed = context
         .caller
         .may(Action::Publish { is_member }, context.settings);
-    allowed.map_err(|refusal| {
-        let limit = refusal.setting();
-        let reason = format!("publishing to the room `{room}` ({limit})");
-        Refusal::coded(ErrorCode::NotAllowed, reason)
-    })?;
+    allowed.map_err(|refusal| refusal.about(&format!("publishing to the room `{room}`")))?;
     let message = compact(request.message.get());
     let mut payload = String::with_capacity(message.len() + 64);
     let from = context.hub.directory().client(client).id;
@@ -124,33 +109,33 @@ fn broadcast(
     );
     context
         .hub
-        .publish(moment, &room, message, Some(client), &mut context.out)?;
+        .publish(moment, room, message, Some(client), &mut context.out)?;
     Ok(Answer::Now(Said::Nothing))
 }
 
-fn page(context: &mut Context<'_>, request: &History) -> Outcome<'static> {
-    let since = request.since()?.unwrap_or(Since::Start);
+fn page(context: &mut Context<'_>, request: &History) -> Outcome {
+    let since = match &request.since {
+        Some(since) => parse_since("since", since)?,
+        None => Since::Start,
+    };
+    let limit = request.limit.map(|Whole(limit)| limit);
+    let limit = limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
     let room = context.hub.directory().find(&request.room);
     let room =
         room.ok_or_else(|| Refusal::not_found(format!("the room `{}`", shortened(&request.room))))?;
-    let page = history_page(context.hub, room, since, request.limit());
+    let page = history_page(context.hub, room, since, limit);
     say("history", page)
 }
 
-fn control(
-    context: &mut Context<'_>,
-    client: ClientKey,
-    request: &TaskControl,
-) -> Outcome<'static> {
+fn control(context: &mut Context<'_>, client: ClientKey, request: &TaskControl) -> Outcome {
     let (task, action) = (&*request.task_id, request.action);
     let is_member = is_member(context.hub, client, &format!("{TASK_ROOM_PREFIX}{task}"));
     let allowed = context
         .caller
         .may(Action::Control { is_member }, context.settings);
     allowed.map_err(|refusal| {
-        let (action, limit) = (action.as_str(), refusal.setting());
-        let reason = format!("`{action}` on the task `{}` ({limit})", shortened(task));
-        Refusal::coded(ErrorCode::NotAllowed, reason)
+        let action = action.as_str();
+        refusal.about(&format!("`{action}` on the task `{}`", shortened(task)))
     })?;
     let by = context.hub.directory().client(client).id.to_string();
     let payload = request_control(context, task, action, &by)?;
@@ -176,38 +161,30 @@ pub fn request_control(
     let recorded = hub.control(moment, task, action, by, &mut context.out);
     recorded.map_err(|refused| control_refusal(refused, task, action))?;
     let tasks = hub.broadcaster().tasks();
-    let requested = tasks
-        .find(task)
-        .and_then(|key| tasks.task(key)?.view.requested.as_ref());
-    let mut out = String::from("{\"taskId\":");
-    push_string(&mut out, task);
-    if let Some(requested) = requested {
-        out.push(',');
-        requested.push_members(&mut out);
-    }
-    out.push('}');
-    Ok(out)
+    let asked = tasks
+        .named(task)
+        .and_then(|task| Some(task.view.requested.as_ref()?.of(&task.id)));
+    Ok(to_json(
+        &asked.expect("a request that was recorded stands on its task"),
+    ))
 }
 
 fn control_refusal(refused: ControlRefused, task: &str, action: Control) -> Refusal {
     let action = action.as_str();
-    let (code, reason) = match refused {
+    match refused {
         ControlRefused::UnknownTask => {
-            let reason = format!("the task `{}`", shortened(task));
-            (ErrorCode::NotFound, reason)
+            Refusal::not_found(format!("the task `{}`", shortened(task)))
         }
-        ControlRefused::ByTask(RequestRefused::Ended(status)) => {
+        ControlRefused::Ended(status) => {
             let reason = format!("`{action}` on a task that is {}", status.as_str());
-            (ErrorCode::NotAllowed, reason)
+            Refusal::new(ErrorCode::NotAllowed, reason)
         }
-        ControlRefused::ByTask(RequestRefused::Pending(pending)) => {
-            let reason = format!(
-                "`{action}` while `{}` is pending on the task",
-                pending.as_str()
-            );
-            (ErrorCode::Conflict, reason)
+        ControlRefused::Pending(pending) => {
+            let pending = pending.as_str();
+            let reason = format!("`{action}` while `{pending}` is pending on the task");
+            Refusal::new(ErrorCode::Conflict, reason)
         }
-        ControlRefused::ByTask(RequestRefused::NotHonoured(controls)) => {
+        ControlRefused::NotHonoured(controls) => {
             let honoured: Vec<&str> = controls.iter().map(Control::as_str).collect();
             let expected = match honoured[..] {
                 [] => "none at all".to_owned(),
@@ -216,10 +193,9 @@ fn control_refusal(refused: ControlRefused, task: &str, action: Control) -> Refu
             let reason = format!(
                 "action: `{action}` is not honoured by the task's worker; expected {expected}"
             );
-            (ErrorCode::InvalidMessage, reason)
+            Refusal::new(ErrorCode::InvalidMessage, reason)
         }
-    };
-    Refusal::coded(code, reason)
+    }
 }
 
 /// A page of a room's log as JSON: `{room, messages, position, complete, more?}`, the oldest first: at most `limit` messages
@@ -313,7 +289,7 @@ struct OneRoom {
 
 impl Rooms {
     fn to_subscribe(message: &Incoming<'_>) -> Result<Self, Malformed> {
-        let mut request: Self = message.fields()?;
+        let mut request: Self = fields(message, &[])?;
         let named = request.since.take().unwrap_or_default();
         let (tasks, rooms) = (names_in(&request.task_ids), names_in(&request.rooms));
         let since = named.iter().map(|(room, since)| {
@@ -335,12 +311,11 @@ impl Rooms {
     }
 
     fn to_unsubscribe(message: &Incoming<'_>) -> Result<Self, Malformed> {
-        let request: Self = message.fields()?;
-        request.checked(message, false)
+        fields::<Self>(message, &[])?.checked(message, false)
     }
 
     fn one(message: &Incoming<'_>) -> Result<Self, Malformed> {
-        let OneRoom { room } = fields(message, &[("room", "the room's name, a string")])?;
+        let OneRoom { room } = fields(message, &[ROOM])?;
         Ok(Self {
             rooms: Some(vec![room]),
             ..Self::default()
@@ -360,52 +335,6 @@ impl Rooms {
         };
         let reason = format!("expected `taskIds` or `rooms`, arrays of strings; found {found}");
         Err(message.located(Malformed::field("", reason)))
-    }
-}
-
-impl<'a> Broadcast<'a> {
-    fn read(message: &Incoming<'a>) -> Result<Self, Malformed> {
-        fields(
-            message,
-            &[
-                ("room", "the room's name, a string"),
-                ("message", "any JSON value"),
-            ],
-        )
-    }
-}
-
-impl History {
-    fn read(message: &Incoming<'_>) -> Result<Self, Malformed> {
-        fields(message, &[("room", "the room's name, a string")])
-    }
-
-    fn since(&self) -> Result<Option<Since>, Malformed> {
-        let since = self.since.as_deref();
-        since.map(|since| parse_since("since", since)).transpose()
-    }
-
-    fn limit(&self) -> Option<usize> {
-        let limit = self.limit.map(|Whole(limit)| limit);
-        limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX))
-    }
-}
-
-impl TaskControl {
-    fn read(message: &Incoming<'_>) -> Result<Self, Malformed> {
-        fields(
-            message,
-            &[
-                ("taskId", "the task's id, a string"),
-                ("action", "`cancel`, `pause` or `resume`"),
-            ],
-        )
-    }
-}
-
-impl Auth {
-    fn read(message: &Incoming<'_>) -> Result<Self, Malformed> {
-        fields(message, &[("token", "a string")])
     }
 }
 
@@ -436,8 +365,9 @@ fn parse_since(field: &str, text: &str) -> Result<Since, Malformed> {
 /// Reads the fields of a message; of those that it needs, the first that is missing is named.
 fn fields<'a, T: Deserialize<'a>>(
     message: &Incoming<'a>,
-    needed: &[(&str, &str)],
+    needed: &[Needed],
 ) -> Result<T, Malformed> {
+    check_beside_payload(message)?;
     message.fields().map_err(|fault| {
         let found = Members::parse(message.body).unwrap_or_default();
         let missing = needed
@@ -460,9 +390,8 @@ fn names_in(names: &Option<Vec<String>>) -> HashSet<&str> {
 /// What the fields of a message are called, without the envelope's.
 fn names(message: &Incoming<'_>) -> Result<Vec<String>, Malformed> {
     let members = Members::parse(message.body).map_err(|fault| message.located(fault))?;
-    let names = members
-        .names()
-        .filter(|name| message.nested || !ENVELOPE.contains(name));
+    let names = members.iter().map(|(name, _)| name);
+    let names = names.filter(|name| message.nested || !ENVELOPE.contains(name));
     Ok(names.map(str::to_owned).collect())
 }
 

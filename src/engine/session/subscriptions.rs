@@ -5,16 +5,15 @@
 use super::requests::Rooms;
 use crate::engine::answer::{Answer, Said};
 use crate::engine::context::Context;
-use crate::engine::refusal::Refusal;
 use crate::engine::settings::Settings;
-use crate::hub::{ClientKey, Entry, Full, Hub, Joined, Recovery, RoomKey};
-use crate::wire::locale::Phrase;
-use crate::wire::message::envelope::push_string;
+use crate::hub::{ClientKey, Entry, Full, Hub, Joined, Position, Recovery, RoomKey};
+use crate::wire::message::envelope::to_json;
 use crate::wire::message::name::{TASK_ROOM_PREFIX, check_room, reserved};
-use crate::wire::message::{Dialect, ErrorCode, Incoming};
+use crate::wire::message::{Dialect, Incoming};
+use crate::wire::refusal::{ErrorCode, Refusal};
+use serde::{Serialize, Serializer};
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::fmt::Write;
 
 /// Most names in one message when `max_rooms_per_client` is unlimited.
 const MAX_NAMES: usize = 10_000;
@@ -28,16 +27,22 @@ pub enum Barred {
 }
 
 /// A room that a client may not be in.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 struct Denied {
     room: Box<str>,
-    code: ErrorCode,
+    code: &'static str,
+    /// Such a name looks as good as any other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'static str>,
 }
 
 impl Denied {
     fn new(room: &str, code: ErrorCode) -> Self {
-        let room = room.into();
-        Self { room, code }
+        Self {
+            room: room.into(),
+            code: code.as_str(),
+            message: reserved(room),
+        }
     }
 
     fn of(room: &str, barred: Barred) -> Self {
@@ -47,6 +52,14 @@ impl Denied {
         };
         Self::new(room, code)
     }
+}
+
+/// The payload of the `error` that tells a viewer which rooms it had to leave.
+#[derive(Serialize)]
+struct Evicted<'a> {
+    code: &'static str,
+    message: String,
+    rooms: &'a [Box<str>],
 }
 
 impl Context<'_> {
@@ -109,14 +122,15 @@ impl Context<'_> {
             self.answer(client, "subscription_ack", &payload, None);
         }
         if is_lossy {
-            self.rewind_confirmed(client);
+            self.ask_anew(client);
         }
         let moment = self.settings.at(self.now);
         self.hub.recover(moment, client, &recoveries, &mut self.out);
     }
 
-    /// A client is told of a loss, or is sent older messages: an answer to what it was asked before says nothing of that.
-    fn rewind_confirmed(&mut self, client: ClientKey) {
+    /// Asks a client once more whether messages have arrived, because it is told of a loss or sent older ones: its answer to an
+    /// earlier question says nothing of these.
+    fn ask_anew(&mut self, client: ClientKey) {
         let connection = self.hub.directory().client(client).connection;
         self.out.peers.ask_anew(connection);
     }
@@ -146,15 +160,12 @@ impl Context<'_> {
     }
 
     fn tell_of_eviction(&mut self, client: ClientKey, rooms: &[Box<str>]) {
-        let code = ErrorCode::LimitExceeded.as_str();
-        let phrase = Phrase::LimitExceeded(Full::Rooms.key());
-        let mut payload = format!("{{\"code\":\"{code}\",\"message\":");
-        push_string(&mut payload, &self.settings.locale.say(phrase).to_string());
-        payload.push_str(",\"rooms\":[");
-        push_list(&mut payload, rooms.iter(), |out, room| {
-            push_string(out, room)
+        let refusal = Refusal::from(Full::Rooms);
+        let payload = to_json(&Evicted {
+            code: refusal.code().as_str(),
+            message: refusal.message(self.settings.locale),
+            rooms,
         });
-        payload.push_str("]}");
         for room in rooms {
             self.log_room(client, room, false);
         }
@@ -168,7 +179,7 @@ impl Context<'_> {
         client: ClientKey,
         message: &Incoming<'_>,
         request: &Rooms,
-    ) -> Result<Answer<Said<'static>>, Refusal> {
+    ) -> Result<Answer<Said>, Refusal> {
         let rooms = named_rooms(self.settings, request)?;
         self.hub.load().visit(rooms.len());
         let since = &request.positions;
@@ -207,7 +218,7 @@ impl Context<'_> {
         self.hub
             .welcome(self.settings.at(self.now), client, &due, &mut self.out);
         if !since.is_empty() {
-            self.rewind_confirmed(client);
+            self.ask_anew(client);
         }
         Ok(Answer::Now(Said::Nothing))
     }
@@ -216,7 +227,7 @@ impl Context<'_> {
         &mut self,
         client: ClientKey,
         request: &Rooms,
-    ) -> Result<Answer<Said<'static>>, Refusal> {
+    ) -> Result<Answer<Said>, Refusal> {
         let rooms = named_rooms(self.settings, request)?;
         self.hub.load().visit(rooms.len());
         for room in rooms {
@@ -227,7 +238,7 @@ impl Context<'_> {
         let payload = acknowledgement(self.hub, client, &[], &[]);
         Ok(Answer::Now(Said::Message {
             kind: "subscription_ack",
-            payload: payload.into(),
+            payload,
         }))
     }
 }
@@ -259,6 +270,25 @@ fn named_rooms<'a>(settings: &Settings, request: &'a Rooms) -> Result<Vec<Cow<'a
 }
 
 /// The payload of `subscription_ack`: all that the client is now in, and what became of its request.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Acknowledgement<'a> {
+    task_ids: Vec<&'a str>,
+    rooms: Vec<&'a str>,
+    denied: &'a [Denied],
+    positions: ByRoom<'a, Position>,
+    recovered: ByRoom<'a, bool>,
+}
+
+/// An object whose members are named by rooms, in the order given.
+struct ByRoom<'a, T>(Vec<(&'a str, T)>);
+
+impl<T: Serialize> Serialize for ByRoom<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(room, value)| (room, value)))
+    }
+}
+
 fn acknowledgement(
     hub: &Hub,
     client: ClientKey,
@@ -266,59 +296,27 @@ fn acknowledgement(
     recoveries: &[Recovery],
 ) -> String {
     let directory = hub.directory();
+    let name = |room: RoomKey| &*directory.room(room).name;
     let memberships = directory.client(client).memberships();
-    let names = || {
-        memberships
-            .iter()
-            .map(|membership| &*directory.room(membership.room).name)
-    };
-    let tasks = names().filter_map(|room| room.strip_prefix(TASK_ROOM_PREFIX));
-    let mut out = String::from("{\"taskIds\":[");
-    push_list(&mut out, tasks, push_string);
-    out.push_str("],\"rooms\":[");
-    push_list(&mut out, names(), push_string);
-    out.push_str("],\"denied\":[");
-    push_list(&mut out, denied.iter(), |out, denied| {
-        out.push_str("{\"room\":");
-        push_string(out, &denied.room);
-        let _ = write!(out, ",\"code\":\"{}\"", denied.code.as_str());
-        // Such a name looks as good as any other.
-        if let Some(reason) = reserved(&denied.room) {
-            out.push_str(",\"message\":");
-            push_string(out, reason);
-        }
-        out.push('}');
-    });
-    out.push_str("],\"positions\":{");
+    let rooms: Vec<&str> = memberships.iter().map(|member| name(member.room)).collect();
+    let tasks = rooms.iter().copied();
+    let tasks = tasks.filter_map(|room| room.strip_prefix(TASK_ROOM_PREFIX));
     let made_up: HashSet<RoomKey> = recoveries.iter().map(|made_up| made_up.room).collect();
-    push_list(&mut out, memberships.iter(), |out, membership| {
-        let room = directory.room(membership.room);
+    let positions = memberships.iter().map(|membership| {
         // What is made up for follows this; what is left in a log comes some time later.
         let position = match made_up.contains(&membership.room) {
-            true => room.position(),
+            true => directory.room(membership.room).position(),
             false => hub.queued_position(client, membership),
         };
-        push_string(out, &room.name);
-        let _ = write!(out, ":\"{position}\"");
+        (name(membership.room), position)
     });
-    out.push_str("},\"recovered\":{");
-    push_list(&mut out, recoveries.iter(), |out, recovery| {
-        push_string(out, &directory.room(recovery.room).name);
-        let _ = write!(out, ":{}", recovery.recovered);
-    });
-    out.push_str("}}");
-    out
-}
-
-fn push_list<T>(
-    out: &mut String,
-    items: impl Iterator<Item = T>,
-    mut push: impl FnMut(&mut String, T),
-) {
-    for (index, item) in items.enumerate() {
-        if index > 0 {
-            out.push(',');
-        }
-        push(out, item);
-    }
+    let recovered = recoveries.iter();
+    let recovered = recovered.map(|recovery| (name(recovery.room), recovery.recovered));
+    to_json(&Acknowledgement {
+        task_ids: tasks.collect(),
+        positions: ByRoom(positions.collect()),
+        recovered: ByRoom(recovered.collect()),
+        rooms,
+        denied,
+    })
 }

@@ -13,7 +13,7 @@ use crate::wire::websocket::EncodedFrame;
 pub fn carry_out(
     context: &mut Context<'_>,
     message: &Incoming<'_>,
-) -> Option<Result<Answer<Said<'static>>, Fault>> {
+) -> Option<Result<Answer<Said>, Fault>> {
     if !message.kind.starts_with("workspace.") {
         return None;
     }
@@ -36,15 +36,14 @@ pub fn carry_out(
 
 /// The fields of a message, whose body it is. When they are flat, the envelope's own stand among them.
 fn fields_of<'a>(message: &Incoming<'_>, body: &'a str) -> Result<Members<'a>, Fault> {
-    let fields = Members::parse(body).map_err(|malformed| match malformed {
-        Malformed::Field { field, .. } if field.is_empty() => Fault::NoObject,
-        malformed => Fault::Unreadable(malformed.to_string()),
+    let unreadable = |malformed: Malformed| Fault::Unreadable(malformed.to_string());
+    let fields = Members::parse(body).map_err(|malformed| match malformed.is_about_all() {
+        true => Fault::NoObject,
+        false => unreadable(malformed),
     })?;
     // What is nested too deep is refused for that, by whoever keeps it.
     if fields.depth() <= MAX_DEPTH {
-        message
-            .check_relayable()
-            .map_err(|malformed| Fault::Unreadable(malformed.to_string()))?;
+        message.check_relayable().map_err(unreadable)?;
     }
     match message.nested {
         true => Ok(fields),

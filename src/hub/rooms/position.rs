@@ -1,6 +1,7 @@
 //! Positions in a room's log, as text `epoch:offset` (contract section 5), and the value of `since`. The epoch is hexadecimal and
 //! opaque to clients: they send back what they were given.
 
+use serde::{Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
 
@@ -41,6 +42,12 @@ impl FromStr for Since {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a position; expected `start`, or `epoch:offset` as an answer of this server gave it")]
 pub struct NotAPosition;
+
+impl Serialize for Position {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
 
 impl FromStr for Position {
     type Err = NotAPosition;

@@ -10,15 +10,16 @@ use crate::hub::delivery::publication::Outlet;
 use crate::hub::delivery::publishing::RoomMessage;
 use crate::hub::keys::TaskKey;
 use crate::hub::parts::Hub;
+use crate::hub::rooms::directory::Full;
 use crate::hub::scope::Scope;
 use crate::hub::settings::Moment;
 use crate::hub::tasks::broadcaster::{Broadcaster, set_flush};
 use crate::hub::tasks::decision;
-use crate::hub::tasks::outcome::{Accepted, ControlRefused, Dropped, Ingested, Refused, Subject};
+use crate::hub::tasks::outcome::{Accepted, Dropped, Ingested, Refused, Subject};
 use crate::hub::tasks::pace::next_beat;
 use crate::hub::tasks::state::{Flush, Pending, Task};
 use crate::hub::tasks::step::{Removal, Step};
-use crate::hub::tasks::verdict::{Announcement, DropReason};
+use crate::hub::tasks::verdict::{Announcement, ControlRefused, DropReason};
 use crate::hub::timer::Timer;
 use crate::wire::message::{Control, Event, Report, TaskEvent, TaskPatch};
 
@@ -27,10 +28,10 @@ const MAX_HELD_INTERVALS: u32 = 10;
 
 /// What an event id is unique within, as a prefix and a name. Task ids and room names hold no line feed, so the prefix keeps a room
 /// and a task of one name apart, and in two parts it costs no allocation.
-fn id_scope<'a>(event: &'a Event<'_>) -> [&'a str; 2] {
-    match event {
-        Event::Task { task_id, .. } | Event::Item { task_id, .. } => ["", task_id],
-        Event::Room { room, .. } => ["\n", room],
+fn id_scope<'a>(report: &'a Report<'_>) -> [&'a str; 2] {
+    match report.event {
+        Event::Task { .. } | Event::Item { .. } => ["", &report.subject],
+        Event::Room { .. } => ["\n", &report.subject],
     }
 }
 
@@ -39,7 +40,7 @@ impl Hub {
     /// look ahead.
     pub fn was_accepted(&self, report: &Report<'_>) -> bool {
         let event_ids = &self.broadcaster.event_ids;
-        let key = |id| event_ids.key(id_scope(&report.event), id);
+        let key = |id| event_ids.key(id_scope(report), id);
         report
             .id
             .as_deref()
@@ -53,20 +54,20 @@ impl Hub {
         report: Report<'_>,
         out: &mut dyn Outlet,
     ) -> Ingested {
-        let Some(id) = report.id else {
-            return self.handle_event(moment, report.event, false, out);
+        let Some(id) = &report.id else {
+            return self.handle_event(moment, report, out);
         };
         // Hashed once, while the event still holds its names.
-        let key = self.broadcaster.event_ids.key(id_scope(&report.event), &id);
+        let key = self.broadcaster.event_ids.key(id_scope(&report), id);
         let settings = &moment.settings.broadcaster;
         if let Some(serial) = self.broadcaster.event_ids.expired(moment.now.at, settings) {
             self.broadcaster.forget_ids(serial, &mut self.fanout);
         }
         if self.broadcaster.event_ids.knows(key) {
             self.broadcaster.dropped[DropReason::Repeat.index()] += 1;
-            return Ingested::Dropped(self.repeat(report.event));
+            return Ingested::Dropped(self.repeat(report));
         }
-        let ingested = self.handle_event(moment, report.event, true, out);
+        let ingested = self.handle_event(moment, report, out);
         if settings.deduplication_window > 0
             && let Ingested::Accepted(_) = &ingested
         {
@@ -75,13 +76,14 @@ impl Hub {
         ingested
     }
 
-    fn repeat(&self, event: Event<'_>) -> Dropped {
-        let (task, subject) = match event {
-            Event::Task { task_id, .. } | Event::Item { task_id, .. } => (
-                self.broadcaster.tasks().find(&task_id),
-                Subject::Task(task_id.into()),
-            ),
-            Event::Room { room, .. } => (None, Subject::Room(room)),
+    fn repeat(&self, report: Report<'_>) -> Dropped {
+        let name = report.subject;
+        let (task, subject) = match report.event {
+            Event::Task { .. } | Event::Item { .. } => {
+                let task = self.broadcaster.tasks().find(&name);
+                (task, Subject::Task(name.into()))
+            }
+            Event::Room { .. } => (None, Subject::Room(name.into())),
         };
         let reason = DropReason::Repeat;
         Dropped {
@@ -105,7 +107,7 @@ impl Hub {
         let known = found.and_then(|key| Some((key, broadcaster.tasks.task(key)?)));
         let (key, task) = known.ok_or(ControlRefused::UnknownTask)?;
         let by = by.into();
-        match decision::judge_request(task, control).map_err(ControlRefused::ByTask)? {
+        match decision::judge_request(task, control)? {
             true => broadcaster.apply(&mut scope, key, Step::Requested { control, by }),
             // Its answer promises that the request is kept, like that to the first.
             false => broadcaster.keep(&mut scope, key),
@@ -129,31 +131,23 @@ impl Hub {
     pub(in crate::hub) fn handle_event(
         &mut self,
         moment: Moment<'_>,
-        event: Event<'_>,
-        has_id: bool,
+        report: Report<'_>,
         out: &mut dyn Outlet,
     ) -> Ingested {
+        let (name, has_id) = (&*report.subject, report.id.is_some());
         let (broadcaster, mut scope) = self.scope(moment, out);
-        match event {
-            Event::Task {
-                task_id,
-                kind,
-                patch,
-            } => broadcaster.handle_event(&mut scope, &task_id, (kind, patch), has_id),
-            Event::Item {
-                task_id,
-                kind,
-                payload,
-            } => broadcaster.handle_item(&mut scope, &task_id, kind.as_str(), payload),
-            Event::Room {
-                room,
-                kind,
-                payload,
-            } => {
+        match report.event {
+            Event::Task { kind, patch } => {
+                broadcaster.handle_event(&mut scope, name, (kind, patch), has_id)
+            }
+            Event::Item { kind, payload } => {
+                broadcaster.handle_item(&mut scope, name, kind.as_str(), payload)
+            }
+            Event::Room { kind, payload } => {
                 // A producer is no subscriber, so there is no sender to leave out.
-                match self.publish(moment, &room, (&kind, payload), None, out) {
+                match self.publish(moment, name, (&kind, payload), None, out) {
                     Ok(_) => Ingested::Accepted(Accepted::default()),
-                    Err(_) => Ingested::Refused(Refused::Limit("websocket.max_rooms")),
+                    Err(full) => Ingested::Refused(Refused::Limit(full.key())),
                 }
             }
         }
@@ -215,7 +209,7 @@ impl Broadcaster {
             return Ingested::Refused(Refused::Limit("broadcaster.max_tasks"));
         };
         let Some(room) = self.find_or_create_room(scope, id) else {
-            return Ingested::Refused(Refused::Limit("websocket.max_rooms"));
+            return Ingested::Refused(Refused::Limit(Full::Rooms.key()));
         };
         if let Some(ended) = gives_way {
             self.forget(scope, ended, Removal::Expired);

@@ -16,7 +16,7 @@ use crate::hub::tasks::size::{self, TooLarge, Truncated};
 use crate::hub::tasks::state::Task;
 use crate::hub::tasks::step::{Step, is_answered, reported};
 use crate::hub::tasks::table::TaskTable;
-use crate::hub::tasks::verdict::{Announcement, Attempt, DropReason, RequestRefused, Verdict};
+use crate::hub::tasks::verdict::{Announcement, Attempt, ControlRefused, DropReason, Verdict};
 use crate::wire::message::number::MAX_COUNT;
 use crate::wire::message::{Control, Status, TaskEvent, TaskPatch};
 use std::collections::HashSet;
@@ -310,19 +310,19 @@ pub fn revival_by(
 }
 
 /// Whether a control request would change anything; `false` when it is pending already, which counts as a success.
-pub fn judge_request(task: &Task, control: Control) -> Result<bool, RequestRefused> {
+pub fn judge_request(task: &Task, control: Control) -> Result<bool, ControlRefused> {
     if task.view.status.is_terminal() {
-        return Err(RequestRefused::Ended(task.view.status));
+        return Err(ControlRefused::Ended(task.view.status));
     }
     if let Some(controls) = task.view.controls
         && !controls.contains(control)
     {
-        return Err(RequestRefused::NotHonoured(controls));
+        return Err(ControlRefused::NotHonoured(controls));
     }
     match task.view.requested.as_ref().map(|pending| pending.control) {
         // A worker that polls sees one request only: a `pause` in its place would hide the `cancel`.
         Some(Control::Cancel) if control != Control::Cancel => {
-            Err(RequestRefused::Pending(Control::Cancel))
+            Err(ControlRefused::Pending(Control::Cancel))
         }
         pending => Ok(pending != Some(control)),
     }

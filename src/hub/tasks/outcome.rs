@@ -2,7 +2,8 @@
 
 use crate::hub::keys::TaskKey;
 use crate::hub::tasks::size::{TooLarge, Truncated};
-use crate::hub::tasks::verdict::{DropReason, RequestRefused};
+use crate::hub::tasks::verdict::DropReason;
+use serde::Serialize;
 
 /// What became of a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,9 +22,12 @@ pub struct Accepted {
     pub truncated: Vec<Truncated>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a dropped event was about, as answers spell it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum Subject {
+    #[serde(rename = "taskId")]
     Task(Box<str>),
+    #[serde(rename = "room")]
     Room(Box<str>),
 }
 
@@ -50,11 +54,4 @@ impl std::fmt::Display for Refused {
             Self::TooLarge(fault) => fault.fmt(out),
         }
     }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ControlRefused {
-    UnknownTask,
-    /// The task is known, and its state forbids the request.
-    ByTask(RequestRefused),
 }

@@ -15,7 +15,26 @@ pub struct Requested {
     pub at: u64,
 }
 
+/// A request and the task that it is about, as who asks and the worker are told.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Asked<'a> {
+    task_id: &'a str,
+    action: Control,
+    by: &'a str,
+    requested_at: u64,
+}
+
 impl Requested {
+    pub fn of<'a>(&'a self, task_id: &'a str) -> Asked<'a> {
+        Asked {
+            task_id,
+            action: self.control,
+            by: &self.by,
+            requested_at: self.at,
+        }
+    }
+
     /// Appends `"action":…,"by":…,"requestedAt":…` without braces: the acknowledgement puts other members beside them.
     pub fn push_members(&self, out: &mut String) {
         out.push_str("\"action\":");

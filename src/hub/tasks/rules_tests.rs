@@ -4,7 +4,7 @@ use crate::base::time::{Now, Time};
 use crate::hub::tasks::decision::{judge, judge_request};
 use crate::hub::tasks::state::Task;
 use crate::hub::tasks::step::{apply, apply_request};
-use crate::hub::tasks::verdict::{Announcement, Attempt, DropReason, RequestRefused, Verdict};
+use crate::hub::tasks::verdict::{Announcement, Attempt, ControlRefused, DropReason, Verdict};
 use crate::wire::message::incoming::parse;
 use crate::wire::message::{Control, Field, Status, TaskEvent, TaskPatch};
 use proptest::prelude::*;
@@ -48,7 +48,7 @@ fn task() -> Task {
     Task::new("t".into(), Time::ZERO)
 }
 
-fn request(task: &mut Task, control: Control, by: &str, now: Now) -> Result<(), RequestRefused> {
+fn request(task: &mut Task, control: Control, by: &str, now: Now) -> Result<(), ControlRefused> {
     if judge_request(task, control)? {
         apply_request(task, control, by.into(), now);
     }
@@ -431,7 +431,7 @@ fn cancel_excludes_other_requests_and_displaces_them() {
     let mut ask = |control, by| request(&mut task, control, by, now(1));
     assert_eq!(ask(Control::Pause, "one"), Ok(()));
     assert_eq!(ask(Control::Cancel, "two"), Ok(()));
-    let pending = Err(RequestRefused::Pending(Control::Cancel));
+    let pending = Err(ControlRefused::Pending(Control::Cancel));
     assert_eq!(ask(Control::Pause, "one"), pending);
     assert_eq!(ask(Control::Resume, "one"), pending);
     assert_eq!(ask(Control::Cancel, "three"), Ok(()));
@@ -472,7 +472,7 @@ fn a_worker_declares_what_it_honours() {
     )
     .unwrap();
     let refused = request(&mut task, Control::Pause, "one", now(1));
-    assert!(matches!(refused, Err(RequestRefused::NotHonoured(_))));
+    assert!(matches!(refused, Err(ControlRefused::NotHonoured(_))));
     assert_eq!(request(&mut task, Control::Cancel, "one", now(1)), Ok(()));
     let shown: serde_json::Value = serde_json::from_str(&task.whole(true)).unwrap();
     assert_eq!(shown["controls"], serde_json::json!(["cancel"]));

@@ -75,8 +75,10 @@ impl DropReason {
     }
 }
 
+/// Why a control request was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RequestRefused {
+pub enum ControlRefused {
+    UnknownTask,
     /// The task has ended with this status.
     Ended(Status),
     /// This request is pending: a `cancel`, which only the task's end answers.

@@ -1,8 +1,8 @@
 //! A request body as it arrives, in pieces, whichever way its end is marked (RFC 9112 section 6) and however the bytes are split.
 
 use super::grammar::is_token;
-use super::problem::Problem;
 use crate::wire::input::Input;
+use crate::wire::refusal::{ErrorCode, Refusal};
 
 /// Bounds the extensions, which nobody uses.
 const MAX_SIZE_LINE_BYTES: usize = 256;
@@ -19,10 +19,6 @@ pub(super) enum Source {
 }
 
 impl Source {
-    pub(super) fn is_empty(&self) -> bool {
-        matches!(self, Self::Sized { remaining: 0 })
-    }
-
     /// The remaining length, where the head announced one.
     pub(super) fn known_bytes(&self) -> Option<u64> {
         match self {
@@ -36,7 +32,7 @@ impl Source {
         input: &mut Input<'a>,
         max_trailer_bytes: usize,
         cut: Cut,
-    ) -> Result<Piece<'a>, Problem> {
+    ) -> Result<Piece<'a>, Refusal> {
         match self {
             Self::Sized { remaining: 0 } => Ok(Piece::End),
             Self::Sized { .. } if input.is_empty() => Ok(Piece::Pending),
@@ -118,7 +114,7 @@ enum Phase {
 pub fn decode_chunked(
     coded: &mut [u8],
     max_trailer_bytes: usize,
-) -> Result<Option<Vec<u8>>, Problem> {
+) -> Result<Option<Vec<u8>>, Refusal> {
     let mut chunked = Chunked::default();
     let (mut input, mut body) = (Input::new(coded), Vec::new());
     while let Piece::Bytes(bytes) = chunked.poll_piece(&mut input, max_trailer_bytes, Cut::Never)? {
@@ -133,7 +129,7 @@ impl Chunked {
         input: &mut Input<'a>,
         max_trailer_bytes: usize,
         cut: Cut,
-    ) -> Result<Piece<'a>, Problem> {
+    ) -> Result<Piece<'a>, Refusal> {
         loop {
             if self.phase == Phase::Done {
                 return Ok(Piece::End);
@@ -153,7 +149,7 @@ impl Chunked {
         }
     }
 
-    fn step(&mut self, byte: u8) -> Result<(), Problem> {
+    fn step(&mut self, byte: u8) -> Result<(), Refusal> {
         use Phase::*;
         self.line_bytes += 1;
         self.phase = match (self.phase, byte) {
@@ -172,15 +168,16 @@ impl Chunked {
             (TrailerValue, _) if is_text(byte) => TrailerValue,
             (TrailerLineFeed, b'\n') => TrailerStart,
             (LastLineFeed, b'\n') => Done,
-            (phase, _) => return Err(bad_coding(400, phase.complaint())),
+            (phase, _) => return Err(bad_coding(ErrorCode::BadRequest, phase.complaint())),
         };
         Ok(())
     }
 
-    fn add_digit(&mut self, byte: u8) -> Result<Phase, Problem> {
+    fn add_digit(&mut self, byte: u8) -> Result<Phase, Refusal> {
         let digit = u64::from(char::from(byte).to_digit(16).unwrap_or_default());
         let size = self.remaining.checked_mul(16);
-        let size = size.ok_or_else(|| bad_coding(400, "a chunk size is too large"))?;
+        let size =
+            size.ok_or_else(|| bad_coding(ErrorCode::BadRequest, "a chunk size is too large"))?;
         self.remaining = size + digit;
         Ok(Phase::Size)
     }
@@ -198,23 +195,20 @@ impl Chunked {
         Phase::SizeStart
     }
 
-    fn check_line(&self, max_trailer_bytes: usize) -> Result<(), Problem> {
-        let (status, what, max) = match self.phase >= Phase::TrailerStart {
-            true => (431, "trailers", max_trailer_bytes),
-            false => (400, "a size line", MAX_SIZE_LINE_BYTES),
+    fn check_line(&self, max_trailer_bytes: usize) -> Result<(), Refusal> {
+        let (code, what, max) = match self.phase >= Phase::TrailerStart {
+            true => (ErrorCode::HeadTooLarge, "trailers", max_trailer_bytes),
+            false => (ErrorCode::BadRequest, "a size line", MAX_SIZE_LINE_BYTES),
         };
         match self.line_bytes > max {
-            true => Err(bad_coding(
-                status,
-                &format!("{what} longer than {max} bytes"),
-            )),
+            true => Err(bad_coding(code, &format!("{what} longer than {max} bytes"))),
             false => Ok(()),
         }
     }
 }
 
-fn bad_coding(status: u16, what: &str) -> Problem {
-    Problem::reject(status, format!("chunked body: {what}")).at("body")
+fn bad_coding(code: ErrorCode, what: &str) -> Refusal {
+    Refusal::new(code, format!("chunked body: {what}")).at("body")
 }
 
 impl Phase {
@@ -253,7 +247,7 @@ mod tests {
         left: usize,
     }
 
-    fn decode(text: &[u8], step: usize) -> Result<Decoded, Problem> {
+    fn decode(text: &[u8], step: usize) -> Result<Decoded, Refusal> {
         let mut bytes = text.to_vec();
         let mut chunked = Chunked::default();
         let mut decoded = Decoded {
@@ -337,7 +331,7 @@ mod tests {
             for step in [1, 2, 3, text.len()] {
                 let reject = decode(text, step).err();
                 assert_eq!(
-                    reject.map(|reject| reject.status),
+                    reject.map(|reject| reject.code().status()),
                     Some(status),
                     "{text:?} by {step}"
                 );

@@ -1,4 +1,4 @@
-//! Small grammars that header fields share: lists, quoted strings, tokens.
+//! Small grammars that parts of a head share: lists, quoted strings, tokens, percent-encoding.
 
 /// The items of a list without surrounding white space; empty items are skipped (RFC 9110 section 5.6.1). Commas in
 /// quoted strings separate too: fields that may hold those have their own reader.
@@ -26,6 +26,12 @@ pub fn unquote(value: &str, may_be_escaped: impl Fn(char) -> bool) -> Option<(St
             plain => said.push(plain),
         }
     }
+}
+
+/// Whether every `%` begins an octet (RFC 3986 section 2.1).
+pub fn is_percent_encoded(text: &str) -> bool {
+    let mut parts = text.split('%').skip(1).map(str::as_bytes);
+    parts.all(|part| part.len() >= 2 && part[..2].iter().all(u8::is_ascii_hexdigit))
 }
 
 #[cfg(test)]

@@ -23,10 +23,9 @@ mod parser_tests;
 
 pub use ::http::Method;
 pub use body::{decode_chunked, lines_at_once};
-pub use grammar::{is_token, list_items, unquote};
+pub use grammar::{is_percent_encoded, is_token, list_items, unquote};
 pub use lines::{Line, LineSplitter, TooLong};
 pub use parser::{Body, BodyMode, Parser, ParserEvent};
-pub use problem::Problem;
 pub use request::{Head, Segments};
 pub use response::{CONTINUE, Date, DateCache, Framing, Response, reason};
 pub use syntax::ParserLimits;

@@ -8,10 +8,10 @@
 //! found, any other refusal to Broken.
 
 use super::body::{Cut, Piece, Source, take_counted};
-use super::problem::Problem;
 use super::request::Head;
 use super::syntax::{Found, MAX_HEAD_BYTES, ParserLimits, read_head};
 use crate::wire::input::Input;
+use crate::wire::refusal::{ErrorCode, Refusal};
 use std::borrow::Cow;
 
 /// Initial memory of a body, however long its head announces it.
@@ -163,7 +163,7 @@ impl Parser {
         input: &mut Input<'a>,
         limits: &ParserLimits,
         decide: impl FnOnce(&Head) -> BodyMode,
-    ) -> Result<Option<ParserEvent<'a>>, Problem> {
+    ) -> Result<Option<ParserEvent<'a>>, Refusal> {
         // Every path that succeeds sets the state again; a refusal leaves it broken.
         let found = match std::mem::replace(&mut self.state, State::Broken) {
             State::Idle => self.begin_head(input, limits)?,
@@ -190,7 +190,7 @@ impl Parser {
         &mut self,
         input: &mut Input<'_>,
         limits: &ParserLimits,
-    ) -> Result<Option<Found>, Problem> {
+    ) -> Result<Option<Found>, Refusal> {
         // RFC 9112 section 2.2: empty lines before a request line are ignored.
         while input.peek().starts_with(b"\r\n") {
             input.take(2);
@@ -217,7 +217,7 @@ impl Parser {
         mut rest: u64,
         input: &mut Input<'_>,
         limits: &ParserLimits,
-    ) -> Result<Option<Found>, Problem> {
+    ) -> Result<Option<Found>, Refusal> {
         take_counted(input, &mut rest, Cut::Never);
         if rest == 0 {
             return self.begin_head(input, limits);
@@ -231,7 +231,7 @@ impl Parser {
         mut partial: Box<PartialHead>,
         input: &mut Input<'_>,
         limits: &ParserLimits,
-    ) -> Result<Option<Found>, Problem> {
+    ) -> Result<Option<Found>, Refusal> {
         while !input.is_empty() {
             let has_new_line = partial.absorb(input, limits);
             if partial.text == b"\r\n" {
@@ -255,7 +255,7 @@ impl Parser {
         max_bytes: usize,
         input: &mut Input<'a>,
         limits: &ParserLimits,
-    ) -> Result<Option<ParserEvent<'a>>, Problem> {
+    ) -> Result<Option<ParserEvent<'a>>, Refusal> {
         let Found { head, source, .. } = found;
         let known_bytes = source
             .known_bytes()
@@ -294,7 +294,7 @@ impl Parser {
         mut collecting: Box<Collecting>,
         input: &mut Input<'a>,
         limits: &ParserLimits,
-    ) -> Result<Option<ParserEvent<'a>>, Problem> {
+    ) -> Result<Option<ParserEvent<'a>>, Refusal> {
         collecting.check_announced()?;
         if collecting.is_told && must_continue(&mut collecting.is_continue_due, input) {
             self.state = State::Collecting(collecting);
@@ -322,7 +322,7 @@ impl Parser {
 
     fn begin_streaming<'a>(&mut self, found: Found) -> ParserEvent<'a> {
         let Found { head, source, .. } = found;
-        let is_continue_due = head.expects_continue() && !source.is_empty();
+        let is_continue_due = head.expects_continue() && source.known_bytes() != Some(0);
         self.state = State::Streaming(Box::new(Streaming {
             source,
             is_continue_due,
@@ -335,7 +335,7 @@ impl Parser {
         mut streaming: Box<Streaming>,
         input: &mut Input<'a>,
         limits: &ParserLimits,
-    ) -> Result<Option<ParserEvent<'a>>, Problem> {
+    ) -> Result<Option<ParserEvent<'a>>, Refusal> {
         let event = if must_continue(&mut streaming.is_continue_due, input) {
             Some(ParserEvent::Continue)
         } else {
@@ -383,7 +383,7 @@ impl PartialHead {
 
 impl Collecting {
     /// Refuses a body that is announced as too long.
-    fn check_announced(&self) -> Result<(), Problem> {
+    fn check_announced(&self) -> Result<(), Refusal> {
         let rest = self.source.known_bytes().unwrap_or(0);
         match rest > self.max_bytes.saturating_sub(self.taken_bytes) as u64 {
             true => Err(too_large(self.max_bytes).at("content-length")),
@@ -391,7 +391,7 @@ impl Collecting {
         }
     }
 
-    fn add(&mut self, bytes: &[u8]) -> Result<(), Problem> {
+    fn add(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
         if bytes.len() > self.max_bytes.saturating_sub(self.taken_bytes) {
             return Err(too_large(self.max_bytes).at("body"));
         }
@@ -419,6 +419,7 @@ fn must_continue(is_due: &mut bool, input: &Input<'_>) -> bool {
     std::mem::take(is_due) && input.is_empty()
 }
 
-fn too_large(max_bytes: usize) -> Problem {
-    Problem::reject(413, format!("body: longer than {max_bytes} bytes"))
+fn too_large(max_bytes: usize) -> Refusal {
+    let detail = format!("body: longer than {max_bytes} bytes");
+    Refusal::new(ErrorCode::BodyTooLarge, detail)
 }

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::wire::input::Input;
+use crate::wire::locale::Locale;
 
 const MAX_BODY_BYTES: usize = 40;
 
@@ -52,7 +53,7 @@ fn feed(parser: &mut Parser, piece: &[u8], seen: &mut Vec<Seen>) {
             Ok(Some(event)) => event,
             Ok(None) => break,
             Err(reject) => {
-                seen.push(rejected(reject.status, reject.field.as_deref()));
+                seen.push(rejected(reject.code().status(), reject.0.field.as_deref()));
                 continue;
             }
         };
@@ -347,7 +348,7 @@ fn details_name_what_is_wrong() {
         let reject = Parser::new()
             .poll_event(&mut Input::new(&mut bytes), &limits(), decide)
             .unwrap_err();
-        assert_eq!(reject.detail, detail);
+        assert_eq!(reject.detail(Locale::English), detail);
     }
 }
 

@@ -9,8 +9,9 @@ use ::http::Method;
 use percent_encoding::percent_decode_str;
 use smallvec::SmallVec;
 
-use super::grammar::list_items;
-use super::problem::{Problem, quote};
+use super::grammar::{is_percent_encoded, list_items};
+use super::problem::quote;
+use crate::wire::refusal::Refusal;
 
 /// Header fields kept inside the head itself: enough for a browser's usual request.
 const INLINE_FIELDS: usize = 16;
@@ -78,7 +79,7 @@ impl Head {
 
     /// Percent-decoded one by one, so that an encoded slash stays inside its segment (RFC 3986 section 3.3). `/` has
     /// none; a trailing slash adds an empty one.
-    pub fn segments(&self) -> Result<Segments<'_>, Problem> {
+    pub fn segments(&self) -> Result<Segments<'_>, Refusal> {
         match self.path().strip_prefix('/') {
             None | Some("") => Ok(Segments::new()),
             Some(path) => path.split('/').map(decoded_segment).collect(),
@@ -157,19 +158,17 @@ impl Head {
     }
 }
 
-fn decoded_segment(segment: &str) -> Result<Cow<'_, str>, Problem> {
+fn decoded_segment(segment: &str) -> Result<Cow<'_, str>, Refusal> {
     match segment.contains('%') {
         false => Ok(Cow::Borrowed(segment)),
         true => percent_decoded(segment),
     }
 }
 
-fn percent_decoded(segment: &str) -> Result<Cow<'_, str>, Problem> {
+fn percent_decoded(segment: &str) -> Result<Cow<'_, str>, Refusal> {
     let refusal =
-        |what| Problem::reject(400, format!("path: segment {} {what}", quote(segment))).at("path");
-    let is_escape =
-        |rest: &str| rest.len() >= 2 && rest.as_bytes()[..2].iter().all(u8::is_ascii_hexdigit);
-    if !segment.split('%').skip(1).all(is_escape) {
+        |what| Refusal::bad_request(format!("path: segment {} {what}", quote(segment))).at("path");
+    if !is_percent_encoded(segment) {
         return Err(refusal("has a `%` that begins no escape"));
     }
     let decoded = percent_decode_str(segment).decode_utf8();
@@ -181,6 +180,7 @@ mod tests {
     use super::super::syntax::ParserLimits;
     use super::super::syntax::read_head;
     use super::*;
+    use crate::wire::refusal::ErrorCode;
 
     fn head(text: &str) -> Head {
         head_of_bytes(text.as_bytes())
@@ -251,8 +251,8 @@ mod tests {
         }
         for target in ["/%", "/a%4", "/%zz", "/%ff", "/ok/%C3", "/%+1", "/%é"] {
             assert_eq!(
-                with_target(target).segments().unwrap_err().status,
-                400,
+                with_target(target).segments().unwrap_err().code(),
+                ErrorCode::BadRequest,
                 "{target}"
             );
         }

@@ -8,6 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use ::http::StatusCode;
 use bytes::Bytes;
+use serde::Serialize;
 use smallvec::SmallVec;
 
 /// What a client that sent `Expect: 100-continue` waits for (RFC 9110 section 15.2.1).
@@ -52,6 +53,13 @@ impl Response {
         }
     }
 
+    /// A document of our own, as JSON.
+    pub fn document(status: u16, document: &impl Serialize) -> Self {
+        let text = serde_json::to_vec(document);
+        let text = text.expect("documents of our own always have a JSON form");
+        Self::new(status).json(text)
+    }
+
     pub fn json(self, text: impl Into<Bytes>) -> Self {
         self.body("application/json", text)
     }
@@ -85,32 +93,24 @@ impl Response {
     }
 
     fn put_head(&self, framing: Framing, out: &mut Vec<u8>) {
-        self.put_status_line(out);
+        let mut digits = itoa::Buffer::new();
+        out.extend_from_slice(b"HTTP/1.1 ");
+        out.extend_from_slice(digits.format(self.status).as_bytes());
+        out.push(b' ');
+        out.extend_from_slice(reason(self.status).as_bytes());
+        out.extend_from_slice(b"\r\n");
         put_field(out, "Date", framing.date.as_bytes());
         self.put_connection(framing, out);
         for (name, value) in &self.headers {
             put_checked_field(out, name, value);
         }
-        self.put_content(out);
-        out.extend_from_slice(b"\r\n");
-    }
-
-    fn put_content(&self, out: &mut Vec<u8>) {
         if let Some(content_type) = self.content_type {
             put_checked_field(out, "Content-Type", content_type);
         }
         if self.may_have_body() {
-            let mut digits = itoa::Buffer::new();
             let length = digits.format(self.body.len());
             put_field(out, "Content-Length", length.as_bytes());
         }
-    }
-
-    fn put_status_line(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"HTTP/1.1 ");
-        out.extend_from_slice(itoa::Buffer::new().format(self.status).as_bytes());
-        out.push(b' ');
-        out.extend_from_slice(reason(self.status).as_bytes());
         out.extend_from_slice(b"\r\n");
     }
 

@@ -6,8 +6,9 @@
 
 use super::body::Source;
 use super::grammar::{is_token, list_items};
-use super::problem::{Problem, quote};
+use super::problem::quote;
 use super::request::{Field, Fields, Head, Span};
+use crate::wire::refusal::{ErrorCode, Refusal};
 use std::mem::MaybeUninit;
 
 /// The most that any limit may allow: offsets into a head have sixteen bits.
@@ -52,7 +53,7 @@ pub(super) struct Found {
 ///
 /// A fault is reported as soon as a complete line shows it, in the order of the bytes, so that the result does not
 /// depend on how they were split over reads.
-pub(super) fn read_head(bytes: &[u8], limits: &ParserLimits) -> Result<Option<Found>, Problem> {
+pub(super) fn read_head(bytes: &[u8], limits: &ParserLimits) -> Result<Option<Found>, Refusal> {
     let max_bytes = limits.max_head_bytes.min(MAX_HEAD_BYTES);
     let window = &bytes[..bytes.len().min(max_bytes)];
     if window.first() == Some(&b'\n') {
@@ -75,7 +76,7 @@ pub(super) fn read_head(bytes: &[u8], limits: &ParserLimits) -> Result<Option<Fo
     }
 }
 
-fn complete(raw: &[u8], request: &httparse::Request<'_, '_>) -> Result<Found, Problem> {
+fn complete(raw: &[u8], request: &httparse::Request<'_, '_>) -> Result<Found, Refusal> {
     // RFC 9112 section 2.2 allows a lone line feed as a line end; proxies differ on it.
     if has_bare_line_feed(raw, request.headers) {
         return Err(bare_line_feed());
@@ -89,7 +90,7 @@ fn complete(raw: &[u8], request: &httparse::Request<'_, '_>) -> Result<Found, Pr
     })
 }
 
-fn head_of(raw: &[u8], request: &httparse::Request<'_, '_>) -> Result<Head, Problem> {
+fn head_of(raw: &[u8], request: &httparse::Request<'_, '_>) -> Result<Head, Refusal> {
     let method = request.method.unwrap_or_default();
     let target = Target::of(request.path.unwrap_or_default(), method)?;
     let span = |part: &[u8]| Span::of(part, raw);
@@ -133,7 +134,7 @@ struct Target<'t> {
 }
 
 impl<'t> Target<'t> {
-    fn of(text: &'t str, method: &str) -> Result<Self, Problem> {
+    fn of(text: &'t str, method: &str) -> Result<Self, Refusal> {
         let (authority, rest) = match text.split_once("://") {
             _ if text.starts_with('/') => (None, text),
             Some((scheme, rest)) if is_scheme(scheme) => {
@@ -146,7 +147,7 @@ impl<'t> Target<'t> {
                     "request target: {} is neither a path nor an absolute address",
                     quote(text)
                 );
-                return Err(Problem::reject(400, detail).at("target"));
+                return Err(Refusal::bad_request(detail).at("target"));
             }
         };
         let (path, query) = match rest.split_once('?') {
@@ -169,7 +170,7 @@ fn is_scheme(text: &str) -> bool {
 
 /// The head's text, and the values that are not UTF-8. Values may hold any byte from 0x80 on (RFC 9110 section 5.5,
 /// obs-text); bytes of values that are not UTF-8 become `?`, which keeps every offset and is never a delimiter.
-fn printable(raw: &[u8], fields: &[Field]) -> Result<(Box<str>, Box<[Span]>), Problem> {
+fn printable(raw: &[u8], fields: &[Field]) -> Result<(Box<str>, Box<[Span]>), Refusal> {
     if let Ok(text) = simdutf8::basic::from_utf8(raw) {
         return Ok((text.into(), Box::default()));
     }
@@ -186,7 +187,7 @@ fn printable(raw: &[u8], fields: &[Field]) -> Result<(Box<str>, Box<[Span]>), Pr
         }
     }
     let text =
-        String::from_utf8(text).map_err(|_| Problem::reject(400, "request head: not UTF-8"))?;
+        String::from_utf8(text).map_err(|_| Refusal::bad_request("request head: not UTF-8"))?;
     Ok((text.into_boxed_str(), garbled.into_boxed_slice()))
 }
 
@@ -200,38 +201,45 @@ fn has_bare_line_feed(raw: &[u8], headers: &[httparse::Header<'_>]) -> bool {
     !raw.ends_with(b"\r\n\r\n") || !headers.iter().all(follows_line_end)
 }
 
-fn bare_line_feed() -> Problem {
+fn bare_line_feed() -> Refusal {
     let detail = "request head: a line ends in a line feed without a carriage return";
-    Problem::reject(400, detail)
+    Refusal::bad_request(detail)
 }
 
-fn too_long(window: &[u8], max_bytes: usize) -> Problem {
+fn too_long(window: &[u8], max_bytes: usize) -> Refusal {
     match window.contains(&b'\n') {
-        true => Problem::reject(431, format!("request head: longer than {max_bytes} bytes")),
+        true => {
+            let detail = format!("request head: longer than {max_bytes} bytes");
+            Refusal::new(ErrorCode::HeadTooLarge, detail)
+        }
         false => {
             let detail = format!("request line: longer than {max_bytes} bytes");
-            Problem::reject(414, detail).at("target")
+            Refusal::new(ErrorCode::TargetTooLong, detail).at("target")
         }
     }
 }
 
-fn explain(error: httparse::Error, window: &[u8], limits: &ParserLimits) -> Problem {
-    let head = |status, what| Problem::reject(status, format!("request head: {what}"));
+fn explain(error: httparse::Error, window: &[u8], limits: &ParserLimits) -> Refusal {
     match error {
         httparse::Error::Version => explain_version(window),
         httparse::Error::HeaderName => explain_header_name(window),
-        httparse::Error::HeaderValue => head(400, "a header value has a control character".into()),
-        httparse::Error::NewLine => head(400, "a carriage return without a line feed".into()),
+        httparse::Error::HeaderValue => {
+            Refusal::bad_request("request head: a header value has a control character")
+        }
+        httparse::Error::NewLine => {
+            Refusal::bad_request("request head: a carriage return without a line feed")
+        }
         httparse::Error::TooManyHeaders => {
             let max_headers = limits.max_headers.min(MAX_HEADERS);
-            head(431, format!("more than {max_headers} header fields"))
+            let detail = format!("request head: more than {max_headers} header fields");
+            Refusal::new(ErrorCode::HeadTooLarge, detail)
         }
         httparse::Error::Token | httparse::Error::Status => no_request_line(&first_line(window)),
     }
 }
 
 /// RFC 9110 section 15.6.6: 505 is for versions only; anything else there is a bad request.
-fn explain_version(window: &[u8]) -> Problem {
+fn explain_version(window: &[u8]) -> Refusal {
     let request_line = first_line(window);
     let version = request_line.rsplit(' ').next().unwrap_or_default();
     let number = version.strip_prefix("HTTP/").unwrap_or_default();
@@ -240,17 +248,17 @@ fn explain_version(window: &[u8]) -> Problem {
     }
     let version = quote(version);
     let detail = format!("request line: {version} is not spoken here, only HTTP/1.0 and HTTP/1.1");
-    Problem::reject(505, detail).at("version")
+    Refusal::new(ErrorCode::VersionNotSupported, detail).at("version")
 }
 
-fn no_request_line(line: &str) -> Problem {
+fn no_request_line(line: &str) -> Refusal {
     let detail = format!("request line: {} is not an HTTP request", quote(line));
-    Problem::reject(400, detail)
+    Refusal::bad_request(detail)
 }
 
 /// RFC 9112 sections 5.1 and 5.2: no white space before the colon, no folded lines. httparse stopped at the first line
 /// whose name is no token.
-fn explain_header_name(window: &[u8]) -> Problem {
+fn explain_header_name(window: &[u8]) -> Refusal {
     let name = window
         .split(|byte| *byte == b'\n')
         .skip(1)
@@ -268,7 +276,7 @@ fn explain_header_name(window: &[u8]) -> Problem {
     } else {
         format!("header {quoted}: not a name")
     };
-    Problem::reject(400, detail)
+    Refusal::bad_request(detail)
 }
 
 fn first_line(window: &[u8]) -> String {
@@ -279,16 +287,16 @@ fn first_line(window: &[u8]) -> String {
     String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line)).into_owned()
 }
 
-fn bad_field(status: u16, field: &'static str, what: &str) -> Problem {
-    Problem::reject(status, format!("header `{field}`: {what}")).at(field)
+fn bad_field(field: &'static str, what: &str) -> Refusal {
+    Refusal::bad_request(format!("header `{field}`: {what}")).at(field)
 }
 
 /// The body that follows `head`, or why the head cannot be trusted.
-fn body_source(head: &Head) -> Result<Source, Problem> {
+fn body_source(head: &Head) -> Result<Source, Refusal> {
     const CODING: &str = "transfer-encoding";
     let found = BodyFields::of(head)?;
     if found.hosts == 0 && head.version_minor() > 0 {
-        return Err(bad_field(400, "host", "missing, and HTTP/1.1 needs it"));
+        return Err(bad_field("host", "missing, and HTTP/1.1 needs it"));
     }
     if !found.has_transfer_encoding {
         let length = found.content_length.unwrap_or(0);
@@ -300,25 +308,27 @@ fn body_source(head: &Head) -> Result<Source, Problem> {
     if found.content_length.is_some() {
         let detail =
             "headers `transfer-encoding` and `content-length`: at most one of them may be given";
-        return Err(Problem::reject(400, detail).at(CODING));
+        return Err(Refusal::bad_request(detail).at(CODING));
     }
     if head.version_minor() == 0 {
-        return Err(bad_field(400, CODING, "HTTP/1.0 has none"));
+        return Err(bad_field(CODING, "HTTP/1.0 has none"));
     }
     // RFC 9112 sections 6.1 and 7: only `chunked` is understood, once and last.
     let mut is_chunked = false;
     for coding in head.headers(CODING).flat_map(list_items) {
         if is_chunked {
-            return Err(bad_field(400, CODING, "nothing may follow `chunked`"));
+            return Err(bad_field(CODING, "nothing may follow `chunked`"));
         }
         if !coding.eq_ignore_ascii_case("chunked") {
-            let what = format!("{} is not understood, only `chunked` is", quote(coding));
-            return Err(bad_field(501, CODING, &what));
+            let coding = quote(coding);
+            let detail =
+                format!("header `{CODING}`: {coding} is not understood, only `chunked` is");
+            return Err(Refusal::new(ErrorCode::NotImplemented, detail).at(CODING));
         }
         is_chunked = true;
     }
     if !is_chunked {
-        return Err(bad_field(400, CODING, "empty"));
+        return Err(bad_field(CODING, "empty"));
     }
     found.check_content_coding()?;
     Ok(Source::Chunked(Default::default()))
@@ -334,7 +344,7 @@ struct BodyFields<'h> {
 }
 
 impl<'h> BodyFields<'h> {
-    fn of(head: &'h Head) -> Result<Self, Problem> {
+    fn of(head: &'h Head) -> Result<Self, Refusal> {
         let mut found = Self::default();
         for (name, value) in head.fields() {
             // The lengths alone rule out nearly every field of a usual request.
@@ -358,30 +368,32 @@ impl<'h> BodyFields<'h> {
     }
 
     /// RFC 9110 section 15.5.16: bodies are read as they are.
-    fn check_content_coding(&self) -> Result<(), Problem> {
+    fn check_content_coding(&self) -> Result<(), Refusal> {
         let Some(coding) = self.content_coding.map(quote) else {
             return Ok(());
         };
-        let what = format!("{coding} is not undone here; expected the body as it is");
-        Err(bad_field(415, "content-encoding", &what))
+        let detail = format!(
+            "header `content-encoding`: {coding} is not undone here; expected the body as it is"
+        );
+        Err(Refusal::new(ErrorCode::UnsupportedMediaType, detail).at("content-encoding"))
     }
 
     /// RFC 9112 section 3.2: exactly one `Host`, without the characters that delimit a URL's other parts.
-    fn add_host(&mut self, value: &str) -> Result<(), Problem> {
+    fn add_host(&mut self, value: &str) -> Result<(), Refusal> {
         self.hosts += 1;
         if self.hosts > 1 {
-            return Err(bad_field(400, "host", "given more than once"));
+            return Err(bad_field("host", "given more than once"));
         }
         if value.contains([' ', '\t', ',', '/', '\\', '?', '#', '@']) {
             let what = format!("{} is not a host", quote(value));
-            return Err(bad_field(400, "host", &what));
+            return Err(bad_field("host", &what));
         }
         Ok(())
     }
 
     /// RFC 9112 section 6.3, item 5: repeated values are accepted only when they agree.
-    fn add_content_length(&mut self, value: &str) -> Result<(), Problem> {
-        let refuse = |what: &str| Err(bad_field(400, "content-length", what));
+    fn add_content_length(&mut self, value: &str) -> Result<(), Refusal> {
+        let refuse = |what: &str| Err(bad_field("content-length", what));
         for item in value.split(',') {
             let item = item.trim_matches([' ', '\t']);
             let Some(length) = decimal(item) else {

@@ -95,29 +95,21 @@ impl<'a> CloudEvent<'a> {
     }
 
     fn report_of(&self, data: &str, data_name: &'static str) -> Result<Report<'static>, Malformed> {
-        let kind = self.kind.0.rsplit('.').next().unwrap_or(&self.kind.0);
-        let (body, room);
+        let kind = match self.room {
+            Some(_) => &self.kind.0,
+            None => self.kind.0.rsplit('.').next().unwrap_or(&self.kind.0),
+        };
+        let room = self.room.as_ref();
+        let room = room.map(|name| serde_json::Value::from(&*name.0).to_string());
+        let body = self.body(data).map_err(|fault| fault.under(data_name))?;
         let message = Incoming {
-            kind: Cow::Borrowed(if self.room.is_some() {
-                &self.kind.0
-            } else {
-                kind
-            }),
+            kind: Cow::Borrowed(kind),
             id: None,
             event_id: None,
             beside: EnvelopeFields::default(),
-            room: match &self.room {
-                Some(name) => {
-                    room = serde_json::Value::from(&*name.0).to_string();
-                    Some(&room)
-                }
-                None => None,
-            },
+            room: room.as_deref(),
             text: data,
-            body: {
-                body = self.body(data).map_err(|fault| fault.under(data_name))?;
-                &body
-            },
+            body: &body,
             nested: true,
             body_name: data_name,
         };
@@ -140,10 +132,9 @@ impl<'a> CloudEvent<'a> {
 
     /// Refuses data whose own type is not JSON.
     fn check_content_type(&self) -> Result<(), Malformed> {
-        let Some(Attribute(kind)) = &self.datacontenttype else {
-            return Ok(());
-        };
-        check_json_type(kind).map_err(|reason| Malformed::field("datacontenttype", reason))
+        let kind = self.datacontenttype.as_ref();
+        let checked = kind.map_or(Ok(()), |Attribute(kind)| check_json_type(kind));
+        checked.map_err(|reason| Malformed::field("datacontenttype", reason))
     }
 }
 
@@ -182,8 +173,8 @@ fn lacking(text: &str, fault: Malformed) -> Malformed {
     let missing = required
         .into_iter()
         .find(|name| attributes.value(name).is_none());
-    match (missing, &fault) {
-        (Some(name), Malformed::Field { field, .. }) if field.is_empty() => missing_attribute(name),
+    match missing {
+        Some(name) if fault.is_about_all() => missing_attribute(name),
         _ => fault,
     }
 }
@@ -214,10 +205,10 @@ mod tests {
         let text = r#"{"specversion":"1.0","type":"com.acme.task_progress","source":"/w","id":"9","subject":"t","data":{"progress":4}}"#;
         let report = CloudEvent::parse(text).unwrap().report().unwrap();
         assert_eq!(report.id.as_deref(), Some("/w 9"));
-        let Event::Task { task_id, kind, .. } = report.event else {
+        let Event::Task { kind, .. } = report.event else {
             panic!("no task event")
         };
-        assert_eq!((&*task_id, kind), ("t", TaskEvent::Progress));
+        assert_eq!((&*report.subject, kind), ("t", TaskEvent::Progress));
     }
 
     #[test]

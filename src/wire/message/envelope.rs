@@ -3,6 +3,7 @@
 use super::pack;
 use super::variant::{Dialect, Encoding, Variant};
 use crate::base::id::MessageId;
+use serde::Serialize;
 use std::fmt::Write;
 
 /// The payload is JSON text, so that what an application sent is relayed to the letter.
@@ -49,40 +50,47 @@ impl<'a> Envelope<'a> {
 impl Envelope<'_> {
     /// Without any frame. [`pack::push_json`] says what becomes of a payload that MessagePack cannot express.
     pub fn encode(&self, variant: Variant) -> Vec<u8> {
-        match (variant.encoding, variant.dialect) {
-            (Encoding::Json, Dialect::Payload) => self.payload_json().into_bytes(),
-            (Encoding::Json, Dialect::Data) => self.data_json().into_bytes(),
-            (Encoding::MessagePack, dialect) => self.message_pack(dialect),
+        if variant.encoding == Encoding::MessagePack {
+            return self.message_pack(variant.dialect);
         }
+        let mut out = String::with_capacity(self.payload.len() + 128);
+        match variant.dialect {
+            Dialect::Payload => self.push_json(&mut out),
+            Dialect::Data => {
+                self.push_opening(&mut out, Dialect::Data);
+                out.push('}');
+            }
+        }
+        out.into_bytes()
     }
 
     fn message_pack(&self, dialect: Dialect) -> Vec<u8> {
-        let mut out = Vec::with_capacity(128);
-        let is_whole = dialect == Dialect::Payload;
-        let (id, reply_to, room_offset) = match is_whole {
-            true => (self.id, self.reply_to, self.room_offset),
-            false => (None, None, None),
+        let optional = [self.id.is_some(), self.reply_to.is_some()];
+        let optional = optional.into_iter().map(u32::from).sum::<u32>();
+        let members = match dialect {
+            Dialect::Payload => 3 + optional + 2 * u32::from(self.room_offset.is_some()),
+            Dialect::Data => 2,
         };
-        let parts = [is_whole, id.is_some(), reply_to.is_some()];
-        let parts = parts.into_iter().map(u32::from).sum::<u32>();
-        pack::begin_map(&mut out, 2 + parts + 2 * u32::from(room_offset.is_some()));
+        let mut out = Vec::with_capacity(128);
+        pack::begin_map(&mut out, members);
         pack::push_text(&mut out, "type");
         pack::push_text(&mut out, self.kind);
-        pack::push_text(&mut out, if is_whole { "payload" } else { "data" });
+        pack::push_text(&mut out, dialect.body());
         pack::push_json(&mut out, self.payload);
-        if is_whole {
-            pack::push_text(&mut out, "timestamp");
-            pack::push_number(&mut out, self.timestamp);
+        if dialect == Dialect::Data {
+            return out;
         }
-        if let Some(id) = id {
+        pack::push_text(&mut out, "timestamp");
+        pack::push_number(&mut out, self.timestamp);
+        if let Some(id) = self.id {
             pack::push_text(&mut out, "id");
             pack::push_text(&mut out, &id.to_string());
         }
-        if let Some(reply_to) = reply_to {
+        if let Some(reply_to) = self.reply_to {
             pack::push_text(&mut out, "replyTo");
             pack::push_json(&mut out, reply_to);
         }
-        if let Some(room_offset) = room_offset {
+        if let Some(room_offset) = self.room_offset {
             pack::push_text(&mut out, "room");
             pack::push_text(&mut out, room_offset.room);
             pack::push_text(&mut out, "offset");
@@ -91,38 +99,14 @@ impl Envelope<'_> {
         out
     }
 
-    fn payload_json(&self) -> String {
-        let mut out = String::with_capacity(self.payload.len() + 128);
-        self.push_json(&mut out);
-        out
-    }
-
     /// Appends the message in the payload dialect, as JSON.
     pub fn push_json(&self, out: &mut String) {
-        self.push_opening(out, ",\"payload\":");
+        self.push_opening(out, Dialect::Payload);
         push_number(out, "timestamp", self.timestamp);
         if let Some(id) = self.id {
             let _ = write!(out, ",\"id\":\"{id}\"");
         }
         push_reply_to(out, self.reply_to);
-        self.push_closing(out);
-    }
-
-    fn data_json(&self) -> String {
-        let mut out = String::with_capacity(self.payload.len() + 48);
-        self.push_opening(&mut out, ",\"data\":");
-        out.push('}');
-        out
-    }
-
-    fn push_opening(&self, out: &mut String, body: &str) {
-        out.push_str("{\"type\":");
-        push_string(out, self.kind);
-        out.push_str(body);
-        out.push_str(self.payload);
-    }
-
-    fn push_closing(&self, out: &mut String) {
         if let Some(room_offset) = self.room_offset {
             out.push_str(",\"room\":");
             push_string(out, room_offset.room);
@@ -130,45 +114,14 @@ impl Envelope<'_> {
         }
         out.push('}');
     }
-}
 
-/// The `code` of an `error` message (contract section 4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ErrorCode {
-    /// Neither JSON nor MessagePack.
-    InvalidJson,
-    UnknownType,
-    /// A field is missing or of the wrong type.
-    InvalidMessage,
-    NotAllowed,
-    /// A token does not prove an identity.
-    Unauthorized,
-    RateLimited,
-    /// A configured limit is reached.
-    LimitExceeded,
-    MessageTooLarge,
-    NotFound,
-    /// Something in progress excludes it.
-    Conflict,
-    /// The server's fault.
-    Internal,
-}
-
-impl ErrorCode {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::InvalidJson => "invalid_json",
-            Self::UnknownType => "unknown_type",
-            Self::InvalidMessage => "invalid_message",
-            Self::NotAllowed => "not_allowed",
-            Self::Unauthorized => "unauthorized",
-            Self::RateLimited => "rate_limited",
-            Self::LimitExceeded => "limit_exceeded",
-            Self::MessageTooLarge => "message_too_large",
-            Self::NotFound => "not_found",
-            Self::Conflict => "conflict",
-            Self::Internal => "internal",
-        }
+    fn push_opening(&self, out: &mut String, dialect: Dialect) {
+        out.push_str("{\"type\":");
+        push_string(out, self.kind);
+        out.push_str(",\"");
+        out.push_str(dialect.body());
+        out.push_str("\":");
+        out.push_str(self.payload);
     }
 }
 
@@ -176,7 +129,7 @@ impl ErrorCode {
 /// about workspaces have a `code` too (contract section 6).
 #[derive(Debug, Clone, Copy)]
 pub struct ErrorMessage<'a> {
-    /// An [`ErrorCode`], or a word that the application chose.
+    /// An [`ErrorCode`](crate::wire::error_code::ErrorCode), or a word that the application chose.
     pub code: &'a str,
     /// For a person.
     pub message: &'a str,
@@ -233,23 +186,12 @@ impl ErrorMessage<'_> {
     }
 }
 
-/// Several encoded messages as one `batch` message (contract section 4).
-#[derive(Debug)]
-pub struct Batch;
-
-impl Batch {
-    /// Each of `messages` must be encoded in `encoding` already.
-    pub fn encode<'a>(
-        encoding: Encoding,
-        messages: impl ExactSizeIterator<Item = &'a [u8]>,
-    ) -> Vec<u8> {
-        match encoding {
-            Encoding::Json => Self::json(messages),
-            Encoding::MessagePack => Self::message_pack(messages),
-        }
-    }
-
-    fn json<'a>(messages: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+/// Several messages as one `batch` message (contract section 4). Each must be encoded in `encoding` already.
+pub fn encode_batch<'a>(
+    encoding: Encoding,
+    messages: impl ExactSizeIterator<Item = &'a [u8]>,
+) -> Vec<u8> {
+    if encoding == Encoding::Json {
         let mut out = b"{\"type\":\"batch\",\"payload\":{\"messages\":[".to_vec();
         for (index, message) in messages.enumerate() {
             if index > 0 {
@@ -258,27 +200,28 @@ impl Batch {
             out.extend_from_slice(message);
         }
         out.extend_from_slice(b"]}}");
-        out
+        return out;
     }
+    let mut out = Vec::new();
+    pack::begin_map(&mut out, 2);
+    pack::push_text(&mut out, "type");
+    pack::push_text(&mut out, "batch");
+    pack::push_text(&mut out, "payload");
+    pack::begin_map(&mut out, 1);
+    pack::push_text(&mut out, "messages");
+    pack::begin_array(&mut out, u32::try_from(messages.len()).unwrap_or(u32::MAX));
+    messages.for_each(|message| out.extend_from_slice(message));
+    out
+}
 
-    fn message_pack<'a>(messages: impl ExactSizeIterator<Item = &'a [u8]>) -> Vec<u8> {
-        let mut out = Vec::new();
-        pack::begin_map(&mut out, 2);
-        pack::push_text(&mut out, "type");
-        pack::push_text(&mut out, "batch");
-        pack::push_text(&mut out, "payload");
-        pack::begin_map(&mut out, 1);
-        pack::push_text(&mut out, "messages");
-        pack::begin_array(&mut out, u32::try_from(messages.len()).unwrap_or(u32::MAX));
-        messages.for_each(|message| out.extend_from_slice(message));
-        out
-    }
+/// A document of our own as JSON.
+pub fn to_json(document: &impl Serialize) -> String {
+    serde_json::to_string(document).expect("documents of our own always have a JSON form")
 }
 
 /// Appends `text` as a JSON string.
 pub fn push_string(out: &mut String, text: &str) {
-    let quoted = serde_json::to_string(text).expect("a str always serialises");
-    out.push_str(&quoted);
+    out.push_str(&to_json(&text));
 }
 
 fn push_reply_to(out: &mut String, reply_to: Option<&str>) {
@@ -299,6 +242,7 @@ fn push_number(out: &mut String, name: &str, value: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::refusal::ErrorCode;
 
     fn sample() -> Envelope<'static> {
         Envelope {
@@ -400,7 +344,7 @@ mod tests {
                 ..sample()
             }
             .encode(variant);
-            let batch = Batch::encode(encoding, [first.as_slice(), second.as_slice()].into_iter());
+            let batch = encode_batch(encoding, [first.as_slice(), second.as_slice()].into_iter());
             let value: serde_json::Value = match encoding {
                 Encoding::Json => serde_json::from_slice(&batch).unwrap(),
                 Encoding::MessagePack => rmp_serde::from_slice(&batch).unwrap(),

@@ -24,7 +24,9 @@ pub const KEY_HEADER: &str = "Idempotency-Key";
 /// One event, with what identifies repeats. Its ids lie in the text that it was read from, unless they hold escapes.
 #[derive(Debug)]
 pub struct Report<'a> {
-    pub event: Event<'a>,
+    /// The task or the room that it is about.
+    pub subject: Cow<'a, str>,
+    pub event: Event,
     /// The producer's name for the event: a repeat within the window is dropped, whatever its content.
     pub id: Option<Cow<'a, str>>,
     /// How many lone surrogates were replaced in its text.
@@ -32,36 +34,23 @@ pub struct Report<'a> {
 }
 
 #[derive(Debug)]
-pub enum Event<'a> {
+pub enum Event {
     Task {
-        task_id: Cow<'a, str>,
         kind: TaskEvent,
         patch: Box<TaskPatch>,
     },
     /// A task produced an item, or failed to.
     Item {
-        task_id: Cow<'a, str>,
         kind: ItemKind,
         /// The application's payload, compact JSON.
         payload: String,
     },
     /// A message for a room.
     Room {
-        room: Box<str>,
         kind: Box<str>,
         /// The application's payload, compact JSON.
         payload: String,
     },
-}
-
-impl Event<'_> {
-    /// The task or room that it is about.
-    fn subject(&self) -> &str {
-        match self {
-            Self::Task { task_id, .. } | Self::Item { task_id, .. } => task_id,
-            Self::Room { room, .. } => room,
-        }
-    }
 }
 
 /// The task messages of contract section 4.
@@ -144,46 +133,16 @@ impl<'a> Report<'a> {
             Self::read_repairing(body, EVENT_ID, |body| Report::of_task(task_id, kind, body));
         let mut report = read?;
         // Not while it is read: a repaired text does not live as long as the path.
-        if let Event::Task { task_id: named, .. } = &mut report.event {
-            *named = task_id.into();
-        }
+        report.subject = task_id.into();
         Ok(report)
     }
 
-    /// The same, for longer than the text that it was read from.
+    /// Copies what lies in the text that it was read from, and so outlives that.
     pub fn into_owned(self) -> Report<'static> {
-        let owned = |id: Cow<'_, str>| Cow::Owned(id.into_owned());
-        let event = match self.event {
-            Event::Task {
-                task_id,
-                kind,
-                patch,
-            } => Event::Task {
-                task_id: owned(task_id),
-                kind,
-                patch,
-            },
-            Event::Item {
-                task_id,
-                kind,
-                payload,
-            } => Event::Item {
-                task_id: owned(task_id),
-                kind,
-                payload,
-            },
-            Event::Room {
-                room,
-                kind,
-                payload,
-            } => Event::Room {
-                room,
-                kind,
-                payload,
-            },
-        };
+        let owned = |name: Cow<'_, str>| Cow::Owned(name.into_owned());
         Report {
-            event,
+            subject: owned(self.subject),
+            event: self.event,
             id: self.id.map(owned),
             repaired: self.repaired,
         }
@@ -218,7 +177,7 @@ impl<'a> Report<'a> {
         other: &Report<'_>,
         id_field: &'static str,
     ) -> Result<(), Malformed> {
-        let field = if self.event.subject() != other.event.subject() {
+        let field = if self.subject != other.subject {
             match self.event {
                 Event::Room { .. } => "room",
                 Event::Task { .. } | Event::Item { .. } => "taskId",
@@ -249,12 +208,12 @@ impl<'a> Report<'a> {
 
     pub fn from_message(message: &Incoming<'a>) -> Result<Self, Malformed> {
         message.check_relayable()?;
-        let (event, own) = if let Some(kind) = TaskEvent::from_word(&message.kind) {
+        let (subject, event, own) = if let Some(kind) = TaskEvent::from_word(&message.kind) {
             task_event(kind, message)?
         } else if let Some(kind) = ItemKind::from_word(&message.kind) {
             item_event(kind, message)?
         } else {
-            (room_event(message)?, None)
+            room_event(message)?
         };
         let read = |field: &'static str, id: Option<&'a str>| {
             let id = id.filter(|id| *id != "null").map(parse::<EventId>);
@@ -272,6 +231,7 @@ impl<'a> Report<'a> {
             own.map(|id| (in_payload, id)),
         ];
         Ok(Self {
+            subject,
             event,
             id: the_one(ids)?,
             repaired: 0,
@@ -293,8 +253,8 @@ impl<'a> Report<'a> {
         check_status(&patch, kind)?;
         check_task_id("taskId", task_id)?;
         Ok(Self {
+            subject: Cow::Borrowed(""),
             event: Event::Task {
-                task_id: Cow::Borrowed(""),
                 kind,
                 patch: Box::new(patch),
             },
@@ -330,8 +290,8 @@ fn the_one<'a>(
     Ok(Some(first))
 }
 
-/// An event, and its id when the payload names it.
-type Named<'a> = (Event<'a>, Option<Cow<'a, str>>);
+/// What an event is about, the event, and its id when the payload names it.
+type Named<'a> = (Cow<'a, str>, Event, Option<Cow<'a, str>>);
 
 fn task_event<'a>(kind: TaskEvent, message: &Incoming<'a>) -> Result<Named<'a>, Malformed> {
     let named = match message.nested {
@@ -349,14 +309,7 @@ fn task_event<'a>(kind: TaskEvent, message: &Incoming<'a>) -> Result<Named<'a>, 
     patch.restart = restart.or(restart_beside).unwrap_or(false);
     let task_id = named_task(message, named.task_id)?;
     let patch = Box::new(patch);
-    Ok((
-        Event::Task {
-            task_id,
-            kind,
-            patch,
-        },
-        named.event_id,
-    ))
+    Ok((task_id, Event::Task { kind, patch }, named.event_id))
 }
 
 /// `restart` belongs to `started`; in other events it is the application's own field.
@@ -415,12 +368,8 @@ fn item_event<'a>(kind: ItemKind, message: &Incoming<'a>) -> Result<Named<'a>, M
         (true, Some(_)) => into_compact(without(message, &[EVENT_ID])?),
         (false, _) => flat_payload(message)?,
     };
-    let event = Event::Item {
-        task_id,
-        kind,
-        payload,
-    };
-    Ok((event, fields.event_id.map(|id| id.0)))
+    let event_id = fields.event_id.map(|id| id.0);
+    Ok((task_id, Event::Item { kind, payload }, event_id))
 }
 
 /// An object with a `taskId` before its other fields.
@@ -464,43 +413,34 @@ fn named_task<'a>(
 
 /// A flat message without its envelope's fields.
 fn flat_payload(message: &Incoming<'_>) -> Result<String, Malformed> {
-    let [kind, id, timestamp, room, payload, data] = ENVELOPE_FIELDS;
-    let envelope = [kind, id, timestamp, room, payload, data, EVENT_ID];
-    Ok(into_compact(without(message, &envelope)?))
+    let fields = Members::parse(message.body)?.without(&ENVELOPE_FIELDS);
+    Ok(into_compact(fields.without(&[EVENT_ID]).to_json()))
 }
 
 fn without(message: &Incoming<'_>, names: &[&str]) -> Result<String, Malformed> {
     Ok(Members::parse(message.body)?.without(names).to_json())
 }
 
-fn room_event(message: &Incoming<'_>) -> Result<Event<'static>, Malformed> {
+fn room_event<'a>(message: &Incoming<'a>) -> Result<Named<'a>, Malformed> {
     let Some(room) = message.room()? else {
-        let reason = match &*message.kind {
-            "room_broadcast" => "missing; expected the room's name, a string".to_owned(),
-            kind => format!(
-                "unknown type `{}` without a room; expected a task_ or document_ type, or a `room`",
-                shortened(kind)
-            ),
-        };
-        return Err(Malformed::field(
-            if message.kind == "room_broadcast" {
-                "room"
-            } else {
-                "type"
-            },
-            reason,
-        ));
+        if message.kind == "room_broadcast" {
+            let reason = "missing; expected the room's name, a string";
+            return Err(Malformed::field("room", reason));
+        }
+        let kind = shortened(&message.kind);
+        let reason = format!(
+            "unknown type `{kind}` without a room; expected a task_ or document_ type, or a `room`"
+        );
+        return Err(Malformed::field("type", reason));
     };
     check_application_type(&message.kind)?;
     let payload = match message.nested {
         true => compact(message.body).into_owned(),
         false => flat_payload(message)?,
     };
-    Ok(Event::Room {
-        room: check_room("room", &room)?,
-        kind: message.kind.as_ref().into(),
-        payload,
-    })
+    check_room("room", &room)?;
+    let kind = message.kind.as_ref().into();
+    Ok((room, Event::Room { kind, payload }, None))
 }
 
 /// Refuses the server's own types, and an empty type.

@@ -15,15 +15,10 @@ fn a_task_event_may_be_nested_or_flat() {
     ] {
         let report = Report::parse(text).unwrap();
         assert_eq!(report.id.as_deref(), Some("e1"));
-        let Event::Task {
-            task_id,
-            kind,
-            patch,
-        } = report.event
-        else {
+        let Event::Task { kind, patch } = report.event else {
             panic!("no task event")
         };
-        assert_eq!((&*task_id, kind), ("t", TaskEvent::Progress));
+        assert_eq!((&*report.subject, kind), ("t", TaskEvent::Progress));
         assert_eq!(patch.progress.value(), Some(&5.0));
         assert!(patch.extra.is_empty(), "{:?}", patch.extra);
     }
@@ -40,12 +35,9 @@ fn ids_are_borrowed_from_the_text_unless_they_hold_escapes() {
     ];
     let borrowed = read.map(|report| {
         let report = report.unwrap();
-        let (Event::Task { task_id, .. } | Event::Item { task_id, .. }) = report.event else {
-            panic!("no task's event")
-        };
-        assert_eq!(task_id, "t");
+        assert_eq!(report.subject, "t");
         let id = report.id.unwrap();
-        matches!((task_id, id), (Cow::Borrowed(_), Cow::Borrowed(_)))
+        matches!((report.subject, id), (Cow::Borrowed(_), Cow::Borrowed(_)))
     });
     assert_eq!(borrowed, [true, true, true, false]);
 }

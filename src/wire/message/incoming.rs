@@ -197,20 +197,16 @@ const MAX_EXPECTATION: usize = 120;
 /// Reads the text again, slowly, to learn which field was at fault.
 fn explain<'a, T: Deserialize<'a>>(text: &'a str, error: &serde_json::Error) -> Malformed {
     if !error.is_data() {
-        return find_syntax_error(text).unwrap_or_else(|| Malformed::Json(error.to_string()));
+        return find_syntax_error(text).unwrap_or_else(|| Malformed::syntax(error.to_string()));
     }
     let mut deserializer = serde_json::Deserializer::from_str(text);
     match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
-        Ok(_) => Malformed::Json(error.to_string()),
+        Ok(_) => Malformed::syntax(error.to_string()),
         Err(located) => {
             let path = located.path().to_string();
-            let field = if path == "." { String::new() } else { path };
-            Malformed::Field {
-                field,
-                reason: shorten(&in_json_words(without_position(
-                    &located.inner().to_string(),
-                ))),
-            }
+            let field = if path == "." { "" } else { &path };
+            let reason = located.inner().to_string();
+            Malformed::field(field, shorten(&in_json_words(without_position(&reason))))
         }
     }
 }
@@ -266,7 +262,7 @@ fn string_of<'a>(text: &'a str, field: &str) -> Result<Cow<'a, str>, Malformed> 
         Some(plain) if !plain.contains('\\') => Ok(Cow::Borrowed(plain)),
         Some(_) => match parse::<String>(text) {
             Ok(text) => Ok(Cow::Owned(text)),
-            Err(Malformed::Json(reason)) => Err(Malformed::Json(reason)),
+            Err(fault) if fault.is_syntax() => Err(fault),
             Err(fault) => Err(fault.under(field)),
         },
         None => Err(Malformed::field(
@@ -354,7 +350,7 @@ mod tests {
             fault(r#"["ping"]"#),
             "message: expected a JSON object with a \"type\""
         );
-        assert!(matches!(Incoming::parse("{"), Err(Malformed::Json(_))));
+        assert!(Incoming::parse("{").unwrap_err().is_unreadable());
         assert!(Incoming::parse("hello").unwrap_err().is_unreadable());
     }
 

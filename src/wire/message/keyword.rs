@@ -3,7 +3,7 @@
 use serde::de::{self, Deserializer, Visitor};
 use std::fmt;
 
-/// The word of each variant of an enum.
+/// The word of each variant of an enum, in Rust and in JSON.
 macro_rules! words {
     ($name:ident: $($variant:ident = $word:literal),+ $(,)?) => {
         impl $name {
@@ -19,6 +19,18 @@ macro_rules! words {
             pub fn from_word(word: &str) -> Option<Self> {
                 let index = Self::WORDS.iter().position(|known| *known == word)?;
                 Self::ALL.get(index).copied()
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                crate::wire::message::keyword::word(deserializer, Self::WORDS, Self::from_word)
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
             }
         }
     };

@@ -36,10 +36,6 @@ impl<'a> Members<'a> {
         members.map(|(name, value)| (&**name, value.get()))
     }
 
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.members.iter().map(|(name, _)| &**name)
-    }
-
     pub fn without(mut self, names: &[&str]) -> Self {
         self.members.retain(|(name, _)| !names.contains(&&**name));
         self

@@ -4,7 +4,7 @@
 //!
 //! - `incoming`: the envelope of a client's or producer's message; `event`, `patch`, `cloud_event`: what it reports
 //! - `field`, `keyword`, `name`, `number`: the values in it; `malformed`, `syntax_error`: what is wrong with it
-//! - `compact`, `relayable`, `surrogates`, `merge`: JSON that stays text on its way through
+//! - `compact`, `relayable`, `scan`, `surrogates`, `merge`: JSON that stays text on its way through
 //! - `envelope`, `variant`: what goes out, and in which forms; `pack`, `unpack`: MessagePack
 
 pub mod cloud_event;
@@ -25,12 +25,13 @@ pub mod pack;
 mod pack_tests;
 pub mod patch;
 pub mod relayable;
+mod scan;
 pub mod surrogates;
 pub mod syntax_error;
 pub mod unpack;
 pub mod variant;
 
-pub use envelope::{Batch, Envelope, ErrorCode, ErrorMessage, RoomOffset};
+pub use envelope::{Envelope, ErrorMessage, RoomOffset, encode_batch};
 pub use event::{Event, Report, TASK_REMOVED, TaskEvent};
 pub use field::Field;
 pub use incoming::Incoming;

@@ -2,7 +2,7 @@
 
 use super::malformed::Malformed;
 
-/// Of a task id or room name, without the prefix of a task's room.
+/// Most bytes of a task id or room name; the prefix of a task's room does not count.
 pub const MAX_NAME_BYTES: usize = 256;
 /// A task's room is named by this and the task's id.
 pub const TASK_ROOM_PREFIX: &str = "task:";
@@ -30,12 +30,11 @@ pub fn check_task_id(field: &str, id: &str) -> Result<(), Malformed> {
 }
 
 /// A name with the prefix of a task's room must name a task.
-pub fn check_room(field: &str, room: &str) -> Result<Box<str>, Malformed> {
+pub fn check_room(field: &str, room: &str) -> Result<(), Malformed> {
     if let Some(reason) = reserved(room) {
         return Err(Malformed::field(field, reason));
     }
-    check_name(field, own_name(room))?;
-    Ok(room.into())
+    check_name(field, own_name(room))
 }
 
 /// Why a room name is reserved, if it is.

@@ -13,12 +13,11 @@ const LAST_MS: u64 = 7_258_118_400_000;
 /// How far a sum of floats may exceed a bound.
 const ROUNDING: f64 = 1e-6;
 
+/// A whole number up to `MAX`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Whole(pub u64);
+pub struct Whole<const MAX: u64 = { u64::MAX }>(pub u64);
 
-/// At most [`MAX_COUNT`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Count(pub u64);
+pub type Count = Whole<MAX_COUNT>;
 
 /// Milliseconds since 1970, in the years 2000 to 2200.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,19 +67,9 @@ fn whole(value: f64) -> Option<u64> {
     is_whole.then_some(value as u64)
 }
 
-impl<'de> Deserialize<'de> for Whole {
+impl<'de, const MAX: u64> Deserialize<'de> for Whole<MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer
-            .deserialize_u64(WholeVisitor(u64::MAX))
-            .map(Self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Count {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer
-            .deserialize_u64(WholeVisitor(MAX_COUNT))
-            .map(Self)
+        deserializer.deserialize_u64(WholeVisitor(MAX)).map(Self)
     }
 }
 
@@ -186,12 +175,15 @@ mod tests {
     #[test]
     fn whole_numbers_in_every_spelling() {
         for text in ["5", "5.0", "5e0", "0.5e1", "50E-1"] {
-            assert_eq!(read(text), Ok(Whole(5)), "{text}");
-            assert_eq!(read(text), Ok(Count(5)), "{text}");
+            assert_eq!(read(text), Ok(Whole::<{ u64::MAX }>(5)), "{text}");
+            assert_eq!(read(text), Ok(Whole::<MAX_COUNT>(5)), "{text}");
         }
-        assert_eq!(read("-0.0"), Ok(Count(0)));
-        assert_eq!(read("18446744073709551615"), Ok(Whole(u64::MAX)));
-        assert_eq!(read("9007199254740991"), Ok(Count(MAX_COUNT)));
+        assert_eq!(read("-0.0"), Ok(Whole::<MAX_COUNT>(0)));
+        assert_eq!(
+            read("18446744073709551615"),
+            Ok(Whole::<{ u64::MAX }>(u64::MAX))
+        );
+        assert_eq!(read("9007199254740991"), Ok(Whole::<MAX_COUNT>(MAX_COUNT)));
         for text in [
             "-1", "1.5", "1e-1", "1e20", "-1e3", "\"5\"", "true", "null", "[]",
         ] {

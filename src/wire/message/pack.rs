@@ -3,7 +3,8 @@
 //! A map or an array of MessagePack begins with how many items it has, so the text is walked twice: first to count, then to
 //! write. Members keep their order, and stay when their names repeat.
 
-use memchr::{memchr, memchr2};
+use super::scan::{ESCAPE_BYTES, code_unit, end_of_string};
+use memchr::memchr;
 use rmp::encode;
 use smallvec::SmallVec;
 
@@ -142,17 +143,6 @@ fn count_items(json: &[u8]) -> Option<Counts> {
     Some(counts)
 }
 
-/// The closing quote of the string that begins at `at`.
-fn end_of_string(json: &[u8], mut at: usize) -> Option<usize> {
-    loop {
-        at += memchr2(b'"', b'\\', json.get(at..)?)?;
-        if json[at] == b'"' {
-            return Some(at);
-        }
-        at += 2;
-    }
-}
-
 fn push_word(
     out: &mut Vec<u8>,
     word: &str,
@@ -213,24 +203,17 @@ fn character(escape: &[u8]) -> Option<(char, usize)> {
         b'r' => '\r',
         b't' => '\t',
         b'u' => {
-            let first = unit(escape)?;
+            let first = code_unit(escape)?;
             if !(0xd800..0xdc00).contains(&first) {
-                return Some((char::from_u32(first)?, 6));
+                return Some((char::from_u32(first)?, ESCAPE_BYTES));
             }
-            let second = unit(escape.get(6..)?).filter(|unit| (0xdc00..0xe000).contains(unit))?;
+            let second = code_unit(escape.get(ESCAPE_BYTES..)?);
+            let second = second.filter(|unit| (0xdc00..0xe000).contains(unit))?;
             let code = 0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00);
-            return Some((char::from_u32(code)?, 12));
+            return Some((char::from_u32(code)?, 2 * ESCAPE_BYTES));
         }
         same @ (b'"' | b'\\' | b'/') => char::from(*same),
         _ => return None,
     };
     Some((plain, 2))
-}
-
-/// The UTF-16 code unit of `\u` and four digits.
-fn unit(escape: &[u8]) -> Option<u32> {
-    let digits = escape.get(..6)?.strip_prefix(b"\\u")?;
-    digits.iter().try_fold(0, |unit, digit| {
-        Some(unit << 4 | char::from(*digit).to_digit(16)?)
-    })
 }

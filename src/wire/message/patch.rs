@@ -15,8 +15,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 /// Contract section 4.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Status {
     /// Known, but not started.
     #[default]
@@ -44,15 +43,8 @@ impl Status {
     }
 }
 
-impl<'de> Deserialize<'de> for Status {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        word(deserializer, Self::WORDS, Self::from_word)
-    }
-}
-
 /// What a viewer asks of a task's worker (contract section 3, `task_control`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Control {
     Cancel,
     Pause,
@@ -60,12 +52,6 @@ pub enum Control {
 }
 
 words! { Control: Cancel = "cancel", Pause = "pause", Resume = "resume" }
-
-impl<'de> Deserialize<'de> for Control {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        word(deserializer, Self::WORDS, Self::from_word)
-    }
-}
 
 /// Computed by joblight; ignored when a producer sends them.
 pub const COMPUTED: [&str; 8] = [
@@ -241,25 +227,20 @@ impl<'de> Deserialize<'de> for TaskPatch {
 
 impl<'de> Deserialize<'de> for NamedPatch<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(PatchVisitor(Form::Nested))
+        deserializer.deserialize_map(PatchVisitor { is_flat: false })
     }
 }
 
 impl<'de> Deserialize<'de> for FlatPatch<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let visitor = PatchVisitor(Form::Flat);
+        let visitor = PatchVisitor { is_flat: true };
         deserializer.deserialize_map(visitor).map(Self)
     }
 }
 
-struct PatchVisitor(Form);
-
-#[derive(Clone, Copy, PartialEq)]
-enum Form {
-    /// In an object of its own.
-    Nested,
-    /// Among the envelope's fields.
-    Flat,
+struct PatchVisitor {
+    /// Its fields stand among the envelope's, and not in an object of their own.
+    is_flat: bool,
 }
 
 impl<'de> Visitor<'de> for PatchVisitor {
@@ -273,7 +254,7 @@ impl<'de> Visitor<'de> for PatchVisitor {
         let mut named = NamedPatch::default();
         while let Some(Text(key)) = map.next_key()? {
             match &*key {
-                key if self.0 == Form::Flat && ENVELOPE_FIELDS.contains(&key) => {
+                key if self.is_flat && ENVELOPE_FIELDS.contains(&key) => {
                     map.next_value::<de::IgnoredAny>()?;
                 }
                 "taskId" => named.task_id = Some(map.next_value::<Text<'de>>()?.0),

@@ -8,7 +8,7 @@ use super::syntax_error::find_syntax_error;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
-/// Of arrays and objects in one field.
+/// Most levels of arrays and objects in one field.
 pub const MAX_DEPTH: usize = 64;
 
 /// Bytes that the quick pass handles at once.
@@ -31,7 +31,7 @@ fn check_by_parsing(text: &str, around: usize) -> Result<(), Malformed> {
         levels: MAX_DEPTH + around,
     };
     seed.deserialize(&mut deserializer).map_err(|error| {
-        find_syntax_error(text).unwrap_or_else(|| Malformed::Json(error.to_string()))
+        find_syntax_error(text).unwrap_or_else(|| Malformed::syntax(error.to_string()))
     })
 }
 
@@ -184,7 +184,7 @@ impl Visitor<'_> for Name {
 
 #[cfg(test)]
 mod tests {
-    use super::super::envelope::{Batch, Envelope};
+    use super::super::envelope::{Envelope, encode_batch};
     use super::super::variant::{Encoding, Variant};
     use super::*;
     use proptest::prelude::*;
@@ -273,7 +273,7 @@ mod tests {
             room_offset: None,
         };
         let message = envelope.encode(variant);
-        Batch::encode(encoding, [&message[..]].into_iter())
+        encode_batch(encoding, [&message[..]].into_iter())
     }
 
     proptest! {

@@ -3,10 +3,10 @@
 //!
 //! A producer's are replaced, because they must not cost an event. Text that was read without a fault is not searched.
 
+use super::scan::{ESCAPE_BYTES, code_unit};
+use memchr::memchr;
 use std::ops::Range;
 
-/// `\u` and four digits.
-const ESCAPE_BYTES: usize = 6;
 /// U+FFFD, the replacement character.
 const REPLACEMENT: &str = "\\ufffd";
 /// A second replacement: a text that differs between the two held a lone surrogate there, not U+FFFD from the start.
@@ -18,17 +18,15 @@ pub fn replace_lone_surrogates(json: &str) -> Option<(String, u32)> {
 }
 
 pub(super) fn replace_lone_surrogates_by(json: &str, replacement: &str) -> Option<(String, u32)> {
-    let mut half = next_lone_surrogate(json, 0)?;
-    let (mut repaired, mut count, mut done) = (String::with_capacity(json.len()), 0, 0);
-    loop {
+    let (mut repaired, mut count, mut done) = (String::new(), 0, 0);
+    while let Some(half) = next_lone_surrogate(json, done) {
         repaired.push_str(&json[done..half.start]);
         repaired.push_str(replacement);
         done = half.end;
         count += 1;
-        match next_lone_surrogate(json, done) {
-            Some(next) => half = next,
-            None => break,
-        }
+    }
+    if count == 0 {
+        return None;
     }
     repaired.push_str(&json[done..]);
     Some((repaired, count))
@@ -37,12 +35,13 @@ pub(super) fn replace_lone_surrogates_by(json: &str, replacement: &str) -> Optio
 /// The first lone surrogate at or after `from`, which must not be inside an escape.
 pub(super) fn next_lone_surrogate(json: &str, from: usize) -> Option<Range<usize>> {
     let text = json.as_bytes();
+    let unit = |at: usize| code_unit(text.get(at..)?);
     let mut at = from;
     loop {
-        at += text.get(at..)?.iter().position(|byte| *byte == b'\\')?;
-        match unit(text, at) {
+        at += memchr(b'\\', text.get(at..)?)?;
+        match unit(at) {
             None => at += 2,
-            Some(0xd800..=0xdbff) => match unit(text, at + ESCAPE_BYTES) {
+            Some(0xd800..=0xdbff) => match unit(at + ESCAPE_BYTES) {
                 Some(0xdc00..=0xdfff) => at += 2 * ESCAPE_BYTES,
                 _ => return Some(at..at + ESCAPE_BYTES),
             },
@@ -50,15 +49,6 @@ pub(super) fn next_lone_surrogate(json: &str, from: usize) -> Option<Range<usize
             Some(_) => at += ESCAPE_BYTES,
         }
     }
-}
-
-/// The UTF-16 code unit of the escape at `at`.
-fn unit(text: &[u8], at: usize) -> Option<u16> {
-    let digits = text.get(at..at + ESCAPE_BYTES)?.strip_prefix(b"\\u")?;
-    digits.iter().try_fold(0, |unit, digit| {
-        let value = char::from(*digit).to_digit(16)?;
-        Some(unit << 4 | u16::try_from(value).ok()?)
-    })
 }
 
 #[cfg(test)]

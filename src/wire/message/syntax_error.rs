@@ -4,10 +4,8 @@
 //! after a parser has given up. It is lenient, does not recurse, and finds nothing but these.
 
 use super::malformed::{Malformed, shortened};
+use super::scan::{Step, end_of_string, path};
 use super::surrogates::next_lone_surrogate;
-
-/// Longer paths are cut.
-const MAX_SHOWN_STEPS: usize = 12;
 
 pub fn find_syntax_error(text: &str) -> Option<Malformed> {
     let mut walk = Walk {
@@ -18,16 +16,10 @@ pub fn find_syntax_error(text: &str) -> Option<Malformed> {
     };
     loop {
         if let Some(reason) = walk.step()? {
-            let field = walk.shown_path();
-            return Some(Malformed::Text { field, reason });
+            let field = path(walk.path.into_iter());
+            return Some(Malformed::text(field, reason));
         }
     }
-}
-
-enum Step<'a> {
-    /// The name of the member, as it is spelt.
-    Member(&'a str),
-    Item(usize),
 }
 
 struct Walk<'a> {
@@ -65,10 +57,7 @@ impl<'a> Walk<'a> {
 
     fn pass_string(&mut self) -> Option<Option<String>> {
         let begin = self.at + 1;
-        let (mut end, bytes) = (begin, self.text.as_bytes());
-        while *bytes.get(end)? != b'"' {
-            end += if bytes[end] == b'\\' { 2 } else { 1 };
-        }
+        let end = end_of_string(self.text.as_bytes(), begin)?;
         let string = self.text.get(begin..end)?;
         self.at = end + 1;
         if std::mem::take(&mut self.is_name_next) {
@@ -104,23 +93,6 @@ impl<'a> Walk<'a> {
                 )))
             }
         }
-    }
-
-    fn shown_path(&self) -> String {
-        let mut path = String::new();
-        for step in self.path.iter().take(MAX_SHOWN_STEPS) {
-            match step {
-                Step::Item(index) => path.push_str(&format!("[{index}]")),
-                Step::Member(name) => {
-                    path.push_str(if path.is_empty() { "" } else { "." });
-                    path.push_str(&shortened(name));
-                }
-            }
-        }
-        if self.path.len() > MAX_SHOWN_STEPS {
-            path.push('…');
-        }
-        path
     }
 }
 

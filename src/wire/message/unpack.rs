@@ -4,16 +4,14 @@
 //! What JSON cannot express (binary data, extensions, keys other than strings, NaN) is refused with the path of the
 //! field, as in JSON itself.
 
-use super::malformed::{Malformed, shortened};
+use super::malformed::Malformed;
+use super::scan::{Step, path};
 use rmp::Marker;
 use smallvec::SmallVec;
 use std::ops::Range;
 
-/// The same as for JSON.
+/// As many levels as readers of JSON accept.
 const MAX_DEPTH: usize = 127;
-
-/// Longer paths are cut.
-const MAX_SHOWN_STEPS: usize = 12;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unpackable {
@@ -23,7 +21,7 @@ pub enum Unpackable {
     TooLong,
 }
 
-/// The same value as JSON text of at most `max_length` bytes.
+/// A value of MessagePack as JSON text of at most `max_length` bytes.
 pub fn unpack(packed: &[u8], max_length: usize) -> Result<String, Unpackable> {
     let mut walk = Walk {
         rest: packed,
@@ -31,22 +29,8 @@ pub fn unpack(packed: &[u8], max_length: usize) -> Result<String, Unpackable> {
         max_length,
         levels: SmallVec::new(),
     };
-    walk.run().map_err(|fault| match fault {
-        Fault::TooLong => Unpackable::TooLong,
-        Fault::Reason(reason) => Unpackable::Malformed(walk.complain(reason)),
-    })?;
+    walk.run()?;
     Ok(walk.out)
-}
-
-enum Fault {
-    Reason(String),
-    TooLong,
-}
-
-impl From<String> for Fault {
-    fn from(reason: String) -> Self {
-        Self::Reason(reason)
-    }
 }
 
 /// An incomplete array or map.
@@ -68,7 +52,7 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn run(&mut self) -> Result<(), Fault> {
+    fn run(&mut self) -> Result<(), Unpackable> {
         self.value()?;
         while let Some(level) = self.levels.last_mut() {
             if level.left == 0 {
@@ -91,14 +75,14 @@ impl<'a> Walk<'a> {
         }
         match self.rest.len() {
             0 => Ok(()),
-            more => Err(Fault::Reason(format!(
+            more => Err(self.fault(format!(
                 "{more} bytes follow the value; expected one value in each message"
             ))),
         }
     }
 
     /// A value, or the beginning of an array or a map.
-    fn value(&mut self) -> Result<(), Fault> {
+    fn value(&mut self) -> Result<(), Unpackable> {
         let marker = self.marker()?;
         if let Some(length) = self.string_length(marker)? {
             return self.string(length);
@@ -121,16 +105,16 @@ impl<'a> Walk<'a> {
             Marker::FixMap(length) => self.begin(true, length.into()),
             Marker::Map16 => self.begin_16(true),
             Marker::Map32 => self.begin_32(true),
-            Marker::Reserved => Err(Fault::Reason("the byte 0xc1 begins no value".to_owned())),
+            Marker::Reserved => Err(self.fault("the byte 0xc1 begins no value")),
             marker => match self.whole(marker)? {
                 Some(()) => Ok(()),
-                None => Err(self.unsayable(marker)),
+                None => Err(self.fault(self.unsayable(marker))),
             },
         }
     }
 
     /// `None`: the marker is not a whole number's.
-    fn whole(&mut self, marker: Marker) -> Result<Option<()>, Fault> {
+    fn whole(&mut self, marker: Marker) -> Result<Option<()>, Unpackable> {
         let mut digits = itoa::Buffer::new();
         let text = match marker {
             Marker::FixPos(number) => digits.format(number),
@@ -153,17 +137,17 @@ impl<'a> Walk<'a> {
         &mut self,
         number: impl serde::Serialize + std::fmt::Display,
         is_finite: bool,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), Unpackable> {
         if !is_finite {
-            return Err(Fault::Reason(format!(
+            return Err(self.fault(format!(
                 "`{number}` is not JSON; expected a number, or nil where none is known"
             )));
         }
-        let text = serde_json::to_string(&number).map_err(|error| error.to_string())?;
-        self.push(&text)
+        let text = serde_json::to_string(&number);
+        self.push(&text.map_err(|error| self.fault(error.to_string()))?)
     }
 
-    fn name(&mut self) -> Result<(), Fault> {
+    fn name(&mut self) -> Result<(), Unpackable> {
         if let Some(level) = self.levels.last_mut() {
             level.name = 0..0;
         }
@@ -173,9 +157,7 @@ impl<'a> Walk<'a> {
             Some(length) => self.string(length)?,
             None => {
                 let kind = kind_of(marker);
-                return Err(Fault::Reason(format!(
-                    "a key of this map is {kind}; expected a string"
-                )));
+                return Err(self.fault(format!("a key of this map is {kind}; expected a string")));
             }
         }
         let end = self.out.len();
@@ -186,7 +168,7 @@ impl<'a> Walk<'a> {
     }
 
     /// `None`: the marker is not a string's.
-    fn string_length(&mut self, marker: Marker) -> Result<Option<usize>, Fault> {
+    fn string_length(&mut self, marker: Marker) -> Result<Option<usize>, Unpackable> {
         Ok(Some(match marker {
             Marker::FixStr(length) => length.into(),
             Marker::Str8 => u8::from_be_bytes(self.array()?).into(),
@@ -196,10 +178,10 @@ impl<'a> Walk<'a> {
         }))
     }
 
-    fn string(&mut self, length: usize) -> Result<(), Fault> {
+    fn string(&mut self, length: usize) -> Result<(), Unpackable> {
         let bytes = self.take(length)?;
-        let text = simdutf8::basic::from_utf8(bytes)
-            .map_err(|_| Fault::Reason("a string is not UTF-8".to_owned()))?;
+        let text =
+            simdutf8::basic::from_utf8(bytes).map_err(|_| self.fault("a string is not UTF-8"))?;
         self.push("\"")?;
         let mut done = 0;
         for (at, byte) in bytes.iter().enumerate() {
@@ -214,7 +196,7 @@ impl<'a> Walk<'a> {
         self.push("\"")
     }
 
-    fn escape(&mut self, byte: u8) -> Result<(), Fault> {
+    fn escape(&mut self, byte: u8) -> Result<(), Unpackable> {
         match byte {
             b'"' => self.push("\\\""),
             b'\\' => self.push("\\\\"),
@@ -232,24 +214,24 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn begin_16(&mut self, is_map: bool) -> Result<(), Fault> {
+    fn begin_16(&mut self, is_map: bool) -> Result<(), Unpackable> {
         let length = u16::from_be_bytes(self.array()?);
         self.begin(is_map, length.into())
     }
 
-    fn begin_32(&mut self, is_map: bool) -> Result<(), Fault> {
+    fn begin_32(&mut self, is_map: bool) -> Result<(), Unpackable> {
         let length = u32::from_be_bytes(self.array()?);
         self.begin(is_map, length)
     }
 
-    fn begin(&mut self, is_map: bool, left: u32) -> Result<(), Fault> {
+    fn begin(&mut self, is_map: bool, left: u32) -> Result<(), Unpackable> {
         // Each item takes at least a byte, each member two.
         let least = u64::from(left) << u32::from(is_map);
         if least > self.rest.len() as u64 {
-            return Err(early_end());
+            return Err(self.early_end());
         }
         if self.levels.len() >= MAX_DEPTH {
-            return Err(Fault::Reason(format!(
+            return Err(self.fault(format!(
                 "nested too deep; expected at most {MAX_DEPTH} levels of arrays and maps"
             )));
         }
@@ -263,7 +245,7 @@ impl<'a> Walk<'a> {
     }
 
     /// What JSON cannot express.
-    fn unsayable(&mut self, marker: Marker) -> Fault {
+    fn unsayable(&self, marker: Marker) -> String {
         let expected = match marker {
             Marker::Bin8 | Marker::Bin16 | Marker::Bin32 => "a string, for instance in base64",
             _ => "nil, a boolean, a number, a string, an array or a map",
@@ -273,7 +255,7 @@ impl<'a> Walk<'a> {
             None => String::new(),
         };
         let kind = kind_of(marker);
-        Fault::Reason(format!("{kind}{number} is not JSON; expected {expected}"))
+        format!("{kind}{number} is not JSON; expected {expected}")
     }
 
     fn extension(&self, marker: Marker) -> Option<i8> {
@@ -291,26 +273,32 @@ impl<'a> Walk<'a> {
         self.rest.get(place).map(|byte| i8::from_be_bytes([*byte]))
     }
 
-    fn marker(&mut self) -> Result<Marker, Fault> {
+    fn marker(&mut self) -> Result<Marker, Unpackable> {
         let [byte] = self.array()?;
         Ok(Marker::from_u8(byte))
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
-        let (bytes, rest) = self.rest.split_first_chunk().ok_or_else(early_end)?;
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Unpackable> {
+        let (bytes, rest) = self
+            .rest
+            .split_first_chunk()
+            .ok_or_else(|| self.early_end())?;
         self.rest = rest;
         Ok(*bytes)
     }
 
-    fn take(&mut self, length: usize) -> Result<&'a [u8], Fault> {
-        let (bytes, rest) = self.rest.split_at_checked(length).ok_or_else(early_end)?;
+    fn take(&mut self, length: usize) -> Result<&'a [u8], Unpackable> {
+        let (bytes, rest) = self
+            .rest
+            .split_at_checked(length)
+            .ok_or_else(|| self.early_end())?;
         self.rest = rest;
         Ok(bytes)
     }
 
-    fn push(&mut self, text: &str) -> Result<(), Fault> {
+    fn push(&mut self, text: &str) -> Result<(), Unpackable> {
         if self.max_length - self.out.len() < text.len() {
-            return Err(Fault::TooLong);
+            return Err(Unpackable::TooLong);
         }
         if self.out.capacity() - self.out.len() < text.len() {
             // Doubling would leave half of it unused.
@@ -321,28 +309,21 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// A complaint about the field where the walk stopped.
-    fn complain(&self, reason: String) -> Malformed {
-        let mut field = String::new();
-        for level in self.levels.iter().take(MAX_SHOWN_STEPS) {
-            match level.is_map {
-                true if level.name.is_empty() => {}
-                true => {
-                    field.push_str(if field.is_empty() { "" } else { "." });
-                    field.push_str(&shortened(&self.out[level.name.clone()]));
-                }
-                false => field.push_str(&format!("[{}]", level.count.saturating_sub(1))),
-            }
-        }
-        if self.levels.len() > MAX_SHOWN_STEPS {
-            field.push('…');
-        }
-        Malformed::Text { field, reason }
+    /// What is wrong with the field where the walk is.
+    fn fault(&self, reason: impl Into<String>) -> Unpackable {
+        let step = |level: &Level| match level.is_map {
+            true => Step::Member(&self.out[level.name.clone()]),
+            false => Step::Item(level.count.saturating_sub(1) as usize),
+        };
+        // The name of the last member may be what is wrong.
+        let is_known = |step: &Step<'_>| !matches!(step, Step::Member(""));
+        let field = path(self.levels.iter().map(step).filter(is_known));
+        Unpackable::Malformed(Malformed::text(field, reason))
     }
-}
 
-fn early_end() -> Fault {
-    Fault::Reason("the message ends in the middle of a value".to_owned())
+    fn early_end(&self) -> Unpackable {
+        self.fault("the message ends in the middle of a value")
+    }
 }
 
 fn kind_of(marker: Marker) -> &'static str {

@@ -22,6 +22,16 @@ pub enum Encoding {
     MessagePack,
 }
 
+impl Dialect {
+    /// What the field is called that holds what a message says.
+    pub fn body(self) -> &'static str {
+        match self {
+            Self::Payload => "payload",
+            Self::Data => "data",
+        }
+    }
+}
+
 impl Encoding {
     /// The kind of WebSocket message that carries it.
     pub fn kind(self) -> MessageKind {
@@ -50,7 +60,7 @@ pub struct Variant {
 
 impl Variant {
     pub const COUNT: usize = 3 * Self::COUNT_PLAIN;
-    /// Of those without compression, which come first.
+    /// How many are without compression; they come first.
     pub const COUNT_PLAIN: usize = 4;
 
     /// Below [`Variant::COUNT`], for tables.

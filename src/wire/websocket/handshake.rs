@@ -4,7 +4,8 @@
 //! Takes a request's head, returns the bytes of the 101 response or the reason for a refusal. Paths, `Host`, `Origin` and tokens
 //! are the caller's. Compresses nothing.
 
-use crate::wire::http::{Head, Method, Problem, list_items, unquote};
+use crate::wire::http::{Head, Method, list_items, unquote};
+use crate::wire::refusal::{ErrorCode, Refusal};
 use data_encoding::BASE64;
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -69,7 +70,7 @@ pub fn accept(
     head: &Head,
     supported: &[&'static str],
     allow_compression: bool,
-) -> Result<Accepted, Problem> {
+) -> Result<Accepted, Refusal> {
     let mut response = format!(
         "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: {}\r\n",
         derive_accept_key(check(head)?.as_bytes())
@@ -94,15 +95,15 @@ pub fn accept(
 }
 
 /// The key of a handshake that keeps the rules (RFC 6455 sections 4.2.1 and 4.4).
-fn check(head: &Head) -> Result<&str, Problem> {
+fn check(head: &Head) -> Result<&str, Refusal> {
     let (version, key) = (only(head, VERSION)?, only(head, KEY)?);
     if head.method() != Method::GET {
         let detail = "a WebSocket handshake is a GET request";
-        return Err(Problem::new(405, "bad_request", detail).allow("GET"));
+        return Err(Refusal::bad_request(detail).with_status(405).allow("GET"));
     }
     if head.version_minor() == 0 {
         let detail = "a WebSocket handshake needs HTTP/1.1";
-        return Err(Problem::new(400, "bad_request", detail));
+        return Err(Refusal::bad_request(detail));
     }
     for (name, token) in [("Connection", "upgrade"), ("Upgrade", "websocket")] {
         if !head.has_token(name, token) {
@@ -111,7 +112,7 @@ fn check(head: &Head) -> Result<&str, Problem> {
     }
     if version.ok_or_else(|| invalid(VERSION))? != "13" {
         let detail = "unsupported Sec-WebSocket-Version: this server speaks 13";
-        return Err(Problem::new(426, "upgrade_required", detail));
+        return Err(Refusal::new(ErrorCode::UpgradeRequired, detail));
     }
     let decodes = |key: &str| {
         BASE64
@@ -122,7 +123,7 @@ fn check(head: &Head) -> Result<&str, Problem> {
 }
 
 /// The value of a field that may not appear twice (RFC 6455 sections 11.3.1 and 11.3.5).
-fn only<'h>(head: &'h Head, name: &'static str) -> Result<Option<&'h str>, Problem> {
+fn only<'h>(head: &'h Head, name: &'static str) -> Result<Option<&'h str>, Refusal> {
     let mut values = head.headers(name);
     let value = values.next().map(str::trim_ascii);
     match values.next() {
@@ -131,9 +132,9 @@ fn only<'h>(head: &'h Head, name: &'static str) -> Result<Option<&'h str>, Probl
     }
 }
 
-fn invalid(name: &'static str) -> Problem {
+fn invalid(name: &'static str) -> Refusal {
     let detail = format!("missing or invalid header: {name}");
-    Problem::new(400, "bad_request", detail).at(name)
+    Refusal::bad_request(detail).at(name)
 }
 
 /// An acceptable offer.
