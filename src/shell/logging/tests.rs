@@ -30,7 +30,10 @@ impl Gate {
 
     fn wait_until_held(&self) {
         let behind = self.0.0.lock().unwrap();
-        let wait = self.0.1.wait_timeout_while(behind, LIMIT, |behind| !behind.is_held);
+        let wait = self
+            .0
+            .1
+            .wait_timeout_while(behind, LIMIT, |behind| !behind.is_held);
         assert!(!wait.unwrap().1.timed_out(), "the thread writes");
     }
 
