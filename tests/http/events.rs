@@ -164,6 +164,26 @@ fn lines_count_one_by_one() {
 }
 
 #[test]
+fn a_body_that_is_no_object_is_the_field_at_fault() {
+    let server = Running::start(|_| {});
+    for path in [
+        "/api/tasks/t/started",
+        "/api/tasks/t/progress",
+        "/api/rooms/r/broadcast",
+        "/api/broadcast",
+    ] {
+        for body in [json!(5), json!("text"), json!(true), json!([1])] {
+            let (status, problem) = server.call("POST", path, &body);
+            assert_eq!(
+                (status, &problem["field"]),
+                (400, &json!("body")),
+                "{path} {body}"
+            );
+        }
+    }
+}
+
+#[test]
 fn lines_count_while_the_request_is_still_being_sent() {
     let server = Running::start(|config| {
         config.broadcaster.broadcast_interval = 0;

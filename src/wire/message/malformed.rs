@@ -75,7 +75,7 @@ impl From<Malformed> for Refusal {
             true => (ErrorCode::InvalidJson, malformed.to_string()),
             false => (ErrorCode::InvalidMessage, malformed.to_string()),
         };
-        let field = match malformed.is_unreadable() && malformed.field.is_empty() {
+        let field = match malformed.field.is_empty() {
             true => "body".to_owned(),
             false => malformed.field,
         };
