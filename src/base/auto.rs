@@ -26,7 +26,7 @@ impl Auto {
 
 /// How it is written.
 #[derive(Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a number or \"auto\"")]
 enum Written {
     Number(u32),
     Derived(Word),

@@ -90,9 +90,12 @@ pub fn answer(context: &mut Context<'_>, head: &Head, body: &[u8]) -> Outcome {
     if head.method() == Method::OPTIONS {
         return preflight(head, segments).map(Answer::Now);
     }
-    let row = admit(context, head, segments, false)?;
+    let row = admit(context, head, segments)?;
     if matches!(row.body, Body::Required | Body::Lines) {
         check_length(head)?;
+    }
+    if row.needs_store {
+        context.check_read()?;
     }
     let call = Call {
         row,
@@ -121,7 +124,10 @@ pub fn admit_head(
     if head.method() == Method::OPTIONS {
         return preflight(head, &segments).map(|_| Admitted::NoBody);
     }
-    let row = admit(context, head, &segments, is_opening)?;
+    let row = admit(context, head, &segments)?;
+    if row.needs_store && !is_opening {
+        context.check_read()?;
+    }
     Ok(match row.body {
         Body::Ignored => Admitted::NoBody,
         Body::Optional | Body::Required | Body::Lines => Admitted::Body,
@@ -131,8 +137,9 @@ pub fn admit_head(
 /// Checks a request whose body is handled as it comes: only events are. Answers its `Idempotency-Key`.
 pub fn admit_stream(context: &Context<'_>, head: &Head) -> Result<Option<String>, Refusal> {
     let segments = head.segments()?;
-    let row = admit(context, head, &segments, false)?;
+    let row = admit(context, head, &segments)?;
     if row.body == Body::Lines {
+        context.check_read()?;
         return events::key_of(head);
     }
     let refusal = Refusal::new(
@@ -142,12 +149,11 @@ pub fn admit_stream(context: &Context<'_>, head: &Head) -> Result<Option<String>
     Err(refusal.at("content-type"))
 }
 
-/// The row that a head means, if its caller may call it and the store has been read, or the call `may_wait` for that.
+/// The row that a head means, if its caller may call it.
 fn admit(
     context: &Context<'_>,
     head: &Head,
     segments: &[Cow<'_, str>],
-    may_wait: bool,
 ) -> Result<&'static Row, Refusal> {
     let rows = rows_at(segments);
     let mut fitting = rows.clone().filter(|row| row.takes(head.method()));
@@ -158,9 +164,6 @@ fn admit(
         });
     };
     context.caller.may(row.right, context.settings)?;
-    if row.needs_store && !may_wait {
-        context.check_read()?;
-    }
     Ok(row)
 }
 

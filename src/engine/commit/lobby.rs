@@ -91,12 +91,18 @@ impl Lobby {
 
     /// All requests, which need wait no longer.
     pub fn take_requests(&mut self) -> Vec<HeldRequest> {
-        let requests = &mut self.requests;
-        let in_order = self.order.iter();
-        let taken = in_order.filter_map(|connection| requests.remove(connection));
-        let requests: Vec<HeldRequest> = taken.collect();
-        self.bytes -= requests.iter().map(HeldRequest::bytes).sum::<usize>();
-        requests
+        // Often there are none while a crowd of guests waits: then nobody is looked at.
+        if self.requests.is_empty() {
+            return Vec::new();
+        }
+        let (requests, guests) = (&mut self.requests, &self.guests);
+        let mut taken = Vec::with_capacity(requests.len());
+        self.order.retain(|connection| {
+            taken.extend(requests.remove(connection));
+            guests.contains_key(connection)
+        });
+        self.bytes -= taken.iter().map(HeldRequest::bytes).sum::<usize>();
+        taken
     }
 
     pub fn receive(&mut self, connection: ConnectionId, arrival: Arrival) {

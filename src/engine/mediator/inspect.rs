@@ -218,7 +218,7 @@ impl Inspection<'_> {
 
     /// Whether changes wait for the next batch.
     pub fn has_unstored_changes(self) -> bool {
-        self.engine.hub.has_records()
+        self.engine.hub.has_marks()
     }
 
     /// Whether changes of sessions wait for a later batch, because their sessions were written a moment ago.

@@ -37,6 +37,7 @@ impl Audience {
 
     /// Frees buffers that were far larger than needed for a while; call once per turn.
     pub fn release(&mut self) {
+        self.begin();
         if self
             .shrink
             .is_due(self.connections.capacity(), MAX_IDLE_READERS)

@@ -15,7 +15,14 @@ use crate::hub::settings::Moment;
 
 impl Hub {
     /// Whether the next batch would hold anything.
-    pub fn has_records(&self) -> bool {
+    pub fn has_records(&mut self) -> bool {
+        // A log may have ended since they were told last.
+        self.tell_ended_logs();
+        self.has_marks()
+    }
+
+    /// Whether changes are marked for the next batch.
+    pub fn has_marks(&self) -> bool {
         !self.fanout.journal.is_empty()
     }
 

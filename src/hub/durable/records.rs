@@ -14,6 +14,7 @@ use crate::hub::parts::Hub;
 use crate::hub::rooms::directory::Directory;
 use crate::hub::rooms::log::EndedLog;
 use crate::hub::rooms::room::Room;
+use crate::hub::tasks::broadcaster::Broadcaster;
 
 /// Key in [`Table::Meta`] of the newest serial that any removed room had.
 const LOST_KEY: &str = "lost_serial";
@@ -71,7 +72,7 @@ impl Hub {
         let lost_serial = self.directory.viewer_rooms.lost_serial.to_string();
         let mut records = self.workspaces.records();
         records.push(rows::put(Table::Meta, LOST_KEY, lost_serial));
-        records.extend(self.lasting_rows());
+        records.extend(lasting_rows(&self.directory, &self.broadcaster));
         for (_, task) in self.broadcaster.tasks.iter() {
             records.push(rows::put(Table::Task, &task.id, task.saved(now)));
         }
@@ -83,30 +84,11 @@ impl Hub {
         records
     }
 
-    /// Rows of which no newer one can be due: those of logs, event ids, unreadable tasks and direct messages.
-    fn lasting_rows(&self) -> impl Iterator<Item = Record> {
-        let logs = self.directory.rooms();
-        let logs = logs.flat_map(|(_, room)| log_records(room));
-        // They survive as they are: a newer version may read them again.
-        let unread = self.broadcaster.unread.iter();
-        let unread = unread.map(|(id, row)| rows::put(Table::Task, id, row.to_owned()));
-        let clients = self.directory.all_clients().map(|(_, client)| client);
-        let direct = clients
-            .filter(|client| client.has_session)
-            .flat_map(|client| {
-                let direct = client.direct().into_iter();
-                let messages = direct.flat_map(|direct| direct.messages());
-                messages.map(|message| rows::direct(client.id, message))
-            });
-        let ids = self.broadcaster.event_ids.records();
-        logs.chain(ids).chain(unread).chain(direct)
-    }
-
     /// Writes all state again, for a store that has missed a batch and was emptied.
     pub fn mark_everything(&mut self) {
+        // Deletions mean nothing to an empty store, but whoever follows must hear of them.
+        self.tell_ended_logs();
         self.keep(self.workspaces.records());
-        // Deletions mean nothing to an empty store.
-        self.directory.take_ended_logs();
         self.directory.mark_lost_serial();
         let rooms: Vec<_> = self.directory.rooms().map(|(key, _)| key).collect();
         for key in rooms {
@@ -115,7 +97,9 @@ impl Hub {
                 log.take_dropped(1);
             }
         }
-        self.keep(self.lasting_rows().collect());
+        for record in lasting_rows(&self.directory, &self.broadcaster) {
+            self.fanout.journal.push(record);
+        }
         self.broadcaster.list_all(&mut self.fanout.journal);
         let clients: Vec<_> = self.directory.all_clients().map(|(key, _)| key).collect();
         for key in clients {
@@ -125,6 +109,25 @@ impl Hub {
             self.fanout.journal.write_client_now(client);
         }
     }
+}
+
+/// Rows of which no newer one can be due: those of logs, event ids, unreadable tasks and direct messages.
+fn lasting_rows(directory: &Directory, broadcaster: &Broadcaster) -> impl Iterator<Item = Record> {
+    let logs = directory.rooms();
+    let logs = logs.flat_map(|(_, room)| log_records(room));
+    // They survive as they are: a newer version may read them again.
+    let unread = broadcaster.unread.iter();
+    let unread = unread.map(|(id, row)| rows::put(Table::Task, id, row.to_owned()));
+    let clients = directory.all_clients().map(|(_, client)| client);
+    let direct = clients
+        .filter(|client| client.has_session)
+        .flat_map(|client| {
+            let direct = client.direct().into_iter();
+            let messages = direct.flat_map(|direct| direct.messages());
+            messages.map(|message| rows::direct(client.id, message))
+        });
+    let ids = broadcaster.event_ids.records();
+    logs.chain(ids).chain(unread).chain(direct)
 }
 
 /// Restores the newest serial that any removed room had.

@@ -46,6 +46,8 @@ impl Hub {
             return;
         }
         let log = self.directory.room(room).log.as_ref();
+        // The setting may have been assigned since the expiry was scheduled.
+        let log = log.filter(|_| moment.settings.broadcaster.keep_completed > 0);
         if let Some(offset) = log.and_then(|log| log.expired(moment.now.at)) {
             self.fanout.apply_expiry(&mut self.directory, room, offset);
         }

@@ -12,13 +12,13 @@ use crate::hub::durable::record::{Record, Table};
 use crate::hub::durable::rows;
 use crate::hub::settings::{HubSettings, Moment, WorkspacesConfig};
 use crate::wire::locale::{WorkspaceFault as Fault, WorkspaceField as Field};
-use crate::wire::message::envelope::push_string;
+use crate::wire::message::envelope::{push_string, to_json};
 use crate::wire::message::incoming::parse;
 use crate::wire::message::malformed::shortened;
 use crate::wire::message::name::check_name;
 use crate::wire::message::{Malformed, Members};
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::json;
 use slab::Slab;
 use std::fmt::Write;
 
@@ -453,8 +453,11 @@ impl Workspaces {
 
     /// The ids in order, as a JSON array.
     fn ids_json(&self) -> String {
-        let ids = self.order.iter().map(|slot| &self.slots[*slot as usize].id);
-        Value::from_iter(ids.map(|id| &**id)).to_string()
+        let ids = self
+            .order
+            .iter()
+            .map(|slot| &*self.slots[*slot as usize].id);
+        to_json(&ids.collect::<Vec<&str>>())
     }
 }
 

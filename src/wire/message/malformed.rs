@@ -71,9 +71,10 @@ impl Malformed {
 
 impl From<Malformed> for Refusal {
     fn from(malformed: Malformed) -> Self {
-        let (code, reason) = match malformed.is_unreadable() {
-            true => (ErrorCode::InvalidJson, malformed.to_string()),
-            false => (ErrorCode::InvalidMessage, malformed.to_string()),
+        let reason = malformed.to_string();
+        let code = match malformed.is_unreadable() {
+            true => ErrorCode::InvalidJson,
+            false => ErrorCode::InvalidMessage,
         };
         let field = match malformed.field.is_empty() {
             true => "body".to_owned(),

@@ -20,6 +20,10 @@ pub fn replace_lone_surrogates(json: &str) -> Option<(String, u32)> {
 pub(super) fn replace_lone_surrogates_by(json: &str, replacement: &str) -> Option<(String, u32)> {
     let (mut repaired, mut count, mut done) = (String::new(), 0, 0);
     while let Some(half) = next_lone_surrogate(json, done) {
+        if count == 0 {
+            // A replacement is as long as what it replaces.
+            repaired.reserve_exact(json.len());
+        }
         repaired.push_str(&json[done..half.start]);
         repaired.push_str(replacement);
         done = half.end;

@@ -77,11 +77,15 @@ impl Estimator {
         let Some(lines) = self.lines.as_mut().filter(goes_on) else {
             // Read before it is set: this base line may be the attempt's first, all others are not.
             let is_later = std::mem::replace(&mut self.is_later, true) || self.lines.is_some();
-            self.lines = Some(Box::new(Lines {
+            let begun = Lines {
                 is_over: false,
                 main: BaseLine::new(unit, steps, now_us, is_later),
                 percent: begin_beside(position, now_us, is_later),
-            }));
+            };
+            match &mut self.lines {
+                Some(lines) => **lines = begun,
+                None => self.lines = Some(Box::new(begun)),
+            }
             return;
         };
         lines.main.record(steps, now_us);
