@@ -35,7 +35,7 @@
 //! | `engine::transport::peer::Peer`: protocol phase, outbox, token buckets, standing | 168 |
 //! | `hub::Client`: link, name, variant, one membership | 80 |
 //! | `hub::Room` of its own, name, place in the index: what 15,000 rooms for 15,000 viewers cost each | 64 and about 40 |
-//! | the shell's slot: link and socket | 32 |
+//! | the shell's slot: connection and socket | 12 |
 //! | its entry in the wheel | 40 |
 //!
 //! # Vocabulary

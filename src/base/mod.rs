@@ -8,6 +8,7 @@
 //! - `network`, `pattern`: IP networks and name patterns; `printable`: foreign text in logs and terminals;
 //!   `limit`: 0 for none
 //! - `average`, `counter`: figures for the statistics
+//! - `auto`, `choices`: values as the configuration spells them
 
 pub mod auto;
 pub mod average;

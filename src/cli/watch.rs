@@ -89,7 +89,7 @@ struct Watch {
     states: TaskStates,
 }
 
-/// Each tells the exit code, if the watch ends with what it was given.
+/// Where a method returns an exit code, the watch ends with it.
 impl Watch {
     fn take(&mut self, message: &ServerMessage) -> Option<ExitCode> {
         match message.kind() {

@@ -1,4 +1,6 @@
 //! A connected TCP or Unix socket with time limits.
+//!
+//! Writes may raise SIGPIPE, which the command line ignores from its start (Rust's default).
 
 use super::url::Address;
 use socket2::Socket;

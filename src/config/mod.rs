@@ -25,9 +25,13 @@ mod settings;
 mod value;
 
 pub use crate::base::auto::Auto;
+/// An alias of [`Permission`], for `websocket.control`.
+pub use crate::engine::settings::Permission as Control;
+/// An alias of [`Permission`], for `websocket.publish`.
+pub use crate::engine::settings::Permission as Publish;
 pub use crate::engine::settings::{
-    HttpConfig, ListenPort, Permission as Control, Permission as Publish, RateLimitConfig,
-    ReconnectConfig, RoutesConfig, WebSocketConfig,
+    HttpConfig, ListenPort, Permission, RateLimitConfig, ReconnectConfig, RoutesConfig,
+    WebSocketConfig,
 };
 pub use crate::hub::{BroadcasterConfig, WorkspacesConfig};
 pub use crate::wire::locale::Locale;

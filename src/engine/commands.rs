@@ -110,6 +110,7 @@ impl From<CommandError> for Refusal {
                 Self::new(ErrorCode::InvalidMessage, detail).at(field)
             }
             CommandError::LimitExceeded(limit) => {
+                // In a problem too it reads `limit exceeded: …` in English, as embedding programs read it.
                 Self::no_room(limit).said(|limit| Phrase::Error(ErrorCode::LimitExceeded, limit))
             }
             CommandError::Stopped => Self::new(ErrorCode::Draining, detail).retry_after_s(1),

@@ -17,6 +17,8 @@ use serde::{Deserialize, Serialize};
 pub struct Settings {
     /// The language of error messages and log lines.
     pub locale: Locale,
+    /// What concerns rooms, logs and sessions is read from `hub`, rates from `message_rate` and `connection_rate`, and patterns from
+    /// `routed`, because they are derived; assign all together with `Config::engine_settings`.
     pub websocket: WebSocketConfig,
     /// How often one client may send a message.
     pub message_rate: Rate,
@@ -70,7 +72,7 @@ pub struct WebSocketConfig {
     pub host: String,
     /// Milliseconds between pings; 0: none.
     pub heartbeat_interval: u64,
-    /// Milliseconds of silence before a client counts as gone; 0: never.
+    /// Milliseconds that a handshake, a request or a message may take, and of silence before a client counts as gone; 0: any.
     pub connection_timeout: u64,
     /// Clients at once; 0: no limit.
     pub max_clients: usize,
@@ -80,7 +82,8 @@ pub struct WebSocketConfig {
     pub message_queue_size: usize,
     /// Bytes of the longest message; 0: no limit.
     pub max_message_size: usize,
-    /// Unsent bytes of one client before it is closed with 4430; 0: no limit.
+    /// Unsent bytes of one client beyond which messages stay in the logs; 0: no limit. A broadcast that a client of the data dialect
+    /// has no room for closes it (4430).
     pub max_outbox_size: usize,
     /// Unsent messages beyond which they stay in the logs; 0: no limit.
     pub max_outbox_messages: usize,

@@ -31,7 +31,7 @@ const FULL: Work = Work {
     encoded: 4 * 1024 * 1024,
 };
 
-/// How long the next portion of a long work waits, so that input is handled in between.
+/// How long the next portion of a long work waits, and whoever a turn had no room for, so that input is handled in between.
 pub const PAUSE: Span = Span::from_millis(1);
 
 /// Capacity of the queue that stays allocated while it is empty.

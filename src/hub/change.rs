@@ -7,15 +7,16 @@
 //! | change | applied by |
 //! | --- | --- |
 //! | tasks | `Broadcaster::apply` in `tasks/commands`, `Broadcaster::apply_removal` in `tasks/removal` |
-//! | logs | `apply_entry`, `apply_expiry`, `apply_epoch` in `delivery/publishing`; the end of rooms in `rooms/removal` |
+//! | logs | `apply_entry`, `apply_expiry`, `apply_epoch` in `delivery/publishing`; their removal in `rooms/removal` |
 //! | event ids | `tasks/deduplication`: `EventIds::remember`, `EventIds::forget_until` |
 //! | sessions, direct messages | `clients/shared` |
 //! | workspaces | `workspaces/documents`: `Workspaces::apply` |
-//! | rows of a store | `durable/persistence`: `Hub::restore`, `Hub::finish_restoring` |
+//! | rows of a store | `durable/persistence`: `Hub::restore`, `Hub::finish_restoring`, `Hub::end_rows` |
 //!
-//! That function records the change, and depends on nothing but the change, the state before it and the settings. So the changes of one
-//! hub lead another one to the same state (`Hub::apply` in `follow`), which tests hold it to. Nothing is recorded, and nothing copied,
-//! until somebody asks. Not shared yet is the estimate that viewers were told: it is stored with the task and moves with delivery.
+//! That function records the change; only `RoomRemoved` is recorded later, by `Hub::tell_ended_logs` in `durable/records`. The
+//! function depends on nothing but the change, the state before it and the settings. So the changes of one hub lead another one to the
+//! same state (`Hub::apply` in `follow`), which tests hold it to. Nothing is recorded, and nothing copied, until somebody asks. Not
+//! shared yet is the estimate that viewers were told: it is stored with the task and moves with delivery.
 
 use crate::base::time::Now;
 use crate::hub::clients::direct::DirectMessage;

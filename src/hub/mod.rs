@@ -1,7 +1,7 @@
 //! Floor 2: the product. It owns tasks, rooms, logs, viewers and workspaces; it never touches a socket, HTTP or a frame.
 //!
-//! Commands come in as calls with the time as an argument; publications go out through an [`Outlet`], rows through
-//! [`Hub::take_records`], and wake-ups through [`Hub::poll_timer`]. Within a turn progress only marks tasks; [`Hub::settle`]
+//! Commands come in as calls with the time and the settings as an argument ([`Moment`]); publications go out through an [`Outlet`], rows
+//! through [`Hub::take_records`], and wake-ups through [`Hub::poll_timer`]. Within a turn progress only marks tasks; [`Hub::settle`]
 //! encodes and sends it at the end of the turn. Log entries are sent at once, because their order is promised.
 //!
 //! | folder | owns |

@@ -103,6 +103,9 @@ fn retry(mut operation: impl FnMut() -> io::Result<usize>) -> io::Result<usize> 
     }
 }
 
+// One for each connection: `src/lib.rs` says what an idle viewer costs.
+const _: () = assert!(size_of::<Option<(ConnectionId, Socket)>>() <= 12);
+
 /// All sockets by slot, which is the connection's index, and which of them are to be read.
 #[derive(Debug, Default)]
 pub struct Sockets {

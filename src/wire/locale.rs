@@ -23,7 +23,9 @@ macro_rules! say {
 choices! {
     /// The language that people read.
     Locale {
+        /// English.
         English = "en",
+        /// Simplified Chinese, as in the seeds.
         SimplifiedChinese = "zh-CN",
     }
 }

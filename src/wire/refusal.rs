@@ -144,7 +144,7 @@ impl Refusal {
         locale.say(self.phrase()).to_string()
     }
 
-    /// What a caller of the API reads. In English the title of the problem says what the code means.
+    /// What a caller of the API reads. In English the reason alone: `code` stands beside it.
     pub fn detail(&self, locale: Locale) -> String {
         match (&self.0.reason, locale) {
             (Reason::Text(text), Locale::English) => text.clone().into_owned(),

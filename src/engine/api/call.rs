@@ -1,4 +1,4 @@
-//! A row of the table and a call that it answers; answers in JSON and refusals that several calls share.
+//! A row of the table and a call that it answers; checks and refusals that several calls share.
 
 use crate::engine::access::caller::Action;
 use crate::engine::answer::Outcome;

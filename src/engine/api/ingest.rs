@@ -146,7 +146,7 @@ pub struct Tally {
     errors: Vec<Rejected>,
     /// What may not count now; rather what may count later than what never will.
     refused: Option<Refused>,
-    drops: Vec<Drop>,
+    drops: Vec<DroppedEvent>,
     truncated: Vec<Cut>,
     tasks: Vec<TaskKey>,
 }
@@ -180,7 +180,7 @@ struct Rejected {
 
 /// An event that changed nothing.
 #[derive(Debug, Serialize)]
-struct Drop {
+struct DroppedEvent {
     #[serde(flatten)]
     place: Place,
     #[serde(flatten)]
@@ -246,7 +246,7 @@ impl Tally {
                 self.dropped[reason.index()] += 1;
                 self.name(task);
                 if self.drops.len() < MAX_LISTED {
-                    self.drops.push(Drop {
+                    self.drops.push(DroppedEvent {
                         place,
                         subject,
                         reason: reason.as_str(),

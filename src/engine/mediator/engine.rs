@@ -1,7 +1,7 @@
 //! The engine: what it owns, and how it lends parts of that to the owners' functions, each for one step.
 
 use crate::base::random::Random;
-use crate::base::time::{Now, Span, Time};
+use crate::base::time::{Now, Time};
 use crate::base::wheel::Wheel;
 use crate::engine::access::caller::Caller;
 use crate::engine::access::connection_rate::Addresses;
@@ -22,9 +22,6 @@ use crate::engine::transport::peer::Peer;
 use crate::hub::{ClientKey, ConnectionId, Hub, HubSeed};
 use crate::wire::locale::Phrase;
 use crate::wire::websocket::Inflater;
-
-/// How long others have their turn before those go on whose part of one was too much for it.
-pub(super) const PAUSE: Span = Span::from_millis(1);
 
 /// The whole server as a state machine: `handle_*` in, `poll_*` out. Only the files of this folder see what it holds.
 pub struct Engine {

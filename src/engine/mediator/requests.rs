@@ -5,7 +5,7 @@ use super::handshake::Purpose;
 use crate::conn::Phase;
 use crate::engine::access::Asker;
 use crate::engine::access::caller::Caller;
-use crate::engine::answer::Answer;
+use crate::engine::answer::{Answer, Outcome};
 use crate::engine::api::ingest;
 use crate::engine::api::ingest::IngestStream;
 use crate::engine::api::table::{self, Admitted};
@@ -22,8 +22,8 @@ impl Engine {
     /// A whole request has come in.
     pub(super) fn handle_request(&mut self, connection: ConnectionId, head: &Head, body: &[u8]) {
         self.mark_progress(connection);
-        if let Err(problem) = self.check_page(connection, head) {
-            return self.refuse(connection, head, problem);
+        if let Err(refusal) = self.check_page(connection, head) {
+            return self.refuse(connection, head, refusal);
         }
         if websocket::is_upgrade(head) {
             return self.handle_upgrade(connection, head);
@@ -66,14 +66,14 @@ impl Engine {
         let Some(parser) = self.parser(connection) else {
             return;
         };
-        let problem = match admitted {
+        let refusal = match admitted {
             Ok(Admitted::Body) => return,
             Ok(Admitted::NoBody) => return parser.expect_no_body(),
-            Err(problem) => problem,
+            Err(refusal) => refusal,
         };
         match parser.refuse_body() {
-            Some((head, true)) => self.refuse(connection, &head, problem),
-            Some((head, false)) => self.refuse_head(connection, &head, problem),
+            Some((head, true)) => self.refuse(connection, &head, refusal),
+            Some((head, false)) => self.refuse_head(connection, &head, refusal),
             None => {}
         }
     }
@@ -96,8 +96,8 @@ impl Engine {
     /// A request whose body is handled line by line has begun.
     pub(super) fn handle_stream_start(&mut self, connection: ConnectionId, head: Head) {
         self.mark_progress(connection);
-        if let Err(problem) = self.check_page(connection, &head) {
-            return self.refuse_head(connection, &head, problem);
+        if let Err(refusal) = self.check_page(connection, &head) {
+            return self.refuse_head(connection, &head, refusal);
         }
         if self.waits_for_store(&head, 0) {
             return self.hold(connection, head, None);
@@ -107,7 +107,7 @@ impl Engine {
             .and_then(|()| table::admit_stream(&self.context(Caller::Request(&head)), &head));
         let key = match admitted {
             Ok(key) => key,
-            Err(problem) => return self.refuse_head(connection, &head, problem),
+            Err(refusal) => return self.refuse_head(connection, &head, refusal),
         };
         if let Some(peer) = self.peer_mut(connection) {
             peer.stream = Some(Box::new(IngestStream {
@@ -193,12 +193,7 @@ impl Engine {
     }
 
     /// Answers a request: at once, or when what its answer promises is kept.
-    pub(super) fn respond(
-        &mut self,
-        connection: ConnectionId,
-        head: &Head,
-        outcome: Result<Answer<Response>, Refusal>,
-    ) {
+    pub(super) fn respond(&mut self, connection: ConnectionId, head: &Head, outcome: Outcome) {
         let is_local = self.transport.is_local(connection);
         let reply = Reply::to(head, &self.settings.access, is_local);
         let locale = self.settings.locale;

@@ -1,6 +1,6 @@
 //! A turn from outside: its time, its end, and what goes out. The order is in the documentation of [`engine`](crate::engine).
 
-use super::engine::{Engine, PAUSE};
+use super::engine::Engine;
 use super::inspect::Inspection;
 use crate::base::time::{Now, Span, Time};
 use crate::engine::access::caller::Caller;
@@ -10,13 +10,14 @@ use crate::engine::context::Context;
 use crate::engine::settings::Settings;
 use crate::engine::timer::Timer;
 use crate::engine::transport::peer::Peer;
-use crate::hub::budget::Workload;
+use crate::hub::budget::{PAUSE, Workload};
 use crate::hub::follow::Follower;
 use crate::hub::{self, Batch, ClientKey, ConnectionId, Restored};
 use crate::wire::refusal::Refusal;
 
 /// Fewer clients than this are no crowd whose backlog says something of the server.
 const MIN_CROWD: usize = 8;
+
 /// Input.
 impl Engine {
     /// A turn begins.

@@ -1,7 +1,7 @@
 //! Who waits: those who have come before the store was read, and are served at last in the order of their coming; and connections
 //! that are not read until they are sent a list, or the application has room for what they said.
 
-use super::engine::{Engine, PAUSE};
+use super::engine::Engine;
 use crate::conn::Ending;
 use crate::engine::access::caller::Caller;
 use crate::engine::api::table;
@@ -9,11 +9,13 @@ use crate::engine::commit::durability::Held;
 use crate::engine::commit::lobby::HeldRequest;
 use crate::engine::timer::Timer;
 use crate::engine::transport::peer::{Reading, Role};
+use crate::hub::budget::PAUSE;
 use crate::hub::{ClientKey, ConnectionId};
 use crate::wire::http::Head;
 
 /// So many of those who have waited for the store are let in at once.
 const GUESTS_AT_ONCE: usize = 256;
+
 /// Who came before the store was read.
 impl Engine {
     /// Whoever has waited for the store is served, or refused if it takes too long.

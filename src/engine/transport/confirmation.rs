@@ -17,11 +17,18 @@
 //!
 //! | from | when | to |
 //! | --- | --- | --- |
-//! | nothing wanted | a message goes out that must not be lost | wanted: the peer queues to be asked |
-//! | wanted | its turn to be asked has come | asked, in the present round |
-//! | asked | the answer is of this round | nothing wanted, or wanted again if more has gone out since |
-//! | asked | any other answer, or one of an earlier round | wanted again, at once |
-//! | asked | the second such answer in a row | postponed: asked with the next heartbeat only |
+//! | `Idle` | a message goes out that must not be lost | `Wanted`: the peer queues to be asked |
+//! | `Wanted` | its turn to be asked has come | `Asked`, in the present round |
+//! | `Asked` | another such message goes out | `AskedForLess` |
+//! | `Asked` | the answer is of this round | `Idle` |
+//! | `AskedForLess` | the answer is of this round | `Wanted`: the peer queues again |
+//! | `AskedForLess` | the answer is to the last question, but a new round has begun since | `Wanted`: the peer queues again |
+//! | `Asked`, `AskedForLess` | any other answer, the first since a good one | `Wanted`: the peer queues again |
+//! | `Asked`, `AskedForLess` | any other answer, and it is at least the second since a good one | `Postponed` |
+//! | `Postponed` | the next heartbeat, or a longer pause where there are none | `Asked`, in the present round |
+//! | `Postponed` | an answer is of this round after all | `Wanted`: the peer queues again |
+//!
+//! What is not listed changes no state.
 //!
 //! A peer that never answers well, as some proxies answer pings themselves, is thus asked rarely, and loses nothing: what it has
 //! not confirmed is repeated.

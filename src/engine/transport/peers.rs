@@ -1,8 +1,9 @@
 //! All connections: their slots, who is written next, who is asked whether everything has arrived, and publications on their way
 //! to their readers.
 //!
-//! It says nothing by itself, and what limits an outbox is read from the settings each time. Marks are set during the turn; at
-//! its end each marked connection is written once, answers and small rooms before crowds.
+//! It says nothing by itself but the log line of a broadcast, which it words because the hub knows no language. What limits an outbox
+//! is read from the settings each time. Marks are set during the turn; at its end each marked connection is written once, answers and
+//! small rooms before crowds.
 
 use super::allowance::{Allowance, ControlFrames, Intake};
 use super::confirmation::Confirmation;
@@ -491,6 +492,7 @@ impl Outlet for Delivery<'_> {
         self.peers.framer.take_encoded_bytes()
     }
 
+    /// Worded here, because the hub knows no language.
     fn log_broadcast(&self, room: &str) {
         log::debug!("{}", self.locale.say(Phrase::Broadcast(room)));
     }

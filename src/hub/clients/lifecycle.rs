@@ -1,5 +1,5 @@
-//! The life of a client: it attaches, joins rooms, falls behind and catches up, leaves, resumes, and ends. Also what is sent to one
-//! client alone.
+//! The life of a client: it attaches, joins rooms, falls behind and catches up, leaves, resumes, and ends. What is sent to it alone is in
+//! [`shared`](crate::hub::clients::shared).
 //!
 //! Owns no state: it moves the marks of [`Client`](crate::hub::clients::client::Client) through the directory and notes in the journal
 //! what the store must learn. It never sends a log entry itself, but has [`replay`] do it.

@@ -1,5 +1,5 @@
-//! What is shared of a client: its session, and the direct messages that it has not confirmed. Everything else that is known of it belongs
-//! to this process.
+//! What is shared of a client: its session, and the direct messages that it has not confirmed, which are also sent here. Everything else
+//! that is known of it belongs to this process.
 
 use crate::hub::change::{Change, ClientChange};
 use crate::hub::clients::client::Unsaved;

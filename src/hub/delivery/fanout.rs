@@ -1,7 +1,8 @@
 //! Offers publications to readers, and counts what was delivered.
 //!
-//! Owns the ids, the serial counter, the turn's workload and the journal, because each message touches all of them. It knows neither rooms
-//! nor clients: who is offered what, and what becomes of what a reader refuses, is its callers' to say.
+//! Owns the ids, the serial counter, the turn's workload and the journal, because each message touches all of them. This file knows no
+//! room, and of clients only their keys; what `Fanout` does with logs is in `publishing`. Who is offered what, and what becomes of what a
+//! reader refuses, is its callers' to say.
 
 use crate::base::average::Average;
 use crate::base::id::{MessageId, MessageIds};

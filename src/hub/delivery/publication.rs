@@ -19,7 +19,7 @@ pub trait Outlet {
         refused: &mut Vec<usize>,
     ) -> usize;
 
-    /// Logs that something is published to a room, whoever is there.
+    /// Logs that something is published to a room, whoever is there. The outlet words the line, because the hub knows no language.
     fn log_broadcast(&self, room: &str);
 }
 

@@ -63,7 +63,7 @@ pub struct Directory {
     aliases: HashMap<ClientId, ClientKey>,
     /// Rooms whose log will expire, by when to check it.
     pub(in crate::hub) aging: BTreeSet<(Time, RoomKey)>,
-    /// Logs that were removed with their rooms, and of which nobody was told yet.
+    /// Logs that were removed, and of which nobody was told yet.
     pub(in crate::hub::rooms) ended_logs: Vec<EndedLog>,
     pub(in crate::hub) viewer_rooms: ViewerRooms,
     /// It follows another, and has logs removed by changes only.

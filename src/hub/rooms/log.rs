@@ -71,7 +71,7 @@ impl LogEntry {
     }
 }
 
-/// A log that was removed with its room, of which the store and whoever follows must be told.
+/// A log that was removed, as a rule with its room; the store and whoever follows must be told.
 #[derive(Debug)]
 pub struct EndedLog {
     pub room: Box<str>,

@@ -7,7 +7,7 @@
 //! - `parser`: the state machine, from bytes to `ParserEvent`s
 //! - `syntax`, `request`: the head, and where the body ends; `body`: its pieces; `lines`: newline-delimited JSON in it
 //! - `response`, `problem`: the way back
-//! - `grammar`: what header fields share
+//! - `grammar`: what parts of a head share
 
 mod body;
 mod grammar;

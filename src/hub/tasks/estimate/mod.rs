@@ -1,4 +1,5 @@
-//! How fast a task moves and when it will end: a rate in the task's own unit, and the time left by it or by the application's word.
+//! How fast a task moves and when it will end: a rate in the task's own unit, and the time left by it or by the application's
+//! own estimate.
 //!
 //! Owns samples and what is derived from them. Knows neither statuses nor fields: [`eta`](crate::hub::tasks::eta) feeds it and decides
 //! what is shown. Time is an argument.
@@ -11,7 +12,7 @@
 //!
 //! | file | holds |
 //! | --- | --- |
-//! | `estimator` | the base lines of a task, its clock, and the application's word |
+//! | `estimator` | the base lines of a task, its clock, and the application's own estimate |
 //! | `line` | one base line: work over time, and the end it leads to |
 //! | `gaps` | how long the task usually takes between advances |
 //! | `rest` | a gap much longer than the others: a rest that comes again, or an exception |
