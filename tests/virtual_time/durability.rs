@@ -223,6 +223,38 @@ fn a_place_that_the_client_took_itself_a_moment_ago_is_kept_before_a_call_confir
 }
 
 #[test]
+fn the_end_of_a_log_that_was_stored_is_kept_before_a_call_confirms_it() {
+    let mut world = World::new(|config| {
+        config.websocket.session_ttl = 0;
+        config.broadcaster.keep_completed = 60_000;
+    });
+    let now = world.now();
+    world.engine.restore(now, &Restored::default());
+    let visit = Visit::new(&mut world, &["wall"]);
+    let text = request("POST", "/api/rooms/wall/broadcast", &json!({"payload": 1}));
+    let caller = producer(&mut world);
+    world.say(caller, text.as_bytes());
+    keep_all(&mut world);
+    assert_eq!(answers(&mut world, caller)[0].0, 200);
+    world.run_for(120_000);
+    keep_all(&mut world);
+    let place = format!("/api/clients/{}/rooms/wall", visit.id);
+    let caller = producer(&mut world);
+    world.say(caller, request("DELETE", &place, &Value::Null).as_bytes());
+    assert_eq!(answers(&mut world, caller), [], "not kept yet");
+    keep_all(&mut world);
+    assert_eq!(answers(&mut world, caller)[0].0, 204);
+}
+
+/// The store takes all that is due.
+fn keep_all(world: &mut World) {
+    world.run_for(50);
+    while let Some(batch) = batch(world) {
+        stored(world, batch.seq, Ok(()));
+    }
+}
+
+#[test]
 fn a_producer_that_ends_its_side_still_gets_its_answer() {
     let mut world = durable();
     let producer = producer(&mut world);

@@ -81,3 +81,16 @@ fn silence_of_lost_tasks_holds_for_their_next_event() {
     assert_eq!(task["error"]["message"], "no news for 1 min", "{task}");
     world.check_follower();
 }
+
+#[test]
+fn logs_that_are_to_be_kept_for_ever_lose_nothing_that_was_due_to_expire() {
+    let (mut world, mut config) = begin();
+    let message = json!({"type": "news", "payload": {}});
+    world.post("/api/rooms/a/broadcast", message);
+    config.broadcaster.keep_completed = 0;
+    world.reload(&config);
+    world.run_for(30 * 24 * 3_600_000);
+    let page = world.document("/api/rooms/a/history");
+    assert_eq!(page["messages"].as_array().map(Vec::len), Some(1), "{page}");
+    world.check_follower();
+}
