@@ -6,7 +6,7 @@
 //! room an exception where older entries were asked for. [`lifecycle`](super::lifecycle) tells what moves them.
 //!
 //! These numbers live in a box that only a client has that is behind, so that an idle client stays within the size asserted below.
-//! Invariants: while it is lagging, `received <= queued`; a client that is away is lagging; one that is lagging is `backlogged`, but
+//! Invariants: while it is lagging, `received <= queued`; a client that is away is lagging; one that is lagging defers progress, but
 //! for the moment between its return and its replay.
 
 use crate::hub::clients::direct::DirectQueue;
@@ -26,8 +26,8 @@ pub struct Client {
     pub connection: ConnectionId,
     pub id: ClientId,
     pub dialect: Dialect,
-    /// Whether its connection holds unsent bytes, or is gone, or its turn's budget was spent: progress is then marked, not sent.
-    pub backlogged: bool,
+    /// Whether progress is marked for it and not sent: its connection holds unsent bytes or is gone, or its turn's budget was spent.
+    pub defers_progress: bool,
     /// Whether log entries stay in the logs instead of being offered, until a replay has caught up.
     pub is_lagging: bool,
     /// Whether its connection is gone and its session waits.
@@ -134,7 +134,7 @@ impl Client {
             connection,
             id,
             dialect,
-            backlogged: false,
+            defers_progress: false,
             is_lagging: false,
             is_away: false,
             has_session: false,

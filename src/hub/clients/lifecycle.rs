@@ -9,7 +9,7 @@
 //! | state | marks | what it gets |
 //! | --- | --- | --- |
 //! | keeps up | none | everything at once |
-//! | backlogged | `backlogged` | log entries at once; progress waits, and its memberships tell which versions it has seen |
+//! | backlogged | `defers_progress` | log entries at once; progress waits, and its memberships tell which versions it has seen |
 //! | lagging | and `is_lagging` | nothing; entries stay in the logs, direct messages in its queue |
 //! | away | and `is_away` | nothing, and it has no connection |
 //!
@@ -345,7 +345,7 @@ impl Hub {
         out: &mut dyn Outlet,
     ) {
         let reader = self.directory.client_mut(client);
-        let was = std::mem::replace(&mut reader.backlogged, backlogged);
+        let was = std::mem::replace(&mut reader.defers_progress, backlogged);
         // Only on the change: a connection that stays drained lacks nothing.
         if was && !backlogged && !reader.is_lagging {
             let (broadcaster, mut scope) = self.scope(moment, out);
@@ -372,7 +372,7 @@ impl Hub {
 
     fn is_waiting(&self, client: ClientKey) -> bool {
         let reader = self.directory.client(client);
-        reader.backlogged && !reader.is_away
+        reader.defers_progress && !reader.is_away
     }
 
     /// Sends a client that has joined rooms the entries after each `since`, or as many of them as the log still holds, and the state of

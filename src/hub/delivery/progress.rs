@@ -148,7 +148,7 @@ fn fan_out(scope: &mut Scope<'_>, room: RoomKey, task: &Task) -> usize {
     for place in 0..scope.directory.room(room).connected_count() {
         let member = scope.directory.room(room).connected()[place];
         let reader = scope.directory.client_mut(member.client);
-        if reader.backlogged {
+        if reader.defers_progress {
             continue;
         }
         let membership = &mut reader.rooms[member.slot as usize];
@@ -192,7 +192,7 @@ fn publish(scope: &mut Scope<'_>, task: &Task, room: RoomKey, form: Form) -> usi
     let publication = Publication::new(TaskEvent::Progress.as_str(), &payload, scope.now, &id);
     let delivered = scope.fanout.offer_all(&publication, Lane::State, scope.out);
     for client in scope.fanout.audience.refused() {
-        scope.directory.client_mut(client).backlogged = true;
+        scope.directory.client_mut(client).defers_progress = true;
         if let Some(member) = scope.directory.member(client, room) {
             let membership = scope.directory.membership_mut(member);
             (membership.seen, membership.introduced) = form.before();
@@ -239,7 +239,7 @@ fn send_newest(
         .fanout
         .offer(&publication, reader, Lane::State, scope.out)
     {
-        scope.directory.client_mut(client).backlogged = true;
+        scope.directory.client_mut(client).defers_progress = true;
         return SendOutcome::Later;
     }
     let membership = scope.directory.membership_mut(member);

@@ -116,7 +116,7 @@ pub fn replay(scope: &mut Scope<'_>, client: ClientKey) -> bool {
         let is_taken = send(scope, client, &message);
         let reader = scope.directory.client_mut(client);
         if !is_taken {
-            reader.backlogged = true;
+            reader.defers_progress = true;
             return false;
         }
         // A room with an exception advances by itself; `queued` stands for all others.
@@ -142,7 +142,7 @@ pub fn replay(scope: &mut Scope<'_>, client: ClientKey) -> bool {
 /// Continues with a client in a later turn. Until then it is treated like one whose connection is full.
 pub fn postpone(directory: &mut Directory, fanout: &mut Fanout, client: ClientKey) {
     let reader = directory.client_mut(client);
-    reader.backlogged = true;
+    reader.defers_progress = true;
     fanout.load.postpone(reader.id);
 }
 

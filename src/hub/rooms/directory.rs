@@ -120,7 +120,7 @@ impl Directory {
         };
         let dialect = Dialect::default();
         let mut client = Client::new(connection, id, dialect, connected_at, received);
-        (client.backlogged, client.is_lagging) = (true, true);
+        (client.defers_progress, client.is_lagging) = (true, true);
         (client.is_away, client.has_session) = (true, true);
         let key = self.insert(client);
         if id.slot() != key.0.slot() {
@@ -159,7 +159,7 @@ impl Directory {
         }
         let client = self.client_mut(key);
         (client.connection, client.dialect) = (connection, dialect);
-        (client.backlogged, client.is_lagging) = (false, true);
+        (client.defers_progress, client.is_lagging) = (false, true);
         // A page that was reloaded has no state to which a delta could be applied.
         for membership in &mut client.rooms {
             membership.forget();
@@ -194,7 +194,7 @@ impl Directory {
         if let Some(direct) = client.direct_mut() {
             direct.sent = received;
         }
-        (client.backlogged, client.is_lagging) = (true, true);
+        (client.defers_progress, client.is_lagging) = (true, true);
     }
 
     fn set_away(&mut self, key: ClientKey, is_away: bool) {
@@ -230,7 +230,7 @@ impl Directory {
         let client = &mut self.clients[key.0];
         // Only the first refusal sets the serial: later entries are not offered, so none of them is queued.
         if !std::mem::replace(&mut client.is_lagging, true) {
-            client.backlogged = true;
+            client.defers_progress = true;
             client.set_queued(serial);
         }
     }
