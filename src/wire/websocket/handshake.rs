@@ -99,7 +99,7 @@ fn check(head: &Head) -> Result<&str, Refusal> {
     let (version, key) = (only(head, VERSION)?, only(head, KEY)?);
     if head.method() != Method::GET {
         let detail = "a WebSocket handshake is a GET request";
-        return Err(Refusal::bad_request(detail).with_status(405).allow("GET"));
+        return Err(Refusal::new(ErrorCode::MethodNotAllowed, detail).allow("GET"));
     }
     if head.version_minor() == 0 {
         let detail = "a WebSocket handshake needs HTTP/1.1";
