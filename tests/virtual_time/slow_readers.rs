@@ -274,3 +274,38 @@ fn without_sessions_a_letter_that_was_sent_is_let_go() {
         "what has been sent is held until the client leaves"
     );
 }
+
+#[test]
+fn states_for_which_a_turn_has_no_room_come_when_the_connection_has_drained() {
+    let mut world = World::new(|config| config.broadcaster.broadcast_interval = 0);
+    let tasks: Vec<String> = (0..8).map(|number| format!("t{number}")).collect();
+    let rooms: Vec<String> = tasks.iter().map(|task| format!("task:{task}")).collect();
+    let rooms: Vec<&str> = rooms.iter().map(String::as_str).collect();
+    for task in &tasks {
+        world.report(task, "started", json!({"total": 10}));
+    }
+    let visit = Visit::new(&mut world, &rooms);
+    for current in 1..=2 {
+        let large = format!("{current}").repeat(40_000);
+        let events = tasks.iter().map(|task| {
+            let payload = json!({"taskId": task, "current": current, "message": large});
+            json!({"type": "task_progress", "payload": payload})
+        });
+        world.stall(visit.peer, 0);
+        world.post("/api/events", events.collect());
+        assert!(
+            world.unsent_bytes(visit.peer) < tasks.len() * large.len(),
+            "one turn has no room for all"
+        );
+        world.read(visit.peer, None);
+        let mut told: Vec<(String, u64)> = Vec::new();
+        for message in world.messages(visit.peer) {
+            let payload = &message["payload"];
+            let task = payload["taskId"].as_str().expect("a task").to_owned();
+            told.push((task, payload["current"].as_u64().expect("a count")));
+        }
+        told.sort();
+        let expected = tasks.iter().map(|task| (task.clone(), current));
+        assert_eq!(told, expected.collect::<Vec<_>>());
+    }
+}
