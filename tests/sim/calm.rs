@@ -202,16 +202,7 @@ impl Run {
             }
         }
         self.world.run_for(2 * TASK_TTL_MS);
-        assert_eq!(
-            self.world
-                .engine
-                .inspect()
-                .clients()
-                .filter(|client| client.is_away)
-                .count(),
-            0,
-            "sessions"
-        );
+        assert_eq!(self.world.clients_away(), 0, "sessions");
         self.world.assert_empty();
         if self.world.own.plan.stores {
             self.world.store().assert_empty();

@@ -92,3 +92,16 @@ fn a_room_without_members_is_gone_with_its_message() {
     assert_eq!(world.engine.inspect().rooms().len(), 0);
     world.assert_empty();
 }
+
+#[test]
+fn a_message_to_a_room_that_nobody_is_in_has_no_position() {
+    let mut world = World::new(logless);
+    let publish = |world: &mut World| {
+        let message = json!({"payload": 1});
+        world.post("/api/rooms/a/broadcast", message)["position"].clone()
+    };
+    assert_eq!(publish(&mut world), Value::Null);
+    let _visit = Visit::new(&mut world, &["a"]);
+    let told = publish(&mut world);
+    assert_eq!(told, position(&world), "its reader can ask by it");
+}

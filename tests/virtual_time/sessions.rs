@@ -102,15 +102,7 @@ fn whoever_stays_away_too_long_begins_anew() {
     assert!(again.resumed);
     world.leave(again.peer);
     world.run_for(1_000);
-    assert_eq!(
-        world
-            .engine
-            .inspect()
-            .clients()
-            .filter(|client| client.is_away)
-            .count(),
-        0
-    );
+    assert_eq!(world.clients_away(), 0);
     let late = visit.again(&mut world);
     assert!(!late.resumed && late.first.is_empty());
     assert_ne!(late.id, visit.id);
@@ -270,15 +262,7 @@ fn those_that_left_first_make_room() {
     for peer in [visits[1].peer, visits[2].peer, first.peer] {
         world.leave(peer);
     }
-    assert_eq!(
-        world
-            .engine
-            .inspect()
-            .clients()
-            .filter(|client| client.is_away)
-            .count(),
-        2
-    );
+    assert_eq!(world.clients_away(), 2);
     assert!(!visits[1].again(&mut world).resumed);
     assert!(visits[2].again(&mut world).resumed);
     assert!(visits[0].again(&mut world).resumed);

@@ -334,15 +334,7 @@ fn pings_are_answered_and_goodbyes_heard_meanwhile() {
     world.run_for(100_000);
     assert!(world.is_closed(gone), "a dead one is found out");
     open(&mut world, &mut Store::default());
-    assert_eq!(
-        world
-            .engine
-            .inspect()
-            .clients()
-            .filter(|client| !client.is_away)
-            .count(),
-        0
-    );
+    assert_eq!(world.connected_clients(), 0);
 }
 
 #[test]
@@ -351,15 +343,7 @@ fn the_limit_of_clients_holds_for_those_who_have_waited() {
     let peers = [(); 3].map(|()| world.upgrade("/ws", ""));
     open(&mut world, &mut Store::default());
     settle(&mut world);
-    assert_eq!(
-        world
-            .engine
-            .inspect()
-            .clients()
-            .filter(|client| !client.is_away)
-            .count(),
-        2
-    );
+    assert_eq!(world.connected_clients(), 2);
     let heard = world.heard(peers[2]);
     let is_refused = |heard: &Heard| matches!(heard, Heard::Answer(503, _));
     assert!(
@@ -377,25 +361,9 @@ fn a_crowd_that_has_waited_is_let_in_a_few_at_a_time() {
     world.turn(|world| world.engine.handle_input(now, Input::StoreRead));
     let first = batch(&mut world).expect("facts");
     kept.keep(&mut world, first);
-    assert_eq!(
-        world
-            .engine
-            .inspect()
-            .clients()
-            .filter(|client| !client.is_away)
-            .count(),
-        256
-    );
+    assert_eq!(world.connected_clients(), 256);
     world.run_for(10);
-    assert_eq!(
-        world
-            .engine
-            .inspect()
-            .clients()
-            .filter(|client| !client.is_away)
-            .count(),
-        700
-    );
+    assert_eq!(world.connected_clients(), 700);
     for peer in peers {
         assert_eq!(world.messages(peer)[0]["type"], "connected");
     }

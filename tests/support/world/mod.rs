@@ -137,6 +137,16 @@ impl World {
 }
 
 impl<W: Witness> World<W> {
+    pub(crate) fn connected_clients(&self) -> usize {
+        let clients = self.engine.inspect().clients();
+        clients.filter(|client| !client.is_away).count()
+    }
+
+    /// How many sessions wait for their clients.
+    pub(crate) fn clients_away(&self) -> usize {
+        self.engine.inspect().clients().count() - self.connected_clients()
+    }
+
     /// A server with that configuration, whose peers are on that network.
     pub(crate) fn on(
         network: Network,
